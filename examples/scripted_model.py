@@ -1,0 +1,186 @@
+"""A scripted stand-in for a model provider, on loopback: no key, no network, the same answers on every run.
+
+It speaks the wire formats of OpenAI (chat completions, responses, embeddings) and of Anthropic (messages),
+streamed or not, so the real SDKs talk to it as they talk to the real thing. What it says is a script: a list
+with one entry for each turn of a conversation, or a function from the decoded request to an entry. An entry
+is a `Reply`, or a list of them: one for each attempt, to let a first attempt fail.
+
+    with ScriptedModel([say("", call("add", a=1, b=2)), say("It is 3.")]) as model:
+        client = OpenAI(base_url=f"{model.url}/v1", api_key="unused")
+
+Nothing is remembered between requests: the turn is read from the messages of a request and the attempt from
+the header in which both SDKs count their retries.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import groupby
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import orjson
+
+from namel3ss_debug.wire import Answer, Format, canonical_hash, recognise
+
+Json = dict[str, Any]
+CREATED = 1_735_689_600  # 1 January 2025: a fixed moment, so that no answer depends on when it was given
+ID_PREFIXES = {"openai.chat": "chatcmpl-", "openai.responses": "resp_", "anthropic.messages": "msg_"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of the server: what the model says, or a failure where `status` is 400 or more.
+
+    `seconds` pass before the answer begins, `between` before each further event of a stream.
+    """
+
+    answer: Answer = field(default_factory=Answer)
+    status: int = 200
+    message: str = ""
+    headers: Json = field(default_factory=dict)
+    seconds: float = 0.0
+    between: float = 0.0
+
+
+Entry = Reply | Sequence[Reply]
+Script = Sequence[Entry] | Callable[[Json], Entry]
+
+
+def say(text: str, *calls: Json, seconds: float = 0.0, between: float = 0.0, **more: Any) -> Reply:
+    """The model says `text` and asks for `calls`; `more` are further fields of an `Answer`, such as `usage`."""
+    answer = Answer(text=text or None, tool_calls=list(calls), **more)
+    return Reply(answer, seconds=seconds, between=between)
+
+
+def call(name: str, **arguments: Any) -> Json:
+    """One tool call, to be given to `say`."""
+    return {"name": name, "arguments": arguments}
+
+
+def fail(status: int, message: str, *, seconds: float = 0.0, **headers: str) -> Reply:
+    """An HTTP error; an underscore in the name of a header stands for its hyphen: `retry_after_ms="50"`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status=status, message=message, headers=named, seconds=seconds)
+
+
+class ScriptedModel:
+    """The server. It listens on a free port from the start of a `with` block to its end.
+
+    `url` is where it listens, `requests` what it was asked: `{path, headers, body}` each, in order of arrival.
+    """
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.requests: list[Json] = []
+        self.closing = threading.Event()
+
+    def __enter__(self) -> Self:
+        handler = type("BoundHandler", (Handler,), {"model": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        # Without this an SDK would send its requests to the proxy that the environment names.
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), name="model", daemon=True).start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.closing.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def reply(self, request: Json, attempt: int) -> Reply:
+        """The script's reply to a decoded request; `attempt` counts from 0."""
+        if callable(self.script):
+            entry = self.script(request)
+        else:
+            roles = [role for role, _ in groupby(message["role"] for message in request["messages"])]
+            turn = roles.count("assistant")
+            if turn >= len(self.script):
+                return fail(400, f"the script ends before turn {turn + 1}")
+            entry = self.script[turn]
+        return entry if isinstance(entry, Reply) else entry[min(attempt, len(entry) - 1)]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Reads one request, finds the reply in the script and writes it as the provider would."""
+
+    model: ScriptedModel
+    protocol_version = "HTTP/1.1"  # keeps connections open, as the providers do
+    disable_nagle_algorithm = True  # each event of a stream leaves at once
+
+    def handle(self) -> None:
+        """Serve a connection until the program closes it, even where it does so before it has its answer."""
+        with suppress(ConnectionError):
+            super().handle()
+
+    def do_POST(self) -> None:
+        """Answer one request."""
+        path = urlsplit(self.path).path
+        body = orjson.loads(self.rfile.read(int(self.headers.get("content-length", "0"))) or b"null")
+        self.model.requests.append({"path": path, "headers": dict(self.headers), "body": body})
+        spoken = recognise(path, body)
+        if spoken is None:
+            self.send_json(
+                404, {"error": {"message": f"nothing answers at {path}", "type": "not_found_error"}}
+            )
+            return
+        attempt = int(self.headers.get("x-stainless-retry-count", "0"))
+        reply = self.model.reply(spoken.decode_request(body), attempt)
+        self.model.closing.wait(reply.seconds)
+        self.send_reply(spoken, reply, body)
+
+    def send_reply(self, spoken: Format, reply: Reply, body: Json) -> None:
+        """Write a reply in the format of its request."""
+        if reply.status >= 400:
+            self.send_json(reply.status, spoken.encode_error(reply.status, "", reply.message), reply.headers)
+            return
+        digest = canonical_hash("POST", self.path, body)
+        calls = [
+            {"id": f"call_{digest[:6]}_{place}", **asked}
+            for place, asked in enumerate(reply.answer.tool_calls)
+        ]
+        usage = reply.answer.usage or estimated_usage(body, reply.answer)
+        answer = replace(reply.answer, tool_calls=calls, usage=usage)
+        frame: Json = {"response_id": ID_PREFIXES.get(spoken.name, "") + digest, "created": CREATED}
+        if body.get("stream"):
+            self.send_stream(spoken.encode_stream(answer, body, **frame), reply.between)
+        else:
+            self.send_json(200, spoken.encode_response(answer, body, **frame), reply.headers)
+
+    def send_json(self, status: int, body: Json, headers: Json | None = None) -> None:
+        """Write one JSON document."""
+        data = orjson.dumps(body)
+        self.send_headers(
+            status, {"content-type": "application/json", "content-length": len(data), **(headers or {})}
+        )
+        self.wfile.write(data)
+
+    def send_stream(self, events: list[bytes], between: float) -> None:
+        """Write server-sent events, each as one chunk of its own."""
+        self.send_headers(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
+        for place, event in enumerate(events):
+            self.model.closing.wait(between if place else 0)
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def send_headers(self, status: int, headers: Json) -> None:
+        """Write the status line and the headers; no date among them, because it would differ on every run."""
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing: the output belongs to the agent."""
+
+
+def estimated_usage(body: Json, answer: Answer) -> dict[str, int]:
+    """Token counts at four characters for a token, where the script names none."""
+    said = len(answer.text or "") + sum(len(orjson.dumps(asked)) for asked in answer.tool_calls)
+    return {"input_tokens": len(orjson.dumps(body)) // 4, "output_tokens": max(1, said // 4)}

@@ -1,0 +1,97 @@
+"""One trace in, one document out: the JSON of `analyze`, for the command and for programs."""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.totals import Options
+from namel3ss_debug.traces.reader import Trace, open_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+SCHEMA = "namel3ss-debug/analyze/1"
+
+
+def analyze(
+    trace: Trace,
+    sections: Collection[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """Read a trace once and say what is in it.
+
+    Args:
+        trace: an opened trace.
+        sections: the names of the sections wanted, out of `folds.FOLDS`; all of them if left out.
+        progress: called now and then with the bytes read so far and the bytes of all files.
+        options: what the user has set about the analyses.
+
+    Returns:
+        A document of JSON values, the same for the same trace. `trace` says what was read, `problems` what
+        could not be, and every section stands under its name.
+
+    Raises:
+        WrongUsageError: there is no section of one of the names.
+    """
+    analysis = Analysis(sections, options)
+    trace.progress = progress
+    events = iter(trace.events())
+    first = list(islice(events, 1))
+    analysis.feed_all(chain(first, events))
+    return {
+        "schema": SCHEMA,
+        "trace": {
+            "path": str(trace.path),
+            "execution_id": first[0].get("execution_id") if first else None,
+            "events": analysis.events,
+            "processes": len(trace.processes),
+            "files": [str(file) for file in trace.files],
+        },
+        **analysis.results(),
+        "problems": _problems(trace),
+    }
+
+
+def _problems(trace: Trace) -> dict[str, Any]:
+    """What could not be read as it stands: by kind, and the first of it by place."""
+    problems = trace.problems
+    return {
+        "total": problems.total,
+        "kinds": dict(sorted(problems.counts.items())),
+        "lost_events": trace.lost,
+        "rotated_away_events": trace.rotated_away,
+        "first": [{"file": file, "line": line, "what": what} for file, line, what in problems.first],
+    }
+
+
+class TraceAnalyzer:
+    """The analyses of one trace, for programs: `TraceAnalyzer("trace.jsonl").analyze()`.
+
+    Args:
+        path: any file of the trace.
+        sections: the names of the sections wanted; all of them if left out.
+        slow_ms: how many milliseconds an operation may take before it counts as slow.
+
+    Raises:
+        TraceNotFoundError: there is nothing at that path.
+        UnreadableTraceError: what is there is no trace.
+    """
+
+    def __init__(
+        self, path: str | Path, *, sections: Collection[str] | None = None, slow_ms: float = 1000.0
+    ) -> None:
+        self.trace = open_trace(Path(path))
+        self.sections = sections
+        self.options = Options(slow_ms=slow_ms)
+
+    def analyze(self) -> dict[str, Any]:
+        """The document that `namel3ss debug analyze --format json` prints.
+
+        Raises:
+            WrongUsageError: there is no section of one of the names.
+        """
+        return analyze(self.trace, self.sections, options=self.options)

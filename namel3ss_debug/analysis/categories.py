@@ -1,0 +1,144 @@
+"""What kind of failure an error is: the HTTP status first, then the exception's type, words of the message last.
+
+A status or a type that servers use for many things (400, `BadRequestError`) gives way to the words; so does a
+type that says nothing. A failure of a tool that nothing else explains is of the category `tool`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from namel3ss_debug.traces.events import Event
+
+STATUSES: dict[int, str] = {
+    401: "authentication",
+    402: "resource",
+    403: "authentication",
+    404: "dependency",
+    408: "timeout",
+    413: "context_overflow",
+    429: "rate_limit",
+    504: "timeout",
+    507: "resource",
+    529: "dependency",
+}
+"""HTTP statuses that have one meaning; other 5xx are a `dependency`, other 4xx a `parameter`, after the words."""
+
+
+class Rule(NamedTuple):
+    """A pattern and the category of what it matches."""
+
+    pattern: re.Pattern[str]
+    category: str
+
+
+def _rules(*pairs: tuple[str, str]) -> tuple[Rule, ...]:
+    return tuple(Rule(re.compile(pattern, re.IGNORECASE), category) for pattern, category in pairs)
+
+
+TYPES = _rules(
+    (r"cancel|keyboardinterrupt|abort", "cancelled"),
+    (r"ratelimit|throttl|toomanyrequests", "rate_limit"),
+    (r"contextwindow|contextlength|context_length|maxtoken", "context_overflow"),
+    (r"contentfilter|content_filter|contentpolicy|refusal|safety", "model_refusal"),
+    (r"timeout|timedout|deadline", "timeout"),
+    (r"authentication|unauthorized|permissiondenied|invalidapikey|forbidden|credential", "authentication"),
+    (r"jsondecode|outputpars|malformed|unexpectedmodelbehavior|unicodedecode", "malformed_output"),
+    (r"connect|gaierror|herror|ssl|socket|brokenpipe|protocolerror|network|dnserror", "network"),
+    (r"memoryerror|recursion|filenotfound|fileexists|isadirectory|notadirectory", "resource"),
+    (r"^(oserror|ioerror|permissionerror|resource\w*|blockingioerror|quota\w*)$", "resource"),
+    (r"^(importerror|modulenotfounderror)$|unavailable|internalserver|badgateway|overloaded", "dependency"),
+)
+"""Exception types, read without the module they come from."""
+
+WORDS = _rules(
+    (r"context (length|window)|maximum context|prompt is too long|too many tokens", "context_overflow"),
+    (r"rate limit|too many requests|quota exceeded", "rate_limit"),
+    (r"content (policy|filter)|flagged|refus(ed to (answer|comply)|al)", "model_refusal"),
+    (r"api[ _-]?key|unauthori[sz]ed|forbidden|permission denied|access denied", "authentication"),
+    (r"tim(ed|e) ?out|deadline exceeded", "timeout"),
+    (r"cancell?ed", "cancelled"),
+    (r"connection (refused|reset|error|aborted|closed)|name resolution|unreachable|network", "network"),
+    (r"out of memory|no space left|too many open files|disk", "resource"),
+    (r"(invalid|malformed|not valid) json|could not parse|expecting value", "malformed_output"),
+    (r"service unavailable|bad gateway|internal server error|overloaded", "dependency"),
+    (r"missing .*argument|unexpected keyword|invalid (argument|parameter|value)|is required", "parameter"),
+)
+"""Words of the message, asked last."""
+
+_GENERIC = re.compile(r"^(value|type|key|index|attribute|lookup|assertion)error$", re.IGNORECASE)
+_WRONG_INPUT = re.compile(
+    r"validationerror|badrequest|unprocessable|invalid_?request|schemaerror", re.IGNORECASE
+)
+
+CATEGORIES = (
+    *("tool", "parameter", "timeout", "dependency", "resource", "network", "authentication", "rate_limit"),
+    *("model_refusal", "malformed_output", "context_overflow", "cancelled", "unknown"),
+)
+"""Every category there is."""
+
+
+def categorise(
+    error_type: str | None,
+    error: str | None,
+    *,
+    http_status: int | None = None,
+    status: str | None = None,
+    component: str = "",
+) -> str:
+    """The category of one failure.
+
+    Args:
+        error_type: The exception's type, with or without its module.
+        error: The text of the failure.
+        http_status: The status of the answer, where there was one.
+        status: The `status` of the event; `cancelled` and `timeout` speak for themselves.
+        component: Where it failed. A value that a tool does not take is a `parameter`; one that anything
+            else does not take is a `malformed_output` of the model.
+    """
+    name = (error_type or "").rpartition(".")[2]
+    text = error or ""
+    for category in _candidates(name, text, http_status, status, component):
+        if category is not None:
+            return category
+    return "unknown"
+
+
+def _candidates(
+    name: str, text: str, http_status: int | None, status: str | None, component: str
+) -> Iterator[str | None]:
+    if status in {"cancelled", "timeout"}:
+        yield status
+    if http_status is not None:
+        yield STATUSES.get(http_status)
+    yield _first(TYPES, name)
+    yield _first(WORDS, text)
+    if http_status is not None and http_status >= 400:
+        yield "dependency" if http_status >= 500 else "parameter"
+    if _WRONG_INPUT.search(name):
+        yield "malformed_output" if component in {"llm", "validation"} else "parameter"
+    if component == "tool":
+        yield "parameter" if _GENERIC.match(name) and name.lower() != "assertionerror" else "tool"
+
+
+def _first(rules: tuple[Rule, ...], text: str) -> str | None:
+    return next((rule.category for rule in rules if rule.pattern.search(text)), None) if text else None
+
+
+def http_status(event: Event) -> int | None:
+    """The HTTP status an event tells of, in `metadata` or in its `exchange`; None where it tells none."""
+    metadata = event.get("metadata")
+    if not isinstance(metadata, dict):
+        return None
+    exchange = metadata.get("exchange")
+    places = (metadata, exchange) if isinstance(exchange, dict) else (metadata,)
+    for place in places:
+        for key in ("status", "http_status", "status_code"):
+            value = place.get(key)
+            if isinstance(value, int) and 100 <= value < 600:
+                return value
+    return None

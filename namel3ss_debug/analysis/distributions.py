@@ -1,0 +1,69 @@
+"""How a set of durations is spread: mean, standard deviation and percentiles, computed from whole nanoseconds.
+
+Durations are kept as integers, so that any order and any way of adding them up gives the same figures; they
+become milliseconds only here, at the end.
+"""
+
+from __future__ import annotations
+
+from array import array
+from math import sqrt
+from operator import mul
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NS_PER_MS = 1_000_000
+PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
+
+
+def durations() -> array[int]:
+    """An empty collection of durations, in nanoseconds: eight bytes for each."""
+    return array("q")
+
+
+def percentile(ordered: Sequence[int], percent: int) -> float:
+    """The value below which `percent` per cent of the sorted values lie, by linear interpolation.
+
+    This is method 7 of Hyndman and Fan (1996), "Sample Quantiles in Statistical Packages", the default of
+    numpy and R: the position is `percent / 100 * (n - 1)`, and a position between two values takes its share
+    of the way from one to the next.
+
+    Args:
+        ordered: At least one value, in rising order.
+        percent: From 0 to 100.
+    """
+    place, hundredths = divmod(percent * (len(ordered) - 1), 100)
+    value = ordered[place]
+    if not hundredths:
+        return float(value)
+    return value + (ordered[place + 1] - value) * hundredths / 100
+
+
+def milliseconds(nanoseconds: float) -> float:
+    """Nanoseconds as milliseconds, to the nanosecond."""
+    return round(nanoseconds / NS_PER_MS, 6)
+
+
+def describe(values: array[int]) -> dict[str, float | None]:
+    """Mean, deviation, extremes and percentiles of durations, in milliseconds; all None where there are none.
+
+    The standard deviation is that of the population (divided by n, as numpy does by default): the spans of a
+    trace are all there were, and no sample.
+    """
+    names = ("mean_ms", "stddev_ms", "min_ms", *(f"p{percent}_ms" for percent in PERCENTILES), "max_ms")
+    if not values:
+        return dict.fromkeys(names)
+    ordered = sorted(values)
+    count = len(ordered)
+    total = sum(ordered)
+    variance = count * sum(map(mul, ordered, ordered)) - total * total
+    figures = (
+        total / count,
+        sqrt(variance) / count,
+        ordered[0],
+        *(percentile(ordered, percent) for percent in PERCENTILES),
+        ordered[-1],
+    )
+    return dict(zip(names, map(milliseconds, figures), strict=True))

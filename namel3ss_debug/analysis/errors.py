@@ -1,0 +1,290 @@
+"""What failed: each failure once, with the spans it went through, and the spans that never ended.
+
+How failures are counted:
+
+- A span failed when its status is `failed`, `timeout` or `cancelled`, or it has an error and no status.
+  `failed_spans` is the number of those, whatever became of them.
+- An attempt that failed and was tried again is judged by its last attempt. Where that went well, the failed
+  ones are in `recovered_errors` and nowhere else; where it did not, all attempts are one failure.
+- The same failure seen at several levels is one failure. A failed span whose direct child failed with the same
+  type and text, or whose own text contains the child's, or which has nothing to say of its own, passes on that
+  child's failure: the innermost span is the failure, the others are in its `propagated_to`.
+- An `error_occurred` event is a failure of its own, unless the span around it or an earlier span beside
+  it failed with the same type and text: then the program has reported that failure.
+
+`total_errors` and `error_categories` count the failures that remain. `error_rate` is the share of the ended spans
+that failed and were not made good by another attempt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from namel3ss_debug.analysis.categories import categorise, http_status
+from namel3ss_debug.analysis.totals import LISTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from namel3ss_debug.analysis.nesting import MeasuredSpan
+    from namel3ss_debug.analysis.totals import Options, Totals
+    from namel3ss_debug.traces.events import Event
+
+_LONGEST_TEXT = 1000
+"""Characters kept of an error's text."""
+
+_TELLING = 8
+"""How long a child's text must be for its place inside the parent's text to prove anything."""
+
+
+class Failure(NamedTuple):
+    """One span that failed, or one error that the program reported."""
+
+    end_number: int
+    number: int
+    reported: bool
+    id: str | None
+    parent_id: str | None
+    attempt_of: str | None
+    component: str
+    name: str
+    error_type: str | None
+    error: str | None
+    status: str | None
+    category: str
+    call_site: str | None
+    http_status: int | None
+
+    @property
+    def words(self) -> tuple[str | None, str | None]:
+        """What makes two failures the same one."""
+        return self.error_type, self.error
+
+
+class Errors:
+    """Failures, retries and open spans."""
+
+    events: frozenset[str] = frozenset({"error_occurred"})
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, _options: Options) -> None:
+        self._failures: list[Failure] = []
+        self._retries = 0
+        self._succeeded: set[str] = set()
+        self._open: list[dict[str, Any]] = []
+        self._texts: dict[str, str] = {}
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Note a span that failed, and what became of an attempt that follows a failed one."""
+        retried = span.retried
+        if retried:
+            self._retries += 1
+        if span.failed:
+            self._failures.append(self._failure(span))
+        elif retried:
+            first = _attempt_of(span)
+            if first is not None:
+                self._succeeded.add(first)
+
+    def event(self, number: int, event: Event) -> None:
+        """Note an error that the program reported."""
+        error_type, error = self._text(event.get("error_type")), self._text(event.get("error"))
+        component = event.get("component")
+        component = component if isinstance(component, str) else ""
+        name = event.get("component_name")
+        code = http_status(event)
+        self._failures.append(
+            Failure(
+                end_number=number,
+                number=number,
+                reported=True,
+                id=None,
+                parent_id=_string(event.get("parent_event_id")),
+                attempt_of=None,
+                component=component,
+                name=name if isinstance(name, str) else "",
+                error_type=error_type,
+                error=error,
+                status=None,
+                category=categorise(error_type, error, http_status=code, component=component),
+                call_site=_string(event.get("call_site")),
+                http_status=code,
+            )
+        )
+
+    def open_span(self, span: MeasuredSpan) -> None:
+        """Note a span that never ended."""
+        self._open.append(
+            {
+                "number": span.number,
+                "component": span.component,
+                "component_name": span.name or None,
+                "started_at": span.start.get("timestamp"),
+                "call_site": span.start.get("call_site"),
+                "id": span.id,
+                "parent_id": span.parent_id,
+            }
+        )
+
+    def _failure(self, span: MeasuredSpan) -> Failure:
+        error_type, error = self._text(span.end.get("error_type")), self._text(span.end.get("error"))
+        status = _string(span.end.get("status"))
+        code = http_status(span.end)
+        return Failure(
+            end_number=span.end_number,
+            number=span.number,
+            reported=False,
+            id=_string(span.id),
+            parent_id=_string(span.parent_id),
+            attempt_of=_attempt_of(span),
+            component=span.component,
+            name=span.name,
+            error_type=error_type,
+            error=error,
+            status=status,
+            category=categorise(error_type, error, http_status=code, status=status, component=span.component),
+            call_site=_string(span.get("call_site")),
+            http_status=code,
+        )
+
+    def _text(self, value: object) -> str | None:
+        """A text, kept once however often it is met."""
+        if value is None:
+            return None
+        text = (value if isinstance(value, str) else str(value))[:_LONGEST_TEXT]
+        return self._texts.setdefault(text, text)
+
+    def merge(self, later: Errors) -> None:
+        """Take in what a later part of the trace, or another trace, has found."""
+        self._failures += later._failures
+        self._retries += later._retries
+        self._succeeded |= later._succeeded
+        self._open += later._open
+
+    def result(self, totals: Totals) -> dict[str, Any]:
+        """The failures in the order in which they happened, and the numbers of the module's docstring."""
+        final, attempts, recovered = _last_attempts(sorted(self._failures), self._succeeded)
+        chains = _chains(final)
+        lost = sum(len(numbers) for key, numbers in attempts.items() if key not in self._succeeded)
+        single = sum(1 for failure in final if not failure.reported and failure.attempt_of is None)
+        failed_spans = sum(1 for failure in self._failures if not failure.reported)
+        categories = Counter(failure.category for failure, _ in chains)
+        return {
+            "total_errors": len(chains),
+            "error_categories": dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))),
+            "error_rate": (lost + single) / totals.spans if totals.spans else None,
+            "failed_spans": failed_spans,
+            "reported_errors": len(self._failures) - failed_spans,
+            "recovered_errors": recovered,
+            "retries": self._retries,
+            "failures": [_row(failure, passed_on, attempts) for failure, passed_on in chains[:LISTED]],
+            "open_span_count": len(self._open),
+            "open_spans": self._open_rows(),
+        }
+
+    def _open_rows(self) -> list[dict[str, Any]]:
+        """The open spans, the latest first: where the program was when the recording ended."""
+        parents = {row["parent_id"] for row in self._open}
+        ordered = sorted(self._open, key=lambda row: -row["number"])[:LISTED]
+        return [
+            {key: value for key, value in row.items() if key not in {"id", "parent_id"}}
+            | {"innermost": row["id"] not in parents}
+            for row in ordered
+        ]
+
+
+def _attempt_of(span: MeasuredSpan) -> str | None:
+    """The id of the first attempt of the same call, which for a first attempt is its own."""
+    for event in (span.end, span.start):
+        metadata = event.get("metadata")
+        if isinstance(metadata, dict) and isinstance(metadata.get("retry_of"), str):
+            return str(metadata["retry_of"])
+    return _string(span.id)
+
+
+def _last_attempts(
+    failures: Iterable[Failure], succeeded: set[str]
+) -> tuple[list[Failure], dict[str, list[int]], int]:
+    """The failures that no later attempt made good, one for each call; all attempts by call; how many were."""
+    last: dict[str, Failure] = {}
+    others: list[Failure] = []
+    attempts: dict[str, list[int]] = {}
+    recovered = 0
+    for failure in failures:
+        key = failure.attempt_of
+        if key is None:
+            others.append(failure)
+            continue
+        attempts.setdefault(key, []).append(failure.number)
+        if key in succeeded:
+            recovered += 1
+        else:
+            last[key] = failure
+    return sorted([*others, *last.values()]), attempts, recovered
+
+
+def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
+    """Each failure that is not another one passed on, with those that are it, in the order of their ends."""
+    inside: dict[str, list[Failure]] = {}
+    same_beside: dict[tuple[str | None, tuple[str | None, str | None]], Failure] = {}
+    head_of: dict[int, Failure] = {}
+    passed_on: dict[int, list[Failure]] = {}
+    for failure in failures:
+        origin: Failure | None = None
+        if failure.reported:
+            origin = same_beside.get((failure.parent_id, failure.words))
+        elif failure.id is not None:
+            origin = _origin(failure, inside.pop(failure.id, []))
+        if origin is not None and origin.reported and not failure.reported:
+            reports = passed_on.pop(origin.end_number)
+            passed_on[failure.end_number] = [*reports, origin]
+            head_of[origin.end_number] = failure
+            origin = None
+        if origin is None:
+            head_of[failure.end_number] = failure
+            passed_on.setdefault(failure.end_number, [])
+        else:
+            head = head_of[failure.end_number] = head_of[origin.end_number]
+            passed_on[head.end_number].append(failure)
+        if failure.parent_id is not None:
+            inside.setdefault(failure.parent_id, []).append(failure)
+            same_beside[failure.parent_id, failure.words] = failure
+    heads = {failure.end_number: failure for failure in failures}
+    return [(heads[number], sorted(passed)) for number, passed in sorted(passed_on.items())]
+
+
+def _origin(failure: Failure, children: list[Failure]) -> Failure | None:
+    """The latest child whose failure this span passes on; a span before a report of the same error."""
+    matching = [child for child in children if _passes_on(failure, child)]
+    return next((child for child in reversed(matching) if not child.reported), None) or (
+        matching[-1] if matching else None
+    )
+
+
+def _passes_on(failure: Failure, child: Failure) -> bool:
+    if failure.words in {child.words, (None, None)}:
+        return True
+    text, inner = failure.error, child.error
+    return text is not None and inner is not None and len(inner) >= _TELLING and inner in text
+
+
+def _row(failure: Failure, passed_on: list[Failure], attempts: dict[str, list[int]]) -> dict[str, Any]:
+    return {
+        "number": failure.number,
+        "end_number": failure.end_number,
+        "component": failure.component,
+        "component_name": failure.name or None,
+        "category": failure.category,
+        "error_type": failure.error_type,
+        "error": failure.error,
+        "status": failure.status,
+        "http_status": failure.http_status,
+        "call_site": failure.call_site,
+        "attempts": attempts.get(failure.attempt_of, [failure.number]) if failure.attempt_of else [],
+        "propagated_to": [other.number for other in passed_on],
+    }
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None

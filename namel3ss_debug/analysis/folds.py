@@ -1,0 +1,403 @@
+"""The analyses of a trace as one table of folds, and the driver that feeds them.
+
+A fold takes spans and point events one at a time and can be merged with itself. A new analysis is one module
+and one line in `FOLDS`: the name of its section, and its class.
+
+Law: a trace cut anywhere into consecutive parts, each fed to an `Analysis` of its own and merged in order, gives
+the same result as one pass. The driver does for all folds what that takes: it pairs the starts of an earlier part
+with the ends of a later one, and keeps what children left for a parent that began in an earlier part until
+the parent is known. To the folds it makes no difference; they only see whole spans, in some order, which must
+not matter to them: they add integers, keep multisets, or sort by event number.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from namel3ss_debug.analysis.components import ComponentBreakdown
+from namel3ss_debug.analysis.distributions import NS_PER_MS
+from namel3ss_debug.analysis.errors import Errors
+from namel3ss_debug.analysis.event_types import EventTypeBreakdown
+from namel3ss_debug.analysis.nesting import (
+    LONGEST_NS,
+    Below,
+    MeasuredSpan,
+    covered_ns,
+    has_failed,
+    is_retry,
+    whole_ns,
+)
+from namel3ss_debug.analysis.overview import ExecutionOverview
+from namel3ss_debug.analysis.performance import Performance
+from namel3ss_debug.analysis.resources import ResourceUsage
+from namel3ss_debug.analysis.totals import Options, Totals
+from namel3ss_debug.errors import WrongUsageError
+from namel3ss_debug.traces.events import SPAN_FAILURES
+from namel3ss_debug.traces.spans import SpanPairing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.spans import Span
+
+_new = tuple.__new__
+_NOTHING: Event = {}
+_NS_PER_SECOND = 1_000_000_000
+_LONGEST_MS = LONGEST_NS / NS_PER_MS
+_NAMED = frozenset({"llm", "tool"})
+
+
+class Fold(Protocol):
+    """One analysis.
+
+    `events` are the types of the point events it wants to see, `needs` the sections whose results it reads.
+    An instance holds plain data only, so that it can go from one process to another.
+    """
+
+    events: frozenset[str]
+    needs: tuple[str, ...]
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Take a span that ended, or an end whose start is not in the trace. Spans come in no fixed order."""
+
+    def open_span(self, span: MeasuredSpan) -> None:
+        """Take a span that never ended; these come after all others, inner ones before outer ones."""
+
+    def event(self, number: int, event: Event) -> None:
+        """Take a point event of one of the types in `events`."""
+
+    def merge(self, later: Self) -> None:
+        """Take in what a later part, or another trace, has found; `later` is not used any more."""
+
+    def result(self, totals: Totals) -> dict[str, Any]:
+        """The section of the document: JSON, in a fixed order."""
+
+
+FOLDS: dict[str, Callable[[Options], Fold]] = {
+    "execution_overview": ExecutionOverview,
+    "component_breakdown": ComponentBreakdown,
+    "event_type_breakdown": EventTypeBreakdown,
+    "performance": Performance,
+    "errors": Errors,
+    "resource_usage": ResourceUsage,
+}
+"""Section name -> the fold that makes it, in the order of the document."""
+
+
+class _Type:
+    """One event type: how many there were, and which folds want to see them (None: spans are made of them)."""
+
+    __slots__ = ("count", "listeners")
+
+    def __init__(self, listeners: tuple[Callable[[int, Event], None], ...] | None) -> None:
+        self.count = 0
+        self.listeners = listeners
+
+
+class Analysis:
+    """The folds over one trace, or over one part of it.
+
+    Feed the events in order, merge the later parts if there are any, then ask for the results, which ends it.
+
+    Raises:
+        WrongUsageError: there is no section of that name.
+    """
+
+    def __init__(self, sections: Collection[str] | None = None, options: Options | None = None) -> None:
+        options = options or Options()
+        self._wanted = tuple(FOLDS) if sections is None else _in_order(sections)
+        self._folds: dict[str, Fold] = {}
+        for name in self._wanted:
+            self._add(name, options)
+        self._span_folds = [fold.span for fold in self._folds.values()]
+        self._types: dict[str, _Type] = {}
+        self._pairing = SpanPairing()
+        self._below: dict[int, Below] = {}
+        self._unclaimed: dict[str, list[tuple[int, Below]]] = {}
+        self._first: int | None = None
+        self._first_at = inf
+        self._last_at = -inf
+        self._spans = 0
+        self._open_spans = 0
+        self._orphan_ends = 0
+        self._closed = False
+
+    def _add(self, name: str, options: Options) -> None:
+        if name not in self._folds:
+            self._folds[name] = FOLDS[name](options)
+            for needed in self._folds[name].needs:
+                self._add(needed, options)
+
+    @property
+    def events(self) -> int:
+        """How many events there were."""
+        return sum(kind.count for kind in self._types.values())
+
+    def feed(self, number: int, event: Event) -> None:
+        """Take the next event; `number` is its place in the trace, from 1."""
+        self.feed_all((event,), number)
+
+    def feed_all(self, events: Iterable[Event], first: int = 1) -> None:
+        """Take the next events; `first` is the place in the trace of the first of them, from 1."""
+        types = self._types
+        pair, orphans = self._pairing.feed, self._pairing.orphans
+        first_at, last_at = self._first_at, self._last_at
+        try:
+            for number, event in enumerate(events, first):
+                kind = types.get(event["event_type"])
+                if kind is None:
+                    kind = self._new_type(number, event["event_type"])
+                kind.count += 1
+                at = event.get("timestamp")
+                if at is not None:
+                    last_at = max(last_at, at)
+                    first_at = min(first_at, at)
+                if kind.listeners is None:
+                    span = pair(number, event)
+                    if span is not None:
+                        self._take(span)
+                    elif orphans and self._first == 1:
+                        self._take_orphans()
+                else:
+                    for listen in kind.listeners:
+                        listen(number, event)
+        finally:
+            self._first_at, self._last_at = first_at, last_at
+
+    def _new_type(self, number: int, event_type: str) -> _Type:
+        if self._first is None:
+            self._first = number
+        listeners = None
+        if event_type == "trace_start":  # the pairing learns from it which process was started where
+            listeners = (self._link, *self._listeners(event_type))
+        elif event_type == "trace_end" or not event_type.endswith(("_start", "_end")):
+            listeners = self._listeners(event_type)
+        kind = self._types[event_type] = _Type(listeners)
+        return kind
+
+    def _listeners(self, event_type: str) -> tuple[Callable[[int, Event], None], ...]:
+        return tuple(fold.event for fold in self._folds.values() if event_type in fold.events)
+
+    def _link(self, number: int, event: Event) -> None:
+        self._pairing.feed(number, event)
+
+    def _take(self, span: Span) -> None:
+        """Measure a whole span and show it to the folds."""
+        number, start, end = span.number, span.start, span.end
+        assert start is not None
+        assert end is not None
+        began = start.get("timestamp")
+        duration = end.get("duration_ms")
+        if duration is None:
+            lasted = _by_timestamps(began, end.get("timestamp"))
+        else:
+            lasted = int(duration * 1e6 + 0.5) if duration < _LONGEST_MS else LONGEST_NS
+        self_ns = lasted or 0
+        below = self._below.pop(number, None)
+        parent_id = start.get("parent_event_id")
+        above = None if parent_id is None else self._above(parent_id)
+        if began is not None and self_ns:
+            begin = int(began * 1e9)
+            if above is not None:
+                above.intervals.append(begin)
+                above.intervals.append(begin + self_ns)
+            if below is not None:
+                self_ns -= covered_ns(below.intervals, begin, begin + self_ns)
+        name = start.get("component_name")
+        if name is None:
+            name = _other_name(start, end)
+        self._spans += 1
+        status = end.get("status")
+        failed = "error" in end if status is None else status in SPAN_FAILURES
+        retried = ("retry_count" in end or "retry_count" in start) and is_retry(start, end)
+        ended = span.end_number or number
+        component = start["component"]
+        # built as the tuple it is, because this is done for every span and the constructor takes three times as long
+        facts = (number, ended, start, end, component, name, failed, retried, lasted, self_ns, below, above)
+        measured: MeasuredSpan = _new(MeasuredSpan, facts)
+        for show in self._span_folds:
+            show(measured)
+
+    def _above(self, parent_id: str) -> Below | None:
+        """Where to leave something for the span of that id; None when it is over, or never was."""
+        found = self._pairing.open.get(parent_id)
+        if found is None and self._pairing.links:
+            parent_id = self._linked(parent_id)
+            found = self._pairing.open.get(parent_id)
+        if found is not None:
+            below = self._below.get(found[0])
+            if below is None:
+                below = self._below[found[0]] = Below()
+            return below
+        return None if self._first == 1 else self._unclaimed_below(parent_id)
+
+    def _linked(self, parent_id: str) -> str:
+        """The id of the span in which a child process was started, for the id of its `trace_start`."""
+        links = self._pairing.links
+        seen = set()
+        while parent_id in links and parent_id not in self._pairing.open and parent_id not in seen:
+            seen.add(parent_id)
+            parent_id = links[parent_id]
+        return parent_id
+
+    def _unclaimed_below(self, parent_id: str) -> Below:
+        """Where to leave something for a span that may have begun in an earlier part.
+
+        An earlier part's spans end here as orphans. What was left before the first orphan, between the first and
+        the second, and so on, is kept apart, because what comes after a parent's end does not reach it.
+        """
+        before = len(self._pairing.orphans)
+        kept = self._unclaimed.setdefault(parent_id, [])
+        if not kept or kept[-1][0] != before:
+            kept.append((before, Below()))
+        return kept[-1][1]
+
+    def merge(self, later: Analysis) -> None:
+        """Take in the analysis of the part that follows this one; `later` is not used any more."""
+        if self._first is None:
+            self._first = later._first
+        self._join(later._pairing, later._unclaimed)
+        self._below.update(later._below)
+        self._merge_counts(later)
+        for name, fold in self._folds.items():
+            fold.merge(later._folds[name])
+
+    def _join(self, pairing: SpanPairing, unclaimed: dict[str, list[tuple[int, Below]]]) -> None:
+        """Live through the later part once more, as far as it concerns spans that began before it."""
+        waiting: dict[int, list[tuple[str, Below]]] = {}
+        for parent_id, kept in unclaimed.items():
+            for before, below in kept:
+                waiting.setdefault(before, []).append((parent_id, below))
+        orphans = pairing.orphans
+        for place in range(len(orphans) + 1):
+            for parent_id, below in waiting.get(place, ()):
+                above = self._above(parent_id)
+                if above is not None:
+                    above.merge(below)
+            if place < len(orphans):
+                number, end = orphans[place]
+                span = self._pairing.feed(number, end)
+                if span is not None:
+                    self._take(span)
+                elif self._first == 1:
+                    self._take_orphans()
+        orphans.clear()
+        self._pairing.merge(pairing)
+
+    def _merge_counts(self, later: Analysis) -> None:
+        for event_type, kind in later._types.items():
+            if event_type not in self._types:
+                self._types[event_type] = _Type(
+                    None if kind.listeners is None else self._listeners(event_type)
+                )
+            self._types[event_type].count += kind.count
+        self._first_at = min(self._first_at, later._first_at)
+        self._last_at = max(self._last_at, later._last_at)
+        self._spans += later._spans
+        self._orphan_ends += later._orphan_ends
+
+    def _take_orphans(self) -> None:
+        """Show the ends to the folds whose starts nobody has."""
+        for number, end in self._pairing.orphans:
+            duration_ns = whole_ns(end["duration_ms"], NS_PER_MS) if "duration_ms" in end else None
+            component, name, self_ns = end["component"], _other_name(_NOTHING, end), duration_ns or 0
+            failed, retried = has_failed(end), is_retry(_NOTHING, end)
+            span = MeasuredSpan(
+                *(number, number, _NOTHING, end, component, name, failed, retried),
+                *(duration_ns, self_ns, None, None),
+            )
+            self._spans += 1
+            self._orphan_ends += 1
+            for show in self._span_folds:
+                show(span)
+        self._pairing.orphans.clear()
+
+    def _take_open(self) -> None:
+        """Show the spans to the folds that never ended, those that began last first."""
+        for span in sorted(self._pairing.remaining(), key=lambda span: -span.number):
+            start = span.start
+            assert start is not None
+            name = start.get("component_name") or _other_name(start, _NOTHING)
+            parent_id = start.get("parent_event_id")
+            above = None if parent_id is None else self._above(parent_id)
+            below = self._below.pop(span.number, None)
+            measured = MeasuredSpan(
+                span.number,
+                0,
+                start,
+                _NOTHING,
+                start["component"],
+                name,
+                False,
+                is_retry(start, _NOTHING),
+                None,
+                0,
+                below,
+                above,
+            )
+            self._open_spans += 1
+            for fold in self._folds.values():
+                fold.open_span(measured)
+
+    def close(self) -> None:
+        """Say that nothing follows: what is still open will stay so. Folds of several traces can be merged then."""
+        if not self._closed:
+            self._closed = True
+            self._take_orphans()
+            self._take_open()
+
+    def results(self) -> dict[str, Any]:
+        """The sections that were asked for, in the order of the table."""
+        self.close()
+        done: dict[str, Any] = {}
+        for name in self._wanted:
+            self._result(name, done)
+        return {name: done[name] for name in self._wanted}
+
+    def _result(self, name: str, done: dict[str, Any]) -> None:
+        if name in done:
+            return
+        fold = self._folds[name]
+        for needed in fold.needs:
+            self._result(needed, done)
+        totals = Totals(
+            types={event_type: kind.count for event_type, kind in self._types.items()},
+            spans=self._spans,
+            open_spans=self._open_spans,
+            orphan_ends=self._orphan_ends,
+            first_at=None if self._first_at == inf else int(self._first_at * 1e9),
+            last_at=None if self._last_at == -inf else int(self._last_at * 1e9),
+            sections={needed: done[needed] for needed in fold.needs},
+        )
+        done[name] = fold.result(totals)
+
+
+def _in_order(sections: Iterable[str]) -> tuple[str, ...]:
+    chosen = frozenset(sections)
+    unknown = sorted(chosen - FOLDS.keys())
+    if unknown:
+        raise WrongUsageError(f"there is no section {unknown[0]!r}; there are {', '.join(FOLDS)}")
+    return tuple(name for name in FOLDS if name in chosen)
+
+
+def _by_timestamps(began: float | None, ended: float | None) -> int | None:
+    """The nanoseconds between two timestamps; 0 where the clock went back, None where one is missing."""
+    return None if began is None or ended is None else whole_ns(ended - began, _NS_PER_SECOND)
+
+
+def _other_name(start: Event, end: Event) -> str:
+    """The name of a span whose start has none: the end's, a model's from the payload, or none at all.
+
+    Models and tools become keys of the document, so there it is `unknown` and not empty.
+    """
+    name: str | None = end.get("component_name")
+    if name is not None:
+        return name
+    component = (start or end)["component"]
+    if component == "llm":
+        for payload, key in ((start.get("inputs"), "model"), (end.get("outputs"), "response_model")):
+            if payload is not None and isinstance(payload.get(key), str):
+                return str(payload[key])
+    return "unknown" if component in _NAMED else ""

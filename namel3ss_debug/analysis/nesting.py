@@ -1,0 +1,138 @@
+"""What a span's place among the others tells: its self time, and what its children left for it.
+
+Self time is a span's duration less the time in which at least one of its direct children ran: the union of
+their intervals, cut to the span's own, so that children that ran in parallel are not counted twice. A child's
+interval is its start's timestamp and its own duration. Only children that ended before their parent count; one
+that outlives its parent takes nothing from it.
+
+A union of intervals, like a sum, does not depend on the order in which it was gathered, which is what makes
+the parts of a cut trace come together exactly.
+"""
+
+from __future__ import annotations
+
+from array import array
+from operator import add
+from typing import TYPE_CHECKING, NamedTuple
+
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LONGEST_NS = 1 << 62
+"""Durations are cut to this, some 146 years, so that they fit where they are kept."""
+
+
+class Below:
+    """What the children of one span left for it: their intervals, and whatever sums the folds hand up.
+
+    Sixteen bytes for each direct child, held until the parent ends.
+    """
+
+    __slots__ = ("intervals", "sums")
+
+    def __init__(self) -> None:
+        self.intervals: array[int] = array("q")
+        """Start and end of each child in nanoseconds since the epoch, one after the other."""
+        self.sums: dict[str, list[int]] = {}
+
+    def vector(self, name: str, length: int) -> list[int]:
+        """The sums that go by this name, to be added to in place; zeros at first."""
+        found = self.sums.get(name)
+        if found is None:
+            found = self.sums[name] = [0] * length
+        return found
+
+    def merge(self, later: Below) -> None:
+        """Take in what a later part of the trace left for the same span."""
+        self.intervals.extend(later.intervals)
+        for name, amounts in later.sums.items():
+            add_up(self.vector(name, len(amounts)), amounts)
+
+
+def add_up(into: list[int], amounts: Sequence[int]) -> None:
+    """Add each amount to the one at its place."""
+    into[:] = map(add, into, amounts)
+
+
+class MeasuredSpan(NamedTuple):
+    """A span as the folds see it, with what was measured on the way.
+
+    Attributes:
+        number: the number of the start event; of the end, where the start is not in the trace.
+        end_number: the number of the end event; 0 for a span that never ended.
+        start: the start event; empty where it is not in the trace.
+        end: the end event; empty for a span that never ended.
+        component: as the start says.
+        name: the component's name; empty where there is none.
+        failed: whether it ended without having done its work.
+        retried: whether it is an attempt that follows a failed one.
+        duration_ns: how long it took; None where the trace does not tell.
+        self_ns: the duration less the time in which its children ran.
+        below: what its children have left, if they left anything.
+        above: where to leave something for the parent span; None where the parent is over or not known.
+    """
+
+    number: int
+    end_number: int
+    start: Event
+    end: Event
+    component: str
+    name: str
+    failed: bool
+    retried: bool
+    duration_ns: int | None
+    self_ns: int
+    below: Below | None
+    above: Below | None
+
+    @property
+    def id(self) -> str | None:
+        """The id of the span, which is that of its start event."""
+        return self.start.get("event_id") if self.start else self.end.get("parent_event_id")
+
+    @property
+    def parent_id(self) -> str | None:
+        """The id of the span it ran inside; None at the top, and where the start is not in the trace."""
+        return self.start.get("parent_event_id")
+
+    def get(self, field: str) -> object:
+        """A field of the end event, or of the start event where the end does not have it."""
+        value = self.end.get(field)
+        return self.start.get(field) if value is None else value
+
+
+def has_failed(end: Event) -> bool:
+    """Whether an end event says that the span did not do its work."""
+    status = end.get("status")
+    return "error" in end if status is None else status in SPAN_FAILURES
+
+
+def is_retry(start: Event, end: Event) -> bool:
+    """Whether a span is an attempt that follows a failed one."""
+    return bool(end.get("retry_count") or start.get("retry_count"))
+
+
+def covered_ns(intervals: array[int], begin: int, end: int) -> int:
+    """How many nanoseconds from `begin` to `end` lie in at least one of the intervals."""
+    covered = 0
+    reached = begin
+    for low, high in sorted(zip(intervals[::2], intervals[1::2], strict=True)):
+        if high > reached:
+            reached = max(reached, low)
+            if high >= end:
+                return covered + max(end - reached, 0)
+            covered += high - reached
+            reached = high
+    return covered
+
+
+def whole_ns(value: object, per_unit: int) -> int:
+    """A time as it stands in an event or its metadata, as whole nanoseconds.
+
+    What is no time, or a negative one, is 0; one too long to be kept is `LONGEST_NS`.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        return 0
+    return int(value * per_unit + 0.5) if value < LONGEST_NS / per_unit else LONGEST_NS

@@ -1,0 +1,127 @@
+"""The run at a glance: how long, how much, how it ended, and on what it ran."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.traces.events import SPAN_FAILURES
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.nesting import MeasuredSpan
+    from namel3ss_debug.analysis.totals import Options, Totals
+    from namel3ss_debug.traces.events import Event
+
+_NS_PER_SECOND = 1_000_000_000
+_BOUNDARIES = frozenset({"llm", "tool", "http", "validation", "memory"})
+"""Components whose failure a program meets every day: one at the top does not mean that the run failed."""
+
+_TOLD = ("target", "argv", "cwd", "python", "platform", "git_commit", "user", "environment", "agent_version")
+
+
+class ExecutionOverview:
+    """Counts, wall time, totals of the other sections, and the status of the run.
+
+    `status` is `open` when a span has no end, or a process that began has not said that it ended; else
+    `failed` when a span at the top failed that is no mere call (of a model, a tool, a server); else `completed`.
+    `success_rate` is 1 less the `error_rate` of the section `errors`.
+    """
+
+    events: frozenset[str] = frozenset({"trace_start", "trace_end"})
+    needs: tuple[str, ...] = ("errors", "resource_usage")
+
+    def __init__(self, _options: Options) -> None:
+        self._executions: set[str] = set()
+        self._sessions: set[str] = set()
+        self._begun: set[int] = set()
+        self._ended = 0
+        self._failed_at_top = False
+        self._start: tuple[int, dict[str, Any]] | None = None
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Look at a span that ended, if it was at the top."""
+        if "parent_event_id" not in span.start:
+            self._identify(span.start or span.end)
+            if span.failed and span.start and span.component not in _BOUNDARIES:
+                self._failed_at_top = True
+
+    def open_span(self, span: MeasuredSpan) -> None:
+        """Note the execution that a span without an end belongs to."""
+        self._identify(span.start)
+
+    def event(self, number: int, event: Event) -> None:
+        """Note what a process says when it begins and when it ends."""
+        self._identify(event)
+        if event["event_type"] == "trace_end":
+            self._ended += 1
+            if event.get("status") in SPAN_FAILURES:
+                self._failed_at_top = True
+            return
+        metadata = event.get("metadata", {})
+        process = metadata.get("process")
+        self._begun.add(process if isinstance(process, int) else 0)
+        if self._start is None or number < self._start[0]:
+            self._start = (number, {name: metadata[name] for name in _TOLD if name in metadata})
+
+    def _identify(self, event: Event) -> None:
+        if "execution_id" in event:
+            self._executions.add(event["execution_id"])
+        if "session_id" in event:
+            self._sessions.add(event["session_id"])
+
+    def merge(self, later: ExecutionOverview) -> None:
+        """Take in what a later part of the trace has found."""
+        self._executions |= later._executions
+        self._sessions |= later._sessions
+        self._begun |= later._begun
+        self._ended += later._ended
+        self._failed_at_top |= later._failed_at_top
+        starts = [start for start in (self._start, later._start) if start is not None]
+        self._start = min(starts, key=lambda start: start[0]) if starts else None
+
+    def result(self, totals: Totals) -> dict[str, Any]:
+        """The section; None where the trace does not tell."""
+        errors, resources = totals.sections["errors"], totals.sections["resource_usage"]
+        rate = errors["error_rate"]
+        wall = totals.wall_ns
+        told = self._start[1] if self._start is not None else {}
+        return {
+            "status": self._status(totals),
+            "executions": len(self._executions),
+            "execution_ids": sorted(self._executions)[:10],
+            "session_ids": sorted(self._sessions)[:10],
+            "processes": max(len(self._begun), min(totals.events, 1)),
+            "processes_without_end": max(len(self._begun) - self._ended, 0),
+            "events": totals.events,
+            "spans": totals.spans + totals.open_spans,
+            "open_spans": totals.open_spans,
+            "orphan_ends": totals.orphan_ends,
+            "started_at": _seconds(totals.first_at),
+            "ended_at": _seconds(totals.last_at),
+            "duration_ms": None if wall is None else milliseconds(wall),
+            "agent_executions": _calls(totals, "agent_execution"),
+            "llm_calls": _calls(totals, "llm_call"),
+            "tool_calls": _calls(totals, "tool_call"),
+            "tokens": resources["tokens"]["total"],
+            "cost": resources["cost"]["total"],
+            "calls_without_price": resources["cost"]["calls_without_price"],
+            "errors": errors["total_errors"],
+            "retries": errors["retries"],
+            "success_rate": None if rate is None else round(1 - rate, 12),
+            **{name: told.get(name) for name in _TOLD},
+            "tracing": resources["tracing"],
+        }
+
+    def _status(self, totals: Totals) -> str:
+        if totals.open_spans or len(self._begun) > self._ended:
+            return "open"
+        return "failed" if self._failed_at_top else "completed"
+
+
+def _calls(totals: Totals, prefix: str) -> int:
+    """How many spans of a type there were, whichever of their two events is there."""
+    return max(totals.types.get(prefix + "_start", 0), totals.types.get(prefix + "_end", 0))
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / _NS_PER_SECOND

@@ -1,0 +1,62 @@
+"""Tokens and money as whole numbers: read from an event, added up exactly, turned into dollars at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from namel3ss_debug.traces.events import Event
+
+PICODOLLARS = 10**12
+"""Parts of a dollar that costs are added up in, so that the order of adding does not matter."""
+
+PARTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+"""The parts of `usage`. Input includes what the cache read and wrote, output includes the reasoning."""
+_NO_PARTS = (0,) * len(PARTS)
+
+
+def whole(value: object) -> int:
+    """A count as it stands in an event; 0 where it is no count."""
+    if isinstance(value, bool):
+        return 0
+    if isinstance(value, int):
+        return max(value, 0)
+    if isinstance(value, float) and 0 <= value < float(1 << 53):
+        return int(value)
+    return 0
+
+
+def token_parts(event: Event) -> tuple[int, ...]:
+    """The parts of `usage` in the order of `PARTS`."""
+    usage = event.get("usage")
+    if usage is None:
+        return _NO_PARTS
+    get = usage.get
+    read, written = get("cache_read_tokens", 0), get("cache_write_tokens", 0)
+    parts = (get("input_tokens", 0), get("output_tokens", 0), read, written, get("reasoning_tokens", 0))
+    try:
+        if parts[0] | parts[1] | read | written | parts[4] >= 0:  # whole numbers, none below zero
+            return parts
+    except TypeError:
+        pass
+    return tuple(whole(usage.get(part)) for part in PARTS)
+
+
+def total_tokens(event: Event) -> int:
+    """All tokens of a call: `tokens_used`, or input and output together where that is not there."""
+    tokens: int | None = event.get("tokens_used")
+    if tokens is not None:
+        return tokens
+    parts = token_parts(event)
+    return parts[0] + parts[1]
+
+
+def picodollars(event: Event) -> int | None:
+    """`cost_estimate` in 1e-12 dollars; None where the event does not tell a cost."""
+    cost: float | None = event.get("cost_estimate")
+    return None if cost is None else round(cost * PICODOLLARS)
+
+
+def dollars(amount: int) -> float:
+    """1e-12 dollars as dollars."""
+    return amount / PICODOLLARS

@@ -1,0 +1,101 @@
+"""Where in the user's own code something happened: `path.py:42`, found by walking up the running stack."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from types import CodeType, FrameType
+
+_OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIBRARIES = tuple(
+    {
+        os.path.abspath(sysconfig.get_paths()[key]) + os.sep
+        for key in ("stdlib", "platstdlib", "purelib", "platlib")
+    }
+)
+_MOST_FRAMES = 400
+
+
+class CallSites:
+    """Finds the user's frames.
+
+    Args:
+        root: the folder of the user's own code; files below it count as the user's, except installed packages.
+        cwd: paths are given relative to it where the file is below it.
+    """
+
+    def __init__(self, root: str, cwd: str) -> None:
+        self._root = root.rstrip(os.sep) + os.sep
+        self._cwd = cwd.rstrip(os.sep) + os.sep
+        self._shown: dict[str, str | None] = {}
+
+    def shown(self, filename: str) -> str | None:
+        """How the file is named in a call site, or `None` when it is not the user's."""
+        try:
+            return self._shown[filename]
+        except KeyError:
+            shown = self._shown[filename] = self._look(filename)
+            return shown
+
+    def find(self, depth: int) -> str | None:
+        """The call site of the innermost user frame, starting `depth` frames above the caller of this method."""
+        return self.at(innermost(depth + 1))
+
+    def above(self, code: CodeType) -> str | None:
+        """The call site from which the running call of `code` was made."""
+        frame = innermost(1)
+        while frame is not None and frame.f_code is not code:
+            frame = frame.f_back
+        return self.at(frame.f_back) if frame is not None else None
+
+    def at(self, frame: FrameType | None) -> str | None:
+        """The call site of this frame, or of the innermost user frame above it."""
+        shown = self._shown
+        for _ in range(_MOST_FRAMES):
+            if frame is None:
+                return None
+            filename = frame.f_code.co_filename
+            path = shown[filename] if filename in shown else self.shown(filename)
+            if path is not None:
+                return f"{path}:{frame.f_lineno}"
+            frame = frame.f_back
+        return None
+
+    def chain(self, depth: int) -> list[str]:
+        """The qualified names of all user functions on the stack, outermost first: `agent.py:main`."""
+        frame, names = innermost(depth + 1), []
+        while frame is not None:
+            path = self.shown(frame.f_code.co_filename)
+            if path is not None:
+                names.append(f"{path}:{frame.f_code.co_qualname}")
+            frame = frame.f_back
+        return names[::-1]
+
+    def _look(self, filename: str) -> str | None:
+        if filename.startswith("<"):
+            return None
+        path = os.path.abspath(filename)
+        if path.startswith((_OWN, *_LIBRARIES)) or not path.startswith(self._root):
+            return None
+        if f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path:
+            return None
+        return path.removeprefix(self._cwd)
+
+
+def innermost(depth: int) -> FrameType | None:
+    """The frame `depth` above the caller, or the outermost one there is."""
+    try:
+        return sys._getframe(depth + 1)  # noqa: SLF001  (the documented way to a frame)
+    except ValueError:
+        return None
+
+
+def on_stack(frame_id: int, code: CodeType) -> bool:
+    """Whether a frame, known by its identity and code, is running now: a suspended generator's is not."""
+    frame = innermost(1)
+    while frame is not None:
+        if frame.f_code is code and id(frame) == frame_id:
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,236 @@
+"""The runner: runs the user's program as `__main__`, as `python` itself would, with recording switched on before.
+
+The parent starts this file as a script. The script loads itself once more as a module of the package and calls
+`main` there, so that the namespace of `__main__` is free for the program. What a program could still see of us is
+the depth of its stack: two frames lie below its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from types import CodeType, ModuleType, TracebackType
+from typing import Any
+
+_STANDARD = frozenset(
+    [
+        "__name__",
+        "__doc__",
+        "__package__",
+        "__loader__",
+        "__spec__",
+        "__annotations__",
+        "__builtins__",
+        "__file__",
+        "__cached__",
+    ]
+)
+
+
+def main(words: list[str]) -> None:
+    """Run a program; returns when its main module ends, raises what it raises.
+
+    Args:
+        words: `script PATH`, `module NAME` or `function MODULE:NAME JSON`, then the program's own arguments.
+    """
+    kind, value, *argv = words
+    arguments = argv.pop(0) if kind == "function" else ""
+    folder = kind == "script" and _holds_modules(value)
+    _arrange_interpreter(kind, value, argv, folder)
+    _start_recording()
+    try:
+        if kind == "function":
+            _run_function(value, arguments)
+        elif kind == "module" or folder:
+            _run_module(value, folder)
+        else:
+            path, code = _compile_script(value)
+            exec(code, _namespace(path))  # noqa: S102  (this is what python does with a script)
+    except SystemExit:
+        raise
+    except BaseException:
+        _leave_out_our_frames()
+        raise
+
+
+def _arrange_interpreter(kind: str, value: str, argv: list[str], folder: bool) -> None:
+    """Set `sys.argv`, `sys.orig_argv` and `sys.path[0]` as the interpreter does."""
+    sys.argv[:] = ["-m" if kind == "module" else value, *argv]
+    sys.orig_argv[1:] = [*(["-m"] if kind == "module" else []), value, *argv]
+    if folder:
+        sys.path.insert(0, _absolute(value))
+    elif sys.flags.safe_path:
+        return
+    elif kind == "script":
+        sys.path.insert(0, os.path.dirname(os.path.realpath(value)))
+    else:
+        sys.path.insert(0, os.getcwd())
+
+
+def _start_recording() -> None:
+    """Start recording; what goes wrong there is one line, and the program runs all the same."""
+    from namel3ss_debug.capture import processes  # noqa: PLC0415  (the folder is arranged only now)
+
+    text = os.environ.get("NAMEL3SS_DEBUG_SESSION")
+    try:
+        if text:
+            import json  # noqa: PLC0415
+
+            from namel3ss_debug.capture.start import start_in_child  # noqa: PLC0415
+
+            start_in_child(json.loads(text), "main")
+    except Exception as error:
+        print(f"namel3ss debug: not recording: {type(error).__name__}: {error}", file=sys.stderr)
+    finally:
+        processes.hide()
+
+
+def _absolute(path: str) -> str:
+    """The path as the interpreter makes it absolute: joined, but not normalised."""
+    return os.path.join(os.getcwd(), path)
+
+
+def _holds_modules(path: str) -> bool:
+    """Whether the path is a folder or an archive that Python runs by its `__main__` module."""
+    for hook in sys.path_hooks:
+        try:
+            hook(_absolute(path))
+        except ImportError:
+            continue
+        return True
+    return False
+
+
+def _compile_script(value: str) -> tuple[str, CodeType]:
+    import io  # noqa: PLC0415
+
+    path = _absolute(value)
+    with io.open_code(path) as file:
+        source = file.read()
+    rewrite = sys.modules.get("namel3ss_debug.capture.rewrite")
+    try:
+        if rewrite is not None and rewrite.is_installed():
+            code: CodeType = rewrite.compile_source(source, path)
+            return path, code
+        return path, compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:  # without the frames below, which are all ours
+        raise error.with_traceback(None)  # noqa: B904  (it is the same error)
+
+
+def _namespace(path: str) -> dict[str, Any]:
+    """The namespace of `__main__`, freed of what this file left in it."""
+    namespace = vars(sys.modules["__main__"])
+    for name in namespace.keys() - _STANDARD:
+        del namespace[name]
+    namespace["__doc__"] = None
+    if "__annotations__" in namespace:
+        namespace["__annotations__"] = {}
+    namespace["__loader__"] = type(namespace["__loader__"])("__main__", path)
+    namespace["__file__"] = path
+    return namespace
+
+
+def _fresh_main() -> None:
+    """Put an empty `__main__` in place: when this file ends, Python takes `__file__` out of the old one."""
+    old = vars(sys.modules["__main__"])
+    module = ModuleType("__main__")
+    if "__annotations__" in old:
+        module.__dict__["__annotations__"] = {}
+    module.__dict__["__builtins__"] = old["__builtins__"]
+    sys.modules["__main__"] = module
+
+
+def _run_module(value: str, folder: bool) -> None:
+    import runpy  # noqa: PLC0415  (python -m imports it as well)
+
+    _fresh_main()
+    run: Callable[..., Any] = runpy._run_module_as_main  # type: ignore[attr-defined]  # noqa: SLF001  (what python -m calls; its frames stand in every traceback)
+    run("__main__" if folder else value, alter_argv=not folder)
+
+
+def _run_function(value: str, arguments: str) -> None:
+    import json  # noqa: PLC0415
+
+    _fresh_main()
+    name, _, path = value.partition(":")
+    try:
+        __import__(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        _give_up(f"there is no module {error.name} for {value}: run from the folder that holds it")
+    function: Any = sys.modules[name]
+    for part in path.split("."):
+        function = getattr(function, part, None)
+    if not callable(function):
+        _give_up(f"{name} has no function {path}")
+    result = function(**json.loads(arguments))
+    if hasattr(result, "__await__"):
+        import asyncio  # noqa: PLC0415
+
+        async def wait() -> None:
+            await result
+
+        asyncio.run(result if asyncio.iscoroutine(result) else wait())
+
+
+def _give_up(what: str) -> None:
+    print(f"namel3ss debug: {what}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _leave_out_our_frames() -> None:
+    """Let the exception hook, whose ever it is, see the traceback that plain Python would show it.
+
+    Only now, when the program has failed, and only for this one call: until then `sys.excepthook` is as the
+    program left it. The exception goes on to the interpreter, which knows what follows (threads, `atexit`, dying
+    by SIGINT).
+    """
+    hook = getattr(sys, "excepthook", None)
+    if hook is None:
+        return
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        sys.excepthook = hook
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        error.__traceback__ = sys.last_traceback = trace
+        try:
+            hook(kind, error, trace)
+        except SystemExit:
+            raise
+        except BaseException as broken:
+            below = broken.__traceback__.tb_next if broken.__traceback__ else None
+            print("Error in sys.excepthook:", file=sys.stderr)
+            sys.__excepthook__(type(broken), broken.with_traceback(below), below)
+            print("\nOriginal exception was:", file=sys.stderr)
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = show
+
+
+def _as_module() -> ModuleType:
+    """This file as a module of the package, found by its place and not over `sys.path`.
+
+    So the program's interpreter need not have the package, and nothing that lies beside it becomes importable.
+    """
+    import importlib.util  # noqa: PLC0415  (only once sys.path is in order)
+
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    spec = importlib.util.spec_from_file_location(
+        "namel3ss_debug", os.path.join(package, "__init__.py"), submodule_search_locations=[package]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["namel3ss_debug"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    from namel3ss_debug.capture import child  # noqa: PLC0415, PLW0406  (as a module it is another one)
+
+    return child
+
+
+if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the folder of this file: its modules are not the program's
+    _as_module().main(sys.argv[1:])

@@ -1,0 +1,150 @@
+"""Which span the running code is inside, and how that follows the work into threads, executors and processes.
+
+The innermost open span stands in a context variable, so asyncio tasks and callbacks inherit it without help. A
+thread starts with an empty context: the span its `start()` was called in is remembered on the thread, and used
+where the thread has no span of its own. Work items of executors bring the span their `submit` was called in.
+No frame of ours is added between the program's own, so tracebacks read as they did.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+ATTRIBUTE = "_namel3ss_debug_span"
+
+
+class Holder(Protocol):
+    """What can stand in the context: an open span, or the span of another process by its id."""
+
+    event_id: str
+    session_id: str | None
+
+    def here(self) -> Holder | None:
+        """This span, or the nearest outer one the running code really is inside."""
+
+
+CURRENT: ContextVar[Holder | None] = ContextVar("namel3ss_debug_current", default=None)
+"""The innermost open recorded span of this thread, task or callback."""
+
+
+class Remote:
+    """A span of another process: only its id is known."""
+
+    __slots__ = ("event_id", "session_id")
+
+    def __init__(self, event_id: str) -> None:
+        self.event_id = event_id
+        self.session_id: str | None = None
+
+    def here(self) -> Holder | None:
+        """A span of another process stays open as long as this one runs."""
+        return self
+
+
+class Nowhere:
+    """Outside of every span, where an outer context would say otherwise."""
+
+    __slots__ = ()
+    event_id = ""
+    session_id: str | None = None
+
+    def here(self) -> Holder | None:
+        """No span."""
+        return None
+
+
+NOWHERE = Nowhere()
+
+
+def current() -> Holder | None:
+    """The innermost recorded span the running code is inside, if any."""
+    holder = CURRENT.get()
+    if holder is None:
+        thread = threading.current_thread()
+        holder = thread.__dict__.get(ATTRIBUTE)
+    return holder.here() if holder is not None else None
+
+
+def current_id() -> str | None:
+    """The id of the innermost recorded span."""
+    holder = current()
+    return holder.event_id if holder is not None else None
+
+
+def install(on_thread: Callable[[], None]) -> Callable[[], None]:
+    """Carry the span into threads and thread pools from now on.
+
+    Args:
+        on_thread: called when the program starts a thread.
+
+    Returns:
+        A function that puts everything back.
+    """
+    thread_start = threading.Thread.start
+    item_class: Any = concurrent.futures.thread._WorkItem  # noqa: SLF001  (no public seam sees a work item run)
+    item_init, item_run = item_class.__init__, item_class.run
+
+    def start(self: threading.Thread) -> None:
+        on_thread()
+        self.__dict__[ATTRIBUTE] = current()
+        thread_start(self)
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        item_init(self, *args, **kwargs)
+        self.__dict__[ATTRIBUTE] = current() or NOWHERE
+
+    def run(self: Any, *args: Any, **kwargs: Any) -> None:
+        token = CURRENT.set(self.__dict__.get(ATTRIBUTE))
+        try:
+            item_run(self, *args, **kwargs)
+        finally:
+            CURRENT.reset(token)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+    item_class.__init__, item_class.run = init, run
+
+    def uninstall() -> None:
+        threading.Thread.start = thread_start  # type: ignore[method-assign]
+        item_class.__init__, item_class.run = item_init, item_run
+
+    return uninstall
+
+
+class Main:
+    """Which thread is the main one; a forked child makes its only thread that."""
+
+    ident = threading.main_thread().ident
+
+    @classmethod
+    def renew(cls) -> None:
+        """After a fork: the thread that forked is the main one now."""
+        cls.ident = threading.main_thread().ident
+
+
+os.register_at_fork(after_in_child=Main.renew)
+
+
+def current_task() -> Any:
+    """The running asyncio task, without importing asyncio where the program has not."""
+    tasks = sys.modules.get("asyncio.tasks")
+    if tasks is None or tasks.events._get_running_loop() is None:  # noqa: SLF001  (the check that never raises)
+        return None
+    return tasks.current_task()
+
+
+def task_name() -> str | None:
+    """The name of the running asyncio task, if there is one."""
+    task = current_task()
+    return None if task is None else task.get_name()
+
+
+def strand() -> int:
+    """What tells one line of execution from another: the running task, else the thread."""
+    task = current_task()
+    return threading.get_ident() if task is None else id(task)

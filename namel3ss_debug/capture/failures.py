@@ -1,0 +1,91 @@
+"""What an exception that ends a span says in its end event."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from namel3ss_debug.capture.payloads import Payloads
+
+_OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The fields of an end event whose span did not end in order."""
+
+    status: str
+    error: str | None = None
+    error_type: str | None = None
+    stack_trace: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """The fields that are not null, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def describe(error: BaseException, payloads: Payloads, *, with_trace: bool = True) -> Failure:
+    """Put an exception into the words of the event format.
+
+    Args:
+        error: what ended the span.
+        payloads: redacts the texts.
+        with_trace: whether the stack trace is told too; an inner span may have told it already.
+    """
+    if isinstance(error, GeneratorExit):
+        return Failure("cancelled")
+    if isinstance(error, SystemExit):
+        code = error.code
+        return Failure("completed") if code in (None, 0) else Failure("failed", f"exit {code}", "SystemExit")
+    trace = _stack_trace(error, payloads) if with_trace else None
+    return Failure(_status(error), payloads.text(_message(error)), type_name(type(error)), trace)
+
+
+def type_name(kind: type[BaseException]) -> str:
+    """The name of an exception type, with its module unless it is a built-in."""
+    if getattr(builtins, kind.__name__, None) is kind:
+        return kind.__name__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "CancelledError":
+        return "cancelled"
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return "timeout"
+    return "failed"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text: str = str(error)
+        return text
+    except Exception:
+        return f"<{type(error).__name__} whose text cannot be read>"
+
+
+def _stack_trace(error: BaseException, payloads: Payloads) -> str | None:
+    """The traceback as Python prints it, without the frames of the debugger."""
+    try:
+        told = traceback.TracebackException.from_exception(
+            error, limit=None, capture_locals=False, compact=True
+        )
+        _drop_own_frames(told)
+        return payloads.text("".join(told.format()))
+    except Exception:
+        return None
+
+
+def _drop_own_frames(told: traceback.TracebackException) -> None:
+    waiting: list[traceback.TracebackException | None] = [told]
+    while waiting:
+        one = waiting.pop()
+        if one is None:
+            continue
+        own = [frame for frame in one.stack if frame.filename.startswith(_OWN)]
+        for frame in own:
+            one.stack.remove(frame)
+        waiting += [one.__cause__, one.__context__, *(one.exceptions or ())]

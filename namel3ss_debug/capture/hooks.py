@@ -1,0 +1,328 @@
+"""The hooks: how a program tells the tracer about itself. One mechanism under several names.
+
+Each decorator is a row of `_KINDS`; all of them work bare and with arguments, on functions, methods, coroutine
+functions, generators and async generators. While tracing is off a decorated function costs one comparison.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
+
+from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.failures import describe
+from namel3ss_debug.capture.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.wrapping import Arguments, Recorder, wrap
+from namel3ss_debug.config import enabled_never
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", bound=type)
+
+
+class _Kind(NamedTuple):
+    """What a decorator records: the component, its event types, and how arguments and result are laid out."""
+
+    component: str
+    prefix: str | None = None
+    name: Callable[[Arguments], str | None] = lambda _arguments: None
+    inputs: Callable[[Arguments], Arguments] = lambda arguments: arguments
+    outputs: Callable[[Any], Mapping[str, Any]] = lambda result: {"result": result}
+
+
+class Hook(Protocol):
+    """A decorator that is used bare or with arguments."""
+
+    @overload
+    def __call__(self, function: F, /) -> F: ...
+
+    @overload
+    def __call__(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        capture_inputs: bool = True,
+        capture_outputs: bool = True,
+        **fields: Any,
+    ) -> Callable[[F], F]: ...
+
+
+def _own_name(arguments: Arguments) -> str | None:
+    """The `name` of the object whose method is called, read without running its code; else its class."""
+    owner = arguments.get("self")
+    if owner is None:
+        return None
+    name = getattr(owner, "__dict__", {}).get("name")
+    return name if isinstance(name, str) else type(owner).__name__
+
+
+def _model(arguments: Arguments) -> str | None:
+    owner = getattr(arguments.get("self"), "__dict__", {})
+    model = arguments.get("model", owner.get("model"))
+    return model if isinstance(model, str) else None
+
+
+def _llm_inputs(arguments: Arguments) -> Arguments:
+    parts = {key: arguments[key] for key in ("model", "messages", "tools") if key in arguments}
+    params = {key: value for key, value in arguments.items() if key not in parts}
+    return parts | ({"params": params} if params else {})
+
+
+def _llm_outputs(result: Any) -> Mapping[str, Any]:
+    if isinstance(result, str):
+        return {"text": result}
+    return result if isinstance(result, Mapping) else {"result": result}
+
+
+_AGENT = _Kind("agent", name=_own_name)
+_STEP = _Kind("chain", "chain_step")
+_PROMPT = _Kind("prompt")
+_CHAIN = _Kind("chain")
+_LLM = _Kind("llm", name=_model, inputs=_llm_inputs, outputs=_llm_outputs)
+_TOOL = _Kind("tool", inputs=lambda arguments: {"arguments": arguments})
+
+
+def _hook(kind: _Kind, purpose: str) -> Hook:
+    def hook(
+        name: Any = None, /, *, capture_inputs: bool = True, capture_outputs: bool = True, **fields: Any
+    ) -> Any:
+        if callable(name) or isinstance(name, staticmethod | classmethod):
+            return _decorate(name, kind, None, capture_inputs=True, capture_outputs=True, fields={})
+        return lambda function: _decorate(
+            function,
+            kind,
+            name if name is not None else fields.pop("name", None),
+            capture_inputs=capture_inputs,
+            capture_outputs=capture_outputs,
+            fields=fields,
+        )
+
+    hook.__doc__ = (
+        f"{purpose}\n\nUse it bare or with arguments: a name, `capture_inputs`, `capture_outputs`, and further "
+        "fields of the start event such as `step_type` or `depends_on`."
+    )
+    return hook
+
+
+trace_agent_execution = _hook(_AGENT, "Record each call as the work of an agent.")
+trace_prompt_execution = _hook(_PROMPT, "Record each call as a prompt that is filled in and used.")
+trace_chain_execution = _hook(_CHAIN, "Record each call as a chain or graph.")
+trace_chain_step = _hook(_STEP, "Record each call as a step or node of a chain.")
+trace_llm_call = _hook(_LLM, "Record each call as a call of a model.")
+trace_tool_call = _hook(_TOOL, "Record each call as a tool call.")
+
+
+def _decorate(
+    function: Any,
+    kind: _Kind,
+    name: str | None,
+    *,
+    capture_inputs: bool,
+    capture_outputs: bool,
+    fields: dict[str, Any],
+) -> Any:
+    if enabled_never():
+        return function
+    own = name or getattr(getattr(function, "__func__", function), "__name__", type(function).__name__)
+
+    def open_span(tracer: ExecutionTracer, arguments: Arguments) -> Span:
+        label = name or kind.name(arguments) or own
+        shown = {key: value for key, value in arguments.items() if key not in {"self", "cls"}}
+        inputs = kind.inputs(shown) if capture_inputs else None
+        return tracer.span(kind.component, label, inputs=inputs, prefix=kind.prefix, **fields)
+
+    def output(span: Span, _arguments: Arguments, result: Any) -> None:
+        if capture_outputs:
+            span.set_output(kind.outputs(result))
+
+    return wrap(function, Recorder(open_span, output))
+
+
+class EventId(str):
+    """The id of a recorded event, which may also be awaited, so that sync and async code use the same hooks."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, EventId]:
+        yield from ()
+        return self
+
+
+def trace_agent_turn(
+    agent: str, turn: int | None = None, inputs: Mapping[str, Any] | None = None, **fields: Any
+) -> Span | switch.OffSpan:
+    """One turn of an agent, for `with` and `async with`; `.set_output(...)` takes what came out.
+
+    Args:
+        agent: the name of the agent.
+        turn: the number of the turn.
+        inputs: what the agent was given.
+        **fields: further fields of the start event.
+    """
+    metadata = None if turn is None else {"turn": turn}
+    return _span("agent", agent, inputs=inputs, metadata=metadata, prefix="agent_turn", **fields)
+
+
+def trace_validation(
+    name: str, inputs: Mapping[str, Any] | None = None, **fields: Any
+) -> Span | switch.OffSpan:
+    """A validation or guardrail, for `with` and `async with`; `.set_output(...)` takes the verdict.
+
+    Args:
+        name: what is validated.
+        inputs: what is looked at.
+        **fields: further fields of the start event.
+    """
+    return _span("validation", name, inputs=inputs, **fields)
+
+
+def trace_memory_operation(
+    operation: str, *, key: str | None = None, value: Any = None, store: str | None = None, **metadata: Any
+) -> EventId:
+    """Record that the agent's memory was read or written.
+
+    Args:
+        operation: `read`, `write`, `delete`, `search`, or the program's own word.
+        key: what was asked for or written.
+        value: what was found or written.
+        store: the name of the memory.
+        **metadata: anything else.
+    """
+    inputs = {name: what for name, what in (("key", key), ("value", value)) if what is not None}
+    return _emit(
+        "memory_operation",
+        component="memory",
+        component_name=store or operation,
+        inputs=inputs,
+        metadata={"operation": operation, **metadata},
+    )
+
+
+def trace_error(
+    error: BaseException | str, *, component: str = "app", name: str | None = None, **metadata: Any
+) -> EventId:
+    """Record an error that the program has dealt with itself.
+
+    Args:
+        error: the exception, or a text.
+        component: the part of the program that failed.
+        name: its name.
+        **metadata: anything else.
+    """
+    tracer = switch.ACTIVE
+    if tracer is None:
+        return EventId()
+    fields = (
+        describe(error, tracer.payloads).fields() if isinstance(error, BaseException) else {"error": error}
+    )
+    fields["status"] = "failed"
+    return _emit("error_occurred", component=component, component_name=name, metadata=metadata, **fields)
+
+
+def performance_marker(
+    name: str, value: float | None = None, *, unit: str | None = None, **metadata: Any
+) -> EventId:
+    """Record a measurement the program made.
+
+    Args:
+        name: what was measured.
+        value: the figure.
+        unit: its unit.
+        **metadata: anything else.
+    """
+    figures = {"value": value, "unit": unit}
+    known = {key: what for key, what in figures.items() if what is not None}
+    return _emit("performance_marker", component="app", component_name=name, metadata=known | metadata)
+
+
+_ENTRY_POINTS = frozenset(
+    {"__call__", "run", "arun", "execute", "aexecute", "invoke", "ainvoke", "chat", "achat"}
+)
+
+
+def instrument_agent(
+    cls: Any = None, /, *, trace_all: bool = False, cost_tracking: bool = False, session_replay: bool = False
+) -> Any:
+    """Record the work of an agent class; bare or with arguments.
+
+    Methods that start the agent's work (`run`, `execute`, `invoke`, `chat`, `__call__`, and their async kin) are
+    recorded as its executions.
+
+    Args:
+        cls: the class.
+        trace_all: record every other public method as a step.
+        cost_tracking: the end of an execution tells the model calls, tokens and cost of all that ran inside it.
+        session_replay: all executions of one object carry one `session_id`, and the object's attributes are
+            recorded as a `state_change` after each.
+    """
+    if cls is None:
+        return lambda decorated: instrument_agent(
+            decorated, trace_all=trace_all, cost_tracking=cost_tracking, session_replay=session_replay
+        )
+    if enabled_never():
+        return cls
+    for name, member in list(vars(cls).items()):
+        if name in _ENTRY_POINTS and callable(member):
+            setattr(
+                cls,
+                name,
+                wrap(member, _agent_recorder(cost_tracking=cost_tracking, session_replay=session_replay)),
+            )
+        elif trace_all and not name.startswith("_") and _is_method(member):
+            setattr(cls, name, trace_chain_step(member))
+    return cls
+
+
+def _is_method(member: Any) -> bool:
+    return isinstance(member, staticmethod | classmethod) or (
+        callable(member) and not isinstance(member, type)
+    )
+
+
+def _agent_recorder(*, cost_tracking: bool, session_replay: bool) -> Recorder:
+    def open_span(tracer: ExecutionTracer, arguments: Arguments) -> Span:
+        shown = {key: value for key, value in arguments.items() if key != "self"}
+        span = tracer.span("agent", _own_name(arguments), inputs=shown)
+        if cost_tracking:
+            span.totals = Counter()
+        if session_replay and "self" in arguments:
+            span.session_id = _session_of(arguments["self"], tracer)
+        return span
+
+    def output(span: Span, arguments: Arguments, result: Any) -> None:
+        span.set_output({"result": result})
+        if session_replay and "self" in arguments:
+            attributes = getattr(arguments["self"], "__dict__", {})
+            state = {key: value for key, value in attributes.items() if not key.startswith("_")}
+            _emit("state_change", component="agent", component_name=span.name, outputs=state)
+
+    return Recorder(open_span, output)
+
+
+_sessions: dict[int, str] = {}
+_numbers = itertools.count(1)
+
+
+def _session_of(owner: Any, tracer: ExecutionTracer) -> str | None:
+    """The session of an object, forgotten with the object."""
+    session = _sessions.get(id(owner))
+    if session is None:
+        try:
+            weakref.finalize(owner, _sessions.pop, id(owner), None)
+        except TypeError:  # an object without room for weak references
+            return None
+        session = _sessions[id(owner)] = f"{tracer.execution_id}-{next(_numbers)}"
+    return session
+
+
+def _span(component: str, name: str, **fields: Any) -> Span | switch.OffSpan:
+    tracer = switch.ACTIVE
+    return switch.OFF_SPAN if tracer is None else tracer.span(component, name, **fields)
+
+
+def _emit(event_type: str, **fields: Any) -> EventId:
+    tracer = switch.ACTIVE
+    return EventId("" if tracer is None else tracer.emit(event_type, **fields) or "")

@@ -1,0 +1,277 @@
+"""The parent's side of a traced program: which program is meant, start it in a child, and end as it ended.
+
+The child runs `child.py` in the same process group, on the same terminal and with the same stdin, so that keys
+such as Ctrl-C and Ctrl-Z reach it as they would without us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, NoReturn
+
+from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE
+from namel3ss_debug.errors import TargetError
+
+_CAPTURE = Path(__file__).resolve().parent
+BOOT = _CAPTURE / "boot"
+RUNNER = _CAPTURE / "child.py"
+
+_FUNCTION = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*(\.[^\W\d]\w*)*)\Z")
+_BARE = re.compile(r"[^\W\d]\w*\Z")
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+# The terminal sends these to the whole process group: the child has its own, a second one would be one too many.
+_LEFT_TO_CHILD = (signal.SIGINT, signal.SIGQUIT)
+_PREFLIGHT = "import sys; assert sys.version_info >= (3, 11), 'Python 3.11'; import orjson, psutil, wrapt"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A program to run.
+
+    `value` is the path of a script, folder or archive, the name of a module, or `module:function`; `argv` the
+    program's own arguments; `arguments` the keyword arguments of a function; `root` the folder of the user's code.
+    """
+
+    kind: Literal["script", "module", "function"]
+    value: str
+    argv: tuple[str, ...]
+    root: Path
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The target as the user would name it."""
+        return f"-m {self.value}" if self.kind == "module" else self.value
+
+    def command(self) -> list[str]:
+        """The words after the runner on the child's command line."""
+        words = [self.kind, self.value]
+        if self.kind == "function":
+            words.append(json.dumps(dict(self.arguments)))
+        return [*words, *self.argv]
+
+
+def resolve_target(
+    words: Sequence[str],
+    *,
+    module: bool = False,
+    cwd: str | os.PathLike[str] | None = None,
+    run_args: Mapping[str, Any] | None = None,
+) -> Target:
+    """Find the program that the words of a command line mean.
+
+    Args:
+        words: the target and the program's own arguments.
+        module: whether `-m` was given: the target is the name of a module or package.
+        cwd: the folder that relative paths start from; the working directory if left out.
+        run_args: keyword arguments, for a function.
+
+    Raises:
+        TargetError: there is no such program, or it is of a kind that cannot be run.
+    """
+    folder = Path(cwd or Path.cwd()).resolve()
+    if not words or not words[0]:
+        raise TargetError("no program given: name a file, -m package, or module:function")
+    word, argv = words[0], tuple(words[1:])
+    function = _FUNCTION.match(word)
+    if not module and function and not (folder / word).exists():
+        return Target("function", word, argv, folder, dict(run_args or {}))
+    if run_args:
+        raise TargetError(
+            f"--run-args are for a function (module:function), and {word} is none: leave them out"
+        )
+    if module:
+        return Target("module", word, argv, folder)
+    return _file_or_package(word, argv, folder)
+
+
+def _file_or_package(word: str, argv: tuple[str, ...], folder: Path) -> Target:
+    path = folder / word
+    if _BARE.match(word) and not path.is_file():
+        for suffix in (".py", ".ai"):
+            if (folder / (word + suffix)).is_file():
+                return _script(word + suffix, argv, folder)
+        if (path / "__init__.py").is_file():
+            return Target("module", word, argv, folder)
+    if not path.exists():
+        raise TargetError(f"there is no {word} in {folder}{_suggestion(path)}")
+    return _script(word, argv, folder)
+
+
+def _script(word: str, argv: tuple[str, ...], folder: Path) -> Target:
+    path = folder / word
+    if path.suffix == ".ai":
+        raise TargetError(f"{word} is a namel3ss app; these come with a later release: give a Python program")
+    if path.is_dir() and not (path / "__main__.py").is_file():
+        raise TargetError(f"{word} is a folder without __main__.py: name the file to run in it")
+    home = path.resolve() if path.is_dir() else path.resolve().parent
+    return Target("script", word, argv, folder if home.is_relative_to(folder) else home)
+
+
+def _suggestion(path: Path) -> str:
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return ""
+    programs = sorted(n for n in names if n.endswith((".py", ".ai", ".pyz")) or (path.parent / n).is_dir())
+    near = difflib.get_close_matches(path.name, programs, n=1)
+    near = near or difflib.get_close_matches(f"{path.name}.py", programs, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def find_python(python: str | None) -> str:
+    """The interpreter to run the program with, after a look whether it can record.
+
+    Args:
+        python: a path or a name on `PATH`; the interpreter of this process if left out.
+
+    Raises:
+        TargetError: there is no such interpreter, or it lacks what recording needs.
+    """
+    if python is None:
+        return sys.executable
+    found = shutil.which(os.path.expanduser(python))
+    if found is None:
+        raise TargetError(f"there is no Python at {python}: give the path of an interpreter to --python")
+    look = subprocess.run([found, "-c", _PREFLIGHT], capture_output=True, text=True, check=False)  # noqa: S603  (the user's own interpreter)
+    if look.returncode:
+        lines = look.stderr.strip().splitlines() or ["it does not run"]
+        lacks = lines[-1].removeprefix("ModuleNotFoundError: ").removeprefix("AssertionError: ")
+        raise TargetError(
+            f"{found} cannot record ({lacks}): install namel3ss-debug for it, on Python 3.11 or later"
+        )
+    return found
+
+
+def launch(
+    target: Target,
+    *,
+    session: Mapping[str, Any],
+    python: str | None = None,
+    hash_seed: int | None = None,
+    environment_additions: Mapping[str, str] | None = None,
+    inherit: Sequence[int] = (),
+) -> int:
+    """Run a program in a child process and wait for its end.
+
+    Args:
+        target: the program.
+        session: what the child needs to record; it travels as JSON in the environment.
+        python: the interpreter, as `find_python` gave it; the one of this process if left out.
+        hash_seed: the value for `PYTHONHASHSEED`; that variable is left alone without it.
+        environment_additions: further variables.
+        inherit: file descriptors the child shall have too.
+
+    Returns:
+        The exit status of the program; of one that died by a signal, the signal's negative number.
+
+    Raises:
+        TargetError: the interpreter cannot be started.
+    """
+    environment = child_environment(os.environ, session, hash_seed=hash_seed)
+    environment.update(environment_additions or {})
+    for descriptor in inherit:
+        os.set_inheritable(descriptor, True)
+    command = [python or sys.executable, str(RUNNER), *target.command()]
+    with _signals() as deliver:
+        try:
+            # What the shell opened for the program (`app.py <(command)`) must stay open: close_fds=False.
+            child = subprocess.Popen(command, env=environment, close_fds=False)  # noqa: S603  (running it is the point)
+        except OSError as error:
+            raise TargetError(f"cannot start {command[0]}: {error.strerror}") from error
+        deliver(child)
+        return child.wait()
+
+
+def child_environment(
+    environ: Mapping[str, str], session: Mapping[str, Any], *, hash_seed: int | None = None
+) -> dict[str, str]:
+    """The environment of the child: what is there already, our hook for its own children, and the session."""
+    environment = {name: value for name, value in environ.items() if name != PARENT_VARIABLE}
+    paths = [str(BOOT), *environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    environment[SESSION_VARIABLE] = json.dumps(dict(session))
+    if hash_seed is not None:
+        environment["PYTHONHASHSEED"] = str(hash_seed)
+    return environment
+
+
+class _Delivery:
+    """Hands the signals of the parent to the child, also those that came before there was one."""
+
+    def __init__(self) -> None:
+        self.child: subprocess.Popen[bytes] | None = None
+        self.waiting: list[int] = []
+
+    def __call__(self, child: subprocess.Popen[bytes]) -> None:
+        self.child = child
+        for number in self.waiting:
+            child.send_signal(number)
+
+    def forward(self, number: int, _frame: FrameType | None) -> None:
+        if self.child is None:
+            self.waiting.append(number)
+        else:
+            self.child.send_signal(number)
+
+
+def _leave_alone(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing. A function, because SIG_IGN would be inherited by the child."""
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Delivery]:
+    delivery = _Delivery()
+    before: dict[int, Any] = {}
+    try:
+        for number in (*_FORWARDED, *_LEFT_TO_CHILD):
+            # What is ignored here (nohup, a job in the background) is ignored by the child as well.
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue
+            handler = delivery.forward if number in _FORWARDED else _leave_alone
+            try:
+                before[number] = signal.signal(number, handler)
+            except ValueError:  # not the main thread: signals are not ours to handle
+                break
+        yield delivery
+    finally:
+        for signum, former in before.items():
+            signal.signal(signum, former)
+
+
+def leave(returncode: int) -> NoReturn:
+    """End this process as the child ended, so that shells and CI see the same status.
+
+    Args:
+        returncode: what `launch` gave: an exit status, or the negative number of a signal to die by.
+    """
+    if returncode >= 0:
+        sys.exit(returncode)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    _no_core_dump()
+    with contextlib.suppress(OSError, ValueError):  # SIGKILL has no handler to reset
+        signal.signal(-returncode, signal.SIG_DFL)
+    os.kill(os.getpid(), -returncode)
+    sys.exit(128 - returncode)  # a signal that does not end a process
+
+
+def _no_core_dump() -> None:
+    """The child may have left a core already; a second one, of this process, would only mislead."""
+    import resource  # noqa: PLC0415  (not on every platform, and needed here alone)
+
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

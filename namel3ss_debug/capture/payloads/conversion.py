@@ -1,0 +1,382 @@
+"""JSON of any Python value: the walk over containers, its bounds, and the short way for what is seen all the time.
+
+Bounds: containers nest to a depth of 32, hold 1,000 items and a payload stays near `max_size`; with `max_size` 0
+whatever JSON itself can say stays whole down to a depth of 100, so that a recorded answer can be given again.
+What was left out is told in its place: `{"$truncated": "text", "length": n}`, or `{"$truncated": n}` as the last
+item of a list; `{"$cycle": true}` stands for a container inside itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
+
+from namel3ss_debug.capture.payloads.looks import from_signal, full_name
+from namel3ss_debug.capture.payloads.objects import describe
+from namel3ss_debug.capture.payloads.texts import clean, ends, printed, start
+from namel3ss_debug.traces.redaction import Redactor, redact_headers
+from namel3ss_debug.traces.redaction.redactor import KEY
+
+JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
+
+_DEPTH = 32
+_DEPTH_WHOLE = 100
+_ITEMS = 1000
+_ENDLESS = sys.maxsize
+_SHORT = 256
+_FLAT = 32
+_REMEMBERED = 4096
+_LEAST = 64
+_ITEM_SIZE = 4
+_CARD_LIKE = 10**13
+_DIGITS_BITS = 2000
+_HEX_BITS = 65536
+
+
+class Converted(NamedTuple):
+    """A value as JSON, and what that cost."""
+
+    value: JsonValue
+    cut: bool
+    """Whether something was left out."""
+    redacted: bool
+    """Whether something was replaced because it is secret."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was left out or replaced; only then can it be given as a recorded answer."""
+        return not (self.cut or self.redacted)
+
+
+@dataclass(frozen=True, slots=True)
+class Payloads:
+    """Makes JSON of the program's values; one for a tracer, used by all threads.
+
+    Short texts and names that were seen before and need no change are remembered, so that a flat payload of them
+    costs one look into a table for each.
+
+    Attributes:
+        redactor: replaces secrets; `None` where redaction is off.
+        max_size: about how many bytes one payload may have; 0: no bound.
+    """
+
+    redactor: Redactor | None = None
+    max_size: int = 0
+    _plain: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    _names: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def value(self, value: Any) -> JsonValue:
+        """Any value as JSON; see `convert`."""
+        kind = type(value)
+        if kind is dict and len(value) <= _FLAT:
+            flat = self._flat(value)
+            if flat is not None:
+                return flat
+        elif kind is str and value in self._plain:
+            return value  # type: ignore[no-any-return]  # it is an exact str
+        return self.convert(value).value
+
+    def convert(self, value: Any) -> Converted:
+        """Any value as JSON that `orjson` takes, with a word on whether it is whole.
+
+        Never raises for what a value does, keeps nothing of it alive, and runs no iterator of the program's. What
+        a signal raises meanwhile passes through.
+        """
+        conversion = _Conversion(self)
+        try:
+            result = conversion.convert(value, 0)
+        except BaseException as error:
+            if from_signal(error):
+                raise
+            return Converted(
+                {"$type": full_name(type(value)), "repr": "<cannot be read>"}, cut=True, redacted=False
+            )
+        return Converted(result, conversion.cut, conversion.redacted)
+
+    def mapping(self, mapping: Any) -> dict[str, JsonValue]:
+        """A dict as a JSON object; a value that gives no object stands under `value`."""
+        result = self.value(mapping)
+        return result if type(result) is dict else {"value": result}
+
+    def text(self, text: str) -> str:
+        """A text, redacted; where it is too long, its middle is left out."""
+        if type(text) is str and text in self._plain:
+            return text
+        exact = text if type(text) is str else _exact(text)
+        return ends(exact, self.redactor, self.max_size) if self.max_size else clean(exact, self.redactor)
+
+    def url(self, url: str) -> str:
+        """A URL without credentials."""
+        exact = clean(url if type(url) is str else _exact(url), None)
+        return self.redactor.url(exact) if self.redactor else exact
+
+    def headers(self, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """HTTP headers; those that carry credentials are replaced even where redaction is off."""
+        return redact_headers(
+            ((clean(name, None), clean(value, None)) for name, value in pairs), self.redactor
+        )
+
+    def _flat(self, value: dict[Any, Any]) -> dict[str, JsonValue] | None:
+        """A dict of remembered names with remembered texts and plain numbers; `None` if it is anything else."""
+        names, plain = self._names, self._plain
+        result: dict[str, JsonValue] = {}
+        try:
+            for key, item in value.items():
+                if type(key) is not str or key not in names:
+                    return None
+                kind = type(item)
+                if kind is str:
+                    if item not in plain:
+                        return None
+                elif kind is int:
+                    if not -_CARD_LIKE < item < _CARD_LIKE:
+                        return None
+                elif kind is float:
+                    if item - item != 0.0:  # not a number, or infinite
+                        return None
+                elif item is not None and kind is not bool:
+                    return None
+                result[key] = item
+        except RuntimeError:
+            return None  # another thread has changed it
+        return result
+
+
+def to_json(value: Any, *, redactor: Redactor | None, max_size: int = 0) -> JsonValue:
+    """Any value as JSON, once; `Payloads` does it often.
+
+    Args:
+        value: what the program holds.
+        redactor: replaces secrets; `None` for none.
+        max_size: about how many bytes the result may have; 0: no bound.
+    """
+    return Payloads(redactor, max_size).value(value)
+
+
+class _Conversion:
+    """One walk over one value: what is left of its bounds, and what it met."""
+
+    __slots__ = (
+        "_bounded",
+        "_depth",
+        "_flat",
+        "_items",
+        "_left",
+        "_names",
+        "_path",
+        "_plain",
+        "_short",
+        "cut",
+        "redacted",
+        "redactor",
+    )
+
+    def __init__(self, payloads: Payloads) -> None:
+        size = payloads.max_size
+        self.redactor = payloads.redactor
+        self.cut = False
+        self.redacted = False
+        self._left = size or _ENDLESS
+        self._depth = _DEPTH if size else _DEPTH_WHOLE
+        self._items = _ITEMS if size else _ENDLESS
+        # A flat dict of remembered texts must not go beyond the size.
+        self._short = min(_SHORT, size // (2 * _FLAT)) if size else _SHORT
+        self._plain = payloads._plain  # noqa: SLF001  # the walk belongs to it
+        self._names = payloads._names  # noqa: SLF001
+        self._flat = payloads._flat  # noqa: SLF001
+        self._bounded = bool(size)
+        self._path: set[int] = set()
+
+    @property
+    def left(self) -> int:
+        """How many bytes the payload may still grow by."""
+        return self._left
+
+    def convert(self, value: Any, depth: int) -> JsonValue:
+        """Any value as JSON."""
+        kind = type(value)
+        if kind is str:
+            return self.text(value)
+        if value is None or kind is bool:
+            return value  # type: ignore[no-any-return]  # it is None or an exact bool
+        if kind is int:
+            return value if -_CARD_LIKE < value < _CARD_LIKE else self.integer(value)
+        if kind is float:
+            return value if value - value == 0.0 else {"$type": "float", "value": repr(value)}
+        if depth >= self._depth:
+            self.cut = True
+            return {"$truncated": len(value) if kind in (dict, list, tuple) else 1}
+        if kind is dict and len(value) <= _FLAT and (flat := self._flat(value)) is not None:
+            if self._bounded:
+                self._left -= sum(
+                    len(key) + _ITEM_SIZE + (len(item) if type(item) is str else 0)
+                    for key, item in flat.items()
+                )
+            return flat
+        marker = id(value)
+        if marker in self._path:
+            self.cut = True
+            return {"$cycle": True}
+        self._path.add(marker)
+        try:
+            if kind is dict:
+                return self.pairs(value.items(), len(value), depth)
+            if kind is list or kind is tuple:
+                return self.items(value, len(value), depth)
+            foreign: JsonValue = describe(self, value, kind, depth)
+            return foreign
+        except RecursionError:
+            self.cut = True  # the program itself is near the end of the stack
+            return {"$truncated": 1}
+        finally:
+            self._path.discard(marker)
+
+    def pairs(
+        self, pairs: Iterable[tuple[Any, Any]], total: int, depth: int, limit: int = 0
+    ) -> dict[str, JsonValue]:
+        """A JSON object of names and values; values of secret names are replaced.
+
+        Args:
+            pairs: at most `limit` of them are looked at, all before anything else is done.
+            total: how many there are.
+            depth: how deep the object stands.
+            limit: the most that may be kept; 0: what the bounds say.
+        """
+        most = min(limit, self._items) if limit else self._items
+        taken = list(pairs if total <= most and not limit else islice(pairs, most))
+        result: dict[str, JsonValue] = {}
+        names = self._names
+        for index, (key, item) in enumerate(taken):
+            if self._left <= 0:
+                return self._pairs_cut(result, total - index)
+            if type(key) is str and key in names and key not in result:
+                self._left -= len(key) + _ITEM_SIZE
+                result[key] = self.convert(item, depth + 1)
+                continue
+            name, secret = self._name(key, result, taken)
+            self._left -= len(name) + _ITEM_SIZE
+            if secret and not _says_nothing(item):
+                result[name] = KEY
+                self.redacted = True
+            else:
+                result[name] = self.convert(item, depth + 1)
+        return self._pairs_cut(result, total - len(taken)) if total > len(taken) else result
+
+    def items(self, items: Iterable[Any], total: int, depth: int, limit: int = 0) -> list[JsonValue]:
+        """A JSON list; the arguments are as those of `pairs`."""
+        result: list[JsonValue] = []
+        most = min(limit, self._items) if limit else self._items
+        taken = list(items if total <= most and not limit else islice(items, most))
+        for index, item in enumerate(taken):
+            if self._left <= 0:
+                return self._items_cut(result, total - index)
+            self._left -= _ITEM_SIZE
+            result.append(self.convert(item, depth + 1))
+        return self._items_cut(result, total - len(taken)) if total > len(taken) else result
+
+    def text(self, text: str) -> JsonValue:
+        """A text, cut where the payload is full."""
+        length = len(text)
+        if length <= self._short and text in self._plain:
+            self._left -= length
+            return text
+        room = max(self._left, _LEAST)
+        if length <= room:
+            whole = self.clean(text)
+            size = len(whole) if whole.isascii() else len(whole.encode())
+            if size <= room:
+                self._left -= size
+                if whole is text and length <= self._short:
+                    _remember(self._plain, text)
+                return whole
+        self.cut = True
+        kept = start(text, self.redactor, room)
+        self._left -= room
+        return {"$truncated": kept, "length": length}
+
+    def clean(self, text: str) -> str:
+        """A text without secrets and without what JSON cannot hold."""
+        well = clean(text, None)
+        if self.redactor is None:
+            return well
+        redacted = self.redactor.text(well)
+        self.redacted |= redacted is not well
+        return redacted
+
+    def integer(self, value: int) -> JsonValue:
+        """A whole number that may be beyond 64 bit, or the number of a card."""
+        bits = value.bit_length()
+        if bits < 64 or (bits == 64 and value > 0):
+            digits = str(value)
+            clear = self.clean(digits)
+            return value if clear is digits else clear
+        if bits <= _DIGITS_BITS:
+            return {"$type": "int", "value": str(value)}
+        self._left -= min(bits, _HEX_BITS) // 4
+        if bits <= _HEX_BITS:
+            return {"$type": "int", "value": hex(value)}
+        self.cut = True
+        return {"$type": "int", "value": f"{value >> (bits - 256):#x}…", "bits": bits}
+
+    def charge(self, size: int) -> None:
+        """Count what was put into the payload."""
+        self._left -= size
+
+    def _name(self, key: Any, result: dict[str, JsonValue], taken: list[tuple[Any, Any]]) -> tuple[str, bool]:
+        """The name of a key, unlike those there already, and whether what stands under it is secret."""
+        if type(key) is str:
+            text = key
+        elif (
+            key is None or type(key) in (bool, float) or (type(key) is int and -_CARD_LIKE < key < _CARD_LIKE)
+        ):
+            text = str(key)
+        else:
+            text = _exact(key)
+        well = clean(text, None)
+        listed = self.redactor is not None and self.redactor.key_is_secret(well)
+        secret = listed and not _is_logprob(well, taken)
+        room = max(self._left, _SHORT)
+        name = self.clean(well) if len(well) <= room else start(well, self.redactor, room) + "…"
+        self.cut |= len(well) > room
+        if name is key and not listed and len(name) <= min(self._short, _SHORT // 2):
+            _remember(self._names, name)
+        if name not in result:
+            return name, secret
+        number = 2
+        while f"{name} ({number})" in result:
+            number += 1
+        return f"{name} ({number})", secret
+
+    def _pairs_cut(self, result: dict[str, JsonValue], left_out: int) -> dict[str, JsonValue]:
+        self.cut = True
+        result["$truncated"] = left_out
+        return result
+
+    def _items_cut(self, result: list[JsonValue], left_out: int) -> list[JsonValue]:
+        self.cut = True
+        result.append({"$truncated": left_out})
+        return result
+
+
+def _exact(value: Any) -> str:
+    """The text of what should be a text, or what it says of itself."""
+    return str.__str__(value) if issubclass(type(value), str) else printed(value, str)
+
+
+def _says_nothing(value: Any) -> bool:
+    """Whether a value gives nothing away though its name is secret, and tells whether a credential was there."""
+    return value is None or type(value) is bool or (type(value) is str and not value)
+
+
+def _is_logprob(name: str, taken: list[tuple[Any, Any]]) -> bool:
+    """Whether `token` is a language model's, beside its probability, and no credential."""
+    return name == "token" and any(type(key) is str and key == "logprob" for key, _ in taken)
+
+
+def _remember(seen: set[str], text: str) -> None:
+    if len(seen) >= _REMEMBERED:
+        seen.clear()
+    seen.add(text)

@@ -1,0 +1,335 @@
+"""JSON forms of what JSON has no word for, chosen by the names of an object's classes.
+
+Nothing is imported to recognise anything: numpy, pandas, pydantic and attrs are known by the names of their classes
+or by what they leave in them. What no form fits, or fits and fails, is shown by its `repr`.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+
+from namel3ss_debug.capture.payloads import arrays
+from namel3ss_debug.capture.payloads.contract import FOREIGN_ITEMS, Conversion, Form
+from namel3ss_debug.capture.payloads.looks import (
+    attribute,
+    class_attribute,
+    from_signal,
+    full_name,
+    function_name,
+    instance_dict,
+    lineage,
+    own_attributes,
+)
+from namel3ss_debug.capture.payloads.texts import TEXT_LIMIT, printed, start
+
+_BYTES_LIMIT = 1024 * 1024
+
+
+def describe(conversion: Conversion, value: Any, kind: type, depth: int) -> Any:
+    """JSON of anything that is no plain JSON value; never raises but for a signal."""
+    try:
+        form = _form(kind)
+        if form is not None:
+            return form(conversion, value, depth)
+    except BaseException as error:
+        if from_signal(error):
+            raise
+    return _shown(conversion, value, depth)
+
+
+def _form(kind: type) -> Form | None:
+    for ancestor in lineage(kind):
+        form = FORMS.get(full_name(ancestor))
+        if form is not None:
+            return form
+        marks = own_attributes(ancestor)
+        for mark, marked in MARKED.items():
+            if mark in marks:
+                return marked
+    return None
+
+
+def _shown(conversion: Conversion, value: Any, _depth: int) -> Any:
+    """What the object says of itself; where its class says nothing of its own, only the class."""
+    name = full_name(type(value))
+    if class_attribute(type(value), "__repr__") is object.__repr__:
+        return _opaque(conversion, name, f"<{name} object>")
+    return _opaque(conversion, name, printed(value, repr))
+
+
+def _opaque(conversion: Conversion, name: str, text: str) -> dict[str, Any]:
+    return {"$type": conversion.clean(name), "repr": _said(conversion, text)}
+
+
+def _said(conversion: Conversion, text: str) -> str:
+    """A text about an object, within bounds."""
+    room = min(TEXT_LIMIT, max(conversion.left, 256))
+    if len(text) > room:
+        conversion.cut = True
+        text = start(text, conversion.redactor, room) + "…"
+    else:
+        text = conversion.clean(text)
+    conversion.charge(len(text))
+    return text
+
+
+def _fields(conversion: Conversion, value: Any, fields: list[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+    name = conversion.clean(full_name(type(value)))
+    conversion.charge(len(name))
+    return {"$type": name, "fields": conversion.pairs(fields, len(fields), depth + 1)}
+
+
+def _stored(value: Any, names: Iterable[str]) -> list[tuple[Any, Any]]:
+    """The named attributes of an object, without those that are not set or that are computed when asked for."""
+    found = []
+    for name in names:
+        try:
+            found.append((name, attribute(value, name)))
+        except AttributeError:
+            continue
+    return found
+
+
+def _dataclass(conversion: Conversion, value: Any, depth: int) -> Any:
+    return _fields(
+        conversion, value, _stored(value, [f.name for f in dataclasses.fields(type(value))]), depth
+    )
+
+
+def _attrs(conversion: Conversion, value: Any, depth: int) -> Any:
+    names = [one.name for one in class_attribute(type(value), "__attrs_attrs__")]
+    return _fields(conversion, value, _stored(value, names), depth)
+
+
+def _struct(conversion: Conversion, value: Any, depth: int) -> Any:
+    return _fields(
+        conversion, value, _stored(value, class_attribute(type(value), "__struct_fields__")), depth
+    )
+
+
+def _model(conversion: Conversion, value: Any, depth: int) -> Any:
+    """A pydantic model of version 1 or 2: its fields and what it was given beyond them."""
+    stored = list(instance_dict(value).items())
+    declared = class_attribute(type(value), "__pydantic_fields__")
+    if type(declared) is dict:
+        stored = [(name, item) for name, item in stored if name in declared]
+    for _, extra in _stored(value, ["__pydantic_extra__"]):
+        if type(extra) is dict:
+            stored += extra.items()
+    return _fields(conversion, value, stored, depth)
+
+
+def _namespace(conversion: Conversion, value: Any, depth: int) -> Any:
+    return _fields(conversion, value, list(instance_dict(value).items()), depth)
+
+
+def _dict(conversion: Conversion, value: Any, depth: int) -> Any:
+    return conversion.pairs(dict.items(value), dict.__len__(value), depth)
+
+
+def _ordered_dict(conversion: Conversion, value: Any, depth: int) -> Any:
+    return conversion.pairs(collections.OrderedDict.items(value), dict.__len__(value), depth)
+
+
+def _proxy(conversion: Conversion, value: Any, depth: int) -> Any:
+    return conversion.pairs(value.items(), len(value), depth, limit=FOREIGN_ITEMS)
+
+
+def _data(conversion: Conversion, value: Any, depth: int) -> Any:
+    return conversion.convert(attribute(value, "data"), depth + 1)
+
+
+def _list(conversion: Conversion, value: Any, depth: int) -> Any:
+    return conversion.items(list.__iter__(value), list.__len__(value), depth)
+
+
+def _tuple(conversion: Conversion, value: Any, depth: int) -> Any:
+    names = class_attribute(type(value), "_fields")
+    if type(names) is tuple and len(names) == tuple.__len__(value):
+        return _fields(conversion, value, list(zip(names, tuple.__iter__(value), strict=True)), depth)
+    return conversion.items(tuple.__iter__(value), tuple.__len__(value), depth)
+
+
+def _set(conversion: Conversion, value: Any, depth: int) -> Any:
+    kind = set if issubclass(type(value), set) else frozenset
+    size = kind.__len__(value)
+    items = conversion.items(kind.__iter__(value), size, depth + 1)
+    rest = [items.pop()] if items and type(items[-1]) is dict and items[-1].keys() == {"$truncated"} else []
+    try:
+        items.sort()
+    except TypeError:
+        items.sort(key=orjson.dumps)
+    return {"$type": kind.__name__, "items": items + rest}
+
+
+def _sequence(conversion: Conversion, value: Any, depth: int) -> Any:
+    """A sequence or a view of a dict, of the standard library's."""
+    items = conversion.items(iter(value), len(value), depth + 1, limit=FOREIGN_ITEMS)
+    return {"$type": conversion.clean(full_name(type(value))), "items": items}
+
+
+def _enum(conversion: Conversion, value: Any, depth: int) -> Any:
+    return conversion.convert(attribute(value, "_value_"), depth + 1)
+
+
+def _str(conversion: Conversion, value: Any, _depth: int) -> Any:
+    return conversion.text(str.__str__(value))
+
+
+def _int(conversion: Conversion, value: Any, depth: int) -> Any:
+    return conversion.convert(int.__int__(value), depth)
+
+
+def _float(conversion: Conversion, value: Any, depth: int) -> Any:
+    return conversion.convert(float.__float__(value), depth)
+
+
+def _text(conversion: Conversion, value: Any, _depth: int) -> Any:
+    return conversion.text(str.__str__(str(value)))
+
+
+def _value(name: str, ask: Callable[[Any], Any]) -> Form:
+    """A form `{"$type": name, "value": ...}`."""
+
+    def form(conversion: Conversion, value: Any, depth: int) -> Any:
+        return {"$type": name, "value": conversion.convert(ask(value), depth + 1)}
+
+    return form
+
+
+def _exception(conversion: Conversion, value: Any, depth: int) -> Any:
+    message = _said(conversion, printed(value, str))
+    form: dict[str, Any] = {
+        "$type": "exception",
+        "class": conversion.clean(full_name(type(value))),
+        "message": message,
+    }
+    if issubclass(type(value), BaseExceptionGroup):
+        inner = BaseExceptionGroup.exceptions.__get__(value)
+        form["exceptions"] = conversion.items(inner, len(inner), depth + 1)
+        return form
+    arguments = BaseException.args.__get__(value)  # type: ignore[attr-defined]  # a descriptor
+    if not (len(arguments) <= 1 and all(type(one) is str for one in arguments)):
+        form["args"] = conversion.items(arguments, len(arguments), depth + 1)
+    return form
+
+
+def _bytes(conversion: Conversion, value: Any, _depth: int) -> Any:
+    return _raw(conversion, bytes(memoryview(value)[: _bytes_room(conversion)]), memoryview(value).nbytes)
+
+
+def _memoryview(conversion: Conversion, value: memoryview, _depth: int) -> Any:
+    room = _bytes_room(conversion)
+    whole = value if value.nbytes <= room else value[: max(1, room * len(value) // value.nbytes)]
+    return _raw(conversion, whole.tobytes()[:room], value.nbytes)
+
+
+def _bytes_room(conversion: Conversion) -> int:
+    return min(_BYTES_LIMIT, max(conversion.left * 3 // 4, 64))
+
+
+def _raw(conversion: Conversion, raw: bytes, length: int) -> dict[str, Any]:
+    """Bytes as base64; a secret in them would only be hidden by it, so they are looked through as text."""
+    as_text = raw.decode("latin-1")
+    clear = conversion.clean(as_text)
+    shown = raw if clear is as_text else clear.encode("latin-1")
+    encoded = base64.b64encode(shown).decode()
+    conversion.charge(len(encoded))
+    if len(raw) == length:
+        return {"$type": "bytes", "base64": encoded}
+    conversion.cut = True
+    return {"$type": "bytes", "base64": encoded, "length": length}
+
+
+def _function(conversion: Conversion, value: Any, _depth: int) -> Any:
+    return _opaque(conversion, full_name(type(value)), function_name(value))
+
+
+def _partial(conversion: Conversion, value: Any, depth: int) -> Any:
+    return {"$type": "functools.partial", "fields": {"func": conversion.convert(value.func, depth + 1)}}
+
+
+def _class(conversion: Conversion, value: Any, _depth: int) -> Any:
+    return _opaque(conversion, "type", full_name(value))
+
+
+def _module(conversion: Conversion, value: Any, _depth: int) -> Any:
+    return _opaque(conversion, "module", str(instance_dict(value).get("__name__")))
+
+
+def _lazy(conversion: Conversion, value: Any, _depth: int) -> Any:
+    """An object whose `repr` would fetch something."""
+    name = full_name(type(value))
+    return _opaque(conversion, name, f"<{name} object>")
+
+
+FORMS: dict[str, Form] = {
+    "str": _str,
+    "int": _int,
+    "float": _float,
+    "dict": _dict,
+    "list": _list,
+    "tuple": _tuple,
+    "set": _set,
+    "frozenset": _set,
+    "bytes": _bytes,
+    "bytearray": _bytes,
+    "memoryview": _memoryview,
+    "BaseException": _exception,
+    "function": _function,
+    "method": _function,
+    "builtin_function_or_method": _function,
+    "type": _class,
+    "module": _module,
+    "mappingproxy": _proxy,
+    "dict_keys": _sequence,
+    "dict_values": _sequence,
+    "dict_items": _sequence,
+    "functools.partial": _partial,
+    "types.SimpleNamespace": _namespace,
+    "argparse.Namespace": _namespace,
+    "collections.ChainMap": _namespace,
+    "collections.OrderedDict": _ordered_dict,
+    "collections.UserDict": _data,
+    "collections.UserList": _data,
+    "collections.UserString": _data,
+    "collections.deque": _sequence,
+    "array.array": _sequence,
+    "enum.Enum": _enum,
+    "enum.IntEnum": _enum,
+    "enum.StrEnum": _enum,
+    "enum.IntFlag": _enum,
+    "decimal.Decimal": _value("decimal", str),
+    "datetime.datetime": _value("datetime", dt.datetime.isoformat),
+    "datetime.date": _value("date", dt.date.isoformat),
+    "datetime.time": _value("time", dt.time.isoformat),
+    "datetime.timedelta": _value("timedelta", dt.timedelta.total_seconds),
+    "uuid.UUID": _text,
+    "pathlib.PurePath": _text,
+    "pathlib._local.PurePath": _text,
+    "pydantic.main.BaseModel": _model,
+    "pydantic.v1.main.BaseModel": _model,
+    "numpy.ndarray": arrays.array,
+    "numpy.generic": arrays.scalar,
+    "pandas.core.frame.DataFrame": arrays.frame,
+    "pandas.DataFrame": arrays.frame,
+    "pandas.core.series.Series": arrays.series,
+    "pandas.Series": arrays.series,
+    "torch.Tensor": arrays.tensor,
+    "django.db.models.query.QuerySet": _lazy,
+}
+"""By the qualified name of the first class in the order of method resolution that has a form."""
+
+MARKED: dict[str, Form] = {
+    "__attrs_attrs__": _attrs,
+    "__dataclass_fields__": _dataclass,
+    "__struct_fields__": _struct,
+}
+"""By what attrs, dataclasses and msgspec leave in a class."""

@@ -1,0 +1,135 @@
+"""Time and memory of a block of code, measured for the program and recorded as events.
+
+Both measure whether or not tracing is on; the events are only there when it is.
+"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from contextlib import ContextDecorator
+from dataclasses import asdict, dataclass
+from time import perf_counter_ns
+from types import TracebackType
+from typing import Any, Self
+
+from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a block of code took: wall and CPU time in milliseconds, memory in MB, garbage collections."""
+
+    name: str
+    duration_ms: float
+    cpu_time_ms: float
+    memory_mb: float | None
+    memory_delta_mb: float | None
+    collections: int
+
+
+class DebugProfiler(ContextDecorator):
+    """Measures one block, as a context manager, a decorator, or by `start()` and `stop()`.
+
+    Args:
+        name: what is measured; the name of the `performance_marker` that tells it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.profile: Profile | None = None
+        self._begin: list[tuple[int, int, float | None, int]] = []
+
+    def start(self) -> Self:
+        """Begin to measure; a profiler that is started again inside measures the inner block by itself."""
+        self._begin.append((perf_counter_ns(), cpu_time_ns(), memory_mb(), _collections()))
+        return self
+
+    def stop(self) -> Profile:
+        """Measure up to here, record it, and give the figures.
+
+        Raises:
+            RuntimeError: the profiler was not started.
+        """
+        if not self._begin:
+            raise RuntimeError(f"the profiler {self.name!r} was not started")
+        wall, cpu, memory, collections = self._begin.pop()
+        now = memory_mb()
+        self.profile = Profile(
+            self.name,
+            (perf_counter_ns() - wall) / 1e6,
+            (cpu_time_ns() - cpu) / 1e6,
+            now,
+            round(now - memory, 2) if now is not None and memory is not None else None,
+            _collections() - collections,
+        )
+        switch.get_global_tracer().emit(
+            "performance_marker", component="app", component_name=self.name, metadata=asdict(self.profile)
+        )
+        return self.profile
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def profile_execution(name: str) -> DebugProfiler:
+    """Measure a block or a function: `with profile_execution("index"):` or the same as a decorator."""
+    return DebugProfiler(name)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Memory at one moment, in MB: resident, the change since the checkpoint before, and traced by Python."""
+
+    label: str
+    memory_mb: float | None
+    delta_mb: float | None
+    python_mb: float | None
+
+
+class MemoryTracker:
+    """Memory of the process at moments the program chooses.
+
+    Args:
+        name: the name its `resource_sample` events carry.
+        read: gives the memory in MB; for tests.
+    """
+
+    def __init__(self, name: str = "memory", read: Callable[[], float | None] = memory_mb) -> None:
+        self.name = name
+        self.checkpoints: list[Checkpoint] = []
+        self._read = read
+
+    def checkpoint(self, label: str) -> Checkpoint:
+        """Measure now, record it, and give the figures; `python_mb` only where `tracemalloc` is running."""
+        memory = self._read()
+        before = self.checkpoints[-1].memory_mb if self.checkpoints else memory
+        delta = round(memory - before, 2) if memory is not None and before is not None else None
+        python = round(tracemalloc.get_traced_memory()[0] / 1048576, 2) if tracemalloc.is_tracing() else None
+        made = Checkpoint(label, memory, delta, python)
+        self.checkpoints.append(made)
+        switch.get_global_tracer().emit(
+            "resource_sample",
+            component="app",
+            component_name=self.name,
+            metadata={key: value for key, value in asdict(made).items() if value is not None},
+            memory_usage_mb=memory,
+        )
+        return made
+
+    def report(self) -> dict[str, Any]:
+        """All checkpoints, and the growth from the first to the last, in MB."""
+        known = [made.memory_mb for made in self.checkpoints if made.memory_mb is not None]
+        growth = round(known[-1] - known[0], 2) if known else None
+        return {"checkpoints": [asdict(made) for made in self.checkpoints], "growth_mb": growth}
+
+
+def _collections() -> int:
+    return sum(generation["collections"] for generation in gc.get_stats())

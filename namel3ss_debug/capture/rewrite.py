@@ -1,0 +1,415 @@
+"""Makes the user's own functions callable seams: each `def` is edited in its body while its module is compiled.
+
+No decorator, no further frame, the same function object, signature, lines and tracebacks. A function
+
+    def f(a, *, b):
+        "doc"
+        BODY
+
+is compiled as if it were
+
+    def f(a, *, b):
+        "doc"
+        with __n3_calls__["f" in __n3_hot__] as __n3__:     # of two context managers: one in C, doing nothing
+            if __n3__ is not __n3_cold__ and __n3__.handled:
+                return __n3__.answer()
+            BODY                                  # with `return x` as `__n3_value__ = x; return __n3_value__`
+            __n3_value__ = None
+
+What is added before the body carries the line the body begins with, what is added after it none at all, so
+debuggers and coverage see the user's lines only. While a name is not in `HOT` a call costs a look into a set and
+an empty `with`. For a name in `HOT`, `CALL` is asked.
+
+What is not edited: generators (their body runs later), dunder methods, functions that look at their own locals
+(`locals vars dir exec eval`, `f_locals`), functions with nothing in them, and those whose decorator compiles their
+bytecode (`jit`). Modules are edited below the user's root only, and never read from or written to `.pyc` files.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib.abc
+import importlib.machinery
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import CodeType, ModuleType, TracebackType
+from typing import Any, Protocol
+
+
+class Context(Protocol):
+    """One call of a hot function, as `CALL` returns it.
+
+    `handled` says that `value` is the answer and the body shall not run; reading `value` may raise, which is how
+    an error is answered. Otherwise `ret` is told what the body returns. `__enter__` is called first, `__exit__`
+    last, with the exception of a body that failed.
+    """
+
+    handled: bool
+    value: Any
+
+    def ret(self, value: Any) -> Any:
+        """Take what the body returned; called right before `__exit__`, its own result is ignored."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any: ...
+
+
+HOT: set[str] = set()
+"""Names of functions whose calls are of interest. Add to it and remove from it in place."""
+
+CALL: Callable[[str, CodeType, dict[str, Any]], Context | None] | None = None
+"""Asked at each call of a hot function: its name, its code and its arguments by name; `None`: of no interest."""
+
+_LOOKS_AT_LOCALS = frozenset({"locals", "vars", "dir", "exec", "eval", "f_locals"})
+_COMPILES_BYTECODE = frozenset({"jit", "njit", "vectorize", "guvectorize", "cfunc", "stencil"})
+_FOREIGN = frozenset({"site-packages", "dist-packages", "lib2to3"})
+_OWN_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+_VARARGS, _VARKEYWORDS = 0x4, 0x8
+"""inspect.CO_VARARGS and CO_VARKEYWORDS."""
+
+_NO_LINE = -1
+"""The compiler's own mark (`NO_LOCATION`) for instructions that belong to no line."""
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+class Watched:
+    """A call of a hot function while it runs; guards the program against mistakes in the context."""
+
+    __slots__ = ("context", "handled")
+
+    def __init__(self, context: Context | None) -> None:
+        self.context = context
+        self.handled = False
+        if context is not None:
+            context.__enter__()
+            self.handled = bool(context.handled)
+
+    def answer(self) -> Any:
+        """What the context answers instead of the body."""
+        assert self.context is not None
+        return self.context.value
+
+    def leave(
+        self,
+        value: Any,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """The body is over, with a value or with an exception."""
+        context = self.context
+        if context is None:
+            return
+        if error is None and not self.handled:
+            context.ret(value)
+        context.__exit__(kind, error, trace)
+
+
+class _HotCall:
+    """The context manager of every call of a hot function; what is its own stands in the frame of the call."""
+
+    def __enter__(self) -> Watched:
+        try:
+            frame = sys._getframe(1)  # noqa: SLF001  (the edited function)
+            code = frame.f_code
+            context = CALL(code.co_name, code, _arguments(code, frame.f_locals)) if CALL is not None else None
+            return Watched(context)
+        except Exception:
+            return Watched(None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            variables = sys._getframe(1).f_locals  # noqa: SLF001  (as above)
+            variables["__n3__"].leave(variables.get("__n3_value__"), kind, error, trace)
+        except Exception:  # noqa: S110  (recording must not fail the program)
+            pass
+
+
+def _arguments(code: CodeType, variables: Mapping[str, Any]) -> dict[str, Any]:
+    count = code.co_argcount + code.co_kwonlyargcount
+    count += bool(code.co_flags & _VARARGS) + bool(code.co_flags & _VARKEYWORDS)
+    return {name: variables[name] for name in code.co_varnames[:count]}
+
+
+def _nothing() -> AbstractContextManager[object]:
+    """A context manager without a Python frame, so that a call deep in a recursion is not one frame deeper.
+
+    A directory iterator that is closed does nothing on `with`, as often as one likes and in every thread.
+    """
+    iterator = os.scandir(os.path.dirname(__file__))
+    iterator.close()
+    return iterator
+
+
+def _offer_names() -> None:
+    """Put the names that edited functions use where every module finds them."""
+    if "__n3_calls__" not in vars(builtins):
+        cold = _nothing()
+        vars(builtins).update(__n3_hot__=HOT, __n3_cold__=cold, __n3_calls__=(cold, _HotCall()))
+
+
+def compile_source(source: bytes | str, path: str, *, silent: bool = False) -> CodeType:
+    """Compile a module or script with its functions edited.
+
+    Args:
+        source: the text of the file; bytes are decoded as Python decodes them.
+        path: the file, for tracebacks.
+        silent: whether the compiler's warnings are left out.
+
+    Returns:
+        The code of the module; where editing fails for whatever reason, compiled as it stands.
+
+    Raises:
+        SyntaxError: the source is not Python.
+        ValueError: the source holds a null byte.
+    """
+    _offer_names()
+    with _without_warnings(path) if silent else nullcontext():
+        tree = ast.parse(source, path)
+        plain: CodeType = compile(tree, path, "exec", dont_inherit=True)
+    try:
+        _edit_block(tree.body, _first_lines(plain))
+        with _without_warnings(path):
+            code: CodeType = compile(tree, path, "exec", dont_inherit=True)
+    except Exception:  # such as more nested blocks than Python compiles, or more depth than Python walks
+        return plain
+    return code
+
+
+@contextmanager
+def _without_warnings(path: str) -> Iterator[None]:
+    """Leave out what the compiler warns of in one file.
+
+    `warnings.catch_warnings` would do it for every thread, and make warnings that were shown once show again.
+    """
+    show = getattr(warnings, "_showwarnmsg", None)
+
+    def show_others(message: warnings.WarningMessage) -> None:
+        if message.filename != path and show is not None:
+            show(message)
+
+    if show is not None:
+        vars(warnings)["_showwarnmsg"] = show_others
+    try:
+        yield
+    finally:
+        if show is not None:
+            vars(warnings)["_showwarnmsg"] = show
+
+
+def _first_lines(module: CodeType) -> dict[tuple[str, int], int]:
+    """By name and first line of each function in a module: the line its body begins with."""
+    lines: dict[tuple[str, int], int] = {}
+    pending = [module]
+    while pending:
+        code = pending.pop()
+        pending.extend(constant for constant in code.co_consts if isinstance(constant, CodeType))
+        first = code.co_firstlineno
+        found = (line for _, _, line in code.co_lines() if line is not None and line != first)
+        lines[code.co_name, first] = next(found, first)
+    return lines
+
+
+def _edit_block(statements: Iterable[ast.AST], first_lines: Mapping[tuple[str, int], int]) -> None:
+    """Edit the functions among some statements, and within them, the innermost first."""
+    for statement in statements:
+        if isinstance(statement, ast.Match | ast.Try | ast.TryStar):
+            for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+                _edit_block(part.body, first_lines)
+        for name in ("body", "orelse", "finalbody"):
+            _edit_block(getattr(statement, name, ()), first_lines)
+        if isinstance(statement, _Function) and _is_editable(statement):
+            start = min([statement.lineno, *(decorator.lineno for decorator in statement.decorator_list)])
+            _edit(statement, first_lines[statement.name, start])
+
+
+def _is_editable(function: _Function) -> bool:
+    if function.name.startswith("__") and function.name.endswith("__"):
+        return False
+    if any(_last_name(decorator) in _COMPILES_BYTECODE for decorator in function.decorator_list):
+        return False
+    if not _does_something(function.body):
+        return False
+    pending: list[ast.AST] = list(function.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Yield | ast.YieldFrom) or _is_look_at_locals(node):
+            return False
+        if isinstance(
+            node, _SCOPES
+        ):  # what is evaluated here are its decorators and defaults: no body of ours
+            continue
+        pending.extend(ast.iter_child_nodes(node))
+    return True
+
+
+def _is_look_at_locals(node: ast.AST) -> bool:
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return name in _LOOKS_AT_LOCALS
+
+
+def _does_something(body: list[ast.stmt]) -> bool:
+    return not all(
+        isinstance(statement, ast.Pass)
+        or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for statement in body
+    )
+
+
+def _last_name(decorator: ast.expr) -> str:
+    node = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _edit(function: _Function, first_line: int) -> None:
+    documented = ast.get_docstring(function, clean=False) is not None
+    body = function.body[documented:]
+    _edit_returns(body)
+    (guard,) = ast.parse(
+        f"with __n3_calls__[{function.name!r} in __n3_hot__] as __n3__:\n"
+        " if __n3__ is not __n3_cold__ and __n3__.handled: return __n3__.answer()\n"
+        " __n3_value__ = None\n"
+    ).body
+    assert isinstance(guard, ast.With)
+    _place(guard, _NO_LINE, _NO_LINE)
+    # The compiler gives instructions without a line that of the ones before them: what opens the block begins on
+    # the body's first line, what closes it stays without.
+    opening = guard.items[0].context_expr
+    assert isinstance(opening, ast.Subscript)
+    _place(opening.value, first_line, 0)
+    _place(guard.body[0], first_line, 0)
+    guard.body[1:1] = body
+    function.body[documented:] = [guard]
+
+
+def _edit_returns(block: list[ast.stmt]) -> None:
+    """Let each `return` of a function's own body leave its value in `__n3_value__`."""
+    for position in range(len(block) - 1, -1, -1):
+        statement = block[position]
+        if isinstance(statement, ast.Return):
+            value = statement.value or ast.copy_location(ast.Constant(None), statement)
+            keep = ast.copy_location(ast.Assign([_name(statement, ast.Store())], value), statement)
+            statement.value = _name(statement, ast.Load())
+            block.insert(position, keep)
+        elif not isinstance(statement, _SCOPES):
+            for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+                _edit_returns(part.body)
+            for name in ("body", "orelse", "finalbody"):
+                _edit_returns(getattr(statement, name, []))
+
+
+def _name(at: ast.stmt, context: ast.expr_context) -> ast.Name:
+    return ast.copy_location(ast.Name("__n3_value__", context), at)
+
+
+def _place(tree: ast.AST, line: int, column: int) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr | ast.stmt):
+            node.lineno = node.end_lineno = line
+            node.col_offset = node.end_col_offset = column
+
+
+class Loader(importlib.machinery.SourceFileLoader):
+    """Loads a module from code that the finder has compiled; `.pyc` files are neither read nor written."""
+
+    code: CodeType | None = None
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """The edited code; compiled anew when it is asked for again."""
+        code, self.code = self.code, None
+        path = self.get_filename(fullname)
+        return code or compile_source(self.get_data(path), path)
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds the user's own modules, below `root`, and has no opinion on all others."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.join(os.path.realpath(root), "")
+        prefix = os.path.realpath(sys.prefix)
+        # An environment within the project is not the user's code; a project within the prefix is.
+        self.foreign = [_OWN_PACKAGE, os.path.dirname(os.__file__)]
+        self.foreign += [prefix] if prefix.startswith(self.root) else []
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec of one of the user's modules, its code compiled already, or `None`."""
+        try:
+            return self._find(fullname, path, target)
+        except Exception:  # whatever it is, the ordinary finders will say it in their own words
+            return None
+
+    def _find(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> importlib.machinery.ModuleSpec | None:
+        find = importlib.machinery.PathFinder.find_spec
+        own = [entry for entry in (sys.path if path is None else path) if self.is_own(entry or os.getcwd())]
+        if not own or find(fullname, own, target) is None:
+            return None
+        spec = find(fullname, path, target)
+        if (
+            spec is None
+            or type(spec.loader) is not importlib.machinery.SourceFileLoader
+            or spec.origin is None
+        ):
+            return None
+        if not self.is_own(spec.origin):
+            return None
+        loader = Loader(fullname, spec.origin)
+        source, silent = loader.get_data(spec.origin), _is_compiled(spec.origin, spec.cached)
+        loader.code = compile_source(source, spec.origin, silent=silent)
+        spec.loader = loader
+        return spec
+
+    def is_own(self, path: str) -> bool:
+        """Whether a path lies in the user's own tree."""
+        real = os.path.join(os.path.realpath(path), "")
+        if not real.startswith(self.root) or not _FOREIGN.isdisjoint(real.split(os.sep)):
+            return False
+        return not any(real.startswith(os.path.join(place, "")) for place in self.foreign)
+
+
+def _is_compiled(path: str, cached: str | None) -> bool:
+    """Whether Python would take a compiled file, and so not warn about the source again."""
+    try:
+        return cached is not None and os.path.getmtime(cached) >= os.path.getmtime(path)
+    except OSError:
+        return False
+
+
+def install(root: str | os.PathLike[str]) -> Callable[[], None]:
+    """Edit the modules below a folder as they are imported from now on.
+
+    Args:
+        root: the folder of the user's own code.
+
+    Returns:
+        A function that takes it back for modules yet to be imported.
+    """
+    finder = Finder(os.fspath(root))
+    _offer_names()
+    sys.meta_path.insert(0, finder)
+
+    def uninstall() -> None:
+        if finder in sys.meta_path:
+            sys.meta_path.remove(finder)
+
+    return uninstall
+
+
+def is_installed() -> bool:
+    """Whether modules are edited as they are imported."""
+    return any(isinstance(finder, Finder) for finder in sys.meta_path)

@@ -1,0 +1,137 @@
+"""What the parent decides about a recording and hands to the traced process: where, what, and under which settings.
+
+A session is plain JSON, because it travels in an environment variable to the child and to its own children.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from namel3ss_debug.config import SESSION_VARIABLE, DebugConfiguration
+from namel3ss_debug.errors import WrongUsageError
+from namel3ss_debug.traces.names import parse_name, trace_name
+
+
+@dataclass(frozen=True)
+class Session:
+    """One recording: the file of its first segment, the run's id, and what is recorded.
+
+    `root` is the folder of the user's own code, `link_latest` whether the file's name is ours, `sampled` whether
+    this execution is recorded at all.
+    """
+
+    trace: str
+    execution_id: str
+    settings: dict[str, Any]
+    target: str = ""
+    root: str = ""
+    session_id: str | None = None
+    link_latest: bool = True
+    sampled: bool = True
+
+    def to_text(self) -> str:
+        """The text for the environment variable."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Session:
+        """Read what `to_text` wrote.
+
+        Raises:
+            ValueError: the text is not a session.
+        """
+        try:
+            return cls(**json.loads(text))
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+def new_session(
+    config: DebugConfiguration,
+    *,
+    target: str = "",
+    root: Path | None = None,
+    output: Path | None = None,
+    session_id: str | None = None,
+) -> Session:
+    """Decide where a new recording goes; the folder is made when the first event is written.
+
+    Args:
+        config: the configuration in force.
+        target: the program, as the user named it.
+        root: the folder of the user's own code; the working directory if left out.
+        output: the file the user asked for; a name of ours in `trace_output_dir` if left out.
+        session_id: the conversation or job the run belongs to.
+
+    Raises:
+        WrongUsageError: `output` is there and is not a recording of ours.
+    """
+    execution_id = os.urandom(8).hex()
+    started_at = time.time()
+    if output is not None:
+        replace_recording(output)
+    path = output or Path(config.trace_output_dir) / trace_name(started_at, execution_id)
+    return Session(
+        trace=str(Path(os.path.abspath(path))),
+        execution_id=execution_id,
+        settings=config.to_json(),
+        target=target,
+        root=str((root or Path.cwd()).resolve()),
+        session_id=session_id,
+        link_latest=output is None,
+        sampled=config.sample_rate >= 1 or random.SystemRandom().random() < config.sample_rate,
+    )
+
+
+def replace_recording(output: Path) -> None:
+    """Remove the recording that stands where a new one shall be written.
+
+    Raises:
+        WrongUsageError: what stands there is no recording of ours, or the name is not that of a JSONL file.
+    """
+    name = parse_name(output.name)
+    if name is None or name.process or name.segment or output.suffix == ".gz":
+        raise WrongUsageError(f"cannot record to {output}: give a file name that ends with .jsonl")
+    if not output.parent.is_dir():
+        return
+    old = [path for path in output.parent.iterdir() if _same_trace(path, name.stem)]
+    for path in old:
+        if not is_recording(path):
+            raise WrongUsageError(
+                f"will not overwrite {path}: it is not a recording; give another name with -o"
+            )
+    for path in old:
+        path.unlink()
+
+
+def is_recording(path: Path) -> bool:
+    """Whether the file is empty or begins with the `trace_start` that our writer puts first."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline(1 << 20)
+    except OSError:
+        return False
+    return not first or (b'"event_type":"trace_start"' in first and b'"execution_id"' in first)
+
+
+def session_from_environment(environ: Mapping[str, str]) -> Session | None:
+    """The session this process was started with, if any."""
+    text = environ.get(SESSION_VARIABLE)
+    if not text:
+        return None
+    try:
+        return Session.from_text(text)
+    except ValueError:
+        return None
+
+
+def _same_trace(path: Path, stem: str) -> bool:
+    name = parse_name(path.name)
+    return name is not None and name.stem == stem

@@ -1,0 +1,204 @@
+"""Switching tracing on and off in a process: by a call, by the runner, or in a child process.
+
+One tracer at a time; the hooks find it in `switch.ACTIVE`. A forked child goes on with a writer of its own, a
+spawned one starts here again from the session in its environment.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from namel3ss_debug.capture import context, processes, rewrite, switch, tools, transport
+from namel3ss_debug.capture.callsite import CallSites
+from namel3ss_debug.capture.environment import start_metadata
+from namel3ss_debug.capture.exchanges import Exchanges
+from namel3ss_debug.capture.payloads import Payloads
+from namel3ss_debug.capture.session import Session, new_session
+from namel3ss_debug.capture.tracer import ExecutionTracer
+from namel3ss_debug.config import DebugConfiguration, enabled_never, load_configuration
+from namel3ss_debug.errors import SettingError
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.redaction import Redactor
+from namel3ss_debug.traces.writer import TraceWriter, flush_on_exit
+
+_undo: list[Callable[[], None]] = []
+_registered = False
+
+
+def initialize_tracing(
+    config: DebugConfiguration | Mapping[str, Any] | None = None, **settings: Any
+) -> ExecutionTracer | switch.OffTracer:
+    """Start tracing in this process; what is already traced goes on as it is.
+
+    Args:
+        config: a whole configuration, or settings by key; the configuration in force if left out.
+        **settings: further settings by key; they win.
+
+    Returns:
+        The tracer, or one that does nothing where this execution is not sampled.
+
+    Raises:
+        SettingError: a setting given here has an unknown key or a value that is not allowed. What is wrong in the
+            configuration file or the environment is one warning on stderr.
+    """
+    if switch.ACTIVE is not None or enabled_never():
+        return switch.get_global_tracer()
+    if isinstance(config, DebugConfiguration):
+        config = config.to_json()
+    given = {**(config or {}), **settings}
+    in_force = configuration_in_force(given)
+    session = new_session(in_force, target=sys.argv[0] if sys.argv else "")
+    return activate(session, first_process=True) or switch.get_global_tracer()
+
+
+def start_if_enabled() -> None:
+    """Start tracing where the configuration in force says so; a mistake in it is a warning, never an end."""
+    if configuration_in_force({}).enabled:
+        initialize_tracing()
+
+
+def configuration_in_force(overrides: Mapping[str, Any]) -> DebugConfiguration:
+    """The configuration for a program that runs: a mistake in its file or environment is only a warning.
+
+    Raises:
+        SettingError: one of the `overrides` is wrong.
+    """
+    own = load_configuration(Path("/nonexistent"), {}, overrides).config
+    try:
+        return load_configuration(overrides=overrides).config
+    except SettingError as error:
+        print(
+            f"namel3ss debug: {error}; settings of the file and the environment are left out", file=sys.stderr
+        )
+        return own
+
+
+def start_in_child(session: Mapping[str, Any], role: str) -> None:
+    """Start tracing in a process that was launched for it.
+
+    Args:
+        session: the fields of a `Session`.
+        role: `main` for the process the user asked for, `grandchild` for one that it started.
+    """
+    opened = Session(**session)
+    parent_id = None if role == "main" else processes.parent_from_environment(os.environ)
+    if activate(opened, first_process=role == "main", parent_id=parent_id) is not None:
+        _undo.append(rewrite.install(opened.root))
+
+
+def activate(
+    session: Session, *, first_process: bool, parent_id: str | None = None
+) -> ExecutionTracer | None:
+    """Make the tracer of a session and switch it on; `None` when the execution is not sampled."""
+    if not session.sampled:
+        return None
+    config = DebugConfiguration.from_json(session.settings)
+    tracer = _make_tracer(session, config, first_process=first_process, parent_id=parent_id)
+    switch.ACTIVE = tracer
+    _undo.append(context.install(tracer.writer.hold_the_gil))
+    _undo.append(processes.install(context.current_id, tracer.adopt))
+    calls, remove_tools = tools.install(tracer)
+    exchanges = Exchanges(tracer, calls)
+    _undo.extend([remove_tools, transport.install(exchanges)])
+    tracer.at_end.append(exchanges.abandon)
+    _register_once()
+    if config.buffer_size > 1:
+        flush_on_exit(tracer.writer)
+    if first_process:
+        tracer.writer.begin()
+    return tracer
+
+
+def shutdown_tracing() -> Path | None:
+    """Stop tracing in this process, whatever is open stays open; the path of the recording, if there was one."""
+    tracer = switch.ACTIVE
+    if tracer is None:
+        return None
+    finish()
+    switch.ACTIVE = None
+    while _undo:
+        _undo.pop()()
+    tracer.writer.close()
+    return tracer.writer.first
+
+
+def finish() -> None:
+    """Write `trace_end`, and tell on stderr what went wrong inside tracing, if anything did."""
+    tracer = switch.ACTIVE
+    if tracer is None or not tracer.writer.started:
+        return
+    tracer.finish()
+    if tracer.problems:
+        count = sum(tracer.problems.values())
+        what = next(iter(tracer.problems))
+        print(f"namel3ss debug: {count} problems inside tracing, the first: {what}", file=sys.stderr)
+
+
+def _make_tracer(
+    session: Session, config: DebugConfiguration, *, first_process: bool, parent_id: str | None
+) -> ExecutionTracer:
+    redactor = Redactor(keys=config.redact_keys, patterns=config.redact_patterns) if config.redact else None
+    tracer: ExecutionTracer
+
+    def header(process: int, segment: int, seq: int) -> Event:
+        metadata = start_metadata(session, process, segment, seq)
+        return tracer.header(tracer.payloads.mapping(metadata))
+
+    writer = TraceWriter(
+        Path(session.trace),
+        first_process=first_process,
+        header=header,
+        buffer_size=config.buffer_size,
+        flush_interval=config.flush_interval_seconds,
+        rotate_max_bytes=config.rotate_max_bytes,
+        rotate_keep=config.rotate_keep,
+        link_latest=session.link_latest,
+    )
+    tracer = ExecutionTracer(
+        writer,
+        config,
+        execution_id=session.execution_id,
+        session_id=session.session_id,
+        sites=CallSites(session.root, os.getcwd()),
+        payloads=Payloads(redactor, max_size=config.max_payload_size),
+        parent_id=parent_id,
+    )
+    return tracer
+
+
+def _register_once() -> None:
+    """Follow forks and the end of the process; these registrations cannot be taken back, so they ask `ACTIVE`."""
+    global _registered  # noqa: PLW0603  (registrations are for the life of the process)
+    if _registered:
+        return
+    _registered = True
+    atexit.register(finish)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_in_forking_parent, after_in_child=_in_forked_child
+    )
+    processes.at_end_of_forked_workers(finish)
+
+
+def _before_fork() -> None:
+    if switch.ACTIVE is not None:
+        switch.ACTIVE.writer.before_fork()
+
+
+def _in_forking_parent() -> None:
+    if switch.ACTIVE is not None:
+        switch.ACTIVE.writer.after_fork_in_parent()
+
+
+def _in_forked_child() -> None:
+    tracer = switch.ACTIVE
+    if tracer is None:
+        return
+    tracer.writer.after_fork_in_child()
+    tracer.parent_id = context.current_id() or tracer.parent_id
+    tracer.tracing_ns = 0
+    tracer.problems.clear()

@@ -1,0 +1,77 @@
+"""Whether tracing is on in this process: one name that the hooks look at, and what off looks like."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:  # the tracer is only imported when tracing starts
+    from namel3ss_debug.capture.tracer import ExecutionTracer
+
+ACTIVE: ExecutionTracer | None = None
+"""The tracer of this process, `None` while tracing is off. The functions that hooks make look here."""
+
+
+class OffSpan:
+    """A span that records nothing."""
+
+    event_id = ""
+
+    def set_output(self, output: Any) -> None:
+        """Nothing."""
+
+    def set(self, **fields: Any) -> None:
+        """Nothing."""
+
+    def enter(self) -> None:
+        """Nothing."""
+
+    def leave(self) -> None:
+        """Nothing."""
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+
+class OffTracer:
+    """What `get_global_tracer()` gives while tracing is off: the methods of a tracer, doing nothing."""
+
+    enabled = False
+
+    def emit(self, event_type: str, **fields: Any) -> str | None:
+        """Nothing; no id."""
+
+    async def emit_event(self, event_type: str, **fields: Any) -> str | None:
+        """Nothing; no id."""
+
+    def span(self, *_args: Any, **_fields: Any) -> OffSpan:
+        """A span that records nothing."""
+        return OFF_SPAN
+
+    def flush(self) -> None:
+        """Nothing."""
+
+
+OFF_SPAN = OffSpan()
+_OFF_TRACER = OffTracer()
+
+
+def get_global_tracer() -> ExecutionTracer | OffTracer:
+    """The tracer of this process, or one that does nothing while tracing is off."""
+    return _OFF_TRACER if ACTIVE is None else ACTIVE

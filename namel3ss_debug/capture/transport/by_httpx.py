@@ -1,0 +1,116 @@
+"""HTTPX, its successor httpx2, and with them most SDKs: the transports that open connections."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from namel3ss_debug.capture.exchanges import INSIDE, Exchange, Exchanges
+from namel3ss_debug.capture.transport.seams import Undo, in_memory, replace
+
+
+def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
+    """HTTPX and what follows it: the transports that open connections, one call an attempt."""
+    tee, async_tee = _tee_classes(httpx)
+
+    def sync(original: Callable[..., Any]) -> Callable[..., Any]:
+        def handle_request(self: Any, request: Any) -> Any:
+            exchange = exchanges.begin(
+                request.method,
+                str(request.url),
+                request.headers.multi_items(),
+                in_memory(getattr(request, "_content", None)),
+            )
+            if exchange is None:
+                return original(self, request)
+            token = INSIDE.set(True)
+            try:
+                response = original(self, request)
+            except BaseException as error:
+                exchange.fail(error)
+                raise
+            finally:
+                INSIDE.reset(token)
+            exchange.respond(response.status_code, response.headers.multi_items())
+            response.stream = tee(response.stream, exchange)
+            return response
+
+        return handle_request
+
+    def asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
+        async def handle_async_request(self: Any, request: Any) -> Any:
+            exchange = exchanges.begin(
+                request.method,
+                str(request.url),
+                request.headers.multi_items(),
+                in_memory(getattr(request, "_content", None)),
+            )
+            if exchange is None:
+                return await original(self, request)
+            token = INSIDE.set(True)
+            try:
+                response = await original(self, request)
+            except BaseException as error:
+                exchange.fail(error)
+                raise
+            finally:
+                INSIDE.reset(token)
+            exchange.respond(response.status_code, response.headers.multi_items())
+            response.stream = async_tee(response.stream, exchange)
+            return response
+
+        return handle_async_request
+
+    return [
+        replace(httpx.HTTPTransport, "handle_request", sync),
+        replace(httpx.AsyncHTTPTransport, "handle_async_request", asynchronous),
+    ]
+
+
+def _tee_classes(httpx: Any) -> tuple[Any, Any]:
+    sync_stream: Any = httpx.SyncByteStream
+    async_stream: Any = httpx.AsyncByteStream
+
+    class Tee(sync_stream):  # type: ignore[misc]  # the base is only known at run time
+        def __init__(self, stream: Any, exchange: Exchange) -> None:
+            self._stream = stream
+            self._exchange = exchange
+
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                for chunk in self._stream:
+                    self._exchange.receive(chunk)
+                    yield chunk
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                self._exchange.fail(error)
+                raise
+            self._exchange.end()
+
+        def close(self) -> None:
+            self._exchange.end()
+            self._stream.close()
+
+    class AsyncTee(async_stream):  # type: ignore[misc]  # as above
+        def __init__(self, stream: Any, exchange: Exchange) -> None:
+            self._stream = stream
+            self._exchange = exchange
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                async for chunk in self._stream:
+                    self._exchange.receive(chunk)
+                    yield chunk
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                self._exchange.fail(error)
+                raise
+            self._exchange.end()
+
+        async def aclose(self) -> None:
+            self._exchange.end()
+            await self._stream.aclose()
+
+    return Tee, AsyncTee

@@ -1,0 +1,1 @@
+"""The command line: thin commands over the layers below, imported when they run."""

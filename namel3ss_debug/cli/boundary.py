@@ -1,0 +1,133 @@
+"""The one place where failures become words and an exit status.
+
+A user's mistake is one line and status 2; Ctrl-C is 130; a pipe closed by its reader is quiet and 141, as the shell
+reports it for any tool; a bug of ours is 3 and leaves a report to attach to an issue.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+
+from namel3ss_debug import __version__
+from namel3ss_debug.errors import DebugError
+
+PREFIX = "namel3ss debug: "
+GUIDE = "DEBUGGING_GUIDE.md"
+USAGE, BUG, INTERRUPTED, CLOSED_PIPE = 2, 3, 130, 141
+
+
+class ClosedPipeError(Exception):
+    """Nobody reads what the command writes any more."""
+
+
+@contextmanager
+def closed_pipe() -> Iterator[None]:
+    """Give a closed pipe a name click does not know, so that it arrives in `run`.
+
+    Raises:
+        ClosedPipeError: in place of BrokenPipeError.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ClosedPipeError from error
+
+
+def run(command: Callable[[], object]) -> int:
+    """Run a command and return the exit status; every failure is told on stderr here and nowhere else."""
+    try:
+        result = command()
+        with closed_pipe():
+            sys.stdout.flush()
+    except DebugError as error:
+        tell(f"{error} (see {GUIDE}#{error.slug})")
+        return error.exit_code
+    except click.exceptions.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        tell(usage_message(error))
+        return USAGE
+    except ClosedPipeError:
+        silence()
+        return CLOSED_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # the boundary: what nobody expected is a bug of ours
+        tell(bug_message(error))
+        return BUG
+    return result if isinstance(result, int) else 0
+
+
+def tell(message: str) -> None:
+    """Write one line on stderr, cleaned, behind the name of the program."""
+    # Help and version need no view, and importing one would cost more than they do.
+    from namel3ss_debug.views.terminal import clean
+
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{PREFIX}{clean(message)}\n")
+        sys.stderr.flush()
+
+
+def usage_message(error: click.ClickException) -> str:
+    """What was wrong with the command line, and which help says what is right."""
+    message = error.format_message().strip().rstrip(".")
+    message = message[:1].lower() + message[1:]
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "namel3ss debug"
+    return f"{message} (see {path} --help)"
+
+
+def bug_message(error: Exception) -> str:
+    """Write the report of a bug, and say where it is."""
+    what = f"{type(error).__name__}: {error}"
+    try:
+        path = write_report(error)
+    except OSError as failure:
+        traceback.print_exception(error)
+        return f"this is a bug in the debugger: {what}; the report could not be written: {failure}"
+    return f"this is a bug in the debugger: {what}; please attach {path} to an issue"
+
+
+def write_report(error: Exception) -> Path:
+    """Write a Markdown report to the cache directory.
+
+    Raises:
+        OSError: the directory cannot be written to.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(cache) / "namel3ss-debug" / "reports"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"report_{time.strftime('%Y%m%d_%H%M%S', time.gmtime())}_{os.getpid()}.md"
+    trace = "".join(traceback.format_exception(error))
+    content = f"""# Bug report of namel3ss-debug
+
+- version: {__version__}
+- Python: {platform.python_version()} ({platform.python_implementation()})
+- platform: {platform.platform()}
+- command: `{" ".join(sys.argv)}`
+
+Please look through this report before you post it: the command and the messages may name your files.
+
+```
+{trace}```
+"""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(content)
+    return path
+
+
+def silence() -> None:
+    """Point stdout at nothing, so that Python's last flush finds no closed pipe."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,209 @@
+"""`debug inspect`: the events of a recording as a table, a tree, bars over time, or one of them in full."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from namel3ss_debug.cli.options import (
+    format_option,
+    open_reference,
+    print_document,
+    print_rows,
+    reading,
+    report_problems,
+    trace_argument,
+)
+
+if TYPE_CHECKING:
+    from namel3ss_debug.inspection import Numbered, Selection
+    from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.reader import Trace
+
+SCHEMA = "namel3ss-debug/inspect/1"
+
+
+def inspect(
+    reference: str | None,
+    *,
+    event: int | None = None,
+    tree: bool = False,
+    timeline: bool = False,
+    where: str | None = None,
+    limit: int | None = None,
+    output_format: str = "table",
+    **names: Any,
+) -> None:
+    """Print what was asked for of a recording.
+
+    Args:
+        reference: the recording; the latest if left out.
+        event: the number of one event to show in full.
+        tree: whether to show the spans inside one another.
+        timeline: whether to show the spans as bars.
+        where: an expression that must be true of an event.
+        limit: how many events or spans are shown at most.
+        output_format: `table`, `json` or `jsonl`.
+        **names: the further conditions of `inspection.Selection`.
+
+    Raises:
+        DebugError: the recording, an event in it or the expression cannot be used.
+    """
+    from namel3ss_debug.expressions import compile_expression
+    from namel3ss_debug.inspection import Selection
+
+    wanted = Selection(where=compile_expression(where) if where is not None else None, **names)
+    trace = open_reference(reference)
+    with reading(trace):
+        if event is not None:
+            show_event(trace, event, output_format)
+        elif tree or timeline:
+            show_spans(trace, wanted, limit, output_format, bars=timeline)
+        else:
+            show_events(trace, wanted, limit, output_format)
+    report_problems(trace)
+
+
+def show_event(trace: Trace, number: int, output_format: str) -> None:
+    """Print one event in full, with what stands around it.
+
+    Raises:
+        UnreadableTraceError: there is no event of this number.
+    """
+    from namel3ss_debug.inspection import context
+    from namel3ss_debug.views.inspection import event_in_full
+    from namel3ss_debug.views.terminal import console
+
+    if output_format == "jsonl":
+        print_rows([trace.event(number)])
+        return
+    around = context(trace, number)
+    if output_format == "json":
+        half = around.other_half
+        print_document(
+            {
+                "schema": SCHEMA,
+                "trace": str(trace.path),
+                "number": number,
+                "event": around.event,
+                "other_half": half[0] if half else None,
+                "above": [place for place, _ in around.above],
+                "inside": [place for place, _ in around.inside],
+                "inside_total": around.inside_total,
+            }
+        )
+        return
+    screen = console()
+    screen.lines(event_in_full(around, screen.width, began(trace)))
+
+
+def show_events(trace: Trace, wanted: Selection, limit: int | None, output_format: str) -> None:
+    """Print the wanted events as they are read."""
+    from namel3ss_debug.inspection import select
+    from namel3ss_debug.views.inspection import event_lines
+    from namel3ss_debug.views.terminal import console
+
+    found = select(trace, wanted, limit=limit)
+    if output_format == "jsonl":
+        print_rows(event for _, event in found)
+    elif output_format == "json":
+        print_events(trace, found)
+    else:
+        started_at = began(trace)
+        first = next(found, None)
+        if first is None:
+            nothing_fits()
+            return
+        screen = console()
+        screen.lines(event_lines(chained(first, found), screen.width, started_at))
+
+
+def print_events(trace: Trace, found: Iterator[Numbered]) -> None:
+    """Write one JSON document, event by event, so that a long recording needs no memory."""
+    from namel3ss_debug.views.payloads import json_bytes
+    from namel3ss_debug.views.recordings import problems_document
+
+    write = sys.stdout.write
+    write(f'{{\n  "schema": "{SCHEMA}",\n  "trace": {json_bytes(str(trace.path))},\n  "events": [')
+    for place, (number, event) in enumerate(found):
+        write((",\n    " if place else "\n    ") + json_bytes(numbered(number, event)))
+    write(f'\n  ],\n  "problems": {json_bytes(problems_document(trace))}\n}}\n')
+
+
+def show_spans(trace: Trace, wanted: Selection, limit: int | None, output_format: str, *, bars: bool) -> None:
+    """Print the spans of the wanted events as a tree or as bars."""
+    from namel3ss_debug import inspection
+    from namel3ss_debug.views.inspection import timeline_lines, tree_lines
+    from namel3ss_debug.views.terminal import console
+
+    if output_format != "table":
+        arrange = inspection.timeline if bars else inspection.tree
+        rows = [asdict(row) for row in arrange(inspection.select_spans(trace, wanted))[:limit]]
+        if output_format == "jsonl":
+            print_rows(rows)
+        else:
+            print_document({"schema": SCHEMA, "trace": str(trace.path), "spans": rows})
+        return
+    forest = inspection.forest(trace, wanted)
+    if not forest.roots:
+        nothing_fits()
+        return
+    screen = console()
+    draw = timeline_lines if bars else tree_lines
+    screen.lines(draw(forest, screen.width, limit))
+
+
+def numbered(number: int, event: Event) -> Event:
+    """The event with its number as the first key."""
+    return {"number": number} | event | {"number": number}
+
+
+def chained(first: Numbered, others: Iterator[Numbered]) -> Iterator[Numbered]:
+    """An item that was taken, and those after it."""
+    yield first
+    yield from others
+
+
+def began(trace: Trace) -> float | None:
+    """When the recording began, in seconds since the epoch."""
+    return next((event.get("timestamp") for event in trace.events()), None)
+
+
+def nothing_fits() -> None:
+    """Say that the answer is empty."""
+    from namel3ss_debug.cli.boundary import tell
+
+    tell("nothing in this recording fits")
+
+
+@click.command("inspect", short_help="Look at the events of a recording.")
+@trace_argument
+@click.option(
+    "--event", type=click.IntRange(min=1), metavar="N", help="Event N in full, with what is around it."
+)
+@click.option("--tree", is_flag=True, help="The spans inside one another.")
+@click.option("--timeline", is_flag=True, help="The spans as bars over time.")
+@click.option("--agent", metavar="NAME", help="What this agent did; * and ? stand for anything in a name.")
+@click.option("--chain", metavar="NAME", help="What happened in this chain.")
+@click.option("--prompt", metavar="NAME", help="What happened with this prompt.")
+@click.option("--tool", metavar="NAME", help="The calls of this tool.")
+@click.option("--llm", metavar="NAME", help="The calls of this model.")
+@click.option("--errors-only", is_flag=True, help="Failures only.")
+@click.option("--where", metavar="EXPR", help="Events of which this is true, such as 'duration_ms > 500'.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many events or spans.")
+@format_option("table", "json", "jsonl")
+@click.pass_context
+def command(ctx: click.Context, /, reference: str | None, **options: Any) -> None:
+    """Look at the events of a recording: as a table, or one of --event, --tree and --timeline.
+
+    The other options choose events; every one of them must hold. The names of an expression are the fields of an
+    event, and kind, name, llm, tool, agent and n: --where 'tool == "search" and duration_ms > 500'.
+    """
+    shapes = [name for name in ("event", "tree", "timeline") if options[name]]
+    if len(shapes) > 1:
+        raise click.UsageError(f"--{shapes[0]} and --{shapes[1]} exclude each other", ctx)
+    inspect(reference, **options)

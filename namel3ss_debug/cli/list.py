@@ -1,0 +1,47 @@
+"""`debug list`: the recordings in a directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from namel3ss_debug.cli.options import format_option, print_document, trace_directory
+from namel3ss_debug.errors import TraceNotFoundError
+
+
+def list_recordings(directory: Path | None, *, output_format: str = "table") -> None:
+    """Print the recordings in a directory, the newest first.
+
+    Args:
+        directory: the directory; the one of the settings if left out.
+        output_format: `table` or `json`.
+
+    Raises:
+        TraceNotFoundError: there is no such directory.
+    """
+    from namel3ss_debug.traces.store import list_traces
+    from namel3ss_debug.views.recordings import recording_lines, recordings_document
+    from namel3ss_debug.views.terminal import console
+
+    folder = directory or trace_directory()
+    if directory is not None and not directory.is_dir():
+        raise TraceNotFoundError(f"{directory}: no such directory; give one that holds recordings")
+    found = list_traces(folder)
+    if output_format == "json":
+        document = {"schema": "namel3ss-debug/list/1", "directory": str(folder)}
+        print_document(document | {"recordings": recordings_document(found)})
+        return
+    if not found:
+        console(stderr=True).print(f"no recordings in {folder}; make one with: namel3ss debug trace app.py")
+        return
+    screen = console()
+    screen.lines(recording_lines(found, folder, screen.width))
+
+
+@click.command("list", short_help="List the recordings.")
+@click.argument("directory", metavar="[DIRECTORY]", required=False, type=click.Path(path_type=Path))
+@format_option("table", "json")
+def command(directory: Path | None, output_format: str) -> None:
+    """List the recordings in DIRECTORY, the newest first; without it, those in trace_output_dir."""
+    list_recordings(directory, output_format=output_format)

@@ -1,0 +1,111 @@
+"""The two programs of the command line, `namel3ss` and `namel3ss-debug`, and the table of their commands.
+
+A command is imported when it runs: `namel3ss debug --help` needs click and this table only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from namel3ss_debug import __version__
+from namel3ss_debug.cli import boundary
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "trace": ("namel3ss_debug.cli.trace:command", "Run a program and record what its agents do."),
+    "run": ("namel3ss_debug.cli.run:command", "Run an app under the configuration in force."),
+    "replay": ("namel3ss_debug.cli.replay:command", "Walk through a recording, event by event."),
+    "analyze": ("namel3ss_debug.cli.analyze:command", "Say what was slow, what failed and what it cost."),
+    "inspect": ("namel3ss_debug.cli.inspect:command", "Look at the events of a recording."),
+    "config": ("namel3ss_debug.cli.config:command", "Show every setting, its value and its source."),
+    "list": ("namel3ss_debug.cli.list:command", "List the recordings."),
+    "clean": ("namel3ss_debug.cli.clean:command", "Remove old recordings."),
+}
+"""Name of a command of `debug` to where it stands and its line in the help."""
+
+
+class Commands(click.Group):
+    """A click group over a literal table, which imports a command when it is called, inside the error boundary."""
+
+    def __init__(self, table: Mapping[str, tuple[str, str]], **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.table = table
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run as a program: whatever goes wrong ends in `boundary.run`."""
+        extra["standalone_mode"] = False
+        raise SystemExit(boundary.run(lambda: super(Commands, self).main(*args, **extra)))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a closed pipe passes by click, which would end it with a status of its own."""
+        with boundary.closed_pipe():
+            return super().invoke(ctx)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the table, in its order."""
+        del ctx
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of that name."""
+        del ctx
+        if cmd_name not in self.table:
+            return None
+        module, _, attribute = self.table[cmd_name][0].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command a user named.
+
+        Raises:
+            click.UsageError: there is none of that name; the nearest is suggested.
+        """
+        name = args[0]
+        if name not in self.table and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.table, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(self.table)}"
+            raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table, without importing what stands in it."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.table.items()])
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+debug = Commands(
+    COMMANDS,
+    name="debug",
+    context_settings=_CONTEXT,
+    help="""Record AI-agent programs, and read, walk through and analyse the recordings.
+
+\b
+  namel3ss debug trace app.py     record a program
+  namel3ss debug analyze          what was slow, what failed, what it cost
+  namel3ss debug inspect --tree   what happened inside what
+
+TRACE is a file, a directory, the first letters of an execution id, or latest; left out, it is latest.""",
+)
+click.version_option(__version__, prog_name="namel3ss-debug", message="%(prog)s %(version)s")(debug)
+
+namel3ss = Commands(
+    {
+        "debug": ("namel3ss_debug.cli.main:debug", "Record, walk through and analyse agent programs."),
+        "run": COMMANDS["run"],
+    },
+    name="namel3ss",
+    context_settings=_CONTEXT,
+    help="Run agent programs, and debug them.",
+)
+click.version_option(__version__, prog_name="namel3ss-debug", message="%(prog)s %(version)s")(namel3ss)

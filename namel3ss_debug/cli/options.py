@@ -1,0 +1,99 @@
+"""What several commands share: arguments, options, and how a recording is found, opened and reported on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from namel3ss_debug.config import Loaded
+    from namel3ss_debug.traces.reader import Trace
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Decorator = Callable[[Decorated], Decorated]
+
+trace_argument = click.argument("reference", metavar="[TRACE]", required=False)
+traces_argument = click.argument("references", metavar="[TRACE]...", nargs=-1)
+
+
+def format_option(*formats: str) -> Decorator[Any]:
+    """`--format`, the first of the formats being what comes without it."""
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How the answer is written.",
+    )
+
+
+def settings(**overrides: Any) -> Loaded:
+    """The configuration in force, with the options of this command."""
+    from namel3ss_debug.config import load_configuration
+
+    return load_configuration(overrides=overrides)
+
+
+def trace_directory() -> Path:
+    """Where recordings are looked for."""
+    return Path(settings().config.trace_output_dir)
+
+
+def open_reference(reference: str | None) -> Trace:
+    """Open the recording a user named, or the latest.
+
+    Raises:
+        TraceNotFoundError: there is none.
+        UnreadableTraceError: nothing in it can be read.
+    """
+    from namel3ss_debug.traces.reader import open_trace
+    from namel3ss_debug.traces.store import find_trace
+
+    return open_trace(find_trace(reference, trace_directory()))
+
+
+def print_document(document: dict[str, Any]) -> None:
+    """Write one JSON document on stdout."""
+    from namel3ss_debug.views.payloads import json_bytes
+
+    click.echo(json_bytes(document, indent=True))
+
+
+def print_rows(rows: Iterable[Any]) -> None:
+    """Write one JSON value a line on stdout, as they come."""
+    from namel3ss_debug.views.payloads import json_bytes
+
+    for row in rows:
+        sys.stdout.write(json_bytes(row) + "\n")
+
+
+@contextmanager
+def reading(trace: Trace) -> Iterator[None]:
+    """Show on a terminal how far a long reading of this recording has come."""
+    from namel3ss_debug.views.terminal import byte_progress
+
+    with byte_progress(f"reading {trace.path.name}") as progress:
+        trace.progress = progress
+        yield
+
+
+def report_problems(trace: Trace) -> None:
+    """Say on stderr what could not be read, in at most two lines."""
+    from namel3ss_debug.views.recordings import problems_document
+
+    report_problem_document(problems_document(trace))
+
+
+def report_problem_document(problems: dict[str, Any]) -> None:
+    """Say on stderr what could not be read, in at most two lines."""
+    if problems["total"] or problems.get("lost_events"):
+        from namel3ss_debug.views.recordings import problem_lines
+        from namel3ss_debug.views.terminal import console
+
+        console(stderr=True).lines(problem_lines(problems))

@@ -1,0 +1,82 @@
+"""A command line that belongs to two programs: which words are ours and which are the traced program's.
+
+Before TARGET every option is ours. After it our own long options and exact short ones are still ours, whatever else
+there is, and all that stands behind `--`, is the program's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class Split(NamedTuple):
+    """The words of a command line: our options with their values, the target, and the program's arguments."""
+
+    ours: list[str]
+    target: str | None
+    theirs: list[str]
+
+
+def split(
+    words: Iterable[str], valued: frozenset[str], flags: frozenset[str], before_only: frozenset[str]
+) -> Split:
+    """Sort the words of a command line.
+
+    Args:
+        words: the command line behind the name of the command.
+        valued: our options that take a value.
+        flags: our options that take none.
+        before_only: our options that are the program's when they stand behind TARGET.
+    """
+    ours: list[str] = []
+    theirs: list[str] = []
+    target: str | None = None
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            if target is None and rest:
+                target = rest.pop(0)
+            return Split(ours, target, theirs + rest)
+        name, _, attached = word.partition("=") if word.startswith("--") else (word, "", "")
+        mine = name in valued or name in flags
+        if target is None and not (word.startswith("-") and len(word) > 1):
+            target = word
+        elif target is not None and (not mine or name in before_only):
+            theirs.append(word)
+        else:
+            ours.append(word)
+            if name in valued and not attached and "=" not in word and rest:
+                ours.append(rest.pop(0))
+    return Split(ours, target, theirs)
+
+
+class ProgramCommand(click.Command):
+    """A click command with the arguments TARGET and ARGS, the words between which it is sorted out by `split`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Sort the words, and let click read ours."""
+        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
+        names = {True: set[str](), False: set[str]()}
+        for option in options:
+            names[option.is_flag or option.count or option.is_eager].update(
+                option.opts, option.secondary_opts
+            )
+        sorted_out = split(args, frozenset(names[False]), frozenset(names[True]), frozenset({"-m"}))
+        ours = [] if sorted_out.target is None else ["--", sorted_out.target, *sorted_out.theirs]
+        return super().parse_args(ctx, sorted_out.ours + ours)
+
+
+def arguments(name: str) -> Callable[[Decorated], Decorated]:
+    """The two arguments of a `ProgramCommand`."""
+
+    def decorate(function: Decorated) -> Decorated:
+        function = click.argument("args", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)(function)
+        return click.argument("target", metavar=name)(function)
+
+    return decorate

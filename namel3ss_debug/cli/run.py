@@ -1,0 +1,79 @@
+"""`namel3ss run`: an app under the configuration in force, traced only where that says so."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+import click
+
+from namel3ss_debug.cli.options import settings
+from namel3ss_debug.cli.program import ProgramCommand, arguments
+
+
+def run(words: Sequence[str], *, module: bool = False, python: str | None = None) -> int:
+    """Run a program, recorded where `enabled` says so, and as it is otherwise.
+
+    Args:
+        words: the target and the program's own arguments.
+        module: whether the target is the name of a module.
+        python: the interpreter to run the program with.
+
+    Returns:
+        The exit status of the program, or the negative number of the signal it died by.
+
+    Raises:
+        DebugError: the program, a setting or the file cannot be used.
+    """
+    from namel3ss_debug.capture.launch import find_python, launch, resolve_target
+    from namel3ss_debug.capture.session import new_session
+    from namel3ss_debug.cli.trace import report
+
+    config = settings().config
+    target = resolve_target(words, module=module)
+    if not config.enabled and target.kind != "function":
+        switch = ["-m"] if target.kind == "module" else []
+        replace_process(python or sys.executable, [*switch, target.value, *target.argv])
+    session = new_session(config, target=target.text, root=target.root)
+    if not config.enabled:
+        # A function needs our runner to be called; an execution that is not sampled is not recorded.
+        return launch(target, session=asdict(session) | {"sampled": False}, python=python)
+    status = launch(target, session=asdict(session), python=find_python(python))
+    report(session, "jsonl")
+    return status
+
+
+def replace_process(python: str, words: Sequence[str]) -> NoReturn:
+    """Become the program: nothing of ours is left around it.
+
+    Raises:
+        TargetError: the interpreter cannot be started.
+    """
+    from namel3ss_debug.errors import TargetError
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.execvp(python, [python, *words])  # noqa: S606  (running the user's program is the point)
+    except OSError as error:
+        raise TargetError(
+            f"cannot start {python}: {error.strerror}; give an interpreter to --python"
+        ) from error
+
+
+@click.command("run", cls=ProgramCommand, short_help="Run an app under the configuration in force.")
+@arguments("APP")
+@click.option("-m", "module", is_flag=True, help="APP is a module or package, as with python -m.")
+@click.option("--python", metavar="PATH", help="The Python to run the program with.")
+def command(target: str, args: tuple[str, ...], **options: Any) -> None:
+    """Run an app under the configuration in force.
+
+    It is recorded where the setting `enabled` is true (.namel3ss/debug.json or NAMEL3SS_DEBUG_ENABLED=true), and runs
+    as it is otherwise. ARGS are the program's own, as with `namel3ss debug trace`.
+    """
+    from namel3ss_debug.capture.launch import leave
+
+    leave(run([target, *args], **options))

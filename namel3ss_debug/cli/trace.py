@@ -1,0 +1,200 @@
+"""`debug trace`: run a program and record it; the program keeps its input, its output and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from namel3ss_debug.cli.program import ProgramCommand, arguments
+from namel3ss_debug.errors import WrongUsageError
+
+if TYPE_CHECKING:
+    from namel3ss_debug.capture.session import Session
+
+# A cut answer cannot be replayed, nor can a run whose seed is not known; file, environment and option still win.
+DEFAULTS = {"max_payload_size": 0, "record_randomness": True}
+
+
+def trace(
+    words: Sequence[str],
+    *,
+    module: bool = False,
+    output: Path | None = None,
+    components: Sequence[str] = (),
+    run_args: str | None = None,
+    output_format: str = "jsonl",
+    live: bool = False,
+    python: str | None = None,
+    **overrides: Any,
+) -> int:
+    """Record a program, from its start to its end.
+
+    Args:
+        words: the target and the program's own arguments.
+        module: whether the target is the name of a module.
+        output: the file to record to; a name of ours if left out.
+        components: the components to record; all if empty.
+        run_args: keyword arguments of a function, as a JSON object.
+        output_format: `json` writes one document beside the recording at the end.
+        live: whether events are shown on stderr as they happen.
+        python: the interpreter to run the program with.
+        **overrides: settings that options gave; `None` is not given.
+
+    Returns:
+        The exit status of the program, or the negative number of the signal it died by.
+
+    Raises:
+        DebugError: the program, a setting or the file cannot be used.
+    """
+    from namel3ss_debug.capture.launch import find_python, launch, resolve_target
+    from namel3ss_debug.capture.session import new_session
+    from namel3ss_debug.config import load_configuration
+
+    overrides |= {"enabled": True, "default_components": list(components) or None}
+    loaded = load_configuration(overrides=overrides, defaults=DEFAULTS)
+    target = resolve_target(words, module=module, run_args=read_run_args(run_args))
+    interpreter = find_python(python)
+    session = new_session(loaded.config, target=target.text, root=target.root, output=output)
+    if live:
+        from namel3ss_debug.cli.follow import following
+
+        watching: Any = following(Path(session.trace))
+    else:
+        watching = nullcontext()
+    with watching:
+        status = launch(target, session=asdict(session), python=interpreter)
+    report(session, output_format)
+    return status
+
+
+def read_run_args(given: str | None) -> dict[str, Any] | None:
+    """The keyword arguments of `--run-args`.
+
+    Raises:
+        WrongUsageError: it is no JSON object.
+    """
+    if given is None:
+        return None
+    try:
+        value = json.loads(given)
+    except (ValueError, RecursionError) as error:
+        raise WrongUsageError(
+            f"--run-args is not JSON: {error}; give one object such as '{{\"n\": 3}}'"
+        ) from None
+    if not isinstance(value, dict):
+        raise WrongUsageError("--run-args must be one JSON object of keyword arguments, such as '{\"n\": 3}'")
+    return value
+
+
+def report(session: Session, output_format: str) -> None:
+    """Say in one line what was recorded, where, and what to do next."""
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.views.quantities import count
+
+    path = Path(session.trace)
+    if not session.sampled:
+        tell("not recorded: sample_rate left this execution out")
+        return
+    events = count_lines(path)
+    if not events:
+        tell("nothing was recorded: the program ended before its first event")
+        return
+    shown = shorter_path(path)
+    following = "" if session.link_latest else f" {shown}"
+    document = f" and {shorter_path(write_document(path))}" if output_format == "json" else ""
+    tell(f"recorded {count(events, 'event')} in {shown}{document}; next: namel3ss debug analyze{following}")
+
+
+def count_lines(path: Path) -> int:
+    """The number of events in all files of a trace, by their line ends."""
+    from namel3ss_debug.traces.names import parse_name
+
+    wanted = parse_name(path.name)
+    if wanted is None or not path.parent.is_dir():
+        return 0
+    total = 0
+    for file in path.parent.iterdir():
+        name = parse_name(file.name)
+        if name is not None and name.stem == wanted.stem and not file.is_symlink():
+            with file.open("rb") as stream:
+                total += sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
+    return total
+
+
+def write_document(path: Path) -> Path:
+    """Write the whole recording as one JSON document beside it.
+
+    Raises:
+        WrongUsageError: the document cannot be written.
+    """
+    from namel3ss_debug.traces.reader import open_trace
+    from namel3ss_debug.views.payloads import json_bytes
+
+    document = path.with_suffix(".json")
+    unfinished = document.with_name(f"{document.name}.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write('{"schema":"namel3ss-debug/trace/1","events":[')
+            for number, event in enumerate(open_trace(path).events()):
+                stream.write((",\n" if number else "\n") + json_bytes(event))
+            stream.write("\n]}\n")
+        unfinished.replace(document)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise WrongUsageError(f"cannot write {document}: {error.strerror}; the recording is whole") from error
+    return document
+
+
+def shorter_path(path: Path) -> str:
+    """The path from the working directory, where it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+@click.command("trace", cls=ProgramCommand, short_help="Run a program and record what its agents do.")
+@arguments("TARGET")
+@click.option("-m", "module", is_flag=True, help="TARGET is a module or package, as with python -m.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Record to FILE (.jsonl)."
+)
+@click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT",
+              help="Record this component only, such as llm or tool; may be given several times.")  # fmt: skip
+@click.option("--run-args", metavar="JSON", help="Keyword arguments of a function, as one JSON object.")
+@click.option(
+    "--level", type=click.Choice(["basic", "detailed", "comprehensive"]), help="How much is recorded."
+)
+@click.option(
+    "--memory/--no-memory", "capture_memory", default=None, help="Record the memory of the process."
+)
+@click.option("--performance/--no-performance", "capture_performance", default=None, help="Record CPU time.")
+@click.option(
+    "--redact/--no-redact", "redact", default=None, help="Replace secrets before they reach the disk."
+)
+@click.option("--buffer-size", type=click.IntRange(min=1), metavar="N",
+              help="Events written at once; 1, the default, loses nothing when the program is killed.")  # fmt: skip
+@click.option("--format", "output_format", type=click.Choice(["jsonl", "json"]), default="jsonl", show_default=True,
+              help="json writes one document beside the recording at the end.")  # fmt: skip
+@click.option("--live", is_flag=True, help="Show events on stderr as they happen.")
+@click.option("--python", metavar="PATH", help="The Python to run the program with.")
+def command(target: str, args: tuple[str, ...], **options: Any) -> None:
+    """Run a program and record what its agents do.
+
+    TARGET is a script (app.py), a module (-m package), or a function (package.module:function); a bare name is
+    looked for as a script and as a package. ARGS are the program's own: every option that is not listed here and
+    stands after TARGET, and all that stands after --.
+
+    The program keeps its input, its output and its exit status.
+    """
+    from namel3ss_debug.capture.launch import leave
+
+    leave(trace([target, *args], **options))

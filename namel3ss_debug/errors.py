@@ -1,0 +1,62 @@
+"""One class for each kind of failure a user can cause.
+
+Every class carries a `slug`, which is a heading in DEBUGGING_GUIDE.md, and the exit status the command
+line ends with. A message is one line that says what is wrong, where, and what to do. Nothing here prints.
+"""
+
+from __future__ import annotations
+
+
+class DebugError(Exception):
+    """A failure the user can understand and mend; the message is the whole story."""
+
+    slug = "errors"
+    exit_code = 2
+
+
+class WrongUsageError(DebugError):
+    """The command was given something it cannot work with."""
+
+    slug = "wrong-usage"
+
+
+class SettingError(DebugError):
+    """A setting has an unknown key or a value that is not allowed."""
+
+    slug = "bad-setting"
+
+
+class TraceNotFoundError(DebugError):
+    """No recording answers to the given path, directory or id."""
+
+    slug = "trace-not-found"
+
+
+class UnreadableTraceError(DebugError):
+    """The file is there but holds nothing that can be read as a trace."""
+
+    slug = "unreadable-trace"
+
+
+class TargetError(DebugError):
+    """The program to trace cannot be found or started."""
+
+    slug = "target-not-found"
+
+
+class ExpressionError(DebugError):
+    """An expression does not parse or asks for what the language does not have."""
+
+    slug = "bad-expression"
+
+
+class PlaceError(DebugError):
+    """A breakpoint place does not parse or cannot match."""
+
+    slug = "bad-place"
+
+
+class MissingExtraError(DebugError):
+    """An optional package is needed; the message names the extra that brings it."""
+
+    slug = "missing-extra"

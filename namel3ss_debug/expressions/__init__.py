@@ -1,0 +1,23 @@
+"""The one expression language: breakpoint conditions, `--where`, checks, and the patterns it searches with."""
+
+from namel3ss_debug.expressions.language import (
+    FIELD_NAMES,
+    NAMES,
+    Expression,
+    compile_expression,
+    event_scope,
+    nearest,
+)
+from namel3ss_debug.expressions.patterns import Pattern, compile_pattern, name_fits
+
+__all__ = [
+    "FIELD_NAMES",
+    "NAMES",
+    "Expression",
+    "Pattern",
+    "compile_expression",
+    "compile_pattern",
+    "event_scope",
+    "name_fits",
+    "nearest",
+]

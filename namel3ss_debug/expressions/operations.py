@@ -1,0 +1,262 @@
+"""What the operators and functions of the expression language do, on JSON data and on nothing else.
+
+Each function here makes or is a closure that `language` puts together. Every one looks at the exact type of
+what it is given (`type(x) is dict`, never a method of the value), so that no object can answer for itself, and
+gives null or false where the types do not fit.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any, Final
+
+Evaluate = Callable[[Any], Any]
+
+MAX_NUMBER = 10**30
+"""Where a calculation goes beyond this, its value is null."""
+
+NUMBERS = (int, float)
+_SIZED = (str, list, dict)
+_JSON = (str, int, float, bool, type(None), list, dict)
+_LOOP_ITEMS = 1000
+
+
+def always(_scope: Any) -> bool:
+    """True, whatever the scope."""
+    return True
+
+
+def lookup(inner: Evaluate, key: str) -> Evaluate:
+    """`a.key`: the member of an object."""
+
+    def look(scope: Any) -> Any:
+        value = inner(scope)
+        return value.get(key) if type(value) is dict else None
+
+    return look
+
+
+def item(inner: Evaluate, index: int) -> Evaluate:
+    """`a[index]`: the item of a list, counted from its end where negative."""
+
+    def look(scope: Any) -> Any:
+        value = inner(scope)
+        return value[index] if type(value) is list and -len(value) <= index < len(value) else None
+
+    return look
+
+
+def both(parts: list[Evaluate]) -> Evaluate:
+    """`and` of two or more; the value is that of the part that decided, as in Python."""
+    *others, last = parts
+    if len(others) == 1:
+        first = others[0]
+        return lambda scope: first(scope) and last(scope)
+
+    def run(scope: Any) -> Any:
+        for part in others:
+            value = part(scope)
+            if not value:
+                return value
+        return last(scope)
+
+    return run
+
+
+def either(parts: list[Evaluate]) -> Evaluate:
+    """`or` of two or more; the value is that of the part that decided, as in Python."""
+    *others, last = parts
+    if len(others) == 1:
+        first = others[0]
+        return lambda scope: first(scope) or last(scope)
+
+    def run(scope: Any) -> Any:
+        for part in others:
+            value = part(scope)
+            if value:
+                return value
+        return last(scope)
+
+    return run
+
+
+def loop(
+    combine: Callable[[Any], bool], items: Evaluate, variable: str, test: Evaluate, body: Evaluate
+) -> Evaluate:
+    """`any` or `all` over the first 1,000 items of a list; false where it is no list."""
+
+    def run(scope: Any) -> bool:
+        values = items(scope)
+        if type(values) is not list:
+            return False
+        scopes = ({**scope, variable: value} for value in values[:_LOOP_ITEMS])
+        return combine(body(inner) for inner in scopes if test(inner))
+
+    return run
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    """An order that is false where the two sides are not two numbers or two texts."""
+
+    def test(left: Any, right: Any) -> bool:
+        kind, other = type(left), type(right)
+        if (kind in NUMBERS and other in NUMBERS) or (kind is str and other is str):
+            return compare(left, right)
+        return False
+
+    return test
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Equality of JSON values: 1 and 1.0 are the same, true and 1 are not."""
+    kind, other = type(left), type(right)
+    if kind is other:
+        return kind in _JSON and bool(left == right)
+    return kind in NUMBERS and other in NUMBERS and bool(left == right)
+
+
+def _contains(container: Any, item: Any) -> bool:
+    kind = type(container)
+    if kind is list:
+        return any(_same(item, value) for value in container)
+    return kind in (str, dict) and type(item) is str and item in container
+
+
+COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
+    ast.Eq: _same,
+    ast.NotEq: lambda left, right: not _same(left, right),
+    ast.Lt: _ordered(operator.lt),
+    ast.LtE: _ordered(operator.le),
+    ast.Gt: _ordered(operator.gt),
+    ast.GtE: _ordered(operator.ge),
+    ast.In: lambda item, container: _contains(container, item),
+    ast.NotIn: lambda item, container: not _contains(container, item),
+    ast.Is: _same,
+    ast.IsNot: lambda left, right: not _same(left, right),
+}
+
+
+def compare(test: Callable[[Any, Any], bool], left: Evaluate, right: Evaluate, node: ast.expr) -> Evaluate:
+    """One comparison; `node` is the right side as it was written."""
+    if not isinstance(node, ast.Constant):
+        return lambda scope: test(left(scope), right(scope))
+    value = node.value  # the usual case, a field against a constant, saves a call
+    return lambda scope: test(left(scope), value)
+
+
+def chain(tests: list[Callable[[Any, Any], bool]], parts: list[Evaluate]) -> Evaluate:
+    """`a < b < c`: each part is evaluated once."""
+    first, *others = parts
+    pairs = list(zip(tests, others, strict=True))
+
+    def run(scope: Any) -> bool:
+        left = first(scope)
+        for test, part in pairs:
+            right = part(scope)
+            if not test(left, right):
+                return False
+            left = right
+        return True
+
+    return run
+
+
+def _bounded(value: Any) -> Any:
+    """The number, or null where it is too large to go on with, or not a number at all."""
+    return value if -MAX_NUMBER <= value <= MAX_NUMBER else None
+
+
+def calculate(operation: Callable[[Any, Any], Any], left: Evaluate, right: Evaluate) -> Evaluate:
+    """Arithmetic on two numbers; null for anything else, and where it overflows or divides by zero."""
+
+    def run(scope: Any) -> Any:
+        first, second = left(scope), right(scope)
+        if type(first) in NUMBERS and type(second) in NUMBERS:
+            try:
+                return _bounded(operation(first, second))
+            except (ArithmeticError, ValueError):
+                return None
+        return None
+
+    return run
+
+
+def sign(inner: Evaluate, sign: int) -> Evaluate:
+    """A number with its sign kept (1) or turned (-1)."""
+
+    def run(scope: Any) -> Any:
+        value = inner(scope)
+        return sign * value if type(value) in NUMBERS else None
+
+    return run
+
+
+def call(function: Callable[..., Any], parts: list[Evaluate]) -> Evaluate:
+    """A call of one of `FUNCTIONS`."""
+    if len(parts) == 1:
+        only = parts[0]
+        return lambda scope: function(only(scope))
+    return lambda scope: function(*[part(scope) for part in parts])
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else ""
+
+
+def _extreme(choose: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Min or max of a list or of the arguments: all numbers or all texts, otherwise null."""
+
+    def run(*values: Any) -> Any:
+        items = values[0] if len(values) == 1 and type(values[0]) is list else values
+        if items and (all(type(v) in NUMBERS for v in items) or all(type(v) is str for v in items)):
+            return choose(items)
+        return None
+
+    return run
+
+
+def _round(value: Any, digits: Any = 0) -> Any:
+    if type(value) not in NUMBERS or type(digits) is not int or not 0 <= digits <= 15:
+        return None
+    try:
+        return round(value, digits) if digits else round(value)
+    except (ArithmeticError, ValueError):
+        return None
+
+
+FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], int, int]]] = {
+    "len": (lambda value: len(value) if type(value) in _SIZED else None, 1, 1),
+    "lower": (lambda value: value.lower() if type(value) is str else None, 1, 1),
+    "upper": (lambda value: value.upper() if type(value) is str else None, 1, 1),
+    "startswith": (lambda text, part: type(part) is str and _text(text).startswith(part), 2, 2),
+    "endswith": (lambda text, part: type(part) is str and _text(text).endswith(part), 2, 2),
+    "contains": (_contains, 2, 2),
+    "matches": (always, 2, 2),
+    "any": (lambda values: type(values) is list and any(values), 1, 1),
+    "all": (lambda values: type(values) is list and all(values), 1, 1),
+    "min": (_extreme(min), 1, 20),
+    "max": (_extreme(max), 1, 20),
+    "abs": (lambda value: abs(value) if type(value) in NUMBERS else None, 1, 1),
+    "round": (_round, 1, 2),
+}
+"""Each function with the least and the most arguments it takes; `matches` is worked out when compiled."""
+
+ARITHMETIC: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+REFUSED_OPERATORS: Final[dict[type[ast.operator], str]] = {
+    ast.Pow: "**",
+    ast.LShift: "<<",
+    ast.RShift: ">>",
+    ast.BitAnd: "&",
+    ast.BitOr: "|",
+    ast.BitXor: "^",
+    ast.MatMult: "@",
+}

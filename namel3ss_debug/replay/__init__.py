@@ -1,0 +1,1 @@
+"""Going through a recording: walking it, stopping in it."""

@@ -1,0 +1,1 @@
+"""The waist: events, how they are written, read, indexed and kept."""

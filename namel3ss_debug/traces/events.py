@@ -1,0 +1,185 @@
+"""What an event is: the fields, the types, and how starts and ends belong together.
+
+Inside the package an event is the plain dict that stands on its line, so that reading a million of them
+stays cheap; `TraceEvent` is the same thing for people who import the library. The guide's tables are
+printed from `FIELDS` and `EVENT_TYPES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+FORMAT_VERSION = 1
+"""The version of the file format, written in every `trace_start` as `metadata.format`.
+
+History (a recording of any released version opens for ever; tests/data holds one of each):
+
+- 1: the first.
+"""
+
+Event = dict[str, Any]
+"""One event as it stands in the file: field name to value, fields that are null left out."""
+
+
+class Field(NamedTuple):
+    """One field of an event: its name, its JSON type, and what it means."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+FIELDS: tuple[Field, ...] = (
+    Field("event_type", "string", "what happened; see the event types"),
+    Field("event_id", "string", "unique in the trace"),
+    Field(
+        "seq",
+        "int",
+        "position among the recorded events of its process, from 0 without gaps; a gap is a loss",
+    ),
+    Field("timestamp", "float", "seconds since the epoch, UTC"),
+    Field(
+        "parent_event_id", "string", "of an end: its own start; of any other: the start it happened inside"
+    ),
+    Field("execution_id", "string", "the run"),
+    Field("session_id", "string", "the conversation or job that several runs belong to"),
+    Field(
+        "component", "string", "app agent prompt chain llm tool memory validation http log, or the user's own"
+    ),
+    Field("component_name", "string", "gpt-4o, search, Researcher, ..."),
+    Field("inputs", "object", "what went in, redacted before it was written"),
+    Field("outputs", "object", "what came out, redacted before it was written"),
+    Field("metadata", "object", "anything else"),
+    Field("status", "string", "pending started completed failed skipped cancelled timeout partial"),
+    Field("error", "string", "the text of a failure"),
+    Field("error_type", "string", "the exception type of a failure"),
+    Field("stack_trace", "string", "the traceback of a failure"),
+    Field("duration_ms", "float", "of an end event, milliseconds by the monotonic clock"),
+    Field("tokens_used", "int", "all tokens of the call"),
+    Field(
+        "usage", "object", "input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens"
+    ),
+    Field("cost_estimate", "float", "US dollars; left out where the price is not known"),
+    Field("memory_usage_mb", "float", "resident memory of the process, where asked for"),
+    Field("cpu_time_ms", "float", "CPU time the process spent during the span, where asked for"),
+    Field("retry_count", "int", "how many earlier attempts of the same call there were"),
+    Field("depends_on", "list", "ids of the events it waited for, where the program says so"),
+    Field("step_type", "string", "of a chain step: tool_call decision condition loop parallel merge"),
+    Field("call_site", "string", "path.py:42 in the user's own code"),
+    Field("thread", "string", "where it ran, when not the main thread"),
+    Field("task", "string", "the asyncio task it ran in, when there was one"),
+)
+
+EVENT_TYPES: dict[str, str] = {
+    "trace_start": "the first line of every segment: versions, process, configuration",
+    "trace_end": "the last event of a process that ended in order: what tracing itself cost",
+    "app_load_start": "the program begins to load",
+    "app_load_end": "the program has loaded",
+    "agent_execution_start": "an agent begins its work",
+    "agent_execution_end": "an agent has ended its work",
+    "agent_turn_start": "one turn of an agent begins",
+    "agent_turn_end": "one turn of an agent has ended",
+    "llm_call_start": "a request to a model",
+    "llm_call_end": "the model's answer, or the failure",
+    "tool_call_start": "a tool is called",
+    "tool_call_end": "the tool's result, or the failure",
+    "prompt_execution_start": "a prompt is filled in and used",
+    "prompt_execution_end": "the prompt's result",
+    "chain_execution_start": "a chain or graph begins",
+    "chain_execution_end": "a chain or graph has ended",
+    "chain_step_start": "one step or node of a chain begins",
+    "chain_step_end": "one step or node of a chain has ended",
+    "memory_operation": "the agent's memory was read or written",
+    "memory_summarization": "the agent's memory was summarised",
+    "validation_start": "a validation or guardrail begins",
+    "validation_end": "a validation or guardrail has ended",
+    "error_occurred": "an error the program reported",
+    "performance_marker": "a measurement the program made",
+    "http_exchange_start": "an HTTP request that is not a model's",
+    "http_exchange_end": "its response, or the failure",
+    "stream_chunk": "one piece of a streamed answer",
+    "agent_message": "a message or hand-off between agents",
+    "log_record": "a log record of the program",
+    "decision": "a choice the program made",
+    "state_change": "state the program changed",
+    "resource_sample": "memory and CPU at one moment",
+    "divergence": "where a re-run parted from its recording",
+}
+
+TraceEventType = StrEnum("TraceEventType", {name.upper(): name for name in EVENT_TYPES})  # type: ignore[misc]
+"""The event types by name, for library users: `TraceEventType.LLM_CALL_END == "llm_call_end"`."""
+
+EXECUTION_PREFIX = {
+    "agent": "agent_execution",
+    "app": "app_load",
+    "prompt": "prompt_execution",
+    "chain": "chain_execution",
+    "llm": "llm_call",
+    "tool": "tool_call",
+    "http": "http_exchange",
+}
+"""The event type that stands for the execution of a component, where it is not `<component>_start/_end`."""
+
+SPAN_FAILURES = frozenset({"failed", "timeout", "cancelled"})
+"""The values of `status` that mean a span did not do its work."""
+
+
+def span_prefix(component: str) -> str:
+    """The event type of a span of `component`, without `_start` and `_end`."""
+    return EXECUTION_PREFIX.get(component, component)
+
+
+@dataclass(frozen=True)
+class TraceEvent:
+    """One event for library users: every field of the format as an attribute, `None` where left out.
+
+    `number` is the place of the event in its trace, from 1. Fields the format does not know are in `extra`.
+    """
+
+    number: int = 0
+    event_type: str = ""
+    event_id: str | None = None
+    seq: int | None = None
+    timestamp: float | None = None
+    parent_event_id: str | None = None
+    execution_id: str | None = None
+    session_id: str | None = None
+    component: str | None = None
+    component_name: str | None = None
+    inputs: dict[str, Any] | None = None
+    outputs: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    status: str | None = None
+    error: str | None = None
+    error_type: str | None = None
+    stack_trace: str | None = None
+    duration_ms: float | None = None
+    tokens_used: int | None = None
+    usage: dict[str, int] | None = None
+    cost_estimate: float | None = None
+    memory_usage_mb: float | None = None
+    cpu_time_ms: float | None = None
+    retry_count: int | None = None
+    depends_on: list[str] | None = None
+    step_type: str | None = None
+    call_site: str | None = None
+    thread: str | None = None
+    task: str | None = None
+    extra: Event = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, event: Event, number: int = 0) -> TraceEvent:
+        """Make a TraceEvent of an event as it stands in a file; unknown fields go to `extra`."""
+        known = {name: value for name, value in event.items() if name in _KNOWN}
+        extra = {name: value for name, value in event.items() if name not in _KNOWN}
+        return cls(number=number, extra=extra, **known)
+
+    def to_dict(self) -> Event:
+        """The event as it stands in a file: null fields left out, unknown fields back in their place."""
+        known = {name: getattr(self, name) for name in _KNOWN}
+        return {name: value for name, value in known.items() if value is not None} | self.extra
+
+
+_KNOWN = tuple(f.name for f in fields(TraceEvent) if f.name not in {"number", "extra"})

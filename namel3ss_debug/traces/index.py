@@ -1,0 +1,326 @@
+"""Where every event of a trace stands, in a file beside nobody: the user's cache directory.
+
+An index makes `event(900_000)` of a large trace a matter of two reads. It is never required and never trusted:
+every block has a checksum, every place the CRC-32 of its line, and on any doubt the caller builds it anew. A trace of
+one process that only grew continues its index. Layout: a magic line, blocks of up to `BLOCK` entries (places
+as 64-bit numbers, checksums as 32-bit numbers, CRC-32 of the block), then a JSON footer with its length and CRC-32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import sys
+import tempfile
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
+from namel3ss_debug.traces.lines import first_line, open_regular
+from namel3ss_debug.traces.process import Place, Resume
+
+VERSION = 1
+BLOCK = 4096
+"""Entries in a block: what is read and checked to find one event."""
+
+WRITTEN_FROM = 1024 * 1024
+"""The index of a smaller trace is not worth a file: building it takes milliseconds."""
+
+MOST_FILES = 100
+"""How many indexes the cache directory keeps; the oldest go first."""
+
+_MAGIC = b"namel3ss-debug index\n"
+_ENTRY = 12
+_OFFSET_BITS = 48
+_OFFSET_MASK = (1 << _OFFSET_BITS) - 1
+_BLOCK_BYTES = BLOCK * _ENTRY + 4
+_TAIL = struct.Struct("<II")
+_MOST_FOOTER = 64 * 1024 * 1024
+
+
+class Identity(NamedTuple):
+    """What a file of the trace was like when it was indexed; `size` is how much of it was read, in bytes."""
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    head: str
+
+
+class StaleIndexError(Exception):
+    """The index is damaged or does not fit the trace any more; build it anew."""
+
+
+class Index:
+    """An index that was read or has just been built.
+
+    Attributes:
+        count: how many events the trace has.
+        seekable: whether places are known; otherwise only the count is.
+        files: the files it was made of.
+        resume: where a further pass could go on, with the number of events up to there.
+    """
+
+    def __init__(self, file: IO[bytes], footer: dict[str, Any]) -> None:
+        self.count = int(footer["count"])
+        self.seekable = bool(footer["seekable"])
+        self.files = [Identity(*identity) for identity in footer["files"]]
+        saved = footer["resume"]
+        self.resume: tuple[Resume, int] | None = (Resume(*saved[:4]), int(saved[4])) if saved else None
+        self._file = file
+        self._loaded: tuple[int, array[int], array[int]] | None = None
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def place(self, number: int) -> Place:
+        """Where event `number` (from 1) stands.
+
+        Raises:
+            StaleIndexError: the index is damaged.
+        """
+        block, entry = divmod(number - 1, BLOCK)
+        if self._loaded is None or self._loaded[0] != block:
+            self._loaded = (block, *self._read_block(block))
+        place, checksum = self._loaded[1][entry], self._loaded[2][entry]
+        return Place(place >> _OFFSET_BITS, place & _OFFSET_MASK, checksum)
+
+    def places(self, start: int) -> Iterator[Place]:
+        """The places of the events from number `start` on."""
+        while start <= self.count:
+            block, entry = divmod(start - 1, BLOCK)
+            places, checksums = self._read_block(block)
+            for place, checksum in zip(places[entry:], checksums[entry:], strict=True):
+                yield Place(place >> _OFFSET_BITS, place & _OFFSET_MASK, checksum)
+            start += len(places) - entry
+
+    def discard(self) -> None:
+        """Remove a stale index, so that nobody comes to it again."""
+        try:
+            index_path(Path(self.files[0].path)).unlink(missing_ok=True)
+        except (OSError, RuntimeError, IndexError):
+            pass
+
+    def fits(self, files: Sequence[Path]) -> bool:
+        """Whether the files are still as they were."""
+        return len(files) == len(self.files) and all(
+            _unchanged(identity, path) for identity, path in zip(self.files, files, strict=True)
+        )
+
+    def continues(self, files: Sequence[Path]) -> bool:
+        """Whether the files only grew at the end, so that the index can be continued.
+
+        The caller must know that they are those of one process.
+        """
+        known = len(self.files)
+        if self.resume is None or len(files) < known or not known:
+            return False
+        if not all(_unchanged(old, path) for old, path in zip(self.files[:-1], files, strict=False)):
+            return False
+        last, now = self.files[-1], identify(files[known - 1])
+        return (
+            now is not None
+            and now._replace(size=last.size, modified_ns=last.modified_ns) == last
+            and now.size >= last.size
+        )
+
+    def _read_block(self, block: int) -> tuple[array[int], array[int]]:
+        entries = min(BLOCK, self.count - block * BLOCK)
+        try:
+            self._file.seek(len(_MAGIC) + block * _BLOCK_BYTES)
+            data = self._file.read(entries * _ENTRY + 4)
+        except (OSError, ValueError) as error:
+            raise StaleIndexError(str(error)) from error
+        if len(data) != entries * _ENTRY + 4 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+            raise StaleIndexError("damaged block")
+        return _array("Q", data[: entries * 8]), _array("I", data[entries * 8 : -4])
+
+
+class IndexBuilder:
+    """Takes the place of one event after another and makes an `Index` of them.
+
+    Args:
+        files: the files of the trace, in its order.
+        continued: an index to go on from, at its `resume` point.
+    """
+
+    def __init__(self, files: Sequence[Path], continued: Index | None = None) -> None:
+        self.count = 0
+        self._places = array("Q")
+        self._checksums = array("I")
+        self._identities = [identify(path) for path in files]  # before the pass: growth during it is growth
+        large = sum(map(_size_of, self._identities)) >= WRITTEN_FROM
+        self._file, self._target = _temporary(files[0] if large else None)
+        self._file.write(_MAGIC)
+        if continued is not None and continued.resume is not None:
+            for number in range(1, continued.resume[1] + 1):
+                self.add(continued.place(number))
+
+    def add(self, place: Place) -> None:
+        """Append the place of the next event."""
+        self.count += 1
+        self._places.append(place.file << _OFFSET_BITS | place.offset)
+        self._checksums.append(place.checksum)
+        if len(self._places) == BLOCK:
+            self._flush()
+
+    def abandon(self) -> None:
+        """Leave nothing behind when the pass was broken off."""
+        self._file.close()
+        if self._target is not None:
+            Path(self._file.name).unlink(missing_ok=True)
+
+    def finish(
+        self, *, seekable: bool, sizes: dict[int, int], resume: Resume | None, resume_count: int
+    ) -> Index:
+        """Write the index to its place, if it can be written, and return it.
+
+        Args:
+            seekable: whether the places are of use.
+            sizes: file number -> bytes that were read of it.
+            resume: where a further pass can go on.
+            resume_count: how many events stand before that point.
+        """
+        self._flush()
+        files = [
+            identity._replace(size=sizes.get(number, identity.size))
+            for number, identity in enumerate(self._identities)
+            if identity is not None
+        ]
+        footer = {
+            "version": VERSION,
+            "byteorder": sys.byteorder,
+            "count": self.count,
+            "seekable": seekable,
+            "files": [list(identity) for identity in files],
+            "resume": [*resume, resume_count] if resume and seekable else None,
+        }
+        data = orjson.dumps(footer)
+        try:
+            self._file.write(data + _TAIL.pack(len(data), zlib.crc32(data)))
+            self._file.flush()
+            self._publish(complete=len(files) == len(self._identities))
+        except OSError:
+            pass  # the temporary file serves this process
+        return Index(self._file, footer)
+
+    def _flush(self) -> None:
+        if self._places:
+            data = self._places.tobytes() + self._checksums.tobytes()
+            self._file.write(data + zlib.crc32(data).to_bytes(4, "little"))
+            self._places, self._checksums = array("Q"), array("I")
+
+    def _publish(self, *, complete: bool) -> None:
+        if self._target is None:
+            return
+        if complete:
+            os.replace(self._file.name, self._target)
+            _prune(self._target.parent)
+        else:
+            os.unlink(self._file.name)
+
+
+def load_index(files: Sequence[Path]) -> Index | None:
+    """The index that an earlier run left for these files; None when there is none that can be trusted.
+
+    Whether it still fits is for the caller to ask (`fits`, `continues`).
+    """
+    try:
+        file = index_path(files[0]).open("rb")
+    except (OSError, RuntimeError):
+        return None
+    try:
+        return _read_index(file)
+    except (StaleIndexError, OSError, ValueError, TypeError, KeyError, IndexError):
+        file.close()
+        return None
+
+
+def index_path(first: Path) -> Path:
+    """Where the index of the trace with this first file is kept.
+
+    Raises:
+        RuntimeError: there is no home directory.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    directory = (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "namel3ss-debug"
+    name = hashlib.sha256(os.fsencode(os.path.realpath(first))).hexdigest()[:32]
+    return directory / f"{name}.index"
+
+
+def identify(path: Path) -> Identity | None:
+    """What a file is like now; None when it cannot be read."""
+    try:
+        descriptor = open_regular(path)
+    except (TraceNotFoundError, UnreadableTraceError):
+        return None
+    try:
+        state = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    head = hashlib.sha256(first_line(path)).hexdigest()
+    return Identity(str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, head)
+
+
+def _unchanged(identity: Identity, path: Path) -> bool:
+    """Whether a file is as it was; the first line is only read when everything cheaper says so."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return False
+    now = (str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    return now == identity[:5] and identify(path) == identity
+
+
+def _read_index(file: IO[bytes]) -> Index:
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise StaleIndexError("not an index")
+    end = file.seek(-_TAIL.size, os.SEEK_END)
+    length, checksum = _TAIL.unpack(file.read(_TAIL.size))
+    if length > min(_MOST_FOOTER, end):
+        raise StaleIndexError("damaged footer")
+    file.seek(end - length)
+    data = file.read(length)
+    if zlib.crc32(data) != checksum:
+        raise StaleIndexError("damaged footer")
+    footer = orjson.loads(data)
+    if footer["version"] != VERSION or footer["byteorder"] != sys.byteorder:
+        raise StaleIndexError("another version")
+    return Index(file, footer)
+
+
+def _temporary(first: Path | None) -> tuple[IO[bytes], Path | None]:
+    """A file to build in beside its target, and the target; a nameless file where the cache cannot be written."""
+    if first is None:
+        return tempfile.TemporaryFile(), None
+    try:
+        target = index_path(first)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = tempfile.NamedTemporaryFile(dir=target.parent, prefix="new-", suffix=".tmp", delete=False)  # noqa: SIM115
+    except (OSError, RuntimeError):
+        return tempfile.TemporaryFile(), None
+    return file, target
+
+
+def _prune(directory: Path) -> None:
+    found = sorted((os.stat(path).st_mtime, path) for path in directory.glob("*.index"))
+    for _, path in found[:-MOST_FILES]:
+        path.unlink(missing_ok=True)
+
+
+def _size_of(identity: Identity | None) -> int:
+    return identity.size if identity is not None else 0
+
+
+def _array(kind: str, data: bytes) -> array[int]:
+    numbers: array[int] = array(kind)
+    numbers.frombytes(data)
+    return numbers

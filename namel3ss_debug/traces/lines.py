@@ -1,0 +1,319 @@
+"""From the bytes of one trace file to its lines, in constant memory and whatever the bytes are.
+
+Lines come in batches with the place of the first one, so that the reader above pays per line no more than a
+step of a loop. What cannot be read is skipped, counted, and named by file and line (`Problems`). Gzip is
+known by its first bytes, not by the name. Nothing here knows what an event is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
+
+CHUNK_BYTES = 64 * 1024
+"""How much is read at a time; a larger piece no longer fits the processor's cache and is slower."""
+
+LINE_LIMIT = 64 * 1024 * 1024
+"""A line longer than this is skipped without being held in memory."""
+
+FREE_EXPANSION = 64 * 1024 * 1024
+EXPANSION_LIMIT = 200
+"""Past `FREE_EXPANSION` bytes, gzip data that grows more than this many times is taken for a bomb."""
+
+_GZIP = b"\x1f\x8b"
+_GZIP_WINDOW = 31
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Problem(NamedTuple):
+    """One thing that could not be read as it stands; line 0 means the file as a whole."""
+
+    file: str
+    line: int
+    what: str
+
+
+class Problems:
+    """What was skipped or mended while reading: all of it counted by kind, the first hundred by place."""
+
+    KEPT = 100
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.first: list[Problem] = []
+
+    def add(self, file: str, line: int, what: str, detail: str = "") -> None:
+        """Count a problem of the kind `what`; `detail` is shown with the place but is not part of the kind."""
+        self.counts[what] += 1
+        if len(self.first) < self.KEPT:
+            self.first.append(Problem(file, line, f"{what}: {detail}" if detail else what))
+
+    def clear(self) -> None:
+        """Forget everything, before a new pass over the trace."""
+        self.counts.clear()
+        self.first.clear()
+
+    @property
+    def total(self) -> int:
+        """How many problems there were, of every kind."""
+        return self.counts.total()
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+
+class Batch(NamedTuple):
+    """Some consecutive lines of a file, without their line feeds.
+
+    `offset` is where the first line begins, in bytes (of the decompressed data), `number` its line number from
+    1. `whole` is false when the (only) line has no line feed yet: it is torn, or still being written.
+    """
+
+    offset: int
+    number: int
+    lines: list[bytes]
+    whole: bool
+
+
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading and return its descriptor; never blocks on a FIFO.
+
+    Raises:
+        TraceNotFoundError: there is no such file.
+        UnreadableTraceError: it is a directory, a device or a FIFO, or may not be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise TraceNotFoundError(
+            f"{path}: no such file; `namel3ss debug list` shows the recordings"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UnreadableTraceError(f"{path}: cannot be opened: {_reason(error)}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnreadableTraceError(f"{path}: not a regular file; give the .jsonl file of a recording")
+    return descriptor
+
+
+def read_batches(
+    path: Path,
+    problems: Problems,
+    *,
+    offset: int = 0,
+    number: int = 1,
+    consumed: Callable[[int], None] | None = None,
+) -> Iterator[Batch]:
+    """Yield the lines of a file in batches.
+
+    Args:
+        path: the file, plain or gzip.
+        problems: takes what had to be skipped.
+        offset: where to begin, in bytes, in a file that is not compressed; the beginning of a line.
+        number: the number of the line that begins there.
+        consumed: told the size of every piece read from the disk, in bytes.
+
+    Raises:
+        TraceNotFoundError: there is no such file.
+        UnreadableTraceError: it is not a regular file, may not be read, or is UTF-16 or zstd.
+    """
+    descriptor = open_regular(path)
+    try:
+        if offset:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+        chunks = _raw_chunks(descriptor, path.name, problems, consumed)
+        first = next(chunks, b"")
+        if not offset:
+            refuse_other_encodings(path, first)
+            if first.startswith(_GZIP):
+                chunks, first = _inflated(chain((first,), chunks), path.name, problems), b""
+                first = next(chunks, b"")
+            if first.startswith(_UTF8_MARK):
+                first, offset = first[len(_UTF8_MARK) :], len(_UTF8_MARK)
+        yield from _split(chain((first,), chunks), path.name, problems, offset, number)
+    finally:
+        os.close(descriptor)
+
+
+def refuse_other_encodings(path: Path, head: bytes) -> None:
+    """Refuse what is recognisably not UTF-8 text and not gzip, by the first bytes of the file.
+
+    Raises:
+        UnreadableTraceError: it is UTF-16 or zstd.
+    """
+    if head.startswith(_UTF16_MARKS):
+        raise UnreadableTraceError(f"{path}: UTF-16 text; convert it with `iconv -f UTF-16 -t UTF-8`")
+    if head.startswith(_ZSTD):
+        raise UnreadableTraceError(f"{path}: zstd data; decompress it with `zstd -d`")
+
+
+def is_plain(path: Path) -> bool:
+    """Whether the file holds its lines as they are, so that byte offsets lead to them."""
+    descriptor = open_regular(path)
+    try:
+        return os.read(descriptor, len(_GZIP)) != _GZIP
+    finally:
+        os.close(descriptor)
+
+
+def head_lines(path: Path) -> list[bytes]:
+    """The first lines that are not blank, without their line feeds; empty when the file cannot be read."""
+    try:
+        for batch in read_batches(path, Problems()):
+            lines = [line for line in batch.lines if line.strip()]
+            if lines:
+                return lines
+    except (TraceNotFoundError, UnreadableTraceError):
+        pass
+    return []
+
+
+def first_line(path: Path) -> bytes:
+    """The first line that is not blank, without its line feed; empty when there is none or it cannot be read."""
+    return next(iter(head_lines(path)), b"")
+
+
+def last_line(path: Path, limit: int = 16 * 1024 * 1024) -> bytes:
+    """The last line that ends with a line feed, without it; empty when it is longer than `limit` bytes.
+
+    A compressed file has none that could be found without reading it whole.
+    """
+    try:
+        descriptor = open_regular(path)
+    except (TraceNotFoundError, UnreadableTraceError):
+        return b""
+    try:
+        size, reach = os.fstat(descriptor).st_size, CHUNK_BYTES
+        if os.pread(descriptor, len(_GZIP), 0) == _GZIP:
+            return b""
+        while True:
+            start = max(size - reach, 0)
+            lines = os.pread(descriptor, size - start, start).split(b"\n")[:-1]
+            for line in reversed(lines if start == 0 else lines[1:]):
+                if line.strip(b" \t\r\0"):
+                    return line
+            if start == 0 or reach >= limit:
+                return b""
+            reach *= 8
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def _raw_chunks(
+    descriptor: int, name: str, problems: Problems, consumed: Callable[[int], None] | None
+) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = os.read(descriptor, CHUNK_BYTES)
+        except OSError as error:
+            problems.add(name, 0, "the rest cannot be read", _reason(error))
+            return
+        if not chunk:
+            return
+        if consumed is not None:
+            consumed(len(chunk))
+        yield chunk
+
+
+def _inflated(chunks: Iterable[bytes], name: str, problems: Problems) -> Iterator[bytes]:
+    """Decompress gzip data, member after member, and keep everything before a damage."""
+    taken = given = 0
+    stream, inside = zlib.decompressobj(wbits=_GZIP_WINDOW), False
+    for chunk in chunks:
+        taken += len(chunk)
+        data = chunk
+        while True:
+            before, inside = stream.copy(), True
+            try:
+                piece = stream.decompress(data, CHUNK_BYTES)
+            except zlib.error:
+                problems.add(name, 0, "damaged gzip data, the rest is lost")
+                yield _until_damage(before, data)
+                return
+            yield piece
+            given += len(piece)
+            if given > FREE_EXPANSION and given > EXPANSION_LIMIT * taken:
+                problems.add(
+                    name, 0, f"gzip data that expands more than {EXPANSION_LIMIT} times, not read on"
+                )
+                return
+            data = stream.unconsumed_tail
+            if stream.eof:
+                data = stream.unused_data.lstrip(b"\0")
+                stream, inside = zlib.decompressobj(wbits=_GZIP_WINDOW), False
+                if not _GZIP.startswith(data[: len(_GZIP)]):
+                    problems.add(name, 0, "something that is not gzip after gzip data, left out")
+                    return
+            if not data and len(piece) < CHUNK_BYTES:
+                break
+    if inside:
+        problems.add(name, 0, "gzip data that breaks off")
+
+
+def _until_damage(stream: zlib._Decompress, data: bytes) -> bytes:
+    """What the stream gives before the error that `data` leads to; zlib itself throws that piece away."""
+    pieces = []
+    try:
+        while piece := stream.decompress(data, 1):
+            pieces.append(piece)
+            data = stream.unconsumed_tail
+    except zlib.error:
+        pass
+    return b"".join(pieces)
+
+
+def _split(
+    chunks: Iterable[bytes], name: str, problems: Problems, offset: int, number: int
+) -> Iterator[Batch]:
+    pieces: list[bytes] = []  # of a line whose end has not come yet
+    held = 0
+    skipping = False
+    position = offset
+    for read in chunks:
+        chunk = read
+        position += len(chunk)
+        if skipping:
+            end = chunk.find(b"\n") + 1
+            if not end:
+                continue
+            chunk, skipping, number = chunk[end:], False, number + 1
+            offset = position - len(chunk)
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        if lines:
+            if pieces:
+                pieces.append(lines[0])
+                lines[0] = b"".join(pieces)
+            yield Batch(offset, number, lines, True)
+            number += len(lines)
+            offset = position - len(rest)
+            pieces, held = [], 0
+        if rest and not pieces and rest[0] == 0 and not rest.strip(b"\0"):
+            # A hole that a truncation under the writer or a power loss left: it may be gigabytes long.
+            problems.add(name, number, "NUL bytes, left out")
+            offset = position
+            continue
+        if rest:
+            pieces.append(rest)
+            held += len(rest)
+        if held > LINE_LIMIT:
+            problems.add(name, number, f"a line longer than {LINE_LIMIT >> 20} MiB, left out")
+            pieces, held, skipping = [], 0, True
+    if pieces:
+        yield Batch(offset, number, [b"".join(pieces)], False)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,0 +1,52 @@
+"""How the files of a trace are named: one name for the trace, a suffix for each further process and segment.
+
+`trace_20261121_101500_ab12cd34.jsonl` is the first segment of the first process, `....p2.jsonl` the first of
+the second further process, `....s3.jsonl` and `....p2.s3.jsonl` their third further segments. A name given
+by the user keeps its stem in the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+LATEST = "trace_latest.jsonl"
+"""The name of the relative link to the newest first segment."""
+
+OWN_NAME = re.compile(r"trace_\d{8}_\d{6}_[0-9a-f]{8}\Z")
+"""The stem of a trace we named ourselves."""
+
+_PARTS = re.compile(
+    r"(?P<stem>.+?)(?:\.p(?P<process>[1-9]\d*))?(?:\.s(?P<segment>[1-9]\d*))?\.jsonl(?:\.gz)?\Z"
+)
+
+
+class SegmentName(NamedTuple):
+    """A file name taken apart: the stem of the trace, the process (0 is the first) and the segment (from 0)."""
+
+    stem: str
+    process: int
+    segment: int
+
+
+def trace_name(started_at: float, execution_id: str) -> str:
+    """The name of the first segment of a trace that starts at `started_at` (seconds since the epoch)."""
+    stamp = datetime.fromtimestamp(started_at, UTC).strftime("%Y%m%d_%H%M%S")
+    return f"trace_{stamp}_{execution_id[:8]}.jsonl"
+
+
+def segment_path(first: Path, process: int, segment: int) -> Path:
+    """The path of a segment, from the path of the first segment of the first process."""
+    stem = first.name.removesuffix(".jsonl")
+    suffix = (f".p{process}" if process else "") + (f".s{segment}" if segment else "")
+    return first.with_name(f"{stem}{suffix}.jsonl")
+
+
+def parse_name(name: str) -> SegmentName | None:
+    """Take a file name apart; `None` when it cannot be a segment."""
+    parts = _PARTS.match(name)
+    if parts is None:
+        return None
+    return SegmentName(parts["stem"], int(parts["process"] or 0), int(parts["segment"] or 0))

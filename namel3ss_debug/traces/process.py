@@ -1,0 +1,400 @@
+"""The events of one process: its segments read one after another, put in the order of their `seq`.
+
+The loop in `ProcessReader.events` is the hot path of every command. An event that is JSON, of a known shape,
+with numbers in range and the next `seq`, is yielded there; everything else takes the careful path, which mends,
+reorders, counts and names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from operator import length_hint
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
+from namel3ss_debug.traces.decoding import (
+    NUMBER_LIMIT,
+    SHAPES,
+    TIME_LIMIT,
+    decode,
+    decode_text,
+    is_sound,
+    items_of,
+    looks_like_event,
+    normalise,
+)
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.foreign import Nesting
+from namel3ss_debug.traces.lines import Batch, Problems, head_lines, is_plain, read_batches
+from namel3ss_debug.traces.names import parse_name
+
+WINDOW_EVENTS = 256
+WINDOW_BYTES = 8 * 1024 * 1024
+"""How far events may stand from their place: an emit inside an emit turns neighbours round, no more."""
+
+DOCUMENT_LIMIT = 64 * 1024 * 1024
+"""One JSON document over many lines is read whole, up to this size."""
+
+_LOOKED_AT = 20
+_DOCUMENT_BEGINS = re.compile(rb'\s*[\[{]\s*\{?\s*("events"\s*:\s*\[?)?\s*')
+
+
+class Place(NamedTuple):
+    """Where an event stands: the number of the file in the trace, the byte its line begins at, the line's CRC-32."""
+
+    file: int
+    offset: int
+    checksum: int
+
+
+class Resume(NamedTuple):
+    """Where reading may go on when the last file has grown: file, byte, line number, and the `seq` to come."""
+
+    file: int
+    offset: int
+    line: int
+    expected: int
+
+
+class Missing(Protocol):
+    """Is told how many events a gap in the numbers stands for."""
+
+    def __call__(self, events: int, *, rotated: bool) -> None:
+        """Count them; `rotated`: they stood before the first segment that is left."""
+
+
+_Ready = list[tuple[Place | None, Event]]
+
+
+class ProcessReader:
+    """Reads one process of a trace once.
+
+    Attributes:
+        seekable: whether every event stands on a line of its own, so that its place is enough to read it;
+            final after the pass.
+        resume: where a further pass could go on, if it can; after the pass.
+        sizes: file number -> bytes read of it.
+
+    Args:
+        number: 0 for the first process.
+        files: its segments in order.
+        first_file: the number of the first of them among the files of the trace.
+        problems: takes what is not as it should be.
+        missing: told about lost events.
+        consumed: told the size of every piece read from the disk.
+        tracking: whether `place` will be asked for.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        files: tuple[Path, ...],
+        first_file: int,
+        problems: Problems,
+        missing: Missing,
+        *,
+        consumed: Callable[[int], None] | None = None,
+        tracking: bool = False,
+    ) -> None:
+        self.seekable = True
+        self.resume: Resume | None = None
+        self.sizes: dict[int, int] = {}
+        self._number = number
+        self._files = files
+        self._first_file = first_file
+        self._problems = problems
+        self._missing = missing
+        self._consumed = consumed
+        self._tracking = tracking
+        self._file = first_file
+        self._batch: Batch | None = None
+        self._batch_file = first_file
+        self._lines: Iterator[bytes] = iter(())
+        self._measured = (0, 0)  # a line of the batch and its offset
+        self._place: Place | None = None
+        self._expected = 0
+        self._began = False
+        self._nesting: Nesting | None = None
+        self._held: list[tuple[int, int, int, Place | None, Event]] = []
+        self._held_bytes = 0
+        self._held_count = 0
+
+    def events(self, resume: Resume | None = None) -> Iterator[Event]:
+        """Yield the events in order; from `resume` on, which an earlier pass over the same files gave."""
+        loads, shapes, held = orjson.loads, SHAPES, self._held
+        if resume is not None:
+            self._began = True
+        expected = before_batch = resume.expected if resume else 0
+        for batch in self._batches(resume):
+            before_batch = expected
+            lines = iter(batch.lines)
+            self._batch, self._batch_file, self._lines = batch, self._file, lines
+            self._measured = (0, batch.offset)
+            for line in lines:
+                try:
+                    event = loads(line)
+                    numbers = shapes[(*event, *map(type, event.values()))]
+                    sound = event["seq"] == expected and 0 <= event["timestamp"] < TIME_LIMIT
+                    for name in numbers:
+                        if not 0 <= event[name] < NUMBER_LIMIT:
+                            sound = False
+                except (ValueError, KeyError, AttributeError, TypeError):
+                    sound = False
+                if sound:
+                    expected += 1
+                    yield event
+                    if not held:
+                        continue
+                elif not line:
+                    continue
+                self._expected = expected
+                ready = self._due() if sound else self._careful(line)
+                for self._place, due in ready:
+                    yield due
+                self._place = None
+                expected = self._expected
+                if self._nesting is not None:
+                    shapes = {}  # so that every event passes the nesting
+        self._expected = expected
+        self.resume = self._resume_point(resume, before_batch)
+        for self._place, due in self._due(everything=True):  # noqa: B020  (as above)
+            yield due
+
+    def place(self) -> Place:
+        """Where the event that was yielded last stands; needs `tracking`."""
+        if self._place is not None:
+            return self._place
+        batch, index = self._position()
+        return self._place_of(batch, index)
+
+    def first_time(self) -> float:
+        """The timestamp of the first line, without beginning the pass; -inf when it does not say."""
+        for line in head_lines(self._files[0])[:1]:
+            for value in decode(line)[0][:1]:
+                if looks_like_event(value):
+                    normalise(value)
+                    return float(value.get("timestamp", float("-inf")))
+        return float("-inf")
+
+    def _batches(self, resume: Resume | None) -> Iterator[Batch]:
+        for number, path in enumerate(self._files, self._first_file):
+            if resume is not None and number < resume.file:
+                continue
+            offset, line = 0, 1
+            if resume is not None and number == resume.file:
+                offset, line = resume.offset, resume.line
+            self._file = number
+            self.sizes[number] = offset
+            try:
+                if self._tracking and not is_plain(path):
+                    self.seekable = False
+                batches = read_batches(
+                    path, self._problems, offset=offset, number=line, consumed=self._count_bytes
+                )
+                yield from self._maybe_document(path, batches) if len(self._files) == 1 else batches
+            except (TraceNotFoundError, UnreadableTraceError) as error:
+                self._problems.add(path.name, 0, "a file was left out", str(error))
+
+    def _count_bytes(self, size: int) -> None:
+        self.sizes[self._file] += size
+        if self._consumed is not None:
+            self._consumed(size)
+
+    def _maybe_document(self, path: Path, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Pass batches through, but turn one JSON document over many lines into a line for each event."""
+        first = next(batches, None)
+        if first is None:
+            return
+        head = next((line for line in first.lines if line.strip()), b"")
+        if first.offset > 3 or not _DOCUMENT_BEGINS.fullmatch(head):
+            yield first
+            yield from batches
+            return
+        self.seekable = False
+        lines, size = list(first.lines), 0
+        for batch in batches:
+            lines += batch.lines
+            size += sum(map(len, batch.lines))
+            if size > DOCUMENT_LIMIT:
+                what = f"one JSON document larger than {DOCUMENT_LIMIT >> 20} MiB"
+                self._problems.add(path.name, 0, what, "make it JSONL with `jq -c '.events[]? // .[]?'`")
+                return
+        values, complete = _document(b"\n".join(lines))
+        if not complete:
+            self._problems.add(path.name, 0, "a damaged JSON document, only a part could be read")
+        yield Batch(0, 1, [_dump(value) for value in values], whole=True)
+
+    def _position(self) -> tuple[Batch, int]:
+        batch = self._batch
+        assert batch is not None
+        return batch, len(batch.lines) - length_hint(self._lines) - 1
+
+    def _place_of(self, batch: Batch, index: int) -> Place:
+        known, offset = self._measured
+        for line in batch.lines[known:index]:
+            offset += len(line) + 1
+        self._measured = (index, offset)
+        return Place(self._batch_file, offset, zlib.crc32(batch.lines[index]))
+
+    def _careful(self, line: bytes) -> _Ready:
+        """Everything that is not an intact event with the next number; returns what may be yielded now."""
+        batch, index = self._position()
+        name, number = self._files[self._batch_file - self._first_file].name, batch.number + index
+        values, what = decode(line, whole=batch.whole)
+        if what:
+            self._problems.add(name, number, what)
+        if len(values) > 1:
+            self.seekable = False
+        place = self._place_of(batch, index) if self._tracking else None
+        ready: _Ready = []
+        for piece, value in enumerate(values, 1):
+            if not looks_like_event(value):
+                self._problems.add(name, number, "not an event")
+                continue
+            if not is_sound(value):
+                for field in normalise(value):
+                    self._problems.add(
+                        name, number, "a field of the wrong type or out of range, mended", field
+                    )
+            self._accept(value, place, len(line), f"#{self._number}.{name}.{number}.{piece}", ready)
+        return ready
+
+    def _accept(self, event: Event, place: Place | None, size: int, spare_id: str, ready: _Ready) -> None:
+        if not self._began and self._expected == 0 and not _is_numbered(event) and self._is_foreign():
+            self._nesting = Nesting(f"p{self._number}." if self._number else "")
+        if self._nesting is not None:
+            self._began, self.seekable = True, False
+            self._nesting.adopt(event)
+            ready.append((place, event))
+            return
+        if "event_id" not in event:
+            self.seekable = False
+            event["event_id"] = spare_id
+        self._order(event, place, size, ready)
+        self._began = True
+
+    def _is_foreign(self) -> bool:
+        """Whether no event near the beginning has id and number; one without may just be damaged."""
+        batch, index = self._position()
+        near = (value for line in batch.lines[index : index + _LOOKED_AT] for value in decode(line)[0])
+        return not any(isinstance(value, dict) and _is_numbered(value) for value in near)
+
+    def _order(self, event: Event, place: Place | None, size: int, ready: _Ready) -> None:
+        """Put an event in its place among its neighbours."""
+        seq = event.get("seq")
+        if seq is None:
+            ready.append((place, event))
+        elif seq < self._expected:
+            self._report("a number (seq) repeated or too late")
+            ready.append((place, event))
+        elif seq == self._expected:
+            self._expected += 1
+            ready.append((place, event))
+            ready += self._due()
+        elif not self._began and self._expected == 0:
+            self._skip_to(seq, at_start=True)
+            self._expected += 1
+            ready.append((place, event))
+        else:
+            self._held_count += 1
+            self._held_bytes += size
+            heappush(self._held, (seq, self._held_count, size, place, event))
+            ready += self._due()
+
+    def _due(self, *, everything: bool = False) -> _Ready:
+        """What of the held events may go: those whose turn it is, and those for which there is no room."""
+        ready: _Ready = []
+        held = self._held
+        while held and (
+            everything
+            or held[0][0] <= self._expected
+            or len(held) > WINDOW_EVENTS
+            or self._held_bytes > WINDOW_BYTES
+        ):
+            seq, _, size, place, event = heappop(held)
+            self._held_bytes -= size
+            if seq > self._expected:
+                self._skip_to(seq, at_start=False)
+            if seq < self._expected:
+                self._report("a number (seq) repeated or too late")
+            else:
+                self._expected += 1
+            ready.append((place, event))
+        return ready
+
+    def _skip_to(self, seq: int, *, at_start: bool) -> None:
+        """Some numbers are missing before `seq`: count the events that stood there."""
+        lost = seq - self._expected
+        parts = parse_name(self._files[0].name)
+        rotated = at_start and parts is not None and parts.segment > 0
+        if rotated:
+            self._report(
+                "earlier segments were rotated away",
+                f"{lost:,} events are gone, the trace cannot be re-run",
+                whole_file=True,
+            )
+        else:
+            self._report("events are missing", f"{lost:,} before the one with seq {seq}")
+        self._missing(lost, rotated=rotated)
+        self._expected = seq
+
+    def _report(self, what: str, detail: str = "", *, whole_file: bool = False) -> None:
+        line = 0
+        if self._batch is not None and not whole_file:
+            batch, index = self._position()
+            line = batch.number + index
+        self._problems.add(self._files[self._batch_file - self._first_file].name, line, what, detail)
+
+    def _resume_point(self, resume: Resume | None, before_batch: int) -> Resume | None:
+        """Behind the last whole line; None when what follows could belong before what was already given."""
+        last = self._batch
+        if self._held or self._nesting is not None or not self.seekable:
+            return None
+        if last is None or self._batch_file != self._file:
+            return resume or Resume(self._file, 0, 1, self._expected)
+        if not last.whole:
+            return Resume(self._file, last.offset, last.number, before_batch)
+        end = last.offset + sum(map(len, last.lines)) + len(last.lines)
+        return Resume(self._file, end, last.number + len(last.lines), self._expected)
+
+
+def event_on(line: bytes) -> Event | None:
+    """The event on the line of a seekable trace, exactly as a pass gives it; None when there is none."""
+    try:
+        intact: Event = orjson.loads(line)
+        if is_sound(intact):
+            return intact
+    except (ValueError, TypeError, AttributeError):
+        pass
+    values, _ = decode(line)
+    if len(values) != 1 or not looks_like_event(values[0]):
+        return None
+    event: Event = values[0]
+    if not is_sound(event):
+        normalise(event)
+    return event
+
+
+def _is_numbered(event: Event) -> bool:
+    return "event_id" in event and "seq" in event
+
+
+def _document(data: bytes) -> tuple[list[Any], bool]:
+    try:
+        return items_of(orjson.loads(data)), True
+    except orjson.JSONDecodeError:
+        return decode_text(data.decode(errors="replace"), lenient=True)
+
+
+def _dump(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(value).encode()

@@ -1,0 +1,116 @@
+"""Second looks at what a pattern found, where the form alone would catch too much.
+
+Each check gets the match and says whether its secret part (the last group that matched, else the whole) is one.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from namel3ss_debug.traces.redaction.keys import is_secret_name
+
+_NAME_BEFORE = re.compile(r"[A-Za-z][\w\-]{0,40}$")
+_CODE = re.compile(r"[A-Za-z_][\w.]*+(?:[(\[].*)?\Z", re.DOTALL)
+_STAND_IN = re.compile(
+    r"(?i:none|null|true|false|undefined|required|optional|redacted|string|\[redacted|your[_\-]|my[_\-]"
+    r"|<|\$|\{|%[({s]|\*{3}|x{4}|\.{3}|os\.|process\.|getenv|env\.)"
+)
+_CONSTANT_NAME = re.compile(r"[A-Z]+(?:_[A-Z]+)+\Z")
+_IS = re.compile("[=:]")
+_ALSO_HARMLESS = {"token": 16, "secret": 8}
+"""Names that also stand for a model's token and for a riddle's secret: their values need a digit and this length."""
+
+
+def secret_part(match: re.Match[str]) -> str:
+    """The part of a match that is the secret."""
+    return match[match.lastindex or 0]
+
+
+def has_digit(match: re.Match[str]) -> bool:
+    """Whether it holds a digit or base64's `=`; words of prose and names in code hold neither."""
+    secret = secret_part(match)
+    return secret.endswith("=") or any("0" <= character <= "9" for character in secret[:400])
+
+
+def is_assignment(match: re.Match[str]) -> bool:
+    """Whether `name = value` gives a secret its value, and is not code that fetches one, nor a stand-in."""
+    start = match.start(match.lastindex or 0)
+    value = secret_part(match)
+    if _STAND_IN.match(value) or _CONSTANT_NAME.match(value):
+        return False
+    name = _name(match)
+    if not is_secret_name(name):
+        return False
+    lower = name.lower()
+    if match[0].endswith(" ") and not _IS.search(match[0]) and not _is_option(match, name):
+        return False
+    if lower.endswith("pwd") and value[0] in "/~.":
+        return False  # the working directory
+    if lower in _ALSO_HARMLESS and not (len(value) >= _ALSO_HARMLESS[lower] and has_digit(match)):
+        return False
+    if match.string[start - 1] in "\"'":
+        return " " not in value or "pass" in lower
+    return not _is_code(value, match.string[match.start() : start])
+
+
+def _name(match: re.Match[str]) -> str:
+    """The name that the keyword found by the pattern is the end of."""
+    start = match.start()
+    before = _NAME_BEFORE.search(match.string[max(0, start - 41) : start])
+    keyword = re.match(r"[\w\-]+", match[0])
+    assert keyword is not None
+    return (before[0] if before else "") + keyword[0]
+
+
+def _is_option(match: re.Match[str], name: str) -> bool:
+    """Whether the name is a command-line option, `--name value`."""
+    start = match.end() - len(name) - 1
+    return match.string[max(0, start - 2) : start] == "--"
+
+
+def _is_code(value: str, assigned: str) -> bool:
+    """Whether an unquoted value is an expression or a word of prose rather than a secret."""
+    bare = value.rstrip(")]}>.:!?")
+    if not _CODE.match(bare):
+        return False
+    if "(" in value or "[" in value:
+        return True
+    if any("0" <= character <= "9" for character in bare):
+        return False
+    return "." in bare or value != bare or ":" in assigned or assigned.endswith(" ")
+
+
+def is_basic_credential(match: re.Match[str]) -> bool:
+    """Whether it is base64 of `user:password`."""
+    try:
+        decoded = base64.b64decode(secret_part(match)[:400].rstrip("=") + "===", validate=False)
+    except ValueError:
+        return False
+    return b":" in decoded and decoded.isascii()
+
+
+def is_cookie(match: re.Match[str]) -> bool:
+    """Whether it has the form `name=value`."""
+    return "=" in secret_part(match)
+
+
+def is_url_password(match: re.Match[str]) -> bool:
+    """Whether what stands between `:` and `@` is a password and not a port with a path behind it."""
+    return re.match(r"\d{1,5}(?:[/?#]|$)", secret_part(match)) is None
+
+
+_BRANDS = re.compile(
+    r"4\d{15}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|6(?:011|5\d\d|4[4-9]\d)\d{12}"
+)
+_GROUPS = re.compile(r"\d+|\d{4}(?P<s>[ \-])\d{4}(?P=s)\d{4}(?P=s)\d{4}|\d{4}([ \-])\d{6}\2\d{5}")
+
+
+def is_card(match: re.Match[str]) -> bool:
+    """Whether it is the number of a payment card: issuer, length, grouping and check digit (ISO/IEC 7812-1)."""
+    text = secret_part(match)
+    digits = re.sub(r"\D", "", text)
+    if not _GROUPS.fullmatch(text) or not _BRANDS.fullmatch(digits) or len(set(digits)) < 2:
+        return False
+    doubled = (int(digit) * 2 for digit in digits[-2::-2])
+    return (sum(map(int, digits[::-2])) + sum(d - 9 if d > 9 else d for d in doubled)) % 10 == 0

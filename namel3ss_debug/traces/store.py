@@ -1,0 +1,379 @@
+"""The recordings in a directory: which files belong together, which one is meant, and which are old.
+
+A trace is every file that shares its stem (`names.py`). Nothing here reads more of a file than its first
+and its last line. `clean` deletes whole traces, and only what the writer of this package wrote.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
+from namel3ss_debug.traces.decoding import looks_like_event
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.lines import first_line, head_lines, last_line
+from namel3ss_debug.traces.names import LATEST, OWN_NAME, parse_name
+from namel3ss_debug.traces.writer import link_latest
+
+SHORTEST_ID = 4
+"""How many characters of an execution id are needed to mean a trace by it."""
+
+_LIST = "`namel3ss debug list` shows the recordings"
+_SHOWN = 5
+
+
+class ProcessFiles(NamedTuple):
+    """The segments of one process of a trace, in order; process 0 is the first."""
+
+    number: int
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class TraceInfo:
+    """What is known of a trace without reading it.
+
+    `path` is its first file, `size_bytes`, `files` and `processes` count all of it. `status` is `finished`
+    (its first process ended in order), `open` (somebody still writes) or `killed`. `events` is None where the
+    last line of a process does not tell. `modified_at` and `started_at` are seconds since the epoch.
+    """
+
+    path: Path
+    execution_id: str
+    started_at: float | None
+    modified_at: float
+    size_bytes: int
+    files: int
+    processes: int
+    target: str
+    argv: tuple[str, ...]
+    status: str
+    events: int | None
+
+
+def trace_files(path: Path) -> tuple[ProcessFiles, ...]:
+    """Every file of the trace that `path` is a file of: its processes in order, each with its segments.
+
+    A file whose first line names another execution is left out: it is a leftover of an earlier recording
+    under the same name. Where a segment is there both raw and compressed, the raw one counts.
+
+    Raises:
+        TraceNotFoundError: the directory cannot be read.
+    """
+    real = Path(os.path.realpath(path))
+    parts = parse_name(real.name)
+    if parts is None:
+        return (ProcessFiles(0, (real,)),)
+    found = _group(_names_in(real.parent), real.parent).get(parts.stem, ())
+    execution = _execution_of(real)
+    kept = [
+        process._replace(files=files)
+        for process in found
+        if (files := tuple(file for file in process.files if _same_execution(file, execution)))
+    ]
+    return tuple(kept) or (ProcessFiles(0, (real,)),)
+
+
+def find_trace(reference: str | None, directory: Path) -> Path:
+    """The file of the trace that the user means.
+
+    Args:
+        reference: a file, a directory (its newest trace), the beginning of an execution id, or `latest`
+            (also None).
+        directory: where recordings are.
+
+    Raises:
+        TraceNotFoundError: nothing, or more than one trace, answers to it.
+    """
+    if reference is None or reference == "latest":
+        return _newest(directory)
+    path = Path(reference)
+    try:
+        if path.is_dir():
+            return _newest(path)
+        if path.exists():
+            return path
+    except (OSError, ValueError):
+        pass  # a reference that no file system takes
+    if path.name == LATEST:
+        return _newest(path.parent)
+    if len(reference) < SHORTEST_ID or "/" in reference or reference.endswith((".jsonl", ".gz", ".json")):
+        raise TraceNotFoundError(f"{reference}: no such recording; {_LIST}")
+    return _by_execution(reference, directory)
+
+
+def list_traces(directory: Path) -> list[TraceInfo]:
+    """The traces in a directory, newest first; empty when there is no such directory.
+
+    Files that do not begin with an event are not shown.
+    """
+    try:
+        groups = _group(_names_in(directory), directory)
+    except TraceNotFoundError:
+        return []
+    found = [info for group in groups.values() if (info := _describe(group)) is not None]
+    return sorted(found, key=_age, reverse=True)
+
+
+def clean(
+    directory: Path, *, days: float | None, max_bytes: int | None, now: float, dry_run: bool = False
+) -> list[TraceInfo]:
+    """Delete old recordings: those older than `days`, then the oldest until `max_bytes` are kept.
+
+    Whole traces only, and only those that bear our name and begin with our `trace_start` in every file. The
+    newest trace, and one that is still written, stay. Links are neither followed nor deleted, but for
+    `trace_latest.jsonl`, which is put right when it points nowhere.
+
+    Args:
+        directory: where recordings are.
+        days: by the last change of the trace's files; None or 0 for no limit.
+        max_bytes: of all our traces together; None or 0 for no limit.
+        now: seconds since the epoch.
+        dry_run: delete nothing.
+
+    Returns:
+        What was, or would be, deleted, oldest first.
+    """
+    try:
+        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return []
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one cleaner at a time
+        groups = _group(_names_in(directory), directory)
+        ours = {stem: group for stem, group in groups.items() if _is_ours(stem, group)}
+        described = {stem: info for stem, group in ours.items() if (info := _describe(group)) is not None}
+        chosen = _expired(described, days, max_bytes, now)
+        removed = [described[stem] for stem in chosen if dry_run or _delete(ours[stem])]
+        if not dry_run:
+            _mend_latest(directory)
+    except OSError:
+        return []
+    finally:
+        os.close(lock)
+    return removed
+
+
+def is_written(path: Path) -> bool:
+    """Whether a writer holds the file: the kernel drops its lock on any death. True where that cannot be told."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _names_in(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError as error:
+        raise TraceNotFoundError(
+            f"{directory}: {error.strerror}; record a run with `namel3ss debug trace`"
+        ) from None
+
+
+def _group(names: Iterable[str], directory: Path) -> dict[str, tuple[ProcessFiles, ...]]:
+    """Stem -> processes with their segments, for every regular file that is named like a segment."""
+    stems: dict[str, dict[tuple[int, int], Path]] = {}
+    for name in names:
+        parts = parse_name(name)
+        path = directory / name
+        if parts is None or not _is_regular(path):
+            continue
+        segments = stems.setdefault(parts.stem, {})
+        place = (parts.process, parts.segment)
+        if place not in segments or not name.endswith(".gz"):
+            segments[place] = path
+    return {stem: _processes(segments) for stem, segments in stems.items()}
+
+
+def _processes(segments: dict[tuple[int, int], Path]) -> tuple[ProcessFiles, ...]:
+    by_process: dict[int, list[Path]] = {}
+    for place in sorted(segments):
+        by_process.setdefault(place[0], []).append(segments[place])
+    return tuple(ProcessFiles(number, tuple(files)) for number, files in by_process.items())
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _event_on(line: bytes) -> Event | None:
+    try:
+        value = orjson.loads(line.replace(b"\0", b""))
+    except orjson.JSONDecodeError:
+        return None
+    return value if looks_like_event(value) else None
+
+
+def _first_event(path: Path) -> Event | None:
+    return next((event for line in head_lines(path) if (event := _event_on(line)) is not None), None)
+
+
+def _execution_of(path: Path) -> str | None:
+    event = _first_event(path)
+    execution = event.get("execution_id") if event else None
+    return execution if isinstance(execution, str) else None
+
+
+def _same_execution(path: Path, execution: str | None) -> bool:
+    if execution is None:
+        return True
+    other = _execution_of(path)
+    return other is None or other == execution
+
+
+def _newest(directory: Path) -> Path:
+    """What the link points to, else the trace that began last."""
+    link = directory / LATEST
+    if link.is_symlink() and _is_regular(Path(os.path.realpath(link))):
+        return Path(os.path.realpath(link))
+    found = list_traces(directory)
+    if not found:
+        if not directory.is_dir():
+            raise TraceNotFoundError(
+                f"{directory}: no such directory; record a run with `namel3ss debug trace`"
+            )
+        raise TraceNotFoundError(f"{directory}: no recordings here; record a run with `namel3ss debug trace`")
+    return found[0].path
+
+
+def _by_execution(prefix: str, directory: Path) -> Path:
+    groups = _group(_names_in(directory), directory)
+    found = []
+    for stem, group in groups.items():
+        first = group[0].files[0]
+        named = OWN_NAME.match(stem) and stem[-8:].startswith(prefix[:8])
+        if (named and len(prefix) <= 8) or (_execution_of(first) or "").startswith(prefix):
+            found.append(first)
+    if not found:
+        raise TraceNotFoundError(f"{prefix}: no recording in {directory} has this id; {_LIST}")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:_SHOWN]) + (", ..." if found[_SHOWN:] else "")
+        raise TraceNotFoundError(f"{prefix}: {len(found)} recordings begin so ({names}); give more of the id")
+    return found[0]
+
+
+def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
+    """Sum up a trace; None when its first file does not begin with an event, or it is just being deleted."""
+    files = [file for process in group for file in process.files]
+    first = _first_event(files[0])
+    try:
+        states = [os.stat(file) for file in files]
+    except OSError:
+        return None
+    if first is None:
+        return None
+    metadata = first.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    argv = metadata.get("argv")
+    started = first.get("timestamp")
+    ends = [_event_on(last_line(process.files[-1])) for process in group]
+    return TraceInfo(
+        path=files[0],
+        execution_id=str(first.get("execution_id") or ""),
+        started_at=float(started) if isinstance(started, int | float) else None,
+        modified_at=max(state.st_mtime for state in states),
+        size_bytes=sum(state.st_size for state in states),
+        files=len(files),
+        processes=len(group),
+        target=str(metadata.get("target") or ""),
+        argv=tuple(map(str, argv)) if isinstance(argv, list) else (),
+        status=_status(group, ends),
+        events=_events(ends),
+    )
+
+
+def _status(group: tuple[ProcessFiles, ...], ends: list[Event | None]) -> str:
+    if any(is_written(process.files[-1]) for process in group):
+        return "open"
+    if ends[0] is not None and ends[0].get("event_type") == "trace_end":
+        return "finished"
+    return "killed"
+
+
+def _events(ends: list[Event | None]) -> int | None:
+    """The sum of the last numbers: exact unless a process lost events."""
+    numbers = [end.get("seq") if end else None for end in ends]
+    if not all(isinstance(number, int) for number in numbers):
+        return None
+    return sum(number + 1 for number in numbers if isinstance(number, int))
+
+
+def _age(info: TraceInfo) -> tuple[float, str]:
+    return (info.started_at if info.started_at is not None else info.modified_at, info.path.name)
+
+
+def _is_ours(stem: str, group: tuple[ProcessFiles, ...]) -> bool:
+    """Whether name and first line of every file say that our writer made it; an empty file may be anyone's."""
+    if not OWN_NAME.match(stem):
+        return False
+    for process in group:
+        for file in process.files:
+            line = first_line(file)
+            event = _event_on(line) or {}
+            metadata = event.get("metadata")
+            if event.get("event_type") != "trace_start" or not isinstance(metadata, dict):
+                return False
+            if "format" not in metadata:
+                return False
+    return True
+
+
+def _expired(
+    described: dict[str, TraceInfo], days: float | None, max_bytes: int | None, now: float
+) -> list[str]:
+    """The stems to delete, oldest first; never the newest, never one that is still written."""
+    by_age = sorted(described, key=lambda stem: _age(described[stem]))
+    total = sum(info.size_bytes for info in described.values())
+    chosen = []
+    for stem in by_age[:-1]:
+        info = described[stem]
+        old = bool(days) and now - info.modified_at > (days or 0) * 86400
+        large = bool(max_bytes) and total > (max_bytes or 0)
+        if (old or large) and info.status != "open":
+            chosen.append(stem)
+            total -= info.size_bytes
+    return chosen
+
+
+def _delete(group: tuple[ProcessFiles, ...]) -> bool:
+    """Delete the files of a trace, the first one last, so that what an interruption leaves is still a trace."""
+    files = [file for process in group for file in process.files]
+    try:
+        for file in reversed(files):
+            file.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
+
+
+def _mend_latest(directory: Path) -> None:
+    link = directory / LATEST
+    if not link.is_symlink() or link.exists():
+        return
+    try:
+        path = next((info.path for info in list_traces(directory)), None)
+        if path is None:
+            os.unlink(link)
+        else:
+            link_latest(path)
+    except (OSError, UnreadableTraceError):
+        pass

@@ -1,0 +1,82 @@
+"""What a recording has come to at one event: time, tokens, cost, and the events that say something failed.
+
+These are the `totals` of the expression language. They are kept as whole numbers, so that adding the same
+events always gives the same totals, whichever way a walk came to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+
+_PICODOLLARS = 10**12
+_CONTAINERS = frozenset({"app", "agent", "prompt", "chain"})
+"""Components whose spans hold calls: what they tell of tokens and cost is a sum that is already counted."""
+
+
+class Totals(NamedTuple):
+    """Totals up to one event.
+
+    `cost_pico` is in 1e-12 dollars; `errors` counts the events that `is_failure` names; `began_at` and `reached_at` are
+    the first and the latest timestamp in seconds since the epoch, None before there is one.
+    """
+
+    cost_pico: int = 0
+    tokens: int = 0
+    errors: int = 0
+    began_at: float | None = None
+    reached_at: float | None = None
+
+    @property
+    def ms(self) -> float:
+        """Milliseconds from the first timestamp to the latest."""
+        if self.began_at is None or self.reached_at is None:
+            return 0.0
+        return (self.reached_at - self.began_at) * 1000
+
+    @property
+    def cost(self) -> float:
+        """US dollars."""
+        return self.cost_pico / _PICODOLLARS
+
+    def scope(self) -> dict[str, Any]:
+        """The totals by the names the expression language has for them."""
+        return {"cost": self.cost, "tokens": self.tokens, "errors": self.errors, "ms": self.ms}
+
+    def add(self, event: Event) -> Totals:
+        """The totals with one more event."""
+        cost, tokens = self.cost_pico, self.tokens
+        if event.get("component") not in _CONTAINERS and event["event_type"][-6:] != "_start":
+            cost += _picodollars(event.get("cost_estimate"))
+            tokens += _tokens(event)
+        time = event.get("timestamp")
+        began, reached = self.began_at, self.reached_at
+        if type(time) is float or type(time) is int:
+            began = time if began is None else began
+            reached = time if reached is None or time > reached else reached
+        return Totals(cost, tokens, self.errors + is_failure(event), began, reached)
+
+
+def is_failure(event: Event) -> bool:
+    """Whether an event says that something failed: a failed end, or an error the program reported."""
+    status = event.get("status")
+    if status is None:
+        return event.get("error") is not None or event["event_type"] == "error_occurred"
+    return status in SPAN_FAILURES or event["event_type"] == "error_occurred"
+
+
+def _tokens(event: Event) -> int:
+    tokens = event.get("tokens_used")
+    if type(tokens) is int:
+        return max(tokens, 0)
+    usage = event.get("usage")
+    if type(usage) is not dict:
+        return 0
+    parts = (usage.get("input_tokens"), usage.get("output_tokens"))
+    return sum(part for part in parts if type(part) is int and part > 0)
+
+
+def _picodollars(price: Any) -> int:
+    known = type(price) in (int, float) and 0 <= price < 1e15
+    return round(price * _PICODOLLARS) if known else 0

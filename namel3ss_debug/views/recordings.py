@@ -1,0 +1,130 @@
+"""Recordings as a list, and what could not be read of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from namel3ss_debug.traces.names import OWN_NAME
+from namel3ss_debug.views.quantities import bytes_text, count, day_and_minute, tokens
+from namel3ss_debug.views.tables import Column, name, number, prose, table
+from namel3ss_debug.views.terminal import DIM, WARNING, line, text
+
+if TYPE_CHECKING:
+    from namel3ss_debug.traces.reader import Trace
+    from namel3ss_debug.traces.store import TraceInfo
+
+STATUS_STYLES = {"finished": "", "open": "green", "killed": "yellow"}
+SHOWN_PROBLEMS = 2
+
+
+def recording_lines(found: Sequence[TraceInfo], directory: Path, width: int) -> Iterator[Text]:
+    """One row for each recording, the newest first as they came."""
+    columns = (
+        name("recording", 8),
+        Column("started (UTC)"),
+        name("program", 8),
+        number("events"),
+        number("size"),
+        prose("status", 6),
+    )
+    rows = (
+        (
+            text(short_name(info.path), limit=120),
+            text(day_and_minute(info.started_at), DIM),
+            text(program(info), limit=80),
+            tokens(info.events),
+            bytes_text(info.size_bytes),
+            text(info.status, STATUS_STYLES.get(info.status, "")),
+        )
+        for info in found
+    )
+    yield from table(columns, rows, width)
+    size = bytes_text(sum(info.size_bytes for info in found))
+    yield Text("")
+    yield line((f"{count(len(found), 'recording')}, {size}, in {directory}", DIM))
+
+
+def removed_lines(removed: Sequence[TraceInfo], width: int) -> Iterator[Text]:
+    """One row for each recording that was, or would be, removed."""
+    columns = (name("recording", 8), Column("started (UTC)"), name("program", 8), number("size"))
+    rows = (
+        (
+            text(short_name(info.path), limit=120),
+            text(day_and_minute(info.started_at), DIM),
+            text(program(info), limit=80),
+            bytes_text(info.size_bytes),
+        )
+        for info in removed
+    )
+    yield from table(columns, rows, width)
+
+
+def recordings_document(found: Iterable[TraceInfo]) -> list[dict[str, Any]]:
+    """The recordings as JSON has them."""
+    return [
+        {
+            "path": str(info.path),
+            "execution_id": info.execution_id,
+            "started_at": info.started_at,
+            "modified_at": info.modified_at,
+            "target": info.target,
+            "argv": list(info.argv),
+            "status": info.status,
+            "events": info.events,
+            "bytes": info.size_bytes,
+            "files": info.files,
+            "processes": info.processes,
+        }
+        for info in found
+    ]
+
+
+def program(info: TraceInfo) -> str:
+    """What was run, as the user named it."""
+    return info.target or " ".join(info.argv)
+
+
+def short_name(path: Path) -> str:
+    """What a recording goes by on the command line: its id where the name is ours, else the name of the file."""
+    stem = path.name.removesuffix(".gz").removesuffix(".jsonl")
+    return stem[-8:] if OWN_NAME.match(stem) else path.name
+
+
+def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:
+    """What was skipped or mended while reading: one line with the first places, one about lost events."""
+    if problems["total"]:
+        places = [
+            f"{problem['what']} ({place(problem['file'], problem['line'])})"
+            for problem in problems["first"][:SHOWN_PROBLEMS]
+        ]
+        more = ", ..." if problems["total"] > len(places) else ""
+        heading = f"{count(problems['total'], 'problem')} while reading: "
+        yield line((heading, WARNING), f"{', '.join(places)}{more}")
+    if problems.get("lost_events"):
+        rotated = problems.get("rotated_away_events") or 0
+        note = f" ({tokens(rotated)} in segments that were rotated away)" if rotated else ""
+        yield line((f"{count(problems['lost_events'], 'event')} missing", WARNING), note)
+
+
+def problems_document(trace: Trace) -> dict[str, Any]:
+    """What was skipped or mended while reading a trace: how many of each kind, and the first places."""
+    problems = trace.problems
+    return {
+        "total": problems.total,
+        "kinds": dict(sorted(problems.counts.items())),
+        "lost_events": trace.lost,
+        "rotated_away_events": trace.rotated_away,
+        "first": [
+            {"file": problem.file, "line": problem.line, "what": problem.what} for problem in problems.first
+        ],
+    }
+
+
+def place(file: str, line_number: int) -> str:
+    """A place in a file, such as `trace_x.jsonl:14`; line 0 means the whole file."""
+    short = Path(file).name
+    return f"{short}:{line_number}" if line_number else short

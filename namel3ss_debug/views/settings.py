@@ -1,0 +1,68 @@
+"""The settings in force, as a table and as a document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from namel3ss_debug.config import ENVIRONMENT_PREFIX, FILE_NAME, SETTINGS, Loaded
+from namel3ss_debug.views.quantities import bytes_text
+from namel3ss_debug.views.tables import Column, name, table
+from namel3ss_debug.views.terminal import DIM, line, text
+
+_SIZES = ("max_payload_size", "rotate_max_bytes", "trace_retention_bytes")
+
+
+def settings_document(loaded: Loaded) -> dict[str, Any]:
+    """Every setting with its value, its source and what it is for."""
+    values = loaded.config.to_json()
+    return {
+        "schema": "namel3ss-debug/config/1",
+        "file": str(loaded.file) if loaded.file else None,
+        "settings": {
+            setting.key: {
+                "value": values[setting.key],
+                "source": loaded.sources[setting.key],
+                "allowed": setting.allowed,
+                "variables": list(setting.variables),
+                "help": setting.help,
+            }
+            for setting in SETTINGS
+        },
+    }
+
+
+def settings_lines(loaded: Loaded, width: int) -> Iterator[Text]:
+    """One row for each setting; what is as it comes is dim, what somebody set is not."""
+    values = loaded.config.to_json()
+    columns = (Column("setting"), Column("value", least=16), name("from", 12))
+    rows = []
+    for setting in SETTINGS:
+        source = loaded.sources[setting.key]
+        style = DIM if source == "default" else ""
+        shown = _shown(setting.key, values[setting.key])
+        where = "file" if loaded.file and source == str(loaded.file) else source
+        rows.append((text(setting.key, style), text(shown, style), text(where, style)))
+    yield from table(columns, rows, width)
+    yield Text("")
+    found = str(loaded.file) if loaded.file else f"none found; {FILE_NAME} here or above would be read"
+    yield line(("file         ", DIM), found)
+    yield line(("environment  ", DIM), f"{ENVIRONMENT_PREFIX}<SETTING IN CAPITALS>")
+
+
+def _shown(key: str, value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or ("all" if key == "default_components" else "none")
+    if isinstance(value, dict):
+        return ", ".join(map(str, value)) or "none"
+    if key in _SIZES and isinstance(value, int):
+        nothing = (
+            "off" if key == "trace_retention_bytes" else "whole" if key == "max_payload_size" else "never"
+        )
+        return bytes_text(value) if value else nothing
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)

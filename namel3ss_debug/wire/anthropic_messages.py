@@ -1,0 +1,310 @@
+"""Anthropic messages, `POST .../v1/messages`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from namel3ss_debug.wire import lenient, parts, sse
+from namel3ss_debug.wire.contract import Answer, Format, Json
+from namel3ss_debug.wire.tools import decode_tools
+
+_REQUEST = {"model", "messages", "system", "tools"}
+_SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
+
+
+def _accepts(body: Json) -> bool:
+    return isinstance(body.get("messages"), list) and ("max_tokens" in body or "anthropic_version" in body)
+
+
+# --- the request
+
+
+def decode_request(body: object) -> Json:
+    """The request as `{model, messages, tools, params}`; `system` is a first message of role system."""
+    request = lenient.mapping(body)
+    messages = []
+    if request.get("system"):
+        messages.append(parts.message("system", parts.content_parts(request["system"], _part)))
+    for message in lenient.mappings(request.get("messages")):
+        rest = {name: value for name, value in message.items() if name not in ("role", "content")}
+        content = parts.content_parts(message.get("content"), _part)
+        messages.append(parts.message(message.get("role"), content, rest))
+    return {
+        "model": lenient.string(request.get("model")),
+        "messages": messages,
+        "tools": decode_tools(request),
+        "params": {name: value for name, value in request.items() if name not in _REQUEST},
+    }
+
+
+def _part(block: Json) -> parts.Part:
+    """One block of a message's content."""
+    kind = lenient.string(block.get("type")) or ""
+    if kind == "tool_use":
+        call = _tool_call(block)
+        return parts.make("tool_call", block, ("id", "name", "input"), **call)
+    if kind == "tool_result":
+        return parts.make(
+            "tool_call_response",
+            block,
+            ("tool_use_id", "content"),
+            id=lenient.string(block.get("tool_use_id")),
+            response=parts.tool_response(block.get("content"), _plain_part),
+        )
+    if kind in _SERVER_CALLS:
+        payload = {"type": kind} | {name: block[name] for name in ("input", "server_name") if name in block}
+        call_id, name = lenient.string(block.get("id")), lenient.string(block.get("name")) or ""
+        return parts.make("server_tool_call", id=call_id, name=name, server_tool_call=payload)
+    if kind.endswith("_tool_result"):
+        payload = {name: value for name, value in block.items() if name != "tool_use_id"}
+        call_id = lenient.string(block.get("tool_use_id"))
+        return parts.make("server_tool_call_response", id=call_id, server_tool_call_response=payload)
+    return _plain_part(block)
+
+
+def _plain_part(block: Json) -> parts.Part:
+    """A block that holds no other blocks; a result inside a result is kept whole, so nesting has an end."""
+    kind = block.get("type")
+    if kind == "text" and isinstance(block.get("text"), str):
+        return parts.text(block["text"], block)
+    if kind == "thinking" and isinstance(block.get("thinking"), str):
+        return parts.make("reasoning", block, ("thinking",), content=block["thinking"])
+    if kind in ("image", "document") and isinstance(block.get("source"), dict):
+        return _media(block, block["source"], str(kind))
+    return parts.unknown(block)
+
+
+def _media(block: Json, source: Json, modality: str) -> parts.Part:
+    """An image or a document by where it comes from."""
+    kind, read = source.get("type"), ("source",)
+    if kind in ("base64", "text"):
+        return parts.blob(source.get("data"), source.get("media_type"), modality, block, read)
+    if kind == "url":
+        return parts.media(source.get("url"), modality, block, read)
+    if kind == "file":
+        file_id = lenient.string(source.get("file_id"))
+        return parts.make("file", block, read, modality=modality, file_id=file_id)
+    return parts.unknown(block)
+
+
+def _tool_call(block: Json) -> parts.Part:
+    arguments = block.get("input")
+    return parts.call(block.get("id"), block.get("name"), {} if arguments is None else arguments)
+
+
+# --- the response
+
+
+def decode_response(body: object) -> Answer:
+    """The answer in a message. Calls of tools that Anthropic itself runs are not the program's tool calls."""
+    response = lenient.mapping(body)
+    blocks = lenient.mappings(response.get("content"))
+    texts = [b["text"] for b in blocks if b.get("type") == "text" and isinstance(b.get("text"), str)]
+    thoughts = [b["thinking"] for b in blocks if isinstance(b.get("thinking"), str) and b["thinking"]]
+    return Answer(
+        text="".join(texts) if texts else None,
+        tool_calls=[_tool_call(b) for b in blocks if b.get("type") == "tool_use"],
+        finish_reason=lenient.string(response.get("stop_reason")),
+        response_model=lenient.string(response.get("model")),
+        usage=decode_usage(response.get("usage")),
+        reasoning="\n\n".join(thoughts) if thoughts else None,
+        response_id=lenient.string(response.get("id")),
+        refusal=lenient.string(lenient.mapping(response.get("stop_details")).get("explanation")),
+    )
+
+
+def decode_usage(usage: object) -> dict[str, int]:
+    """Token counts under the names of the event format.
+
+    Anthropic's `input_tokens` leaves out what the cache read and wrote, ours include both (OpenTelemetry
+    GenAI conventions, `anthropic.inference.client`).
+    """
+    told = lenient.mapping(usage)
+    given = lenient.count(told.get("input_tokens"))
+    read = lenient.count(told.get("cache_read_input_tokens"))
+    written = lenient.count(told.get("cache_creation_input_tokens"))
+    details = lenient.mapping(told.get("output_tokens_details"))
+    counts = {
+        "input_tokens": None if given is None else given + (read or 0) + (written or 0),
+        "output_tokens": lenient.count(told.get("output_tokens")),
+        "cache_read_tokens": read,
+        "cache_write_tokens": written,
+        "reasoning_tokens": lenient.count(details.get("thinking_tokens")),
+    }
+    return {name: value for name, value in counts.items() if value is not None}
+
+
+# --- the stream
+
+
+def is_content(event: object) -> bool:
+    """Whether an event carries text, reasoning, or the beginning or a piece of a tool call."""
+    told = lenient.mapping(event)
+    if told.get("type") == "content_block_start":
+        return lenient.mapping(told.get("content_block")).get("type") in ("tool_use", *_SERVER_CALLS)
+    delta = lenient.mapping(told.get("delta"))
+    return told.get("type") == "content_block_delta" and any(
+        delta.get(name) for name in ("text", "thinking", "partial_json")
+    )
+
+
+def join_events(events: list[Json]) -> Json:
+    """The events of a stream as one message; an error event stays as `error`.
+
+    The input of a tool call whose stream was cut is the raw text that had arrived.
+    """
+    whole: Json = {}
+    blocks: dict[int, Json] = {}
+    inputs: dict[int, Json] = {}
+    texts = sse.Texts()
+    for event in events:
+        kind, index = event.get("type"), lenient.count(event.get("index")) or 0
+        delta = lenient.mapping(event.get("delta"))
+        if kind == "message_start":
+            whole |= lenient.mapping(event.get("message"))
+        elif kind == "content_block_start":
+            blocks[index] = dict(lenient.mapping(event.get("content_block")))
+        elif kind == "content_block_delta":
+            block = blocks.setdefault(index, {"type": str(delta.get("type")).removesuffix("_delta")})
+            _add_delta(block, inputs.setdefault(index, {}), delta, texts)
+        elif kind == "message_delta":
+            usage = lenient.mapping(whole.get("usage")) | lenient.present(lenient.mapping(event.get("usage")))
+            whole |= delta | ({"usage": usage} if usage else {})
+        elif "error" in event:
+            whole["error"] = event["error"]
+    texts.finish()
+    for index, text in inputs.items():
+        if text.get("partial_json"):
+            blocks[index]["input"] = lenient.load_arguments(text["partial_json"])
+    return {**whole, "content": [blocks[index] for index in sorted(blocks)]}
+
+
+def _add_delta(block: Json, given: Json, delta: Json, texts: sse.Texts) -> None:
+    """Add one delta to its content block, the JSON of a tool's input to `given`."""
+    for name in ("text", "thinking", "signature"):
+        texts.add(block, name, delta.get(name))
+    texts.add(given, "partial_json", delta.get("partial_json"))
+    if "citation" in delta:
+        block["citations"] = [*lenient.sequence(block.get("citations")), delta["citation"]]
+
+
+# --- writing
+
+
+def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:  # noqa: ARG001
+    """The answer as a message."""
+    usage = answer.usage
+    read, written = usage.get("cache_read_tokens"), usage.get("cache_write_tokens")
+    reasoning = usage.get("reasoning_tokens")
+    usual = "tool_use" if answer.tool_calls else "end_turn"
+    if answer.refusal is not None:
+        usual = "refusal"
+    details = {"type": "refusal", "category": None, "explanation": answer.refusal}
+    counts = {
+        "input_tokens": max(0, usage.get("input_tokens", 0) - (read or 0) - (written or 0)),
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": read,
+        "output_tokens": usage.get("output_tokens", 0),
+        "output_tokens_details": None if reasoning is None else {"thinking_tokens": reasoning},
+    }
+    return {
+        "id": response_id,
+        "type": "message",
+        "role": "assistant",
+        "model": answer.response_model or request.get("model") or "",
+        "content": _blocks(answer, response_id),
+        "stop_reason": answer.finish_reason or usual,
+        "stop_sequence": None,
+        "stop_details": None if answer.refusal is None else details,
+        "usage": lenient.present(counts),
+    }
+
+
+def _blocks(answer: Answer, response_id: str) -> list[Json]:
+    """The content blocks: thinking, text, tool calls."""
+    blocks: list[Json] = []
+    if answer.reasoning is not None:
+        blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": ""})
+    if answer.text is not None:
+        blocks.append({"type": "text", "text": answer.text})
+    for place, call in enumerate(answer.tool_calls):
+        arguments: Any = call.get("arguments")
+        block = {
+            "type": "tool_use",
+            "id": call.get("id") or f"toolu_{response_id}_{place}",
+            "name": call.get("name") or "",
+            "input": {} if arguments is None else arguments,
+        }
+        blocks.append(block)
+    return blocks
+
+
+def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+    """The answer as the events of a stream: the message begins, its blocks, its end with the token counts."""
+    whole = encode_response(answer, request, response_id=response_id, created=created)
+    begun = whole | {"content": [], "stop_reason": None, "stop_details": None}
+    begun["usage"] = {
+        name: value for name, value in whole["usage"].items() if name != "output_tokens_details"
+    } | {"output_tokens": min(1, whole["usage"]["output_tokens"])}
+    events: list[Json] = [{"type": "message_start", "message": begun}, {"type": "ping"}]
+    for index, block in enumerate(whole["content"]):
+        events += [event | {"index": index} for event in _block_events(block)]
+    ended = {name: whole[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
+    events += [{"type": "message_delta", "delta": ended, "usage": whole["usage"]}, {"type": "message_stop"}]
+    return [sse.encode(event, event["type"]) for event in events]
+
+
+def _block_events(block: Json) -> list[Json]:
+    """The events of one content block."""
+    if block["type"] == "tool_use":
+        empty: Json = block | {"input": {}}
+        text = lenient.dump_arguments(block["input"]) if block["input"] != {} else ""
+        deltas: list[Json] = [
+            {"type": "input_json_delta", "partial_json": piece} for piece in ["", *sse.pieces(text)]
+        ]
+    elif block["type"] == "thinking":
+        empty = block | {"thinking": ""}
+        deltas = [{"type": "thinking_delta", "thinking": piece} for piece in sse.pieces(block["thinking"])]
+        deltas.append({"type": "signature_delta", "signature": block["signature"]})
+    else:
+        empty = block | {"text": ""}
+        deltas = [{"type": "text_delta", "text": piece} for piece in sse.pieces(block["text"])]
+    return [
+        {"type": "content_block_start", "content_block": empty},
+        *({"type": "content_block_delta", "delta": delta} for delta in deltas),
+        {"type": "content_block_stop"},
+    ]
+
+
+_ERROR_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+def encode_error(status: int, kind: str, message: str) -> Json:
+    """The body of an HTTP error, which is also the data of an `error` event in a stream."""
+    word = kind or _ERROR_KINDS.get(status, "api_error")
+    return {"type": "error", "error": {"type": word, "message": message}}
+
+
+FORMAT = Format(
+    name="anthropic.messages",
+    provider="anthropic",
+    operation="chat",
+    paths=("/messages",),
+    accepts=_accepts,
+    decode_request=decode_request,
+    decode_response=decode_response,
+    join_events=join_events,
+    is_content=is_content,
+    encode_response=encode_response,
+    encode_stream=encode_stream,
+    encode_error=encode_error,
+)

@@ -1,0 +1,111 @@
+"""What every wire format offers: `Answer`, what a model said in one shape for all, and `Format`, the functions.
+
+A format is plain data: one instance of `Format` whose fields are functions of its own module. None of the
+decoding functions raises, whatever the body holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from namel3ss_debug.wire import lenient, sse
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered, whoever the provider is; None where it did not say.
+
+    `finish_reason` is the provider's own word. A tool call is `{id, name, arguments}`, its arguments parsed
+    where they are JSON, the raw text where they are not (a stream that was cut, a model's mistake).
+    `usage` counts tokens under the names of the event format: `input_tokens` includes cached tokens,
+    `output_tokens` includes reasoning; the three parts are there only when the provider tells them.
+    `vectors` and `dimensions` describe an embedding. Of several choices (`n` > 1) this is the first.
+    """
+
+    text: str | None = None
+    tool_calls: list[Json] = field(default_factory=list)
+    finish_reason: str | None = None
+    response_model: str | None = None
+    usage: dict[str, int] = field(default_factory=dict)
+    reasoning: str | None = None
+    response_id: str | None = None
+    refusal: str | None = None
+    vectors: int | None = None
+    dimensions: int | None = None
+
+    def outputs(self) -> Json:
+        """The `outputs` of an `llm_call_end` event; fields that are null are left out."""
+        if self.vectors is not None:
+            shown: Json = {"vectors": self.vectors, "dimensions": self.dimensions}
+        else:
+            shown = {"text": self.text, "tool_calls": self.tool_calls, "finish_reason": self.finish_reason}
+        shown |= {
+            "response_model": self.response_model,
+            "reasoning": self.reasoning,
+            "refusal": self.refusal,
+        }
+        return {name: value for name, value in shown.items() if value is not None}
+
+
+class EncodeResponse(Protocol):
+    """Write an answer as the body of a response that is not streamed."""
+
+    def __call__(self, answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
+        """The body; `request` is the parsed request it answers, `created` is in seconds since the epoch."""
+
+
+class EncodeStream(Protocol):
+    """Write an answer as the chunks of a streamed response."""
+
+    def __call__(self, answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+        """The chunks, each one whole server-sent event (or one whole document where nothing streams)."""
+
+
+class EncodeError(Protocol):
+    """Write a failure as the provider would."""
+
+    def __call__(self, status: int, kind: str, message: str) -> Json:
+        """The body; an empty `kind` becomes the provider's usual word for the HTTP status."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One wire format: how to know it, read it and write it.
+
+    `name` is ours, `provider` and `operation` are the OpenTelemetry values of `gen_ai.provider.name` and
+    `gen_ai.operation.name`. `paths` are endings of URL paths, `accepts` looks at the keys of the request.
+    """
+
+    name: str
+    provider: str
+    operation: str
+    paths: tuple[str, ...]
+    accepts: Callable[[Json], bool]
+    decode_request: Callable[[object], Json]
+    """The request as `{"model", "messages", "tools", "params"}`; messages are `{role, parts}`."""
+    decode_response: Callable[[object], Answer]
+    """The body of a response that was not streamed, or one that `join_stream` made."""
+    join_events: Callable[[list[Json]], Json]
+    """The events of a stream, possibly cut, as the body of a response that was not streamed."""
+    is_content: Callable[[object], bool]
+    """Whether one event of a stream carries output of the model: text, reasoning or a tool call."""
+    encode_response: EncodeResponse
+    encode_stream: EncodeStream
+    encode_error: EncodeError
+
+    def matches(self, path: str, body: object) -> bool:
+        """Whether a request to the URL path `path` with the parsed `body` speaks this format."""
+        return path.endswith(self.paths) and isinstance(body, dict) and self.accepts(body)
+
+    def join_stream(self, raw: bytes) -> Json:
+        """The body a streamed response would have had without streaming.
+
+        A stream that was cut gives what had arrived. A body that is one JSON document, as a gateway may
+        send in place of a stream, is given back as it is.
+        """
+        events = sse.json_events(raw)
+        return self.join_events(events) if events else lenient.mapping(lenient.load(raw))

@@ -1,0 +1,242 @@
+"""OpenAI responses, `POST .../responses`: reading requests and answers, streamed or not.
+
+Input and output are lists of items (message, reasoning, function_call, function_call_output, ...); each
+item becomes one message. Writing is in `openai_responses_encoding`.
+"""
+
+from __future__ import annotations
+
+from namel3ss_debug.wire import lenient, openai_shared, parts, sse
+from namel3ss_debug.wire.contract import Answer, Format, Json
+from namel3ss_debug.wire.openai_responses_encoding import encode_response, encode_stream
+from namel3ss_debug.wire.tools import decode_tools
+
+_REQUEST = {"model", "input", "instructions", "tools"}
+_ASKS = ("input", "prompt", "conversation", "previous_response_id")
+_TEXTS = {"input_text", "output_text", "text", "summary_text", "reasoning_text"}
+_CLIENT_CALLS = {
+    "computer_call": "action",
+    "local_shell_call": "action",
+    "shell_call": "action",
+    "apply_patch_call": "operation",
+}
+"""Built-in tools that the client runs, and the key that holds what to do."""
+
+
+def _accepts(body: Json) -> bool:
+    return any(body.get(name) is not None for name in _ASKS)
+
+
+# --- the request
+
+
+def decode_request(body: object) -> Json:
+    """The request as `{model, messages, tools, params}`; `instructions` are a first message of role system."""
+    request = lenient.mapping(body)
+    messages = []
+    if request.get("instructions"):
+        messages.append(parts.message("system", parts.content_parts(request["instructions"], _part)))
+    given = request.get("input")
+    for item in given if isinstance(given, list) else [given]:
+        if isinstance(item, dict):
+            messages.append(_message(item))
+        elif isinstance(item, str):
+            messages.append(parts.message("user", parts.content_parts(item, _part)))
+    return {
+        "model": lenient.string(request.get("model")),
+        "messages": messages,
+        "tools": decode_tools(request),
+        "params": {name: value for name, value in request.items() if name not in _REQUEST},
+    }
+
+
+def _message(item: Json) -> parts.Part:
+    """One input item as a message."""
+    kind = lenient.string(item.get("type")) or "message"
+    if kind == "message":
+        rest = {name: value for name, value in item.items() if name not in ("type", "role", "content")}
+        return parts.message(item.get("role"), parts.content_parts(item.get("content"), _part), rest)
+    if kind.endswith("_output") and "output" in item:
+        response = parts.make(
+            "tool_call_response",
+            item,
+            ("call_id", "output", "id"),
+            id=lenient.string(item.get("call_id")) or lenient.string(item.get("id")),
+            name=lenient.string(item.get("name")),
+            response=parts.tool_response(item["output"], _part),
+        )
+        return parts.message("tool", [response])
+    if kind == "reasoning":
+        thought = parts.make("reasoning", item, ("summary", "content"), content=_thought(item) or "")
+        return parts.message("assistant", [thought])
+    call = _tool_call(item)
+    role = lenient.string(item.get("role")) or "assistant"
+    return parts.message(role, [parts.unknown(item) if call is None else parts.tool_call(call)])
+
+
+def _part(block: Json) -> parts.Part:
+    """One block of an item's content."""
+    kind = block.get("type")
+    if kind in ("input_image", "input_file"):
+        modality = "image" if kind == "input_image" else None
+        for name in ("image_url", "file_data", "file_url"):
+            if isinstance(block.get(name), str):
+                return parts.media(block[name], modality, block, (name,))
+        file_id = lenient.string(block.get("file_id"))
+        return parts.make("file", block, ("file_id",), modality=modality, file_id=file_id)
+    if isinstance(kind, str) and kind in _TEXTS and isinstance(block.get("text"), str):
+        return parts.text(block["text"], block)
+    return parts.unknown(block)
+
+
+def _tool_call(item: Json) -> parts.Part | None:
+    """The tool call in an item, or None where it is none that the client runs."""
+    kind, call_id = item.get("type"), item.get("call_id") or item.get("id")
+    if kind == "function_call":
+        return parts.call(call_id, item.get("name"), lenient.load_arguments(item.get("arguments")))
+    if kind == "custom_tool_call":
+        return parts.call(call_id, item.get("name"), item.get("input"))
+    if isinstance(kind, str) and kind in _CLIENT_CALLS:
+        asked = item.get(_CLIENT_CALLS[kind]) or item.get(f"{_CLIENT_CALLS[kind]}s")
+        return parts.call(call_id, kind.removesuffix("_call"), asked)
+    return None
+
+
+def _thought(item: Json) -> str | None:
+    """The text of a reasoning item: its summaries, then what it tells in full."""
+    blocks = lenient.mappings(item.get("summary")) + lenient.mappings(item.get("content"))
+    texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
+    return "\n\n".join(texts) if texts else None
+
+
+# --- the response
+
+
+def decode_response(body: object) -> Answer:
+    """The answer in a response body, finished or in progress."""
+    response = lenient.mapping(body)
+    items = lenient.mappings(response.get("output"))
+    blocks = [
+        block
+        for item in items
+        if item.get("type") == "message"
+        for block in lenient.mappings(item.get("content"))
+    ]
+    texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
+    refusals = [block["refusal"] for block in blocks if isinstance(block.get("refusal"), str)]
+    thoughts = [thought for item in items if item.get("type") == "reasoning" and (thought := _thought(item))]
+    return Answer(
+        text="".join(texts) if texts else None,
+        tool_calls=[call for item in items if (call := _tool_call(item)) is not None],
+        finish_reason=_finish_reason(response),
+        response_model=lenient.string(response.get("model")),
+        usage=openai_shared.decode_usage(response.get("usage")),
+        reasoning="\n\n".join(thoughts) if thoughts else None,
+        response_id=lenient.string(response.get("id")),
+        refusal="".join(refusals) if refusals else None,
+    )
+
+
+def _finish_reason(response: Json) -> str | None:
+    """The status, or the reason where the response is incomplete; None while it is not finished."""
+    status = lenient.string(response.get("status"))
+    if status == "incomplete":
+        return lenient.string(lenient.mapping(response.get("incomplete_details")).get("reason")) or status
+    return None if status in ("queued", "in_progress") else status
+
+
+# --- the stream
+
+
+def is_content(event: object) -> bool:
+    """Whether an event carries text, reasoning, a refusal or the beginning or a piece of a tool call."""
+    told = lenient.mapping(event)
+    kind = lenient.string(told.get("type")) or ""
+    if kind == "response.output_item.added":
+        return _tool_call(lenient.mapping(told.get("item"))) is not None
+    return kind.endswith(".delta") and bool(told.get("delta"))
+
+
+def join_events(events: list[Json]) -> Json:
+    """The events of a stream as one response object.
+
+    The last event that holds the whole response gives it; output items that it lacks, because the stream was
+    cut or a gateway leaves them out, are put together from their own events.
+    """
+    whole: Json = {}
+    items: dict[int, Json] = {}
+    texts = sse.Texts()
+    for event in events:
+        kind = lenient.string(event.get("type")) or ""
+        if isinstance(event.get("response"), dict):
+            whole = event["response"]
+        elif kind == "error" or (not kind and "error" in event):
+            whole = {**whole, "error": event.get("error") or {**event, "type": event.get("code")}}
+        elif isinstance(event.get("item"), dict):
+            items[lenient.count(event.get("output_index")) or 0] = dict(event["item"])
+        elif kind.endswith(".delta"):
+            _add_delta(
+                items.setdefault(lenient.count(event.get("output_index")) or 0, {}), kind, event, texts
+            )
+    texts.finish()
+    if items and not whole.get("output"):
+        whole = {**whole, "output": [items[index] for index in sorted(items)]}
+    return whole
+
+
+_DELTAS: dict[str, tuple[str, str, str]] = {
+    "response.output_text.delta": ("content", "output_text", "text"),
+    "response.refusal.delta": ("content", "refusal", "refusal"),
+    "response.reasoning_text.delta": ("content", "reasoning_text", "text"),
+    "response.reasoning_summary_text.delta": ("summary", "summary_text", "text"),
+}
+"""Deltas of a text inside an item: the list it is in, the type of its block, the key of the text."""
+
+_MOST_BLOCKS = 1000
+"""Blocks begun in one list at most, so that a hostile index does not fill the memory."""
+
+_ITEM_DELTAS = {
+    "response.function_call_arguments.delta": ("function_call", "arguments"),
+    "response.custom_tool_call_input.delta": ("custom_tool_call", "input"),
+    "response.mcp_call_arguments.delta": ("mcp_call", "arguments"),
+    "response.code_interpreter_call_code.delta": ("code_interpreter_call", "code"),
+}
+"""Deltas of a text that is a field of the item itself: the type of the item, the key."""
+
+
+def _add_delta(item: Json, kind: str, event: Json, texts: sse.Texts) -> None:
+    """Add the text of one delta event to its output item."""
+    if kind in _ITEM_DELTAS:
+        item_type, key = _ITEM_DELTAS[kind]
+        item.setdefault("type", item_type)
+        texts.add(item, key, event.get("delta"))
+    elif kind in _DELTAS:
+        listed, block_type, key = _DELTAS[kind]
+        item.setdefault("type", "message" if block_type in ("output_text", "refusal") else "reasoning")
+        place = lenient.count(event.get("summary_index" if listed == "summary" else "content_index")) or 0
+        texts.add(_block(item, listed, place, block_type), key, event.get("delta"))
+
+
+def _block(item: Json, listed: str, place: int, block_type: str) -> Json:
+    """The block of an item at `place` in one of its lists, begun where it is new."""
+    blocks = lenient.mappings(item.get(listed))
+    while len(blocks) <= min(place, _MOST_BLOCKS):
+        blocks.append({"type": block_type})
+    item[listed] = blocks
+    return blocks[min(place, len(blocks) - 1)]
+
+
+FORMAT = Format(
+    name="openai.responses",
+    provider="openai",
+    operation="chat",
+    paths=("/responses",),
+    accepts=_accepts,
+    decode_request=decode_request,
+    decode_response=decode_response,
+    join_events=join_events,
+    is_content=is_content,
+    encode_response=encode_response,
+    encode_stream=encode_stream,
+    encode_error=openai_shared.encode_error,
+)

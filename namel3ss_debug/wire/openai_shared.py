@@ -1,0 +1,76 @@
+"""What OpenAI's formats share: how they tell token counts and failures.
+
+Chat completions and embeddings say `prompt_tokens` and `completion_tokens`, responses say `input_tokens`
+and `output_tokens`; the details have the same shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from namel3ss_debug.wire import lenient
+
+
+def decode_usage(usage: object) -> dict[str, int]:
+    """Token counts under the names of the event format; empty where the provider tells nothing.
+
+    OpenAI's input includes cached tokens and its output includes reasoning. Some servers (xAI) leave
+    reasoning out of the output and add it only to the total: there it is added here. DeepSeek's and
+    Moonshot's words for cached tokens are read too.
+    """
+    told = lenient.mapping(usage)
+    into = lenient.mapping(told.get("prompt_tokens_details") or told.get("input_tokens_details"))
+    out_of = lenient.mapping(told.get("completion_tokens_details") or told.get("output_tokens_details"))
+    given = _first(told, "prompt_tokens", "input_tokens")
+    output = _first(told, "completion_tokens", "output_tokens")
+    reasoning = lenient.count(out_of.get("reasoning_tokens"))
+    if reasoning and output is not None and given is not None:
+        apart = lenient.count(told.get("total_tokens")) == given + output + reasoning
+        output += reasoning if apart else 0
+    cached = lenient.count(into.get("cached_tokens"))
+    counts = {
+        "input_tokens": given,
+        "output_tokens": output,
+        "cache_read_tokens": _first(told, "prompt_cache_hit_tokens", "cached_tokens")
+        if cached is None
+        else cached,
+        "cache_write_tokens": lenient.count(into.get("cache_write_tokens")),
+        "reasoning_tokens": reasoning,
+    }
+    return {name: value for name, value in counts.items() if value is not None}
+
+
+def _first(told: dict[str, Any], *names: str) -> int | None:
+    return next((value for name in names if (value := lenient.count(told.get(name))) is not None), None)
+
+
+def encode_usage(usage: dict[str, int], given: str, output: str) -> dict[str, Any]:
+    """`usage` as OpenAI sends it; `given` and `output` are the format's words ("prompt", "completion")."""
+    reads, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    parts = {
+        f"{given}_tokens_details": {
+            "cached_tokens": usage.get("cache_read_tokens"),
+            "cache_write_tokens": usage.get("cache_write_tokens"),
+        },
+        f"{output}_tokens_details": {"reasoning_tokens": usage.get("reasoning_tokens")},
+    }
+    details = {name: lenient.present(counts) for name, counts in parts.items()}
+    totals = {f"{given}_tokens": reads, f"{output}_tokens": made, "total_tokens": reads + made}
+    return totals | lenient.present(details)
+
+
+ERROR_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+}
+
+
+def encode_error(status: int, kind: str, message: str) -> dict[str, Any]:
+    """The body of an HTTP error as OpenAI sends it."""
+    word = kind or ERROR_KINDS.get(status, "server_error")
+    return {"error": {"message": message, "type": word, "param": None, "code": None}}

@@ -1,0 +1,101 @@
+"""Message parts as OpenTelemetry GenAI names them, made from what the providers send.
+
+The shapes are those of `gen-ai-input-messages.json` (semantic-conventions-genai): text, reasoning,
+tool_call, tool_call_response, server_tool_call, server_tool_call_response, blob, uri, file. Fields of a
+block that the conventions do not name stay beside them; content of a kind they do not know is kept whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from namel3ss_debug.wire import lenient
+
+Part = dict[str, Any]
+
+
+def make(kind: str, block: Part | None = None, read: tuple[str, ...] = (), **fields: Any) -> Part:
+    """A part with the given fields, None left out, and what else `block` says beyond the keys in `read`."""
+    skipped = {"type", *read}
+    rest = {name: value for name, value in (block or {}).items() if name not in skipped}
+    given = {name: value for name, value in fields.items() if value is not None}
+    return {"type": kind, **lenient.present(rest), **given}
+
+
+def unknown(block: Part) -> Part:
+    """A block of a kind the conventions do not know: kept whole under its own type."""
+    return {**block, "type": lenient.string(block.get("type")) or "unknown"}
+
+
+def text(content: str, block: Part | None = None) -> Part:
+    """A part of plain text."""
+    return make("text", block, ("text",), content=content)
+
+
+def tool_call(call: Part) -> Part:
+    """A part for a tool call in the form an `Answer` has: `{id, name, arguments}`."""
+    return make("tool_call", call)
+
+
+def call(call_id: object, name: object, arguments: object) -> Part:
+    """A tool call as an `Answer` has it; the id is left out where there is none."""
+    found = {"name": lenient.string(name) or "", "arguments": arguments}
+    known_id = lenient.string(call_id)
+    return found if known_id is None else {"id": known_id, **found}
+
+
+def media(
+    reference: object, modality: str | None = None, block: Part | None = None, read: tuple[str, ...] = ()
+) -> Part:
+    """A part for content behind a URL: a blob when it is a `data:` URL, a uri otherwise."""
+    url = lenient.string(reference) or ""
+    if not url.startswith("data:"):
+        return make("uri", block, read, modality=modality, uri=url)
+    head, _, content = url[5:].partition(",")
+    return blob(content, head.partition(";")[0], modality, block, read)
+
+
+def blob(
+    content: object,
+    mime_type: object,
+    modality: str | None,
+    block: Part | None = None,
+    read: tuple[str, ...] = (),
+) -> Part:
+    """A part for content that is in the message itself, base64 as it came."""
+    mime = lenient.string(mime_type)
+    kind = modality or modality_of(mime or "")
+    return make("blob", block, read, mime_type=mime, modality=kind, content=lenient.string(content) or "")
+
+
+def modality_of(mime_type: str) -> str:
+    """The modality the conventions have for a MIME type."""
+    family = mime_type.partition("/")[0]
+    return family if family in {"image", "audio", "video"} else "document"
+
+
+def content_parts(content: object, decode: Callable[[Part], Part]) -> list[Part]:
+    """The parts of a message's content, which is text, one block, or a list of blocks; `decode` reads a block."""
+    found: list[Part] = []
+    for item in content if isinstance(content, list) else [content]:
+        if isinstance(item, str) and item:
+            found.append(text(item))
+        elif isinstance(item, dict):
+            found.append(decode(item))
+    return found
+
+
+def tool_response(content: object, decode: Callable[[Part], Part]) -> Any:
+    """What a tool gave back: its text where it is one text, decoded parts where it is more, else as it came."""
+    if not isinstance(content, list):
+        return content
+    found = content_parts(content, decode)
+    if len(found) == 1 and found[0].keys() == {"type", "content"} and found[0]["type"] == "text":
+        return found[0]["content"]
+    return found
+
+
+def message(role: object, content: list[Part], rest: Part | None = None) -> Part:
+    """A message; fields of the wire message that are not read stay beside role and parts."""
+    return {**lenient.present(rest or {}), "role": lenient.string(role) or "unknown", "parts": content}

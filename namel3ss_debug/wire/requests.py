@@ -1,0 +1,105 @@
+"""Requests as a whole: when two are the same, and which are only telemetry of an SDK."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import orjson
+
+from namel3ss_debug.wire import lenient
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_SECRET_QUERY = {"key", "api_key", "api-key", "apikey", "access_token"}
+
+_TELEMETRY = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"/v1/traces(/ingest)?$",  # OTLP; OpenAI Agents
+        r"/runs/(batch|multipart)$",  # LangSmith, also self-hosted
+        r"\bsmith\.langchain\.com(/api)?(/v1)?/(info|runs(/[0-9a-f-]{36})?)$",
+        r"/api/public/ingestion$",  # Langfuse
+        r"^huggingface\.co/api/telemetry\b",
+        r"\blogfire[a-z-]*\.pydantic\.dev/",
+        r"\bi\.posthog\.com/|^app\.posthog\.com/(batch|capture)\b",
+        r"\bingest(\.[a-z]+)?\.sentry\.io/",
+        r"^api(-js)?\.mixpanel\.com/|^api2?\.amplitude\.com/|^api\.segment\.io/",
+        r"^http-intake\.logs\.|^browser-intake-",  # Datadog
+        r"^statsig\.anthropic\.com/|^telemetry\.crewai\.com|\bscarf\.sh/",
+    )
+)
+"""Where SDKs report their own use, as patterns of host and path.
+
+Each names an address that only takes reports: an answer invented for it must not reach a program that
+reads, so a host that serves both (LangSmith's prompts, Sentry's API) is named with its paths.
+"""
+
+_OTLP_PORTS = {4317, 4318}
+
+
+def canonical_hash(method: str, url: str, body: object) -> str:
+    """A hash that is equal for requests that ask the same: 16 hexadecimal digits of a SHA-256.
+
+    The order of keys in a JSON body and the spelling of scheme and host do not count. Left out are the port
+    of a loopback address, which a test server chooses anew each time, and API keys in the query.
+
+    Args:
+        method: The HTTP method.
+        url: The whole URL.
+        body: The parsed JSON, or the raw bytes or text, or None.
+    """
+    if isinstance(body, str):
+        body = body.encode("utf-8", "surrogatepass")
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        raw = bytes(body)
+        body = _parsed(raw) if raw else None
+        data = raw if body is None else lenient.dump(body, ordered=True)
+    else:
+        data = b"" if body is None else lenient.dump(body, ordered=True)
+    head = f"{method.upper()} {_canonical_url(url)}\n".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(head + data).hexdigest()[:16]
+
+
+def _parsed(raw: bytes) -> object:
+    """The JSON object or array in `raw`, otherwise None: of anything else the bytes count."""
+    try:
+        value = orjson.loads(raw)
+    except ValueError:
+        return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+def _canonical_url(url: str) -> str:
+    try:
+        split = urlsplit(url)
+        host, port = (split.hostname or "").lower(), split.port
+    except ValueError:
+        return url
+    if host in _LOOPBACK:
+        host, port = "localhost", None
+    shown_port = "" if port in (None, _DEFAULT_PORTS.get(split.scheme)) else f":{port}"
+    query = [(key, value) for key, value in _query(split.query) if key.lower() not in _SECRET_QUERY]
+    tail = f"?{urlencode(query, errors='surrogatepass')}" if query else ""
+    return f"{split.scheme}://{host}{shown_port}{split.path or '/'}{tail}"
+
+
+def _query(query: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query, keep_blank_values=True)
+    except ValueError:
+        return [(query, "")]
+
+
+def is_telemetry(url: str) -> bool:
+    """Whether a request to `url` only reports an SDK's use or traces, so that no answer of it matters."""
+    try:
+        split = urlsplit(url)
+        host, port = (split.hostname or "").lower(), split.port
+    except ValueError:
+        return False
+    path = split.path.rstrip("/")
+    if port in _OTLP_PORTS and path.startswith("/v1/"):
+        return True
+    return any(pattern.search(f"{host}{path or '/'}") for pattern in _TELEMETRY)

@@ -1,0 +1,118 @@
+"""Server-sent events, read and written.
+
+Reading follows the WHATWG HTML standard, section 9.2.6 "Interpreting an event stream", with one deviation:
+`parse` also gives an event whose closing blank line never came, because the stream may have been cut.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from namel3ss_debug.wire import lenient
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Decoder:
+    """Reads a stream as it arrives, in chunks that may be split anywhere, even inside a character."""
+
+    def __init__(self) -> None:
+        self._line: list[bytes] = []
+        self._name = ""
+        self._data: list[str] = []
+        self._first_line = True
+        self._after_return = False
+
+    def feed(self, chunk: bytes) -> list[tuple[str, str]]:
+        """Take the next bytes and give the events they complete, as `(event name, data text)`."""
+        if not chunk:
+            return []
+        if self._after_return and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        self._after_return = chunk.endswith(b"\r")
+        *ended, rest = _LINE_END.split(chunk)
+        events: list[tuple[str, str]] = []
+        for line in ended:
+            self._line.append(line)
+            events += self._take(b"".join(self._line))
+            self._line.clear()
+        if rest:
+            self._line.append(rest)
+        return events
+
+    def close(self) -> list[tuple[str, str]]:
+        """Give the event that was still open when the stream ended, if it held data."""
+        line = b"".join(self._line)
+        self._line.clear()
+        events = self._take(line) if line else []
+        return events + self._dispatch()
+
+    def _take(self, line: bytes) -> list[tuple[str, str]]:
+        """Interpret one line without its end."""
+        if self._first_line:
+            self._first_line = False
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(b":")
+        text = value.removeprefix(b" ").decode("utf-8", "replace")
+        if name == b"data":
+            self._data.append(text)
+        elif name == b"event":
+            self._name = text
+        return []
+
+    def _dispatch(self) -> list[tuple[str, str]]:
+        """Give the event collected so far; one without data is none."""
+        events = [(self._name or "message", "\n".join(self._data))] if self._data else []
+        self._name = ""
+        self._data.clear()
+        return events
+
+
+def parse(raw: bytes) -> list[tuple[str, str]]:
+    """All events of a stream as `(event name, data text)`; the name is "message" where none is given."""
+    decoder = Decoder()
+    return decoder.feed(raw) + decoder.close()
+
+
+def json_events(raw: bytes) -> list[dict[str, Any]]:
+    """The events of a stream whose data are JSON objects; `[DONE]` and torn data are left out."""
+    values = (lenient.load(data) for _, data in parse(raw))
+    return [value for value in values if isinstance(value, dict)]
+
+
+def encode(data: dict[str, Any], name: str | None = None) -> bytes:
+    """One event with JSON data, as bytes."""
+    return (f"event: {name}\n".encode() if name else b"") + b"data: " + lenient.dump(data) + b"\n\n"
+
+
+def pieces(text: str, most: int = 4) -> list[str]:
+    """`text` cut into at most `most` pieces of about the same length, as deltas; none for empty text."""
+    size = max(1, -(-len(text) // most))
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+class Texts:
+    """Texts inside a document that grow delta by delta; put together once, so long streams stay cheap."""
+
+    def __init__(self) -> None:
+        self._growing: dict[tuple[int, str], tuple[dict[str, Any], list[str]]] = {}
+
+    def add(self, owner: dict[str, Any], key: str, piece: object) -> None:
+        """Append `piece` to the text at `owner[key]`; what is no text is left out."""
+        if not isinstance(piece, str):
+            return
+        growing = self._growing.get((id(owner), key))
+        if growing is None:
+            owner[key] = lenient.string(owner.get(key)) or ""
+            growing = self._growing[id(owner), key] = (owner, [owner[key]])
+        growing[1].append(piece)
+
+    def finish(self) -> None:
+        """Write every text to its place; `add` may go on afterwards."""
+        for (_, key), (owner, found) in self._growing.items():
+            owner[key] = "".join(found)
+        self._growing.clear()

@@ -1,0 +1,59 @@
+"""Tools on the wire: what a request offers the model, and the results that come back in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.parts import Part
+
+_READ = {"type", "name", "description", "parameters", "input_schema", "format", "function", "custom"}
+
+
+def decode_tools(body: object) -> list[dict[str, Any]]:
+    """The tools of a request as `{name, description, parameters, type}`, null fields left out.
+
+    Every provider's form is read: OpenAI chat nests a tool under `function` or `custom`, OpenAI responses
+    and Anthropic do not, Anthropic calls the schema `input_schema`, old chat requests have `functions`.
+    Other fields of a tool, such as `strict` or `server_label`, stay beside these.
+    """
+    request = lenient.mapping(body)
+    old = [{"type": "function", **function} for function in lenient.mappings(request.get("functions"))]
+    return [_decode_tool(tool) for tool in lenient.mappings(request.get("tools")) + old]
+
+
+def _decode_tool(tool: dict[str, Any]) -> dict[str, Any]:
+    nested = lenient.mapping(tool.get("function")) or lenient.mapping(tool.get("custom"))
+    inner = nested or tool
+    known = {
+        "name": lenient.string(inner.get("name")),
+        "description": lenient.string(inner.get("description")),
+        "parameters": inner.get("parameters") or inner.get("input_schema") or inner.get("format"),
+        "type": lenient.string(tool.get("type")) or "function",
+    }
+    rest = {name: value for name, value in {**tool, **nested}.items() if name not in _READ}
+    return {name: value for name, value in known.items() if value is not None} | lenient.present(rest)
+
+
+def offered_tools(body: object) -> tuple[str, ...]:
+    """The names of the tools a request offers, in its order; a tool without a name is left out."""
+    return tuple(tool["name"] for tool in decode_tools(body) if tool.get("name"))
+
+
+def tool_results(messages: list[Part]) -> list[tuple[str, str | None, Any]]:
+    """The results of tools that a decoded request brings back, as `(call id, tool name, response)`.
+
+    The name is that of the call with the same id in an earlier message, None where there is none.
+    A result without a call id has the id "".
+    """
+    names: dict[str, str] = {}
+    results: list[tuple[str, str | None, Any]] = []
+    for message in lenient.mappings(messages):
+        for part in lenient.mappings(message.get("parts")):
+            call_id = lenient.string(part.get("id")) or ""
+            if part.get("type") == "tool_call":
+                names[call_id] = lenient.string(part.get("name")) or ""
+            elif part.get("type") == "tool_call_response":
+                name = lenient.string(part.get("name")) or names.get(call_id) or None
+                results.append((call_id, name, part.get("response")))
+    return results

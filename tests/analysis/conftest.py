@@ -1,0 +1,145 @@
+"""A recording made by hand, random traces, and what an analysis says of a list of events."""
+
+import pytest
+from hypothesis import strategies as st
+
+from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.totals import Options
+from namel3ss_debug.traces.events import span_prefix
+
+
+class Recording:
+    """Events as a tracer would write them, at times that the test says, in seconds from the beginning."""
+
+    def __init__(self):
+        self.events = []
+
+    def add(self, event_type, at, **fields):
+        event = {
+            "event_type": event_type,
+            "event_id": f"e{len(self.events) + 1}",
+            "seq": len(self.events),
+            "timestamp": 1_700_000_000 + at,
+            "execution_id": "run",
+            "component": "app",
+        }
+        self.events.append(event | fields)
+        return event["event_id"]
+
+    def start(self, component, name, at, parent=None, **fields):
+        if parent is not None:
+            fields["parent_event_id"] = parent
+        kind = fields.pop("kind", span_prefix(component))
+        return self.add(f"{kind}_start", at, component=component, component_name=name, **fields)
+
+    def end(self, start_id, at, **fields):
+        start = next((event for event in self.events if event["event_id"] == start_id), None)
+        kind = start["event_type"].removesuffix("_start") if start else "tool_call"
+        fields = {
+            "component": start["component"] if start else "tool",
+            "component_name": start["component_name"] if start else "lost",
+            "parent_event_id": start_id,
+            "status": "completed",
+            "duration_ms": (1_700_000_000 + at - start["timestamp"]) * 1000 if start else 1.0,
+        } | fields
+        return self.add(f"{kind}_end", at, **{key: value for key, value in fields.items() if value is not None})
+
+    def span(self, component, name, begin, end, parent=None, **fields):
+        start_id = self.start(component, name, begin, parent)
+        self.end(start_id, end, **fields)
+        return start_id
+
+
+@pytest.fixture
+def recording():
+    return Recording()
+
+
+@pytest.fixture(scope="session")
+def analysed():
+    """The results of one pass over some events, or of several parts cut at `cuts` and merged from the left."""
+
+    def analysed(events, sections=None, cuts=(), **options):
+        analysis = Analysis(sections, Options(**options))
+        places = [0, *sorted(cuts), len(events)]
+        for begin, end in zip(places, places[1:], strict=False):
+            part = Analysis(sections, Options(**options)) if begin else analysis
+            part.feed_all(events[begin:end], begin + 1)
+            if begin:
+                analysis.merge(part)
+        return analysis.results()
+
+    return analysed
+
+
+IDS = [f"s{n}" for n in range(6)]
+ERRORS = st.sampled_from(
+    [
+        {"status": "failed", "error": "no route to host", "error_type": "ConnectError"},
+        {"status": "failed", "error": "ToolError: no route to host", "error_type": "ToolError"},
+        {"status": "failed"},
+        {"status": "timeout", "error": "late"},
+        {"error": "said so"},
+        {"status": "completed"},
+        {},
+    ]
+)
+ENDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "duration_ms": st.sampled_from([0, 0.5, 40.25, 1500.0, 9e14]),
+        "tokens_used": st.integers(0, 99),
+        "usage": st.sampled_from([{"input_tokens": 5, "output_tokens": 2}, {"input_tokens": "?"}, {}]),
+        "cost_estimate": st.sampled_from([0, 0.1, 0.2, 1e-9]),
+        "memory_usage_mb": st.sampled_from([10.5, 11.25, 80.0]),
+        "cpu_time_ms": st.sampled_from([0.1, 0.2, 3.0]),
+        "retry_count": st.integers(0, 2),
+        "metadata": st.sampled_from(
+            [
+                {"retry_of": "s1"},
+                {"retry_of": "s2", "time_to_first_token_ms": 12.5},
+                {"exchange": {"status": 429}},
+                {"request_bytes": 10, "response_bytes": 20},
+                {"events": 3, "bytes": 7, "tracing_us": 0.1, "problems": {"odd": 1}, "process": 1},
+            ]
+        ),
+    },
+)
+COMPONENTS = st.sampled_from(["agent", "llm", "tool", "chain", "http", "mine"])
+POINTS = ["trace_start", "trace_end", "error_occurred", "resource_sample", "log_record", "agent_turn_start"]
+
+
+@st.composite
+def _event(draw):
+    """One event of a trace in which anything may be missing, late, twice, or out of order."""
+    kind = draw(st.sampled_from(["start", "start", "end", "end", "point"]))
+    event = {
+        "event_id": draw(st.sampled_from(IDS)),
+        "timestamp": 1_700_000_000 + draw(st.integers(0, 40)) / 8,
+        "component": draw(COMPONENTS),
+    }
+    if draw(st.booleans()):
+        event["component_name"] = draw(st.sampled_from(["a", "b"]))
+    if draw(st.integers(0, 9)) == 0:
+        del event["timestamp"]
+    if kind == "end" or draw(st.booleans()):
+        event["parent_event_id"] = draw(st.sampled_from(IDS))
+    if draw(st.booleans()):
+        event["execution_id"] = draw(st.sampled_from(["x", "y"]))
+    if kind == "start":
+        event["event_type"] = span_prefix(event["component"]) + "_start"
+        if draw(st.integers(0, 4)) == 0:
+            event |= draw(ENDS)
+    elif kind == "end":
+        event["event_type"] = span_prefix(event["component"]) + "_end"
+        event |= draw(ENDS) | draw(ERRORS)
+    else:
+        event["event_type"] = draw(st.sampled_from(POINTS))
+        event |= draw(ENDS) | draw(ERRORS)
+    return event
+
+
+@pytest.fixture(scope="session")
+def traces():
+    """Lists of events with few ids, so that spans nest, cross, repeat and get lost."""
+    return st.lists(_event(), max_size=40)

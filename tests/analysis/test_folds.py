@@ -1,0 +1,150 @@
+import json
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.analysis.folds import FOLDS, Analysis
+from namel3ss_debug.errors import WrongUsageError
+
+
+@given(data=st.data())
+def test_a_trace_cut_anywhere_and_merged_in_order_gives_the_same_result(traces, analysed, data):
+    """Parts fed apart and merged from the left are as good as one pass, whatever the events are."""
+    events = data.draw(traces)
+    cuts = data.draw(st.sets(st.integers(0, len(events)), max_size=4))
+    assert json.dumps(analysed(events, cuts=cuts)) == json.dumps(analysed(events))
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("section", FOLDS)
+def test_each_fold_keeps_the_law_by_itself(section, traces, analysed, data):
+    """A section asked for alone is the same cut or whole, and the same as beside all others."""
+    events = data.draw(traces)
+    cut = data.draw(st.integers(0, len(events)))
+    whole = analysed(events, [section])
+    assert analysed(events, [section], cuts=[cut]) == whole
+    assert whole == {section: analysed(events)[section]}
+
+
+@given(data=st.data())
+def test_merging_is_associative(traces, data):
+    """Whether the first two parts are merged first or the last two makes no difference."""
+    events = data.draw(traces)
+    first, second = sorted(data.draw(st.tuples(*[st.integers(0, len(events))] * 2)))
+
+    def parts():
+        for begin, end in ((0, first), (first, second), (second, len(events))):
+            part = Analysis()
+            part.feed_all(events[begin:end], begin + 1)
+            yield part
+
+    one, two, three = parts()
+    one.merge(two)
+    one.merge(three)
+    left = one.results()
+    one, two, three = parts()
+    two.merge(three)
+    one.merge(two)
+    assert json.dumps(one.results()) == json.dumps(left)
+
+
+@given(data=st.data())
+def test_a_part_can_go_to_another_process(traces, analysed, data):
+    """An analysis survives pickling in the middle of a trace."""
+    events = data.draw(traces)
+    cut = data.draw(st.integers(0, len(events)))
+    analysis = Analysis()
+    analysis.feed_all(events[:cut])
+    analysis = pickle.loads(pickle.dumps(analysis))
+    analysis.feed_all(events[cut:], cut + 1)
+    assert analysis.results() == analysed(events)
+
+
+@given(data=st.data())
+def test_every_result_is_json_without_nan_and_the_same_each_time(traces, analysed, data):
+    """The results are plain JSON values and come out byte for byte the same."""
+    events = data.draw(traces)
+    text = json.dumps(analysed(events), allow_nan=False)
+    assert json.dumps(analysed(events), allow_nan=False) == text
+
+
+def test_no_events_at_all_give_every_section(analysed):
+    """An empty trace has zeros and nulls, and no error."""
+    results = analysed([])
+    assert list(results) == list(FOLDS)
+    overview = results["execution_overview"]
+    assert (overview["events"], overview["duration_ms"], overview["success_rate"]) == (0, None, None)
+    assert results["errors"]["error_rate"] is None
+
+
+def test_one_start_is_an_open_span(recording, analysed):
+    """A trace of one event shows where the program was."""
+    recording.start("tool", "search", 0, call_site="app.py:3")
+    results = analysed(recording.events)
+    assert results["execution_overview"]["status"] == "open"
+    assert results["errors"]["open_spans"] == [
+        {
+            "number": 1,
+            "component": "tool",
+            "component_name": "search",
+            "started_at": 1_700_000_000,
+            "call_site": "app.py:3",
+            "innermost": True,
+        }
+    ]
+
+
+def test_ten_thousand_parallel_spans_share_the_time_of_their_parent(recording, analysed):
+    """Children that all run at once cover their parent once."""
+    root = recording.start("agent", "root", 0)
+    inner = [recording.start("tool", "t", 1, root) for _ in range(10_000)]
+    for start in inner:
+        recording.events.append(
+            {
+                "event_type": "tool_call_end",
+                "event_id": f"{start}!",
+                "component": "tool",
+                "parent_event_id": start,
+                "duration_ms": 2000.0,
+                "timestamp": 1_700_000_003,
+            }
+        )
+    recording.end(root, 4)
+    rows = analysed(recording.events)["component_breakdown"]
+    assert rows["agent"]["self_ms"] == 2000
+    assert rows["tool"]["total_ms"] == 20_000_000
+
+
+def test_an_end_without_a_start_counts_with_the_duration_it_tells(recording, analysed):
+    """A span whose start was rotated away is a span all the same."""
+    recording.end("nowhere", 5, duration_ms=12.5)
+    results = analysed(recording.events)
+    assert results["execution_overview"]["orphan_ends"] == 1
+    assert results["performance"]["tool_performance"]["lost"]["total_ms"] == 12.5
+
+
+def test_a_clock_that_went_back_makes_no_negative_time(recording, analysed):
+    """Without a measured duration, an end before its start took no time."""
+    start = recording.start("tool", "t", 10)
+    recording.end(start, 3, duration_ms=None)
+    results = analysed(recording.events)
+    assert results["performance"]["tool_performance"]["t"]["max_ms"] == 0
+    assert results["execution_overview"]["duration_ms"] == 7000
+
+
+def test_a_child_process_takes_time_from_the_span_that_started_it(recording, analysed):
+    """A span whose parent is the trace_start of a child process runs inside the span named there."""
+    root = recording.start("agent", "root", 0)
+    process = recording.add("trace_start", 1, parent_event_id=root, metadata={"process": 1})
+    recording.span("tool", "remote", 1, 3, process)
+    recording.end(root, 4)
+    for cuts in ([], [1], [2], [3], [4]):
+        assert analysed(recording.events, cuts=cuts)["component_breakdown"]["agent"]["self_ms"] == 2000
+
+
+def test_a_section_that_is_not_there_is_a_mistake_of_the_user():
+    """The message names the section and those that there are."""
+    with pytest.raises(WrongUsageError, match="there is no section 'colour'; there are execution_overview, "):
+        Analysis(["colour"])

@@ -1,0 +1,63 @@
+"""`debug clean`."""
+
+import json
+import os
+
+import pytest
+
+
+@pytest.fixture
+def old(trace):
+    """A recording two months old, beside a newer one, which always stays."""
+    newer = trace.with_name("trace_20251122_120000_ffffffff.jsonl")
+    newer.write_text(trace.read_text().replace("ab12cd34ef567890", "ffffffffffffffff").replace("17637264", "17638128"))
+    os.utime(trace, (1.7e9, 1.7e9))
+    os.utime(newer, (1.7e9, 1.7e9))
+    return trace
+
+
+def test_a_default_removes_nothing(run, old):
+    """Without an option or a setting of the user's own, it says what would go and how to say so."""
+    result = run("clean")
+    assert old.exists()
+    assert "would be removed from debug/traces" in result.stdout
+    assert result.stderr == (
+        "namel3ss debug: nothing was removed: give --days 30, or set trace_retention_days in .namel3ss/debug.json\n"
+    )
+
+
+def test_an_option_removes(run, old):
+    """With --days, what is older goes; the newest recording stays."""
+    result = run("clean", "--days", "30")
+    assert not old.exists()
+    assert len(list(old.parent.iterdir())) == 1
+    assert result.stdout.splitlines()[1].startswith("ab12cd34   2025-11-21 12:00  app.py")
+    assert result.stdout.splitlines()[-1].startswith("1 recording, ")
+    assert result.stdout.splitlines()[-1].endswith("removed from debug/traces")
+
+
+def test_a_setting_removes(run, old, monkeypatch):
+    """A retention the user has set counts as said."""
+    monkeypatch.setenv("NAMEL3SS_DEBUG_TRACE_RETENTION_DAYS", "7")
+    run("clean")
+    assert not old.exists()
+
+
+def test_a_dry_run_removes_nothing(run, old):
+    """--dry-run says what would go."""
+    document = json.loads(run("clean", "--max-bytes", "1KB", "--dry-run", "--format", "json").stdout)
+    assert document["schema"] == "namel3ss-debug/clean/1"
+    assert document["dry_run"] is True
+    assert [item["execution_id"] for item in document["removed"]] == ["ab12cd34ef567890"]
+    assert old.exists()
+
+
+def test_a_wrong_size_is_one_line(run, old):
+    """A size that is none is named."""
+    result = run("clean", "--max-bytes", "lots")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        'namel3ss debug: option: trace_retention_bytes is "lots", allowed is a number of bytes, '
+        "or one with KB, MB or GB behind it (see DEBUGGING_GUIDE.md#bad-setting)\n"
+    )
+    assert old.exists()

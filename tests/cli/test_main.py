@@ -1,0 +1,185 @@
+"""The groups of commands, and the boundary where failures become words."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from namel3ss_debug import __version__
+from namel3ss_debug.cli import main
+from namel3ss_debug.cli.main import COMMANDS, namel3ss
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_says_the_same(run, name):
+    """The line in the table is the short help of the command, and --help works everywhere."""
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert "Usage: namel3ss debug " + name in result.stdout
+    assert main.debug.get_command(None, name).short_help == COMMANDS[name][1]
+
+
+def test_help_lists_the_commands_in_their_order(run):
+    """The help shows every command with its line."""
+    shown = run("--help").stdout
+    places = [shown.index(f"  {name} ") for name in COMMANDS]
+    assert places == sorted(places)
+    assert all(text in shown for _, text in COMMANDS.values())
+
+
+def test_help_imports_no_more_than_click():
+    """The help stays quick: nothing that costs is imported for it."""
+    code = (
+        "import sys\nfrom namel3ss_debug.cli.main import namel3ss\n"
+        "try: namel3ss(['debug', '--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'rich', 'orjson', 'psutil', 'prompt_toolkit', 'wrapt', 'asyncio', 'namel3ss_debug.traces.reader'}\n"
+        "sys.exit(repr(sorted(heavy & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == "[]\n"
+
+
+def test_version(run):
+    """The version is one line on stdout."""
+    assert run("--version").stdout == f"namel3ss-debug {__version__}\n"
+
+
+def test_namel3ss_has_debug_and_run(workspace):
+    """`namel3ss debug` is the same program as `namel3ss-debug`."""
+    del workspace
+    result = CliRunner().invoke(namel3ss, ["debug", "list", "--format", "json"])
+    assert json.loads(result.stdout)["recordings"] == []
+    assert CliRunner().invoke(namel3ss, ["run", "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["anlyze"], "there is no command 'anlyze'; did you mean analyze? (see namel3ss debug --help)"),
+        (["--bogus"], "no such option '--bogus' (see namel3ss debug --help)"),
+        (["list", "--format", "xml"], "invalid value for '--format': 'xml' is not one of 'table', 'json' (see namel3ss debug list --help)"),
+        (["trace"], "missing argument 'TARGET' (see namel3ss debug trace --help)"),
+        (["inspect", "--event", "0"], "invalid value for '--event': 0 is not in the range x>=1 (see namel3ss debug inspect --help)"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line_and_status_2(run, words, message):
+    """A mistake on the command line names itself and the help that says what is right."""
+    result = run(*words)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"namel3ss debug: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["analyze"], "debug/traces: no such directory; record a run with `namel3ss debug trace` (see DEBUGGING_GUIDE.md#trace-not-found)"),
+        (["inspect", "nothing.jsonl"], "nothing.jsonl: no such recording; `namel3ss debug list` shows the recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
+        (["analyze", "folder"], "folder: no recordings here; record a run with `namel3ss debug trace` (see DEBUGGING_GUIDE.md#trace-not-found)"),
+        (["list", "missing"], "missing: no such directory; give one that holds recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
+    ],
+)  # fmt: skip
+def test_a_missing_recording_is_one_line_and_status_2(run, workspace, words, message):
+    """What is not there is named, with what to do."""
+    (workspace / "folder").mkdir()
+    result = run(*words)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"namel3ss debug: {message}\n")
+
+
+@pytest.mark.parametrize("command", ["analyze", "inspect", "replay"])
+@pytest.mark.parametrize("content", ["", "hello\nworld\n", "\x00" * 500, "[1, 2]\n", "{"])
+def test_a_file_that_is_no_recording_is_one_line_and_status_2(run, workspace, command, content):
+    """An empty file, and one that is not JSON, is named; nothing is printed on stdout."""
+    (workspace / "a.jsonl").write_text(content)
+    result = run(command, "a.jsonl")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("namel3ss debug: a.jsonl")
+    assert result.stderr.endswith("(see DEBUGGING_GUIDE.md#unreadable-trace)\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_file_name_in_a_message_is_cleaned(run):
+    """A name with escape sequences shows as text."""
+    result = run("inspect", "\x1b[31m\u202e.jsonl")
+    assert result.stderr.startswith("namel3ss debug: ^[[31m\\u202e.jsonl: no such recording")
+
+
+def test_a_bug_leaves_a_report(run, workspace, monkeypatch, tmp_path):
+    """What nobody expected is status 3 and one line that names a Markdown report."""
+    monkeypatch.setattr("namel3ss_debug.cli.list.trace_directory", lambda: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["namel3ss-debug", "list", "\x1b"])
+    result = run("list")
+    assert result.exit_code == 3
+    (report,) = (tmp_path / "cache/namel3ss-debug/reports").iterdir()
+    assert result.stderr == (
+        "namel3ss debug: this is a bug in the debugger: ZeroDivisionError: division by zero; "
+        f"please attach {report} to an issue\n"
+    )
+    content = report.read_text()
+    assert f"- version: {__version__}" in content
+    assert "Traceback (most recent call last)" in content
+    assert report.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_bug_without_a_place_for_the_report_shows_the_traceback(run, monkeypatch, tmp_path):
+    """Where no report can be written, the traceback is on stderr."""
+    (tmp_path / "cache").write_text("a file is in the way")
+    monkeypatch.setattr("namel3ss_debug.cli.list.trace_directory", lambda: 1 / 0)
+    result = run("list")
+    assert result.exit_code == 3
+    assert "ZeroDivisionError" in result.stderr
+    assert "the report could not be written" in result.stderr
+
+
+def test_interruption_is_130(run, monkeypatch):
+    """Ctrl-C ends a command quietly."""
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("namel3ss_debug.cli.list.trace_directory", interrupt)
+    result = run("list")
+    assert result.exit_code == 130
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("words", [["inspect"], ["inspect", "--format", "jsonl"], ["analyze", "--format", "json"], ["config"], ["--help"]])
+def test_a_closed_pipe_is_quiet(trace, program, words):
+    """A reader that goes away, as `head` does, leaves no traceback; the status is that of SIGPIPE in a shell."""
+    with trace.open("a") as file:
+        for number in range(9, 4000):
+            event = {"event_type": "log_record", "event_id": str(number), "seq": number, "timestamp": 1.8e9, "component": "log", "metadata": {"message": "x" * 60}}
+            file.write(json.dumps(event) + "\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*program, *words], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_bad_setting_is_one_line_and_status_2(run, workspace, monkeypatch):
+    """The file, the key, what stands there and what is allowed are named."""
+    (workspace / ".namel3ss").mkdir()
+    file = workspace / ".namel3ss/debug.json"
+    file.write_text('{"level": "loud"}')
+    where = "(see DEBUGGING_GUIDE.md#bad-setting)"
+    expected = f'namel3ss debug: {file}: level is "loud", allowed is basic, detailed or comprehensive {where}\n'
+    result = run("config")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", expected)
+    file.write_text('{"levle": "basic"}')
+    assert run("analyze").stderr == f"namel3ss debug: {file}: unknown setting 'levle'; did you mean level? {where}\n"
+    file.unlink()
+    monkeypatch.setenv("NAMEL3SS_DEBUG_SLOW_MS", "soon")
+    assert run("list").stderr == (
+        'namel3ss debug: NAMEL3SS_DEBUG_SLOW_MS: slow_ms is "soon", '
+        f"allowed is a number of milliseconds from 0 {where}\n"
+    )
+
+
+def test_the_package_and_the_table_agree():
+    """Every entry of the table is a module of the package."""
+    folder = Path(main.__file__).parent
+    for target, _ in COMMANDS.values():
+        assert (folder / (target.partition(":")[0].rpartition(".")[2] + ".py")).is_file()

@@ -1,0 +1,49 @@
+"""Fixtures for the whole suite: the scripted model server of the examples, and an environment that points at it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def load_file(path):
+    """Import a file that is in no package, under its own name, once for each process."""
+    if path.stem not in sys.modules:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+    return sys.modules[path.stem]
+
+
+@pytest.fixture(scope="session")
+def scripted_model_module():
+    """The module `examples/scripted_model.py`: `ScriptedModel`, `say`, `call`, `fail`."""
+    return load_file(ROOT / "examples" / "scripted_model.py")
+
+
+@pytest.fixture
+def scripted_model(scripted_model_module, monkeypatch):
+    """A running `ScriptedModel` that answers the programs in `tests/data/programs_sdk`."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")  # so that what the server sets is undone with it
+    script = load_file(ROOT / "tests" / "data" / "programs_sdk" / "script.py")
+    with scripted_model_module.ScriptedModel(script.answer) as model:
+        yield model
+
+
+@pytest.fixture
+def model_environment(scripted_model):
+    """The environment in which both SDKs find the scripted model."""
+    return os.environ | {
+        "OPENAI_BASE_URL": f"{scripted_model.url}/v1",
+        "OPENAI_API_KEY": "unused",
+        "ANTHROPIC_BASE_URL": scripted_model.url,
+        "ANTHROPIC_API_KEY": "unused",
+    }

@@ -1,0 +1,6 @@
+import os
+import sys
+
+sys.stdout.write("written")
+sys.stdout.flush()
+os._exit(4)

@@ -1,0 +1,17 @@
+"""Says that it is ready, then waits for a signal; `handle` as an argument makes it handle SIGTERM."""
+
+import os
+import signal
+import sys
+
+
+def stop(number, frame):
+    os.write(1, f"stopped by {signal.Signals(number).name}".encode())
+    sys.exit(7)
+
+
+if "handle" in sys.argv:
+    signal.signal(signal.SIGTERM, stop)
+os.write(1, b"ready\n")  # print is not reentrant, and the signal may come before it returns
+while True:
+    signal.pause()

@@ -1,0 +1,263 @@
+"""The index: found again, continued, rebuilt, and never believed."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from namel3ss_debug.traces import index, reader
+from namel3ss_debug.traces.reader import open_trace
+
+EVENTS = 10_000  # more than two blocks
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache directory of the test's own, used for traces of any size."""
+    directory = tmp_path / "cache" / "namel3ss-debug"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(index, "WRITTEN_FROM", 0)
+    monkeypatch.setattr(reader, "SCAN_LIMIT", 0)
+    return directory
+
+
+def lines(first, last, **more):
+    """The lines of the events from `first` to before `last`."""
+    rows = (
+        {
+            "event_type": "decision",
+            "component": "app",
+            "event_id": str(seq + 1),
+            "seq": seq,
+            "timestamp": 1_763_720_100.0 + seq,
+            "metadata": {"text": "x" * (seq % 50)} | more,
+        }
+        for seq in range(first, last)
+    )
+    return b"".join(orjson.dumps(row) + b"\n" for row in rows)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A trace of ten thousand events."""
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(lines(0, EVENTS))
+    return path
+
+
+def passes(monkeypatch):
+    """Count the passes over files from now on."""
+    counted = []
+    whole = reader.ProcessReader.events
+
+    def events(self, resume=None):
+        counted.append(resume)
+        return whole(self, resume)
+
+    monkeypatch.setattr(reader.ProcessReader, "events", events)
+    return counted
+
+
+def saved(cache):
+    """The index files in the cache."""
+    return sorted(cache.iterdir())
+
+
+def test_an_index_is_kept_privately_and_used_again(path, cache, monkeypatch):
+    """It is one file of mode 0600; another run finds any event without a pass."""
+    assert open_trace(path).event(9_000)["seq"] == 8_999
+    (file,) = saved(cache)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.stat().st_size < EVENTS * 13 + 2000
+    counted = passes(monkeypatch)
+    trace = open_trace(path)
+    for number in (1, 4096, 4097, 8192, 8193, EVENTS):
+        assert trace.event(number)["seq"] == number - 1
+    assert trace.count() == EVENTS
+    assert [found["seq"] for found in trace.events(5_000)] == list(range(4_999, EVENTS))
+    assert counted == []
+
+
+def test_small_traces_leave_no_file(tmp_path, cache, monkeypatch):
+    """Their index is only built in memory."""
+    monkeypatch.setattr(index, "WRITTEN_FROM", 1_000_000)
+    path = tmp_path / "small.jsonl"
+    path.write_bytes(lines(0, 100))
+    assert open_trace(path).event(50)["seq"] == 49
+    assert not cache.exists()
+
+
+def test_without_a_cache_everything_works(path, monkeypatch, tmp_path):
+    """A cache directory that cannot be made is no error."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    trace = open_trace(path)
+    assert trace.count() == EVENTS
+    assert trace.event(7_000)["seq"] == 6_999
+
+
+def test_a_trace_that_grew_continues_its_index(path, monkeypatch):
+    """Only the new events are read, and the result is that of a fresh index."""
+    trace = open_trace(path)
+    assert trace.count() == EVENTS
+    with path.open("ab") as file:
+        file.write(lines(EVENTS, EVENTS + 500))
+    counted = passes(monkeypatch)
+    for looked in (trace, open_trace(path)):
+        assert looked.count() == EVENTS + 500
+        assert looked.event(EVENTS + 500)["seq"] == EVENTS + 499
+        assert looked.event(1)["seq"] == 0
+    assert [resume.line for resume in counted] == [EVENTS + 1]
+
+
+def test_new_segments_continue_the_index(path, monkeypatch):
+    """A rotation while the index is in use does not start it anew."""
+    trace = open_trace(path)
+    assert trace.count() == EVENTS
+    with path.open("ab") as file:
+        file.write(lines(EVENTS, EVENTS + 10))
+    path.with_name("run.s1.jsonl").write_bytes(lines(EVENTS + 10, EVENTS + 20))
+    counted = passes(monkeypatch)
+    assert trace.count() == EVENTS + 20
+    assert [found["seq"] for found in trace.events(EVENTS)] == list(range(EVENTS - 1, EVENTS + 20))
+    assert len(counted) == 1
+    assert counted[0] is not None
+
+
+@given(cuts=st.lists(st.integers(0, 4000), min_size=1, max_size=5), torn=st.integers(0, 80))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_growth_law(tmp_path_factory, cuts, torn):
+    """However a file grew, also by pieces of lines, the continued index answers as a fresh pass does."""
+    directory = tmp_path_factory.mktemp("grow")
+    path = directory / "run.jsonl"
+    whole = lines(0, 40)
+    path.write_bytes(whole[:100])
+    trace = open_trace(path)
+    for cut in [*sorted(cuts), len(whole) - torn, len(whole)]:
+        with path.open("r+b") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(whole[file.tell() : max(cut, file.tell())])
+        fresh = list(open_trace(path).events())
+        assert trace.count() == len(fresh)
+        assert list(trace.events(2)) == fresh[1:]
+        assert [trace.event(number) for number in range(1, len(fresh) + 1)] == fresh
+    assert trace.count() == 40
+
+
+def test_a_trace_that_changed_in_place_is_indexed_anew(path):
+    """The same size, another content: the index does not lead astray."""
+    trace = open_trace(path)
+    assert trace.event(5_000)["seq"] == 4_999
+    state = path.stat()
+    path.write_bytes(path.read_bytes().replace(b'"event_id":"5000"', b'"event_id":"500x"'))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size
+    for looked in (trace, open_trace(path)):
+        assert looked.event(5_000)["event_id"] == "500x"
+        assert looked.event(5_001)["seq"] == 5_000
+
+
+def test_a_shorter_or_replaced_trace_is_indexed_anew(path, tmp_path):
+    """Truncation and replacement are seen."""
+    trace = open_trace(path)
+    assert trace.count() == EVENTS
+    path.write_bytes(lines(0, 3_000))
+    assert trace.count() == 3_000
+    other = tmp_path / "other"
+    other.write_bytes(lines(0, 20_000, other=True))
+    other.replace(path)
+    assert trace.count() == 20_000
+    assert trace.event(100)["metadata"]["other"] is True
+
+
+@given(data=st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_index_is_never_believed(path, cache, data):
+    """Any bytes changed, cut or added: every answer is still right."""
+    open_trace(path).count()
+    (file,) = saved(cache)
+    body = bytearray(file.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(body) - 1), min_size=1, max_size=5)):
+        body[place] ^= data.draw(st.integers(1, 255))
+    cut = data.draw(st.integers(0, len(body)))
+    file.write_bytes(bytes(body[: data.draw(st.sampled_from([len(body), cut]))]))
+    trace = open_trace(path)
+    number = data.draw(st.integers(1, EVENTS))
+    assert trace.event(number)["seq"] == number - 1
+    assert trace.count() == EVENTS
+
+
+def test_an_index_made_to_lead_astray_is_noticed(path, cache):
+    """Well-formed blocks that point elsewhere are caught by the checksum of the line."""
+    open_trace(path).count()
+    (file,) = saved(cache)
+    honest = index.load_index([path])
+    forged = index.IndexBuilder([path])
+    for place in honest.places(2):
+        forged.add(place._replace(offset=place.offset + 3))
+    forged.add(honest.place(1)._replace(offset=1 << 40))
+    forged.finish(seekable=True, sizes={}, resume=None, resume_count=0)
+    trace = open_trace(path)
+    assert trace.event(3)["seq"] == 2
+    assert trace.event(EVENTS)["seq"] == EVENTS - 1
+    assert [found["seq"] for found in open_trace(path).events(9_998)] == [9_997, 9_998, 9_999]
+    assert saved(cache) == [file]
+
+
+def test_compressed_and_foreign_traces_are_counted_once(tmp_path, monkeypatch):
+    """They have no places, so events are found by a scan, but the count is kept."""
+    import gzip
+
+    path = tmp_path / "run.jsonl.gz"
+    path.write_bytes(gzip.compress(lines(0, 300)))
+    assert open_trace(path).count() == 300
+    counted = passes(monkeypatch)
+    trace = open_trace(path)
+    assert trace.count() == 300
+    assert counted == []
+    assert trace.event(299)["seq"] == 298
+    assert len(counted) == 1
+
+
+def test_an_interrupted_build_leaves_nothing_behind(path, cache):
+    """Ctrl-C while the index is built removes the half file."""
+    trace = open_trace(path)
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    trace.progress = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        trace.count()
+    assert saved(cache) == []
+
+
+def test_the_cache_keeps_a_bounded_number_of_indexes(tmp_path, cache, monkeypatch):
+    """The oldest go first."""
+    monkeypatch.setattr(index, "MOST_FILES", 3)
+    for number in range(5):
+        path = tmp_path / f"run{number}.jsonl"
+        path.write_bytes(lines(0, 10))
+        open_trace(path).count()
+        os.utime(index.index_path(path), (number, number))
+    assert len(saved(cache)) == 3
+    assert index.index_path(tmp_path / "run4.jsonl").exists()
+
+
+def test_an_index_serves_another_process(path):
+    """What one process built, the next one uses."""
+    open_trace(path).count()
+    script = """
+import sys
+from namel3ss_debug.traces import reader
+reader.ProcessReader.events = None
+print(reader.open_trace(sys.argv[1]).event(9_999)["seq"])
+"""
+    command = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "9998\n"

@@ -1,0 +1,517 @@
+"""Secrets are found by name and by form; what only looks like one stays. All secrets here are made up at run time."""
+
+from __future__ import annotations
+
+import base64
+import json
+import resource
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from namel3ss_debug.errors import SettingError
+from namel3ss_debug.traces.redaction import Redactor, redact_headers
+from namel3ss_debug.traces.redaction.rules import PHRASES, TOKENS
+
+LETTERS = "aB3dE5gH7jK9mN2pQ4sT6vW8xY"
+HEX = "0a1b2c3d4e5f6789"
+UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+REDACTOR = Redactor()
+
+
+def made_of(alphabet: str, length: int) -> str:
+    """A text of a length that no secret scanner takes for a leaked one, since it is not written down anywhere."""
+    return (alphabet * (length // len(alphabet) + 1))[:length]
+
+
+def segment(document: dict) -> str:
+    """One part of a JWT."""
+    return base64.urlsafe_b64encode(json.dumps(document).encode()).decode().rstrip("=")
+
+
+TOKEN = made_of(LETTERS, 60)
+JWT = ".".join(
+    [segment({"alg": "HS256", "typ": "JWT"}), segment({"sub": "1234567890"}), made_of(LETTERS, 43)]
+)
+PEM_BODY = "\n".join(made_of(LETTERS + "+/", 64) for _ in range(4))
+PEM = f"-----BEGIN RSA {'PRIVATE'} KEY-----\n{PEM_BODY}\n-----END RSA {'PRIVATE'} KEY-----"
+
+SECRETS = {
+    "anthropic": ["sk-" + "ant-api03-" + TOKEN, "sk-" + "ant-oat01-" + TOKEN],
+    "openai": ["sk-" + "proj-" + TOKEN, "sk-" + "svcacct-" + TOKEN, "sk-" + "admin-" + TOKEN],
+    "openrouter": ["sk-" + "or-v1-" + made_of(HEX, 64)],
+    "langfuse": ["sk-" + "lf-" + "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"],
+    "sk_key": ["sk-" + made_of(LETTERS, 48), "sk-" + made_of(HEX, 32)],
+    "groq": ["gsk" + "_" + made_of(LETTERS, 52)],
+    "xai": ["xai" + "-" + made_of(LETTERS, 80)],
+    "perplexity": ["pplx" + "-" + made_of(LETTERS, 48)],
+    "replicate": ["r8" + "_" + made_of(LETTERS, 37)],
+    "huggingface": ["hf" + "_" + made_of(LETTERS, 34), "api" + "_org_" + made_of(LETTERS, 34)],
+    "fireworks": ["fw" + "_" + made_of(LETTERS, 24)],
+    "cerebras": ["csk" + "-" + made_of(HEX, 48)],
+    "together": ["tgp" + "_v1_" + made_of(LETTERS, 43)],
+    "nvidia": ["nvapi" + "-" + made_of(LETTERS, 64)],
+    "elevenlabs": ["sk" + "_" + made_of(HEX, 48)],
+    "jina": ["jina" + "_" + made_of(HEX, 32) + made_of(LETTERS, 28)],
+    "langsmith": ["lsv2" + "_pt_" + made_of(HEX, 32) + "_" + made_of(HEX, 10)],
+    "logfire": ["pylf" + "_v1_us_" + made_of(LETTERS, 40)],
+    "tavily": ["tvly" + "-" + made_of(LETTERS, 32)],
+    "firecrawl": ["fc" + "-" + made_of(HEX, 32)],
+    "pinecone": ["pcsk" + "_" + made_of(LETTERS, 70)],
+    "e2b": ["e2b" + "_" + made_of(HEX, 40)],
+    "aws_key_id": ["AK" + "IA" + made_of(UPPER, 16), "AS" + "IA" + made_of(UPPER, 16)],
+    "aws_bedrock": ["AB" + "SK" + made_of(LETTERS, 120), "bedrock-" + "api-key-" + made_of(LETTERS, 40)],
+    "google": ["AI" + "za" + made_of(LETTERS, 35), "GOC" + "SPX-" + made_of(LETTERS, 28)],
+    "google_oauth": ["ya" + "29." + made_of(LETTERS, 60), "1/" + "/0" + made_of(LETTERS, 40)],
+    "digitalocean": ["dop" + "_v1_" + made_of(HEX, 64)],
+    "databricks": ["dapi" + made_of(HEX, 32)],
+    "vault": ["hvs" + "." + made_of(LETTERS, 90)],
+    "supabase": ["sbp" + "_" + made_of(HEX, 40), "sb_" + "secret_" + made_of(LETTERS, 31)],
+    "planetscale": ["pscale" + "_tkn_" + made_of(LETTERS, 43)],
+    "github": [f"gh{kind}_" + made_of(LETTERS, 36) for kind in "opusr"] + ["github" + "_pat_" + TOKEN],
+    "gitlab": [f"gl{kind}-" + made_of(LETTERS, 20) for kind in ("pat", "dt", "rt")],
+    "npm": ["npm" + "_" + made_of(LETTERS, 36)],
+    "pypi": ["pypi" + "-AgEIcHlwaS5vcmc" + made_of(LETTERS, 80)],
+    "docker": ["dckr" + "_pat_" + made_of(LETTERS, 27)],
+    "slack": ["xox" + "b-123456789012-" + made_of(LETTERS, 24), "xapp" + "-1-A012-" + made_of(HEX, 64)],
+    "stripe": ["sk" + "_live_" + made_of(LETTERS, 24), "rk" + "_test_" + made_of(LETTERS, 24)],
+    "webhook_secret": ["whsec" + "_" + made_of(LETTERS, 32)],
+    "sendgrid": ["SG" + "." + made_of(LETTERS, 22) + "." + made_of(LETTERS, 43)],
+    "mailgun": ["key" + "-" + made_of(HEX, 32)],
+    "twilio": ["SK" + made_of(HEX, 32)],
+    "shopify": ["shpat" + "_" + made_of(HEX, 32)],
+    "sentry": ["sntrys" + "_" + made_of(LETTERS, 80)],
+    "figma": ["figd" + "_" + made_of(LETTERS, 40)],
+    "linear": ["lin" + "_api_" + made_of(LETTERS, 40)],
+    "notion": ["ntn" + "_" + made_of(LETTERS, 46), "secret" + "_" + made_of(LETTERS, 43)],
+    "grafana": ["glsa" + "_" + made_of(LETTERS, 32) + "_0a1b2c3d"],
+    "newrelic": ["NRAK" + "-" + made_of(UPPER, 27)],
+    "postman": ["PMAK" + "-" + made_of(HEX, 24) + "-" + made_of(HEX, 34)],
+    "atlassian": ["ATA" + "TT3" + made_of(LETTERS, 180)],
+    "airtable": ["pat" + made_of(LETTERS, 14) + "." + made_of(HEX, 64)],
+    "telegram": ["1234567890" + ":AA" + made_of(LETTERS, 33)],
+    "age": ["AGE-SECRET" + "-KEY-1" + made_of(UPPER, 58)],
+    "jwt": [JWT, JWT.rpartition(".")[0] + "."],
+    "private_key": [PEM, PEM.replace("\n", "\\n"), PEM.rpartition("\n")[0]],
+    "card": ["4111 1111 1111 1111", "4111111111111111", "5555-5555-5555-4444", "3782 822463 10005"],
+}
+"""Rule to secrets that are replaced as a whole, wherever they stand."""
+
+IN_CONTEXT = [
+    ("url_password", "postgres://user:{}@db.example.com:5432/app", "s3cr%40t-Pass"),
+    ("url_password", "https://{}@github.com/a/b", ":gh0st-t0ken"),
+    ("url_password", "postgresql://user:{}@host/db", "ab/cd+ef"),
+    ("url_password", "http://h:80/go?to=https://user:{}@host/", "passw0rd"),
+    ("azure", "AccountName=a;AccountKey={};EndpointSuffix=core", made_of(LETTERS, 86) + "=="),
+    ("azure", "https://a.example.net/c?sv=2024&sig={}&se=1", made_of(LETTERS, 44)),
+    ("slack_webhook", "https://hooks.slack.com/services/{}", "T00000000/B00000000/" + made_of(LETTERS, 24)),
+    ("authorization", "Authorization: Bearer {}", "abcdefghijkl"),
+    ("authorization", "{{'authorization': 'Basic {}'}}", "dXNlcjpwYXNzd29yZA=="),
+    ("bearer", "curl -H 'X: Bearer {}'", made_of(LETTERS, 24)),
+    ("basic", "uses Basic {} for that", "dXNlcjpwYXNzd29yZA=="),
+    ("cookie", "Set-Cookie: {}", "sid=" + made_of(LETTERS, 24) + "; Path=/"),
+    ("aws_secret", "aws secret access key: {}", made_of(LETTERS + "/+", 40)),
+    ("assignment", "password={}", "hunter2hunter"),
+    ("assignment", "DB_PASSWORD={}", "correcthorsebattery"),
+    ("assignment", "dbPassword: {}", "hunter2hunter"),
+    ("assignment", '{{"password": "{}"}}', "hunter2 hunter"),
+    ("assignment", '{{\\"api_key\\": \\"{}\\", \\"a\\": 1}}', "abcdefgh12345"),
+    ("assignment", "{{'apiKey': '{}'}}", "abcdefgh12345"),
+    ("assignment", 'SECRET: str = "{}"', "hunter2hunter"),
+    ("assignment", "client_secret={}&grant_type=x", "abc123abc123"),
+    ("assignment", "run --db-password {} now", "hunter2hunter"),
+    ("assignment", "x: xkey=password={}", "abcd1234x"),
+    ("assignment", '"session_token":"{}"', "abc123abc123abc123"),
+]
+
+BENIGN = [
+    "max_tokens=123456789 total_tokens: 1234567890",
+    '{"token": " wonderful", "logprob": -0.1}',
+    "api_key: Optional[str] = None",
+    "client = OpenAI(api_key=settings.openai_api_key, timeout=10)",
+    "password = get_password(username)",
+    'api_key = os.environ["OPENAI_API_KEY"]',
+    '{"api_key": "OPENAI_API_KEY", "password": "YOUR_PASSWORD_HERE"}'.replace("YOUR_", "your_"),
+    "the password must have at least eight characters",
+    "Password: required. Token: mandatory.",
+    "the secret handshake: everybody knows it",
+    "export PWD=/home/user/project",
+    "http://localhost:8080/@vite/client",
+    "see https://example.com/a@b and mail me@example.com: thanks",
+    "https://{user}:{password}@{host}/",
+    "Basic characteristics of internationalisation",
+    "bearer of exceptionally-good-news-for-all",
+    "task-proj-alpha-beta-gamma-delta-epsilon",
+    "disk-proj-management-and-some-more-words",
+    "1234 5678 9012 3456 and 4111 1111 1111 1112",
+    "timestamp 1700000000000000000, id 6011000990139424123",
+    "0.4111111111111111 and 4111111111111111.25",
+    "commit 0a1b2c3d4e5f67890a1b2c3d4e5f67890a1b2c3d",
+    "uuid 0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
+    "eyJ is how base64 of JSON begins",
+    "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOC\n-----END PUBLIC KEY-----",
+    "cookie: chocolate chips and butter",
+    "sk-learn and hf_hub and pat and npm_config_registry",
+]
+
+
+@pytest.mark.parametrize(("rule", "secret"), [(rule, one) for rule, many in SECRETS.items() for one in many])
+def test_known_formats_are_replaced_as_a_whole(rule, secret):
+    """A secret of a known form leaves nothing but the name of its rule."""
+    assert REDACTOR.text(f"it is {secret} there") == f"it is [REDACTED:{rule}] there"
+
+
+@pytest.mark.parametrize(("rule", "frame", "secret"), IN_CONTEXT)
+def test_secrets_known_by_their_context_are_replaced_and_the_context_stays(rule, frame, secret):
+    """Of an assignment, a URL or a header only the secret goes."""
+    expected = frame.format(f":[REDACTED:{rule}]" if secret[0] == ":" else f"[REDACTED:{rule}]")
+    assert REDACTOR.text(frame.format(secret)) == expected
+
+
+def test_every_rule_has_an_example():
+    """No rule of the table is without a secret in this file."""
+    assert {rule.name for rule in TOKENS + PHRASES} == SECRETS.keys() | {rule for rule, _, _ in IN_CONTEXT}
+
+
+@pytest.mark.parametrize("text", BENIGN)
+def test_what_only_looks_like_a_secret_stays(text):
+    """Prose, code and identifiers come back as the same object."""
+    assert REDACTOR.text(text) is text
+
+
+@pytest.mark.parametrize("length", [40, 300, 5000])
+def test_a_text_seen_before_is_not_scanned_again(length, monkeypatch):
+    """The verdict on a text is remembered, whatever its length."""
+    redactor = Redactor()
+    text = "harmless words " * (length // 15)
+    redactor.text(text)
+    monkeypatch.setattr(Redactor, "_scan", None)
+    assert redactor.text("".join(text)) is text
+
+
+def test_the_memory_of_verdicts_is_bounded():
+    """Many texts do not make the tables grow without end, and of long ones no text is kept."""
+    redactor = Redactor()
+    for number in range(5000):
+        redactor.text(f"short text number {number}")
+        redactor.text(f"{number} " * 200)
+        redactor.key_is_secret(f"name_{number}")
+    assert len(redactor._known) <= 4096
+    assert len(redactor._clean) <= 4096
+    assert len(redactor._names) <= 4096
+    assert not any(isinstance(part, str) for mark in redactor._clean for part in mark)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "passwd",
+        "pwd",
+        "passphrase",
+        "db_password",
+        "dbPassword",
+        "dbpassword",
+        "user_password2",
+        "secret",
+        "client_secret",
+        "clientSecret",
+        "secrets",
+        "api_key",
+        "apikey",
+        "apiKey",
+        "APIKey",
+        "X-Api-Key",
+        "OPENAI_API_KEY",
+        "api_keys",
+        "access_key",
+        "secret_access_key",
+        "private_key",
+        "signing_key",
+        "encryption_key",
+        "access_token",
+        "accessToken",
+        "refresh_token",
+        "id_token",
+        "auth_token",
+        "bearer_token",
+        "session_token",
+        "csrf_token",
+        "bot_token",
+        "token",
+        "X-Auth-Token",
+        "jwt",
+        "authorization",
+        "Authorization",
+        "Proxy-Authorization",
+        "cookie",
+        "Set-Cookie",
+        "credential",
+        "credentials",
+        "connection_string",
+        "SENTRY_DSN",
+        "ssn",
+        "cvv",
+        "otp",
+        "card_number",
+        "db_pass",
+        "password_hash",
+    ],
+)
+def test_names_of_secrets(name):
+    """A field of such a name holds a secret, in whatever style it is written."""
+    assert REDACTOR.key_is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tokens",
+        "max_tokens",
+        "total_tokens",
+        "completion_tokens",
+        "token_count",
+        "tokens_used",
+        "author",
+        "authors",
+        "author_name",
+        "authority_order",
+        "session_id",
+        "api_key_id",
+        "access_key_id",
+        "public_key",
+        "stop_token",
+        "eos_token",
+        "bos_token",
+        "pad_token",
+        "next_page_token",
+        "nextPageToken",
+        "continuation_token",
+        "time_per_token",
+        "first_token",
+        "key",
+        "keys",
+        "name",
+        "passed",
+        "pass",
+        "compass",
+        "secretary",
+        "tokenizer",
+        "cookie_policy",
+        "password_policy",
+        "authorization_url",
+        "is_token_valid",
+        "monkey",
+        "otpauth",
+        "description",
+        "model",
+    ],
+)
+def test_names_that_are_harmless(name):
+    """A field of such a name holds none."""
+    assert not REDACTOR.key_is_secret(name)
+
+
+def test_own_names_and_patterns_add_to_the_built_in_ones():
+    """Settings add rules; the built-in ones stay."""
+    redactor = Redactor(keys=("employee_no",), patterns={"badge": r"B-\d{6}", "room": r"room (\d+)"})
+    assert redactor.key_is_secret("employeeNo")
+    assert redactor.key_is_secret("home_employee_no")
+    assert redactor.key_is_secret("password")
+    assert redactor.text("B-123456") == "[REDACTED:badge]"
+    assert redactor.text("in room 12, desk 3") == "in room [REDACTED:room], desk 3"
+    assert redactor.text('{"employee_no": "x1", "b": 1}') == '{"employee_no": "[REDACTED:key]", "b": 1}'
+    assert redactor.text("password=hunter2hunter") == "password=[REDACTED:assignment]"
+
+
+def test_an_own_pattern_that_matches_nothing_or_everything_ends():
+    """Neither an empty match nor one of the placeholder itself goes on for ever."""
+    redactor = Redactor(patterns={"empty": "x*", "all": ".+"})
+    assert redactor.text("axb") == "[REDACTED:empty]" or redactor.text("axb") == "[REDACTED:all]"
+    assert Redactor(patterns={"word": r"\w+"}).text("a b") == "[REDACTED:word] [REDACTED:word]"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "said"), [({"bad": "("}, "'bad'"), ({"bad": 3}, "'bad'"), ({"bad name": "x"}, "'bad name'")]
+)
+def test_a_bad_pattern_is_named(patterns, said):
+    """A regular expression that does not parse is a setting's mistake, told with the name of the rule."""
+    with pytest.raises(SettingError, match=f"redact_patterns: {said}"):
+        Redactor(patterns=patterns)
+
+
+def test_headers_with_credentials_are_replaced_even_without_a_redactor():
+    """The credentials of a request are never kept; the other headers only lose what the redactor finds."""
+    pairs = [
+        ("Authorization", "Bearer x"),
+        ("x-api-key", "y"),
+        ("Cookie", "a=b"),
+        ("X-Note", "password=hunter2hunter"),
+    ]
+    kept = [(name, "[REDACTED:header]") for name, _ in pairs[:3]]
+    assert redact_headers(pairs, None) == [*kept, pairs[3]]
+    assert REDACTOR.headers(pairs) == [*kept, ("X-Note", "password=[REDACTED:assignment]")]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://h/v1?key=abc&alt=sse", "https://h/v1?key=[REDACTED:key]&alt=sse"),
+        (
+            "https://u:pw@h/v1?api-key=1&q=a b#t",
+            "https://u:[REDACTED:url_password]@h/v1?api-key=[REDACTED:key]&q=a b#t",
+        ),
+        (
+            "https://h/x?X-Amz-Signature=ab12&max_tokens=3",
+            "https://h/x?X-Amz-Signature=[REDACTED:key]&max_tokens=3",
+        ),
+        ("https://h/plain?page=2", "https://h/plain?page=2"),
+        ("https://h/?token=#access_token=a", "https://h/?token=#access_token=[REDACTED:key]"),
+    ],
+)
+def test_urls_lose_passwords_and_secret_parameters(url, expected):
+    """All else of the address stays, byte for byte, and a second look changes nothing."""
+    assert REDACTOR.url(url) == expected
+    assert REDACTOR.url(expected) == expected
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"password": 12345678, "b": 2},
+        {"cards": [4111111111111111, 5555555555554444], "n": 1},
+        {"args": json.dumps({"card": 4111111111111111, "password": 'a"b\\c\nd"efghijk'})},
+        {"deep": json.dumps({"x": json.dumps({"api_key": "abcdefgh1234", "password": 87654321})})},
+        {"log": f"line\n{SECRETS['aws_key_id'][0]}\t{JWT}\\n{PEM}", "é": "password='x\"yz12345678'"},
+        {"header": "Cookie: a=bcdefghijk\r\nHost: x", "curl": '-H "Authorization: Bearer abcdefgh12"'},
+    ],
+)
+def test_json_text_stays_json(document):
+    """Replacing inside the text of a document, nested as it may be, leaves a document, with the same shape."""
+    text = json.dumps(document)
+    replaced = json.loads(REDACTOR.text(text))
+    assert replaced != document
+    assert replaced.keys() == document.keys()
+    for key in ("args", "deep"):
+        if key in document:
+            assert json.loads(replaced[key]).keys() == json.loads(document[key]).keys()
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=20)
+    | st.sampled_from([one for many in SECRETS.values() for one in many])
+    | st.sampled_from([frame.format(secret) for _, frame, secret in IN_CONTEXT]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["password", "token", "a", 'q"', "api_key", "n\n"]), inner, max_size=4
+        )
+        | inner.map(json.dumps)
+    ),
+    max_leaves=12,
+)
+PIECES = st.lists(
+    st.text(max_size=12)
+    | st.sampled_from([one for many in SECRETS.values() for one in many])
+    | st.sampled_from([frame.format(secret) for _, frame, secret in IN_CONTEXT])
+    | st.sampled_from(
+        ["password=", "Bearer ", "://", "@", '"', "\\", "[REDACTED:x]", "sk-", "eyJ", "AKIA", ":", "key"]
+    ),
+    max_size=8,
+).map("".join)
+
+
+@given(PIECES)
+def test_redacting_twice_is_redacting_once(text):
+    """What was redacted has nothing left to find."""
+    once = REDACTOR.text(text)
+    assert REDACTOR.text(once) == once
+
+
+@given(JSON, st.booleans())
+def test_json_stays_json_whatever_it_holds(document, escaped):
+    """Law: the text of any document is still a document afterwards."""
+    json.loads(REDACTOR.text(json.dumps(document, ensure_ascii=escaped)))
+
+
+EDGES = st.sampled_from([" ", "\n", "\t", '"', "'", "(", "<", "=", ",", "\\n", "\\u00e9", "…"])
+
+
+@settings(max_examples=300)
+@given(
+    st.text(max_size=60),
+    EDGES,
+    st.sampled_from([one for rule, many in SECRETS.items() if rule != "card" for one in many]),
+    EDGES.filter(lambda edge: "\\" not in edge),
+    st.text(max_size=60),
+)
+def test_a_secret_in_any_text_never_survives(before, left, secret, right, after):
+    """Law: whatever stands around a secret, it is gone."""
+    replaced = REDACTOR.text(before + left + secret + right + after)
+    assert secret not in replaced
+    assert secret[8:] not in replaced
+
+
+def test_the_rules_are_thread_safe_enough():
+    """Two redactors of the same settings agree, whatever they saw before."""
+    first, second = Redactor(), Redactor()
+    texts = [frame.format(secret) for _, frame, secret in IN_CONTEXT]
+    assert [first.text(text) for text in texts] == [second.text(text) for text in reversed(texts)][::-1]
+
+
+HOSTILE = """
+import resource, sys
+from namel3ss_debug.traces.redaction import Redactor
+n = 1_000_000
+text = {shape}
+redacted = Redactor().text(text)
+assert Redactor().text("password=hunter2hunter") == "password=[REDACTED:assignment]"
+"""
+SHAPES = {
+    "jwt starts": "'eyJ' * (n // 3)",
+    "jwt parts": "'eyJaaaaaaaaaa.' * (n // 14)",
+    "keys": "'xkey=' * (n // 5)",
+    "passwords": "'password=' * (n // 9)",
+    "stand-ins": "'password=null-' * (n // 14)",
+    "urls": "'://a:b/' * (n // 7)",
+    "colons": "'://a:' + ':b' * (n // 2)",
+    "ats": "'://a:' + '@' * n",
+    "backslashes": "'password' + chr(92) * n",
+    "quotes": "'password=' + chr(34) + 'a' * n",
+    "digits": "'4' * n",
+    "spaced digits": "'4 ' * (n // 2)",
+    "pem starts": "'-----BEGIN PRIVATE KEY-----' * (n // 27)",
+    "pem dashes": "'-----BEGIN PRIVATE KEY-----' + '- ' * (n // 2)",
+    "bearers": "'bearer ' * (n // 7)",
+    "annotations": "'password:' + 'a ' * (n // 2)",
+    "cookies": "'cookie: abcdefgh' * (n // 16)",
+    "tokens": "'AKIA' * (n // 4)",
+    "chained tokens": "'AKIAABCDEFGHIJKLMNOP' * (n // 20)",
+    "placeholders": "'[REDACTED:a]' * (n // 12)",
+    "one word": "'a' * n",
+    "spaces": "'secret' + ' ' * n",
+    "sendgrid": "'SG.aaaaaaaaaaaaaaaaaaaa.' * (n // 24)",
+    "growing when lowered": "'\\u0130password=' * (n // 10)",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_hostile_texts_of_a_megabyte_need_bounded_work(shape):
+    """No text makes a pattern go over it again and again: 20 s of processor time are more than enough."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+
+    program = textwrap.dedent(HOSTILE).replace("{shape}", shape)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], preexec_fn=limit, capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr

@@ -1,0 +1,111 @@
+"""Payloads on the screen, and documents as JSON."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from namel3ss_debug.views.payloads import json_bytes, json_text
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def plain(value, width=60, max_lines=None):
+    return [line.plain for line in json_text(value, width, max_lines)]
+
+
+def test_small_values_stand_on_one_line_and_large_ones_are_laid_out():
+    """An object that fits a line takes one; otherwise each key begins a line."""
+    value = {"model": "gpt-4o", "params": {"temperature": 0, "seed": None}, "messages": ["a" * 30, "b" * 30]}
+    assert plain(value) == [
+        "{",
+        '  "model": "gpt-4o",',
+        '  "params": {"temperature": 0, "seed": null},',
+        '  "messages": [',
+        f'    "{"a" * 30}",',
+        f'    "{"b" * 30}"',
+        "  ]",
+        "}",
+    ]
+
+
+def test_a_long_text_keeps_its_lines_and_is_wrapped():
+    """A text with line ends shows them; a line that is too long goes on below."""
+    assert plain(
+        {"text": "You are helpful.\nBe brief, be polite, and look things up before you answer."}, 40
+    ) == [
+        "{",
+        '  "text": "You are helpful.',
+        "     Be brief, be polite, and look",
+        '     things up before you answer."',
+        "}",
+    ]
+
+
+def test_lines_are_limited_and_the_rest_is_named():
+    """Beyond the limit one line says how to see the rest."""
+    assert plain(list(range(100)), max_lines=3) == [
+        "[",
+        "  0,",
+        "  1,",
+        "… cut here; --format json shows all of it",
+    ]
+
+
+@given(VALUES)
+def test_any_value_is_shown_without_controls(value):
+    """Whatever a payload holds, keys included, only printable text comes out."""
+    assert all(line.isprintable() for line in plain(value))
+
+
+def test_endless_nesting_ends():
+    """A value deeper than the screen is cut, not an error."""
+    value = []
+    for _ in range(900):
+        value = [value]
+    assert any("…" in line for line in plain(value))
+    assert json.loads(json_bytes(value))
+
+
+@given(VALUES)
+def test_documents_are_json_of_the_same_value(value):
+    """What is written reads back as it was, and holds nothing a terminal would obey."""
+    for indent in (False, True):
+        written = json_bytes(value, indent=indent)
+        assert json.loads(written) == value
+        assert not any(ord(c) < 0x20 and c != "\n" or 0x7F <= ord(c) < 0xA0 for c in written)
+
+
+@pytest.mark.parametrize("character", ["\x7f", "\x9b", "\u202e", "\u200b", "\U000e0041", "\ud800", "\ufeff"])
+def test_dangerous_characters_are_escapes(character):
+    """Controls, direction marks, invisible characters and lone surrogates are written as escapes."""
+    written = json_bytes({"a" + character: character})
+    assert written.isascii()
+    assert json.loads(written) == {"a" + character: character}
+
+
+def test_letters_stay_readable():
+    """Text of any language is written as it is."""
+    assert json_bytes({"a": "漢字 é"}) == '{"a":"漢字 é"}'
+
+
+def test_what_json_lacks_becomes_null():
+    """NaN and infinity have no word in JSON."""
+    assert json_bytes([math.nan, math.inf, 2**70]) == f"[null,null,{2**70}]"
+
+
+@given(st.text(), st.integers(30, 100))
+def test_payload_lines_fit_the_screen(value, width):
+    """A wrapped text is no wider than the screen."""
+    assert all(cell_len(line) <= width for line in plain({"key": value}, width))

@@ -1,0 +1,69 @@
+"""Tables at a given width."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.text import Text
+
+from namel3ss_debug.views.tables import Column, name, number, pairs, prose, table
+
+
+def plain(lines):
+    return [line.plain for line in lines]
+
+
+def test_columns_are_aligned_and_numbers_stand_right():
+    """Text begins where its header begins, numbers end where theirs ends."""
+    rows = [("lookup_order", "1,234", "fine"), ("x", "5", "")]
+    assert plain(table((name("tool"), number("ms"), prose("what")), rows, 80)) == [
+        "tool             ms  what",
+        "lookup_order  1,234  fine",
+        "x                 5",
+    ]
+
+
+def test_an_empty_column_is_left_out():
+    """A column in which nothing stands takes no room."""
+    assert plain(table((name("tool"), number("ms")), [("a", ""), ("b", "")], 80)) == ["tool", "a", "b"]
+
+
+def test_wide_cells_are_cut_where_their_column_says():
+    """Names lose their middle, prose its end, numbers nothing."""
+    rows = [("lookup_order_by_customer_number", "1,234,567", "the quick brown fox jumps over the lazy dog")]
+    assert plain(table((name("tool", 10), number("ms"), prose("what", 12)), rows, 40)) == [
+        "tool                  ms  what",
+        "lookup…number  1,234,567  the quick bro…",
+    ]
+
+
+WORDS = st.text(st.characters(categories=["L", "N", "Zs", "Cc", "So", "Mn"]), max_size=60)
+
+
+@given(st.lists(st.tuples(WORDS, WORDS, WORDS), max_size=8))
+def test_no_row_is_wider_than_the_screen(rows):
+    """Whatever stands in the cells, wide characters and controls too, a row fits and stays one line."""
+    columns = (name("a", 8), prose("b", 8), prose("c", 8))
+    for row in plain(table(columns, rows, 40)):
+        assert cell_len(row) <= 40
+        assert "\n" not in row
+
+
+def test_rows_after_the_measured_ones_are_cut_to_fit():
+    """A long table streams: its widths are set by the first rows."""
+    rows = [("short",)] * 600 + [("a very long name indeed",)]
+    assert plain(table((name("n", 4),), rows, 80))[-1] == "a …ed"
+
+
+def test_data_is_cleaned_and_styles_stay():
+    """A string is data and is cleaned; a text keeps its style."""
+    rows = list(table((Column("a"), Column("b")), [("\x1b[31m", Text("x", "red"))], 80))
+    assert rows[1].plain == "^[[31m  x"
+    assert any(span.style == "red" for span in rows[1].spans)
+
+
+def test_pairs_align_their_values_and_leave_out_empty_ones():
+    """Labels and values; what has no value is not there."""
+    assert plain(pairs([("status", "failed"), ("cost", ""), ("took", "5 ms")], 80, indent="  ")) == [
+        "  status  failed",
+        "  took    5 ms",
+    ]

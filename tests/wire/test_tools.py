@@ -1,0 +1,51 @@
+"""Tools offered in requests of every form, and results that come back."""
+
+from __future__ import annotations
+
+from namel3ss_debug import wire
+
+
+def test_every_form_of_a_tool_is_read():
+    """Nested and flat functions, custom tools, Anthropic's schema, built-in tools and old functions are read."""
+    schema = {"type": "object"}
+    body = {
+        "tools": [
+            {
+                "type": "function",
+                "function": {"name": "a", "description": "d", "parameters": schema, "strict": True},
+            },
+            {"type": "function", "name": "b", "parameters": schema, "strict": False},
+            {"type": "custom", "custom": {"name": "c", "format": {"type": "text"}}},
+            {"name": "d", "input_schema": schema, "cache_control": {"type": "ephemeral"}},
+            {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
+            {"type": "mcp", "server_label": "files"},
+            "nonsense",
+        ],
+        "functions": [{"name": "e"}],
+    }
+    assert wire.decode_tools(body) == [
+        {"name": "a", "description": "d", "parameters": schema, "type": "function", "strict": True},
+        {"name": "b", "parameters": schema, "type": "function", "strict": False},
+        {"name": "c", "parameters": {"type": "text"}, "type": "custom"},
+        {"name": "d", "parameters": schema, "type": "function", "cache_control": {"type": "ephemeral"}},
+        {"name": "web_search", "type": "web_search_20250305", "max_uses": 3},
+        {"type": "mcp", "server_label": "files"},
+        {"name": "e", "type": "function"},
+    ]
+    assert wire.offered_tools(body) == ("a", "b", "c", "d", "web_search", "e")
+
+
+def test_a_result_without_its_call_has_no_name():
+    """A result tells its own name, else that of its call, else none."""
+    messages = [
+        {"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "f", "arguments": {}}]},
+        {
+            "role": "tool",
+            "parts": [
+                {"type": "tool_call_response", "id": "1", "response": "x"},
+                {"type": "tool_call_response", "id": "2", "response": None},
+                {"type": "tool_call_response", "name": "g", "response": [1]},
+            ],
+        },
+    ]
+    assert wire.tool_results(messages) == [("1", "f", "x"), ("2", None, None), ("", "g", [1])]
