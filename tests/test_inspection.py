@@ -25,6 +25,7 @@ class Recording:
         self.places = count()
 
     def event(self, event_type, parent=None, **fields):
+        """Any event; returns its id."""
         seq = next(self.places)
         event = {
             "event_type": event_type,
@@ -38,6 +39,7 @@ class Recording:
         return event["event_id"]
 
     def start(self, component, name, parent=None, prefix=None, **fields):
+        """A start of a span of this component."""
         prefix = prefix or {"agent": "agent_execution", "llm": "llm_call", "tool": "tool_call"}.get(
             component, component
         )
@@ -46,6 +48,7 @@ class Recording:
         )
 
     def end(self, start, **fields):
+        """The end of the span with this id."""
         begun = next(event for event in self.events if event["event_id"] == start)
         event_type = begun["event_type"].replace("_start", "_end")
         same = {key: begun[key] for key in ("component", "component_name")}
@@ -77,6 +80,7 @@ def run(tmp_path):
 
 
 def numbers(found):
+    """The numbers of numbered events."""
     return [number for number, _ in found]
 
 

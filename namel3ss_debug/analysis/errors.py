@@ -227,39 +227,38 @@ def _last_attempts(
 def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
     """Each failure that is not another one passed on, with those that are it, in the order of their ends."""
     inside: dict[str, list[Failure]] = {}
-    same_beside: dict[tuple[str | None, tuple[str | None, str | None]], Failure] = {}
+    beside: dict[tuple[str | None, tuple[str | None, str | None]], Failure] = {}
     head_of: dict[int, Failure] = {}
-    passed_on: dict[int, list[Failure]] = {}
+    chains: dict[int, tuple[Failure, list[Failure]]] = {}
     for failure in failures:
-        origin: Failure | None = None
+        same: list[Failure] = []
         if failure.reported:
-            origin = same_beside.get((failure.parent_id, failure.words))
-        elif failure.id is not None:
-            origin = _origin(failure, inside.pop(failure.id, []))
-        if origin is not None and origin.reported and not failure.reported:
-            reports = passed_on.pop(origin.end_number)
-            passed_on[failure.end_number] = [*reports, origin]
-            head_of[origin.end_number] = failure
-            origin = None
-        if origin is None:
-            head_of[failure.end_number] = failure
-            passed_on.setdefault(failure.end_number, [])
+            origin = beside.get((failure.parent_id, failure.words))
         else:
-            head = head_of[failure.end_number] = head_of[origin.end_number]
-            passed_on[head.end_number].append(failure)
+            same = [child for child in inside.pop(failure.id or "", []) if _passes_on(failure, child)]
+            origin = _origin(failure, same)
+            beside[failure.parent_id, failure.words] = failure
+        head = failure if origin is None else head_of[origin.end_number]
+        head_of[failure.end_number] = head
+        chains.setdefault(head.end_number, (head, []))
+        if head is not failure:
+            chains[head.end_number][1].append(failure)
+        for report in same:
+            if report.reported and report is not head and report.end_number in chains:
+                del chains[report.end_number]
+                head_of[report.end_number] = head
+                chains[head.end_number][1].append(report)
         if failure.parent_id is not None:
             inside.setdefault(failure.parent_id, []).append(failure)
-            same_beside[failure.parent_id, failure.words] = failure
-    heads = {failure.end_number: failure for failure in failures}
-    return [(heads[number], sorted(passed)) for number, passed in sorted(passed_on.items())]
+    return [(head, sorted(passed_on)) for _, (head, passed_on) in sorted(chains.items())]
 
 
-def _origin(failure: Failure, children: list[Failure]) -> Failure | None:
-    """The latest child whose failure this span passes on; a span before a report of the same error."""
-    matching = [child for child in children if _passes_on(failure, child)]
-    return next((child for child in reversed(matching) if not child.reported), None) or (
-        matching[-1] if matching else None
-    )
+def _origin(failure: Failure, same: list[Failure]) -> Failure | None:
+    """The latest child whose failure a span passes on; a report only for a span with nothing to say of its own."""
+    spans = [child for child in same if not child.reported]
+    if not spans and failure.words == (None, None):
+        spans = same
+    return spans[-1] if spans else None
 
 
 def _passes_on(failure: Failure, child: Failure) -> bool:

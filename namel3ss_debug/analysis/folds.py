@@ -12,8 +12,9 @@ not matter to them: they add integers, keep multisets, or sort by event number.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from namel3ss_debug.analysis.components import ComponentBreakdown
 from namel3ss_debug.analysis.distributions import NS_PER_MS
@@ -37,7 +38,7 @@ from namel3ss_debug.traces.events import SPAN_FAILURES
 from namel3ss_debug.traces.spans import SpanPairing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.spans import Span
@@ -46,6 +47,7 @@ _new = tuple.__new__
 _NOTHING: Event = {}
 _NS_PER_SECOND = 1_000_000_000
 _LONGEST_MS = LONGEST_NS / NS_PER_MS
+_T = TypeVar("_T")
 _NAMED = frozenset({"llm", "tool"})
 
 
@@ -114,6 +116,7 @@ class Analysis:
         self._span_folds = [fold.span for fold in self._folds.values()]
         self._types: dict[str, _Type] = {}
         self._pairing = SpanPairing()
+        self._links: dict[str, list[tuple[int, str]]] = {}
         self._below: dict[int, Below] = {}
         self._unclaimed: dict[str, list[tuple[int, Below]]] = {}
         self._first: int | None = None
@@ -170,7 +173,7 @@ class Analysis:
         if self._first is None:
             self._first = number
         listeners = None
-        if event_type == "trace_start":  # the pairing learns from it which process was started where
+        if event_type == "trace_start":
             listeners = (self._link, *self._listeners(event_type))
         elif event_type == "trace_end" or not event_type.endswith(("_start", "_end")):
             listeners = self._listeners(event_type)
@@ -181,7 +184,9 @@ class Analysis:
         return tuple(fold.event for fold in self._folds.values() if event_type in fold.events)
 
     def _link(self, number: int, event: Event) -> None:
-        self._pairing.feed(number, event)
+        """Remember in which span a child process was started; its own spans may name its `trace_start`."""
+        if "parent_event_id" in event:
+            self._links.setdefault(event["event_id"], []).append((number, event["parent_event_id"]))
 
     def _take(self, span: Span) -> None:
         """Measure a whole span and show it to the folds."""
@@ -197,9 +202,9 @@ class Analysis:
         self_ns = lasted or 0
         below = self._below.pop(number, None)
         parent_id = start.get("parent_event_id")
-        above = None if parent_id is None else self._above(parent_id)
+        above = None if parent_id is None else self._above(parent_id, number)
         if began is not None and self_ns:
-            begin = int(began * 1e9)
+            begin = int(began * 1e6 + 0.5) * 1000  # as `_since_epoch`
             if above is not None:
                 above.intervals.append(begin)
                 above.intervals.append(begin + self_ns)
@@ -220,12 +225,14 @@ class Analysis:
         for show in self._span_folds:
             show(measured)
 
-    def _above(self, parent_id: str) -> Below | None:
-        """Where to leave something for the span of that id; None when it is over, or never was."""
+    def _above(self, parent_id: str, before: float) -> Below | None:
+        """Where to leave something for the span of that id that began before the event of that number.
+
+        None where that span is over, or never was.
+        """
         found = self._pairing.open.get(parent_id)
-        if found is None and self._pairing.links:
-            parent_id = self._linked(parent_id)
-            found = self._pairing.open.get(parent_id)
+        if self._links or (found is not None and found[0] >= before):
+            parent_id, found = self._seek(parent_id, before)
         if found is not None:
             below = self._below.get(found[0])
             if below is None:
@@ -233,14 +240,20 @@ class Analysis:
             return below
         return None if self._first == 1 else self._unclaimed_below(parent_id)
 
-    def _linked(self, parent_id: str) -> str:
-        """The id of the span in which a child process was started, for the id of its `trace_start`."""
-        links = self._pairing.links
-        seen = set()
-        while parent_id in links and parent_id not in self._pairing.open and parent_id not in seen:
-            seen.add(parent_id)
-            parent_id = links[parent_id]
-        return parent_id
+    def _seek(self, parent_id: str, before: float) -> tuple[str, tuple[int, Event] | None]:
+        """The latest open span of that id, or the one in which the process of that id was started.
+
+        Looking only at what came before `before` makes it the same in a part as in the whole trace, even where
+        ids repeat, and makes it end.
+        """
+        while True:
+            found = self._pairing.open.get(parent_id)
+            if found is not None and found[0] >= before:
+                found = _latest(self._pairing._under.get(parent_id, ()), before)  # noqa: SLF001
+            link = _latest(self._links.get(parent_id, ()), before)
+            if link is None or (found is not None and found[0] > link[0]):
+                return parent_id, found
+            before, parent_id = link
 
     def _unclaimed_below(self, parent_id: str) -> Below:
         """Where to leave something for a span that may have begun in an earlier part.
@@ -273,7 +286,7 @@ class Analysis:
         orphans = pairing.orphans
         for place in range(len(orphans) + 1):
             for parent_id, below in waiting.get(place, ()):
-                above = self._above(parent_id)
+                above = self._above(parent_id, inf)
                 if above is not None:
                     above.merge(below)
             if place < len(orphans):
@@ -321,7 +334,7 @@ class Analysis:
             assert start is not None
             name = start.get("component_name") or _other_name(start, _NOTHING)
             parent_id = start.get("parent_event_id")
-            above = None if parent_id is None else self._above(parent_id)
+            above = None if parent_id is None else self._above(parent_id, span.number)
             below = self._below.pop(span.number, None)
             measured = MeasuredSpan(
                 span.number,
@@ -367,8 +380,8 @@ class Analysis:
             spans=self._spans,
             open_spans=self._open_spans,
             orphan_ends=self._orphan_ends,
-            first_at=None if self._first_at == inf else int(self._first_at * 1e9),
-            last_at=None if self._last_at == -inf else int(self._last_at * 1e9),
+            first_at=None if self._first_at == inf else _since_epoch(self._first_at),
+            last_at=None if self._last_at == -inf else _since_epoch(self._last_at),
             sections={needed: done[needed] for needed in fold.needs},
         )
         done[name] = fold.result(totals)
@@ -380,6 +393,21 @@ def _in_order(sections: Iterable[str]) -> tuple[str, ...]:
     if unknown:
         raise WrongUsageError(f"there is no section {unknown[0]!r}; there are {', '.join(FOLDS)}")
     return tuple(name for name in FOLDS if name in chosen)
+
+
+def _latest(numbered: Sequence[tuple[int, _T]], before: float) -> tuple[int, _T] | None:
+    """The last of some numbered things, in rising order, whose number is below `before`."""
+    place = bisect_left(numbered, before, key=_number)
+    return numbered[place - 1] if place else None
+
+
+def _number(numbered: tuple[int, object]) -> int:
+    return numbered[0]
+
+
+def _since_epoch(timestamp: float) -> int:
+    """A timestamp in nanoseconds, to the microsecond, which is what a float of this size can hold."""
+    return int(timestamp * 1e6 + 0.5) * 1000
 
 
 def _by_timestamps(began: float | None, ended: float | None) -> int | None:

@@ -106,8 +106,13 @@ def _compile_script(value: str) -> tuple[str, CodeType]:
     import io  # noqa: PLC0415
 
     path = _absolute(value)
-    with io.open_code(path) as file:
-        source = file.read()
+    try:
+        with io.open_code(path) as file:
+            source = file.read()
+    except OSError as error:
+        what = f"[Errno {error.errno}] {error.strerror}"
+        print(f"{sys.executable}: can't open file {path!r}: {what}", file=sys.stderr)
+        raise SystemExit(2) from None
     rewrite = sys.modules.get("namel3ss_debug.capture.rewrite")
     try:
         if rewrite is not None and rewrite.is_installed():
@@ -136,7 +141,7 @@ def _fresh_main() -> None:
     old = vars(sys.modules["__main__"])
     module = ModuleType("__main__")
     if "__annotations__" in old:
-        module.__dict__["__annotations__"] = {}
+        vars(module)["__annotations__"] = {}
     module.__dict__["__builtins__"] = old["__builtins__"]
     sys.modules["__main__"] = module
 

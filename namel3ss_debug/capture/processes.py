@@ -107,8 +107,8 @@ def _environment(environment: Any) -> Any:
         environment: `None` for that of this process, a list of `NAME=value` in bytes, or a mapping.
 
     Returns:
-        The same kind of thing (a list for `None`). An environment that has little in common with that of this
-        process was meant to be a clean one, and is given back as it is.
+        A list for a list or `None`, a mapping for a mapping. An environment that has little in common with that
+        of this process was meant to be a clean one, and is given back as it is.
     """
     try:
         own = dict(os.environb)
@@ -122,6 +122,11 @@ def _environment(environment: Any) -> Any:
         return result
     except Exception:
         return environment
+
+
+def _mapping(environment: Any) -> Any:
+    """As `_environment`, for a function that takes a mapping or, since Python 3.13, `None`."""
+    return _environment(os.environ if environment is None else environment)
 
 
 def _variables(environment: Any) -> dict[bytes, bytes]:
@@ -168,17 +173,18 @@ def _prepare(data: Mapping[str, Any]) -> None:
 
 
 class _WrapArgument(ast.NodeTransformer):
-    """Passes one positional argument of the calls of a function through `_environment`."""
+    """Passes one positional argument of the calls of a function through `_environment` or `_mapping`."""
 
-    def __init__(self, function: str, position: int) -> None:
+    def __init__(self, function: str, position: int, through: str = "environment") -> None:
         self.function = function
         self.position = position
+        self.through = f"_namel3ss_{through}"
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
         if self.function in {getattr(node.func, "id", None), getattr(node.func, "attr", None)}:
             argument = node.args[self.position]
-            node.args[self.position] = _call("_namel3ss_environment", argument)
+            node.args[self.position] = _call(self.through, argument)
         return node
 
 
@@ -222,7 +228,7 @@ def _edit_body(function: FunctionType, *changes: ast.NodeTransformer) -> None:
         return
     same = new.co_varnames == old.co_varnames and new.co_freevars == old.co_freevars
     if same and new.co_firstlineno == old.co_firstlineno and set(old.co_names) <= set(new.co_names):
-        names = {"environment": _environment, "prepared": _prepared, "prepare": _prepare}
+        names = {"environment": _environment, "mapping": _mapping, "prepared": _prepared, "prepare": _prepare}
         function.__globals__.update({f"_namel3ss_{name}": value for name, value in names.items()})
         function.__code__ = new.replace(co_qualname=old.co_qualname)
 
@@ -253,7 +259,7 @@ def _indent(line: str) -> int:
 def _edit_subprocess(module: ModuleType) -> None:
     for name, change in (
         ("_execute_child", _WrapArgument("_fork_exec", 5)),
-        ("_posix_spawn", _WrapArgument("posix_spawn", 2)),
+        ("_posix_spawn", _WrapArgument("posix_spawn", 2, "mapping")),
     ):
         _edit_functions([getattr(module.Popen, name, None)], change)
 

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import importlib.abc
 import importlib.machinery
 import os
 import sys
@@ -75,6 +74,7 @@ _OWN_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _VARARGS, _VARKEYWORDS = 0x4, 0x8
 """inspect.CO_VARARGS and CO_VARKEYWORDS."""
 
+_PLAIN_LOADER = importlib.machinery.SourceFileLoader
 _NO_LINE = -1
 """The compiler's own mark (`NO_LOCATION`) for instructions that belong to no line."""
 
@@ -99,21 +99,6 @@ class Watched:
         assert self.context is not None
         return self.context.value
 
-    def leave(
-        self,
-        value: Any,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """The body is over, with a value or with an exception."""
-        context = self.context
-        if context is None:
-            return
-        if error is None and not self.handled:
-            context.ret(value)
-        context.__exit__(kind, error, trace)
-
 
 class _HotCall:
     """The context manager of every call of a hot function; what is its own stands in the frame of the call."""
@@ -132,7 +117,11 @@ class _HotCall:
     ) -> None:
         try:
             variables = sys._getframe(1).f_locals  # noqa: SLF001  (as above)
-            variables["__n3__"].leave(variables.get("__n3_value__"), kind, error, trace)
+            watched: Watched = variables["__n3__"]
+            if watched.context is not None:
+                if error is None and not watched.handled:
+                    watched.context.ret(variables.get("__n3_value__"))
+                watched.context.__exit__(kind, error, trace)
         except Exception:  # noqa: S110  (recording must not fail the program)
             pass
 
@@ -194,19 +183,19 @@ def _without_warnings(path: str) -> Iterator[None]:
 
     `warnings.catch_warnings` would do it for every thread, and make warnings that were shown once show again.
     """
-    show = getattr(warnings, "_showwarnmsg", None)
+    show: Callable[..., None] = getattr(warnings, "_showwarnmsg", warnings.showwarning)
+    silent = True
 
     def show_others(message: warnings.WarningMessage) -> None:
-        if message.filename != path and show is not None:
+        if not silent or message.filename != path:
             show(message)
 
-    if show is not None:
-        vars(warnings)["_showwarnmsg"] = show_others
+    vars(warnings)["_showwarnmsg"] = show_others
     try:
         yield
     finally:
-        if show is not None:
-            vars(warnings)["_showwarnmsg"] = show
+        silent = False  # should another thread have put its own in between, ours stays below it
+        vars(warnings)["_showwarnmsg"] = show
 
 
 def _first_lines(module: CodeType) -> dict[tuple[str, int], int]:
@@ -222,42 +211,40 @@ def _first_lines(module: CodeType) -> dict[tuple[str, int], int]:
     return lines
 
 
-def _edit_block(statements: Iterable[ast.AST], first_lines: Mapping[tuple[str, int], int]) -> None:
+def _edit_block(statements: Iterable[ast.stmt], first_lines: Mapping[tuple[str, int], int]) -> None:
     """Edit the functions among some statements, and within them, the innermost first."""
     for statement in statements:
-        if isinstance(statement, ast.Match | ast.Try | ast.TryStar):
-            for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-                _edit_block(part.body, first_lines)
-        for name in ("body", "orelse", "finalbody"):
-            _edit_block(getattr(statement, name, ()), first_lines)
+        for block in _blocks(statement):
+            _edit_block(block, first_lines)
         if isinstance(statement, _Function) and _is_editable(statement):
             start = min([statement.lineno, *(decorator.lineno for decorator in statement.decorator_list)])
-            _edit(statement, first_lines[statement.name, start])
+            # The compiler drops what can never run, such as the body of `if 0:`.
+            _edit(statement, first_lines.get((statement.name, start), start))
+
+
+def _blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+    """The lists of statements within a statement."""
+    for part in (statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+        for name in ("body", "orelse", "finalbody"):
+            yield getattr(part, name, [])
 
 
 def _is_editable(function: _Function) -> bool:
     if function.name.startswith("__") and function.name.endswith("__"):
         return False
-    if any(_last_name(decorator) in _COMPILES_BYTECODE for decorator in function.decorator_list):
-        return False
+    for decorator in function.decorator_list:
+        if _last_name(decorator.func if isinstance(decorator, ast.Call) else decorator) in _COMPILES_BYTECODE:
+            return False
     if not _does_something(function.body):
         return False
     pending: list[ast.AST] = list(function.body)
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.Yield | ast.YieldFrom) or _is_look_at_locals(node):
+        if isinstance(node, ast.Yield | ast.YieldFrom) or _last_name(node) in _LOOKS_AT_LOCALS:
             return False
-        if isinstance(
-            node, _SCOPES
-        ):  # what is evaluated here are its decorators and defaults: no body of ours
-            continue
-        pending.extend(ast.iter_child_nodes(node))
+        if not isinstance(node, _SCOPES):
+            pending.extend(ast.iter_child_nodes(node))
     return True
-
-
-def _is_look_at_locals(node: ast.AST) -> bool:
-    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-    return name in _LOOKS_AT_LOCALS
 
 
 def _does_something(body: list[ast.stmt]) -> bool:
@@ -268,8 +255,7 @@ def _does_something(body: list[ast.stmt]) -> bool:
     )
 
 
-def _last_name(decorator: ast.expr) -> str:
-    node = decorator.func if isinstance(decorator, ast.Call) else decorator
+def _last_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
@@ -288,8 +274,8 @@ def _edit(function: _Function, first_line: int) -> None:
     # the body's first line, what closes it stays without.
     opening = guard.items[0].context_expr
     assert isinstance(opening, ast.Subscript)
-    _place(opening.value, first_line, 0)
-    _place(guard.body[0], first_line, 0)
+    _place(opening.value, first_line)
+    _place(guard.body[0], first_line)
     guard.body[1:1] = body
     function.body[documented:] = [guard]
 
@@ -304,17 +290,15 @@ def _edit_returns(block: list[ast.stmt]) -> None:
             statement.value = _name(statement, ast.Load())
             block.insert(position, keep)
         elif not isinstance(statement, _SCOPES):
-            for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-                _edit_returns(part.body)
-            for name in ("body", "orelse", "finalbody"):
-                _edit_returns(getattr(statement, name, []))
+            for inner in _blocks(statement):
+                _edit_returns(inner)
 
 
 def _name(at: ast.stmt, context: ast.expr_context) -> ast.Name:
     return ast.copy_location(ast.Name("__n3_value__", context), at)
 
 
-def _place(tree: ast.AST, line: int, column: int) -> None:
+def _place(tree: ast.AST, line: int, column: int = 0) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.expr | ast.stmt):
             node.lineno = node.end_lineno = line
@@ -333,15 +317,20 @@ class Loader(importlib.machinery.SourceFileLoader):
         return code or compile_source(self.get_data(path), path)
 
 
-class Finder(importlib.abc.MetaPathFinder):
+class Finder:
     """Finds the user's own modules, below `root`, and has no opinion on all others."""
 
     def __init__(self, root: str) -> None:
         self.root = os.path.join(os.path.realpath(root), "")
         prefix = os.path.realpath(sys.prefix)
         # An environment within the project is not the user's code; a project within the prefix is.
-        self.foreign = [_OWN_PACKAGE, os.path.dirname(os.__file__)]
-        self.foreign += [prefix] if prefix.startswith(self.root) else []
+        places = [
+            _OWN_PACKAGE,
+            os.path.dirname(os.__file__),
+            *([prefix] if prefix.startswith(self.root) else []),
+        ]
+        self.foreign = tuple(os.path.join(place, "") for place in places)
+        self.known: dict[str, bool] = {}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -360,11 +349,7 @@ class Finder(importlib.abc.MetaPathFinder):
         if not own or find(fullname, own, target) is None:
             return None
         spec = find(fullname, path, target)
-        if (
-            spec is None
-            or type(spec.loader) is not importlib.machinery.SourceFileLoader
-            or spec.origin is None
-        ):
+        if spec is None or spec.origin is None or type(spec.loader) is not _PLAIN_LOADER:
             return None
         if not self.is_own(spec.origin):
             return None
@@ -376,18 +361,16 @@ class Finder(importlib.abc.MetaPathFinder):
 
     def is_own(self, path: str) -> bool:
         """Whether a path lies in the user's own tree."""
-        real = os.path.join(os.path.realpath(path), "")
-        if not real.startswith(self.root) or not _FOREIGN.isdisjoint(real.split(os.sep)):
-            return False
-        return not any(real.startswith(os.path.join(place, "")) for place in self.foreign)
+        if path not in self.known:
+            real = os.path.join(os.path.realpath(path), "")
+            below = real.startswith(self.root) and _FOREIGN.isdisjoint(real.split(os.sep))
+            self.known[path] = below and not real.startswith(self.foreign)
+        return self.known[path]
 
 
 def _is_compiled(path: str, cached: str | None) -> bool:
     """Whether Python would take a compiled file, and so not warn about the source again."""
-    try:
-        return cached is not None and os.path.getmtime(cached) >= os.path.getmtime(path)
-    except OSError:
-        return False
+    return bool(cached and os.path.exists(cached) and os.path.getmtime(cached) >= os.path.getmtime(path))
 
 
 def install(root: str | os.PathLike[str]) -> Callable[[], None]:

@@ -10,6 +10,7 @@ import click
 
 from namel3ss_debug.cli.options import (
     format_option,
+    open_recording,
     print_document,
     reading,
     report_problem_document,
@@ -77,9 +78,8 @@ def analyse(path: Path, sections: Sequence[str] | None, slow_ms: float) -> dict[
     """
     from namel3ss_debug.analysis.analyzer import analyze as analyze_trace
     from namel3ss_debug.analysis.totals import Options
-    from namel3ss_debug.traces.reader import open_trace
 
-    trace = open_trace(path)
+    trace = open_recording(path)
     with reading(trace):
         return analyze_trace(trace, sections, trace.progress, Options(slow_ms=slow_ms))
 

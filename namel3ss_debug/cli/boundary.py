@@ -37,8 +37,10 @@ def closed_pipe() -> Iterator[None]:
         ClosedPipeError: in place of BrokenPipeError.
     """
     try:
-        yield
-        sys.stdout.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError as error:
         raise ClosedPipeError from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from namel3ss_debug.cli.options import (
     reading,
     report_problems,
     trace_argument,
+    write_json,
 )
 
 if TYPE_CHECKING:
@@ -127,11 +127,10 @@ def print_events(trace: Trace, found: Iterator[Numbered]) -> None:
     from namel3ss_debug.views.payloads import json_bytes
     from namel3ss_debug.views.recordings import problems_document
 
-    write = sys.stdout.write
-    write(f'{{\n  "schema": "{SCHEMA}",\n  "trace": {json_bytes(str(trace.path))},\n  "events": [')
+    write_json(f'{{\n  "schema": "{SCHEMA}",\n  "trace": {json_bytes(str(trace.path))},\n  "events": [')
     for place, (number, event) in enumerate(found):
-        write((",\n    " if place else "\n    ") + json_bytes(numbered(number, event)))
-    write(f'\n  ],\n  "problems": {json_bytes(problems_document(trace))}\n}}\n')
+        write_json((",\n    " if place else "\n    ") + json_bytes(numbered(number, event)))
+    write_json(f'\n  ],\n  "problems": {json_bytes(problems_document(trace))}\n}}\n')
 
 
 def show_spans(trace: Trace, wanted: Selection, limit: int | None, output_format: str, *, bars: bool) -> None:

@@ -40,6 +40,11 @@ class Commands(click.Group):
         extra["standalone_mode"] = False
         raise SystemExit(boundary.run(lambda: super(Commands, self).main(*args, **extra)))
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line; help and version print here already."""
+        with boundary.closed_pipe():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a closed pipe passes by click, which would end it with a status of its own."""
         with boundary.closed_pipe():

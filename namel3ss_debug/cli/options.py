@@ -52,17 +52,37 @@ def open_reference(reference: str | None) -> Trace:
         TraceNotFoundError: there is none.
         UnreadableTraceError: nothing in it can be read.
     """
-    from namel3ss_debug.traces.reader import open_trace
     from namel3ss_debug.traces.store import find_trace
 
-    return open_trace(find_trace(reference, trace_directory()))
+    return open_recording(find_trace(reference, trace_directory()))
+
+
+def open_recording(path: Path) -> Trace:
+    """Open a file that holds at least one event.
+
+    Raises:
+        TraceNotFoundError: there is no such file.
+        UnreadableTraceError: nothing in it can be read.
+    """
+    from namel3ss_debug.errors import UnreadableTraceError
+    from namel3ss_debug.traces.reader import open_trace
+
+    trace = open_trace(path)
+    if next(trace.events(), None) is None:
+        first = next(iter(trace.problems.first), None)
+        unfinished = "it is empty" if not path.stat().st_size else "only the beginning of a line"
+        why = f"line {first.line}: {first.what}" if first and first.line else unfinished
+        raise UnreadableTraceError(
+            f"{path}: there is no event in it ({why}); give the .jsonl file of a recording"
+        )
+    return trace
 
 
 def print_document(document: dict[str, Any]) -> None:
     """Write one JSON document on stdout."""
     from namel3ss_debug.views.payloads import json_bytes
 
-    click.echo(json_bytes(document, indent=True))
+    write_json(json_bytes(document, indent=True) + "\n")
 
 
 def print_rows(rows: Iterable[Any]) -> None:
@@ -70,7 +90,12 @@ def print_rows(rows: Iterable[Any]) -> None:
     from namel3ss_debug.views.payloads import json_bytes
 
     for row in rows:
-        sys.stdout.write(json_bytes(row) + "\n")
+        write_json(json_bytes(row) + "\n")
+
+
+def write_json(written: str) -> None:
+    """Write JSON on stdout: it is UTF-8 whatever the encoding of the terminal."""
+    sys.stdout.buffer.write(written.encode())
 
 
 @contextmanager
@@ -92,7 +117,7 @@ def report_problems(trace: Trace) -> None:
 
 def report_problem_document(problems: dict[str, Any]) -> None:
     """Say on stderr what could not be read, in at most two lines."""
-    if problems["total"] or problems.get("lost_events"):
+    if problems["total"]:
         from namel3ss_debug.views.recordings import problem_lines
         from namel3ss_debug.views.terminal import console
 

@@ -20,7 +20,7 @@ import ast
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, NoReturn
 
@@ -87,7 +87,7 @@ class Expression:
 
     text: str
     names: frozenset[str]
-    _function: Evaluate
+    _function: Evaluate = field(repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Any:
         """The value for the names in `scope`; only JSON data comes out, and nothing is raised."""

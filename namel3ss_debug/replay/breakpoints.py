@@ -29,10 +29,12 @@ from namel3ss_debug.expressions import Expression, compile_expression, compile_p
 from namel3ss_debug.traces.events import EVENT_TYPES, EXECUTION_PREFIX, Event
 from namel3ss_debug.traces.totals import is_failure
 
-COMPONENTS: Final = frozenset(["app", "agent", "prompt", "chain", "llm", "tool", "memory", "validation", "http", "log"])
+COMPONENTS: Final = frozenset(
+    ["app", "agent", "prompt", "chain", "llm", "tool", "memory", "validation", "http", "log"]
+)
 
 _MOST_NAMES = 10_000
-_MOST_TEXTS = 1000
+_MOST_VALUES = 2000
 _REGEX = re.compile(r"/((?:\\.|[^/\\])+)/\s*(?:$|(?=,|if\s))")
 _SITE = re.compile(r"(.+\.(?:py|ai|ipynb)):(\d+)")
 _QUOTED = re.compile(r"""(?:(?P<head>[^\s:"']+):)?(?P<quote>["'])(?P<name>.+)(?P=quote)(?:@(?P<nth>\d+))?""")
@@ -282,7 +284,7 @@ def _typed(event_type: str, nth: int | None, known: Known | None) -> tuple[Test,
 
 def _component(component: str, nth: int | None, known: Known | None) -> tuple[Test, Test, int | None]:
     if known is not None:
-        there = known.components[component] if component in known.components else 0
+        there = known.components[component]
         holds = [name for name, entries in known.components.items() if entries]
         _enough(component, there, nth, "entry", nearest(component, holds))
 
@@ -343,21 +345,21 @@ def _regex(pattern: str) -> tuple[Test, Test]:
         raise PlaceError(f"/{pattern}/: {problem}") from None
 
     def test(event: Event) -> bool:
-        return any(map(search, islice(_texts(event), _MOST_TEXTS)))
+        return any(map(search, _texts(event)))
 
     return test, test
 
 
 def _texts(event: Event) -> Iterator[str]:
-    """Every text among the values of an event, in no matter how deep a member; the nearest first."""
+    """The texts among the values of an event, in no matter how deep a member; the nearest first, not all of very many."""
     todo: list[Any] = [event]
-    for value in todo:  # the list grows while it is read
+    for value in islice(todo, _MOST_VALUES):  # the list grows while it is read
         if type(value) is str:
             yield value
         elif type(value) is dict:
-            todo.extend(value.values())
+            todo.extend(islice(value.values(), _MOST_VALUES))
         elif type(value) is list:
-            todo.extend(value)
+            todo.extend(value[:_MOST_VALUES])
 
 
 def _always(_event: Event) -> bool:

@@ -296,10 +296,10 @@ def _split(
             if pieces:
                 pieces.append(lines[0])
                 lines[0] = b"".join(pieces)
+                pieces, held = [], 0
             yield Batch(offset, number, lines, True)
             number += len(lines)
             offset = position - len(rest)
-            pieces, held = [], 0
         if rest and not pieces and rest[0] == 0 and not rest.strip(b"\0"):
             # A hole that a truncation under the writer or a power loss left: it may be gigabytes long.
             problems.add(name, number, "NUL bytes, left out")

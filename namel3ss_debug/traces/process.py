@@ -154,7 +154,7 @@ class ProcessReader:
                         continue
                 elif not line:
                     continue
-                self._expected = expected
+                event, self._expected = {}, expected  # a large one is not held while it is read again
                 ready = self._due() if sound else self._careful(line)
                 for self._place, due in ready:
                     yield due

@@ -72,7 +72,8 @@ def trace_files(path: Path) -> tuple[ProcessFiles, ...]:
     parts = parse_name(real.name)
     if parts is None:
         return (ProcessFiles(0, (real,)),)
-    found = _group(_names_in(real.parent), real.parent).get(parts.stem, ())
+    names = [name for name in _names_in(real.parent) if name.startswith(parts.stem)]
+    found = _group(names, real.parent).get(parts.stem, ())
     execution = _execution_of(real)
     kept = [
         process._replace(files=files)

@@ -88,7 +88,7 @@ def escape(cell: Cell) -> str:
 
 
 def _plain(cell: Cell) -> str:
-    return cell.plain if isinstance(cell, Text) else clean(cell, CELL_LIMIT)
+    return clean(cell, CELL_LIMIT) if isinstance(cell, str) else cell.plain
 
 
 def _markdown_table(block: Table) -> Iterator[str]:

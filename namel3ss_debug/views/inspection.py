@@ -14,7 +14,7 @@ from namel3ss_debug.traces.spans import Forest, Node, Span
 from namel3ss_debug.views.events import facts, offset, status_style, summary, title
 from namel3ss_debug.views.payloads import json_text
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, tokens
-from namel3ss_debug.views.tables import Column, name, number, pairs, prose, table
+from namel3ss_debug.views.tables import Cell, Column, name, number, pairs, prose, table
 from namel3ss_debug.views.terminal import (
     COMPONENT_STYLES,
     DIM,
@@ -22,8 +22,10 @@ from namel3ss_debug.views.terminal import (
     HEADING,
     STATUS_STYLES,
     WARNING,
+    Piece,
     clean,
     line,
+    piece,
     shorten,
     text,
 )
@@ -42,8 +44,8 @@ def event_lines(events: Iterable[Numbered], width: int, started_at: float | None
     columns = (
         Column("n", align="right", style=DIM),
         Column("s", align="right", style=DIM),
-        Column("event", least=16, cut="middle"),
-        name("name", 14),
+        Column("event", least=14, cut="middle"),
+        name("name", 12),
         number("took"),
         number("tokens"),
         number("cost"),
@@ -52,20 +54,20 @@ def event_lines(events: Iterable[Numbered], width: int, started_at: float | None
     return table(columns, (_event_row(place, event, started_at) for place, event in events), width)
 
 
-def _event_row(place: int, event: Event, started_at: float | None) -> tuple[Text | str, ...]:
+def _event_row(place: int, event: Event, started_at: float | None) -> tuple[Cell, ...]:
     component = str(event.get("component", ""))
     status = event.get("status")
     style = status_style(event)
     unusual = f"{status} " if status not in {None, "started", "completed", "failed"} else ""
     return (
-        text(f"{place}", DIM),
-        text(offset(event.get("timestamp"), started_at).removeprefix("+"), DIM),
-        text(event.get("event_type", ""), COMPONENT_STYLES.get(component, ""), 60),
-        text(event.get("component_name") or "", limit=NAME_LIMIT),
-        duration(event.get("duration_ms")),
-        tokens(event.get("tokens_used")),
-        money(event.get("cost_estimate")),
-        text(unusual + summary(event), style if style in {ERROR, WARNING} else DIM),
+        Piece(str(place), DIM),
+        Piece(offset(event.get("timestamp"), started_at).removeprefix("+"), DIM),
+        piece(event.get("event_type", ""), COMPONENT_STYLES.get(component, ""), 60),
+        piece(event.get("component_name") or "", limit=NAME_LIMIT),
+        Piece(duration(event.get("duration_ms"))),
+        Piece(tokens(event.get("tokens_used"))),
+        Piece(money(event.get("cost_estimate"))),
+        piece(unusual + summary(event), style if style in {ERROR, WARNING} else DIM),
     )
 
 
@@ -113,16 +115,16 @@ def _drawn(forest: Forest, limit: int | None) -> Iterator[tuple[str, Node]]:
             )
 
 
-def _tree_row(guides: str, node: Node) -> tuple[Text | str, ...]:
+def _tree_row(guides: str, node: Node) -> tuple[Cell, ...]:
     span = node.span
     label = Text(guides, DIM, end="").append_text(_span_label(span))
     measured = span.end or {}
     return (
-        text(f"{span.number}", DIM),
+        Piece(str(span.number), DIM),
         label,
-        duration(span.duration_ms),
-        tokens(measured.get("tokens_used")),
-        money(measured.get("cost_estimate")),
+        Piece(duration(span.duration_ms)),
+        Piece(tokens(measured.get("tokens_used"))),
+        Piece(money(measured.get("cost_estimate"))),
     )
 
 

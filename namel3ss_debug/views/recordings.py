@@ -104,10 +104,6 @@ def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:
         more = ", ..." if problems["total"] > len(places) else ""
         heading = f"{count(problems['total'], 'problem')} while reading: "
         yield line((heading, WARNING), f"{', '.join(places)}{more}")
-    if problems.get("lost_events"):
-        rotated = problems.get("rotated_away_events") or 0
-        note = f" ({tokens(rotated)} in segments that were rotated away)" if rotated else ""
-        yield line((f"{count(problems['lost_events'], 'event')} missing", WARNING), note)
 
 
 def problems_document(trace: Trace) -> dict[str, Any]:

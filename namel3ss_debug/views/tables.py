@@ -6,18 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Literal, NamedTuple
 
-from rich.cells import cell_len
-from rich.text import Text
+from rich.text import Span, Text
 
-from namel3ss_debug.views.terminal import DIM, clean, shorten
+from namel3ss_debug.views.terminal import DIM, Piece, cells, clean, shorten
 
 GAP = "  "
 MEASURED_ROWS = 500
 """Rows looked at to set the widths; what comes after them is cut to fit, so that a long table can stream."""
 
+SMALLEST = 4
+"""What a column that may be cut keeps on a screen that is too narrow for all of them."""
+
 CELL_LIMIT = 400
 
-Cell = Text | str
+Cell = Text | Piece | str
 Row = Sequence[Cell]
 
 
@@ -62,80 +64,77 @@ def table(
         indent: what stands before each line.
         header: whether the headers are shown.
     """
-    iterator = (tuple(_as_text(cell) for cell in row) for row in rows)
+    iterator = (tuple(_as_cell(cell) for cell in row) for row in rows)
     measured = list(islice(iterator, MEASURED_ROWS))
     shown = [i for i in range(len(columns)) if not measured or any(row[i].plain for row in measured)]
     kept = [columns[i] for i in shown]
     natural = [
-        max(
-            chain(
-                [cell_len(columns[i].header) if header else 0], (cell_len(row[i].plain) for row in measured)
-            )
-        )
+        max(chain([cells(columns[i].header) if header else 0], (cells(row[i].plain) for row in measured)))
         for i in shown
     ]
     widths = fit(natural, kept, width - len(indent))
     if header:
-        yield _line([Text(column.header, DIM) for column in kept], kept, widths, indent)
+        yield _line([Piece(column.header, DIM) for column in kept], kept, widths, indent)
     for row in chain(measured, iterator):
         yield _line([row[i] for i in shown], kept, widths, indent)
 
 
 def fit(natural: Sequence[int], columns: Sequence[Column], width: int) -> list[int]:
-    """Shrink the widest column that may shrink, cell by cell, until all fit or none may."""
+    """Shrink the widest column that may shrink until all fit: each to its least width, then all to almost nothing."""
     widths = list(natural)
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
-    while excess > 0:
-        candidates = [
-            i for i, column in enumerate(columns) if column.least is not None and widths[i] > column.least
-        ]
-        if not candidates:
-            break
-        widest = max(candidates, key=lambda i: widths[i])
-        widths[widest] -= 1
-        excess -= 1
+    for floor in (0, SMALLEST):
+        while excess > 0:
+            candidates = [
+                place
+                for place, column in enumerate(columns)
+                if column.least is not None and widths[place] > (floor or column.least)
+            ]
+            if not candidates:
+                break
+            widths[max(candidates, key=lambda place: widths[place])] -= 1
+            excess -= 1
     return widths
 
 
 def pairs(rows: Iterable[tuple[str, Cell]], width: int, *, indent: str = "") -> Iterator[Text]:
     """Lines of a dim label and its value, the values aligned; rows with an empty value are left out."""
-    items = [(label, _as_text(value)) for label, value in rows]
+    items = [(label, _as_cell(value)) for label, value in rows]
     items = [(label, value) for label, value in items if value.plain]
     if not items:
         return
     columns = (Column("", style=DIM), Column("", least=12))
     yield from table(
-        columns, [(Text(label, DIM), value) for label, value in items], width, indent=indent, header=False
+        columns, [(Piece(label, DIM), value) for label, value in items], width, indent=indent, header=False
     )
 
 
-def _as_text(cell: Cell) -> Text:
-    return cell if isinstance(cell, Text) else Text(clean(cell, CELL_LIMIT), end="")
+def _as_cell(cell: Cell) -> Text | Piece:
+    return Piece(clean(cell, CELL_LIMIT)) if isinstance(cell, str) else cell
 
 
-def _line(cells: Sequence[Text], columns: Sequence[Column], widths: Sequence[int], indent: str) -> Text:
-    whole = Text(indent, end="")
-    for i, (cell, column, width) in enumerate(zip(cells, columns, widths, strict=True)):
-        fitted = _fitted(cell, column, width)
-        padding = " " * (width - cell_len(fitted.plain))
-        if i:
-            whole.append(GAP)
-        if column.align == "right":
-            whole.append(padding)
-        if column.style and not fitted.style:
-            fitted.style = column.style
-        whole.append_text(fitted)
-        if column.align == "left" and i < len(cells) - 1:
-            whole.append(padding)
-    whole.rstrip()
-    return whole
-
-
-def _fitted(cell: Text, column: Column, width: int) -> Text:
-    if cell_len(cell.plain) <= width:
-        return cell.copy()
-    if column.cut == "middle" and not cell.spans:
-        return Text(shorten(cell.plain, width, middle=True), cell.style, end="")
-    cut = cell.copy()
-    cut.truncate(width, overflow="ellipsis")
-    return cut
+def _line(row: Sequence[Text | Piece], columns: Sequence[Column], widths: Sequence[int], indent: str) -> Text:
+    """One row, put together as one string with the styles beside it: a table may have a million of them."""
+    parts = [indent]
+    spans: list[Span] = []
+    at = len(indent)
+    for place, (cell, column, width) in enumerate(zip(row, columns, widths, strict=True)):
+        content = cell.plain
+        size = cells(content)
+        if size > width:
+            content = shorten(content, width, middle=column.cut == "middle" and not cell.spans)
+            size = cells(content)
+        gap = GAP if place else ""
+        before = gap + " " * (width - size) if column.align == "right" else gap
+        at += len(before)
+        end = at + len(content)
+        if style := cell.style or column.style:
+            spans.append(Span(at, end, style))
+        spans += [Span(at + span.start, min(at + span.end, end), span.style) for span in cell.spans]
+        parts += (before, content)
+        at = end
+        if column.align == "left":
+            parts.append(" " * (width - size))
+            at += width - size
+    whole = "".join(parts).rstrip()
+    return Text(whole, spans=[span for span in spans if span.end <= len(whole) and span], end="")

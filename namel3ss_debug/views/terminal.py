@@ -7,18 +7,19 @@ emoji codes and highlighting switched off. Colour appears on a terminal only, an
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
-from typing import TYPE_CHECKING, TextIO
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.text import Text
+from rich.text import Span, Text
 
 if TYPE_CHECKING:
     from rich.style import StyleType
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 ELLIPSIS = "…"
 DEFAULT_WIDTH = 80
 MIN_WIDTH = 40
+LINES_AT_ONCE = 100
 MAX_MARKS = 4
 """How many combining marks one character may carry; more of them would climb over the lines around."""
 
@@ -136,6 +138,28 @@ def text(value: object, style: StyleType = "", limit: int | None = None, *, mult
     return Text(clean(value, limit, multiline=multiline), style, end="")
 
 
+class Piece(NamedTuple):
+    """Cleaned text in one style: what a `Text` is, where there are too many of them to be made."""
+
+    plain: str
+    style: str = ""
+
+    @property
+    def spans(self) -> list[Span]:
+        """A piece has one style only."""
+        return []
+
+
+def piece(value: object, style: str = "", limit: int | None = None) -> Piece:
+    """Cleaned data as a `Piece`."""
+    return Piece(clean(value, limit), style)
+
+
+def cells(content: str) -> int:
+    """How many cells of a terminal a cleaned text takes."""
+    return len(content) if content.isascii() else cell_len(content)
+
+
 def line(*parts: Text | str | tuple[object, StyleType]) -> Text:
     """One line of parts: our own words as `str`, data with a style as a pair, or a finished `Text`."""
     whole = Text(end="")
@@ -151,7 +175,7 @@ def line(*parts: Text | str | tuple[object, StyleType]) -> Text:
 
 def shorten(content: str, width: int, *, middle: bool = False) -> str:
     """Cut a cleaned text to `width` cells with an ellipsis at its end or in its middle."""
-    if cell_len(content) <= width:
+    if cells(content) <= width:
         return content
     if width <= 1:
         return ELLIPSIS[:width]
@@ -187,22 +211,19 @@ class Terminal(Console):
 
     def lines(self, lines: Iterable[Text]) -> None:
         """Print lines that are laid out already: nothing is wrapped or cropped, and blocks go out at once."""
-        block: list[Text] = []
-        for item in lines:
-            block.append(item)
-            if len(block) >= 100:
-                self._block(block)
-                block = []
-        if block:
-            self._block(block)
-
-    def _block(self, block: list[Text]) -> None:
-        self.print(Text("\n").join(block), no_wrap=True, overflow="ignore", crop=False, soft_wrap=True)
+        iterator = iter(lines)
+        while block := list(islice(iterator, LINES_AT_ONCE)):
+            if self.color_system is None:  # without colours a line is its text, and rich has nothing to add
+                self.file.write("".join(f"{item.plain}\n" for item in block))
+            else:
+                self.print(Text("\n").join(block), soft_wrap=True)
 
 
 def console(*, stderr: bool = False, width: int | None = None) -> Terminal:
     """A console on stdout or stderr as they are now; colours are the sixteen of the user's own theme."""
     stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding shows what it can
     coloured = wants_colour(stream)
     return Terminal(
         file=stream,

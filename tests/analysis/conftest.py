@@ -1,5 +1,7 @@
 """A recording made by hand, random traces, and what an analysis says of a list of events."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ class Recording:
         self.events = []
 
     def add(self, event_type, at, **fields):
+        """Append an event and return its id."""
         event = {
             "event_type": event_type,
             "event_id": f"e{len(self.events) + 1}",
@@ -27,12 +30,14 @@ class Recording:
         return event["event_id"]
 
     def start(self, component, name, at, parent=None, **fields):
+        """Begin a span and return its id."""
         if parent is not None:
             fields["parent_event_id"] = parent
         kind = fields.pop("kind", span_prefix(component))
         return self.add(f"{kind}_start", at, component=component, component_name=name, **fields)
 
     def end(self, start_id, at, **fields):
+        """End a span; the duration is what the two times say."""
         start = next((event for event in self.events if event["event_id"] == start_id), None)
         kind = start["event_type"].removesuffix("_start") if start else "tool_call"
         fields = {
@@ -42,9 +47,12 @@ class Recording:
             "status": "completed",
             "duration_ms": (1_700_000_000 + at - start["timestamp"]) * 1000 if start else 1.0,
         } | fields
-        return self.add(f"{kind}_end", at, **{key: value for key, value in fields.items() if value is not None})
+        return self.add(
+            f"{kind}_end", at, **{key: value for key, value in fields.items() if value is not None}
+        )
 
     def span(self, component, name, begin, end, parent=None, **fields):
+        """Begin a span and end it."""
         start_id = self.start(component, name, begin, parent)
         self.end(start_id, end, **fields)
         return start_id
@@ -52,6 +60,7 @@ class Recording:
 
 @pytest.fixture
 def recording():
+    """An empty recording."""
     return Recording()
 
 
@@ -62,7 +71,7 @@ def analysed():
     def analysed(events, sections=None, cuts=(), **options):
         analysis = Analysis(sections, Options(**options))
         places = [0, *sorted(cuts), len(events)]
-        for begin, end in zip(places, places[1:], strict=False):
+        for begin, end in pairwise(places):
             part = Analysis(sections, Options(**options)) if begin else analysis
             part.feed_all(events[begin:end], begin + 1)
             if begin:
@@ -139,7 +148,26 @@ def _event(draw):
     return event
 
 
+@st.composite
+def _trace(draw):
+    """Spans inside spans, among events that fit nowhere."""
+    events = []
+    running = []
+    for number in range(draw(st.integers(0, 40))):
+        event = draw(_event())
+        choice = draw(st.integers(0, 9))
+        if choice < 4 and event["event_type"].endswith("_start"):
+            event["event_id"] = f"u{number}"
+            if running:
+                event["parent_event_id"] = draw(st.sampled_from(running[-3:]))
+            running.append(event["event_id"])
+        elif choice < 8 and event["event_type"].endswith("_end") and running:
+            event["parent_event_id"] = running.pop(draw(st.sampled_from([-1, -1, 0])))
+        events.append(event)
+    return events
+
+
 @pytest.fixture(scope="session")
 def traces():
-    """Lists of events with few ids, so that spans nest, cross, repeat and get lost."""
-    return st.lists(_event(), max_size=40)
+    """Lists of events in which spans nest, cross, repeat, outlive each other and get lost."""
+    return _trace()

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from namel3ss_debug.capture import launch
@@ -51,6 +52,13 @@ def traced_command(notes, *words, module=False, **session):
     """The command line of a parent that launches the program."""
     text = json.dumps({"trace": str(notes), "execution_id": "0", "settings": {}, **session})
     return [sys.executable, "-c", PARENT, text, "-m" if module else "", *words]
+
+
+def wait_until_it_waits(line):
+    """Return when the process that wrote `ready PID` sleeps in the call it was about to make."""
+    process = psutil.Process(int(line.removeprefix("ready ")))
+    while process.status() != psutil.STATUS_SLEEPING:
+        os.sched_yield()
 
 
 def run(command, *, stdin="", cwd=PROGRAMS, **env):
@@ -172,7 +180,7 @@ def test_a_signal_does_what_it_does_under_plain_python(notes, words, to_group, n
             env=environment(),
             start_new_session=True,
         ) as process:
-            assert process.stdout.readline() == "ready\n"
+            wait_until_it_waits(process.stdout.readline())
             (os.killpg if to_group else os.kill)(process.pid, number)
             out, err = process.communicate(timeout=60)
         return process.returncode, out, err
@@ -212,11 +220,12 @@ def test_ctrl_c_at_a_terminal_reaches_the_program_once(notes):
         expect(b"name? ")
         os.write(terminal, b"Ada\n")
         expect(b"more? ")
+        wait_until_it_waits(seen.decode().splitlines()[0])
         os.write(terminal, b"\x03")
         expect(b"interrupted")
         _, status = os.waitpid(pid, 0)
         os.close(terminal)
-        return os.waitstatus_to_exitcode(status), seen.rstrip()
+        return os.waitstatus_to_exitcode(status), seen.rstrip().splitlines()[1:]
 
     plain = talk(plain_command("terminal.py"))
     assert plain[0] == 5

@@ -14,7 +14,14 @@ EVENTS = [
     {
         "event_type": "trace_start",
         "component": "app",
-        "metadata": {"format": 1, "pid": 1, "process": 0, "target": "app.py", "argv": ["app.py"], "python": "3.11.7"},
+        "metadata": {
+            "format": 1,
+            "pid": 1,
+            "process": 0,
+            "target": "app.py",
+            "argv": ["app.py"],
+            "python": "3.11.7",
+        },
     },
     {
         "event_type": "agent_execution_start",
@@ -43,7 +50,10 @@ EVENTS = [
         "tokens_used": 412,
         "usage": {"input_tokens": 380, "output_tokens": 32},
         "cost_estimate": 0.00021,
-        "outputs": {"text": "", "tool_calls": [{"id": "c1", "name": "lookup", "arguments": {"order": "A-17"}}]},
+        "outputs": {
+            "text": "",
+            "tool_calls": [{"id": "c1", "name": "lookup", "arguments": {"order": "A-17"}}],
+        },
     },
     {
         "event_type": "tool_call_start",
@@ -61,7 +71,7 @@ EVENTS = [
         "duration_ms": 35.0,
         "error": "the service is down",
         "error_type": "ConnectionError",
-        "stack_trace": "Traceback (most recent call last):\n  File \"app.py\", line 3\nConnectionError: down",
+        "stack_trace": 'Traceback (most recent call last):\n  File "app.py", line 3\nConnectionError: down',
     },
     {
         "event_type": "agent_execution_end",
@@ -105,7 +115,13 @@ def hostile(event):
     kept = {"event_type", "parent_event_id", "status", "component"}
     changed = {key: item if key in kept else poisoned(item) for key, item in event.items()}
     if event["event_type"] == "trace_start":
-        changed["metadata"] = {"format": 1, "process": 0, "target": HOSTILE, "argv": [HOSTILE], "python": HOSTILE}
+        changed["metadata"] = {
+            "format": 1,
+            "process": 0,
+            "target": HOSTILE,
+            "argv": [HOSTILE],
+            "python": HOSTILE,
+        }
     return changed
 
 
@@ -147,7 +163,9 @@ def run():
     """Run a command line of `debug` in this process; gives exit status, stdout and stderr."""
 
     def run_command(*words, stdin=None):
-        return CliRunner().invoke(debug, [str(word) for word in words], prog_name="namel3ss debug", input=stdin)
+        return CliRunner().invoke(
+            debug, [str(word) for word in words], prog_name="namel3ss debug", input=stdin
+        )
 
     return run_command
 
@@ -155,4 +173,8 @@ def run():
 @pytest.fixture
 def program():
     """The words that start the command line as a process of its own."""
-    return [sys.executable, "-c", "from namel3ss_debug.cli.main import debug; debug(prog_name='namel3ss debug')"]
+    return [
+        sys.executable,
+        "-c",
+        "from namel3ss_debug.cli.main import debug; debug(prog_name='namel3ss debug')",
+    ]

@@ -10,7 +10,9 @@ import pytest
 def old(trace):
     """A recording two months old, beside a newer one, which always stays."""
     newer = trace.with_name("trace_20251122_120000_ffffffff.jsonl")
-    newer.write_text(trace.read_text().replace("ab12cd34ef567890", "ffffffffffffffff").replace("17637264", "17638128"))
+    newer.write_text(
+        trace.read_text().replace("ab12cd34ef567890", "ffffffffffffffff").replace("17637264", "17638128")
+    )
     os.utime(trace, (1.7e9, 1.7e9))
     os.utime(newer, (1.7e9, 1.7e9))
     return trace

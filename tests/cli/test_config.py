@@ -9,11 +9,14 @@ def test_each_setting_has_its_value_and_source(run, workspace, monkeypatch):
     (workspace / ".namel3ss/debug.json").write_text('{"level": "basic", "slow_ms": 5}')
     monkeypatch.setenv("NAMEL3SS_DEBUG_COMPONENTS", "llm,tool")
     document = json.loads(run("config", "--format", "json").stdout)
-    assert list(document)[0] == "schema"
+    assert next(iter(document)) == "schema"
     assert document["schema"] == "namel3ss-debug/config/1"
     file = str(workspace / ".namel3ss/debug.json")
     assert document["file"] == file
-    assert (document["settings"]["level"]["value"], document["settings"]["level"]["source"]) == ("basic", file)
+    assert (document["settings"]["level"]["value"], document["settings"]["level"]["source"]) == (
+        "basic",
+        file,
+    )
     assert document["settings"]["default_components"]["value"] == ["llm", "tool"]
     assert document["settings"]["default_components"]["source"] == "NAMEL3SS_DEBUG_COMPONENTS"
     assert document["settings"]["redact"]["source"] == "default"

@@ -145,12 +145,22 @@ def test_interruption_is_130(run, monkeypatch):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("words", [["inspect"], ["inspect", "--format", "jsonl"], ["analyze", "--format", "json"], ["config"], ["--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [["inspect"], ["inspect", "--format", "jsonl"], ["analyze", "--format", "json"], ["config"], ["--help"]],
+)
 def test_a_closed_pipe_is_quiet(trace, program, words):
     """A reader that goes away, as `head` does, leaves no traceback; the status is that of SIGPIPE in a shell."""
     with trace.open("a") as file:
         for number in range(9, 4000):
-            event = {"event_type": "log_record", "event_id": str(number), "seq": number, "timestamp": 1.8e9, "component": "log", "metadata": {"message": "x" * 60}}
+            event = {
+                "event_type": "log_record",
+                "event_id": str(number),
+                "seq": number - 1,
+                "timestamp": 1.8e9,
+                "component": "log",
+                "metadata": {"message": "x" * 60},
+            }
             file.write(json.dumps(event) + "\n")
     reading, writing = os.pipe()
     os.close(reading)
@@ -165,11 +175,16 @@ def test_a_bad_setting_is_one_line_and_status_2(run, workspace, monkeypatch):
     file = workspace / ".namel3ss/debug.json"
     file.write_text('{"level": "loud"}')
     where = "(see DEBUGGING_GUIDE.md#bad-setting)"
-    expected = f'namel3ss debug: {file}: level is "loud", allowed is basic, detailed or comprehensive {where}\n'
+    expected = (
+        f'namel3ss debug: {file}: level is "loud", allowed is basic, detailed or comprehensive {where}\n'
+    )
     result = run("config")
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", expected)
     file.write_text('{"levle": "basic"}')
-    assert run("analyze").stderr == f"namel3ss debug: {file}: unknown setting 'levle'; did you mean level? {where}\n"
+    assert (
+        run("analyze").stderr
+        == f"namel3ss debug: {file}: unknown setting 'levle'; did you mean level? {where}\n"
+    )
     file.unlink()
     monkeypatch.setenv("NAMEL3SS_DEBUG_SLOW_MS", "soon")
     assert run("list").stderr == (

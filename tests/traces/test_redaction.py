@@ -74,6 +74,10 @@ SECRETS = {
     "planetscale": ["pscale" + "_tkn_" + made_of(LETTERS, 43)],
     "github": [f"gh{kind}_" + made_of(LETTERS, 36) for kind in "opusr"] + ["github" + "_pat_" + TOKEN],
     "gitlab": [f"gl{kind}-" + made_of(LETTERS, 20) for kind in ("pat", "dt", "rt")],
+    "1password": ["ops" + "_eyJ" + made_of(LETTERS, 300)],
+    "facebook": ["EA" + "AC" + made_of(LETTERS, 120)],
+    "flyio": ["fm2" + "_" + made_of(LETTERS, 120), "fo1" + "_" + made_of(LETTERS, 43)],
+    "sourcegraph": ["sgp" + "_" + made_of(HEX, 40), "sgp" + "_local_" + made_of(HEX, 40)],
     "npm": ["npm" + "_" + made_of(LETTERS, 36)],
     "pypi": ["pypi" + "-AgEIcHlwaS5vcmc" + made_of(LETTERS, 80)],
     "docker": ["dckr" + "_pat_" + made_of(LETTERS, 27)],
@@ -111,6 +115,9 @@ IN_CONTEXT = [
     ("slack_webhook", "https://hooks.slack.com/services/{}", "T00000000/B00000000/" + made_of(LETTERS, 24)),
     ("authorization", "Authorization: Bearer {}", "abcdefghijkl"),
     ("authorization", "{{'authorization': 'Basic {}'}}", "dXNlcjpwYXNzd29yZA=="),
+    ("curl_user", "curl -k -u elastic:{} https://localhost:9200", "P@ssw0rd$1"),
+    ("curl_user", "curl -X GET --user 'me:{}' https://h", "abc:def"),
+    ("azure_secret", "it is {} here", "aB3" + "8Q~" + made_of(LETTERS, 34)),
     ("bearer", "curl -H 'X: Bearer {}'", made_of(LETTERS, 24)),
     ("basic", "uses Basic {} for that", "dXNlcjpwYXNzd29yZA=="),
     ("cookie", "Set-Cookie: {}", "sid=" + made_of(LETTERS, 24) + "; Path=/"),
@@ -126,6 +133,9 @@ IN_CONTEXT = [
     ("assignment", "run --db-password {} now", "hunter2hunter"),
     ("assignment", "x: xkey=password={}", "abcd1234x"),
     ("assignment", '"session_token":"{}"', "abc123abc123abc123"),
+    ("assignment", "A=1\\nTOKEN={}\\nB=2", "abc123abc123abc123"),
+    ("assignment", "password: '{}'", "my_dog_null_2020"),
+    ("assignment", "password='{}'", "$ecret-Sauce1"),
 ]
 
 BENIGN = [
@@ -154,6 +164,9 @@ BENIGN = [
     "uuid 0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
     "eyJ is how base64 of JSON begins",
     "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOC\n-----END PUBLIC KEY-----",
+    'curl -u "$USER:$PASSWORD" https://localhost:9200 -u name',
+    "PASSWORD=\nSECRET_HOST=db.example.com\nAPI_KEY:\n  description: whatever",
+    "hf_requiredcharacteristictypesfordisplaymetadata",
     "cookie: chocolate chips and butter",
     "sk-learn and hf_hub and pat and npm_config_registry",
 ]
@@ -190,7 +203,8 @@ def test_a_text_seen_before_is_not_scanned_again(length, monkeypatch):
     text = "harmless words " * (length // 15)
     redactor.text(text)
     monkeypatch.setattr(Redactor, "_scan", None)
-    assert redactor.text("".join(text)) is text
+    again = "".join(text)
+    assert redactor.text(again) is again
 
 
 def test_the_memory_of_verdicts_is_bounded():
@@ -497,6 +511,7 @@ SHAPES = {
     "placeholders": "'[REDACTED:a]' * (n // 12)",
     "one word": "'a' * n",
     "spaces": "'secret' + ' ' * n",
+    "curls": "'curl' + ' -u aaaaaaaa' * (n // 12)",
     "sendgrid": "'SG.aaaaaaaaaaaaaaaaaaaa.' * (n // 24)",
     "growing when lowered": "'\\u0130password=' * (n // 10)",
 }

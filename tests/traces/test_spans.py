@@ -1,5 +1,7 @@
 """Pairing starts with ends, merging parts, and the forest of spans."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,13 +103,13 @@ EVENTS = st.lists(st.tuples(st.booleans(), st.sampled_from("abc")), max_size=40)
 
 
 @given(events=EVENTS, data=st.data())
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 def test_parts_merged_in_order_give_what_one_pass_gives(events, data):
     """Any cut into consecutive parts, in any grouping of the merges, gives the same spans (law 10)."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
     bounds = [0, *cuts, len(events)]
     found, parts = [], []
-    for begin, stop in zip(bounds, bounds[1:], strict=False):
+    for begin, stop in pairwise(bounds):
         part = SpanPairing()
         fed = (part.feed(number, events[number - 1]) for number in range(begin + 1, stop + 1))
         found += [span for span in fed if span is not None]
@@ -203,6 +205,7 @@ def test_a_hundred_thousand_equal_ids_do_not_take_quadratic_time():
     assert sum(1 for _ in forest.walk()) == 100_000
 
 
+@settings(deadline=None)
 @given(parents=st.lists(st.integers(0, 12), max_size=12))
 def test_every_span_is_in_the_forest_once(parents):
     """Whatever the parents say."""

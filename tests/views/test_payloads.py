@@ -22,6 +22,7 @@ VALUES = st.recursive(
 
 
 def plain(value, width=60, max_lines=None):
+    """The lines without their colours."""
     return [line.plain for line in json_text(value, width, max_lines)]
 
 
@@ -84,7 +85,7 @@ def test_documents_are_json_of_the_same_value(value):
     for indent in (False, True):
         written = json_bytes(value, indent=indent)
         assert json.loads(written) == value
-        assert not any(ord(c) < 0x20 and c != "\n" or 0x7F <= ord(c) < 0xA0 for c in written)
+        assert not any((ord(c) < 0x20 and c != "\n") or 0x7F <= ord(c) < 0xA0 for c in written)
 
 
 @pytest.mark.parametrize("character", ["\x7f", "\x9b", "\u202e", "\u200b", "\U000e0041", "\ud800", "\ufeff"])

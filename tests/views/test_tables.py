@@ -9,6 +9,7 @@ from namel3ss_debug.views.tables import Column, name, number, pairs, prose, tabl
 
 
 def plain(lines):
+    """The lines without their colours."""
     return [line.plain for line in lines]
 
 

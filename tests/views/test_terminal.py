@@ -31,13 +31,15 @@ class Stream:
         self.written = ""
 
     def isatty(self):
+        """Whether it is a terminal."""
         return self.terminal
 
     def write(self, words):
+        """Keep what is written."""
         self.written += words
 
     def flush(self):
-        pass
+        """Nothing is held back."""
 
 
 @given(st.text())

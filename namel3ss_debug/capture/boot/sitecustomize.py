@@ -40,10 +40,13 @@ def _start() -> None:
         sys.modules["namel3ss_debug"] = module
         spec.loader.exec_module(module)
     from namel3ss_debug.capture.processes import hide  # noqa: PLC0415
-    from namel3ss_debug.capture.start import start_in_child  # noqa: PLC0415
 
-    start_in_child(json.loads(session), "grandchild")
-    hide()
+    try:
+        from namel3ss_debug.capture.start import start_in_child  # noqa: PLC0415
+
+        start_in_child(json.loads(session), "grandchild")
+    finally:
+        hide()
 
 
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != _HERE]

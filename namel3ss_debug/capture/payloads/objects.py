@@ -169,8 +169,14 @@ def _set(conversion: Conversion, value: Any, depth: int) -> Any:
     return {"$type": kind.__name__, "items": items + rest}
 
 
+def _deque(conversion: Conversion, value: Any, depth: int) -> Any:
+    kind = collections.deque
+    items = conversion.items(kind.__iter__(value), kind.__len__(value), depth + 1)
+    return {"$type": conversion.clean(full_name(type(value))), "items": items}
+
+
 def _sequence(conversion: Conversion, value: Any, depth: int) -> Any:
-    """A sequence or a view of a dict, of the standard library's."""
+    """An array of the standard library's, or a view of a dict."""
     items = conversion.items(iter(value), len(value), depth + 1, limit=FOREIGN_ITEMS)
     return {"$type": conversion.clean(full_name(type(value))), "items": items}
 
@@ -300,7 +306,7 @@ FORMS: dict[str, Form] = {
     "collections.UserDict": _data,
     "collections.UserList": _data,
     "collections.UserString": _data,
-    "collections.deque": _sequence,
+    "collections.deque": _deque,
     "array.array": _sequence,
     "enum.Enum": _enum,
     "enum.IntEnum": _enum,
@@ -322,6 +328,8 @@ FORMS: dict[str, Form] = {
     "pandas.DataFrame": arrays.frame,
     "pandas.core.series.Series": arrays.series,
     "pandas.Series": arrays.series,
+    "pandas._libs.tslibs.nattype.NaTType": _shown,
+    "pandas.api.typing.NaTType": _shown,
     "torch.Tensor": arrays.tensor,
     "django.db.models.query.QuerySet": _lazy,
 }

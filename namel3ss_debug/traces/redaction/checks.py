@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import lru_cache
 
 from namel3ss_debug.traces.redaction.keys import is_secret_name
 
-_NAME_BEFORE = re.compile(r"[A-Za-z][\w\-]{0,40}$")
+_BACKWARDS = re.compile(r"[\w\-]{0,40}+")
+_NAME = re.compile(r"[\w\-]+")
+_ESCAPE = re.compile(r"[abfnrtv]|u[0-9A-Fa-f]{4}")
 _CODE = re.compile(r"[A-Za-z_][\w.]*+(?:[(\[].*)?\Z", re.DOTALL)
 _STAND_IN = re.compile(
-    r"(?i:none|null|true|false|undefined|required|optional|redacted|string|\[redacted|your[_\-]|my[_\-]"
-    r"|<|\$|\{|%[({s]|\*{3}|x{4}|\.{3}|os\.|process\.|getenv|env\.)"
+    r"(?i:none|null|nil|true|false|undefined|required|optional|redacted|string|secretstr)\b[^\w\-]*\Z"
+    r"|\$[({]|\$[A-Z_]+\Z|\$[a-z_]+\Z|<[^<>]*>|\{.*\}|%[({]|%s\Z|\*{3}|[xX]{4}|\.{3}"
+    r"|(?i:your[_\- ])|os\.|process\.|getenv|env\."
 )
 _CONSTANT_NAME = re.compile(r"[A-Z]+(?:_[A-Z]+)+\Z")
+_DIGIT = re.compile("[0-9]")
 _IS = re.compile("[=:]")
+_is_secret_name = lru_cache(4096)(is_secret_name)
 _ALSO_HARMLESS = {"token": 16, "secret": 8}
 """Names that also stand for a model's token and for a riddle's secret: their values need a digit and this length."""
 
@@ -30,17 +36,22 @@ def secret_part(match: re.Match[str]) -> str:
 def has_digit(match: re.Match[str]) -> bool:
     """Whether it holds a digit or base64's `=`; words of prose and names in code hold neither."""
     secret = secret_part(match)
-    return secret.endswith("=") or any("0" <= character <= "9" for character in secret[:400])
+    return secret.endswith("=") or _DIGIT.search(secret) is not None
+
+
+def is_no_stand_in(match: re.Match[str]) -> bool:
+    """Whether it is more than a variable or a word that stands for the secret."""
+    return _STAND_IN.match(secret_part(match)) is None
 
 
 def is_assignment(match: re.Match[str]) -> bool:
     """Whether `name = value` gives a secret its value, and is not code that fetches one, nor a stand-in."""
+    name = _name(match)
+    if not _is_secret_name(name):
+        return False
     start = match.start(match.lastindex or 0)
     value = secret_part(match)
     if _STAND_IN.match(value) or _CONSTANT_NAME.match(value):
-        return False
-    name = _name(match)
-    if not is_secret_name(name):
         return False
     lower = name.lower()
     if match[0].endswith(" ") and not _IS.search(match[0]) and not _is_option(match, name):
@@ -55,12 +66,18 @@ def is_assignment(match: re.Match[str]) -> bool:
 
 
 def _name(match: re.Match[str]) -> str:
-    """The name that the keyword found by the pattern is the end of."""
-    start = match.start()
-    before = _NAME_BEFORE.search(match.string[max(0, start - 41) : start])
-    keyword = re.match(r"[\w\-]+", match[0])
+    r"""The name that the keyword found by the pattern is the end of.
+
+    In JSON text the letter of an escape such as `\n` may stand right before it.
+    """
+    text, start = match.string, match.start()
+    before = _BACKWARDS.match(text[max(0, start - 40) : start][::-1])
+    keyword = _NAME.match(match[0])
+    assert before is not None
     assert keyword is not None
-    return (before[0] if before else "") + keyword[0]
+    first = start - before.end()
+    escape = _ESCAPE.match(text, first, start) if first and text[first - 1] == "\\" else None
+    return (text[escape.end() if escape else first : start] + keyword[0]).lstrip("-")
 
 
 def _is_option(match: re.Match[str], name: str) -> bool:
@@ -76,7 +93,7 @@ def _is_code(value: str, assigned: str) -> bool:
         return False
     if "(" in value or "[" in value:
         return True
-    if any("0" <= character <= "9" for character in bare):
+    if _DIGIT.search(bare):
         return False
     return "." in bare or value != bare or ":" in assigned or assigned.endswith(" ")
 

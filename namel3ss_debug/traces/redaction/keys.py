@@ -32,7 +32,7 @@ _SECRET_END = re.compile(
 _HARMLESS = re.compile(
     r"""
     (?:^|_)(?:
-        tokens | token_count | author\w* | \w+_key_id | public_(?:api_)?key
+        tokens | token_count | author(?!i[sz]ation$)\w* | \w+_key_id | public_(?:api_)?key
       # What language models and pagers call a token.
       | (?:stop|eos|bos|pad|unk|sep|cls|mask|special|first|last|start|end|next|prev|previous|page|
            continuation|sync|per|input|output|prompt|completion|cached|image|audio|max|min|num|total|

@@ -54,7 +54,7 @@ _WORD = r"[A-Za-z0-9_\-]"
 _ALNUM = "[A-Za-z0-9]"
 _HEX = "[0-9a-f]"
 _QUOTE = r"\\{0,8}[\"']"
-_IS = r"\s{0,3}(?:=>|:=|={1,3}|:)\s{0,3}"
+_IS = r"[ \t]{0,3}(?:=>|:=|={1,3}|:)[ \t]{0,3}"
 _KEYWORD = (
     r"[pPsSkKtTcC](?:(?<=[pP])(?i:assword|asswd|assphrase|wd)|(?<=[sS])(?i:ecret)|(?<=[kK])(?i:ey)"
     r"|(?<=[tT])(?i:oken)|(?<=[cC])(?i:redential))"
@@ -100,8 +100,8 @@ TOKENS: tuple[Rule, ...] = (
     Rule("xai", _token("xai-", rf"{_ALNUM}{{60,}}+"), ("xai-",)),
     Rule("perplexity", _token("pplx-", rf"{_ALNUM}{{40,}}+"), ("pplx-",)),
     Rule("replicate", _token("r8_", rf"{_ALNUM}{{36,}}+"), ("r8_",)),
-    Rule("huggingface", _token("hf_", rf"{_ALNUM}{{30,}}+"), ("hf_",)),
-    Rule("huggingface", _token("api_org_", rf"{_ALNUM}{{30,}}+"), ("api_org_",)),
+    Rule("huggingface", _token("hf_", rf"(?=[a-z]*+[A-Z0-9]){_ALNUM}{{34,}}+"), ("hf_",)),
+    Rule("huggingface", _token("api_org_", rf"(?=[a-z]*+[A-Z0-9]){_ALNUM}{{34,}}+"), ("api_org_",)),
     Rule("fireworks", _token("fw_", rf"{_ALNUM}{{22,}}+"), ("fw_",)),
     Rule("cerebras", _token("csk-", rf"{_ALNUM}{{40,}}+"), ("csk-",)),
     Rule("together", _token("tgp_v1_", rf"{_WORD}{{40,}}+"), ("tgp_v1_",)),
@@ -142,13 +142,17 @@ TOKENS: tuple[Rule, ...] = (
     ),
     Rule(
         "gitlab",
-        rf"gl(?:agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rt|soat)-{_WORD}{{20,}}+",
+        rf"gl(?:agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rt|soat)-{_WORD}{{20,}}+(?:\.[a-z0-9]{{7,}}+)?",
         _words("glagent- glcbt- gldt- glffct- glft- glimt- gloas- glpat- glptt- glrt- glsoat-"),
     ),
     Rule("npm", _token("npm_", rf"{_ALNUM}{{36,}}+"), ("npm_",)),
     Rule("pypi", rf"pypi-AgE{_WORD}{{50,}}+", ("pypi-age",)),
     Rule("docker", rf"dckr_(?:pat|oat)_{_WORD}{{24,}}+", ("dckr_",)),
     # Services.
+    Rule("1password", rf"ops_eyJ{_WORD}{{50,}}+={{0,2}}", ("ops_eyj",)),
+    Rule("facebook", _token("EAA", rf"[A-Z]{_ALNUM}{{80,}}+"), ("eaa",)),
+    Rule("flyio", r"fm[12][ar]?_[A-Za-z0-9+/=_]{80,}+|fo1_[A-Za-z0-9_\-]{40,}+", ("fm1", "fm2", "fo1_")),
+    Rule("sourcegraph", r"sgp_(?:local_|[0-9a-fA-F]{16}_)?[0-9a-fA-F]{40,}+", ("sgp_",)),
     Rule(
         "slack", r"xox[a-z](?:\.xox[bp])?-[A-Za-z0-9\-]{10,}+|xapp-\d-[A-Za-z0-9\-]{10,}+", ("xox", "xapp-")
     ),
@@ -193,7 +197,8 @@ RUN = 15
 
 _PEM_END = r"-----END[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 _PEM_LINES = (
-    r"(?:\\{1,4}[nrt]|\s|(?:Proc-Type|DEK-Info|Version|Comment):[ ][^\n\\\"]{0,100}+|[A-Za-z0-9+/=]{12,}+)*+"
+    r"(?:(?:\\{1,4}[nrt]|\s)*+"
+    r"(?:(?:Proc-Type|DEK-Info|Version|Comment):[ ][^\n\\\"]{0,100}+|[A-Za-z0-9+/=]{12,}+))*+"
 )
 _NOT_URL = r"\"'<>`\\\[\]{}()"
 _NOT_AT = rf"\s/@:{_NOT_URL}"
@@ -216,6 +221,13 @@ PHRASES: tuple[Rule, ...] = (
         r"(?i:bearer|basic|digest|token|apikey)[ ]{1,4}([A-Za-z0-9_\-.=+/~:]{8,}+)",
         ("authorization",),
     ),
+    Rule(
+        "curl_user",
+        rf"(?<!\S)(?:-u|--user|--proxy-user|-U)[ =]{{0,2}}(?:{_QUOTE})?[^\s:\"'\\]{{0,100}}+:(?!//)([^\s\"'\\]{{3,200}}+)",
+        ("curl",),
+        checks.is_no_stand_in,
+    ),
+    Rule("azure_secret", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,}+", ("q~",)),
     Rule("bearer", r"(?i:bearer)\s{1,4}([A-Za-z0-9_\-.=+/~]{16,}+)", ("bearer",), checks.has_digit),
     Rule("basic", r"(?i:basic)[ ]{1,4}([A-Za-z0-9+/]{8,}+={0,2})", ("basic ",), checks.is_basic_credential),
     Rule(

@@ -1,8 +1,9 @@
 import asyncio
+import os
 
 
 async def main():
-    print("ready", flush=True)
+    print("ready", os.getpid(), flush=True)
     try:
         await asyncio.Event().wait()
     finally:

@@ -1,5 +1,7 @@
+import os
 import sys
 
+print("ready", os.getpid())
 print("tty", sys.stdin.isatty(), sys.stdout.isatty(), flush=True)
 try:
     print(input("name? "), flush=True)

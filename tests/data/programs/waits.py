@@ -12,6 +12,6 @@ def stop(number, frame):
 
 if "handle" in sys.argv:
     signal.signal(signal.SIGTERM, stop)
-os.write(1, b"ready\n")  # print is not reentrant, and the signal may come before it returns
+os.write(1, f"ready {os.getpid()}\n".encode())  # print is not reentrant
 while True:
     signal.pause()

@@ -1,0 +1,171 @@
+"""`debug replay`: the events of a recording one after the other, or a debugger that walks through them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from namel3ss_debug.cli.options import (
+    format_option,
+    open_reference,
+    print_rows,
+    reading,
+    report_problems,
+    trace_argument,
+)
+
+if TYPE_CHECKING:
+    from namel3ss_debug.replay.results import Result
+    from namel3ss_debug.traces.reader import Trace
+
+
+def replay(
+    reference: str | None,
+    *,
+    step: bool = False,
+    breakpoints: Sequence[str] = (),
+    components: Sequence[str] = (),
+    commands: Sequence[str] = (),
+    files: Sequence[Path] = (),
+    output_format: str = "table",
+) -> None:
+    """Replay a recording.
+
+    Args:
+        reference: the recording; the latest if left out.
+        step: whether to walk through it by commands that are typed, or stand on stdin.
+        breakpoints: places to stop at.
+        components: the components whose events are replayed; all if empty.
+        commands: debugger commands to do first.
+        files: files with debugger commands to do before these.
+        output_format: `table`, or `jsonl` for one JSON value a line.
+
+    Raises:
+        DebugError: the recording or a place cannot be used.
+    """
+    trace = open_reference(reference)
+    jsonl = output_format != "table"
+    given = [*chain.from_iterable(map(read_commands, files)), *commands]
+    if step or breakpoints or given:
+        walk(trace, breakpoints, given, typed_too=step or not given, jsonl=jsonl)
+    else:
+        show_all(trace, components, jsonl=jsonl)
+    report_problems(trace)
+
+
+def show_all(trace: Trace, components: Sequence[str], *, jsonl: bool) -> None:
+    """Print every event, and the statistics at the end."""
+    from namel3ss_debug.inspection import Selection, select
+    from namel3ss_debug.replay.results import Stopped, TotalsSoFar, as_json
+    from namel3ss_debug.views.replay import Statistics, replayed
+    from namel3ss_debug.views.terminal import console, line
+
+    statistics = Statistics()
+    found = select(trace, Selection(components=tuple(components)))
+    if not jsonl:
+        screen = console()
+        screen.lines(replayed(found, statistics, screen.width))
+        screen.lines(chain([line("")], statistics.lines(screen.width)))
+        return
+    total = trace.count()
+    for number, event in found:
+        statistics.add(event)
+        print_rows([as_json(Stopped(number, event, "step", total))])
+    totals = statistics.totals
+    over = TotalsSoFar(statistics.events, total, totals.cost, totals.tokens, totals.errors, totals.ms)
+    print_rows([as_json(over)])
+
+
+def walk(
+    trace: Trace, breakpoints: Sequence[str], given: Sequence[str], *, typed_too: bool, jsonl: bool
+) -> None:
+    """Walk through the recording: the commands that were given, then those that are typed.
+
+    Raises:
+        PlaceError: a breakpoint cannot match.
+    """
+    from namel3ss_debug.replay.debugger import Debugger
+    from namel3ss_debug.views.stepper import drive, typed
+
+    with reading(trace):
+        debugger = Debugger(trace, breakpoints)
+    trace.progress = None
+    show = result_writer() if jsonl else result_drawer(trace)
+    opening = [] if given else ["continue" if breakpoints else "step"]
+    drive(debugger, chain(opening, given, typed(debugger) if typed_too else ()), show)
+
+
+def result_writer() -> Callable[[Result], None]:
+    """Writes each result as one JSON line, at once, for a program that reads along."""
+    from namel3ss_debug.replay.results import as_json
+
+    def write(result: Result) -> None:
+        print_rows([as_json(result)])
+        sys.stdout.flush()
+
+    return write
+
+
+def result_drawer(trace: Trace) -> Callable[[Result], None]:
+    """Draws each result on the terminal."""
+    from namel3ss_debug.views.stepper import drawn
+    from namel3ss_debug.views.terminal import console
+
+    started_at = next((event.get("timestamp") for event in trace.events()), None)
+
+    def draw(result: Result) -> None:
+        screen = console()  # a terminal may have been resized since the last one
+        screen.lines(drawn(result, screen.width, started_at))
+        sys.stdout.flush()
+
+    return draw
+
+
+def read_commands(path: Path) -> Iterator[str]:
+    """The commands in a file; blank lines and those that begin with # are none.
+
+    Raises:
+        WrongUsageError: the file cannot be read.
+    """
+    from namel3ss_debug.errors import WrongUsageError
+
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise WrongUsageError(f"cannot read commands from {path}: {reason}; give a text file") from error
+    for line in content.splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield line
+
+
+@click.command("replay", short_help="Walk through a recording, event by event.")
+@trace_argument
+@click.option("--step", is_flag=True, help="Walk through it; type help for the commands.")
+@click.option("-b", "--breakpoint", "breakpoints", multiple=True, metavar="PLACE",
+              help="Stop there: an event type, TYPE:N, a component, component:name, error; may be repeated.")  # fmt: skip
+@click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT",
+              help="Replay this component only; may be repeated.")  # fmt: skip
+@click.option(
+    "-c", "--command", "commands", multiple=True, metavar="CMD", help="A debugger command to do first."
+)
+@click.option("-x", "--commands", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="A file of debugger commands to do first.")  # fmt: skip
+@format_option("table", "jsonl", "json")
+@click.pass_context
+def command(ctx: click.Context, /, reference: str | None, **options: Any) -> None:
+    """Replay a recording: every event on a line, and at the end what it came to.
+
+    With --step or a breakpoint, a debugger walks through it, forwards and backwards. Its commands are typed, or are
+    the lines of stdin; with -c and -x and without --step it does those and ends.
+    """
+    if options["components"] and (options["step"] or options["breakpoints"] or options["commands"]):
+        raise click.UsageError(
+            "--filter is for a replay without --step; in a walk use a breakpoint: -b llm", ctx
+        )
+    replay(reference, **options)

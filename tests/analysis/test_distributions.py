@@ -1,0 +1,39 @@
+from array import array
+from statistics import pstdev, quantiles
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.analysis.distributions import PERCENTILES, describe, percentile
+
+DURATIONS = st.lists(st.integers(0, 10**13), min_size=2, max_size=60)
+
+
+@given(DURATIONS)
+def test_percentiles_are_those_of_the_standard_library(values):
+    """Linear interpolation gives what `statistics.quantiles` calls inclusive."""
+    hundredths = quantiles(values, n=100, method="inclusive")
+    for percent in PERCENTILES:
+        assert percentile(sorted(values), percent) == pytest.approx(hundredths[percent - 1], rel=1e-12)
+
+
+@given(DURATIONS)
+def test_the_deviation_is_that_of_the_population(values):
+    """Mean, deviation and extremes agree with the standard library, in milliseconds."""
+    figures = describe(array("q", values))
+    assert figures["stddev_ms"] == pytest.approx(pstdev(values) / 1e6, abs=1e-6, rel=1e-9)
+    assert figures["mean_ms"] == pytest.approx(sum(values) / len(values) / 1e6, abs=1e-6)
+    assert (figures["min_ms"], figures["max_ms"]) == (min(values) / 1e6, max(values) / 1e6)
+
+
+def test_one_value_is_every_percentile():
+    """A single duration has no deviation and is its own percentiles."""
+    figures = describe(array("q", [2_500_000]))
+    assert figures.pop("stddev_ms") == 0
+    assert set(figures.values()) == {2.5}
+
+
+def test_no_values_have_no_figures():
+    """Where nothing was measured, nothing is claimed to be zero."""
+    assert set(describe(array("q")).values()) == {None}

@@ -1,0 +1,102 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.analysis.totals import LISTED
+
+
+@pytest.fixture(scope="session")
+def performance(analysed):
+    """The section `performance` of a recording."""
+
+    def performance(recording, **options):
+        return analysed(recording.events, ["performance"], **options)["performance"]
+
+    return performance
+
+
+def test_slow_operations_are_those_over_the_limit_slowest_first(recording, performance):
+    """The limit itself is not slow."""
+    for name, seconds in (("a", 0.5), ("b", 2), ("c", 1), ("d", 3)):
+        recording.span("tool", name, 0, seconds, call_site="app.py:9")
+    found = performance(recording)
+    assert [row["component_name"] for row in found["slow_operations"]] == ["d", "b"]
+    assert found["slow_operations"][0] == {
+        "number": 7,
+        "component": "tool",
+        "component_name": "d",
+        "duration_ms": 3000.0,
+        "self_ms": 3000.0,
+        "failed": False,
+        "call_site": "app.py:9",
+    }
+    assert performance(recording, slow_ms=400)["slow_operation_count"] == 4
+
+
+@given(data=st.data())
+def test_the_listed_operations_are_the_slowest_of_all(performance, data):
+    """Of many slow operations the slowest are listed, of equal ones the earlier."""
+    seconds = data.draw(st.lists(st.integers(0, 9), min_size=LISTED, max_size=LISTED + 30))
+    events = []
+    for place, second in enumerate(seconds):
+        start = {"event_type": "tool_call_start", "event_id": str(place), "component": "tool"}
+        end = {"event_type": "tool_call_end", "parent_event_id": str(place), "component": "tool"}
+        events += [start, end | {"event_id": f"{place}!", "duration_ms": second * 1000.0}]
+
+    class Recording:
+        pass
+
+    recorded = Recording()
+    recorded.events = events
+    found = performance(recorded)
+    slow = sorted((-second, 2 * place + 1) for place, second in enumerate(seconds) if second > 1)
+    assert [row["number"] for row in found["slow_operations"]] == [number for _, number in slow[:LISTED]]
+    assert found["slow_operation_count"] == len(slow)
+
+
+def test_a_model_has_its_speed_and_its_time_to_the_first_token(recording, performance):
+    """Output tokens by the seconds of the calls that tell them; retries and failures beside."""
+    usage = {"input_tokens": 100, "output_tokens": 30}
+    first = recording.span("llm", "gpt", 0, 2, usage=usage, metadata={"time_to_first_token_ms": 250})
+    recording.span("llm", "gpt", 2, 4, status="failed", retry_count=1, metadata={"retry_of": first})
+    recording.span("llm", "gpt", 4, 5, usage=usage, metadata={"time_to_first_token_ms": 750})
+    row = performance(recording)["llm_performance"]["gpt"]
+    assert row["tokens_per_second"] == 20
+    assert (row["count"], row["errors"], row["retries"], row["tokens"]) == (3, 1, 1, 260)
+    assert row["time_to_first_token"] == {
+        "count": 2,
+        "mean_ms": 500,
+        "p50_ms": 500,
+        "p95_ms": 725,
+        "max_ms": 750,
+    }
+
+
+def test_a_model_without_a_name_takes_it_from_the_request(recording, performance):
+    """The payload knows the model; a tool that nothing names is unknown."""
+    start = recording.start("llm", None, 0, inputs={"model": "claude"})
+    recording.end(start, 1)
+    recording.span("tool", None, 1, 2)
+    for event in recording.events:
+        if event.get("component_name") is None:
+            event.pop("component_name", None)
+    found = performance(recording)
+    assert (list(found["llm_performance"]), list(found["tool_performance"])) == (["claude"], ["unknown"])
+
+
+def test_spans_without_a_duration_count_and_have_no_figures(recording, performance):
+    """Nothing is zero that was not measured."""
+    start = recording.start("tool", "t", 0)
+    recording.end(start, 1, duration_ms=None)
+    for event in recording.events:
+        del event["timestamp"]
+    row = performance(recording)["tool_performance"]["t"]
+    assert (row["count"], row["mean_ms"], row["p50_ms"]) == (1, None, None)
+
+
+def test_open_spans_are_counted_apart(recording, performance):
+    """A span that never ended has no part in the times."""
+    recording.span("tool", "t", 0, 1)
+    recording.start("tool", "t", 1)
+    row = performance(recording)["tool_performance"]["t"]
+    assert (row["count"], row["open"], row["total_ms"]) == (1, 1, 1000)

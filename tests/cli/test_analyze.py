@@ -1,0 +1,138 @@
+"""`debug analyze`."""
+
+import json
+
+import pytest
+
+PATHS = (
+    "performance.slow_operations",
+    "performance.llm_performance",
+    "performance.tool_performance",
+    "resource_usage",
+    "errors.total_errors",
+    "errors.error_categories",
+    "execution_overview",
+    "component_breakdown",
+    "event_type_breakdown",
+)
+
+
+def test_the_paths_people_pipe_to_jq_are_there(run, trace):
+    """The document has its schema first and every promised path."""
+    document = json.loads(run("analyze", trace, "--format", "json").stdout)
+    assert next(iter(document.items())) == ("schema", "namel3ss-debug/analyze/1")
+    for path in PATHS:
+        value = document
+        for key in path.split("."):
+            value = value[key]
+
+
+def test_the_report(run, trace):
+    """What failed comes first, then what took long, then what it cost; all within 80 columns."""
+    assert run("analyze", "ab12cd34").stdout.splitlines() == [
+        "app.py",
+        "  status     open  66.7 % of the spans did their work",
+        "  took       1.32 s",
+        "  calls      1 agent, 1 LLM, 2 tool",
+        "  errors     1 error",
+        "  tokens     412  (380 input, 32 output)",
+        "  cost       $0.00021",
+        "  events     8 in 4 spans",
+        "  started    2025-11-21 12:00:00.000 UTC, Python 3.11.7",
+        "  recording  debug/traces/trace_20251121_120000_ab12cd34.jsonl",
+        "",
+        "1 error",
+        "  categories  network 1",
+        "  n  where        category  error",
+        "  5  tool lookup  network   ConnectionError: the service is down",
+        "",
+        "1 span never ended  the program was here when the recording ended",
+        "  n  where           started (UTC)",
+        "  8  tool send_mail  2025-11-21 12:00:01.320",
+        "",
+        "2 slow operations  over 1.00 s",
+        "  n  operation           ms  of its own  call site",
+        "  2  agent Support    1,300        25.0  app.py:40",
+        "  3  llm gpt-4o-mini  1,240       1,240",
+        "",
+        "Models  times of single attempts",
+        "  model        calls  p50 ms  p95 ms  max ms  tokens  out/s",
+        "  gpt-4o-mini      1   1,240   1,240   1,240     412   25.8",
+        "",
+        "Tools",
+        "  tool       calls  errors  total ms  p50 ms  p95 ms  max ms",
+        "  lookup         1       1      35.0    35.0    35.0    35.0",
+        "  send_mail      0              0.00",
+        "",
+        "Other operations",
+        "  operation  calls  total ms  p50 ms  p95 ms  max ms",
+        "  Support        1     1,300   1,300   1,300   1,300",
+        "",
+        "Resources",
+        "  model, agent  input  output  tokens      cost",
+        "  gpt-4o-mini     380      32     412  $0.00021",
+        "  Support         380      32     412  $0.00021",
+        "",
+        "Components  total counts nested and parallel work more than once",
+        "  component  spans  errors  total ms  of its own  tokens      cost",
+        "  llm            1             1,240       1,240     412  $0.00021",
+        "  tool           2       1      35.0        35.0",
+        "  agent          1             1,300        25.0",
+        "",
+        "Events",
+        "  type                   events",
+        "  tool_call_start             2",
+        "  agent_execution_end         1",
+        "  agent_execution_start       1",
+        "  llm_call_end                1",
+        "  llm_call_start              1",
+        "  tool_call_end               1",
+        "  trace_start                 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flag", "sections"),
+    [
+        ("--errors", ["errors"]),
+        ("--performance", ["performance"]),
+        ("--resources", ["resource_usage"]),
+        ("--summary", ["execution_overview", "component_breakdown", "event_type_breakdown"]),
+    ],
+)
+def test_flags_choose_sections(run, trace, flag, sections):
+    """Only the sections that were asked for are in the document."""
+    document = json.loads(run("analyze", trace, flag, "--format", "json").stdout)
+    assert list(document) == ["schema", "trace", *sections, "problems"]
+    assert run("analyze", trace, flag).exit_code == 0
+
+
+def test_a_directory_is_every_recording_in_it(run, trace):
+    """Several recordings are one row each, oldest first, or a list in the document."""
+    later = trace.with_name("trace_20251122_120000_ffffffff.jsonl")
+    later.write_text(trace.read_text().replace("ab12cd34ef567890", "f" * 16).replace("17637264", "17638128"))
+    assert run("analyze", trace.parent).stdout.splitlines() == [
+        "2 recordings",
+        "  id        started (UTC)     status    took  calls  tokens      cost  errors",
+        "  ab12cd34  2025-11-21 12:00  open    1.32 s      3     412  $0.00021       1",
+        "  ffffffff  2025-11-22 12:00  open    1.32 s      3     412  $0.00021       1",
+    ]
+    document = json.loads(run("analyze", trace.parent, "--format", "json").stdout)
+    assert list(document) == ["schema", "traces"]
+    assert [item["execution_overview"]["events"] for item in document["traces"]] == [8, 8]
+
+
+def test_markdown_escapes_data(run, hostile_trace):
+    """In Markdown no data becomes markup."""
+    shown = run("analyze", hostile_trace, "--format", "markdown").stdout
+    assert "\\[red\\]x\\[/\\]" in shown
+    assert "[red]" not in shown.replace("\\[red\\]", "")
+    assert shown.startswith("# ^\\[\\[31m")
+    assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def test_slow_is_a_setting(run, trace, monkeypatch):
+    """`slow_ms` decides what is slow."""
+    monkeypatch.setenv("NAMEL3SS_DEBUG_SLOW_MS", "1250")
+    document = json.loads(run("analyze", trace, "--performance", "--format", "json").stdout)
+    assert [row["component_name"] for row in document["performance"]["slow_operations"]] == ["Support"]

@@ -1,0 +1,165 @@
+"""`debug inspect`."""
+
+import json
+
+import pytest
+
+
+def test_events_are_rows(run, trace):
+    """Every event has its number, time, type, name, measures and gist, within 80 columns."""
+    assert run("inspect", trace).stdout.splitlines() == [
+        "n      s  event           name            took  tokens      cost  what",
+        "1  0.000  trace_start                                             app.py",
+        '2  0.010  agent_e…_start  Support                                 {"question": …',
+        "3  0.020  llm_call_start  gpt-4o-mini                             Where is A-17?",
+        "4  1.260  llm_call_end    gpt-4o-mini   1.24 s     412  $0.00021  lookup(order=…",
+        '5  1.270  tool_ca…_start  lookup                                  {"order": "A-…',
+        "6  1.305  tool_call_end   lookup       35.0 ms                    ConnectionErr…",
+        '7  1.310  agent_e…on_end  Support       1.30 s                    {"answer": "L…',
+        '8  1.320  tool_ca…_start  send_mail                               {"to": "a@exa…',
+    ]
+
+
+def test_the_tree_shows_spans_inside_spans(run, trace):
+    """A span that failed says why, one that never ended says so."""
+    assert run("inspect", trace, "--tree").stdout.splitlines() == [
+        "n  span                                                   took  tokens      cost",
+        "2  agent_execution Support                              1.30 s",
+        "3  ├─ llm_call gpt-4o-mini                              1.24 s     412  $0.00021",
+        "5  └─ tool_call lookup  failed  ConnectionError: the…  35.0 ms",
+        "8  tool_call send_mail  open",
+    ]
+
+
+def test_the_timeline_shows_bars(run, trace):
+    """Bars have the places and lengths of their spans; an open span goes to the end."""
+    assert run("inspect", trace, "--timeline").stdout.splitlines() == [
+        "n  span           0                                              1.31 s     took",
+        "2  Support        ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸   1.30 s",
+        "3    gpt-4o-mini  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸     1.24 s",
+        "5    lookup                                                         ╺━   35.0 ms",
+        "8  send_mail                                                          ╺     open",
+    ]
+
+
+def test_one_event_in_full(run, trace):
+    """An event shows what it is, what is around it, its error with the traceback, and its payloads."""
+    assert run("inspect", trace, "--event", "6").stdout.splitlines() == [
+        "event 6  tool_call_end lookup",
+        "  status           failed",
+        "  when             2025-11-21 12:00:01.305 UTC  +1.305 s",
+        "  took             35.0 ms",
+        "  its start        event 5",
+        "  event_id         6",
+        "  parent_event_id  5",
+        "  seq              5",
+        "  execution_id     ab12cd34ef567890",
+        "",
+        "error",
+        "  ConnectionError: the service is down",
+        "  Traceback (most recent call last):",
+        '    File "app.py", line 3',
+        "  ConnectionError: down",
+        "",
+        "inside",
+        '      2  agent_execution_start Support  {"question": "Where is A-17?"}',
+        "",
+        "beside",
+        "      3  llm_call_start gpt-4o-mini  Where is A-17?",
+        '      5  tool_call_start lookup  {"order": "A-17"}',
+        ">     6  this event",
+    ]
+
+
+def test_an_answer_in_full(run, trace):
+    """Usage stands beside the tokens, and payloads are laid out."""
+    shown = run("inspect", trace, "--event", "4").stdout
+    assert "  tokens           412  input_tokens 380, output_tokens 32\n" in shown
+    assert '\noutputs\n  {\n    "text": "",\n' in shown
+
+
+def test_jsonl_is_as_recorded(run, trace):
+    """Each line is the event that stands in the file."""
+    recorded = [json.loads(line) for line in trace.read_text().splitlines()]
+    shown = run("inspect", trace, "--format", "jsonl").stdout
+    assert [json.loads(line) for line in shown.splitlines()] == recorded
+    assert json.loads(run("inspect", trace, "--event", "4", "--format", "jsonl").stdout) == recorded[3]
+
+
+def test_json_is_one_document(run, trace):
+    """The document begins with its schema, and every event with its number."""
+    document = json.loads(run("inspect", trace, "--where", "duration_ms > 100", "--format", "json").stdout)
+    assert list(document) == ["schema", "trace", "events", "problems"]
+    assert document["schema"] == "namel3ss-debug/inspect/1"
+    assert [(event["number"], event["component"]) for event in document["events"]] == [
+        (4, "llm"),
+        (7, "agent"),
+    ]
+    assert document["problems"]["total"] == 0
+
+
+def test_one_event_as_json(run, trace):
+    """One event comes with the numbers of what is around it."""
+    document = json.loads(run("inspect", trace, "--event", "5", "--format", "json").stdout)
+    assert document["schema"] == "namel3ss-debug/inspect/1"
+    assert (document["number"], document["other_half"], document["above"]) == (5, 6, [2])
+
+
+@pytest.mark.parametrize("shape", ["--tree", "--timeline"])
+def test_spans_as_json(run, trace, shape):
+    """Tree and timeline give their rows."""
+    document = json.loads(run("inspect", trace, shape, "--format", "json").stdout)
+    assert document["spans"][0]["label"] == "agent_execution Support"
+    lines = run("inspect", trace, shape, "--format", "jsonl", "--limit", "2").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == document["spans"][:2]
+
+
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        (["--tool", "lookup"], [5, 6]),
+        (["--llm", "gpt*"], [3, 4]),
+        (["--agent", "support"], [2, 3, 4, 5, 6, 7]),
+        (["--errors-only"], [6]),
+        (["--agent", "support", "--where", 'kind == "tool"'], [5, 6]),
+        (["--limit", "2"], [1, 2]),
+        (["--chain", "none"], []),
+    ],
+)
+def test_events_are_chosen(run, trace, options, numbers):
+    """Each option narrows the events; all of them must hold."""
+    document = json.loads(run("inspect", trace, "--format", "json", *options).stdout)
+    assert [event["number"] for event in document["events"]] == numbers
+
+
+def test_an_empty_answer_says_so(run, trace):
+    """Where nothing fits, stdout is empty and stderr says it; that is no failure."""
+    for shape in ([], ["--tree"], ["--timeline"]):
+        result = run("inspect", trace, "--tool", "none", *shape)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr == "namel3ss debug: nothing in this recording fits\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--event", "99"], "{trace}: there is no event 99; the trace has 8 events, numbered from 1 (see DEBUGGING_GUIDE.md#unreadable-trace)"),
+        (["--where", "durtion_ms > 5"], "expression, column 1: unknown name 'durtion_ms'; did you mean 'duration_ms'? (see DEBUGGING_GUIDE.md#bad-expression)"),
+        (["--tree", "--timeline"], "--tree and --timeline exclude each other (see namel3ss debug inspect --help)"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(run, trace, options, message):
+    """What cannot be done is said in one line, with status 2."""
+    result = run("inspect", trace, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"namel3ss debug: {message.format(trace=trace)}\n"
+
+
+def test_what_was_skipped_is_said_on_stderr(run, trace):
+    """A damaged line is named by file and line, and everything readable is still shown."""
+    lines = trace.read_text().splitlines()
+    trace.write_text("\n".join([*lines[:3], "{damaged", *lines[3:]]) + "\n")
+    result = run("inspect", trace)
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 9
+    assert result.stderr == f"1 problem while reading: not JSON ({trace.name}:4)\n"

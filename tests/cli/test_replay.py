@@ -1,0 +1,105 @@
+"""`debug replay`."""
+
+import json
+
+import pytest
+
+
+def test_every_event_and_the_statistics(run, trace):
+    """Without --step each event is a line, moved to the right inside its spans, and a summary follows."""
+    assert run("replay", trace).stdout.splitlines() == [
+        "    1    +0.000  trace_start  app.py",
+        '    2    +0.010  agent_execution_start Support  {"question": "Where is A-17?"}',
+        "    3    +0.020    llm_call_start gpt-4o-mini  Where is A-17?",
+        "    4    +1.260    llm_call_end gpt-4o-mini  1.24 s  412 tokens  $0.00021  look…",
+        '    5    +1.270    tool_call_start lookup  {"order": "A-17"}',
+        "    6    +1.305    tool_call_end lookup  failed  35.0 ms  ConnectionError: the …",
+        '    7    +1.310  agent_execution_end Support  1.30 s  {"answer": "Later."}',
+        '    8    +1.320  tool_call_start send_mail  {"to": "a@example.org"}',
+        "",
+        "8 events replayed",
+        "  spans     2 tool, 1 agent, 1 llm",
+        "  took      1.32 s",
+        "  tokens    412",
+        "  cost      $0.00021",
+        "  failures  1",
+    ]
+
+
+def test_a_filter_replays_one_component(run, trace):
+    """Only the events of the component are shown and counted; their numbers stay."""
+    shown = run("replay", trace, "-f", "llm").stdout.splitlines()
+    assert [line.split()[0] for line in shown[:2]] == ["3", "4"]
+    assert shown[3] == "2 events replayed"
+
+
+def test_results_as_json_lines(run, trace):
+    """Each event is a result on its line, and the totals come last; `json` means the same."""
+    rows = [json.loads(line) for line in run("replay", trace, "--format", "jsonl").stdout.splitlines()]
+    assert [row["number"] for row in rows[:-1]] == list(range(1, 9))
+    assert rows[3]["event"]["outputs"]["tool_calls"][0]["name"] == "lookup"
+    assert rows[-1]["result"] == "totalssofar"
+    assert run("replay", trace, "--format", "json").stdout == run("replay", trace, "--format", "jsonl").stdout
+
+
+def test_a_walk_by_the_lines_of_stdin(run, trace):
+    """Commands on stdin step, stop at breakpoints, look around and quit; a mistake does not end the walk."""
+    commands = "n\nb tool:lookup\nc\nw\np inputs\nfoo\nrc\nq\nn\n"
+    assert run("replay", trace, "--step", stdin=commands).stdout.splitlines() == [
+        "->     1    +0.000  trace_start  app.py",
+        '->     2    +0.010  agent_execution_start Support  {"question": "Where is A-17?…',
+        "breakpoint 1 at tool:lookup",
+        "breakpoint 1, tool:lookup",
+        '->     5    +1.270  tool_call_start lookup  {"order": "A-17"}',
+        "       2  agent_execution_start Support",
+        "       5    tool_call_start lookup",
+        '->     5    +1.270  tool_call_start lookup  {"order": "A-17"}',
+        '{"arguments": {"order": "A-17"}}',
+        "unknown command 'foo'; 'help' lists the commands",
+        "before the first of 8 events",
+    ]
+
+
+@pytest.mark.parametrize("place", ["tool_call_start:2", "tool:send_mail", "send_mail", "tool:2"])
+def test_a_breakpoint_is_run_to(run, trace, place):
+    """With -b the walk goes to the place at once, by type and number, component, or name."""
+    shown = run("replay", trace, "-b", place, stdin="").stdout.splitlines()
+    assert shown[0] == f"breakpoint 1, {place}"
+    assert shown[1].startswith("->     8 ")
+
+
+def test_commands_given_are_done_and_the_walk_ends(run, trace, workspace):
+    """Commands of -x come before those of -c; without --step nothing is read from stdin."""
+    (workspace / "commands").write_text("# to the failure\ngoto 6\n\n")
+    result = run("replay", trace, "-x", "commands", "-c", "p error", "--format", "jsonl", stdin="goto 1\n")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["result"] for row in rows] == ["stopped", "value"]
+    assert (rows[0]["number"], rows[1]["value"]) == (6, "the service is down")
+
+
+@pytest.mark.parametrize(
+    "command", ["help", "help next", "list", "info totals", "info spans", "info breakpoints", "b tool ;; b"]
+)
+def test_every_result_is_drawn(run, trace, command):
+    """What each command answers is text within the screen."""
+    shown = run("replay", trace, "-c", "goto 5", "-c", command).stdout.splitlines()
+    assert len(shown) > 1
+    assert all(len(line) <= 80 for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-b", "tool:lokup"], "(see DEBUGGING_GUIDE.md#bad-place)"),
+        (["-b", "llm if durtion_ms > 5"], "(see DEBUGGING_GUIDE.md#bad-expression)"),
+        (["-x", "missing"], "cannot read commands from missing: No such file or directory; give a text file (see DEBUGGING_GUIDE.md#wrong-usage)"),
+        (["-f", "llm", "--step"], "--filter is for a replay without --step; in a walk use a breakpoint: -b llm (see namel3ss debug replay --help)"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(run, trace, options, message):
+    """What cannot be done is said in one line, with status 2."""
+    result = run("replay", trace, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("namel3ss debug: ")
+    assert result.stderr.endswith(f"{message}\n")
+    assert result.stderr.count("\n") == 1

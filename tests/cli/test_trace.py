@@ -1,0 +1,146 @@
+"""`debug trace` and `namel3ss run`: what they record, what they say, and how they end."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def search(query):
+    return {"found": query}
+
+print("args", sys.argv[1:])
+print("asked", sys.stdin.read())
+search("refunds")
+sys.exit(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+"""
+
+
+@pytest.fixture
+def app(workspace):
+    """A program with one traced tool."""
+    (workspace / "app.py").write_text(PROGRAM)
+    return workspace / "app.py"
+
+
+def debug(program, *words, stdin="", **environment):
+    """Run a command line as a process of its own."""
+    return subprocess.run(
+        [*program, *map(str, words)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+        timeout=60,
+    )
+
+
+def events(path):
+    """The events in a file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_program_keeps_its_streams_and_its_status(program, app, workspace):
+    """Arguments, stdin, stdout and exit status are the program's own; one line on stderr says what was recorded."""
+    done = debug(program, "trace", "app.py", "3", "--mine", "-v", "--", "-o", "x", stdin="hello")
+    assert done.stdout == "args ['3', '--mine', '-v', '-o', 'x']\nasked hello\n"
+    assert done.returncode == 3
+    (path,) = [file for file in (workspace / "debug/traces").iterdir() if not file.is_symlink()]
+    recorded = events(path)
+    assert "tool_call_start" in [event["event_type"] for event in recorded]
+    assert done.stderr == (
+        f"namel3ss debug: recorded {len(recorded)} events in debug/traces/{path.name}; next: namel3ss debug analyze\n"
+    )
+
+
+def test_a_file_of_the_users_own(program, app, workspace):
+    """-o names the file, before or after TARGET, and the hint names it too; --format json writes a document beside it."""
+    done = debug(program, "trace", "app.py", "-o", "mine.jsonl", "--format", "json")
+    assert done.stderr.endswith(" in mine.jsonl and mine.json; next: namel3ss debug analyze mine.jsonl\n")
+    document = json.loads((workspace / "mine.json").read_text())
+    assert list(document) == ["schema", "events"]
+    assert document["events"] == events(workspace / "mine.jsonl")
+    assert (workspace / "mine.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_options_become_settings(program, app, workspace):
+    """The settings in force stand in the recording; this command keeps whole payloads by default."""
+    debug(program, "trace", "-o", "a.jsonl", "-f", "llm", "--no-memory", "--level", "basic", "app.py")
+    recorded = events(workspace / "a.jsonl")
+    settings = recorded[0]["metadata"]["settings"]
+    assert (settings["default_components"], settings["capture_memory"], settings["level"]) == (
+        ["llm"],
+        False,
+        "basic",
+    )
+    assert (settings["max_payload_size"], settings["record_randomness"]) == (0, True)
+    assert "tool_call_start" not in [event["event_type"] for event in recorded]
+
+
+def test_a_setting_wins_over_the_default_of_the_command(program, app, workspace):
+    """What file or environment say about payloads still holds."""
+    debug(program, "trace", "-o", "a.jsonl", "app.py", NAMEL3SS_DEBUG_MAX_PAYLOAD_SIZE="5000")
+    assert events(workspace / "a.jsonl")[0]["metadata"]["settings"]["max_payload_size"] == 5000
+
+
+def test_live_shows_events_on_stderr(program, app):
+    """With --live the events pass by on stderr, and stdout stays the program's."""
+    done = debug(program, "trace", "--live", "app.py")
+    assert done.stdout == "args []\nasked \n"
+    assert "tool_call_start search" in done.stderr
+    assert done.stderr.index("tool_call_start search") < done.stderr.index("tool_call_end search")
+
+
+def test_a_function_with_arguments(program, workspace):
+    """module:function is called with --run-args."""
+    (workspace / "jobs.py").write_text("def greet(name):\n    print('hello', name)\n")
+    done = debug(program, "trace", "jobs:greet", "--run-args", '{"name": "Ada"}')
+    assert (done.stdout, done.returncode) == ("hello Ada\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nope.py"], "there is no nope.py in {cwd} (see DEBUGGING_GUIDE.md#target-not-found)"),
+        (["--bogus", "app.py"], "no such option '--bogus' (see namel3ss debug trace --help)"),
+        (["jobs:greet", "--run-args", "{"], "--run-args is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1); give one object such as '{{\"n\": 3}}' (see DEBUGGING_GUIDE.md#wrong-usage)"),
+        (["jobs:greet", "--run-args", "[1]"], "--run-args must be one JSON object of keyword arguments, such as '{{\"n\": 3}}' (see DEBUGGING_GUIDE.md#wrong-usage)"),
+        (["x.py", "-o", "out.txt"], "cannot record to out.txt: give a file name that ends with .jsonl (see DEBUGGING_GUIDE.md#wrong-usage)"),
+        (["x.py", "--level", "loud"], "invalid value for '--level': 'loud' is not one of 'basic', 'detailed', 'comprehensive' (see namel3ss debug trace --help)"),
+    ],
+)  # fmt: skip
+def test_our_failure_before_the_start_is_2(run, workspace, words, message):
+    """What keeps the program from starting is one line, and status 2."""
+    (workspace / "x.py").touch()
+    result = run("trace", *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"namel3ss debug: {message.format(cwd=workspace)}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_death_by_a_signal_is_ours_too(program, workspace):
+    """A program that dies by a signal takes the command with it, as a shell would see it."""
+    (workspace / "dies.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    assert debug(program, "trace", "dies.py").returncode == -15
+
+
+def test_run_is_plain_where_nothing_says_record(program, app, workspace):
+    """Without `enabled` the program runs as it is, and no recording is made."""
+    done = debug(program, "run", "app.py", "4", "--mine", stdin="x")
+    assert (done.stdout, done.stderr, done.returncode) == ("args ['4', '--mine']\nasked x\n", "", 4)
+    assert not (workspace / "debug").exists()
+
+
+def test_run_records_where_enabled(program, app, workspace):
+    """With `enabled` the same command records, under the configuration in force."""
+    done = debug(program, "run", "app.py", "4", NAMEL3SS_DEBUG_ENABLED="true")
+    assert done.returncode == 4
+    (path,) = [file for file in (workspace / "debug/traces").iterdir() if not file.is_symlink()]
+    assert events(path)[0]["metadata"]["settings"]["max_payload_size"] == 16384
