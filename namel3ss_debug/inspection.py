@@ -6,6 +6,7 @@ as a tree or over time keeps a few fields of each span and none of its payloads.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
-from namel3ss_debug.traces.totals import Totals, is_failure
+from namel3ss_debug.traces.totals import RunningTotals, is_failure
 
 if TYPE_CHECKING:
     from namel3ss_debug.expressions import Expression
@@ -26,23 +27,28 @@ LOOK = 50_000
 
 _HEAD = 1000
 _ENDED_KEPT = 100_000
-_SHOWN_FIELDS: Final = [
+_START_FIELDS: Final = [
     "event_type",
     "event_id",
     "parent_event_id",
     "timestamp",
     "component",
     "component_name",
+    "retry_count",
+    "thread",
+    "task",
+]
+_END_FIELDS: Final = [
+    "timestamp",
     "status",
     "error",
     "error_type",
     "duration_ms",
     "tokens_used",
     "cost_estimate",
-    "retry_count",
-    "thread",
-    "task",
+    "component_name",
 ]
+_ORPHAN_FIELDS: Final = [*_START_FIELDS, *_END_FIELDS]
 
 
 class Events(Protocol):
@@ -76,6 +82,10 @@ class Selection:
         return self == Selection()
 
 
+TraceFilter = Selection
+"""The name under which library users import it."""
+
+
 def select(trace: Events, wanted: Selection | None = None, *, limit: int | None = None) -> Iterator[Numbered]:
     """The wanted events with their numbers, in order, as they are read.
 
@@ -95,26 +105,51 @@ def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Spa
     started: set[int] = set()
     for number, event in enumerate(trace.events(), 1):
         taken = chooser.takes(number, event)
-        span = pairing.feed(number, _slim(event))
-        if span is None:
+        event_type = event["event_type"]
+        if event_type[-6:] == "_start":
+            pairing.feed(number, _slim(event, _START_FIELDS))
             if taken:
                 started.add(number)
-        elif taken or span.number in started:
-            started.discard(span.number)
-            yield span
+        elif event_type[-4:] == "_end" and event_type != "trace_end":
+            span = pairing.feed(number, event)
+            if span is None:
+                pairing.orphans[-1] = (number, _slim(event, _ORPHAN_FIELDS))
+                if taken:
+                    started.add(number)
+            elif taken or span.number in started:
+                started.discard(span.number)
+                span.end = _slim(event, _END_FIELDS)
+                yield span
     yield from (span for span in pairing.remaining() if span.number in started)
 
 
-def forest(trace: Events, wanted: Selection | None = None) -> Forest:
-    """The trees that the wanted spans form; a span whose parent is not wanted is a root."""
+def forest(trace: Events, wanted: Selection | None = None, *, limit: int | None = None) -> Forest:
+    """The trees that the wanted spans form; a span whose parent is not among them is a root.
+
+    Args:
+        trace: the trace to read.
+        wanted: which spans; all of them without.
+        limit: keep only so many spans, those that began first.
+    """
     links: dict[str, str] = {}
-    found = list(select_spans(_Linked(trace, links), wanted))
-    if wanted is not None and not wanted.everything:
+    found: list[Span] = []
+    cut = False
+    for span in select_spans(_Linked(trace, links), wanted):
+        found.append(span)
+        if limit is not None and len(found) > 2 * limit + _HEAD:
+            found, cut = _first(found, limit), True
+    if limit is not None and len(found) > limit:
+        found, cut = _first(found, limit), True
+    if cut or (wanted is not None and not wanted.everything):
         known = {span.id for span in found}
         for span in found:
             if span.start is not None and span.parent_id not in known and span.parent_id not in links:
                 span.start.pop("parent_event_id", None)
     return build_forest(found, links)
+
+
+def _first(found: list[Span], limit: int) -> list[Span]:
+    return sorted(found, key=lambda span: span.number)[:limit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +260,7 @@ class _Chooser:
     """Says of one event after the other whether it is wanted; remembers the chosen spans that are open."""
 
     wanted: Selection
-    totals: Totals = field(default_factory=Totals)
+    totals: RunningTotals = field(default_factory=RunningTotals)
     spans: list[_Named] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -238,7 +273,7 @@ class _Chooser:
         """Whether the next event is wanted."""
         wanted = self.wanted
         if self.counts_totals:
-            self.totals = self.totals.add(event)
+            self.totals.add(event)
         # Every name is asked of every event: each remembers the spans it has seen begin.
         named = [spans.takes(event) for spans in self.spans]
         if not all(named) or (wanted.components and event.get("component") not in wanted.components):
@@ -247,7 +282,7 @@ class _Chooser:
             return False
         where = wanted.where
         return where is None or where.matches_event(
-            number, event, self.totals.scope() if self.counts_totals else {}
+            number, event, self.totals.totals().scope() if self.counts_totals else {}
         )
 
 
@@ -256,25 +291,24 @@ class _Named:
 
     def __init__(self, component: str, pattern: str) -> None:
         self.component = component
-        self.pattern = pattern.casefold()
-        self.open: set[str] = set()
-        self.ended: dict[str, None] = {}  # what outlives its parent still belongs to it
+        self.pattern = pattern
+        self.inside: set[str] = set()
+        self.ended: deque[str] = deque()  # what outlives its parent still belongs to it
 
     def takes(self, event: Event) -> bool:
+        """Whether the next event belongs to such a span."""
         parent = event.get("parent_event_id")
-        taken = parent is not None and (parent in self.open or parent in self.ended)
+        taken = parent is not None and parent in self.inside
         if not taken and event.get("component") == self.component:
             name = event.get("component_name")
             taken = name is not None and name_fits(name, self.pattern)
         kind = event["event_type"]
-        if kind[-4:] == "_end":
-            if parent in self.open:
-                self.open.discard(parent)
-                self.ended[parent] = None
-                if len(self.ended) > _ENDED_KEPT:
-                    del self.ended[next(iter(self.ended))]
-        elif taken and kind[-6:] == "_start" and "event_id" in event:
-            self.open.add(event["event_id"])
+        if taken and kind[-6:] == "_start" and "event_id" in event:
+            self.inside.add(event["event_id"])
+        elif taken and kind[-4:] == "_end" and parent in self.inside:
+            self.ended.append(parent)
+            if len(self.ended) > _ENDED_KEPT:
+                self.inside.discard(self.ended.popleft())
         return taken
 
 
@@ -292,8 +326,8 @@ class _Linked:
             yield event
 
 
-def _slim(event: Event) -> Event:
-    return {name: event[name] for name in _SHOWN_FIELDS if name in event}
+def _slim(event: Event, fields: list[str]) -> Event:
+    return {name: event[name] for name in fields if name in event}
 
 
 def _began(span: Span) -> float | None:

@@ -79,6 +79,18 @@ def run(tmp_path):
     return open_trace(path)
 
 
+@pytest.fixture
+def written_events(tmp_path):
+    """Writes a recording and opens it."""
+
+    def write(made):
+        path = tmp_path / "written.jsonl"
+        path.write_text("".join(json.dumps(event) + "\n" for event in made.events))
+        return open_trace(path)
+
+    return write
+
+
 def numbers(found):
     """The numbers of numbered events."""
     return [number for number, _ in found]
@@ -184,6 +196,22 @@ def test_a_forest_of_chosen_spans_has_no_lost_parents(run):
     """A parent that was not wanted is not a parent that is missing."""
     chosen = forest(run, Selection(tool="search"))
     assert ([node.span.number for node in chosen.roots], chosen.lost_parents) == ([5, 8], 0)
+
+
+def test_a_forest_may_be_cut_to_the_spans_that_began_first(run):
+    """What is cut away leaves no lost parents behind."""
+    cut = forest(run, limit=3)
+    assert [(depth, node.span.number) for depth, node in cut.walk()] == [(0, 2), (1, 4), (0, 3)]
+    assert (cut.lost_parents, forest(run, limit=0).roots) == (0, [])
+
+
+def test_what_outlives_its_parent_belongs_to_it(written_events):
+    """A child that begins after its parent has ended is still inside it."""
+    made = Recording()
+    agent = made.start("agent", "A")
+    made.end(agent)
+    made.start("tool", "late", agent)
+    assert numbers(select(written_events(made), Selection(agent="A"))) == [1, 2, 3]
 
 
 def test_a_tree_has_parents_before_children(run):

@@ -26,7 +26,7 @@ LAYERS = {
     "views": FLOOR | {"config", "traces", "replay", "analysis", "inspection"},
     "cli": FLOOR | {"config", "traces", "capture", "replay", "analysis", "inspection", "views"},
 }
-DOORS = frozenset({"", "auto", "hooks", "pytest_plugin"})
+DOORS = frozenset({"", "__main__", "auto", "hooks", "pytest_plugin"})
 """The doors may import every layer, lazily."""
 
 BRIDGES = {"replay/rerun.py": frozenset({"capture"}), "replay/live.py": frozenset({"capture"})}

@@ -12,9 +12,8 @@ not matter to them: they add integers, keep multisets, or sort by event number.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from namel3ss_debug.analysis.components import ComponentBreakdown
 from namel3ss_debug.analysis.distributions import NS_PER_MS
@@ -27,6 +26,10 @@ from namel3ss_debug.analysis.nesting import (
     covered_ns,
     has_failed,
     is_retry,
+    latest,
+    other_name,
+    since_epoch,
+    time_between,
     whole_ns,
 )
 from namel3ss_debug.analysis.overview import ExecutionOverview
@@ -38,17 +41,14 @@ from namel3ss_debug.traces.events import SPAN_FAILURES
 from namel3ss_debug.traces.spans import SpanPairing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable
 
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.spans import Span
 
 _new = tuple.__new__
 _NOTHING: Event = {}
-_NS_PER_SECOND = 1_000_000_000
 _LONGEST_MS = LONGEST_NS / NS_PER_MS
-_T = TypeVar("_T")
-_NAMED = frozenset({"llm", "tool"})
 
 
 class Fold(Protocol):
@@ -149,8 +149,9 @@ class Analysis:
         first_at, last_at = self._first_at, self._last_at
         try:
             for number, event in enumerate(events, first):
-                kind = types.get(event["event_type"])
-                if kind is None:
+                try:
+                    kind = types[event["event_type"]]
+                except KeyError:
                     kind = self._new_type(number, event["event_type"])
                 kind.count += 1
                 at = event.get("timestamp")
@@ -196,7 +197,7 @@ class Analysis:
         began = start.get("timestamp")
         duration = end.get("duration_ms")
         if duration is None:
-            lasted = _by_timestamps(began, end.get("timestamp"))
+            lasted = time_between(began, end.get("timestamp"))
         else:
             lasted = int(duration * 1e6 + 0.5) if duration < _LONGEST_MS else LONGEST_NS
         self_ns = lasted or 0
@@ -204,7 +205,7 @@ class Analysis:
         parent_id = start.get("parent_event_id")
         above = None if parent_id is None else self._above(parent_id, number)
         if began is not None and self_ns:
-            begin = int(began * 1e6 + 0.5) * 1000  # as `_since_epoch`
+            begin = int(began * 1e6 + 0.5) * 1000  # as `since_epoch`
             if above is not None:
                 above.intervals.append(begin)
                 above.intervals.append(begin + self_ns)
@@ -212,7 +213,7 @@ class Analysis:
                 self_ns -= covered_ns(below.intervals, begin, begin + self_ns)
         name = start.get("component_name")
         if name is None:
-            name = _other_name(start, end)
+            name = other_name(start, end)
         self._spans += 1
         status = end.get("status")
         failed = "error" in end if status is None else status in SPAN_FAILURES
@@ -234,10 +235,7 @@ class Analysis:
         if self._links or (found is not None and found[0] >= before):
             parent_id, found = self._seek(parent_id, before)
         if found is not None:
-            below = self._below.get(found[0])
-            if below is None:
-                below = self._below[found[0]] = Below()
-            return below
+            return self._below.get(found[0]) or self._below.setdefault(found[0], Below())
         return None if self._first == 1 else self._unclaimed_below(parent_id)
 
     def _seek(self, parent_id: str, before: float) -> tuple[str, tuple[int, Event] | None]:
@@ -249,8 +247,8 @@ class Analysis:
         while True:
             found = self._pairing.open.get(parent_id)
             if found is not None and found[0] >= before:
-                found = _latest(self._pairing._under.get(parent_id, ()), before)  # noqa: SLF001
-            link = _latest(self._links.get(parent_id, ()), before)
+                found = latest(self._pairing._under.get(parent_id, ()), before)  # noqa: SLF001
+            link = latest(self._links.get(parent_id, ()), before)
             if link is None or (found is not None and found[0] > link[0]):
                 return parent_id, found
             before, parent_id = link
@@ -315,7 +313,7 @@ class Analysis:
         """Show the ends to the folds whose starts nobody has."""
         for number, end in self._pairing.orphans:
             duration_ns = whole_ns(end["duration_ms"], NS_PER_MS) if "duration_ms" in end else None
-            component, name, self_ns = end["component"], _other_name(_NOTHING, end), duration_ns or 0
+            component, name, self_ns = end["component"], other_name(_NOTHING, end), duration_ns or 0
             failed, retried = has_failed(end), is_retry(_NOTHING, end)
             span = MeasuredSpan(
                 *(number, number, _NOTHING, end, component, name, failed, retried),
@@ -332,7 +330,7 @@ class Analysis:
         for span in sorted(self._pairing.remaining(), key=lambda span: -span.number):
             start = span.start
             assert start is not None
-            name = start.get("component_name") or _other_name(start, _NOTHING)
+            name = start.get("component_name") or other_name(start, _NOTHING)
             parent_id = start.get("parent_event_id")
             above = None if parent_id is None else self._above(parent_id, span.number)
             below = self._below.pop(span.number, None)
@@ -380,8 +378,8 @@ class Analysis:
             spans=self._spans,
             open_spans=self._open_spans,
             orphan_ends=self._orphan_ends,
-            first_at=None if self._first_at == inf else _since_epoch(self._first_at),
-            last_at=None if self._last_at == -inf else _since_epoch(self._last_at),
+            first_at=None if self._first_at == inf else since_epoch(self._first_at),
+            last_at=None if self._last_at == -inf else since_epoch(self._last_at),
             sections={needed: done[needed] for needed in fold.needs},
         )
         done[name] = fold.result(totals)
@@ -393,39 +391,3 @@ def _in_order(sections: Iterable[str]) -> tuple[str, ...]:
     if unknown:
         raise WrongUsageError(f"there is no section {unknown[0]!r}; there are {', '.join(FOLDS)}")
     return tuple(name for name in FOLDS if name in chosen)
-
-
-def _latest(numbered: Sequence[tuple[int, _T]], before: float) -> tuple[int, _T] | None:
-    """The last of some numbered things, in rising order, whose number is below `before`."""
-    place = bisect_left(numbered, before, key=_number)
-    return numbered[place - 1] if place else None
-
-
-def _number(numbered: tuple[int, object]) -> int:
-    return numbered[0]
-
-
-def _since_epoch(timestamp: float) -> int:
-    """A timestamp in nanoseconds, to the microsecond, which is what a float of this size can hold."""
-    return int(timestamp * 1e6 + 0.5) * 1000
-
-
-def _by_timestamps(began: float | None, ended: float | None) -> int | None:
-    """The nanoseconds between two timestamps; 0 where the clock went back, None where one is missing."""
-    return None if began is None or ended is None else whole_ns(ended - began, _NS_PER_SECOND)
-
-
-def _other_name(start: Event, end: Event) -> str:
-    """The name of a span whose start has none: the end's, a model's from the payload, or none at all.
-
-    Models and tools become keys of the document, so there it is `unknown` and not empty.
-    """
-    name: str | None = end.get("component_name")
-    if name is not None:
-        return name
-    component = (start or end)["component"]
-    if component == "llm":
-        for payload, key in ((start.get("inputs"), "model"), (end.get("outputs"), "response_model")):
-            if payload is not None and isinstance(payload.get(key), str):
-                return str(payload[key])
-    return "unknown" if component in _NAMED else ""

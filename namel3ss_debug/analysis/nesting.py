@@ -12,16 +12,21 @@ the parts of a cut trace come together exactly.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from operator import add
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+NS_PER_SECOND = 1_000_000_000
 LONGEST_NS = 1 << 62
 """Durations are cut to this, some 146 years, so that they fit where they are kept."""
+
+_T = TypeVar("_T")
+_NAMED = frozenset({"llm", "tool"})
 
 
 class Below:
@@ -136,3 +141,39 @@ def whole_ns(value: object, per_unit: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         return 0
     return int(value * per_unit + 0.5) if value < LONGEST_NS / per_unit else LONGEST_NS
+
+
+def latest(numbered: Sequence[tuple[int, _T]], before: float) -> tuple[int, _T] | None:
+    """The last of some numbered things, in rising order, whose number is below `before`."""
+    place = bisect_left(numbered, before, key=_number)
+    return numbered[place - 1] if place else None
+
+
+def _number(numbered: tuple[int, object]) -> int:
+    return numbered[0]
+
+
+def since_epoch(timestamp: float) -> int:
+    """A timestamp in nanoseconds, to the microsecond, which is what a float of this size can hold."""
+    return int(timestamp * 1e6 + 0.5) * 1000
+
+
+def time_between(began: float | None, ended: float | None) -> int | None:
+    """The nanoseconds between two timestamps; 0 where the clock went back, None where one is missing."""
+    return None if began is None or ended is None else whole_ns(ended - began, NS_PER_SECOND)
+
+
+def other_name(start: Event, end: Event) -> str:
+    """The name of a span whose start has none: the end's, a model's from the payload, or none at all.
+
+    Models and tools become keys of the document, so there it is `unknown` and not empty.
+    """
+    name: str | None = end.get("component_name")
+    if name is not None:
+        return name
+    component = (start or end)["component"]
+    if component == "llm":
+        for payload, key in ((start.get("inputs"), "model"), (end.get("outputs"), "response_model")):
+            if payload is not None and isinstance(payload.get(key), str):
+                return str(payload[key])
+    return "unknown" if component in _NAMED else ""

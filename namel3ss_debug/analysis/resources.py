@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
 from namel3ss_debug.analysis.nesting import add_up, whole_ns
-from namel3ss_debug.analysis.usage import PARTS, dollars, picodollars, token_parts, total_tokens, whole
+from namel3ss_debug.analysis.usage import (
+    NO_PARTS,
+    PARTS,
+    dollars,
+    picodollars,
+    token_parts,
+    total_tokens,
+    whole,
+)
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.nesting import MeasuredSpan
@@ -53,19 +61,19 @@ class ResourceUsage:
 
     def span(self, span: MeasuredSpan) -> None:
         """Take what one span that ended tells."""
-        end = span.end
+        end, start, component, below = span.end, span.start, span.component, span.below
         if "memory_usage_mb" in end:
             self._remember(span.end_number, end["memory_usage_mb"])
-        if "memory_usage_mb" in span.start:
-            self._remember(span.number, span.start["memory_usage_mb"])
-        if "cpu_time_ms" in end and "parent_event_id" not in span.start:
+        if "memory_usage_mb" in start:
+            self._remember(span.number, start["memory_usage_mb"])
+        if "parent_event_id" not in start and "cpu_time_ms" in end:
             self._cpu_ns += whole_ns(end["cpu_time_ms"], NS_PER_MS)
             self._cpu_told = True
-        if span.component == "http":
-            self._exchange(span)
-        if span.component == "llm" or "tokens_used" in end or "cost_estimate" in end or "usage" in end:
+        if component == "llm" or "tokens_used" in end or "cost_estimate" in end or "usage" in end:
             self._use(span)
-        if span.below is not None and _SUMS in span.below.sums:
+        if component == "http":
+            self._exchange(span)
+        if below is not None and _SUMS in below.sums:
             self._pass_up(span)
 
     def open_span(self, span: MeasuredSpan) -> None:
@@ -90,12 +98,13 @@ class ResourceUsage:
 
     def _remember(self, number: int, mb: float) -> None:
         self._samples += 1
+        reading = (mb, number)
         if mb >= self._peak[0]:
-            self._peak = _higher(self._peak, (mb, number))
+            self._peak = _higher(self._peak, reading)
         if number > self._last[1]:
-            self._last = (mb, number)
+            self._last = reading
         if number < self._first[1] or self._samples == 1:
-            self._first = (mb, number)
+            self._first = reading
 
     def _exchange(self, span: MeasuredSpan) -> None:
         sent = received = 0
@@ -108,18 +117,14 @@ class ResourceUsage:
     def _use(self, span: MeasuredSpan) -> None:
         """Add what one span states to its model, its component and, through its parent, its agent."""
         end = span.end
-        stated = "tokens_used" in end or "usage" in end
+        parts = token_parts(end)
         cost = picodollars(end)
-        row = (
-            1,
-            total_tokens(end),
-            *token_parts(end),
-            cost or 0,
-            int(cost is not None),
-            # a call that was refused costs nothing, so it is not one whose price is unknown
-            int(cost is None and (stated or not span.failed)),
-            int(not stated and not span.failed),
-        )
+        priced = cost is not None
+        stated = "tokens_used" in end or parts is not NO_PARTS
+        # a call that was refused costs nothing, so it is not one whose price is unknown
+        unpriced = not priced and (stated or not span.failed)
+        uncounted = not stated and not span.failed
+        row = (1, total_tokens(end), *parts, cost or 0, priced, unpriced, uncounted)
         if span.component == "llm":
             add_up(_row(self._by_model, span.name), row)
             if span.above is not None:

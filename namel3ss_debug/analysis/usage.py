@@ -12,7 +12,8 @@ PICODOLLARS = 10**12
 
 PARTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 """The parts of `usage`. Input includes what the cache read and wrote, output includes the reasoning."""
-_NO_PARTS = (0,) * len(PARTS)
+NO_PARTS = (0,) * len(PARTS)
+"""What `token_parts` returns for an event without `usage`."""
 
 
 def whole(value: object) -> int:
@@ -30,7 +31,7 @@ def token_parts(event: Event) -> tuple[int, ...]:
     """The parts of `usage` in the order of `PARTS`."""
     usage = event.get("usage")
     if usage is None:
-        return _NO_PARTS
+        return NO_PARTS
     get = usage.get
     read, written = get("cache_read_tokens", 0), get("cache_write_tokens", 0)
     parts = (get("input_tokens", 0), get("output_tokens", 0), read, written, get("reasoning_tokens", 0))
@@ -54,7 +55,7 @@ def total_tokens(event: Event) -> int:
 def picodollars(event: Event) -> int | None:
     """`cost_estimate` in 1e-12 dollars; None where the event does not tell a cost."""
     cost: float | None = event.get("cost_estimate")
-    return None if cost is None else round(cost * PICODOLLARS)
+    return None if cost is None else int(cost * PICODOLLARS + 0.5)
 
 
 def dollars(amount: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,25 +61,20 @@ def replay(
 
 def show_all(trace: Trace, components: Sequence[str], *, jsonl: bool) -> None:
     """Print every event, and the statistics at the end."""
-    from namel3ss_debug.inspection import Selection, select
-    from namel3ss_debug.replay.results import Stopped, TotalsSoFar, as_json
-    from namel3ss_debug.views.replay import Statistics, replayed
+    from namel3ss_debug.replay.replayer import ExecutionReplayer
+    from namel3ss_debug.replay.results import Stopped, as_json
+    from namel3ss_debug.views.replay import replayed_lines, statistics_lines
     from namel3ss_debug.views.terminal import console, line
 
-    statistics = Statistics()
-    found = select(trace, Selection(components=tuple(components)))
+    replayer = ExecutionReplayer(trace.path, components=components)
     if not jsonl:
         screen = console()
-        screen.lines(replayed(found, statistics, screen.width))
-        screen.lines(chain([line("")], statistics.lines(screen.width)))
+        screen.lines(replayed_lines(replayer, screen.width))
+        screen.lines(chain([line("")], statistics_lines(replayer.statistics, screen.width)))
         return
     total = trace.count()
-    for number, event in found:
-        statistics.add(event)
-        print_rows([as_json(Stopped(number, event, "step", total))])
-    totals = statistics.totals
-    over = TotalsSoFar(statistics.events, total, totals.cost, totals.tokens, totals.errors, totals.ms)
-    print_rows([as_json(over)])
+    print_rows(as_json(Stopped(item.number, item.event, "step", total)) for item in replayer)
+    print_rows([{"result": "statistics"} | asdict(replayer.statistics)])
 
 
 def walk(

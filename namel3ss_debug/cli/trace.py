@@ -97,6 +97,7 @@ def report(session: Session, output_format: str) -> None:
     """Say in one line what was recorded, where, and what to do next."""
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.views.quantities import count
+    from namel3ss_debug.views.recordings import shorter_path
 
     path = Path(session.trace)
     if not session.sampled:
@@ -151,14 +152,6 @@ def write_document(path: Path) -> Path:
         unfinished.unlink(missing_ok=True)
         raise WrongUsageError(f"cannot write {document}: {error.strerror}; the recording is whole") from error
     return document
-
-
-def shorter_path(path: Path) -> str:
-    """The path from the working directory, where it lies below it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(path)
 
 
 @click.command("trace", cls=ProgramCommand, short_help="Run a program and record what its agents do.")

@@ -131,6 +131,10 @@ class Breakpoint:
         return covered and place.condition.matches_event(number, event, totals, state)
 
 
+ReplayBreakpoint = Breakpoint
+"""The name under which library users import it."""
+
+
 class Nth(NamedTuple):
     """The entry that a place with an occurrence means: its number and its id."""
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from namel3ss_debug.replay.results import Frame
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.totals import Totals
+from namel3ss_debug.traces.totals import RunningTotals, Totals
 
 EVERY = 512
 MOST_KEPT = 500_000
@@ -80,17 +80,17 @@ BEGINNING = State(0, Totals(), {}, {})
 class Fold:
     """A state on its way: `add` takes the next event, `state` gives what it has come to."""
 
-    __slots__ = ("changed", "number", "open", "totals")
+    __slots__ = ("_running", "changed", "number", "open")
 
     def __init__(self, state: State) -> None:
-        self.number, self.totals = state.number, state.totals
+        self.number, self._running = state.number, RunningTotals(state.totals)
         self.open = state.open.copy()
         self.changed = state.changed.copy()
 
     def add(self, event: Event) -> None:
         """Take the next event."""
         self.number += 1
-        self.totals = self.totals.add(event)
+        self._running.add(event)
         event_type = event["event_type"]
         if event_type[-6:] == "_start":
             self._begin(event_type, event)
@@ -101,6 +101,11 @@ class Fold:
             for name in values if type(values) is dict else ():
                 if name in self.changed or len(self.changed) < _MOST_NAMES:
                     self.changed[name] = self.number
+
+    @property
+    def totals(self) -> Totals:
+        """The totals up to the latest event."""
+        return self._running.totals()
 
     def _begin(self, event_type: str, event: Event) -> None:
         event_id = event.get("event_id")

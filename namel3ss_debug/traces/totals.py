@@ -46,16 +46,39 @@ class Totals(NamedTuple):
 
     def add(self, event: Event) -> Totals:
         """The totals with one more event."""
-        cost, tokens = self.cost_pico, self.tokens
-        if event.get("component") not in _CONTAINERS and event["event_type"][-6:] != "_start":
-            cost += _picodollars(event.get("cost_estimate"))
-            tokens += _tokens(event)
+        running = RunningTotals(self)
+        running.add(event)
+        return running.totals()
+
+
+class RunningTotals:
+    """Totals on their way through many events."""
+
+    __slots__ = ("began_at", "cost_pico", "errors", "reached_at", "tokens")
+
+    def __init__(self, totals: Totals | None = None) -> None:
+        self.cost_pico, self.tokens, self.errors, self.began_at, self.reached_at = totals or Totals()
+
+    def add(self, event: Event) -> None:
+        """Take the next event."""
         time = event.get("timestamp")
-        began, reached = self.began_at, self.reached_at
         if type(time) is float or type(time) is int:
-            began = time if began is None else began
-            reached = time if reached is None or time > reached else reached
-        return Totals(cost, tokens, self.errors + is_failure(event), began, reached)
+            if self.reached_at is None:
+                self.began_at = self.reached_at = time
+            elif time > self.reached_at:
+                self.reached_at = time
+        if event["event_type"][-6:] == "_start":
+            return
+        if is_failure(event):
+            self.errors += 1
+        counted = "tokens_used" in event or "cost_estimate" in event or "usage" in event
+        if counted and event.get("component") not in _CONTAINERS:
+            self.cost_pico += _picodollars(event.get("cost_estimate"))
+            self.tokens += _tokens(event)
+
+    def totals(self) -> Totals:
+        """The totals of the events taken so far."""
+        return Totals(self.cost_pico, self.tokens, self.errors, self.began_at, self.reached_at)
 
 
 def is_failure(event: Event) -> bool:

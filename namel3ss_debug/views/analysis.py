@@ -6,30 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Table
 from namel3ss_debug.views.quantities import (
-    bytes_text,
     count,
     day_and_minute,
     duration,
     is_number,
-    megabytes,
     milliseconds,
     moment,
     money,
     percent,
     tokens,
 )
-from namel3ss_debug.views.recordings import short_name
+from namel3ss_debug.views.recordings import short_name, shorter_path
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, text
-
-SHOWN = 10
-"""Rows of a list in the report; the JSON document has more of them."""
+from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
+from namel3ss_debug.views.usage import SHOWN, Section, components, event_types, failed, more, resources
 
 _STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING}
-
-Section = Mapping[str, Any]
 
 
 def report(document: Section) -> Iterator[Block]:
@@ -42,11 +36,11 @@ def report(document: Section) -> Iterator[Block]:
     if "performance" in document:
         yield from _performance(document["performance"])
     if "resource_usage" in document:
-        yield from _resources(document["resource_usage"])
+        yield from resources(document["resource_usage"])
     if "component_breakdown" in document:
-        yield from _components(document["component_breakdown"])
+        yield from components(document["component_breakdown"])
     if "event_type_breakdown" in document:
-        yield from _event_types(document["event_type_breakdown"])
+        yield from event_types(document["event_type_breakdown"])
 
 
 def several(documents: Iterable[Section]) -> Iterator[Block]:
@@ -84,14 +78,11 @@ def several(documents: Iterable[Section]) -> Iterator[Block]:
 
 def _overview(trace: Section, overview: Section | None, resources: Section | None) -> Iterator[Block]:
     told = overview or {}
-    program = (
-        told.get("target") or " ".join(map(str, told.get("argv") or ())) or trace.get("path", "recording")
-    )
+    where = shorter_path(Path(str(trace.get("path", "recording"))))
+    program = told.get("target") or " ".join(map(str, told.get("argv") or ())) or where
     yield Heading(str(program))
     if overview is None:
-        yield Facts(
-            [("events", tokens(trace.get("events"))), ("recording", text(trace.get("path", ""), DIM))]
-        )
+        yield Facts([("events", tokens(trace.get("events")))])
         return
     status = str(overview.get("status", ""))
     rate = overview.get("success_rate")
@@ -109,7 +100,7 @@ def _overview(trace: Section, overview: Section | None, resources: Section | Non
     style = _STATUS_STYLES.get(status, "")
     yield Facts(
         [
-            ("status", text(status, style).append(succeeded, DIM)),
+            ("status", line((status, style), (succeeded, DIM))),
             ("took", duration(overview.get("duration_ms"))),
             ("calls", calls),
             ("errors", text(", ".join(errors), ERROR if overview.get("errors") else "")),
@@ -117,7 +108,7 @@ def _overview(trace: Section, overview: Section | None, resources: Section | Non
             ("cost", _cost_line(overview)),
             ("events", _events_line(overview)),
             ("started", _started_line(overview)),
-            ("recording", text(trace.get("path", ""), DIM)),
+            ("recording", text(where, DIM)),
         ]
     )
 
@@ -164,11 +155,12 @@ def _started_line(overview: Section) -> str:
 def _errors(errors: Section) -> Iterator[Block]:
     total = errors.get("total_errors") or 0
     recovered = errors.get("recovered_errors") or 0
-    aside = f"{tokens(recovered)} more made good by another attempt" if recovered else ""
+    aside = f"{tokens(recovered)} more made good by another attempt" if recovered and total else ""
     categories = errors.get("error_categories") or {}
-    if total or recovered:
-        yield Heading(count(total, "error"), aside, ERROR if total else "bold")
+    if recovered and not total:
+        yield Heading(count(recovered, "failed attempt"), "made good by another", WARNING)
     if total:
+        yield Heading(count(total, "error"), aside, ERROR)
         yield Facts(
             [("categories", ", ".join(f"{kind} {tokens(number)}" for kind, number in categories.items()))]
         )
@@ -182,7 +174,7 @@ def _errors(errors: Section) -> Iterator[Block]:
             ),
             [_failure_row(failure) for failure in failures[:SHOWN]],
         )
-        yield from _more(total, len(failures[:SHOWN]))
+        yield from more(total, len(failures[:SHOWN]))
     spans = errors.get("open_spans") or []
     if spans:
         number_open = errors.get("open_span_count") or len(spans)
@@ -205,7 +197,7 @@ def _errors(errors: Section) -> Iterator[Block]:
                 for span in spans[:SHOWN]
             ],
         )
-        yield from _more(number_open, len(spans[:SHOWN]))
+        yield from more(number_open, len(spans[:SHOWN]))
 
 
 def _failure_row(failure: Section) -> tuple[Cell, ...]:
@@ -244,7 +236,7 @@ def _performance(performance: Section) -> Iterator[Block]:
                 for row in slow[:SHOWN]
             ],
         )
-        yield from _more(total, len(slow[:SHOWN]))
+        yield from more(total, len(slow[:SHOWN]))
     yield from _models(performance.get("llm_performance") or {})
     yield from _operations("Tools", "tool", (performance.get("tool_performance") or {}).items())
     others = [
@@ -280,7 +272,7 @@ def _models(models: Mapping[str, Section]) -> Iterator[Block]:
             (
                 text(model, COMPONENT_STYLES["llm"], 120),
                 tokens(row.get("count")),
-                _failed(row.get("errors")),
+                failed(row.get("errors")),
                 *_times(row),
                 milliseconds((row.get("time_to_first_token") or {}).get("p50_ms")),
                 tokens(row.get("tokens")),
@@ -289,7 +281,7 @@ def _models(models: Mapping[str, Section]) -> Iterator[Block]:
             for model, row in _longest(models.items())
         ],
     )
-    yield from _more(len(models), min(len(models), SHOWN))
+    yield from more(len(models), min(len(models), SHOWN))
 
 
 def _operations(title: str, header: str, rows: Iterable[tuple[Any, Section]]) -> Iterator[Block]:
@@ -303,14 +295,14 @@ def _operations(title: str, header: str, rows: Iterable[tuple[Any, Section]]) ->
             (
                 text(label, COMPONENT_STYLES.get(str(row.get("component", header)), ""), 120),
                 tokens(row.get("count")),
-                _failed(row.get("errors")),
+                failed(row.get("errors")),
                 milliseconds(row.get("total_ms")),
                 *_times(row),
             )
             for label, row in _longest(items)
         ],
     )
-    yield from _more(len(items), min(len(items), SHOWN))
+    yield from more(len(items), min(len(items), SHOWN))
 
 
 def _longest(items: Iterable[tuple[Any, Section]]) -> list[tuple[Any, Section]]:
@@ -318,116 +310,6 @@ def _longest(items: Iterable[tuple[Any, Section]]) -> list[tuple[Any, Section]]:
     return sorted(items, key=lambda item: (-(item[1].get("total_ms") or 0), str(item[0])))[:SHOWN]
 
 
-def _resources(resources: Section) -> Iterator[Block]:
-    rows = list(_resource_facts(resources))
-    used, cost = resources.get("tokens") or {}, resources.get("cost") or {}
-    spenders = [
-        (kind, label, parts, (cost.get(key) or {}).get(label))
-        for kind, key in (("llm", "by_model"), ("agent", "by_agent"))
-        for label, parts in (used.get(key) or {}).items()
-    ]
-    if not any(value for _, value in rows) and not spenders:
-        return
-    yield Heading("Resources")
-    yield Facts(rows)
-    if spenders:
-        yield Table(
-            (name("model, agent", 14), number("input"), number("cached"), number("output"), number("tokens"), number("cost")),
-            [
-                (
-                    text(label, COMPONENT_STYLES[kind], 120),
-                    _amount(parts.get("input_tokens")),
-                    _amount(parts.get("cache_read_tokens")),
-                    _amount(parts.get("output_tokens")),
-                    _amount(parts.get("total")),
-                    money(spent),
-                )
-                for kind, label, parts, spent in spenders[: 2 * SHOWN]
-            ],
-        )  # fmt: skip
-        yield from _more(len(spenders), min(len(spenders), 2 * SHOWN))
-
-
-def _resource_facts(resources: Section) -> Iterator[tuple[str, str]]:
-    memory, http = resources.get("memory") or {}, resources.get("http") or {}
-    peak = memory.get("peak_mb")
-    if peak is not None:
-        span = f"  (from {megabytes(memory.get('start_mb'))} to {megabytes(memory.get('end_mb'))})"
-        yield "memory", f"{megabytes(peak)} MB at most, at event {memory.get('peak_number')}{span}"
-    yield "CPU", duration(resources.get("cpu_ms"))
-    if http.get("exchanges"):
-        sizes = (
-            f"{bytes_text(http.get('request_bytes'))} sent, {bytes_text(http.get('response_bytes'))} received"
-        )
-        failed = f", {count(http['errors'], 'error')}" if http.get("errors") else ""
-        yield "HTTP", f"{count(http['exchanges'], 'exchange')}{failed}, {sizes}"
-    tracing = resources.get("tracing") or {}
-    if tracing:
-        spent = duration((tracing.get("tracing_us") or 0) / 1000)
-        dropped = f", {tokens(tracing['dropped'])} dropped" if tracing.get("dropped") else ""
-        yield (
-            "tracing",
-            f"{count(tracing.get('events') or 0, 'event')}, {bytes_text(tracing.get('bytes'))}, {spent}{dropped}",
-        )
-        problems = tracing.get("problems") or {}
-        yield (
-            "problems",
-            ", ".join(f"{words} ({tokens(times)})" for words, times in list(problems.items())[:SHOWN]),
-        )
-
-
-def _components(components: Mapping[str, Section]) -> Iterator[Block]:
-    if not components:
-        return
-    yield Heading("Components", "total counts nested and parallel work more than once")
-    yield Table(
-        (
-            name("component", 10),
-            number("spans"),
-            number("errors"),
-            number("total ms"),
-            number("of its own"),
-            number("tokens"),
-            number("cost"),
-        ),
-        [
-            (
-                text(component, COMPONENT_STYLES.get(component, ""), 60),
-                tokens((row.get("count") or 0) + (row.get("open") or 0)),
-                _failed(row.get("errors")),
-                milliseconds(row.get("total_ms")),
-                milliseconds(row.get("self_ms")),
-                _amount(row.get("tokens")),
-                money(row.get("cost")),
-            )
-            for component, row in components.items()
-        ],
-    )
-
-
-def _event_types(types: Mapping[str, Any]) -> Iterator[Block]:
-    if not types:
-        return
-    yield Heading("Events")
-    yield Table(
-        (name("type", 20), number("events")),
-        [(text(kind, limit=60), tokens(amount)) for kind, amount in types.items()],
-    )
-
-
 def _where(row: Section) -> Cell:
     component, label = str(row.get("component") or ""), row.get("component_name")
     return text(f"{component} {label}" if label else component, COMPONENT_STYLES.get(component, ""), 120)
-
-
-def _failed(number_failed: Any) -> Cell:
-    return text(tokens(number_failed), ERROR) if number_failed else ""
-
-
-def _amount(value: Any) -> str:
-    return tokens(value) if value else ""
-
-
-def _more(total: Any, shown: int) -> Iterator[Block]:
-    if is_number(total) and total > shown:
-        yield Note(f"… {total - shown:,.0f} more; --format json lists them")

@@ -34,7 +34,7 @@ def event_line(
         depth: how many spans it happened inside.
         note: our own words about it, such as a mark for a mocked answer.
     """
-    whole = Text(f"{number:>{NUMBER_WIDTH}}", DIM, end="")
+    whole = Text(end="").append(f"{number:>{NUMBER_WIDTH}}", DIM)
     whole.append(f"{offset(event.get('timestamp'), started_at):>10}  " + "  " * min(depth, MAX_INDENT), DIM)
     whole.append_text(title(event))
     failed = status_style(event) == ERROR

@@ -44,12 +44,12 @@ def event_lines(events: Iterable[Numbered], width: int, started_at: float | None
     columns = (
         Column("n", align="right", style=DIM),
         Column("s", align="right", style=DIM),
-        Column("event", least=14, cut="middle"),
+        Column("event", least=16, cut="middle"),
         name("name", 12),
         number("took"),
         number("tokens"),
         number("cost"),
-        prose("what", 16),
+        prose("what", 10),
     )
     return table(columns, (_event_row(place, event, started_at) for place, event in events), width)
 
@@ -117,7 +117,7 @@ def _drawn(forest: Forest, limit: int | None) -> Iterator[tuple[str, Node]]:
 
 def _tree_row(guides: str, node: Node) -> tuple[Cell, ...]:
     span = node.span
-    label = Text(guides, DIM, end="").append_text(_span_label(span))
+    label = Text(end="").append(guides, DIM).append_text(_span_label(span))
     measured = span.end or {}
     return (
         Piece(str(span.number), DIM),
@@ -160,7 +160,7 @@ def timeline_lines(forest: Forest, width: int, limit: int | None = None) -> Iter
     total = duration((end - begin) * 1000)
     yield line((header + "0" + total.rjust(bars - 1) + "  " + "took".rjust(took_width), DIM))
     for depth, span in nodes:
-        row = Text(f"{span.number:>{places}}  ", DIM, end="")
+        row = Text(end="").append(f"{span.number:>{places}}  ", DIM)
         label = _bar_label(depth, span)
         label.truncate(label_width, overflow="ellipsis", pad=True)
         row.append_text(label).append("  ")
@@ -229,7 +229,7 @@ def event_in_full(around: Context, width: int, started_at: float | None = None) 
         yield from _section("beside")
         for beside, neighbour in around.before:
             yield _one_line(beside, neighbour, width)
-        yield Text(f"> {place:>5}  ", DIM, end="").append("this event", HEADING)
+        yield Text(end="").append(f"> {place:>5}  ", DIM).append("this event", HEADING)
         for beside, neighbour in around.after:
             yield _one_line(beside, neighbour, width)
     if around.inside:
@@ -257,7 +257,11 @@ def _section(heading: str) -> Iterator[Text]:
 
 
 def _one_line(place: int, event: Event, width: int, depth: int = 0) -> Text:
-    row = Text(f"  {place:>5}  " + "  " * min(depth, GUIDE_LEVELS), DIM, end="").append_text(title(event))
+    row = (
+        Text(end="")
+        .append(f"  {place:>5}  " + "  " * min(depth, GUIDE_LEVELS), DIM)
+        .append_text(title(event))
+    )
     for fact in facts(event):
         row.append("  ").append(fact)
     row.append("  ").append(summary(event), ERROR if status_style(event) == ERROR else DIM)

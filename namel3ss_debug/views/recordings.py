@@ -94,6 +94,14 @@ def short_name(path: Path) -> str:
     return stem[-8:] if OWN_NAME.match(stem) else path.name
 
 
+def shorter_path(path: Path) -> str:
+    """The path from the working directory, where it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
 def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:
     """What was skipped or mended while reading: one line with the first places, one about lost events."""
     if problems["total"]:

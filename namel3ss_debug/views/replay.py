@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.totals import Totals
 from namel3ss_debug.views.events import RunningLines
 from namel3ss_debug.views.quantities import count, duration, money, tokens
 from namel3ss_debug.views.tables import Cell, pairs
-from namel3ss_debug.views.terminal import ERROR, HEADING, piece
+from namel3ss_debug.views.terminal import ERROR, HEADING, clean, piece
+
+if TYPE_CHECKING:
+    from namel3ss_debug.replay.replayer import Replayed, Statistics
+
+SHOWN_COMPONENTS = 8
 
 
-class Statistics:
-    """What was replayed: events by component, time, tokens, cost and failures."""
-
-    def __init__(self) -> None:
-        self.events = 0
-        self.spans: Counter[str] = Counter()
-        self.totals = Totals()
-
-    def add(self, event: Event) -> None:
-        """Count one event."""
-        self.events += 1
-        self.totals = self.totals.add(event)
-        if event["event_type"].endswith("_start") and event["event_type"] != "trace_start":
-            self.spans[event["component"]] += 1
-
-    def lines(self, width: int) -> Iterator[Text]:
-        """The statistics, aligned."""
-        kinds = ", ".join(f"{number:,} {component}" for component, number in self.spans.most_common(8))
-        totals = self.totals
-        yield Text(f"{count(self.events, 'event')} replayed", HEADING, end="")
-        rows: list[tuple[str, Cell]] = [
-            ("spans", kinds),
-            ("took", duration(totals.ms)),
-            ("tokens", tokens(totals.tokens) if totals.tokens else ""),
-            ("cost", money(totals.cost) if totals.cost_pico else ""),
-            ("failures", piece(tokens(totals.errors) if totals.errors else "", ERROR)),
-        ]
-        yield from pairs(rows, width, indent="  ")
-
-
-def replayed(events: Iterable[tuple[int, Event]], statistics: Statistics, width: int) -> Iterator[Text]:
-    """One line for each event as it is replayed; each is counted on the way."""
+def replayed_lines(events: Iterable[Replayed], width: int) -> Iterator[Text]:
+    """One line for each event as it is replayed; an answer that was put in place of the recorded one says so."""
     running = RunningLines(width)
-    for number, event in events:
-        statistics.add(event)
-        yield running.line(number, event)
+    for item in events:
+        yield running.line(item.number, item.event, "mocked" if item.mocked else "")
+
+
+def statistics_lines(statistics: Statistics, width: int) -> Iterator[Text]:
+    """What was replayed, aligned."""
+    components = sorted(statistics.by_component.items(), key=lambda item: (-item[1], item[0]))
+    kinds = ", ".join(f"{number:,} {clean(name, 40)}" for name, number in components[:SHOWN_COMPONENTS])
+    yield Text(f"{count(statistics.events, 'event')} replayed", HEADING, end="")
+    rows: list[tuple[str, Cell]] = [
+        ("components", kinds),
+        ("took", duration(statistics.wall_ms)),
+        ("tokens", tokens(statistics.tokens) if statistics.tokens else ""),
+        ("cost", money(statistics.cost) if statistics.cost else ""),
+        ("failures", piece(tokens(statistics.errors) if statistics.errors else "", ERROR)),
+        ("mocked", tokens(statistics.mocked) if statistics.mocked else ""),
+    ]
+    yield from pairs(rows, width, indent="  ")

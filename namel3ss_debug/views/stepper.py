@@ -154,9 +154,8 @@ def _frames(frames: Iterable[Frame]) -> Iterator[Text]:
         label = title(
             {"event_type": frame.event_type, "component": frame.component, "component_name": frame.name}
         )
-        yield Text(f"   {frame.number:>5}  " + "  " * min(depth, 10), DIM, end="").append_text(
-            Text(end="").append_text(label)
-        )
+        before = f"   {frame.number:>5}  " + "  " * min(depth, 10)
+        yield Text(end="").append(before, DIM).append_text(label)
 
 
 def _breakpoints(found: Breakpoints, width: int) -> Iterator[Text]:

@@ -144,6 +144,16 @@ def test_a_child_process_takes_time_from_the_span_that_started_it(recording, ana
         assert analysed(recording.events, cuts=cuts)["component_breakdown"]["agent"]["self_ms"] == 2000
 
 
+def test_a_child_that_began_before_its_parent_is_not_inside_it(recording, analysed):
+    """A clock that is wrong in one process does not make the result depend on where the trace is cut."""
+    child = recording.start("tool", "early", 1, "e2")
+    parent = recording.start("agent", "late", 0.5)
+    recording.end(child, 2)
+    recording.end(parent, 3)
+    for cuts in ([], [1], [2], [3]):
+        assert analysed(recording.events, cuts=cuts)["component_breakdown"]["agent"]["self_ms"] == 2500
+
+
 def test_a_section_that_is_not_there_is_a_mistake_of_the_user():
     """The message names the section and those that there are."""
     with pytest.raises(WrongUsageError, match="there is no section 'colour'; there are execution_overview, "):

@@ -196,7 +196,9 @@ def test_methods_of_every_kind_are_recorded(tracer):
     events = recorded()
     assert events[0]["component_name"] == "Researcher"
     assert events[0]["inputs"] == {"question": "q"}
-    assert [e["inputs"]["arguments"] for e in events if e["event_type"] == "tool_call_start"] == [{"x": n} for n in (1, 2, 3)]
+    assert [e["inputs"]["arguments"] for e in events if e["event_type"] == "tool_call_start"] == [
+        {"x": n} for n in (1, 2, 3)
+    ]
 
 
 def test_llm_calls_have_the_shape_of_the_format(tracer):
@@ -235,7 +237,10 @@ def test_events_are_for_sync_and_async_code_alike(tracer):
     assert events["memory_operation"]["component_name"] == "notes"
     assert events["agent_turn_start"]["metadata"] == {"turn": 2}
     assert events["performance_marker"]["metadata"] == {"value": 3, "unit": "1/s"}
-    assert (events["error_occurred"]["error_type"], events["error_occurred"]["status"]) == ("ValueError", "failed")
+    assert (events["error_occurred"]["error_type"], events["error_occurred"]["status"]) == (
+        "ValueError",
+        "failed",
+    )
     assert events["validation_end"]["outputs"] == {"valid": False}
 
 

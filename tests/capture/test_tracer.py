@@ -31,7 +31,11 @@ def test_a_span_is_a_start_and_an_end_that_names_it(tracer):
     with tracer.span("tool", "search", inputs={"q": "x"}) as span:
         span.set_output({"found": 3})
     start, end = recorded()[1:3]
-    assert (start["event_type"], start["inputs"], start["status"]) == ("tool_call_start", {"q": "x"}, "started")
+    assert (start["event_type"], start["inputs"], start["status"]) == (
+        "tool_call_start",
+        {"q": "x"},
+        "started",
+    )
     assert (end["event_type"], end["outputs"], end["status"]) == ("tool_call_end", {"found": 3}, "completed")
     assert end["parent_event_id"] == start["event_id"]
     assert end["duration_ms"] >= 0
@@ -97,7 +101,9 @@ def test_a_cancelled_task_ends_its_span_as_cancelled(tracer):
 def test_threads_inherit_the_span_they_were_started_in(tracer):
     """A thread has an empty context, and still its spans have the right parent."""
     with tracer.span("agent", "A") as agent:
-        thread = threading.Thread(target=lambda: tracer.span("tool", "t").__enter__().__exit__(None, None, None))
+        thread = threading.Thread(
+            target=lambda: tracer.span("tool", "t").__enter__().__exit__(None, None, None)
+        )
         thread.start()
         thread.join()
         parent = agent.event_id
@@ -217,7 +223,10 @@ def test_an_execution_that_is_not_sampled_is_not_recorded_at_all(tracing, tmp_pa
 def test_secrets_do_not_reach_the_file(tracer):
     """Known formats and names are replaced in every payload, name and error."""
     key = "sk-ant-api03-" + "a" * 40
-    with contextlib.suppress(ValueError), tracer.span("tool", key, inputs={"password": "hunter2", "text": key}):
+    with (
+        contextlib.suppress(ValueError),
+        tracer.span("tool", key, inputs={"password": "hunter2", "text": key}),
+    ):
         raise ValueError(key)
     path = shutdown_tracing()
     text = path.read_text()

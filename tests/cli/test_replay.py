@@ -18,11 +18,11 @@ def test_every_event_and_the_statistics(run, trace):
         '    8    +1.320  tool_call_start send_mail  {"to": "a@example.org"}',
         "",
         "8 events replayed",
-        "  spans     2 tool, 1 agent, 1 llm",
-        "  took      1.32 s",
-        "  tokens    412",
-        "  cost      $0.00021",
-        "  failures  1",
+        "  components  3 tool, 2 agent, 2 llm, 1 app",
+        "  took        1.32 s",
+        "  tokens      412",
+        "  cost        $0.00021",
+        "  failures    1",
     ]
 
 
@@ -38,7 +38,7 @@ def test_results_as_json_lines(run, trace):
     rows = [json.loads(line) for line in run("replay", trace, "--format", "jsonl").stdout.splitlines()]
     assert [row["number"] for row in rows[:-1]] == list(range(1, 9))
     assert rows[3]["event"]["outputs"]["tool_calls"][0]["name"] == "lookup"
-    assert rows[-1]["result"] == "totalssofar"
+    assert rows[-1]["result"] == "statistics"
     assert run("replay", trace, "--format", "json").stdout == run("replay", trace, "--format", "jsonl").stdout
 
 

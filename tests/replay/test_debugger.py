@@ -323,7 +323,23 @@ EVENT = st.builds(
 )
 EVENTS = st.lists(EVENT, max_size=30)
 PLACES = st.sampled_from(
-    ["llm", "tool:x", "error", "y", "llm:2", "x@3", "llm_call_end", "llm if tokens_used > 3", "if totals.tokens > 12", "if state.x == 1", "/y/", "tool_call_start:2", "if n % 3 == 0", "x@2 if tokens_used > 1", "if totals.errors == 2"]
+    [
+        "llm",
+        "tool:x",
+        "error",
+        "y",
+        "llm:2",
+        "x@3",
+        "llm_call_end",
+        "llm if tokens_used > 3",
+        "if totals.tokens > 12",
+        "if state.x == 1",
+        "/y/",
+        "tool_call_start:2",
+        "if n % 3 == 0",
+        "x@2 if tokens_used > 1",
+        "if totals.errors == 2",
+    ]
 )
 
 

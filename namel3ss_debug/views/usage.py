@@ -1,0 +1,141 @@
+"""What a run used and of what it was made: tokens, money, memory, components, event types; and cells they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.quantities import (
+    bytes_text,
+    count,
+    duration,
+    is_number,
+    megabytes,
+    milliseconds,
+    money,
+    tokens,
+)
+from namel3ss_debug.views.tables import Cell, name, number
+from namel3ss_debug.views.terminal import COMPONENT_STYLES, ERROR, text
+
+SHOWN = 10
+"""Rows of a list in the report; the JSON document has more of them."""
+
+Section = Mapping[str, Any]
+
+
+def resources(section: Section) -> Iterator[Block]:
+    """Tokens and money by model and agent, memory, CPU, HTTP, and what tracing cost."""
+    rows = list(_resource_facts(section))
+    used, cost = section.get("tokens") or {}, section.get("cost") or {}
+    spenders = [
+        (kind, label, parts, (cost.get(key) or {}).get(label))
+        for kind, key in (("llm", "by_model"), ("agent", "by_agent"))
+        for label, parts in (used.get(key) or {}).items()
+    ]
+    if not any(value for _, value in rows) and not spenders:
+        return
+    yield Heading("Resources")
+    yield Facts(rows)
+    if spenders:
+        yield Table(
+            (name("model, agent", 14), number("input"), number("cached"), number("output"), number("tokens"), number("cost")),
+            [
+                (
+                    text(label, COMPONENT_STYLES[kind], 120),
+                    amount(parts.get("input_tokens")),
+                    amount(parts.get("cache_read_tokens")),
+                    amount(parts.get("output_tokens")),
+                    amount(parts.get("total")),
+                    money(spent),
+                )
+                for kind, label, parts, spent in spenders[: 2 * SHOWN]
+            ],
+        )  # fmt: skip
+        yield from more(len(spenders), min(len(spenders), 2 * SHOWN))
+
+
+def _resource_facts(resources: Section) -> Iterator[tuple[str, str]]:
+    memory, http = resources.get("memory") or {}, resources.get("http") or {}
+    peak = memory.get("peak_mb")
+    if peak is not None:
+        span = f"  (from {megabytes(memory.get('start_mb'))} to {megabytes(memory.get('end_mb'))})"
+        yield "memory", f"{megabytes(peak)} MB at most, at event {memory.get('peak_number')}{span}"
+    yield "CPU", duration(resources.get("cpu_ms"))
+    if http.get("exchanges"):
+        sizes = (
+            f"{bytes_text(http.get('request_bytes'))} sent, {bytes_text(http.get('response_bytes'))} received"
+        )
+        failed = f", {count(http['errors'], 'error')}" if http.get("errors") else ""
+        yield "HTTP", f"{count(http['exchanges'], 'exchange')}{failed}, {sizes}"
+    tracing = resources.get("tracing") or {}
+    if tracing:
+        spent = duration((tracing.get("tracing_us") or 0) / 1000)
+        dropped = f", {tokens(tracing['dropped'])} dropped" if tracing.get("dropped") else ""
+        yield (
+            "tracing",
+            f"{count(tracing.get('events') or 0, 'event')}, {bytes_text(tracing.get('bytes'))}, {spent}{dropped}",
+        )
+        problems = tracing.get("problems") or {}
+        yield (
+            "problems",
+            ", ".join(f"{words} ({tokens(times)})" for words, times in list(problems.items())[:SHOWN]),
+        )
+
+
+def components(section: Mapping[str, Section]) -> Iterator[Block]:
+    """One row for each component."""
+    if not section:
+        return
+    yield Heading("Components", "total counts nested and parallel work more than once")
+    yield Table(
+        (
+            name("component", 10),
+            number("spans"),
+            number("errors"),
+            number("total ms"),
+            number("of its own"),
+            number("tokens"),
+            number("cost"),
+        ),
+        [
+            (
+                text(component, COMPONENT_STYLES.get(component, ""), 60),
+                tokens((row.get("count") or 0) + (row.get("open") or 0)),
+                failed(row.get("errors")),
+                milliseconds(row.get("total_ms")),
+                milliseconds(row.get("self_ms")),
+                amount(row.get("tokens")),
+                money(row.get("cost")),
+            )
+            for component, row in section.items()
+        ],
+    )
+
+
+def event_types(types: Mapping[str, Any]) -> Iterator[Block]:
+    """How many events of each type there were."""
+    if not types:
+        return
+    yield Heading("Events")
+    yield Table(
+        (name("type", 20), number("events")),
+        [(text(kind, limit=60), tokens(amount)) for kind, amount in types.items()],
+    )
+
+
+def failed(number_failed: Any) -> Cell:
+    """A number of failures, in the colour of failures; nothing where there were none."""
+    return text(tokens(number_failed), ERROR) if number_failed else ""
+
+
+def amount(value: Any) -> str:
+    """A number of tokens; nothing where there were none."""
+    return tokens(value) if value else ""
+
+
+def more(total: Any, shown: int) -> Iterator[Block]:
+    """A note on what is not shown."""
+    if is_number(total) and total > shown:
+        yield Note(f"… {total - shown:,.0f} more; --format json lists them")

@@ -1,0 +1,325 @@
+"""Unmodified programs with real SDKs and HTTP libraries: recorded whole, and none the wiser."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from namel3ss_debug.traces.reader import open_trace
+
+PROGRAMS = Path(__file__).parents[1] / "data" / "programs_sdk"
+COMMAND = [sys.executable, "-m", "namel3ss_debug", "trace"]
+
+
+def traced(words, environment, folder, **more):
+    """Run a program under `debug trace`; what it gave and the trace."""
+    output = folder / "run.jsonl"
+    run = subprocess.run(
+        [*COMMAND, "-o", str(output), *map(str, words)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=folder,
+        check=False,
+        timeout=60,
+        **more,
+    )
+    return run, list(open_trace(output).events()) if output.exists() else []
+
+
+def without_our_line(stderr):
+    """What the program itself wrote on stderr."""
+    return "".join(
+        line for line in stderr.splitlines(True) if not line.startswith("namel3ss debug: recorded")
+    )
+
+
+def pairs(events, component):
+    """The spans of one component as pairs of start and end."""
+    ends = {event.get("parent_event_id"): event for event in events if event["event_type"].endswith("_end")}
+    starts = [e for e in events if e["event_type"].endswith("_start") and e["component"] == component]
+    return [(start, ends.get(start["event_id"])) for start in starts]
+
+
+@pytest.mark.parametrize(
+    ("name", "llm_calls", "tools"),
+    [
+        ("openai_chat", 1, []),
+        ("openai_chat_async", 3, []),
+        ("openai_stream", 2, []),
+        ("openai_stream_async", 1, []),
+        ("openai_responses", 4, ["get_time", "get_weather", "get_weather"]),
+        ("openai_parallel_tools", 2, ["get_time", "get_weather", "get_weather"]),
+        ("openai_retry_429", 3, []),
+        ("openai_embeddings", 1, []),
+        ("openai_error_500", 1, []),
+        ("openai_threads", 3, []),
+        ("openai_timeout", 1, []),
+        ("anthropic_messages", 1, []),
+        ("anthropic_stream", 2, []),
+        ("anthropic_tools", 2, ["get_time", "get_weather", "get_weather"]),
+        ("anthropic_async", None, None),
+        ("exit_3", 1, []),
+        ("exit_exception", 1, []),
+        ("os_exit_4", 1, []),
+    ],
+)
+def test_a_program_is_recorded_and_runs_as_before(name, llm_calls, tools, model_environment, tmp_path):
+    """Output, errors and exit status are byte for byte those of the untraced run, and every call is in the trace."""
+    program = PROGRAMS / f"{name}.py"
+    plain = subprocess.run(
+        [sys.executable, str(program)],
+        capture_output=True,
+        text=True,
+        env=model_environment,
+        check=False,
+        timeout=60,
+    )
+    run, events = traced([program], model_environment, tmp_path)
+    assert (run.stdout, run.returncode) == (plain.stdout, plain.returncode)
+    assert without_our_line(run.stderr) == plain.stderr
+    calls = pairs(events, "llm")
+    if llm_calls is not None:
+        assert len(calls) == llm_calls
+        assert sorted(start["component_name"] for start, _end in pairs(events, "tool")) == tools
+    for start, end in calls:
+        assert start["inputs"]["model"] == start["component_name"]
+        assert start["inputs"]["messages"]
+        assert Path(start["call_site"].partition(":")[0]).name == f"{name}.py"
+        assert end is not None
+        assert end["duration_ms"] > 0
+        if end["status"] == "completed":
+            assert end["outputs"]
+    for start, end in pairs(events, "tool"):
+        assert start["inputs"]["call_id"]
+        assert start["inputs"]["arguments"]
+        assert start["metadata"]["asked_in"] in {call["event_id"] for call, _end in calls}
+        assert end["outputs"]["result"]
+
+
+def test_usage_text_and_finish_reason_come_from_the_wire(model_environment, tmp_path):
+    """A chat call tells what the provider counted, with the cached and reasoning parts."""
+    _run, events = traced([PROGRAMS / "openai_chat.py"], model_environment, tmp_path)
+    [(start, end)] = pairs(events, "llm")
+    assert start["metadata"]["provider"] == "openai"
+    assert start["metadata"]["format"] == "openai.chat"
+    assert end["usage"] == {
+        "input_tokens": 40,
+        "output_tokens": 12,
+        "cache_read_tokens": 24,
+        "reasoning_tokens": 5,
+    }
+    assert end["tokens_used"] == 52
+    assert end["outputs"]["finish_reason"] == "stop"
+    assert end["outputs"]["text"].startswith("You said: ")
+
+
+def test_an_attempt_after_a_failed_one_is_a_retry(model_environment, tmp_path):
+    """A 429 that the SDK retries is one span for each attempt, counted and joined to the first."""
+    _run, events = traced([PROGRAMS / "openai_retry_429.py"], model_environment, tmp_path)
+    calls = pairs(events, "llm")
+    assert [end["status"] for _start, end in calls] == ["failed", "failed", "completed"]
+    assert [start.get("retry_count") for start, _end in calls] == [None, 1, 2]
+    first = calls[0][0]["event_id"]
+    assert [start["metadata"].get("retry_of") for start, _end in calls] == [None, first, first]
+    assert calls[0][1]["metadata"]["exchange"]["status"] == 429
+    assert calls[0][1]["error"] == "slow down"
+
+
+def test_a_stream_is_recorded_chunk_by_chunk(model_environment, tmp_path):
+    """Chunks stand inside their call, in order, and their text is what was sent; the first token has its time."""
+    _run, events = traced([PROGRAMS / "openai_stream.py"], model_environment, tmp_path)
+    (start, end), (_start, broken_off) = pairs(events, "llm")
+    chunks = [
+        e for e in events if e["event_type"] == "stream_chunk" and e["parent_event_id"] == start["event_id"]
+    ]
+    assert [chunk["metadata"]["index"] for chunk in chunks] == list(range(len(chunks)))
+    assert "".join(chunk["outputs"]["text"] for chunk in chunks).count("data:") > 5
+    assert end["outputs"]["text"] == "one two three four five six seven eight"
+    assert 0 < end["metadata"]["time_to_first_token_ms"] < end["duration_ms"]
+    assert broken_off["status"] == "partial"
+
+
+def test_no_key_reaches_the_file(model_environment, tmp_path):
+    """Authorization headers are never recorded."""
+    model_environment["OPENAI_API_KEY"] = "sk-proj-" + "k" * 48
+    traced([PROGRAMS / "openai_chat.py"], model_environment, tmp_path)
+    assert "k" * 20 not in (tmp_path / "run.jsonl").read_text()
+
+
+@pytest.mark.parametrize("name", ["exit_ctrl_c", "sigterm"])
+def test_a_signal_ends_program_and_recording_alike(name, model_environment, tmp_path):
+    """Ctrl-C and SIGTERM end the traced program as they end the plain one, and the call before is recorded."""
+    number = signal.SIGTERM if name == "sigterm" else signal.SIGINT
+    output = tmp_path / "run.jsonl"
+    results = []
+    for words in ([sys.executable], [*COMMAND, "-o", str(output)]):
+        process = subprocess.Popen(
+            [*words, str(PROGRAMS / f"{name}.py")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=model_environment,
+            start_new_session=True,
+        )
+        seen = ""
+        while "ready" not in seen:
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            seen += line
+        os.killpg(process.pid, number)
+        rest, errors = process.communicate(timeout=60)
+        last_line = without_our_line(errors).splitlines()[-1:]  # where the signal lands is chance
+        results.append((seen + rest, last_line, process.returncode))
+    assert results[0] == results[1]
+    [(_start, end)] = pairs(list(open_trace(output).events()), "llm")
+    assert end["status"] == "completed"
+
+
+def test_the_program_keeps_the_terminal(model_environment, tmp_path):
+    """On a terminal the program sees a terminal, and its output arrives there unchanged."""
+    program = tmp_path / "tty.py"
+    program.write_text("import sys; print(sys.stdin.isatty(), sys.stdout.isatty(), sys.stderr.isatty())")
+    output = b""
+
+    def read(fd):
+        nonlocal output
+        data = os.read(fd, 1024)
+        output += data
+        return data
+
+    def run():
+        environment = {**os.environ, "NO_COLOR": "1"}
+        os.execve(sys.executable, [*COMMAND, "-o", str(tmp_path / "run.jsonl"), str(program)], environment)
+
+    pid, fd = pty.fork()
+    if pid == 0:
+        run()
+    try:
+        while read(fd):
+            pass
+    except OSError:
+        pass
+    assert os.waitpid(pid, 0)[1] == 0
+    assert b"True True True" in output
+
+
+LIBRARIES = {
+    "requests": """
+import os, requests
+url = os.environ["OPENAI_BASE_URL"]
+body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+print(requests.post(url + "/chat/completions", json=body).json()["choices"][0]["message"]["content"])
+with requests.post(url + "/chat/completions", json={**body, "stream": True}, stream=True) as response:
+    print(sum(1 for line in response.iter_lines() if line))
+print(requests.get(url + "/nothing?api_key=verysecretvalue").status_code)
+""",
+    "urllib3": """
+import json, os, urllib3
+url = os.environ["OPENAI_BASE_URL"]
+body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+pool = urllib3.PoolManager()
+print(pool.request("POST", url + "/chat/completions", json=body).json()["choices"][0]["message"]["content"])
+response = pool.request("POST", url + "/chat/completions", body=json.dumps({**body, "stream": True}), preload_content=False)
+print(sum(len(piece) for piece in response.stream(64)) > 100)
+print(pool.request("GET", url + "/nothing?api_key=verysecretvalue").status)
+""",
+    "aiohttp": """
+import asyncio, os, aiohttp
+url = os.environ["OPENAI_BASE_URL"]
+body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+async def main():
+    async with aiohttp.ClientSession() as session:
+        async with session.post(url + "/chat/completions", json=body) as response:
+            print((await response.json())["choices"][0]["message"]["content"])
+        async with session.post(url + "/chat/completions", json={**body, "stream": True}) as response:
+            print(len([line async for line in response.content if line.strip()]) > 3)
+        async with session.get(url + "/nothing?api_key=verysecretvalue") as response:
+            print(response.status)
+asyncio.run(main())
+""",
+    "httpx2": """
+import os, httpx2
+url = os.environ["OPENAI_BASE_URL"]
+body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+with httpx2.Client() as client:
+    print(client.post(url + "/chat/completions", json=body).json()["choices"][0]["message"]["content"])
+    with client.stream("POST", url + "/chat/completions", json={**body, "stream": True}) as response:
+        print(sum(1 for line in response.iter_lines() if line) > 3)
+    print(client.get(url + "/nothing?api_key=verysecretvalue").status_code)
+""",
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_http_libraries_are_recorded_by_the_shape_of_what_they_send(library, model_environment, tmp_path):
+    """A model call is one by its shape, not its host; other HTTP is an exchange, without its secrets."""
+    pytest.importorskip(library)
+    program = tmp_path / "program.py"
+    program.write_text(LIBRARIES[library])
+    plain = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, env=model_environment, check=True
+    )
+    run, events = traced([program], model_environment, tmp_path)
+    assert (run.stdout, run.returncode) == (plain.stdout, 0)
+    (_one, answer), (_two, streamed) = pairs(events, "llm")
+    assert answer["outputs"]["text"] == streamed["outputs"]["text"] == "You said: hello"
+    assert streamed["metadata"]["exchange"]["chunks"] > 0
+    [(start, end)] = pairs(events, "http")
+    assert start["inputs"]["method"] == "GET"
+    assert end["outputs"]["status"] == 501  # the server knows no GET
+    assert end["status"] == "failed"
+    assert "verysecretvalue" not in (tmp_path / "run.jsonl").read_text()
+
+
+def test_a_result_of_an_unseen_function_is_joined_to_the_call_that_asked(model_environment, tmp_path):
+    """Where the tool is no function of the program, its result in the next request makes the span."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json\n"
+        "from openai import OpenAI\n"
+        "client = OpenAI()\n"
+        "names = ('get_weather', 'get_time')\n"
+        "tools = [{'type': 'function', 'function': {'name': n, 'parameters': {'type': 'object'}}} for n in names]\n"
+        "messages = [{'role': 'user', 'content': 'weather?'}]\n"
+        "answer = client.chat.completions.create(model='m', messages=messages, tools=tools).choices[0].message\n"
+        "messages.append(answer)\n"
+        "for call in answer.tool_calls:\n"
+        "    messages.append({'role': 'tool', 'tool_call_id': call.id, 'content': 'sunny'})\n"
+        "client.chat.completions.create(model='m', messages=messages, tools=tools)\n"
+    )
+    _run, events = traced([program], model_environment, tmp_path)
+    spans = pairs(events, "tool")
+    assert len(spans) == 3
+    asked = pairs(events, "llm")[0]
+    assert {start["inputs"]["call_id"] for start, _end in spans} == {
+        c["id"] for c in asked[1]["outputs"]["tool_calls"]
+    }
+    for start, end in spans:
+        assert start["metadata"] == {"asked_in": asked[0]["event_id"], "seen": False}
+        assert end["outputs"] == {"result": "sunny"}
+        assert "duration_ms" not in end
+
+
+def test_a_model_that_cannot_be_reached_is_a_failed_call(model_environment, tmp_path):
+    """The exception is the program's, and the attempt is in the trace."""
+    model_environment["OPENAI_BASE_URL"] = "http://127.0.0.1:9/v1"
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import openai\n"
+        "try:\n"
+        "    openai.OpenAI(max_retries=0).chat.completions.create(model='m', messages=[{'role': 'user', 'content': 'x'}])\n"
+        "except openai.APIConnectionError as error:\n"
+        "    print(type(error).__name__)\n"
+    )
+    run, events = traced([program], model_environment, tmp_path)
+    assert run.stdout == "APIConnectionError\n"
+    [(_start, end)] = pairs(events, "llm")
+    assert end["status"] == "failed"
+    assert end["error_type"].endswith("ConnectError")
