@@ -47,11 +47,14 @@ def main(words: list[str]) -> None:
         else:
             path, code = _compile_script(value)
             exec(code, _namespace(path))  # noqa: S102  (this is what python does with a script)
-    except SystemExit:
+    except SystemExit as end:
+        _tell_recording(end)
         raise
-    except BaseException:
+    except BaseException as error:
+        _tell_recording(error)
         _leave_out_our_frames()
         raise
+    _tell_recording(None)
 
 
 def _arrange_interpreter(kind: str, value: str, argv: list[str], folder: bool) -> None:
@@ -84,6 +87,13 @@ def _start_recording() -> None:
         print(f"namel3ss debug: not recording: {type(error).__name__}: {error}", file=sys.stderr)
     finally:
         processes.hide()
+
+
+def _tell_recording(end: BaseException | None) -> None:
+    """Tell the recording how the main module ended; threads and `atexit` may still record after it."""
+    start = sys.modules.get("namel3ss_debug.capture.start")
+    if start is not None:
+        start.program_ended(end)
 
 
 def _absolute(path: str) -> str:

@@ -2,13 +2,11 @@
 
 The innermost open span stands in a context variable, so asyncio tasks and callbacks inherit it without help. A
 thread starts with an empty context: the span its `start()` was called in is remembered on the thread, and used
-where the thread has no span of its own. Work items of executors bring the span their `submit` was called in.
-No frame of ours is added between the program's own, so tracebacks read as they did.
+where the thread has no span of its own. Executors are the business of `pools`.
 """
 
 from __future__ import annotations
 
-import concurrent.futures.thread
 import os
 import sys
 import threading
@@ -78,7 +76,7 @@ def current_id() -> str | None:
 
 
 def install(on_thread: Callable[[], None]) -> Callable[[], None]:
-    """Carry the span into threads and thread pools from now on.
+    """Remember on each thread that is started from now on the span it was started in.
 
     Args:
         on_thread: called when the program starts a thread.
@@ -87,31 +85,16 @@ def install(on_thread: Callable[[], None]) -> Callable[[], None]:
         A function that puts everything back.
     """
     thread_start = threading.Thread.start
-    item_class: Any = concurrent.futures.thread._WorkItem  # noqa: SLF001  (no public seam sees a work item run)
-    item_init, item_run = item_class.__init__, item_class.run
 
     def start(self: threading.Thread) -> None:
         on_thread()
         self.__dict__[ATTRIBUTE] = current()
         thread_start(self)
 
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        item_init(self, *args, **kwargs)
-        self.__dict__[ATTRIBUTE] = current() or NOWHERE
-
-    def run(self: Any, *args: Any, **kwargs: Any) -> None:
-        token = CURRENT.set(self.__dict__.get(ATTRIBUTE))
-        try:
-            item_run(self, *args, **kwargs)
-        finally:
-            CURRENT.reset(token)
-
     threading.Thread.start = start  # type: ignore[method-assign]
-    item_class.__init__, item_class.run = init, run
 
     def uninstall() -> None:
         threading.Thread.start = thread_start  # type: ignore[method-assign]
-        item_class.__init__, item_class.run = item_init, item_run
 
     return uninstall
 

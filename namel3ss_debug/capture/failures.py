@@ -8,6 +8,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
+from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.payloads import Payloads
 
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -44,6 +45,17 @@ def describe(error: BaseException, payloads: Payloads, *, with_trace: bool = Tru
     return Failure(_status(error), payloads.text(_message(error)), type_name(type(error)), trace)
 
 
+def call_site_of(error: BaseException, sites: CallSites) -> str | None:
+    """The innermost line of the user's own code that the exception passed."""
+    site, trace = None, error.__traceback__
+    while trace is not None:
+        path = sites.shown(trace.tb_frame.f_code.co_filename)
+        if path is not None:
+            site = f"{path}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return site
+
+
 def type_name(kind: type[BaseException]) -> str:
     """The name of an exception type, with its module unless it is a built-in."""
     if getattr(builtins, kind.__name__, None) is kind:
@@ -61,8 +73,7 @@ def _status(error: BaseException) -> str:
 
 def _message(error: BaseException) -> str:
     try:
-        text: str = str(error)
-        return text
+        return f"{error}"
     except Exception:
         return f"<{type(error).__name__} whose text cannot be read>"
 

@@ -80,7 +80,7 @@ class DebugProfiler(ContextDecorator):
 
 
 def profile_execution(name: str) -> DebugProfiler:
-    """Measure a block or a function: `with profile_execution("index"):` or the same as a decorator."""
+    """Measure a block by `with profile_execution("index"):`, or a function by the same as a decorator."""
     return DebugProfiler(name)
 
 

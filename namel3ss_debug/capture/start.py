@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from namel3ss_debug.capture import context, processes, rewrite, switch, tools, transport
+from namel3ss_debug.capture import context, pools, processes, rewrite, switch, tools, transport
 from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.environment import start_metadata
 from namel3ss_debug.capture.exchanges import Exchanges
+from namel3ss_debug.capture.failures import call_site_of, describe
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.session import Session, new_session
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -101,6 +102,7 @@ def activate(
     tracer = _make_tracer(session, config, first_process=first_process, parent_id=parent_id)
     switch.ACTIVE = tracer
     _undo.append(context.install(tracer.writer.hold_the_gil))
+    _undo.append(pools.install())
     _undo.append(processes.install(context.current_id, tracer.adopt))
     calls, remove_tools = tools.install(tracer)
     exchanges = Exchanges(tracer, calls)
@@ -139,15 +141,36 @@ def finish() -> None:
         print(f"namel3ss debug: {count} problems inside tracing, the first: {what}", file=sys.stderr)
 
 
+def program_ended(end: BaseException | None) -> None:
+    """The program's main module has ended: in order, by `sys.exit`, or by an exception, which is recorded."""
+    tracer = switch.ACTIVE
+    if tracer is None:
+        return
+    tracer.exit_status = _exit_status(end)
+    if end is not None and not isinstance(end, SystemExit):
+        fields = describe(end, tracer.payloads).fields()
+        site = call_site_of(end, tracer.sites)
+        tracer.emit("error_occurred", component="app", call_site=site, metadata={"uncaught": True}, **fields)
+
+
+def _exit_status(end: BaseException | None) -> int | None:
+    if isinstance(end, SystemExit):
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    if isinstance(end, KeyboardInterrupt):
+        return None  # the process dies by the signal
+    return 0 if end is None else 1
+
+
 def _make_tracer(
     session: Session, config: DebugConfiguration, *, first_process: bool, parent_id: str | None
 ) -> ExecutionTracer:
     redactor = Redactor(keys=config.redact_keys, patterns=config.redact_patterns) if config.redact else None
+    whole = Payloads(redactor)  # what a recording says of itself is never cut
     tracer: ExecutionTracer
 
     def header(process: int, segment: int, seq: int) -> Event:
         metadata = start_metadata(session, process, segment, seq)
-        return tracer.header(tracer.payloads.mapping(metadata))
+        return tracer.header(whole.mapping(metadata))
 
     writer = TraceWriter(
         Path(session.trace),

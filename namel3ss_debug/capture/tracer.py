@@ -67,6 +67,7 @@ class ExecutionTracer:
         self.parent_id = parent_id
         self.problems: Counter[str] = Counter()
         self.tracing_ns = 0
+        self.exit_status: int | None = None
         self.at_end: list[Callable[[], None]] = []
         self.keeps_payloads = config.level != "basic"
         self._components = frozenset(config.default_components)
@@ -172,6 +173,8 @@ class ExecutionTracer:
             "dropped": writer.dropped,
             "problems": dict(self.problems),
         }
+        if self.exit_status is not None:
+            event["metadata"]["exit_status"] = self.exit_status
         writer.append(event)
         writer.flush()
 

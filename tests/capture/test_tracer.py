@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -128,6 +130,52 @@ def test_executors_carry_the_span_of_each_submit(tracer):
     assert found["a"]["parent_event_id"] == parents["a"]
     assert found["b"]["parent_event_id"] == parents["b"]
     assert "parent_event_id" not in found["c"]
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_process_pools_carry_the_span_of_each_submit(tmp_path, method):
+    """Work items of one worker process have the parents of their own submits, however the worker was made."""
+    program = tmp_path / "program.py"
+    program.write_text(POOL)
+    words = [
+        sys.executable,
+        "-m",
+        "namel3ss_debug",
+        "trace",
+        "-o",
+        str(tmp_path / "t.jsonl"),
+        str(program),
+        method,
+    ]
+    subprocess.run(words, check=True, capture_output=True, timeout=60)
+    events = list(open_trace(tmp_path / "t.jsonl").events())
+    agents = {
+        e["component_name"]: e["event_id"] for e in events if e["event_type"] == "agent_execution_start"
+    }
+    found = {
+        e["component_name"]: e.get("parent_event_id") for e in events if e["event_type"] == "tool_call_start"
+    }
+    assert found == {"a": agents["a"], "b": agents["b"]}
+    assert sum(event["event_type"] == "tool_call_end" for event in events) == 2
+
+
+POOL = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+from namel3ss_debug import get_global_tracer
+
+def work(name):
+    with get_global_tracer().span("tool", name):
+        pass
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        for name in ("a", "b"):
+            with get_global_tracer().span("agent", name):
+                pool.submit(work, name).result()
+"""
 
 
 def test_tasks_that_run_at_once_keep_their_own_span(tracer):

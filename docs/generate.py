@@ -1,0 +1,231 @@
+"""Writes the generated parts of README.md and DEBUGGING_GUIDE.md: `python docs/generate.py [--check]`.
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. What the program says of itself (help,
+settings, fields, names) is compared to the letter. The parts named `run ...` are what a terminal of 80 columns showed
+of real runs of the examples (`runs.py`); their times and ids differ from run to run, so they are only rewritten when
+something else in them does.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import runs
+
+import namel3ss_debug
+from namel3ss_debug import errors
+from namel3ss_debug.cli.main import COMMANDS
+from namel3ss_debug.config import SETTINGS
+from namel3ss_debug.expressions import language
+from namel3ss_debug.replay import breakpoints
+from namel3ss_debug.replay.commands import COMMANDS as DEBUGGER_COMMANDS
+from namel3ss_debug.traces import events
+from namel3ss_debug.wire import FORMATS
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "namel3ss_debug"
+PAGES = ("README.md", "DEBUGGING_GUIDE.md")
+
+PART = re.compile(r"(?P<open><!-- generated: (?P<name>[^>]+?) -->\n)(?P<body>.*?)(?P<end><!-- end -->)", re.DOTALL)
+_FOLDERS = ("", "capture", "traces", "replay", "analysis", "inspection", "views", "cli", "wire", "expressions")
+
+
+def rows(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    table = [list(heads), ["---"] * len(list(heads)), *map(list, lines)]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in table)
+
+
+def help_of(*words: str) -> str:
+    """The help text of a command, as a terminal of 80 columns shows it."""
+    return runs.fenced(runs.output(["namel3ss", *words, "--help"]), "text")
+
+
+def settings() -> str:
+    """The table of settings."""
+    return rows(
+        ("key", "environment", "default", "allowed", "meaning"),
+        (
+            (
+                f"`{row.key}`",
+                ", ".join(f"`{name}`" for name in row.variables),
+                f"`{_value(row.default)}`",
+                row.allowed,
+                row.help,
+            )
+            for row in SETTINGS
+        ),
+    )
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value in ((), {}) else str(value)
+
+
+def fields() -> str:
+    """The table of the fields of an event."""
+    return rows(("field", "type", "meaning"), ((f"`{f.name}`", f.type, f.meaning) for f in events.FIELDS))
+
+
+def event_types() -> str:
+    """The table of the event types."""
+    return rows(("event type", "meaning"), ((f"`{name}`", text) for name, text in events.EVENT_TYPES.items()))
+
+
+def format_history() -> str:
+    """The history of the file format, from the text below `FORMAT_VERSION`."""
+    body = ast.parse(Path(str(events.__file__)).read_text("utf-8")).body
+    for node, following in zip(body, body[1:], strict=False):
+        targets = getattr(node, "targets", [])
+        if targets and ast.unparse(targets[0]) == "FORMAT_VERSION":
+            assert isinstance(following, ast.Expr)
+            text = str(ast.literal_eval(following.value))
+            return "".join(line + "\n" for line in inspect.cleandoc(text).splitlines() if line.startswith("- "))
+    raise LookupError("FORMAT_VERSION has no history")
+
+
+def error_table() -> str:
+    """The table of failures, by the slug that a message ends with."""
+    found = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.DebugError)]
+    return rows(
+        ("see", "class", "meaning", "exit status"),
+        (
+            (f"[#{kind.slug}](#{kind.slug})", f"`{kind.__name__}`", first_line(kind.__doc__), str(kind.exit_code))
+            for kind in sorted(found, key=lambda kind: kind.slug)
+            if kind is not errors.DebugError
+        ),
+    )
+
+
+def public_names() -> str:
+    """The table of what can be imported from `namel3ss_debug`."""
+    return rows(
+        ("name", "what it is"),
+        (
+            (f"`{name}`", first_line(getattr(namel3ss_debug, name).__doc__))
+            for name in namel3ss_debug.__all__
+            if name != "__version__"
+        ),
+    )
+
+
+def wire_formats() -> str:
+    """The table of the formats in which model traffic is recognised."""
+    return rows(
+        ("format", "provider", "operation"),
+        ((f"`{name}`", known.provider, known.operation) for name, known in FORMATS.items()),
+    )
+
+
+def debugger_commands() -> str:
+    """The table of the debugger's commands."""
+    return rows(
+        ("command", "short", "what it does"),
+        ((f"`{c.usage}`", " ".join(f"`{word}`" for word in c.aliases), c.help) for c in DEBUGGER_COMMANDS),
+    )
+
+
+def bullets(module: object) -> str:
+    """The list in a module's docstring."""
+    text = inspect.getdoc(module) or ""
+    found = re.search(r"^- .*?(?=\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[0] + "\n"
+
+
+def folders() -> str:
+    """The package as it is: every module, and every folder inside a folder, with what its docstring begins with."""
+    found = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {*_FOLDERS}
+    lines: list[tuple[str, str]] = []
+    for folder in (*_FOLDERS, *sorted(found)):
+        for path in sorted((PACKAGE / folder).iterdir()):
+            name = path.relative_to(PACKAGE).as_posix()
+            if path.suffix == ".py" and path.name != "__init__.py":
+                lines.append((name, summary(path)))
+            elif folder and (path / "__init__.py").exists():
+                lines.append((f"{name}/", summary(path / "__init__.py")))
+    return rows(("module", "purpose"), ((f"`{name}`", text) for name, text in lines))
+
+
+def summary(path: Path) -> str:
+    """The first sentence of a module's docstring."""
+    return first_line(ast.get_docstring(ast.parse(path.read_text("utf-8"))))
+
+
+def first_line(text: str | None) -> str:
+    """The first paragraph of a docstring, on one line, without the full stop."""
+    assert text, "a docstring is missing"
+    return " ".join(text.strip().split("\n\n")[0].split()).rstrip(".")
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "help namel3ss": lambda: help_of(),
+    "help debug": lambda: help_of("debug"),
+    **{f"help {name}": (lambda name=name: help_of("debug", name)) for name in COMMANDS},  # type: ignore[misc]
+    "settings": settings,
+    "fields": fields,
+    "event types": event_types,
+    "format history": format_history,
+    "errors": error_table,
+    "public names": public_names,
+    "wire formats": wire_formats,
+    "debugger commands": debugger_commands,
+    "places": lambda: bullets(breakpoints),
+    "expressions": lambda: bullets(language),
+    "folders": folders,
+}
+"""Every part that is compared to the letter, by its name."""
+
+
+def content(name: str, body: str, shown: dict[str, str] | None) -> str:
+    """What a part should hold, given what it holds.
+
+    Raises:
+        KeyError: there is no part of that name.
+    """
+    if name.startswith("run "):
+        fresh = body if shown is None else shown[name.removeprefix("run ")]
+        return body if runs.same(body, fresh) else fresh
+    return BLOCKS[name]()
+
+
+def rewrite(page: str, shown: dict[str, str] | None = None) -> str:
+    """A page with its generated parts as they should be.
+
+    Args:
+        page: the text of the page.
+        shown: what the real runs gave, by name; their parts stay as they are without it.
+    """
+    return PART.sub(lambda part: part["open"] + content(part["name"], part["body"], shown) + part["end"], page)
+
+
+def stale(shown: dict[str, str] | None = None) -> dict[str, str]:
+    """The pages that are not as they should be, by name."""
+    pages = {name: (ROOT / name).read_text("utf-8") for name in PAGES}
+    return {name: new for name, text in pages.items() if (new := rewrite(text, shown)) != text}
+
+
+def main(words: list[str]) -> int:
+    """Rewrite the pages, or with `--check` say which are not as they should be."""
+    importlib.invalidate_caches()
+    changed = stale(runs.all_runs())
+    for name, text in changed.items():
+        if "--check" not in words:
+            (ROOT / name).write_text(text, "utf-8")
+        print(f"{name}: {'is not what python docs/generate.py writes' if '--check' in words else 'written'}")
+    return int(bool(changed) and "--check" in words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

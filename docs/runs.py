@@ -1,0 +1,174 @@
+"""Real runs of the program on the examples, as a terminal of 80 columns shows them, for the pages and the picture."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+STARTER = "import sys; from namel3ss_debug.cli.main import namel3ss; sys.argv[0] = 'namel3ss'; namel3ss()"
+PROMPT = r"\(debug \d+/\d+\) "
+
+RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
+    "support": (
+        "namel3ss debug trace examples/support_agent.py",
+        "namel3ss debug analyze --summary",
+    ),
+    "tree": ("namel3ss debug inspect --tree", "namel3ss debug inspect --event 7"),
+    "failing": ("namel3ss debug trace examples/failing_agent.py 2> errors.txt",),
+    "errors": ("namel3ss debug inspect --errors-only",),
+    "step": (
+        (
+            "namel3ss debug replay --step -b error",
+            "p component_name",
+            "break find_suppliers",
+            "reverse-continue",
+            "next",
+            "p outputs.result",
+            "goto 23",
+            "p outputs.tool_calls[0].arguments",
+            "quit",
+        ),
+    ),
+    "where": ("namel3ss debug inspect --where 'kind == \"tool\" and outputs.result == []'",),
+    "commands": ("namel3ss debug replay -c 'break error' -c continue -c 'print error'",),
+    "json": ("namel3ss debug analyze --errors --format json",),
+    "list": ("namel3ss debug list",),
+}
+"""Name of a part to its commands, in the order they run; a tuple is a session: a command and what is typed in it."""
+
+_NUMBER = re.compile(r"[-+]?\d[\d.,:]*")
+_ID = re.compile(r"\b[0-9a-f]{8,16}\b")
+_UNIT = re.compile(r"# (?:ms|s|µs|B|KB|MB|GB|%)(?!\w)")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of a run: 80 columns, no colour, nothing of ours but what the documents say."""
+    names = ("NAMEL3SS", "OPENAI", "ANTHROPIC", "FORCE_COLOR", "PYTEST", "GITHUB")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(names)}
+    return kept | {"COLUMNS": "80", "LINES": "40", "TERM": "dumb", "NO_COLOR": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+
+
+def output(words: Sequence[str], cwd: Path | None = None) -> str:
+    """What a command prints on stdout and stderr together; `namel3ss` is the one of this interpreter."""
+    command = [sys.executable, "-c", STARTER, *words[1:]] if words[0] == "namel3ss" else list(words)
+    folder = cwd or Path(tempfile.gettempdir())
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=120,
+    )
+    return done.stdout.decode()
+
+
+def session(command: str, typed: Iterable[str], cwd: Path) -> str:
+    """What a terminal shows while a person types these lines at the prompts of a command."""
+    import pexpect
+
+    log = io.StringIO()
+    shell = pexpect.spawn(
+        "/bin/sh",
+        ["-c", f"exec {command}"],
+        cwd=str(cwd),
+        env=programs(cwd),
+        encoding="utf-8",
+        dimensions=(40, 80),
+        timeout=60,
+    )
+    shell.logfile_read = log
+    for words in typed:
+        shell.expect(PROMPT)
+        shell.sendline(words)
+    shell.expect(pexpect.EOF)
+    shell.close()
+    return re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", log.getvalue()).replace("\r", "")
+
+
+def programs(folder: Path) -> dict[str, str]:
+    """The environment of a shell in which `namel3ss` and `python` are the ones of this interpreter."""
+    scripts = folder / "bin"
+    if not scripts.exists():
+        scripts.mkdir()
+        for name, words in (("namel3ss", f'-c "{STARTER}"'), ("python", "")):
+            path = scripts / name
+            path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+            path.chmod(0o755)
+    return environment(folder) | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+
+
+def shell(command: str, cwd: Path, more: Mapping[str, str] | None = None) -> str:
+    """What a shell command prints on stdout and stderr together."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=cwd,
+        env=programs(cwd) | dict(more or {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=120,
+    )
+    return done.stdout.decode()
+
+
+def scratch(folder: Path) -> Path:
+    """A folder with a copy of the examples in it, to run commands in."""
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@cache
+def all_runs() -> dict[str, str]:
+    """The text of every run, by its name; the folder it ran in is shown as `~/shop`."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = scratch(Path(name))
+        texts = {part: "".join(shown(each, folder) for each in commands) for part, commands in RUNS.items()}
+        return {part: fenced(text.replace(name, "~/shop"), "console") for part, text in texts.items()}
+
+
+def shown(each: str | tuple[str, ...], folder: Path) -> str:
+    """A command behind its `$`, and what it printed."""
+    if isinstance(each, str):
+        return f"$ {each}\n{shell(each, folder)}"
+    return f"$ {each[0]}\n{session(each[0], each[1:], folder)}"
+
+
+def fenced(text: str, language: str) -> str:
+    """A Markdown code block."""
+    lines = [line.rstrip() for line in text.strip("\n").splitlines()]
+    return "\n".join((f"```{language}", *lines, "```", ""))
+
+
+def same(old: str, new: str) -> bool:
+    """Whether two texts of the same run say the same, but for times, sizes, ids, and where a line was cut."""
+    before, after = [shape(line) for line in old.splitlines()], [shape(line) for line in new.splitlines()]
+    return len(before) == len(after) and all(map(_same_line, before, after))
+
+
+def shape(line: str) -> str:
+    """A line without its numbers and ids; of a line that was cut, what surely stands before the cut."""
+    head, cut, _ = line.partition("…")
+    if cut:
+        head = head.rpartition(" ")[0]
+    words = " ".join(_NUMBER.sub("#", _ID.sub("#", head)).split())
+    return _UNIT.sub("#", words) + ("…" if cut else "")
+
+
+def _same_line(old: str, new: str) -> bool:
+    if old.endswith("…") or new.endswith("…"):
+        old, new = old.removesuffix("…"), new.removesuffix("…")
+        return old.startswith(new) or new.startswith(old)
+    return old == new

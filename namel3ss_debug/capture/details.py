@@ -1,0 +1,63 @@
+"""What the level `comprehensive` adds: the variables of the user's code, and samples of what the process uses."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from time import monotonic
+from types import FrameType, FunctionType, ModuleType
+from typing import Any
+
+from namel3ss_debug.capture.callsite import CallSites
+from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb
+
+SAMPLE_SECONDS = 1.0
+"""At most one sample in this time; taken when an event is recorded, so that no thread of ours is needed."""
+
+_NO_VALUES = (ModuleType, FunctionType, type)
+
+
+def variables(frame: FrameType) -> dict[str, Any]:
+    """The local variables of a frame, without what is code; of a module, its global variables."""
+    return {
+        name: value
+        for name, value in list(frame.f_locals.items())
+        if not name.startswith("__") and not isinstance(value, _NO_VALUES)
+    }
+
+
+def variables_of_failure(error: BaseException, sites: CallSites) -> dict[str, Any] | None:
+    """The variables of the innermost user frame the exception passed."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        if sites.shown(trace.tb_frame.f_code.co_filename) is not None:
+            found = trace.tb_frame
+        trace = trace.tb_next
+    return None if found is None else variables(found)
+
+
+class Sampler:
+    """Says when a sample is due, and takes it."""
+
+    def __init__(self) -> None:
+        self._next = monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time; if so, the next time is set."""
+        now = monotonic()
+        if now < self._next:
+            return False
+        self._next = now + SAMPLE_SECONDS
+        return True
+
+    @staticmethod
+    def sample() -> dict[str, Any]:
+        """The fields of one `resource_sample`: memory in MB, CPU in ms, threads, garbage collections."""
+        return {
+            "memory_usage_mb": memory_mb(),
+            "cpu_time_ms": cpu_time_ns() / 1e6,
+            "metadata": {
+                "threads": threading.active_count(),
+                "collections": [generation["collections"] for generation in gc.get_stats()],
+            },
+        }

@@ -1,0 +1,93 @@
+"""Work items of executors run inside the span their `submit` was called in, in whatever thread or process.
+
+The seams are the executors' own work items, below everything the program sees: no frame of ours stands between
+the program's own, so tracebacks read as they did, and a worker's context keeps what its initializer put there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import wrapt
+
+from namel3ss_debug.capture.context import ATTRIBUTE, CURRENT, NOWHERE, Remote, current, current_id
+
+Undo = Callable[[], None]
+_PARENT = "namel3ss_debug_parent"
+
+
+def install() -> Undo:
+    """Carry the span through thread and process pools from now on; the result puts everything back."""
+    undo: list[Undo] = []
+    active = True
+
+    def when(patch: Callable[[Any], Undo]) -> Callable[[ModuleType], None]:
+        def run(module: ModuleType) -> None:
+            if active:
+                undo.append(patch(module))
+
+        return run
+
+    wrapt.register_post_import_hook(when(_patch_threads), "concurrent.futures.thread")
+    wrapt.register_post_import_hook(when(_patch_processes), "concurrent.futures.process")
+
+    def uninstall() -> None:
+        nonlocal active
+        active = False
+        while undo:
+            undo.pop()()
+
+    return uninstall
+
+
+def _patch_threads(module: Any) -> Undo:
+    item = module._WorkItem  # noqa: SLF001  (no public seam sees a work item run)
+    created, executed = item.__init__, item.run
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        created(self, *args, **kwargs)
+        self.__dict__[ATTRIBUTE] = current() or NOWHERE
+
+    def run(self: Any, *args: Any, **kwargs: Any) -> None:
+        token = CURRENT.set(self.__dict__.get(ATTRIBUTE))
+        try:
+            executed(self, *args, **kwargs)
+        finally:
+            CURRENT.reset(token)
+
+    item.__init__, item.run = init, run
+
+    def put_back() -> None:
+        item.__init__, item.run = created, executed
+
+    return put_back
+
+
+def _patch_processes(module: Any) -> Undo:
+    """The id of the span travels with the pickled call, and is the current one from when a worker unpickles it."""
+    submitted, sent = module._WorkItem, module._CallItem  # noqa: SLF001  (as above)
+    submitted_init, sent_init = submitted.__init__, sent.__init__
+    waiting: dict[int, str | None] = {}  # by the identity of the keywords, which both items share
+
+    def submit(self: Any, future: Any, fn: Any, args: Any, kwargs: Any) -> None:
+        submitted_init(self, future, fn, args, kwargs)
+        waiting[id(kwargs)] = current_id()
+
+    def send(self: Any, work_id: Any, fn: Any, args: Any, kwargs: Any) -> None:
+        sent_init(self, work_id, fn, args, kwargs)
+        self.__dict__[_PARENT] = waiting.pop(id(kwargs), None)
+
+    def arrive(self: Any, state: dict[str, Any]) -> None:
+        parent = state.pop(_PARENT, None)
+        self.__dict__.update(state)
+        CURRENT.set(Remote(parent) if parent else NOWHERE)
+
+    submitted.__init__, sent.__init__, sent.__setstate__ = submit, send, arrive
+
+    def put_back() -> None:
+        submitted.__init__, sent.__init__ = submitted_init, sent_init
+        del sent.__setstate__
+
+    return put_back

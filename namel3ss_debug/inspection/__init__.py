@@ -1,0 +1,47 @@
+"""Choose events and spans of a recording, and tell what stands around one of them."""
+
+from namel3ss_debug.inspection.arrangement import (
+    Chosen,
+    Row,
+    by_beginning,
+    forest,
+    rows,
+    select_spans,
+    timeline,
+    tree,
+)
+from namel3ss_debug.inspection.selection import (
+    Events,
+    Folded,
+    Line,
+    Numbered,
+    Selection,
+    TraceFilter,
+    select,
+)
+from namel3ss_debug.inspection.streams import CHUNK, Streamed, Streams, first_token_ms
+from namel3ss_debug.inspection.surroundings import Context, context
+
+__all__ = [
+    "CHUNK",
+    "Chosen",
+    "Context",
+    "Events",
+    "Folded",
+    "Line",
+    "Numbered",
+    "Row",
+    "Selection",
+    "Streamed",
+    "Streams",
+    "TraceFilter",
+    "by_beginning",
+    "context",
+    "first_token_ms",
+    "forest",
+    "rows",
+    "select",
+    "select_spans",
+    "timeline",
+    "tree",
+]

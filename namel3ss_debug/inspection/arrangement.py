@@ -1,0 +1,205 @@
+"""The spans of a recording as a tree and over time: a few fields of each of them, and none of their payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from namel3ss_debug.inspection.selection import Chooser, Events, Selection
+from namel3ss_debug.inspection.streams import Streams
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
+
+_ROOM = 1000
+"""How many spans more than twice the limit are gathered before those that are too many are let go."""
+
+_ERROR_KEPT = 1000
+_START_FIELDS: Final = [
+    "event_type",
+    "event_id",
+    "parent_event_id",
+    "timestamp",
+    "component",
+    "component_name",
+    "retry_count",
+    "thread",
+    "task",
+]
+_END_FIELDS: Final = [
+    "timestamp",
+    "status",
+    "error",
+    "error_type",
+    "duration_ms",
+    "tokens_used",
+    "cost_estimate",
+    "component_name",
+]
+_ORPHAN_FIELDS: Final = [*_START_FIELDS, *_END_FIELDS]
+
+
+def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Span]:
+    """The spans of which the start or the end is wanted, without payloads: as they end, then the others by number.
+
+    The end of a call to which chunks were streamed has `chunks`, and `first_token_ms` where it is known; of a call that
+    is open, the start has `chunks`.
+    """
+    chooser, pairing, streams = Chooser(wanted or Selection()), SpanPairing(), Streams()
+    started: set[int] = set()
+    for number, event in enumerate(trace.events(), 1):
+        taken = chooser.takes(number, event)
+        event_type = event["event_type"]
+        if event_type[-6:] == "_start":
+            pairing.feed(number, _slim(event, _START_FIELDS))
+            if taken:
+                started.add(number)
+        elif event_type[-4:] == "_end" and event_type != "trace_end":
+            span = pairing.feed(number, event)
+            streamed = streams.ended(event)
+            if span is None:
+                pairing.orphans[-1] = (number, _slim(event, _ORPHAN_FIELDS))
+                if taken:
+                    started.add(number)
+            elif taken or span.number in started:
+                started.discard(span.number)
+                span.end = _slim(event, _END_FIELDS)
+                if streamed is not None:
+                    span.end |= {"chunks": streamed.chunks, "first_token_ms": streamed.first_token_ms}
+                yield span
+        else:
+            streams.folds(event)
+    for span in pairing.remaining():
+        if span.number in started:
+            if span.start is not None and (chunks := streams.chunks(span.id)):
+                span.start["chunks"] = chunks
+            yield span
+
+
+class Chosen(NamedTuple):
+    """The trees of the chosen spans, and how many spans were chosen, those that were cut away included."""
+
+    forest: Forest
+    total: int
+
+
+def forest(trace: Events, wanted: Selection | None = None, *, limit: int | None = None) -> Chosen:
+    """The trees that the wanted spans form; a span whose parent is not among them is a root.
+
+    Args:
+        trace: the trace to read.
+        wanted: which spans; all of them without.
+        limit: keep only so many spans, those that began first.
+    """
+    links: dict[str, str] = {}
+    found: list[Span] = []
+    total = 0
+    for span in select_spans(_Linked(trace, links), wanted):
+        total += 1
+        found.append(span)
+        if limit is not None and len(found) > 2 * limit + _ROOM:
+            found = _first(found, limit)
+    if limit is not None and len(found) > limit:
+        found = _first(found, limit)
+    if total > len(found) or (wanted is not None and not wanted.everything):
+        known = {span.id for span in found}
+        for span in found:
+            if span.start is not None and span.parent_id not in known and span.parent_id not in links:
+                span.start.pop("parent_event_id", None)
+    return Chosen(build_forest(found, links), total)
+
+
+def _first(found: list[Span], limit: int) -> list[Span]:
+    return sorted(found, key=lambda span: span.number)[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One span as a row of a tree or a timeline, without any drawing.
+
+    `offset_ms` is from the first start that is shown, `duration_ms` is None while open; `lane` is the thread or task it
+    ran in, empty for the main one; `depth` is 0 for a root. `chunks` counts what was streamed to it, `first_token_ms` is
+    from its start.
+    """
+
+    number: int
+    end_number: int | None
+    depth: int
+    component: str
+    name: str | None
+    label: str
+    status: str
+    offset_ms: float | None
+    duration_ms: float | None
+    lane: str
+    chunks: int = 0
+    first_token_ms: float | None = None
+
+
+def tree(spans: Iterable[Span], links: Mapping[str, str] | None = None) -> list[Row]:
+    """The spans as rows, parents before children, siblings by number."""
+    return rows(build_forest(spans, links))
+
+
+def rows(trees: Forest) -> list[Row]:
+    """The rows of a tree, parents before children, siblings by number."""
+    walked = list(trees.walk())
+    begin = min((began for _, node in walked if (began := _began(node.span)) is not None), default=None)
+    return [_row(node.span, depth, begin) for depth, node in walked]
+
+
+def timeline(spans: Iterable[Span], links: Mapping[str, str] | None = None) -> list[Row]:
+    """The spans as rows in the order in which they began; those that tell no time come last."""
+    return by_beginning(tree(spans, links))
+
+
+def by_beginning(found: Iterable[Row]) -> list[Row]:
+    """Rows in the order in which they began; those that tell no time come last."""
+    return sorted(found, key=lambda row: (row.offset_ms is None, row.offset_ms or 0.0, row.number))
+
+
+@dataclass
+class _Linked:
+    """A trace that notes, while it is read, which process was started inside which span."""
+
+    trace: Events
+    links: dict[str, str]
+
+    def events(self, start: int = 1) -> Iterator[Event]:
+        for event in self.trace.events(start):
+            if event["event_type"] == "trace_start" and "parent_event_id" in event:
+                self.links[event["event_id"]] = event["parent_event_id"]
+            yield event
+
+
+def _slim(event: Event, fields: list[str]) -> Event:
+    slim = {name: event[name] for name in fields if name in event}
+    if "error" in slim and isinstance(slim["error"], str):
+        slim["error"] = slim["error"][:_ERROR_KEPT]
+    return slim
+
+
+def _began(span: Span) -> float | None:
+    if span.started_at is not None or span.ended_at is None:
+        return span.started_at
+    return span.ended_at - (span.duration_ms or 0.0) / 1000
+
+
+def _row(span: Span, depth: int, begin: float | None) -> Row:
+    began = _began(span)
+    offset = None if began is None or begin is None else (began - begin) * 1000
+    event, told = span.event, span.end or span.start or {}
+    return Row(
+        span.number,
+        span.end_number,
+        depth,
+        span.component,
+        span.name,
+        f"{span.kind} {span.name}" if span.name else span.kind,
+        span.status,
+        offset,
+        span.duration_ms,
+        str(event.get("task") or event.get("thread") or ""),
+        told.get("chunks", 0),
+        told.get("first_token_ms"),
+    )

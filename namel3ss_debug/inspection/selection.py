@@ -1,0 +1,166 @@
+"""Which events of a recording are wanted.
+
+Choosing streams: one pass, and no more memory than the ids of the spans that are chosen and open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from namel3ss_debug.expressions import name_fits
+from namel3ss_debug.inspection.streams import Streamed, Streams
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.totals import RunningTotals, is_failure
+
+if TYPE_CHECKING:
+    from namel3ss_debug.expressions import Expression
+
+Numbered = tuple[int, Event]
+
+_ENDED_KEPT = 100_000
+
+
+class Events(Protocol):
+    """What is read from a trace: its events in order from a number on."""
+
+    def events(self, start: int = 1) -> Iterator[Event]:
+        """All events from the number `start` on."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which events are wanted; every condition that is given must hold.
+
+    `agent`, `chain`, `prompt`, `tool` and `llm` name spans, exactly but for upper and lower case, or with `*` and `?`:
+    wanted is what belongs to such a span or happened inside one. `components` are the components that are wanted,
+    none meaning all.
+    """
+
+    agent: str | None = None
+    chain: str | None = None
+    prompt: str | None = None
+    tool: str | None = None
+    llm: str | None = None
+    components: tuple[str, ...] = ()
+    errors_only: bool = False
+    where: Expression | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether no condition is given."""
+        return self == Selection()
+
+
+TraceFilter = Selection
+"""The name under which library users import it."""
+
+
+def select(trace: Events, wanted: Selection | None = None, *, limit: int | None = None) -> Iterator[Numbered]:
+    """The wanted events with their numbers, in order, as they are read.
+
+    Args:
+        trace: the trace to read.
+        wanted: which events; all of them without.
+        limit: how many at most.
+    """
+    chooser = Chooser(wanted or Selection())
+    events = enumerate(trace.events(), 1)
+    return islice(((number, event) for number, event in events if chooser.takes(number, event)), limit)
+
+
+class Line(NamedTuple):
+    """One line of a table: an event with its number, and what was streamed to it where chunks are folded."""
+
+    number: int
+    event: Event
+    streamed: Streamed | None = None
+
+
+class Folded:
+    """The wanted events, where the chunks of a streamed answer stand in the line of its call's end.
+
+    Iterate over it once. Chunks that belong to nothing have lines of their own.
+
+    Attributes:
+        left_out: after the last event, how many wanted chunks stand in no line that was given.
+    """
+
+    def __init__(self, trace: Events, wanted: Selection | None = None) -> None:
+        self.trace = trace
+        self.wanted = wanted or Selection()
+        self.left_out = 0
+
+    def __iter__(self) -> Iterator[Line]:
+        """The lines, as the events are read."""
+        chooser, streams = Chooser(self.wanted), Streams()
+        for number, event in enumerate(self.trace.events(), 1):
+            taken = chooser.takes(number, event)
+            if streams.folds(event, wanted=taken):
+                continue
+            streamed = streams.ended(event)
+            if taken:
+                yield Line(number, event, streamed)
+            elif streamed is not None:
+                self.left_out += streamed.wanted
+        self.left_out += streams.left()
+
+
+@dataclass
+class Chooser:
+    """Says of one event after the other whether it is wanted; remembers the chosen spans that are open."""
+
+    wanted: Selection
+    totals: RunningTotals = field(default_factory=RunningTotals)
+    spans: list[_Named] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        kinds = ("agent", "chain", "prompt", "tool", "llm")
+        asked = ((kind, getattr(self.wanted, kind)) for kind in kinds)
+        self.spans = [_Named(kind, pattern) for kind, pattern in asked if pattern is not None]
+        self.counts_totals = self.wanted.where is not None and "totals" in self.wanted.where.names
+
+    def takes(self, number: int, event: Event) -> bool:
+        """Whether the next event is wanted."""
+        wanted = self.wanted
+        if self.counts_totals:
+            self.totals.add(event)
+        # Every name is asked of every event: each remembers the spans it has seen begin.
+        named = [spans.takes(event) for spans in self.spans]
+        if not all(named) or (wanted.components and event.get("component") not in wanted.components):
+            return False
+        if wanted.errors_only and not is_failure(event):
+            return False
+        where = wanted.where
+        return where is None or where.matches_event(
+            number, event, self.totals.totals().scope() if self.counts_totals else {}
+        )
+
+
+class _Named:
+    """The spans of one component whose name fits, and everything inside them."""
+
+    def __init__(self, component: str, pattern: str) -> None:
+        self.component = component
+        self.pattern = pattern
+        self.inside: set[str] = set()
+        self.ended: deque[str] = deque()  # what outlives its parent still belongs to it
+
+    def takes(self, event: Event) -> bool:
+        """Whether the next event belongs to such a span."""
+        parent = event.get("parent_event_id")
+        taken = parent is not None and parent in self.inside
+        if not taken and event.get("component") == self.component:
+            name = event.get("component_name")
+            taken = name is not None and name_fits(name, self.pattern)
+        kind = event["event_type"]
+        if taken and kind[-6:] == "_start" and "event_id" in event:
+            self.inside.add(event["event_id"])
+        elif taken and kind[-4:] == "_end" and parent in self.inside:
+            self.ended.append(parent)
+            if len(self.ended) > _ENDED_KEPT:
+                self.inside.discard(self.ended.popleft())
+        return taken

@@ -1,0 +1,107 @@
+"""Switching tracing on and off."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.session import Session, new_session
+from namel3ss_debug.capture.start import initialize_tracing, shutdown_tracing
+from namel3ss_debug.config import DebugConfiguration
+from namel3ss_debug.errors import SettingError, WrongUsageError
+from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.traces.store import find_trace
+
+
+def run(program, folder, **environment):
+    """Run Python code in a folder."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | environment,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_shutdown_gives_the_path_and_switches_off(tracing):
+    """After it nothing is recorded, and nothing of the patches is left."""
+    start = threading.Thread.start
+    tracing()
+    assert threading.Thread.start is not start
+    path = shutdown_tracing()
+    assert path.exists()
+    assert switch.ACTIVE is None
+    assert threading.Thread.start is start
+    assert shutdown_tracing() is None
+
+
+def test_a_wrong_setting_given_by_the_program_is_its_error(tmp_path):
+    """A keyword that is no setting is raised where it was written."""
+    with pytest.raises(SettingError, match="unknown setting 'levle'"):
+        initialize_tracing(trace_output_dir=str(tmp_path), levle="basic")
+    assert switch.ACTIVE is None
+
+
+def test_a_wrong_setting_in_the_file_is_one_warning(tmp_path):
+    """The program runs on, with what it asked for itself."""
+    (tmp_path / ".namel3ss").mkdir()
+    (tmp_path / ".namel3ss" / "debug.json").write_text('{"levle": 1}')
+    done = run(
+        "import namel3ss_debug as n; n.initialize_tracing(); print(n.get_global_tracer().enabled)", tmp_path
+    )
+    assert (done.stdout, done.returncode) == ("True\n", 0)
+    assert done.stderr.count("\n") == 1
+    assert "unknown setting 'levle'" in done.stderr
+
+
+def test_auto_follows_the_configuration(tmp_path):
+    """Importing `namel3ss_debug.auto` traces where `enabled` says so, and is silent where not."""
+    program = "import namel3ss_debug.auto, namel3ss_debug as n; print(n.get_global_tracer().enabled)"
+    assert run(program, tmp_path).stdout == "False\n"
+    assert not (tmp_path / "debug").exists()
+    assert run(program, tmp_path, NAMEL3SS_DEBUG_ENABLED="1").stdout == "True\n"
+    events = list(open_trace(find_trace(None, tmp_path / "debug" / "traces")).events())
+    assert [event["event_type"] for event in events] == ["trace_start", "trace_end"]
+
+
+def test_trace_start_tells_where_the_recording_was_made(tracing):
+    """Versions, process, settings and packages stand in the first line."""
+    tracing(level="basic", max_payload_size=100)
+    metadata = next(iter(open_trace(shutdown_tracing()).events()))["metadata"]
+    assert metadata["format"] == 1
+    assert metadata["pid"] == os.getpid()
+    assert metadata["settings"]["level"] == "basic"
+    assert metadata["packages"]["orjson"]
+    assert metadata["python"].count(".") == 2
+
+
+def test_a_session_survives_the_environment():
+    """What the parent decided arrives in the child."""
+    session = new_session(DebugConfiguration(), target="app.py")
+    assert Session.from_text(session.to_text()) == session
+    with pytest.raises(ValueError, match="unexpected"):
+        Session.from_text('{"unexpected": 1}')
+
+
+def test_a_recording_is_written_over_and_anything_else_is_not(tmp_path):
+    """With -o an older recording of ours makes room, segments and all; a foreign file is refused."""
+    output = tmp_path / "run.jsonl"
+    output.write_text('{"event_type":"trace_start","execution_id":"x"}\n')
+    (tmp_path / "run.p1.jsonl").write_text('{"event_type":"trace_start","execution_id":"x"}\n')
+    (tmp_path / "runner.jsonl").write_text("other")
+    new_session(DebugConfiguration(), output=output)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runner.jsonl"]
+    output.write_text("precious")
+    with pytest.raises(WrongUsageError, match="will not overwrite"):
+        new_session(DebugConfiguration(), output=output)
+    assert output.read_text() == "precious"
+    with pytest.raises(WrongUsageError, match=r"ends with \.jsonl"):
+        new_session(DebugConfiguration(), output=tmp_path / "run.txt")

@@ -1,0 +1,144 @@
+"""Settings: four sources in order, one table, and errors that say where."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.config import SETTINGS, DebugConfiguration, enabled_never, find_file, load_configuration
+from namel3ss_debug.errors import SettingError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a configuration file, and a way to fill it."""
+    (tmp_path / ".namel3ss").mkdir()
+
+    def fill(content):
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / ".namel3ss" / "debug.json").write_text(text)
+        return tmp_path
+
+    return fill
+
+
+def test_without_sources_the_defaults_of_the_table_hold(tmp_path):
+    """Each setting has the default that the table shows, and says so."""
+    loaded = load_configuration(tmp_path, {})
+    assert loaded.config == DebugConfiguration()
+    assert set(loaded.sources.values()) == {"default"}
+    assert all(getattr(loaded.config, setting.key) == setting.default for setting in SETTINGS)
+
+
+def test_a_later_source_wins(folder):
+    """The file is over the defaults, the environment over the file, an option over all."""
+    cwd = folder({"level": "basic", "slow_ms": 5, "sample_rate": 0.5})
+    environ = {"NAMEL3SS_DEBUG_SLOW_MS": "7", "NAMEL3SS_DEBUG_SAMPLE_RATE": "0.25"}
+    loaded = load_configuration(cwd, environ, {"sample_rate": 1, "level": None})
+    assert (loaded.config.level, loaded.config.slow_ms, loaded.config.sample_rate) == ("basic", 7.0, 1.0)
+    assert loaded.sources["level"].endswith("debug.json")
+    assert loaded.sources["slow_ms"] == "NAMEL3SS_DEBUG_SLOW_MS"
+    assert loaded.sources["sample_rate"] == "option"
+
+
+def test_defaults_of_a_command_are_below_every_source(folder):
+    """A command may have defaults of its own; file, environment and option still win."""
+    cwd = folder({"max_payload_size": 5})
+    defaults = {"max_payload_size": 0, "record_randomness": True}
+    config = load_configuration(cwd, {}, defaults=defaults).config
+    assert (config.max_payload_size, config.record_randomness) == (5, True)
+
+
+def test_the_file_is_searched_upwards(folder):
+    """A program deep in a project finds the project's settings."""
+    deep = folder({"level": "basic"}) / "a" / "b"
+    deep.mkdir(parents=True)
+    assert find_file(deep) == deep.parents[1] / ".namel3ss" / "debug.json"
+    assert load_configuration(deep, {}).config.level == "basic"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("enabled", "yes", True),
+        ("enabled", "never", False),
+        ("output_dir", "/x", "/x"),
+        ("components", "agent, llm", ("agent", "llm")),
+        ("components", "all", ()),
+        ("max_payload_size", "4KB", 4096),
+        ("rotate_max_bytes", "1.5 MB", 1572864),
+        ("redact", "off", False),
+        ("redact_patterns", '{"ticket": "T-[0-9]+"}', {"ticket": "T-[0-9]+"}),
+    ],
+)
+def test_the_environment_speaks_in_words(tmp_path, key, text, value):
+    """Flags, lists, sizes and objects are read from text; the short names work."""
+    config = load_configuration(tmp_path, {f"NAMEL3SS_DEBUG_{key.upper()}": text}).config
+    name = {"output_dir": "trace_output_dir", "components": "default_components"}.get(key, key)
+    assert getattr(config, name) == value
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"levle": "basic"}, "{file}: unknown setting 'levle'; did you mean level?"),
+        ({"level": "loud"}, '{file}: level is "loud", allowed is basic, detailed or comprehensive'),
+        ({"buffer_size": 0}, "{file}: buffer_size is 0, allowed is a whole number of events from 1"),
+        ({"sample_rate": "x"}, '{file}: sample_rate is "x", allowed is a number from 0 to 1'),
+        ({"enabled": 3}, "{file}: enabled is 3, allowed is true or false, or never in the environment"),
+        ([], "{file} must hold one JSON object of settings, found []"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_its_place(folder, content, message):
+    """The message tells file, key, what was found and what is allowed."""
+    cwd = folder(content)
+    with pytest.raises(SettingError) as error:
+        load_configuration(cwd, {})
+    assert str(error.value) == message.format(file=cwd / ".namel3ss" / "debug.json")
+
+
+def test_a_file_that_is_not_json_is_one_line(folder):
+    """What is wrong, where, and what to do."""
+    cwd = folder("{nope")
+    with pytest.raises(SettingError, match=r"debug\.json is not JSON: .*; mend it or remove it"):
+        load_configuration(cwd, {})
+
+
+def test_a_mistake_in_the_environment_names_the_variable(tmp_path):
+    """A bad value and an unknown variable are both told."""
+    with pytest.raises(SettingError, match=r"^NAMEL3SS_DEBUG_LEVEL: level is "):
+        load_configuration(tmp_path, {"NAMEL3SS_DEBUG_LEVEL": "x"})
+    with pytest.raises(
+        SettingError, match="NAMEL3SS_DEBUG_LEVL in the environment; did you mean NAMEL3SS_DEBUG_LEVEL"
+    ):
+        load_configuration(tmp_path, {"NAMEL3SS_DEBUG_LEVL": "basic"})
+
+
+def test_never_is_told_from_off():
+    """Only the word never makes decorators give back the function itself."""
+    assert enabled_never({"NAMEL3SS_DEBUG_ENABLED": "Never"})
+    assert not enabled_never({"NAMEL3SS_DEBUG_ENABLED": "false"})
+    assert not enabled_never({})
+
+
+def test_a_configuration_survives_json():
+    """What travels to a child process is the same configuration there."""
+    config = DebugConfiguration(default_components=("a",), redact_patterns={"x": "y"}, sample_rate=0.5)
+    assert DebugConfiguration.from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert DebugConfiguration.from_json({**config.to_json(), "of a newer version": 1}) == config
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([s.key for s in SETTINGS]), st.text() | st.integers() | st.floats() | st.none()
+    )
+)
+def test_any_value_is_read_or_refused_in_one_line(values):
+    """No value gives a traceback, and no message has a line break."""
+    try:
+        load_configuration(None, {}, values)
+    except SettingError as error:
+        assert "\n" not in str(error)
