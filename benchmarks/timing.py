@@ -7,10 +7,12 @@ within each round, and the median of the ratios counts: what slows a whole secon
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
+from typing import NamedTuple
 
 Round = Callable[[], float]
 """Runs one short round of a subject and returns what it took, in seconds a call."""
@@ -45,15 +47,33 @@ def loop(call: Callable[[], object], calls: int) -> float:
     return (perf_counter() - began) / calls
 
 
-def process(command: Sequence[str], *, stdout: int = subprocess.DEVNULL, **options: object) -> float:
-    """Seconds from the start of a process to its end.
+class Ended(NamedTuple):
+    """A process that has ended with status 0: what it took in seconds, and the most memory it held in MB."""
+
+    seconds: float
+    megabytes: float
+
+
+def process(command: Sequence[str], environ: Mapping[str, str] | None = None) -> Ended:
+    """Run a command to its end, without its output.
+
+    Args:
+        command: the program and its arguments.
+        environ: variables besides those of this process.
 
     Raises:
-        subprocess.CalledProcessError: it did not end with status 0.
+        RuntimeError: it did not end with status 0.
     """
     began = perf_counter()
-    subprocess.run(command, check=True, stdout=stdout, **options)
-    return perf_counter() - began
+    running = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, **(environ or {})}
+    )
+    _, status, used = os.wait4(running.pid, 0)
+    seconds = perf_counter() - began
+    running.returncode = os.waitstatus_to_exitcode(status)
+    if running.returncode:
+        raise RuntimeError(f"{' '.join(command)}: status {running.returncode}")
+    return Ended(seconds, used.ru_maxrss / 1024)
 
 
 def ratios(taken: Rounds, ours: str, rival: str) -> list[float]:

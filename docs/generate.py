@@ -85,14 +85,22 @@ def event_types() -> str:
 
 def format_history() -> str:
     """The history of the file format, from the text below `FORMAT_VERSION`."""
-    body = ast.parse(Path(str(events.__file__)).read_text("utf-8")).body
+    lines = text_below(events, "FORMAT_VERSION").splitlines()
+    return "".join(line + "\n" for line in lines if line.startswith("- "))
+
+
+def text_below(module: object, name: str) -> str:
+    """The text that stands below an assignment in a module, which is its docstring.
+
+    Raises:
+        LookupError: there is none.
+    """
+    body = ast.parse(inspect.getsource(module)).body  # type: ignore[arg-type]
     for node, following in zip(body, body[1:], strict=False):
-        targets = getattr(node, "targets", [])
-        if targets and ast.unparse(targets[0]) == "FORMAT_VERSION":
-            assert isinstance(following, ast.Expr)
-            text = str(ast.literal_eval(following.value))
-            return "".join(line + "\n" for line in inspect.cleandoc(text).splitlines() if line.startswith("- "))
-    raise LookupError("FORMAT_VERSION has no history")
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if name in map(ast.unparse, targets) and isinstance(following, ast.Expr):
+            return inspect.cleandoc(str(ast.literal_eval(following.value)))
+    raise LookupError(name)
 
 
 def error_table() -> str:
@@ -113,7 +121,7 @@ def public_names() -> str:
     return rows(
         ("name", "what it is"),
         (
-            (f"`{name}`", first_line(getattr(namel3ss_debug, name).__doc__))
+            (f"`{name}`", first_line(getattr(namel3ss_debug, name).__doc__ or text_below(events, name)))
             for name in namel3ss_debug.__all__
             if name != "__version__"
         ),
@@ -142,6 +150,19 @@ def bullets(module: object) -> str:
     found = re.search(r"^- .*?(?=\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
     assert found is not None
     return found[0] + "\n"
+
+
+def analyze_keys() -> str:
+    """The keys of the JSON of `analyze` to the second level, from a recording in the tests."""
+    document = namel3ss_debug.TraceAnalyzer(ROOT / "tests" / "data" / "namel3ss" / "sample_trace.jsonl").analyze()
+    return rows(
+        ("key", "keys in it"),
+        ((f"`.{key}`", _keys(value)) for key, value in document.items()),
+    )
+
+
+def _keys(value: object) -> str:
+    return " ".join(f"`{key}`" for key in value) if isinstance(value, dict) else "a text"
 
 
 def folders() -> str:
@@ -183,6 +204,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "debugger commands": debugger_commands,
     "places": lambda: bullets(breakpoints),
     "expressions": lambda: bullets(language),
+    "analyze keys": analyze_keys,
     "folders": folders,
 }
 """Every part that is compared to the letter, by its name."""

@@ -23,7 +23,8 @@ class ExecutionOverview:
     """Counts, wall time, totals of the other sections, and the status of the run.
 
     `status` is `open` when a span has no end, or a process that began has not said that it ended; else
-    `failed` when a span at the top failed that is no mere call (of a model, a tool, a server); else `completed`.
+    `failed` when the program ended with another exit status than 0, or when a span at the top failed that is no
+    mere call (of a model, a tool, a server); else `completed`.
     `success_rate` is 1 less the `error_rate` of the section `errors`.
     """
 
@@ -36,6 +37,7 @@ class ExecutionOverview:
         self._begun: set[int] = set()
         self._ended = 0
         self._failed_at_top = False
+        self._exit_status: int | None = None
         self._start: tuple[int, dict[str, Any]] | None = None
 
     def span(self, span: MeasuredSpan) -> None:
@@ -56,6 +58,9 @@ class ExecutionOverview:
             self._ended += 1
             if event.get("status") in SPAN_FAILURES:
                 self._failed_at_top = True
+            exit_status = event.get("metadata", {}).get("exit_status")
+            if isinstance(exit_status, int):
+                self._exit_status = exit_status
             return
         metadata = event.get("metadata", {})
         process = metadata.get("process")
@@ -76,6 +81,7 @@ class ExecutionOverview:
         self._begun |= later._begun
         self._ended += later._ended
         self._failed_at_top |= later._failed_at_top
+        self._exit_status = self._exit_status if later._exit_status is None else later._exit_status
         starts = [start for start in (self._start, later._start) if start is not None]
         self._start = min(starts, key=lambda start: start[0]) if starts else None
 
@@ -87,6 +93,7 @@ class ExecutionOverview:
         told = self._start[1] if self._start is not None else {}
         return {
             "status": self._status(totals),
+            "exit_status": self._exit_status,
             "executions": len(self._executions),
             "execution_ids": sorted(self._executions)[:10],
             "session_ids": sorted(self._sessions)[:10],

@@ -109,9 +109,10 @@ class ResourceUsage:
     def _exchange(self, span: MeasuredSpan) -> None:
         sent = received = 0
         for event in (span.start, span.end):
-            metadata = event.get("metadata", {})
-            sent = max(sent, whole(metadata.get("request_bytes")))
-            received = max(received, whole(metadata.get("response_bytes")))
+            exchange = event.get("metadata", {}).get("exchange")
+            if isinstance(exchange, dict):
+                sent = max(sent, whole(exchange.get("request_bytes")))
+                received = max(received, whole(exchange.get("response_bytes")))
         add_up(self._http, (1, int(span.failed), sent, received))
 
     def _use(self, span: MeasuredSpan) -> None:

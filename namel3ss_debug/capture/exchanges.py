@@ -116,6 +116,7 @@ class Exchange:
         earlier = self._owner.attempts(self._key)
         exchange: dict[str, Any] = {"method": self._method, "url": tracer.payloads.url(self._url)}
         if body:
+            exchange["request_bytes"] = len(body)
             exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
         metadata: dict[str, Any] = {"exchange": exchange}
         if earlier is not None:
@@ -196,7 +197,7 @@ class Exchange:
     def _finish(self, status: str | None) -> None:
         span, body = self._span, b"".join(self._chunks)
         kept = {name.lower(): value for name, value in self._headers if name.lower() in _KEPT_HEADERS}
-        exchange: dict[str, Any] = {"status": self._status or None, "headers": kept}
+        exchange: dict[str, Any] = {"status": self._status or None, "headers": kept, "response_bytes": len(body)}
         if self._count:
             exchange["chunks"] = self._count
         elif self._format is not None and body:

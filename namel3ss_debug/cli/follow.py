@@ -87,6 +87,8 @@ def _follow(follower: Follower, screen: Terminal, over: threading.Event) -> None
             last = over.wait(POLL_SECONDS)
             for event in follower.events():
                 number += 1
-                screen.lines([running.line(number, event)])
+                shown = running.line(number, event)
+                if shown is not None:
+                    screen.lines([shown])
             if last:
                 return

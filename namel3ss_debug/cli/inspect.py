@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.reader import Trace
 
 SCHEMA = "namel3ss-debug/inspect/1"
+LIMIT = 1000
+"""The rows that are shown where nobody said how many: of a tree and of bars always, of a table on a terminal."""
 
 
 def inspect(
@@ -35,6 +39,7 @@ def inspect(
     timeline: bool = False,
     where: str | None = None,
     limit: int | None = None,
+    chunks: bool = False,
     output_format: str = "table",
     **names: Any,
 ) -> None:
@@ -46,7 +51,8 @@ def inspect(
         tree: whether to show the spans inside one another.
         timeline: whether to show the spans as bars.
         where: an expression that must be true of an event.
-        limit: how many events or spans are shown at most.
+        limit: how many events or spans are shown at most, 0 for all of them; see `LIMIT` for what holds without it.
+        chunks: whether the chunks of streamed answers have rows of their own.
         output_format: `table`, `json` or `jsonl`.
         **names: the further conditions of `inspection.Selection`.
 
@@ -54,7 +60,7 @@ def inspect(
         DebugError: the recording, an event in it or the expression cannot be used.
     """
     from namel3ss_debug.expressions import compile_expression
-    from namel3ss_debug.inspection import Selection
+    from namel3ss_debug.inspection import CHUNK, Selection
 
     wanted = Selection(where=compile_expression(where) if where is not None else None, **names)
     trace = open_reference(reference)
@@ -64,7 +70,8 @@ def inspect(
         elif tree or timeline:
             show_spans(trace, wanted, limit, output_format, bars=timeline)
         else:
-            show_events(trace, wanted, limit, output_format)
+            chunks = chunks or CHUNK in (where or "")
+            show_events(trace, wanted, limit, output_format, chunks=chunks)
     report_problems(trace)
 
 
@@ -75,7 +82,7 @@ def show_event(trace: Trace, number: int, output_format: str) -> None:
         UnreadableTraceError: there is no event of this number.
     """
     from namel3ss_debug.inspection import context
-    from namel3ss_debug.views.inspection import event_in_full
+    from namel3ss_debug.views.details import event_in_full
     from namel3ss_debug.views.terminal import console
 
     if output_format == "jsonl":
@@ -101,25 +108,43 @@ def show_event(trace: Trace, number: int, output_format: str) -> None:
     screen.lines(event_in_full(around, screen.width, began(trace)))
 
 
-def show_events(trace: Trace, wanted: Selection, limit: int | None, output_format: str) -> None:
+def show_events(
+    trace: Trace, wanted: Selection, limit: int | None, output_format: str, *, chunks: bool
+) -> None:
     """Print the wanted events as they are read."""
     from namel3ss_debug.inspection import select
-    from namel3ss_debug.views.inspection import event_lines
+
+    if output_format == "jsonl":
+        print_rows(event for _, event in select(trace, wanted, limit=limit or None))
+    elif output_format == "json":
+        print_events(trace, select(trace, wanted, limit=limit or None))
+    else:
+        show_table(trace, wanted, limit, chunks=chunks)
+
+
+def show_table(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool) -> None:
+    """Print the wanted events as rows, and what was left out."""
+    from namel3ss_debug.inspection import Folded, Line, select
+    from namel3ss_debug.views.inspection import event_lines, more_events
+    from namel3ss_debug.views.replay import left_out
     from namel3ss_debug.views.terminal import console
 
-    found = select(trace, wanted, limit=limit)
-    if output_format == "jsonl":
-        print_rows(event for _, event in found)
-    elif output_format == "json":
-        print_events(trace, found)
+    most = LIMIT if limit is None and sys.stdout.isatty() else limit or None
+    folded = Folded(trace, wanted)
+    found = iter(folded) if not chunks else (Line(*item) for item in select(trace, wanted))
+    started_at = began(trace)
+    first = next(found, None)
+    if first is None and not folded.left_out:
+        nothing_fits()
+        return
+    screen = console()
+    if first is not None:
+        rows = islice(chain([first], found), most)
+        screen.lines(event_lines(rows, screen.width, started_at))
+    if limit is None and most is not None and next(found, None) is not None:
+        screen.lines(more_events(most))
     else:
-        started_at = began(trace)
-        first = next(found, None)
-        if first is None:
-            nothing_fits()
-            return
-        screen = console()
-        screen.lines(event_lines(chained(first, found), screen.width, started_at))
+        screen.lines(left_out(folded.left_out))
 
 
 def print_events(trace: Trace, found: Iterator[Numbered]) -> None:
@@ -135,36 +160,33 @@ def print_events(trace: Trace, found: Iterator[Numbered]) -> None:
 
 def show_spans(trace: Trace, wanted: Selection, limit: int | None, output_format: str, *, bars: bool) -> None:
     """Print the spans of the wanted events as a tree or as bars."""
-    from namel3ss_debug import inspection
-    from namel3ss_debug.views.inspection import timeline_lines, tree_lines
+    from namel3ss_debug.inspection import by_beginning, forest, rows
+    from namel3ss_debug.views.inspection import tree_lines
     from namel3ss_debug.views.terminal import console
+    from namel3ss_debug.views.timeline import timeline_lines
 
-    if output_format != "table":
-        arrange = inspection.timeline if bars else inspection.tree
-        rows = [asdict(row) for row in arrange(inspection.select_spans(trace, wanted))[:limit]]
-        if output_format == "jsonl":
-            print_rows(rows)
-        else:
-            print_document({"schema": SCHEMA, "trace": str(trace.path), "spans": rows})
+    if limit is None and output_format == "table":
+        limit = LIMIT
+    chosen = forest(trace, wanted, limit=limit or None)
+    if output_format == "table":
+        if not chosen.total:
+            nothing_fits()
+            return
+        screen = console()
+        draw = timeline_lines if bars else tree_lines
+        screen.lines(draw(chosen, screen.width))
         return
-    forest = inspection.forest(trace, wanted)
-    if not forest.roots:
-        nothing_fits()
-        return
-    screen = console()
-    draw = timeline_lines if bars else tree_lines
-    screen.lines(draw(forest, screen.width, limit))
+    found = rows(chosen.forest)
+    documents: Iterable[dict[str, Any]] = map(asdict, by_beginning(found) if bars else found)
+    if output_format == "jsonl":
+        print_rows(documents)
+    else:
+        print_document({"schema": SCHEMA, "trace": str(trace.path), "spans": list(documents)})
 
 
 def numbered(number: int, event: Event) -> Event:
     """The event with its number as the first key."""
     return {"number": number} | event | {"number": number}
-
-
-def chained(first: Numbered, others: Iterator[Numbered]) -> Iterator[Numbered]:
-    """An item that was taken, and those after it."""
-    yield first
-    yield from others
 
 
 def began(trace: Trace) -> float | None:
@@ -193,7 +215,10 @@ def nothing_fits() -> None:
 @click.option("--llm", metavar="NAME", help="The calls of this model.")
 @click.option("--errors-only", is_flag=True, help="Failures only.")
 @click.option("--where", metavar="EXPR", help="Events of which this is true, such as 'duration_ms > 500'.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many events or spans.")
+@click.option("--chunks", is_flag=True, help="Show the chunks of streamed answers too.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), metavar="N", help="At most so many events or spans; 0 for all."
+)
 @format_option("table", "json", "jsonl")
 @click.pass_context
 def command(ctx: click.Context, /, reference: str | None, **options: Any) -> None:

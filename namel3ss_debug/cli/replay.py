@@ -33,6 +33,7 @@ def replay(
     components: Sequence[str] = (),
     commands: Sequence[str] = (),
     files: Sequence[Path] = (),
+    chunks: bool = False,
     output_format: str = "table",
 ) -> None:
     """Replay a recording.
@@ -44,6 +45,7 @@ def replay(
         components: the components whose events are replayed; all if empty.
         commands: debugger commands to do first.
         files: files with debugger commands to do before these.
+        chunks: whether the chunks of streamed answers have lines of their own.
         output_format: `table`, or `jsonl` for one JSON value a line.
 
     Raises:
@@ -55,11 +57,11 @@ def replay(
     if step or breakpoints or given:
         walk(trace, breakpoints, given, typed_too=step or not given, jsonl=jsonl)
     else:
-        show_all(trace, components, jsonl=jsonl)
+        show_all(trace, components, chunks=chunks, jsonl=jsonl)
     report_problems(trace)
 
 
-def show_all(trace: Trace, components: Sequence[str], *, jsonl: bool) -> None:
+def show_all(trace: Trace, components: Sequence[str], *, chunks: bool, jsonl: bool) -> None:
     """Print every event, and the statistics at the end."""
     from namel3ss_debug.replay.replayer import ExecutionReplayer
     from namel3ss_debug.replay.results import Stopped, as_json
@@ -69,7 +71,7 @@ def show_all(trace: Trace, components: Sequence[str], *, jsonl: bool) -> None:
     replayer = ExecutionReplayer(trace.path, components=components)
     if not jsonl:
         screen = console()
-        screen.lines(replayed_lines(replayer, screen.width))
+        screen.lines(replayed_lines(replayer, screen.width, chunks=chunks))
         screen.lines(chain([line("")], statistics_lines(replayer.statistics, screen.width)))
         return
     total = trace.count()
@@ -152,6 +154,7 @@ def read_commands(path: Path) -> Iterator[str]:
 )
 @click.option("-x", "--commands", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
               help="A file of debugger commands to do first.")  # fmt: skip
+@click.option("--chunks", is_flag=True, help="Show the chunks of streamed answers too.")
 @format_option("table", "jsonl", "json")
 @click.pass_context
 def command(ctx: click.Context, /, reference: str | None, **options: Any) -> None:

@@ -104,9 +104,18 @@ def forest(trace: Events, wanted: Selection | None = None, *, limit: int | None 
     if total > len(found) or (wanted is not None and not wanted.everything):
         known = {span.id for span in found}
         for span in found:
-            if span.start is not None and span.parent_id not in known and span.parent_id not in links:
+            if span.start is not None and not _stands(span.parent_id, known, links):
                 span.start.pop("parent_event_id", None)
     return Chosen(build_forest(found, links), total)
+
+
+def _stands(parent: str | None, known: set[str], links: Mapping[str, str]) -> bool:
+    """Whether a parent, or the span in which the process of that id was started, is among the known ones."""
+    seen: set[str] = set()
+    while parent is not None and parent not in known and parent not in seen:
+        seen.add(parent)
+        parent = links.get(parent)
+    return parent in known
 
 
 def _first(found: list[Span], limit: int) -> list[Span]:

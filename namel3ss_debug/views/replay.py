@@ -10,7 +10,7 @@ from rich.text import Text
 from namel3ss_debug.views.events import RunningLines
 from namel3ss_debug.views.quantities import count, duration, money, tokens
 from namel3ss_debug.views.tables import Cell, pairs
-from namel3ss_debug.views.terminal import ERROR, HEADING, clean, piece
+from namel3ss_debug.views.terminal import DIM, ERROR, HEADING, clean, line, piece
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.replayer import Replayed, Statistics
@@ -18,11 +18,28 @@ if TYPE_CHECKING:
 SHOWN_COMPONENTS = 8
 
 
-def replayed_lines(events: Iterable[Replayed], width: int) -> Iterator[Text]:
-    """One line for each event as it is replayed; an answer that was put in place of the recorded one says so."""
-    running = RunningLines(width)
+def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool = False) -> Iterator[Text]:
+    """One line for each event as it is replayed; an answer that was put in place of the recorded one says so.
+
+    Args:
+        events: what is replayed.
+        width: the cells a line may take.
+        chunks: whether the chunks of streamed answers have lines of their own.
+    """
+    running = RunningLines(width, chunks=chunks)
     for item in events:
-        yield running.line(item.number, item.event, "mocked" if item.mocked else "")
+        shown = running.line(item.number, item.event, "mocked" if item.mocked else "")
+        if shown is not None:
+            yield shown
+    yield from left_out(running.streams.left())
+
+
+def left_out(chunks: int) -> Iterator[Text]:
+    """A note on the chunks that stand in no line."""
+    if chunks:
+        yield line(
+            (f"… {count(chunks, 'stream chunk')} of calls whose end is not here; --chunks shows them", DIM)
+        )
 
 
 def statistics_lines(statistics: Statistics, width: int) -> Iterator[Text]:

@@ -108,7 +108,7 @@ ENDS = st.fixed_dictionaries(
                 {"retry_of": "s1"},
                 {"retry_of": "s2", "time_to_first_token_ms": 12.5},
                 {"exchange": {"status": 429}},
-                {"request_bytes": 10, "response_bytes": 20},
+                {"exchange": {"request_bytes": 10, "response_bytes": 20}},
                 {"events": 3, "bytes": 7, "tracing_us": 0.1, "problems": {"odd": 1}, "process": 1},
             ]
         ),

@@ -95,7 +95,7 @@ def test_cpu_is_that_of_the_spans_at_the_top(recording, resources):
 
 def test_http_exchanges_and_the_cost_of_tracing_add_up(recording, resources):
     """Bytes of exchanges, and what two processes say that tracing cost."""
-    recording.span("http", "GET", 0, 1, metadata={"request_bytes": 5, "response_bytes": 70})
+    recording.span("http", "GET", 0, 1, metadata={"exchange": {"request_bytes": 5, "response_bytes": 70}})
     recording.span("http", "GET", 1, 2, status="failed")
     for _ in range(2):
         told = {"events": 2, "bytes": 10, "tracing_us": 1000.5, "dropped": 1, "problems": {"odd": 2}}

@@ -1,0 +1,132 @@
+"""One event in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from namel3ss_debug.inspection import Context
+from namel3ss_debug.traces.events import FIELDS, Event
+from namel3ss_debug.views.events import facts, offset, status_style, title
+from namel3ss_debug.views.gists import summary
+from namel3ss_debug.views.inspection import GUIDE_LEVELS
+from namel3ss_debug.views.payloads import json_text
+from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, tokens
+from namel3ss_debug.views.tables import pairs
+from namel3ss_debug.views.terminal import DIM, ERROR, HEADING, STATUS_STYLES, clean, line, shorten, text
+
+FIELD_NAMES = frozenset(field.name for field in FIELDS)
+
+
+def event_in_full(around: Context, width: int, started_at: float | None = None) -> Iterator[Text]:
+    """Everything about one event: what and when, the spans around it, its neighbours, and its payloads."""
+    place, event = around.number, around.event
+    yield line((f"event {place}  ", DIM), title(event))
+    yield from pairs(_envelope(around, started_at), width, indent="  ")
+    yield from _error(event, width)
+    if around.above:
+        yield from _section("inside")
+        for depth, (number_above, start) in enumerate(around.above):
+            yield _one_line(number_above, start, width, depth)
+    if around.before or around.after:
+        yield from _section("beside")
+        for beside, neighbour in around.before:
+            yield _one_line(beside, neighbour, width)
+        yield Text(end="").append(f"> {place:>5}  ", DIM).append("this event", HEADING)
+        for beside, neighbour in around.after:
+            yield _one_line(beside, neighbour, width)
+    if around.inside:
+        yield from _section(count(around.inside_total, "event") + " directly inside")
+        for inner, inside in around.inside:
+            yield _one_line(inner, inside, width)
+        if around.inside_total > len(around.inside):
+            yield line((f"  … {around.inside_total - len(around.inside):,} more", DIM))
+    for label in ("inputs", "outputs", "metadata"):
+        if event.get(label):
+            yield from _section(label)
+            yield from json_text(event[label], width, indent="  ")
+    further = {key: value for key, value in event.items() if key not in FIELD_NAMES}
+    if further:
+        yield from _section("further fields")
+        yield from json_text(further, width, indent="  ")
+    if not around.complete:
+        yield Text("", end="")
+        yield line(("this recording is large: what stands far from this event was not looked at", DIM))
+
+
+def _section(heading: str) -> Iterator[Text]:
+    yield Text("", end="")
+    yield Text(heading, HEADING, end="")
+
+
+def _one_line(place: int, event: Event, width: int, depth: int = 0) -> Text:
+    row = (
+        Text(end="")
+        .append(f"  {place:>5}  " + "  " * min(depth, GUIDE_LEVELS), DIM)
+        .append_text(title(event))
+    )
+    for fact in facts(event):
+        row.append("  ").append(fact)
+    row.append("  ").append(summary(event), ERROR if status_style(event) == ERROR else DIM)
+    row.rstrip()
+    row.truncate(width, overflow="ellipsis")
+    return row
+
+
+def _envelope(around: Context, started_at: float | None) -> list[tuple[str, Text | str]]:
+    event = around.event
+    status = event.get("status")
+    half = "its end" if str(event.get("event_type", "")).endswith("_start") else "its start"
+    when = moment(event.get("timestamp"))
+    since = offset(event.get("timestamp"), started_at)
+    usage = event.get("usage")
+    used = ", ".join(f"{clean(key, 40)} {tokens(amount)}" for key, amount in usage.items()) if usage else ""
+    rows: list[tuple[str, Text | str]] = [
+        ("status", text(status or "", STATUS_STYLES.get(str(status), ""))),
+        ("when", f"{when} UTC  {since} s" if when and since else when),
+        ("took", duration(event.get("duration_ms"))),
+        ("tokens", f"{tokens(event.get('tokens_used'))}  {used}".strip()),
+        ("cost", money(event.get("cost_estimate"))),
+        ("memory", _with_unit(event.get("memory_usage_mb"), "MB")),
+        ("CPU", duration(event.get("cpu_time_ms"))),
+        ("retry", tokens(event.get("retry_count"))),
+        ("call site", text(event.get("call_site") or "")),
+        (half, f"event {around.other_half[0]}" if around.other_half else ""),
+    ]
+    plain = (
+        "step_type",
+        "thread",
+        "task",
+        "event_id",
+        "parent_event_id",
+        "seq",
+        "execution_id",
+        "session_id",
+    )
+    rows += [(key, text("" if event.get(key) is None else event[key], DIM, 200)) for key in plain]
+    if event.get("depends_on"):
+        rows.append(("depends_on", text(", ".join(map(str, event["depends_on"][:20])), DIM, 200)))
+    return rows
+
+
+def _with_unit(value: Any, unit: str) -> str:
+    return f"{value:,.1f} {unit}" if is_number(value) else ""
+
+
+def _error(event: Event, width: int) -> Iterator[Text]:
+    """The failure and its traceback, with their own line ends."""
+    if event.get("error") is None and not event.get("stack_trace"):
+        return
+    yield from _section("error")
+    kind = event.get("error_type")
+    message = clean(
+        f"{kind}: {event.get('error', '')}" if kind else event.get("error", ""), 4000, multiline=True
+    )
+    for row in message.split("\n"):
+        for start in range(0, max(len(row), 1), width - 2):
+            yield Text("  " + row[start : start + width - 2], ERROR, end="")
+    for row in clean(event.get("stack_trace") or "", 20_000, multiline=True).rstrip().split("\n"):
+        if row:
+            yield Text("  " + shorten(row, width - 2), DIM, end="")

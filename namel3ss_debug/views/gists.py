@@ -1,0 +1,187 @@
+"""The gist of an event, or of a payload, in a few words.
+
+The shapes looked for are those of the payloads that the tracer writes; whatever else a payload holds shows as short
+JSON. No shape is relied on: a trace may hold anything anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from namel3ss_debug.inspection import CHUNK
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.views.recordings import shorter_path
+from namel3ss_debug.views.terminal import clean, shorten
+
+GIST_LIMIT = 300
+CHUNK_LIMIT = 20_000
+
+
+def summary(event: Event) -> str:
+    """The gist of an event in a few words: the error, the answer, the last message, the arguments, the result."""
+    if event.get("error") is not None:
+        kind = event.get("error_type")
+        return clean(
+            f"{clean(kind, 60)}: {clean(event['error'], 200)}" if kind else event["error"], GIST_LIMIT
+        )
+    event_type = event.get("event_type")
+    if event_type == "trace_start":
+        target = _get(event, "metadata", "target")
+        shown = shorter_path(Path(target)) if isinstance(target, str) and "\0" not in target else target
+        return gist(shown or _get(event, "metadata", "argv"))
+    if event_type == CHUNK:
+        return gist(chunk_text(_get(event, "outputs", "text")))
+    if event_type == "trace_end":
+        return ""
+    for side, readers in (("outputs", (_answer, _result)), ("inputs", (_last_message, _arguments))):
+        payload = event.get(side)
+        if payload in (None, {}, []):
+            continue
+        for read in readers:
+            found = read(payload)
+            if found is not None:
+                return found
+        return gist(payload)
+    if event.get("component") in {"log", None} or "metadata" not in event:
+        return gist(_get(event, "metadata", "message") or "")
+    return "" if str(event_type).endswith(("_start", "_end")) else gist(event["metadata"])
+
+
+def gist(value: Any, limit: int = GIST_LIMIT) -> str:
+    """The beginning of a value as short JSON on one line; looks no further into it than `limit` characters."""
+    if isinstance(value, str):
+        return clean(value.strip() if len(value) < 10_000 else value, limit)
+    return shorten("".join(_pieces(value, limit, 0)), limit)
+
+
+def call(name: object, arguments: object, limit: int = 120) -> str:
+    """A tool call as `search(query="refund", limit=3)`."""
+    if isinstance(arguments, dict):
+        inside = ", ".join(
+            f"{clean(key, 40)}={_pieced(item, limit)}" for key, item in list(arguments.items())[:8]
+        )
+    else:
+        inside = gist(arguments, limit) if arguments is not None else ""
+    return shorten(f"{clean(name, 60)}({inside}", limit - 1) + ")"
+
+
+def message_text(message: Any) -> str:
+    """The words of one message, or of a list of messages its last: text, tool calls, tool results."""
+    if isinstance(message, list):
+        return message_text(message[-1]) if message else ""
+    if not isinstance(message, dict):
+        return gist(message)
+    parts = message.get("parts", message.get("content"))
+    if not isinstance(parts, list):
+        return gist(parts if parts is not None else message)
+    return " ".join(filter(None, map(_part_text, parts[:8])))
+
+
+def _part_text(part: Any) -> str:
+    if not isinstance(part, dict):
+        return gist(part)
+    if part.get("type") == "tool_call":
+        return call(part.get("name"), part.get("arguments"))
+    for key in ("content", "text", "result", "response"):
+        if part.get(key) not in (None, ""):
+            return gist(part[key])
+    return f"[{clean(part.get('type', 'part'), 30)}]"
+
+
+def _answer(outputs: Any) -> str | None:
+    if not isinstance(outputs, dict):
+        return None
+    calls = outputs.get("tool_calls")
+    text = outputs.get("text")
+    if not text and not calls:
+        return None
+    said = [gist(text)] if text else []
+    if isinstance(calls, list):
+        said += [
+            call(item.get("name"), item.get("arguments")) if isinstance(item, dict) else gist(item)
+            for item in calls[:8]
+        ]
+    return " ".join(said)
+
+
+def _result(outputs: Any) -> str | None:
+    return gist(outputs["result"]) if isinstance(outputs, dict) and "result" in outputs else None
+
+
+def _last_message(inputs: Any) -> str | None:
+    messages = inputs.get("messages") if isinstance(inputs, dict) else None
+    return message_text(messages) if isinstance(messages, list) and messages else None
+
+
+def _arguments(inputs: Any) -> str | None:
+    if not isinstance(inputs, dict) or "arguments" not in inputs:
+        return None
+    return gist(inputs["arguments"])
+
+
+def chunk_text(sent: Any) -> str:
+    """What one chunk of a streamed answer says: the text or the arguments in it, else the names of its parts."""
+    if not isinstance(sent, str):
+        return gist(sent)
+    said, names = [], []
+    for row in sent[:CHUNK_LIMIT].splitlines():
+        name, _, value = row.partition(":")
+        if name == "event":
+            names.append(value.strip())
+        elif name == "data" and value.strip() == "[DONE]":
+            names.append("done")
+        elif name == "data":
+            with suppress(ValueError, RecursionError):
+                said.append(_delta(json.loads(value)))
+    found = "".join(said)
+    return json.dumps(found, ensure_ascii=False) if found else f"[{', '.join(names)}]" if names else sent
+
+
+def _delta(part: Any) -> str:
+    """The words in one part of a stream, wherever the known wire formats have them."""
+    delta = _get(part, "delta")
+    if delta is None:
+        choices = _get(part, "choices")
+        delta = _get(choices[0], "delta") if isinstance(choices, list) and choices else None
+    if isinstance(delta, str):
+        return delta
+    calls = _get(delta, "tool_calls")
+    arguments = _get(calls[0], "function", "arguments") if isinstance(calls, list) and calls else None
+    texts = [arguments, *(_get(delta, key) for key in ("content", "text", "partial_json", "thinking"))]
+    return next((text for text in texts if isinstance(text, str) and text), "")
+
+
+def _get(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _pieced(value: Any, limit: int) -> str:
+    return shorten("".join(_pieces(value, limit, 0)), limit)
+
+
+def _pieces(value: Any, limit: int, depth: int) -> list[str]:
+    """Short JSON in pieces that stop soon after `limit` characters."""
+    if isinstance(value, str):
+        return [f'"{clean(value, limit)}"']
+    if isinstance(value, bool):
+        return ["true" if value else "false"]
+    if not isinstance(value, dict | list):
+        return ["null" if value is None else clean(value, 60)]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    if depth > 5:
+        return [opening, "…" if value else "", closing]
+    pieces = [opening]
+    length = 1
+    for i, item in enumerate(value):
+        if length > limit:
+            return [*pieces, "…"]
+        label = f'"{clean(item, 60)}": ' if isinstance(value, dict) else ""
+        inner = _pieces(value[item] if isinstance(value, dict) else item, limit - length, depth + 1)
+        pieces += [", " if i else "", label, *inner]
+        length += len(label) + 2 + sum(map(len, inner))
+    return [*pieces, closing]
