@@ -16,26 +16,63 @@ from statistics import median
 from typing import Any, BinaryIO
 
 import orjson
-
 from timing import Ended, holds, process, spread
 
 EVENTS = 1_000_000
 LOOKED_AT = 900_000
 ROUNDS = 3
-TRACE = Path(tempfile.gettempdir()) / "namel3ss-debug-benchmarks" / "million-1.jsonl"
+TRACE = Path(tempfile.gettempdir()) / "namel3ss-debug-benchmarks" / "million-2.jsonl"
 DEBUG = [sys.executable, "-c", "from namel3ss_debug.cli.main import debug; debug()"]
 JQ = ["jq", "-c", "[.component,.duration_ms]"]
 
 AGENTS = ("Router", "Billing", "Shipping", "Returns")
 TOOLS = ("lookup_order", "refund_policy", "track_parcel", "open_ticket")
 MODELS = {"gpt-4o": (2.5e-6, 1e-5), "gpt-4o-mini": (1.5e-7, 6e-7), "claude-sonnet-4": (3e-6, 1.5e-5)}
-WORDS = (
-    "the order arrived late and the lamp was broken so the customer would like to have the money back or a new "
-    "one before the weekend please check the parcel and tell her when it will be there thank you very much"
-).split()
-FAILURE = (
-    'Traceback (most recent call last):\n  File "desk.py", line 88, in lookup\n    raise KeyError(order)\nKeyError'
-)
+WORDS = [
+    "the",
+    "order",
+    "arrived",
+    "late",
+    "and",
+    "the",
+    "lamp",
+    "was",
+    "broken",
+    "so",
+    "the",
+    "customer",
+    "would",
+    "like",
+    "to",
+    "have",
+    "the",
+    "money",
+    "back",
+    "or",
+    "a",
+    "new",
+    "one",
+    "before",
+    "the",
+    "weekend",
+    "please",
+    "check",
+    "the",
+    "parcel",
+    "and",
+    "tell",
+    "her",
+    "when",
+    "it",
+    "will",
+    "be",
+    "there",
+    "thank",
+    "you",
+    "very",
+    "much",
+]
+FAILURE = 'Traceback (most recent call last):\n  File "desk.py", line 88, in lookup\n    raise KeyError(order)\nKeyError'
 
 
 class Recording:
@@ -67,7 +104,9 @@ class Recording:
         self.written += 1
         return event_id
 
-    def start(self, prefix: str, component: str, name: str, line: int, **fields: Any) -> tuple[str, str, str, float]:
+    def start(
+        self, prefix: str, component: str, name: str, line: int, **fields: Any
+    ) -> tuple[str, str, str, float]:
         """Write the start of a span and go into it."""
         event_id = self.event(
             f"{prefix}_start",
@@ -105,8 +144,8 @@ def llm_call(recording: Recording) -> None:
     chance = recording.random
     model = chance.choice(list(MODELS))
     messages = [
-        {"role": "system", "parts": [{"type": "text", "content": recording.text(40)}]},
-        {"role": "user", "parts": [{"type": "text", "content": recording.text(chance.randrange(20, 60))}]},
+        {"role": "system", "parts": [{"type": "text", "content": recording.text(30)}]},
+        {"role": "user", "parts": [{"type": "text", "content": recording.text(chance.randrange(10, 50))}]},
     ]
     opened = recording.start("llm_call", "llm", model, 41, inputs={"model": model, "messages": messages})
     used, answered = chance.randrange(200, 4000), chance.randrange(10, 400)
@@ -130,13 +169,15 @@ def tool_call(recording: Recording) -> None:
     """A tool call with an HTTP exchange inside."""
     chance = recording.random
     tool = chance.choice(TOOLS)
-    arguments = {"order": f"A-{chance.randrange(9999)}", "note": recording.text(30)}
+    arguments = {"order": f"A-{chance.randrange(9999)}", "note": recording.text(20)}
     opened = recording.start(
         "tool_call", "tool", tool, 66, inputs={"arguments": arguments, "call_id": f"call_{recording.written}"}
     )
     request = {"method": "GET", "url": f"http://127.0.0.1/orders/{chance.randrange(9999)}"}
-    exchange = recording.start("http_exchange", "http", "GET orders", 71, inputs=request | {"body": recording.text(40)})
-    recording.end(exchange, outputs={"status": 200, "body": recording.text(50)})
+    exchange = recording.start(
+        "http_exchange", "http", "GET orders", 71, inputs=request | {"body": recording.text(30)}
+    )
+    recording.end(exchange, outputs={"status": 200, "body": recording.text(40)})
     recording.end(opened, failed=chance.random() < 0.02, outputs={"result": recording.text(45)})
 
 
@@ -153,11 +194,13 @@ def answers(recording: Recording) -> Iterator[None]:
             "agent_execution", "agent", recording.random.choice(AGENTS), 20, inputs={"question": question}
         )
         for step in ("classify", "look up", "answer"):
-            opened = recording.start("chain_step", "chain", step, 30, inputs={"state": recording.text(40)})
+            opened = recording.start("chain_step", "chain", step, 30, inputs={"state": recording.text(30)})
             llm_call(recording)
             if step == "look up":
                 tool_call(recording)
-            recording.end(opened, outputs={"state": recording.text(45)}, memory_usage_mb=120.5, cpu_time_ms=1.2)
+            recording.end(
+                opened, outputs={"state": recording.text(30)}, memory_usage_mb=120.5, cpu_time_ms=1.2
+            )
         recording.end(turn, outputs={"result": recording.text(45)}, memory_usage_mb=120.5, cpu_time_ms=3.9)
         yield
 
@@ -176,7 +219,9 @@ def make_trace() -> None:
                 break
         while recording.written < EVENTS - 1:
             recording.event("performance_marker", "app", component_name="queue", metadata={"value": 3})
-        recording.event("trace_end", "app", metadata={"events": recording.written, "tracing_us": 9e6, "dropped": 0})
+        recording.event(
+            "trace_end", "app", metadata={"events": recording.written, "tracing_us": 9e6, "dropped": 0}
+        )
     unfinished.rename(TRACE)
 
 
@@ -201,7 +246,9 @@ def main() -> int:
     print(f"{EVENTS:,} events of {size / EVENTS:.0f} bytes, whole processes:")
     print(f"  jq                     {spread([one.seconds for one in jq])} s")
     print(f"  analyze --format json  {spread([one.seconds for one in analyze])} s")
-    print(f"  inspect --event, first {unindexed.seconds:.3g} s, which builds an index of {index / 1e6:.3g} MB")
+    print(
+        f"  inspect --event, first {unindexed.seconds:.3g} s, which builds an index of {index / 1e6:.3g} MB"
+    )
     print(f"  inspect --event        {spread([one.seconds for one in inspect])} s")
     most = max(one.megabytes for one in [*analyze, *inspect, unindexed])
     pairs = [mine.seconds / theirs.seconds for mine, theirs in zip(analyze, jq, strict=True)]

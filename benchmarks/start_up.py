@@ -15,7 +15,13 @@ PASS = "python -c pass"
 COMMANDS = {
     PASS: [sys.executable, "-c", "pass"],
     IMPORT: [sys.executable, "-c", "import namel3ss_debug"],
-    HELP: [sys.executable, "-c", "from namel3ss_debug.cli.main import namel3ss; namel3ss()", "debug", "--help"],
+    HELP: [
+        sys.executable,
+        "-c",
+        "from namel3ss_debug.cli.main import namel3ss; namel3ss()",
+        "debug",
+        "--help",
+    ],
 }
 
 

@@ -10,6 +10,7 @@ import gc
 import os
 import statistics
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import NamedTuple
@@ -64,15 +65,22 @@ def process(command: Sequence[str], environ: Mapping[str, str] | None = None) ->
     Raises:
         RuntimeError: it did not end with status 0.
     """
-    began = perf_counter()
-    running = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, **(environ or {})}
-    )
-    _, status, used = os.wait4(running.pid, 0)
-    seconds = perf_counter() - began
-    running.returncode = os.waitstatus_to_exitcode(status)
-    if running.returncode:
-        raise RuntimeError(f"{' '.join(command)}: status {running.returncode}")
+    with tempfile.TemporaryFile() as errors:
+        began = perf_counter()
+        running = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env={**os.environ, **(environ or {})},
+        )
+        _, status, used = os.wait4(running.pid, 0)
+        seconds = perf_counter() - began
+        running.returncode = os.waitstatus_to_exitcode(status)
+        if running.returncode:
+            errors.seek(0)
+            said = errors.read().decode(errors="replace")
+            raise RuntimeError(f"{' '.join(command)}: status {running.returncode}\n{said}")
     return Ended(seconds, used.ru_maxrss / 1024)
 
 

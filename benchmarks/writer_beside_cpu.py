@@ -17,8 +17,9 @@ from pathlib import Path
 from statistics import fmean, median, quantiles
 from time import perf_counter, time
 
-from namel3ss_debug.traces.writer import TraceWriter
 from timing import holds, spread
+
+from namel3ss_debug.traces.writer import TraceWriter
 
 EVENTS = 2000
 ROUNDS = 8
@@ -92,18 +93,17 @@ def main() -> int:
     slow: dict[tuple[str, str], list[float]] = {key: [] for key in means}
     with tempfile.TemporaryDirectory() as name:
         for _ in range(ROUNDS):
-            for way, place in means:
+            for (way, place), mean in means.items():
                 if place == "alone":
                     taken = record(Path(name), hold_the_gil=way != WAYS[0])
                 else:
                     with busy():
                         taken = record(Path(name), hold_the_gil=way != WAYS[0])
-                means[way, place].append(fmean(taken))
+                mean.append(fmean(taken))
                 slow[way, place].append(quantiles(taken, n=100)[-1])
     print("An event, us: mean and 99th percentile, each the median of the rounds (least-most):")
-    for way, place in means:
-        mean, p99 = spread(means[way, place]), spread(slow[way, place])
-        print(f"  {way:16} {place:16} mean {mean:28} p99 {p99}")
+    for (way, place), mean in means.items():
+        print(f"  {way:16} {place:16} mean {spread(mean):28} p99 {spread(slow[way, place])}")
     beside = [median(means[way, PLACES[1]]) for way in WAYS]
     return 0 if holds("beside a thread, holding the GIL / os.write", beside[1] / beside[0], 1) else 1
 

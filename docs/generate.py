@@ -9,11 +9,12 @@ something else in them does.
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -33,8 +34,25 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "namel3ss_debug"
 PAGES = ("README.md", "DEBUGGING_GUIDE.md")
 
-PART = re.compile(r"(?P<open><!-- generated: (?P<name>[^>]+?) -->\n)(?P<body>.*?)(?P<end><!-- end -->)", re.DOTALL)
-_FOLDERS = ("", "capture", "traces", "replay", "analysis", "inspection", "views", "cli", "wire", "expressions")
+PART = re.compile(
+    r"(?P<open><!-- generated: (?P<name>[^>]+?) -->\n)(?P<body>.*?)(?P<end><!-- end -->)", re.DOTALL
+)
+_FOLDERS = (
+    "",
+    "capture",
+    "traces",
+    "replay",
+    "analysis",
+    "inspection",
+    "views",
+    "cli",
+    "wire",
+    "expressions",
+)
+_BY_NAME = {
+    "component_breakdown": "one object for each component",
+    "event_type_breakdown": "one number for each event type",
+}
 
 
 def rows(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
@@ -45,7 +63,8 @@ def rows(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
 
 def help_of(*words: str) -> str:
     """The help text of a command, as a terminal of 80 columns shows it."""
-    return runs.fenced(runs.output(["namel3ss", *words, "--help"]), "text")
+    with tempfile.TemporaryDirectory() as folder:
+        return runs.fenced(runs.shell(" ".join(("namel3ss", *words, "--help")), Path(folder)), "text")
 
 
 def settings() -> str:
@@ -96,7 +115,7 @@ def text_below(module: object, name: str) -> str:
         LookupError: there is none.
     """
     body = ast.parse(inspect.getsource(module)).body  # type: ignore[arg-type]
-    for node, following in zip(body, body[1:], strict=False):
+    for node, following in pairwise(body):
         targets = node.targets if isinstance(node, ast.Assign) else []
         if name in map(ast.unparse, targets) and isinstance(following, ast.Expr):
             return inspect.cleandoc(str(ast.literal_eval(following.value)))
@@ -105,11 +124,18 @@ def text_below(module: object, name: str) -> str:
 
 def error_table() -> str:
     """The table of failures, by the slug that a message ends with."""
-    found = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.DebugError)]
+    found = [
+        kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.DebugError)
+    ]
     return rows(
         ("see", "class", "meaning", "exit status"),
         (
-            (f"[#{kind.slug}](#{kind.slug})", f"`{kind.__name__}`", first_line(kind.__doc__), str(kind.exit_code))
+            (
+                f"[#{kind.slug}](#{kind.slug})",
+                f"`{kind.__name__}`",
+                first_line(kind.__doc__),
+                str(kind.exit_code),
+            )
             for kind in sorted(found, key=lambda kind: kind.slug)
             if kind is not errors.DebugError
         ),
@@ -154,10 +180,12 @@ def bullets(module: object) -> str:
 
 def analyze_keys() -> str:
     """The keys of the JSON of `analyze` to the second level, from a recording in the tests."""
-    document = namel3ss_debug.TraceAnalyzer(ROOT / "tests" / "data" / "namel3ss" / "sample_trace.jsonl").analyze()
+    document = namel3ss_debug.TraceAnalyzer(
+        ROOT / "tests" / "data" / "namel3ss" / "sample_trace.jsonl"
+    ).analyze()
     return rows(
         ("key", "keys in it"),
-        ((f"`.{key}`", _keys(value)) for key, value in document.items()),
+        ((f"`.{key}`", _BY_NAME.get(key) or _keys(value)) for key, value in document.items()),
     )
 
 
@@ -191,7 +219,7 @@ def first_line(text: str | None) -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    "help namel3ss": lambda: help_of(),
+    "help namel3ss": help_of,
     "help debug": lambda: help_of("debug"),
     **{f"help {name}": (lambda name=name: help_of("debug", name)) for name in COMMANDS},  # type: ignore[misc]
     "settings": settings,
@@ -229,24 +257,37 @@ def rewrite(page: str, shown: dict[str, str] | None = None) -> str:
         page: the text of the page.
         shown: what the real runs gave, by name; their parts stay as they are without it.
     """
-    return PART.sub(lambda part: part["open"] + content(part["name"], part["body"], shown) + part["end"], page)
+    return PART.sub(
+        lambda part: part["open"] + content(part["name"], part["body"], shown) + part["end"], page
+    )
 
 
-def stale(shown: dict[str, str] | None = None) -> dict[str, str]:
-    """The pages that are not as they should be, by name."""
-    pages = {name: (ROOT / name).read_text("utf-8") for name in PAGES}
-    return {name: new for name, text in pages.items() if (new := rewrite(text, shown)) != text}
+def stale(shown: dict[str, str] | None = None) -> list[str]:
+    """The parts that are not as they should be, with their page, what stands there and what should."""
+    return [
+        f"{name}, part {part['name']}\n--- found\n{part['body']}--- wanted\n{wanted}"
+        for name in PAGES
+        for part in PART.finditer((ROOT / name).read_text("utf-8"))
+        if (wanted := content(part["name"], part["body"], shown)) != part["body"]
+    ]
 
 
 def main(words: list[str]) -> int:
-    """Rewrite the pages, or with `--check` say which are not as they should be."""
-    importlib.invalidate_caches()
-    changed = stale(runs.all_runs())
-    for name, text in changed.items():
-        if "--check" not in words:
-            (ROOT / name).write_text(text, "utf-8")
-        print(f"{name}: {'is not what python docs/generate.py writes' if '--check' in words else 'written'}")
-    return int(bool(changed) and "--check" in words)
+    """Rewrite the pages, or with `--check` say which parts are not as they should be."""
+    shown = runs.all_runs()
+    if "--check" in words:
+        found = stale(shown)
+        print(*found, sep="\n\n", end="\n" if found else "")
+        print(
+            f"{len(found)} parts differ; python docs/generate.py writes them"
+            if found
+            else "the pages are as they should be"
+        )
+        return int(bool(found))
+    for name in PAGES:
+        path = ROOT / name
+        path.write_text(rewrite(path.read_text("utf-8"), shown), "utf-8")
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -49,7 +50,7 @@ def on_terminal(command: str, folder: Path) -> str:
 
 def draw() -> str:
     """The picture of the commands on a recording that is made for it."""
-    console = Console(record=True, width=80, file=open(os.devnull, "w", encoding="utf-8"), force_terminal=True)
+    console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True)
     with tempfile.TemporaryDirectory() as name:
         folder = runs.scratch(Path(name))
         runs.shell(RECORDED, folder)

@@ -9,9 +9,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+
+import pexpect
 
 ROOT = Path(__file__).parents[1]
 STARTER = "import sys; from namel3ss_debug.cli.main import namel3ss; sys.argv[0] = 'namel3ss'; namel3ss()"
@@ -46,7 +48,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
 """Name of a part to its commands, in the order they run; a tuple is a session: a command and what is typed in it."""
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,:]*")
-_ID = re.compile(r"\b[0-9a-f]{8,16}\b")
+_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{8,16}(?![0-9a-zA-Z])")
 _UNIT = re.compile(r"# (?:ms|s|µs|B|KB|MB|GB|%)(?!\w)")
 
 
@@ -54,32 +56,19 @@ def environment(folder: Path) -> dict[str, str]:
     """The environment of a run: 80 columns, no colour, nothing of ours but what the documents say."""
     names = ("NAMEL3SS", "OPENAI", "ANTHROPIC", "FORCE_COLOR", "PYTEST", "GITHUB")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(names)}
-    return kept | {"COLUMNS": "80", "LINES": "40", "TERM": "dumb", "NO_COLOR": "1", "XDG_CACHE_HOME": str(folder / "cache")}
-
-
-def output(words: Sequence[str], cwd: Path | None = None) -> str:
-    """What a command prints on stdout and stderr together; `namel3ss` is the one of this interpreter."""
-    command = [sys.executable, "-c", STARTER, *words[1:]] if words[0] == "namel3ss" else list(words)
-    folder = cwd or Path(tempfile.gettempdir())
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment(folder),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        timeout=120,
-    )
-    return done.stdout.decode()
+    return kept | {
+        "COLUMNS": "80",
+        "LINES": "40",
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
 
 
 def session(command: str, typed: Iterable[str], cwd: Path) -> str:
     """What a terminal shows while a person types these lines at the prompts of a command."""
-    import pexpect
-
     log = io.StringIO()
-    shell = pexpect.spawn(
+    terminal = pexpect.spawn(
         "/bin/sh",
         ["-c", f"exec {command}"],
         cwd=str(cwd),
@@ -88,12 +77,12 @@ def session(command: str, typed: Iterable[str], cwd: Path) -> str:
         dimensions=(40, 80),
         timeout=60,
     )
-    shell.logfile_read = log
+    terminal.logfile_read = log
     for words in typed:
-        shell.expect(PROMPT)
-        shell.sendline(words)
-    shell.expect(pexpect.EOF)
-    shell.close()
+        terminal.expect(PROMPT)
+        terminal.sendline(words)
+    terminal.expect(pexpect.EOF)
+    terminal.close()
     return re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", log.getvalue()).replace("\r", "")
 
 
@@ -109,12 +98,12 @@ def programs(folder: Path) -> dict[str, str]:
     return environment(folder) | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
 
 
-def shell(command: str, cwd: Path, more: Mapping[str, str] | None = None) -> str:
+def shell(command: str, cwd: Path) -> str:
     """What a shell command prints on stdout and stderr together."""
     done = subprocess.run(
         ["/bin/sh", "-c", command],
         cwd=cwd,
-        env=programs(cwd) | dict(more or {}),
+        env=programs(cwd),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

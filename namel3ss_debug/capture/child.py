@@ -92,8 +92,11 @@ def _start_recording() -> None:
 def _tell_recording(end: BaseException | None) -> None:
     """Tell the recording how the main module ended; threads and `atexit` may still record after it."""
     start = sys.modules.get("namel3ss_debug.capture.start")
-    if start is not None:
-        start.program_ended(end)
+    try:
+        if start is not None:
+            start.program_ended(end)
+    except Exception:  # noqa: S110  (the program ends as it would have, whatever goes wrong here)
+        pass
 
 
 def _absolute(path: str) -> str:

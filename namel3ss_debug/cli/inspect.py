@@ -135,7 +135,7 @@ def show_table(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bo
     started_at = began(trace)
     first = next(found, None)
     if first is None and not folded.left_out:
-        nothing_fits()
+        nothing_fits(wanted)
         return
     screen = console()
     if first is not None:
@@ -170,7 +170,7 @@ def show_spans(trace: Trace, wanted: Selection, limit: int | None, output_format
     chosen = forest(trace, wanted, limit=limit or None)
     if output_format == "table":
         if not chosen.total:
-            nothing_fits()
+            nothing_fits(wanted)
             return
         screen = console()
         draw = timeline_lines if bars else tree_lines
@@ -194,11 +194,12 @@ def began(trace: Trace) -> float | None:
     return next((event.get("timestamp") for event in trace.events()), None)
 
 
-def nothing_fits() -> None:
-    """Say that the answer is empty."""
+def nothing_fits(wanted: Selection) -> None:
+    """Say that the answer is empty, and how to look deeper where that may have been meant."""
     from namel3ss_debug.cli.boundary import tell
 
-    tell("nothing in this recording fits")
+    hint = wanted.where.hint if wanted.where is not None else ""
+    tell("nothing in this recording fits" + (f"; {hint}" if hint else ""))
 
 
 @click.command("inspect", short_help="Look at the events of a recording.")
@@ -225,7 +226,8 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> Non
     """Look at the events of a recording: as a table, or one of --event, --tree and --timeline.
 
     The other options choose events; every one of them must hold. The names of an expression are the fields of an
-    event, and kind, name, llm, tool, agent and n: --where 'tool == "search" and duration_ms > 500'.
+    event, and kind, name, llm, tool, agent and n: --where 'tool == "search" and duration_ms > 500'. A text anywhere
+    in a payload is found by --where '"S-00" in text(outputs)'.
     """
     shapes = [name for name in ("event", "tree", "timeline") if options[name]]
     if len(shapes) > 1:

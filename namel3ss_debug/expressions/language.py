@@ -10,13 +10,16 @@ of an object is ever read, nothing is called but the functions below, and time a
 - `and or not`, `== != < <= > >=` (also chained), `in`, `not in`, `is null`, `x if c else y`, `+ - * / // %` on numbers.
 - Values of different kinds are unequal, and `<` between them is false; a sum with something that is no number is `null`.
 - `any(c.name == "search" for c in outputs.tool_calls)` and `all(...)` go through a list, its first 1,000 items.
-- Functions: `len lower upper startswith endswith contains matches any all min max abs round`. The pattern of
-  `matches(text, "time.?out")` follows the rules of `patterns`; where it has backslashes, it is written `r"..."`.
+- `in` looks among the items of a list, the names of an object, the characters of a text. What stands deeper is
+  found with `"S-00" in text(outputs)`: the JSON text of any value, as the tables show it, its first 64 KB.
+- Functions: `len lower upper startswith endswith contains matches text any all min max abs round`. The pattern of
+  `matches(error, "time.?out")` follows the rules of `patterns`; where it has backslashes, it is written `r"..."`.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -76,6 +79,7 @@ MAX_NODES = 500
 MAX_DEPTH = 40
 MAX_BRACKETS = 200
 
+_PAYLOADS = frozenset(["inputs", "outputs", "metadata", "event"])
 _INSTEAD = {"&&": "and", "||": "or", "===": "==", "=": "==", "!": "not"}
 _FOREIGN = re.compile(r"&&|\|\||===|(?<![=!<>])=(?!=)|!(?!=)")
 _NO_SCOPE: Final[dict[str, Any]] = {}
@@ -83,11 +87,15 @@ _NO_SCOPE: Final[dict[str, Any]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A checked expression: its text, the top-level names it reads, and what evaluates it."""
+    """A checked expression: its text, the top-level names it reads, and what evaluates it.
+
+    `hint` says how to look deeper, where the expression looks for a text among the names of an object only.
+    """
 
     text: str
     names: frozenset[str]
     _function: Evaluate = field(repr=False, compare=False)
+    hint: str = field(default="", repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Any:
         """The value for the names in `scope`; only JSON data comes out, and nothing is raised."""
@@ -155,7 +163,7 @@ def compile_expression(text: str, names: frozenset[str] = NAMES) -> Expression:
     tree, source = _parse(text)
     compiler = _Compiler(source, names)
     function = compiler.compile(tree, 0)
-    return Expression(text.strip(), frozenset(compiler.read), function)
+    return Expression(text.strip(), frozenset(compiler.read), function, compiler.hint)
 
 
 def nearest(word: str, choices: frozenset[str] | set[str] | list[str]) -> str:
@@ -207,6 +215,7 @@ class _Compiler:
         self.read: set[str] = set()
         self.count = 0
         self.variable: str | None = None
+        self.hint = ""
 
     def fail(self, node: ast.AST, message: str) -> NoReturn:
         offset = getattr(node, "col_offset", 0)
@@ -294,6 +303,9 @@ class _Compiler:
         for sign, left, right in zip(node.ops, sides, sides[1:], strict=False):
             if isinstance(sign, (ast.Is, ast.IsNot)) and not (_is_literal(left) or _is_literal(right)):
                 self.fail(right, "is compares with null, true and false only; write == instead")
+            if isinstance(sign, (ast.In, ast.NotIn)) and _is_text(left) and _is_payload(right):
+                wanted = json.dumps(ast.literal_eval(left), ensure_ascii=False)
+                self.hint = f"to search inside it, write {wanted} in text({ast.unparse(right)})"
         tests = [operations.COMPARISONS[type(sign)] for sign in node.ops]
         parts = [self.compile(side, depth) for side in sides]
         if len(tests) > 1:
@@ -319,9 +331,9 @@ class _Compiler:
             self.fail(node, f"only functions can be called; {_CALLS}")
         name = node.func.id
         if name not in operations.FUNCTIONS:
-            self.fail(
-                node, f"unknown function {name!r}{nearest(name, set(operations.FUNCTIONS)) or f'; {_CALLS}'}"
-            )
+            meant = operations.OTHER_NAMES.get(name)
+            hint = f"; write {meant}(...)" if meant else nearest(name, set(operations.FUNCTIONS))
+            self.fail(node, f"unknown function {name!r}{hint or f'; {_CALLS}'}")
         function, least, most = operations.FUNCTIONS[name]
         if node.keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
             self.fail(node, f"{name} takes plain arguments only")
@@ -360,6 +372,19 @@ class _Compiler:
         self.variable = None
         test = operations.both([operations.always, operations.always, *tests])
         return operations.loop(combine, items, variable, test, body)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_payload(node: ast.expr) -> bool:
+    """Whether this names an object of an event, or something in one that is no text by its name."""
+    if isinstance(node, ast.Attribute) and node.attr in {"text", "error", "message", "content"}:
+        return False
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return isinstance(node, ast.Name) and node.id in _PAYLOADS
 
 
 def _is_literal(node: ast.expr) -> bool:

@@ -8,14 +8,18 @@ gives null or false where the types do not fit.
 from __future__ import annotations
 
 import ast
+import json
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 Evaluate = Callable[[Any], Any]
 
 MAX_NUMBER = 10**30
 """Where a calculation goes beyond this, its value is null."""
+
+MAX_TEXT = 65_536
+"""How many characters of a value `text` gives at most."""
 
 NUMBERS = (int, float)
 _SIZED = (str, list, dict)
@@ -205,6 +209,52 @@ def _text(value: Any) -> str:
     return value if type(value) is str else ""
 
 
+def _as_text(value: Any) -> str:
+    """The JSON text of a value, its first 64 KB; a text is its own. Any depth, and no more work than that much text."""
+    if type(value) is str:
+        return value[:MAX_TEXT]
+    pieces: list[str] = []
+    size = 0
+    open_ones: list[Iterator[tuple[str, Any]]] = [iter([("", value)])]
+    closings = [""]
+    while open_ones and size < MAX_TEXT:
+        following = next(open_ones[-1], None)
+        if following is None:
+            open_ones.pop()
+            piece = closings.pop()
+        elif type(following[1]) in (dict, list) and following[1]:
+            is_object = type(following[1]) is dict
+            piece = following[0] + ("{" if is_object else "[")
+            open_ones.append(_members(following[1]) if is_object else _items(following[1]))
+            closings.append("}" if is_object else "]")
+        else:
+            piece = following[0] + _literal(following[1])
+        pieces.append(piece)
+        size += len(piece)
+    return "".join(pieces)[:MAX_TEXT]
+
+
+def _members(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    before = ""
+    for key, item in value.items():
+        yield f"{before}{_literal(key)}: ", item
+        before = ", "
+
+
+def _items(value: list[Any]) -> Iterator[tuple[str, Any]]:
+    before = ""
+    for item in value:
+        yield before, item
+        before = ", "
+
+
+def _literal(value: Any) -> str:
+    """The JSON text of what holds nothing else."""
+    if type(value) is str:
+        return json.dumps(value[:MAX_TEXT], ensure_ascii=False)
+    return json.dumps(value) if type(value) in _JSON else "null"
+
+
 def _extreme(choose: Callable[[Any], Any]) -> Callable[..., Any]:
     """Min or max of a list or of the arguments: all numbers or all texts, otherwise null."""
 
@@ -234,6 +284,7 @@ FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], int, int]]] = {
     "endswith": (lambda text, part: type(part) is str and _text(text).endswith(part), 2, 2),
     "contains": (_contains, 2, 2),
     "matches": (always, 2, 2),
+    "text": (_as_text, 1, 1),
     "any": (lambda values: type(values) is list and any(values), 1, 1),
     "all": (lambda values: type(values) is list and all(values), 1, 1),
     "min": (_extreme(min), 1, 20),
@@ -242,6 +293,9 @@ FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], int, int]]] = {
     "round": (_round, 1, 2),
 }
 """Each function with the least and the most arguments it takes; `matches` is worked out when compiled."""
+
+OTHER_NAMES: Final = {"str": "text", "json": "text", "dumps": "text", "search": "matches", "regex": "matches"}
+"""What functions are called elsewhere."""
 
 ARITHMETIC: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,

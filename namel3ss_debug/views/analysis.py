@@ -18,7 +18,7 @@ from namel3ss_debug.views.quantities import (
     percent,
     tokens,
 )
-from namel3ss_debug.views.recordings import short_name, shorter_path
+from namel3ss_debug.views.recordings import short_name, short_site, shorter_path
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
 from namel3ss_debug.views.usage import SHOWN, Section, components, event_types, failed, more, resources
@@ -80,7 +80,7 @@ def _overview(trace: Section, overview: Section | None, resources: Section | Non
     told = overview or {}
     where = shorter_path(Path(str(trace.get("path", "recording"))))
     program = told.get("target") or " ".join(map(str, told.get("argv") or ())) or where
-    yield Heading(str(program))
+    yield Heading(short_site(program))
     if overview is None:
         yield Facts([("events", tokens(trace.get("events")))])
         return
@@ -161,9 +161,9 @@ def _errors(errors: Section) -> Iterator[Block]:
         yield Heading(count(recovered, "failed attempt"), "made good by another", WARNING)
     if total:
         yield Heading(count(total, "error"), aside, ERROR)
-        yield Facts(
-            [("categories", ", ".join(f"{kind} {tokens(number)}" for kind, number in categories.items()))]
-        )
+        if len(categories) > 1:  # of one category, the table below says it
+            kinds = ", ".join(f"{kind} {tokens(number)}" for kind, number in categories.items())
+            yield Facts([("categories", kinds)])
         failures = errors.get("failures") or []
         yield Table(
             (
@@ -192,7 +192,7 @@ def _errors(errors: Section) -> Iterator[Block]:
                     text(span.get("number"), DIM),
                     _where(span),
                     moment(span.get("started_at")),
-                    text(span.get("call_site") or "", DIM),
+                    text(short_site(span.get("call_site") or ""), DIM),
                 )
                 for span in spans[:SHOWN]
             ],
@@ -231,7 +231,7 @@ def _performance(performance: Section) -> Iterator[Block]:
                     _where(row),
                     milliseconds(row.get("duration_ms")),
                     milliseconds(row.get("self_ms")),
-                    text(row.get("call_site") or "", DIM),
+                    text(short_site(row.get("call_site") or ""), DIM),
                 )
                 for row in slow[:SHOWN]
             ],
@@ -257,7 +257,11 @@ def _times(row: Section) -> tuple[str, ...]:
 def _models(models: Mapping[str, Section]) -> Iterator[Block]:
     if not models:
         return
-    yield Heading("Models", "times of single attempts")
+    streamed = any(
+        (row.get("time_to_first_token") or {}).get("p50_ms") is not None for row in models.values()
+    )
+    first = "; first: until the first token" if streamed else ""
+    yield Heading("Models", f"single attempts{first}; out/s: tokens a second")
     yield Table(
         (
             name("model", 12),

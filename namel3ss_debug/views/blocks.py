@@ -48,10 +48,13 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&!$])")
 
 def lines(blocks: Iterable[Block], width: int) -> Iterator[Text]:
     """The report for the terminal."""
-    for number, block in enumerate(blocks):
+    before: Block | None = None
+    for block in blocks:
+        apart = isinstance(block, Heading) or (isinstance(block, Table) and isinstance(before, Facts))
+        if apart and before is not None:
+            yield Text("", end="")
+        before = block
         if isinstance(block, Heading):
-            if number:
-                yield Text("", end="")
             head = Text(clean(block.title), block.style, end="")
             yield (
                 Text(end="").append_text(head).append("  " + clean(block.aside), DIM) if block.aside else head

@@ -7,13 +7,14 @@ from typing import Any
 
 from rich.text import Text
 
-from namel3ss_debug.inspection import Context
+from namel3ss_debug.inspection import Context, first_token_ms
 from namel3ss_debug.traces.events import FIELDS, Event
 from namel3ss_debug.views.events import facts, offset, status_style, title
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.inspection import GUIDE_LEVELS
 from namel3ss_debug.views.payloads import json_text
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, tokens
+from namel3ss_debug.views.recordings import whole_site
 from namel3ss_debug.views.tables import pairs
 from namel3ss_debug.views.terminal import DIM, ERROR, HEADING, STATUS_STYLES, clean, line, shorten, text
 
@@ -83,16 +84,19 @@ def _envelope(around: Context, started_at: float | None) -> list[tuple[str, Text
     since = offset(event.get("timestamp"), started_at)
     usage = event.get("usage")
     used = ", ".join(f"{clean(key, 40)} {tokens(amount)}" for key, amount in usage.items()) if usage else ""
+    other = around.other_half[1] if around.other_half else {}
+    site = event.get("call_site") or other.get("call_site") or ""
     rows: list[tuple[str, Text | str]] = [
         ("status", text(status or "", STATUS_STYLES.get(str(status), ""))),
         ("when", f"{when} UTC  {since} s" if when and since else when),
         ("took", duration(event.get("duration_ms"))),
+        ("first token", duration(first_token_ms(event))),
         ("tokens", f"{tokens(event.get('tokens_used'))}  {used}".strip()),
         ("cost", money(event.get("cost_estimate"))),
         ("memory", _with_unit(event.get("memory_usage_mb"), "MB")),
         ("CPU", duration(event.get("cpu_time_ms"))),
         ("retry", tokens(event.get("retry_count"))),
-        ("call site", text(event.get("call_site") or "")),
+        ("call site", text(whole_site(site))),
         (half, f"event {around.other_half[0]}" if around.other_half else ""),
     ]
     plain = (
@@ -127,6 +131,7 @@ def _error(event: Event, width: int) -> Iterator[Text]:
     for row in message.split("\n"):
         for start in range(0, max(len(row), 1), width - 2):
             yield Text("  " + row[start : start + width - 2], ERROR, end="")
-    for row in clean(event.get("stack_trace") or "", 20_000, multiline=True).rstrip().split("\n"):
+    traceback = clean(event.get("stack_trace") or "", 20_000, multiline=True).rstrip()
+    for row in traceback.removesuffix(f"\n{message}").split("\n"):
         if row:
             yield Text("  " + shorten(row, width - 2), DIM, end="")

@@ -39,7 +39,7 @@ def event_line(
         streamed: what was streamed to the call that ends with it.
     """
     whole = Text(end="").append(f"{number:>{NUMBER_WIDTH}}", DIM)
-    whole.append(f"{offset(event.get('timestamp'), started_at):>10}  " + "  " * min(depth, MAX_INDENT), DIM)
+    whole.append(f"{offset(event.get('timestamp'), started_at):>8}  " + "  " * min(depth, MAX_INDENT), DIM)
     whole.append_text(title(event))
     failed = status_style(event) == ERROR
     for fact in [note, *facts(event)]:

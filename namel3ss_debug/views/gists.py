@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from namel3ss_debug.inspection import CHUNK
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.views.recordings import shorter_path
+from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.terminal import clean, shorten
 
 GIST_LIMIT = 300
@@ -30,8 +29,7 @@ def summary(event: Event) -> str:
     event_type = event.get("event_type")
     if event_type == "trace_start":
         target = _get(event, "metadata", "target")
-        shown = shorter_path(Path(target)) if isinstance(target, str) and "\0" not in target else target
-        return gist(shown or _get(event, "metadata", "argv"))
+        return gist(short_site(target) if target else _get(event, "metadata", "argv"))
     if event_type == CHUNK:
         return gist(chunk_text(_get(event, "outputs", "text")))
     if event_type == "trace_end":

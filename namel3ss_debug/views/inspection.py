@@ -42,7 +42,7 @@ def event_lines(events: Iterable[Line], width: int, started_at: float | None = N
         number("took"),
         number("tokens"),
         number("cost"),
-        prose("what", 24),
+        prose("what", 12),
     )
     return table(columns, (_event_row(item, started_at, width) for item in events), width)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 from rich.text import Text
 
-from namel3ss_debug.views.terminal import DIM, ELLIPSIS, clean
+from namel3ss_debug.views.terminal import DIM, ELLIPSIS, cells, clean
 
 MAX_DEPTH = 40
 STRING_LIMIT = 200_000
@@ -136,11 +136,9 @@ def _string_lines(head: Text, value: str, width: int, margin: int, after: str) -
     cleaned = clean(value[:STRING_LIMIT], multiline=True) + (ELLIPSIS if len(value) > STRING_LIMIT else "")
     first, *others = cleaned.split("\n")
     room = max(width - margin - len(after) - 2, 16)
-    beside = max(width - cell_len(head.plain) - 2, 16)
-    opening, *rest = _wrapped(first, beside)
-    pieces = [opening, *(_wrapped("".join(rest), room) if rest else ())]
+    pieces = _wrapped(first, room, max(width - cell_len(head.plain) - 2, 16))
     for own in others:
-        pieces.extend(_wrapped(own, room))
+        pieces.extend(_wrapped(own, room, room))
     pieces[-1] += '"'
     head.append('"' + pieces[0], STRING_STYLE)
     pad = " " * (margin + 1)
@@ -150,18 +148,21 @@ def _string_lines(head: Text, value: str, width: int, margin: int, after: str) -
     yield head.append(after)
 
 
-def _wrapped(own: str, width: int) -> list[str]:
-    """One line of text in pieces of at most `width` cells, broken after a blank where there is one."""
+def _wrapped(own: str, width: int, first: int) -> list[str]:
+    """One line of text in pieces of at most `width` cells, the first of `first`; broken after a blank where there is one."""
     pieces: list[str] = []
-    for chunk in chop_cells(own, width) if own and not own.isascii() else [own]:
-        rest = chunk
-        while len(rest) > width:
-            place = rest.rfind(" ", width // 2, width)
-            place = place + 1 if place > 0 else width
-            pieces.append(rest[:place].rstrip(" "))
-            rest = rest[place:]
-        pieces.append(rest)
-    return pieces
+    at, room = 0, first
+    while True:
+        piece = own[at : at + room]
+        while cells(piece) > room:
+            piece = piece[:-1]
+        if at + len(piece) >= len(own):
+            pieces.append(piece)
+            return pieces
+        place = piece.rfind(" ", len(piece) // 2) + 1
+        taken = piece[:place] if place else piece
+        pieces.append(taken.rstrip(" "))
+        at, room = at + len(taken), width
 
 
 def _quoted(value: str) -> str:

@@ -85,7 +85,7 @@ def recordings_document(found: Iterable[TraceInfo]) -> list[dict[str, Any]]:
 
 def program(info: TraceInfo) -> str:
     """What was run, as the user named it."""
-    return info.target or " ".join(info.argv)
+    return short_site(info.target) if info.target else " ".join(info.argv)
 
 
 def short_name(path: Path) -> str:
@@ -100,6 +100,21 @@ def shorter_path(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(path)
+
+
+def short_site(site: object) -> str:
+    """A path, or a place such as `/home/me/agents/app.py:42`, for a narrow column.
+
+    It is written from the working directory where it lies below it, else with its last folder only: `…/agents/app.py:42`.
+    """
+    shown = whole_site(site)
+    *_, folder, file = ["", *shown.rsplit("/", 2)][-3:]
+    return f"…/{folder}/{file}" if shown.startswith("/") and shown.count("/") > 2 else shown
+
+
+def whole_site(site: object) -> str:
+    """A path, or a place such as `/home/me/agents/app.py:42`, from the working directory where it lies below it."""
+    return shorter_path(Path(site)) if isinstance(site, str) and site.startswith("/") else str(site)
 
 
 def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:

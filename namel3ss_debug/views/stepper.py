@@ -97,7 +97,8 @@ def drawn(result: Result, width: int, started_at: float | None = None) -> Iterat
         for place, event in result.rows:
             yield _marked(place, event, width, started_at, current=place == result.current)
     elif isinstance(result, Stack):
-        yield from _frames(result.frames)
+        own = bool(result.frames) and result.frames[-1].number == result.current
+        yield from _frames(result.frames[:-1] if own else result.frames)
         if result.event is not None:
             yield _marked(result.current, result.event, width, started_at, current=True)
     elif isinstance(result, OpenSpans):

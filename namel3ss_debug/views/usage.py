@@ -75,7 +75,7 @@ def _resource_facts(resources: Section) -> Iterator[tuple[str, str]]:
         dropped = f", {tokens(tracing['dropped'])} dropped" if tracing.get("dropped") else ""
         yield (
             "tracing",
-            f"{count(tracing.get('events') or 0, 'event')}, {bytes_text(tracing.get('bytes'))}, {spent}{dropped}",
+            f"{bytes_text(tracing.get('bytes'))} written, {spent}{dropped}",
         )
         problems = tracing.get("problems") or {}
         yield (

@@ -151,6 +151,38 @@ def trace(workspace):
     return write(workspace / "debug/traces/trace_20251121_120000_ab12cd34.jsonl", numbered(EVENTS))
 
 
+def chunk(parent, text):
+    """One chunk of a streamed answer, as the tracer records it."""
+    sent = f'data: {{"choices": [{{"delta": {{"content": "{text}"}}}}]}}\n\n'
+    return {
+        "event_type": "stream_chunk",
+        "component": "llm",
+        "component_name": "m",
+        "parent_event_id": parent,
+        "outputs": {"text": sent},
+    }
+
+
+@pytest.fixture
+def streamed_trace(workspace):
+    """A recording of a streamed answer, and of one in whose middle the program died."""
+    call = {"component": "llm", "component_name": "m"}
+    end = {"status": "completed", "duration_ms": 500.0, "outputs": {"text": "Hello"}}
+    events = [
+        EVENTS[0],
+        {"event_type": "llm_call_start"} | call,
+        chunk("2", "He"),
+        chunk("2", "l"),
+        chunk("2", "lo"),
+        {"event_type": "llm_call_end", "parent_event_id": "2", "metadata": {"time_to_first_token_ms": 120.0}}
+        | call
+        | end,
+        {"event_type": "llm_call_start"} | call,
+        chunk("7", "Go"),
+    ]
+    return write(workspace / "debug/traces/trace_20251121_130000_cd34ab12.jsonl", numbered(events))
+
+
 @pytest.fixture
 def hostile_trace(workspace):
     """The same recording with hostile text wherever text is free."""

@@ -155,6 +155,81 @@ def test_mistakes_are_one_line(run, trace, options, message):
     assert result.stderr == f"namel3ss debug: {message.format(trace=trace)}\n"
 
 
+def test_chunks_stand_in_the_row_of_their_call(run, streamed_trace):
+    """The end of a streamed call counts its chunks; those of a call that never ended are told of at the end."""
+    assert run("inspect", streamed_trace).stdout.splitlines() == [
+        "n      s  event           name    took  what",
+        "1  0.000  trace_start                   app.py",
+        "2  0.010  llm_call_start  m",
+        "6  1.305  llm_call_end    m     500 ms  3 chunks  Hello",
+        "7  1.310  llm_call_start  m",
+        "… 1 stream chunk of calls whose end is not here; --chunks shows them",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["--chunks"], ["1", "2", "3", "4", "5", "6", "7", "8"]),
+        (["--where", 'event_type == "stream_chunk"'], ["3", "4", "5", "8"]),
+        (["--where", 'kind == "llm" and n > 6'], ["7", "…"]),
+        (["--where", "n == 4"], ["…"]),
+        (["--limit", "3"], ["1", "2", "6"]),
+    ],
+)
+def test_chunks_are_shown_where_they_are_asked_for(run, streamed_trace, options, shown):
+    """--chunks and a condition that names them give them rows; else what was left out is said."""
+    rows = run("inspect", streamed_trace, *options).stdout.splitlines()
+    assert [row.split()[0] for row in rows if not row.startswith("n ")] == shown
+
+
+def test_a_chunk_is_shown_as_what_it_says(run, streamed_trace):
+    """The words in a chunk stand in its row; the event in full has what came over the wire."""
+    assert run("inspect", streamed_trace, "--chunks").stdout.splitlines()[3].endswith('  "He"')
+    assert "data: {" in run("inspect", streamed_trace, "--event", "3").stdout
+
+
+def test_a_streamed_call_in_a_tree_and_over_time(run, streamed_trace):
+    """The tree says how many chunks there were and when the first token came; the bar is thin until then."""
+    assert run("inspect", streamed_trace, "--tree").stdout.splitlines() == [
+        "n  span                                        took",
+        "2  llm_call m  3 chunks, first token 120 ms  500 ms",
+        "7  llm_call m  open  1 chunk",
+    ]
+    bars = run("inspect", streamed_trace, "--timeline").stdout.splitlines()
+    assert bars[1].split()[2] == "──────━━━━━━━━━━━━━━━━━━━"
+    row = json.loads(run("inspect", streamed_trace, "--tree", "--format", "jsonl").stdout.splitlines()[0])
+    assert (row["chunks"], row["first_token_ms"]) == (3, 120.0)
+
+
+@pytest.mark.parametrize("shape", ["--tree", "--timeline"])
+def test_a_long_tree_says_what_is_missing(run, workspace, shape):
+    """Without a limit a thousand spans are drawn, and the last line counts the others; 0 means all of them."""
+    with (workspace / "long.jsonl").open("w") as file:
+        for place in range(1200):
+            event = {"event_type": "tool_call_start", "event_id": str(place), "seq": place, "timestamp": 1e9}
+            file.write(json.dumps(event | {"component": "tool", "component_name": "t"}) + "\n")
+    rows = run("inspect", "long.jsonl", shape).stdout.splitlines()
+    assert len(rows) == 1002
+    assert rows[-1] == "… 200 more spans; --limit 0 shows all, --llm, --tool and --where choose"
+    assert len(run("inspect", "long.jsonl", shape, "--limit", "0").stdout.splitlines()) == 1201
+    assert (
+        run("inspect", "long.jsonl", shape, "--limit", "5").stdout.splitlines()[-1].startswith("… 1,195 more")
+    )
+    assert len(run("inspect", "long.jsonl", shape, "--format", "jsonl").stdout.splitlines()) == 1200
+    assert len(run("inspect", "long.jsonl").stdout.splitlines()) == 1201
+
+
+def test_an_empty_answer_says_how_to_search_inside(run, trace):
+    """Who looked for a text among the names of an object is told how to look in its values."""
+    result = run("inspect", trace, "--where", '"A-17" in outputs')
+    assert result.stderr == (
+        'namel3ss debug: nothing in this recording fits; to search inside it, write "A-17" in text(outputs)\n'
+    )
+    shown = run("inspect", trace, "--where", '"A-17" in text(outputs)', "--format", "jsonl").stdout
+    assert json.loads(shown)["event_type"] == "llm_call_end"
+
+
 def test_what_was_skipped_is_said_on_stderr(run, trace):
     """A damaged line is named by file and line, and everything readable is still shown."""
     lines = trace.read_text().splitlines()

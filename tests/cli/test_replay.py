@@ -8,14 +8,14 @@ import pytest
 def test_every_event_and_the_statistics(run, trace):
     """Without --step each event is a line, moved to the right inside its spans, and a summary follows."""
     assert run("replay", trace).stdout.splitlines() == [
-        "    1    +0.000  trace_start  app.py",
-        '    2    +0.010  agent_execution_start Support  {"question": "Where is A-17?"}',
-        "    3    +0.020    llm_call_start gpt-4o-mini  Where is A-17?",
-        "    4    +1.260    llm_call_end gpt-4o-mini  1.24 s  412 tokens  $0.00021  look…",
-        '    5    +1.270    tool_call_start lookup  {"order": "A-17"}',
-        "    6    +1.305    tool_call_end lookup  failed  35.0 ms  ConnectionError: the …",
-        '    7    +1.310  agent_execution_end Support  1.30 s  {"answer": "Later."}',
-        '    8    +1.320  tool_call_start send_mail  {"to": "a@example.org"}',
+        "    1  +0.000  trace_start  app.py",
+        '    2  +0.010  agent_execution_start Support  {"question": "Where is A-17?"}',
+        "    3  +0.020    llm_call_start gpt-4o-mini  Where is A-17?",
+        "    4  +1.260    llm_call_end gpt-4o-mini  1.24 s  412 tokens  $0.00021  lookup…",
+        '    5  +1.270    tool_call_start lookup  {"order": "A-17"}',
+        "    6  +1.305    tool_call_end lookup  failed  35.0 ms  ConnectionError: the se…",
+        '    7  +1.310  agent_execution_end Support  1.30 s  {"answer": "Later."}',
+        '    8  +1.320  tool_call_start send_mail  {"to": "a@example.org"}',
         "",
         "8 events replayed",
         "  components  3 tool, 2 agent, 2 llm, 1 app",
@@ -46,14 +46,13 @@ def test_a_walk_by_the_lines_of_stdin(run, trace):
     """Commands on stdin step, stop at breakpoints, look around and quit; a mistake does not end the walk."""
     commands = "n\nb tool:lookup\nc\nw\np inputs\nfoo\nrc\nq\nn\n"
     assert run("replay", trace, "--step", stdin=commands).stdout.splitlines() == [
-        "->     1    +0.000  trace_start  app.py",
-        '->     2    +0.010  agent_execution_start Support  {"question": "Where is A-17?…',
+        "->     1  +0.000  trace_start  app.py",
+        '->     2  +0.010  agent_execution_start Support  {"question": "Where is A-17?"}',
         "breakpoint 1 at tool:lookup",
         "breakpoint 1, tool:lookup",
-        '->     5    +1.270  tool_call_start lookup  {"order": "A-17"}',
+        '->     5  +1.270  tool_call_start lookup  {"order": "A-17"}',
         "       2  agent_execution_start Support",
-        "       5    tool_call_start lookup",
-        '->     5    +1.270  tool_call_start lookup  {"order": "A-17"}',
+        '->     5  +1.270  tool_call_start lookup  {"order": "A-17"}',
         '{"arguments": {"order": "A-17"}}',
         "unknown command 'foo'; 'help' lists the commands",
         "before the first of 8 events",
@@ -103,3 +102,23 @@ def test_mistakes_are_one_line(run, trace, options, message):
     assert result.stderr.startswith("namel3ss debug: ")
     assert result.stderr.endswith(f"{message}\n")
     assert result.stderr.count("\n") == 1
+
+
+def test_chunks_stand_in_the_line_of_their_call(run, streamed_trace):
+    """A streamed answer is one line with the number of its chunks; --chunks shows each, and JSON always does."""
+    assert run("replay", streamed_trace).stdout.splitlines() == [
+        "    1  +0.000  trace_start  app.py",
+        "    2  +0.010  llm_call_start m",
+        "    6  +1.305  llm_call_end m  500 ms  3 chunks  Hello",
+        "    7  +1.310  llm_call_start m",
+        "… 1 stream chunk of calls whose end is not here; --chunks shows them",
+        "",
+        "8 events replayed",
+        "  components  7 llm, 1 app",
+        "  took        1.32 s",
+    ]
+    shown = run("replay", streamed_trace, "--chunks").stdout.splitlines()
+    assert shown[2] == '    3  +0.020    stream_chunk m  "He"'
+    assert len(shown) == 8 + 1 + 3
+    rows = run("replay", streamed_trace, "--format", "jsonl").stdout.splitlines()
+    assert sum("stream_chunk" in row for row in rows[:-1]) == 4

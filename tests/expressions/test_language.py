@@ -102,6 +102,10 @@ def value(text, event=EVENT, number=7):
         ("startswith(error, 'Read') and endswith(error, 'out')", True),
         ("startswith(llm, 'x')", False),
         ("contains(error, 'timed')", True),
+        ('"pay" in text(outputs)', True),
+        ('"pay" in text(outputs.tool_calls)', True),
+        ("text(outputs.missing)", "null"),
+        ("text(error) == error", True),
         ("min(3, 1, 2) + max([4, 5])", 6),
         ("min('b', 'a')", "a"),
         ("max(1, 'a')", None),
@@ -132,6 +136,7 @@ def test_an_expression_has_the_value_a_python_user_expects(text, expected):
         ("  é + n", "expression, column 3: unknown name 'é'; the names are agent, call_site"),
         ("n == 'é' and é", "expression, column 14: unknown name 'é'"),
         ("n > lenn(error)", "expression, column 5: unknown function 'lenn'; did you mean 'len'?"),
+        ("str(outputs)", "expression, column 1: unknown function 'str'; write text(...)"),
         ("zzz(1)", "expression, column 1: unknown function 'zzz'; the functions are len lower upper"),
         ("len", "expression, column 1: unknown name 'len'; len is a function: write len(...)"),
         ("len()", "expression, column 1: len takes 1 argument, not 0"),
@@ -497,3 +502,38 @@ def test_the_hostile_list_is_long_enough():
     assert all(
         any(re.search(part, text) for text in HOSTILE) for part in ("clear", "center", "open", r"\*\*", "<<")
     )
+
+
+def test_text_is_json_and_bounded():
+    """The JSON text of a value, with its order and spaces as the views write it, and never more than 64 KB of it."""
+    value = {"a": [1, 2.5, True, None, 'x"y', {}, []], "é": {"b": "c"}}
+    text = compile_expression("text(outputs)")
+    assert text.evaluate({"outputs": value}) == json.dumps(value, ensure_ascii=False)
+    for long in ({"a": "x" * 200_000}, [{"a": 1}] * 100_000, "x" * 200_000):
+        assert len(text.evaluate({"outputs": long})) == 65_536
+    deep = []
+    for _ in range(50_000):
+        deep = [deep]
+    assert text.evaluate({"outputs": deep}) == "[" * 50_001 + "]" * (65_536 - 50_001)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4), max_leaves=20))  # fmt: skip
+def test_text_is_what_json_writes(value):
+    """For any JSON value that is no text, `text` gives what `json.dumps` does."""
+    expected = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    assert compile_expression("text(outputs)").evaluate({"outputs": value}) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('"S-00" in outputs', 'to search inside it, write "S-00" in text(outputs)'),
+        ("'S' not in inputs.messages", 'to search inside it, write "S" in text(inputs.messages)'),
+        ('"S-00" in outputs.text', ""),
+        ('"S-00" in text(outputs)', ""),
+        ('tool in ["a", "b"]', ""),
+    ],
+)
+def test_a_search_among_names_only_has_a_hint(text, hint):
+    """`in` keeps its meaning for lists and objects; who may have meant more is told how to say it."""
+    assert compile_expression(text).hint == hint

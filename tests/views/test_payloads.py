@@ -54,6 +54,23 @@ def test_a_long_text_keeps_its_lines_and_is_wrapped():
     ]
 
 
+@given(st.text(st.sampled_from("ab 漢é"), max_size=300))
+def test_wrapping_loses_nothing_but_blanks_at_a_break(value):
+    """The words of a wrapped text are those of the text; a word is cut only where it fills a line by itself."""
+    shown = plain({"key": value}, 40)
+    joined = "".join(line.strip() for line in shown)
+    assert joined.replace(" ", "") == f'{{"key":"{value}"}}'.replace(" ", "")
+
+
+def test_a_blank_between_two_words_is_a_break_or_a_blank():
+    """No two words run together where the first line is narrower than the others."""
+    words = " ".join(f"word{number}" for number in range(60))
+    assert (
+        " ".join(line.strip() for line in plain({"a long key": words}, 50)[1:-1])
+        == f'"a long key": "{words}"'
+    )
+
+
 def test_lines_are_limited_and_the_rest_is_named():
     """Beyond the limit one line says how to see the rest."""
     assert plain(list(range(100)), max_lines=3) == [

@@ -1,0 +1,71 @@
+"""Chunks of streamed answers, folded into their calls."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.inspection import Streamed, Streams, streams
+
+CALLS = st.sampled_from(["a", "b", "c", None])
+
+
+def chunk(call):
+    """A chunk of the call with this id."""
+    return {"event_type": "stream_chunk", "component": "llm"} | (
+        {} if call is None else {"parent_event_id": call}
+    )
+
+
+def end(call, **metadata):
+    """The end of the call with this id."""
+    return {"event_type": "llm_call_end", "parent_event_id": call, "metadata": metadata}
+
+
+def test_an_end_tells_of_the_chunks_of_its_call():
+    """Chunks of several calls at once are counted apart; the time of the first token is what the end says."""
+    counted = Streams()
+    assert [counted.folds(chunk(call)) for call in "abab"] == [True] * 4
+    assert counted.folds(chunk("a"), wanted=False)
+    assert counted.ended(end("a", time_to_first_token_ms=12.5)) == Streamed(3, 2, 12.5)
+    assert counted.chunks("b") == 2
+    assert counted.ended(end("b", time_to_first_token_ms="soon")) == Streamed(2, 2, None)
+    assert counted.ended(end("b")) is None
+    assert counted.left() == 0
+
+
+def test_only_chunks_of_a_call_fold():
+    """A chunk without a call, and any other event, stands for itself."""
+    counted = Streams()
+    assert not counted.folds(chunk(None))
+    assert not counted.folds({"event_type": "log_record", "parent_event_id": "a"})
+    assert not counted.folds({"event_type": "stream_chunk", "parent_event_id": ["a"]})
+    assert counted.ended({"event_type": "llm_call_start", "parent_event_id": "a"}) is None
+
+
+@given(st.lists(st.tuples(CALLS, st.booleans(), st.booleans())))
+def test_no_chunk_is_lost(steps):
+    """What the ends tell of, what is left and what stands for itself are together all chunks that came."""
+    counted = Streams()
+    alone = told = came = 0
+    for call, wanted, ends in steps:
+        if ends and call is not None:
+            streamed = counted.ended(end(call))
+            told += streamed.wanted if streamed is not None else 0
+        else:
+            came += wanted
+            alone += wanted and not counted.folds(chunk(call), wanted=wanted)
+            if not wanted:
+                counted.folds(chunk(call), wanted=False)
+    assert alone + told + counted.left() == came
+
+
+def test_very_many_calls_that_never_end_take_little_memory(monkeypatch):
+    """Beyond the bound the oldest calls are no longer waited for; their chunks stay counted."""
+    monkeypatch.setattr(streams, "_MOST_CALLS", 3)
+    counted = Streams()
+    for call in "abcde":
+        counted.folds(chunk(call))
+    assert counted.ended(end("a")) is None
+    assert counted.ended(end("e")) == Streamed(1, 1)
+    assert counted.left() == 4

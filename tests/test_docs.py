@@ -1,0 +1,219 @@
+"""The documents: what they say of the program is what the program says, and their examples run."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import namel3ss_debug
+from namel3ss_debug import errors
+from namel3ss_debug.cli.main import COMMANDS, debug
+from namel3ss_debug.config import SETTINGS, DebugConfiguration, load_configuration
+from namel3ss_debug.traces.events import EVENT_TYPES, FIELDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "DEBUGGING_GUIDE.md", "CHANGELOG.md", "examples/README.md")
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def load(name):
+    """Import a script of the folder docs."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def generate():
+    """The script that writes the generated parts; with it `runs` is imported."""
+    before = list(sys.path)
+    yield load("generate")
+    sys.path[:] = before
+    for name in ("generate", "runs"):
+        sys.modules.pop(name, None)
+
+
+def page(name):
+    """The text of a page."""
+    return (ROOT / name).read_text("utf-8")
+
+
+def fences(name, language):
+    """The code blocks of a language in a page."""
+    return [text for kind, text in FENCE.findall(page(name)) if kind == language]
+
+
+def anchors(name):
+    """The anchors of the headings of a page, as GitHub makes them."""
+    prose = FENCE.sub("", page(name))
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_generated_parts_are_what_the_program_says(generate):
+    """Help, settings, fields and names stand in the pages to the letter; else run python docs/generate.py."""
+    assert generate.stale() == []
+
+
+def test_every_part_that_can_be_generated_stands_on_a_page(generate):
+    """No part is left over, and none is asked for that is not made."""
+    asked = {part["name"] for name in generate.PAGES for part in generate.PART.finditer(page(name))}
+    assert asked == {*generate.BLOCKS, *(f"run {name}" for name in generate.runs.RUNS)}
+
+
+@pytest.mark.slow
+def test_a_terminal_still_shows_what_the_pages_show(generate):
+    """The examples are run again: all but times, sizes and ids is as the pages have it."""
+    pytest.importorskip("openai")
+    assert generate.stale(generate.runs.all_runs()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("  took  1.21 s", "  took  903 ms", True),
+        (" 6  tool_call lookup  0.1 ms  what stands h…", " 6  tool_call lookup  10.1 ms  what st…", True),
+        ("in trace_20261121_134006_93b5a94b.jsonl", "in trace_20261122_134006_ba73f0ee.jsonl", True),
+        ("  status  completed", "  status  failed", False),
+        ("a\nb", "a", False),
+        ("what stands h…", "what else st…", False),
+    ],
+)
+def test_two_runs_are_compared_but_for_numbers_and_cuts(generate, old, new, expected):
+    """Times may differ between runs, and with them where a line was cut; words may not."""
+    assert generate.runs.same(old, new) is expected
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_in_the_guide(name):
+    """The guide holds each command with each of its options."""
+    guide = page("DEBUGGING_GUIDE.md")
+    command = debug.get_command(click.Context(debug), name)
+    assert f"### namel3ss debug {name}\n" in guide
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert all(word in guide for word in (*option.opts, *option.secondary_opts))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *(setting.key for setting in SETTINGS),
+        *(variable for setting in SETTINGS for variable in setting.variables),
+        *(field.name for field in FIELDS),
+        *EVENT_TYPES,
+        *set(namel3ss_debug.__all__) - {"__version__"},
+    ],
+)
+def test_every_name_is_in_the_guide(word):
+    """Settings, their variables, fields, event types and public names each stand in the guide as code."""
+    assert f"`{word}`" in page("DEBUGGING_GUIDE.md")
+
+
+def test_every_error_leads_to_a_heading():
+    """The slug that a message ends with is an anchor of the guide."""
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+    assert {kind.slug for kind in kinds} <= anchors("DEBUGGING_GUIDE.md")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_inside_the_repository_leads_somewhere(name):
+    """Files that are linked to exist, and so do their headings."""
+    for link in LINK.findall(FENCE.sub("", page(name))):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.relative_to(ROOT).as_posix()), link
+
+
+def test_the_python_examples_of_the_guide_run(tmp_path):
+    """They run one after the other in one folder, and their own asserts hold."""
+    examples = fences("DEBUGGING_GUIDE.md", "python")
+    assert examples
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NAMEL3SS")}
+    for example in examples:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", example],
+            check=False,
+            cwd=tmp_path,
+            env=kept,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), example
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_json_examples_are_json(name):
+    """Each block of JSON parses, and one of settings holds settings that are allowed."""
+    for text in fences(name, "json"):
+        value = json.loads(text)
+        if "redact_keys" in value:
+            load_configuration(Path("/nonexistent"), {}, value)
+
+
+def commands_of(name):
+    """The commands of ours in the shell examples of a page, as words behind `namel3ss debug`."""
+    for text in [*fences(name, "bash"), *fences(name, "console")]:
+        for line in re.findall(r"^(?:\$ )?(?:\w+=\S+ )*(.*?namel3ss debug .*)$", text, re.MULTILINE):
+            reader = shlex.shlex(line, posix=True, punctuation_chars=True)
+            reader.whitespace_split, reader.commenters = True, "#"
+            words = list(reader)
+            for start, word in enumerate(words):
+                if word == "namel3ss" and words[start + 1 : start + 2] == ["debug"]:
+                    rest = words[start + 2 :]
+                    end = next((n for n, w in enumerate(rest) if re.fullmatch(r"[|&;>]+|\d(?=>)", w)), None)
+                    yield [w for w in rest[:end] if w != "2"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_command_lines_are_ones_we_understand(name):
+    """Every `namel3ss debug ...` in a shell example parses: the command is there, and so are its options."""
+    for words in commands_of(name):
+        if words[0] in COMMANDS:  # a line of output may begin so too
+            debug.get_command(click.Context(debug), words[0]).make_context(words[0], words[1:])
+
+
+def test_the_set_up_lines_are_those_that_are_tried():
+    """The README names the two lines that .ci/run executes in a fresh environment."""
+    lines = "".join(fences("README.md", "bash"))
+    assert lines == (
+        "pip install '.[examples]' && namel3ss debug trace examples/support_agent.py && namel3ss debug analyze\n"
+        "pip install '.[dev]' && pytest\n"
+    )
+
+
+def test_the_sample_configuration_loads():
+    """The file in the repository is found from inside it, and every key of it counts."""
+    loaded = load_configuration(ROOT / "examples", {})
+    file = ROOT / ".namel3ss" / "debug.json"
+    assert loaded.file == file
+    assert {key for key, source in loaded.sources.items() if source == str(file)} == set(
+        json.loads(file.read_text())
+    )
+    assert loaded.config != DebugConfiguration()
+
+
+def test_the_picture_is_one_file_that_asks_for_nothing():
+    """The picture of the README is an SVG without anything to fetch."""
+    picture = page("docs/terminal.svg")
+    assert picture.startswith("<svg")
+    assert "url(http" not in picture
+    assert "href" not in picture

@@ -1,0 +1,68 @@
+"""The gist of an event."""
+
+import pytest
+
+from namel3ss_debug.views.gists import call, chunk_text, gist, summary
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"),
+    [
+        ({"error": "down", "error_type": "OSError"}, "OSError: down"),
+        ({"event_type": "llm_call_start", "inputs": {"messages": [{"role": "user", "parts": [{"type": "text", "content": "hi"}]}]}}, "hi"),
+        ({"event_type": "llm_call_start", "inputs": {"messages": [{"role": "user", "content": "hello"}]}}, "hello"),
+        ({"event_type": "llm_call_end", "outputs": {"text": "fine", "tool_calls": []}}, "fine"),
+        ({"event_type": "llm_call_end", "outputs": {"text": None, "tool_calls": [{"name": "f", "arguments": {"a": 1}}]}}, "f(a=1)"),
+        ({"event_type": "tool_call_end", "outputs": {"result": [1, None, True]}}, "[1, null, true]"),
+        ({"event_type": "tool_call_start", "inputs": {"arguments": {"q": "x"}}}, '{"q": "x"}'),
+        ({"event_type": "trace_start", "metadata": {"target": "app.py"}}, "app.py"),
+        ({"event_type": "log_record", "component": "log", "metadata": {"message": "ready"}}, "ready"),
+        ({"event_type": "state_change", "component": "app", "metadata": {"x": 1}}, '{"x": 1}'),
+        ({"event_type": "agent_turn_end", "component": "agent", "metadata": {"x": 1}}, ""),
+        ({}, ""),
+    ],
+)  # fmt: skip
+def test_the_gist_of_an_event(event, shown):
+    """The error, the answer, the last message, the arguments or the result, whichever the event has."""
+    assert summary(event) == shown
+
+
+def test_a_gist_looks_no_further_than_it_shows():
+    """A huge or deep value is not walked through."""
+    assert len(gist({"a": ["x" * 1000] * 100_000}, 50)) == 50
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    assert gist(deep) == "[[[[[[[…]]]]]]]"
+
+
+def test_a_call_is_cut_inside_its_parentheses():
+    """A call with long arguments still ends like one."""
+    assert call("search", {"query": "x" * 500}, 30) == 'search(query="xxxxxxxxxxxxxx…)'
+    assert call("f", None) == "f()"
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ('data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n', '"Hi"'),
+        ('event: content_block_delta\ndata: {"delta": {"type": "text_delta", "text": "Hi"}}\n\n', '"Hi"'),
+        ('data: {"type": "response.output_text.delta", "delta": "Hi"}\n\ndata: {"delta": " you"}\n\n', '"Hi you"'),
+        ('data: {"delta": {"type": "input_json_delta", "partial_json": "{\\"a"}}\n\n', '"{\\"a"'),
+        ('data: {"choices": [{"delta": {"tool_calls": [{"function": {"arguments": "{"}}]}}]}\n\n', '"{"'),
+        ("event: ping\ndata: {}\n\n", "[ping]"),
+        ("data: [DONE]\n\n", "[done]"),
+        ("data: {torn", "data: {torn"),
+        ("anything", "anything"),
+        (None, "null"),
+        ({"a": 1}, '{"a": 1}'),
+    ],
+)  # fmt: skip
+def test_a_chunk_says_what_was_in_it(sent, shown):
+    """The words of the known wire formats, else the names of the parts, else what was sent."""
+    assert chunk_text(sent) == shown
+
+
+def test_a_chunk_may_be_nested_without_end():
+    """Hostile JSON in a chunk is no failure."""
+    assert chunk_text("data: " + "[" * 9000) == "data: " + "[" * 9000
