@@ -56,8 +56,6 @@ class ExecutionOverview:
         self._identify(event)
         if event["event_type"] == "trace_end":
             self._ended += 1
-            if event.get("status") in SPAN_FAILURES:
-                self._failed_at_top = True
             exit_status = event.get("metadata", {}).get("exit_status")
             if isinstance(exit_status, int):
                 self._exit_status = exit_status
@@ -122,7 +120,7 @@ class ExecutionOverview:
     def _status(self, totals: Totals) -> str:
         if totals.open_spans or len(self._begun) > self._ended:
             return "open"
-        return "failed" if self._failed_at_top else "completed"
+        return "failed" if self._failed_at_top or self._exit_status else "completed"
 
 
 def _calls(totals: Totals, prefix: str) -> int:

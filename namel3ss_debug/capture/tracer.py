@@ -174,7 +174,6 @@ class ExecutionTracer:
             "problems": dict(self.problems),
         }
         if self.exit_status is not None:
-            event["status"] = "failed" if self.exit_status else "completed"
             event["metadata"]["exit_status"] = self.exit_status
         writer.append(event)
         writer.flush()

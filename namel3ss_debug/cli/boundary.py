@@ -6,8 +6,10 @@ reports it for any tool; a bug of ours is 3 and leaves a report to attach to an 
 
 from __future__ import annotations
 
+import difflib
 import os
 import platform
+import re
 import sys
 import time
 import traceback
@@ -23,6 +25,14 @@ from namel3ss_debug.errors import DebugError
 PREFIX = "namel3ss debug: "
 GUIDE = "DEBUGGING_GUIDE.md"
 USAGE, BUG, INTERRUPTED, CLOSED_PIPE = 2, 3, 130, 141
+
+
+_PLAINER = {
+    "is not a valid integer( range)?$": "is not a whole number",
+    "is not a valid float( range)?$": "is not a number",
+    r"is not in the range x>=(\d+)$": r"is less than \1",
+}
+"""How click says what is wrong with a number, and how we do."""
 
 
 class ClosedPipeError(Exception):
@@ -82,8 +92,14 @@ def tell(message: str) -> None:
 
 def usage_message(error: click.ClickException) -> str:
     """What was wrong with the command line, and which help says what is right."""
-    message = error.format_message().strip().rstrip(".")
-    message = message[:1].lower() + message[1:]
+    if isinstance(error, click.NoSuchOption):
+        near = difflib.get_close_matches(error.option_name, error.possibilities or (), 1)
+        message = f"there is no option {error.option_name}" + (f"; did you mean {near[0]}?" if near else "")
+    else:
+        message = error.format_message().strip().rstrip(".")
+        message = message[:1].lower() + message[1:]
+    for pattern, words in _PLAINER.items():
+        message = re.sub(pattern, words, message)
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "namel3ss debug"
     return f"{message} (see {path} --help)"

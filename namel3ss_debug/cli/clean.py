@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from namel3ss_debug.cli.options import format_option, print_document, settings
-from namel3ss_debug.errors import TraceNotFoundError
+from namel3ss_debug.errors import SettingError, TraceNotFoundError
+
+if TYPE_CHECKING:
+    from namel3ss_debug.config import Loaded
 
 
 def clean(
@@ -40,7 +43,7 @@ def clean(
     from namel3ss_debug.traces.store import clean as remove
     from namel3ss_debug.views.recordings import recordings_document
 
-    loaded = settings(trace_retention_days=days, trace_retention_bytes=max_bytes)
+    loaded = retention(days, max_bytes)
     config = loaded.config
     by_default = all(
         loaded.sources[key] == "default" for key in ("trace_retention_days", "trace_retention_bytes")
@@ -68,6 +71,19 @@ def clean(
         )
 
 
+def retention(days: float | None, max_bytes: str | None) -> Loaded:
+    """The settings with the two options; a mistake in one of these is told by its name.
+
+    Raises:
+        SettingError: a value is not allowed.
+    """
+    try:
+        return settings(trace_retention_days=days, trace_retention_bytes=max_bytes)
+    except SettingError as error:
+        said = str(error).replace("option: trace_retention_days", "--days")
+        raise SettingError(said.replace("option: trace_retention_bytes", "--max-bytes")) from None
+
+
 def show(removed: list[Any], folder: Path, *, dry_run: bool) -> None:
     """Print what was removed, and the sum."""
     from namel3ss_debug.views.quantities import bytes_text, count
@@ -75,9 +91,11 @@ def show(removed: list[Any], folder: Path, *, dry_run: bool) -> None:
     from namel3ss_debug.views.terminal import console, line
 
     screen = console()
-    if removed:
-        screen.lines(removed_lines(removed, screen.width))
-        screen.lines([line("")])
+    if not removed:
+        screen.lines([line(f"nothing to remove in {folder}")])
+        return
+    screen.lines(removed_lines(removed, screen.width))
+    screen.lines([line("")])
     what = "would be removed from" if dry_run else "removed from"
     size = bytes_text(sum(info.size_bytes for info in removed))
     screen.lines([line(f"{count(len(removed), 'recording')}, {size}, {what} {folder}")])

@@ -25,8 +25,9 @@ def list_recordings(directory: Path | None, *, output_format: str = "table") -> 
     from namel3ss_debug.views.terminal import console
 
     folder = directory or trace_directory()
-    if directory is not None and not directory.is_dir():
-        raise TraceNotFoundError(f"{directory}: no such directory; give one that holds recordings")
+    if not folder.is_dir() and (directory is not None or folder.exists()):
+        what = "not a directory" if folder.exists() else "no such directory"
+        raise TraceNotFoundError(f"{folder}: {what}; give one that holds recordings")
     found = list_traces(folder)
     if output_format == "json":
         document = {"schema": "namel3ss-debug/list/1", "directory": str(folder)}

@@ -71,7 +71,8 @@ def open_recording(path: Path) -> Trace:
     if next(trace.events(), None) is None:
         first = next(iter(trace.problems.first), None)
         unfinished = "it is empty" if not path.stat().st_size else "only the beginning of a line"
-        why = f"line {first.line}: {first.what}" if first and first.line else unfinished
+        told = first is not None and first.line and "torn" not in first.what
+        why = f"line {first.line}: {first.what}" if first is not None and told else unfinished
         raise UnreadableTraceError(
             f"{path}: there is no event in it ({why}); give the .jsonl file of a recording"
         )

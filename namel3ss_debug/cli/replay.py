@@ -20,6 +20,8 @@ from namel3ss_debug.cli.options import (
     trace_argument,
 )
 
+WRONG_USAGE = 2
+
 if TYPE_CHECKING:
     from namel3ss_debug.replay.results import Result
     from namel3ss_debug.traces.reader import Trace
@@ -35,7 +37,7 @@ def replay(
     files: Sequence[Path] = (),
     chunks: bool = False,
     output_format: str = "table",
-) -> None:
+) -> int:
     """Replay a recording.
 
     Args:
@@ -48,17 +50,22 @@ def replay(
         chunks: whether the chunks of streamed answers have lines of their own.
         output_format: `table`, or `jsonl` for one JSON value a line.
 
+    Returns:
+        The exit status: 2 where a command could not be done that was not typed, else 0.
+
     Raises:
         DebugError: the recording or a place cannot be used.
     """
     trace = open_reference(reference)
     jsonl = output_format != "table"
     given = [*chain.from_iterable(map(read_commands, files)), *commands]
+    status = 0
     if step or breakpoints or given:
-        walk(trace, breakpoints, given, typed_too=step or not given, jsonl=jsonl)
+        status = walk(trace, breakpoints, given, typed_too=step or not given, jsonl=jsonl)
     else:
         show_all(trace, components, chunks=chunks, jsonl=jsonl)
     report_problems(trace)
+    return status
 
 
 def show_all(trace: Trace, components: Sequence[str], *, chunks: bool, jsonl: bool) -> None:
@@ -72,17 +79,33 @@ def show_all(trace: Trace, components: Sequence[str], *, chunks: bool, jsonl: bo
     if not jsonl:
         screen = console()
         screen.lines(replayed_lines(replayer, screen.width, chunks=chunks))
-        screen.lines(chain([line("")], statistics_lines(replayer.statistics, screen.width)))
+        if components and not replayer.statistics.events:
+            nothing_of(components)
+        else:
+            screen.lines(chain([line("")], statistics_lines(replayer.statistics, screen.width)))
         return
     total = trace.count()
     print_rows(as_json(Stopped(item.number, item.event, "step", total)) for item in replayer)
     print_rows([{"result": "statistics"} | asdict(replayer.statistics)])
 
 
+def nothing_of(components: Sequence[str]) -> None:
+    """Say that the recording has nothing of these components."""
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.expressions import nearest
+    from namel3ss_debug.replay.breakpoints import COMPONENTS
+
+    hint = "".join(nearest(name, COMPONENTS) for name in components if name not in COMPONENTS)
+    tell(f"nothing in this recording is of {' or '.join(components)}{hint}")
+
+
 def walk(
     trace: Trace, breakpoints: Sequence[str], given: Sequence[str], *, typed_too: bool, jsonl: bool
-) -> None:
+) -> int:
     """Walk through the recording: the commands that were given, then those that are typed.
+
+    Returns:
+        The exit status: 2 where nobody types and a command could not be done.
 
     Raises:
         PlaceError: a breakpoint cannot match.
@@ -95,7 +118,8 @@ def walk(
     trace.progress = None
     show = result_writer() if jsonl else result_drawer(trace)
     opening = [] if given else ["continue" if breakpoints else "step"]
-    drive(debugger, chain(opening, given, typed(debugger) if typed_too else ()), show)
+    mistakes = drive(debugger, chain(opening, given, typed(debugger) if typed_too else ()), show)
+    return WRONG_USAGE if mistakes and not typed_too else 0
 
 
 def result_writer() -> Callable[[Result], None]:
@@ -157,7 +181,7 @@ def read_commands(path: Path) -> Iterator[str]:
 @click.option("--chunks", is_flag=True, help="Show the chunks of streamed answers too.")
 @format_option("table", "jsonl", "json")
 @click.pass_context
-def command(ctx: click.Context, /, reference: str | None, **options: Any) -> None:
+def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int:
     """Replay a recording: every event on a line, and at the end what it came to.
 
     With --step or a breakpoint, a debugger walks through it, forwards and backwards. Its commands are typed, or are
@@ -167,4 +191,4 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> Non
         raise click.UsageError(
             "--filter is for a replay without --step; in a walk use a breakpoint: -b llm", ctx
         )
-    replay(reference, **options)
+    return replay(reference, **options)

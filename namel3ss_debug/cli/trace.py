@@ -62,6 +62,7 @@ def trace(
     target = resolve_target(words, module=module, run_args=read_run_args(run_args))
     interpreter = find_python(python)
     session = new_session(loaded.config, target=target.text, root=target.root, output=output)
+    check_folder(Path(session.trace).parent)
     if live:
         from namel3ss_debug.cli.follow import following
 
@@ -72,6 +73,20 @@ def trace(
         status = launch(target, session=asdict(session), python=interpreter)
     report(session, output_format)
     return status
+
+
+def check_folder(folder: Path) -> None:
+    """See that a recording can be written there, before the program starts.
+
+    Raises:
+        WrongUsageError: something else stands in its place, or it may not be written to.
+    """
+    found = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if found.is_dir() and os.access(found, os.W_OK | os.X_OK):
+        return
+    why = "may not be written to" if found.is_dir() else "is no directory"
+    place = "it" if found == folder else found
+    raise WrongUsageError(f"cannot record to {folder}: {place} {why}; give -o FILE, or set trace_output_dir")
 
 
 def read_run_args(given: str | None) -> dict[str, Any] | None:

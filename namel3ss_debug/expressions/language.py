@@ -79,6 +79,23 @@ MAX_NODES = 500
 MAX_DEPTH = 40
 MAX_BRACKETS = 200
 
+_OFTEN_ASKED = (
+    *(
+        "kind",
+        "name",
+        "llm",
+        "tool",
+        "agent",
+        "status",
+        "error",
+        "duration_ms",
+        "tokens_used",
+        "cost_estimate",
+    ),
+    *("inputs", "outputs", "metadata", "n"),
+)
+_UNFINISHED = re.compile(r"(?:[-+*/%<>=,.]|\b(?:and|or|not|in|is|if|else|for))\s*$")
+_WHICH_LINE = " (detected at line 1)"
 _PAYLOADS = frozenset(["inputs", "outputs", "metadata", "event"])
 _INSTEAD = {"&&": "and", "||": "or", "===": "==", "=": "==", "!": "not"}
 _FOREIGN = re.compile(r"&&|\|\||===|(?<![=!<>])=(?!=)|!(?!=)")
@@ -192,7 +209,9 @@ def _parse(text: str) -> tuple[ast.expr, str]:
             return ast.parse(source[lead:], mode="eval").body, source
     except SyntaxError as problem:
         column = lead + problem.offset if problem.offset else len(source)
-        raise ExpressionError(f"expression, column {column}: {problem.msg}{_hint(source)}") from None
+        unfinished = problem.msg == "invalid syntax" and _UNFINISHED.search(source) is not None
+        said = "something is missing at the end" if unfinished else problem.msg.removesuffix(_WHICH_LINE)
+        raise ExpressionError(f"expression, column {column}: {said}{_hint(source)}") from None
     except (ValueError, MemoryError, RecursionError):
         raise ExpressionError(
             "the expression cannot be read: it is nested too deep or holds odd characters"
@@ -250,9 +269,7 @@ class _Compiler:
         if name != self.variable:
             if name not in self.names:
                 called = f"; {name} is a function: write {name}(...)" if name in operations.FUNCTIONS else ""
-                hint = (
-                    called or nearest(name, self.names) or f"; the names are {', '.join(sorted(self.names))}"
-                )
+                hint = called or nearest(name, self.names) or f"; the names are {_some(self.names)}"
                 self.fail(node, f"unknown name {name!r}{hint}")
             self.read.add(name)
         return lambda scope: scope.get(name)
@@ -372,6 +389,13 @@ class _Compiler:
         self.variable = None
         test = operations.both([operations.always, operations.always, *tests])
         return operations.loop(combine, items, variable, test, body)
+
+
+def _some(names: frozenset[str]) -> str:
+    """The names, or the most useful of them where there are many."""
+    if len(names) <= len(_OFTEN_ASKED):
+        return ", ".join(sorted(names))
+    return f"{', '.join(name for name in _OFTEN_ASKED if name in names)} and the other fields of an event"
 
 
 def _is_text(node: ast.expr) -> bool:

@@ -35,6 +35,7 @@ COMPONENTS: Final = frozenset(
 
 _MOST_NAMES = 10_000
 _MOST_VALUES = 2000
+_MOST_SHOWN = 6
 _REGEX = re.compile(r"/((?:\\.|[^/\\])+)/\s*(?:$|(?=,|if\s))")
 _SITE = re.compile(r"(.+\.(?:py|ai|ipynb)):(\d+)")
 _QUOTED = re.compile(r"""(?:(?P<head>[^\s:"']+):)?(?P<quote>["'])(?P<name>.+)(?P=quote)(?:@(?P<nth>\d+))?""")
@@ -309,7 +310,8 @@ def _named(
             words = [held for held, _ in counts] + (list(known.types) + list(known.components)) * (
                 component is None
             )
-            raise PlaceError(f"{whole}: the recording holds no such name{nearest(name, words)}")
+            hint = nearest(name, words) or _there_are([held for held, _ in counts])
+            raise PlaceError(f"{whole}: the recording holds no such name{hint}")
         _enough(whole, sum(times for held, times in counts if name_fits(held, name)), nth, "entry", "")
 
     def covers(event: Event) -> bool:
@@ -317,6 +319,12 @@ def _named(
         return held is not None and component in (None, event.get("component")) and name_fits(held, name)
 
     return covers, lambda event: covers(event) and is_entry(event), nth
+
+
+def _there_are(names: list[str]) -> str:
+    """The first few names that are there."""
+    more = ", ..." if len(names) > _MOST_SHOWN else ""
+    return f"; there are {', '.join(names[:_MOST_SHOWN])}{more}" if names else ""
 
 
 def _enough(what: str, there: int, nth: int | None, unit: str, hint: str) -> None:

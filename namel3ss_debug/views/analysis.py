@@ -62,18 +62,23 @@ def several(documents: Iterable[Section]) -> Iterator[Block]:
         status = str(overview.get("status", ""))
         rows.append(
             (
-                text(short_name(Path(str(document["trace"]["path"]))), limit=120),
+                text(short_name(_behind(Path(str(document["trace"]["path"])))), limit=120),
                 text(day_and_minute(overview.get("started_at")), DIM),
                 text("" if status == "completed" else status, _STATUS_STYLES.get(status, "")),
                 duration(overview.get("duration_ms")),
                 tokens((overview.get("llm_calls") or 0) + (overview.get("tool_calls") or 0)),
                 tokens(overview.get("tokens")),
                 money(overview.get("cost")),
-                text(tokens(errors), ERROR if errors else ""),
+                failed(errors),
             )
         )
     yield Heading(count(len(rows), "recording"))
     yield Table(columns, rows)
+
+
+def _behind(path: Path) -> Path:
+    """The recording that a link such as `trace_latest.jsonl` stands for."""
+    return path.resolve() if path.is_symlink() else path
 
 
 def _overview(trace: Section, overview: Section | None, resources: Section | None) -> Iterator[Block]:
@@ -257,11 +262,12 @@ def _times(row: Section) -> tuple[str, ...]:
 def _models(models: Mapping[str, Section]) -> Iterator[Block]:
     if not models:
         return
-    streamed = any(
-        (row.get("time_to_first_token") or {}).get("p50_ms") is not None for row in models.values()
-    )
-    first = "; first: until the first token" if streamed else ""
-    yield Heading("Models", f"single attempts{first}; out/s: tokens a second")
+    told = [
+        "single attempts",
+        "first: until the first token" if any(map(_first_token, models.values())) else "",
+        "out/s: tokens a second" if any(row.get("tokens_per_second") for row in models.values()) else "",
+    ]
+    yield Heading("Models", "; ".join(filter(None, told)))
     yield Table(
         (
             name("model", 12),
@@ -278,7 +284,7 @@ def _models(models: Mapping[str, Section]) -> Iterator[Block]:
                 tokens(row.get("count")),
                 failed(row.get("errors")),
                 *_times(row),
-                milliseconds((row.get("time_to_first_token") or {}).get("p50_ms")),
+                milliseconds(_first_token(row)),
                 tokens(row.get("tokens")),
                 milliseconds(row.get("tokens_per_second")),
             )
@@ -286,6 +292,10 @@ def _models(models: Mapping[str, Section]) -> Iterator[Block]:
         ],
     )
     yield from more(len(models), min(len(models), SHOWN))
+
+
+def _first_token(row: Section) -> Any:
+    return (row.get("time_to_first_token") or {}).get("p50_ms")
 
 
 def _operations(title: str, header: str, rows: Iterable[tuple[Any, Section]]) -> Iterator[Block]:

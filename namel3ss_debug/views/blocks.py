@@ -48,23 +48,26 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&!$])")
 
 def lines(blocks: Iterable[Block], width: int) -> Iterator[Text]:
     """The report for the terminal."""
-    before: Block | None = None
+    before: type[Block] | None = None
     for block in blocks:
-        apart = isinstance(block, Heading) or (isinstance(block, Table) and isinstance(before, Facts))
+        rows = list(_block_lines(block, width))
+        apart = isinstance(block, Heading) or (isinstance(block, Table) and before is Facts)
         if apart and before is not None:
             yield Text("", end="")
-        before = block
-        if isinstance(block, Heading):
-            head = Text(clean(block.title), block.style, end="")
-            yield (
-                Text(end="").append_text(head).append("  " + clean(block.aside), DIM) if block.aside else head
-            )
-        elif isinstance(block, Facts):
-            yield from pairs(block.rows, width, indent=INDENT)
-        elif isinstance(block, Table):
-            yield from table(block.columns, block.rows, width, indent=INDENT)
-        else:
-            yield Text(INDENT + clean(block.words), DIM, end="")
+        yield from rows
+        before = type(block) if rows else before
+
+
+def _block_lines(block: Block, width: int) -> Iterator[Text]:
+    if isinstance(block, Heading):
+        head = Text(clean(block.title), block.style, end="")
+        yield Text(end="").append_text(head).append("  " + clean(block.aside), DIM) if block.aside else head
+    elif isinstance(block, Facts):
+        yield from pairs(block.rows, width, indent=INDENT)
+    elif isinstance(block, Table):
+        yield from table(block.columns, block.rows, width, indent=INDENT)
+    else:
+        yield Text(INDENT + clean(block.words), DIM, end="")
 
 
 def markdown(blocks: Iterable[Block]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from namel3ss_debug.traces.events import FIELDS, Event
 from namel3ss_debug.views.events import facts, offset, status_style, title
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.inspection import GUIDE_LEVELS
-from namel3ss_debug.views.payloads import json_text
+from namel3ss_debug.views.payloads import json_text, wrapped
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, tokens
 from namel3ss_debug.views.recordings import whole_site
 from namel3ss_debug.views.tables import pairs
@@ -129,8 +129,8 @@ def _error(event: Event, width: int) -> Iterator[Text]:
         f"{kind}: {event.get('error', '')}" if kind else event.get("error", ""), 4000, multiline=True
     )
     for row in message.split("\n"):
-        for start in range(0, max(len(row), 1), width - 2):
-            yield Text("  " + row[start : start + width - 2], ERROR, end="")
+        for part in wrapped(row, width - 2, width - 2):
+            yield Text("  " + part, ERROR, end="")
     traceback = clean(event.get("stack_trace") or "", 20_000, multiline=True).rstrip()
     for row in traceback.removesuffix(f"\n{message}").split("\n"):
         if row:

@@ -17,6 +17,8 @@ from namel3ss_debug.views.terminal import clean, shorten
 
 GIST_LIMIT = 300
 CHUNK_LIMIT = 20_000
+_SAID_BEFORE = ("prompt", "input", "inputs", "query", "arguments", "args", "message")
+_SAID_AFTER = ("response", "output", "outputs", "result", "answer", "text", "message")
 
 
 def summary(event: Event) -> str:
@@ -45,7 +47,15 @@ def summary(event: Event) -> str:
         return gist(payload)
     if event.get("component") in {"log", None} or "metadata" not in event:
         return gist(_get(event, "metadata", "message") or "")
-    return "" if str(event_type).endswith(("_start", "_end")) else gist(event["metadata"])
+    if str(event_type).endswith(("_start", "_end")):
+        return _told(event["metadata"], str(event_type))
+    return gist(event["metadata"])
+
+
+def _told(metadata: Any, event_type: str) -> str:
+    """What other writers put beside an event in place of its payload."""
+    keys = _SAID_BEFORE if event_type.endswith("_start") else _SAID_AFTER
+    return next((gist(found) for key in keys if (found := _get(metadata, key)) not in (None, "", {}, [])), "")
 
 
 def gist(value: Any, limit: int = GIST_LIMIT) -> str:

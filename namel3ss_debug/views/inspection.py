@@ -30,6 +30,8 @@ GUIDE_LEVELS = 10
 """How many levels of a tree are drawn; what is deeper moves no further to the right."""
 
 TREE_NAME_CELLS = 48
+TROUBLED_NAME_CELLS = 24
+"""How wide a name is in the tree; narrower where a status and an error come behind it."""
 
 
 def event_lines(events: Iterable[Line], width: int, started_at: float | None = None) -> Iterator[Text]:
@@ -138,7 +140,8 @@ def _span_label(span: Span) -> Text:
     """What a span is, its name, and its status and error where it did not simply end."""
     label = Text(end="").append(clean(span.kind, 40), COMPONENT_STYLES.get(span.component, ""))
     if span.name:
-        label.append(" ").append(shorten(clean(span.name, NAME_LIMIT), TREE_NAME_CELLS, middle=True), "bold")
+        room = TREE_NAME_CELLS if span.status == "completed" else TROUBLED_NAME_CELLS
+        label.append(" ").append(shorten(clean(span.name, NAME_LIMIT), room, middle=True), "bold")
     retries = span.event.get("retry_count")
     if is_number(retries) and retries > 0:
         label.append(f"  retry {tokens(retries)}", WARNING)

@@ -136,9 +136,9 @@ def _string_lines(head: Text, value: str, width: int, margin: int, after: str) -
     cleaned = clean(value[:STRING_LIMIT], multiline=True) + (ELLIPSIS if len(value) > STRING_LIMIT else "")
     first, *others = cleaned.split("\n")
     room = max(width - margin - len(after) - 2, 16)
-    pieces = _wrapped(first, room, max(width - cell_len(head.plain) - 2, 16))
+    pieces = wrapped(first, room, max(width - cell_len(head.plain) - 2, 16))
     for own in others:
-        pieces.extend(_wrapped(own, room, room))
+        pieces.extend(wrapped(own, room, room))
     pieces[-1] += '"'
     head.append('"' + pieces[0], STRING_STYLE)
     pad = " " * (margin + 1)
@@ -148,7 +148,7 @@ def _string_lines(head: Text, value: str, width: int, margin: int, after: str) -
     yield head.append(after)
 
 
-def _wrapped(own: str, width: int, first: int) -> list[str]:
+def wrapped(own: str, width: int, first: int) -> list[str]:
     """One line of text in pieces of at most `width` cells, the first of `first`; broken after a blank where there is one."""
     pieces: list[str] = []
     at, room = 0, first

@@ -84,8 +84,11 @@ def recordings_document(found: Iterable[TraceInfo]) -> list[dict[str, Any]]:
 
 
 def program(info: TraceInfo) -> str:
-    """What was run, as the user named it."""
-    return short_site(info.target) if info.target else " ".join(info.argv)
+    """What was run, as the user named it; of a program that lies elsewhere, the name of its file."""
+    if not info.target:
+        return " ".join(info.argv)
+    shown = whole_site(info.target)
+    return shown.rsplit("/", 1)[-1] if shown.startswith("/") else shown
 
 
 def short_name(path: Path) -> str:

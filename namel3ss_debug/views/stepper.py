@@ -51,19 +51,25 @@ MARK = "-> "
 VALUE_LINES = 200
 
 
-def drive(debugger: Debugger, commands: Iterable[str], show: Callable[[Result], None]) -> None:
+def drive(debugger: Debugger, commands: Iterable[str], show: Callable[[Result], None]) -> int:
     """Do one line of commands after the other until they end or one of them quits.
 
     Ctrl-C ends the command that runs, and not the session.
+
+    Returns:
+        How many commands could not be done.
     """
+    mistakes = 0
     for words in commands:
         try:
             for result in debugger.results(words):
+                mistakes += isinstance(result, Mistake)
                 show(result)
         except KeyboardInterrupt:
             show(Mistake("interrupted"))
         if debugger.over:
-            return
+            break
+    return mistakes
 
 
 def typed(debugger: Debugger) -> Iterator[str]:

@@ -193,8 +193,8 @@ def _head(content: str, width: int) -> str:
 
 def _tail(content: str, width: int) -> str:
     taken = content[-width:] if width else ""
-    while cell_len(taken) > width:
-        taken = taken[1:]
+    while taken and (cell_len(taken) > width or unicodedata.category(taken[0]).startswith("M")):
+        taken = taken[1:]  # a mark at the front would fall on the ellipsis
     return taken
 
 

@@ -1,8 +1,13 @@
 """`debug analyze`."""
 
 import json
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
+
+FOREIGN = Path(__file__).parent.parent / "data/namel3ss/sample_trace.jsonl"
 
 PATHS = (
     "performance.slow_operations",
@@ -17,14 +22,34 @@ PATHS = (
 )
 
 
-def test_the_paths_people_pipe_to_jq_are_there(run, trace):
-    """The document has its schema first and every promised path."""
-    document = json.loads(run("analyze", trace, "--format", "json").stdout)
-    assert next(iter(document.items())) == ("schema", "namel3ss-debug/analyze/1")
+@pytest.fixture(params=["whole", "streamed", "foreign"])
+def some_trace(request, workspace):
+    """A recording of ours, one whose program died while an answer was streamed, and one of another writer."""
+    if request.param != "foreign":
+        return request.getfixturevalue("trace" if request.param == "whole" else "streamed_trace")
+    return Path(shutil.copy(FOREIGN, workspace / "foreign.jsonl"))
+
+
+def test_the_paths_people_pipe_to_jq_are_there(program, some_trace):
+    """The document has its schema first and every promised path, as jq sees it where there is a jq."""
+    words = [*program, "analyze", str(some_trace), "--format", "json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert next(iter(json.loads(done.stdout).items())) == ("schema", "namel3ss-debug/analyze/1")
     for path in PATHS:
-        value = document
-        for key in path.split("."):
-            value = value[key]
+        assert asked(done.stdout, path) is not None
+
+
+def asked(document, path):
+    """What stands at a path of a document."""
+    if jq := shutil.which("jq"):
+        answer = subprocess.run(
+            [jq, "-e", f".{path}"], input=document, capture_output=True, text=True, check=True
+        )
+        return json.loads(answer.stdout)
+    value = json.loads(document)
+    for key in path.split("."):
+        value = value[key]
+    return value
 
 
 def test_the_report(run, trace):

@@ -59,7 +59,7 @@ def test_a_wrong_size_is_one_line(run, old):
     result = run("clean", "--max-bytes", "lots")
     assert result.exit_code == 2
     assert result.stderr == (
-        'namel3ss debug: option: trace_retention_bytes is "lots", allowed is a number of bytes, '
+        'namel3ss debug: --max-bytes is "lots", allowed is a number of bytes, '
         "or one with KB, MB or GB behind it (see DEBUGGING_GUIDE.md#bad-setting)\n"
     )
     assert old.exists()

@@ -60,10 +60,13 @@ def test_namel3ss_has_debug_and_run(workspace):
     ("words", "message"),
     [
         (["anlyze"], "there is no command 'anlyze'; did you mean analyze? (see namel3ss debug --help)"),
-        (["--bogus"], "no such option '--bogus' (see namel3ss debug --help)"),
+        (["--bogus"], "there is no option --bogus (see namel3ss debug --help)"),
         (["list", "--format", "xml"], "invalid value for '--format': 'xml' is not one of 'table', 'json' (see namel3ss debug list --help)"),
         (["trace"], "missing argument 'TARGET' (see namel3ss debug trace --help)"),
-        (["inspect", "--event", "0"], "invalid value for '--event': 0 is not in the range x>=1 (see namel3ss debug inspect --help)"),
+        (["inspect", "--evnt", "3"], "there is no option --evnt; did you mean --event? (see namel3ss debug inspect --help)"),
+        (["inspect", "--event", "abc"], "invalid value for '--event': 'abc' is not a whole number (see namel3ss debug inspect --help)"),
+        (["clean", "--days", "x"], "invalid value for '--days': 'x' is not a number (see namel3ss debug clean --help)"),
+        (["inspect", "--event", "0"], "invalid value for '--event': 0 is less than 1 (see namel3ss debug inspect --help)"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line_and_status_2(run, words, message):
@@ -78,12 +81,14 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, message):
         (["analyze"], "debug/traces: no such directory; record a run with `namel3ss debug trace` (see DEBUGGING_GUIDE.md#trace-not-found)"),
         (["inspect", "nothing.jsonl"], "nothing.jsonl: no such recording; `namel3ss debug list` shows the recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
         (["analyze", "folder"], "folder: no recordings here; record a run with `namel3ss debug trace` (see DEBUGGING_GUIDE.md#trace-not-found)"),
+        (["list", "file"], "file: not a directory; give one that holds recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
         (["list", "missing"], "missing: no such directory; give one that holds recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
     ],
 )  # fmt: skip
 def test_a_missing_recording_is_one_line_and_status_2(run, workspace, words, message):
     """What is not there is named, with what to do."""
     (workspace / "folder").mkdir()
+    (workspace / "file").touch()
     result = run(*words)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"namel3ss debug: {message}\n")
 

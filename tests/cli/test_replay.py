@@ -122,3 +122,21 @@ def test_chunks_stand_in_the_line_of_their_call(run, streamed_trace):
     assert len(shown) == 8 + 1 + 3
     rows = run("replay", streamed_trace, "--format", "jsonl").stdout.splitlines()
     assert sum("stream_chunk" in row for row in rows[:-1]) == 4
+
+
+def test_a_command_that_cannot_be_done_is_status_2(run, trace):
+    """Nobody is there to type another one: the mistake is said in one line, the others are done, and the status tells."""
+    result = run("replay", trace, "-c", "goto 99", "-c", "goto 2", "-c", "frob")
+    assert result.exit_code == 2
+    lines = result.stdout.splitlines()
+    assert lines[0] == "there is no event 99; the recording has 8 events, numbered from 1"
+    assert lines[1].startswith("->     2 ")
+    assert lines[2] == "unknown command 'frob'; 'help' lists the commands"
+    assert run("replay", trace, "--step", stdin="frob\n").exit_code == 0
+
+
+def test_a_component_that_is_not_there_is_said(run, trace):
+    """Nothing is replayed, and the nearest component is suggested."""
+    result = run("replay", trace, "-f", "tol")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "namel3ss debug: nothing in this recording is of tol; did you mean 'tool'?\n"

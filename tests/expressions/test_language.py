@@ -133,9 +133,11 @@ def test_an_expression_has_the_value_a_python_user_expects(text, expected):
     [
         ("duratoin_ms > 5", "expression, column 1: unknown name 'duratoin_ms'; did you mean 'duration_ms'?"),
         ("n > 1 and tol == 3", "expression, column 11: unknown name 'tol'; did you mean 'tool'?"),
-        ("  é + n", "expression, column 3: unknown name 'é'; the names are agent, call_site"),
+        ("  é + n", "expression, column 3: unknown name 'é'; the names are kind, name, llm, tool"),
         ("n == 'é' and é", "expression, column 14: unknown name 'é'"),
         ("n > lenn(error)", "expression, column 5: unknown function 'lenn'; did you mean 'len'?"),
+        ("duration_ms >", "expression, column 13: something is missing at the end"),
+        ("llm == 'a", "expression, column 8: unterminated string literal"),
         ("str(outputs)", "expression, column 1: unknown function 'str'; write text(...)"),
         ("zzz(1)", "expression, column 1: unknown function 'zzz'; the functions are len lower upper"),
         ("len", "expression, column 1: unknown name 'len'; len is a function: write len(...)"),

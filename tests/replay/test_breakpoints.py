@@ -110,7 +110,7 @@ def test_a_place_that_does_not_parse_says_why(text, message):
             "app.py:43",
             "app.py:43: no event of the recording came from there; did you mean 'agents/app.py:42'?",
         ),
-        ("tool:gpt-4o", "tool:gpt-4o: the recording holds no such name"),
+        ("tool:gpt-4o", "tool:gpt-4o: the recording holds no such name; there are search"),
     ],
 )
 def test_a_place_that_cannot_match_is_refused(support, text, message):

@@ -19,6 +19,9 @@ from namel3ss_debug.views.gists import call, chunk_text, gist, summary
         ({"event_type": "log_record", "component": "log", "metadata": {"message": "ready"}}, "ready"),
         ({"event_type": "state_change", "component": "app", "metadata": {"x": 1}}, '{"x": 1}'),
         ({"event_type": "agent_turn_end", "component": "agent", "metadata": {"x": 1}}, ""),
+        ({"event_type": "llm_call_start", "component": "llm", "metadata": {"prompt": "hi", "result": "no"}}, "hi"),
+        ({"event_type": "tool_call_end", "component": "tool", "metadata": {"result": [1], "query": "no"}}, "[1]"),
+        ({"event_type": "tool_call_end", "component": "tool", "metadata": [1]}, ""),
         ({}, ""),
     ],
 )  # fmt: skip

@@ -182,7 +182,7 @@ TOKENS: tuple[Rule, ...] = (
     Rule("postman", rf"PMAK-{_HEX}{{24}}-{_HEX}{{30,}}+", ("pmak-",)),
     Rule("atlassian", r"ATATT3[A-Za-z0-9_\-=]{60,}+", ("atatt3",)),
     Rule("airtable", _token("pat", rf"{_ALNUM}{{14}}\.{_HEX}{{64,}}+"), ("pat",)),
-    Rule("telegram", rf"(?<!\d)\d{{8,10}}:AA{_WORD}{{33,}}+", (":aa",)),
+    Rule("telegram", rf"\d{{8,10}}:AA{_WORD}{{33,}}+", (":aa",)),
     Rule("age", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}+", ("age-secret-key-1",)),
     Rule(
         "jwt",
