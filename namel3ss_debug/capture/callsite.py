@@ -15,6 +15,7 @@ _LIBRARIES = tuple(
     }
 )
 _MOST_FRAMES = 400
+_REMEMBERED = 4096
 
 
 class CallSites:
@@ -29,6 +30,7 @@ class CallSites:
         self._root = root.rstrip(os.sep) + os.sep
         self._cwd = cwd.rstrip(os.sep) + os.sep
         self._shown: dict[str, str | None] = {}
+        self._sites: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
 
     def shown(self, filename: str) -> str | None:
         """How the file is named in a call site, or `None` when it is not the user's."""
@@ -51,16 +53,32 @@ class CallSites:
 
     def at(self, frame: FrameType | None) -> str | None:
         """The call site of this frame, or of the innermost user frame above it."""
-        shown = self._shown
+        sites = self._sites
         for _ in range(_MOST_FRAMES):
             if frame is None:
                 return None
-            filename = frame.f_code.co_filename
-            path = shown[filename] if filename in shown else self.shown(filename)
-            if path is not None:
-                return f"{path}:{frame.f_lineno}"
+            code = frame.f_code
+            known = sites.get((id(code), frame.f_lasti))
+            if known is None or known[0] is not code:
+                known = self._look_at(frame)
+            if known[1] is not None:
+                return known[1]
             frame = frame.f_back
         return None
+
+    def _look_at(self, frame: FrameType) -> tuple[CodeType, str | None]:
+        """The call site of one frame, `None` when it is not the user's.
+
+        It is remembered for the instruction, because the line of an instruction is searched from the first line of
+        its function on.
+        """
+        code = frame.f_code
+        path = self.shown(code.co_filename)
+        if len(self._sites) >= _REMEMBERED:
+            self._sites.clear()
+        known = (code, None if path is None else f"{path}:{frame.f_lineno}")
+        self._sites[id(code), frame.f_lasti] = known
+        return known
 
     def chain(self, depth: int) -> list[str]:
         """The qualified names of all user functions on the stack, outermost first: `agent.py:main`."""

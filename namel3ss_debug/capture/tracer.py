@@ -22,10 +22,11 @@ from namel3ss_debug.capture import context
 from namel3ss_debug.capture.callsite import CallSites, on_stack
 from namel3ss_debug.capture.context import CURRENT, Holder, Main
 from namel3ss_debug.capture.failures import Failure, describe
+from namel3ss_debug.capture.kinds import Kinds
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb
 from namel3ss_debug.config import DebugConfiguration
-from namel3ss_debug.traces.events import Event, span_prefix
+from namel3ss_debug.traces.events import EXECUTION_PREFIX, Event
 from namel3ss_debug.traces.writer import TraceWriter
 
 _GENERATOR_FLAGS = 0x20 | 0x200
@@ -70,11 +71,10 @@ class ExecutionTracer:
         self.exit_status: int | None = None
         self.at_end: list[Callable[[], None]] = []
         self.keeps_payloads = config.level != "basic"
-        self._components = frozenset(config.default_components)
-
-    def records(self, component: str) -> bool:
-        """Whether events of this component are recorded at all."""
-        return not self._components or component in self._components
+        self.measures_memory = config.capture_memory
+        self.measures_cpu = config.capture_performance
+        self.components = frozenset(config.default_components)
+        self.kinds = Kinds(execution_id, payloads)
 
     def emit(
         self,
@@ -101,7 +101,7 @@ class ExecutionTracer:
         Returns:
             The id of the event, or `None` when its component is not recorded.
         """
-        if not self.records(component):
+        if self.components and component not in self.components:
             return None
         started = perf_counter_ns()
         try:
@@ -135,7 +135,8 @@ class ExecutionTracer:
             prefix: the event types without `_start` and `_end`; the execution pair of the component if left out.
             **fields: further fields of the start event by name.
         """
-        return Span(self, component, name, inputs, metadata, prefix or span_prefix(component), fields)
+        prefix = prefix or EXECUTION_PREFIX.get(component, component)
+        return Span(self, component, name, inputs, metadata, prefix, fields)
 
     def flush(self) -> None:
         """Hand everything that waits in a buffer to the kernel."""
@@ -214,13 +215,18 @@ class ExecutionTracer:
         event["component"] = component
         if name is not None:
             event["component_name"] = name
+        self.place(event)
+        return event
+
+    def place(self, event: Event) -> None:
+        """Say in which thread and task an event happens, where not in the main ones."""
         if get_ident() != Main.ident:
             event["thread"] = current_thread().name
-        if "asyncio.tasks" in modules:
+        loops = modules.get("asyncio.events")
+        if loops is not None and loops._get_running_loop() is not None:  # noqa: SLF001  (as in `context`)
             task = context.task_name()
             if task is not None:
                 event["task"] = task
-        return event
 
     def add_payloads(
         self,
@@ -246,7 +252,7 @@ class Span:
     """
 
     __slots__ = (
-        "_cpu", "_fields", "_frame", "_inputs", "_metadata", "_parent", "_prefix", "_reported", "_started",
+        "_cpu", "_fields", "_frame", "_inputs", "_kind", "_metadata", "_parent", "_prefix", "_reported", "_started",
         "_tracer", "_writer", "component", "end_fields", "event_id", "is_open", "name", "outputs", "session_id", "token",
         "totals",
     )  # fmt: skip
@@ -281,7 +287,8 @@ class Span:
 
     def set_output(self, output: Any) -> None:
         """What came out: a mapping becomes `outputs` itself, any other value its `result`."""
-        self.outputs = output if isinstance(output, Mapping) else {"result": output}
+        is_mapping = type(output) is not str and isinstance(output, Mapping)  # asking a str takes a while
+        self.outputs = output if is_mapping else {"result": output}
 
     def set(self, **fields: Any) -> None:
         """Further fields of the end event by name, `usage` or `status` for instance; `None` leaves one out."""
@@ -329,7 +336,7 @@ class Span:
         """
         started = self._started = perf_counter_ns()
         tracer = self._tracer
-        if not tracer.records(self.component):
+        if tracer.components and self.component not in tracer.components:
             return self
         try:
             self._write_start(tracer, frame)
@@ -339,7 +346,7 @@ class Span:
             if frame is not None and frame.f_code.co_flags & _GENERATOR_FLAGS:
                 self._frame = (id(frame), frame.f_code, context.strand())
             self.token = CURRENT.set(self)
-        if tracer.config.capture_performance:
+        if tracer.measures_cpu:
             self._cpu = cpu_time_ns()
         tracer.tracing_ns += perf_counter_ns() - started
         return self
@@ -388,49 +395,73 @@ class Span:
         return describe(error, tracer.payloads, with_trace=with_trace)
 
     def _write_start(self, tracer: ExecutionTracer, frame: FrameType | None) -> None:
-        self._parent = parent = context.current()
-        if self.name is not None:
-            self.name = tracer.payloads.text(self.name)
-        event = tracer.base(self._prefix + "_start", self.component, self.name, parent)
-        if self.session_id is not None:
-            event["session_id"] = self.session_id
-        elif parent is not None:
-            self.session_id = parent.session_id
-        event["status"] = "started"
+        holder = CURRENT.get()
+        self._parent = parent = context.current() if holder is None else holder.here()
+        payloads, writer = tracer.payloads, tracer.writer
+        self._kind = kind = tracer.kinds[self._prefix, self.component, self.name]
+        self.name = kind.name
+        event = kind.start.copy()
+        event["timestamp"] = now()
+        session_id = self.session_id
+        if parent is not None:
+            event["parent_event_id"] = parent.event_id
+            if session_id is None:
+                session_id = self.session_id = parent.session_id
+        elif tracer.parent_id is not None:
+            event["parent_event_id"] = tracer.parent_id
+        else:
+            del event["parent_event_id"]
+        if session_id is not None or tracer.session_id is not None:
+            event["session_id"] = session_id or tracer.session_id
+        loops = modules.get("asyncio.events")
+        if get_ident() != Main.ident or (loops is not None and loops._get_running_loop() is not None):  # noqa: SLF001
+            tracer.place(event)
         if tracer.keeps_payloads:
-            tracer.add_payloads(event, self._inputs, None, self._metadata)
+            if self._inputs:
+                event["inputs"] = payloads.flat(self._inputs) or payloads.mapping(self._inputs)
+            if self._metadata:
+                event["metadata"] = payloads.flat(self._metadata) or payloads.mapping(self._metadata)
         self._inputs = self._metadata = None
-        for key, value in self._fields.items():
-            if value is not None:
-                event[key] = tracer.payloads.value(value)
+        if self._fields:
+            for key, value in self._fields.items():
+                if value is not None:
+                    event[key] = payloads.value(value)
         if "call_site" not in event:
             site = tracer.sites.find(2) if frame is None else tracer.sites.at(frame)
             if site is not None:
                 event["call_site"] = site
-        self._writer = tracer.writer.generation
-        self.event_id = tracer.writer.append(event)
+        self._writer = writer.generation
+        self.event_id = writer.append(event)
         self.is_open = True
 
     def _write_end(self, tracer: ExecutionTracer, ended: int, failure: Failure | None) -> None:
-        event = tracer.base(self._prefix + "_end", self.component, self.name, self)
-        event["status"] = "completed"
+        event = self._kind.end.copy()
+        event["timestamp"] = now()
+        event["parent_event_id"] = self.event_id
+        session_id = self.session_id or tracer.session_id
+        if session_id is not None:
+            event["session_id"] = session_id
+        loops = modules.get("asyncio.events")
+        if get_ident() != Main.ident or (loops is not None and loops._get_running_loop() is not None):  # noqa: SLF001
+            tracer.place(event)
         event["duration_ms"] = (ended - self._started) / 1e6
         if failure is not None:
             event.update(failure.fields())
-        if tracer.keeps_payloads:
-            tracer.add_payloads(event, None, self.outputs, None)
+        if self.outputs and tracer.keeps_payloads:
+            payloads = tracer.payloads
+            event["outputs"] = payloads.flat(self.outputs) or payloads.mapping(self.outputs)
         if self.totals:
             event["tokens_used"] = self.totals["tokens_used"]
             event["metadata"] = {"totals": dict(self.totals)}
-        for key, value in self.end_fields.items():
-            if value is None:
-                event.pop(key, None)
-            elif key != "metadata" or tracer.keeps_payloads:
-                event[key] = tracer.payloads.value(value)
-        config = tracer.config
-        if config.capture_memory and (memory := memory_mb()) is not None:
+        if self.end_fields:
+            for key, value in self.end_fields.items():
+                if value is None:
+                    event.pop(key, None)
+                elif key != "metadata" or tracer.keeps_payloads:
+                    event[key] = tracer.payloads.value(value)
+        if tracer.measures_memory and (memory := memory_mb()) is not None:
             event["memory_usage_mb"] = memory
-        if config.capture_performance:
+        if tracer.measures_cpu:
             event["cpu_time_ms"] = (cpu_time_ns() - self._cpu) / 1e6
         self.outputs = None
         tracer.writer.append(event)

@@ -84,7 +84,8 @@ def show_all(trace: Trace, components: Sequence[str], *, chunks: bool, jsonl: bo
         else:
             screen.lines(chain([line("")], statistics_lines(replayer.statistics, screen.width)))
         return
-    total = trace.count()
+    with reading(trace):
+        total = trace.count()
     print_rows(as_json(Stopped(item.number, item.event, "step", total)) for item in replayer)
     print_rows([{"result": "statistics"} | asdict(replayer.statistics)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Final, NamedTuple
 
 from namel3ss_debug.inspection.selection import Chooser, Events, Selection
@@ -36,6 +37,7 @@ _END_FIELDS: Final = [
     "cost_estimate",
     "component_name",
 ]
+_SHARED: Final = ("event_type", "parent_event_id", "component", "component_name", "status", "task", "thread")
 _ORPHAN_FIELDS: Final = [*_START_FIELDS, *_END_FIELDS]
 
 
@@ -182,7 +184,11 @@ class _Linked:
 
 
 def _slim(event: Event, fields: list[str]) -> Event:
+    """The fields a tree needs; texts that many spans have in common are kept once."""
     slim = {name: event[name] for name in fields if name in event}
+    for name in _SHARED:
+        if name in slim and type(slim[name]) is str:
+            slim[name] = intern(slim[name])
     if "error" in slim and isinstance(slim["error"], str):
         slim["error"] = slim["error"][:_ERROR_KEPT]
     return slim

@@ -71,6 +71,14 @@ def _reverse_step(walk: Walk, argument: str) -> Result:
     return walk.step(-_count(argument))
 
 
+def _next(walk: Walk, argument: str) -> Result:
+    return walk.past_chunks(_count(argument))
+
+
+def _reverse_next(walk: Walk, argument: str) -> Result:
+    return walk.past_chunks(-_count(argument))
+
+
 def _continue(walk: Walk, argument: str) -> Result:
     _nothing(argument, "continue")
     return walk.run()
@@ -217,11 +225,11 @@ def _number(word: str, usage: str) -> int:
 COMMANDS: tuple[Command, ...] = (
     Command("help", ("h", "?"), "help [COMMAND]", "list the commands, or explain one", _help),
     Command("step", ("s", "step_into"), "step [COUNT]", "go to the next event", _step),
-    Command("next", ("n", "step_over"), "next [COUNT]", "go to the next event", _step),
+    Command("next", ("n", "step_over"), "next [COUNT]", "go to the next event, past stream chunks", _next),
     Command("reverse-step", ("rs", "back"), "reverse-step [COUNT]", "go back to the event before", _reverse_step),
-    Command("reverse-next", ("rn",), "reverse-next [COUNT]", "go back to the event before", _reverse_step),
+    Command("reverse-next", ("rn",), "reverse-next [COUNT]", "go back to the event before, past chunks", _reverse_next),
     Command("continue", ("c", "cont"), "continue", "go on to the next breakpoint, or to the end", _continue),
-    Command("reverse-continue", ("rc",), "reverse-continue", "go back to the last breakpoint passed, or the start", _reverse_continue),
+    Command("reverse-continue", ("rc",), "reverse-continue", "go back to the breakpoint before, or the start", _reverse_continue),
     Command("goto", (), "goto N|start|end", "go to an event by its number", _goto),
     Command("restart", ("run",), "restart", "go before the first event", _restart),
     Command("break", ("b", "breakpoint"), "break [PLACE [if CONDITION]]", "set a breakpoint, or list them", _break),

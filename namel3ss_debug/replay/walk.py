@@ -89,6 +89,21 @@ class Walk:
         """Move by so many events, backwards where it is negative."""
         return self.go(self.position + count, "step")
 
+    def past_chunks(self, count: int) -> Stopped:
+        """Move by so many events without counting the chunks of streamed answers, backwards where it is negative."""
+        number, left = self.position, abs(count)
+        if count < 0:
+            while left and number >= 0:
+                number -= 1
+                left -= number < 1 or not _is_chunk(self.recording.event(number))
+            return self.go(number, "step")
+        for event in self.recording.events(number + 1):
+            number += 1
+            left -= not _is_chunk(event)
+            if not left:
+                return self.go(number, "step")
+        return self.go(number + 1, "step")
+
     def run(self) -> Stopped:
         """Move forwards to the next event at which a breakpoint stops, or to the last event."""
         if self._active():
@@ -181,3 +196,7 @@ class Walk:
             if name not in values or values[name][0] != number:
                 values[name] = (number, self.recording.event(number).get("outputs", {}).get(name))
         return {name: values[name][1] for name in changed}
+
+
+def _is_chunk(event: Event) -> bool:
+    return bool(event["event_type"] == "stream_chunk")

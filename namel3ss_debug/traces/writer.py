@@ -69,9 +69,9 @@ class TraceWriter:
         self._first_process = first_process
         self._header = header
         self._buffer_size = buffer_size
-        self._buffered = buffer_size > 1
+        self._put = self._wait if buffer_size > 1 else self._hand_over
         self._flush_interval = flush_interval
-        self._rotate_at = rotate_max_bytes or sys.maxsize
+        self._segment_size = rotate_max_bytes or sys.maxsize
         self._rotate_keep = rotate_keep
         self._link_latest = link_latest
         self._write: Callable[[int, bytes], int] = os.write
@@ -84,7 +84,7 @@ class TraceWriter:
         self._lock = threading.RLock()
         self._seq = itertools.count()
         self._fd = -1
-        self._segment_bytes = 0
+        self._full_at = 0  # the value of `bytes` at which the next segment begins
         self._opening = False
         self._failed_until = 0.0
         self._torn = False
@@ -112,20 +112,17 @@ class TraceWriter:
             TypeError: the event holds what JSON cannot; the number it would have had is not lost.
         """
         with self._lock:
-            if self._fd < 0 or self._segment_bytes >= self._rotate_at:
+            if self.bytes >= self._full_at:
                 self._open_segment()
             seq = next(self._seq)
             event["seq"] = seq
-            event["event_id"] = event_id = f"{self.prefix}{seq + 1}"
+            event["event_id"] = event_id = self.prefix + str(seq + 1)
             try:
                 line = dumps(event, None, _DUMPS)
             except TypeError:
                 self._append_unwritable(event, seq)
                 return event_id
-            if self._buffered:
-                self._wait(line)
-            else:
-                self._put(line)
+            self._put(line)
             return event_id
 
     def flush(self) -> None:
@@ -133,7 +130,7 @@ class TraceWriter:
         with self._lock:
             if self._buffer:
                 lines, self._buffer = self._buffer, []
-                self._put(b"".join(lines), len(lines))
+                self._hand_over(b"".join(lines), len(lines))
 
     def close(self) -> None:
         """Flush and close the segment; a later `append` would open the next one."""
@@ -143,7 +140,7 @@ class TraceWriter:
                 if os.fstat(self._fd).st_nlink == 0:
                     self._warn("the recording was removed while it was written")
                 os.close(self._fd)
-                self._fd = -1
+                self._fd, self._full_at = -1, 0
 
     def hold_the_gil(self) -> None:
         """Write without giving the GIL away from now on; called when the process starts a second thread.
@@ -195,11 +192,8 @@ class TraceWriter:
             time.sleep(self._flush_interval)
             self.flush()
 
-    def _put(self, data: bytes, events: int = 1) -> None:
+    def _hand_over(self, data: bytes, events: int = 1) -> None:
         """Write whole lines; on an error remember what a torn piece needs and count what was lost."""
-        if self._fd < 0:
-            self.dropped += events
-            return
         if self._torn:
             data = b"\n" + data
         try:
@@ -209,12 +203,12 @@ class TraceWriter:
                 written += self._write(self._fd, data[written:])
         except OSError as error:
             self.dropped += events
-            self._warn(error.strerror or str(error))
+            if self._fd >= 0:  # where there is no segment, that was told already
+                self._warn(error.strerror or str(error))
             return
         self._torn = False
         self.events += events
         self.bytes += written
-        self._segment_bytes += written
 
     def _open_segment(self) -> None:
         """Begin the next segment; keep the old one when that fails."""
@@ -225,7 +219,8 @@ class TraceWriter:
             self.flush()
             fd = self._create()
             fcntl.flock(fd, fcntl.LOCK_SH)  # tells `clean` that somebody still writes here
-            old, self._fd, self._segment_bytes, self._torn = self._fd, fd, 0, False
+            old, self._fd, self._torn = self._fd, fd, False
+            self._full_at = self.bytes + self._segment_size
             if old >= 0:
                 os.close(old)
             self.segment += 1
@@ -255,7 +250,7 @@ class TraceWriter:
         seq = next(self._seq)
         event = self._header(self.process, self.segment, seq)
         event["seq"], event["event_id"] = seq, f"{self.prefix}{seq + 1}"
-        self._put(orjson.dumps(event, None, _DUMPS))
+        self._hand_over(orjson.dumps(event, None, _DUMPS))
 
     def _tidy(self) -> None:
         """Keep the link to the newest trace, and remove the segments that `rotate_keep` says to."""

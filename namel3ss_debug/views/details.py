@@ -9,14 +9,25 @@ from rich.text import Text
 
 from namel3ss_debug.inspection import Context, first_token_ms
 from namel3ss_debug.traces.events import FIELDS, Event
-from namel3ss_debug.views.events import facts, offset, status_style, title
+from namel3ss_debug.views.events import LINE_NAME_CELLS, facts, offset, status_style, title, titled
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.inspection import GUIDE_LEVELS
 from namel3ss_debug.views.payloads import json_text, wrapped
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, tokens
 from namel3ss_debug.views.recordings import whole_site
 from namel3ss_debug.views.tables import pairs
-from namel3ss_debug.views.terminal import DIM, ERROR, HEADING, STATUS_STYLES, clean, line, shorten, text
+from namel3ss_debug.views.terminal import (
+    DIM,
+    ERROR,
+    HEADING,
+    STATUS_STYLES,
+    Piece,
+    clean,
+    fitted,
+    line,
+    shorten,
+    text,
+)
 
 FIELD_NAMES = frozenset(field.name for field in FIELDS)
 
@@ -63,17 +74,11 @@ def _section(heading: str) -> Iterator[Text]:
 
 
 def _one_line(place: int, event: Event, width: int, depth: int = 0) -> Text:
-    row = (
-        Text(end="")
-        .append(f"  {place:>5}  " + "  " * min(depth, GUIDE_LEVELS), DIM)
-        .append_text(title(event))
-    )
-    for fact in facts(event):
-        row.append("  ").append(fact)
-    row.append("  ").append(summary(event), ERROR if status_style(event) == ERROR else DIM)
-    row.rstrip()
-    row.truncate(width, overflow="ellipsis")
-    return row
+    parts = [Piece(f"  {place:>5}  {'  ' * min(depth, GUIDE_LEVELS)}", DIM), *titled(event, LINE_NAME_CELLS)]
+    parts.extend(Piece(f"  {fact}") for fact in facts(event))
+    if gist := summary(event):
+        parts.append(Piece(f"  {gist}", ERROR if status_style(event) == ERROR else DIM))
+    return fitted(parts, width)
 
 
 def _envelope(around: Context, started_at: float | None) -> list[tuple[str, Text | str]]:

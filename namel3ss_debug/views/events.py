@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.text import Text
 
 from namel3ss_debug.inspection import Streamed, Streams
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.quantities import count, duration, is_number, money, tokens
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, STATUS_STYLES, clean
+from namel3ss_debug.views.terminal import (
+    COMPONENT_STYLES,
+    DIM,
+    ERROR,
+    STATUS_STYLES,
+    Piece,
+    clean,
+    fitted,
+    piece,
+    shorten,
+)
 
 NAME_LIMIT = 120
+LINE_NAME_CELLS = 40
 MAX_INDENT = 8
 NUMBER_WIDTH = 5
 WIDE = 110
@@ -38,20 +51,19 @@ def event_line(
         note: our own words about it, such as a mark for a mocked answer.
         streamed: what was streamed to the call that ends with it.
     """
-    whole = Text(end="").append(f"{number:>{NUMBER_WIDTH}}", DIM)
-    whole.append(f"{offset(event.get('timestamp'), started_at):>8}  " + "  " * min(depth, MAX_INDENT), DIM)
-    whole.append_text(title(event))
-    failed = status_style(event) == ERROR
-    for fact in [note, *facts(event)]:
-        if fact:
-            whole.append("  ").append(fact, "" if fact != note else "bold")
+    when = f"{offset(event.get('timestamp'), started_at):>8}  "
+    parts = [
+        Piece(f"{number:>{NUMBER_WIDTH}}{when}{'  ' * min(depth, MAX_INDENT)}", DIM),
+        *titled(event, LINE_NAME_CELLS),
+    ]
+    if note:
+        parts.append(Piece(f"  {note}", "bold"))
+    parts.extend(Piece(f"  {fact}") for fact in facts(event))
     if streamed is not None:
-        whole.append("  ").append(streamed_words(streamed, width), DIM)
-    gist = summary(event)
-    if gist:
-        whole.append("  ").append(gist, ERROR if failed else DIM)
-    whole.truncate(width, overflow="ellipsis")
-    return whole
+        parts.append(Piece(f"  {streamed_words(streamed, width)}", DIM))
+    if gist := summary(event):
+        parts.append(Piece(f"  {gist}", ERROR if status_style(event) == ERROR else DIM))
+    return fitted(parts, width)
 
 
 class RunningLines:
@@ -102,14 +114,18 @@ class RunningLines:
 
 def title(event: Event) -> Text:
     """The event type in the colour of its component, and the component's name."""
-    kind = str(event.get("event_type") or "event")
+    return fitted(titled(event, NAME_LIMIT), 2 * NAME_LIMIT)
+
+
+def titled(event: Event, name_cells: int) -> Iterator[Piece]:
+    """The pieces of a title; a name wider than `name_cells` is cut in its middle."""
     component = event.get("component")
     style = COMPONENT_STYLES.get(component, "") if isinstance(component, str) else ""
-    whole = Text(clean(kind, 60), style, end="")
+    yield piece(event.get("event_type") or "event", style, 60)
     name = event.get("component_name")
     if name not in {None, ""} if isinstance(name, str | None) else True:
-        whole = Text(end="").append_text(whole).append(" ").append(clean(name, NAME_LIMIT), "bold")
-    return whole
+        yield Piece(" ")
+        yield Piece(shorten(clean(name, NAME_LIMIT), name_cells, middle=True), "bold")
 
 
 def facts(event: Event) -> list[str]:

@@ -29,6 +29,7 @@ NAME_LIMIT = 120
 GUIDE_LEVELS = 10
 """How many levels of a tree are drawn; what is deeper moves no further to the right."""
 
+NUMBER_ROOM = 5
 TREE_NAME_CELLS = 48
 TROUBLED_NAME_CELLS = 24
 """How wide a name is in the tree; narrower where a status and an error come behind it."""
@@ -37,9 +38,9 @@ TROUBLED_NAME_CELLS = 24
 def event_lines(events: Iterable[Line], width: int, started_at: float | None = None) -> Iterator[Text]:
     """One row for each event, as they come."""
     columns = (
-        Column("n", align="right", style=DIM),
+        Column("n", align="right", style=DIM, room=NUMBER_ROOM),
         Column("s", align="right", style=DIM),
-        Column("event", least=16, cut="middle"),
+        Column("event", least=16, cut="word"),
         name("name", 12),
         number("took"),
         number("tokens"),
@@ -78,7 +79,7 @@ def tree_lines(chosen: Chosen, width: int) -> Iterator[Text]:
     forest = chosen.forest
     nodes = list(_drawn(forest))
     columns = (
-        Column("n", align="right", style=DIM),
+        Column("n", align="right", style=DIM, room=NUMBER_ROOM),
         Column("span", least=20),
         number("took"),
         number("tokens"),

@@ -108,7 +108,8 @@ def drawn(result: Result, width: int, started_at: float | None = None) -> Iterat
         if result.event is not None:
             yield _marked(result.current, result.event, width, started_at, current=True)
     elif isinstance(result, OpenSpans):
-        yield from _frames(result.frames) if result.frames else (line(("no span is open here", DIM)),)
+        frames = _frames(result.frames, nested=False)
+        yield from frames if result.frames else (line(("no span is open here", DIM)),)
     elif isinstance(result, Value):
         yield from json_text(result.value, width, VALUE_LINES)
     elif isinstance(result, Breakpoints):
@@ -129,7 +130,7 @@ def totals_lines(totals: TotalsSoFar, width: int) -> Iterator[Text]:
         ("event", f"{totals.number:,} of {totals.total:,}"),
         ("time", duration(totals.ms)),
         ("tokens", tokens(totals.tokens)),
-        ("cost", money(totals.cost)),
+        ("cost", money(totals.cost) if totals.cost else ""),
         ("failures", Piece(tokens(totals.errors), ERROR if totals.errors else "")),
     ]
     yield from pairs(rows, width)
@@ -155,13 +156,13 @@ def _marked(place: int, event: Event, width: int, started_at: float | None, *, c
     )
 
 
-def _frames(frames: Iterable[Frame]) -> Iterator[Text]:
-    """Open spans, each further to the right than the one around it."""
+def _frames(frames: Iterable[Frame], *, nested: bool = True) -> Iterator[Text]:
+    """Open spans, each further to the right than the one around it where they are nested."""
     for depth, frame in enumerate(frames):
         label = title(
             {"event_type": frame.event_type, "component": frame.component, "component_name": frame.name}
         )
-        before = f"   {frame.number:>5}  " + "  " * min(depth, 10)
+        before = f"   {frame.number:>5}  " + "  " * min(depth, 10) * nested
         yield Text(end="").append(before, DIM).append_text(label)
 
 

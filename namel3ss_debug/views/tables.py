@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from rich.text import Span, Text
@@ -28,13 +28,15 @@ class Column(NamedTuple):
 
     `least` is the smallest width a column shrinks to; `None` is never cut. Wider columns are cut first. `cut` says
     where the ellipsis stands. `least` also bounds nothing when the cells are narrower by themselves.
+    `room` is what it takes at least in a table so long that not all of it was measured.
     """
 
     header: str
     align: Literal["left", "right"] = "left"
     least: int | None = None
-    cut: Literal["end", "middle"] = "end"
+    cut: Literal["end", "middle", "word"] = "end"
     style: str = ""
+    room: int = 0
 
 
 def number(header: str) -> Column:
@@ -57,6 +59,9 @@ def table(
 ) -> Iterator[Text]:
     """The lines of a table; columns in which every measured cell is empty are left out.
 
+    Where a later row has something in a column that was left out, the table goes on with it under a new header; where it
+    has a wider cell that is never cut, it goes on wider.
+
     Args:
         columns: what stands in each column.
         rows: one cell for each column; a `str` is cleaned here, a `Text` is clean already.
@@ -66,17 +71,67 @@ def table(
     """
     iterator = (tuple(_as_cell(cell) for cell in row) for row in rows)
     measured = list(islice(iterator, MEASURED_ROWS))
-    shown = [i for i in range(len(columns)) if not measured or any(row[i].plain for row in measured)]
-    kept = [columns[i] for i in shown]
-    natural = [
-        max(chain([cells(columns[i].header) if header else 0], (cells(row[i].plain) for row in measured)))
-        for i in shown
-    ]
-    widths = fit(natural, kept, width - len(indent))
+    natural = [max((cells(row[i].plain) for row in measured), default=0) for i in range(len(columns))]
+    if len(measured) == MEASURED_ROWS:
+        natural = [
+            max(size, column.room) if size else 0 for size, column in zip(natural, columns, strict=True)
+        ]
+    layout = _Layout.of(columns, natural, width, indent, header=header, everything=not measured)
     if header:
-        yield _line([Piece(column.header, DIM) for column in kept], kept, widths, indent)
-    for row in chain(measured, iterator):
-        yield _line([row[i] for i in shown], kept, widths, indent)
+        yield layout.header()
+    for row in measured:
+        yield layout.line(row)
+    for row in iterator:
+        if layout.outgrown(row):
+            shown = layout.shown
+            natural = [max(size, cells(cell.plain)) for size, cell in zip(layout.natural, row, strict=True)]
+            layout = _Layout.of(columns, natural, width, indent, header=header)
+            if header and shown != layout.shown:
+                yield layout.header()
+        yield layout.line(row)
+
+
+class _Layout(NamedTuple):
+    """Which columns are shown, and how wide; `natural` is how wide the cells of each column are by themselves."""
+
+    columns: Sequence[Column]
+    natural: Sequence[int]
+    shown: list[int]
+    widths: list[int]
+    indent: str
+
+    @classmethod
+    def of(
+        cls,
+        columns: Sequence[Column],
+        natural: Sequence[int],
+        width: int,
+        indent: str,
+        *,
+        header: bool,
+        everything: bool = False,
+    ) -> _Layout:
+        """The layout for cells so wide."""
+        shown = [i for i in range(len(columns)) if natural[i] or everything]
+        kept = [columns[i] for i in shown]
+        wanted = [max(natural[i], cells(columns[i].header) if header else 0) for i in shown]
+        return cls(columns, natural, shown, fit(wanted, kept, width - len(indent)), indent)
+
+    def header(self) -> Text:
+        """The headers."""
+        return self.line([Piece(column.header, DIM) for column in self.columns])
+
+    def line(self, row: Sequence[Text | Piece]) -> Text:
+        """One row."""
+        shown = self.shown
+        return _line([row[i] for i in shown], [self.columns[i] for i in shown], self.widths, self.indent)
+
+    def outgrown(self, row: Sequence[Text | Piece]) -> bool:
+        """Whether the row has something for which there is no room, and that may not be cut."""
+        return any(
+            len(cell.plain) > size and (not size or column.least is None) and cells(cell.plain) > size
+            for cell, size, column in zip(row, self.natural, self.columns, strict=True)
+        )
 
 
 def fit(natural: Sequence[int], columns: Sequence[Column], width: int) -> list[int]:
@@ -122,7 +177,9 @@ def _line(row: Sequence[Text | Piece], columns: Sequence[Column], widths: Sequen
         content = cell.plain
         size = cells(content)
         if size > width:
-            content = shorten(content, width, middle=column.cut == "middle" and not cell.spans)
+            cut = "end" if cell.spans else column.cut
+            tail = len(content) - content.rfind("_") if cut == "word" else 0
+            content = shorten(content, width, middle=cut == "middle", tail=tail)
             size = cells(content)
         gap = GAP if place else ""
         before = gap + " " * (width - size) if column.align == "right" else gap

@@ -173,15 +173,33 @@ def line(*parts: Text | str | tuple[object, StyleType]) -> Text:
     return whole
 
 
-def shorten(content: str, width: int, *, middle: bool = False) -> str:
-    """Cut a cleaned text to `width` cells with an ellipsis at its end or in its middle."""
+def fitted(parts: Iterable[Piece], width: int) -> Text:
+    """Cleaned pieces side by side on one line of at most `width` cells; the first that does not fit is cut."""
+    kept: list[str] = []
+    spans: list[Span] = []
+    at, room = 0, width
+    for content, style in parts:
+        size = cells(content)
+        shown = content if size <= room else shorten(content, room)
+        if style and shown:
+            spans.append(Span(at, at + len(shown), style))
+        kept.append(shown)
+        at += len(shown)
+        room -= size
+        if room < 0:
+            break
+    return Text("".join(kept), spans=spans, end="")
+
+
+def shorten(content: str, width: int, *, middle: bool = False, tail: int = 0) -> str:
+    """Cut a cleaned text to `width` cells with an ellipsis at its end, in its middle, or before its last `tail` characters."""
     if cells(content) <= width:
         return content
     if width <= 1:
         return ELLIPSIS[:width]
     room = width - 1
-    tail = _tail(content, room // 2) if middle else ""
-    return _head(content, room - cell_len(tail)) + ELLIPSIS + tail
+    kept = _tail(content, room // 2 if middle else min(tail, room)) if middle or tail else ""
+    return _head(content, room - cell_len(kept)) + ELLIPSIS + kept
 
 
 def _head(content: str, width: int) -> str:

@@ -613,7 +613,7 @@ def test_the_short_way_gives_what_the_long_way_gives():
     value = {"city": "Zürich", "days": 3, "ratio": 0.5, "now": None, "ok": True}
     first = payloads.value(value)
     assert payloads.value(value) == first == value
-    assert payloads._flat(value) == value
+    assert payloads.flat(value) == value
     for odd in (math.nan, 2**70, "new", "\ud800", [1], 4111111111111111):
         assert payloads.value(value | {"odd": odd}) == value | {"odd": to_json(odd, redactor=Redactor())}
 

@@ -10,12 +10,12 @@ def test_events_are_rows(run, trace):
     assert run("inspect", trace).stdout.splitlines() == [
         "n      s  event             name            took  tokens      cost  what",
         "1  0.000  trace_start                                               app.py",
-        '2  0.010  agent_ex…n_start  Support                                 {"question"…',
+        '2  0.010  agent_exe…_start  Support                                 {"question"…',
         "3  0.020  llm_call_start    gpt-4o-mini                             Where is A-…",
         "4  1.260  llm_call_end      gpt-4o-mini   1.24 s     412  $0.00021  lookup(orde…",
         '5  1.270  tool_call_start   lookup                                  {"order": "…',
         "6  1.305  tool_call_end     lookup       35.0 ms                    ConnectionE…",
-        '7  1.310  agent_ex…ion_end  Support       1.30 s                    {"answer": …',
+        '7  1.310  agent_execu…_end  Support       1.30 s                    {"answer": …',
         '8  1.320  tool_call_start   send_mail                               {"to": "a@e…',
     ]
 

@@ -52,6 +52,28 @@ def test_steps_go_from_event_to_event(session):
     assert session.execute("n")[0].reason == "end"
 
 
+def test_next_passes_the_chunks_of_a_stream(listed):
+    """`next` goes by events that are no stream chunks, both ways; `step` stands at every one."""
+    kinds = ["trace_start", "llm_call_start", *["stream_chunk"] * 3, "llm_call_end", "stream_chunk"]
+    events = [{"event_type": kind, "event_id": str(place)} for place, kind in enumerate(kinds, 1)]
+    walked = Debugger(listed(events))
+    assert numbers(walked, "n", "n", "n", "rn", "next 2", "rn", "s", "n", "goto 4", "rn 2") == [
+        1,
+        2,
+        6,
+        2,
+        7,
+        6,
+        7,
+        7,
+        4,
+        1,
+    ]
+    assert walked.execute("goto 6")[0].reason == "goto"
+    assert walked.execute("n")[0].reason == "end"
+    assert numbers(walked, "goto 5", "rn 9", "rn") == [5, 0, 0]
+
+
 def test_a_step_to_the_last_event_is_a_step(session):
     """Only trying to go on from there says that the recording is over."""
     assert [session.execute("step 16")[0].reason, session.execute("step")[0].reason] == ["step", "end"]

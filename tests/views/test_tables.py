@@ -55,6 +55,32 @@ def test_rows_after_the_measured_ones_are_cut_to_fit():
     assert plain(table((name("n", 4),), rows, 80))[-1] == "a …ed"
 
 
+def test_a_number_after_the_measured_rows_is_never_cut():
+    """The table goes on wider from the first row that needs it."""
+    rows = [("1", "x" * 30)] * 600 + [("1,234,567", "y" * 30), ("2", "z" * 30)]
+    shown = plain(table((number("n"), prose("what", 4)), rows, 24))
+    assert shown[-3:] == ["1  xxxxxxxxxxxxxxxxxxxx…", "1,234,567  yyyyyyyyyyyy…", "        2  zzzzzzzzzzzz…"]
+
+
+def test_a_column_that_is_filled_late_is_not_lost():
+    """A column that was left out comes with a new header when a row has something in it."""
+    rows = [("a", "")] * 600 + [("b", "$1.00"), ("c", "")]
+    assert plain(table((name("name"), number("cost")), rows, 40))[-4:] == [
+        "a",
+        "name   cost",
+        "b     $1.00",
+        "c",
+    ]
+
+
+def test_a_long_table_leaves_room_for_its_numbers():
+    """The room a column asks for is kept where not all rows were measured, and only there."""
+    columns = (Column("n", align="right", room=4), name("name"))
+    rows = [(str(place), "x") for place in range(1, 1001)]
+    assert plain(table(columns, rows, 40))[-2:] == [" 999  x", "1000  x"]
+    assert plain(table(columns, rows[:3], 40)) == ["n  name", "1  x", "2  x", "3  x"]
+
+
 def test_data_is_cleaned_and_styles_stay():
     """A string is data and is cleaned; a text keeps its style."""
     rows = list(table((Column("a"), Column("b")), [("\x1b[31m", Text("x", "red"))], 80))

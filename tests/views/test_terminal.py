@@ -14,7 +14,9 @@ from namel3ss_debug.views.terminal import (
     byte_progress,
     clean,
     console,
+    fitted,
     line,
+    piece,
     screen_width,
     shorten,
     wants_colour,
@@ -208,3 +210,21 @@ def test_the_cap_counts_marks_of_every_kind():
     for mark in "\u20dd\u0903":
         assert unicodedata.category(mark).startswith("M")
         assert clean("x" + mark * 9).count(mark) == 4
+
+
+@given(st.lists(st.tuples(st.text(), st.sampled_from(["", "red"]))), st.integers(1, 60))
+def test_fitted_pieces_take_no_more_than_the_width(parts, width):
+    """Pieces stand side by side up to the width, each in its own style, and the first that does not fit is cut."""
+    pieces = [piece(content, style) for content, style in parts]
+    whole, shown = "".join(item.plain for item in pieces), fitted(pieces, width)
+    assert cell_len(shown.plain) <= width
+    assert shown.plain == whole if cell_len(whole) <= width else shown.plain.endswith("…")
+    assert all(span.end <= len(shown.plain) for span in shown.spans)
+
+
+def test_a_cut_keeps_what_it_is_asked_to():
+    """The ellipsis stands at the end, in the middle, or before the last part; no mark falls on it."""
+    assert shorten("agent_execution_start", 14) == "agent_executi…"
+    assert shorten("agent_execution_start", 14, middle=True) == "agent_e…_start"
+    assert shorten("agent_execution_start", 14, tail=4) == "agent_exe…tart"
+    assert not shorten("e\u0301" * 30, 9, middle=True).partition("…")[2].startswith("\u0301")

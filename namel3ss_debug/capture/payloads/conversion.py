@@ -70,14 +70,10 @@ class Payloads:
 
     def value(self, value: Any) -> JsonValue:
         """Any value as JSON; see `convert`."""
-        kind = type(value)
-        if kind is dict and len(value) <= _FLAT:
-            flat = self._flat(value)
-            if flat is not None:
-                return flat
-        elif kind is str and value in self._plain:
-            return value  # type: ignore[no-any-return]  # it is an exact str
-        return self.convert(value).value
+        if type(value) is str and value in self._plain:
+            return value
+        flat = self.flat(value)
+        return self.convert(value).value if flat is None else flat
 
     def convert(self, value: Any) -> Converted:
         """Any value as JSON that `orjson` takes, with a word on whether it is whole.
@@ -106,7 +102,10 @@ class Payloads:
         if type(text) is str and text in self._plain:
             return text
         exact = text if type(text) is str else _exact(text)
-        return ends(exact, self.redactor, self.max_size) if self.max_size else clean(exact, self.redactor)
+        shown = ends(exact, self.redactor, self.max_size) if self.max_size else clean(exact, self.redactor)
+        if shown is text and len(text) <= _short(self.max_size):
+            _remember(self._plain, text)
+        return shown
 
     def url(self, url: str) -> str:
         """A URL without credentials."""
@@ -119,29 +118,27 @@ class Payloads:
             ((clean(name, None), clean(value, None)) for name, value in pairs), self.redactor
         )
 
-    def _flat(self, value: dict[Any, Any]) -> dict[str, JsonValue] | None:
+    def flat(self, value: Any) -> dict[str, JsonValue] | None:
         """A dict of remembered names with remembered texts and plain numbers; `None` if it is anything else."""
+        if type(value) is not dict or len(value) > _FLAT:
+            return None
         names, plain = self._names, self._plain
-        result: dict[str, JsonValue] = {}
-        try:
-            for key, item in value.items():
-                if type(key) is not str or key not in names:
+        result: dict[str, Any] = value.copy()  # in one step, so that no other thread changes it meanwhile
+        for key, item in result.items():
+            if type(key) is not str or key not in names:
+                return None
+            kind = type(item)
+            if kind is str:
+                if item not in plain:
                     return None
-                kind = type(item)
-                if kind is str:
-                    if item not in plain:
-                        return None
-                elif kind is int:
-                    if not -_CARD_LIKE < item < _CARD_LIKE:
-                        return None
-                elif kind is float:
-                    if item - item != 0.0:  # not a number, or infinite
-                        return None
-                elif item is not None and kind is not bool:
+            elif kind is int:
+                if not -_CARD_LIKE < item < _CARD_LIKE:
                     return None
-                result[key] = item
-        except RuntimeError:
-            return None  # another thread has changed it
+            elif kind is float:
+                if item - item != 0.0:  # not a number, or infinite
+                    return None
+            elif item is not None and kind is not bool:
+                return None
         return result
 
 
@@ -182,11 +179,10 @@ class _Conversion:
         self._left = size or _ENDLESS
         self._depth = _DEPTH if size else _DEPTH_WHOLE
         self._items = _ITEMS if size else _ENDLESS
-        # A flat dict of remembered texts must not go beyond the size.
-        self._short = min(_SHORT, size // (2 * _FLAT)) if size else _SHORT
+        self._short = _short(size)
         self._plain = payloads._plain  # noqa: SLF001  # the walk belongs to it
         self._names = payloads._names  # noqa: SLF001
-        self._flat = payloads._flat  # noqa: SLF001
+        self._flat = payloads.flat
         self._bounded = bool(size)
         self._path: set[int] = set()
 
@@ -209,7 +205,7 @@ class _Conversion:
         if depth >= self._depth:
             self.cut = True
             return {"$truncated": len(value) if kind in (dict, list, tuple) else 1}
-        if kind is dict and len(value) <= _FLAT and (flat := self._flat(value)) is not None:
+        if kind is dict and (flat := self._flat(value)) is not None:
             if self._bounded:
                 self._left -= sum(
                     len(key) + _ITEM_SIZE + (len(item) if type(item) is str else 0)
@@ -359,6 +355,11 @@ class _Conversion:
         self.cut = True
         result.append({"$truncated": left_out})
         return result
+
+
+def _short(max_size: int) -> int:
+    """How long a text may be to be remembered: a flat dict of such texts must not go beyond the size."""
+    return min(_SHORT, max_size // (2 * _FLAT)) if max_size else _SHORT
 
 
 def _exact(value: Any) -> str:

@@ -1,0 +1,61 @@
+"""What the spans of one type, component and name have in common, made once: the constant part of their events."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from namel3ss_debug.capture.payloads import Payloads
+from namel3ss_debug.traces.events import Event
+
+_MOST = 1024
+
+
+class Kind(NamedTuple):
+    """The name as it is shown, and a start and an end event in which everything that differs is still empty."""
+
+    name: str | None
+    start: Event
+    end: Event
+
+
+class Kinds(dict[tuple[str, str, str | None], Kind]):
+    """`kinds[prefix, component, name]` makes a kind when it is first asked for.
+
+    Args:
+        execution_id: the run.
+        payloads: redacts the names.
+    """
+
+    def __init__(self, execution_id: str, payloads: Payloads) -> None:
+        self._execution_id = execution_id
+        self._payloads = payloads
+
+    def __missing__(self, key: tuple[str, str, str | None]) -> Kind:
+        prefix, component, name = key
+        shown = None if name is None else self._payloads.text(name)
+        kind = Kind(
+            shown,
+            self._event(f"{prefix}_start", component, shown, "started"),
+            self._event(f"{prefix}_end", component, shown, "completed"),
+        )
+        if len(self) >= _MOST:
+            self.clear()
+        self[key] = kind
+        return kind
+
+    def _event(self, event_type: str, component: str, name: str | None, status: str) -> Event:
+        """The fields in the order in which they are written, with room for those that are set later."""
+        event: Event = {
+            "event_type": event_type,
+            "event_id": None,
+            "seq": 0,
+            "timestamp": 0.0,
+            "parent_event_id": None,
+            "execution_id": self._execution_id,
+            "component": component,
+            "component_name": name,
+            "status": status,
+        }
+        if name is None:
+            del event["component_name"]
+        return event
