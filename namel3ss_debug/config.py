@@ -165,7 +165,9 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
     for variable in sorted(environ):
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
             near = difflib.get_close_matches(variable, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else "; run `namel3ss debug config` to see every setting"
+            hint = (
+                f"; did you mean {near[0]}?" if near else "; run `namel3ss debug config` to see every setting"
+            )
             raise SettingError(f"unknown setting {variable} in the environment{hint}")
 
 

@@ -26,6 +26,13 @@ def variables(frame: FrameType) -> dict[str, Any]:
     }
 
 
+def variables_at(frame: FrameType | None, sites: CallSites) -> dict[str, Any] | None:
+    """The variables of this frame, or of the innermost user frame above it."""
+    while frame is not None and sites.shown(frame.f_code.co_filename) is None:
+        frame = frame.f_back
+    return None if frame is None else variables(frame)
+
+
 def variables_of_failure(error: BaseException, sites: CallSites) -> dict[str, Any] | None:
     """The variables of the innermost user frame the exception passed."""
     found, trace = None, error.__traceback__

@@ -20,7 +20,8 @@ from namel3ss_debug import wire
 from namel3ss_debug.capture import context
 from namel3ss_debug.capture.bodies import Decompressor, readable
 from namel3ss_debug.capture.calls import ToolCalls
-from namel3ss_debug.capture.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.wire import sse
 from namel3ss_debug.wire.lenient import load
 
@@ -197,7 +198,11 @@ class Exchange:
     def _finish(self, status: str | None) -> None:
         span, body = self._span, b"".join(self._chunks)
         kept = {name.lower(): value for name, value in self._headers if name.lower() in _KEPT_HEADERS}
-        exchange: dict[str, Any] = {"status": self._status or None, "headers": kept, "response_bytes": len(body)}
+        exchange: dict[str, Any] = {
+            "status": self._status or None,
+            "headers": kept,
+            "response_bytes": len(body),
+        }
         if self._count:
             exchange["chunks"] = self._count
         elif self._format is not None and body:

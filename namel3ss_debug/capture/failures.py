@@ -22,10 +22,14 @@ class Failure:
     error: str | None = None
     error_type: str | None = None
     stack_trace: str | None = None
+    variables: dict[str, Any] | None = None
+    """The variables of the user's code where it failed; no field of the event, but part of its metadata."""
 
     def fields(self) -> dict[str, Any]:
         """The fields that are not null, by name."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return {
+            name: value for name, value in vars(self).items() if value is not None and name != "variables"
+        }
 
 
 def describe(error: BaseException, payloads: Payloads, *, with_trace: bool = True) -> Failure:
@@ -59,7 +63,7 @@ def call_site_of(error: BaseException, sites: CallSites) -> str | None:
 def type_name(kind: type[BaseException]) -> str:
     """The name of an exception type, with its module unless it is a built-in."""
     if getattr(builtins, kind.__name__, None) is kind:
-        return kind.__name__
+        return f"{kind.__name__}"
     return f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.failures import describe
-from namel3ss_debug.capture.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.capture.wrapping import Arguments, Recorder, wrap
 from namel3ss_debug.config import enabled_never
 

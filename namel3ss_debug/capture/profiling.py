@@ -80,7 +80,7 @@ class DebugProfiler(ContextDecorator):
 
 
 def profile_execution(name: str) -> DebugProfiler:
-    """Measure a block by `with profile_execution("index"):`, or a function by the same as a decorator."""
+    """Measure a block in a `with` statement, or a function as its decorator, under this name."""
     return DebugProfiler(name)
 
 

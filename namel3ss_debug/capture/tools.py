@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from namel3ss_debug.capture import context, rewrite
 from namel3ss_debug.capture.calls import AskedCall, ToolCalls
-from namel3ss_debug.capture.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.tracer import ExecutionTracer
 
 
 def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:

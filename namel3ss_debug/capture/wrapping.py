@@ -15,7 +15,8 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol
 
 from namel3ss_debug.capture import switch
-from namel3ss_debug.capture.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.tracer import ExecutionTracer
 
 Arguments = dict[str, Any]
 """The arguments of one call by parameter name."""

@@ -43,9 +43,7 @@ DOCUMENT_LIMIT = 64 * 1024 * 1024
 """One JSON document over many lines is read whole, up to this size."""
 
 _LOOKED_AT = 20
-_DOCUMENT_BEGINS = re.compile(
-    rb'\s*[\[{]\s*\{?\s*("schema"\s*:\s*"[^"]*"\s*,\s*)?("events"\s*:\s*\[?)?\s*'
-)
+_DOCUMENT_BEGINS = re.compile(rb'\s*[\[{]\s*\{?\s*("schema"\s*:\s*"[^"]*"\s*,\s*)?("events"\s*:\s*\[?)?\s*')
 
 
 class Place(NamedTuple):

@@ -174,21 +174,18 @@ def line(*parts: Text | str | tuple[object, StyleType]) -> Text:
 
 
 def fitted(parts: Iterable[Piece], width: int) -> Text:
-    """Cleaned pieces side by side on one line of at most `width` cells; the first that does not fit is cut."""
-    kept: list[str] = []
+    """Cleaned pieces side by side on one line of at most `width` cells; what does not fit is cut off."""
+    contents: list[str] = []
     spans: list[Span] = []
-    at, room = 0, width
+    at = 0
     for content, style in parts:
-        size = cells(content)
-        shown = content if size <= room else shorten(content, room)
-        if style and shown:
-            spans.append(Span(at, at + len(shown), style))
-        kept.append(shown)
-        at += len(shown)
-        room -= size
-        if room < 0:
-            break
-    return Text("".join(kept), spans=spans, end="")
+        contents.append(content)
+        if style:
+            spans.append(Span(at, at + len(content), style))
+        at += len(content)
+    shown = shorten("".join(contents), width)
+    kept = [Span(start, min(end, len(shown)), style) for start, end, style in spans if start < len(shown)]
+    return Text(shown, spans=kept, end="")
 
 
 def shorten(content: str, width: int, *, middle: bool = False, tail: int = 0) -> str:

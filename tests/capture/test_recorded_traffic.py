@@ -80,8 +80,7 @@ def server():
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(("path", "body", "kind", "answer"), list(exchanges()))
 def test_a_recorded_exchange_is_recorded_as_it_decodes(server, tracing, path, body, kind, answer, compressed):
-    """Model, messages, text, tool calls, usage and finish reason are those the decoders read, which are checked
-    by hand elsewhere; the client gets every byte."""
+    """What is recorded is what the decoders read, which are checked by hand elsewhere; the client gets all."""
     httpx2 = pytest.importorskip("httpx2")
     url, handler = server
     handler.answer = (kind, answer, compressed)

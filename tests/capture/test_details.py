@@ -1,0 +1,75 @@
+"""What the level `comprehensive` adds to a recording."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+from namel3ss_debug.capture.details import SAMPLE_SECONDS, Sampler
+from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.traces.reader import open_trace
+
+
+def recorded():
+    """Stop tracing and give the events."""
+    return list(open_trace(shutdown_tracing()).events())
+
+
+def test_the_variables_at_the_call_are_recorded(tracing):
+    """The start of a span tells the variables of the user's function, without modules, functions and classes."""
+    tracer = tracing(level="comprehensive")
+    city, days = "Oslo", 3
+    with tracer.span("tool", "weather", metadata={"own": 1}):
+        days += 1
+    start = recorded()[1]
+    assert start["metadata"]["own"] == 1
+    assert start["metadata"]["locals"]["city"] == city
+    assert start["metadata"]["locals"]["days"] == 3
+    assert "json" not in start["metadata"]["locals"]
+    assert json.dumps(start)
+
+
+def test_the_variables_where_it_failed_are_recorded_once(tracing):
+    """The innermost span of a failure tells the variables of the function that raised."""
+    tracer = tracing(level="comprehensive")
+
+    def fail(divisor):
+        token = "sk-ant-api03-" + "a" * 40
+        return len(token) / divisor
+
+    with contextlib.suppress(ZeroDivisionError), tracer.span("agent", "A"), tracer.span("tool", "t"):
+        fail(0)
+    inner, outer = (
+        event for event in recorded() if event["event_type"].endswith("_end") and "duration_ms" in event
+    )
+    assert inner["metadata"]["locals"] == {"divisor": 0, "token": "[REDACTED:key]"}
+    assert "metadata" not in outer
+
+
+def test_samples_are_taken_when_events_are_recorded(tracing):
+    """A sample of memory, CPU, threads and collections stands in the recording, without a thread of ours."""
+    tracer = tracing(level="comprehensive")
+    for _ in range(3):
+        with tracer.span("tool", "t"):
+            pass
+    [sample] = [event for event in recorded() if event["event_type"] == "resource_sample"]
+    assert sample["memory_usage_mb"] > 1
+    assert sample["metadata"]["threads"] >= 1
+    assert "call_site" not in sample
+
+
+def test_a_sample_is_due_once_in_a_while():
+    """Two calls at once give one sample."""
+    sampler = Sampler()
+    assert sampler.due()
+    assert not sampler.due()
+    assert SAMPLE_SECONDS >= 1
+
+
+def test_other_levels_record_neither(tracing):
+    """Variables and samples cost time, so they are asked for by name."""
+    with tracing().span("tool", "t"):
+        pass
+    events = recorded()
+    assert not [event for event in events if event["event_type"] == "resource_sample"]
+    assert "metadata" not in events[1]
