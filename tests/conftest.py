@@ -8,8 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from namel3ss_debug.capture import switch
 
 ROOT = Path(__file__).parents[1]
+
+settings.register_profile("suite", deadline=None)  # the machine's speed is no property of the program
+settings.load_profile("suite")
 
 
 def load_file(path):
@@ -20,6 +26,26 @@ def load_file(path):
         sys.modules[path.stem] = module
         spec.loader.exec_module(module)
     return sys.modules[path.stem]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """No test writes into the real cache of the user, and none is told what to trace by the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for name in list(os.environ):
+            if name.startswith("NAMEL3SS_"):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """Every test leaves tracing off and the working directory where it was."""
+    folder = Path.cwd()
+    yield
+    assert switch.ACTIVE is None, "a test left a tracer switched on"
+    assert Path.cwd() == folder
 
 
 @pytest.fixture(scope="session")

@@ -156,8 +156,11 @@ class Analysis:
                 kind.count += 1
                 at = event.get("timestamp")
                 if at is not None:
-                    last_at = max(last_at, at)
-                    first_at = min(first_at, at)
+                    # `max` and `min` would be two calls for every event
+                    if at > last_at:  # noqa: PLR1730
+                        last_at = at
+                    if at < first_at:  # noqa: PLR1730
+                        first_at = at
                 if kind.listeners is None:
                     span = pair(number, event)
                     if span is not None:

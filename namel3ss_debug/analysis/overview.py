@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.traces.events import SPAN_FAILURES
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.nesting import MeasuredSpan

@@ -10,27 +10,30 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from namel3ss_debug.wire import tool_results
 
-_MOST_CALLS = 4096
+_MOST_IDS = 4096
+_PLAIN = (str, int, float, bool, type(None))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AskedCall:
-    """One call that a model asked for: in which model call, and whether a function was seen to take it."""
+    """One call that a model asked for: in which model call, and inside which span that ran."""
 
     call_id: str
     name: str
     arguments: Any
     asked_in: str
-    taken: bool = False
+    inside: str | None
 
 
 class ToolCalls:
-    """The calls asked for in this process; safe between threads.
+    """The calls asked for in this process that no function has taken; safe between threads and in signal handlers.
+
+    Providers give every call an id of its own, but servers that imitate them repeat theirs or leave them empty.
 
     Args:
         on_offer: told the names of tools when a model is offered them.
@@ -42,46 +45,78 @@ class ToolCalls:
     ) -> None:
         self._on_offer = on_offer
         self._on_unseen = on_unseen
-        self._calls: OrderedDict[str, AskedCall] = OrderedDict()
-        self._lock = threading.Lock()
+        self._waiting: OrderedDict[str, list[AskedCall]] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def renew(self) -> None:
+        """After a fork: whatever other thread held the lock is not there any more."""
+        self._lock = threading.RLock()
 
     def offer(self, names: Iterable[str]) -> None:
         """A model is offered tools of these names."""
         self._on_offer(names)
 
-    def asked(self, calls: Iterable[Mapping[str, Any]], event_id: str) -> None:
-        """A model has answered with these calls, each `{id, name, arguments}`."""
+    def asked(self, calls: Iterable[Mapping[str, Any]], asked_in: str, inside: str | None) -> None:
+        """A model has answered with these calls, each `{id, name, arguments}`, in a call made inside this span."""
         with self._lock:
             for call in calls:
-                call_id = call.get("id")
-                if isinstance(call_id, str):
-                    name = str(call.get("name"))
-                    self._calls[call_id] = AskedCall(call_id, name, call.get("arguments"), event_id)
-            while len(self._calls) > _MOST_CALLS:
-                self._calls.popitem(last=False)
+                call_id = call.get("id") or ""
+                asked = AskedCall(call_id, str(call.get("name")), call.get("arguments"), asked_in, inside)
+                self._waiting.setdefault(call_id, []).append(asked)
+            while len(self._waiting) > _MOST_IDS:
+                self._waiting.popitem(last=False)
 
-    def take(self, name: str, arguments: Mapping[str, Any]) -> AskedCall | None:
-        """The oldest waiting call of this name, one with the same arguments first; it is taken from now on."""
+    def take(
+        self, name: str, arguments: Mapping[str, Any], inside: str | None, *, only_inside: bool = False
+    ) -> AskedCall | None:
+        """The waiting call that a function of this name answers; it waits no longer.
+
+        Args:
+            name: the name of the tool.
+            arguments: what the function was called with, by name.
+            inside: the span that the function was called in.
+            only_inside: whether the call must have been asked for inside that span; else one with the same
+                arguments, and then one asked for inside that span, only comes first.
+        """
         with self._lock:
-            waiting = [call for call in self._calls.values() if call.name == name and not call.taken]
-            if not waiting:
-                return None
-            call = next((call for call in waiting if _same(call.arguments, arguments)), waiting[0])
-            self._calls[call.call_id] = replace(call, taken=True)
-            return call
+            found, best = None, -1
+            for call in (call for calls in self._waiting.values() for call in calls if call.name == name):
+                here = call.inside == inside
+                rank = 2 * _same(call.arguments, arguments) + here
+                if rank > best and (here or not only_inside):
+                    found, best = call, rank
+            if found is not None:
+                self._remove(found)
+            return found
 
-    def returned(self, messages: list[Any]) -> None:
-        """A request carries these messages: results in them belong to calls that were asked for earlier."""
-        for call_id, _name, result in tool_results(messages):
+    def returned(self, messages: list[Any], inside: str | None) -> None:
+        """A request inside this span carries these messages: results in them belong to calls asked for earlier."""
+        last = {call_id: result for call_id, _name, result in tool_results(messages)}
+        for call_id, result in last.items():
             with self._lock:
-                call = self._calls.pop(call_id, None)
-            if call is not None and not call.taken:
-                self._on_unseen(call, result)
+                waiting = self._waiting.get(call_id) if call_id else None
+                if not waiting:
+                    continue
+                call = next((call for call in waiting if call.inside == inside), waiting[0])
+                self._remove(call)
+            self._on_unseen(call, result)
+
+    def _remove(self, call: AskedCall) -> None:
+        waiting = self._waiting[call.call_id]
+        waiting.remove(call)
+        if not waiting:
+            del self._waiting[call.call_id]
 
 
 def _same(asked: Any, given: Mapping[str, Any]) -> bool:
     """Whether a function got what the model asked for; defaults of the function may stand beside it."""
-    try:
-        return isinstance(asked, dict) and all(key in given and given[key] == asked[key] for key in asked)
-    except Exception:  # comparing runs code of the program's own values
-        return False
+    return isinstance(asked, dict) and all(key in given and _equal(asked[key], given[key]) for key in asked)
+
+
+def _equal(asked: Any, given: Any) -> bool:
+    """Equality of JSON values; anything else is unequal, because comparing it could run the program's code."""
+    if type(given) is dict and type(asked) is dict:
+        return asked.keys() == given.keys() and all(_equal(asked[key], given[key]) for key in asked)
+    if type(given) is list and type(asked) is list:
+        return len(asked) == len(given) and all(map(_equal, asked, given))
+    return type(given) in _PLAIN and bool(asked == given)

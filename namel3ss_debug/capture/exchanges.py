@@ -2,22 +2,22 @@
 
 The transports know libraries, this module knows none: it is told that a request leaves, that a response begins,
 what bytes arrive, and how it ended. One attempt is one span; an attempt that repeats a failed one counts up
-`retry_count` and names the first in `metadata.retry_of`.
+`retry_count` and names the first in `metadata.retry_of`. An exchange keeps the body until it is over; of a body
+that is no model's answer, no more than can be shown of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from time import perf_counter_ns
 from typing import Any
 from urllib.parse import urlsplit
 
 from namel3ss_debug import wire
 from namel3ss_debug.capture import context
+from namel3ss_debug.capture.attempts import Attempts
 from namel3ss_debug.capture.bodies import Decompressor, readable
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.spans import Span
@@ -30,7 +30,8 @@ Pairs = list[tuple[str, str]]
 INSIDE: ContextVar[bool] = ContextVar("namel3ss_debug_inside_exchange", default=False)
 """Whether the running code is a library that sends an exchange which is recorded already."""
 
-_MOST_FAILED = 256
+_LEAST_ROOM = 1 << 20
+_WITHOUT_BODY = {204, 304}
 _KEPT_HEADERS = frozenset(
     {
         "content-type", "content-encoding", "retry-after", "retry-after-ms", "x-should-retry", "x-request-id",
@@ -50,9 +51,15 @@ class Exchanges:
     def __init__(self, tracer: ExecutionTracer, calls: ToolCalls) -> None:
         self.tracer = tracer
         self.calls = calls
-        self.open: set[Exchange] = set()
-        self._failed: OrderedDict[tuple[str, str | None], tuple[str, int]] = OrderedDict()
-        self._lock = threading.Lock()
+        self.open: dict[Exchange, None] = {}  # in order of their beginning
+        self.attempts = Attempts()
+        self.room = _room(tracer)
+
+    def renew(self) -> None:
+        """After a fork: what is open belongs to the other process, and so do the locks."""
+        self.open.clear()
+        self.attempts.renew()
+        self.calls.renew()
 
     def begin(
         self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
@@ -66,28 +73,31 @@ class Exchanges:
             self.tracer.problem("an HTTP request could not be recorded", error)
             return None
 
-    def attempts(self, key: tuple[str, str | None]) -> tuple[str, int] | None:
-        """The id of the first attempt of this request and how many have failed, if any has."""
-        with self._lock:
-            return self._failed.get(key)
-
-    def failed(self, key: tuple[str, str | None], event_id: str) -> None:
-        """Remember that an attempt has failed."""
-        with self._lock:
-            first, count = self._failed.pop(key, (event_id, 0))
-            self._failed[key] = (first, count + 1)
-            if len(self._failed) > _MOST_FAILED:
-                self._failed.popitem(last=False)
-
-    def succeeded(self, key: tuple[str, str | None]) -> None:
-        """Forget the failed attempts: the next request of this kind is a new one."""
-        with self._lock:
-            self._failed.pop(key, None)
-
     def abandon(self) -> None:
         """End what the program never read to its end; called when the process ends."""
         for exchange in list(self.open):
-            exchange.end(status="partial")
+            exchange.close()
+
+
+def enter() -> Token[bool]:
+    """What runs next is a library that sends an exchange which is recorded."""
+    return INSIDE.set(True)
+
+
+def leave(token: Token[bool]) -> None:
+    """The library has answered or failed."""
+    try:
+        INSIDE.reset(token)
+    except ValueError:  # a coroutine that was never finished is closed in another context
+        pass
+
+
+def _room(tracer: ExecutionTracer) -> int | None:
+    """How many bytes are kept of a body that is only shown; `None`: all."""
+    if not tracer.keeps_payloads:
+        return 0
+    size = tracer.config.max_payload_size
+    return max(_LEAST_ROOM, 4 * size) if size else None
 
 
 class Exchange:
@@ -98,31 +108,34 @@ class Exchange:
         self._method = method.upper()
         self._url = url
         self._chunks: list[bytes] = []
+        self._received = 0
+        self._arrived = 0
         self._status = 0
         self._headers: Pairs = []
         self._first_ms: float | None = None
         self._stream: sse.Decoder | None = None
         self._decompressor: Decompressor | None = None
         self._count = 0
-        self._done = False
+        self._tail = b""
         self._started = perf_counter_ns()
         request = readable(body, _header(headers, "content-type"))
         self._format = wire.recognise(urlsplit(url).path, request) if body else None
-        self._key = (wire.canonical_hash(self._method, url, request), context.current_id())
+        self._inside = context.current_id()
+        self._key = (wire.canonical_hash(self._method, url, request), self._inside)
+        self._earlier = owner.attempts.take_up(self._key)
         self._span = self._begin(request, headers, body)
-        owner.open.add(self)
+        owner.open[self] = None
 
     def _begin(self, request: Any, headers: Pairs, body: bytes | None) -> Span:
         tracer = self._owner.tracer
-        earlier = self._owner.attempts(self._key)
         exchange: dict[str, Any] = {"method": self._method, "url": tracer.payloads.url(self._url)}
         if body:
             exchange["request_bytes"] = len(body)
             exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
         metadata: dict[str, Any] = {"exchange": exchange}
-        if earlier is not None:
-            metadata["retry_of"] = earlier[0]
-        retries = earlier[1] if earlier is not None else None
+        retries = None
+        if self._earlier is not None:
+            metadata["retry_of"], retries = self._earlier.first, self._earlier.count
         if self._format is None:
             inputs = {"method": self._method, "url": exchange["url"]}
             inputs |= {"headers": dict(tracer.payloads.headers(headers)), "body": request}
@@ -134,7 +147,7 @@ class Exchange:
             "operation": self._format.operation,
             "format": self._format.name,
         }
-        self._owner.calls.returned(decoded.get("messages") or [])
+        self._owner.calls.returned(decoded.get("messages") or [], self._inside)
         self._owner.calls.offer(wire.offered_tools(request))
         span = tracer.span("llm", decoded.get("model"), decoded, metadata, retry_count=retries)
         return span.open(enter=False)
@@ -152,17 +165,24 @@ class Exchange:
 
     def receive(self, data: bytes, *, decoded: bool = False) -> None:
         """A piece of the body has arrived, as it stood on the wire unless `decoded`."""
-        if self._done or not data:
+        if self not in self._owner.open or not data:
             return
         try:
+            self._arrived += len(data)
             plain = data if decoded or self._decompressor is None else self._decompressor.feed(data)
-            self._chunks.append(plain)
+            self._received += len(plain)
+            room = None if self._format is not None else self._owner.room
+            if room is None or self._received <= room:
+                self._chunks.append(plain)
+            elif (left := room - self._received + len(plain)) > 0:
+                self._chunks.append(plain[:left])
             if self._stream is not None:
                 self._chunk(plain)
         except Exception as error:
             self._owner.tracer.problem("a piece of an HTTP response could not be recorded", error)
 
     def _chunk(self, plain: bytes) -> None:
+        """Record what has arrived up to the end of an event: a text cut anywhere else could hide half a secret."""
         assert self._stream is not None
         assert self._format is not None
         if self._first_ms is None:
@@ -170,38 +190,61 @@ class Exchange:
                 if self._format.is_content(load(text)):
                     self._first_ms = (perf_counter_ns() - self._started) / 1e6
                     break
-        self._span.emit("stream_chunk", readable_chunk(plain), {"index": self._count})
+        self._tail += plain
+        end = len(self._tail) if len(self._tail) > _LEAST_ROOM else _end_of_events(self._tail)
+        if end:
+            whole, self._tail = self._tail[:end], self._tail[end:]
+            self._emit_chunk(whole)
+
+    def _emit_chunk(self, data: bytes) -> None:
+        self._span.emit("stream_chunk", readable_chunk(data), {"index": self._count})
         self._count += 1
 
     def fail(self, error: BaseException) -> None:
         """The exchange has ended by an exception."""
-        self.end(error=error)
+        self._end(error=error)
 
-    def end(self, *, error: BaseException | None = None, status: str | None = None) -> None:
+    def end(self) -> None:
+        """The body has been read to its end."""
+        self._end()
+
+    def close(self) -> None:
+        """The response is closed; where its body was not read to the end, the exchange is partial."""
+        self._end(partial=not self._is_whole())
+
+    def _is_whole(self) -> bool:
+        """Whether no more can be missing than an end that is known: a stream tells its end by what it says."""
+        if self._stream is not None or self._method == "HEAD" or self._status in _WITHOUT_BODY:
+            return self._status != 0
+        length = _header(self._headers, "content-length")
+        return self._status != 0 and length is not None and str(self._arrived) == length.strip()
+
+    def _end(self, *, error: BaseException | None = None, partial: bool = False) -> None:
         """The exchange is over; only the first call counts."""
-        if self._done:
-            return
-        self._done = True
         owner = self._owner
-        owner.open.discard(self)
+        try:
+            del owner.open[self]  # in one step: of two threads, one goes on
+        except KeyError:
+            return
         event_id = self._span.event_id
         try:
-            self._finish(status)
+            self._finish(partial=partial, broken=error is not None)
+            if error is not None or self._span.end_fields.get("status") == "failed":
+                owner.attempts.failed(self._key, event_id, self._earlier)
         except Exception as problem:
             owner.tracer.problem("the end of an HTTP exchange could not be recorded", problem)
         self._span.close(error)
-        if error is not None or self._status >= 400:
-            owner.failed(self._key, event_id)
-        elif status is None:
-            owner.succeeded(self._key)
+        self._chunks.clear()
 
-    def _finish(self, status: str | None) -> None:
+    def _finish(self, *, partial: bool, broken: bool) -> None:
         span, body = self._span, b"".join(self._chunks)
+        if self._tail:
+            self._emit_chunk(self._tail)
         kept = {name.lower(): value for name, value in self._headers if name.lower() in _KEPT_HEADERS}
         exchange: dict[str, Any] = {
             "status": self._status or None,
             "headers": kept,
-            "response_bytes": len(body),
+            "response_bytes": self._received,
         }
         if self._count:
             exchange["chunks"] = self._count
@@ -213,32 +256,32 @@ class Exchange:
         if self._first_ms is not None:
             metadata["time_to_first_token_ms"] = self._first_ms
         if self._format is not None and self._status:
-            self._finish_llm(body)
+            partial |= self._finish_llm(body)
         elif self._status:
             shown = readable(body, _header(self._headers, "content-type"))
             span.set_output({"status": self._status, "headers": kept, "body": shown})
         if self._status >= 400:
             self._finish_failed(body)
-        if status is not None:
-            span.set(status=status)
+        elif partial and not broken:
+            span.set(status="partial")
         span.set(metadata=metadata)
 
-    def _finish_llm(self, body: bytes) -> None:
+    def _finish_llm(self, body: bytes) -> bool:
+        """Read the model's answer; whether it is a stream that was cut."""
         assert self._format is not None
-        if self._status >= 400:
-            return
+        if self._status >= 400 or not body:
+            return self._stream is not None
         whole = self._format.join_stream(body)
         answer = self._format.decode_response(whole)
         self._span.set_output(answer.outputs())
-        if self._stream is not None and answer.finish_reason is None:
-            self._span.set(status="partial")
         if answer.usage:
             total = answer.usage.get("input_tokens", 0) + answer.usage.get("output_tokens", 0)
             self._span.set(usage=answer.usage, tokens_used=total)
+        self._owner.calls.asked(answer.tool_calls, self._span.event_id, self._inside)
         failure = wire.decode_error(whole) if self._stream is not None else None
         if failure is not None:
             self._span.set(status="failed", error_type=failure[0], error=failure[1])
-        self._owner.calls.asked(answer.tool_calls, self._span.event_id)
+        return self._stream is not None and failure is None and answer.finish_reason is None
 
     def _finish_failed(self, body: bytes) -> None:
         kind, text = wire.decode_error(load(body)) or (None, None)
@@ -259,3 +302,10 @@ def readable_chunk(data: bytes) -> dict[str, Any]:
 
 def _header(headers: Pairs, name: str) -> str | None:
     return next((value for key, value in headers if key.lower() == name), None)
+
+
+def _end_of_events(data: bytes) -> int:
+    """Where the last whole server-sent event ends; 0 where none does."""
+    return max(
+        (data.rfind(end) + len(end) for end in (b"\n\n", b"\r\n\r\n", b"\r\r") if end in data), default=0
+    )

@@ -6,11 +6,13 @@ functions, generators and async generators. While tracing is off a decorated fun
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar, overload
+from types import CodeType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.failures import describe
@@ -19,8 +21,18 @@ from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.capture.wrapping import Arguments, Recorder, wrap
 from namel3ss_debug.config import enabled_never
 
+if TYPE_CHECKING:  # only known where traffic is recorded
+    from namel3ss_debug.capture.calls import AskedCall
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=type)
+
+
+HOOKED: weakref.WeakSet[CodeType] = weakref.WeakSet()
+"""The code of functions whose calls a hook records as tool calls; the seam of `tools` leaves them alone."""
+
+TAKE: Callable[[str, Arguments], AskedCall | None] | None = None
+"""Gives the call that a model asked for and that a tool of this name, called so, answers; set by `tools`."""
 
 
 class _Kind(NamedTuple):
@@ -127,12 +139,18 @@ def _decorate(
 ) -> Any:
     if enabled_never():
         return function
-    own = name or getattr(getattr(function, "__func__", function), "__name__", type(function).__name__)
+    own = getattr(getattr(function, "__func__", function), "__name__", type(function).__name__)
+    if kind is _TOOL and (code := _code(function)) is not None:
+        HOOKED.add(code)
 
     def open_span(tracer: ExecutionTracer, arguments: Arguments) -> Span:
         label = name or kind.name(arguments) or own
         shown = {key: value for key, value in arguments.items() if key not in {"self", "cls"}}
         inputs = kind.inputs(shown) if capture_inputs else None
+        if kind is _TOOL and TAKE is not None and (asked := TAKE(own, shown) or TAKE(label, shown)):
+            joined = {"metadata": {**fields.get("metadata", {}), "asked_in": asked.asked_in}}
+            inputs = {**(inputs or {}), "call_id": asked.call_id}
+            return tracer.span(kind.component, label, inputs=inputs, prefix=kind.prefix, **fields | joined)
         return tracer.span(kind.component, label, inputs=inputs, prefix=kind.prefix, **fields)
 
     def output(span: Span, _arguments: Arguments, result: Any) -> None:
@@ -140,6 +158,15 @@ def _decorate(
             span.set_output(kind.outputs(result))
 
     return wrap(function, Recorder(open_span, output))
+
+
+def _code(function: Any) -> CodeType | None:
+    """The code that runs in the end when a decorated function is called."""
+    try:
+        code = inspect.unwrap(getattr(function, "__func__", function)).__code__
+    except (AttributeError, ValueError):  # a callable object; one that wraps itself
+        return None
+    return code if isinstance(code, CodeType) else None
 
 
 class EventId(str):

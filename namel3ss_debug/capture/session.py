@@ -79,15 +79,23 @@ def new_session(
         replace_recording(output)
     path = output or Path(config.trace_output_dir) / trace_name(started_at, execution_id)
     return Session(
-        trace=str(Path(os.path.abspath(path))),
+        trace=os.path.normpath(working_directory() / path),
         execution_id=execution_id,
         settings=config.to_json(),
         target=target,
-        root=str((root or Path.cwd()).resolve()),
+        root=os.path.realpath(working_directory() / (root or "")),
         session_id=session_id,
         link_latest=output is None,
         sampled=config.sample_rate >= 1 or random.SystemRandom().random() < config.sample_rate,
     )
+
+
+def working_directory() -> Path:
+    """The working directory; the root where it has been removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
 
 
 def replace_recording(output: Path) -> None:

@@ -19,7 +19,7 @@ from namel3ss_debug.capture.environment import start_metadata
 from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.failures import call_site_of, describe
 from namel3ss_debug.capture.payloads import Payloads
-from namel3ss_debug.capture.session import Session, new_session
+from namel3ss_debug.capture.session import Session, new_session, working_directory
 from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.config import DebugConfiguration, enabled_never, load_configuration
 from namel3ss_debug.errors import SettingError
@@ -28,6 +28,7 @@ from namel3ss_debug.traces.redaction import Redactor
 from namel3ss_debug.traces.writer import TraceWriter, flush_on_exit
 
 _undo: list[Callable[[], None]] = []
+_renewed_by_fork: list[Callable[[], None]] = []
 _registered = False
 
 
@@ -71,11 +72,9 @@ def configuration_in_force(overrides: Mapping[str, Any]) -> DebugConfiguration:
     """
     own = load_configuration(Path("/nonexistent"), {}, overrides).config
     try:
-        return load_configuration(overrides=overrides).config
+        return load_configuration(working_directory(), overrides=overrides).config
     except SettingError as error:
-        print(
-            f"namel3ss debug: {error}; settings of the file and the environment are left out", file=sys.stderr
-        )
+        _tell(f"{error}; settings of the file and the environment are left out")
         return own
 
 
@@ -108,6 +107,8 @@ def activate(
     exchanges = Exchanges(tracer, calls)
     _undo.extend([remove_tools, transport.install(exchanges)])
     tracer.at_end.append(exchanges.abandon)
+    _renewed_by_fork.append(exchanges.renew)
+    _undo.append(_renewed_by_fork.clear)
     _register_once()
     if config.buffer_size > 1:
         flush_on_exit(tracer.writer)
@@ -138,7 +139,16 @@ def finish() -> None:
     if tracer.problems:
         count = sum(tracer.problems.values())
         what = next(iter(tracer.problems))
-        print(f"namel3ss debug: {count} problems inside tracing, the first: {what}", file=sys.stderr)
+        _tell(f"{count} problems inside tracing, the first: {what}")
+
+
+def _tell(text: str) -> None:
+    """Say something on the stderr of the process, which is not what the program has put in its place."""
+    try:
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(f"namel3ss debug: {text}\n")
+    except (OSError, ValueError):  # nobody listens any more
+        pass
 
 
 def program_ended(end: BaseException | None) -> None:
@@ -187,7 +197,7 @@ def _make_tracer(
         config,
         execution_id=session.execution_id,
         session_id=session.session_id,
-        sites=CallSites(session.root, os.getcwd()),
+        sites=CallSites(session.root, str(working_directory())),
         payloads=Payloads(redactor, max_size=config.max_payload_size),
         parent_id=parent_id,
     )
@@ -222,6 +232,8 @@ def _in_forked_child() -> None:
     if tracer is None:
         return
     tracer.writer.after_fork_in_child()
+    for renew in _renewed_by_fork:
+        renew()
     tracer.parent_id = context.current_id() or tracer.parent_id
     tracer.tracing_ns = 0
     tracer.problems.clear()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from inspect import CO_VARKEYWORDS
 from types import CodeType, TracebackType
 from typing import Any, Self
 
-from namel3ss_debug.capture import context, rewrite
+from namel3ss_debug.capture import context, hooks, rewrite
 from namel3ss_debug.capture.calls import AskedCall, ToolCalls
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -20,15 +21,23 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
     """
     calls = ToolCalls(on_offer=_offer, on_unseen=lambda call, result: _record_unseen(tracer, call, result))
 
+    def take(name: str, arguments: dict[str, Any]) -> AskedCall | None:
+        return calls.take(name, arguments, context.current_id(), only_inside=_inside_tool(name))
+
     def call(name: str, code: CodeType, arguments: dict[str, Any]) -> ToolCall | None:
-        if _inside_hook(name):
+        if code in hooks.HOOKED:  # its span is open already
             return None
-        return ToolCall(tracer, calls, name, code, arguments)
+        shown = _shown(code, arguments)
+        asked = take(name, shown)
+        if asked is None and _inside_tool(name):
+            return None
+        return ToolCall(tracer, name, code, shown, asked)
 
     rewrite.CALL = call
+    hooks.TAKE = take
 
     def uninstall() -> None:
-        rewrite.CALL = None
+        rewrite.CALL = hooks.TAKE = None
         rewrite.HOT.clear()
 
     return calls, uninstall
@@ -41,17 +50,20 @@ class ToolCall:
     value: Any = None
 
     def __init__(
-        self, tracer: ExecutionTracer, calls: ToolCalls, name: str, code: CodeType, arguments: dict[str, Any]
+        self,
+        tracer: ExecutionTracer,
+        name: str,
+        code: CodeType,
+        arguments: dict[str, Any],
+        asked: AskedCall | None,
     ) -> None:
-        shown = {key: value for key, value in arguments.items() if key not in {"self", "cls"}}
-        asked = calls.take(name, shown)
-        inputs: dict[str, Any] = {"arguments": shown}
+        inputs: dict[str, Any] = {"arguments": arguments}
         metadata: dict[str, Any] = {}
         path = tracer.sites.shown(code.co_filename)
         if path is not None:
             metadata["defined_at"] = f"{path}:{code.co_firstlineno}"
         if asked is not None:
-            inputs["call_id"] = asked.call_id
+            inputs |= {"call_id": asked.call_id} if asked.call_id else {}
             metadata["asked_in"] = asked.asked_in
         site = tracer.sites.above(code) or metadata.get("defined_at")
         self._span = tracer.span("tool", name, inputs, metadata, call_site=site)
@@ -76,8 +88,19 @@ def _offer(names: Iterable[str]) -> None:
     rewrite.HOT.update(names)
 
 
-def _inside_hook(name: str) -> bool:
-    """Whether a hook has just opened the span of this very call."""
+def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as a model would name them: without the object, and what `**` took among the others."""
+    shown = {key: value for key, value in arguments.items() if key not in {"self", "cls"}}
+    if code.co_flags & CO_VARKEYWORDS:
+        shown |= shown.pop(list(arguments)[-1], {})
+    return shown
+
+
+def _inside_tool(name: str) -> bool:
+    """Whether a tool of this name is running: a call within it is one of a helper, or of itself by itself.
+
+    Unless an agent that runs inside the tool was asked for it.
+    """
     span = context.current()
     return isinstance(span, Span) and span.component == "tool" and span.name == name
 

@@ -178,7 +178,7 @@ def _named(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Argument
     """The arguments of a call by parameter name, as far as the signature tells."""
     try:
         return dict(inspect.signature(function).bind_partial(*args, **kwargs).arguments)
-    except (TypeError, ValueError):
+    except Exception:  # a signature may be the program's own
         return {f"arg{index}": value for index, value in enumerate(args)} | kwargs
 
 

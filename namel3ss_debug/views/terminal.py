@@ -196,19 +196,19 @@ def shorten(content: str, width: int, *, middle: bool = False, tail: int = 0) ->
         return ELLIPSIS[:width]
     room = width - 1
     kept = _tail(content, room // 2 if middle else min(tail, room)) if middle or tail else ""
-    return _head(content, room - cell_len(kept)) + ELLIPSIS + kept
+    return _head(content, room - cells(kept)) + ELLIPSIS + kept
 
 
 def _head(content: str, width: int) -> str:
     taken = content[:width]
-    while cell_len(taken) > width:
+    while cells(taken) > width:
         taken = taken[:-1]
     return taken
 
 
 def _tail(content: str, width: int) -> str:
     taken = content[-width:] if width else ""
-    while taken and (cell_len(taken) > width or unicodedata.category(taken[0]).startswith("M")):
+    while taken and (cells(taken) > width or unicodedata.category(taken[0]).startswith("M")):
         taken = taken[1:]  # a mark at the front would fall on the ellipsis
     return taken
 

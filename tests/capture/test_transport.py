@@ -323,3 +323,150 @@ def test_a_model_that_cannot_be_reached_is_a_failed_call(model_environment, tmp_
     [(_start, end)] = pairs(events, "llm")
     assert end["status"] == "failed"
     assert end["error_type"].endswith("ConnectError")
+
+
+HOSTILE = {
+    "requests": """
+import io, os, requests, traceback
+url = os.environ["OPENAI_BASE_URL"]
+body = {"model": "m", "messages": [{"role": "user", "content": "x" * 40000}]}
+print(len(requests.post(url + "/chat/completions", json=body).content))
+with requests.post(url + "/chat/completions", json=body, stream=True) as response:
+    print(len(response.raw.read(7)))
+try:
+    requests.get("http://127.0.0.1:9/")
+except requests.ConnectionError:
+    traceback.print_exc()
+""",
+    "urllib3": """
+import os, traceback, urllib3
+url = os.environ["OPENAI_BASE_URL"]
+body = {"model": "m", "messages": [{"role": "user", "content": "x" * 40000}]}
+pool = urllib3.PoolManager()
+response = pool.request("POST", url + "/chat/completions", json=body, preload_content=False)
+print(sum(map(len, iter(lambda: response.read(1000), b""))))
+response = pool.request("POST", url + "/chat/completions", json=body, preload_content=False)
+print(len(response.read1(7)) > 0)
+response.close()
+try:
+    pool.request("GET", "http://127.0.0.1:9/", retries=False)
+except urllib3.exceptions.HTTPError:
+    traceback.print_exc()
+""",
+    "aiohttp": """
+import asyncio, os, traceback, warnings, aiohttp
+url = os.environ["OPENAI_BASE_URL"]
+body = {"model": "m", "messages": [{"role": "user", "content": "x" * 40000}]}
+async def main():
+    async with aiohttp.ClientSession() as session:
+        response = await session.post(url + "/chat/completions", json=body)
+        print(len(await response.read()))
+        async with session.post(url + "/chat/completions", json=body) as response:
+            print(len(await response.content.read(7)))
+        for address in ("http://127.0.0.1:9/", "nonsense"):
+            try:
+                await session.get(address, auth=aiohttp.BasicAuth("a", "b"))
+            except aiohttp.ClientError:
+                traceback.print_exc()
+asyncio.run(main())
+""",
+    "httpx2": """
+import os, traceback, httpx2
+url = os.environ["OPENAI_BASE_URL"]
+body = {"model": "m", "messages": [{"role": "user", "content": "x" * 40000}]}
+with httpx2.Client() as client:
+    print(len(client.post(url + "/chat/completions", json=body).content))
+    with client.stream("POST", url + "/chat/completions", json=body) as response:
+        print(response.status_code)
+    try:
+        client.get("http://127.0.0.1:9/")
+    except httpx2.ConnectError:
+        traceback.print_exc()
+""",
+}
+
+
+@pytest.mark.parametrize("library", HOSTILE)
+def test_bodies_are_recorded_whole_or_partial_and_tracebacks_read_as_before(
+    library, model_environment, tmp_path
+):
+    """A body in many pieces is whole, one that is closed early partial; no frame of ours is in a traceback."""
+    program = tmp_path / "program.py"
+    program.write_text(HOSTILE[library])
+    plain = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, env=model_environment, check=True
+    )
+    run, events = traced([program], model_environment, tmp_path)
+    assert run.stdout == plain.stdout
+    assert without_our_line(run.stderr) == plain.stderr
+    (_one, whole), (_two, early) = pairs(events, "llm")
+    assert whole["outputs"]["text"] == "You said: " + "x" * 40000
+    assert whole["metadata"]["exchange"]["response_bytes"] == int(plain.stdout.split()[0])
+    assert [whole["status"], early["status"]] == ["completed", "partial"]
+    [(_three, refused)] = pairs(events, "http")
+    assert refused["status"] == "failed"
+
+
+def test_a_tool_with_a_hook_is_one_span_that_names_its_call(model_environment, tmp_path):
+    """The hook's own span takes the call that asked for it; a helper of the same name makes none."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json\n"
+        "from openai import OpenAI\n"
+        "from namel3ss_debug.hooks import trace_tool_call\n"
+        "class Helper:\n"
+        "    def get_time(self, zone):\n"
+        "        return zone + ' ' + 'noon'\n"
+        "@trace_tool_call('Weather')\n"
+        "def get_weather(city):\n"
+        "    return 'sunny'\n"
+        "def get_time(zone):\n"
+        "    return Helper().get_time(zone)\n"
+        "client = OpenAI()\n"
+        "tools = [{'type': 'function', 'function': {'name': n, 'parameters': {}}} for n in ('get_weather', 'get_time')]\n"
+        "messages = [{'role': 'user', 'content': 'weather?'}]\n"
+        "answer = client.chat.completions.create(model='m', messages=messages, tools=tools).choices[0].message\n"
+        "messages.append(answer)\n"
+        "for call in answer.tool_calls:\n"
+        "    result = globals()[call.function.name](**json.loads(call.function.arguments))\n"
+        "    messages.append({'role': 'tool', 'tool_call_id': call.id, 'content': result})\n"
+        "client.chat.completions.create(model='m', messages=messages, tools=tools)\n"
+    )
+    _run, events = traced([program], model_environment, tmp_path)
+    asked = pairs(events, "llm")[0]
+    spans = pairs(events, "tool")
+    assert [start["component_name"] for start, _end in spans] == ["Weather", "Weather", "get_time"]
+    calls = asked[1]["outputs"]["tool_calls"]
+    assert [start["inputs"]["call_id"] for start, _end in spans] == [call["id"] for call in calls]
+    assert {start["metadata"]["asked_in"] for start, _end in spans} == {asked[0]["event_id"]}
+
+
+def test_our_own_words_stay_off_the_stdout_of_a_program_that_moves_its_stderr(model_environment, tmp_path):
+    """A problem inside tracing is told on the stderr of the process, whatever `sys.stderr` is."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "from namel3ss_debug import get_global_tracer\n"
+        "sys.stderr = sys.stdout\n"
+        "get_global_tracer().problem('a made up one')\n"
+    )
+    run, _events = traced([program], model_environment, tmp_path)
+    assert run.stdout == ""
+    assert "a made up one" in run.stderr
+
+
+def test_a_removed_working_directory_keeps_no_program_from_tracing(tmp_path):
+    """`initialize_tracing` works where the working directory is gone."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, sys\n"
+        "import namel3ss_debug\n"
+        "os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')\n"
+        "namel3ss_debug.initialize_tracing(trace_output_dir=sys.argv[1]).emit('x', component='app')\n"
+        "print(namel3ss_debug.shutdown_tracing())\n"
+    )
+    run = subprocess.run(
+        [sys.executable, str(program), str(tmp_path / "traces")],
+        capture_output=True, text=True, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    assert any(event["event_type"] == "x" for event in open_trace(Path(run.stdout.strip())).events())

@@ -18,7 +18,9 @@ def test_there_is_a_recording_of_every_version():
     assert sorted(path.name for path in FORMATS.iterdir()) == [f"v{n}" for n in range(1, FORMAT_VERSION + 1)]
 
 
-@pytest.mark.parametrize("path", sorted(FORMATS.glob("*/*.jsonl")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "path", sorted(FORMATS.glob("*/*.jsonl")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_every_file_of_a_kept_recording_opens_the_whole_of_it(path):
     """Nothing is skipped, every start has its end, and each field is one the format knows."""
     trace = open_trace(path)

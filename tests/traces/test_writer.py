@@ -34,7 +34,14 @@ def header(process, segment, seq):
 
 def event(text="x"):
     """An event that has room for its number."""
-    return {"event_type": "decision", "event_id": None, "seq": 0, "timestamp": 1.0, "component": "app", "error": text}
+    return {
+        "event_type": "decision",
+        "event_id": None,
+        "seq": 0,
+        "timestamp": 1.0,
+        "component": "app",
+        "error": text,
+    }
 
 
 @pytest.fixture
@@ -395,7 +402,9 @@ def test_sigterm_flushes_a_buffer(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     assert run.returncode == -signal.SIGTERM
-    assert sum(one["event_type"] == "decision" for one in open_trace(find_trace(None, tmp_path)).events()) == 10
+    assert (
+        sum(one["event_type"] == "decision" for one in open_trace(find_trace(None, tmp_path)).events()) == 10
+    )
 
 
 def test_names_of_segments_can_be_taken_apart(tmp_path):

@@ -118,10 +118,17 @@ class Payloads:
             ((clean(name, None), clean(value, None)) for name, value in pairs), self.redactor
         )
 
-    def flat(self, value: Any) -> dict[str, JsonValue] | None:
-        """A dict of remembered names with remembered texts and plain numbers; `None` if it is anything else."""
-        if type(value) is not dict or len(value) > _FLAT:
+    def flat(self, value: Any, room: int = _FLAT, *, nested: bool = True) -> dict[str, JsonValue] | None:
+        """A dict of remembered names with remembered texts and plain numbers; `None` if it is anything else.
+
+        Args:
+            value: what may be such a dict; dicts in it may be such ones too, as `arguments` of a tool call is.
+            room: the most items, in all.
+            nested: whether there may be dicts in it.
+        """
+        if type(value) is not dict or len(value) > room:
             return None
+        room -= len(value)
         names, plain = self._names, self._plain
         result: dict[str, Any] = value.copy()  # in one step, so that no other thread changes it meanwhile
         for key, item in result.items():
@@ -137,6 +144,12 @@ class Payloads:
             elif kind is float:
                 if item - item != 0.0:  # not a number, or infinite
                     return None
+            elif kind is dict:
+                inner = self.flat(item, room, nested=False) if nested else None
+                if inner is None:
+                    return None
+                room -= len(inner)
+                result[key] = inner
             elif item is not None and kind is not bool:
                 return None
         return result
@@ -205,7 +218,7 @@ class _Conversion:
         if depth >= self._depth:
             self.cut = True
             return {"$truncated": len(value) if kind in (dict, list, tuple) else 1}
-        if kind is dict and (flat := self._flat(value)) is not None:
+        if kind is dict and (flat := self._flat(value, nested=False)) is not None:
             if self._bounded:
                 self._left -= sum(
                     len(key) + _ITEM_SIZE + (len(item) if type(item) is str else 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from namel3ss_debug.capture.exchanges import INSIDE, Exchange, Exchanges
-from namel3ss_debug.capture.transport.seams import Undo, in_memory, replace
+from namel3ss_debug.capture.exchanges import Exchange, Exchanges, enter, leave
+from namel3ss_debug.capture.transport.seams import Undo, in_memory, passes, replace
 
 
 def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
@@ -15,48 +15,36 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
 
     def sync(original: Callable[..., Any]) -> Callable[..., Any]:
         def handle_request(self: Any, request: Any) -> Any:
-            exchange = exchanges.begin(
-                request.method,
-                str(request.url),
-                request.headers.multi_items(),
-                in_memory(getattr(request, "_content", None)),
-            )
-            if exchange is None:
-                return original(self, request)
-            token = INSIDE.set(True)
+            exchange = _begin(exchanges, request)
+            token = enter()
             try:
                 response = original(self, request)
             except BaseException as error:
-                exchange.fail(error)
+                passes(error, exchange)
                 raise
             finally:
-                INSIDE.reset(token)
-            exchange.respond(response.status_code, response.headers.multi_items())
-            response.stream = tee(response.stream, exchange)
+                leave(token)
+            if exchange is not None:
+                exchange.respond(response.status_code, response.headers.multi_items())
+                response.stream = tee(response.stream, exchange)
             return response
 
         return handle_request
 
     def asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
         async def handle_async_request(self: Any, request: Any) -> Any:
-            exchange = exchanges.begin(
-                request.method,
-                str(request.url),
-                request.headers.multi_items(),
-                in_memory(getattr(request, "_content", None)),
-            )
-            if exchange is None:
-                return await original(self, request)
-            token = INSIDE.set(True)
+            exchange = _begin(exchanges, request)
+            token = enter()
             try:
                 response = await original(self, request)
             except BaseException as error:
-                exchange.fail(error)
+                passes(error, exchange)
                 raise
             finally:
-                INSIDE.reset(token)
-            exchange.respond(response.status_code, response.headers.multi_items())
-            response.stream = async_tee(response.stream, exchange)
+                leave(token)
+            if exchange is not None:
+                exchange.respond(response.status_code, response.headers.multi_items())
+                response.stream = async_tee(response.stream, exchange)
             return response
 
         return handle_async_request
@@ -65,6 +53,11 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
         replace(httpx.HTTPTransport, "handle_request", sync),
         replace(httpx.AsyncHTTPTransport, "handle_async_request", asynchronous),
     ]
+
+
+def _begin(exchanges: Exchanges, request: Any) -> Exchange | None:
+    body = in_memory(getattr(request, "_content", None))
+    return exchanges.begin(request.method, str(request.url), request.headers.multi_items(), body)
 
 
 def _tee_classes(httpx: Any) -> tuple[Any, Any]:
@@ -84,12 +77,12 @@ def _tee_classes(httpx: Any) -> tuple[Any, Any]:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                self._exchange.fail(error)
+                passes(error, self._exchange)
                 raise
             self._exchange.end()
 
         def close(self) -> None:
-            self._exchange.end()
+            self._exchange.close()
             self._stream.close()
 
     class AsyncTee(async_stream):  # type: ignore[misc]  # as above
@@ -105,12 +98,12 @@ def _tee_classes(httpx: Any) -> tuple[Any, Any]:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                self._exchange.fail(error)
+                passes(error, self._exchange)
                 raise
             self._exchange.end()
 
         async def aclose(self) -> None:
-            self._exchange.end()
+            self._exchange.close()
             await self._stream.aclose()
 
     return Tee, AsyncTee

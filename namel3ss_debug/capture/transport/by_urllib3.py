@@ -5,37 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from namel3ss_debug.capture.exchanges import INSIDE, Exchange, Exchanges
-from namel3ss_debug.capture.transport.seams import Undo, in_memory, replace
+from namel3ss_debug.capture.exchanges import Exchange, Exchanges, enter, leave
+from namel3ss_debug.capture.transport.seams import Undo, in_memory, passes, replace
+
+_MARK = "_namel3ss_exchange"
 
 
 def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
-    """Urllib3, and with it requests: one `_make_request` an attempt, bodies where they are read."""
-    from urllib3.response import HTTPResponse  # noqa: PLC0415  (imported with the pool)
+    """Record each attempt of urllib3.
+
+    Raises:
+        AttributeError: this version makes its requests in another way.
+    """
+    from urllib3._version import __version__  # noqa: PLC0415  (imported with the pool)
+    from urllib3.response import HTTPResponse  # noqa: PLC0415  (as above)
+
+    if int(__version__.partition(".")[0]) < 2:
+        raise AttributeError(f"version {__version__} is older than 2")
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def _make_request(self: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-            body = args[0] if args else kwargs.get("body")
-            headers = args[1] if len(args) > 1 else kwargs.get("headers")
-            whole = f"{self.scheme}://{self.host}{f':{self.port}' if self.port else ''}{url}"
-            pairs = list((headers or self.headers or {}).items())
-            exchange = exchanges.begin(method, whole, pairs, in_memory(body))
-            if exchange is None:
-                return original(self, conn, method, url, *args, **kwargs)
-            token = INSIDE.set(True)
+            exchange = _begin(exchanges, self, method, url, args, kwargs)
+            token = enter()
             try:
                 response = original(self, conn, method, url, *args, **kwargs)
             except BaseException as error:
-                exchange.fail(error)
+                passes(error, exchange)
                 raise
             finally:
-                INSIDE.reset(token)
+                leave(token)
+            if exchange is None:
+                return response
             exchange.respond(response.status, list(response.headers.items()))
-            if getattr(response, "_body", None):
-                exchange.receive(response._body, decoded=True)  # noqa: SLF001  (read at construction)
+            body = getattr(response, "_body", None)
+            if body is None:
+                response.__dict__[_MARK] = exchange
+            else:  # read at construction
+                exchange.receive(body, decoded=bool(kwargs.get("decode_content", True)))
                 exchange.end()
-            else:
-                response._namel3ss_exchange = exchange  # noqa: SLF001  (our own mark)
             return response
 
         return _make_request
@@ -45,52 +52,83 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
         replace(HTTPResponse, "read", _reads),
         replace(HTTPResponse, "read1", _reads),
         replace(HTTPResponse, "read_chunked", _chunks),
+        replace(HTTPResponse, "drain_conn", _closes),
         replace(HTTPResponse, "close", _closes),
     ]
 
 
+def _begin(
+    exchanges: Exchanges, pool: Any, method: str, url: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Exchange | None:
+    try:
+        body = args[0] if args else kwargs.get("body")
+        headers = args[1] if len(args) > 1 else kwargs.get("headers")
+        pairs = [(str(name), str(value)) for name, value in (headers or pool.headers or {}).items()]
+        if url.startswith("/"):  # else whole, because a proxy is asked for it
+            url = f"{pool.scheme}://{pool.host}{f':{pool.port}' if pool.port else ''}{url}"
+    except Exception as error:
+        exchanges.tracer.problem("a urllib3 request could not be read", error)
+        return None
+    return exchanges.begin(method, url, pairs, in_memory(body))
+
+
 def _reads(original: Callable[..., Any]) -> Callable[..., Any]:
-    def read(self: Any, *args: Any, **kwargs: Any) -> Any:
-        exchange = self.__dict__.pop("_namel3ss_exchange", None)
-        if exchange is None:
-            return original(self, *args, **kwargs)
+    def read(self: Any, amt: Any = None, decode_content: Any = None, *args: Any, **kwargs: Any) -> Any:
+        exchange = self.__dict__.get(_MARK)
         try:
-            data = original(self, *args, **kwargs)
+            data = original(self, amt, decode_content, *args, **kwargs)
         except BaseException as error:
-            exchange.fail(error)
+            passes(error, exchange)
             raise
-        exchange.receive(data, decoded=True)
-        _go_on(self, exchange, over=not data or not args or args[0] is None)
+        if exchange is not None:
+            exchange.receive(data, decoded=_is_decoded(self, decode_content))
+            if _is_over(self, data, amt):
+                exchange.end()
         return data
 
     return read
 
 
 def _chunks(original: Callable[..., Any]) -> Callable[..., Any]:
-    def read_chunked(self: Any, *args: Any, **kwargs: Any) -> Iterator[bytes]:
-        exchange = self.__dict__.pop("_namel3ss_exchange", None)
-        for data in original(self, *args, **kwargs):
-            if exchange is not None:
-                exchange.receive(data, decoded=True)
-            yield data
-        if exchange is not None:
+    def read_chunked(self: Any, amt: Any = None, decode_content: Any = None) -> Iterator[bytes]:
+        exchange = self.__dict__.get(_MARK)
+        try:
+            for data in original(self, amt, decode_content):
+                if exchange is not None:
+                    exchange.receive(data, decoded=_is_decoded(self, decode_content))
+                yield data
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            passes(error, exchange)
+            raise
+        if exchange is not None and amt != 0:
             exchange.end()
 
     return read_chunked
 
 
 def _closes(original: Callable[..., Any]) -> Callable[..., Any]:
-    def close(self: Any) -> None:
-        exchange = self.__dict__.pop("_namel3ss_exchange", None)
-        original(self)
+    def close(self: Any) -> Any:
+        exchange = self.__dict__.pop(_MARK, None)
         if exchange is not None:
-            exchange.end()
+            exchange.close()
+        return original(self)
 
     return close
 
 
-def _go_on(response: Any, exchange: Exchange, *, over: bool) -> None:
-    if over:
-        exchange.end()
-    else:
-        response._namel3ss_exchange = exchange  # noqa: SLF001  (our own mark)
+def _is_decoded(response: Any, decode_content: Any) -> bool:
+    return bool(response.decode_content if decode_content is None else decode_content)
+
+
+def _is_over(response: Any, data: Any, amount: Any) -> bool:
+    """Whether nothing is left to be read: said by an empty answer, or by a connection that was given back."""
+    if amount != 0 and not data:
+        return True
+    try:
+        decoder = response._decoder  # noqa: SLF001  (what it still holds is told nowhere else)
+        held = len(response._decoded_buffer) or getattr(decoder, "has_unconsumed_tail", False)  # noqa: SLF001  (as above)
+        return bool(response.isclosed() and not held)
+    except Exception:  # told by a later read, or by `close`
+        return False

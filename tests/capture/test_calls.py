@@ -1,0 +1,101 @@
+"""The calls that models ask for, joined to the functions that answer them."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from namel3ss_debug.capture.calls import ToolCalls
+
+
+def asked_for(*calls):
+    """The calls of one answer, each `(id, name, arguments)`."""
+    return [{"id": call_id, "name": name, "arguments": arguments} for call_id, name, arguments in calls]
+
+
+def results(*pairs):
+    """A request that brings results back, each `(id, result)`."""
+    parts = [{"type": "tool_call_response", "id": call_id, "response": result} for call_id, result in pairs]
+    return [{"role": "tool", "parts": parts}]
+
+
+@pytest.fixture
+def unseen():
+    """What came back unseen."""
+    return []
+
+
+@pytest.fixture
+def calls(unseen):
+    """An empty table."""
+    return ToolCalls(lambda _names: None, lambda call, result: unseen.append((call.call_id, result)))
+
+
+def test_equal_calls_are_taken_in_the_order_they_were_asked_for(calls):
+    """Each of two equal calls is taken once, the first one first; then none is left."""
+    calls.asked(asked_for(("a", "add", {"x": 1}), ("b", "add", {"x": 1})), "2", None)
+    taken = [calls.take("add", {"x": 1}, None) for _ in range(3)]
+    assert [call and call.call_id for call in taken] == ["a", "b", None]
+
+
+def test_the_arguments_and_then_the_span_decide_between_calls(calls):
+    """A function takes the call with its arguments, and of several such the one asked for in its own agent."""
+    calls.asked(asked_for(("a", "add", {"x": 1}), ("b", "add", {"x": 2})), "2", "agent 1")
+    calls.asked(asked_for(("c", "add", {"x": 2})), "3", "agent 2")
+    assert calls.take("add", {"x": 2, "y": 0}, "agent 2").call_id == "c"
+    assert calls.take("add", {"x": 2}, "agent 2").call_id == "b"
+    assert calls.take("add", {"x": 9}, "agent 2", only_inside=True) is None
+    assert calls.take("add", {"x": 9}, "agent 2").call_id == "a"
+
+
+def test_a_server_that_repeats_its_ids_loses_no_call(calls, unseen):
+    """Two conversations with the same id at the same time, then the id again, and a call without any."""
+    calls.asked(asked_for(("c0", "add", {})), "2", "agent 1")
+    calls.asked(asked_for(("c0", "add", {})), "3", "agent 2")
+    assert [calls.take("add", {}, f"agent {n}").asked_in for n in (2, 1)] == ["3", "2"]
+    calls.asked(asked_for(("c0", "add", {})), "8", None)
+    calls.returned(results(("c0", "the old one"), ("c0", "the new one")), None)
+    assert unseen == [("c0", "the new one")]
+    calls.asked(asked_for((None, "add", {})), "9", None)
+    assert calls.take("add", {}, None).call_id == ""
+
+
+def test_a_result_is_unseen_only_where_no_function_took_the_call(calls, unseen):
+    """A call that was taken does not come back as another span, however often its result is sent."""
+    calls.asked(asked_for(("a", "add", {}), ("b", "look", {})), "2", None)
+    calls.take("add", {}, None)
+    for _ in range(2):
+        calls.returned(results(("a", 1), ("b", 2)), None)
+    assert unseen == [("b", 2)]
+
+
+def test_looking_for_a_call_runs_no_code_of_the_program(calls):
+    """An argument whose comparison fails or hangs is never compared."""
+
+    class Hostile:
+        __hash__ = None
+
+        def __eq__(self, other):
+            raise AssertionError
+
+    calls.asked(asked_for(("a", "add", {"x": [1, {"y": None}]})), "2", None)
+    assert calls.take("add", {"x": Hostile()}, None).call_id == "a"
+
+
+def test_a_fork_while_another_thread_holds_the_lock_leaves_a_usable_table(calls):
+    """After `renew`, which a forked child calls, nobody waits for a thread that is not there."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with calls._lock:
+            held.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    calls.renew()
+    assert calls.take("add", {}, None) is None
+    done.set()
+    thread.join()

@@ -1,0 +1,111 @@
+"""Exchanges as any transport tells them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.exchanges import Exchanges
+from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.traces.reader import open_trace
+
+SECRET = "sk-proj-" + "k7Qz" * 12
+STREAM = [("content-type", "text/event-stream")]
+
+
+@pytest.fixture
+def exchanges(tracer):
+    """The exchanges of a running recording."""
+    return Exchanges(tracer, ToolCalls(lambda _names: None, lambda _call, _result: None))
+
+
+def ask(exchanges, **more):
+    """A chat request that is about to leave."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], **more}
+    return exchanges.begin("POST", "http://h/v1/chat/completions", [], json.dumps(body).encode())
+
+
+def event(text, **choice):
+    """One event of a streamed answer."""
+    data = {"model": "m", "choices": [{"index": 0, "delta": {"content": text}, **choice}]}
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def recorded():
+    """All events that were recorded."""
+    return list(open_trace(shutdown_tracing()).events())
+
+
+def test_a_stream_that_is_cut_anywhere_is_recorded_as_whole_events_without_secrets(exchanges):
+    """Pieces of one byte: no character and no secret is torn apart, and the chunks are what arrived."""
+    sent = event("naïve ") + event(f"key {SECRET} ") + event("end", finish_reason="stop") + b"data: [DONE]"
+    exchange = ask(exchanges, stream=True)
+    exchange.respond(200, STREAM)
+    for place in range(len(sent)):
+        exchange.receive(sent[place : place + 1])
+    exchange.end()
+    events = recorded()
+    chunks = [e["outputs"]["text"] for e in events if e["event_type"] == "stream_chunk"]
+    assert len(chunks) == 4
+    assert "".join(chunks) == sent.decode().replace(SECRET, "[REDACTED:openai]")
+    [end] = [e for e in events if e["event_type"] == "llm_call_end"]
+    assert (end["status"], end["metadata"]["exchange"]["chunks"]) == ("completed", 4)
+
+
+@pytest.mark.parametrize(
+    ("headers", "pieces", "status"),
+    [
+        ([("content-length", "4")], [b"body"], "completed"),
+        ([("content-length", "5")], [b"body"], "partial"),
+        ([], [b"body"], "partial"),
+        ([("content-length", "5")], [], "partial"),
+    ],
+)
+def test_a_response_that_is_closed_before_its_end_is_partial(exchanges, headers, pieces, status):
+    """Closing ends the exchange; it is complete only where all that was promised has arrived."""
+    exchange = exchanges.begin("GET", "http://h/x", [], None)
+    exchange.respond(200, headers)
+    for piece in pieces:
+        exchange.receive(piece)
+    exchange.close()
+    exchange.receive(b"late")
+    exchange.fail(RuntimeError())
+    [end] = [e for e in recorded() if e["event_type"] == "http_exchange_end"]
+    assert end["status"] == status
+
+
+def test_a_stream_that_breaks_says_how(exchanges):
+    """A timeout in mid-stream is a timeout, with what had arrived."""
+    exchange = ask(exchanges, stream=True)
+    exchange.respond(200, STREAM)
+    exchange.receive(event("one "))
+    exchange.fail(TimeoutError("too slow"))
+    [end] = [e for e in recorded() if e["event_type"] == "llm_call_end"]
+    assert (end["status"], end["error_type"], end["outputs"]["text"]) == ("timeout", "TimeoutError", "one ")
+
+
+def test_of_a_body_that_is_only_shown_no_more_is_kept_than_can_be_shown(exchanges):
+    """A download passes through: it is counted, and its memory is not held."""
+    exchange = exchanges.begin("GET", "http://h/x", [], None)
+    exchange.respond(200, [])
+    for _ in range(64):
+        exchange.receive(bytes(1 << 16))
+    assert sum(map(len, exchange._chunks)) <= 1 << 20
+    exchange.end()
+    assert not exchange._chunks
+    [end] = [e for e in recorded() if e["event_type"] == "http_exchange_end"]
+    assert end["metadata"]["exchange"]["response_bytes"] == 1 << 22
+
+
+def test_what_the_program_never_reads_is_partial_when_it_ends(exchanges, tracer):
+    """Exchanges that are open at the end of the process are ended, in the order in which they began."""
+    tracer.at_end.append(exchanges.abandon)
+    for _ in range(3):
+        ask(exchanges)
+    events = recorded()
+    started = [e["event_id"] for e in events if e["event_type"] == "llm_call_start"]
+    ends = [e for e in events if e["event_type"] == "llm_call_end"]
+    assert [e["parent_event_id"] for e in ends] == started
+    assert {e["status"] for e in ends} == {"partial"}
