@@ -1,4 +1,4 @@
-"""Writes the generated parts of README.md and DEBUGGING_GUIDE.md: `python docs/generate.py [--check]`.
+"""Writes the generated parts of the README files and the guide: `python docs/generate.py [--check]`.
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. What the program says of itself (help,
 settings, fields, names) is compared to the letter. The parts named `run ...` are what a terminal of 80 columns showed
@@ -32,7 +32,7 @@ from namel3ss_debug.wire import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "namel3ss_debug"
-PAGES = ("README.md", "DEBUGGING_GUIDE.md")
+PAGES = ("README.md", "DEBUGGING_GUIDE.md", "examples/README.md")
 
 PART = re.compile(
     r"(?P<open><!-- generated: (?P<name>[^>]+?) -->\n)(?P<body>.*?)(?P<end><!-- end -->)", re.DOTALL

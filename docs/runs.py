@@ -44,11 +44,52 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "commands": ("namel3ss debug replay -c 'break error' -c continue -c 'print error'",),
     "json": ("namel3ss debug analyze --errors --format json",),
     "list": ("namel3ss debug list",),
+    "examples first": (
+        "namel3ss debug trace examples/support_agent.py",
+        "namel3ss debug analyze --summary --errors",
+    ),
+    "examples inside": ("namel3ss debug inspect --tree",),
+    "examples event": ("namel3ss debug inspect --event 3",),
+    "examples failure": (
+        "namel3ss debug trace examples/failing_agent.py",
+        "namel3ss debug inspect --errors-only",
+    ),
+    "examples supplier": (
+        "namel3ss debug inspect --where 'outputs.tool_calls[0].arguments.supplier == \"S-00\"'",
+        "namel3ss debug inspect --tool find_suppliers",
+    ),
+    "examples empty": ("namel3ss debug inspect --where 'kind == \"tool\" and outputs.result == []'",),
+    "examples walk": (
+        (
+            "namel3ss debug replay --step -b error",
+            "b find_suppliers",
+            "rc",
+            "n",
+            "p outputs.result",
+            "goto 23",
+            "p outputs.tool_calls[0].arguments",
+            "q",
+        ),
+    ),
+    "examples command": ("namel3ss debug replay -c 'goto 25' -c 'p error'",),
+    "examples parallel": (
+        "namel3ss debug trace examples/research_agent.py",
+        "namel3ss debug inspect --timeline",
+    ),
+    "examples slow": (
+        "namel3ss debug analyze --performance",
+        "namel3ss debug inspect --where 'tokens_used > 147'",
+    ),
+    "examples recordings": (
+        "namel3ss debug list",
+        "namel3ss debug clean --days 7 --dry-run",
+    ),
 }
 """Name of a part to its commands, in the order they run; a tuple is a session: a command and what is typed in it."""
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,:]*")
 _ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{8,16}(?![0-9a-zA-Z])")
+_BAR = re.compile(r"[━╸╺╶─╼╴\s]+$|(?<=  )[━╸╺╶─╼╴ ]+(?=  )")
 _UNIT = re.compile(r"# (?:ms|s|µs|B|KB|MB|GB|%)(?!\w)")
 
 
@@ -152,7 +193,7 @@ def shape(line: str) -> str:
     head, cut, _ = line.partition("…")
     if cut:
         head = head.rpartition(" ")[0]
-    words = " ".join(_NUMBER.sub("#", _ID.sub("#", head)).split())
+    words = " ".join(_NUMBER.sub("#", _ID.sub("#", _BAR.sub(" ", head))).split())
     return _UNIT.sub("#", words) + ("…" if cut else "")
 
 

@@ -127,7 +127,7 @@ def load_configuration(
     """
     values: dict[str, Any] = dict(defaults or {})
     sources = {setting.key: "default" for setting in SETTINGS}
-    path = find_file(cwd or Path.cwd())
+    path = find_file(cwd or _working_directory())
     for key, value in (_read_file(path) if path else {}).items():
         values[key] = _checked(key, value, str(path))
         sources[key] = str(path)
@@ -143,6 +143,13 @@ def load_configuration(
             values[key] = _checked(key, value, "option")
             sources[key] = "option"
     return Loaded(replace(_DEFAULTS, **values), sources, path)
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # it has been removed
+        return Path("/")
 
 
 def find_file(start: Path) -> Path | None:

@@ -84,7 +84,7 @@ def _start_recording() -> None:
 
             start_in_child(json.loads(text), "main")
     except Exception as error:
-        print(f"namel3ss debug: not recording: {type(error).__name__}: {error}", file=sys.stderr)
+        _tell(f"not recording: {type(error).__name__}: {error}")
     finally:
         processes.hide()
 
@@ -194,8 +194,13 @@ def _run_function(value: str, arguments: str) -> None:
 
 
 def _give_up(what: str) -> None:
-    print(f"namel3ss debug: {what}", file=sys.stderr)
+    _tell(what)
     raise SystemExit(2)
+
+
+def _tell(what: str) -> None:
+    if sys.stderr is not None:  # else `print` would take stdout
+        print(f"namel3ss debug: {what}", file=sys.stderr)
 
 
 def _leave_out_our_frames() -> None:

@@ -60,12 +60,17 @@ class Nowhere:
 NOWHERE = Nowhere()
 
 
+def this_thread() -> threading.Thread | None:
+    """The running thread, if `threading` knows it; `current_thread` would make one up for a foreign thread."""
+    return threading._active.get(threading.get_ident())  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
+
+
 def current() -> Holder | None:
     """The innermost recorded span the running code is inside, if any."""
     holder = CURRENT.get()
     if holder is None:
-        thread = threading.current_thread()
-        holder = thread.__dict__.get(ATTRIBUTE)
+        thread = this_thread()
+        holder = None if thread is None else thread.__dict__.get(ATTRIBUTE)
     return holder.here() if holder is not None else None
 
 

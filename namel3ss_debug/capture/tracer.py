@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from sys import modules
-from threading import current_thread, get_ident
+from threading import get_ident
 from time import perf_counter_ns
 from time import time as now
 from typing import Any
@@ -218,7 +218,8 @@ class ExecutionTracer:
     def place(self, event: Event) -> None:
         """Say in which thread and task an event happens, where not in the main ones."""
         if get_ident() != Main.ident:
-            event["thread"] = current_thread().name
+            thread = context.this_thread()
+            event["thread"] = f"thread {get_ident()}" if thread is None else thread.name
         loops = modules.get("asyncio.events")
         if loops is not None and loops._get_running_loop() is not None:  # noqa: SLF001  (as in `context`)
             task = context.task_name()

@@ -85,6 +85,8 @@ def tell(message: str) -> None:
     # Help and version need no view, and importing one would cost more than they do.
     from namel3ss_debug.views.terminal import clean
 
+    if sys.stderr is None:  # closed by whoever started us
+        return
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{PREFIX}{clean(message)}\n")
         sys.stderr.flush()

@@ -203,3 +203,12 @@ def test_the_package_and_the_table_agree():
     folder = Path(main.__file__).parent
     for target, _ in COMMANDS.values():
         assert (folder / (target.partition(":")[0].rpartition(".")[2] + ".py")).is_file()
+
+
+def test_a_closed_stderr_changes_nothing_about_the_program(tmp_path):
+    """Without a stderr our line is left out, and the program's output and status are its own."""
+    program = tmp_path / "app.py"
+    program.write_text("print('hello')")
+    words = f"exec {sys.executable} -m namel3ss_debug trace -o {tmp_path / 't.jsonl'} {program} 2>&-"
+    done = subprocess.run(["/bin/sh", "-c", words], stdout=subprocess.PIPE, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("hello\n", 0)
