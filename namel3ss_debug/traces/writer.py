@@ -88,6 +88,7 @@ class TraceWriter:
         self._opening = False
         self._failed_until = 0.0
         self._torn = False
+        self._early: list[bytes] = []
         self._buffer: list[bytes] = []
         self._flusher: threading.Thread | None = None
 
@@ -202,6 +203,9 @@ class TraceWriter:
                 self._torn = True
                 written += self._write(self._fd, data[written:])
         except OSError as error:
+            if self._fd < 0 and self._opening:
+                self._early.append(data)
+                return
             self.dropped += events
             if self._fd >= 0:  # where there is no segment, that was told already
                 self._warn(error.strerror or str(error))
@@ -211,7 +215,11 @@ class TraceWriter:
         self.bytes += written
 
     def _open_segment(self) -> None:
-        """Begin the next segment; keep the old one when that fails."""
+        """Begin the next segment; keep the old one when that fails.
+
+        What a signal handler emits meanwhile goes to the old segment; where there is none, it waits for the new
+        one. So the header is always the first line.
+        """
         if self._opening or time.monotonic() < self._failed_until:
             return
         self._opening = True
@@ -219,18 +227,28 @@ class TraceWriter:
             self.flush()
             fd = self._create()
             fcntl.flock(fd, fcntl.LOCK_SH)  # tells `clean` that somebody still writes here
-            old, self._fd, self._torn = self._fd, fd, False
+            self.segment += 1
+            header = self._header_line()
+            try:
+                written = os.write(fd, header)
+            except OSError:
+                os.close(fd)
+                raise
+            old, self._fd, self._torn = self._fd, fd, written < len(header)
             self._full_at = self.bytes + self._segment_size
+            self.events += 1
+            self.bytes += written
             if old >= 0:
                 os.close(old)
-            self.segment += 1
-            self._write_header()
             self._tidy()
         except OSError as error:
             self._failed_until = time.monotonic() + 1.0
             self._warn(error.strerror or str(error))
         finally:
             self._opening = False
+            early, self._early = self._early, []
+            for line in early:
+                self._hand_over(line)
 
     def _create(self) -> int:
         segment = self.segment + 1
@@ -246,11 +264,11 @@ class TraceWriter:
             return fd
         raise AssertionError
 
-    def _write_header(self) -> None:
+    def _header_line(self) -> bytes:
         seq = next(self._seq)
         event = self._header(self.process, self.segment, seq)
         event["seq"], event["event_id"] = seq, f"{self.prefix}{seq + 1}"
-        self._hand_over(orjson.dumps(event, None, _DUMPS))
+        return orjson.dumps(event, None, _DUMPS)
 
     def _tidy(self) -> None:
         """Keep the link to the newest trace, and remove the segments that `rotate_keep` says to."""

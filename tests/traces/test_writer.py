@@ -273,6 +273,27 @@ def test_signal_handlers_and_finalizers_may_emit(tmp_path):
     assert not trace.problems
 
 
+def test_an_event_emitted_while_the_first_segment_begins_waits_for_it(tmp_path):
+    """A signal handler that emits in that moment loses nothing, and the header is still the first line."""
+    made = []
+
+    def emitting_header(process, segment, seq):
+        made.append(writer.append(event("early")))
+        return header(process, segment, seq)
+
+    path = tmp_path / "t.jsonl"
+    writer = TraceWriter(path, first_process=True, header=emitting_header, rotate_max_bytes=500)
+    for _ in range(4):
+        writer.append(event("x" * 100))
+    writer.close()
+    assert writer.dropped == 0
+    assert len(made) == writer.segment + 1 >= 2
+    files = [segment_path(path, 0, n) for n in range(writer.segment + 1)]
+    assert {lines(file)[0]["event_type"] for file in files} == {"trace_start"}
+    found = [one["seq"] for one in open_trace(path).events()]
+    assert found == list(range(writer.events))
+
+
 FORKING = """
 import os, sys, threading, time
 from namel3ss_debug import initialize_tracing, shutdown_tracing
