@@ -18,18 +18,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from os import write
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import orjson
-from orjson import dumps
+from orjson import OPT_APPEND_NEWLINE, dumps
 
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.names import LATEST, OWN_NAME, segment_path
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-_DUMPS = orjson.OPT_APPEND_NEWLINE
+_DUMPS = OPT_APPEND_NEWLINE
 
 
 class TraceWriter:
@@ -69,12 +69,12 @@ class TraceWriter:
         self._first_process = first_process
         self._header = header
         self._buffer_size = buffer_size
-        self._put = self._wait if buffer_size > 1 else self._hand_over
+        self._buffered = buffer_size > 1
         self._flush_interval = flush_interval
         self._segment_size = rotate_max_bytes or sys.maxsize
         self._rotate_keep = rotate_keep
         self._link_latest = link_latest
-        self._write: Callable[[int, bytes], int] = os.write
+        self._libc_write: Callable[[int, bytes, int], int] | None = None
         self._warned = False
         self.generation = 0
         self._reset()
@@ -82,7 +82,7 @@ class TraceWriter:
     def _reset(self) -> None:
         """The state a process starts with; after a fork the child calls it."""
         self._lock = threading.RLock()
-        self._seq = itertools.count()
+        self._next = 0
         self._fd = -1
         self._full_at = 0  # the value of `bytes` at which the next segment begins
         self._opening = False
@@ -115,23 +115,24 @@ class TraceWriter:
         with self._lock:
             if self.bytes >= self._full_at:
                 self._open_segment()
-            seq = next(self._seq)
-            event["seq"] = seq
-            event["event_id"] = event_id = self.prefix + str(seq + 1)
-            try:
-                line = dumps(event, None, _DUMPS)
-            except TypeError:
-                self._append_unwritable(event, seq)
-                return event_id
-            self._put(line)
-            return event_id
+            while True:
+                seq = self._next
+                event["seq"] = seq
+                event["event_id"] = event_id = self.prefix + str(seq + 1)
+                try:
+                    line = dumps(event, None, _DUMPS)
+                except TypeError:
+                    line = _without_payload(event)
+                if self._commit(seq, line):
+                    return event_id
 
     def flush(self) -> None:
         """Hand everything that waits in the buffer to the kernel."""
         with self._lock:
             if self._buffer:
                 lines, self._buffer = self._buffer, []
-                self._hand_over(b"".join(lines), len(lines))
+                data = (b"\n" if self._torn else b"") + b"".join(lines)
+                self._finish(data, 0, len(lines))
 
     def close(self) -> None:
         """Flush and close the segment; a later `append` would open the next one."""
@@ -149,8 +150,8 @@ class TraceWriter:
         `os.write` releases the GIL, and beside one CPU-bound thread each event would then wait a switch interval
         (5 ms) to get it back. The same system call through `ctypes.PyDLL` keeps it.
         """
-        if self._write is os.write:
-            self._write = _gil_holding_write() or os.write
+        if self._libc_write is None:
+            self._libc_write = _libc_write()
 
     def before_fork(self) -> None:
         """Take the lock with nothing waiting in the buffer, so that the child starts from a clean state."""
@@ -171,21 +172,45 @@ class TraceWriter:
         self.events = self.bytes = self.dropped = 0
         self.process, self.segment, self.prefix = 0, -1, ""
 
-    def _append_unwritable(self, event: Event, seq: int) -> None:
-        """Write what can be written of an event that JSON refuses, so that no number is missing."""
-        kept: Event = {
-            key: _plain(value) for key, value in event.items() if not isinstance(value, dict | list)
-        }
-        kept |= {"seq": seq, "metadata": {"problem": "the payload could not be written as JSON"}}
-        self._put(orjson.dumps(kept, None, _DUMPS))
+    def _commit(self, seq: int, line: bytes) -> bool:
+        """Take the number and write the line; `False` where the number was taken meanwhile.
 
-    def _wait(self, line: bytes) -> None:
+        A signal handler or a finalizer of this very thread may emit in the middle of another emit, and take the
+        number. Python only runs them after a call or a jump back; from the comparison to the system call there is
+        neither, so the lines stand in the order of their numbers.
+        """
+        if self._buffered:
+            return self._wait(seq, line)
+        if self._torn:
+            line = b"\n" + line
+        fd, libc, size = self._fd, self._libc_write, len(line)
+        try:
+            if seq != self._next:
+                return False
+            self._next = seq + 1
+            written = write(fd, line) if libc is None else libc(fd, line, size)
+        except OSError as error:
+            self._refused(line, error)
+            return True
+        if written != size:
+            self._finish(line, written)
+            return True
+        self._torn = False
+        self.events += 1
+        self.bytes += size
+        return True
+
+    def _wait(self, seq: int, line: bytes) -> bool:
+        if seq != self._next:
+            return False
+        self._next = seq + 1
         self._buffer.append(line)
         if self._flusher is None and self._flush_interval > 0:
             self._flusher = threading.Thread(target=self._flush_forever, name="namel3ss-flush", daemon=True)
             self._flusher.start()
         if len(self._buffer) >= self._buffer_size:
             self.flush()
+        return True
 
     def _flush_forever(self) -> None:
         mine = threading.current_thread()
@@ -193,26 +218,30 @@ class TraceWriter:
             time.sleep(self._flush_interval)
             self.flush()
 
-    def _hand_over(self, data: bytes, events: int = 1) -> None:
-        """Write whole lines; on an error remember what a torn piece needs and count what was lost."""
-        if self._torn:
-            data = b"\n" + data
+    def _finish(self, data: bytes, written: int, events: int = 1) -> None:
+        """Write what is left of whole lines; after an error remember that a line is torn."""
+        if written < 0:  # what the C library says of an error
+            self._refused(data, _last_error(), events)
+            return
         try:
-            written = self._write(self._fd, data)
             while written < len(data):
-                self._torn = True
-                written += self._write(self._fd, data[written:])
+                self._torn = self._torn or written > 0
+                written += write(self._fd, data[written:])
         except OSError as error:
-            if self._fd < 0 and self._opening:
-                self._early.append(data)
-                return
-            self.dropped += events
-            if self._fd >= 0:  # where there is no segment, that was told already
-                self._warn(error.strerror or str(error))
+            self._refused(data, error, events)
             return
         self._torn = False
         self.events += events
         self.bytes += written
+
+    def _refused(self, data: bytes, error: OSError, events: int = 1) -> None:
+        """Count what could not be written; what is emitted while the first segment begins waits for it."""
+        if self._fd < 0 and self._opening:
+            self._early.append(data)
+            return
+        self.dropped += events
+        if self._fd >= 0:  # where there is no segment, that was told already
+            self._warn(error.strerror or str(error))
 
     def _open_segment(self) -> None:
         """Begin the next segment; keep the old one when that fails.
@@ -223,18 +252,20 @@ class TraceWriter:
         if self._opening or time.monotonic() < self._failed_until:
             return
         self._opening = True
+        seq = self._next
+        if self._fd < 0:  # the first segment: whatever is emitted meanwhile comes behind its header
+            self._next = seq + 1
         try:
             self.flush()
             fd = self._create()
             fcntl.flock(fd, fcntl.LOCK_SH)  # tells `clean` that somebody still writes here
             self.segment += 1
-            header = self._header_line()
             try:
-                written = os.write(fd, header)
+                written, header = self._write_header(fd, seq)
             except OSError:
                 os.close(fd)
                 raise
-            old, self._fd, self._torn = self._fd, fd, written < len(header)
+            old, self._fd, self._torn = self._fd, fd, written < header
             self._full_at = self.bytes + self._segment_size
             self.events += 1
             self.bytes += written
@@ -242,13 +273,14 @@ class TraceWriter:
                 os.close(old)
             self._tidy()
         except OSError as error:
+            self.dropped += self._fd < 0  # the header, whose number is missing now
             self._failed_until = time.monotonic() + 1.0
             self._warn(error.strerror or str(error))
         finally:
             self._opening = False
             early, self._early = self._early, []
             for line in early:
-                self._hand_over(line)
+                self._finish(line, 0)
 
     def _create(self) -> int:
         segment = self.segment + 1
@@ -264,11 +296,21 @@ class TraceWriter:
             return fd
         raise AssertionError
 
-    def _header_line(self) -> bytes:
-        seq = next(self._seq)
+    def _write_header(self, fd: int, seq: int) -> tuple[int, int]:
+        """Write the header of a segment, under a number that is taken as in `_commit`; bytes written and wanted."""
         event = self._header(self.process, self.segment, seq)
-        event["seq"], event["event_id"] = seq, f"{self.prefix}{seq + 1}"
-        return orjson.dumps(event, None, _DUMPS)
+        while True:
+            if self._fd >= 0:
+                seq = self._next
+            event["seq"], event["event_id"] = seq, f"{self.prefix}{seq + 1}"
+            event["metadata"]["first_seq"] = seq
+            line = dumps(event, None, _DUMPS)
+            size = len(line)
+            if self._fd < 0:
+                return write(fd, line), size
+            if seq == self._next:
+                self._next = seq + 1
+                return write(fd, line), size
 
     def _tidy(self) -> None:
         """Keep the link to the newest trace, and remove the segments that `rotate_keep` says to."""
@@ -347,21 +389,27 @@ def _plain(value: object) -> str | int | float | None:
     return type(value).__name__
 
 
-def _gil_holding_write() -> Callable[[int, bytes], int] | None:
+def _libc_write() -> Callable[[int, bytes, int], int] | None:
+    """`write` of the C library, called without giving the GIL away; -1 on an error."""
     try:
         import ctypes  # noqa: PLC0415  (only programs with threads pay for it)
 
-        write: Any = ctypes.PyDLL(None, use_errno=True).write
+        function: Any = ctypes.PyDLL(None, use_errno=True).write
     except (ImportError, OSError, AttributeError):
         return None
-    write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
-    write.restype = ctypes.c_ssize_t
-    get_errno = ctypes.get_errno
+    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+    function.restype = ctypes.c_ssize_t
+    call: Callable[[int, bytes, int], int] = function
+    return call
 
-    def gil_holding_write(fd: int, data: bytes) -> int:
-        written: int = write(fd, data, len(data))
-        if written < 0:
-            raise OSError(get_errno(), os.strerror(get_errno()))
-        return written
 
-    return gil_holding_write
+def _last_error() -> OSError:
+    import ctypes  # noqa: PLC0415  (only after a call of the C library)
+
+    return OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _without_payload(event: Event) -> bytes:
+    """What can be written of an event that JSON refuses, so that no number is missing."""
+    kept: Event = {key: _plain(value) for key, value in event.items() if not isinstance(value, dict | list)}
+    return dumps(kept | {"metadata": {"problem": "the payload could not be written as JSON"}}, None, _DUMPS)
