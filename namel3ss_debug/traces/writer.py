@@ -107,10 +107,8 @@ class TraceWriter:
         """Number the event, write it, and return its id.
 
         The keys `event_id` and `seq` must already stand in `event`; their values are set here. Never raises
-        for what the file system does: an event that cannot be written is counted in `dropped`.
-
-        Raises:
-            TypeError: the event holds what JSON cannot; the number it would have had is not lost.
+        for what the file system does: an event that cannot be written is counted in `dropped`. Of an event that
+        JSON refuses, what it takes is written.
         """
         with self._lock:
             if self.bytes >= self._full_at:
@@ -303,7 +301,7 @@ class TraceWriter:
             if self._fd >= 0:
                 seq = self._next
             event["seq"], event["event_id"] = seq, f"{self.prefix}{seq + 1}"
-            event["metadata"]["first_seq"] = seq
+            event.setdefault("metadata", {})["first_seq"] = seq
             line = dumps(event, None, _DUMPS)
             size = len(line)
             if self._fd < 0:
