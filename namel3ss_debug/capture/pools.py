@@ -7,42 +7,24 @@ the program's own, so tracebacks read as they did, and a worker's context keeps 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
-import wrapt
-
 from namel3ss_debug.capture.context import ATTRIBUTE, CURRENT, NOWHERE, Remote, current, current_id
+from namel3ss_debug.capture.patching import Undo, when_imported
 
-Undo = Callable[[], None]
 _PARENT = "namel3ss_debug_parent"
 
 
-def install() -> Undo:
-    """Carry the span through thread and process pools from now on; the result puts everything back."""
-    undo: list[Undo] = []
-    active = True
+def install(missing: Callable[[str], None]) -> Undo:
+    """Carry the span through thread and process pools from now on; the result puts everything back.
 
-    def when(patch: Callable[[Any], Undo]) -> Callable[[ModuleType], None]:
-        def run(module: ModuleType) -> None:
-            if active:
-                undo.append(patch(module))
-
-        return run
-
-    wrapt.register_post_import_hook(when(_patch_threads), "concurrent.futures.thread")
-    wrapt.register_post_import_hook(when(_patch_processes), "concurrent.futures.process")
-
-    def uninstall() -> None:
-        nonlocal active
-        active = False
-        while undo:
-            undo.pop()()
-
-    return uninstall
+    Args:
+        missing: told in words where a version of Python has not the seam.
+    """
+    return when_imported(_POOLS, missing)
 
 
-def _patch_threads(module: Any) -> Undo:
+def _patch_threads(module: Any) -> list[Undo]:
     item = module._WorkItem  # noqa: SLF001  (no public seam sees a work item run)
     created, executed = item.__init__, item.run
 
@@ -62,10 +44,10 @@ def _patch_threads(module: Any) -> Undo:
     def put_back() -> None:
         item.__init__, item.run = created, executed
 
-    return put_back
+    return [put_back]
 
 
-def _patch_processes(module: Any) -> Undo:
+def _patch_processes(module: Any) -> list[Undo]:
     """The id of the span travels with the pickled call, and is the current one from when a worker unpickles it."""
     submitted, sent = module._WorkItem, module._CallItem  # noqa: SLF001  (as above)
     submitted_init, sent_init = submitted.__init__, sent.__init__
@@ -90,4 +72,10 @@ def _patch_processes(module: Any) -> Undo:
         submitted.__init__, sent.__init__ = submitted_init, sent_init
         del sent.__setstate__
 
-    return put_back
+    return [put_back]
+
+
+_POOLS = {
+    "concurrent.futures.thread": _patch_threads,
+    "concurrent.futures.process": _patch_processes,
+}

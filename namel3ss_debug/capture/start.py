@@ -101,7 +101,7 @@ def activate(
     tracer = _make_tracer(session, config, first_process=first_process, parent_id=parent_id)
     switch.ACTIVE = tracer
     _undo.append(context.install(tracer.writer.hold_the_gil))
-    _undo.append(pools.install())
+    _undo.append(pools.install(tracer.problem))
     _undo.append(processes.install(context.current_id, tracer.adopt))
     calls, remove_tools = tools.install(tracer)
     exchanges = Exchanges(tracer, calls)

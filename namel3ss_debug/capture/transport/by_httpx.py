@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from namel3ss_debug.capture.exchanges import Exchange, Exchanges, enter, leave
-from namel3ss_debug.capture.transport.seams import Undo, in_memory, passes, replace
+from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.transport.seams import in_memory, passes
 
 
 def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:

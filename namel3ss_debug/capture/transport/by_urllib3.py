@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from namel3ss_debug.capture.exchanges import Exchange, Exchanges, enter, leave
-from namel3ss_debug.capture.transport.seams import Undo, in_memory, passes, replace
+from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.transport.seams import in_memory, passes
 
 _MARK = "_namel3ss_exchange"
 

@@ -1,31 +1,10 @@
-"""Replacing an attribute of a foreign class, putting it back, and staying out of the program's sight meanwhile."""
+"""What the seams of all libraries need: bodies in memory, and staying out of the program's sight."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 from namel3ss_debug.capture.exchanges import Exchange
-
-Undo = Callable[[], None]
-"""Puts back what was replaced."""
-
-
-def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
-    """Put `make(original)` in the place of an attribute; the result puts it back.
-
-    What another has put in its place since then stays.
-    """
-    original = getattr(owner, name)
-    ours = functools.wraps(original)(make(original))
-    setattr(owner, name, ours)
-
-    def put_back() -> None:
-        if getattr(owner, name) is ours:
-            setattr(owner, name, original)
-
-    return put_back
 
 
 def passes(error: BaseException, exchange: Exchange | None) -> None:

@@ -1,0 +1,62 @@
+"""Patching modules of others when the program imports them, and putting everything back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import wrapt
+
+Undo = Callable[[], None]
+"""Puts back what was replaced."""
+
+
+def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
+    """Put `make(original)` in the place of an attribute; the result puts it back.
+
+    What another has put in its place since then stays.
+    """
+    original = getattr(owner, name)
+    ours = functools.wraps(original)(make(original))
+    setattr(owner, name, ours)
+
+    def put_back() -> None:
+        if getattr(owner, name) is ours:
+            setattr(owner, name, original)
+
+    return put_back
+
+
+def when_imported(patches: Mapping[str, Callable[[Any], list[Undo]]], missing: Callable[[str], None]) -> Undo:
+    """Patch modules by name, now or when they are imported.
+
+    Args:
+        patches: what is done with each module.
+        missing: told in words where a module has not what its patch replaces.
+
+    Returns:
+        A function that puts everything back, and leaves alone what is imported later.
+    """
+    undo: list[Undo] = []
+    active = True
+
+    def patch(how: Callable[[Any], list[Undo]], module: ModuleType) -> None:
+        if not active:
+            return
+        try:
+            undo.extend(how(module))
+        except AttributeError as error:
+            missing(f"{module.__name__} is not recorded: {error}")
+
+    for name, how in patches.items():
+        wrapt.register_post_import_hook(functools.partial(patch, how), name)
+
+    def put_back() -> None:
+        nonlocal active
+        active = False
+        while undo:
+            undo.pop()()
+
+    return put_back
