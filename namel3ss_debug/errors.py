@@ -56,6 +56,12 @@ class PlaceError(DebugError):
     slug = "bad-place"
 
 
+class MockError(DebugError):
+    """An answer given in place of a recorded one does not parse, has the wrong shape, or is for no call that is there."""
+
+    slug = "mock"
+
+
 class MissingExtraError(DebugError):
     """An optional package is needed; the message names the extra that brings it."""
 

@@ -1,0 +1,270 @@
+"""What two lists of messages have in common, and where they part: what the model read then, and what it reads now."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.matching import common_prefix, matching_blocks
+from namel3ss_debug.wire.text_changes import Piece, text_changes
+
+_SMALL_BLOCK = 2500
+_LOOK_AHEAD = 16
+_MOST_SUFFIX = 4000
+_CUT = 40
+_DEEPEST = 50
+_LONGEST_MARK = 200
+_NAMES = frozenset({"role", "type", "id", "name", "tool_call_id", "call_id"})
+"""Keys whose texts are names, which nobody cuts short."""
+
+_WORDS = "truncated|omitted|trimmed|snipped|elided|clipped|shortened|skipped|removed|cut|more"
+_DOTS = r"(?:…|\.{3,9})"
+_MARK = re.compile(
+    rf"\s{{0,3}}(?:{_DOTS}?\s?[\[(<][^\[\]()<>\n]{{0,60}}\b(?:{_WORDS})\b[^\[\]()<>\n]{{0,60}}[\])>]\s?{_DOTS}?"
+    rf"|{_DOTS}[^.…\n]{{0,40}}\b(?:{_WORDS})\b[^.…\n]{{0,40}}{_DOTS}"
+    rf"|[\[(]{_DOTS}[\])]|{_DOTS})\s{{0,3}}",
+    re.IGNORECASE,
+)
+"""What stands where a text was cut: dots, or a remark in brackets or between dots."""
+
+
+class MessageChange(NamedTuple):
+    """One message of either list, or of both.
+
+    Attributes:
+        kind: `same`, `added`, `dropped`, `changed` or `truncated`.
+        before: its place in the list before, from 0; None where it was added.
+        after: its place in the list after; None where it was dropped.
+        old: the message before.
+        new: the message after.
+    """
+
+    kind: str
+    before: int | None
+    after: int | None
+    old: Any
+    new: Any
+
+
+def diff_messages(before: Sequence[Any], after: Sequence[Any]) -> tuple[MessageChange, ...]:
+    """What became of each message, in order: the rows that are not `added` are `before`, those not `dropped` are `after`.
+
+    Messages are compared as JSON, whatever the order of their keys. Two messages of the same role at the same place
+    between equal ones are one that `changed`; that was `truncated`, where the new one is the old one with texts or lists
+    cut short. The time grows little more than linearly with the number of messages.
+
+    Args:
+        before: the messages of the earlier request, in any provider's shape.
+        after: those of the later one.
+    """
+    rows: list[MessageChange] = []
+    i = j = 0
+    for block in matching_blocks(
+        [_digest(message) for message in before], [_digest(message) for message in after]
+    ):
+        rows += _between(before, after, (i, block.old), (j, block.new))
+        for first, second in zip(
+            range(block.old, block.old + block.size), range(block.new, block.new + block.size), strict=True
+        ):
+            rows.append(MessageChange("same", first, second, before[first], after[second]))
+        i, j = block.old + block.size, block.new + block.size
+    return tuple(rows)
+
+
+def message_text(message: Any) -> str:
+    """A message as text to read and to compare: its texts as they are, everything else as JSON on lines of its own.
+
+    The role is left out.
+    """
+    if not isinstance(message, dict):
+        return message if isinstance(message, str) else _json(message)
+    key = "parts" if "parts" in message else "content"
+    content = message.get(key)
+    parts = content if isinstance(content, list) else [] if content is None else [content]
+    rest = {name: value for name, value in message.items() if name not in ("role", key)}
+    return "\n".join([*map(_part_text, parts), *([_json(rest)] if rest else [])])
+
+
+def message_changes(old: Any, new: Any) -> tuple[Piece, ...]:
+    """What differs between the texts of two messages: see `message_text` and `text_changes`."""
+    return text_changes(message_text(old), message_text(new))
+
+
+def _digest(message: Any) -> bytes:
+    return hashlib.blake2b(lenient.dump(message, ordered=True), digest_size=16).digest()
+
+
+# --- what became of the others
+
+
+def _between(
+    before: Sequence[Any], after: Sequence[Any], old: tuple[int, int], new: tuple[int, int]
+) -> Iterator[MessageChange]:
+    """The changes where no message is the same: `old` and `new` are the first place and one past the last."""
+    i, j = old[0], new[0]
+    pairs = _pairs(before[i : old[1]], after[j : new[1]])
+    for first, second in [*((old[0] + a, new[0] + b) for a, b in pairs), (old[1], new[1])]:
+        yield from (MessageChange("dropped", place, None, before[place], None) for place in range(i, first))
+        yield from (MessageChange("added", None, place, None, after[place]) for place in range(j, second))
+        if first < old[1]:
+            kind = "truncated" if _cut(before[first], after[second]) else "changed"
+            yield MessageChange(kind, first, second, before[first], after[second])
+        i, j = first + 1, second + 1
+
+
+def _pairs(old: Sequence[Any], new: Sequence[Any]) -> list[tuple[int, int]]:
+    """Which messages of two blocks are each other's, growing in both: those of the same role that are most alike."""
+    if not old or not new:
+        return []
+    if len(old) * len(new) > _SMALL_BLOCK:
+        return _pairs_by_role([_role(message) for message in old], [_role(message) for message in new])
+    texts_old, texts_new = (
+        [message_text(message) for message in old],
+        [message_text(message) for message in new],
+    )
+    likeness = [
+        [_likeness((one, text), (other, its)) for other, its in zip(new, texts_new, strict=True)]
+        for one, text in zip(old, texts_old, strict=True)
+    ]
+    best = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
+    for i in reversed(range(len(old))):
+        for j in reversed(range(len(new))):
+            paired = likeness[i][j] and likeness[i][j] + best[i + 1][j + 1]
+            best[i][j] = max(paired, best[i + 1][j], best[i][j + 1])
+    pairs, i, j = [], 0, 0
+    while i < len(old) and j < len(new):
+        if likeness[i][j] and best[i][j] == likeness[i][j] + best[i + 1][j + 1]:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            i += 1
+        else:
+            j += 1
+    return pairs
+
+
+def _pairs_by_role(old: list[Any], new: list[Any]) -> list[tuple[int, int]]:
+    """Pairs of the same role in one pass, where the blocks are too large to try all."""
+    pairs, j = [], 0
+    for i, role in enumerate(old):
+        found = next((k for k in range(j, min(j + _LOOK_AHEAD, len(new))) if new[k] == role), None)
+        if found is not None:
+            pairs.append((i, found))
+            j = found + 1
+    return pairs
+
+
+def _role(message: Any) -> Any:
+    """Who speaks; where a message has no role, what it is."""
+    if not isinstance(message, dict):
+        return type(message).__name__
+    return lenient.string(message.get("role")) or lenient.string(message.get("type"))
+
+
+def _likeness(old: tuple[Any, str], new: tuple[Any, str]) -> int:
+    """How much speaks for one message, given with its text, having become the other; 0 where their roles differ."""
+    if _role(old[0]) != _role(new[0]):
+        return 0
+    if _cut(old[0], new[0]):
+        return _CUT
+    one, other = old[1], new[1]
+    prefix = common_prefix(one, other)
+    suffix = common_prefix(one[prefix:][: -_MOST_SUFFIX - 1 : -1], other[prefix:][: -_MOST_SUFFIX - 1 : -1])
+    return 1 + 16 * (prefix + suffix) // max(len(one), len(other), 1)
+
+
+# --- texts that were cut short
+
+
+def _cut(old: Any, new: Any) -> bool:
+    """Whether a message is another one with texts or lists in it cut short, and nothing else changed."""
+    return _compare(old, new, 0) is True
+
+
+def _compare(old: Any, new: Any, depth: int) -> bool | None:
+    """True where the new value is a cut of the old one, False where they are equal, None where they differ otherwise."""
+    if depth > _DEEPEST:
+        return False if _digest(old) == _digest(new) else None
+    if isinstance(new, dict) and "$truncated" in new:
+        return _marked(old, new, depth)
+    if isinstance(old, str) and isinstance(new, str):
+        return False if old == new else _text_cut(old, new) or None
+    if isinstance(old, list) and isinstance(new, list):
+        return _list_cut(old, new, depth)
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+        return _any_cut((old[key], new[key], depth + 1 if key not in _NAMES else _DEEPEST + 1) for key in new)
+    return False if type(old) is type(new) and old == new else None
+
+
+def _any_cut(pairs: Iterable[tuple[Any, Any, int]]) -> bool | None:
+    """Whether any of the pairs is a cut; None where one differs otherwise."""
+    cut = False
+    for old, new, depth in pairs:
+        found = _compare(old, new, depth)
+        if found is None:
+            return None
+        cut |= found
+    return cut
+
+
+def _marked(old: Any, new: dict[str, Any], depth: int) -> bool | None:
+    """The forms in which a recording tells that it left something out; see the payloads of events."""
+    if old == new:
+        return False
+    kept = new["$truncated"]
+    if isinstance(kept, str):
+        whole = old.get("$truncated") if isinstance(old, dict) else old
+        return True if isinstance(whole, str) and len(kept) < len(whole) and whole.startswith(kept) else None
+    if len(new) == 1:  # a value of which nothing was kept
+        return True if isinstance(old, (str, list, dict)) and "$truncated" not in old else None
+    if not isinstance(old, dict) or not new.keys() - {"$truncated"} <= old.keys():
+        return None
+    pairs = ((old[key], new[key], depth + 1) for key in new if key != "$truncated")
+    return None if _any_cut(pairs) is None else True
+
+
+def _list_cut(old: list[Any], new: list[Any], depth: int) -> bool | None:
+    last = new[-1] if new else None
+    marked = isinstance(last, dict) and last.keys() == {"$truncated"} and isinstance(last["$truncated"], int)
+    if marked and len(old) >= len(new) and old[len(new) - 1] != last:
+        pairs = zip(old, new[:-1], [depth + 1] * (len(new) - 1), strict=False)
+        return None if _any_cut(pairs) is None else True
+    if len(old) != len(new):
+        return None
+    return _any_cut(zip(old, new, [depth + 1] * len(new), strict=True))
+
+
+def _text_cut(old: str, new: str) -> bool:
+    """Whether a text is the beginning of another one, or what a mark such as `[12 lines omitted]` leaves of it."""
+    if not new.strip():
+        return False
+    if old.startswith(new):
+        return True
+    prefix = common_prefix(old, new)
+    for mark in _MARK.finditer(new, max(0, prefix - _LONGEST_MARK), prefix + _LONGEST_MARK):
+        head, tail = mark.start(), new[mark.end() :]
+        if head <= prefix and 0 < head + len(tail) < len(old) and old.endswith(tail):
+            return True
+    return False
+
+
+# --- texts
+
+
+def _part_text(part: Any) -> str:
+    """A part of a message: its text, behind its kind where that is not `text`, and what else it holds."""
+    if isinstance(part, str):
+        return part
+    kind = part.get("type") if isinstance(part, dict) else None
+    key = next((key for key in ("content", "text") if isinstance(part.get(key), str)), None) if kind else None
+    if key is None or not isinstance(kind, str):
+        return _json(part)
+    rest = {name: value for name, value in part.items() if name not in ("type", key)}
+    return f"{'' if kind == 'text' else f'[{kind}] '}{part[key]}" + (f"\n{_json(rest)}" if rest else "")
+
+
+def _json(value: Any) -> str:
+    return lenient.dump(value, ordered=True).decode()

@@ -1,0 +1,120 @@
+"""Which items of two lists are the same, in time little more than linear: where every comparison here begins."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+_SMALL = 10_000
+_LONGEST_LEAP = 200
+
+
+class Block(NamedTuple):
+    """So many items from one place in the old list on are those from another place in the new list on."""
+
+    old: int
+    new: int
+    size: int
+
+
+def matching_blocks(old: Sequence[Hashable], new: Sequence[Hashable]) -> Iterator[Block]:
+    """The blocks in which two lists are the same, growing in both, each as long as it can be; last an empty one at both ends.
+
+    The method is Bram Cohen's patience diff, as in git: what is there once in both lists is matched first, what stands
+    between two matches is compared in the same way. Where nothing is there once, few items are left to `difflib`, and many
+    are matched in one pass.
+    """
+    start: tuple[int, int] | None = None
+    size = 0
+    for i, j in sorted(_matches(old, new)):
+        if start is not None and (i, j) == (start[0] + size, start[1] + size):
+            size += 1
+            continue
+        if start is not None:
+            yield Block(*start, size)
+        start, size = (i, j), 1
+    if start is not None:
+        yield Block(*start, size)
+    yield Block(len(old), len(new), 0)
+
+
+def common_prefix(one: str, other: str) -> int:
+    """How many characters two texts begin with in common."""
+    shorter = min(len(one), len(other))
+    low, step = 0, 16
+    while low < shorter and one[low : low + step] == other[low : low + step]:
+        low, step = low + step, step * 2
+    low, high = min(low, shorter), min(low + step, shorter)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _matches(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Pairs of places that hold the same, in no order."""
+    pairs: list[tuple[int, int]] = []
+    todo = [(0, len(old), 0, len(new))]
+    while todo:
+        i, i_end, j, j_end = todo.pop()
+        while i < i_end and j < j_end and old[i] == new[j]:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        while i < i_end and j < j_end and old[i_end - 1] == new[j_end - 1]:
+            i_end, j_end = i_end - 1, j_end - 1
+            pairs.append((i_end, j_end))
+        if i == i_end or j == j_end:
+            continue
+        anchors = [(i + a, j + b) for a, b in _anchors(old[i:i_end], new[j:j_end])]
+        if not anchors:
+            pairs += [(i + a, j + b) for a, b in _few_or_many(old[i:i_end], new[j:j_end])]
+            continue
+        pairs += anchors
+        for first, second in [*anchors, (i_end, j_end)]:
+            todo.append((i, first, j, second))
+            i, j = first + 1, second + 1
+    return pairs
+
+
+def _anchors(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """What is there once in both lists: the longest selection that has the same order in both."""
+    times_old, times_new = Counter(old), Counter(new)
+    places = {item: place for place, item in enumerate(new) if times_new[item] == 1}
+    pairs = [(i, places[item]) for i, item in enumerate(old) if times_old[item] == 1 and item in places]
+    ends: list[int] = []  # the smallest place in `new` at which a chain of each length can end
+    last: list[int] = []  # the pair there
+    before: list[int] = []  # the pair before each pair in its chain
+    for index, (_, j) in enumerate(pairs):
+        length = bisect_left(ends, j)
+        before.append(last[length - 1] if length else -1)
+        ends[length : length + 1], last[length : length + 1] = [j], [index]
+    chain = []
+    index = last[-1] if last else -1
+    while index >= 0:
+        chain.append(pairs[index])
+        index = before[index]
+    return chain[::-1]
+
+
+def _few_or_many(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Pairs where nothing is there once: the best of few, of many the nearest behind the pair before."""
+    if len(old) * len(new) <= _SMALL:
+        blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+        return [(i + k, j + k) for i, j, size in blocks for k in range(size)]
+    places: dict[Hashable, list[int]] = {}
+    for place, item in enumerate(new):
+        places.setdefault(item, []).append(place)
+    pairs, j = [], 0
+    for i, item in enumerate(old):
+        there = places.get(item, [])
+        k = bisect_left(there, j)
+        if k < len(there) and there[k] - j <= _LONGEST_LEAP:
+            pairs.append((i, there[k]))
+            j = there[k] + 1
+    return pairs
