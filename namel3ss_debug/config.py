@@ -28,7 +28,10 @@ SESSION_VARIABLE = "NAMEL3SS_DEBUG_SESSION"
 PARENT_VARIABLE = "NAMEL3SS_DEBUG_PARENT"
 """The id of the span in which a child process was started."""
 
-INTERNAL_VARIABLES = frozenset({SESSION_VARIABLE, PARENT_VARIABLE})
+LINEAGE_VARIABLE = "NAMEL3SS_DEBUG_LINEAGE"
+"""The name of a child process among all that the program starts, and the standard input it may share with its parent."""
+
+INTERNAL_VARIABLES = frozenset({LINEAGE_VARIABLE, SESSION_VARIABLE, PARENT_VARIABLE})
 LEVELS = ("basic", "detailed", "comprehensive")
 NEVER = "never"
 """The value of NAMEL3SS_DEBUG_ENABLED that turns decorators into nothing at all."""
@@ -57,6 +60,11 @@ class DebugConfiguration:
     redact: bool = True
     redact_keys: tuple[str, ...] = ()
     redact_patterns: Mapping[str, str] = field(default_factory=dict)
+    auto_breakpoints: tuple[str, ...] = ()
+    break_on_errors: bool = False
+    break_on_warnings: bool = False
+    mocks: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON would hold them."""
@@ -75,7 +83,7 @@ class DebugConfiguration:
         """The configuration that `to_json` wrote down; unknown keys are left out, for a newer writer's sake."""
         known = {f.name for f in fields(cls)}
         settings = {name: value for name, value in values.items() if name in known}
-        for name in ("default_components", "redact_keys"):
+        for name in ("default_components", "redact_keys", "auto_breakpoints", "mocks", "faults"):
             settings[name] = tuple(settings.get(name, ()))
         return cls(**settings)
 
@@ -272,6 +280,18 @@ def _words(value: object) -> tuple[str, ...]:
     return tuple(item.strip() for item in items if item.strip() and item.strip().lower() != "all")
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    """Texts that may hold commas: a list, or a text that is one as JSON, or else one text alone."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.lstrip().startswith("[") else [value]
+        except RecursionError:
+            raise ValueError from None
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise TypeError
+    return tuple(item.strip() for item in value if item.strip())
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise TypeError
@@ -387,6 +407,31 @@ SETTINGS: tuple[Setting, ...] = (
         _patterns,
         "an object of rule name to regular expression",
         "further formats of secrets",
+    ),
+    Setting(
+        "auto_breakpoints",
+        _texts,
+        'a list of places, such as ["tool:search", "llm if duration_ms > 500"]',
+        "where every debugging session stops; places that a recording does not hold are passed over",
+    ),
+    Setting("break_on_errors", _flag, _YES_NO, "stop a debugging session at whatever fails"),
+    Setting(
+        "break_on_warnings",
+        _flag,
+        _YES_NO,
+        "stop it at what ended partial, skipped, cancelled or by timeout, and at log records from warning on",
+    ),
+    Setting(
+        "mocks",
+        _texts,
+        """a list of NAME:JSON, NAME@N:JSON, NAME:@file.json or NAME.MEMBER=VALUE, such as ["search:{}", "llm@2.text=No"]""",
+        "answers in place of recorded ones, in every replay and re-run of a recording that has such calls",
+    ),
+    Setting(
+        "faults",
+        _texts,
+        'a list of NAME:FAULT or NAME@N:FAULT, such as ["search:timeout", "llm@2:status:429"]',
+        "what goes wrong, in every replay and re-run of a recording that has such calls",
     ),
 )
 

@@ -72,6 +72,8 @@ def test_the_file_is_searched_upwards(folder):
         ("rotate_max_bytes", "1.5 MB", 1572864),
         ("redact", "off", False),
         ("redact_patterns", '{"ticket": "T-[0-9]+"}', {"ticket": "T-[0-9]+"}),
+        ("mocks", 'search:{"a": 1, "b": 2}', ('search:{"a": 1, "b": 2}',)),
+        ("faults", '["search:timeout", "llm@2:status:429"]', ("search:timeout", "llm@2:status:429")),
     ],
 )
 def test_the_environment_speaks_in_words(tmp_path, key, text, value):
@@ -89,6 +91,10 @@ def test_the_environment_speaks_in_words(tmp_path, key, text, value):
         ({"buffer_size": 0}, "{file}: buffer_size is 0, allowed is a whole number of events from 1"),
         ({"sample_rate": "x"}, '{file}: sample_rate is "x", allowed is a number from 0 to 1'),
         ({"enabled": 3}, "{file}: enabled is 3, allowed is true or false, or never in the environment"),
+        (
+            {"faults": {"search": 1}},
+            '{file}: faults is {{"search": 1}}, allowed is a list of NAME:FAULT or NAME@N:FAULT, such as ["search:timeout", "llm@2:status:429"]',
+        ),
         ([], "{file} must hold one JSON object of settings, found []"),
     ],
 )
@@ -142,3 +148,24 @@ def test_any_value_is_read_or_refused_in_one_line(values):
         load_configuration(None, {}, values)
     except SettingError as error:
         assert "\n" not in str(error)
+
+
+def test_places_to_stop_at_are_a_list_or_one_place(folder):
+    """In the file they are a list; in the environment a list as JSON, or one place, whose condition may hold commas."""
+    cwd = folder(
+        {"auto_breakpoints": ["tool:search", " llm if max(1, duration_ms) > 5 "], "break_on_errors": True}
+    )
+    loaded = load_configuration(cwd, {}).config
+    assert loaded.auto_breakpoints == ("tool:search", "llm if max(1, duration_ms) > 5")
+    assert (loaded.break_on_errors, loaded.break_on_warnings) == (True, False)
+    for said, places in (
+        ('["llm", "error"]', ("llm", "error")),
+        ("llm, duration_ms > max(1, 2)", ("llm, duration_ms > max(1, 2)",)),
+    ):
+        environ = {"NAMEL3SS_DEBUG_AUTO_BREAKPOINTS": said}
+        assert load_configuration(cwd, environ).config.auto_breakpoints == places
+    config = load_configuration(cwd, {}).config
+    assert DebugConfiguration.from_json(json.loads(json.dumps(config.to_json()))) == config
+    for bad in ("[1]", "[", "[" * 100_000):
+        with pytest.raises(SettingError, match="auto_breakpoints"):
+            load_configuration(cwd, {"NAMEL3SS_DEBUG_AUTO_BREAKPOINTS": bad})

@@ -16,6 +16,7 @@ _LIBRARIES = tuple(
 )
 _MOST_FRAMES = 400
 _REMEMBERED = 4096
+_LONGEST_CHAIN = 100
 
 
 class CallSites:
@@ -24,13 +25,17 @@ class CallSites:
     Args:
         root: the folder of the user's own code; files below it count as the user's, except installed packages.
         cwd: paths are given relative to it where the file is below it.
+
+    Attributes:
+        known: the identity of a code object and an instruction -> the code object, and the call site if it is the
+            user's. Spans look here first.
     """
 
     def __init__(self, root: str, cwd: str) -> None:
         self._root = root.rstrip(os.sep) + os.sep
         self._cwd = cwd.rstrip(os.sep) + os.sep
         self._shown: dict[str, str | None] = {}
-        self._sites: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
+        self.known: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
 
     def shown(self, filename: str) -> str | None:
         """How the file is named in a call site, or `None` when it is not the user's."""
@@ -53,7 +58,7 @@ class CallSites:
 
     def at(self, frame: FrameType | None) -> str | None:
         """The call site of this frame, or of the innermost user frame above it."""
-        sites = self._sites
+        sites = self.known
         for _ in range(_MOST_FRAMES):
             if frame is None:
                 return None
@@ -74,16 +79,17 @@ class CallSites:
         """
         code = frame.f_code
         path = self.shown(code.co_filename)
-        if len(self._sites) >= _REMEMBERED:
-            self._sites.clear()
+        if len(self.known) >= _REMEMBERED:
+            self.known.clear()
         known = (code, None if path is None else f"{path}:{frame.f_lineno}")
-        self._sites[id(code), frame.f_lasti] = known
+        self.known[id(code), frame.f_lasti] = known
         return known
 
     def chain(self, depth: int) -> list[str]:
-        """The qualified names of all user functions on the stack, outermost first: `agent.py:main`."""
-        frame, names = innermost(depth + 1), []
-        while frame is not None:
+        """The qualified names of the user's functions on the stack, outermost first: `agent.py:main`; the innermost hundred."""
+        frame = innermost(depth + 1)
+        names: list[str] = []
+        while frame is not None and len(names) < _LONGEST_CHAIN:
             path = self.shown(frame.f_code.co_filename)
             if path is not None:
                 names.append(f"{path}:{frame.f_code.co_qualname}")

@@ -213,11 +213,17 @@ def _leave_out_our_frames() -> None:
     hook = getattr(sys, "excepthook", None)
     if hook is None:
         return
+    between = os.path.join(os.path.dirname(__file__), "determinism", "")
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.excepthook = hook
         while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
             trace = trace.tb_next
+        inner = trace
+        while inner is not None:  # what stands between the program and what it reads
+            while inner.tb_next is not None and inner.tb_next.tb_frame.f_code.co_filename.startswith(between):
+                inner.tb_next = inner.tb_next.tb_next
+            inner = inner.tb_next
         error.__traceback__ = sys.last_traceback = trace
         try:
             hook(kind, error, trace)

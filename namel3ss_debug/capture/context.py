@@ -80,6 +80,10 @@ def current_id() -> str | None:
     return holder.event_id if holder is not None else None
 
 
+thread_starts: list[Callable[[threading.Thread], None]] = []
+"""Told each thread that the program starts, in the one that starts it."""
+
+
 def install(on_thread: Callable[[], None]) -> Callable[[], None]:
     """Remember on each thread that is started from now on the span it was started in.
 
@@ -94,6 +98,8 @@ def install(on_thread: Callable[[], None]) -> Callable[[], None]:
     def start(self: threading.Thread) -> None:
         on_thread()
         self.__dict__[ATTRIBUTE] = current()
+        for told in thread_starts:
+            told(self)
         thread_start(self)
 
     threading.Thread.start = start  # type: ignore[method-assign]
@@ -107,15 +113,18 @@ def install(on_thread: Callable[[], None]) -> Callable[[], None]:
 class Main:
     """Which thread is the main one; a forked child makes its only thread that."""
 
-    ident = threading.main_thread().ident
+    __slots__ = ("ident",)
 
-    @classmethod
-    def renew(cls) -> None:
+    def __init__(self) -> None:
+        self.ident = threading.main_thread().ident
+
+    def renew(self) -> None:
         """After a fork: the thread that forked is the main one now."""
-        cls.ident = threading.main_thread().ident
+        self.ident = threading.main_thread().ident
 
 
-os.register_at_fork(after_in_child=Main.renew)
+MAIN = Main()
+os.register_at_fork(after_in_child=MAIN.renew)
 
 
 def current_task() -> Any:

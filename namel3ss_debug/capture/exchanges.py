@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 
 from namel3ss_debug import wire
 from namel3ss_debug.capture import context
+from namel3ss_debug.capture.answers import MOCKED, Response, model_response, plain_response
 from namel3ss_debug.capture.attempts import Attempts
 from namel3ss_debug.capture.bodies import Decompressor, readable
 from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.failures import describe
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.wire import sse
@@ -101,7 +103,10 @@ def _room(tracer: ExecutionTracer) -> int | None:
 
 
 class Exchange:
-    """One request and what came back. Its methods never raise."""
+    """One request and what came back. Its methods never raise.
+
+    Where `response` is not `None`, the request is not to be sent, and that response is what the program gets.
+    """
 
     def __init__(self, owner: Exchanges, method: str, url: str, headers: Pairs, body: bytes | None) -> None:
         self._owner = owner
@@ -124,15 +129,27 @@ class Exchange:
         self._key = (wire.canonical_hash(self._method, url, request), self._inside)
         self._earlier = owner.attempts.take_up(self._key)
         self._span = self._begin(request, headers, body)
+        self.response = self._given(request)
         owner.open[self] = None
+
+    def _given(self, request: Any) -> Response | None:
+        """The response that the program gets in place of the exchange, if it was given an answer; nothing is sent then."""
+        answers = self._owner.tracer.answers
+        given = None if answers is None else answers.take(self._span.event_id)
+        if given is None:
+            return None
+        if self._format is None:
+            return plain_response(given)
+        return model_response(given, self._format, request, self._span.event_id)
 
     def _begin(self, request: Any, headers: Pairs, body: bytes | None) -> Span:
         tracer = self._owner.tracer
         exchange: dict[str, Any] = {"method": self._method, "url": tracer.payloads.url(self._url)}
+        exchange["hash"] = self._key[0]
         if body:
             exchange["request_bytes"] = len(body)
             exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
-        metadata: dict[str, Any] = {"exchange": exchange}
+        metadata: dict[str, Any] = {"chain": tracer.sites.chain(0), "exchange": exchange}
         retries = None
         if self._earlier is not None:
             metadata["retry_of"], retries = self._earlier.first, self._earlier.count
@@ -228,7 +245,7 @@ class Exchange:
             return
         event_id = self._span.event_id
         try:
-            self._finish(partial=partial, broken=error is not None)
+            self._finish(partial=partial, error=error)
             if error is not None or self._span.end_fields.get("status") == "failed":
                 owner.attempts.failed(self._key, event_id, self._earlier)
         except Exception as problem:
@@ -236,7 +253,7 @@ class Exchange:
         self._span.close(error)
         self._chunks.clear()
 
-    def _finish(self, *, partial: bool, broken: bool) -> None:
+    def _finish(self, *, partial: bool, error: BaseException | None) -> None:
         span, body = self._span, b"".join(self._chunks)
         if self._tail:
             self._emit_chunk(self._tail)
@@ -250,9 +267,15 @@ class Exchange:
             exchange["chunks"] = self._count
         elif self._format is not None and body:
             exchange["body"] = readable_chunk(body)
+        if error is not None:
+            failure = describe(error, self._owner.tracer.payloads, with_trace=False)
+            if failure.error_type is not None:
+                exchange["raised"] = {"type": failure.error_type, "text": failure.error}
         metadata: dict[str, Any] = {
             "exchange": {key: value for key, value in exchange.items() if value is not None}
         }
+        if self.response is not None:
+            metadata |= MOCKED
         if self._first_ms is not None:
             metadata["time_to_first_token_ms"] = self._first_ms
         if self._format is not None and self._status:
@@ -262,7 +285,7 @@ class Exchange:
             span.set_output({"status": self._status, "headers": kept, "body": shown})
         if self._status >= 400:
             self._finish_failed(body)
-        elif partial and not broken:
+        elif partial and error is None:
             span.set(status="partial")
         span.set(metadata=metadata)
 

@@ -147,10 +147,14 @@ def _decorate(
         label = name or kind.name(arguments) or own
         shown = {key: value for key, value in arguments.items() if key not in {"self", "cls"}}
         inputs = kind.inputs(shown) if capture_inputs else None
-        if kind is _TOOL and TAKE is not None and (asked := TAKE(own, shown) or TAKE(label, shown)):
-            joined = {"metadata": {**fields.get("metadata", {}), "asked_in": asked.asked_in}}
-            inputs = {**(inputs or {}), "call_id": asked.call_id}
-            return tracer.span(kind.component, label, inputs=inputs, prefix=kind.prefix, **fields | joined)
+        if kind is _TOOL:
+            told = {**fields.get("metadata", {}), "chain": tracer.sites.chain(0)}
+            if TAKE is not None and (asked := TAKE(own, shown) or TAKE(label, shown)):
+                told["asked_in"] = asked.asked_in
+                inputs = {**(inputs or {}), "call_id": asked.call_id}
+            return tracer.span(
+                kind.component, label, inputs=inputs, prefix=kind.prefix, **fields | {"metadata": told}
+            )
         return tracer.span(kind.component, label, inputs=inputs, prefix=kind.prefix, **fields)
 
     def output(span: Span, _arguments: Arguments, result: Any) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from namel3ss_debug.capture.payloads import Payloads
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import EXECUTION_PREFIX, Event
 
 _MOST = 1024
+_ROOM = 11
 
 
 class Kind(NamedTuple):
@@ -18,8 +19,10 @@ class Kind(NamedTuple):
     end: Event
 
 
-class Kinds(dict[tuple[str, str, str | None], Kind]):
+class Kinds(dict[tuple[str | None, str, str | None], Kind]):
     """`kinds[prefix, component, name]` makes a kind when it is first asked for.
+
+    The prefix is that of the event types; `None` means the execution pair of the component.
 
     Args:
         execution_id: the run.
@@ -30,8 +33,9 @@ class Kinds(dict[tuple[str, str, str | None], Kind]):
         self._execution_id = execution_id
         self._payloads = payloads
 
-    def __missing__(self, key: tuple[str, str, str | None]) -> Kind:
-        prefix, component, name = key
+    def __missing__(self, key: tuple[str | None, str, str | None]) -> Kind:
+        given, component, name = key
+        prefix = given or EXECUTION_PREFIX.get(component, component)
         shown = None if name is None else self._payloads.text(name)
         kind = Kind(
             shown,
@@ -44,7 +48,11 @@ class Kinds(dict[tuple[str, str, str | None], Kind]):
         return kind
 
     def _event(self, event_type: str, component: str, name: str | None, status: str) -> Event:
-        """The fields in the order in which they are written, with room for those that are set later."""
+        """The fields in the order in which they are written, with room for those that are set later.
+
+        A dict of more than ten keys has a larger table, and keeps it when keys are taken away; a copy has the same, so
+        that it need not grow.
+        """
         event: Event = {
             "event_type": event_type,
             "event_id": None,
@@ -58,4 +66,8 @@ class Kinds(dict[tuple[str, str, str | None], Kind]):
         }
         if name is None:
             del event["component_name"]
+        spare = [str(number) for number in range(len(event), _ROOM)]
+        event |= dict.fromkeys(spare)
+        for key in spare:
+            del event[key]
         return event

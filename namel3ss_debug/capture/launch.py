@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, NoReturn
+from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE
 from namel3ss_debug.errors import TargetError
@@ -30,9 +30,24 @@ RUNNER = _CAPTURE / "child.py"
 
 _FUNCTION = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*(\.[^\W\d]\w*)*)\Z")
 _BARE = re.compile(r"[^\W\d]\w*\Z")
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-# The terminal sends these to the whole process group: the child has its own, a second one would be one too many.
-_LEFT_TO_CHILD = (signal.SIGINT, signal.SIGQUIT)
+_Answer = Literal["forward", "leave", "end"]
+# The terminal sends SIGINT and SIGQUIT to the whole process group: the child has its own, a second one would be one too
+# many. A child in a group of its own gets none; Ctrl-C is then for whoever steps it.
+_TOGETHER: dict[int, _Answer] = {
+    signal.SIGTERM: "forward",
+    signal.SIGHUP: "forward",
+    signal.SIGUSR1: "forward",
+    signal.SIGUSR2: "forward",
+    signal.SIGINT: "leave",
+    signal.SIGQUIT: "leave",
+}
+_APART: dict[int, _Answer] = {
+    signal.SIGTERM: "end",
+    signal.SIGHUP: "end",
+    signal.SIGUSR1: "forward",
+    signal.SIGUSR2: "forward",
+    signal.SIGQUIT: "forward",
+}
 _PREFLIGHT = "import sys; assert sys.version_info >= (3, 11), 'Python 3.11'; import orjson, psutil, wrapt"
 
 
@@ -61,6 +76,17 @@ class Target:
         if self.kind == "function":
             words.append(json.dumps(dict(self.arguments)))
         return [*words, *self.argv]
+
+
+class Streams(NamedTuple):
+    """The file descriptors that a child gets for its own first three; those of this process where there is None."""
+
+    stdin: int | None = None
+    stdout: int | None = None
+    stderr: int | None = None
+
+
+INHERITED: Final = Streams()
 
 
 def resolve_target(
@@ -170,7 +196,7 @@ def launch(
         target: the program.
         session: what the child needs to record; it travels as JSON in the environment.
         python: the interpreter, as `find_python` gave it; the one of this process if left out.
-        hash_seed: the value for `PYTHONHASHSEED`; that variable is left alone without it.
+        hash_seed: the value for `PYTHONHASHSEED`; that of the session if left out.
         environment_additions: further variables.
         inherit: file descriptors the child shall have too.
 
@@ -180,19 +206,71 @@ def launch(
     Raises:
         TargetError: the interpreter cannot be started.
     """
-    environment = child_environment(os.environ, session, hash_seed=hash_seed)
+    with started(
+        target,
+        session=session,
+        python=python,
+        hash_seed=hash_seed,
+        environment_additions=environment_additions,
+        inherit=inherit,
+    ) as child:
+        return child.wait()
+
+
+@contextlib.contextmanager
+def started(
+    target: Target,
+    *,
+    session: Mapping[str, Any],
+    python: str | None = None,
+    hash_seed: int | None = None,
+    environment_additions: Mapping[str, str] | None = None,
+    inherit: Sequence[int] = (),
+    apart: bool = False,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    streams: Streams = INHERITED,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program in a child process; signals of this process are its own until the block ends.
+
+    Args:
+        target: the program.
+        session: as for `launch`.
+        python: as for `launch`.
+        hash_seed: as for `launch`.
+        environment_additions: as for `launch`.
+        inherit: as for `launch`.
+        apart: whether the child gets a process group of its own, which the keys of the terminal do not reach. Then
+            SIGTERM and SIGHUP end the block with `SystemExit`, because the child is for the block to end.
+        environ: the environment of the program; that of this process if left out.
+        cwd: its working directory; that of this process if left out.
+        streams: what it reads and writes.
+
+    Raises:
+        TargetError: the interpreter cannot be started.
+    """
+    environment = child_environment(os.environ if environ is None else environ, session, hash_seed=hash_seed)
     environment.update(environment_additions or {})
     for descriptor in inherit:
         os.set_inheritable(descriptor, True)
     command = [python or sys.executable, str(RUNNER), *target.command()]
-    with _signals() as deliver:
+    with _signals(_APART if apart else _TOGETHER) as deliver:
         try:
             # What the shell opened for the program (`app.py <(command)`) must stay open: close_fds=False.
-            child = subprocess.Popen(command, env=environment, close_fds=False)  # noqa: S603  (running it is the point)
+            child = subprocess.Popen(  # noqa: S603  (running it is the point)
+                command,
+                env=environment,
+                close_fds=False,
+                process_group=0 if apart else None,
+                cwd=cwd,
+                stdin=streams.stdin,
+                stdout=streams.stdout,
+                stderr=streams.stderr,
+            )
         except OSError as error:
-            raise TargetError(f"cannot start {command[0]}: {error.strerror}") from error
+            raise TargetError(f"cannot start {error.filename or command[0]}: {error.strerror}") from error
         deliver(child)
-        return child.wait()
+        yield child
 
 
 def child_environment(
@@ -203,6 +281,8 @@ def child_environment(
     paths = [str(BOOT), *environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment[SESSION_VARIABLE] = json.dumps(dict(session))
+    if hash_seed is None and session.get("sampled"):
+        hash_seed = session.get("randomness", {}).get("hash_seed")
     if hash_seed is not None:
         environment["PYTHONHASHSEED"] = str(hash_seed)
     return environment
@@ -231,18 +311,22 @@ def _leave_alone(_number: int, _frame: FrameType | None) -> None:
     """Do nothing. A function, because SIG_IGN would be inherited by the child."""
 
 
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
 @contextlib.contextmanager
-def _signals() -> Iterator[_Delivery]:
+def _signals(answers: Mapping[int, _Answer]) -> Iterator[_Delivery]:
     delivery = _Delivery()
+    handlers = {"forward": delivery.forward, "leave": _leave_alone, "end": _end}
     before: dict[int, Any] = {}
     try:
-        for number in (*_FORWARDED, *_LEFT_TO_CHILD):
+        for number, answer in answers.items():
             # What is ignored here (nohup, a job in the background) is ignored by the child as well.
             if signal.getsignal(number) is signal.SIG_IGN:
                 continue
-            handler = delivery.forward if number in _FORWARDED else _leave_alone
             try:
-                before[number] = signal.signal(number, handler)
+                before[number] = signal.signal(number, handlers[answer])
             except ValueError:  # not the main thread: signals are not ours to handle
                 break
         yield delivery

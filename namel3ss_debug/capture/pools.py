@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from namel3ss_debug.capture.context import ATTRIBUTE, CURRENT, NOWHERE, Remote, current, current_id
+from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.patching import Undo, when_imported
 
 _PARENT = "namel3ss_debug_parent"
@@ -31,13 +32,16 @@ def _patch_threads(module: Any) -> list[Undo]:
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         created(self, *args, **kwargs)
         self.__dict__[ATTRIBUTE] = current() or NOWHERE
+        self.__dict__[lineage.ATTRIBUTE] = lineage.new_job()
 
     def run(self: Any, *args: Any, **kwargs: Any) -> None:
         token = CURRENT.set(self.__dict__.get(ATTRIBUTE))
+        before = lineage.enter(self.__dict__.get(lineage.ATTRIBUTE))
         try:
             executed(self, *args, **kwargs)
         finally:
             CURRENT.reset(token)
+            lineage.enter(before)
 
     item.__init__, item.run = init, run
 
@@ -51,20 +55,24 @@ def _patch_processes(module: Any) -> list[Undo]:
     """The id of the span travels with the pickled call, and is the current one from when a worker unpickles it."""
     submitted, sent = module._WorkItem, module._CallItem  # noqa: SLF001  (as above)
     submitted_init, sent_init = submitted.__init__, sent.__init__
-    waiting: dict[int, str | None] = {}  # by the identity of the keywords, which both items share
+    waiting: dict[
+        int, tuple[str | None, str | None]
+    ] = {}  # by the identity of the keywords, which both items share
 
     def submit(self: Any, future: Any, fn: Any, args: Any, kwargs: Any) -> None:
         submitted_init(self, future, fn, args, kwargs)
-        waiting[id(kwargs)] = current_id()
+        job = lineage.new_job()
+        waiting[id(kwargs)] = current_id(), None if job is None else job.path
 
     def send(self: Any, work_id: Any, fn: Any, args: Any, kwargs: Any) -> None:
         sent_init(self, work_id, fn, args, kwargs)
-        self.__dict__[_PARENT] = waiting.pop(id(kwargs), None)
+        self.__dict__[_PARENT], self.__dict__[lineage.ATTRIBUTE] = waiting.pop(id(kwargs), (None, None))
 
     def arrive(self: Any, state: dict[str, Any]) -> None:
-        parent = state.pop(_PARENT, None)
+        parent, job = state.pop(_PARENT, None), state.pop(lineage.ATTRIBUTE, None)
         self.__dict__.update(state)
         CURRENT.set(Remote(parent) if parent else NOWHERE)
+        lineage.enter(lineage.Lineage(job) if job else None)
 
     submitted.__init__, sent.__init__, sent.__setstate__ = submit, send, arrive
 

@@ -17,15 +17,35 @@ import ast
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, Protocol
 
-from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE
+from namel3ss_debug.capture.editing import call_of, edit_body
+from namel3ss_debug.config import LINEAGE_VARIABLE, PARENT_VARIABLE, SESSION_VARIABLE
 
 BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
 _PREPARED = "namel3ss_debug_parent"
+_CARRIED = "namel3ss_debug_carried"
+
+
+class Carried(Protocol):
+    """What further processes are told of themselves."""
+
+    def variables(self, given: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Further variables for a process that is started now with the environment `given`."""
+
+    def hidden(self) -> dict[bytes, tuple[bytes, bytes]]:
+        """Variables of this process that are ours as long as they have the first value; the program sees the second."""
+
+    def prepared(self) -> str | None:
+        """A word for a process that gets no environment."""
+
+    def adopt(self, word: str) -> None:
+        """This process was given the word."""
+
 
 _hidden: dict[bytes, bytes] = {}
+_carried: Carried | None = None
 _current: Callable[[], str | None] | None = None
 _adopt: Callable[[str], None] | None = None
 _watched: set[str] = set()
@@ -58,6 +78,18 @@ def _uninstall() -> None:
     _current = _adopt = None
 
 
+def carry(carried: Carried) -> Callable[[], None]:
+    """Tell processes that are started from now on what `carried` says; the result takes it back."""
+    global _carried  # noqa: PLW0603  (one tracer a process)
+    _carried = carried
+
+    def take_back() -> None:
+        global _carried  # noqa: PLW0603  (as above)
+        _carried = None
+
+    return take_back
+
+
 def after_fork(callback: Callable[[], None]) -> None:
     """Call back in each forked child, as soon as it runs; this cannot be taken back."""
     os.register_at_fork(after_in_child=callback)
@@ -88,6 +120,14 @@ def hide() -> None:
         value = data.pop(name.encode(), None)
         if value is not None:
             _hidden[name.encode()] = value
+    if data.pop(LINEAGE_VARIABLE.encode(), None) is not None:
+        os.unsetenv(LINEAGE_VARIABLE)  # it names this process alone
+    for key, (ours, theirs) in (_carried.hidden() if _carried is not None else {}).items():
+        if data.get(key) == ours:
+            data.pop(key)
+            os.unsetenv(key)  # `subprocess` is given it, and nothing else shall show it
+            if theirs:
+                os.environb[key] = theirs
     paths = _without_boot(data.get(b"PYTHONPATH", b""))
     if paths:
         data[b"PYTHONPATH"] = paths
@@ -149,6 +189,7 @@ def _additions(given: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         b"PYTHONPATH": os.pathsep.encode().join(filter(None, paths)),
         SESSION_VARIABLE.encode(): session,
         **({PARENT_VARIABLE.encode(): parent.encode()} if parent else {}),
+        **(_carried.variables(given) if _carried is not None else {}),
     }
 
 
@@ -158,6 +199,8 @@ def _prepared(data: dict[str, Any]) -> dict[str, Any]:
         parent = _current() if _current is not None else None
         if parent:
             data[_PREPARED] = parent
+        if _carried is not None:
+            data[_CARRIED] = _carried.prepared()
     except Exception:  # noqa: S110  (a span without its parent is no reason to fail the program)
         pass
     return data
@@ -168,6 +211,9 @@ def _prepare(data: Mapping[str, Any]) -> None:
         parent = data.get(_PREPARED)
         if parent and _adopt is not None:
             _adopt(parent)
+        word = data.get(_CARRIED)
+        if word and _carried is not None:
+            _carried.adopt(word)
     except Exception:  # noqa: S110  (as above)
         pass
 
@@ -184,7 +230,7 @@ class _WrapArgument(ast.NodeTransformer):
         self.generic_visit(node)
         if self.function in {getattr(node.func, "id", None), getattr(node.func, "attr", None)}:
             argument = node.args[self.position]
-            node.args[self.position] = _call(self.through, argument)
+            node.args[self.position] = call_of(self.through, argument)
         return node
 
 
@@ -193,7 +239,7 @@ class _WrapReturn(ast.NodeTransformer):
 
     def visit_Return(self, node: ast.Return) -> ast.Return:
         if node.value is not None:
-            node.value = _call("_namel3ss_prepared", node.value)
+            node.value = call_of("_namel3ss_prepared", node.value)
         return node
 
 
@@ -203,57 +249,8 @@ class _CallFirst(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         first = node.body[0]
         argument = ast.copy_location(ast.Name(node.args.args[0].arg, ast.Load()), first)
-        node.body.insert(1, ast.copy_location(ast.Expr(_call("_namel3ss_prepare", argument)), first))
+        node.body.insert(1, ast.copy_location(ast.Expr(call_of("_namel3ss_prepare", argument)), first))
         return node
-
-
-def _call(name: str, argument: ast.expr) -> ast.expr:
-    function = ast.copy_location(ast.Name(name, ast.Load()), argument)
-    return ast.copy_location(ast.Call(function, [argument], []), argument)
-
-
-def _edit_body(function: FunctionType, *changes: ast.NodeTransformer) -> None:
-    """Give a function of the standard library a body compiled from its own source with `changes` made.
-
-    Where the source cannot be found or gives another function, all stays as it is.
-    """
-    old = function.__code__
-    try:
-        tree = _source_tree(old)
-        for change in changes:
-            tree = change.visit(tree)
-        module = compile(ast.fix_missing_locations(tree), old.co_filename, "exec", dont_inherit=True)
-        new = next(code for code in module.co_consts if isinstance(code, CodeType))
-    except (OSError, SyntaxError, StopIteration, IndexError):
-        return
-    same = new.co_varnames == old.co_varnames and new.co_freevars == old.co_freevars
-    if same and new.co_firstlineno == old.co_firstlineno and set(old.co_names) <= set(new.co_names):
-        names = {"environment": _environment, "mapping": _mapping, "prepared": _prepared, "prepare": _prepare}
-        function.__globals__.update({f"_namel3ss_{name}": value for name, value in names.items()})
-        function.__code__ = new.replace(co_qualname=old.co_qualname)
-
-
-def _source_tree(code: CodeType) -> ast.Module:
-    with open(code.co_filename, encoding="utf-8") as file:
-        lines = file.readlines()[code.co_firstlineno - 1 :]
-    indent = _indent(lines[0])
-    end = next(
-        (n for n, line in enumerate(lines[1:], 1) if line.strip() and _indent(line) <= indent), len(lines)
-    )
-    shift = code.co_firstlineno - 1
-    if indent:  # a method: a block around it keeps lines and columns as they are in the file
-        tree = ast.parse("if 1:\n" + "".join(lines[:end]))
-        block = tree.body[0]
-        assert isinstance(block, ast.If)
-        tree.body, shift = block.body, shift - 1
-    else:
-        tree = ast.parse("".join(lines[:end]))
-    ast.increment_lineno(tree, shift)
-    return tree
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
 
 
 def _edit_subprocess(module: ModuleType) -> None:
@@ -267,7 +264,7 @@ def _edit_subprocess(module: ModuleType) -> None:
 def _edit_functions(functions: Iterable[object], change: ast.NodeTransformer) -> None:
     for function in functions:
         if isinstance(function, FunctionType):
-            _edit_body(function, change)
+            edit_body(function, _NAMES, change)
 
 
 def _edit_multiprocessing_util(module: ModuleType) -> None:
@@ -279,6 +276,12 @@ def _edit_spawn(module: ModuleType) -> None:
     _edit_functions([getattr(module, "prepare", None)], _CallFirst())
 
 
+_NAMES: dict[str, Callable[..., Any]] = {
+    "_namel3ss_environment": _environment,
+    "_namel3ss_mapping": _mapping,
+    "_namel3ss_prepared": _prepared,
+    "_namel3ss_prepare": _prepare,
+}
 _EDITS: dict[str, Callable[[ModuleType], None]] = {
     "subprocess": _edit_subprocess,
     "multiprocessing.util": _edit_multiprocessing_util,

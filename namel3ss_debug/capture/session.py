@@ -10,13 +10,16 @@ import os
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from namel3ss_debug.config import SESSION_VARIABLE, DebugConfiguration
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.names import parse_name, trace_name
+from namel3ss_debug.traces.ring import remove_ring
+
+HASH_SEED = "PYTHONHASHSEED"
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Session:
     """One recording: the file of its first segment, the run's id, and what is recorded.
 
     `root` is the folder of the user's own code, `link_latest` whether the file's name is ours, `sampled` whether
-    this execution is recorded at all.
+    this execution is recorded at all, `gate` the socket of the shell that steps the program, if there is one,
+    `randomness` what random numbers are drawn from, empty where that is not recorded.
     """
 
     trace: str
@@ -35,6 +39,8 @@ class Session:
     session_id: str | None = None
     link_latest: bool = True
     sampled: bool = True
+    gate: str = ""
+    randomness: dict[str, Any] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """The text for the environment variable."""
@@ -60,6 +66,7 @@ def new_session(
     root: Path | None = None,
     output: Path | None = None,
     session_id: str | None = None,
+    running: bool = False,
 ) -> Session:
     """Decide where a new recording goes; the folder is made when the first event is written.
 
@@ -69,6 +76,7 @@ def new_session(
         root: the folder of the user's own code; the working directory if left out.
         output: the file the user asked for; a name of ours in `trace_output_dir` if left out.
         session_id: the conversation or job the run belongs to.
+        running: whether the program runs already, so that its hash seed is what it is.
 
     Raises:
         WrongUsageError: `output` is there and is not a recording of ours.
@@ -78,6 +86,8 @@ def new_session(
     if output is not None:
         replace_recording(output)
     path = output or Path(config.trace_output_dir) / trace_name(started_at, execution_id)
+    sampled = config.sample_rate >= 1 or random.SystemRandom().random() < config.sample_rate
+    reproducible = sampled and config.record_randomness and config.level != "basic"
     return Session(
         trace=os.path.normpath(working_directory() / path),
         execution_id=execution_id,
@@ -86,8 +96,30 @@ def new_session(
         root=os.path.realpath(working_directory() / (root or "")),
         session_id=session_id,
         link_latest=output is None,
-        sampled=config.sample_rate >= 1 or random.SystemRandom().random() < config.sample_rate,
+        sampled=sampled,
+        randomness=new_randomness(os.environ, running=running) if reproducible else {},
     )
+
+
+def new_randomness(environ: Mapping[str, str], *, running: bool) -> dict[str, Any]:
+    """What the random numbers of a new recording are drawn from.
+
+    Args:
+        environ: the environment of the program; a hash seed that the user has fixed there stays.
+        running: whether the program runs already.
+
+    Returns:
+        `seed`, 32 hexadecimal digits; `hash_seed`, which is missing where it cannot be known; `hash_seed_given` where it
+        is the user's; `hash_seed_word` where the user asked for a random one by name.
+    """
+    given = environ.get(HASH_SEED, "")
+    randomness: dict[str, Any] = {"seed": os.urandom(16).hex()}
+    if given.isdigit() and int(given) < 2**32:
+        randomness |= {"hash_seed": int(given), "hash_seed_given": True}
+    elif not running:
+        randomness["hash_seed"] = int.from_bytes(os.urandom(4), "big") or 1  # 0 would turn randomisation off
+        randomness |= {"hash_seed_word": given} if given else {}
+    return randomness
 
 
 def working_directory() -> Path:
@@ -116,6 +148,7 @@ def replace_recording(output: Path) -> None:
                 f"will not overwrite {path}: it is not a recording; give another name with -o"
             )
     for path in old:
+        remove_ring(path)
         path.unlink()
 
 

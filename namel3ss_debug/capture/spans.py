@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from contextvars import Token
 from dataclasses import replace
 from sys import _getframe as frame_at
-from sys import modules
 from threading import get_ident
 from time import perf_counter_ns
 from time import time as now
@@ -20,10 +19,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from namel3ss_debug.capture import context
 from namel3ss_debug.capture.callsite import innermost, on_stack
-from namel3ss_debug.capture.context import CURRENT, Holder, Main
+from namel3ss_debug.capture.context import CURRENT, MAIN, Holder
 from namel3ss_debug.capture.details import variables_at, variables_of_failure
 from namel3ss_debug.capture.failures import Failure, describe
-from namel3ss_debug.capture.kinds import Kind
 from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb
 from namel3ss_debug.traces.events import Event
 
@@ -34,6 +32,11 @@ _GENERATOR_FLAGS = 0x20 | 0x200
 """inspect.CO_GENERATOR and CO_ASYNC_GENERATOR."""
 
 
+_NO_FIELDS: Mapping[str, Any] = {}
+_NOWHERE = (0, 0)
+_UNKNOWN = (None, None)
+
+
 class Span:
     """Something that takes time: a start event on entering, an end event on leaving.
 
@@ -41,19 +44,31 @@ class Span:
     span whose component is not recorded writes nothing, and its children take the nearest recorded ancestor.
     """
 
-    # defaults for most spans; an instance sets only what differs
-    event_id = ""
-    is_open = False
-    outputs: Mapping[str, Any] | None = None
-    end_fields: Mapping[str, Any] = {}
-    session_id: str | None = None
-    totals: Counter[str] | None = None
-    token: Token[Holder | None] | None = None
-    _cpu = 0
-    _frame: tuple[int, CodeType, object] | None = None
-    _parent: Holder | None = None
-    _reported = 0
-    _kind: Kind
+    __slots__ = (
+        "__weakref__",
+        "_cpu",
+        "_end",
+        "_fields",
+        "_frame",
+        "_inputs",
+        "_metadata",
+        "_parent",
+        "_prefix",
+        "_reported",
+        "_started",
+        "_text",
+        "_tracer",
+        "_writer",
+        "component",
+        "end_fields",
+        "event_id",
+        "is_open",
+        "name",
+        "outputs",
+        "session_id",
+        "token",
+        "totals",
+    )
 
     def __init__(
         self,
@@ -62,7 +77,7 @@ class Span:
         name: str | None,
         inputs: Mapping[str, Any] | None,
         metadata: Mapping[str, Any] | None,
-        prefix: str,
+        prefix: str | None,
         fields: Mapping[str, Any],
     ) -> None:
         self._tracer = tracer
@@ -72,11 +87,24 @@ class Span:
         self._metadata = metadata
         self._fields = fields
         self._prefix = prefix
+        self.event_id = ""
+        self.is_open = False
+        self.outputs: Mapping[str, Any] | None = None
+        self.end_fields: Mapping[str, Any] = _NO_FIELDS
+        self.session_id: str | None = None
+        self.totals: Counter[str] | None = None
+        self.token: Token[Holder | None] | None = None
+        self._frame: tuple[int, CodeType, object] | None = None
+        self._parent: Holder | None = None
+        self._reported = 0
+        self._text: str | None = None
 
     def set_output(self, output: Any) -> None:
         """What came out: a mapping becomes `outputs` itself, any other value its `result`."""
-        is_mapping = type(output) is not str and isinstance(output, Mapping)  # asking a str takes a while
-        self.outputs = output if is_mapping else {"result": output}
+        if type(output) is str:  # the most frequent, and asking whether it is a mapping takes a while
+            self._text, self.outputs = output, {"result": output}
+        else:
+            self._text, self.outputs = None, output if isinstance(output, Mapping) else {"result": output}
 
     def set(self, **fields: Any) -> None:
         """Further fields of the end event by name, `usage` or `status` for instance; `None` leaves one out."""
@@ -98,22 +126,64 @@ class Span:
         tracer.tracing_ns += perf_counter_ns() - started
 
     def __enter__(self) -> Self:
-        return self.open(frame_at(1))
+        return self._begin(frame_at(1), True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.leave()
-        self.close(error)
+        ended = perf_counter_ns()
+        token = self.token
+        if token is not None:
+            self.token = None
+            try:
+                CURRENT.reset(token)
+            except ValueError:  # an async generator closed by another task: that context is gone
+                pass
+        tracer = self._tracer
+        if not self.is_open or self._writer != tracer.writer.generation:
+            return
+        self.is_open = False
+        try:
+            event = self._end.copy()
+            event["timestamp"] = now()
+            event["parent_event_id"] = self.event_id
+            session_id = self.session_id or tracer.session_id
+            if session_id is not None:
+                event["session_id"] = session_id
+            if get_ident() != MAIN.ident or tracer.running_loop() is not None:
+                tracer.place(event)
+            event["duration_ms"] = (ended - self._started) / 1e6
+            if error is not None:
+                self._add_failure(event, error)
+            outputs = self.outputs
+            if outputs and tracer.keeps_payloads:
+                payloads = tracer.payloads
+                if self._text not in payloads.plain or "result" not in payloads.names:
+                    outputs = payloads.flat(outputs) or payloads.mapping(outputs)
+                event["outputs"] = outputs
+            if self.totals or self.end_fields:
+                self._add_end_fields(event)
+            if tracer.measures_memory and (memory := memory_mb()) is not None:
+                event["memory_usage_mb"] = memory
+            if tracer.measures_cpu:
+                event["cpu_time_ms"] = (cpu_time_ns() - self._cpu) / 1e6
+            self.outputs = self._text = None
+            tracer.writer.append(event)
+            if tracer.sampler is not None:
+                tracer.sample_when_due()
+            if self.component == "llm":
+                self._add_to_totals(event)
+        except Exception as problem:
+            tracer.problem("the end of a span could not be recorded", problem)
+        tracer.tracing_ns += perf_counter_ns() - ended
 
     async def __aenter__(self) -> Self:
-        return self.open(frame_at(1))
+        return self._begin(frame_at(1), True)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.leave()
-        self.close(error)
+        self.__exit__(kind, error, trace)
 
     def open(self, frame: FrameType | None = None, *, enter: bool = True) -> Self:
         """Write the start event, and make this the current span where `enter` says so.
@@ -122,12 +192,50 @@ class Span:
             frame: the frame that holds the `with` statement, when there is one.
             enter: whether what runs next is inside the span.
         """
+        return self._begin(frame, enter)
+
+    def _begin(self, frame: FrameType | None, enter: bool) -> Self:
         started = self._started = perf_counter_ns()
         tracer = self._tracer
         if tracer.components and self.component not in tracer.components:
             return self
         try:
-            self._write_start(tracer, frame)
+            holder = CURRENT.get()
+            self._parent = parent = context.current() if holder is None else holder.here()
+            self.name, start, self._end = tracer.kinds[self._prefix, self.component, self.name]
+            event = start.copy()
+            event["timestamp"] = now()
+            session_id = self.session_id
+            if parent is not None:
+                event["parent_event_id"] = parent.event_id
+                if session_id is None:
+                    session_id = self.session_id = parent.session_id
+            elif tracer.parent_id is not None:
+                event["parent_event_id"] = tracer.parent_id
+            else:
+                del event["parent_event_id"]
+            if session_id is not None or tracer.session_id is not None:
+                event["session_id"] = session_id or tracer.session_id
+            if get_ident() != MAIN.ident or tracer.running_loop() is not None:
+                tracer.place(event)
+            if self._inputs and tracer.keeps_payloads:
+                payloads = tracer.payloads
+                event["inputs"] = payloads.flat(self._inputs) or payloads.mapping(self._inputs)
+            if self._metadata or self._fields:
+                self._add_start_fields(event)
+            self._inputs = self._metadata = None
+            if "call_site" not in event:
+                place = _NOWHERE if frame is None else (id(frame.f_code), frame.f_lasti)
+                code, site = tracer.sites.known.get(place, _UNKNOWN)
+                if site is None or frame is None or code is not frame.f_code:
+                    site = tracer.sites.find(2) if frame is None else tracer.sites.at(frame)
+                if site is not None:
+                    event["call_site"] = site
+            if tracer.sampler is not None:
+                tracer.add_variables(event, variables_at(innermost(2), tracer.sites))
+            self._writer = tracer.writer.generation
+            self.event_id = tracer.writer.append(event)
+            self.is_open = True
         except Exception as error:
             tracer.problem("the start of a span could not be recorded", error)
         if enter and self.event_id:
@@ -164,16 +272,7 @@ class Span:
 
     def close(self, error: BaseException | None = None) -> None:
         """Write the end event; once, and only in the process that wrote the start."""
-        ended = perf_counter_ns()
-        tracer = self._tracer
-        if not self.is_open or self._writer != tracer.writer.generation:
-            return
-        self.is_open = False
-        try:
-            self._write_end(tracer, ended, None if error is None else self._failure(tracer, error))
-        except Exception as problem:
-            tracer.problem("the end of a span could not be recorded", problem)
-        tracer.tracing_ns += perf_counter_ns() - ended
+        self.__exit__(None, error, None)
 
     def _failure(self, tracer: ExecutionTracer, error: BaseException) -> Failure:
         """Put the exception into words; its stack trace only where no inner span has told it."""
@@ -185,85 +284,29 @@ class Span:
             return replace(failure, variables=variables_of_failure(error, tracer.sites))
         return failure
 
-    def _write_start(self, tracer: ExecutionTracer, frame: FrameType | None) -> None:
-        holder = CURRENT.get()
-        self._parent = parent = context.current() if holder is None else holder.here()
-        payloads, writer = tracer.payloads, tracer.writer
-        self._kind = kind = tracer.kinds[self._prefix, self.component, self.name]
-        self.name = kind.name
-        event = kind.start.copy()
-        event["timestamp"] = now()
-        session_id = self.session_id
-        if parent is not None:
-            event["parent_event_id"] = parent.event_id
-            if session_id is None:
-                session_id = self.session_id = parent.session_id
-        elif tracer.parent_id is not None:
-            event["parent_event_id"] = tracer.parent_id
-        else:
-            del event["parent_event_id"]
-        if session_id is not None or tracer.session_id is not None:
-            event["session_id"] = session_id or tracer.session_id
-        loops = modules.get("asyncio.events")
-        if get_ident() != Main.ident or (loops is not None and loops._get_running_loop() is not None):  # noqa: SLF001
-            tracer.place(event)
-        if tracer.keeps_payloads:
-            if self._inputs:
-                event["inputs"] = payloads.flat(self._inputs) or payloads.mapping(self._inputs)
-            if self._metadata:
-                event["metadata"] = payloads.flat(self._metadata) or payloads.mapping(self._metadata)
-        self._inputs = self._metadata = None
-        if self._fields:
-            for key, value in self._fields.items():
-                if value is not None:
-                    event[key] = payloads.value(value)
-        if "call_site" not in event:
-            site = tracer.sites.find(2) if frame is None else tracer.sites.at(frame)
-            if site is not None:
-                event["call_site"] = site
-        if tracer.sampler is not None:
-            tracer.add_variables(event, variables_at(innermost(2), tracer.sites))
-        self._writer = writer.generation
-        self.event_id = writer.append(event)
-        self.is_open = True
+    def _add_failure(self, event: Event, error: BaseException) -> None:
+        failure = self._failure(self._tracer, error)
+        event.update(failure.fields())
+        if self._tracer.sampler is not None:
+            self._tracer.add_variables(event, failure.variables)
 
-    def _write_end(self, tracer: ExecutionTracer, ended: int, failure: Failure | None) -> None:
-        event = self._kind.end.copy()
-        event["timestamp"] = now()
-        event["parent_event_id"] = self.event_id
-        session_id = self.session_id or tracer.session_id
-        if session_id is not None:
-            event["session_id"] = session_id
-        loops = modules.get("asyncio.events")
-        if get_ident() != Main.ident or (loops is not None and loops._get_running_loop() is not None):  # noqa: SLF001
-            tracer.place(event)
-        event["duration_ms"] = (ended - self._started) / 1e6
-        if failure is not None:
-            event.update(failure.fields())
-            if tracer.sampler is not None:
-                tracer.add_variables(event, failure.variables)
-        if self.outputs and tracer.keeps_payloads:
-            payloads = tracer.payloads
-            event["outputs"] = payloads.flat(self.outputs) or payloads.mapping(self.outputs)
+    def _add_start_fields(self, event: Event) -> None:
+        payloads = self._tracer.payloads
+        if self._metadata and self._tracer.keeps_payloads:
+            event["metadata"] = payloads.flat(self._metadata) or payloads.mapping(self._metadata)
+        for key, value in self._fields.items():
+            if value is not None:
+                event[key] = payloads.value(value)
+
+    def _add_end_fields(self, event: Event) -> None:
         if self.totals:
             event["tokens_used"] = self.totals["tokens_used"]
             event["metadata"] = {"totals": dict(self.totals)}
-        if self.end_fields:
-            for key, value in self.end_fields.items():
-                if value is None:
-                    event.pop(key, None)
-                elif key != "metadata" or tracer.keeps_payloads:
-                    event[key] = tracer.payloads.value(value)
-        if tracer.measures_memory and (memory := memory_mb()) is not None:
-            event["memory_usage_mb"] = memory
-        if tracer.measures_cpu:
-            event["cpu_time_ms"] = (cpu_time_ns() - self._cpu) / 1e6
-        self.outputs = None
-        tracer.writer.append(event)
-        if tracer.sampler is not None:
-            tracer.sample_when_due()
-        if self.component == "llm":
-            self._add_to_totals(event)
+        for key, value in self.end_fields.items():
+            if value is None:
+                event.pop(key, None)
+            elif key != "metadata" or self._tracer.keeps_payloads:
+                event[key] = self._tracer.payloads.value(value)
 
     def _add_to_totals(self, event: Event) -> None:
         """Tell the outer spans that keep totals what this call used."""

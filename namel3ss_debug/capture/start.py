@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture import context, pools, processes, rewrite, switch, tools, transport
+from namel3ss_debug.capture.answers import Answers
 from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.environment import start_metadata
 from namel3ss_debug.capture.exchanges import Exchanges
@@ -24,8 +25,12 @@ from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.config import DebugConfiguration, enabled_never, load_configuration
 from namel3ss_debug.errors import SettingError
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.exits import flush_on_exit
 from namel3ss_debug.traces.redaction import Redactor
-from namel3ss_debug.traces.writer import TraceWriter, flush_on_exit
+from namel3ss_debug.traces.writer import TraceWriter
+
+if TYPE_CHECKING:  # imported where a program is stepped
+    from namel3ss_debug.capture.gate import GatedWriter
 
 _undo: list[Callable[[], None]] = []
 _renewed_by_fork: list[Callable[[], None]] = []
@@ -54,7 +59,7 @@ def initialize_tracing(
         config = config.to_json()
     given = {**(config or {}), **settings}
     in_force = configuration_in_force(given)
-    session = new_session(in_force, target=sys.argv[0] if sys.argv else "")
+    session = new_session(in_force, target=sys.argv[0] if sys.argv else "", running=True)
     return activate(session, first_process=True) or switch.get_global_tracer()
 
 
@@ -87,14 +92,21 @@ def start_in_child(session: Mapping[str, Any], role: str) -> None:
     """
     opened = Session(**session)
     parent_id = None if role == "main" else processes.parent_from_environment(os.environ)
-    if activate(opened, first_process=role == "main", parent_id=parent_id) is not None:
+    if activate(opened, first_process=role == "main", parent_id=parent_id, fresh=True) is not None:
         _undo.append(rewrite.install(opened.root))
 
 
 def activate(
-    session: Session, *, first_process: bool, parent_id: str | None = None
+    session: Session, *, first_process: bool, parent_id: str | None = None, fresh: bool = False
 ) -> ExecutionTracer | None:
-    """Make the tracer of a session and switch it on; `None` when the execution is not sampled."""
+    """Make the tracer of a session and switch it on; `None` when the execution is not sampled.
+
+    Args:
+        session: the recording.
+        first_process: whether this process is the first of the recording.
+        parent_id: the span of another process that this one was started in.
+        fresh: whether the program of this process is yet to start.
+    """
     if not session.sampled:
         return None
     config = DebugConfiguration.from_json(session.settings)
@@ -112,6 +124,10 @@ def activate(
     _register_once()
     if config.buffer_size > 1:
         flush_on_exit(tracer.writer)
+    if session.randomness:
+        from namel3ss_debug.capture.determinism.installing import install  # noqa: PLC0415  (only here is it needed)
+
+        _undo.append(install(tracer, session.randomness, fresh=fresh, first_process=first_process))
     if first_process:
         tracer.writer.begin()
     return tracer
@@ -180,18 +196,23 @@ def _make_tracer(
 
     def header(process: int, segment: int, seq: int) -> Event:
         metadata = start_metadata(session, process, segment, seq)
-        return tracer.header(whole.mapping(metadata))
+        return tracer.header(whole.mapping(metadata) | tracer.described)
 
-    writer = TraceWriter(
-        Path(session.trace),
-        first_process=first_process,
-        header=header,
-        buffer_size=config.buffer_size,
-        flush_interval=config.flush_interval_seconds,
-        rotate_max_bytes=config.rotate_max_bytes,
-        rotate_keep=config.rotate_keep,
-        link_latest=session.link_latest,
-    )
+    place: dict[str, Any] = {
+        "first_process": first_process,
+        "header": header,
+        "buffer_size": config.buffer_size,
+        "flush_interval": config.flush_interval_seconds,
+        "rotate_max_bytes": config.rotate_max_bytes,
+        "rotate_keep": config.rotate_keep,
+        "link_latest": session.link_latest,
+    }
+    answers: Answers | None = None
+    writer: TraceWriter
+    if session.gate:
+        answers = writer = _gated_writer(session, place, lambda: tracer)
+    else:
+        writer = TraceWriter(Path(session.trace), **place)
     tracer = ExecutionTracer(
         writer,
         config,
@@ -201,7 +222,24 @@ def _make_tracer(
         payloads=Payloads(redactor, max_size=config.max_payload_size),
         parent_id=parent_id,
     )
+    tracer.answers = answers
     return tracer
+
+
+def _gated_writer(
+    session: Session, place: dict[str, Any], tracer: Callable[[], ExecutionTracer]
+) -> GatedWriter:
+    """The writer of a program that is stepped: its events pass the socket of the shell."""
+    from namel3ss_debug.capture.gate import GatedWriter, SocketGate  # noqa: PLC0415  (only here is it needed)
+
+    def held(nanoseconds: int) -> None:
+        tracer().tracing_ns -= nanoseconds
+
+    def problem(text: str) -> None:
+        tracer().problem(text)
+
+    gate = SocketGate(session.gate, on_tools=rewrite.HOT.update, on_problem=problem)
+    return GatedWriter(gate, held, problem, Path(session.trace), **place)
 
 
 def _register_once() -> None:

@@ -8,6 +8,7 @@ from types import CodeType, TracebackType
 from typing import Any, Self
 
 from namel3ss_debug.capture import context, hooks, rewrite
+from namel3ss_debug.capture.answers import MOCKED
 from namel3ss_debug.capture.calls import AskedCall, ToolCalls
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -19,13 +20,21 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
     Returns:
         The table of calls that models ask for, and a function that takes the seam away again.
     """
-    calls = ToolCalls(on_offer=_offer, on_unseen=lambda call, result: _record_unseen(tracer, call, result))
+    offered: set[str] = set()
+
+    def offer(names: Iterable[str]) -> None:
+        offered.update(names)
+        rewrite.HOT.update(names)
+
+    calls = ToolCalls(on_offer=offer, on_unseen=lambda call, result: _record_unseen(tracer, call, result))
 
     def take(name: str, arguments: dict[str, Any]) -> AskedCall | None:
         return calls.take(name, arguments, context.current_id(), only_inside=_inside_tool(name))
 
     def call(name: str, code: CodeType, arguments: dict[str, Any]) -> ToolCall | None:
         if code in hooks.HOOKED:  # its span is open already
+            return None
+        if name not in offered and _has_span(name):  # only an answer names it, and it is given to that span
             return None
         shown = _shown(code, arguments)
         asked = take(name, shown)
@@ -58,7 +67,7 @@ class ToolCall:
         asked: AskedCall | None,
     ) -> None:
         inputs: dict[str, Any] = {"arguments": arguments}
-        metadata: dict[str, Any] = {}
+        metadata: dict[str, Any] = {"chain": tracer.sites.chain(0)}
         path = tracer.sites.shown(code.co_filename)
         if path is not None:
             metadata["defined_at"] = f"{path}:{code.co_firstlineno}"
@@ -66,6 +75,7 @@ class ToolCall:
             inputs |= {"call_id": asked.call_id} if asked.call_id else {}
             metadata["asked_in"] = asked.asked_in
         site = tracer.sites.above(code) or metadata.get("defined_at")
+        self._answers = tracer.answers
         self._span = tracer.span("tool", name, inputs, metadata, call_site=site)
 
     def ret(self, value: Any) -> Any:
@@ -74,7 +84,12 @@ class ToolCall:
         return value
 
     def __enter__(self) -> Self:
-        self._span.open()
+        span = self._span.open()
+        given = None if self._answers is None else self._answers.take(span.event_id)
+        if given is not None:
+            self.handled, self.value = True, given.value
+            span.set_output(given.outputs)
+            span.set(metadata=MOCKED)
         return self
 
     def __exit__(
@@ -82,10 +97,6 @@ class ToolCall:
     ) -> None:
         self._span.leave()
         self._span.close(error)
-
-
-def _offer(names: Iterable[str]) -> None:
-    rewrite.HOT.update(names)
 
 
 def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +114,12 @@ def _inside_tool(name: str) -> bool:
     """
     span = context.current()
     return isinstance(span, Span) and span.component == "tool" and span.name == name
+
+
+def _has_span(name: str) -> bool:
+    """Whether the innermost span has this name, as that of a function with a hook has."""
+    span = context.current()
+    return isinstance(span, Span) and span.name == name
 
 
 def _record_unseen(tracer: ExecutionTracer, call: AskedCall, result: Any) -> None:

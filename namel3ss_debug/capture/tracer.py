@@ -16,14 +16,15 @@ from time import time as now
 from typing import Any
 
 from namel3ss_debug.capture import context
+from namel3ss_debug.capture.answers import Answers
 from namel3ss_debug.capture.callsite import CallSites
-from namel3ss_debug.capture.context import Holder, Main
+from namel3ss_debug.capture.context import MAIN, Holder
 from namel3ss_debug.capture.details import Sampler
 from namel3ss_debug.capture.kinds import Kinds
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.config import DebugConfiguration
-from namel3ss_debug.traces.events import EXECUTION_PREFIX, Event
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.writer import TraceWriter
 
 
@@ -63,6 +64,8 @@ class ExecutionTracer:
         self.problems: Counter[str] = Counter()
         self.tracing_ns = 0
         self.exit_status: int | None = None
+        self.described: Event = {}
+        self.answers: Answers | None = None
         self.at_end: list[Callable[[], None]] = []
         self.keeps_payloads = config.level != "basic"
         self.measures_memory = config.capture_memory
@@ -70,6 +73,7 @@ class ExecutionTracer:
         self.components = frozenset(config.default_components)
         self.kinds = Kinds(execution_id, payloads)
         self.sampler = Sampler() if config.level == "comprehensive" else None
+        self.running_loop: Callable[[], object] = self._find_running_loop
 
     def emit(
         self,
@@ -130,7 +134,6 @@ class ExecutionTracer:
             prefix: the event types without `_start` and `_end`; the execution pair of the component if left out.
             **fields: further fields of the start event by name.
         """
-        prefix = prefix or EXECUTION_PREFIX.get(component, component)
         return Span(self, component, name, inputs, metadata, prefix, fields)
 
     def flush(self) -> None:
@@ -164,7 +167,7 @@ class ExecutionTracer:
         event = self.base("trace_end", "app", None, None)
         event["metadata"] = {
             "events": writer.events,
-            "bytes": writer.bytes,
+            "bytes": writer.size,
             "tracing_us": round(self.tracing_ns / 1000, 1),
             "dropped": writer.dropped,
             "problems": dict(self.problems),
@@ -217,14 +220,21 @@ class ExecutionTracer:
 
     def place(self, event: Event) -> None:
         """Say in which thread and task an event happens, where not in the main ones."""
-        if get_ident() != Main.ident:
+        if get_ident() != MAIN.ident:
             thread = context.this_thread()
             event["thread"] = f"thread {get_ident()}" if thread is None else thread.name
-        loops = modules.get("asyncio.events")
-        if loops is not None and loops._get_running_loop() is not None:  # noqa: SLF001  (as in `context`)
+        if self.running_loop() is not None:
             task = context.task_name()
             if task is not None:
                 event["task"] = task
+
+    def _find_running_loop(self) -> object:
+        """The running event loop of this thread; once the program has imported asyncio, that is asked directly."""
+        loops = modules.get("asyncio.events")
+        if loops is None:
+            return None
+        self.running_loop = loops._get_running_loop  # noqa: SLF001  (as in `context`)
+        return self.running_loop()
 
     def add_variables(self, event: Event, variables: dict[str, Any] | None) -> None:
         """Put the variables of the user's code into the event's metadata."""

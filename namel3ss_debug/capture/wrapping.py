@@ -15,6 +15,7 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol
 
 from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.answers import MOCKED, Given
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
@@ -70,6 +71,8 @@ def _run_function(
     kwargs: Arguments,
 ) -> Any:
     span = _opened(recorder, tracer, named)
+    if tracer.answers is not None and (given := tracer.answers.take(span.event_id)) is not None:
+        return _answer(span, recorder, named, given)
     try:
         result = function(*args, **kwargs)
     except BaseException as error:
@@ -89,6 +92,8 @@ async def _run_coroutine(
     kwargs: Arguments,
 ) -> Any:
     span = _opened(recorder, tracer, named)
+    if tracer.answers is not None and (given := tracer.answers.take(span.event_id)) is not None:
+        return _answer(span, recorder, named, given)
     try:
         result = await function(*args, **kwargs)
     except BaseException as error:
@@ -109,6 +114,9 @@ def _run_generator(
 ) -> Generator[Any, Any, Any]:
     """Drive the generator so that its body runs inside the span, and its consumer outside of it."""
     span = _opened(recorder, tracer, named)
+    if tracer.answers is not None and (given := tracer.answers.take(span.event_id)) is not None:
+        yield from _answer_items(span, recorder, named, given)
+        return None
     generator = function(*args, **kwargs)
     step, value = generator.send, None
     count = 0
@@ -144,6 +152,11 @@ def _async_generator(function: Callable[..., Any], recorder: Recorder) -> Callab
         tracer = switch.ACTIVE
         named = {} if tracer is None else _named(function, args, kwargs)
         span = switch.OFF_SPAN if tracer is None else _opened(recorder, tracer, named)
+        given = None if tracer is None or tracer.answers is None else tracer.answers.take(span.event_id)
+        if given is not None:
+            for item in _answer_items(span, recorder, named, given):
+                yield item
+            return
         generator = function(*args, **kwargs)
         step, value = generator.asend, None
         count = 0
@@ -199,6 +212,26 @@ def _finish(span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, r
             span.set(status="completed")
     span.leave()
     span.close()
+
+
+def _answer(span: Span, recorder: Recorder, named: Arguments, given: Given) -> Any:
+    """End the span of a call that was answered and not made, and give the answer to the program."""
+    value = given.value
+    if span.component == "llm" and isinstance(value, dict) and value.keys() == {"text"}:
+        value = value["text"]  # a function that returns a text is recorded so
+    span.set(metadata=MOCKED)
+    _finish(span, recorder, named, value)
+    return value
+
+
+def _answer_items(
+    span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, given: Given
+) -> list[Any]:
+    """The same for a generator: it yields the items of a list, else the one value."""
+    items = given.value if isinstance(given.value, list) else [given.value]
+    span.set(metadata=MOCKED)
+    _finish(span, recorder, named, {"yielded": len(items)})
+    return items
 
 
 def _taking_anything(function: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:

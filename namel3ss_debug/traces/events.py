@@ -105,6 +105,7 @@ EVENT_TYPES: dict[str, str] = {
     "decision": "a choice the program made",
     "state_change": "state the program changed",
     "resource_sample": "memory and CPU at one moment",
+    "inputs_read": "what the program read from outside since the event before: clock, environment, standard input",
     "divergence": "where a re-run parted from its recording",
 }
 
@@ -183,3 +184,18 @@ class TraceEvent:
 
 
 _KNOWN = tuple(f.name for f in fields(TraceEvent) if f.name not in {"number", "extra"})
+
+
+def without_payload(event: Event) -> Event:
+    """What can be written of an event that JSON refuses, so that no number is missing."""
+    kept: Event = {key: _plain(value) for key, value in event.items() if not isinstance(value, dict | list)}
+    return kept | {"metadata": {"problem": "the payload could not be written as JSON"}}
+
+
+def _plain(value: object) -> str | int | float | None:
+    """A scalar that JSON takes; anything else by the name of its type."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    return type(value).__name__

@@ -10,6 +10,7 @@ from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.start import shutdown_tracing
 from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.wire import canonical_hash
 
 SECRET = "sk-proj-" + "k7Qz" * 12
 STREAM = [("content-type", "text/event-stream")]
@@ -109,3 +110,33 @@ def test_what_the_program_never_reads_is_partial_when_it_ends(exchanges, tracer)
     ends = [e for e in events if e["event_type"] == "llm_call_end"]
     assert [e["parent_event_id"] for e in ends] == started
     assert {e["status"] for e in ends} == {"partial"}
+
+
+def test_a_request_tells_its_hash_and_the_functions_it_came_through(exchanges):
+    """The hash is that of what is asked, whatever the port of a local server."""
+
+    def helper():
+        return ask(exchanges)
+
+    exchange = helper()
+    exchange.respond(200, [])
+    exchange.end()
+    [start] = [e for e in recorded() if e["event_type"] == "llm_call_start"]
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+    assert start["metadata"]["exchange"]["hash"] == canonical_hash(
+        "POST", "http://h/v1/chat/completions", body
+    )
+    names = [name.rpartition(":")[2] for name in start["metadata"]["chain"]]
+    own = "test_a_request_tells_its_hash_and_the_functions_it_came_through"
+    assert names[-3:] == [own, f"{own}.<locals>.helper", "ask"]
+
+
+@pytest.mark.parametrize("status", [0, 500])
+def test_an_exception_is_told_apart_from_what_the_server_said(exchanges, status):
+    """Whether no answer came or a failure was cut off: the type and the text that the program got."""
+    exchange = ask(exchanges)
+    if status:
+        exchange.respond(status, [])
+    exchange.fail(ConnectionResetError("gone"))
+    [end] = [e for e in recorded() if e["event_type"] == "llm_call_end"]
+    assert end["metadata"]["exchange"]["raised"] == {"type": "ConnectionResetError", "text": "gone"}

@@ -623,9 +623,9 @@ def test_the_memory_of_the_short_way_is_bounded():
     payloads = Payloads()
     for number in range(5000):
         payloads.value([f"text {number}", {f"name {number}": "x" * 1000}])
-    assert len(payloads._plain) <= 4096
+    assert len(payloads.plain) <= 4096
     assert len(payloads._names) <= 4096
-    assert max(map(len, payloads._plain | payloads._names)) <= 256
+    assert max(map(len, payloads.plain | payloads._names)) <= 256
 
 
 def test_without_a_bound_json_stays_whole():
@@ -821,6 +821,14 @@ def test_any_value_becomes_json(value, max_size):
     assert SECRET.encode() not in encoded
     if max_size:
         assert len(encoded) < 6 * max_size + 6000
+
+
+def test_a_text_seen_before_takes_as_much_room_as_the_first_time():
+    """What is left out does not depend on what was recorded before, also beyond ASCII."""
+    for size in range(64, 400):
+        payloads = Payloads(None, max_size=size)
+        value = [["\u20ac" * 3, {"a": "\u20ac" * 3}, n] for n in range(20)]
+        assert payloads.convert(value) == payloads.convert(value)
 
 
 @given(PLAIN)

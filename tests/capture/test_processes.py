@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from namel3ss_debug.capture import launch, processes
+from namel3ss_debug.capture.editing import edit_body
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "data" / "programs"
 BOOT = os.fsencode(processes.BOOT)
@@ -160,7 +161,7 @@ def test_a_function_whose_source_is_missing_is_left_alone():
     namespace = {}
     exec(compile("def f():\n    return 1", "/no/such/file.py", "exec"), namespace)
     code = namespace["f"].__code__
-    processes._edit_body(namespace["f"], ast.NodeTransformer())
+    assert edit_body(namespace["f"], {}, ast.NodeTransformer()) is None
     assert namespace["f"].__code__ is code
 
 

@@ -61,16 +61,18 @@ class Payloads:
     Attributes:
         redactor: replaces secrets; `None` where redaction is off.
         max_size: about how many bytes one payload may have; 0: no bound.
+        plain: texts that were seen and need no change.
+        names: names of items that were seen and are not secret.
     """
 
     redactor: Redactor | None = None
     max_size: int = 0
-    _plain: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
-    _names: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    plain: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    names: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def value(self, value: Any) -> JsonValue:
         """Any value as JSON; see `convert`."""
-        if type(value) is str and value in self._plain:
+        if type(value) is str and value in self.plain:
             return value
         flat = self.flat(value)
         return self.convert(value).value if flat is None else flat
@@ -99,12 +101,12 @@ class Payloads:
 
     def text(self, text: str) -> str:
         """A text, redacted; where it is too long, its middle is left out."""
-        if type(text) is str and text in self._plain:
+        if type(text) is str and text in self.plain:
             return text
         exact = text if type(text) is str else _exact(text)
         shown = ends(exact, self.redactor, self.max_size) if self.max_size else clean(exact, self.redactor)
         if shown is text and len(text) <= _short(self.max_size):
-            _remember(self._plain, text)
+            _remember(self.plain, text)
         return shown
 
     def url(self, url: str) -> str:
@@ -118,18 +120,18 @@ class Payloads:
             ((clean(name, None), clean(value, None)) for name, value in pairs), self.redactor
         )
 
-    def flat(self, value: Any, room: int = _FLAT, *, nested: bool = True) -> dict[str, JsonValue] | None:
+    def flat(self, value: Any, room: int = _FLAT, inside: bool = False) -> dict[str, JsonValue] | None:
         """A dict of remembered names with remembered texts and plain numbers; `None` if it is anything else.
 
         Args:
             value: what may be such a dict; dicts in it may be such ones too, as `arguments` of a tool call is.
             room: the most items, in all.
-            nested: whether there may be dicts in it.
+            inside: whether it stands in another, and may have no dicts in it.
         """
         if type(value) is not dict or len(value) > room:
             return None
         room -= len(value)
-        names, plain = self._names, self._plain
+        names, plain = self.names, self.plain
         result: dict[str, Any] = value.copy()  # in one step, so that no other thread changes it meanwhile
         for key, item in result.items():
             if type(key) is not str or key not in names:
@@ -145,7 +147,7 @@ class Payloads:
                 if item - item != 0.0:  # not a number, or infinite
                     return None
             elif kind is dict:
-                inner = self.flat(item, room, nested=False) if nested else None
+                inner = None if inside else self.flat(item, room, True)
                 if inner is None:
                     return None
                 room -= len(inner)
@@ -193,8 +195,8 @@ class _Conversion:
         self._depth = _DEPTH if size else _DEPTH_WHOLE
         self._items = _ITEMS if size else _ENDLESS
         self._short = _short(size)
-        self._plain = payloads._plain  # noqa: SLF001  # the walk belongs to it
-        self._names = payloads._names  # noqa: SLF001
+        self._plain = payloads.plain
+        self._names = payloads.names
         self._flat = payloads.flat
         self._bounded = bool(size)
         self._path: set[int] = set()
@@ -218,10 +220,10 @@ class _Conversion:
         if depth >= self._depth:
             self.cut = True
             return {"$truncated": len(value) if kind in (dict, list, tuple) else 1}
-        if kind is dict and (flat := self._flat(value, nested=False)) is not None:
+        if kind is dict and (flat := self._flat(value, _FLAT, True)) is not None:
             if self._bounded:
                 self._left -= sum(
-                    len(key) + _ITEM_SIZE + (len(item) if type(item) is str else 0)
+                    len(key) + _ITEM_SIZE + (_bytes_of(item) if type(item) is str else 0)
                     for key, item in flat.items()
                 )
             return flat
@@ -290,12 +292,12 @@ class _Conversion:
         """A text, cut where the payload is full."""
         length = len(text)
         if length <= self._short and text in self._plain:
-            self._left -= length
+            self._left -= _bytes_of(text)
             return text
         room = max(self._left, _LEAST)
         if length <= room:
             whole = self.clean(text)
-            size = len(whole) if whole.isascii() else len(whole.encode())
+            size = _bytes_of(whole)
             if size <= room:
                 self._left -= size
                 if whole is text and length <= self._short:
@@ -373,6 +375,10 @@ class _Conversion:
 def _short(max_size: int) -> int:
     """How long a text may be to be remembered: a flat dict of such texts must not go beyond the size."""
     return min(_SHORT, max_size // (2 * _FLAT)) if max_size else _SHORT
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _exact(value: Any) -> str:

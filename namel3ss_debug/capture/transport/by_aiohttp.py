@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from namel3ss_debug.capture.answers import Response
 from namel3ss_debug.capture.exchanges import Exchange, Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.transport.seams import in_memory, passes
@@ -67,7 +68,10 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
 def _step(
     before: Callable[[_Call], Exchange | None], after: Callable[[_Call, Any, Exchange], None]
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Wrap one step of an attempt: a failure in it ends the exchange, else `after` hands it to the next."""
+    """Wrap one step of an attempt: a failure in it ends the exchange, else `after` hands it to the next.
+
+    An exchange that was given an answer gets a connection to nowhere at its first step, on which that answer waits.
+    """
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         async def step(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -75,7 +79,10 @@ def _step(
             exchange = before(call)
             token = enter()
             try:
-                result = await original(self, *args, **kwargs)
+                if before is _Call.mark or exchange is None or exchange.response is None:
+                    result = await original(self, *args, **kwargs)
+                else:
+                    result = _play(call, exchange.response)
             except BaseException as error:
                 passes(error, exchange)
                 raise
@@ -88,6 +95,66 @@ def _step(
         return step
 
     return make
+
+
+def _play(call: _Call, response: Response) -> Any:
+    """A connection on which a response has arrived already, and where whatever is sent goes nowhere."""
+    from aiohttp.connector import Connection  # noqa: PLC0415  (imported with the client)
+
+    connector = call.owner
+    protocol = connector._factory()  # noqa: SLF001  (no other way makes a connection without a socket)
+    protocol.connection_made(_Nowhere(protocol, connector._loop))  # noqa: SLF001  (as above)
+    size = sum(map(len, response.pieces))
+    headers = dict(response.headers) | {"content-length": str(size), "connection": "close"}
+    head = [f"HTTP/1.1 {response.status} {response.reason}"]
+    head += [f"{name}: {value}" for name, value in headers.items()]
+    protocol.data_received("\r\n".join([*head, "", ""]).encode() + b"".join(response.pieces))
+    return Connection(connector, call.request.connection_key, protocol, connector._loop)  # noqa: SLF001  (as above)
+
+
+class _Nowhere:
+    """An asyncio transport without a wire: it takes what is written, and nothing comes but what was there from the beginning.
+
+    It is none by inheritance, because recording must not import asyncio into a program that does not.
+    """
+
+    def __init__(self, protocol: Any, loop: Any) -> None:
+        self._protocol = protocol
+        self._loop = loop
+
+    def get_extra_info(self, _name: str, default: Any = None) -> Any:
+        """Nothing is known of the other side."""
+        return default
+
+    def write(self, data: Any) -> None:
+        """Nothing is sent."""
+
+    def writelines(self, list_of_data: Any) -> None:
+        """Nothing is sent."""
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits to be sent."""
+        return 0
+
+    def pause_reading(self) -> None:
+        """Nothing comes."""
+
+    def resume_reading(self) -> None:
+        """Nothing comes."""
+
+    def is_closing(self) -> bool:
+        """Whether it has been closed."""
+        return self._protocol is None
+
+    def close(self) -> None:
+        """The other side is gone as well."""
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            self._loop.call_soon(protocol.connection_lost, None)
+
+    def abort(self) -> None:
+        """As `close`: there is nothing to lose."""
+        self.close()
 
 
 def _begin(exchanges: Exchanges, request: Any) -> Exchange | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from namel3ss_debug.capture.answers import Response
 from namel3ss_debug.capture.exchanges import Exchange, Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.transport.seams import in_memory, passes
@@ -14,9 +15,17 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
     """HTTPX and what follows it: the transports that open connections, one call an attempt."""
     tee, async_tee = _tee_classes(httpx)
 
+    def told(exchange: Exchange, response: Any, tee: Any) -> Any:
+        """The response, whose head and body are told to the exchange as the program reads them."""
+        exchange.respond(response.status_code, response.headers.multi_items())
+        response.stream = tee(response.stream, exchange)
+        return response
+
     def sync(original: Callable[..., Any]) -> Callable[..., Any]:
         def handle_request(self: Any, request: Any) -> Any:
             exchange = _begin(exchanges, request)
+            if exchange is not None and exchange.response is not None:
+                return told(exchange, _given(httpx, exchange.response), tee)
             token = enter()
             try:
                 response = original(self, request)
@@ -25,16 +34,15 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                 raise
             finally:
                 leave(token)
-            if exchange is not None:
-                exchange.respond(response.status_code, response.headers.multi_items())
-                response.stream = tee(response.stream, exchange)
-            return response
+            return response if exchange is None else told(exchange, response, tee)
 
         return handle_request
 
     def asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
         async def handle_async_request(self: Any, request: Any) -> Any:
             exchange = _begin(exchanges, request)
+            if exchange is not None and exchange.response is not None:
+                return told(exchange, _given(httpx, exchange.response), async_tee)
             token = enter()
             try:
                 response = await original(self, request)
@@ -43,10 +51,7 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                 raise
             finally:
                 leave(token)
-            if exchange is not None:
-                exchange.respond(response.status_code, response.headers.multi_items())
-                response.stream = async_tee(response.stream, exchange)
-            return response
+            return response if exchange is None else told(exchange, response, async_tee)
 
         return handle_async_request
 
@@ -59,6 +64,33 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
 def _begin(exchanges: Exchanges, request: Any) -> Exchange | None:
     body = in_memory(getattr(request, "_content", None))
     return exchanges.begin(request.method, str(request.url), request.headers.multi_items(), body)
+
+
+class _Pieces:
+    """A body in memory, piece by piece, for both kinds of client."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def _given(httpx: Any, given: Response) -> Any:
+    """The response as a transport would have made it."""
+    extensions = {"http_version": b"HTTP/1.1", "reason_phrase": given.reason.encode()}
+    stream = _Pieces(given.pieces)
+    return httpx.Response(given.status, headers=given.headers, stream=stream, extensions=extensions)
 
 
 def _tee_classes(httpx: Any) -> tuple[Any, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from namel3ss_debug.capture.answers import Response
 from namel3ss_debug.capture.exchanges import Exchange, Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.transport.seams import in_memory, passes
@@ -27,6 +29,9 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def _make_request(self: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
             exchange = _begin(exchanges, self, method, url, args, kwargs)
+            if exchange is not None and exchange.response is not None:
+                response = _given(HTTPResponse, exchange.response, self, method, url, kwargs)
+                return _told(exchange, response, kwargs)
             token = enter()
             try:
                 response = original(self, conn, method, url, *args, **kwargs)
@@ -35,16 +40,7 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
                 raise
             finally:
                 leave(token)
-            if exchange is None:
-                return response
-            exchange.respond(response.status, list(response.headers.items()))
-            body = getattr(response, "_body", None)
-            if body is None:
-                response.__dict__[_MARK] = exchange
-            else:  # read at construction
-                exchange.receive(body, decoded=bool(kwargs.get("decode_content", True)))
-                exchange.end()
-            return response
+            return response if exchange is None else _told(exchange, response, kwargs)
 
         return _make_request
 
@@ -56,6 +52,38 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
         replace(HTTPResponse, "drain_conn", _closes),
         replace(HTTPResponse, "close", _closes),
     ]
+
+
+def _told(exchange: Exchange, response: Any, kwargs: dict[str, Any]) -> Any:
+    """The response, whose head is told to the exchange now and whose body as the program reads it."""
+    exchange.respond(response.status, list(response.headers.items()))
+    body = getattr(response, "_body", None)
+    if body is None:
+        response.__dict__[_MARK] = exchange
+    else:  # read at construction
+        exchange.receive(body, decoded=bool(kwargs.get("decode_content", True)))
+        exchange.end()
+    return response
+
+
+def _given(make: Any, given: Response, pool: Any, method: str, url: str, kwargs: dict[str, Any]) -> Any:
+    """A response as the pool would have made it, and which gives the connection back that it never used."""
+    settings = {
+        name: kwargs[name] for name in ("preload_content", "decode_content", "retries") if name in kwargs
+    }
+    return make(
+        body=io.BytesIO(b"".join(given.pieces)),
+        headers=given.headers,
+        status=given.status,
+        version=11,
+        version_string="HTTP/1.1",
+        reason=given.reason,
+        connection=kwargs.get("response_conn"),
+        pool=pool,
+        request_method=method,
+        request_url=url,
+        **settings,
+    )
 
 
 def _begin(

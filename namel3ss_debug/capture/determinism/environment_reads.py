@@ -1,0 +1,128 @@
+"""Environment variables that the program reads by name, each once, with what it had then.
+
+The seam is the dict inside `os.environ` and `os.environb`, so these stay what they are. A variable that the program has
+set itself is not read from outside. Going through all variables (`dict(os.environ)`, `items()`) is told as such; it is
+mostly done to hand them to a child process, and tells nothing of what mattered.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from namel3ss_debug.capture.patching import Undo
+
+_PASSED = frozenset({"os", "_collections_abc", "collections.abc"})
+
+Note = Callable[[str, str | None, FrameType], None]
+"""Told a variable that was read: its name, its value or `None` where it was not set, and the frame that read it."""
+
+Listed = Callable[[FrameType], None]
+"""Told the frame that went through all variables."""
+
+
+class _Watched(dict[bytes, bytes]):
+    """The variables of the process. What is done with them goes on as before, and is told."""
+
+    __slots__ = ()
+    reads: Reads | None = None
+
+    def __getitem__(self, key: bytes) -> bytes:
+        value = self.get(key)
+        reads = _Watched.reads
+        if reads is not None and key not in reads.known:
+            reads.read(key, value)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __iter__(self) -> Iterator[bytes]:
+        if _Watched.reads is not None:
+            _Watched.reads.list_all()
+        return super().__iter__()
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        if _Watched.reads is not None:
+            _Watched.reads.known.add(key)
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: bytes) -> None:
+        if _Watched.reads is not None:
+            _Watched.reads.known.add(key)
+        super().__delitem__(key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+class Reads:
+    """What the program has read so far.
+
+    Args:
+        note: told each variable when it is read for the first time.
+        listed: told where all were gone through.
+    """
+
+    def __init__(self, note: Note, listed: Listed) -> None:
+        self.known: set[bytes] = set()
+        self._note = note
+        self._listed = listed
+        self._going_through: tuple[int, int] | None = None
+
+    def read(self, key: bytes, value: bytes | None) -> None:
+        """A variable is read; never raises."""
+        try:
+            frame = _reader()
+            if frame is None or (id(frame), frame.f_lasti) == self._going_through:
+                return
+            self.known.add(key)
+            self._note(os.fsdecode(key), None if value is None else os.fsdecode(value), frame)
+        except Exception:  # noqa: S110  (the program gets its variable)
+            pass
+
+    def list_all(self) -> None:
+        """All names are listed; the values that the same instruction then reads belong to that."""
+        try:
+            frame = _reader()
+            if frame is not None:
+                self._going_through = id(frame), frame.f_lasti
+                self._listed(frame)
+        except Exception:  # noqa: S110  (as above)
+            pass
+
+
+def install(reads: Reads) -> Undo:
+    """Watch the variables of this process from now on."""
+    holders: list[Any] = [
+        holder for holder in (os.environ, getattr(os, "environb", None)) if holder is not None
+    ]
+    if not all(type(getattr(holder, "_data", None)) is dict for holder in holders):
+        return _nothing  # somebody has put another mapping there
+    watched = _Watched(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001  (no public seam sees reads)
+    _Watched.reads = reads
+    for holder in holders:
+        holder._data = watched  # noqa: SLF001  (as above)
+
+    def put_back() -> None:
+        _Watched.reads = None
+        plain = dict(watched)
+        for holder in holders:
+            if holder._data is watched:  # noqa: SLF001  (as above)
+                holder._data = plain  # noqa: SLF001  (as above)
+
+    return put_back
+
+
+def _reader() -> FrameType | None:
+    """The frame that reads, past the methods of `os.environ`."""
+    frame: FrameType | None = sys._getframe(3)  # noqa: SLF001  (the documented way to a frame)
+    while frame is not None and frame.f_globals.get("__name__") in _PASSED:
+        frame = frame.f_back
+    return frame
+
+
+def _nothing() -> None:
+    """Nothing was put in place."""

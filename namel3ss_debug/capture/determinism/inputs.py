@@ -1,0 +1,258 @@
+"""What was read since the last event, and how it becomes an `inputs_read` event before the next one.
+
+Everything waits in one queue, whose ends are safe without a lock: reads come from any thread, from finalizers and from
+signal handlers. A process that was started by another one writes each read at once, up to a bound, because such
+processes are often killed when they have handed over their result.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter_ns, time_ns
+from types import FrameType
+from typing import Any
+
+from namel3ss_debug.capture.determinism import lineage
+from namel3ss_debug.capture.determinism.clock import LEFT_OUT
+from namel3ss_debug.capture.determinism.places import Place, Places
+from namel3ss_debug.capture.tracer import ExecutionTracer
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import EVENT_TYPE
+
+STDIN_BOUND = 64 * 1024 * 1024
+"""How many bytes of the standard input are kept where payloads have no bound."""
+
+_WAITING = 4096
+_AT_ONCE = 200
+_CLOCK, _UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW = range(7)
+_MATTERS = frozenset({_CLOCK, _UUID, _STDIN})
+
+
+class Inputs:
+    """Collects what is read, and writes it.
+
+    Args:
+        tracer: writes the events.
+        places: finds where reads come from.
+        at_once: whether this process may be killed as soon as it has done its work.
+    """
+
+    def __init__(self, tracer: ExecutionTracer, places: Places, *, at_once: bool) -> None:
+        self._tracer = tracer
+        self._places = places
+        self._queue: deque[tuple[Any, ...]] = deque()
+        self._at_once = _AT_ONCE if at_once else 0
+        self._stdin_left = tracer.config.max_payload_size or STDIN_BOUND
+        self._line = b""
+
+    def clock(self, path: str, place: Place, value: int) -> None:
+        """A read of the clock."""
+        self._queue.append((_CLOCK, path, place, value))
+        if self._at_once or len(self._queue) > _WAITING:
+            self._write_now()
+
+    def uuid_time(self, path: str, value: bytes) -> None:
+        """The time, node and sequence of a `uuid1`."""
+        self._add((_UUID, path, value))
+
+    def variable(self, name: str, value: str | None, frame: FrameType) -> None:
+        """A variable was read; alone it is no reason to begin a file."""
+        place = self._places.at(frame)
+        if place is not None:
+            self._queue.append((_VARIABLE, name, value, place))
+
+    def variables_listed(self, frame: FrameType) -> None:
+        """All variables were gone through."""
+        place = self._places.at(frame)
+        if place is not None:
+            self._queue.append((_LISTED, place))
+
+    def stdin(self, data: bytes) -> None:
+        """The standard input was read; no bytes are its end."""
+        self._add((_STDIN, data))
+
+    def drawn(self, frame: FrameType) -> None:
+        """A random number was drawn."""
+        place = self._places.at(frame)
+        if place is not None:
+            self._queue.append((_DRAWN, place))
+
+    def new(self, source: str, call_site: str) -> None:
+        """A re-run read what the recording has not."""
+        self._queue.append((_NEW, source, call_site))
+
+    def ahead(self, event: Event) -> None:
+        """Write what was read before this event."""
+        if self._queue and event["event_type"] != EVENT_TYPE:
+            self.write(event["timestamp"], last=event["event_type"] == "trace_end")
+
+    def write(self, timestamp: float | None = None, *, last: bool = False) -> None:
+        """Write what was read so far; never raises.
+
+        Args:
+            timestamp: of the event; now if left out.
+            last: whether nothing more will come, so that the beginning of a line need not wait for its end.
+        """
+        began = perf_counter_ns()
+        try:
+            metadata = self._metadata(last)
+            if metadata:
+                self._emit(metadata, time_ns() / 1e9 if timestamp is None else timestamp)
+        except Exception as error:
+            self._tracer.problem("what was read could not be recorded", error)
+        self._tracer.tracing_ns += perf_counter_ns() - began
+
+    def finish(self) -> None:
+        """The process ends: write what no event would be written after."""
+        matters = any(item[0] in _MATTERS for item in self._queue.copy())
+        if (self._queue or self._line) and (self._tracer.writer.started or matters):
+            self.write(last=True)
+
+    def renew(self) -> None:
+        """This is a forked process now: what waits belongs to its parent."""
+        self._queue.clear()
+        self._line = b""
+        self._at_once = _AT_ONCE
+        self._places.forget_known()
+
+    def _add(self, item: tuple[Any, ...]) -> None:
+        self._queue.append(item)
+        if self._at_once or len(self._queue) > _WAITING:
+            self._write_now()
+
+    def _write_now(self) -> None:
+        self._at_once = max(0, self._at_once - 1)
+        self.write()
+
+    def _emit(self, metadata: dict[str, Any], timestamp: float) -> None:
+        tracer = self._tracer
+        event: Event = {"event_type": EVENT_TYPE, "event_id": None, "seq": 0, "timestamp": timestamp}
+        if tracer.parent_id is not None:
+            event["parent_event_id"] = tracer.parent_id
+        event["execution_id"] = tracer.execution_id
+        if tracer.session_id is not None:
+            event["session_id"] = tracer.session_id
+        event |= {"component": "app", "metadata": {"process": lineage.root().path, **metadata}}
+        tracer.writer.append(event)
+
+    def _metadata(self, last: bool) -> dict[str, Any]:
+        queue, items = self._queue, list[tuple[Any, ...]]()
+        while queue:
+            try:
+                items.append(queue.popleft())
+            except IndexError:  # another thread has taken the last one
+                break
+        by_kind: dict[int, list[tuple[Any, ...]]] = {}
+        for kind, *rest in items:
+            by_kind.setdefault(kind, []).append(tuple(rest))
+        metadata: dict[str, Any] = {}
+        for kind, make in self._forms().items():
+            if kind in by_kind:
+                metadata |= make(by_kind[kind])
+        if (_STDIN in by_kind) or (last and self._line):
+            metadata |= self._stdin(by_kind.get(_STDIN, []), last)
+        return metadata
+
+    def _forms(self) -> dict[int, Callable[[list[tuple[Any, ...]]], dict[str, Any]]]:
+        return {
+            _CLOCK: self._clock,
+            _UUID: _uuids,
+            _VARIABLE: self._variables,
+            _LISTED: lambda items: {"environment_listed": _counts(place.call_site for (place,) in items)},
+            _DRAWN: lambda items: {"drawn": _counts(place.call_site or place.key for (place,) in items)},
+            _NEW: lambda items: {"new": _new(items)},
+        }
+
+    def _clock(self, items: list[tuple[Any, ...]]) -> dict[str, Any]:
+        """Values by line of work and place: the first in nanoseconds since the epoch, each other less the one before."""
+        places: dict[str, Any] = {}
+        left_out: list[str] = []
+        reads: dict[str, dict[str, list[int]]] = {}
+        before: dict[tuple[str, int], int] = {}
+        path: str
+        for path, place, value in items:
+            number = str(place.number)
+            if not place.known:
+                place.known = True
+                places[number] = {"code": place.key} | (
+                    {"call_site": place.call_site} if place.call_site else {}
+                )
+            if value == LEFT_OUT:
+                left_out.append(number)
+                continue
+            reads.setdefault(path, {}).setdefault(number, []).append(
+                value - before.get((path, place.number), 0)
+            )
+            before[path, place.number] = value
+        clock: dict[str, Any] = {"places": places, "reads": reads, "left_out": left_out}
+        return {"clock": {key: value for key, value in clock.items() if value}}
+
+    def _variables(self, items: list[tuple[Any, ...]]) -> dict[str, Any]:
+        payloads = self._tracer.payloads
+        redactor = payloads.redactor
+        variables: dict[str, Any] = {}
+        for name, value, place in items:
+            entry: dict[str, Any] = {"call_site": place.call_site} if place.call_site else {}
+            if value is not None:
+                secret = redactor is not None and redactor.key_is_secret(name)
+                shown = (
+                    "[REDACTED:key]" if secret else redactor.text(value) if redactor is not None else value
+                )
+                shown = shown.encode("utf-8", "replace").decode()
+                entry |= {"value": shown} | ({} if shown == value else {"redacted": True})
+            variables.setdefault(name, entry)
+        return {"environment": variables}
+
+    def _stdin(self, items: list[tuple[Any, ...]], last: bool) -> dict[str, Any]:
+        """The bytes read; the beginning of a line waits for its end, since a secret could be cut in two."""
+        blocks = [data for (data,) in items]
+        ended = b"" in blocks or last
+        data = self._line + b"".join(blocks)
+        end = len(data) if ended or len(data) > _WAITING * 16 else data.rfind(b"\n") + 1
+        data, self._line = data[:end], data[end:]
+        cut = max(0, len(data) - self._stdin_left)
+        kept = data[: self._stdin_left]
+        self._stdin_left -= len(kept)
+        stdin: dict[str, Any] = {}
+        if kept:
+            stdin = self._as_text(kept)
+        if cut:
+            stdin["left_out"] = cut
+        if b"" in blocks:
+            stdin["ended"] = True
+        return {"stdin": stdin} if stdin else {}
+
+    def _as_text(self, data: bytes) -> dict[str, Any]:
+        redactor = self._tracer.payloads.redactor
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            text = data.decode("utf-8", "surrogateescape")
+            if redactor is None or redactor.text(text) == text:
+                return {"base64": base64.b64encode(data).decode()}
+        shown = text if redactor is None else redactor.text(text)
+        shown = shown.encode("utf-8", "replace").decode()
+        return {"text": shown} | ({} if shown == text else {"redacted": True})
+
+
+def _uuids(items: list[tuple[Any, ...]]) -> dict[str, Any]:
+    by_path: dict[str, list[str]] = {}
+    for path, value in items:
+        by_path.setdefault(path, []).append(value.hex())
+    return {"uuid1": by_path}
+
+
+def _counts(names: Any) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for name in names:
+        counts[name or ""] = counts.get(name or "", 0) + 1
+    return counts
+
+
+def _new(items: list[tuple[Any, ...]]) -> dict[str, dict[str, int]]:
+    sources: dict[str, list[str]] = {}
+    for source, call_site in items:
+        sources.setdefault(source, []).append(call_site)
+    return {source: _counts(sites) for source, sites in sources.items()}

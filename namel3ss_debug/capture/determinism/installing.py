@@ -1,0 +1,279 @@
+"""Putting everything in place in one process: what it reads is recorded, and in a re-run served."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from namel3ss_debug.capture import context, processes
+from namel3ss_debug.capture.determinism import clock, environment_reads, lineage, randomness, stdin
+from namel3ss_debug.capture.determinism.inputs import Inputs
+from namel3ss_debug.capture.determinism.places import Places
+from namel3ss_debug.capture.determinism.served import OnNew, Served
+from namel3ss_debug.capture.patching import Undo
+from namel3ss_debug.capture.session import HASH_SEED
+from namel3ss_debug.capture.tracer import ExecutionTracer
+from namel3ss_debug.config import LINEAGE_VARIABLE
+from namel3ss_debug.traces.inputs import VERSION, Recorded, of_interpreter
+
+_registered = False
+_running: Running | None = None
+
+
+class Running:
+    """What is in place in this process.
+
+    Args:
+        tracer: the tracer of this process.
+        settings: `Session.randomness`.
+        path: the name of this process; `None` where nobody knows it. Then it gets one that no other has.
+        fresh: whether the program of this process is yet to start.
+        on_new: as for `install`.
+    """
+
+    def __init__(
+        self,
+        tracer: ExecutionTracer,
+        settings: Mapping[str, Any],
+        path: str | None,
+        *,
+        fresh: bool,
+        on_new: OnNew | None,
+    ) -> None:
+        self.tracer = tracer
+        self._settings = settings
+        self._fresh = fresh
+        lineage.begin(path or f"?{os.urandom(4).hex()}")
+        self.places = Places(tracer.sites)
+        self.inputs = Inputs(tracer, self.places, at_once=path != lineage.FIRST)
+        self.served = _served(settings, self._new, tracer)
+        self.on_new = on_new
+        self.randomness = randomness.Randomness(
+            str(settings["seed"]), self._drawn if settings.get("watch") else None
+        )
+
+    def put(self, *, follows_stdin: bool) -> list[Undo]:
+        """Put the sources in place, each for itself; what puts them back."""
+        undo: list[Undo] = []
+        for source in (self._put_randomness, self._put_clock, self._put_environment, self._put_stdin):
+            if source != self._put_stdin or follows_stdin:
+                try:
+                    undo += source()
+                except (
+                    Exception
+                ) as error:  # what this interpreter lacks is not recorded, and the program runs
+                    self.tracer.problem(f"{source.__name__[5:]} is not recorded", error)
+        return undo
+
+    def _put_randomness(self) -> list[Undo]:
+        undo = randomness.install(self.randomness, self.tracer.problem, fresh=self._fresh)
+        if lineage.root().path == lineage.FIRST and self.served is not None and self.served.state:
+            randomness.set_state(self.served.state)
+        return undo
+
+    def _put_clock(self) -> list[Undo]:
+        reader = clock.Clock(
+            self.places, self.inputs.clock, None if self.served is None else self.served.clock
+        )
+        return clock.install(reader, self._uuid_time, self.tracer.problem)
+
+    def _put_environment(self) -> list[Undo]:
+        reads = environment_reads.Reads(self._variable, self.inputs.variables_listed)
+        return [environment_reads.install(reads)]
+
+    def _put_stdin(self) -> list[Undo]:
+        return [stdin.install(self._stdin)]
+
+    def describe(self) -> None:
+        """Say in the `trace_start` of this process what its random numbers follow from."""
+        settings = self._settings
+        described: dict[str, Any] = {
+            "seed": settings["seed"],
+            "hash_seed": settings.get("hash_seed"),
+            "hash_seed_given": settings.get("hash_seed_given") or None,
+            "lineage": VERSION,
+            "process": lineage.root().path,
+        }
+        if lineage.root().path == lineage.FIRST:
+            described["interpreter"] = of_interpreter(os.environ)
+            described["state"] = None if self._fresh else randomness.state()
+        self.tracer.described = {"randomness": {k: v for k, v in described.items() if v is not None}}
+
+    def renew(self, path: str | None = None) -> None:
+        """This process is another one now: forked, or told its name only after its start."""
+        if path is not None:
+            self.inputs.write()
+            lineage.begin(path)
+        self.inputs.renew()
+        self.describe()
+        self.randomness.start_generator()
+
+    def _variable(self, name: str, value: str | None, frame: Any) -> None:
+        self.inputs.variable(name, value, frame)
+        if self.served is not None:
+            self.served.reads_variable(name, value, self.tracer.sites.at(frame) or "")
+
+    def _stdin(self, data: bytes) -> None:
+        self.inputs.stdin(data)
+        if not data and self.served is not None and not (self.served.live or self.served.stdin_ended):
+            self._new("stdin", self.tracer.sites.find(1) or "")
+
+    def _uuid_time(self, original: Callable[[], tuple[bytes, Any]]) -> tuple[bytes, Any]:
+        """What libuuid gives for a `uuid1`: the bytes, and whether it is sure that they are the only ones."""
+        if not lineage.active():
+            return original()
+        path = lineage.current().path
+        known = None if self.served is None else self.served.uuid_time(path)
+        value, sure = original() if known is None else (known, None)
+        if known is None and self.served is not None and not self.served.live:
+            self._new("uuid1", self.tracer.sites.find(1) or "")
+        self.inputs.uuid_time(path, value)
+        return value, sure
+
+    def _drawn(self) -> None:
+        self.inputs.drawn(sys._getframe(3))  # noqa: SLF001  (the documented way to a frame)
+
+    def _new(self, source: str, call_site: str) -> None:
+        self.inputs.new(source, call_site)
+        if self.on_new is not None:
+            self.on_new(source, call_site)
+
+
+def install(
+    tracer: ExecutionTracer,
+    settings: Mapping[str, Any],
+    *,
+    fresh: bool,
+    first_process: bool,
+    on_new: OnNew | None = None,
+) -> Undo:
+    """Record what this process reads from outside, and in a re-run serve what a recording holds.
+
+    Args:
+        tracer: the tracer of this process.
+        settings: `Session.randomness`: `seed`, `hash_seed`, `hash_seed_given`; for a re-run `recorded`, the path of a
+            file with a `Recorded`; `watch` to list where random numbers are drawn.
+        fresh: whether the program of this process is yet to start.
+        first_process: whether it is the one the user asked for.
+        on_new: told each read that the recording has not; may be left out.
+
+    Returns:
+        A function that puts everything back.
+    """
+    global _running  # noqa: PLW0603  (one tracer a process)
+    path, inherited = (lineage.FIRST, "") if first_process else _own_name()
+    running = Running(tracer, settings, path, fresh=fresh, on_new=on_new)
+    follows = fresh and (first_process or (bool(inherited) and inherited == stdin.identity()))
+    undo = running.put(follows_stdin=follows)
+    running.describe()
+    tracer.writer.ahead = running.inputs.ahead
+    tracer.at_end.append(running.inputs.finish)
+    context.thread_starts.append(lineage.thread_starts)
+    undo.append(processes.carry(_Carried(running, settings, follows_stdin=follows)))
+    _register_once()
+    _running = running
+
+    def put_back() -> None:
+        global _running  # noqa: PLW0603  (as above)
+        _running = None
+        tracer.writer.ahead = None
+        context.thread_starts.remove(lineage.thread_starts)
+        while undo:
+            undo.pop()()
+        lineage.end()
+
+    return put_back
+
+
+def tell_new(on_new: OnNew) -> None:
+    """Tell a re-run's reads that the recording has not from now on to `on_new`: the source and the call site."""
+    if _running is not None:
+        _running.on_new = on_new
+
+
+def go_live() -> None:
+    """From now on clock, `uuid1` and standard input are this run's own; random numbers go on from the same seed."""
+    if _running is not None and _running.served is not None:
+        _running.served.live = True
+
+
+class _Carried:
+    """What processes that are started are told, for `processes`."""
+
+    def __init__(self, running: Running, settings: Mapping[str, Any], *, follows_stdin: bool) -> None:
+        self._running = running
+        self._stdin = stdin.identity() if follows_stdin else ""
+        fixed = settings.get("hash_seed") is not None and not settings.get("hash_seed_given")
+        self._hash_seed = str(settings["hash_seed"]).encode() if fixed else b""
+        self._users = str(settings.get("hash_seed_word", "")).encode()
+
+    def variables(self, given: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Further variables for a process that is started now."""
+        added = {LINEAGE_VARIABLE.encode(): f"{lineage.new_process()} {os.getpid()} {self._stdin}".encode()}
+        if self._hash_seed and given.get(HASH_SEED.encode(), b"") == self._users:
+            added[HASH_SEED.encode()] = self._hash_seed
+        return added
+
+    def hidden(self) -> dict[bytes, tuple[bytes, bytes]]:
+        """Variables of this process that the program does not see, and what it sees instead."""
+        return {HASH_SEED.encode(): (self._hash_seed, self._users)} if self._hash_seed else {}
+
+    def prepared(self) -> str | None:
+        """What a child of the fork server is told."""
+        return lineage.new_process()
+
+    def adopt(self, path: str) -> None:
+        """A child of the fork server is told who it is."""
+        if lineage.was_forked():
+            self._running.renew(path)
+
+
+def _own_name() -> tuple[str | None, str]:
+    """The name of this process and the identity of the standard input it may follow, as its environment tells.
+
+    What a shell starts that the program started has no name: there may be several, and each would have the same.
+    """
+    words = os.environ.get(LINEAGE_VARIABLE, "").rsplit(" ", 2)
+    if len(words) != 3 or words[1] != str(os.getppid()):
+        return None, words[-1]
+    return words[0], words[2]
+
+
+def _served(settings: Mapping[str, Any], on_new: OnNew, tracer: ExecutionTracer) -> Served | None:
+    path = settings.get("recorded")
+    if not path:
+        return None
+    try:
+        return Served(Recorded.from_text(Path(path).read_text(encoding="utf-8")), on_new)
+    except (OSError, ValueError) as error:
+        tracer.problem("the inputs of the recording cannot be read", error)
+        return None
+
+
+def _register_once() -> None:
+    global _registered  # noqa: PLW0603  (registrations are for the life of the process)
+    if not _registered:
+        _registered = True
+        os.register_at_fork(before=_before_fork, after_in_child=_in_forked_child)
+        atexit.register(_finish)
+        processes.at_end_of_forked_workers(_finish)
+
+
+def _before_fork() -> None:
+    if _running is not None:
+        lineage.before_fork()
+
+
+def _in_forked_child() -> None:
+    if _running is not None:
+        lineage.after_fork_in_child()
+        _running.renew()
+
+
+def _finish() -> None:
+    if _running is not None:
+        _running.inputs.finish()

@@ -1,0 +1,190 @@
+"""Which line of work something happens in, under a name that the same program gives it each time.
+
+Threads are scheduled as it comes, so what they read and draw is not told apart by order but by descent. The first
+process is `0`. What a line of work starts is numbered there, each kind by itself:
+
+- `0.2` the second thread started by `0`; `0.w1` one of an executor, which works only for jobs; `0.x1` one that
+  `threading` did not start,
+- `0:3` the third job that `0` gave to executors, in whichever thread or process it runs,
+- `0~main.1` the first asyncio task of the coroutine `main` that read anything in the thread `0`,
+- `0/1` the first process that `0` started; `0/w1` a worker of an executor.
+
+A task is numbered when it first reads something, not when it is made, for no seam sees the latter.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import weakref
+from types import FunctionType
+from typing import Any
+
+from namel3ss_debug.capture.context import this_thread
+
+FIRST = "0"
+ATTRIBUTE = "_namel3ss_debug_lineage"
+_EXECUTORS = "concurrent.futures."
+_FRAMES = 12
+
+_root: Lineage | None = None
+_forked = False
+_here = threading.local()
+_tasks: dict[int, tuple[weakref.ref[Any], Lineage]] = {}
+
+
+class Lineage:
+    """One line of work, and how far it has come."""
+
+    __slots__ = ("_children", "draws", "gauss", "generator", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.draws = itertools.count()
+        self.generator: Any = None
+        self.gauss: float | None = None
+        self._children: dict[str, itertools.count[int]] = {}
+
+    def child(self, kind: str) -> str:
+        """The path of the next child of a kind; safe in several threads at once."""
+        numbers = self._children.get(kind)
+        if numbers is None:
+            numbers = self._children.setdefault(kind, itertools.count(1))
+        return f"{self.path}{kind}{next(numbers)}"
+
+
+def begin(path: str, *, forked: bool = False) -> None:
+    """The running thread is the first of a process, whose name is `path`."""
+    global _root, _here, _forked  # noqa: PLW0603  (one process, one first line of work)
+    _forked = forked
+    _here = threading.local()
+    _tasks.clear()
+    _here.lineage = _root = Lineage(path)
+
+
+def end() -> None:
+    """Nothing is named from now on."""
+    global _root  # noqa: PLW0603  (as above)
+    _root = None
+    _tasks.clear()
+
+
+def active() -> bool:
+    """Whether lines of work are named in this process."""
+    return _root is not None
+
+
+def root() -> Lineage:
+    """The first line of work of this process."""
+    assert _root is not None
+    return _root
+
+
+def current() -> Lineage:
+    """The line of work that the running code belongs to."""
+    loops = sys.modules.get("asyncio.events")
+    if loops is not None and loops._get_running_loop() is not None:  # noqa: SLF001  (the check that never raises)
+        tasks = sys.modules.get("asyncio.tasks")
+        task = None if tasks is None else tasks.current_task()
+        if task is not None:
+            known = _tasks.get(id(task))
+            return known[1] if known is not None and known[0]() is task else _of_task(task)
+    return _of_thread()
+
+
+def branch() -> Lineage | None:
+    """The line of work of the running code; `None` in the first one of the process."""
+    loops = sys.modules.get("asyncio.events")
+    if loops is None or loops._get_running_loop() is None:  # noqa: SLF001  (as in `current`, which costs more)
+        try:
+            here: Lineage = _here.lineage
+        except AttributeError:
+            here = _of_thread()
+    else:
+        here = current()
+    return None if here is _root else here
+
+
+def thread_starts(thread: threading.Thread) -> None:
+    """Give a thread its line of work, in the one that starts it."""
+    if _root is not None:
+        target = thread.__dict__.get("_target")
+        module = str(target.__module__) if type(target) is FunctionType else ""
+        own = module.startswith((_EXECUTORS, "namel3ss_debug."))
+        thread.__dict__[ATTRIBUTE] = Lineage(current().child(".w" if own else "."))
+
+
+def new_job() -> Lineage | None:
+    """The line of work of a job that is given to an executor now."""
+    return None if _root is None else Lineage(current().child(":"))
+
+
+def enter(lineage: Lineage | None) -> Lineage | None:
+    """What this thread does from now on belongs to a job; gives what is to be entered again after it."""
+    if lineage is None or _root is None:
+        return None
+    before, _here.lineage = _of_thread(), lineage
+    return before
+
+
+def new_process() -> str | None:
+    """The name of a process that is started now."""
+    if _root is None:
+        return None
+    return current().child("/w" if _inside_an_executor() else "/")
+
+
+def before_fork() -> None:
+    """Name the process that comes of a fork."""
+    _here.forked = new_process()
+
+
+def after_fork_in_child() -> None:
+    """This process is the one that was named before the fork."""
+    if _root is not None:
+        begin(getattr(_here, "forked", None) or _root.child("/x"), forked=True)
+
+
+def was_forked() -> bool:
+    """Whether this process came of a fork."""
+    return _forked
+
+
+def _inside_an_executor() -> bool:
+    frame = sys._getframe(1).f_back  # noqa: SLF001  (the documented way to a frame)
+    for _ in range(_FRAMES):
+        if frame is None:
+            return False
+        if str(frame.f_globals.get("__name__")).startswith(_EXECUTORS):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _of_thread() -> Lineage:
+    try:
+        lineage: Lineage = _here.lineage
+    except AttributeError:
+        thread = this_thread()
+        lineage = (thread.__dict__.get(ATTRIBUTE) if thread is not None else None) or _foreign()
+        _here.lineage = lineage
+    return lineage
+
+
+def _foreign() -> Lineage:
+    return Lineage(FIRST if _root is None else _root.child(".x"))
+
+
+def _of_task(task: Any) -> Lineage:
+    coroutine = task.get_coro()
+    name = getattr(coroutine, "__qualname__", None)
+    lineage = Lineage(_of_thread().child(f"~{name if type(name) is str else type(coroutine).__name__}."))
+    key = id(task)
+
+    def forget(_reference: object) -> None:
+        if key in _tasks and _tasks[key][1] is lineage:
+            del _tasks[key]
+
+    _tasks[key] = (weakref.ref(task, forget), lineage)
+    return lineage

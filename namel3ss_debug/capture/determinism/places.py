@@ -1,0 +1,110 @@
+"""Where in the program something was read: named so that an edited program is still recognised.
+
+A place is where the program's own code stands, and the library function that read, if it was one. Its key holds no line
+numbers, but the function and a checksum of the line's text, so lines that are added above change nothing.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import zlib
+from types import CodeType, FrameType
+
+from namel3ss_debug.capture.callsite import CallSites
+
+_OWN = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+_MOST_FRAMES = 60
+_REMEMBERED = 4096
+
+
+class Place:
+    """A place in the code, and how much it has read."""
+
+    __slots__ = ("call_site", "code", "key", "known", "number", "over", "stored")
+
+    def __init__(self, number: int, key: str, call_site: str | None) -> None:
+        self.number = number
+        self.key = key
+        self.call_site = call_site
+        self.stored = 0
+        self.over = False
+        self.known = False
+
+
+class Places:
+    """Finds and numbers places.
+
+    Args:
+        sites: finds the user's own frames.
+    """
+
+    def __init__(self, sites: CallSites) -> None:
+        self._sites = sites
+        self._by_key: dict[str, Place] = {}
+        self.direct: dict[tuple[int, int], tuple[CodeType, Place | None]] = {}
+        # by the instruction, of frames that need no look at those around them
+        self._names: dict[tuple[int, int], tuple[CodeType, str]] = {}
+
+    def at(self, frame: FrameType) -> Place | None:
+        """The place of what a frame reads; `None` where it is our own code that does."""
+        code = frame.f_code
+        known = self.direct.get((id(code), frame.f_lasti))
+        if known is not None and known[0] is code:
+            return known[1]
+        return self._find(frame)
+
+    def forget_known(self) -> None:
+        """Nothing has been told yet of any place, as in a process that was just forked."""
+        for place in self._by_key.values():
+            place.known = False
+
+    def _find(self, frame: FrameType) -> Place | None:
+        code = frame.f_code
+        if code.co_filename.startswith(_OWN):
+            self._remember(frame, None)
+            return None
+        if self._sites.shown(code.co_filename) is not None:
+            place = self._place(self._name(frame), f"{self._sites.shown(code.co_filename)}:{frame.f_lineno}")
+            self._remember(frame, place)
+            return place
+        outer: FrameType | None = frame.f_back
+        for _ in range(_MOST_FRAMES):
+            if outer is None or self._sites.shown(outer.f_code.co_filename) is not None:
+                break
+            outer = outer.f_back
+        else:
+            outer = None
+        inner = f"{_tail(code.co_filename)}:{code.co_qualname}"
+        if outer is None:
+            return self._place(inner, None)
+        return self._place(f"{self._name(outer)} {inner}", self._sites.at(outer))
+
+    def _remember(self, frame: FrameType, place: Place | None) -> None:
+        if len(self.direct) >= _REMEMBERED:
+            self.direct.clear()
+        self.direct[id(frame.f_code), frame.f_lasti] = frame.f_code, place
+
+    def _name(self, frame: FrameType) -> str:
+        """A line of the user's code: file, function and a checksum of its text."""
+        code = frame.f_code
+        known = self._names.get((id(code), frame.f_lasti))
+        if known is None or known[0] is not code:
+            text = linecache.getline(code.co_filename, frame.f_lineno).strip()
+            checksum = zlib.crc32(text.encode("utf-8", "surrogatepass"))
+            name = f"{self._sites.shown(code.co_filename)}:{code.co_qualname}#{checksum:08x}"
+            if len(self._names) >= _REMEMBERED:
+                self._names.clear()
+            known = self._names[id(code), frame.f_lasti] = code, name
+        return known[1]
+
+    def _place(self, key: str, call_site: str | None) -> Place:
+        place = self._by_key.get(key)
+        if place is None:
+            place = self._by_key.setdefault(key, Place(len(self._by_key), key, call_site))
+        return place
+
+
+def _tail(filename: str) -> str:
+    """The last two parts of a path: enough to know a library's file, wherever it is installed."""
+    return "/".join(filename.split(os.sep)[-2:])

@@ -1,0 +1,96 @@
+"""What the program reads from its standard input, as bytes.
+
+`sys.stdin` is made anew with a file below it that notes what comes; nothing is read ahead of the program that was not
+before. `input()` at a terminal goes around `sys.stdin`: there an audit hook, which leaves no frame in tracebacks, is told
+the line. A child process that has the standard input of its parent is recorded likewise; one that has a pipe of its
+parent's is not, for the parent writes there again.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from namel3ss_debug.capture.patching import Undo
+
+Note = Callable[[bytes], None]
+"""Told what was read; nothing where the end was reached."""
+
+_note: Note | None = None
+_hooked = False
+
+
+class _Input(io.FileIO):
+    """The file below `sys.stdin`."""
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        size = super().readinto(buffer)
+        if size is not None:
+            _tell(bytes(memoryview(buffer)[:size]))
+        return size
+
+    def readall(self) -> bytes:
+        data = super().readall()
+        _tell(data)
+        return data
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(-1 if size is None else size)
+        if data is not None:
+            _tell(data)
+        return data
+
+
+def install(note: Note) -> Undo:
+    """Note what is read from the standard input from now on; only for a program that has not read from it yet.
+
+    Args:
+        note: told what was read.
+    """
+    global _note, _hooked  # noqa: PLW0603  (one standard input, and audit hooks are for ever)
+    before = sys.stdin
+    if type(before) is not io.TextIOWrapper or before is not sys.__stdin__ or before.fileno() != 0:
+        return _stop
+    raw = _Input(0, "rb", closefd=False)
+    raw.name = before.name  # what the interpreter itself gives it
+    buffer = io.BufferedReader(raw, getattr(raw, "_blksize", io.DEFAULT_BUFFER_SIZE))
+    text = io.TextIOWrapper(
+        buffer, before.encoding, before.errors, newline="\n", line_buffering=before.line_buffering
+    )
+    text.mode = "r"  # type: ignore[misc]  # as above
+    sys.stdin = sys.__stdin__ = text  # type: ignore[misc]
+    _note = note
+    if raw.isatty() and not _hooked:
+        _hooked = True
+        sys.addaudithook(_audit)
+    return _stop
+
+
+def identity() -> str:
+    """What tells one standard input from another; empty where there is none."""
+    try:
+        status = os.fstat(0)
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _tell(data: bytes) -> None:
+    if _note is not None:
+        try:
+            _note(data)
+        except Exception:  # noqa: S110  (the program gets its input)
+            pass
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "builtins.input/result" and _note is not None:
+        _tell(f"{arguments[0]}\n".encode(errors="surrogateescape"))
+
+
+def _stop() -> None:
+    global _note  # noqa: PLW0603  (as above)
+    _note = None

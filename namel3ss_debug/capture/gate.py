@@ -1,0 +1,255 @@
+"""The child's side of stepping: every event goes to the debugger's shell, and the program waits until it may go on.
+
+Each process of the program has a connection of its own to the socket that its session names; a forked child opens
+one before its first event, a started one when it begins to record. What passes over it are lines:
+
+    to the shell     one mark, `?` or `.`, then the event as it stands on its line of the recording. After `?` the
+                     process waits; what is no deed of the program's own, as a chunk of a stream, is only told (`.`).
+    to the program   one JSON object for each `?`: `at` is the id of the event that it lets go. `tools` names functions
+                     whose calls shall be recorded as tool calls; with `answer` and `outputs` the call that begins
+                     with the event is answered with it and not made.
+
+The process waits in the thread that emits, sync or async, as under pdb; another thread waits when it has something to
+emit. It waits in the kernel. When the connection ends, for whatever reason, the process goes on without it.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+from orjson import OPT_APPEND_NEWLINE, dumps, loads
+
+from namel3ss_debug.capture.answers import Gate, Given
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.writer import TraceWriter
+
+ONLY_TOLD = frozenset({"stream_chunk", "resource_sample", "inputs_read"})
+"""Events that do not hold the program: they are pieces of something, or no deed of the program at all."""
+
+WAITS, TOLD = b"?", b"."
+_BLOCK = 1 << 16
+
+
+class SocketGate:
+    """Asks the shell behind a socket.
+
+    Args:
+        address: the path of the socket.
+        on_tools: told the names of functions whose calls shall be recorded as tool calls.
+        on_problem: told in words what went wrong.
+    """
+
+    def __init__(
+        self, address: str, *, on_tools: Callable[[Iterable[str]], None], on_problem: Callable[[str], None]
+    ) -> None:
+        self._address = address
+        self._on_tools = on_tools
+        self._on_problem = on_problem
+        self._connection: socket.socket | None = None
+        self._over = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._busy = False  # telling an event, or waiting at one
+        self._sending = False
+        self._unsent: list[bytes] = []
+        self._torn = False  # an exception has ended the sending of a line, who knows where
+        self._rest = b""
+
+    def renew(self) -> None:
+        """After a fork: the connection belongs to the other process."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._begin()
+
+    def passed(self, event: Event, line: bytes) -> Given | None:
+        """Tell the shell of an event, and wait where it is one that holds the program.
+
+        A signal handler may emit while its thread is here. Its event is only told, because the word that comes is
+        meant for the other, and it is told behind the line that is being sent.
+        """
+        if self._over:
+            return None
+        waits = not self._busy and event["event_type"] not in ONLY_TOLD
+        outermost, self._busy = not self._busy, True
+        try:
+            self._tell((WAITS if waits else TOLD) + line)
+            return self._go(event["event_id"]) if waits else None
+        except Exception:  # the shell has gone, or what it says makes no sense: the program goes on by itself
+            self.close()
+            return None
+        finally:
+            self._busy = not outermost
+
+    def close(self) -> None:
+        """Let go of the connection, for good."""
+        self._over = True
+        if self._connection is not None:
+            self._connection.close()
+
+    def _tell(self, data: bytes) -> None:
+        self._unsent.append(data)
+        if self._sending:
+            return
+        self._sending = True
+        try:
+            connection = self._connected()
+            while self._unsent:
+                line = self._unsent.pop(0)
+                if self._torn:
+                    line = b"\n" + line
+                self._torn = True
+                connection.sendall(line)
+                self._torn = False
+        finally:
+            self._sending = False
+
+    def _connected(self) -> socket.socket:
+        if self._connection is None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.connect(self._address)
+            self._connection = connection
+        return self._connection
+
+    def _go(self, event_id: str) -> Given | None:
+        """Wait for the word that lets this event go; those for events whose wait an exception has ended are left out."""
+        while True:
+            word: dict[str, Any] = loads(self._line())
+            if "tools" in word:
+                self._on_tools(word["tools"])
+            if word["at"] == event_id:
+                return Given(word["answer"], word["outputs"]) if "answer" in word else None
+
+    def _line(self) -> bytes:
+        assert self._connection is not None
+        while b"\n" not in self._rest:
+            try:
+                block = self._connection.recv(_BLOCK)
+            except Exception as error:
+                if not _is_of_the_program(error):
+                    raise
+                # Nothing that capture calls may let it through, so the wait goes on as if it had not come.
+                self._on_problem(
+                    f"lost while the program was held: {type(error).__name__} of a signal handler"
+                )
+                continue
+            if not block:
+                raise ConnectionError
+            self._rest += block
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
+
+
+def _is_of_the_program(error: BaseException) -> bool:
+    """Whether an exception comes from a signal handler, and not from the socket."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename != __file__
+
+
+class GatedWriter(TraceWriter):
+    """A writer whose events pass a gate as soon as they are written, one at a time.
+
+    Args:
+        gate: what they pass.
+        on_held: told the nanoseconds for which an event was held.
+        on_problem: told where an answer was given to a call that no seam can answer.
+        first: as for any writer.
+        header: as for any writer.
+        **settings: as for any writer.
+    """
+
+    bursts = False
+
+    def __init__(
+        self,
+        gate: Gate,
+        on_held: Callable[[int], None],
+        on_problem: Callable[[str], None],
+        first: Path,
+        *,
+        header: Callable[[int, int, int], Event],
+        **settings: Any,
+    ) -> None:
+        self._gate = gate
+        self._on_held = on_held
+        self._on_problem = on_problem
+        self._turn = threading.RLock()
+        self._given: dict[str, Given] = {}
+        self._lines: dict[int, bytes] = {}
+        self._begun: Event = {}
+
+        def keeping(process: int, segment: int, seq: int) -> Event:
+            self._begun = header(process, segment, seq)
+            return self._begun
+
+        super().__init__(first, header=keeping, **settings)
+
+    def begin(self) -> None:
+        """Begin the first segment, and let its header pass the gate."""
+        with self._turn:
+            super().begin()
+
+    def append(self, event: Event) -> str:
+        """Write an event, and let it pass the gate."""
+        with self._turn:
+            event_id = super().append(event)
+            line = self._lines.pop(event["seq"], b"")
+            reached = perf_counter_ns()
+            given = self._gate.passed(event, line) if line else None
+            self._on_held(perf_counter_ns() - reached)
+            if given is not None:
+                self._given[event_id] = given
+            elif self._given and event["event_type"][-4:] == "_end":
+                self._forget(event)
+            return event_id
+
+    def take(self, event_id: str) -> Given | None:
+        """The answer to the call that began with this event; it is given once."""
+        return self._given.pop(event_id, None)
+
+    def before_fork(self) -> None:
+        """Wait until no thread is held at the gate."""
+        self._turn.acquire()
+        super().before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on as before."""
+        super().after_fork_in_parent()
+        self._turn.release()
+
+    def after_fork_in_child(self) -> None:
+        """Become another process, at the gate too."""
+        super().after_fork_in_child()
+        self._turn = threading.RLock()
+        self._given.clear()
+        self._lines.clear()
+        self._gate.renew()
+
+    def close(self) -> None:
+        """Close the segment, and leave the gate."""
+        super().close()
+        self._gate.close()
+
+    def _commit(self, seq: int, line: bytes) -> bool:
+        done = super()._commit(seq, line)
+        if done:
+            self._lines[seq] = line
+        return done
+
+    def _write_header(self, fd: int, seq: int) -> tuple[int, int]:
+        sizes = super()._write_header(fd, seq)
+        self._gate.passed(self._begun, dumps(self._begun, None, OPT_APPEND_NEWLINE))
+        return sizes
+
+    def _forget(self, event: Event) -> None:
+        if self._given.pop(event.get("parent_event_id", ""), None) is not None:
+            name = event.get("component_name") or event.get("component")
+            self._on_problem(f"an answer was given for {name}, which is no call that can be answered")

@@ -1,0 +1,235 @@
+"""What a recording holds of its program's inputs: clock, randomness, environment and standard input.
+
+They stand in `inputs_read` events and in `metadata.randomness` of `trace_start`. `Recorded` gathers them for a re-run,
+`sources` lists where a program reads them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from namel3ss_debug.traces.events import Event
+
+EVENT_TYPE = "inputs_read"
+
+VERSION = 1
+"""The version of the names of lines of work and places, and of how numbers are drawn for them."""
+
+_INTERPRETER = frozenset({"TZ", "LANG", "LANGUAGE", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONCOERCECLOCALE"})
+
+
+@dataclass
+class Recorded:
+    """The inputs of one execution, of all its processes.
+
+    Attributes:
+        seed: what random numbers were drawn from; empty where that was not recorded.
+        hash_seed: the value of PYTHONHASHSEED; `None` where it is not known.
+        hash_seed_given: whether the user had set it.
+        version: of the names of lines of work and places.
+        state: of the generator of `random`, where the program ran already when its recording began.
+        started: when the recording began, nanoseconds since the epoch.
+        clock: the reads by line of work and place, in order.
+        left_out: places that read on when no more was kept.
+        uuid1: time, node and sequence of each, by line of work, hexadecimal.
+        environment: the variables that were read, `None` for one that was not set; the first process first.
+        redacted: those of them whose value was not kept.
+        interpreter: the variables that the interpreter read at its start.
+        stdin: what was read from the standard input, base64.
+        stdin_whole: whether that is all that was read, unchanged.
+        stdin_ended: whether its end was reached.
+    """
+
+    seed: str = ""
+    hash_seed: int | None = None
+    hash_seed_given: bool = False
+    version: int = VERSION
+    state: str = ""
+    started: int = 0
+    clock: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    uuid1: dict[str, list[str]] = field(default_factory=dict)
+    environment: dict[str, str | None] = field(default_factory=dict)
+    redacted: list[str] = field(default_factory=list)
+    interpreter: dict[str, str] | None = None
+    stdin: str = ""
+    stdin_whole: bool = True
+    stdin_ended: bool = False
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Recorded:
+        """Gather the inputs from the events of a trace, in the order of the trace; events it does not know are passed over."""
+        recorded = cls()
+        places: dict[tuple[str, str], str] = {}
+        stdin: list[bytes] = []
+        for event in events:
+            metadata = event.get("metadata")
+            if isinstance(metadata, dict):
+                if event.get("event_type") == "trace_start":
+                    recorded._start(event, metadata.get("randomness"))
+                elif event.get("event_type") == EVENT_TYPE:
+                    recorded._add(metadata, places, stdin)
+        recorded.stdin = base64.b64encode(b"".join(stdin)).decode()
+        return recorded
+
+    @property
+    def usable(self) -> bool:
+        """Whether randomness and clock were recorded, in a form this version knows."""
+        return bool(self.seed) and self.version == VERSION
+
+    @property
+    def stdin_bytes(self) -> bytes:
+        """What was read from the standard input."""
+        return base64.b64decode(self.stdin)
+
+    def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The environment for a re-run: what is set now, with what the recording read as it was then.
+
+        A variable whose value was not kept is as it is now; where it is not set now, it gets the placeholder, since
+        programs ask whether there is a key before they use it.
+        """
+        result = dict(environ)
+        for name, value in self.environment.items():
+            if value is None:
+                result.pop(name, None)
+            elif name not in self.redacted or name not in environ:
+                result[name] = value
+        if self.interpreter is not None:
+            for name in of_interpreter(environ):
+                result.pop(name, None)
+            result |= self.interpreter
+        return result
+
+    def to_text(self) -> str:
+        """JSON, for the file that a re-run is given."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Recorded:
+        """Read what `to_text` wrote.
+
+        Raises:
+            ValueError: the text is something else.
+        """
+        try:
+            return cls(**json.loads(text))
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+    def _start(self, event: Event, randomness: object) -> None:
+        if self.seed or not isinstance(randomness, dict) or not randomness.get("seed"):
+            return
+        self.seed = str(randomness["seed"])
+        self.version = int(randomness.get("lineage", VERSION))
+        self.hash_seed = randomness.get("hash_seed")
+        self.hash_seed_given = bool(randomness.get("hash_seed_given"))
+        self.state = str(randomness.get("state", ""))
+        self.interpreter = randomness.get("interpreter")
+        self.started = int(float(event.get("timestamp", 0.0)) * 1e9)
+
+    def _add(
+        self, metadata: Mapping[str, Any], places: dict[tuple[str, str], str], stdin: list[bytes]
+    ) -> None:
+        process = str(metadata.get("process"))
+        clock = _mapping(metadata.get("clock"))
+        for number, place in _mapping(clock.get("places")).items():
+            places[process, number] = str(_mapping(place).get("code"))
+        for path, by_place in _mapping(clock.get("reads")).items():
+            for number, values in _mapping(by_place).items():
+                key = places.get((process, number), "")
+                self.clock.setdefault(path, {}).setdefault(key, []).extend(_absolute(values))
+        self.left_out += [places.get((process, str(number)), "") for number in clock.get("left_out") or ()]
+        for path, values in _mapping(metadata.get("uuid1")).items():
+            self.uuid1.setdefault(path, []).extend(values)
+        for name, entry in _mapping(metadata.get("environment")).items():
+            if name not in self.environment:
+                self.environment[name] = _mapping(entry).get("value")
+                if _mapping(entry).get("redacted"):
+                    self.redacted.append(name)
+        self._add_stdin(_mapping(metadata.get("stdin")), stdin)
+
+    def _add_stdin(self, read: Mapping[str, Any], stdin: list[bytes]) -> None:
+        if "text" in read:
+            stdin.append(str(read["text"]).encode())
+        elif "base64" in read:
+            try:
+                stdin.append(base64.b64decode(read["base64"]))
+            except (binascii.Error, TypeError):
+                self.stdin_whole = False
+        if read.get("redacted") or read.get("left_out"):
+            self.stdin_whole = False
+        self.stdin_ended = self.stdin_ended or bool(read.get("ended"))
+
+
+class Source(NamedTuple):
+    """One place of a program that reads from outside: what, where, and how often."""
+
+    source: str
+    """`clock`, `uuid1`, `environment`, `stdin` or `randomness`."""
+    call_site: str
+    """`app.py:12`; empty where no code of the user's was on the stack."""
+    what: str
+    """The name of the variable, or the library function that reads the clock; may be empty."""
+    times: int
+
+
+def sources(events: Iterable[Event]) -> list[Source]:
+    """Where a recorded program read from outside, by source and call site.
+
+    Draws of random numbers are only listed in a recording that watched for them.
+    """
+    found: Counter[tuple[str, str, str]] = Counter()
+    places: dict[tuple[str, str], tuple[str, str]] = {}
+    for event in events:
+        if event.get("event_type") != EVENT_TYPE:
+            continue
+        metadata = _mapping(event.get("metadata"))
+        process = str(metadata.get("process"))
+        clock = _mapping(metadata.get("clock"))
+        for number, place in _mapping(clock.get("places")).items():
+            library = str(_mapping(place).get("code", "")).rpartition(" ")[2]
+            places[process, number] = (
+                str(_mapping(place).get("call_site", "")),
+                "" if "#" in library else library,
+            )
+        for by_place in _mapping(clock.get("reads")).values():
+            for number, values in _mapping(by_place).items():
+                found["clock", *places.get((process, number), ("", ""))] += len(values)
+        for values in _mapping(metadata.get("uuid1")).values():
+            found["uuid1", "", ""] += len(values)
+        for name, entry in _mapping(metadata.get("environment")).items():
+            found["environment", str(_mapping(entry).get("call_site", "")), name] += 1
+        for site, count in _mapping(metadata.get("drawn")).items():
+            found["randomness", site, ""] += count
+        if metadata.get("stdin"):
+            found["stdin", "", ""] += 1
+    return [Source(*key, count) for key, count in sorted(found.items())]
+
+
+def of_interpreter(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the interpreter itself reads at its start, of those that are set."""
+    return {
+        name: value
+        for name, value in sorted(environ.items())
+        if name in _INTERPRETER or name.startswith("LC_")
+    }
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """The JSON object, or an empty one: a trace is foreign data."""
+    return value if isinstance(value, dict) else {}
+
+
+def _absolute(values: object) -> list[int]:
+    result: list[int] = []
+    total = 0
+    for value in values if isinstance(values, list) else ():
+        total += int(value)
+        result.append(total)
+    return result

@@ -1,0 +1,259 @@
+"""The gate: events pass it in order, hold the program until the shell's word, and take answers with them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import queue
+import signal
+import threading
+
+import pytest
+
+from namel3ss_debug.capture.answers import Given
+from namel3ss_debug.capture.gate import GatedWriter
+from namel3ss_debug.hooks import trace_llm_call, trace_tool_call
+
+SECONDS = 20
+
+
+def lines(path):
+    """The events of a recording."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@trace_tool_call
+def search(query):
+    """A tool that must not run where it is answered."""
+    return {"ran": query}
+
+
+def test_every_event_is_told_as_it_is_written_and_in_its_order(shell):
+    """The shell gets each event of the recording, equal to its line, in the order of the numbers."""
+    assert search("a") == {"ran": "a"}
+    written = lines(shell.trace)
+    told = [shell.told.get(timeout=SECONDS) for _ in written]
+    assert [event for _, event in told] == written
+    assert [mark for mark, _ in told] == [b"?", b"?", b"?"]
+
+
+def test_an_answered_tool_is_not_run_and_says_so(shell):
+    """A function whose call is answered gives the answer and does not run; its end says `mocked`."""
+    shell.answers["search"] = {"found": [1, None]}
+    assert search("a") == {"found": [1, None]}
+    end = lines(shell.trace)[-1]
+    assert end["metadata"]["mocked"] is True
+    assert end["outputs"] == {"result": {"found": [1, None]}}
+
+
+def test_null_is_an_answer_too(shell):
+    """An answer of null is given, and is not the same as no answer."""
+    shell.answers["search"] = None
+    assert search("a") is None
+
+
+def test_a_coroutine_function_is_answered(shell):
+    """An answered coroutine function gives the answer when it is awaited."""
+
+    @trace_tool_call
+    async def fetch():
+        return "real"
+
+    shell.answers["fetch"] = "given"
+    assert asyncio.run(fetch()) == "given"
+
+
+def test_generators_yield_the_items_of_an_answer(shell):
+    """A generator that is answered yields the items of a list, or the one value there is."""
+
+    @trace_tool_call
+    def pages():
+        yield "real"
+
+    @trace_tool_call
+    async def later():
+        yield "real"
+
+    async def collect():
+        return [item async for item in later()]
+
+    shell.answers |= {"pages": ["a", "b"], "later": {"one": 1}}
+    assert list(pages()) == ["a", "b"]
+    assert asyncio.run(collect()) == [{"one": 1}]
+
+
+def test_a_model_function_that_returns_text_is_answered_with_text(shell):
+    """The text of an answer is what a hooked model function returns; a larger answer is returned as it is."""
+
+    @trace_llm_call
+    def ask():
+        return "real"
+
+    shell.answers["ask"] = {"text": "given"}
+    assert ask() == "given"
+    shell.answers["ask"] = {"text": "given", "finish_reason": "stop"}
+    assert ask() == {"text": "given", "finish_reason": "stop"}
+
+
+def test_an_answer_for_a_span_that_cannot_take_one_is_reported(shell, capsys):
+    """An answer given to a block of code is told as a problem, because no seam could give it to the program."""
+    from namel3ss_debug.capture import switch
+
+    shell.answers["block"] = 1
+    with switch.ACTIVE.span("agent", "block"):
+        pass
+    assert any("block" in problem for problem in switch.ACTIVE.problems)
+    switch.ACTIVE.problems.clear()
+
+
+def test_threads_are_held_one_after_the_other(shell):
+    """While one thread is held, another that emits is held too; each gets the answer to its own call."""
+    shell.held = queue.Queue()
+    results = {}
+    shell.answers |= {"one": 1, "two": 2}
+
+    def call(name):
+        results[name] = trace_tool_call(name)(lambda: "real")()
+
+    threads = [threading.Thread(target=call, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    seen = []
+    for _ in range(4):
+        connection, event = shell.held.get(timeout=SECONDS)
+        assert shell.held.empty()
+        seen.append(event)
+        shell.go(connection, event)
+    for thread in threads:
+        thread.join(SECONDS)
+    assert results == {"one": 1, "two": 2}
+    assert [event["seq"] for event in seen] == [1, 2, 3, 4]
+
+
+def test_the_program_goes_on_by_itself_when_the_shell_is_gone(shell):
+    """A program that waits when the shell goes away goes on, and is recorded as before."""
+    shell.held = queue.Queue()
+    done = queue.Queue()
+    thread = threading.Thread(target=lambda: done.put(search("a")))
+    thread.start()
+    shell.held.get(timeout=SECONDS)
+    shell.close()
+    assert done.get(timeout=SECONDS) == {"ran": "a"}
+    thread.join(SECONDS)
+    assert search("b") == {"ran": "b"}
+    assert [event["event_type"] for event in lines(shell.trace)].count("tool_call_end") == 2
+
+
+def test_a_forked_child_asks_for_itself(shell):
+    """A forked child has a connection of its own, and its answers do not mix with those of its parent."""
+    shell.answers["search"] = "given"
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if search("a") == "given" else 1)
+    assert search("a") == "given"
+    assert os.waitpid(pid, 0)[1] == 0
+    assert len(shell.connections) == 2
+
+
+def test_a_handler_that_emits_while_its_thread_is_held_is_only_told(shell):
+    """An event of a signal handler that runs while its thread waits does not take the word that is meant for the other."""
+    from namel3ss_debug.hooks import performance_marker
+
+    shell.held = queue.Queue()
+    shell.answers["search"] = "given"
+    told = threading.Event()
+
+    def handler(_number, _frame):
+        performance_marker("from the handler")
+        told.set()
+
+    def drive():
+        connection, event = shell.held.get(timeout=SECONDS)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        told.wait(SECONDS)
+        shell.go(connection, event)
+        shell.go(*shell.held.get(timeout=SECONDS))
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        thread = threading.Thread(target=drive)
+        thread.start()
+        assert search("a") == "given"
+        thread.join(SECONDS)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    marks = {event["event_type"]: mark for mark, event in shell.told.queue}
+    assert marks["performance_marker"] == b"."
+
+
+def test_an_exit_while_held_reaches_the_program_and_later_waits_stay_in_step(shell):
+    """SystemExit of a signal handler ends the wait; the word that comes later is not taken for another event's."""
+    shell.held = queue.Queue()
+    shell.answers["second"] = "given"
+
+    def leave(_number, _frame):
+        raise SystemExit(5)
+
+    def drive():
+        first = shell.held.get(timeout=SECONDS)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        second = shell.held.get(timeout=SECONDS)
+        shell.go(*first)
+        shell.go(*second)
+        shell.go(*shell.held.get(timeout=SECONDS))
+
+    before = signal.signal(signal.SIGUSR1, leave)
+    thread = threading.Thread(target=drive)
+    try:
+        thread.start()
+        with pytest.raises(SystemExit):
+            search("a")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert trace_tool_call("second")(lambda: "real")() == "given"
+    thread.join(SECONDS)
+
+
+class Recorder:
+    """A gate that notes what passes."""
+
+    def __init__(self):
+        self.passed_events = []
+
+    def passed(self, event, line):
+        """Note it."""
+        self.passed_events.append((event["event_type"], line))
+
+    def renew(self):
+        """Nothing to renew."""
+
+    def close(self):
+        """Nothing to close."""
+
+
+def test_what_passes_is_what_is_written_byte_for_byte(tmp_path):
+    """Headers of segments and events pass as the very lines of the files, rotation included."""
+    gate = Recorder()
+    writer = GatedWriter(
+        gate,
+        lambda _ns: None,
+        lambda _text: None,
+        tmp_path / "t.jsonl",
+        first_process=True,
+        header=lambda process, segment, seq: {"event_type": "trace_start", "event_id": None, "seq": seq},
+        rotate_max_bytes=200,
+        link_latest=False,
+    )
+    writer.begin()
+    for number in range(10):
+        writer.append({"event_type": "x", "event_id": None, "seq": 0, "outputs": {"n": number}})
+    writer.close()
+    files = sorted(tmp_path.glob("*.jsonl"), key=lambda path: (len(path.name), path.name))
+    assert len(files) > 1
+    assert b"".join(line for _, line in gate.passed_events) == b"".join(path.read_bytes() for path in files)
+
+
+def test_given_is_plain_data():
+    """An answer is its value and the outputs it makes."""
+    assert Given(1, {"result": 1}).outputs == {"result": 1}
