@@ -7,12 +7,13 @@ A place is one of these, and any of them may be followed by `if CONDITION` (or, 
 - `component:name` (`llm:gpt-4o`, `tool:search`, `agent:Researcher`), or a bare name (`search`); with `@N` its N-th entry;
 - `error`: every event that says something failed;
 - `file.py:42`: the place in the user's own code that an event came from;
+- a number (`42`): the event with this number;
 - `/regex/`: any text in the event;
 - nothing before `if`: every event.
 
 A component or a name stops where its spans begin, as a function breakpoint does. With a condition every event of
 it is asked, so that `llm if duration_ms > 500` stops where such a call ended. Names are compared but for upper and
-lower case, may hold `*` and `?`, and may be quoted.
+lower case, may hold `*` and `?`, and may be quoted; a name that is a number must be.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from namel3ss_debug.errors import DebugError, PlaceError
 from namel3ss_debug.expressions import Expression, compile_expression, compile_pattern, name_fits, nearest
+from namel3ss_debug.replay.kinds import Kinds
 from namel3ss_debug.traces.events import EVENT_TYPES, EXECUTION_PREFIX, Event
 from namel3ss_debug.traces.totals import is_failure
 
@@ -33,7 +35,7 @@ COMPONENTS: Final = frozenset(
     ["app", "agent", "prompt", "chain", "llm", "tool", "memory", "validation", "http", "log"]
 )
 
-_MOST_NAMES = 10_000
+_MOST_DIGITS = 15
 _MOST_VALUES = 2000
 _MOST_SHOWN = 6
 _REGEX = re.compile(r"/((?:\\.|[^/\\])+)/\s*(?:$|(?=,|if\s))")
@@ -43,29 +45,45 @@ _NTH = re.compile(r"(.+)@(\d+)")
 _CONDITION = re.compile(r"""("[^"]*"|'[^']*')|(?:^|\s)if(?:\s|$)|,""")
 
 Test = Callable[[Event], bool]
+Reads = Literal["kind", "name", "text"]
 
 
 class Known(NamedTuple):
     """What a recording holds, so that a place that cannot match is refused: how often each thing occurs.
 
-    `components` and `names` (component -> name) count entries.
+    `components` and `names` (component -> name) count entries. `complete` is false where there are so many names or
+    call sites that not all of them are here.
     """
 
     types: Counter[str]
     components: Counter[str]
     names: dict[str, Counter[str]]
     sites: Counter[str]
+    complete: bool = True
 
 
 @dataclass(frozen=True)
 class Place:
-    """A parsed place: `covers` tells the events that belong to it, `enters` those it stops at without a condition."""
+    """A parsed place.
+
+    Attributes:
+        text: the place as it is written.
+        covers: tells the events that belong to it.
+        enters: tells those it stops at without a condition.
+        occurrence: only so many-th entry is meant.
+        condition: what has to be true besides.
+        number: the event that is meant, where it is given by its number.
+        reads: what `covers` and `enters` ask for: no more of an event than its `kind` (type, component, failure), its
+            `name` or call site besides, or any `text` in it.
+    """
 
     text: str
     covers: Test = field(repr=False, compare=False)
     enters: Test = field(repr=False, compare=False)
     occurrence: int | None = None
     condition: Expression | None = None
+    number: int | None = None
+    reads: Reads = "kind"
 
 
 @dataclass(frozen=True)
@@ -121,6 +139,8 @@ class Breakpoint:
             nth: which entry the place means, where it has an occurrence; see `find_nth`.
         """
         place = self.parsed
+        if place.number is not None and place.number != number:
+            return False
         if place.condition is None:
             return (
                 number == nth.number if nth is not None else place.occurrence is None and place.enters(event)
@@ -161,24 +181,28 @@ def find_nth(place: Place, events: Iterable[Event]) -> Nth | None:
 
 
 def know(events: Iterable[Event]) -> Known:
-    """Count what a recording holds; of very many different names the first ten thousand."""
-    known = Known(Counter(), Counter(), {}, Counter())
-    kept = 0
+    """Count what a recording holds."""
+    kinds = Kinds()
     for event in events:
-        known.types[event["event_type"]] += 1
-        site = event.get("call_site")
-        if site is not None and (site in known.sites or len(known.sites) < _MOST_NAMES):
-            known.sites[site] += 1
-        component = event.get("component")
-        if component is None:
+        kinds.take(event)
+    return know_kinds(kinds)
+
+
+def know_kinds(kinds: Kinds) -> Known:
+    """What a recording holds, by the kinds of its events."""
+    known = Known(Counter(), Counter(), {}, Counter(), complete=not kinds.times[0])
+    for kind, times in kinds.counted():
+        entries = times * is_entry(kind.event())
+        known.types[kind.event_type] += times
+        if kind.site is not None:
+            known.sites[kind.site] += times
+        if kind.component is None:
             continue
-        known.components[component] += is_entry(event)
-        name = event.get("component_name")
-        if name is not None:
-            names = known.names.setdefault(component, Counter())
-            if name in names or kept < _MOST_NAMES:
-                kept += name not in names
-                names[name] += is_entry(event)
+        known.components[kind.component] += entries
+        if kind.name is not None:
+            known.names.setdefault(kind.component, Counter())[kind.name] += entries
+        elif not kind.told:
+            known = known._replace(complete=False)
     return known
 
 
@@ -210,14 +234,15 @@ def parse_place(text: str, known: Known | None = None) -> Place:
     where, condition = (regex[0].strip(), text[regex.end() :]) if regex else _split(text)
     asked = compile_expression(_condition(condition)) if condition else None
     if regex:
-        covers, enters, nth = *_regex(regex[1]), None
-    elif not where:
-        covers, enters, nth = _always, _always, None
-    else:
-        covers, enters, nth = _place(where, known)
-    if nth == 0:
+        return Place(text, *_regex(regex[1]), condition=asked, reads="text")
+    if not where:
+        return Place(text, _always, _always, condition=asked)
+    if where.isdecimal():
+        return Place(text, _always, _always, condition=asked, number=_number(where, known))
+    found = _place(where, known)
+    if found.nth == 0:
         raise PlaceError(f"{where}: occurrences are counted from 1")
-    return Place(text, covers, enters, nth, asked)
+    return Place(text, found.covers, found.enters, found.nth, asked, reads=found.reads)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -235,7 +260,27 @@ def _condition(rest: str) -> str:
     return re.sub(r"^\s*(?:,|if\b)", "", rest).strip()
 
 
-def _place(text: str, known: Known | None) -> tuple[Test, Test, int | None]:
+class _Tests(NamedTuple):
+    covers: Test
+    enters: Test
+    nth: int | None = None
+    reads: Reads = "name"
+
+
+def _number(text: str, known: Known | None) -> int:
+    """The number of an event."""
+    if len(text) > _MOST_DIGITS:
+        raise PlaceError(f"{text[:_MOST_DIGITS]}...: events are not counted that far")
+    number = int(text)
+    if number < 1:
+        raise PlaceError(f"{text}: events are numbered from 1")
+    total = known.types.total() if known is not None and known.complete else number
+    if number > total:
+        raise PlaceError(f"there is no event {number}; the recording has {total} events, numbered from 1")
+    return number
+
+
+def _place(text: str, known: Known | None) -> _Tests:
     site = _SITE.fullmatch(text)
     if site is not None:
         return _call_site(text, known)
@@ -244,7 +289,7 @@ def _place(text: str, known: Known | None) -> tuple[Test, Test, int | None]:
         nth = int(quoted["nth"]) if quoted["nth"] else None
         return _named(quoted["head"], quoted["name"], nth, known)
     if text == "error":
-        return is_failure, is_failure, None
+        return _Tests(is_failure, is_failure, reads="kind")
     head, colon, rest = text.partition(":")
     head, rest = head.strip(), rest.strip()
     if colon and not rest:
@@ -277,17 +322,17 @@ def _is_component(word: str, known: Known | None) -> bool:
     return word in COMPONENTS or (known is not None and word in known.components)
 
 
-def _typed(event_type: str, nth: int | None, known: Known | None) -> tuple[Test, Test, int | None]:
+def _typed(event_type: str, nth: int | None, known: Known | None) -> _Tests:
     if known is not None:
         _enough(event_type, known.types[event_type], nth, "event", nearest(event_type, list(known.types)))
 
     def test(event: Event) -> bool:
         return bool(event["event_type"] == event_type)
 
-    return test, test, nth
+    return _Tests(test, test, nth, "kind")
 
 
-def _component(component: str, nth: int | None, known: Known | None) -> tuple[Test, Test, int | None]:
+def _component(component: str, nth: int | None, known: Known | None) -> _Tests:
     if known is not None:
         there = known.components[component]
         holds = [name for name, entries in known.components.items() if entries]
@@ -296,14 +341,12 @@ def _component(component: str, nth: int | None, known: Known | None) -> tuple[Te
     def covers(event: Event) -> bool:
         return event.get("component") == component
 
-    return covers, lambda event: covers(event) and is_entry(event), nth
+    return _Tests(covers, lambda event: covers(event) and is_entry(event), nth, "kind")
 
 
-def _named(
-    component: str | None, name: str, nth: int | None, known: Known | None
-) -> tuple[Test, Test, int | None]:
+def _named(component: str | None, name: str, nth: int | None, known: Known | None) -> _Tests:
     whole = name if component is None else f"{component}:{name}"
-    if known is not None:
+    if known is not None and known.complete:
         kinds = list(known.names) if component is None else [component]
         counts = [(held, times) for kind in kinds for held, times in known.names.get(kind, {}).items()]
         if not any(name_fits(held, name) for held, _ in counts):
@@ -318,7 +361,7 @@ def _named(
         held = event.get("component_name")
         return held is not None and component in (None, event.get("component")) and name_fits(held, name)
 
-    return covers, lambda event: covers(event) and is_entry(event), nth
+    return _Tests(covers, lambda event: covers(event) and is_entry(event), nth)
 
 
 def _there_are(names: list[str]) -> str:
@@ -335,15 +378,15 @@ def _enough(what: str, there: int, nth: int | None, unit: str, hint: str) -> Non
         raise PlaceError(f"{what if nth is None else f'{what}, number {nth}'}: the recording holds {amount}")
 
 
-def _call_site(site: str, known: Known | None) -> tuple[Test, Test, int | None]:
+def _call_site(site: str, known: Known | None) -> _Tests:
     def covers(event: Event) -> bool:
         return _same_site(event.get("call_site"), site)
 
-    if known is not None and not any(_same_site(held, site) for held in known.sites):
+    if known is not None and known.complete and not any(_same_site(held, site) for held in known.sites):
         raise PlaceError(
             f"{site}: no event of the recording came from there{nearest(site, list(known.sites))}"
         )
-    return covers, lambda event: covers(event) and event["event_type"][-4:] != "_end", None
+    return _Tests(covers, lambda event: covers(event) and event["event_type"][-4:] != "_end")
 
 
 def _same_site(held: object, site: str) -> bool:

@@ -1,25 +1,26 @@
-"""The state of a recording at any of its events, for little more than the cost of reading a few hundred.
+"""A recording that is walked through: its shape and the state at any of its events, each for a few look-ups.
 
-While events are read for the first time, the state is kept every so many events; from the nearest of these
-snapshots any other state is a short fold away, so that a step back costs no more than a step forward. When the
-snapshots hold too much, every second one is let go.
+One pass makes an outline and a ledger of the recording; of a large one they are kept on the disk beside its index.
+What was added to the recording since is taken up when it is asked for. A step back and a move to any event cost
+what a step forward costs, and a search for a place decodes only the events that may belong to it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import islice
+from typing import Protocol, runtime_checkable
 
-from namel3ss_debug.replay.results import Frame
+from namel3ss_debug.replay import kept
+from namel3ss_debug.replay.breakpoints import Breakpoint, Known, Nth, Place, know_kinds
+from namel3ss_debug.replay.ledger import Ledger
+from namel3ss_debug.replay.outline import Outline
+from namel3ss_debug.replay.results import CallRow, Frame
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.totals import RunningTotals, Totals
-
-EVERY = 512
-MOST_KEPT = 500_000
-"""How many open spans and names all snapshots together may hold before they are thinned."""
-
-_MOST_NAMES = 1000
+from namel3ss_debug.traces.index import Index
+from namel3ss_debug.traces.totals import Totals
 
 
 class Recording(Protocol):
@@ -35,144 +36,238 @@ class Recording(Protocol):
         """How many events there are."""
 
 
-class OpenSpan(NamedTuple):
-    """A span that has begun and not ended: what it is, and the id of the start it happened inside."""
+@runtime_checkable
+class IndexedRecording(Recording, Protocol):
+    """A recording in files, as `Trace` is."""
 
-    frame: Frame
-    parent: str | None
+    def index(self) -> Index:
+        """Where its events stand; another object when the files have changed."""
+
+    def has_index(self) -> bool:
+        """Whether there is an index already, so that `index` costs no pass."""
+
+    def indexed_events(self) -> Iterator[Event]:
+        """All events; the pass makes the index."""
+
+    def chosen(self, numbers: Iterable[int]) -> Iterator[tuple[int, Event]]:
+        """The events with these numbers, each with its number."""
 
 
-class State(NamedTuple):
-    """The state after one event.
+LEAST_NEW = 512
+"""What is kept is not written again for fewer new events."""
+
+
+class State:
+    """The state after one event; worked out where it is asked for.
 
     Attributes:
         number: the number of the event; 0 before the first.
-        totals: time, tokens, cost and failures up to it.
-        open: id -> open span, oldest first; the process starts (`trace_start`) are among them.
-        changed: name -> number of the `state_change` event that last told its value.
     """
 
-    number: int
-    totals: Totals
-    open: dict[str, OpenSpan]
-    changed: dict[str, int]
+    __slots__ = ("_history", "number")
 
-    def frames(self) -> tuple[Frame, ...]:
-        """The open spans, oldest first, without the process starts."""
-        return tuple(span.frame for span in self.open.values() if span.frame.event_type != "trace_start")
-
-    def stack(self, inside: str | None) -> tuple[Frame, ...]:
-        """The open spans from the outermost to the one with this id; a circle of parents is cut."""
-        found: list[Frame] = []
-        seen: set[str] = set()
-        while inside is not None and inside in self.open and inside not in seen:
-            seen.add(inside)
-            span = self.open[inside]
-            if span.frame.event_type != "trace_start":
-                found.append(span.frame)
-            inside = span.parent
-        return tuple(reversed(found))
-
-
-BEGINNING = State(0, Totals(), {}, {})
-
-
-class Fold:
-    """A state on its way: `add` takes the next event, `state` gives what it has come to."""
-
-    __slots__ = ("_running", "changed", "number", "open")
-
-    def __init__(self, state: State) -> None:
-        self.number, self._running = state.number, RunningTotals(state.totals)
-        self.open = state.open.copy()
-        self.changed = state.changed.copy()
-
-    def add(self, event: Event) -> None:
-        """Take the next event."""
-        self.number += 1
-        self._running.add(event)
-        event_type = event["event_type"]
-        if event_type[-6:] == "_start":
-            self._begin(event_type, event)
-        elif event_type[-4:] == "_end":
-            self.open.pop(event.get("parent_event_id", ""), None)
-        elif event_type == "state_change":
-            values = event.get("outputs")
-            for name in values if type(values) is dict else ():
-                if name in self.changed or len(self.changed) < _MOST_NAMES:
-                    self.changed[name] = self.number
+    def __init__(self, number: int, history: History) -> None:
+        self.number = number
+        self._history = history
 
     @property
     def totals(self) -> Totals:
-        """The totals up to the latest event."""
-        return self._running.totals()
+        """Time, tokens, cost and failures up to the event."""
+        return self._history.totals_at(self.number)
 
-    def _begin(self, event_type: str, event: Event) -> None:
-        event_id = event.get("event_id")
-        if event_id is None:
-            return
-        frame = Frame(self.number, event_type, str(event.get("component", "")), event.get("component_name"))
-        self.open.pop(event_id, None)  # where ids repeat, the latest start is the one that ends
-        self.open[event_id] = OpenSpan(frame, event.get("parent_event_id"))
+    @property
+    def changed(self) -> dict[str, int]:
+        """Name -> number of the `state_change` event that last told its value."""
+        return self._history.changed_at(self.number)
 
-    def state(self) -> State:
-        """The state after the events taken so far."""
-        return State(self.number, self.totals, self.open.copy(), self.changed.copy())
+    def frames(self) -> tuple[Frame, ...]:
+        """The open spans, oldest first."""
+        return self._history.open_at(self.number)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and self._told() == other._told()
+
+    def __hash__(self) -> int:
+        return hash(self.number)
+
+    def __repr__(self) -> str:
+        return f"State{self._told()}"
+
+    def _told(self) -> tuple[object, ...]:
+        return self.number, self.totals, self.changed, self.frames()
 
 
 class History:
-    """The states of one recording."""
+    """The shape of one recording, and the state at each of its events."""
 
-    def __init__(self, recording: Recording, every: int = EVERY) -> None:
-        self.every = every
+    def __init__(self, recording: Recording) -> None:
         self._recording = recording
-        self._snapshots = [BEGINNING]
-        self._numbers = [0]
-        self._kept = 0
-        self._last = BEGINNING
+        self._indexed = recording if isinstance(recording, IndexedRecording) else None
+        self._index: Index | None = None
+        self._outline, self._ledger = Outline(), Ledger()
+        self._saved = 0
+        self._whole = True
+        self._known: tuple[int, Known] | None = None
+
+    @property
+    def outline(self) -> Outline:
+        """The shape of the recording, of all events that it has by now."""
+        self.refresh()
+        return self._outline
+
+    @property
+    def known(self) -> Known:
+        """What the recording holds, as `breakpoints.know` counts it."""
+        outline = self.outline
+        if self._known is None or self._known[0] != outline.count:
+            self._known = (outline.count, know_kinds(outline.kinds))
+        return self._known[1]
+
+    def refresh(self) -> None:
+        """Take up the events that came since the last time; the first time, all of them.
+
+        Raises:
+            UnreadableTraceError: the recording cannot be read.
+        """
+        if not self._whole:  # the last time was broken off
+            self._forget()
+        if self._indexed is not None:
+            self._refresh_indexed(self._indexed)
+        elif self._recording.count() > self._outline.count:
+            self._take(self._recording.events(self._outline.count + 1))
 
     def at(self, number: int) -> State:
-        """The state after the event with this number; after the last one, where there are not so many."""
-        if self._last.number != number:
-            last = None
-            for _, _, fold in self.forward(number - 1) if number > 0 else ():
-                last = fold.state()
-                break
-            self._last = last or self._nearest(number)
-        return self._last
+        """The state after an event; after the last one, where there are not so many."""
+        if number > self._outline.count:
+            self.refresh()
+        return State(max(min(number, self._outline.count), 0), self)
 
-    def forward(self, number: int) -> Iterator[tuple[int, Event, Fold]]:
-        """The events after this number, each with its number and the fold that has just taken it."""
-        nearest = self._nearest(number)
-        fold = Fold(nearest)
-        for place, event in enumerate(self._recording.events(nearest.number + 1), nearest.number + 1):
-            fold.add(event)
-            if place == self._numbers[-1] + self.every:
-                self._keep(fold.state())
-            if place > number:
-                yield place, event, fold
+    def totals_at(self, number: int) -> Totals:
+        """Time, tokens, cost and failures up to an event."""
+        return self._ledger.totals(number, bisect_right(self._outline.failures, number))
 
-    def blocks(self, number: int) -> Iterator[tuple[int, int]]:
-        """The numbers before this one in blocks (first, one past the last), the latest block first."""
-        end = number
-        while end > 1:
-            begin = max(
-                1, (end - 2) // self.every * self.every + 1
-            )  # so that a block begins after a snapshot
-            yield begin, end
-            end = begin
+    def changed_at(self, number: int) -> dict[str, int]:
+        """Name -> number of the `state_change` event up to this one that last told its value."""
+        return self._ledger.changed(number)
 
-    def _nearest(self, number: int) -> State:
-        if 0 <= self._last.number <= number and self._last.number >= number - self.every:
-            return self._last
-        return self._snapshots[bisect_right(self._numbers, max(number, 0)) - 1]
+    def open_at(self, number: int) -> tuple[Frame, ...]:
+        """The spans that are open after an event, oldest first."""
+        return tuple(map(self.frame, self._outline.open_at(number)))
 
-    def _keep(self, state: State) -> None:
-        self._snapshots.append(state)
-        self._numbers.append(state.number)
-        self._kept += len(state.open) + len(state.changed)
-        if self._kept > MOST_KEPT and len(self._snapshots) > 2:
-            self.every *= 2
-            self._snapshots = [kept for kept in self._snapshots if kept.number % self.every == 0]
-            self._numbers = [kept.number for kept in self._snapshots]
-            self._kept = sum(len(kept.open) + len(kept.changed) for kept in self._snapshots)
+    def calls_at(self, number: int, component: str) -> tuple[CallRow, ...]:
+        """The calls of each tool (`tool`) or model (`llm`) up to an event, by name in the order they came up."""
+        self.at(number)
+        return tuple(self._ledger.rows(component, number))
+
+    def frame(self, start: int) -> Frame:
+        """What a start says of its span."""
+        kind = self._outline.kind(start)
+        event = self._recording.event(start) if kind is None else kind.event()
+        name = event.get("component_name")
+        return Frame(start, event["event_type"], str(event.get("component", "")), name)
+
+    def nth(self, place: Place) -> Nth | None:
+        """The entry that a place with an occurrence means; None where there are not so many, as `find_nth` finds it."""
+        if place.occurrence is None:
+            return None
+        outline = self.outline
+        wanted = outline.kinds.wanted(place.enters, named=place.reads != "kind")
+        numbers = outline.forward(wanted, 1, outline.count + 1)
+        sure = (number for number in numbers if self._belongs(place, number))
+        number = next(islice(sure, place.occurrence - 1, None), 0)
+        return Nth(number, self._recording.event(number).get("event_id")) if number else None
+
+    def passing(
+        self, first: int, end: int, breakpoints: Iterable[Breakpoint] | None = None, *, back: bool = False
+    ) -> Iterator[tuple[int, Event, State]]:
+        """The events from one number to before another at which a walk may have to stop, in order.
+
+        Args:
+            first: the number of the first event that counts.
+            end: one more than the number of the last; what the recording does not have is left out.
+            breakpoints: leave out the events that none of these can stop at; without them all events come.
+            back: the latest first, for no more than it costs the other way round.
+        """
+        self.at(end - 1)
+        first, end = max(first, 1), min(end, self._outline.count + 1)
+        numbers: Iterable[int] | None = None
+        if breakpoints is not None:
+            numbers = self._candidates(list(breakpoints), first, end, back=back)
+        if numbers is None:
+            numbers = range(end - 1, first - 1, -1) if back else range(first, end)
+        for number, event in self._chosen(numbers):
+            yield number, event, State(number, self)
+
+    def _candidates(
+        self, breakpoints: list[Breakpoint], first: int, end: int, *, back: bool
+    ) -> Iterable[int] | None:
+        """The events that any of the breakpoints may stop at; None where these may be all."""
+        outline = self._outline
+        single: set[int] = set()
+        wanted: bytearray | None = None
+        for place in (found.parsed for found in breakpoints):
+            if place.number is not None:
+                single.add(place.number)
+            elif place.occurrence is not None:
+                nth = self.nth(place)
+                single |= {nth.number, outline.end(nth.number)} if nth is not None else set()
+            elif place.reads == "text":
+                return None
+            else:
+                test = place.enters if place.condition is None else place.covers
+                also = outline.kinds.wanted(test, named=place.reads != "kind")
+                wanted = also if wanted is None else bytearray(map(int.__or__, wanted, also))
+        some = sorted((number for number in single if first <= number < end), reverse=back)
+        if wanted is None:
+            return some
+        many = outline.backward(wanted, first, end) if back else outline.forward(wanted, first, end)
+        return many if not some else _without_twins(merge(many, some, reverse=back))
+
+    def _belongs(self, place: Place, number: int) -> bool:
+        """Whether an event that may belong to the entries of a place does; asked of the event where its kind is not told."""
+        return self._outline.kind(number) is not None or place.enters(self._recording.event(number))
+
+    def _chosen(self, numbers: Iterable[int]) -> Iterator[tuple[int, Event]]:
+        if self._indexed is not None:
+            return self._indexed.chosen(numbers)
+        return ((number, self._recording.event(number)) for number in numbers)
+
+    def _refresh_indexed(self, recording: IndexedRecording) -> None:
+        if self._index is None and not recording.has_index():
+            self._take(recording.indexed_events())
+        index = recording.index()
+        if index is self._index:
+            return
+        if self._index is not None:
+            if not (self._outline.can_grow and kept.Seen.of(self._index).grew_to(index)):
+                self._forget()
+        elif not self._outline.count:
+            self._outline, self._ledger = kept.load(index) or (self._outline, self._ledger)
+            self._saved = self._outline.count
+        held = self._outline.count
+        if held < index.count:
+            self._take(islice(recording.events(held + 1), index.count - held))
+        if self._outline.count > self._saved + max(self._saved // 10, LEAST_NEW):
+            kept.save(index, self._outline, self._ledger)
+            self._saved = self._outline.count
+        self._index = index
+
+    def _take(self, events: Iterable[Event]) -> None:
+        outline, ledger = self._outline, self._ledger
+        self._whole = False
+        for event in events:
+            begun = outline.add(event)
+            ledger.add(event, begun, outline.kind(begun))
+        self._whole = True
+
+    def _forget(self) -> None:
+        self._outline, self._ledger = Outline(), Ledger()
+        self._index, self._saved, self._whole = None, 0, True
+
+
+def _without_twins(numbers: Iterable[int]) -> Iterator[int]:
+    before = 0
+    for number in numbers:
+        if number != before:
+            yield number
+        before = number

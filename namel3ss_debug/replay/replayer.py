@@ -12,21 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
-from namel3ss_debug.errors import PlaceError
-from namel3ss_debug.replay.breakpoints import Breakpoint, Nth, Place, find_nth, know, parse_place
-from namel3ss_debug.replay.history import Fold
-from namel3ss_debug.replay.walk import Walk
+from namel3ss_debug.replay.answers import Fault, Mock, Mocks, parse_fault
+from namel3ss_debug.replay.breakpoints import Breakpoint, Nth, find_nth, know, parse_place
+from namel3ss_debug.replay.calls import parse_name
+from namel3ss_debug.replay.results import Numbered
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.reader import open_trace
-from namel3ss_debug.traces.totals import Totals, is_failure
+from namel3ss_debug.traces.totals import RunningTotals
+from namel3ss_debug.wire import lenient
 
-_ANSWER_KEYS = frozenset({"text", "tool_calls", "finish_reason", "response_model"})
+_MOST_NAMES = 1000
 
 
 class Replayed(NamedTuple):
-    """One event of a replay: its number, what is shown, the place of a breakpoint it hit, and whether it is mocked."""
+    """One event of a replay: its number, what is shown, the place of a breakpoint it hit, and whether a mock or a fault changed it."""
 
     number: int
     event: Event
@@ -61,48 +60,58 @@ class ExecutionReplayer:
     Args:
         path: any file of the trace.
         breakpoints: where `Replayed.breakpoint` is set; as places or `ReplayBreakpoint`.
-        mock_responses: the answers to show instead, by `NAME`, `NAME@N`, `component:name` or component.
+        mock_responses: the answers to show instead: by `NAME`, `NAME@N`, `component:name` or component, or as `Mock`; faults among
+            them count as `faults`.
+        faults: what goes wrong, as `NAME:timeout`, `NAME@N:status:429` and so on, or as `Fault`.
         components: only events of these components, none meaning all.
 
     Raises:
         TraceNotFoundError: there is no such file.
         UnreadableTraceError: it is no trace.
-        PlaceError: a place or the name of a mock does not parse, or the recording does not hold it.
+        PlaceError: a place does not parse, or the recording does not hold it.
         ExpressionError: the condition of a place does not parse.
+        MockError: the recording does not hold a call that is mocked or fails, or a model's answer does not have its shape.
     """
 
     def __init__(
         self,
         path: str | Path,
         breakpoints: Iterable[str | Breakpoint] = (),
-        mock_responses: Mapping[str, Any] | None = None,
+        mock_responses: Mapping[str, Any] | Iterable[Mock | Fault] = (),
         components: Collection[str] = (),
+        faults: Iterable[str | Fault] = (),
     ) -> None:
         self.trace = open_trace(path)
         self.components = frozenset(components)
         self.breakpoints = [
             each if isinstance(each, Breakpoint) else Breakpoint(each) for each in breakpoints
         ]
-        mocks = dict(mock_responses or {})
-        known = know(self.trace.events()) if mocks or self.breakpoints else None
+        given = [
+            *_mocks(mock_responses),
+            *(parse_fault(each) if isinstance(each, str) else each for each in faults),
+        ]
+        known = know(self.trace.events()) if given or self.breakpoints else None
         for each in self.breakpoints:
             parse_place(each.parsed.text, known)
-        self.mocks = [_Mock(_call(name, parse_place(name, known)), answer) for name, answer in mocks.items()]
+        self.mocks = Mocks(lambda: known, lambda place: find_nth(place, self.trace.events()))
+        for what in given:
+            self.mocks.add(what)
         self._count = _Count()
 
     def __iter__(self) -> Iterator[Replayed]:
         """Every event in order."""
         self._count = count = _Count()
-        walk = Walk(self.trace)
         nths = [find_nth(each.parsed, self.trace.events()) for each in self.breakpoints]
-        mocked: dict[str, Any] = {}
-        seen = [0] * len(self.mocks)
-        for number, event, fold in walk.history.forward(0):
-            shown, replaced = self._answered(event, mocked, seen)
+        reached = _Reached()
+        mocked: dict[str, Numbered] = {}
+        for number, event in enumerate(self.trace.events(), 1):
+            reached.add(event)
+            shown = self._answered(number, event, mocked)
             if self.components and event.get("component") not in self.components:
                 continue
             pairs = zip(self.breakpoints, nths, strict=True)
-            hits = [each.parsed.text for each, nth in pairs if _hit(each, nth, event, fold, walk)]
+            hits = [each.parsed.text for each, nth in pairs if reached.hits(each, nth, number, shown)]
+            replaced = shown is not event and lenient.mapping(shown.get("metadata")).get("mocked") is True
             count.add(shown, hits, replaced=replaced)
             yield Replayed(number, shown, hits[0] if hits else None, replaced)
 
@@ -111,22 +120,45 @@ class ExecutionReplayer:
         """What was replayed so far in the latest pass."""
         return self._count.statistics()
 
-    def _answered(self, event: Event, mocked: dict[str, Any], seen: list[int]) -> tuple[Event, bool]:
-        """The event as it is shown, and whether it is the end of a mocked call."""
-        for place, mock in enumerate(self.mocks):
-            if not mock.place.enters(event):
-                continue
-            seen[place] += 1
-            if mock.place.occurrence in (None, seen[place]) and "event_id" in event:
-                mocked[event["event_id"]] = mock.answer
-        if mocked and event["event_type"][-4:] == "_end" and event.get("parent_event_id") in mocked:
-            return _mocked(event, mocked.pop(event["parent_event_id"])), True
-        return event, False
+    def _answered(self, number: int, event: Event, mocked: dict[str, Numbered]) -> Event:
+        """The event as it is shown; `mocked` keeps the starts of mocked calls until they end, by their ids."""
+        if not len(self.mocks):
+            return event
+        if "event_id" in event and self.mocks.changes(number, event):
+            mocked[event["event_id"]] = (number, event)
+        start = None
+        if event["event_type"][-4:] == "_end":
+            start = mocked.pop(event.get("parent_event_id", ""), None)
+        return self.mocks.answered(number, event, start)
 
 
-class _Mock(NamedTuple):
-    place: Place
-    answer: Any
+def _mocks(given: Mapping[str, Any] | Iterable[Mock | Fault]) -> Iterator[Mock | Fault]:
+    if not isinstance(given, Mapping):
+        yield from given
+        return
+    for name, answer in given.items():
+        yield Mock(*parse_name(name), answer)
+
+
+class _Reached:
+    """Totals and state on the way through a recording, for the conditions of breakpoints."""
+
+    def __init__(self) -> None:
+        self.totals = RunningTotals()
+        self.state: dict[str, Any] = {}
+
+    def add(self, event: Event) -> None:
+        """Take the next event."""
+        self.totals.add(event)
+        if event["event_type"] == "state_change":
+            for name, value in lenient.mapping(event.get("outputs")).items():
+                if name in self.state or len(self.state) < _MOST_NAMES:
+                    self.state[name] = value
+
+    def hits(self, wanted: Breakpoint, nth: Nth | None, number: int, event: Event) -> bool:
+        """Whether the latest event is one that a breakpoint stops at."""
+        totals = self.totals.totals().scope() if wanted.reads_totals else {}
+        return wanted.enabled and wanted.stops(number, event, totals, self.state, nth)
 
 
 @dataclass
@@ -136,18 +168,18 @@ class _Count:
     types: Counter[str] = field(default_factory=Counter)
     components: Counter[str] = field(default_factory=Counter)
     breakpoints: Counter[str] = field(default_factory=Counter)
-    totals: Totals = field(default_factory=Totals)
+    totals: RunningTotals = field(default_factory=RunningTotals)
     mocked: int = 0
 
     def add(self, event: Event, hits: list[str], *, replaced: bool) -> None:
         self.types[event["event_type"]] += 1
         self.components[str(event.get("component", ""))] += 1
         self.breakpoints.update(hits)
-        self.totals = self.totals.add(event)
+        self.totals.add(event)
         self.mocked += replaced
 
     def statistics(self) -> Statistics:
-        totals = self.totals
+        totals = self.totals.totals()
         return Statistics(
             self.types.total(),
             dict(sorted(self.types.items())),
@@ -159,36 +191,3 @@ class _Count:
             self.mocked,
             dict(self.breakpoints),
         )
-
-
-def _call(name: str, place: Place) -> Place:
-    """The place of a mock, which must name calls."""
-    if place.condition is not None or place.covers is is_failure or name.startswith("/"):
-        raise PlaceError(f"{name}: a mock is given for a name, as in search, search@2, llm:gpt-4o or llm")
-    return place
-
-
-def _hit(wanted: Breakpoint, nth: Nth | None, event: Event, fold: Fold, walk: Walk) -> bool:
-    totals = fold.totals.scope() if wanted.reads_totals else {}
-    state = walk.variables(fold.changed) if wanted.reads_totals else {}
-    return wanted.enabled and wanted.stops(fold.number, event, totals, state, nth)
-
-
-def _mocked(event: Event, answer: Any) -> Event:
-    """The end of a call with another answer, marked, and with what was recorded beside it."""
-    kept = ("status", "error", "error_type", "stack_trace", "outputs")
-    recorded = {name: event[name] for name in kept if name in event}
-    shown = {name: value for name, value in event.items() if name not in kept}
-    shown["status"] = "completed"
-    shown["outputs"] = _outputs(event, answer)
-    shown["metadata"] = event.get("metadata", {}) | {"mocked": True, "recorded": recorded}
-    return shown
-
-
-def _outputs(event: Event, answer: Any) -> dict[str, Any]:
-    """An answer in the shape that the calls of its component have."""
-    if event.get("component") != "llm":
-        return {"result": answer}
-    if isinstance(answer, dict) and not _ANSWER_KEYS.isdisjoint(answer):
-        return answer
-    return {"text": answer if isinstance(answer, str) else orjson.dumps(answer, default=str).decode()}

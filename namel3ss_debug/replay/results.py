@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, NamedTuple
 
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire.conversations import MessageChange
 
 Numbered = tuple[int, Event]
 
@@ -19,12 +20,30 @@ class Frame(NamedTuple):
     name: str | None
 
 
+class Changed(NamedTuple):
+    """What a watched expression was before the event, and what it is after it."""
+
+    old: Any
+    new: Any
+
+
+class Displayed(NamedTuple):
+    """An expression shown at every stop: its number, its value, or why it has none here."""
+
+    number: int
+    expression: str
+    value: Any
+    problem: str | None = None
+
+
 @dataclass(frozen=True)
 class Stopped:
     """The walk stands at an event now.
 
-    `reason` is `step`, `goto`, `breakpoint`, `start` (before the first event) or `end` (at the last one); `breakpoint`
-    is the number of the breakpoint, `place` its text; `total` is how many events the recording has.
+    `reason` is `step`, `return`, `until`, `goto`, `search`, `breakpoint`, `watch`, `start` (before the first event) or
+    `end` (at the last one); `breakpoint` is the number of the breakpoint or watch, `place` its text; `total` is how many
+    events the recording has. `changed` tells the old and the new value where a watch stopped the walk, `displayed` what
+    `display` shows at every stop. `waiting` is true where a live program waits before the call that starts here.
     """
 
     number: int
@@ -33,48 +52,165 @@ class Stopped:
     total: int
     breakpoint: int | None = None
     place: str | None = None
+    changed: Changed | None = None
+    displayed: tuple[Displayed, ...] = ()
+    waiting: bool = False
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Some events in order, and where the walk stands among them."""
+    """Some events in order, where the walk stands among them, and how many further ones of a span are not listed."""
 
     rows: tuple[Numbered, ...]
     current: int
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The spans that the current event is inside, outermost first, and the event itself."""
+    """The spans that the current event is inside, outermost first, and the event itself.
+
+    `selected` is the place in `frames` of the span that `up` and `down` chose; None where that is the event itself. Of
+    a very deep stack the innermost spans are given; `left_out` is how many there are further out.
+    """
 
     frames: tuple[Frame, ...]
     current: int
     event: Event | None
+    selected: int | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
 class OpenSpans:
-    """All spans that are open at the current event, oldest first."""
+    """The spans that are open at the current event, oldest first; of very many the latest, and how many more."""
 
     frames: tuple[Frame, ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
 class Value:
-    """The value of an expression at the current event."""
+    """The value of an expression; `pretty` asks for it over several lines, `number` is the event it was read from."""
 
     expression: str
     value: Any
+    pretty: bool = False
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Displays:
+    """The expressions that are shown at every stop, with their values here."""
+
+    rows: tuple[Displayed, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The user's code at the call site of an event: numbered lines around `line`, or why it cannot be shown.
+
+    `newer` says that the file was changed after the event, so that other lines may have run.
+    """
+
+    file: str
+    line: int
+    rows: tuple[tuple[int, str], ...]
+    problem: str | None = None
+    newer: bool = False
+
+
+@dataclass(frozen=True)
+class Messages:
+    """What the model read at a call: the number of its start, the model, the messages, the tools it was offered."""
+
+    number: int
+    model: str | None
+    messages: tuple[Any, ...]
+    tools: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MessageChanges:
+    """What the model read at a call against the call before (`before`, None at the first): see `wire.conversations`."""
+
+    number: int
+    before: int | None
+    changes: tuple[MessageChange, ...]
+
+
+class CallRow(NamedTuple):
+    """The calls of one tool or model so far; `total_ms` of those that ended, `latest` the number of the last start."""
+
+    name: str
+    calls: int
+    failed: int
+    total_ms: float
+    tokens: int
+    cost: float | None
+    latest: int
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Calls up to the current event by name; `kind` is `tools` or `cost` (by model)."""
+
+    kind: str
+    rows: tuple[CallRow, ...]
+
+
+@dataclass(frozen=True)
+class Failures:
+    """The latest events up to the current one that say something failed, and how many came before those."""
+
+    rows: tuple[Numbered, ...]
+    earlier: int = 0
+
+
+class BookmarkRow(NamedTuple):
+    """A name for an event."""
+
+    name: str
+    number: int
+    event: Event | None
+
+
+@dataclass(frozen=True)
+class Bookmarks:
+    """The events that were given names."""
+
+    rows: tuple[BookmarkRow, ...]
+
+
+class MockRow(NamedTuple):
+    """An answer given in place of the recorded one: for which name, which call of it (None: all), how often shown."""
+
+    name: str
+    nth: int | None
+    answer: Any
+
+
+@dataclass(frozen=True)
+class MocksInForce:
+    """The answers that are given in place of recorded ones."""
+
+    rows: tuple[MockRow, ...]
 
 
 class BreakpointRow(NamedTuple):
-    """A breakpoint with its number and how often it was hit."""
+    """A breakpoint or a watch with its number and how often it was hit.
+
+    `kind` is `break` or `watch`; `ignore` how many more hits pass by; `commands` what is done when it stops.
+    """
 
     number: int
     place: str
     temporary: bool
     enabled: bool
     hits: int
+    kind: str = "break"
+    ignore: int = 0
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,12 +233,14 @@ class TotalsSoFar:
 
 
 class HelpRow(NamedTuple):
-    """One command in the help."""
+    """One command in the help; `more` is the rest of it, shown when it is asked for by name."""
 
     name: str
     aliases: tuple[str, ...]
     usage: str
     help: str
+    group: str = ""
+    more: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +248,13 @@ class Help:
     """The help on commands."""
 
     rows: tuple[HelpRow, ...]
+
+
+@dataclass(frozen=True)
+class Save:
+    """What the session has shown so far is to be written to a file, by whoever shows it and knows how it looked."""
+
+    file: str
 
 
 @dataclass(frozen=True)
@@ -137,9 +282,18 @@ Result = (
     | Stack
     | OpenSpans
     | Value
+    | Displays
+    | Source
+    | Messages
+    | MessageChanges
+    | Calls
+    | Failures
+    | Bookmarks
+    | MocksInForce
     | Breakpoints
     | TotalsSoFar
     | Help
+    | Save
     | Message
     | Mistake
     | Quit

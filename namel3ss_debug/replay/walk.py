@@ -1,18 +1,44 @@
-"""A position in a recording, the state there, and the moves from it, forwards and backwards."""
+"""A position in a recording, the state there, and the moves from it, forwards and backwards.
+
+Every move but a plain one to a number passes over events as a debugger passes over lines: where one of them meets a
+breakpoint or a watch, the move ends there. The event that a move leads to is arrived at and not passed. Without
+breakpoints a move is a look-up, however many events it passes. In a live program, a move that leads past the last
+event lets the program go on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Final, Protocol
 
 from namel3ss_debug.expressions import Expression, event_scope
-from namel3ss_debug.replay.breakpoints import Breakpoint, Known, Nth, find_nth, know
-from namel3ss_debug.replay.history import Fold, History, Recording, State
-from namel3ss_debug.replay.results import BreakpointRow, Frame, Stopped
+from namel3ss_debug.replay import levels
+from namel3ss_debug.replay.answers import Mocks
+from namel3ss_debug.replay.breakpoints import Breakpoint, Known, Nth, Place
+from namel3ss_debug.replay.history import History, Recording, State
+from namel3ss_debug.replay.outline import Outline
+from namel3ss_debug.replay.results import BreakpointRow, Changed, Frame, Numbered, Stopped
+from namel3ss_debug.replay.stops import Lookout, Met, Stop, Stops, Tally
 from namel3ss_debug.traces.events import Event
 
+MOST_FRAMES: Final = 1000
+"""How many spans of a stack are shown."""
+
+_BLOCK: Final = 32
 _NOTHING: dict[str, Any] = {}
+_FOLDED: Final = frozenset({"totals", "state"})
+_CALLS: Final = frozenset({"llm_call_start", "tool_call_start"})
+
+Find = Callable[[], int]
+"""The number of the event that a move leads to; 0 as long as there is none."""
+
+
+class Program(Protocol):
+    """A running program, which stands still while its recording is walked through."""
+
+    def go_on(self) -> bool:
+        """Let the program run until its recording has at least one more event; False once it has ended."""
 
 
 class Walk:
@@ -20,183 +46,326 @@ class Walk:
 
     Attributes:
         position: the number of the current event; 0 before the first.
-        breakpoints: number -> breakpoint, in the order in which they were set.
-        hits: number -> how often it has stopped the walk.
+        stops: the breakpoints and watches.
+        mocks: the answers that are shown in place of recorded ones.
+        bookmarks: name -> number of an event.
+        due: the commands of the breakpoint that stopped the latest move.
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, program: Program | None = None) -> None:
         self.recording = recording
+        self.program = program
         self.history = History(recording)
         self.position = 0
-        self.breakpoints: dict[int, Breakpoint] = {}
-        self.hits: dict[int, int] = {}
-        self._set = 0
-        self._known: Known | None = None
-        self._nth: dict[int, Nth | None] = {}
+        self.stops = Stops()
+        self.mocks = Mocks(lambda: self.known, self.history.nth)
+        self.bookmarks: dict[str, int] = {}
+        self.due: tuple[str, ...] = ()
+        self._ended = False
+        self._outlined = False
+        self._entries: dict[Place, Nth | None] = {}
         self._values: dict[str, tuple[int, Any]] = {}
 
     @property
     def total(self) -> int:
-        """How many events the recording has."""
+        """How many events the recording has by now."""
         return self.recording.count()
+
+    @property
+    def live(self) -> bool:
+        """Whether more events may come, because the program has not ended."""
+        return self.program is not None and not self._ended
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a live program waits before the call that starts at the current event."""
+        event = self.event if self.live and self.position == self.total else None
+        return event is not None and event["event_type"] in _CALLS
+
+    @property
+    def outline(self) -> Outline:
+        """The shape of the recording."""
+        self._outlined = True
+        return self.history.outline
 
     @property
     def event(self) -> Event | None:
         """The current event; None before the first."""
-        return self.recording.event(self.position) if self.position else None
+        return self.event_at(self.position) if self.position else None
 
     @property
     def state(self) -> State:
         """The state after the current event."""
+        self._outlined = True
         return self.history.at(self.position)
 
     @property
-    def known(self) -> Known:
-        """What the recording holds; read once, when first asked for."""
-        if self._known is None:
-            self._known = know(self.recording.events())
-        return self._known
+    def known(self) -> Known | None:
+        """What the recording holds; None where that is not known yet, because a program still runs."""
+        self._outlined = True
+        return self.history.known if self.program is None else None
+
+    @property
+    def known_already(self) -> Known | None:
+        """What the recording holds by now, where nothing has to be read for it."""
+        return self.history.known if self._outlined else None
+
+    def event_at(self, number: int) -> Event:
+        """An event as it is shown: with a mock's answer where there is one."""
+        return self._shown(number, self.recording.event(number))
+
+    def around(self, first: int, last: int) -> tuple[Numbered, ...]:
+        """The events from one number to another, as far as there are any."""
+        begin = max(first, 1)
+        events = enumerate(islice(self.recording.events(begin), max(last - begin + 1, 0)), begin)
+        return tuple((number, self._shown(number, event)) for number, event in events)
 
     def stack(self) -> tuple[Frame, ...]:
         """The spans that the current event is inside, outermost first; starts and ends are inside their own span."""
-        event = self.event
-        if event is None:
-            return ()
-        if event["event_type"][-4:] == "_end":  # as at a return in pdb, the frame is still there
-            return self.history.at(self.position - 1).stack(event.get("parent_event_id"))
-        own = event["event_type"][-6:] == "_start"
-        return self.state.stack(event.get("event_id") if own else event.get("parent_event_id"))
+        return self.stack_and_more()[0]
 
-    def value(self, expression: Expression) -> Any:
-        """The value of an expression at the current event; before the first, every field is null."""
-        state = self.state
-        values = self.variables(state.changed) if "state" in expression.names else _NOTHING
-        return expression.evaluate(event_scope(self.position, self.event or {}, state.totals.scope(), values))
+    def stack_and_more(self) -> tuple[tuple[Frame, ...], int]:
+        """The stack and, where it is very deep, how many spans further out are left out of it."""
+        spans = self.outline.stack(self.position)
+        more = max(len(spans) - MOST_FRAMES, 0)
+        return tuple(map(self.history.frame, spans[more:])), more
 
-    def around(self, first: int, last: int) -> tuple[tuple[int, Event], ...]:
-        """The events from one number to another, as far as there are any."""
-        begin = max(first, 1)
-        return tuple(enumerate(islice(self.recording.events(begin), max(last - begin + 1, 0)), begin))
+    def span(self) -> int:
+        """The start of the span that the current event is inside; starts and ends are inside their own; 0 for none."""
+        if not self.position:
+            return 0
+        return self.position if self._is_start(self.position) else self.outline.enclosing(self.position)
+
+    def value(self, expression: Expression, number: int | None = None) -> Any:
+        """The value of an expression with the state at the current event; before the first, every field is null.
+
+        Args:
+            expression: what to evaluate.
+            number: the event whose fields are meant, where it is not the current one.
+        """
+        return self._value(expression, self.position, self.position if number is None else number)
+
+    def variables(self, changed: dict[str, int], at_hand: Numbered | None = None) -> dict[str, Any]:
+        """The values of `state.*`, by the number of the event that told each; an event at hand is not read again."""
+        values = self._values
+        outputs = {} if at_hand is None else {at_hand[0]: at_hand[1].get("outputs")}
+        for name, number in changed.items():
+            if name not in values or values[name][0] != number:
+                if number not in outputs:
+                    outputs[number] = self.recording.event(number).get("outputs")
+                told = outputs[number]
+                values[name] = (number, told.get(name) if type(told) is dict else None)
+        return {name: values[name][1] for name in changed}
+
+    def add(self, wanted: Breakpoint) -> int:
+        """Set a breakpoint and give it a number, which is never given again."""
+        stop = Stop(breakpoint=wanted, temporary=wanted.temporary, enabled=wanted.enabled)
+        return self.stops.add(stop).number
+
+    def rows(self) -> tuple[BreakpointRow, ...]:
+        """The breakpoints and watches with their hits."""
+        return self.stops.rows()
 
     def go(self, number: int, reason: str = "goto") -> Stopped:
         """Move to an event; before the first and after the last there is nothing to move to."""
         total = self.total
         self.position = min(max(number, 0), total)
         edge = "start" if number < 0 or self.position == 0 else "end" if number > total else reason
-        return Stopped(self.position, self.event, edge, total)
+        return self._stopped(edge)
 
     def step(self, count: int) -> Stopped:
         """Move by so many events, backwards where it is negative."""
-        return self.go(self.position + count, "step")
-
-    def past_chunks(self, count: int) -> Stopped:
-        """Move by so many events without counting the chunks of streamed answers, backwards where it is negative."""
-        number, left = self.position, abs(count)
+        number = self.position + count
         if count < 0:
-            while left and number >= 0:
-                number -= 1
-                left -= number < 1 or not _is_chunk(self.recording.event(number))
-            return self.go(number, "step")
-        for event in self.recording.events(number + 1):
-            number += 1
-            left -= not _is_chunk(event)
-            if not left:
-                return self.go(number, "step")
-        return self.go(number + 1, "step")
+            return self._back_to(number, "step")
+        return self._on_to(lambda: number if number <= self.total else 0, "step")
+
+    def next(self, count: int) -> Stopped:
+        """Move by so many events at the same level, past what happens inside spans; backwards where it is negative."""
+        at, left = self.position, abs(count)
+        if count < 0:
+            outline = self.outline
+            while at and left:
+                at, left = levels.back_over(outline, at), left - 1
+            return self._back_to(-1 if left else at, "step")
+
+        def find() -> int:
+            nonlocal at, left
+            outline = self.outline
+            while left and (following := self._over(outline, at)):
+                at, left = following, left - 1
+            return 0 if left else at
+
+        return self._on_to(find, "step")
+
+    def until(self, number: int = 0) -> Stopped:
+        """Move forwards to an event; without a number to the next one that is not deeper inside than this one."""
+        begun = self.position
+        if number:
+            return self._on_to(lambda: number if number <= self.total else 0, "until")
+        return self._on_to(lambda: self._beside(begun), "until")
+
+    def finish(self) -> Stopped:
+        """Move forwards to the end of the current span; from an end, to that of the span around."""
+        span = self.span()
+        if span and self.outline.end(span) == self.position:
+            span = levels.level(self.outline, self.position)
+        return self._on_to(lambda: self.outline.end(span) if span else 0, "return")
+
+    def finish_back(self) -> Stopped:
+        """Move backwards to the start of the current span; from a start, to that of the span around."""
+        return self._back_to(self.outline.enclosing(self.position) if self.position else -1, "return")
 
     def run(self) -> Stopped:
-        """Move forwards to the next event at which a breakpoint stops, or to the last event."""
-        if self._active():
-            for number, event, fold in self.history.forward(self.position):
-                hit = self._hit(number, event, fold)
-                if hit is not None:
-                    return self._stop(number, event, hit)
-        self.position = self.total
-        return Stopped(self.position, self.event, "end", self.position)
+        """Move forwards to the next event at which something stops, or to the last event."""
+        return self._on_to(lambda: 0, "end")
 
     def run_back(self) -> Stopped:
-        """Move backwards to the latest event before this one at which a breakpoint stops, or to the start."""
-        active = self._active()
-        needs_state = any(found.reads_totals for found in active.values())
-        for begin, end in self.history.blocks(self.position) if active else ():
-            found: tuple[int, Event, int] | None = None
-            for number, event, fold in self._events(begin, end, needs_state=needs_state):
-                hit = self._hit(number, event, fold)
-                if hit is not None:
-                    found = (number, event, hit)
-            if found is not None:
-                return self._stop(*found)
-        self.position = 0
-        return Stopped(0, None, "start", self.total)
+        """Move backwards to the latest event before this one at which something stops, or to the start."""
+        return self._back_to(0, "start")
 
-    def add(self, wanted: Breakpoint) -> int:
-        """Set a breakpoint and give it a number, which is never given again."""
-        self._set += 1
-        self.breakpoints[self._set] = wanted
-        self.hits[self._set] = 0
-        return self._set
+    def find(self, test: Callable[[Event], bool]) -> int:
+        """The next event after the current one that passes a test, among those there are; 0 for none."""
+        events = self.history.passing(self.position + 1, self.total + 1)
+        return next((number for number, event, _ in events if test(self._shown(number, event))), 0)
 
-    def remove(self, number: int) -> None:
-        """Take a breakpoint away."""
-        del self.breakpoints[number], self.hits[number]
-        self._nth.pop(number, None)
+    def find_back(self, test: Callable[[Event], bool]) -> int:
+        """The latest event before the current one that passes a test; 0 for none."""
+        events = self.history.passing(1, self.position, back=True)
+        return next((number for number, event, _ in events if test(self._shown(number, event))), 0)
 
-    def rows(self) -> tuple[BreakpointRow, ...]:
-        """The breakpoints with their hits."""
-        return tuple(
-            BreakpointRow(number, found.parsed.text, found.temporary, found.enabled, self.hits[number])
-            for number, found in self.breakpoints.items()
+    def _on_to(self, find: Find, reason: str) -> Stopped:
+        """Move forwards to where `find` leads, past the events between; where that is nowhere, to the end."""
+        while True:
+            target, last = find(), self.total
+            halted = self._pass(self.position + 1, target or last + 1)
+            if halted is not None:
+                return halted
+            if target:
+                return self.go(target, reason)
+            self.position = last  # what was passed stays passed when the program is interrupted
+            if not self._go_on():
+                return self.go(last + 1, reason)
+
+    def _go_on(self) -> bool:
+        """Let a live program go on; False where there is none, or it has ended without another event."""
+        if self.program is None or self._ended:
+            return False
+        self._ended = not self.program.go_on()
+        return not self._ended or self.total > self.position
+
+    def _back_to(self, target: int, reason: str) -> Stopped:
+        """Move backwards to an event, past the events between."""
+        return self._pass(max(target + 1, 1), self.position, back=True) or self.go(target, reason)
+
+    def _pass(self, first: int, end: int, *, back: bool = False) -> Stopped | None:
+        """Pass the events from one to before another; where one of them stops the walk, stand there."""
+        lookout = Lookout(
+            self.stops, self._entry, lambda watched, number: self._value(watched, number, number)
         )
-
-    def _active(self) -> dict[int, Breakpoint]:
-        return {number: found for number, found in self.breakpoints.items() if found.enabled}
-
-    def _events(self, begin: int, end: int, *, needs_state: bool) -> Iterator[tuple[int, Event, Fold | None]]:
-        if needs_state:
-            yield from islice(self.history.forward(begin - 1), end - begin)
-        else:
-            events = enumerate(islice(self.recording.events(begin), end - begin), begin)
-            yield from ((number, event, None) for number, event in events)
-
-    def _hit(self, number: int, event: Event, fold: Fold | None) -> int | None:
-        """The first of the breakpoints that stops at this event."""
-        for key, found in self.breakpoints.items():
-            if found.enabled and self._stops(key, found, number, event, fold):
-                return key
+        if first >= end or not lookout.stops:
+            return None
+        tally = Tally()
+        for number, event, met in self._meetings(lookout, first, end, back=back):
+            stopping = tally.stopping(met)
+            if stopping:
+                tally.count(self.stops)
+                return self._halt(number, event, stopping)
+        tally.count(self.stops)
         return None
 
-    def _stops(self, key: int, found: Breakpoint, number: int, event: Event, fold: Fold | None) -> bool:
-        nth = None
-        if found.parsed.occurrence is not None:
-            if key not in self._nth:
-                self._nth[key] = find_nth(found.parsed, self.recording.events())
-            nth = self._nth[key]
-        totals = state = _NOTHING
-        if fold is not None and found.reads_totals:
-            totals = fold.totals.scope()
-            state = self.variables(fold.changed)
-        return found.stops(number, event, totals, state, nth)
+    def _meetings(
+        self, lookout: Lookout, first: int, end: int, *, back: bool
+    ) -> Iterator[tuple[int, Event, list[Met]]]:
+        """The events from one to before another that meet anything."""
+        passing = self.history.passing(first, end, lookout.filters, back=back)
+        if not (back and lookout.watches):
+            yield from self._met(lookout, passing)
+            return
+        while block := list(islice(passing, _BLOCK)):  # values are compared in the order they came in
+            yield from reversed(list(self._met(lookout, reversed(block))))
 
-    def _stop(self, number: int, event: Event, key: int) -> Stopped:
-        """Stand at an event at which a breakpoint stopped; the other ones that would have are counted as well."""
+    def _met(
+        self, lookout: Lookout, passing: Iterable[tuple[int, Event, State]]
+    ) -> Iterator[tuple[int, Event, list[Met]]]:
+        totals, values, seen = _NOTHING, _NOTHING, -1
+        for number, event, state in passing:
+            if lookout.reads_totals:
+                totals = state.totals.scope()
+            if lookout.reads_state and (seen != number - 1 or event["event_type"] == "state_change"):
+                values = self.variables(state.changed, (number, event))
+            seen = number
+            shown = self._shown(number, event)
+            met = lookout.meet(number, shown, totals, values)
+            if met:
+                yield number, shown, met
+
+    def _halt(self, number: int, event: Event, stopping: list[Met]) -> Stopped:
+        """Stand at an event that stopped the walk; the first of what did is told."""
         self.position = number
-        place = self.breakpoints[key].parsed.text
-        fold = Fold(self.state)
-        for other, found in list(self.breakpoints.items()):
-            if found.enabled and self._stops(other, found, number, event, fold):
-                self.hits[other] += 1
-                if found.temporary:
-                    self.remove(other)
-        return Stopped(number, event, "breakpoint", self.total, key, place)
+        for each in stopping:
+            if each.stop.temporary:
+                self.stops.remove(each.stop.number)
+        stop, changed = stopping[0]
+        reason = "breakpoint" if stop.watch is None else "watch"
+        halted = self._stopped(reason, event, stop, changed)
+        self.due = stop.commands
+        return halted
 
-    def variables(self, changed: dict[str, int]) -> dict[str, Any]:
-        """The values of `state.*`; each is read from its event once."""
-        values = self._values
-        for name, number in changed.items():
-            if name not in values or values[name][0] != number:
-                values[name] = (number, self.recording.event(number).get("outputs", {}).get(name))
-        return {name: values[name][1] for name in changed}
+    def _stopped(
+        self,
+        reason: str,
+        event: Event | None = None,
+        stop: Stop | None = None,
+        changed: Changed | None = None,
+    ) -> Stopped:
+        self.due = ()
+        if event is None:
+            event = self.event
+        waits = event is not None and event["event_type"] in _CALLS
+        return Stopped(
+            number=self.position,
+            event=event,
+            reason=reason,
+            total=self.total,
+            breakpoint=None if stop is None else stop.number,
+            place=None if stop is None else stop.place,
+            changed=changed,
+            waiting=waits and self.live and self.position == self.total,
+        )
 
+    def _over(self, outline: Outline, number: int) -> int:
+        """Where `next` leads; in a live program nowhere, until the span that is passed over has ended."""
+        if not self.live or not number:
+            return levels.over(outline, number)
+        return outline.end(number) or (0 if self._is_start(number) else outline.following(number))
 
-def _is_chunk(event: Event) -> bool:
-    return bool(event["event_type"] == "stream_chunk")
+    def _beside(self, number: int) -> int:
+        """Where `until` leads; in a live program nowhere, until something happens there."""
+        if not self.live or not number:
+            return levels.beside(self.outline, number)
+        return self.outline.following(number)
+
+    def _is_start(self, number: int) -> bool:
+        kind = self.outline.kind(number)
+        event_type = self.recording.event(number)["event_type"] if kind is None else kind.event_type
+        return event_type[-6:] == "_start" and event_type != "trace_start"
+
+    def _shown(self, number: int, event: Event) -> Event:
+        """An event of the recording with a mock's answer; what a live program was answered is in its events already."""
+        if not len(self.mocks) or event["event_type"][-4:] != "_end" or self.program is not None:
+            return event
+        begun = levels.own_start(self.outline, number)
+        return self.mocks.answered(number, event, (begun, self.recording.event(begun)) if begun else None)
+
+    def _value(self, expression: Expression, at: int, number: int) -> Any:
+        state = self.history.at(at)
+        values = self.variables(state.changed) if "state" in expression.names else _NOTHING
+        event = self.event_at(number) if number and not expression.names <= _FOLDED else {}
+        return expression.evaluate(event_scope(number, event, state.totals.scope(), values))
+
+    def _entry(self, place: Place) -> Nth | None:
+        """The entry that a place with an occurrence means; a live program may come to it later."""
+        if self._entries.get(place) is None and (place not in self._entries or self.program is not None):
+            self._entries[place] = self.history.nth(place)
+        return self._entries[place]

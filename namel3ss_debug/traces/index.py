@@ -13,6 +13,7 @@ import os
 import struct
 import sys
 import tempfile
+import weakref
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ import orjson
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.lines import first_line, open_regular
 from namel3ss_debug.traces.process import Place, Resume
+from namel3ss_debug.traces.ring import holds_more
 
 VERSION = 1
 BLOCK = 4096
@@ -76,10 +78,8 @@ class Index:
         saved = footer["resume"]
         self.resume: tuple[Resume, int] | None = (Resume(*saved[:4]), int(saved[4])) if saved else None
         self._file = file
+        weakref.finalize(self, file.close)  # in a circle of references a file would go first, with a warning
         self._loaded: tuple[int, array[int], array[int]] | None = None
-
-    def __del__(self) -> None:
-        self._file.close()
 
     def place(self, number: int) -> Place:
         """Where event `number` (from 1) stands.
@@ -132,7 +132,12 @@ class Index:
             and now.size >= last.size
         )
 
-    def _read_block(self, block: int) -> tuple[array[int], array[int]]:
+    def block(self, block: int) -> bytes:
+        """The block with this number, from 0, as it stands in the file.
+
+        Raises:
+            StaleIndexError: the index is damaged.
+        """
         entries = min(BLOCK, self.count - block * BLOCK)
         try:
             self._file.seek(len(_MAGIC) + block * _BLOCK_BYTES)
@@ -141,7 +146,12 @@ class Index:
             raise StaleIndexError(str(error)) from error
         if len(data) != entries * _ENTRY + 4 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
             raise StaleIndexError("damaged block")
-        return _array("Q", data[: entries * 8]), _array("I", data[entries * 8 : -4])
+        return data
+
+    def _read_block(self, block: int) -> tuple[array[int], array[int]]:
+        data = self.block(block)
+        places = (len(data) - 4) // _ENTRY * 8
+        return _array("Q", data[:places]), _array("I", data[places:-4])
 
 
 class IndexBuilder:
@@ -161,7 +171,11 @@ class IndexBuilder:
         self._file, self._target = _temporary(files[0] if large else None)
         self._file.write(_MAGIC)
         if continued is not None and continued.resume is not None:
-            for number in range(1, continued.resume[1] + 1):
+            whole, rest = divmod(continued.resume[1], BLOCK)
+            for block in range(whole):
+                self._file.write(continued.block(block))
+            self.count = whole * BLOCK
+            for number in range(self.count + 1, self.count + rest + 1):
                 self.add(continued.place(number))
 
     def add(self, place: Place) -> None:
@@ -277,7 +291,7 @@ def _unchanged(identity: Identity, path: Path) -> bool:
     except OSError:
         return False
     now = (str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
-    return now == identity[:5] and identify(path) == identity
+    return now == identity[:5] and identify(path) == identity and not holds_more(path)
 
 
 def _read_index(file: IO[bytes]) -> Index:

@@ -7,13 +7,13 @@ is lost, and no file content raises. Files of other writers in our shape are giv
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from pathlib import Path
-from typing import IO
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.events import Event, TraceEvent
@@ -26,6 +26,8 @@ from namel3ss_debug.traces.lines import (
     refuse_other_encodings,
 )
 from namel3ss_debug.traces.process import Place, ProcessReader, Resume, event_on
+from namel3ss_debug.traces.ring import complete
+from namel3ss_debug.traces.spool import Spool
 from namel3ss_debug.traces.store import ProcessFiles, trace_files
 
 __all__ = ["Problem", "Problems", "Trace", "open_trace", "read_trace"]
@@ -33,7 +35,12 @@ __all__ = ["Problem", "Problems", "Trace", "open_trace", "read_trace"]
 SCAN_LIMIT = 2_000
 """Up to this number, an event is found by reading from the beginning when there is no index yet."""
 
+PASSES_BEFORE_SPOOL = 2
+"""So many times an event of a trace without places is found by a pass, before all of them are written to a spool."""
+
 _MOST_OPEN_FILES = 32
+_BUFFER = 32 * 1024
+_LOOKED_BACK = 28 * 1024  # how much before a line is read with it, on the way backwards
 
 
 class Trace:
@@ -55,6 +62,8 @@ class Trace:
         self.progress: Callable[[int, int], None] | None = None
         self.processes: tuple[ProcessFiles, ...] = trace_files(path)
         self._index: Index | None = None
+        self._spool: tuple[Index, Spool | None] | None = None
+        self._passes = 0
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -79,13 +88,60 @@ class Trace:
         if number >= 1:
             for event in self._from(number):
                 return event
-        raise UnreadableTraceError(
-            f"{self.path}: there is no event {number}; the trace has {self.count()} events, numbered from 1"
-        )
+        raise self._no_event(number)
 
     def count(self) -> int:
         """How many events the trace has."""
-        return self._current_index().count
+        return self.index().count
+
+    def chosen(self, numbers: Iterable[int]) -> Iterator[tuple[int, Event]]:
+        """The events with these numbers, each with its number; in any order, but neighbours cost least.
+
+        Raises:
+            UnreadableTraceError: there is no such event.
+        """
+        todo = iter(numbers)
+        index = self.index()
+        number = 0
+
+        def places() -> Iterator[Place]:
+            nonlocal number
+            for number in todo:
+                if not 1 <= number <= index.count:
+                    raise self._no_event(number)
+                yield index.place(number)
+
+        if index.seekable:
+            try:
+                for event in _read_places(places(), self.files):
+                    yield number, event
+            except StaleIndexError:
+                self._index = None
+                index.discard()
+                yield number, self.event(number)
+        for rest in todo:
+            yield rest, self.event(rest)
+
+    def index(self) -> Index:
+        """The index of the trace as it is now: the one at hand, the saved one, continued, or built anew."""
+        index = self._saved_index()
+        if index is None or not index.fits(self.files):
+            index = self._build(index)
+        self._index = index
+        return index
+
+    def has_index(self) -> bool:
+        """Whether there is an index that fits, or that can be continued, so that `index` needs no pass over all."""
+        index = self._saved_index()
+        return index is not None and (index.fits(self.files) or self._can_continue(index))
+
+    def indexed_events(self) -> Iterator[Event]:
+        """All events in order, as `events` gives them; where no index fits, one is built in the same pass."""
+        index = self._saved_index()
+        if index is None or not index.fits(self.files):
+            return self._indexing(None)
+        self._index = index
+        return self._pass()
 
     def _pass(self) -> Iterator[Event]:
         readers = self._readers()
@@ -143,8 +199,12 @@ class Trace:
         for _ in range(2):
             index = self._index
             if index is None or index.count < start:
-                index = self._current_index()
+                index = self.index()
             if not index.seekable:
+                spool = self._spooled(index)
+                if spool is not None:
+                    yield from spool.events(number)
+                    return
                 break
             try:
                 for event in _read_places(index.places(number), self.files):
@@ -156,38 +216,62 @@ class Trace:
                 index.discard()
         yield from islice(self._pass(), number - 1, None)
 
-    def _current_index(self) -> Index:
-        """The index of the trace as it is now: the one at hand, the saved one, continued, or built anew."""
+    def _spooled(self, index: Index) -> Spool | None:
+        """The events of a trace without places; None for the first few times, when a pass is as good."""
+        if self._spool is not None and self._spool[0] is index:
+            return self._spool[1]
+        self._passes += 1
+        if self._passes <= PASSES_BEFORE_SPOOL:
+            return None
+        spool: Spool | None = None
+        try:
+            spool = Spool(self._pass())
+        except OSError:
+            pass  # there is no room; every look is a pass
+        self._spool = (index, spool if spool is not None and spool.count == index.count else None)
+        return self._spool[1]
+
+    def _no_event(self, number: int) -> UnreadableTraceError:
+        return UnreadableTraceError(
+            f"{self.path}: there is no event {number}; the trace has {self.count()} events, numbered from 1"
+        )
+
+    def _saved_index(self) -> Index | None:
+        """The index at hand or the saved one, whether it fits the files that there are now or not."""
         self.processes = trace_files(self.path)
-        files = self.files
-        index = self._index or load_index(files)
-        if index is None or not index.fits(files):
-            index = self._build(index)
-        self._index = index
-        return index
+        return self._index or load_index(self.files)
 
     def _build(self, old: Index | None) -> Index:
-        if old is not None and len(self.processes) == 1 and old.continues(self.files):
+        continued = old if old is not None and self._can_continue(old) else None
+        for begin in (continued, None):
             try:
-                return self._indexed(old)
+                for _ in self._indexing(begin):
+                    pass
             except StaleIndexError:
-                pass
-        return self._indexed(None)
+                continue
+            break
+        assert self._index is not None
+        return self._index
 
-    def _indexed(self, continued: Index | None) -> Index:
+    def _can_continue(self, old: Index) -> bool:
+        return len(self.processes) == 1 and old.continues(self.files)
+
+    def _indexing(self, continued: Index | None) -> Iterator[Event]:
+        """The events from where an index can be continued, or all; at the end the index is there."""
         readers = self._readers(tracking=True)
         builder = IndexBuilder(self.files, continued)
         resume = continued.resume[0] if continued is not None and continued.resume is not None else None
         last = Place(0, -1, 0)
         try:
-            for last in _places(readers, resume):
+            for last, event in _placed(readers, resume):
                 builder.add(last)
+                yield event
         except BaseException:
             builder.abandon()
             raise
         going_on = readers[0].resume if len(readers) == 1 else None
         torn = going_on is not None and (last.file, last.offset) >= (going_on.file, going_on.offset)
-        return builder.finish(
+        self._index = builder.finish(
             seekable=all(reader.seekable for reader in readers),
             sizes={number: size for reader in readers for number, size in reader.sizes.items()},
             resume=going_on,
@@ -210,7 +294,10 @@ def open_trace(path: str | Path) -> Trace:
         raise UnreadableTraceError(f"{path}: cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
-    return Trace(path)
+    trace = Trace(path)
+    for file in trace.files:
+        complete(file)
+    return trace
 
 
 def read_trace(path: str | Path) -> Iterator[TraceEvent]:
@@ -224,14 +311,14 @@ def read_trace(path: str | Path) -> Iterator[TraceEvent]:
         yield TraceEvent.from_dict(event, number)
 
 
-def _places(readers: list[ProcessReader], resume: Resume | None) -> Iterator[Place]:
-    """The place of every event in order."""
+def _placed(readers: list[ProcessReader], resume: Resume | None) -> Iterator[tuple[Place, Event]]:
+    """Every event in order with its place."""
     if len(readers) > 1:
-        yield from (place for place, _ in _merged(readers, tracking=True))
+        yield from _merged(readers, tracking=True)
         return
     reader = readers[0]
-    for _ in reader.events(resume):
-        yield reader.place()
+    for event in reader.events(resume):
+        yield reader.place(), event
 
 
 def _merged(readers: list[ProcessReader], *, tracking: bool) -> Iterator[tuple[Place, Event]]:
@@ -261,10 +348,13 @@ def _merged(readers: list[ProcessReader], *, tracking: bool) -> Iterator[tuple[P
 def _read_places(places: Iterator[Place], files: tuple[Path, ...]) -> Iterator[Event]:
     """Read events at their places.
 
+    Going backwards, what stands before a line is read with it, so that it costs no more than going forwards.
+
     Raises:
         StaleIndexError: another line stands there.
     """
-    opened: dict[int, IO[bytes]] = {}
+    opened: dict[int, io.BufferedReader] = {}
+    buffered_from: dict[int, int] = {}
     try:
         for place in places:
             file = opened.get(place.file)
@@ -273,6 +363,10 @@ def _read_places(places: Iterator[Place], files: tuple[Path, ...]) -> Iterator[E
                     opened.pop(next(iter(opened))).close()
                 file = opened[place.file] = _open_file(files, place.file)
             try:
+                if place.offset < buffered_from.setdefault(place.file, place.offset):
+                    buffered_from[place.file] = max(place.offset - _LOOKED_BACK, 0)
+                    file.seek(buffered_from[place.file])
+                    file.peek(1)
                 file.seek(place.offset)
                 line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
             except (OSError, ValueError) as error:
@@ -286,9 +380,9 @@ def _read_places(places: Iterator[Place], files: tuple[Path, ...]) -> Iterator[E
             file.close()
 
 
-def _open_file(files: tuple[Path, ...], number: int) -> IO[bytes]:
+def _open_file(files: tuple[Path, ...], number: int) -> io.BufferedReader:
     try:
-        return os.fdopen(open_regular(files[number]), "rb")
+        return io.BufferedReader(io.FileIO(open_regular(files[number])), _BUFFER)
     except (IndexError, TraceNotFoundError, UnreadableTraceError) as error:
         raise StaleIndexError(str(error)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -83,3 +84,76 @@ def support():
         event |= {"component_name": name} if name else {}
         events.append(event | more)
     return events
+
+
+class BoundaryEvents:
+    """Events of calls at boundaries, as a recording and as a program that runs again have them."""
+
+    def __init__(self):
+        self.events = []
+        self._count = 0
+
+    def add(self, event_type, component, parent=None, **fields):
+        """An event; its id."""
+        self._count += 1
+        event = {
+            "event_type": event_type,
+            "event_id": str(self._count),
+            "seq": self._count - 1,
+            "timestamp": 100.0 + self._count,
+        }
+        event |= {"component": component} if component else {}
+        event |= {"parent_event_id": parent} if parent else {}
+        self.events.append(event | fields)
+        return event["event_id"]
+
+    def ask(self, *said, chain=("app.py:main",), system="Be brief.", stream=False, parent=None, **fields):
+        """The start of a request to a model."""
+        messages = [{"role": "system", "parts": [{"type": "text", "content": system}]}]
+        messages += [
+            {"role": "user", "parts": [{"type": "text", "content": one}]} if isinstance(one, str) else one
+            for one in said
+        ]
+        inputs = {"model": "m", "messages": messages, "params": {"stream": True} if stream else {}}
+        exchange = {
+            "method": "POST",
+            "url": "http://localhost/v1/chat/completions",
+            "hash": hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16],
+        }
+        metadata = {"chain": list(chain), "exchange": exchange, "format": "openai.chat"}
+        fields = {"component_name": "m", "call_site": "app.py:1"} | fields
+        return self.add("llm_call_start", "llm", parent, inputs=inputs, metadata=metadata, **fields)
+
+    def say(self, start, text, pieces=(), **fields):
+        """The answer of a model, as a stream where it has pieces."""
+        for index, piece in enumerate(pieces):
+            self.add("stream_chunk", "llm", start, outputs={"text": piece}, metadata={"index": index})
+        exchange = {
+            "status": 200,
+            "headers": {"content-type": "application/json", "content-encoding": "gzip"},
+        }
+        exchange |= {"chunks": len(pieces)} if pieces else {"body": {"text": text}}
+        outputs = {"text": text, "tool_calls": [], "finish_reason": "stop"}
+        fields = {"outputs": outputs, "metadata": {"exchange": exchange}, "status": "completed"} | fields
+        return self.add("llm_call_end", "llm", start, component_name="m", **fields)
+
+    def call(self, name, arguments, call_id=None, chain=("app.py:main",), parent=None, **fields):
+        """The start of a call of a tool."""
+        inputs = {"arguments": arguments} | ({"call_id": call_id} if call_id else {})
+        fields = {
+            "inputs": inputs,
+            "metadata": {"chain": [*chain, f"app.py:{name}"]},
+            "component_name": name,
+        } | fields
+        return self.add("tool_call_start", "tool", parent, **fields)
+
+    def give(self, start, name, result, **fields):
+        """The result of a tool."""
+        fields = {"outputs": {"result": result}, "status": "completed", "component_name": name} | fields
+        return self.add("tool_call_end", "tool", start, **fields)
+
+
+@pytest.fixture(scope="session")
+def boundary_events():
+    """Makes empty sequences of events to add calls at boundaries to."""
+    return BoundaryEvents

@@ -65,6 +65,9 @@ def stops_at(text, events, known=None):
         ("/refund/, kind == 'agent'", [10]),
         ("app.py:42 if n == 3", [3]),
         ("tool if name == 'if, or' or retry_count", [8]),
+        ("13", [13]),
+        ("12 if tokens_used == 50", [12]),
+        ("12, tokens_used == 51", []),
     ],
 )
 def test_a_place_stops_where_it_says(support, text, expected):
@@ -82,6 +85,8 @@ def test_a_place_stops_where_it_says(support, text, expected):
         ("llm:0", "llm:0: occurrences are counted from 1"),
         ("search:2", "only event types and components are counted so; write search@2 for a name"),
         ("llm if ", "a condition is needed after 'if'"),
+        ("0", "0: events are numbered from 1"),
+        ("9" * 5000, ": events are not counted that far"),
         ("/(a+)+/", "/(a+)+/: the pattern has a quantifier"),
         ("/(/", "/(/: the pattern is not a regular expression"),
     ],
@@ -111,6 +116,8 @@ def test_a_place_that_does_not_parse_says_why(text, message):
             "app.py:43: no event of the recording came from there; did you mean 'agents/app.py:42'?",
         ),
         ("tool:gpt-4o", "tool:gpt-4o: the recording holds no such name; there are search"),
+        ("17", "there is no event 17; the recording has 16 events, numbered from 1"),
+        ("17 if n", "there is no event 17; the recording has 16 events, numbered from 1"),
     ],
 )
 def test_a_place_that_cannot_match_is_refused(support, text, message):
@@ -133,6 +140,33 @@ def test_a_quoted_name_may_hold_anything():
     assert parse_place('tool:"a: if b@2, c"').enters(event)
     assert parse_place("'a: if b@2, c' if n > 0").covers(event)
     assert parse_place('tool:"3"').enters(event | {"component_name": "3"})
+
+
+def test_a_number_is_an_event_and_a_name_only_in_quotes():
+    """`3` is the third event; a tool or a model that is called so is written with quotes."""
+    event = {"event_type": "tool_call_start", "component": "tool", "component_name": "3"}
+    known = know([event])
+    assert parse_place('"3"', known).enters(event)
+    assert parse_place('tool:"3"', known).number is None
+    assert parse_place("1", known).number == 1
+    assert Breakpoint("3", condition="n").parsed.number == 3
+    assert [number for number in range(5) if Breakpoint("3").stops(number, event, {}, {})] == [3]
+
+
+def test_a_place_is_not_refused_where_not_all_names_are_known(monkeypatch):
+    """In a recording with more names than are counted, a name or a call site that is not among them may be there."""
+    monkeypatch.setattr("namel3ss_debug.replay.kinds.MOST_KINDS", 2)
+    known = know(
+        {"event_type": "decision", "component": "app", "component_name": f"n{n}", "call_site": f"a.py:{n}"}
+        for n in range(5)
+    )
+    assert not known.complete
+    for place in ("app:n4", "n4@7", "a.py:4", "20"):
+        parse_place(place, known)
+    with pytest.raises(PlaceError, match="holds no llm"):
+        parse_place("llm", known)
+    with pytest.raises(PlaceError, match="only 5 events"):
+        parse_place("decision:6", known)
 
 
 def test_a_library_breakpoint_takes_its_condition_apart():

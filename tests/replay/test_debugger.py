@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from namel3ss_debug.errors import PlaceError
-from namel3ss_debug.expressions import compile_expression, event_scope
-from namel3ss_debug.replay import history as history_module
-from namel3ss_debug.replay.breakpoints import Breakpoint, find_nth
+from namel3ss_debug.errors import ExpressionError, MockError, PlaceError
+from namel3ss_debug.replay.answers import parse_mock
+from namel3ss_debug.replay.breakpoints import Breakpoint
 from namel3ss_debug.replay.commands import COMMANDS
 from namel3ss_debug.replay.debugger import Debugger, split_commands
-from namel3ss_debug.replay.history import BEGINNING, Fold, History
-from namel3ss_debug.replay.results import Mistake, Quit, Stopped, as_json
-from namel3ss_debug.traces.totals import Totals
+from namel3ss_debug.replay.results import Message, Mistake, Quit, Stopped, Value, as_json
 
 
 @pytest.fixture
@@ -35,6 +29,18 @@ def numbers(session, *lines):
     return found
 
 
+def told(results):
+    """The kinds of results, and what is in those that are one value."""
+    return [
+        result.number
+        if isinstance(result, Stopped)
+        else result.value
+        if isinstance(result, Value)
+        else type(result).__name__
+        for result in results
+    ]
+
+
 def mistake(session, line):
     """The text of the one mistake that a line is."""
     (result,) = session.execute(line)
@@ -43,58 +49,12 @@ def mistake(session, line):
     return result.text
 
 
-def test_steps_go_from_event_to_event(session):
-    """The walk begins before the first event and stays at the edges with a word about them."""
-    assert numbers(session, "s", "n", "step 3", "back", "rs 2", "reverse-step 99") == [1, 2, 5, 4, 2, 0]
-    assert session.execute("rs") == [Stopped(0, None, "start", 16)]
-    (last,) = session.execute("step 99")
-    assert (last.number, last.reason) == (16, "end")
-    assert session.execute("n")[0].reason == "end"
-
-
-def test_next_passes_the_chunks_of_a_stream(listed):
-    """`next` goes by events that are no stream chunks, both ways; `step` stands at every one."""
-    kinds = ["trace_start", "llm_call_start", *["stream_chunk"] * 3, "llm_call_end", "stream_chunk"]
-    events = [{"event_type": kind, "event_id": str(place)} for place, kind in enumerate(kinds, 1)]
-    walked = Debugger(listed(events))
-    assert numbers(walked, "n", "n", "n", "rn", "next 2", "rn", "s", "n", "goto 4", "rn 2") == [
-        1,
-        2,
-        6,
-        2,
-        7,
-        6,
-        7,
-        7,
-        4,
-        1,
-    ]
-    assert walked.execute("goto 6")[0].reason == "goto"
-    assert walked.execute("n")[0].reason == "end"
-    assert numbers(walked, "goto 5", "rn 9", "rn") == [5, 0, 0]
-
-
-def test_a_step_to_the_last_event_is_a_step(session):
-    """Only trying to go on from there says that the recording is over."""
-    assert [session.execute("step 16")[0].reason, session.execute("step")[0].reason] == ["step", "end"]
-
-
-def test_goto_and_restart(session, support):
-    """An event is reached by its number."""
-    assert session.execute("goto 9") == [Stopped(9, support[8], "goto", 16)]
-    assert numbers(session, "goto end", "goto start", "goto 16", "restart") == [16, 0, 16, 0]
-    assert mistake(session, "goto 17") == "there is no event 17; the recording has 16 events, numbered from 1"
-    assert "'x' is not a number" in mistake(session, "goto x")
-    assert mistake(session, "goto") == "write goto N, goto start or goto end"
-    assert "is not a number" in mistake(session, "goto ²")
-
-
 def test_a_blank_line_repeats_the_last_command(session):
-    """As in pdb; a command that deletes is not repeated."""
+    """As in pdb; what sets or deletes something is not done again."""
     assert numbers(session, "step 2", "", "  ", "rs", "") == [2, 4, 6, 5, 4]
-    session.execute("break llm")
-    session.execute("clear")
-    assert session.execute("") == []
+    for line in ("break llm", "watch n", "display n", "bookmark x", "ignore 1 2", "mock search:1", "clear 1"):
+        assert session.execute(line)
+        assert session.execute("") == []
 
 
 def test_commands_are_joined_by_two_semicolons(session):
@@ -112,109 +72,14 @@ def test_semicolons_in_quotes_join_nothing():
     assert split_commands(";;;; ;;") == []
 
 
-def test_continue_stops_at_breakpoints_and_at_the_end(session):
-    """Forwards and backwards the same events are found; hits are counted."""
-    session.execute("break llm:gpt-4o")
-    session.execute("break error")
-    assert numbers(session, "c", "c", "c", "c") == [3, 7, 14, 16]
-    assert numbers(session, "rc", "rc", "rc", "rc") == [14, 7, 3, 0]
-    assert [(row.number, row.hits) for row in session.execute("info breakpoints")[0].rows] == [(1, 4), (2, 2)]
-
-
-def test_a_stop_says_which_breakpoint(session, support):
-    """The number and the place are in the result, and the recording's own event."""
-    session.execute("b tool if retry_count == 1")
-    assert session.execute("c") == [Stopped(8, support[7], "breakpoint", 16, 1, "tool if retry_count == 1")]
-    assert session.execute("c")[0].reason == "end"
-
-
-def test_without_breakpoints_continue_goes_to_the_edge(session):
-    """Nothing stops the walk, either way."""
-    assert numbers(session, "c", "rc") == [16, 0]
-
-
-def test_a_temporary_breakpoint_stops_once(session):
-    """It is gone after its hit."""
-    session.execute("tbreak llm")
-    assert numbers(session, "c", "c") == [3, 16]
-    assert session.execute("b")[0].rows == ()
-
-
-def test_breakpoints_on_one_event_are_all_counted(session):
-    """The first is the one that is told, the other ones have their hit."""
-    session.execute("b error ;; b if n == 7 ;; tbreak /timed out/ ;; c")
-    assert [(row.number, row.hits) for row in session.walk.rows()] == [(1, 1), (2, 1)]
-
-
-def test_conditions_ask_for_totals_and_state(session):
-    """What has come together up to an event can stop the walk, in both directions."""
-    session.execute("b if totals.cost > 0.3 and state.turns == 1")
-    assert numbers(session, "c", "c", "rc", "rc") == [12, 16, 12, 0]
-    session.execute("clear ;; b state_change if state.turns == 2")
-    assert numbers(session, "c", "rc") == [13, 0]
-
-
-def test_breakpoints_are_deleted_and_switched_off(session):
-    """By number, by place, or all of them."""
-    session.execute("b llm ;; b tool ;; b error")
-    assert session.execute("clear tool")[0].text == "deleted breakpoint 2"
-    assert session.execute("disable 1")[0].rows[0].enabled is False
-    assert numbers(session, "c") == [7]
-    session.execute("restart ;; enable")
-    assert numbers(session, "c") == [3]
-    assert mistake(session, "clear 9") == "there is no breakpoint 9; there are 1 at llm, 3 at error"
-    assert session.execute("clear 3 1")[0].text == "deleted breakpoints 3 1"
-    assert mistake(session, "clear") == "there are no breakpoints; 'break PLACE' sets one"
-    assert mistake(session, "disable") == "there are no breakpoints; 'break PLACE' sets one"
-
-
-def test_where_is_the_stack_of_spans(session):
-    """An event stands in the spans around it, a start and an end in their own as well."""
-    stack = {
-        number: [f.number for f in session.execute(f"goto {number};;w")[1].frames]
-        for number in (1, 2, 5, 6, 7, 16)
-    }
-    assert stack == {1: [], 2: [2], 5: [2, 5], 6: [2, 5], 7: [2, 5], 16: [2]}
-    assert session.execute("restart ;; where")[1].frames == ()
-
-
-def test_print_evaluates_at_the_current_event(session):
-    """Fields, derived names, totals and state are those of this event; before the first everything is null."""
-    values = session.execute(
-        "goto 12 ;; p outputs.text ;; p totals.tokens ;; p n ;; p state.topic ;; p [llm, tool]"
-    )
-    assert [result.value for result in values[1:]] == ["A refund", 150, 12, "refund", ["gpt-4o-mini", None]]
-    assert [r.value for r in session.execute("restart;;p error;;p n;;p totals.ms;;p state.turns")[1:]] == [
-        None,
-        0,
-        0.0,
-        None,
-    ]
-    assert mistake(session, "p duratoin_ms") == (
-        "expression, column 1: unknown name 'duratoin_ms'; did you mean 'duration_ms'?"
-    )
-    assert mistake(session, "p") == "print needs an expression, such as print outputs.text"
-
-
-def test_list_shows_the_events_around(session):
-    """Eleven around the current one, around another, or from one to another."""
-    listing = session.execute("goto 8 ;; l")[1]
-    assert ([n for n, _ in listing.rows], listing.current) == (list(range(3, 14)), 8)
-    assert [n for n, _ in session.execute("list 1")[0].rows] == list(range(1, 12))
-    assert [n for n, _ in session.execute("list 14, 99")[0].rows] == [14, 15, 16]
-    assert session.execute("list 5, 4")[0].rows == ()
-    assert "is not a number" in mistake(session, "list x")
-
-
-def test_info_tells_what_has_come_together(session):
-    """Totals and open spans at this event."""
-    totals, spans = session.execute("goto 12 ;; info totals ;; info spans")[1:]
-    assert (totals.cost, totals.tokens, totals.errors, totals.ms) == (0.375, 150, 1, 11000.0)
-    assert [frame.number for frame in spans.frames] == [2]
-    assert mistake(session, "info brekpoints").startswith(
-        "there is no info 'brekpoints'; did you mean 'breakpoints'?"
-    )
-    assert mistake(session, "info").startswith("write info breakpoints|")
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [("p(n)", 3), ("p[n]", [3]), ("p\tn", 3), ("print   n + 1 ", 4), ('p"x"', "x"), ("p n ;;", 3)],
+)
+def test_a_mark_may_follow_a_command_at_once(session, line, value):
+    """As in pdb, `p(n)` is `p (n)`."""
+    session.execute("goto 3")
+    assert session.execute(line)[0].value == value
 
 
 @pytest.mark.parametrize(
@@ -222,82 +87,229 @@ def test_info_tells_what_has_come_together(session):
     [
         ("contineu", "unknown command 'contineu'; did you mean 'continue'?; 'help' lists the commands"),
         ("zzz", "unknown command 'zzz'; 'help' lists the commands"),
+        ("outputs.text", "unknown command 'outputs.text'; 'print outputs.text' shows a value; 'help'"),
+        ("x" * 5000, "unknown command 'xxx"),
         ("help zzz", "unknown command 'zzz'; 'help' lists the commands"),
+        ("\x1b[2J", r"unknown command '\x1b[2J'"),
         ("b tool:serch", "tool:serch: the recording holds no such name; did you mean 'search'?"),
+        ("b 17", "the recording has 16 events"),
         ("b llm if", "llm if: a condition is needed after 'if', such as duration_ms > 500"),
         ("b llm if tokens > 5", "expression, column 1: unknown name 'tokens'"),
-        ("step 0", "0 is no number of events; write 1 or more"),
-        ("step x", "'x' is not a number; write a number of events"),
+        ("tbreak /(/", "/(/: the pattern is not a regular expression"),
+        ("watch totals.", "expression, column"),
+        ("watch 1 + 1", "1 + 1: there is nothing in it that could change"),
+        ("display", ""),
+        ("step 0", "0 times is not possible; write how many as a number from 1"),
+        ("step x", "'x' is not a number; write how many as a number from 1"),
+        ("step -1", "'-1' is not a number"),
         ("step " + "9" * 5000, "is not a number"),
+        ("next ²", "is not a number"),
         ("continue 3", "continue takes no argument, not '3'"),
+        ("return 3", "return takes no argument, not '3'"),
+        ("condition 1", "there are no breakpoints; 'break PLACE' sets one"),
+        ("commands 1", "there are no breakpoints; 'break PLACE' sets one"),
+        ("mock search:{1}", "not JSON at column"),
+        ("mock serch:1", "did you mean 'search'?"),
+        ("unmock search", "there is no mock for search; 'mock NAME:JSON' gives one"),
+        ("save", "save needs the name of a file"),
+        ("breakpoint", "breakpoint sets one at the current event, and there is none before the first"),
+        ("inspect", "inspect needs an expression, such as inspect outputs.text"),
     ],
 )
 def test_a_mistake_is_one_line_and_the_session_goes_on(session, line, message):
     """What is wrong, the nearest that is right, and the next command works."""
-    assert message in mistake(session, line)
+    if message:
+        found = mistake(session, line)
+        assert message in found
+        assert len(found) < 400
+        assert "\x1b" not in found
     assert numbers(session, "s") == [1]
     assert session.walk.rows() == ()
 
 
-def test_help_lists_every_command(session):
-    """Each with its names; one command is explained by any of its names."""
-    assert len(session.execute("help")[0].rows) == len(COMMANDS)
-    assert session.execute("h rc")[0].rows[0].name == "reverse-continue"
-
-
-def test_no_letter_of_pdb_has_another_meaning():
-    """Whoever types pdb's letters blindly gets what they mean there, or is told that there is no such command."""
-    pdb = {
-        "h": "help", "w": "where", "d": "down", "u": "up", "b": "break", "cl": "clear", "s": "step", "n": "next",
-        "unt": "until", "r": "return", "c": "continue", "cont": "continue", "j": "jump", "l": "list", "ll": "longlist",
-        "a": "args", "p": "print", "rv": "retval", "q": "quit", "exit": "quit", "bt": "where", "run": "restart",
-    }  # fmt: skip
-    ours = {word: command.name for command in COMMANDS for word in (command.name, *command.aliases)}
-    assert {word: ours[word] for word in pdb if word in ours} == {
-        word: pdb[word] for word in pdb if word in ours
-    }
-    assert len(ours) == sum(1 + len(command.aliases) for command in COMMANDS)
-
-
 def test_quit_ends_the_session(session):
     """What stands after it on the line is not done."""
-    assert session.execute("q ;; s") == [Quit()]
-    assert (session.over, session.walk.position) == (True, 0)
+    for word in ("q", "quit", "exit", "EOF"):
+        session.over = False
+        assert session.execute(f"{word} ;; s") == [Quit()]
+        assert (session.over, session.walk.position) == (True, 0)
 
 
-def test_breakpoints_can_be_given_from_the_beginning(listed, support):
+def test_breakpoints_and_mocks_can_be_given_from_the_beginning(listed, support):
     """They are checked against the recording at once."""
-    session = Debugger(listed(support), ["error", Breakpoint("llm", condition="n > 11")])
-    assert numbers(session, "c", "c") == [7, 12]
+    given = ["error", Breakpoint("llm", condition="n > 11"), "13", Breakpoint("14", temporary=True)]
+    session = Debugger(listed(support), given, ["search@2:1"])
+    assert numbers(session, "c", "c", "c", "c", "c") == [7, 12, 13, 14, 15]
+    assert [row.number for row in session.walk.rows()] == [1, 2, 3]
+    assert session.execute("goto 9 ;; p outputs.result")[1].value == 1
+    assert Debugger(listed(support), mocks=[parse_mock('llm:"x"')]).walk.mocks.rows()[0].answer == "x"
     with pytest.raises(PlaceError, match="did you mean 'search'"):
         Debugger(listed(support), ["tool:serch"])
+    with pytest.raises(ExpressionError):
+        Debugger(listed(support), ["llm if ("])
+    with pytest.raises(MockError):
+        Debugger(listed(support), mocks=["nowhere:1"])
+
+
+def test_commands_of_a_breakpoint_are_collected_line_by_line(session):
+    """Lines up to `end` belong to it; a line that is no command is refused and left out, and nothing is done yet."""
+    session.execute("break error")
+    assert (
+        session.execute("commands 1")[0].text
+        == "type the commands of breakpoint 1, one on each line, and end"
+    )
+    assert session.collecting
+    assert session.execute("print error") == []
+    assert "unknown command 'prnit'" in mistake(session, "prnit n")
+    assert "cannot stand among the commands of a breakpoint" in mistake(session, "commands 1")
+    assert session.execute("") == []
+    assert session.execute("p n ;; where") == []
+    assert session.execute("end") == [Message("breakpoint 1 has 3 commands")]
+    assert not session.collecting
+    assert session.walk.position == 0
+    assert session.execute("") == []
+    assert told(session.execute("continue ;; p tool")) == [7, "Read timed out", 7, "Stack", "search"]
+    assert session.walk.rows()[0].commands == ("print error", "p n", "where")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("commands 1 p n ;; p tool", ("p n", "p tool")),
+        ("commands p n", ("p n",)),
+        ("commands 1 ;; p n ;; end", ("p n",)),
+        ("commands 1 p n ;; end ;; goto 2", ("p n",)),
+        ("commands 1 end", ()),
+        ("commands ;; end", ()),
+        ("commands 1 silent ;; continue", ("silent", "continue")),
+        ("commands 1 p n ;; up ;; rs ;; goto 2", ("p n", "up", "rs")),
+        ("commands 1 quit ;; end ;; goto 2", ("quit",)),
+    ],
+)
+def test_commands_can_be_given_on_one_line(session, line, expected):
+    """They end with the line or with `end`, after which the rest of the line is done; none takes them away."""
+    session.execute("break error ;; commands 1 w")
+    results = session.execute(line)
+    assert not any(isinstance(result, Mistake) for result in results)
+    assert not session.collecting
+    assert session.walk.rows()[0].commands == expected
+    assert session.walk.position == (2 if "goto" in line else 0)
+
+
+def test_a_command_that_moves_ends_the_commands_of_a_breakpoint(session):
+    """As in pdb; `end`, which gdb wants, may follow, once."""
+    session.execute("break error ;; commands 1")
+    assert session.execute("p n") == []
+    assert session.execute("c") == [Message("breakpoint 1 has 2 commands")]
+    assert not session.collecting
+    assert session.execute("end") == []
+    assert numbers(session, "s", "") == [1, 2]
+    assert "unknown command 'end'" in mistake(session, "end")
+
+
+def test_commands_that_are_none_are_refused_on_one_line(session):
+    """What the breakpoint had stays."""
+    session.execute("break error ;; commands 1 w")
+    for line in ("commands 1 foo", "commands 1 p n ;; foo", "commands 1 commands 1"):
+        assert isinstance(session.execute(line)[-1], Mistake)
+        assert not session.collecting
+    assert session.walk.rows()[0].commands == ("w",)
+    assert "there is no breakpoint 2" in mistake(session, "commands 2")
+
+
+def test_a_breakpoint_whose_commands_go_on_does_not_stop(session):
+    """With `silent` nothing is said of the stop; a command that moves is the last; the stops on the way are told in order."""
+    session.execute("break tool ;; commands 1 silent ;; p n ;; continue")
+    session.execute("break error ;; commands 2 continue")
+    assert told(session.execute("continue ;; p tool")) == [5, 7, 8, 16, None]
+    session.execute("clear 2")
+    assert told(session.execute("reverse-continue")) == [8, 16]
+
+
+def test_commands_run_where_a_temporary_breakpoint_or_a_watch_stopped(session):
+    """The breakpoint is gone, and what it had to do is done; a watch has commands as well."""
+    session.execute("tbreak error ;; commands 1 p n")
+    session.execute("watch state.turns ;; commands 2 p state.turns")
+    assert told(session.execute("continue")) == [7, 7]
+    assert [row.number for row in session.walk.rows()] == [2]
+    assert told(session.execute("continue")) == [10, 1]
+
+
+def test_a_mistake_among_the_commands_ends_the_line(session):
+    """What comes after it is not done, and the walk stays where the breakpoint stopped."""
+    session.execute("break error ;; commands 1 goto 99 ;; p n")
+    results = session.execute("continue ;; step")
+    assert [type(result).__name__ for result in results] == ["Stopped", "Mistake"]
+    assert session.walk.position == 7
 
 
 def test_every_result_is_json(session):
     """One object for each result, for programs that drive the debugger."""
-    lines = (
-        "b error ;; c ;; l ;; w ;; p outputs ;; info spans ;; info totals ;; info breakpoints ;; help ;; q"
-    )
-    answers = [json.loads(json.dumps(as_json(result))) for result in [*session.execute(lines), Mistake("x")]]
-    assert [answer["result"] for answer in answers] == (
-        [
+    lines = [
+        "b error ;; watch state.turns ;; display n ;; c ;; c ;; l ;; ll ;; w ;; p outputs ;; a ;; retval",
+        "source ;; messages ;; messages --diff ;; mock search:1 ;; bookmark x ;; bookmark ;; display ;; when ;; save x",
+        "info spans ;; info totals ;; info breakpoints ;; info tools ;; info cost ;; info errors ;; info mocks",
+        "foo",
+        "help ;; q",
+    ]
+    results = [result for line in lines for result in session.execute(line)]
+    answers = [json.loads(json.dumps(as_json(result))) for result in results]
+    assert {answer["result"] for answer in answers} == {
+        *(
             "message",
             "stopped",
             "listing",
             "stack",
             "value",
+            "source",
+            "messages",
+            "messagechanges",
+            "bookmarks",
+        ),
+        *(
+            "displays",
             "openspans",
             "totalssofar",
             "breakpoints",
-            "help",
-            "quit",
+            "calls",
+            "failures",
+            "mocksinforce",
             "mistake",
-        ]
-    )
-    assert answers[1]["breakpoint"] == 1
-    assert answers[7]["rows"] == [
-        {"number": 1, "place": "error", "temporary": False, "enabled": True, "hits": 1}
-    ]
+        ),
+        *("save", "help", "quit"),
+    }
+    assert (answers[3]["breakpoint"], answers[3]["displayed"][0]["value"]) == (1, 7)
+    assert answers[4]["changed"] == {"old": None, "new": 1}
+
+
+def test_no_letter_of_pdb_has_another_meaning():
+    """Whoever types pdb's letters blindly gets what they mean there; every command has one meaning."""
+    pdb = {
+        "h": "help", "w": "where", "d": "down", "u": "up", "b": "break", "cl": "clear", "s": "step", "n": "next",
+        "unt": "until", "r": "return", "c": "continue", "cont": "continue", "j": "jump", "l": "list", "ll": "longlist",
+        "a": "args", "p": "print", "rv": "retval", "q": "quit", "exit": "quit", "bt": "where", "run": "restart",
+        "pp": "pp", "whatis": "whatis", "source": "source", "display": "display", "undisplay": "undisplay",
+        "tbreak": "tbreak", "ignore": "ignore", "condition": "condition", "commands": "commands", "EOF": "quit",
+    }  # fmt: skip
+    ours = {word: command.name for command in COMMANDS for word in (command.name, *command.aliases)}
+    assert {word: ours[word] for word in pdb} == pdb
+    assert len(ours) == sum(1 + len(command.aliases) for command in COMMANDS)
+    assert {word for word in ours if len(word) == 1} - set(pdb) == {"?", "i"}
+
+
+def test_help_lists_every_command_group_by_group(session):
+    """Each with its names; one command is explained by any of its names, with more than its line."""
+    rows = session.execute("help")[0].rows
+    assert len(rows) == len(COMMANDS)
+    groups = list(dict.fromkeys(row.group for row in rows))
+    assert groups == ["moving", "backwards", "stopping", "looking", "answers", "session"]
+    assert [row.group for row in rows] == sorted((row.group for row in rows), key=groups.index)
+    assert all(row.usage.startswith(row.name) and len(row.help) < 60 for row in rows)
+    (explained,) = session.execute("h rc")[0].rows
+    assert explained.name == "reverse-continue"
+    assert "watch" in explained.more
+    assert session.execute("?")[0].rows == rows
+    assert session.execute("?rc")[0].rows == (explained,)
 
 
 def test_it_walks_through_a_real_trace(written, support):
@@ -307,178 +319,22 @@ def test_it_walks_through_a_real_trace(written, support):
 
 
 def test_an_empty_recording_has_nowhere_to_go(listed):
-    """No command fails on it."""
+    """No move or look fails on it without a word."""
     session = Debugger(listed([]))
-    lines = ["s", "rs", "c", "rc", "w", "l", "p n", "info totals", "info spans", "b", "goto 0", "restart"]
-    assert not any(isinstance(result, Mistake) for line in lines for result in session.execute(line))
-    assert "the recording holds no llm" in mistake(session, "b llm")
-
-
-EVENT = st.builds(
-    lambda kind, ident, parent, more: {
-        "event_type": kind,
-        "event_id": ident,
-        "parent_event_id": parent,
-        **more,
-    },
-    st.sampled_from(
-        [
-            "llm_call_start",
-            "llm_call_end",
-            "tool_call_start",
-            "tool_call_end",
-            "error_occurred",
-            "state_change",
-        ]
-    ),
-    st.sampled_from("abcdef"),
-    st.sampled_from("abcdef"),
-    st.fixed_dictionaries(
-        {"component": st.sampled_from(["llm", "tool"]), "component_name": st.sampled_from(["x", "y"])},
-        optional={
-            "tokens_used": st.integers(0, 9),
-            "cost_estimate": st.floats(0, 1),
-            "timestamp": st.floats(0, 100),
-            "outputs": st.dictionaries(st.sampled_from("xyz"), st.integers(0, 3), max_size=2),
-        },
-    ),
-)
-EVENTS = st.lists(EVENT, max_size=30)
-PLACES = st.sampled_from(
-    [
-        "llm",
-        "tool:x",
-        "error",
-        "y",
-        "llm:2",
-        "x@3",
-        "llm_call_end",
-        "llm if tokens_used > 3",
-        "if totals.tokens > 12",
-        "if state.x == 1",
-        "/y/",
-        "tool_call_start:2",
-        "if n % 3 == 0",
-        "x@2 if tokens_used > 1",
-        "if totals.errors == 2",
+    moves = ["s", "n", "r", "unt", "c", "rs", "rn", "rf", "rc", "goto 0", "restart"]
+    looks = [
+        "w",
+        "l",
+        "ll",
+        "p n",
+        "info totals",
+        "info spans",
+        "info errors",
+        "info tools",
+        "b",
+        "display n",
     ]
-)
-
-
-def folded(events):
-    """The states after each event, by one plain fold."""
-    fold = Fold(BEGINNING)
-    states = [fold.state()]
-    for event in events:
-        fold.add(event)
-        states.append(fold.state())
-    return states
-
-
-def small_steps(walk):
-    """Snapshots so close together that short recordings have several."""
-    walk.history.every = 4
-    return walk
-
-
-@given(EVENTS, st.integers(0, 30), st.integers(1, 40))
-def test_stepping_back_undoes_stepping(listed, events, begin, count):
-    """`step` n times then `reverse-step` n times is the identity on state."""
-    session = Debugger(listed(events))
-    small_steps(session.walk).go(begin)
-    before = (session.walk.position, session.walk.state, session.walk.stack())
-    taken = min(count, len(events) - session.walk.position)
-    for _ in range(taken):
-        session.execute("step")
-    for _ in range(taken):
-        session.execute("reverse-step")
-    assert (session.walk.position, session.walk.state, session.walk.stack()) == before
-
-
-@given(EVENTS, st.lists(st.integers(0, 30), min_size=1, max_size=6))
-def test_goto_is_as_many_steps_from_the_start(listed, events, targets):
-    """Wherever the walk was before, the state at an event is that of one fold from the beginning."""
-    states = folded(events)
-    session = Debugger(listed(events))
-    small_steps(session.walk)
-    for target in targets:
-        number = min(target, len(events))
-        session.execute(f"goto {number}")
-        assert session.walk.state == states[number]
-
-
-@given(EVENTS, st.lists(PLACES, min_size=1, max_size=3), st.integers(0, 30))
-def test_runs_stop_at_what_a_filter_selects(listed, events, places, begin):
-    """`continue` and `reverse-continue` stop at exactly the events a filter over all events selects."""
-    recording = listed(events)
-    stops = [Breakpoint(place) for place in places]
-    nths = [find_nth(stop.parsed, events) for stop in stops]
-    selected, totals, state = [], Totals(), {}
-    for number, event in enumerate(events, 1):
-        totals = totals.add(event)
-        state |= event.get("outputs", {}) if event["event_type"] == "state_change" else {}
-        asked = zip(stops, nths, strict=True)
-        if any(stop.stops(number, event, totals.scope(), state, nth) for stop, nth in asked):
-            selected.append(number)
-    session = Debugger(recording)
-    for stop in stops:
-        session.walk.add(stop)
-    small_steps(session.walk).go(begin)
-    begin = session.walk.position
-
-    def run(command):
-        found = []
-        while (stopped := session.execute(command)[0]).reason == "breakpoint":
-            found.append(stopped.number)
-        return found
-
-    assert run("continue") == [number for number in selected if number > begin]
-    last = session.walk.position
-    assert run("reverse-continue") == [number for number in reversed(selected) if number < last]
-    assert (last, session.walk.position) == (len(events), 0)
-
-
-@given(EVENTS, st.sampled_from(["n", "totals.tokens", "state.x", "[llm, tool]", "outputs.x"]))
-def test_print_agrees_with_a_fold(listed, events, text):
-    """The value at any event is that of the expression over what a fold from the beginning gives."""
-    session = Debugger(listed(events))
-    small_steps(session.walk)
-    expression, state, totals = compile_expression(text), {}, Totals()
-    for number, event in enumerate(events, 1):
-        totals = totals.add(event)
-        state |= event.get("outputs", {}) if event["event_type"] == "state_change" else {}
-        session.execute(f"goto {number}")
-        assert session.execute(f"p {text}")[0].value == expression.evaluate(
-            event_scope(number, event, totals.scope(), state)
-        )
-
-
-def test_snapshots_are_thinned_when_they_hold_too_much(listed, monkeypatch):
-    """Memory stays bounded with many open spans, and every state is still right."""
-    monkeypatch.setattr(history_module, "MOST_KEPT", 2000)
-    events = [{"event_type": "tool_call_start", "event_id": str(n), "component": "tool"} for n in range(400)]
-    history = History(listed(events), every=8)
-    assert len(history.at(400).open) == 400
-    assert sum(len(state.open) for state in history._snapshots) <= 4000
-    assert history.every > 8
-    for number in (399, 7, 250, 0, 128, 129):
-        assert [*history.at(number).open] == [str(n) for n in range(number)]
-
-
-def test_a_step_back_reads_no_more_than_a_block(listed):
-    """Once a place was reached, a step back from it reads a bounded number of events."""
-    recording = listed([{"event_type": "log_record"}] * 5000)
-    session = Debugger(recording)
-    session.execute("goto 5000 ;; info totals")
-    read = SimpleNamespace(events=0)
-    events = recording.events
-
-    def counted(start=1):
-        for event in events(start):
-            read.events += 1
-            yield event
-
-    recording.events = counted
-    for _ in range(20):
-        session.execute("rs ;; info totals ;; where")
-    assert read.events <= 20 * (session.walk.history.every + 1)
+    assert not any(isinstance(result, Mistake) for line in moves + looks for result in session.execute(line))
+    for line in ("a", "rv", "source", "messages", "up", "down", "search x", "b llm", "b 1", "goto 1"):
+        assert mistake(session, line)
+    assert session.walk.position == 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug.errors import PlaceError, TraceNotFoundError
+from namel3ss_debug.errors import MockError, PlaceError, TraceNotFoundError
+from namel3ss_debug.replay.answers import parse_fault, parse_mock
 from namel3ss_debug.replay.breakpoints import Breakpoint
 from namel3ss_debug.replay.replayer import ExecutionReplayer, Statistics
 
@@ -95,34 +96,56 @@ def test_a_mocked_answer_is_marked_and_keeps_what_was_recorded(path, support):
     assert shown[9] == support[8]
 
 
-@pytest.mark.parametrize(
-    ("answer", "outputs"),
-    [
-        ("yes", {"text": "yes"}),
-        ({"text": "yes", "finish_reason": "stop"}, {"text": "yes", "finish_reason": "stop"}),
-        ({"approved": True}, {"text": '{"approved":true}'}),
-        (None, {"text": "null"}),
-    ],
-)
-def test_a_models_mocked_answer_has_the_shape_of_an_answer(path, answer, outputs):
-    """A text is its text, an answer is taken as it is, and other JSON is its text."""
-    shown = {each.number: each.event for each in ExecutionReplayer(path, mock_responses={"llm": answer})}
-    assert shown[12]["outputs"] == outputs
+def test_a_models_mocked_answer_has_the_shape_of_an_answer(path):
+    """A text is its text, whatever else the answer holds."""
+    shown = {each.number: each.event for each in ExecutionReplayer(path, mock_responses={"llm": "yes"})}
+    assert shown[12]["outputs"] == {"text": "yes", "tool_calls": []}
+
+
+def test_mocks_may_be_given_as_the_command_line_writes_them(path):
+    """One grammar for all: what `parse_mock` gives is taken as it is."""
+    replayer = ExecutionReplayer(path, mock_responses=[parse_mock('search@2:{"found": 2}')])
+    assert [each.event["outputs"] for each in replayer if each.mocked] == [{"result": {"found": 2}}]
+
+
+def test_a_fault_is_shown_in_place_of_the_recorded_answer(path):
+    """As text, or parsed; it is counted among the mocked ones, and stops as a failure does."""
+    replayer = ExecutionReplayer(
+        path,
+        breakpoints=["error"],
+        mock_responses=[parse_mock("search@2.result=found")],
+        faults=["gpt-4o@2:status:429", parse_fault("search@1:truncate")],
+    )
+    shown = {each.number: each for each in replayer}
+    assert [number for number, each in shown.items() if each.mocked] == [9, 15]
+    assert [number for number, each in shown.items() if each.breakpoint] == [7, 15]
+    assert shown[15].event["error_type"] == "429"
+    assert "nothing in the recorded answer to cut" in shown[7].event["metadata"]["mock_problem"]
+    assert (replayer.statistics.mocked, replayer.statistics.errors) == (2, 2)
+
+
+def test_a_breakpoint_is_asked_what_is_shown(path):
+    """A failure that a mock takes away stops nothing, as in a walk."""
+    replayer = ExecutionReplayer(path, breakpoints=["error"], mock_responses={"search@1": "found"})
+    assert [each.number for each in replayer if each.breakpoint] == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mock_responses": {"serch": 1}}, "serch: the recording holds no such name; did you mean 'search'?"),
-        ({"mock_responses": {"error": 1}}, "error: a mock is given for a name"),
-        ({"mock_responses": {"llm if n > 3": 1}}, "a mock is given for a name"),
-        ({"mock_responses": {"/x|search/": 1}}, "a mock is given for a name"),
+        ({"mock_responses": {"serch": 1}}, "serch: the recording holds no such call; did you mean 'search'?"),
+        ({"mock_responses": {"error": 1}}, "error: an answer is given for the name of a call"),
+        ({"mock_responses": {"llm if n > 3": 1}}, "llm if n > 3: the recording holds no such call"),
+        ({"mock_responses": {"/x|search/": 1}}, "an answer is given for the name of a call"),
+        ({"mock_responses": {"llm": 1}}, "llm: a model's answer is a text"),
+        ({"mock_responses": [], "faults": ["search:status:429"]}, "only a model's call or an HTTP exchange"),
         ({"breakpoints": ["tool:serch"]}, "did you mean 'search'?"),
     ],
 )
-def test_names_that_the_recording_does_not_hold_are_refused(path, arguments, message):
+def test_what_the_recording_does_not_hold_is_refused(path, arguments, message):
     """Before the first event, with the nearest name."""
-    with pytest.raises(PlaceError) as caught:
+    wanted = MockError if "mock_responses" in arguments else PlaceError
+    with pytest.raises(wanted) as caught:
         ExecutionReplayer(path, **arguments)
     assert message in str(caught.value)
 

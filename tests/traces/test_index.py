@@ -1,5 +1,7 @@
 """The index: found again, continued, rebuilt, and never believed."""
 
+import gc
+import gzip
 import os
 import stat
 import subprocess
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from namel3ss_debug.errors import UnreadableTraceError
 from namel3ss_debug.traces import index, reader
 from namel3ss_debug.traces.reader import open_trace
 
@@ -261,3 +264,71 @@ print(reader.open_trace(sys.argv[1]).event(9_999)["seq"])
     command = [sys.executable, "-c", script, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "9998\n"
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.integers(1, EVENTS), max_size=40)
+    | st.builds(range, st.integers(1, EVENTS), st.integers(1, EVENTS), st.sampled_from([1, 7, -1, -3]))
+)
+def test_chosen_events_come_in_the_order_they_are_asked_for(path, numbers):
+    """Forwards, backwards or in any order, each number has its event."""
+    chosen = [(number, event["seq"]) for number, event in open_trace(path).chosen(numbers)]
+    assert chosen == [(number, number - 1) for number in numbers]
+
+
+@pytest.mark.parametrize("number", [0, EVENTS + 1, EVENTS + 5000])
+def test_a_number_without_an_event_cannot_be_chosen(path, number):
+    """The events before it come, and the index is not thought damaged."""
+    chosen = open_trace(path).chosen([5, number])
+    assert next(chosen)[0] == 5
+    with pytest.raises(UnreadableTraceError, match=f"there is no event {number}"):
+        next(chosen)
+    assert open_trace(path).has_index()
+
+
+def test_chosen_events_of_a_trace_that_changed_meanwhile(path):
+    """Where another line stands than the index says, the index is built anew and each number has its new event."""
+    trace = open_trace(path)
+    chosen = trace.chosen([1, 5000, 6000])
+    assert next(chosen)[1]["seq"] == 0
+    path.write_bytes(path.read_bytes().replace(b'"seq":4999', b'"seq":4999,"depends_on":["x"]'))
+    assert [event.get("depends_on") for _, event in chosen] == [["x"], None]
+
+
+def test_chosen_events_of_a_compressed_trace(tmp_path):
+    """Without places the events are found by reading from the beginning."""
+    path = tmp_path / "run.jsonl.gz"
+    path.write_bytes(gzip.compress(lines(0, 50)))
+    assert [event["seq"] for _, event in open_trace(path).chosen([40, 2, 3])] == [39, 1, 2]
+
+
+def test_the_events_of_a_pass_that_builds_the_index(path, cache, monkeypatch):
+    """They are all the events; afterwards the index is there, and a pass that is broken off leaves nothing."""
+    for event in open_trace(path).indexed_events():
+        assert event["seq"] == 0
+        break
+    assert not open_trace(path).has_index()
+    trace = open_trace(path)
+    assert [event["seq"] for event in trace.indexed_events()] == list(range(EVENTS))
+    counted = passes(monkeypatch)
+    assert trace.has_index()
+    assert open_trace(path).has_index()
+    assert trace.count() == open_trace(path).count() == EVENTS
+    assert counted == []
+    assert len([*trace.indexed_events()]) == EVENTS
+    assert [name.suffix for name in saved(cache)] == [".index"]
+
+
+def test_a_trace_in_a_circle_of_references_closes_its_file(path):
+    """The file of an index is closed before the collector comes to it, which would warn."""
+
+    def in_a_circle():
+        trace = open_trace(path)
+        assert trace.count() == EVENTS
+        trace.progress = lambda *_: trace
+        return trace.index()._file
+
+    file = in_a_circle()
+    gc.collect()
+    assert file.closed

@@ -1,0 +1,451 @@
+"""A program that runs while it is walked through: its events are the recording, and it waits for the walk.
+
+Each process of the program connects to the socket of a `Meeting`, tells every event, and waits where it has told one
+that holds it (`capture.gate`). A move past the last event lets everything that waits go on and ends with the next event
+that comes, whichever process it comes from; so at a prompt every process stands still, or will at its next event.
+
+Ctrl-C while the program runs stops the walk at the program's next event, as in gdb; a second one reaches the program
+itself, as SIGINT; a third one gives the prompt back at once, while the program still runs. What runs on when the first
+process of the program has ended is let go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import orjson
+
+from namel3ss_debug.capture.foreground import WANTS_TERMINAL, Foreground
+from namel3ss_debug.capture.gate import WAITS
+from namel3ss_debug.replay.answers import Mock, Mocks
+from namel3ss_debug.replay.breakpoints import COMPONENTS, Breakpoint
+from namel3ss_debug.replay.debugger import Debugger
+from namel3ss_debug.replay.results import Message, Result
+from namel3ss_debug.traces.events import Event
+
+GRACE_SECONDS = 5.0
+"""How long a program that is told to end by SIGTERM may take before it is killed."""
+
+_BLOCK = 1 << 20
+_LONGEST_ADDRESS = 100
+"""The path of a socket has room for 108 bytes on Linux, and for 104 elsewhere."""
+
+
+class Meeting:
+    """The socket at which the processes of one program find the shell, in a folder that is the user's alone."""
+
+    def __init__(self) -> None:
+        folder = tempfile.mkdtemp(prefix="namel3ss-")
+        if len(os.fsencode(folder)) + len("/shell") > _LONGEST_ADDRESS:
+            os.rmdir(folder)
+            folder = tempfile.mkdtemp(prefix="namel3ss-", dir="/tmp")
+        self._folder = Path(folder)
+        self.address = str(self._folder / "shell")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.bind(self.address)
+        self.socket.listen(128)
+        self.socket.setblocking(False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self.socket.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class _Process:
+    """A process of the program, as the other end of its connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.rest = bytearray()
+        self.told: set[str] = set()  # the tools it has been told of
+
+    def lines(self, block: bytes) -> list[bytes]:
+        """The whole lines that a block ends."""
+        self.rest += block
+        if b"\n" not in block:
+            return []
+        *lines, rest = self.rest.split(b"\n")
+        self.rest = rest
+        return [bytes(line) for line in lines]
+
+
+class _Waiting(NamedTuple):
+    """A process that waits, and the number of the event it waits at."""
+
+    process: _Process
+    number: int
+
+
+class LiveProgram:
+    """A running program as a `Recording` and as the `Program` of a walk; to be used in the main thread.
+
+    Attributes:
+        mocks: the answers that are given in place of calls.
+        free: whether it was let go, and runs by itself.
+
+    Args:
+        child: the first process.
+        meeting: where its processes connect.
+        foreground: the terminal, where the child has a process group of its own.
+        notice: told in words what the user should know while the program runs.
+    """
+
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        meeting: Meeting,
+        foreground: Foreground | None = None,
+        notice: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.mocks: Mocks | None = None
+        self.free = False
+        self._child = child
+        self._meeting = meeting
+        self._foreground = foreground
+        self._notice = notice
+        self._lines: list[bytes] = []
+        self._waiting: list[_Waiting] = []
+        self._interrupts = 0
+        self._attended = True
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._waker = socket.socketpair()
+        for end in (self._wake, self._waker):
+            end.setblocking(False)
+        self._selector.register(self._meeting.socket, selectors.EVENT_READ)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+
+    # --- the recording
+
+    def events(self, start: int = 1) -> Iterator[Event]:
+        """All events so far from the number `start` on."""
+        number = start
+        while number <= len(self._lines):
+            yield self.event(number)
+            number += 1
+
+    def event(self, number: int) -> Event:
+        """The event with this number, in the order of arrival."""
+        event: Event = orjson.loads(self._lines[number - 1])
+        return event
+
+    def count(self) -> int:
+        """How many events there are by now."""
+        return len(self._lines)
+
+    # --- the program
+
+    def has_ended(self) -> bool:
+        """Whether the first process of the program has ended."""
+        return self._child.returncode is not None
+
+    def go_on(self) -> bool:
+        """Let the program run until it waits at a further event; False once it has ended, or was let go.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C has stopped it at the event that has come, or was pressed for the third time.
+            MockError: a mock does not have the shape that the call at which the program waits needs; it still waits.
+        """
+        before = len(self._lines)
+        if self.has_ended() or self.free:
+            return False
+        self._interrupts = 0
+        with self._listening():
+            self._release()
+            while not (self.has_ended() or self._has_stopped(before)):
+                self._look_at_child()
+                self._take(0.0 if self.has_ended() else None)
+        if self._foreground is not None:
+            self._foreground.take_back()
+        if self.has_ended():
+            self._let_go()
+            if self._attended:
+                self._notice(f"the program has ended {_how(self._child.returncode)}")
+        elif self._interrupts:
+            raise KeyboardInterrupt
+        return len(self._lines) > before
+
+    def _has_stopped(self, before: int) -> bool:
+        """Whether a process waits, or Ctrl-C was pressed since and anything has come: chunks do not hold the program."""
+        return bool(self._waiting) or bool(self._interrupts and len(self._lines) > before)
+
+    def detach(self) -> None:
+        """Let the program run on by itself, not stepped any more."""
+        self.free = True
+        self._let_go()
+
+    def run_out(self) -> None:
+        """Let the program run to its end without a walk: by itself, or answered as before where there are answers."""
+        if self.mocks is None or not len(self.mocks):
+            self.detach()
+        self._attended = False
+        while self.go_on():
+            pass
+
+    def wait(self) -> int:
+        """Wait for the end of a program that was let go; the terminal is its own.
+
+        Returns:
+            Its exit status; of one that died by a signal, the signal's negative number.
+        """
+        before = signal.signal(signal.SIGINT, lambda _number, _frame: None)  # the program has its own
+        try:
+            while not self.has_ended():
+                if self._foreground is not None:
+                    self._foreground.lend(self._child.pid)
+                    self._signal(signal.SIGCONT)
+                self._look_at_child(block=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
+            if self._foreground is not None:
+                self._foreground.take_back()
+        return self._child.wait()
+
+    def end(self) -> int:
+        """End the program and what it has started by SIGTERM, and wait for it, as `wait`; then nothing is left to do."""
+        if not self.has_ended():
+            # First the signal, which finds it waiting, and only then the end of the wait.
+            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGCONT)
+            self._let_go()
+            try:
+                self._child.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+        self._selector.close()
+        self._wake.close()
+        self._waker.close()
+        return self._child.wait()
+
+    # --- letting go
+
+    def _release(self) -> None:
+        """Let everything that waits go on, each call with the answer that it is given, if any."""
+        words = [(process, self._word(process, number)) for process, number in self._waiting]
+        self._waiting.clear()
+        for process, word in words:
+            self._send(process, word)
+
+    def _word(self, process: _Process, number: int) -> dict[str, Any]:
+        event = self.event(number)
+        word = self._first_word(process, event)
+        if self.mocks is not None and len(self.mocks):
+            mock = self.mocks.answer_for(number, event)
+            if mock is not None and event.get("metadata", {}).get("seen") is not False:
+                word |= {"answer": mock.answer, "outputs": mock.outputs(number, event)}
+        return word
+
+    def _first_word(self, process: _Process, event: Event) -> dict[str, Any]:
+        """The event goes, and the tools that the user has given answers for, where the process does not know them yet."""
+        rows = self.mocks.rows() if self.mocks is not None else ()
+        wanted = {name for row in rows if (name := _tool_name(row.name))} - process.told
+        return {"at": event.get("event_id")} | ({"tools": sorted(wanted)} if wanted else {})
+
+    def _send(self, process: _Process, word: dict[str, Any]) -> None:
+        try:
+            process.told.update(word.get("tools", ()))
+            process.connection.sendall(orjson.dumps(word, option=orjson.OPT_APPEND_NEWLINE))
+        except OSError:  # it has ended while it waited
+            self._forget(process)
+
+    def _let_go(self) -> None:
+        """Close all connections: what still runs goes on by itself."""
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.data, _Process):
+                self._forget(key.data)
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(self._meeting.socket)
+        self._meeting.close()
+        self._waiting.clear()
+
+    # --- listening
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Be woken by the child's end or stop and by Ctrl-C, which is counted where it is not for the program as well."""
+        handlers: dict[int, Any] = {
+            signal.SIGCHLD: lambda _number, _frame: None,
+            signal.SIGINT: self._interrupted,
+        }
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            del handlers[signal.SIGINT]
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        waker = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(waker)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupted(self, _number: int, _frame: object) -> None:
+        if not self._attended:
+            self._signal(signal.SIGINT)
+            return
+        self._interrupts += 1
+        if self._interrupts == 1:
+            self._notice("stopping at the program's next event; Ctrl-C again interrupts the program itself")
+        elif self._interrupts == 2:
+            self._signal(signal.SIGINT)
+        elif self._interrupts > 2:
+            raise KeyboardInterrupt
+
+    def _take(self, seconds: float | None) -> bool:
+        """Take what comes: connections, lines, or nothing but being woken; whether anything came."""
+        ready = self._selector.select(seconds)
+        for key, _events in ready:
+            if key.fileobj is self._wake:
+                with contextlib.suppress(BlockingIOError):
+                    self._wake.recv(_BLOCK)
+            elif key.fileobj is self._meeting.socket:
+                self._accept()
+            else:
+                self._read(key.data)
+        return bool(ready)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            connection, _address = self._meeting.socket.accept()
+            connection.setblocking(True)
+            self._selector.register(connection, selectors.EVENT_READ, _Process(connection))
+
+    def _read(self, process: _Process) -> None:
+        try:
+            block = process.connection.recv(_BLOCK)
+        except OSError:
+            block = b""
+        if not block:
+            self._forget(process)
+            return
+        if self._foreground is not None:
+            self._foreground.take_back()
+        for line in process.lines(block):
+            self._heard(process, line)
+
+    def _heard(self, process: _Process, line: bytes) -> None:
+        try:
+            event: Event = orjson.loads(line[1:])
+        except orjson.JSONDecodeError:  # an exception has ended the sending of this line
+            return
+        self._lines.append(line[1:])
+        if line[:1] != WAITS:
+            return
+        if event["event_type"] == "trace_start":  # no deed of the program: it only learns what it must know
+            self._send(process, self._first_word(process, event))
+        else:
+            self._waiting.append(_Waiting(process, len(self._lines)))
+
+    def _forget(self, process: _Process) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(process.connection)
+        process.connection.close()
+        self._waiting = [waiting for waiting in self._waiting if waiting.process is not process]
+
+    # --- the child
+
+    def _look_at_child(self, *, block: bool = False) -> None:
+        """See whether the child has ended, wants the terminal, or was put to sleep by Ctrl-Z."""
+        try:
+            pid, status = os.waitpid(self._child.pid, os.WUNTRACED | (0 if block else os.WNOHANG))
+        except ChildProcessError:  # somebody else has waited for it
+            pid, status = self._child.pid, 0
+        if not pid:
+            return
+        if not os.WIFSTOPPED(status):
+            self._child.returncode = os.waitstatus_to_exitcode(status)
+            while not block and self._take(0.0):  # what it told before its end
+                pass
+        elif self._foreground is not None and os.WSTOPSIG(status) in WANTS_TERMINAL:
+            self._foreground.lend(self._child.pid)
+            self._signal(signal.SIGCONT)
+        elif self._foreground is not None and os.WSTOPSIG(status) == signal.SIGTSTP:
+            self._sleep(self._foreground)
+
+    def _sleep(self, foreground: Foreground) -> None:
+        """Ctrl-Z was pressed in the program: the shell goes to sleep with it, and they wake up together."""
+        lent = foreground.lent
+        foreground.take_back()
+        os.kill(0, signal.SIGTSTP)
+        if lent:
+            foreground.lend(self._child.pid)
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        """Send a signal to the child, and to what it has started where they have a group of their own."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._foreground is not None:
+                os.killpg(self._child.pid, number)
+            else:
+                self._child.send_signal(number)
+
+
+class LiveDebugger(Debugger):
+    """A session on a running program: a move that Ctrl-C ends stands at the event the program has come to.
+
+    Args:
+        program: the program; the answers that the session gives are its own from now on.
+        breakpoints: places to stop at from the beginning.
+        mocks: answers to give in place of calls, as they are written or parsed.
+
+    Raises:
+        DebugError: as for any session.
+    """
+
+    def __init__(
+        self,
+        program: LiveProgram,
+        breakpoints: Iterable[str | Breakpoint] = (),
+        mocks: Iterable[str | Mock] = (),
+    ) -> None:
+        super().__init__(program, breakpoints, mocks, program)
+        self.program = program
+        program.mocks = self.walk.mocks
+
+    def results(self, line: str) -> Iterator[Result]:
+        """The results of a line, as soon as they are there."""
+        if line.strip() == "detach":
+            yield Message("the program goes on by itself")  # shown before anything that the program prints
+            self.program.detach()
+            self.over = True
+            return
+        before = self.walk.total
+        try:
+            yield from super().results(line)
+        except KeyboardInterrupt:
+            if self.walk.total == before:
+                raise
+            yield self.walk.go(self.walk.total, "interrupt")
+
+
+def _how(status: int) -> str:
+    """How a program has ended, from its exit status or the negative number of a signal."""
+    if status >= 0:
+        return f"with status {status}"
+    return f"by {signal.Signals(-status).name}" if -status in set(signal.Signals) else f"by signal {-status}"
+
+
+def _tool_name(mocked: str) -> str | None:
+    """The name of the function that a mock may mean; None where it means something else."""
+    component, colon, rest = mocked.partition(":")
+    name = (rest if component == "tool" else "") if colon else mocked
+    name = name.strip().strip("\"'")
+    return name if name.isidentifier() and name not in COMPONENTS else None
