@@ -17,6 +17,7 @@ import orjson
 from namel3ss_debug.traces.decoding import looks_like_event, normalise
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.names import parse_name
+from namel3ss_debug.traces.ring import ForeignRingError, open_remainder
 from namel3ss_debug.views.events import RunningLines
 from namel3ss_debug.views.terminal import Terminal, console
 
@@ -37,7 +38,7 @@ class Follower:
         """The events that were written since the last call, file by file."""
         self._find_files()
         for path, file in self._files.items():
-            while chunk := file.read(CHUNK_BYTES):
+            while chunk := file.read(CHUNK_BYTES) or _behind_end(path, file):
                 *lines, self._rests[path] = (self._rests.get(path, b"") + chunk).split(b"\n")
                 for line in lines:
                     with suppress(orjson.JSONDecodeError):
@@ -63,6 +64,21 @@ class Follower:
             with suppress(OSError):
                 if not path.is_symlink():
                     self._files[path] = path.open("rb")
+
+
+def _behind_end(path: Path, file: BinaryIO) -> bytes:
+    """What the writer has not written to the file yet; the place in the file is behind it then."""
+    position = file.tell()
+    with suppress(OSError, ForeignRingError):
+        remainder = open_remainder(path, file.fileno())
+        if remainder is not None:
+            try:
+                rest = remainder.behind(position)
+            finally:
+                remainder.close()
+            file.seek(position + len(rest))
+            return rest
+    return b""
 
 
 @contextmanager

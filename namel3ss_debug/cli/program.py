@@ -13,6 +13,9 @@ import click
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+ONLY_BEFORE = frozenset({"-m", "-c", "-x"})
+"""Our short options that stand before TARGET alone, as Python's and those of pdb: behind it, programs have their own."""
+
 
 class Split(NamedTuple):
     """The words of a command line: our options with their values, the target, and the program's arguments."""
@@ -67,7 +70,7 @@ class ProgramCommand(click.Command):
             names[option.is_flag or option.count or option.is_eager].update(
                 option.opts, option.secondary_opts
             )
-        sorted_out = split(args, frozenset(names[False]), frozenset(names[True]), frozenset({"-m"}))
+        sorted_out = split(args, frozenset(names[False]), frozenset(names[True]), ONLY_BEFORE)
         ours = [] if sorted_out.target is None else ["--", sorted_out.target, *sorted_out.theirs]
         return super().parse_args(ctx, sorted_out.ours + ours)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -17,14 +16,16 @@ from namel3ss_debug.cli.options import (
     print_rows,
     reading,
     report_problems,
+    settings,
     trace_argument,
 )
-
-WRONG_USAGE = 2
+from namel3ss_debug.cli.stepping import given_commands, session_breakpoints, set_held, step_through
 
 if TYPE_CHECKING:
-    from namel3ss_debug.replay.results import Result
+    from namel3ss_debug.replay.answers import Mock
     from namel3ss_debug.traces.reader import Trace
+
+WRONG_USAGE = 2
 
 
 def replay(
@@ -32,6 +33,7 @@ def replay(
     *,
     step: bool = False,
     breakpoints: Sequence[str] = (),
+    mocks: Sequence[str] = (),
     components: Sequence[str] = (),
     commands: Sequence[str] = (),
     files: Sequence[Path] = (),
@@ -44,6 +46,7 @@ def replay(
         reference: the recording; the latest if left out.
         step: whether to walk through it by commands that are typed, or stand on stdin.
         breakpoints: places to stop at.
+        mocks: answers to show in place of the recorded ones, as `NAME:JSON`.
         components: the components whose events are replayed; all if empty.
         commands: debugger commands to do first.
         files: files with debugger commands to do before these.
@@ -54,28 +57,33 @@ def replay(
         The exit status: 2 where a command could not be done that was not typed, else 0.
 
     Raises:
-        DebugError: the recording or a place cannot be used.
+        DebugError: the recording, a place or a mock cannot be used.
     """
+    from namel3ss_debug.replay.answers import parse_mock
+
     trace = open_reference(reference)
     jsonl = output_format != "table"
-    given = [*chain.from_iterable(map(read_commands, files)), *commands]
+    given = given_commands(commands, files)
+    answers = [parse_mock(each) for each in mocks]
     status = 0
     if step or breakpoints or given:
-        status = walk(trace, breakpoints, given, typed_too=step or not given, jsonl=jsonl)
+        status = walk(trace, breakpoints, answers, given, typed_too=step or not given, jsonl=jsonl)
     else:
-        show_all(trace, components, chunks=chunks, jsonl=jsonl)
+        show_all(trace, components, answers, chunks=chunks, jsonl=jsonl)
     report_problems(trace)
     return status
 
 
-def show_all(trace: Trace, components: Sequence[str], *, chunks: bool, jsonl: bool) -> None:
+def show_all(
+    trace: Trace, components: Sequence[str], mocks: Sequence[Mock], *, chunks: bool, jsonl: bool
+) -> None:
     """Print every event, and the statistics at the end."""
     from namel3ss_debug.replay.replayer import ExecutionReplayer
     from namel3ss_debug.replay.results import Stopped, as_json
     from namel3ss_debug.views.replay import replayed_lines, statistics_lines
     from namel3ss_debug.views.terminal import console, line
 
-    replayer = ExecutionReplayer(trace.path, components=components)
+    replayer = ExecutionReplayer(trace.path, mock_responses=mocks, components=components)
     if not jsonl:
         screen = console()
         screen.lines(replayed_lines(replayer, screen.width, chunks=chunks))
@@ -101,7 +109,13 @@ def nothing_of(components: Sequence[str]) -> None:
 
 
 def walk(
-    trace: Trace, breakpoints: Sequence[str], given: Sequence[str], *, typed_too: bool, jsonl: bool
+    trace: Trace,
+    breakpoints: Sequence[str],
+    mocks: Sequence[Mock],
+    commands: Sequence[str],
+    *,
+    typed_too: bool,
+    jsonl: bool,
 ) -> int:
     """Walk through the recording: the commands that were given, then those that are typed.
 
@@ -109,62 +123,22 @@ def walk(
         The exit status: 2 where nobody types and a command could not be done.
 
     Raises:
-        PlaceError: a breakpoint cannot match.
+        DebugError: a breakpoint cannot match, or a mock is not for what the recording holds.
     """
     from namel3ss_debug.replay.debugger import Debugger
-    from namel3ss_debug.views.stepper import drive, typed
 
+    places = [place for place in session_breakpoints(settings().config) if place not in breakpoints]
     with reading(trace):
-        debugger = Debugger(trace, breakpoints)
+        debugger = Debugger(trace, breakpoints, mocks)
+        set_held(debugger, places)
+        started_at = next((event.get("timestamp") for event in trace.events()), None)
+        _ = debugger.walk.outline  # read or made once, and kept; moves and completion look into it
     trace.progress = None
-    show = result_writer() if jsonl else result_drawer(trace)
-    opening = [] if given else ["continue" if breakpoints else "step"]
-    mistakes = drive(debugger, chain(opening, given, typed(debugger) if typed_too else ()), show)
+    opening = [] if commands else ["continue" if breakpoints else "step"]
+    mistakes = step_through(
+        debugger, [*opening, *commands], typed_too=typed_too, jsonl=jsonl, started_at=started_at
+    )
     return WRONG_USAGE if mistakes and not typed_too else 0
-
-
-def result_writer() -> Callable[[Result], None]:
-    """Writes each result as one JSON line, at once, for a program that reads along."""
-    from namel3ss_debug.replay.results import as_json
-
-    def write(result: Result) -> None:
-        print_rows([as_json(result)])
-        sys.stdout.flush()
-
-    return write
-
-
-def result_drawer(trace: Trace) -> Callable[[Result], None]:
-    """Draws each result on the terminal."""
-    from namel3ss_debug.views.stepper import drawn
-    from namel3ss_debug.views.terminal import console
-
-    started_at = next((event.get("timestamp") for event in trace.events()), None)
-
-    def draw(result: Result) -> None:
-        screen = console()  # a terminal may have been resized since the last one
-        screen.lines(drawn(result, screen.width, started_at))
-        sys.stdout.flush()
-
-    return draw
-
-
-def read_commands(path: Path) -> Iterator[str]:
-    """The commands in a file; blank lines and those that begin with # are none.
-
-    Raises:
-        WrongUsageError: the file cannot be read.
-    """
-    from namel3ss_debug.errors import WrongUsageError
-
-    try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise WrongUsageError(f"cannot read commands from {path}: {reason}; give a text file") from error
-    for line in content.splitlines():
-        if line.strip() and not line.lstrip().startswith("#"):
-            yield line
 
 
 @click.command("replay", short_help="Walk through a recording, event by event.")
@@ -172,6 +146,9 @@ def read_commands(path: Path) -> Iterator[str]:
 @click.option("--step", is_flag=True, help="Walk through it; type help for the commands.")
 @click.option("-b", "--breakpoint", "breakpoints", multiple=True, metavar="PLACE",
               help="Stop there: an event type, TYPE:N, a component, component:name, error; may be repeated.")  # fmt: skip
+@click.option("-m", "--mock", "mocks", multiple=True, metavar="NAME:JSON",
+              help="Show this answer of a tool or model in place of the recorded one; NAME@N, NAME:@file.json; "
+              "may be repeated.")  # fmt: skip
 @click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT",
               help="Replay this component only; may be repeated.")  # fmt: skip
 @click.option(

@@ -17,6 +17,7 @@ from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
     from namel3ss_debug.capture.session import Session
+    from namel3ss_debug.cli.live import Stepping
 
 # A cut answer cannot be replayed, nor can a run whose seed is not known; file, environment and option still win.
 DEFAULTS = {"max_payload_size": 0, "record_randomness": True}
@@ -31,6 +32,7 @@ def trace(
     run_args: str | None = None,
     output_format: str = "jsonl",
     live: bool = False,
+    stepping: Stepping | None = None,
     python: str | None = None,
     **overrides: Any,
 ) -> int:
@@ -44,6 +46,7 @@ def trace(
         run_args: keyword arguments of a function, as a JSON object.
         output_format: `json` writes one document beside the recording at the end.
         live: whether events are shown on stderr as they happen.
+        stepping: what the debugger's shell begins with where it steps the program.
         python: the interpreter to run the program with.
         **overrides: settings that options gave; `None` is not given.
 
@@ -70,7 +73,12 @@ def trace(
     else:
         watching = nullcontext()
     with watching:
-        status = launch(target, session=asdict(session), python=interpreter)
+        if stepping is None:
+            status = launch(target, session=asdict(session), python=interpreter)
+        else:
+            from namel3ss_debug.cli.live import step_program
+
+            status = step_program(target, session, stepping, loaded.config, python=interpreter)
     report(session, output_format)
     return status
 
@@ -131,6 +139,7 @@ def report(session: Session, output_format: str) -> None:
 def count_lines(path: Path) -> int:
     """The number of events in all files of a trace, by their line ends."""
     from namel3ss_debug.traces.names import parse_name
+    from namel3ss_debug.traces.ring import complete
 
     wanted = parse_name(path.name)
     if wanted is None or not path.parent.is_dir():
@@ -139,6 +148,7 @@ def count_lines(path: Path) -> int:
     for file in path.parent.iterdir():
         name = parse_name(file.name)
         if name is not None and name.stem == wanted.stem and not file.is_symlink():
+            complete(file)
             with file.open("rb") as stream:
                 total += sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
     return total
@@ -193,6 +203,18 @@ def write_document(path: Path) -> Path:
 @click.option("--format", "output_format", type=click.Choice(["jsonl", "json"]), default="jsonl", show_default=True,
               help="json writes one document beside the recording at the end.")  # fmt: skip
 @click.option("--live", is_flag=True, help="Show events on stderr as they happen.")
+@click.option(
+    "--step", is_flag=True, help="Stop before each event, in the debugger; type help for its commands."
+)
+@click.option("-b", "--breakpoint", "breakpoints", multiple=True, metavar="PLACE",
+              help="Run to this place, such as llm, tool:search or error, and stop there; may be repeated.")  # fmt: skip
+@click.option("--mock", "mocks", multiple=True, metavar="NAME:JSON",
+              help="Answer the calls of a tool or model with this and do not make them; NAME@N, NAME:@file.json; "
+              "may be repeated.")  # fmt: skip
+@click.option("-c", "--command", "commands", multiple=True, metavar="CMD",
+              help="A debugger command to do first; -c stands before TARGET.")  # fmt: skip
+@click.option("-x", "--commands", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="A file of debugger commands to do first; -x stands before TARGET.")  # fmt: skip
 @click.option("--python", metavar="PATH", help="The Python to run the program with.")
 def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     """Run a program and record what its agents do.
@@ -201,8 +223,12 @@ def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     looked for as a script and as a package. ARGS are the program's own: every option that is not listed here and
     stands after TARGET, and all that stands after --.
 
-    The program keeps its input, its output and its exit status.
+    The program keeps its input, its output and its exit status. With --step or a breakpoint the debugger, on the
+    terminal itself, stops it before its calls.
     """
     from namel3ss_debug.capture.launch import leave
+    from namel3ss_debug.cli.live import wanted_stepping
 
-    leave(trace([target, *args], **options))
+    names = ("step", "breakpoints", "mocks", "commands", "files")
+    stepping = wanted_stepping(**{name: options.pop(name) for name in names})
+    leave(trace([target, *args], stepping=stepping, **options))

@@ -66,6 +66,27 @@ def event_line(
     return fitted(parts, width)
 
 
+def is_mocked(event: Event) -> bool:
+    """Whether what an event says is the answer of a mock."""
+    metadata = event.get("metadata")
+    return isinstance(metadata, dict) and metadata.get("mocked") is True
+
+
+def recorded_line(event: Event, width: int) -> Text | None:
+    """For an event with the answer of a mock, a line that tells what was recorded in its place."""
+    recorded = event["metadata"].get("recorded") if is_mocked(event) else None
+    if not isinstance(recorded, dict):
+        return None
+    before = {name: value for name, value in event.items() if name not in {"outputs", "metadata", "status"}}
+    before |= recorded
+    status = recorded.get("status")
+    parts = [Piece(" " * (NUMBER_WIDTH + 10) + "recorded", DIM)]
+    if status not in {None, "completed"} if isinstance(status, str | None) else True:
+        parts.append(piece(f"  {status}", DIM, 30))
+    parts.append(Piece(f"  {summary(before)}", ERROR if status_style(before) == ERROR else DIM))
+    return fitted(parts, width)
+
+
 class RunningLines:
     """One line for each event as it comes, moved to the right by the spans that are open around it.
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from namel3ss_debug.inspection import CHUNK
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
+from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.terminal import clean, shorten
 
@@ -36,6 +38,8 @@ def summary(event: Event) -> str:
         return gist(chunk_text(_get(event, "outputs", "text")))
     if event_type == "trace_end":
         return ""
+    if event_type == INPUTS_READ:
+        return _inputs_read(event.get("metadata"))
     for side, readers in (("outputs", (_answer, _result)), ("inputs", (_last_message, _arguments))):
         payload = event.get(side)
         if payload in (None, {}, []):
@@ -50,6 +54,20 @@ def summary(event: Event) -> str:
     if str(event_type).endswith(("_start", "_end")):
         return _told(event["metadata"], str(event_type))
     return gist(event["metadata"])
+
+
+def _inputs_read(metadata: Any) -> str:
+    """How much of what the program read from outside, by where it came from."""
+    reads = _get(metadata, "clock", "reads")
+    places = [each for each in reads.values() if isinstance(each, dict)] if isinstance(reads, dict) else []
+    times = sum(len(each) for by_place in places for each in by_place.values() if isinstance(each, list))
+    variables = _get(metadata, "environment")
+    told = [
+        count(times, "clock read") if times else "",
+        count(len(variables), "environment variable") if isinstance(variables, dict) else "",
+        "standard input" if _get(metadata, "stdin") else "",
+    ]
+    return ", ".join(filter(None, told)) or gist(metadata)
 
 
 def _told(metadata: Any, event_type: str) -> str:

@@ -11,7 +11,7 @@ import orjson
 from rich.cells import cell_len
 from rich.text import Text
 
-from namel3ss_debug.views.terminal import DIM, ELLIPSIS, cells, clean
+from namel3ss_debug.views.terminal import DIM, ELLIPSIS, cells, clean, shorten
 
 MAX_DEPTH = 40
 STRING_LIMIT = 200_000
@@ -95,7 +95,8 @@ def _lines(
         for i, item in enumerate(value):
             label, inner = Text(pad, end=""), item
             if isinstance(value, dict):
-                label, inner = label.append(f'"{clean(item, 200)}"', KEY_STYLE).append(": "), value[item]
+                key = shorten(clean(item, 200), max(width - margin - 28, 12), middle=True)
+                label, inner = label.append(f'"{key}"', KEY_STYLE).append(": "), value[item]
             behind = "," if i < last else ""
             yield from _lines(label, inner, width=width, margin=margin + 2, after=behind, depth=depth + 1)
         yield Text(" " * margin + closing + after, end="")

@@ -1,68 +1,54 @@
-"""The shell of the debugger: reads commands, hands them to the core, draws what comes back.
+"""The shell of the debugger: reads commands, hands them to the core, shows what comes back.
 
 On a terminal commands are read with line editing; elsewhere they are the lines of stdin. All that a command means
-is in `replay`; here it is only drawn.
+is in `replay`, how an answer is drawn in `results`; here is only the order of things.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from rich.text import Text
-
-from namel3ss_debug.replay.results import (
-    Breakpoints,
-    Frame,
-    Help,
-    Listing,
-    Message,
-    Mistake,
-    OpenSpans,
-    Quit,
-    Result,
-    Stack,
-    Stopped,
-    TotalsSoFar,
-    Value,
-)
-from namel3ss_debug.traces.events import Event
-from namel3ss_debug.views.events import event_line, title
-from namel3ss_debug.views.payloads import json_text
-from namel3ss_debug.views.quantities import duration, money, tokens
-from namel3ss_debug.views.tables import Cell, Column, name, number, pairs, prose, table
-from namel3ss_debug.views.terminal import (
-    COMPONENT_STYLES,
-    DIM,
-    ERROR,
-    HEADING,
-    WARNING,
-    Piece,
-    clean,
-    line,
-    piece,
-)
+from namel3ss_debug.replay.results import Mistake, Result, Save
+from namel3ss_debug.views.results import drawn
+from namel3ss_debug.views.terminal import DIM, Terminal, console, line
+from namel3ss_debug.views.transcript import Transcript
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.debugger import Debugger
 
-MARK = "-> "
-VALUE_LINES = 200
+LEAVING = "Ctrl-C again leaves, and so do Ctrl-D and quit"
+END_OF_COMMANDS, LEAVE = "end", "quit"
+
+Show = Callable[[Result], None]
 
 
-def drive(debugger: Debugger, commands: Iterable[str], show: Callable[[Result], None]) -> int:
+def drive(
+    debugger: Debugger, commands: Iterable[str], show: Show, transcript: Transcript | None = None
+) -> int:
     """Do one line of commands after the other until they end or one of them quits.
 
     Ctrl-C ends the command that runs, and not the session.
 
+    Args:
+        debugger: the session.
+        commands: its lines; the next one is asked for when the one before is done.
+        show: what shows a result.
+        transcript: what the lines are written down in, and what `save` saves.
+
     Returns:
         How many commands could not be done.
     """
+    transcript = Transcript() if transcript is None else transcript
     mistakes = 0
     for words in commands:
         try:
-            for result in debugger.results(words):
+            transcript.heard(prompt(debugger), words)
+            for answer in debugger.results(words):
+                result = transcript.saved(answer) if isinstance(answer, Save) else answer
                 mistakes += isinstance(result, Mistake)
                 show(result)
         except KeyboardInterrupt:
@@ -72,131 +58,116 @@ def drive(debugger: Debugger, commands: Iterable[str], show: Callable[[Result], 
     return mistakes
 
 
-def typed(debugger: Debugger) -> Iterator[str]:
-    """The lines a user types: with editing, history and completion on a terminal, else the lines of stdin."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        for words in sys.stdin:
-            yield words.rstrip("\n")
-        return
-    from prompt_toolkit import PromptSession  # noqa: PLC0415  (only a person at a terminal pays for it)
-    from prompt_toolkit.completion import WordCompleter  # noqa: PLC0415
+def result_drawer(started_at: float | None, transcript: Transcript, terminal: TextIO | None = None) -> Show:
+    """What draws each result on the screen, and writes it down.
 
-    from namel3ss_debug.replay.debugger import COMMANDS  # noqa: PLC0415
+    Args:
+        started_at: the time that events are counted from.
+        transcript: what the lines are written down in as well.
+        terminal: where they are drawn; stdout if left out.
+    """
 
-    names = [each.name for each in COMMANDS]
-    session: PromptSession[str] = PromptSession(completer=WordCompleter(names, sentence=True))
-    while True:
-        walk = debugger.walk
+    def draw(result: Result) -> None:
+        screen = console(stream=terminal)  # a terminal may have been resized since the last one
+        screen.lines(transcript.noted(drawn(result, screen.width, started_at)))
+        screen.file.flush()
+
+    return draw
+
+
+def typed(debugger: Debugger, terminal: TextIO | None = None) -> Iterator[str]:
+    """The lines a user types: with editing, history and completion on a terminal, else the lines of stdin.
+
+    Args:
+        debugger: the session the lines are for.
+        terminal: the terminal, opened for reading and writing, where stdin and stdout belong to a program.
+    """
+    if terminal is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return (words.rstrip("\r\n") for words in sys.stdin)
+    dumb = os.environ.get("TERM", "") in {"", "dumb", "unknown"}
+    read = _plain_reader(debugger, terminal) if dumb else _editing_reader(debugger, terminal)
+    return _TypedLines(debugger, read, console(stream=terminal))
+
+
+Reader = Callable[[], str | None]
+"""Reads what is typed up to Enter: None where Ctrl-C took back what had been typed; EOFError, and KeyboardInterrupt on a
+line with nothing on it."""
+
+
+class _TypedLines:
+    """The lines one by one; no generator, because Ctrl-C while it waits would end that."""
+
+    def __init__(self, debugger: Debugger, read: Reader, screen: Terminal) -> None:
+        self.debugger, self.read, self.screen = debugger, read, screen
+        self.pasted: deque[str] = deque()
+        self.interrupted = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while not self.pasted:
+            try:
+                words = self.read()
+            except EOFError:
+                return END_OF_COMMANDS if self.debugger.collecting else LEAVE
+            except KeyboardInterrupt:
+                if self.interrupted:
+                    return LEAVE
+                self.interrupted = not self.debugger.collecting
+                self.screen.lines([line((LEAVING, DIM))])
+                continue
+            self.interrupted = False
+            if words is not None:
+                self.pasted.extend(_lines(words))
+        return self.pasted.popleft()
+
+
+def _lines(words: str) -> list[str]:
+    """The commands of what was typed; among the lines of a paste the empty ones repeat nothing."""
+    rows = words.splitlines()
+    return rows or [""] if len(rows) < 2 else [row for row in rows if row.strip()]
+
+
+def _editing_reader(debugger: Debugger, terminal: TextIO | None) -> Reader:
+    from namel3ss_debug.views.prompt import line_editor  # noqa: PLC0415  (only a person at a terminal pays for it)
+
+    session = line_editor(debugger, terminal)
+
+    def read() -> str | None:
         try:
-            yield session.prompt(f"(debug {walk.position}/{walk.total}) ")
+            return session.prompt()
         except KeyboardInterrupt:
-            continue
-        except EOFError:
-            return
+            if session.default_buffer.text:
+                return None
+            raise
+
+    return read
 
 
-def drawn(result: Result, width: int, started_at: float | None = None) -> Iterator[Text]:
-    """A result as lines; `started_at` is the time that events are counted from."""
-    if isinstance(result, Stopped):
-        yield from _stopped(result, width, started_at)
-    elif isinstance(result, Listing):
-        for place, event in result.rows:
-            yield _marked(place, event, width, started_at, current=place == result.current)
-    elif isinstance(result, Stack):
-        own = bool(result.frames) and result.frames[-1].number == result.current
-        yield from _frames(result.frames[:-1] if own else result.frames)
-        if result.event is not None:
-            yield _marked(result.current, result.event, width, started_at, current=True)
-    elif isinstance(result, OpenSpans):
-        frames = _frames(result.frames, nested=False)
-        yield from frames if result.frames else (line(("no span is open here", DIM)),)
-    elif isinstance(result, Value):
-        yield from json_text(result.value, width, VALUE_LINES)
-    elif isinstance(result, Breakpoints):
-        yield from _breakpoints(result, width)
-    elif isinstance(result, TotalsSoFar):
-        yield from totals_lines(result, width)
-    elif isinstance(result, Help):
-        yield from _help(result, width)
-    elif isinstance(result, Message | Mistake):
-        yield Text(clean(result.text), ERROR if isinstance(result, Mistake) else "", end="")
-    else:
-        assert isinstance(result, Quit)
+def _plain_reader(debugger: Debugger, terminal: TextIO | None) -> Reader:
+    """For a terminal that can place no cursor: the prompt, and what its own line editing gives."""
+
+    def read() -> str | None:
+        stream = terminal or sys.stdout
+        stream.write(prompt(debugger))
+        stream.flush()
+        try:
+            words = (terminal or sys.stdin).readline()
+        except KeyboardInterrupt:
+            stream.write("\n")
+            raise
+        if not words:
+            stream.write("\n")
+            raise EOFError
+        return words.rstrip("\r\n")
+
+    return read
 
 
-def totals_lines(totals: TotalsSoFar, width: int) -> Iterator[Text]:
-    """What the recording has come to."""
-    rows: list[tuple[str, Cell]] = [
-        ("event", f"{totals.number:,} of {totals.total:,}"),
-        ("time", duration(totals.ms)),
-        ("tokens", tokens(totals.tokens)),
-        ("cost", money(totals.cost) if totals.cost else ""),
-        ("failures", Piece(tokens(totals.errors), ERROR if totals.errors else "")),
-    ]
-    yield from pairs(rows, width)
-
-
-def _stopped(stop: Stopped, width: int, started_at: float | None) -> Iterator[Text]:
-    if stop.breakpoint is not None:
-        yield line((f"breakpoint {stop.breakpoint}, ", WARNING), (stop.place or "", WARNING))
-    if stop.event is None:
-        yield line((f"before the first of {stop.total:,} events", DIM))
-        return
-    yield _marked(stop.number, stop.event, width, started_at, current=True)
-    if stop.reason == "end":
-        yield line(("end of the recording", DIM))
-
-
-def _marked(place: int, event: Event, width: int, started_at: float | None, *, current: bool) -> Text:
-    row = Text(MARK if current else " " * len(MARK), HEADING, end="")
-    return (
-        Text(end="")
-        .append_text(row)
-        .append_text(event_line(place, event, width=width - len(MARK), started_at=started_at))
-    )
-
-
-def _frames(frames: Iterable[Frame], *, nested: bool = True) -> Iterator[Text]:
-    """Open spans, each further to the right than the one around it where they are nested."""
-    for depth, frame in enumerate(frames):
-        label = title(
-            {"event_type": frame.event_type, "component": frame.component, "component_name": frame.name}
-        )
-        before = f"   {frame.number:>5}  " + "  " * min(depth, 10) * nested
-        yield Text(end="").append(before, DIM).append_text(label)
-
-
-def _breakpoints(found: Breakpoints, width: int) -> Iterator[Text]:
-    if not found.rows:
-        yield line(("no breakpoints; break PLACE sets one", DIM))
-        return
-    columns = (number("n"), name("place", 16), prose("kind", 4), number("hits"))
-    rows = []
-    for row in found.rows:
-        kinds = ["once" if row.temporary else "", "" if row.enabled else "off"]
-        style = "" if row.enabled else DIM
-        rows.append(
-            (
-                str(row.number),
-                piece(row.place, style, 400),
-                piece(", ".join(filter(None, kinds)), DIM),
-                str(row.hits),
-            )
-        )
-    yield from table(columns, rows, width)
-
-
-def _help(found: Help, width: int) -> Iterator[Text]:
-    if len(found.rows) == 1:
-        row = found.rows[0]
-        yield line((row.usage, HEADING))
-        yield line(f"  {row.help}")
-        if row.aliases:
-            yield line((f"  also: {', '.join(row.aliases)}", DIM))
-        return
-    columns = (Column("command"), Column("also"), prose("what it does", 20))
-    rows = [
-        (Piece(row.name, COMPONENT_STYLES["llm"]), Piece(", ".join(row.aliases), DIM), row.help)
-        for row in found.rows
-    ]
-    yield from table(columns, rows, width)
+def prompt(debugger: Debugger) -> str:
+    """What stands before the line: the position, or a plain mark while the commands of a breakpoint are collected."""
+    if debugger.collecting:
+        return "> "
+    walk = debugger.walk
+    return f"(debug {walk.position}/{walk.total}) "

@@ -234,9 +234,9 @@ class Terminal(Console):
                 self.print(Text("\n").join(block), soft_wrap=True)
 
 
-def console(*, stderr: bool = False, width: int | None = None) -> Terminal:
-    """A console on stdout or stderr as they are now; colours are the sixteen of the user's own theme."""
-    stream = sys.stderr if stderr else sys.stdout
+def console(*, stderr: bool = False, width: int | None = None, stream: TextIO | None = None) -> Terminal:
+    """A console on a stream, or on stdout or stderr as they are now; colours are the sixteen of the user's own theme."""
+    stream = stream or (sys.stderr if stderr else sys.stdout)
     if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
         stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding shows what it can
     coloured = wants_colour(stream)

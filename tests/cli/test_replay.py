@@ -77,7 +77,18 @@ def test_commands_given_are_done_and_the_walk_ends(run, trace, workspace):
 
 
 @pytest.mark.parametrize(
-    "command", ["help", "help next", "list", "info totals", "info spans", "info breakpoints", "b tool ;; b"]
+    "command",
+    [
+        "help",
+        "help next",
+        "list",
+        "info totals",
+        "info spans",
+        "info tools",
+        "longlist",
+        "source",
+        "b tool ;; b",
+    ],
 )
 def test_every_result_is_drawn(run, trace, command):
     """What each command answers is text within the screen."""
@@ -140,3 +151,90 @@ def test_a_component_that_is_not_there_is_said(run, trace):
     result = run("replay", trace, "-f", "tol")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "namel3ss debug: nothing in this recording is of tol; did you mean 'tool'?\n"
+
+
+def test_a_mocked_answer_is_shown_in_place_and_marked(run, trace):
+    """What was recorded stands beneath it, the statistics count it, and a model's answer is one of its shape."""
+    result = run("replay", trace, "-m", 'lookup:{"found": 2}', "--mock", 'llm@1:"Sent."')
+    assert result.stdout.splitlines()[3:8] == [
+        "    4  +1.260    llm_call_end gpt-4o-mini  mocked  1.24 s  412 tokens  $0.00021…",
+        '               recorded  lookup(order="A-17")',
+        '    5  +1.270    tool_call_start lookup  {"order": "A-17"}',
+        '    6  +1.305    tool_call_end lookup  mocked  35.0 ms  {"found": 2}',
+        "               recorded  failed  ConnectionError: the service is down",
+    ]
+    assert result.stdout.splitlines()[-1] == "  mocked      2"
+    assert "failures" not in result.stdout
+
+
+def test_mocks_of_a_walk(run, trace, workspace):
+    """The answers of -m are those of the mock command, read from a file too, and can be taken back."""
+    (workspace / "answer.json").write_text('{"found": 3}')
+    shown = run(
+        "replay", trace, "-m", "lookup:@answer.json", "-c", "goto 6", "-c", "unmock", "-c", "goto 6"
+    ).stdout.splitlines()
+    assert shown == [
+        '->     6  +1.305  tool_call_end lookup  mocked  35.0 ms  {"found": 3}',
+        "                  recorded  failed  ConnectionError: the service is down",
+        "1 mock taken back",
+        "->     6  +1.305  tool_call_end lookup  failed  35.0 ms  ConnectionError: the s…",
+    ]
+
+
+@pytest.mark.parametrize("more", [[], ["--step"]])
+@pytest.mark.parametrize(
+    ("mock", "said"),
+    [
+        ('lookup:{"found"', "not JSON at column"),
+        ("lokup:1", "did you mean 'lookup'?"),
+        ("lookup:@missing.json", "missing.json"),
+        ("lookup", "lookup"),
+    ],
+)
+def test_a_mock_that_cannot_be_given_is_one_line(run, trace, more, mock, said):
+    """It is told before anything is replayed, with status 2."""
+    result = run("replay", trace, "-m", mock, *more, stdin="")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "DEBUGGING_GUIDE.md#mock" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_breakpoints_of_the_settings(run, trace, monkeypatch):
+    """A walk stops where the settings say, after what is given, and passes over what this recording does not hold."""
+    monkeypatch.setenv("NAMEL3SS_DEBUG_AUTO_BREAKPOINTS", '["tool:search", "tool:send_mail", "llm"]')
+    monkeypatch.setenv("NAMEL3SS_DEBUG_BREAK_ON_ERRORS", "true")
+    shown = run("replay", trace, "--step", stdin="c\nc\nc\nc\n").stdout.splitlines()
+    assert [line for line in shown if line.startswith("breakpoint")] == [
+        "breakpoint 2, llm",
+        "breakpoint 3, error",
+        "breakpoint 1, tool:send_mail",
+    ]
+    assert run("replay", trace, "-b", "llm", "-c", "b").stdout.splitlines()[1].split()[:3] == [
+        "1",
+        "break",
+        "llm",
+    ]
+    assert run("replay", trace).stdout.splitlines()[-1] == "  failures    1"
+    monkeypatch.setenv("NAMEL3SS_DEBUG_AUTO_BREAKPOINTS", "llm if durtion_ms > 5")
+    result = run("replay", trace, "--step", stdin="")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "durtion_ms" in result.stderr
+
+
+def test_a_transcript_of_commands_that_were_given(run, trace, workspace):
+    """Save writes what was asked and shown; a file that is there is left alone and makes the status 2."""
+    result = run("replay", trace, "-c", "goto 3", "-c", "p name", "-c", "save seen.txt")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "saved 5 lines in seen.txt")
+    assert (workspace / "seen.txt").read_text().splitlines() == [
+        "(debug 0/8) goto 3",
+        "->     3  +0.020  llm_call_start gpt-4o-mini  Where is A-17?",
+        "(debug 3/8) p name",
+        '"gpt-4o-mini"',
+        "(debug 3/8) save seen.txt",
+    ]
+    result = run("replay", trace, "-c", "save seen.txt")
+    assert (result.exit_code, result.stdout) == (
+        2,
+        "seen.txt is there already; give the name of a new file\n",
+    )

@@ -69,3 +69,25 @@ def test_a_chunk_says_what_was_in_it(sent, shown):
 def test_a_chunk_may_be_nested_without_end():
     """Hostile JSON in a chunk is no failure."""
     assert chunk_text("data: " + "[" * 9000) == "data: " + "[" * 9000
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        (
+            {
+                "clock": {"reads": {"0": {"0": [5, 1], "1": [7]}, "0.1": {"0": [9]}}},
+                "environment": {"HOME": {"value": "/root"}},
+                "stdin": {"text": "y"},
+            },
+            "4 clock reads, 1 environment variable, standard input",
+        ),
+        (
+            {"clock": {"reads": {"0": "broken"}}, "environment": []},
+            '{"clock": {"reads": {"0": "broken"}}, "environment": []}',
+        ),
+    ],
+)
+def test_what_a_program_read_from_outside_is_counted(metadata, told):
+    """One line says how many reads of each kind there were, and shows what has another shape as it is."""
+    assert summary({"event_type": "inputs_read", "component": "app", "metadata": metadata}) == told

@@ -1,0 +1,179 @@
+"""`debug trace --step`: the debugger's shell on a program that runs.
+
+The shell is the parent. Its commands come from the terminal itself, and what it answers goes there, because stdin and
+stdout are the program's; without a terminal the commands of `-x` and `-c` are done, and what they answer goes to stderr.
+
+`quit` ends the program by SIGTERM, after a question where somebody can be asked; `detach` lets it run on by itself. When
+the given commands are used up and nobody types, it runs on by itself as well.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+from namel3ss_debug.errors import WrongUsageError
+
+if TYPE_CHECKING:
+    from namel3ss_debug.capture.launch import Target
+    from namel3ss_debug.capture.session import Session
+    from namel3ss_debug.config import DebugConfiguration
+    from namel3ss_debug.replay.answers import Mock
+    from namel3ss_debug.replay.live import LiveDebugger
+
+
+class Stepping(NamedTuple):
+    """What a stepped run begins with: the places of `-b`, the answers of `--mock`, commands, and whether some are typed."""
+
+    breakpoints: Sequence[str]
+    mocks: Sequence[Mock]
+    commands: Sequence[str]
+    typed_too: bool
+
+
+class Seat(NamedTuple):
+    """Where the user sits: the terminal, open for reading and writing, and whether its keys can be given to a program."""
+
+    terminal: TextIO
+    controls: bool
+
+
+def wanted_stepping(
+    *,
+    step: bool,
+    breakpoints: Sequence[str],
+    mocks: Sequence[str],
+    commands: Sequence[str],
+    files: Sequence[Path],
+) -> Stepping | None:
+    """What the options of a stepped run ask for; None where none of them is given.
+
+    Raises:
+        DebugError: a file of commands cannot be read, or a mock does not parse.
+    """
+    if not (step or breakpoints or mocks or commands or files):
+        return None
+    from namel3ss_debug.cli.stepping import given_commands
+    from namel3ss_debug.replay.answers import parse_mock
+
+    given = given_commands(commands, files)
+    typed_too = step or bool(breakpoints and not given)
+    opening = [] if given or not typed_too else ["continue" if breakpoints else "step"]
+    return Stepping(breakpoints, [parse_mock(mock) for mock in mocks], [*opening, *given], typed_too)
+
+
+def step_program(
+    target: Target, session: Session, wanted: Stepping, config: DebugConfiguration, *, python: str
+) -> int:
+    """Run a program under the debugger's shell.
+
+    Args:
+        target: the program.
+        session: where it is recorded.
+        wanted: what the shell begins with.
+        config: the settings in force.
+        python: the interpreter to run the program with.
+
+    Returns:
+        The exit status of the program, or the negative number of the signal it died by.
+
+    Raises:
+        DebugError: a place cannot be used, there is nobody to type commands, or the program cannot be started.
+    """
+    from dataclasses import asdict
+
+    from namel3ss_debug.capture.foreground import Foreground
+    from namel3ss_debug.capture.launch import started
+    from namel3ss_debug.cli.stepping import session_breakpoints
+    from namel3ss_debug.replay.live import LiveDebugger, LiveProgram, Meeting
+
+    if not session.sampled:
+        session = replace(session, sampled=True)  # who steps a program wants to see it
+    breakpoints = session_breakpoints(config, wanted.breakpoints)
+    with seat() as seated, Meeting() as meeting:
+        if seated is None and wanted.typed_too:
+            raise WrongUsageError(
+                "there is no terminal to type commands on: give them with -c or -x, and leave out --step"
+            )
+        foreground = Foreground(seated.terminal.fileno()) if seated is not None and seated.controls else None
+        environment = asdict(session) | {"gate": meeting.address}
+        with started(target, session=environment, python=python, apart=foreground is not None) as child:
+            program = LiveProgram(child, meeting, foreground, notices(seated))
+            try:
+                debugger = LiveDebugger(program, breakpoints, wanted.mocks)
+                if program.go_on():
+                    debugger.walk.go(1)
+                return hold(debugger, wanted, seated)
+            finally:
+                program.end()
+
+
+def hold(debugger: LiveDebugger, wanted: Stepping, seated: Seat | None) -> int:
+    """Hold the session, and see the program to its end."""
+    from namel3ss_debug.cli.stepping import step_through
+
+    program = debugger.program
+    commands, typed_too = wanted.commands, wanted.typed_too
+    started_at = program.event(1).get("timestamp") if program.count() else None
+    terminal = sys.stderr if seated is None else seated.terminal
+    while True:
+        step_through(debugger, commands, typed_too=typed_too, started_at=started_at, terminal=terminal)
+        if not debugger.over and not program.free:  # nobody has more to say
+            program.run_out()
+        if program.free or program.has_ended():
+            return program.wait()
+        if seated is None or not typed_too or may_end(seated.terminal):
+            return program.end()
+        debugger.over, commands, typed_too = False, (), True
+
+
+def may_end(terminal: TextIO) -> bool:
+    """Whether the user wants to end the program that still runs; the end of the input means yes, as in gdb."""
+    while True:
+        terminal.write("the program has not ended; end it? (y or n) ")
+        terminal.flush()
+        answer = terminal.readline()
+        if not answer or answer.strip().lower() in {"y", "yes"}:
+            return True
+        if answer.strip().lower() in {"n", "no"}:
+            return False
+
+
+def notices(seated: Seat | None) -> Callable[[str], None]:
+    """Says something to the user: on the terminal, else on stderr."""
+    from namel3ss_debug.cli.boundary import PREFIX, tell
+
+    if seated is None:
+        return tell
+    terminal = seated.terminal
+
+    def say(text: str) -> None:
+        terminal.write(f"{PREFIX}{text}\n")
+
+    return say
+
+
+@contextmanager
+def seat() -> Iterator[Seat | None]:
+    """The terminal the user sits at: that of this process, else stdin where it is one; None where there is none."""
+    import os
+
+    from namel3ss_debug.capture.foreground import controlling_terminal
+
+    descriptor = controlling_terminal()
+    controls = descriptor is not None
+    if descriptor is None and sys.stdin is not None and sys.stdin.isatty():
+        descriptor = os.dup(sys.stdin.fileno())
+    if descriptor is None:
+        yield None
+        return
+    # unbuffered below: a terminal cannot be sought, which Python wants of a file for reading and writing
+    with io.TextIOWrapper(
+        io.FileIO(descriptor, "r+"), errors="backslashreplace", write_through=True
+    ) as terminal:
+        yield Seat(terminal, controls)

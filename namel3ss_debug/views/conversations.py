@@ -1,0 +1,212 @@
+"""What a model read, and how that differs from what it read before: messages by role, wrapped, long ones cut.
+
+A message is `{role, parts: [...]}`; other writers put a text or blocks under `content`. No shape is relied on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.text import Text
+
+from namel3ss_debug.views.gists import call, gist
+from namel3ss_debug.views.quantities import count
+from namel3ss_debug.views.terminal import (
+    COMPONENT_STYLES,
+    DIM,
+    ERROR,
+    GOOD,
+    HEADING,
+    WARNING,
+    Piece,
+    cells,
+    clean,
+    console,
+    fitted,
+    line,
+    text,
+)
+from namel3ss_debug.wire.conversations import MessageChange, message_changes
+from namel3ss_debug.wire.text_changes import with_context
+
+ROLE_STYLES = {
+    "system": DIM,
+    "developer": DIM,
+    "user": "blue",
+    "assistant": COMPONENT_STYLES["llm"],
+    "tool": COMPONENT_STYLES["tool"],
+}
+SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
+MOST_LINES, CUT_LINES = 12, 4
+ROLE_CELLS = 10
+AROUND = 40
+"""How many characters that stayed the same are shown beside changed ones."""
+
+_MARKS = {
+    "same": ("", "", DIM),
+    "skipped": ("", "", DIM),
+    "dropped": ("[-", "-]", ERROR),
+    "added": ("{+", "+}", GOOD),
+}
+"""What stands around the pieces of a message that changed, and their style."""
+
+
+def message_lines(
+    messages: Sequence[Any],
+    number: int,
+    width: int,
+    *,
+    last: int | None = None,
+    most: int = MOST_LINES,
+    indent: str = "",
+) -> Iterator[Text]:
+    """Messages with their number and role.
+
+    Args:
+        messages: what the model read.
+        number: the number of the event that holds them.
+        width: the cells a line may take.
+        last: how many are shown, the last ones; all if left out.
+        most: the largest number of lines for one message.
+        indent: what stands before each line.
+    """
+    first = max(len(messages) - last, 0) if last is not None else 0
+    if first:
+        told = f"{indent}{count(first, 'message')} before; messages shows them"
+        yield fitted([Piece(told, DIM)], width)
+    for place in range(first, len(messages)):
+        message = messages[place]
+        label = _label(indent, place, _role(message))
+        yield from _block(label, whole_text(message), width, most, _all_of(place, number))
+
+
+def change_lines(changes: Sequence[MessageChange], number: int, width: int) -> Iterator[Text]:
+    """How the messages of one call differ from those of the call before; what stayed as it was is one dim line.
+
+    Args:
+        changes: the messages of both calls.
+        number: the number of the event that holds the later ones.
+        width: the cells a line may take.
+    """
+    for same, run in groupby(changes, lambda change: change.kind == "same"):
+        if same:
+            yield line((f"  {count(sum(1 for _ in run), 'message')} as before", DIM))
+            continue
+        for change in run:
+            yield from _change(change, number, width)
+    if all(change.kind == "same" for change in changes):
+        yield line(("nothing changed", DIM))
+
+
+def whole_text(message: Any) -> Text:
+    """The words of one message: texts with their own line ends, tool calls and results in short."""
+    if not isinstance(message, dict):
+        return text(message if isinstance(message, str) else gist(message), multiline=True)
+    parts = message.get("parts", message.get("content"))
+    pieces = [_part(part) for part in parts] if isinstance(parts, list) else [_plain(parts)]
+    calls = message.get("tool_calls")
+    pieces += [_call(item) for item in calls] if isinstance(calls, list) else []
+    return Text("\n", end="").join([piece for piece in pieces if piece.plain])
+
+
+def _change(change: MessageChange, number: int, width: int) -> Iterator[Text]:
+    sign, style = SIGNS.get(change.kind, ("~", WARNING))
+    dropped = change.kind == "dropped"
+    message, place = (change.old, change.before) if dropped else (change.new, change.after)
+    whole = whole_text(message)
+    note = ""
+    if change.kind == "truncated":
+        before = len(whole_text(change.old).plain)
+        note = f"cut from {before:,} to {count(len(whole.plain), 'character')}"
+    elif change.kind == "changed":
+        was = _role(change.old)
+        note = f"was {was}" if was != _role(message) else ""
+        whole = marked_words(change.old, message)
+    elif change.kind not in SIGNS:
+        note = clean(change.kind, 20)
+    if note:
+        whole = Text(end="").append(f"({note}) ", WARNING).append_text(whole)
+    label = _label(f"{sign} ", place or 0, _role(message))
+    label.stylize(style, 0, 1)
+    most = CUT_LINES if change.kind == "truncated" else MOST_LINES
+    yield from _block(label, whole, width, most, "" if dropped else _all_of(place or 0, number))
+
+
+def _label(indent: str, place: int, role: str) -> Text:
+    """What stands beside the text of a message: its number from 1, and whose it is."""
+    label = Text(end="").append(indent).append(f"{place + 1:>3} ", DIM)
+    return label.append(f"{role:<{ROLE_CELLS}}", ROLE_STYLES.get(role, HEADING))
+
+
+def _all_of(place: int, number: int) -> str:
+    return f": goto {number} ;; pp inputs.messages[{place}]"
+
+
+def _block(label: Text, whole: Text, width: int, most: int, more: str) -> Iterator[Text]:
+    """One message: its text wrapped beside the label, and cut where it is long; `more` says what shows all of it."""
+    margin = cells(label.plain)
+    room = max(width - margin, 20)
+    shown = whole[: room * (most + 1)]
+    rows = list(shown.wrap(console(width=room), room, overflow="fold")) if shown.plain else []
+    if not rows:
+        yield label.append("(nothing)", DIM)
+    for row in rows[:most]:
+        row.rstrip()
+        yield label.append_text(row)
+        label = Text(" " * margin, end="")
+    left = len(whole.plain) - sum(len(row.plain) for row in rows[:most])
+    if len(rows) > most or len(shown.plain) < len(whole.plain):
+        told = f"… {left:,} more characters"
+        yield label.append(told + more if len(told + more) <= room else told, DIM)
+
+
+def _role(message: Any) -> str:
+    role = message.get("role") if isinstance(message, dict) else None
+    return clean(role, ROLE_CELLS - 1) if role else "?"
+
+
+def _part(part: Any) -> Text:
+    if not isinstance(part, dict):
+        return _plain(part)
+    kind = part.get("type")
+    if kind in {"tool_call", "server_tool_call"}:
+        return _call(part)
+    if kind in {"tool_call_response", "server_tool_call_response"}:
+        answer = part.get("response", part.get("result"))
+        return _plain(answer if isinstance(answer, str) else gist(answer, 2000))
+    found = next((part[key] for key in ("content", "text") if isinstance(part.get(key), str)), None)
+    if kind in {"text", None} and found is not None:
+        return _plain(found)
+    if kind == "reasoning" and found is not None:
+        return text(found, DIM, multiline=True)
+    about = {key: value for key, value in part.items() if key not in {"type", "content", "data"}}
+    return text(f"[{clean(kind or 'part', 30)}]{' ' + gist(about, 200) if about else ''}", DIM)
+
+
+def _call(item: Any) -> Text:
+    known = item if isinstance(item, dict) else {}
+    inner = known.get("function")
+    function = inner if isinstance(inner, dict) else known
+    if "name" not in function:
+        return text(gist(item, 400), COMPONENT_STYLES["tool"])
+    return text(call(function["name"], function.get("arguments"), 400), COMPONENT_STYLES["tool"])
+
+
+def _plain(value: Any) -> Text:
+    return text(
+        "" if value is None else value if isinstance(value, str) else gist(value, 2000), multiline=True
+    )
+
+
+def marked_words(old: Any, new: Any) -> Text:
+    """The text of a message against what it was: `[-words that went-]{+words that came+}`, as `git diff --word-diff` marks them.
+
+    Long stretches that stayed the same are left out.
+    """
+    whole = Text(end="")
+    for kind, words in with_context(message_changes(old, new), AROUND):
+        before, after, style = _MARKS[kind]
+        whole.append(before + clean(words, multiline=True) + after, style)
+    return whole
