@@ -1,9 +1,9 @@
-"""Writes the generated parts of the README files and the guide: `python docs/generate.py [--check]`.
+"""Writes the generated parts of the README files and the guide: `python docs/generate.py [--check|--fresh]`.
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. What the program says of itself (help,
 settings, fields, names) is compared to the letter. The parts named `run ...` are what a terminal of 80 columns showed
 of real runs of the examples (`runs.py`); their times and ids differ from run to run, so they are only rewritten when
-something else in them does.
+something else in them does, or all of them with `--fresh`: for example after the numbers of events have changed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import inspect
 import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import fields as fields_of
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).parent))
 import runs
@@ -25,14 +28,19 @@ from namel3ss_debug import errors
 from namel3ss_debug.cli.main import COMMANDS
 from namel3ss_debug.config import SETTINGS
 from namel3ss_debug.expressions import language
-from namel3ss_debug.replay import breakpoints
+from namel3ss_debug.replay import breakpoints, results
 from namel3ss_debug.replay.commands import COMMANDS as DEBUGGER_COMMANDS
+from namel3ss_debug.replay.commands import GROUPS
+from namel3ss_debug.replay.debugger import Debugger
 from namel3ss_debug.traces import events
+from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.views.prompt import status_line
 from namel3ss_debug.wire import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "namel3ss_debug"
 PAGES = ("README.md", "DEBUGGING_GUIDE.md", "examples/README.md")
+SAMPLE = ROOT / "tests" / "data" / "namel3ss" / "sample_trace.jsonl"
 
 PART = re.compile(
     r"(?P<open><!-- generated: (?P<name>[^>]+?) -->\n)(?P<body>.*?)(?P<end><!-- end -->)", re.DOTALL
@@ -162,12 +170,46 @@ def wire_formats() -> str:
     )
 
 
-def debugger_commands() -> str:
-    """The table of the debugger's commands."""
+def debugger_commands(group: str) -> str:
+    """The table of a group of the debugger's commands, with what `help COMMAND` tells of this command alone."""
+    told = Counter(text for command in DEBUGGER_COMMANDS for text in command.more.splitlines())
     return rows(
-        ("command", "short", "what it does"),
-        ((f"`{c.usage}`", " ".join(f"`{word}`" for word in c.aliases), c.help) for c in DEBUGGER_COMMANDS),
+        ("command", "also", "what it does"),
+        (
+            (
+                f"`{command.usage}`",
+                " ".join(f"`{word}`" for word in command.aliases),
+                " ".join(
+                    [f"{command.help}.", *(text for text in command.more.splitlines() if told[text] == 1)]
+                ).removesuffix("."),
+            )
+            for command in DEBUGGER_COMMANDS
+            if command.group == group
+        ),
     )
+
+
+def debugger_results() -> str:
+    """The table of what the debugger's commands answer; the shell does what `Save` asks and tells of it by another."""
+    return rows(
+        ("`result`", "its other keys", "what it is"),
+        (
+            (
+                f"`{kind.__name__.lower()}`",
+                " ".join(f"`{each.name}`" for each in fields_of(kind)),
+                first_line(kind.__doc__),
+            )
+            for kind in get_args(results.Result)
+            if kind is not results.Save
+        ),
+    )
+
+
+def status() -> str:
+    """The status line at the last event of a recording in the tests."""
+    debugger = Debugger(open_trace(SAMPLE))
+    debugger.execute("goto end")
+    return runs.fenced("".join(piece[1] for piece in status_line(debugger, 80)), "text")
 
 
 def bullets(module: object) -> str:
@@ -180,9 +222,7 @@ def bullets(module: object) -> str:
 
 def analyze_keys() -> str:
     """The keys of the JSON of `analyze` to the second level, from a recording in the tests."""
-    document = namel3ss_debug.TraceAnalyzer(
-        ROOT / "tests" / "data" / "namel3ss" / "sample_trace.jsonl"
-    ).analyze()
+    document = namel3ss_debug.TraceAnalyzer(SAMPLE).analyze()
     return rows(
         ("key", "keys in it"),
         ((f"`.{key}`", _BY_NAME.get(key) or _keys(value)) for key, value in document.items()),
@@ -229,7 +269,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "errors": error_table,
     "public names": public_names,
     "wire formats": wire_formats,
-    "debugger commands": debugger_commands,
+    **{f"debugger {group}": (lambda group=group: debugger_commands(group)) for group in GROUPS},  # type: ignore[misc]
+    "debugger results": debugger_results,
+    "debugger status": status,
     "places": lambda: bullets(breakpoints),
     "expressions": lambda: bullets(language),
     "analyze keys": analyze_keys,
@@ -273,7 +315,7 @@ def stale(shown: dict[str, str] | None = None) -> list[str]:
 
 
 def main(words: list[str]) -> int:
-    """Rewrite the pages, or with `--check` say which parts are not as they should be."""
+    """Rewrite the pages, with `--fresh` all runs in them; or with `--check` say which parts are not as they should be."""
     shown = runs.all_runs()
     if "--check" in words:
         found = stale(shown)
@@ -286,7 +328,10 @@ def main(words: list[str]) -> int:
         return int(bool(found))
     for name in PAGES:
         path = ROOT / name
-        path.write_text(rewrite(path.read_text("utf-8"), shown), "utf-8")
+        page = path.read_text("utf-8")
+        if "--fresh" in words:
+            page = re.sub(r"(<!-- generated: run .+ -->\n)(?s:.*?)(<!-- end -->)", r"\1\2", page)
+        path.write_text(rewrite(page, shown), "utf-8")
     return 0
 
 

@@ -17,39 +17,87 @@ import pexpect
 
 ROOT = Path(__file__).parents[1]
 STARTER = "import sys; from namel3ss_debug.cli.main import namel3ss; sys.argv[0] = 'namel3ss'; namel3ss()"
-PROMPT = r"\(debug \d+/\d+\) "
+PROMPT = r"(?:\(debug \d+/\d+\)|\n>) "
 
 RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "support": (
         "namel3ss debug trace examples/support_agent.py",
         "namel3ss debug analyze --summary",
     ),
-    "tree": ("namel3ss debug inspect --tree", "namel3ss debug inspect --event 7"),
+    "tree": ("namel3ss debug inspect --tree", "namel3ss debug inspect --event 8"),
     "failing": ("namel3ss debug trace examples/failing_agent.py 2> errors.txt",),
     "errors": ("namel3ss debug inspect --errors-only",),
     "step": (
         (
             "namel3ss debug replay --step -b error",
-            "p component_name",
-            "break find_suppliers",
+            "rsearch S-00",
+            "rsearch",
+            "rsearch",
+            "break tool if outputs.result == []",
             "reverse-continue",
-            "next",
-            "p outputs.result",
-            "goto 23",
-            "p outputs.tool_calls[0].arguments",
+            "args",
             "quit",
         ),
+    ),
+    "debugger": (
+        (
+            "namel3ss debug replay --step",
+            "goto end",
+            "watch totals.errors",
+            "reverse-continue",
+            "reverse-continue",
+            "bookmark failed",
+            "where",
+            "args",
+            "source",
+            "rsearch S-00",
+            "rsearch",
+            "messages --diff",
+            "break tool if outputs.result == []",
+            "reverse-continue",
+            "reverse-finish",
+            "return",
+            'mock find_suppliers:["S-12"]',
+            "list",
+            "p metadata.recorded.outputs",
+            "info cost",
+            "goto failed",
+            "quit",
+        ),
+    ),
+    "debugger collecting": (
+        (
+            "namel3ss debug replay --step -b llm_call_end",
+            "commands",
+            "silent",
+            "print totals.tokens",
+            "continue",
+            "continue",
+            "quit",
+        ),
+    ),
+    "debugger script": (
+        "namel3ss debug replay --format jsonl -c 'break find_suppliers' -c 'info totals' -c 'goto 99'",
     ),
     "where": ("namel3ss debug inspect --where 'kind == \"tool\" and outputs.result == []'",),
     "commands": ("namel3ss debug replay -c 'break error' -c continue -c 'print error'",),
     "json": ("namel3ss debug analyze --errors --format json",),
     "list": ("namel3ss debug list",),
+    "live": (
+        (
+            "namel3ss debug trace -b find_suppliers examples/failing_agent.py",
+            'mock find_suppliers:["S-12"]',
+            "return",
+            "continue",
+            "quit",
+        ),
+    ),
     "examples first": (
         "namel3ss debug trace examples/support_agent.py",
         "namel3ss debug analyze --summary --errors",
     ),
     "examples inside": ("namel3ss debug inspect --tree",),
-    "examples event": ("namel3ss debug inspect --event 3",),
+    "examples event": ("namel3ss debug inspect --event 4",),
     "examples failure": (
         "namel3ss debug trace examples/failing_agent.py",
         "namel3ss debug inspect --errors-only",
@@ -66,15 +114,37 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
             "rc",
             "n",
             "p outputs.result",
-            "goto 23",
+            "messages",
+            "search S-00",
             "p outputs.tool_calls[0].arguments",
             "q",
         ),
     ),
-    "examples command": ("namel3ss debug replay -c 'goto 25' -c 'p error'",),
+    "examples command": ("namel3ss debug replay -c 'goto end' -c 'search ?no supplier?' -c 'p error'",),
+    "examples live": (
+        (
+            "namel3ss debug trace -b find_suppliers examples/failing_agent.py",
+            "args",
+            'mock find_suppliers:["S-12"]',
+            "continue",
+            "q",
+        ),
+    ),
     "examples parallel": (
         "namel3ss debug trace examples/research_agent.py",
         "namel3ss debug inspect --timeline",
+    ),
+    "debugger up": (
+        (
+            "namel3ss debug replay --step",
+            "tbreak stream_chunk",
+            "continue",
+            "up",
+            "print inputs.model",
+            "whatis inputs.messages",
+            "return",
+            "quit",
+        ),
     ),
     "examples slow": (
         "namel3ss debug analyze --performance",
@@ -103,6 +173,7 @@ def environment(folder: Path) -> dict[str, str]:
         "TERM": "dumb",
         "NO_COLOR": "1",
         "XDG_CACHE_HOME": str(folder / "cache"),
+        "XDG_STATE_HOME": str(folder / "state"),
     }
 
 

@@ -19,12 +19,17 @@ import namel3ss_debug
 from namel3ss_debug import errors
 from namel3ss_debug.cli.main import COMMANDS, debug
 from namel3ss_debug.config import SETTINGS, DebugConfiguration, load_configuration
+from namel3ss_debug.replay.commands import COMMANDS as DEBUGGER_COMMANDS
+from namel3ss_debug.replay.commands import parse_command
+from namel3ss_debug.replay.debugger import split_commands
 from namel3ss_debug.traces.events import EVENT_TYPES, FIELDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "DEBUGGING_GUIDE.md", "CHANGELOG.md", "examples/README.md")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+PARTS = re.compile(r"<!-- generated: debugger (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
+PROMPT = r"^\(debug \d+/\d+\) (.+)$"
 
 
 def load(name):
@@ -108,6 +113,43 @@ def test_every_command_and_option_is_in_the_guide(name):
             assert all(word in guide for word in (*option.opts, *option.secondary_opts))
 
 
+@pytest.mark.parametrize("command", DEBUGGER_COMMANDS, ids=lambda command: command.name)
+def test_every_command_of_the_debugger_is_in_the_guide(command):
+    """The table of its group holds it with each of its aliases and the line that help shows."""
+    table = next(part for part in PARTS.finditer(page("DEBUGGING_GUIDE.md")) if part[1] == command.group)[2]
+    row = next(row for row in table.splitlines() if re.match(rf"\| `{re.escape(command.name)}[ `]", row))
+    assert all(f"`{alias}`" in row for alias in command.aliases)
+    assert command.help in row
+
+
+@pytest.mark.parametrize("name", sorted({command.group for command in DEBUGGER_COMMANDS}))
+def test_a_stale_table_of_the_debugger_is_found(generate, monkeypatch, tmp_path, name):
+    """A guide that lacks a command, or tells of it otherwise, is not as it should be."""
+    for other in generate.PAGES:
+        (tmp_path / other).parent.mkdir(exist_ok=True)
+        (tmp_path / other).write_text(page(other), "utf-8")
+    command = next(command for command in DEBUGGER_COMMANDS if command.group == name)
+    guide = page("DEBUGGING_GUIDE.md")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    for changed in (
+        re.sub(rf"^\| `{command.name}[ `].*\n", "", guide, flags=re.MULTILINE),
+        guide.replace(command.help, "something else"),
+    ):
+        (tmp_path / "DEBUGGING_GUIDE.md").write_text(changed, "utf-8")
+        [found] = generate.stale()
+        assert found.startswith(f"DEBUGGING_GUIDE.md, part debugger {name}\n")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_sessions_type_are_commands_of_the_debugger(name):
+    """Every line behind a prompt of the debugger is made of commands there are."""
+    typed = [line for text in fences(name, "console") for line in re.findall(PROMPT, text, re.MULTILINE)]
+    assert typed or name == "CHANGELOG.md"
+    for words in typed:
+        for part in split_commands(words):
+            parse_command(part)
+
+
 @pytest.mark.parametrize(
     "word",
     [
@@ -165,7 +207,7 @@ def test_the_json_examples_are_json(name):
     """Each block of JSON parses, and one of settings holds settings that are allowed."""
     for text in fences(name, "json"):
         value = json.loads(text)
-        if "redact_keys" in value:
+        if set(value) & {setting.key for setting in SETTINGS}:
             load_configuration(Path("/nonexistent"), {}, value)
 
 
