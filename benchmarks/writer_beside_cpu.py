@@ -1,9 +1,10 @@
-"""What an event costs alone and beside one CPU-bound thread, for the two ways to hand its line to the kernel.
+"""What an event costs alone and beside one CPU-bound thread, for the ways to hand its line to the kernel.
 
 `os.write` gives the GIL away for the time of the call. A thread that computes then keeps it for a whole switch
 interval (5 ms) unless the writer gets it back at once. The writer therefore changes to a write that holds the GIL when the
-process starts a second thread; here both ways are shown in both situations. There is no limit to hold: the
-figures are what the choice was made from. It fails only if holding the GIL is the slower way beside a thread.
+process starts a second thread, and while events come fast it puts them into the ring, with no call at all; here each way
+is shown in both situations. There is no limit to hold: the figures are what the choice was made from. It fails only if
+holding the GIL is the slower way beside a thread.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from namel3ss_debug.traces.writer import TraceWriter
 EVENTS = 2000
 ROUNDS = 8
 MOST_SECONDS = 2.0
-WAYS = ("os.write", "holding the GIL")
+WAYS = ("os.write", "holding the GIL", "the ring")
 PLACES = ("alone", "beside a thread")
 
 
@@ -65,7 +66,7 @@ def busy() -> Iterator[None]:
         thread.join()
 
 
-def record(folder: Path, *, hold_the_gil: bool) -> list[float]:
+def record(folder: Path, way: str) -> list[float]:
     """Microseconds of each of so many appended events; fewer when they take too long."""
     writer = TraceWriter(
         folder / "trace.jsonl",
@@ -73,8 +74,9 @@ def record(folder: Path, *, hold_the_gil: bool) -> list[float]:
         header=lambda _process, _segment, _seq: event() | {"event_type": "trace_start"},
         link_latest=False,
     )
+    writer.bursts = way == WAYS[2]
     writer.begin()
-    if hold_the_gil:
+    if way != WAYS[0]:
         writer.hold_the_gil()
     taken = []
     ends = perf_counter() + MOST_SECONDS
@@ -95,10 +97,10 @@ def main() -> int:
         for _ in range(ROUNDS):
             for (way, place), mean in means.items():
                 if place == "alone":
-                    taken = record(Path(name), hold_the_gil=way != WAYS[0])
+                    taken = record(Path(name), way)
                 else:
                     with busy():
-                        taken = record(Path(name), hold_the_gil=way != WAYS[0])
+                        taken = record(Path(name), way)
                 mean.append(fmean(taken))
                 slow[way, place].append(quantiles(taken, n=100)[-1])
     print("An event, us: mean and 99th percentile, each the median of the rounds (least-most):")

@@ -22,6 +22,8 @@ class Holder(Protocol):
 
     event_id: str
     session_id: str | None
+    wanders: bool
+    """Whether the running code may be outside of it though it stands in the context, so that `here` must be asked."""
 
     def here(self) -> Holder | None:
         """This span, or the nearest outer one the running code really is inside."""
@@ -34,11 +36,12 @@ CURRENT: ContextVar[Holder | None] = ContextVar("namel3ss_debug_current", defaul
 class Remote:
     """A span of another process: only its id is known."""
 
-    __slots__ = ("event_id", "session_id")
+    __slots__ = ("event_id", "session_id", "wanders")
 
     def __init__(self, event_id: str) -> None:
         self.event_id = event_id
         self.session_id: str | None = None
+        self.wanders = False
 
     def here(self) -> Holder | None:
         """A span of another process stays open as long as this one runs."""
@@ -51,6 +54,7 @@ class Nowhere:
     __slots__ = ()
     event_id = ""
     session_id: str | None = None
+    wanders = True
 
     def here(self) -> Holder | None:
         """No span."""

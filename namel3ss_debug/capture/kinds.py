@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TypeAlias
 
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.traces.events import EXECUTION_PREFIX, Event
@@ -11,12 +11,8 @@ _MOST = 1024
 _ROOM = 11
 
 
-class Kind(NamedTuple):
-    """The name as it is shown, and a start and an end event in which everything that differs is still empty."""
-
-    name: str | None
-    start: Event
-    end: Event
+Kind: TypeAlias = tuple[str | None, Event, Event]
+"""The name as it is shown, and a start and an end event in which everything that differs is still empty."""
 
 
 class Kinds(dict[tuple[str | None, str, str | None], Kind]):
@@ -37,7 +33,7 @@ class Kinds(dict[tuple[str | None, str, str | None], Kind]):
         given, component, name = key
         prefix = given or EXECUTION_PREFIX.get(component, component)
         shown = None if name is None else self._payloads.text(name)
-        kind = Kind(
+        kind = (
             shown,
             self._event(f"{prefix}_start", component, shown, "started"),
             self._event(f"{prefix}_end", component, shown, "completed"),

@@ -68,6 +68,7 @@ class Span:
         "session_id",
         "token",
         "totals",
+        "wanders",
     )
 
     def __init__(
@@ -94,6 +95,7 @@ class Span:
         self.session_id: str | None = None
         self.totals: Counter[str] | None = None
         self.token: Token[Holder | None] | None = None
+        self.wanders = False
         self._frame: tuple[int, CodeType, object] | None = None
         self._parent: Holder | None = None
         self._reported = 0
@@ -201,7 +203,8 @@ class Span:
             return self
         try:
             holder = CURRENT.get()
-            self._parent = parent = context.current() if holder is None else holder.here()
+            parent = context.current() if holder is None else holder.here() if holder.wanders else holder
+            self._parent = parent
             self.name, start, self._end = tracer.kinds[self._prefix, self.component, self.name]
             event = start.copy()
             event["timestamp"] = now()
@@ -240,7 +243,7 @@ class Span:
             tracer.problem("the start of a span could not be recorded", error)
         if enter and self.event_id:
             if frame is not None and frame.f_code.co_flags & _GENERATOR_FLAGS:
-                self._frame = (id(frame), frame.f_code, context.strand())
+                self.wanders, self._frame = True, (id(frame), frame.f_code, context.strand())
             self.token = CURRENT.set(self)
         if tracer.measures_cpu:
             self._cpu = cpu_time_ns()

@@ -16,7 +16,7 @@ from time import time as now
 from typing import Any
 
 from namel3ss_debug.capture import context
-from namel3ss_debug.capture.answers import Answers
+from namel3ss_debug.capture.answers import Answers, Network
 from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.context import MAIN, Holder
 from namel3ss_debug.capture.details import Sampler
@@ -66,6 +66,7 @@ class ExecutionTracer:
         self.exit_status: int | None = None
         self.described: Event = {}
         self.answers: Answers | None = None
+        self.network: Network | None = None
         self.at_end: list[Callable[[], None]] = []
         self.keeps_payloads = config.level != "basic"
         self.measures_memory = config.capture_memory

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
+from namel3ss_debug.traces.ring import ForeignRingError, Remainder, open_remainder
 
 CHUNK_BYTES = 64 * 1024
 """How much is read at a time; a larger piece no longer fits the processor's cache and is slower."""
@@ -128,10 +129,12 @@ def read_batches(
         UnreadableTraceError: it is not a regular file, may not be read, or is UTF-16 or zstd.
     """
     descriptor = open_regular(path)
+    remainder = None
     try:
+        remainder = _remainder(path, descriptor, problems)
         if offset:
             os.lseek(descriptor, offset, os.SEEK_SET)
-        chunks = _raw_chunks(descriptor, path.name, problems, consumed)
+        chunks = _raw_chunks(descriptor, path.name, problems, consumed, remainder)
         first = next(chunks, b"")
         if not offset:
             refuse_other_encodings(path, first)
@@ -143,6 +146,8 @@ def read_batches(
         yield from _split(chain((first,), chunks), path.name, problems, offset, number)
     finally:
         os.close(descriptor)
+        if remainder is not None:
+            remainder.close()
 
 
 def refuse_other_encodings(path: Path, head: bytes) -> None:
@@ -211,12 +216,31 @@ def last_line(path: Path, limit: int = 16 * 1024 * 1024) -> bytes:
         os.close(descriptor)
 
 
+def _remainder(path: Path, descriptor: int, problems: Problems) -> Remainder | None:
+    """What the writer of this file has not written to it yet, if anything."""
+    try:
+        return open_remainder(path, descriptor)
+    except ForeignRingError as error:
+        problems.add(path.name, 0, "the ring beside it was left out", str(error))
+        return None
+
+
 def _raw_chunks(
-    descriptor: int, name: str, problems: Problems, consumed: Callable[[int], None] | None
+    descriptor: int,
+    name: str,
+    problems: Problems,
+    consumed: Callable[[int], None] | None,
+    remainder: Remainder | None,
 ) -> Iterator[bytes]:
     while True:
         try:
             chunk = os.read(descriptor, CHUNK_BYTES)
+            if not chunk and remainder is not None:
+                chunk = remainder.behind(os.lseek(descriptor, 0, os.SEEK_CUR))
+                if chunk:
+                    os.lseek(descriptor, len(chunk), os.SEEK_CUR)
+                else:  # the writer may have written it to the file meanwhile
+                    chunk = os.read(descriptor, CHUNK_BYTES)
         except OSError as error:
             problems.add(name, 0, "the rest cannot be read", _reason(error))
             return

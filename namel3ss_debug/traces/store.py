@@ -19,9 +19,10 @@ import orjson
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.decoding import looks_like_event
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.folders import link_latest
 from namel3ss_debug.traces.lines import first_line, head_lines, last_line
 from namel3ss_debug.traces.names import LATEST, OWN_NAME, parse_name
-from namel3ss_debug.traces.writer import link_latest
+from namel3ss_debug.traces.ring import complete, remove_ring, segment_of
 
 SHORTEST_ID = 4
 """How many characters of an execution id are needed to mean a trace by it."""
@@ -155,6 +156,7 @@ def clean(
         chosen = _expired(described, days, max_bytes, now)
         removed = [described[stem] for stem in chosen if dry_run or _delete(ours[stem])]
         if not dry_run:
+            _remove_orphans(directory)
             _mend_latest(directory)
     except OSError:
         return []
@@ -275,6 +277,8 @@ def _by_execution(prefix: str, directory: Path) -> Path:
 def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
     """Sum up a trace; None when its first file does not begin with an event, or it is just being deleted."""
     files = [file for process in group for file in process.files]
+    for file in files:
+        complete(file)
     first = _first_event(files[0])
     try:
         states = [os.stat(file) for file in files]
@@ -360,10 +364,22 @@ def _delete(group: tuple[ProcessFiles, ...]) -> bool:
     files = [file for process in group for file in process.files]
     try:
         for file in reversed(files):
+            remove_ring(file)
             file.unlink(missing_ok=True)
     except OSError:
         return False
     return True
+
+
+def _remove_orphans(directory: Path) -> None:
+    """Delete the rings whose segments somebody else has deleted."""
+    for name in _names_in(directory):
+        segment = segment_of(directory / name)
+        parts = None if segment is None else parse_name(segment.name)
+        if segment is None or parts is None or not OWN_NAME.match(parts.stem):
+            continue
+        if not os.path.lexists(segment):
+            remove_ring(segment)
 
 
 def _mend_latest(directory: Path) -> None:

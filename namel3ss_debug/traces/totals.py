@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from namel3ss_debug.prices import PICODOLLARS
+from namel3ss_debug.traces.costs import Seller, call_cost, lacks_price, recorded_cost, seller_of
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 
-_PICODOLLARS = 10**12
 _CONTAINERS = frozenset({"app", "agent", "prompt", "chain"})
 """Components whose spans hold calls: what they tell of tokens and cost is a sum that is already counted."""
+
+_MOST_OPEN = 10_000
+"""Of how many calls that have not ended it is remembered who is paid for them."""
 
 
 class Totals(NamedTuple):
@@ -38,7 +42,7 @@ class Totals(NamedTuple):
     @property
     def cost(self) -> float:
         """US dollars."""
-        return self.cost_pico / _PICODOLLARS
+        return self.cost_pico / PICODOLLARS
 
     def scope(self) -> dict[str, Any]:
         """The totals by the names the expression language has for them."""
@@ -52,29 +56,60 @@ class Totals(NamedTuple):
 
 
 class RunningTotals:
-    """Totals on their way through many events."""
+    """Totals on their way through many events.
 
-    __slots__ = ("began_at", "cost_pico", "errors", "reached_at", "tokens")
+    Attributes:
+        unpriced: of how many model calls among them nobody knows what they cost: the cost is without them.
+    """
+
+    __slots__ = ("_begun", "began_at", "cost_pico", "errors", "reached_at", "tokens", "unpriced")
 
     def __init__(self, totals: Totals | None = None) -> None:
         self.cost_pico, self.tokens, self.errors, self.began_at, self.reached_at = totals or Totals()
+        self.unpriced = 0
+        self._begun: dict[object, Any] = {}
 
-    def add(self, event: Event) -> None:
-        """Take the next event."""
+    def add(self, event: Event, seller: Seller | None = None) -> None:
+        """Take the next event.
+
+        Args:
+            event: the event.
+            seller: of the end of a model call whose start was not taken: what `seller_of` says of it.
+        """
         time = event.get("timestamp")
         if type(time) is float or type(time) is int:
             if self.reached_at is None:
                 self.began_at = self.reached_at = time
             elif time > self.reached_at:
                 self.reached_at = time
-        if event["event_type"][-6:] == "_start":
+        event_type = event["event_type"]
+        if event_type[-6:] == "_start":
+            if event_type == "llm_call_start" and "metadata" in event and len(self._begun) < _MOST_OPEN:
+                self._begun[event.get("event_id")] = event["metadata"]
             return
         if is_failure(event):
             self.errors += 1
-        counted = "tokens_used" in event or "cost_estimate" in event or "usage" in event
-        if counted and event.get("component") not in _CONTAINERS:
-            self.cost_pico += _picodollars(event.get("cost_estimate"))
+        component = event.get("component")
+        if component == "llm":
+            self._end(event, seller)
+        elif component not in _CONTAINERS and (
+            "tokens_used" in event or "cost_estimate" in event or "usage" in event
+        ):
+            self.cost_pico += recorded_cost(event) or 0
             self.tokens += _tokens(event)
+
+    def _end(self, event: Event, seller: Seller | None) -> None:
+        metadata = self._begun.pop(event.get("parent_event_id"), None)
+        if "tokens_used" in event or "usage" in event:
+            self.tokens += _tokens(event)
+        amount = recorded_cost(event)
+        if amount is None:
+            cost = call_cost(event, seller if metadata is None else seller_of(metadata))
+            if cost is None:
+                self.unpriced += event["event_type"][-4:] == "_end" and lacks_price(event)
+                return
+            amount = cost.amount
+        self.cost_pico += amount
 
     def totals(self) -> Totals:
         """The totals of the events taken so far."""
@@ -98,8 +133,3 @@ def _tokens(event: Event) -> int:
         return 0
     parts = (usage.get("input_tokens"), usage.get("output_tokens"))
     return sum(part for part in parts if type(part) is int and part > 0)
-
-
-def _picodollars(price: Any) -> int:
-    known = type(price) in (int, float) and 0 <= price < 1e15
-    return round(price * _PICODOLLARS) if known else 0

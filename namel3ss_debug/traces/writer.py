@@ -1,32 +1,43 @@
 """The one place that writes events: a line in the kernel before the call returns, and no lost or glued lines.
 
 Each process writes files of its own, opened `O_APPEND | O_EXCL`, mode 0600, so that no two processes ever share
-one. With the default buffer of one event a line is handed to the kernel as one write before `append`
-returns: a killed process loses nothing. What cannot be written is counted, said once on stderr, and never
-reaches the program as an exception. A line is numbered (`seq`) here, under the lock, so that a gap in the
-numbers is a loss.
+one. With the default buffer of one event a line is in the kernel before `append` returns, so that a killed process
+loses nothing: as one write to the file, or, while events come fast, in the `ring`, from where many are written at
+once. What cannot be written is counted, said once on stderr, and never reaches the program as an exception. A line is
+numbered (`seq`) here, in the step in which it is written, so that a gap in the numbers is a loss.
 """
 
 from __future__ import annotations
 
-import atexit
+import errno
 import fcntl
 import itertools
 import os
-import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from os import write
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from time import monotonic, sleep
 
 from orjson import OPT_APPEND_NEWLINE, dumps
 
-from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.names import LATEST, OWN_NAME, segment_path
+from namel3ss_debug.traces import ring as rings
+from namel3ss_debug.traces.events import Event, without_payload
+from namel3ss_debug.traces.folders import link_latest, make_private_folder
+from namel3ss_debug.traces.libc import LibcWrite, last_error, libc_write
+from namel3ss_debug.traces.names import segment_path
+from namel3ss_debug.traces.ring import CLOSED, FIRST, HEAD, LAST, Ring
+
+BURST_EVENTS, BURST_RATE = 32, 5000.0
+"""The ring is taken when so many events in a row came faster than so many a second, and left below half of that."""
+
+ASK_AGAIN_EVENTS = 10_000
+"""After so many events it is tried again to make a ring, where that failed."""
+
+SPILL_SECONDS = 0.05
+"""How long events may stand in the ring before the next one brings them into the file."""
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _DUMPS = OPT_APPEND_NEWLINE
@@ -47,6 +58,9 @@ class TraceWriter:
         link_latest: keep `trace_latest.jsonl` beside the file pointing to it.
     """
 
+    bursts = getattr(sys, "_is_gil_enabled", lambda: True)()
+    """Whether a burst of events may go through a ring, which relies on the GIL."""
+
     def __init__(
         self,
         first: Path,
@@ -60,23 +74,19 @@ class TraceWriter:
         link_latest: bool = True,
     ) -> None:
         self.first = first
-        self.events = 0
-        self.bytes = 0
         self.dropped = 0
-        self.process = 0
-        self.segment = -1
-        self.prefix = ""
+        self.process, self.segment, self.prefix = 0, -1, ""
         self._first_process = first_process
         self._header = header
         self._buffer_size = buffer_size
-        self._buffered = buffer_size > 1
         self._flush_interval = flush_interval
         self._segment_size = rotate_max_bytes or sys.maxsize
         self._rotate_keep = rotate_keep
         self._link_latest = link_latest
-        self._libc_write: Callable[[int, bytes, int], int] | None = None
+        self._libc_write: LibcWrite | None = None
         self._warned = False
         self.generation = 0
+        self.ahead: Callable[[Event], None] | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -84,8 +94,12 @@ class TraceWriter:
         self._lock = threading.RLock()
         self._next = 0
         self._fd = -1
-        self._full_at = 0  # the value of `bytes` at which the next segment begins
-        self._opening = False
+        self._written = 0  # bytes, without those of the ring that is in use
+        self._full_at = 0  # the value of `size` at which the next segment begins
+        self._begins = b""  # the first bytes of the segment; empty where it shall have no ring
+        self._ring: Ring | None = None
+        self._measured = (0, 0.0)  # a number and the time when it was taken
+        self._opening = False  # a segment or a ring
         self._failed_until = 0.0
         self._torn = False
         self._early: list[bytes] = []
@@ -96,6 +110,21 @@ class TraceWriter:
     def started(self) -> bool:
         """Whether this process has begun a segment."""
         return self.segment >= 0
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next event of this process gets."""
+        return self._next
+
+    @property
+    def events(self) -> int:
+        """How many events have reached the kernel."""
+        return self._next - self.dropped - len(self._buffer) - len(self._early)
+
+    @property
+    def size(self) -> int:
+        """How many bytes these take in all segments."""
+        return self._written if self._ring is None else self._written + self._ring.passed
 
     def begin(self) -> None:
         """Begin the first segment now, so that there is a recording even when nothing happens."""
@@ -110,23 +139,55 @@ class TraceWriter:
         for what the file system does: an event that cannot be written is counted in `dropped`. Of an event that
         JSON refuses, what it takes is written.
         """
+        ahead = self.ahead
+        if ahead is not None:
+            ahead(event)
+        while (ring := self._ring) is not None:
+            seq = self._next
+            event["seq"] = seq
+            event["event_id"] = event_id = f"{self.prefix}{seq + 1}"
+            try:
+                line = dumps(event, None, _DUMPS)
+            except TypeError:
+                line = dumps(without_payload(event), None, _DUMPS)
+            at = ring.at
+            end = at + len(line)
+            where = slice(at, end)
+            if end > ring.room or monotonic() > ring.due:
+                break
+            if seq == self._next and at == ring.at:  # as in `_commit`; no thread comes between either
+                self._next = seq + 1
+                ring.view[where] = line
+                ring.marks[HEAD] = ring.base + end - FIRST
+                ring.at = end
+                return event_id
+        return self._append_in_turn(event)
+
+    def _append_in_turn(self, event: Event) -> str:
+        """The same, one thread after another: for what is written by itself, or when the ring should be spilled."""
         with self._lock:
-            if self.bytes >= self._full_at:
+            if self._ring is not None:
+                self._relieve(self._ring)
+            if self.size >= self._full_at:
                 self._open_segment()
             while True:
                 seq = self._next
                 event["seq"] = seq
-                event["event_id"] = event_id = self.prefix + str(seq + 1)
+                event["event_id"] = event_id = f"{self.prefix}{seq + 1}"
                 try:
                     line = dumps(event, None, _DUMPS)
                 except TypeError:
-                    line = _without_payload(event)
+                    line = dumps(without_payload(event), None, _DUMPS)
                 if self._commit(seq, line):
-                    return event_id
+                    break
+            if self._ring is None and self._next - self._measured[0] >= BURST_EVENTS:
+                self._measure()
+            return event_id
 
     def flush(self) -> None:
-        """Hand everything that waits in the buffer to the kernel."""
+        """Hand everything that waits in the buffer to the kernel, and what stands in the ring to the file."""
         with self._lock:
+            self._leave_ring()
             if self._buffer:
                 lines, self._buffer = self._buffer, []
                 data = (b"\n" if self._torn else b"") + b"".join(lines)
@@ -136,6 +197,9 @@ class TraceWriter:
         """Flush and close the segment; a later `append` would open the next one."""
         with self._lock:
             self.flush()
+            ring, self._ring = self._ring, None
+            if ring is not None:  # a full disk: who opens the recording finds the rest in the ring's file
+                self._written += ring.abandon()
             if self._fd >= 0:
                 if os.fstat(self._fd).st_nlink == 0:
                     self._warn("the recording was removed while it was written")
@@ -149,7 +213,7 @@ class TraceWriter:
         (5 ms) to get it back. The same system call through `ctypes.PyDLL` keeps it.
         """
         if self._libc_write is None:
-            self._libc_write = _libc_write()
+            self._libc_write = libc_write()
 
     def before_fork(self) -> None:
         """Take the lock with nothing waiting in the buffer, so that the child starts from a clean state."""
@@ -164,10 +228,12 @@ class TraceWriter:
         """Become the writer of a further process, which opens its own file when it has something to write."""
         if self._fd >= 0:
             os.close(self._fd)
+        if self._ring is not None:
+            self._ring.abandon()  # it is the parent's
         self._reset()
         self.generation += 1
         self._first_process = False
-        self.events = self.bytes = self.dropped = 0
+        self.dropped = 0
         self.process, self.segment, self.prefix = 0, -1, ""
 
     def _commit(self, seq: int, line: bytes) -> bool:
@@ -177,8 +243,10 @@ class TraceWriter:
         number. Python only runs them after a call or a jump back; from the comparison to the system call there is
         neither, so the lines stand in the order of their numbers.
         """
-        if self._buffered:
+        if self._buffer_size > 1:
             return self._wait(seq, line)
+        if self._ring is not None:
+            return self._put(self._ring, seq, line)
         if self._torn:
             line = b"\n" + line
         fd, libc, size = self._fd, self._libc_write, len(line)
@@ -194,9 +262,102 @@ class TraceWriter:
             self._finish(line, written)
             return True
         self._torn = False
-        self.events += 1
-        self.bytes += size
+        self._written += size
         return True
+
+    def _put(self, ring: Ring, seq: int, line: bytes) -> bool:
+        """Put the line into the ring, in the way of `_commit`; it is lost where neither it nor the file has room."""
+        at = ring.at
+        end = at + len(line)
+        where = slice(at, end)
+        if end > LAST:
+            if self._leave_ring() or seq != self._next:
+                return False
+            self._next = seq + 1
+            self.dropped += 1
+            return True
+        if seq != self._next or at != ring.at:
+            return False
+        self._next = seq + 1
+        ring.view[where] = line
+        ring.marks[HEAD] = ring.base + end - FIRST
+        ring.at = end
+        return True
+
+    def _measure(self) -> None:
+        """Take a ring where the last events came so fast that it is worth one."""
+        now = monotonic()
+        last, self._measured = self._measured, (self._next, now)
+        if self._buffer_size > 1 or not self.bursts or not _is_fast(last, self._measured, BURST_RATE):
+            return
+        if self._torn or not self._begins or self._opening or self._ring is not None:
+            return  # the last two: a signal handler has come first
+        self._opening = True
+        try:
+            segment = segment_path(self.first, self.process, self.segment)
+            ring = rings.create(segment, self._fd, self._begins)
+            if ring is not None:
+                self._take(ring)
+            else:
+                self._measured = (self._next + ASK_AGAIN_EVENTS, now)
+        finally:
+            self._opening = False
+
+    def _take(self, ring: Ring) -> None:
+        """Let all further events go through the ring; what is emitted meanwhile goes before them."""
+        fd, ring.room, ring.due = self._fd, self._room(), monotonic() + SPILL_SECONDS
+        try:
+            while fd == self._fd:
+                seq = self._next
+                ring.begin(os.fstat(fd).st_size)
+                if seq == self._next and fd == self._fd:
+                    self._ring = ring
+                    return
+        except OSError:  # a signal handler has closed the segment
+            pass
+        ring.discard()
+
+    def _relieve(self, ring: Ring) -> None:
+        """Bring what stands in the ring into the file, and leave the ring where events come slowly again."""
+        now = monotonic()
+        if ring.at <= ring.room and now <= ring.due:
+            return  # another thread has done it
+        last, self._measured = self._measured, (self._next + 1, now)
+        if not _is_fast(last, self._measured, BURST_RATE / 2):
+            self._leave_ring()
+        elif self._spill(ring):
+            ring.room = self._room()
+        ring.due = now + SPILL_SECONDS
+
+    def _room(self) -> int:
+        """Up to where the ring may be filled before it is spilled: to the half, or to the end of the segment."""
+        return FIRST + min((LAST - FIRST) // 2, self._full_at - self.size)
+
+    def _leave_ring(self) -> bool:
+        """Spill the ring and do without it; `False` where the file system refuses, and it stays."""
+        ring = self._ring
+        if ring is None:
+            return True
+        if not self._spill(ring, last=True):
+            return False
+        ring.discard()
+        if self._ring is ring:  # else a signal handler has left it, and may use another one by now
+            self._written += ring.spilled
+            self._ring = None
+        return True
+
+    def _spill(self, ring: Ring, *, last: bool = False) -> bool:
+        try:
+            if ring.spill(self._fd, self._libc_write, last=last):
+                return True
+            error = last_error()
+        except OSError as refused:
+            if ring.at == CLOSED:  # a signal handler has left it, and the segment
+                return True
+            error = refused
+        ring.room = LAST
+        self._warn(error.strerror or str(error))
+        return False
 
     def _wait(self, seq: int, line: bytes) -> bool:
         if seq != self._next:
@@ -213,13 +374,13 @@ class TraceWriter:
     def _flush_forever(self) -> None:
         mine = threading.current_thread()
         while self._flusher is mine:
-            time.sleep(self._flush_interval)
+            sleep(self._flush_interval)
             self.flush()
 
     def _finish(self, data: bytes, written: int, events: int = 1) -> None:
         """Write what is left of whole lines; after an error remember that a line is torn."""
         if written < 0:  # what the C library says of an error
-            self._refused(data, _last_error(), events)
+            self._refused(data, last_error(), events)
             return
         try:
             while written < len(data):
@@ -229,8 +390,7 @@ class TraceWriter:
             self._refused(data, error, events)
             return
         self._torn = False
-        self.events += events
-        self.bytes += written
+        self._written += written
 
     def _refused(self, data: bytes, error: OSError, events: int = 1) -> None:
         """Count what could not be written; what is emitted while the first segment begins waits for it."""
@@ -247,7 +407,7 @@ class TraceWriter:
         What a signal handler emits meanwhile goes to the old segment; where there is none, it waits for the new
         one. So the header is always the first line.
         """
-        if self._opening or time.monotonic() < self._failed_until:
+        if self._opening or monotonic() < self._failed_until:
             return
         self._opening = True
         seq = self._next
@@ -262,17 +422,19 @@ class TraceWriter:
                 written, header = self._write_header(fd, seq)
             except OSError:
                 os.close(fd)
+                self.dropped += self._fd >= 0
+                self._begins = b""
                 raise
             old, self._fd, self._torn = self._fd, fd, written < header
-            self._full_at = self.bytes + self._segment_size
-            self.events += 1
-            self.bytes += written
+            self._full_at = self._written + self._segment_size
+            self._measured = (self._next, monotonic())
+            self._written += written
             if old >= 0:
                 os.close(old)
             self._tidy()
         except OSError as error:
-            self.dropped += self._fd < 0  # the header, whose number is missing now
-            self._failed_until = time.monotonic() + 1.0
+            self.dropped += self._fd < 0  # the header, as above: its number is missing now
+            self._failed_until = monotonic() + 1.0
             self._warn(error.strerror or str(error))
         finally:
             self._opening = False
@@ -281,6 +443,8 @@ class TraceWriter:
                 self._finish(line, 0)
 
     def _create(self) -> int:
+        if self._ring is not None:
+            raise OSError(errno.ENOSPC, "no room for what stands in the ring")
         segment = self.segment + 1
         make_private_folder(self.first.parent)
         if self._first_process or segment:
@@ -304,6 +468,7 @@ class TraceWriter:
             event.setdefault("metadata", {})["first_seq"] = seq
             line = dumps(event, None, _DUMPS)
             size = len(line)
+            self._begins = line[: rings.BEGINS]
             if self._fd < 0:
                 return write(fd, line), size
             if seq == self._next:
@@ -326,88 +491,10 @@ class TraceWriter:
             return
         self._warned = True
         text = f"namel3ss debug: recording stopped: {reason}: {self.first}; the program goes on\n"
-        try:
+        with suppress(OSError):
             os.write(2, text.encode(errors="replace"))
-        except OSError:
-            pass
 
 
-def make_private_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, readable for its owner alone (mode 0700).
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    if not folder.is_dir():
-        make_private_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def link_latest(path: Path) -> None:
-    """Point the relative link `trace_latest.jsonl` beside `path` to it, in one step."""
-    link, temporary = path.with_name(LATEST), path.with_name(f".{LATEST}.{os.getpid()}")
-    try:
-        os.symlink(path.name, temporary)
-        os.replace(temporary, link)
-    except OSError:
-        pass  # a file system without links: `latest` is then found by name
-
-
-def is_own_name(path: Path) -> bool:
-    """Whether we, not the user, chose the name of this first segment."""
-    return OWN_NAME.match(path.name.removesuffix(".jsonl")) is not None
-
-
-def flush_on_exit(writer: TraceWriter) -> None:
-    """See to it that a buffer is flushed at exit and on SIGTERM; needed only where there is a buffer.
-
-    A handler for SIGTERM is only installed where the program left the default, and dies by the signal after it
-    has flushed, as the program would have.
-    """
-    atexit.register(writer.flush)
-
-    def flush_and_die(number: int, _frame: FrameType | None) -> None:
-        writer.flush()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    if (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    ):
-        signal.signal(signal.SIGTERM, flush_and_die)
-
-
-def _plain(value: object) -> str | int | float | None:
-    """A scalar that JSON takes; anything else by the name of its type."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
-        return value
-    return type(value).__name__
-
-
-def _libc_write() -> Callable[[int, bytes, int], int] | None:
-    """`write` of the C library, called without giving the GIL away; -1 on an error."""
-    try:
-        import ctypes  # noqa: PLC0415  (only programs with threads pay for it)
-
-        function: Any = ctypes.PyDLL(None, use_errno=True).write
-    except (ImportError, OSError, AttributeError):
-        return None
-    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
-    function.restype = ctypes.c_ssize_t
-    call: Callable[[int, bytes, int], int] = function
-    return call
-
-
-def _last_error() -> OSError:
-    import ctypes  # noqa: PLC0415  (only after a call of the C library)
-
-    return OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def _without_payload(event: Event) -> bytes:
-    """What can be written of an event that JSON refuses, so that no number is missing."""
-    kept: Event = {key: _plain(value) for key, value in event.items() if not isinstance(value, dict | list)}
-    return dumps(kept | {"metadata": {"problem": "the payload could not be written as JSON"}}, None, _DUMPS)
+def _is_fast(before: tuple[int, float], now: tuple[int, float], rate: float) -> bool:
+    """Whether from one number to another, each with its time, there were more than `rate` a second."""
+    return now[0] - before[0] > rate * (now[1] - before[1])

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.traces.totals import Totals, is_failure
+from namel3ss_debug import prices
+from namel3ss_debug.prices.own import OwnPrices
+from namel3ss_debug.traces.totals import RunningTotals, Totals, is_failure
 
 
 @given(st.lists(st.sampled_from([0.1, 0.25, 1e-9, None]), max_size=30), st.integers(0, 30))
@@ -53,3 +55,47 @@ def test_containers_add_nothing_to_the_totals():
         {"event_type": "llm_call_end", "component": "llm", "usage": {"input_tokens": 2, "output_tokens": 1}}
     )
     assert totals.scope() == {"cost": 0.5, "tokens": 8, "errors": 0, "ms": 0.0}
+
+
+@pytest.fixture
+def calls():
+    """Three model calls, in the order of their events: one that tells its cost, one that has a price, one that has none."""
+    usage = {"input_tokens": 100, "output_tokens": 10}
+    return [
+        {"event_type": "llm_call_start", "component": "llm", "event_id": "1", "metadata": {"provider": "openai"}},
+        {"event_type": "llm_call_start", "component": "llm", "event_id": "2", "metadata": {"provider": "openai"}},
+        {"event_type": "llm_call_end", "component": "llm", "component_name": "a", "parent_event_id": "1", "usage": usage, "cost_estimate": 0.5},
+        {"event_type": "llm_call_end", "component": "llm", "component_name": "a", "parent_event_id": "2", "usage": usage},
+        {"event_type": "llm_call_end", "component": "llm", "component_name": "b", "parent_event_id": "3", "usage": usage},
+        {"event_type": "llm_call_end", "component": "llm", "component_name": "a", "status": "failed", "error": "429"},
+    ]  # fmt: skip
+
+
+def test_a_call_that_tells_no_cost_has_that_of_its_tokens(calls, own_prices):
+    """$3 and $15 per million tokens: 100 and 10 of them are $0.00045; calls nobody knows the price of are counted."""
+    own_prices({"a": {"input": 3, "output": 15}, "*": None})
+    running = RunningTotals()
+    for event in calls:
+        running.add(event)
+    assert (running.totals().cost, running.tokens, running.unpriced) == (0.50045, 330, 1)
+
+
+@given(cut=st.integers(0, 6))
+def test_priced_totals_do_not_depend_on_where_one_begins_to_add(cut):
+    """The cost of a call is told by its end, wherever the totals of the events before it were taken up."""
+    usage = {"input_tokens": 7, "output_tokens": 3}
+    events = [
+        {"event_type": f"llm_call_{half}", "component": "llm", "component_name": "a", "event_id": str(n), "parent_event_id": str(n - 1), "usage": usage}
+        for n, half in enumerate(["start", "end"] * 3)
+    ]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prices, "_own", OwnPrices({"a": {"input": 0.1, "output": 0.3}}))
+        running, part = RunningTotals(), Totals()
+        for event in events:
+            running.add(event)
+        for event in events[:cut]:
+            part = part.add(event)
+        resumed = RunningTotals(part)
+        for event in events[cut:]:
+            resumed.add(event)
+    assert resumed.totals() == running.totals() == Totals(3 * (7 * 100_000 + 3 * 300_000), 30)

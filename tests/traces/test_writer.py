@@ -166,6 +166,7 @@ def test_threads_do_not_mix_lines(make):
     writer.hold_the_gil()
     for thread in threads:
         thread.join()
+    writer.flush()  # so many at once go through the ring
     assert sorted(one["seq"] for one in lines(writer.first)) == list(range(801))
 
 
@@ -205,7 +206,7 @@ if sys.argv[2] == "gil":
 for _ in range(20):
     writer.append(event())
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (writer.bytes + 250, hard))
+resource.setrlimit(resource.RLIMIT_FSIZE, (writer.size + 250, hard))
 for _ in range(20):
     writer.append(event())
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -375,6 +376,7 @@ def kill_once(tmp_path, events):
     told = b""
     while told.count(b"\n") < events:
         told += os.read(reader, 65536)
+        assert victim.poll() is None, "the program ended by itself"
     os.killpg(victim.pid, signal.SIGKILL)
     victim.wait()
     while piece := os.read(reader, 65536):

@@ -32,6 +32,7 @@ _REMEMBERED = 4096
 _LEAST = 64
 _ITEM_SIZE = 4
 _CARD_LIKE = 10**13
+_LEAST_PLAIN = -_CARD_LIKE
 _DIGITS_BITS = 2000
 _HEX_BITS = 65536
 
@@ -141,7 +142,7 @@ class Payloads:
                 if item not in plain:
                     return None
             elif kind is int:
-                if not -_CARD_LIKE < item < _CARD_LIKE:
+                if not _LEAST_PLAIN < item < _CARD_LIKE:
                     return None
             elif kind is float:
                 if item - item != 0.0:  # not a number, or infinite

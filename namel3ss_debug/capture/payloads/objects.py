@@ -276,7 +276,12 @@ def _lazy(conversion: Conversion, value: Any, _depth: int) -> Any:
     return _opaque(conversion, name, f"<{name} object>")
 
 
+def _exact(_conversion: Conversion, value: Any, _depth: int) -> Any:
+    return value.json
+
+
 FORMS: dict[str, Form] = {
+    "namel3ss_debug.capture.payloads.exact.Exact": _exact,
     "str": _str,
     "int": _int,
     "float": _float,

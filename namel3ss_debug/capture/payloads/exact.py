@@ -1,0 +1,140 @@
+"""JSON that gives a value back as it was, for what a recording shall answer with: nothing in it is hidden by its form.
+
+Tuples are `{"$type": "tuple", "items"}`, dicts whose keys are not all texts `{"$type": "dict", "items"}` with pairs as
+items, byte arrays `{"$type": "bytearray", "base64"}`. What JSON would show as something else, such as an enumeration that
+is shown as its value, is named beside it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from itertools import islice
+from typing import Any
+
+from namel3ss_debug.capture.payloads.conversion import JsonValue, Payloads, _Conversion
+from namel3ss_debug.capture.payloads.looks import from_signal, full_name
+from namel3ss_debug.capture.payloads.objects import describe
+
+STANDARD = frozenset(
+    {
+        "bytearray", "bytes", "date", "datetime", "decimal", "dict", "float", "frozenset", "int", "set", "time",
+        "timedelta", "tuple",
+    }
+)  # fmt: skip
+"""Every `$type` whose form gives a value back; under any other stands an object of the program's own."""
+
+_FORM_KEYS = frozenset({"$type", "$truncated", "$cycle"})
+_COME_BACK = frozenset(
+    {"bytearray", "bytes", "datetime.date", "datetime.timedelta", "decimal.Decimal", "frozenset", "set"}
+)
+
+
+class Exact:
+    """A value as JSON; in a payload it stands for this JSON.
+
+    Attributes:
+        json: the value.
+        inexact: the types of what in it does not come back as it was, though nothing in the JSON tells.
+    """
+
+    __slots__ = ("inexact", "json")
+
+    def __init__(self, json: JsonValue, inexact: tuple[str, ...]) -> None:
+        self.json = json
+        self.inexact = inexact
+
+
+def exact(payloads: Payloads, value: Any) -> Exact:
+    """Any value as JSON that gives it back; never raises for what a value does.
+
+    Args:
+        payloads: says what is secret, and how large the result may be.
+        value: what the program holds.
+    """
+    conversion = _ExactConversion(payloads)
+    try:
+        result = conversion.convert(value, 0)
+    except BaseException as error:
+        if from_signal(error):
+            raise
+        result = {"$type": full_name(type(value)), "repr": "<cannot be read>"}
+    return Exact(result, tuple(conversion.inexact))
+
+
+class _ExactConversion(_Conversion):
+    """The same walk, in which each kind of value has a form of its own."""
+
+    __slots__ = ("inexact",)
+
+    def __init__(self, payloads: Payloads) -> None:
+        super().__init__(payloads)
+        self.inexact: dict[str, None] = {}
+
+    def convert(self, value: Any, depth: int) -> JsonValue:
+        """Any value as JSON."""
+        kind = type(value)
+        if kind in (str, bool, int, float) or value is None or depth >= self._depth:
+            return super().convert(value, depth)
+        marker = id(value)
+        if marker in self._path:
+            self.cut = True
+            return {"$cycle": True}
+        self._path.add(marker)
+        try:
+            return self._container(value, kind, depth)
+        except RecursionError:
+            self.cut = True
+            return {"$truncated": 1}
+        finally:
+            self._path.discard(marker)
+
+    def clean(self, text: str) -> str:
+        """A text without secrets and without what JSON cannot hold; the latter is named."""
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            self.inexact["str"] = None
+        return super().clean(text)
+
+    def _container(self, value: Any, kind: type, depth: int) -> JsonValue:
+        if kind is list:
+            return self.items(value, len(value), depth)
+        if kind is tuple:
+            return {"$type": "tuple", "items": self.items(value, len(value), depth)}
+        if kind is dict:
+            keys = list(value)
+            if all(type(key) is str for key in keys) and _FORM_KEYS.isdisjoint(keys):
+                return self.pairs(value.items(), len(value), depth)
+            return {"$type": "dict", "items": self._pairs_as_items(value, depth + 1)}
+        form: JsonValue = describe(self, value, kind, depth)
+        if kind is bytearray and type(form) is dict and form.get("$type") == "bytes":
+            return {**form, "$type": "bytearray"}
+        if not _is_exact(value, kind, form):
+            self.inexact[self.clean(full_name(kind))] = None
+        return form
+
+    def _pairs_as_items(self, value: dict[Any, Any], depth: int) -> list[JsonValue]:
+        """The items of a dict as pairs; values of secret names are replaced here too."""
+        taken = list(islice(value.items(), self._items))
+        result: list[JsonValue] = []
+        for key, item in taken:
+            if self._left <= 0:
+                break
+            if type(key) is str:  # as in an object, where the name says whether the value is secret
+                [shown] = self.pairs([(key, item)], 1, depth).values()
+            else:
+                shown = self.convert(item, depth + 1)
+            result.append([self.convert(key, depth + 1), shown])
+        left_out = len(value) - len(result)
+        if left_out > 0:
+            self.cut = True
+            result.append({"$truncated": left_out})
+        return result
+
+
+def _is_exact(value: Any, kind: type, form: Any) -> bool:
+    """Whether the form of an object gives it back as it was, or else does not look as if it did."""
+    if type(form) is dict and "$type" in form and form["$type"] not in STANDARD:
+        return True  # an object of the program's own, which the form says
+    if kind in (dt.datetime, dt.time):
+        zone = value.tzinfo
+        return not value.fold and (zone is None or type(zone) is dt.timezone)
+    return full_name(kind) in _COME_BACK

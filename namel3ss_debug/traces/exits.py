@@ -1,0 +1,31 @@
+"""What stands in a buffer reaches the file though the program ends, or is ended by SIGTERM."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+from types import FrameType
+
+from namel3ss_debug.traces.writer import TraceWriter
+
+
+def flush_on_exit(writer: TraceWriter) -> None:
+    """See to it that a buffer is flushed at exit and on SIGTERM; needed only where there is a buffer.
+
+    A handler for SIGTERM is only installed where the program left the default, and dies by the signal after it
+    has flushed, as the program would have.
+    """
+    atexit.register(writer.flush)
+
+    def flush_and_die(number: int, _frame: FrameType | None) -> None:
+        writer.flush()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGTERM, flush_and_die)
