@@ -65,6 +65,7 @@ class DebugConfiguration:
     break_on_warnings: bool = False
     mocks: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    prices: Mapping[str, Mapping[str, float] | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON would hold them."""
@@ -206,6 +207,8 @@ def _checked(key: str, value: object, where: str) -> object:
         raise SettingError(f"{where}: unknown setting {key!r}{hint}")
     try:
         return setting.read(value)
+    except SettingError as error:  # about one entry of the value
+        raise SettingError(f"{where}: {error}") from None
     except (TypeError, ValueError):
         raise SettingError(f"{where}: {key} is {_shown(value)}, allowed is {setting.allowed}") from None
 
@@ -311,6 +314,12 @@ def _patterns(value: object) -> Mapping[str, str]:
     ):
         raise TypeError
     return items
+
+
+def _prices(value: object) -> Mapping[str, Mapping[str, float] | None]:
+    from namel3ss_debug.prices import read_table  # noqa: PLC0415  (a program that is traced needs no prices)
+
+    return read_table(value)
 
 
 _YES_NO = "true or false"
@@ -432,6 +441,12 @@ SETTINGS: tuple[Setting, ...] = (
         _texts,
         'a list of NAME:FAULT or NAME@N:FAULT, such as ["search:timeout", "llm@2:status:429"]',
         "what goes wrong, in every replay and re-run of a recording that has such calls",
+    ),
+    Setting(
+        "prices",
+        _prices,
+        """an object of model (with * and ? for many) to US dollars per million tokens, such as {"my-model": {"input": 0.5, "output": 2}}""",
+        "what models cost, before the published prices of the extra `[prices]`; null: no price",
     ),
 )
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from namel3ss_debug import prices
 from namel3ss_debug.capture import switch
+from namel3ss_debug.prices import published
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,3 +75,23 @@ def model_environment(scripted_model):
         "ANTHROPIC_BASE_URL": scripted_model.url,
         "ANTHROPIC_API_KEY": "unused",
     }
+
+
+@pytest.fixture
+def own_prices(monkeypatch):
+    """Sets the user's own prices; what it set is undone."""
+    monkeypatch.setattr(prices, "_own", prices._own)
+    return prices.use
+
+
+@pytest.fixture
+def no_published_prices(monkeypatch):
+    """As if the extra `[prices]` were not installed."""
+    caches = (published._snapshot, published._model, published.extra_source)
+    for name in ("genai_prices", "genai_prices.data_snapshot"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for each in caches:
+        each.cache_clear()
+    yield
+    for each in caches:
+        each.cache_clear()

@@ -38,6 +38,7 @@ THIRD_PARTY = {
     ),
     "psutil": frozenset({"capture", "analysis"}),
     "wrapt": frozenset({"capture"}),
+    "_time_machine": frozenset({"capture"}),
     "time_machine": frozenset({"capture", "replay"}),
     "genai_prices": frozenset({"prices"}),
     "urllib3": frozenset({"capture"}),

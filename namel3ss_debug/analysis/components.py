@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.nesting import add_up
-from namel3ss_debug.analysis.usage import dollars, picodollars, total_tokens
+from namel3ss_debug.analysis.usage import dollars, span_cost, total_tokens
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.nesting import MeasuredSpan
@@ -44,10 +44,11 @@ class ComponentBreakdown:
         end = span.end
         if "tokens_used" in end or "usage" in end:
             row[_TOKENS] += total_tokens(end)
-        cost = picodollars(end)
-        if cost is not None:
-            row[_COST] += cost
-            row[_PRICED] += 1
+        if span.component == "llm" or "cost_estimate" in end:
+            cost = span_cost(span)
+            if cost is not None:
+                row[_COST] += cost.amount
+                row[_PRICED] += 1
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Count one span that never ended."""

@@ -109,6 +109,7 @@ class ExecutionOverview:
             "tokens": resources["tokens"]["total"],
             "cost": resources["cost"]["total"],
             "calls_without_price": resources["cost"]["calls_without_price"],
+            "priced_by": resources["cost"]["priced_by"],
             "errors": errors["total_errors"],
             "retries": errors["retries"],
             "success_rate": None if rate is None else round(1 - rate, 12),

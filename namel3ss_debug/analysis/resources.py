@@ -3,7 +3,8 @@
 Each LLM attempt is a span of its own and states its own tokens and cost; these are added up. Spans of agents and
 chains may state the sum of their calls once more, so only one component counts for the totals: the first of
 `SOURCES` that states anything. A call belongs to the nearest agent it ran inside that was still running when the
-call ended. A cost is only what the trace says; calls that say none are counted beside it, never guessed.
+call ended. A cost is what the trace says, else what the tokens of a model call cost by its price (`traces.costs`);
+calls whose price is not known are counted beside it, never guessed.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from namel3ss_debug.analysis.usage import (
     NO_PARTS,
     PARTS,
     dollars,
-    picodollars,
+    span_cost,
     token_parts,
     total_tokens,
     whole,
 )
+from namel3ss_debug.traces.costs import RECORDED
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.nesting import MeasuredSpan
@@ -51,6 +53,7 @@ class ResourceUsage:
         self._by_component: dict[str, list[int]] = {}
         self._by_model: dict[str, list[int]] = {}
         self._by_agent: dict[str, list[int]] = {}
+        self._priced_by: dict[str, int] = {}
         self._samples = 0
         self._first = self._last = self._peak = _NO_READING
         self._cpu_ns = 0
@@ -119,14 +122,17 @@ class ResourceUsage:
         """Add what one span states to its model, its component and, through its parent, its agent."""
         end = span.end
         parts = token_parts(end)
-        cost = picodollars(end)
+        cost = span_cost(span)
         priced = cost is not None
         stated = "tokens_used" in end or parts is not NO_PARTS
         # a call that was refused costs nothing, so it is not one whose price is unknown
         unpriced = not priced and (stated or not span.failed)
         uncounted = not stated and not span.failed
-        row = (1, total_tokens(end), *parts, cost or 0, priced, unpriced, uncounted)
+        amount = 0 if cost is None else cost.amount
+        row = (1, total_tokens(end), *parts, amount, priced, unpriced, uncounted)
         if span.component == "llm":
+            if cost is not None:
+                self._priced_by[cost.source] = self._priced_by.get(cost.source, 0) + 1
             add_up(_row(self._by_model, span.name), row)
             if span.above is not None:
                 add_up(span.above.vector(_SUMS, _WIDTH), row)
@@ -151,6 +157,8 @@ class ResourceUsage:
         ):
             for name, row in theirs.items():
                 add_up(_row(mine, name), row)
+        for source, count in later._priced_by.items():
+            self._priced_by[source] = self._priced_by.get(source, 0) + count
         self._samples += later._samples
         readings = [reading for reading in (self._first, later._first) if reading != _NO_READING]
         self._first = min(readings, key=lambda reading: reading[1], default=_NO_READING)
@@ -180,6 +188,10 @@ class ResourceUsage:
                 "total": _cost(total),
                 "calls_with_price": total[_PRICED],
                 "calls_without_price": total[_UNPRICED],
+                "priced_by": self._sources(source, total),
+                "without_price_by_model": {
+                    name: row[_UNPRICED] for name, row in sorted(self._by_model.items()) if row[_UNPRICED]
+                },
                 "by_model": {name: _cost(row) for name, row in sorted(self._by_model.items())},
                 "by_agent": {name: _cost(row) for name, row in sorted(self._by_agent.items())},
             },
@@ -204,6 +216,12 @@ class ResourceUsage:
         telling = [name for name in present if rows[name][_TOKENS] or rows[name][_PRICED]]
         name = next(iter(telling or present), None)
         return name, [0] * _WIDTH if name is None else rows[name]
+
+    def _sources(self, component: str | None, total: list[int]) -> dict[str, int]:
+        """Who says what the calls cost: how many calls by `recorded`, `settings`, `genai-prices` with its version."""
+        if component == "llm":
+            return dict(sorted(self._priced_by.items()))
+        return {RECORDED: total[_PRICED]} if total[_PRICED] else {}
 
     def _tracing_result(self, totals: Totals) -> dict[str, Any] | None:
         processes, events, size, dropped, spent = self._tracing

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from namel3ss_debug.traces.events import Event
+from namel3ss_debug.prices import PICODOLLARS
+from namel3ss_debug.traces.costs import RECORDED, Cost, call_cost, recorded_cost, seller_of
 
-PICODOLLARS = 10**12
-"""Parts of a dollar that costs are added up in, so that the order of adding does not matter."""
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.nesting import MeasuredSpan
+    from namel3ss_debug.traces.events import Event
 
 PARTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 """The parts of `usage`. Input includes what the cache read and wrote, output includes the reasoning."""
@@ -52,10 +53,12 @@ def total_tokens(event: Event) -> int:
     return parts[0] + parts[1]
 
 
-def picodollars(event: Event) -> int | None:
-    """`cost_estimate` in 1e-12 dollars; None where the event does not tell a cost."""
-    cost: float | None = event.get("cost_estimate")
-    return None if cost is None else int(cost * PICODOLLARS + 0.5)
+def span_cost(span: MeasuredSpan) -> Cost | None:
+    """What a span says it cost, else what the tokens of a model call cost; None where neither is known."""
+    recorded = recorded_cost(span.end)
+    if recorded is not None:
+        return Cost(recorded, RECORDED)
+    return call_cost(span.end, seller_of(span.start.get("metadata"))) if span.component == "llm" else None
 
 
 def dollars(amount: int) -> float:

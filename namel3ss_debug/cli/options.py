@@ -34,10 +34,13 @@ def format_option(*formats: str) -> Decorator[Any]:
 
 
 def settings(**overrides: Any) -> Loaded:
-    """The configuration in force, with the options of this command."""
+    """The configuration in force, with the options of this command; its prices are those that calls cost from now on."""
+    from namel3ss_debug import prices
     from namel3ss_debug.config import load_configuration
 
-    return load_configuration(overrides=overrides)
+    loaded = load_configuration(overrides=overrides)
+    prices.use(loaded.config.prices)
+    return loaded
 
 
 def trace_directory() -> Path:

@@ -14,6 +14,8 @@ from namel3ss_debug.views.tables import Column, name, table
 from namel3ss_debug.views.terminal import DIM, line, text
 
 _SIZES = ("max_payload_size", "rotate_max_bytes", "trace_retention_bytes")
+_NAMED = 3
+"""How many keys of an object are named."""
 
 
 def settings_document(loaded: Loaded) -> dict[str, Any]:
@@ -57,7 +59,9 @@ def _shown(key: str, value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or ("all" if key == "default_components" else "none")
     if isinstance(value, dict):
-        return ", ".join(map(str, value)) or "none"
+        named = list(map(str, value))
+        rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        return ", ".join(named[:_NAMED]) + rest or "none"
     if key in _SIZES and isinstance(value, int):
         nothing = (
             "off" if key == "trace_retention_bytes" else "whole" if key == "max_payload_size" else "never"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from namel3ss_debug.prices import INSTALL, OWN, extra_installed
+from namel3ss_debug.traces.costs import RECORDED
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.quantities import (
     bytes_text,
@@ -54,6 +56,34 @@ def resources(section: Section) -> Iterator[Block]:
             ],
         )  # fmt: skip
         yield from more(len(spenders), min(len(spenders), 2 * SHOWN))
+    yield from unpriced(used.get("total"), cost.get("without_price_by_model") or {})
+
+
+def unpriced(used: Any, models: Mapping[str, Any]) -> Iterator[Block]:
+    """A note on the models whose calls have no cost, and how they get one.
+
+    Args:
+        used: how many tokens there were.
+        models: the number of such calls by model.
+    """
+    if not models or not used:
+        return
+    if not extra_installed():
+        yield Note(price_hint())
+        return
+    named = [f"{model or 'a model without a name'} ({count(n, 'call')})" for model, n in models.items()]
+    rest = f" and {len(named) - SHOWN:,} more" if len(named) > SHOWN else ""
+    yield Note(f"without a price: {', '.join(named[:SHOWN])}{rest}; the setting prices can give one")
+
+
+def price_hint() -> str:
+    """What brings the published prices, where they are not installed."""
+    return f"{INSTALL} adds what models cost; so does the setting prices"
+
+
+def price_source(source: str) -> str:
+    """Who says what a call cost, behind the amount; nothing where the recording does."""
+    return {RECORDED: "", OWN: "by the setting prices"}.get(source, f"by {source}")
 
 
 def _resource_facts(resources: Section) -> Iterator[tuple[str, str]]:

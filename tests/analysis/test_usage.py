@@ -1,10 +1,6 @@
-from fractions import Fraction
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from namel3ss_debug.analysis.usage import dollars, picodollars, token_parts, total_tokens
+from namel3ss_debug.analysis.usage import token_parts, total_tokens
 
 
 @pytest.mark.parametrize(
@@ -26,16 +22,3 @@ def test_parts_that_are_no_counts_are_zero(odd):
     """A damaged usage says nothing and breaks nothing."""
     assert token_parts({"usage": {"input_tokens": odd, "output_tokens": 2}})[1] == 2
     assert token_parts({"usage": {"input_tokens": odd}})[0] in {0, 1}
-
-
-@given(st.lists(st.integers(0, 10**9).map(lambda n: n / 10**7), max_size=50))
-def test_costs_add_up_exactly(costs):
-    """A sum of costs is the sum of what they mean, and not of their binary approximations."""
-    total = sum(picodollars({"cost_estimate": cost}) for cost in costs)
-    assert dollars(total) == float(sum(Fraction(str(cost)) for cost in costs))
-
-
-def test_no_cost_is_not_a_cost_of_nothing():
-    """An event that tells no cost has none."""
-    assert picodollars({}) is None
-    assert picodollars({"cost_estimate": 0}) == 0

@@ -160,3 +160,27 @@ def test_slow_is_a_setting(run, trace, monkeypatch):
     monkeypatch.setenv("NAMEL3SS_DEBUG_SLOW_MS", "1250")
     document = json.loads(run("analyze", trace, "--performance", "--format", "json").stdout)
     assert [row["component_name"] for row in document["performance"]["slow_operations"]] == ["Support"]
+
+
+def test_the_prices_in_the_settings_are_those_that_calls_cost(program, workspace):
+    """A model that nobody publishes a price for costs what the workspace says."""
+    (workspace / ".namel3ss").mkdir()
+    (workspace / ".namel3ss/debug.json").write_text('{"prices": {"house-model": {"input": 2, "output": 10}}}')
+    start = {
+        "event_type": "llm_call_start",
+        "event_id": "1",
+        "component": "llm",
+        "component_name": "house-model",
+    }
+    end = start | {
+        "event_type": "llm_call_end",
+        "event_id": "2",
+        "parent_event_id": "1",
+        "usage": {"input_tokens": 1000, "output_tokens": 100},
+    }
+    times = ({"timestamp": number, "seq": number} for number in (0, 1))
+    lines = [json.dumps(event | time) for event, time in zip((start, end), times, strict=True)]
+    (workspace / "house.jsonl").write_text("\n".join(lines) + "\n")
+    words = [*program, "analyze", "house.jsonl", "--format", "json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["resource_usage"]["cost"]["total"] == pytest.approx(0.003)

@@ -1,0 +1,113 @@
+"""The user's own prices: the setting `prices`, and which of its entries is for a model."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from namel3ss_debug.errors import SettingError
+from namel3ss_debug.prices.rates import PER_TOKEN, Price, Rates
+
+RATE_NAMES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
+"""What an entry may tell, in US dollars per million tokens."""
+
+OWN: Final = "settings"
+"""The source of a cost that comes from them."""
+
+Table = Mapping[str, Mapping[str, float] | None]
+"""A model, or a pattern of models, to US dollars per million tokens by name; None: no price."""
+
+_ALLOWED = f"an object of {', '.join(RATE_NAMES)} (US dollars per million tokens), or null for no price"
+_MOST_DOLLARS = 1e9
+
+
+def read_table(value: object) -> Table:
+    """The setting `prices`, checked; a text is read as JSON.
+
+    Returns:
+        A model, or a pattern in which `*` and `?` stand for anything, to its prices in US dollars per million tokens.
+
+    Raises:
+        SettingError: an entry is not allowed; the message says which, what it is, and what is allowed.
+        TypeError: it is no object at all.
+        ValueError: the text is not JSON.
+    """
+    try:
+        table = json.loads(value) if isinstance(value, str) else value
+    except RecursionError:
+        raise ValueError from None
+    if not isinstance(table, Mapping):
+        raise TypeError
+    return {str(model): _read_entry(f"prices[{_shown(model)}]", entry) for model, entry in table.items()}
+
+
+def _read_entry(where: str, entry: object) -> dict[str, float] | None:
+    if entry is None:
+        return None
+    if not isinstance(entry, Mapping):
+        raise SettingError(f"{where} is {_shown(entry)}, allowed is {_ALLOWED}")
+    for name, dollars in entry.items():
+        if name not in RATE_NAMES:
+            near = difflib.get_close_matches(str(name), RATE_NAMES, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingError(f"{where} has {_shown(name)}{hint or f', allowed is {_ALLOWED}'}")
+        number = isinstance(dollars, int | float) and not isinstance(dollars, bool)
+        if not number or not 0 <= dollars < _MOST_DOLLARS:
+            what = "a number of US dollars per million tokens from 0"
+            raise SettingError(f"{where}.{name} is {_shown(dollars)}, allowed is {what}")
+    if "input" not in entry:
+        raise SettingError(f"{where} has no input, which every price needs: US dollars per million tokens")
+    return dict(entry)
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+class OwnPrices:
+    """The user's own prices, ready to be asked."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._exact = {model.lower(): _own_price(entry) for model, entry in table.items()}
+        patterns = [(model.lower(), entry) for model, entry in table.items() if "*" in model or "?" in model]
+        patterns.sort(key=lambda pair: (sum(pair[0].count(each) for each in "*?") - len(pair[0]), pair[0]))
+        self._patterns = [
+            (_matcher(pattern), len(patterns) - place, _own_price(entry))
+            for place, (pattern, entry) in enumerate(patterns)
+        ]
+
+    def find(self, model: str | None, asked: str | None) -> tuple[Price | None] | None:
+        """The price of the most exact entry that fits one of the two names; None where none fits."""
+        best: tuple[float, Price | None] | None = None
+        if not self.table:
+            return None
+        for name in (model, asked):
+            fit = None if name is None else self._fit(name.lower())
+            if fit is not None and (best is None or fit[0] > best[0]):
+                best = fit
+        return None if best is None else (best[1],)
+
+    def _fit(self, name: str) -> tuple[float, Price | None] | None:
+        if name in self._exact:
+            return math.inf, self._exact[name]
+        fits = ((rank, price) for pattern, rank, price in self._patterns if pattern.match(name))
+        return next(fits, None)
+
+
+def _matcher(pattern: str) -> re.Pattern[str]:
+    """What `fnmatch` makes of it never looks back, so that a long name of a model takes no longer than it should."""
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
+
+
+def _own_price(entry: Mapping[str, float] | None) -> Price | None:
+    if entry is None:
+        return None
+    rates = {name: round(dollars * PER_TOKEN) for name, dollars in entry.items()}
+    return Price(OWN, ((-1, Rates(**rates)),))
