@@ -7,27 +7,142 @@ that answer to the program and never make the call. Without a gate nothing of th
 
 from __future__ import annotations
 
+import base64
 import time
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import Answer, Format, lenient
 
-MOCKED = {"mocked": True}
-"""What the end of a call says in its `metadata` when it was answered here, and never made."""
+if TYPE_CHECKING:  # imported where something goes wrong
+    from namel3ss_debug.wire.faults import Effect
 
+MOCKED = {"mocked": True}
+"""What the end of a call says in its `metadata` when the user answered it, and it was never made."""
+
+FROM_RECORDING = {"answered": "recording"}
+"""The same where a recording answered it."""
+
+Step = Literal["head", "piece", "end"]
+"""A part of an answer that is delivered in its turn; a tool's answer has an end alone."""
+
+_SAYS_SOMETHING = {"answer", "fault", "http", "raised", "given_up", "run"}
 _JSON = "application/json"
 _EVENTS = "text/event-stream"
+_OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive"}
 _ANSWER_FIELDS = frozenset(
     {"text", "tool_calls", "finish_reason", "response_model", "reasoning", "refusal", "usage"}
 )
 
 
-class Given(NamedTuple):
-    """An answer in place of a call: the value as it was given, and the `outputs` it makes in the call's end event."""
+class Raised(NamedTuple):
+    """An exception that ended a call: its type as `module.Class`, a built-in one by its name alone, and its text."""
 
-    value: Any
-    outputs: dict[str, Any]
+    type: str
+    text: str
+
+
+class Played(NamedTuple):
+    """An HTTP response as it was recorded, or what came in its place.
+
+    Attributes:
+        status: the HTTP status; 0 where no head ever came.
+        reason: the words behind it.
+        headers: those that do not speak of the body as it was sent; it is given decoded.
+        pieces: the body as it arrived.
+        raised: the exception that ended it, after the head and the pieces where there are any.
+        given_up: whether nothing more ever came, until the program gave up by itself.
+        delays: the seconds before the head, before each piece and before the end; those that are missing are 0.
+    """
+
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+    pieces: list[bytes]
+    raised: Raised | None = None
+    given_up: bool = False
+    delays: tuple[float, ...] = ()
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Played:
+        """What the gate is told: the pieces in base64."""
+        raised = values.get("raised")
+        return cls(
+            values.get("status") or 0,
+            values.get("reason") or "",
+            [(name, value) for name, value in values.get("headers") or ()],
+            [base64.b64decode(piece) for piece in values.get("pieces") or ()],
+            None if raised is None else Raised(raised["type"], raised["text"]),
+            bool(values.get("given_up")),
+            tuple(values.get("delays") or ()),
+        )
+
+
+class Given(NamedTuple):
+    """What becomes of a call in place of, or beside, making it.
+
+    Attributes:
+        value: the answer as it was given.
+        outputs: the `outputs` that it makes in the call's end event; `None` where no answer is given as a value.
+        effect: what goes wrong at the call.
+        played: the recorded response that is given in its place.
+        raised: the recorded exception that a tool raises in its place.
+        given_up: whether it never ends, until the program gives it up by itself.
+        runs: whether it is made for real, with the network open meanwhile.
+        ordered: whether its answer waits for its turn, see `Answers.may`.
+        recorded: whether a recording answers it; else the user does.
+    """
+
+    value: Any = None
+    outputs: dict[str, Any] | None = None
+    effect: Effect | None = None
+    played: Played | None = None
+    raised: Raised | None = None
+    given_up: bool = False
+    runs: bool = False
+    ordered: bool = False
+    recorded: bool = False
+
+    @classmethod
+    def from_json(cls, word: Mapping[str, Any]) -> Given | None:
+        """What a word of the gate says of a call; `None` where it only lets the call be made."""
+        if not _SAYS_SOMETHING & word.keys():
+            return None
+        effect, raised = None, word.get("raised")
+        if word.get("fault"):
+            from namel3ss_debug.wire.faults import Effect  # noqa: PLC0415  (only here is it needed)
+
+            effect = Effect.from_json(word["fault"])
+        return cls(
+            word.get("answer"),
+            word.get("outputs") or {} if "answer" in word else None,
+            effect,
+            Played.from_json(word["http"]) if word.get("http") else None,
+            None if raised is None else Raised(raised["type"], raised["text"]),
+            bool(word.get("given_up")),
+            bool(word.get("run")),
+            bool(word.get("ordered")),
+            "answer" not in word or bool(word.get("recorded")),
+        )
+
+    @property
+    def answers(self) -> bool:
+        """Whether something comes in place of the call, which is not made."""
+        replaced = self.effect is not None and self.effect.replaces
+        named = self.outputs is not None or self.played is not None or self.raised is not None
+        return replaced or named or self.given_up
+
+    def marks(self) -> dict[str, Any]:
+        """What the end of the call says in its `metadata`; nothing where the call was simply made."""
+        marks: dict[str, Any] = {}
+        if self.effect is not None:
+            marks["fault"] = self.effect.kind
+        if self.effect is not None and self.effect.replaces:
+            marks |= MOCKED
+        elif self.answers:
+            marks |= FROM_RECORDING if self.recorded else MOCKED
+        return marks
 
 
 class Gate(Protocol):
@@ -37,8 +152,11 @@ class Gate(Protocol):
         """An event stands in the recording, on this line; the program goes on when this returns.
 
         Returns:
-            The answer to the call that begins with the event, if it is given one.
+            What becomes of the call that begins with the event, if anything is said of it.
         """
+
+    def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
+        """Whether a part of an answer may be delivered now, see `Answers.may`."""
 
     def renew(self) -> None:
         """After a fork: this process is another one now."""
@@ -51,16 +169,132 @@ class Answers(Protocol):
     """Where a seam asks whether its call was given an answer."""
 
     def take(self, event_id: str) -> Given | None:
-        """The answer to the call that began with this event; whoever takes it answers the call with it."""
+        """What becomes of the call that began with this event; whoever takes it answers the call with it."""
+
+    def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
+        """Whether a part of an answer may be delivered now.
+
+        Args:
+            event_id: the id of the event that the call began with.
+            step: which part.
+            index: of a piece, its place among them, from 0.
+            waited: the seconds for which it has waited for its turn already.
+        """
+
+
+class Network(Protocol):
+    """What keeps this process from the network, where it is to reach it only for calls that are made for real."""
+
+    def is_closed(self) -> bool:
+        """Whether the running code cannot reach it."""
+
+    def open(self) -> None:
+        """A request that is to be sent leaves now."""
+
+    def close(self) -> None:
+        """It was answered, or has failed."""
+
+    def open_for(self, span: Any) -> None:
+        """What runs inside this span may reach it, as long as the span is open; `None`: this whole process may."""
 
 
 class Response(NamedTuple):
-    """An HTTP response that was never sent: the body stands in pieces, as a stream would bring them."""
+    """An HTTP response that was never sent: the body stands in pieces, as a stream would bring them.
+
+    Attributes:
+        status: the HTTP status; 0 where no head comes.
+        raised: the exception that comes after that, of a recorded class or of a nature, `timeout` or `connection`.
+        given_up: whether nothing comes after that, and no end either.
+        delays: as of `Played`.
+    """
 
     status: int
     reason: str
     headers: list[tuple[str, str]]
     pieces: list[bytes]
+    raised: Raised | None = None
+    given_up: bool = False
+    delays: tuple[float, ...] = ()
+
+
+REPORTED = Response(200, "OK", [("content-type", _JSON)], [b'{"status":1,"successes":[],"errors":[]}'])
+"""What SDKs that report their own use are answered where nothing is to be sent. Some repeat a report for minutes until it is
+taken, and of an empty 204 not all believe that it was; the members are those that some look for."""
+
+
+def response_of(
+    given: Given, spoken: Format | None, request: Any, *, method: str, event_id: str
+) -> Response | None:
+    """What comes in place of an HTTP exchange; `None` where it is to be made.
+
+    Args:
+        given: what becomes of it.
+        spoken: the wire format of the request; `None` where it asks no model.
+        request: the body of the request, as JSON has it.
+        method: the method of the request.
+        event_id: the id of the call's start event.
+    """
+    effect = given.effect
+    if effect is not None and effect.replaces:
+        response = _failed(effect, spoken)
+    elif given.outputs is not None:
+        response = (
+            plain_response(given) if spoken is None else model_response(given, spoken, request, event_id)
+        )
+    elif given.played is not None:
+        response = _played(given.played, method)
+    elif given.raised is not None or given.given_up:
+        response = Response(0, "", [], [], given.raised, given.given_up)
+    else:
+        return None
+    if effect is not None and effect.kind == "truncate":
+        response = _cut(response, spoken, request)
+    if effect is not None and effect.delay_ms:
+        first, *rest = response.delays or (0.0,)
+        response = response._replace(delays=(first + effect.delay_ms / 1000, *rest))
+    return response
+
+
+def _failed(effect: Effect, spoken: Format | None) -> Response:
+    from namel3ss_debug.wire.faults import failure_of  # noqa: PLC0415  (only here is it needed)
+
+    if effect.raised is not None:
+        return Response(0, "", [], [], Raised(effect.raised, effect.text))
+    status, reason, headers, body = failure_of(effect, spoken)
+    return Response(status, reason, list(headers), [body])
+
+
+def _played(played: Played, method: str) -> Response:
+    """A recorded response: its headers fit the body as it is given, which is decoded and may be in pieces."""
+    headers = [(name, value) for name, value in played.headers if name.lower() not in _OF_THE_WIRE]
+    whole = played.raised is None and not played.given_up
+    has_body = method != "HEAD" and played.status >= 200 and played.status not in (204, 304)
+    if whole and has_body and not is_stream(headers):
+        headers.append(("content-length", str(sum(map(len, played.pieces)))))
+    return Response(
+        played.status, played.reason, headers, played.pieces, played.raised, played.given_up, played.delays
+    )
+
+
+def is_stream(headers: list[tuple[str, str]]) -> bool:
+    """Whether these are the headers of a stream of events."""
+    return any(name.lower() == "content-type" and _EVENTS in value for name, value in headers)
+
+
+def _cut(response: Response, spoken: Format | None, request: Any) -> Response:
+    """The response with its body cut in the middle; nothing tells that it is."""
+    from namel3ss_debug.wire.faults import cut_response, cut_stream  # noqa: PLC0415  (only here is it needed)
+
+    if not response.status or response.status >= 400:
+        return response
+    if is_stream(response.headers):
+        pieces = cut_stream(response.pieces)
+    else:
+        pieces = [cut_response(b"".join(response.pieces), spoken, lenient.mapping(request))]
+    headers = [(name, value) for name, value in response.headers if name != "content-length"]
+    if not is_stream(headers):
+        headers.append(("content-length", str(sum(map(len, pieces)))))
+    return response._replace(headers=headers, pieces=pieces, raised=None, given_up=False)
 
 
 def model_response(given: Given, spoken: Format, request: dict[str, Any], event_id: str) -> Response:
@@ -77,7 +311,8 @@ def model_response(given: Given, spoken: Format, request: dict[str, Any], event_
         the text of the error that the program gets.
     """
     try:
-        fields = {name: value for name, value in given.outputs.items() if name in _ANSWER_FIELDS}
+        outputs = given.outputs or {}
+        fields = {name: value for name, value in outputs.items() if name in _ANSWER_FIELDS}
         answer = Answer(**fields)
         frame: dict[str, Any] = {"response_id": f"mock-{event_id}", "created": int(time.time())}
         if request.get("stream") is True:

@@ -36,6 +36,7 @@ class CallSites:
         self._cwd = cwd.rstrip(os.sep) + os.sep
         self._shown: dict[str, str | None] = {}
         self.known: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
+        self._named: dict[int, tuple[CodeType, str | None]] = {}
 
     def shown(self, filename: str) -> str | None:
         """How the file is named in a call site, or `None` when it is not the user's."""
@@ -89,12 +90,30 @@ class CallSites:
         """The qualified names of the user's functions on the stack, outermost first: `agent.py:main`; the innermost hundred."""
         frame = innermost(depth + 1)
         names: list[str] = []
-        while frame is not None and len(names) < _LONGEST_CHAIN:
-            path = self.shown(frame.f_code.co_filename)
-            if path is not None:
-                names.append(f"{path}:{frame.f_code.co_qualname}")
+        named = self._named
+        while frame is not None:
+            code = frame.f_code
+            known = named.get(id(code))
+            if known is None or known[0] is not code:
+                known = self._name(code)
+            if known[1] is not None:
+                names.append(known[1])
+                if len(names) == _LONGEST_CHAIN:
+                    break
             frame = frame.f_back
-        return names[::-1]
+        names.reverse()
+        return names
+
+    def _name(self, code: CodeType) -> tuple[CodeType, str | None]:
+        """A function as a chain names it, `None` when it is not the user's.
+
+        It is remembered for the code object itself: those of two files can be equal.
+        """
+        path = self.shown(code.co_filename)
+        if len(self._named) >= _REMEMBERED:
+            self._named.clear()
+        known = self._named[id(code)] = (code, None if path is None else f"{path}:{code.co_qualname}")
+        return known
 
     def _look(self, filename: str) -> str | None:
         if filename.startswith("<"):

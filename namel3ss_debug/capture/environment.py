@@ -40,6 +40,9 @@ def start_metadata(session: Session, process: int, segment: int, seq: int) -> di
     if segment == 0 and process == 0:
         metadata["packages"] = installed_packages(sys.path)
         metadata["git_commit"] = git_commit(Path(session.root))
+        metadata["executable"] = sys.executable or None
+        metadata["arguments"] = session.arguments or None
+        metadata["rerun"] = session.rerun or None
     metadata |= {key: os.environ.get(variable) for key, variable in _NAMED_BY_USER.items()}
     return {key: value for key, value in metadata.items() if value is not None}
 

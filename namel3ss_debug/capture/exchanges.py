@@ -17,15 +17,17 @@ from urllib.parse import urlsplit
 
 from namel3ss_debug import wire
 from namel3ss_debug.capture import context
-from namel3ss_debug.capture.answers import MOCKED, Response, model_response, plain_response
+from namel3ss_debug.capture.answers import REPORTED, Answers, Network, Response, response_of
 from namel3ss_debug.capture.attempts import Attempts
 from namel3ss_debug.capture.bodies import Decompressor, readable
 from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.delivery import Delivery, in_turn
+from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.failures import describe
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.wire import sse
-from namel3ss_debug.wire.lenient import load
+from namel3ss_debug.wire.lenient import dump, load
 
 Pairs = list[tuple[str, str]]
 
@@ -36,10 +38,12 @@ _LEAST_ROOM = 1 << 20
 _WITHOUT_BODY = {204, 304}
 _KEPT_HEADERS = frozenset(
     {
-        "content-type", "content-encoding", "retry-after", "retry-after-ms", "x-should-retry", "x-request-id",
-        "request-id", "location", "openai-processing-ms",
+        "content-type", "content-encoding", "content-disposition", "retry-after", "retry-after-ms", "x-should-retry",
+        "x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "location", "link", "etag", "last-modified",
+        "mcp-session-id",
     }
 )  # fmt: skip
+_KEPT_FAMILIES = ("x-ratelimit-", "ratelimit-", "openai-", "anthropic-")
 
 
 class Exchanges:
@@ -65,11 +69,14 @@ class Exchanges:
 
     def begin(
         self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
-    ) -> Exchange | None:
+    ) -> Exchange | Report | None:
         """A request is about to leave; `None` when it is not recorded. Never raises."""
         try:
-            if INSIDE.get() or wire.is_telemetry(url):
+            if INSIDE.get():
                 return None
+            if wire.is_telemetry(url):
+                network = self.tracer.network
+                return Report() if network is not None and network.is_closed() else None
             return Exchange(self, method, url, list(headers), body)
         except Exception as error:
             self.tracer.problem("an HTTP request could not be recorded", error)
@@ -81,13 +88,40 @@ class Exchanges:
             exchange.close()
 
 
-def enter() -> Token[bool]:
+class Report:
+    """A request by which an SDK reports its own use, where nothing is to be sent: answered, and not recorded."""
+
+    response: Response | None = REPORTED
+    delivery: Delivery | None = Delivery()
+    network: Network | None = None
+
+    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
+        """Nothing."""
+
+    def receive(self, data: bytes, *, decoded: bool = False) -> None:
+        """Nothing."""
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def enter(exchange: Exchange | Report | None) -> Token[bool]:
     """What runs next is a library that sends an exchange which is recorded."""
+    if exchange is not None and exchange.network is not None:
+        exchange.network.open()
     return INSIDE.set(True)
 
 
-def leave(token: Token[bool]) -> None:
+def leave(token: Token[bool], exchange: Exchange | Report | None) -> None:
     """The library has answered or failed."""
+    if exchange is not None and exchange.network is not None:
+        exchange.network.close()
     try:
         INSIDE.reset(token)
     except ValueError:  # a coroutine that was never finished is closed in another context
@@ -105,8 +139,14 @@ def _room(tracer: ExecutionTracer) -> int | None:
 class Exchange:
     """One request and what came back. Its methods never raise.
 
-    Where `response` is not `None`, the request is not to be sent, and that response is what the program gets.
+    Where `response` is not `None`, the request is not to be sent, and that response is what the program gets, delivered
+    as `delivery` says. Where there is a delivery alone, its head is waited for before the request is sent. A `network`
+    is to be opened while it is sent.
     """
+
+    response: Response | None = None
+    delivery: Delivery | None = None
+    network: Network | None = None
 
     def __init__(self, owner: Exchanges, method: str, url: str, headers: Pairs, body: bytes | None) -> None:
         self._owner = owner
@@ -116,6 +156,7 @@ class Exchange:
         self._received = 0
         self._arrived = 0
         self._status = 0
+        self._reason: str | None = None
         self._headers: Pairs = []
         self._first_ms: float | None = None
         self._stream: sse.Decoder | None = None
@@ -129,18 +170,32 @@ class Exchange:
         self._key = (wire.canonical_hash(self._method, url, request), self._inside)
         self._earlier = owner.attempts.take_up(self._key)
         self._span = self._begin(request, headers, body)
-        self.response = self._given(request)
+        self._marks: dict[str, Any] = {}
+        self._head_seq: int | None = None
+        if owner.tracer.answers is not None:
+            self._ask(owner.tracer.answers, request)
         owner.open[self] = None
 
-    def _given(self, request: Any) -> Response | None:
-        """The response that the program gets in place of the exchange, if it was given an answer; nothing is sent then."""
-        answers = self._owner.tracer.answers
-        given = None if answers is None else answers.take(self._span.event_id)
+    def _ask(self, answers: Answers, request: Any) -> None:
+        """Take what becomes of this exchange in place of, or beside, being sent."""
+        event_id = self._span.event_id
+        given = answers.take(event_id)
         if given is None:
-            return None
-        if self._format is None:
-            return plain_response(given)
-        return model_response(given, self._format, request, self._span.event_id)
+            return
+        response = response_of(given, self._format, request, method=self._method, event_id=event_id)
+        self.response = response
+        self._marks = given.marks()
+        if response is not None:
+            turn = in_turn(given, answers.may, event_id)
+            self.delivery = Delivery(turn, response.delays, len(response.pieces))
+            return
+        if given.runs:
+            self.network = self._owner.tracer.network
+        if given.effect is not None and given.effect.kind == "truncate":
+            self._marks = {}
+            self._owner.tracer.problem("an answer that is not given here cannot be cut short")
+        elif given.effect is not None:
+            self.delivery = Delivery(None, (given.effect.delay_ms / 1000,))
 
     def _begin(self, request: Any, headers: Pairs, body: bytes | None) -> Span:
         tracer = self._owner.tracer
@@ -150,6 +205,8 @@ class Exchange:
             exchange["request_bytes"] = len(body)
             exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
         metadata: dict[str, Any] = {"chain": tracer.sites.chain(0), "exchange": exchange}
+        if lineage.active():
+            metadata["lineage"] = lineage.current().path
         retries = None
         if self._earlier is not None:
             metadata["retry_of"], retries = self._earlier.first, self._earlier.count
@@ -169,11 +226,12 @@ class Exchange:
         span = tracer.span("llm", decoded.get("model"), decoded, metadata, retry_count=retries)
         return span.open(enter=False)
 
-    def respond(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
-        """The head of the response has arrived."""
+    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
+        """The head of the response has arrived; `reason` is what stands behind the status."""
         try:
-            self._status = status
+            self._status, self._reason = status, reason
             self._headers = list(headers)
+            self._head_seq = self._owner.tracer.writer.next_seq
             self._decompressor = Decompressor(_header(self._headers, "content-encoding"))
             if self._format and "text/event-stream" in (_header(self._headers, "content-type") or ""):
                 self._stream = sse.Decoder()
@@ -257,11 +315,14 @@ class Exchange:
         span, body = self._span, b"".join(self._chunks)
         if self._tail:
             self._emit_chunk(self._tail)
-        kept = {name.lower(): value for name, value in self._headers if name.lower() in _KEPT_HEADERS}
+        named = [(name.lower(), value) for name, value in self._headers]
+        kept = {n: value for n, value in named if n in _KEPT_HEADERS or n.startswith(_KEPT_FAMILIES)}
         exchange: dict[str, Any] = {
             "status": self._status or None,
+            "reason": _unusual(self._status, self._reason),
             "headers": kept,
             "response_bytes": self._received,
+            "head_seq": self._head_seq,
         }
         if self._count:
             exchange["chunks"] = self._count
@@ -274,8 +335,7 @@ class Exchange:
         metadata: dict[str, Any] = {
             "exchange": {key: value for key, value in exchange.items() if value is not None}
         }
-        if self.response is not None:
-            metadata |= MOCKED
+        metadata |= self._marks
         if self._first_ms is not None:
             metadata["time_to_first_token_ms"] = self._first_ms
         if self._format is not None and self._status:
@@ -283,11 +343,24 @@ class Exchange:
         elif self._status:
             shown = readable(body, _header(self._headers, "content-type"))
             span.set_output({"status": self._status, "headers": kept, "body": shown})
+            if self._is_written_otherwise(body, shown):
+                metadata["exchange"]["body"] = readable_chunk(body)
         if self._status >= 400:
             self._finish_failed(body)
         elif partial and error is None:
             span.set(status="partial")
         span.set(metadata=metadata)
+
+    def _is_written_otherwise(self, body: bytes, shown: Any) -> bool:
+        """Whether the JSON that is shown of the body, written again, gives other bytes, which are then to be kept too.
+
+        Not where something in it is secret: a name tells that beside a value that is read, and not in a text.
+        """
+        if not body or isinstance(shown, bytes) or len(body) != self._received:
+            return False
+        again = shown.encode("utf-8", "surrogatepass") if isinstance(shown, str) else dump(shown)
+        tracer = self._owner.tracer
+        return again != body and tracer.keeps_payloads and tracer.payloads.convert(shown).whole
 
     def _finish_llm(self, body: bytes) -> bool:
         """Read the model's answer; whether it is a stream that was cut."""
@@ -321,6 +394,14 @@ def readable_chunk(data: bytes) -> dict[str, Any]:
         return {"text": data.decode()}
     except UnicodeDecodeError:
         return {"data": data}
+
+
+def _unusual(status: int, reason: str | None) -> str | None:
+    """What stands behind the status, where it is not what always does."""
+    from http import HTTPStatus  # noqa: PLC0415  (every library that has a response has imported it)
+
+    usual = next((one.phrase for one in HTTPStatus if one == status), "")
+    return None if not reason or reason == usual else reason
 
 
 def _header(headers: Pairs, name: str) -> str | None:

@@ -5,16 +5,23 @@ one before its first event, a started one when it begins to record. What passes 
 
     to the shell     one mark, `?` or `.`, then the event as it stands on its line of the recording. After `?` the
                      process waits; what is no deed of the program's own, as a chunk of a stream, is only told (`.`).
+                     After `!` stands a question: whether a part of an answer may be delivered now, `at`, `step`,
+                     `index`, `waited` as in `Answers.may`.
     to the program   one JSON object for each `?`: `at` is the id of the event that it lets go. `tools` names functions
-                     whose calls shall be recorded as tool calls; with `answer` and `outputs` the call that begins
-                     with the event is answered with it and not made.
+                     whose calls shall be recorded as tool calls. What becomes of the call that begins with the event
+                     stands in the members that `Given.from_json` reads; none of them: it is made. With `live` the
+                     recording is left behind: clock and network are the program's own from now on.
+                     For each `!` at once: `{"may": true}` or `{"may": false}`.
 
 The process waits in the thread that emits, sync or async, as under pdb; another thread waits when it has something to
-emit. It waits in the kernel. When the connection ends, for whatever reason, the process goes on without it.
+emit. It waits in the kernel. When the connection ends, for whatever reason, the process goes on without it,
+unless it runs on a recording.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -24,15 +31,17 @@ from typing import Any
 
 from orjson import OPT_APPEND_NEWLINE, dumps, loads
 
-from namel3ss_debug.capture.answers import Gate, Given
+from namel3ss_debug.capture.answers import Gate, Given, Raised, Step
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.writer import TraceWriter
 
 ONLY_TOLD = frozenset({"stream_chunk", "resource_sample", "inputs_read"})
 """Events that do not hold the program: they are pieces of something, or no deed of the program at all."""
 
-WAITS, TOLD = b"?", b"."
+WAITS, TOLD, ASKS = b"?", b".", b"!"
 _BLOCK = 1 << 16
+_CALLS = ("llm", "http", "tool")
+_NOBODY = Given(raised=Raised("ConnectionError", "the debugger has gone, and nobody answers"))
 
 
 class SocketGate:
@@ -42,13 +51,24 @@ class SocketGate:
         address: the path of the socket.
         on_tools: told the names of functions whose calls shall be recorded as tool calls.
         on_problem: told in words what went wrong.
+        on_live: called when the recording is left behind.
+        alone: whether the program may go on without the shell. One that runs on a recording may not: it is told to end by
+            SIGTERM, and the calls that it makes until then fail.
     """
 
     def __init__(
-        self, address: str, *, on_tools: Callable[[Iterable[str]], None], on_problem: Callable[[str], None]
+        self,
+        address: str,
+        *,
+        on_tools: Callable[[Iterable[str]], None],
+        on_problem: Callable[[str], None],
+        on_live: Callable[[], None] = lambda: None,
+        alone: bool = True,
     ) -> None:
         self._address = address
         self._on_tools = on_tools
+        self._on_live = on_live
+        self._alone = alone
         self._on_problem = on_problem
         self._connection: socket.socket | None = None
         self._over = False
@@ -75,23 +95,50 @@ class SocketGate:
         meant for the other, and it is told behind the line that is being sent.
         """
         if self._over:
-            return None
+            return None if self._alone or not _is_call(event) else _NOBODY
         waits = not self._busy and event["event_type"] not in ONLY_TOLD
         outermost, self._busy = not self._busy, True
         try:
             self._tell((WAITS if waits else TOLD) + line)
             return self._go(event["event_id"]) if waits else None
         except Exception:  # the shell has gone, or what it says makes no sense: the program goes on by itself
-            self.close()
-            return None
+            self._lost()
+            return None if self._alone or not _is_call(event) else _NOBODY
         finally:
             self._busy = not outermost
+
+    def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
+        """Ask whether a part of an answer may be delivered now.
+
+        A signal handler that asks while its thread waits here may do as it likes: the word that comes is meant for the
+        other. So may all once the connection has ended.
+        """
+        if self._over or self._busy:
+            return True
+        question = {"at": event_id, "step": step, "index": index, "waited": waited}
+        self._busy = True
+        try:
+            self._tell(ASKS + dumps(question, None, OPT_APPEND_NEWLINE))
+            while True:
+                word: dict[str, Any] = loads(self._line())
+                if "may" in word:
+                    return bool(word["may"])
+        except Exception:  # as in `passed`
+            self._lost()
+            return True
+        finally:
+            self._busy = False
 
     def close(self) -> None:
         """Let go of the connection, for good."""
         self._over = True
         if self._connection is not None:
             self._connection.close()
+
+    def _lost(self) -> None:
+        self.close()
+        if not self._alone:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _tell(self, data: bytes) -> None:
         self._unsent.append(data)
@@ -123,8 +170,10 @@ class SocketGate:
             word: dict[str, Any] = loads(self._line())
             if "tools" in word:
                 self._on_tools(word["tools"])
-            if word["at"] == event_id:
-                return Given(word["answer"], word["outputs"]) if "answer" in word else None
+            if word.get("live"):
+                self._on_live()
+            if word.get("at") == event_id:
+                return Given.from_json(word)
 
     def _line(self) -> bytes:
         assert self._connection is not None
@@ -146,6 +195,10 @@ class SocketGate:
         return line
 
 
+def _is_call(event: Event) -> bool:
+    return event["event_type"][-6:] == "_start" and event.get("component") in _CALLS
+
+
 def _is_of_the_program(error: BaseException) -> bool:
     """Whether an exception comes from a signal handler, and not from the socket."""
     trace = error.__traceback__
@@ -161,6 +214,7 @@ class GatedWriter(TraceWriter):
         gate: what they pass.
         on_held: told the nanoseconds for which an event was held.
         on_problem: told where an answer was given to a call that no seam can answer.
+        on_real: told where what the whole process does is for real.
         first: as for any writer.
         header: as for any writer.
         **settings: as for any writer.
@@ -173,6 +227,7 @@ class GatedWriter(TraceWriter):
         gate: Gate,
         on_held: Callable[[int], None],
         on_problem: Callable[[str], None],
+        on_real: Callable[[], None],
         first: Path,
         *,
         header: Callable[[int, int, int], Event],
@@ -181,6 +236,7 @@ class GatedWriter(TraceWriter):
         self._gate = gate
         self._on_held = on_held
         self._on_problem = on_problem
+        self._on_real = on_real
         self._turn = threading.RLock()
         self._given: dict[str, Given] = {}
         self._lines: dict[int, bytes] = {}
@@ -212,8 +268,13 @@ class GatedWriter(TraceWriter):
             return event_id
 
     def take(self, event_id: str) -> Given | None:
-        """The answer to the call that began with this event; it is given once."""
+        """What becomes of the call that began with this event; it is told once."""
         return self._given.pop(event_id, None)
+
+    def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
+        """Whether a part of an answer may be delivered now."""
+        with self._turn:
+            return self._gate.may(event_id, step, index, waited)
 
     def before_fork(self) -> None:
         """Wait until no thread is held at the gate."""
@@ -246,10 +307,13 @@ class GatedWriter(TraceWriter):
 
     def _write_header(self, fd: int, seq: int) -> tuple[int, int]:
         sizes = super()._write_header(fd, seq)
-        self._gate.passed(self._begun, dumps(self._begun, None, OPT_APPEND_NEWLINE))
+        given = self._gate.passed(self._begun, dumps(self._begun, None, OPT_APPEND_NEWLINE))
+        if given is not None and given.runs:
+            self._on_real()
         return sizes
 
     def _forget(self, event: Event) -> None:
-        if self._given.pop(event.get("parent_event_id", ""), None) is not None:
+        given = self._given.pop(event.get("parent_event_id", ""), None)
+        if given is not None and (given.answers or given.effect is not None):
             name = event.get("component_name") or event.get("component")
             self._on_problem(f"an answer was given for {name}, which is no call that can be answered")

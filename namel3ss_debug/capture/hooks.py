@@ -15,7 +15,9 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.failures import describe
+from namel3ss_debug.capture.results import add_metadata, set_result
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.capture.wrapping import Arguments, Recorder, wrap
@@ -149,6 +151,8 @@ def _decorate(
         inputs = kind.inputs(shown) if capture_inputs else None
         if kind is _TOOL:
             told = {**fields.get("metadata", {}), "chain": tracer.sites.chain(0)}
+            if lineage.active():
+                told["lineage"] = lineage.current().path
             if TAKE is not None and (asked := TAKE(own, shown) or TAKE(label, shown)):
                 told["asked_in"] = asked.asked_in
                 inputs = {**(inputs or {}), "call_id": asked.call_id}
@@ -158,8 +162,12 @@ def _decorate(
         return tracer.span(kind.component, label, inputs=inputs, prefix=kind.prefix, **fields)
 
     def output(span: Span, _arguments: Arguments, result: Any) -> None:
-        if capture_outputs:
+        if kind is _TOOL and capture_outputs and switch.ACTIVE is not None:
+            set_result(span, switch.ACTIVE, result)
+        elif capture_outputs:
             span.set_output(kind.outputs(result))
+        elif kind is _TOOL:
+            add_metadata(span, {"inexact": ["not recorded"]})
 
     return wrap(function, Recorder(open_span, output))
 

@@ -12,7 +12,7 @@ is compiled as if it were
         "doc"
         with __n3_calls__["f" in __n3_hot__] as __n3__:     # of two context managers: one in C, doing nothing
             if __n3__ is not __n3_cold__ and __n3__.handled:
-                return __n3__.answer()
+                return __n3__.answer()            # in a coroutine function, both are awaited
             BODY                                  # with `return x` as `__n3_value__ = x; return __n3_value__`
             __n3_value__ = None
 
@@ -34,7 +34,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, Protocol
 
@@ -44,14 +44,24 @@ class Context(Protocol):
 
     `handled` says that `value` is the answer and the body shall not run; reading `value` may raise, which is how
     an error is answered. Otherwise `ret` is told what the body returns. `__enter__` is called first, `__exit__`
-    last, with the exception of a body that failed.
+    last, with the exception of a body that failed. Of a coroutine function `ready` is awaited before its body runs, and
+    `reach` in the place of `value`.
     """
 
     handled: bool
-    value: Any
+
+    @property
+    def value(self) -> Any:
+        """The answer."""
 
     def ret(self, value: Any) -> Any:
         """Take what the body returned; called right before `__exit__`, its own result is ignored."""
+
+    async def ready(self) -> None:
+        """Return when the body may run."""
+
+    async def reach(self) -> Any:
+        """The answer."""
 
     def __enter__(self) -> Any: ...
 
@@ -98,6 +108,18 @@ class Watched:
         """What the context answers instead of the body."""
         assert self.context is not None
         return self.context.value
+
+    async def is_handled(self) -> bool:
+        """`handled`, once the body may run."""
+        with suppress(Exception):
+            if self.context is not None:
+                await self.context.ready()
+        return self.handled
+
+    async def reach(self) -> Any:
+        """As `answer`."""
+        assert self.context is not None
+        return await self.context.reach()
 
 
 class _HotCall:
@@ -263,9 +285,12 @@ def _edit(function: _Function, first_line: int) -> None:
     documented = ast.get_docstring(function, clean=False) is not None
     body = function.body[documented:]
     _edit_returns(body)
+    handled, answer = "__n3__.handled", "__n3__.answer()"
+    if isinstance(function, ast.AsyncFunctionDef):
+        handled, answer = "await __n3__.is_handled()", "await __n3__.reach()"
     (guard,) = ast.parse(
         f"with __n3_calls__[{function.name!r} in __n3_hot__] as __n3__:\n"
-        " if __n3__ is not __n3_cold__ and __n3__.handled: return __n3__.answer()\n"
+        f" if __n3__ is not __n3_cold__ and {handled}: return {answer}\n"
         " __n3_value__ = None\n"
     ).body
     assert isinstance(guard, ast.With)

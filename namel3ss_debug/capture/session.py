@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from namel3ss_debug.config import SESSION_VARIABLE, DebugConfiguration
@@ -28,7 +29,8 @@ class Session:
 
     `root` is the folder of the user's own code, `link_latest` whether the file's name is ours, `sampled` whether
     this execution is recorded at all, `gate` the socket of the shell that steps the program, if there is one,
-    `randomness` what random numbers are drawn from, empty where that is not recorded.
+    `randomness` what random numbers are drawn from, empty where that is not recorded, `offline` whether nothing but the
+    gate may be reached, `rerun` what a re-run says of itself in its `trace_start`, `arguments` those of a function.
     """
 
     trace: str
@@ -41,6 +43,9 @@ class Session:
     sampled: bool = True
     gate: str = ""
     randomness: dict[str, Any] = field(default_factory=dict)
+    offline: bool = False
+    rerun: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """The text for the environment variable."""
@@ -67,6 +72,7 @@ def new_session(
     output: Path | None = None,
     session_id: str | None = None,
     running: bool = False,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
 ) -> Session:
     """Decide where a new recording goes; the folder is made when the first event is written.
 
@@ -77,6 +83,7 @@ def new_session(
         output: the file the user asked for; a name of ours in `trace_output_dir` if left out.
         session_id: the conversation or job the run belongs to.
         running: whether the program runs already, so that its hash seed is what it is.
+        arguments: the keyword arguments of a function.
 
     Raises:
         WrongUsageError: `output` is there and is not a recording of ours.
@@ -98,6 +105,7 @@ def new_session(
         link_latest=output is None,
         sampled=sampled,
         randomness=new_randomness(os.environ, running=running) if reproducible else {},
+        arguments=dict(arguments),
     )
 
 

@@ -121,6 +121,8 @@ def activate(
     tracer.at_end.append(exchanges.abandon)
     _renewed_by_fork.append(exchanges.renew)
     _undo.append(_renewed_by_fork.clear)
+    if session.offline:
+        _keep_offline(tracer)
     _register_once()
     if config.buffer_size > 1:
         flush_on_exit(tracer.writer)
@@ -131,6 +133,14 @@ def activate(
     if first_process:
         tracer.writer.begin()
     return tracer
+
+
+def _keep_offline(tracer: ExecutionTracer) -> None:
+    """Let nothing be sent but what the shell lets pass."""
+    from namel3ss_debug.capture.offline import Offline  # noqa: PLC0415  (only here is it needed)
+
+    tracer.network = network = Offline(tracer)
+    _undo.append(network.install())
 
 
 def shutdown_tracing() -> Path | None:
@@ -238,8 +248,28 @@ def _gated_writer(
     def problem(text: str) -> None:
         tracer().problem(text)
 
-    gate = SocketGate(session.gate, on_tools=rewrite.HOT.update, on_problem=problem)
-    return GatedWriter(gate, held, problem, Path(session.trace), **place)
+    def live() -> None:
+        _leave_recording(tracer())
+
+    gate = SocketGate(
+        session.gate, on_tools=rewrite.HOT.update, on_problem=problem, on_live=live, alone=not session.offline
+    )
+
+    def real() -> None:
+        network = tracer().network
+        if network is not None:
+            network.open_for(None)
+
+    return GatedWriter(gate, held, problem, real, Path(session.trace), **place)
+
+
+def _leave_recording(tracer: ExecutionTracer) -> None:
+    """From now on clock, standard input and network are the program's own."""
+    installing = sys.modules.get("namel3ss_debug.capture.determinism.installing")
+    if installing is not None:
+        installing.go_live()
+    if tracer.network is not None:
+        tracer.network.open_for(None)
 
 
 def _register_once() -> None:

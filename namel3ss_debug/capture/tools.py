@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from inspect import CO_VARKEYWORDS
+from inspect import CO_COROUTINE, CO_VARKEYWORDS
 from types import CodeType, TracebackType
 from typing import Any, Self
 
 from namel3ss_debug.capture import context, hooks, rewrite
-from namel3ss_debug.capture.answers import MOCKED
 from namel3ss_debug.capture.calls import AskedCall, ToolCalls
+from namel3ss_debug.capture.determinism import lineage
+from namel3ss_debug.capture.replies import Reply, take_reply
+from namel3ss_debug.capture.results import set_result
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
@@ -56,7 +58,7 @@ class ToolCall:
     """One call of a tool function, as the rewritten function runs it."""
 
     handled = False
-    value: Any = None
+    _reply: Reply | None = None
 
     def __init__(
         self,
@@ -68,6 +70,8 @@ class ToolCall:
     ) -> None:
         inputs: dict[str, Any] = {"arguments": arguments}
         metadata: dict[str, Any] = {"chain": tracer.sites.chain(0)}
+        if lineage.active():
+            metadata["lineage"] = lineage.current().path
         path = tracer.sites.shown(code.co_filename)
         if path is not None:
             metadata["defined_at"] = f"{path}:{code.co_firstlineno}"
@@ -75,22 +79,43 @@ class ToolCall:
             inputs |= {"call_id": asked.call_id} if asked.call_id else {}
             metadata["asked_in"] = asked.asked_in
         site = tracer.sites.above(code) or metadata.get("defined_at")
-        self._answers = tracer.answers
+        self._tracer = tracer
+        self._on_loop = bool(code.co_flags & CO_COROUTINE)
         self._span = tracer.span("tool", name, inputs, metadata, call_site=site)
 
     def ret(self, value: Any) -> Any:
         """Take what the function returned."""
-        self._span.set_output({"result": value})
+        set_result(self._span, self._tracer, value)
         return value
 
     def __enter__(self) -> Self:
-        span = self._span.open()
-        given = None if self._answers is None else self._answers.take(span.event_id)
-        if given is not None:
-            self.handled, self.value = True, given.value
-            span.set_output(given.outputs)
-            span.set(metadata=MOCKED)
+        self._span.open()
+        if self._tracer.answers is not None:
+            self._reply = reply = take_reply(self._tracer, self._span)
+            self.handled = reply is not None and reply.answers
+            if reply is not None and not self.handled and not self._on_loop:
+                reply.before()
         return self
+
+    @property
+    def value(self) -> Any:
+        """What is answered, when it may come; raises what comes in its place."""
+        assert self._reply is not None
+        return self._answered(self._reply.wait())
+
+    async def ready(self) -> None:
+        """Wait on the loop until the function may run."""
+        if self._reply is not None and not self.handled:
+            await self._reply.before_on_loop()
+
+    async def reach(self) -> Any:
+        """As `value`, on a loop."""
+        assert self._reply is not None
+        return self._answered(await self._reply.reach())
+
+    def _answered(self, value: Any) -> Any:
+        set_result(self._span, self._tracer, value)
+        return value
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -15,7 +15,8 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol
 
 from namel3ss_debug.capture import switch
-from namel3ss_debug.capture.answers import MOCKED, Given
+from namel3ss_debug.capture.replies import Reply, take_reply
+from namel3ss_debug.capture.results import add_metadata
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
@@ -71,8 +72,10 @@ def _run_function(
     kwargs: Arguments,
 ) -> Any:
     span = _opened(recorder, tracer, named)
-    if tracer.answers is not None and (given := tracer.answers.take(span.event_id)) is not None:
-        return _answer(span, recorder, named, given)
+    if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
+        if reply.answers:
+            return _answer(span, recorder, named, reply)
+        reply.before()
     try:
         result = function(*args, **kwargs)
     except BaseException as error:
@@ -92,8 +95,10 @@ async def _run_coroutine(
     kwargs: Arguments,
 ) -> Any:
     span = _opened(recorder, tracer, named)
-    if tracer.answers is not None and (given := tracer.answers.take(span.event_id)) is not None:
-        return _answer(span, recorder, named, given)
+    if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
+        if reply.answers:
+            return await _answer_on_loop(span, recorder, named, reply)
+        await reply.before_on_loop()
     try:
         result = await function(*args, **kwargs)
     except BaseException as error:
@@ -114,9 +119,11 @@ def _run_generator(
 ) -> Generator[Any, Any, Any]:
     """Drive the generator so that its body runs inside the span, and its consumer outside of it."""
     span = _opened(recorder, tracer, named)
-    if tracer.answers is not None and (given := tracer.answers.take(span.event_id)) is not None:
-        yield from _answer_items(span, recorder, named, given)
-        return None
+    if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
+        if reply.answers:
+            yield from _items(_answer(span, recorder, named, reply, of_items=True))
+            return None
+        reply.before()
     generator = function(*args, **kwargs)
     step, value = generator.send, None
     count = 0
@@ -124,6 +131,7 @@ def _run_generator(
         try:
             item = step(value)
         except StopIteration as stop:
+            _say_that_it_yielded(span)
             _finish(span, recorder, named, {"yielded": count, "returned": stop.value})
             return stop.value
         except BaseException as error:
@@ -152,11 +160,13 @@ def _async_generator(function: Callable[..., Any], recorder: Recorder) -> Callab
         tracer = switch.ACTIVE
         named = {} if tracer is None else _named(function, args, kwargs)
         span = switch.OFF_SPAN if tracer is None else _opened(recorder, tracer, named)
-        given = None if tracer is None or tracer.answers is None else tracer.answers.take(span.event_id)
-        if given is not None:
-            for item in _answer_items(span, recorder, named, given):
+        reply = None if tracer is None or isinstance(span, switch.OffSpan) else take_reply(tracer, span)
+        if reply is not None and reply.answers:
+            for item in _items(await _answer_on_loop(span, recorder, named, reply, of_items=True)):
                 yield item
             return
+        if reply is not None:
+            await reply.before_on_loop()
         generator = function(*args, **kwargs)
         step, value = generator.asend, None
         count = 0
@@ -164,6 +174,7 @@ def _async_generator(function: Callable[..., Any], recorder: Recorder) -> Callab
             try:
                 item = await step(value)
             except StopAsyncIteration:
+                _say_that_it_yielded(span)
                 _finish(span, recorder, named, {"yielded": count})
                 return
             except BaseException as error:
@@ -214,24 +225,55 @@ def _finish(span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, r
     span.close()
 
 
-def _answer(span: Span, recorder: Recorder, named: Arguments, given: Given) -> Any:
+def _answer(
+    span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, reply: Reply, *, of_items: bool = False
+) -> Any:
     """End the span of a call that was answered and not made, and give the answer to the program."""
-    value = given.value
-    if span.component == "llm" and isinstance(value, dict) and value.keys() == {"text"}:
+    try:
+        value = reply.wait()
+    except BaseException as error:
+        span.leave()
+        span.close(error)
+        raise
+    return _answered(span, recorder, named, value, of_items=of_items)
+
+
+async def _answer_on_loop(
+    span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, reply: Reply, *, of_items: bool = False
+) -> Any:
+    """The same on a loop."""
+    try:
+        value = await reply.reach()
+    except BaseException as error:
+        span.leave()
+        span.close(error)
+        raise
+    return _answered(span, recorder, named, value, of_items=of_items)
+
+
+def _answered(
+    span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, value: Any, *, of_items: bool
+) -> Any:
+    if (
+        isinstance(span, Span)
+        and span.component == "llm"
+        and isinstance(value, dict)
+        and value.keys() == {"text"}
+    ):
         value = value["text"]  # a function that returns a text is recorded so
-    span.set(metadata=MOCKED)
-    _finish(span, recorder, named, value)
+    _finish(span, recorder, named, {"yielded": len(_items(value))} if of_items else value)
     return value
 
 
-def _answer_items(
-    span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, given: Given
-) -> list[Any]:
-    """The same for a generator: it yields the items of a list, else the one value."""
-    items = given.value if isinstance(given.value, list) else [given.value]
-    span.set(metadata=MOCKED)
-    _finish(span, recorder, named, {"yielded": len(items)})
-    return items
+def _say_that_it_yielded(span: Span | switch.OffSpan) -> None:
+    """Of a generator that is a tool only the number of its items is recorded, which is no answer that could be given."""
+    if isinstance(span, Span) and span.component == "tool":
+        add_metadata(span, {"inexact": ["generator"]})
+
+
+def _items(value: Any) -> list[Any]:
+    """What a generator yields that was answered: the items of a list, else the one value."""
+    return value if isinstance(value, list) else [value]
 
 
 def _taking_anything(function: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:

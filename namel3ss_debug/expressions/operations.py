@@ -47,9 +47,18 @@ def item(inner: Evaluate, index: int) -> Evaluate:
 
     def look(scope: Any) -> Any:
         value = inner(scope)
+        if type(value) is dict:
+            value = _untupled(value)
         return value[index] if type(value) is list and -len(value) <= index < len(value) else None
 
     return look
+
+
+def _untupled(value: Any) -> Any:
+    """A tuple of the program's, which a recording tells apart from a list, as the list of its items."""
+    if type(value) is dict and value.get("$type") == "tuple" and type(value.get("items")) is list:
+        return value["items"]
+    return value
 
 
 def both(parts: list[Evaluate]) -> Evaluate:
@@ -92,7 +101,7 @@ def loop(
     """`any` or `all` over the first 1,000 items of a list; false where it is no list."""
 
     def run(scope: Any) -> bool:
-        values = items(scope)
+        values = _untupled(items(scope))
         if type(values) is not list:
             return False
         scopes = ({**scope, variable: value} for value in values[:_LOOP_ITEMS])
@@ -122,6 +131,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def _contains(container: Any, item: Any) -> bool:
+    container = _untupled(container)
     kind = type(container)
     if kind is list:
         return any(_same(item, value) for value in container)
@@ -277,7 +287,7 @@ def _round(value: Any, digits: Any = 0) -> Any:
 
 
 FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], int, int]]] = {
-    "len": (lambda value: len(value) if type(value) in _SIZED else None, 1, 1),
+    "len": (lambda value: len(_untupled(value)) if type(value) in _SIZED else None, 1, 1),
     "lower": (lambda value: value.lower() if type(value) is str else None, 1, 1),
     "upper": (lambda value: value.upper() if type(value) is str else None, 1, 1),
     "startswith": (lambda text, part: type(part) is str and _text(text).startswith(part), 2, 2),
@@ -285,8 +295,8 @@ FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], int, int]]] = {
     "contains": (_contains, 2, 2),
     "matches": (always, 2, 2),
     "text": (_as_text, 1, 1),
-    "any": (lambda values: type(values) is list and any(values), 1, 1),
-    "all": (lambda values: type(values) is list and all(values), 1, 1),
+    "any": (lambda values: type(values := _untupled(values)) is list and any(values), 1, 1),
+    "all": (lambda values: type(values := _untupled(values)) is list and all(values), 1, 1),
     "min": (_extreme(min), 1, 20),
     "max": (_extreme(max), 1, 20),
     "abs": (lambda value: abs(value) if type(value) in NUMBERS else None, 1, 1),

@@ -17,6 +17,9 @@ _CUT_SHORT = frozenset({"partial", "cancelled"})
 """How a call ended whose usage may not tell all of its tokens."""
 
 _MOST_DOLLARS = 1e15
+_MOST_OPEN = 10_000
+"""Of how many calls that have not ended it is remembered who is paid for them."""
+
 _PICODOLLARS = prices.PICODOLLARS
 
 
@@ -93,6 +96,26 @@ def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
     )
     amount = None if price is None else price.cost(usage)
     return None if price is None or amount is None else Cost(amount, price.source)
+
+
+class CallCosts:
+    """What calls cost, as the events of a recording come: the start of each says who is paid for it."""
+
+    def __init__(self) -> None:
+        self._begun: dict[object, Any] = {}
+
+    def of(self, event: Event) -> Cost | None:
+        """Take the next event; what it says it cost, else what the model call cost that ends with it."""
+        event_type = event.get("event_type", "")
+        called = event.get("component") == "llm"
+        if event_type[-6:] == "_start":
+            if called and "metadata" in event and len(self._begun) < _MOST_OPEN:
+                self._begun[event.get("event_id")] = event["metadata"]
+            return None
+        if called and event_type[-4:] == "_end":
+            return call_cost(event, seller_of(self._begun.pop(event.get("parent_event_id"), None)))
+        recorded = recorded_cost(event) if "cost_estimate" in event else None
+        return None if recorded is None else Cost(recorded, RECORDED)
 
 
 def lacks_price(end: Event) -> bool:

@@ -23,7 +23,8 @@ class Totals(NamedTuple):
     """Totals up to one event.
 
     `cost_pico` is in 1e-12 dollars; `errors` counts the events that `is_failure` names; `began_at` and `reached_at` are
-    the first and the latest timestamp in seconds since the epoch, None before there is one.
+    the first and the latest timestamp in seconds since the epoch, None before there is one. `unpriced` is of how many
+    model calls among them nobody knows what they cost: the cost is without them.
     """
 
     cost_pico: int = 0
@@ -31,6 +32,7 @@ class Totals(NamedTuple):
     errors: int = 0
     began_at: float | None = None
     reached_at: float | None = None
+    unpriced: int = 0
 
     @property
     def ms(self) -> float:
@@ -56,17 +58,13 @@ class Totals(NamedTuple):
 
 
 class RunningTotals:
-    """Totals on their way through many events.
-
-    Attributes:
-        unpriced: of how many model calls among them nobody knows what they cost: the cost is without them.
-    """
+    """Totals on their way through many events; the attributes are those of `Totals`."""
 
     __slots__ = ("_begun", "began_at", "cost_pico", "errors", "reached_at", "tokens", "unpriced")
 
     def __init__(self, totals: Totals | None = None) -> None:
-        self.cost_pico, self.tokens, self.errors, self.began_at, self.reached_at = totals or Totals()
-        self.unpriced = 0
+        whole = totals or Totals()
+        self.cost_pico, self.tokens, self.errors, self.began_at, self.reached_at, self.unpriced = whole
         self._begun: dict[object, Any] = {}
 
     def add(self, event: Event, seller: Seller | None = None) -> None:
@@ -78,23 +76,25 @@ class RunningTotals:
         """
         time = event.get("timestamp")
         if type(time) is float or type(time) is int:
-            if self.reached_at is None:
+            latest = self.reached_at
+            if latest is None:
                 self.began_at = self.reached_at = time
-            elif time > self.reached_at:
+            elif time > latest:
                 self.reached_at = time
         event_type = event["event_type"]
         if event_type[-6:] == "_start":
-            if event_type == "llm_call_start" and "metadata" in event and len(self._begun) < _MOST_OPEN:
+            if "metadata" in event and event.get("component") == "llm" and len(self._begun) < _MOST_OPEN:
                 self._begun[event.get("event_id")] = event["metadata"]
             return
-        if is_failure(event):
+        # most events succeeded, and those cost no call
+        if (event.get("status") != "completed" or event_type == "error_occurred") and is_failure(event):
             self.errors += 1
         component = event.get("component")
-        if component == "llm":
+        if component == "llm" and event_type[-4:] == "_end":
             self._end(event, seller)
-        elif component not in _CONTAINERS and (
+        elif (
             "tokens_used" in event or "cost_estimate" in event or "usage" in event
-        ):
+        ) and component not in _CONTAINERS:
             self.cost_pico += recorded_cost(event) or 0
             self.tokens += _tokens(event)
 
@@ -106,14 +106,14 @@ class RunningTotals:
         if amount is None:
             cost = call_cost(event, seller if metadata is None else seller_of(metadata))
             if cost is None:
-                self.unpriced += event["event_type"][-4:] == "_end" and lacks_price(event)
+                self.unpriced += lacks_price(event)
                 return
             amount = cost.amount
         self.cost_pico += amount
 
     def totals(self) -> Totals:
         """The totals of the events taken so far."""
-        return Totals(self.cost_pico, self.tokens, self.errors, self.began_at, self.reached_at)
+        return Totals(self.cost_pico, self.tokens, self.errors, self.began_at, self.reached_at, self.unpriced)
 
 
 def is_failure(event: Event) -> bool:

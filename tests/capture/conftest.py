@@ -42,12 +42,18 @@ class Shell:
     Attributes:
         told: every line in the order of arrival, as `(mark, event)`.
         answers: what is said to the start of a call of this name, by name; nothing for all others.
+        words: further members of what is said to the start of a call of this name; a list has one for each call.
+        asked: the questions whether a part of an answer may be delivered.
+        may: answers such a question; it may unless the test says otherwise.
         held: where set, each line that waits is put here and answered only when the test says so by `go`.
     """
 
     def __init__(self, address):
         self.told = queue.Queue()
         self.answers = {}
+        self.words = {}
+        self.asked = []
+        self.may = lambda _question: True
         self.held = None
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(address)
@@ -70,6 +76,10 @@ class Shell:
                 if line == b"\n":  # behind a line whose sending was ended
                     continue
                 event = json.loads(line[1:])
+                if line[:1] == b"!":
+                    self.asked.append(event)
+                    connection.sendall(json.dumps({"may": self.may(event)}).encode() + b"\n")
+                    continue
                 waits = line[:1] == b"?"
                 if waits and self.held is not None and event["event_type"] != "trace_start":
                     self.held.put((connection, event))
@@ -84,6 +94,9 @@ class Shell:
             answer = self.answers[event["component_name"]]
             outputs = answer.get("outputs", {}) if isinstance(answer, dict) else {}
             word |= {"answer": answer, "outputs": outputs or {"result": answer}}
+        if event["event_type"].endswith("_start") and event.get("component_name") in self.words:
+            more = self.words[event["component_name"]]
+            word |= more.pop(0) if isinstance(more, list) else more
         connection.sendall(json.dumps(word).encode() + b"\n")
 
     def close(self):
@@ -98,14 +111,15 @@ class Shell:
 
 
 @pytest.fixture
-def shell():
-    """A shell, and tracing in this process with a gate to it."""
+def shell(request):
+    """A shell, and tracing in this process with a gate to it; further fields of the session as its parameter."""
     folder = tempfile.mkdtemp(prefix="n3-", dir="/tmp")
     shell = Shell(f"{folder}/shell")
     config = load_configuration(Path(folder), {}, {"trace_output_dir": f"{folder}/traces"}).config
     session = new_session(config)
-    activate(replace(session, gate=f"{folder}/shell"), first_process=True)
-    shell.trace = Path(session.trace)
+    more = getattr(request, "param", {})
+    activate(replace(session, gate=f"{folder}/shell", **more), first_process=True)
+    shell.trace, shell.settings, shell.address = Path(session.trace), session.settings, f"{folder}/shell"
     yield shell
     shell.held = None
     shutdown_tracing()

@@ -140,3 +140,77 @@ def test_an_exception_is_told_apart_from_what_the_server_said(exchanges, status)
     exchange.fail(ConnectionResetError("gone"))
     [end] = [e for e in recorded() if e["event_type"] == "llm_call_end"]
     assert end["metadata"]["exchange"]["raised"] == {"type": "ConnectionResetError", "text": "gone"}
+
+
+def answered(exchanges, body, headers=(("content-type", "application/json"),)):
+    """The end of a plain request that was answered with this body."""
+    exchange = exchanges.begin("GET", "http://h/x", [], None)
+    exchange.respond(200, list(headers))
+    exchange.receive(body)
+    exchange.end()
+    return [e for e in recorded() if e["event_type"] == "http_exchange_end"][-1]
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b'{"a":1}', False),
+        (b'{"a": 1}', True),
+        (b'{"a":1.0e3}', True),
+        (b"[12345678901234567890123]", True),
+        (b'"text"', True),
+        (b"null", False),
+        (b"plain text", False),
+        (b"\xff\xfe", False),
+        (b"", False),
+    ],
+)
+def test_a_body_is_kept_as_it_was_where_its_json_would_be_written_otherwise(exchanges, body, kept):
+    """What is shown of a body gives its bytes back; where it does not, they stand beside it."""
+    end = answered(exchanges, body)
+    assert end["metadata"]["exchange"].get("body") == ({"text": body.decode()} if kept else None)
+
+
+def test_a_body_with_a_secret_under_a_name_is_not_kept_as_text(exchanges):
+    """A text does not tell what is secret in it; the body is then only shown."""
+    end = answered(exchanges, b'{"password": "hunter2"}')
+    assert "body" not in end["metadata"]["exchange"]
+    assert "hunter2" not in json.dumps(end)
+
+
+def test_headers_that_an_sdk_may_look_at_are_kept_and_cookies_never(exchanges):
+    """Request ids, limits and waits, and those of the providers."""
+    names = [
+        "x-ratelimit-reset",
+        "openai-version",
+        "anthropic-ratelimit-tokens-limit",
+        "request-id",
+        "retry-after",
+    ]
+    headers = [(name, "1") for name in names]
+    end = answered(exchanges, b"x", [*headers, ("Set-Cookie", "s=1"), ("server", "x")])
+    assert sorted(end["metadata"]["exchange"]["headers"]) == sorted(names)
+
+
+def test_an_exchange_tells_when_its_head_arrived(exchanges, tracer):
+    """By the number of the next event then."""
+    exchange = ask(exchanges)
+    tracer.emit("before", component="app")
+    exchange.respond(200, [])
+    tracer.emit("after", component="app")
+    exchange.end()
+    events = recorded()
+    [after] = [event["seq"] for event in events if event["event_type"] == "after"]
+    assert events[-2]["metadata"]["exchange"]["head_seq"] == after
+
+
+def test_an_unusual_reason_is_kept(exchanges):
+    """What stands behind the status is in the recording where the number does not tell it."""
+    for status, reason in ((404, "Not Found"), (404, "Nope"), (529, "Overloaded"), (200, None)):
+        exchange = exchanges.begin("GET", "http://h/x", [], None)
+        exchange.respond(status, [], reason)
+        exchange.end()
+    told = [
+        e["metadata"]["exchange"].get("reason") for e in recorded() if e["event_type"] == "http_exchange_end"
+    ]
+    assert told == [None, "Nope", "Overloaded", None]

@@ -225,6 +225,10 @@ class Recorder:
         """Note it."""
         self.passed_events.append((event["event_type"], line))
 
+    def may(self, event_id, step, index, waited):
+        """Nothing waits."""
+        return True
+
     def renew(self):
         """Nothing to renew."""
 
@@ -239,6 +243,7 @@ def test_what_passes_is_what_is_written_byte_for_byte(tmp_path):
         gate,
         lambda _ns: None,
         lambda _text: None,
+        lambda: None,
         tmp_path / "t.jsonl",
         first_process=True,
         header=lambda process, segment, seq: {"event_type": "trace_start", "event_id": None, "seq": seq},

@@ -618,14 +618,28 @@ def test_the_short_way_gives_what_the_long_way_gives():
         assert payloads.value(value | {"odd": odd}) == value | {"odd": to_json(odd, redactor=Redactor())}
 
 
+def test_the_short_way_takes_a_list_of_texts_seen_before():
+    """The list is a copy, and whatever else stands in a list goes the long way, to the same result."""
+    payloads = Payloads(Redactor())
+    value = {"chain": ["agent.py:main", "agent.py:ask"], "days": 3}
+    assert payloads.value(value) == value
+    short = payloads.flat(value)
+    assert short == value
+    assert short is not None
+    assert short["chain"] is not value["chain"]
+    for odd in (["agent.py:main", "new"], ["agent.py:main", 3], [["agent.py:main"]], ["agent.py:main"] * 40):
+        assert payloads.flat({"chain": odd}) is None
+        assert payloads.value({"chain": odd}) == {"chain": odd}
+
+
 def test_the_memory_of_the_short_way_is_bounded():
     """Many different texts do not fill the memory, and long ones are not kept at all."""
     payloads = Payloads()
     for number in range(5000):
         payloads.value([f"text {number}", {f"name {number}": "x" * 1000}])
     assert len(payloads.plain) <= 4096
-    assert len(payloads._names) <= 4096
-    assert max(map(len, payloads.plain | payloads._names)) <= 256
+    assert len(payloads.names) <= 4096
+    assert max(map(len, payloads.plain | payloads.names)) <= 256
 
 
 def test_without_a_bound_json_stays_whole():

@@ -42,6 +42,13 @@ class Recorded:
             raise answer
         return answer
 
+    async def ready(self):
+        """The body may run at once."""
+
+    async def reach(self):
+        """The same as `value`."""
+        return self.value
+
     def ret(self, value):
         """Note the result."""
         self.log.append(("ret", self.name, value))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from namel3ss_debug.capture import rewrite
+from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.hooks import trace_tool_call
 from namel3ss_debug.traces.reader import open_trace
 
 PROGRAM = """
@@ -26,3 +30,30 @@ def test_a_call_tells_the_functions_it_came_through(tracer):
     assert names["agent"]() == "Rome: dry"
     [start] = [e for e in open_trace(shutdown_tracing()).events() if e["event_type"] == "tool_call_start"]
     assert start["metadata"]["chain"][-2:] == ["weather_agent.py:agent", "weather_agent.py:weather"]
+
+
+def test_calls_tell_their_line_of_work_where_randomness_is_recorded(tracing):
+    """Tools, hooked or not, and requests say which thread they ran in under a name that a re-run gives it again."""
+
+    @trace_tool_call
+    def hooked():
+        return 1
+
+    names = {}
+    exec(rewrite.compile_source(PROGRAM, str(Path.cwd() / "weather_agent.py")), names)
+    tracer = tracing(record_randomness=True)
+    exchanges = Exchanges(tracer, ToolCalls(lambda _names: None, lambda _call, _result: None))
+    rewrite.HOT.add("weather")
+
+    def work():
+        names["agent"]()
+        hooked()
+        exchanges.begin("GET", "http://h/x", [], None).end()
+
+    work()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    starts = [e for e in open_trace(shutdown_tracing()).events() if e["component"] in ("tool", "http")]
+    lines = [e["metadata"]["lineage"] for e in starts if e["event_type"].endswith("_start")]
+    assert lines == ["0"] * 3 + ["0.1"] * 3

@@ -43,6 +43,32 @@ def test_a_span_is_a_start_and_an_end_that_names_it(tracer):
     assert end["duration_ms"] >= 0
 
 
+def test_a_secret_result_is_redacted_each_time(tracing):
+    """Also when the same text was recorded before under a name that is not secret."""
+    tracer = tracing(redact_keys=["result"])
+    for _ in range(3):
+        with tracer.span("tool", "search", inputs={"query": "a text"}) as span:
+            span.set_output("a text")
+    outputs = [event["outputs"] for event in recorded("tool_call_end")]
+    assert len(outputs) == 3
+    assert all("a text" not in output.values() for output in outputs)
+
+
+def test_the_last_output_of_a_span_counts(tracer):
+    """A text and then a mapping, or the other way round, seen before or not."""
+    for _ in range(3):
+        with tracer.span("tool", "search") as span:
+            span.set_output("a text")
+            span.set_output({"found": 3})
+        with tracer.span("tool", "search") as span:
+            span.set_output({"found": 3})
+            span.set_output("a text")
+    assert [event["outputs"] for event in recorded("tool_call_end")] == [
+        {"found": 3},
+        {"result": "a text"},
+    ] * 3
+
+
 def test_an_event_is_recorded_inside_the_current_span(tracer):
     """A point event names the span it happened inside and the line that caused it."""
     with tracer.span("agent", "A"):

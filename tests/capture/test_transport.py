@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from namel3ss_debug.capture.start import shutdown_tracing
 from namel3ss_debug.traces.reader import open_trace
 
 PROGRAMS = Path(__file__).parents[1] / "data" / "programs_sdk"
@@ -470,3 +473,27 @@ def test_a_removed_working_directory_keeps_no_program_from_tracing(tmp_path):
         capture_output=True, text=True, cwd=tmp_path, check=True,
     )  # fmt: skip
     assert any(event["event_type"] == "x" for event in open_trace(Path(run.stdout.strip())).events())
+
+
+def test_what_urllib3_says_of_a_body_in_chunks_that_ends_early_is_recorded(tracer):
+    """It closes itself before it says so; the recording tells the exception all the same."""
+    import requests
+
+    def serve(listening):
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        with (
+            pytest.raises(requests.exceptions.ChunkedEncodingError),
+            requests.get(f"http://127.0.0.1:{listening.getsockname()[1]}/", stream=True) as response,
+        ):
+            assert list(response.iter_content(None)) == [b"a"]
+        thread.join()
+    [end] = [e for e in open_trace(shutdown_tracing()).events() if e["event_type"] == "http_exchange_end"]
+    assert end["metadata"]["exchange"]["raised"]["type"] == "urllib3.exceptions.ProtocolError"
+    assert end["outputs"]["body"] == "a"

@@ -80,6 +80,20 @@ def test_a_call_that_tells_no_cost_has_that_of_its_tokens(calls, own_prices):
     assert (running.totals().cost, running.tokens, running.unpriced) == (0.50045, 330, 1)
 
 
+def test_the_start_of_a_call_says_who_is_paid(monkeypatch):
+    """However many chunks come before its end, and whichever of two starts with the same model it belongs to."""
+    asked = []
+    monkeypatch.setattr(prices, "find_price", lambda provider, *_, **__: asked.append(provider))
+    running = RunningTotals()
+    for each in ("openai", "azure.ai.openai"):
+        running.add({"event_type": "llm_call_start", "component": "llm", "event_id": each, "metadata": {"provider": each}})  # fmt: skip
+    for kind in ("stream_chunk", "llm_call_end"):
+        for each in ("openai", "azure.ai.openai", "lost"):
+            event = {"event_type": kind, "component": "llm", "component_name": "m", "parent_event_id": each}
+            running.add(event | {"usage": {"input_tokens": 1}} if kind == "llm_call_end" else event)
+    assert (asked, running.unpriced) == (["openai", "azure.ai.openai", None], 3)
+
+
 @given(cut=st.integers(0, 6))
 def test_priced_totals_do_not_depend_on_where_one_begins_to_add(cut):
     """The cost of a call is told by its end, wherever the totals of the events before it were taken up."""

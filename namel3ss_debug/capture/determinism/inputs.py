@@ -26,7 +26,7 @@ STDIN_BOUND = 64 * 1024 * 1024
 
 _WAITING = 4096
 _AT_ONCE = 200
-_CLOCK, _UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW = range(7)
+_CLOCK, _UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED = range(9)
 _MATTERS = frozenset({_CLOCK, _UUID, _STDIN})
 
 
@@ -78,6 +78,18 @@ class Inputs:
         place = self._places.at(frame)
         if place is not None:
             self._queue.append((_DRAWN, place))
+
+    def printed(self, number: int, frame: FrameType) -> None:
+        """A line of output was begun."""
+        place = self._places.at(frame)
+        if place is not None and place.call_site:
+            self._queue.append((_PRINTED, number, place.call_site))
+
+    def opened(self, path: str, writes: bool, frame: FrameType) -> None:
+        """A file was opened."""
+        place = self._places.at(frame)
+        if place is not None and place.call_site:
+            self._queue.append((_OPENED, path, writes, place.call_site))
 
     def new(self, source: str, call_site: str) -> None:
         """A re-run read what the recording has not."""
@@ -163,6 +175,8 @@ class Inputs:
             _LISTED: lambda items: {"environment_listed": _counts(place.call_site for (place,) in items)},
             _DRAWN: lambda items: {"drawn": _counts(place.call_site or place.key for (place,) in items)},
             _NEW: lambda items: {"new": _new(items)},
+            _PRINTED: lambda items: {"printed": _by_site(items)},
+            _OPENED: lambda items: {"files": _files(items)},
         }
 
     def _clock(self, items: list[tuple[Any, ...]]) -> dict[str, Any]:
@@ -256,3 +270,21 @@ def _new(items: list[tuple[Any, ...]]) -> dict[str, dict[str, int]]:
     for source, call_site in items:
         sources.setdefault(source, []).append(call_site)
     return {source: _counts(sites) for source, sites in sources.items()}
+
+
+def _by_site(items: list[tuple[Any, ...]]) -> dict[str, list[int]]:
+    """The numbers of lines of output by the line of code that prints them."""
+    sites: dict[str, list[int]] = {}
+    for number, call_site in items:
+        sites.setdefault(call_site, []).append(number)
+    return sites
+
+
+def _files(items: list[tuple[Any, ...]]) -> dict[str, dict[str, list[str]]]:
+    """The lines of code that open a file, by its path and by what for."""
+    files: dict[str, dict[str, list[str]]] = {}
+    for path, writes, call_site in items:
+        sites = files.setdefault(path, {}).setdefault("written" if writes else "read", [])
+        if call_site not in sites:
+            sites.append(call_site)
+    return files

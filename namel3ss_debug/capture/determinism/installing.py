@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from namel3ss_debug.capture import context, processes
-from namel3ss_debug.capture.determinism import clock, environment_reads, lineage, randomness, stdin
+from namel3ss_debug.capture.determinism import clock, environment_reads, lineage, randomness, stdin, watching
 from namel3ss_debug.capture.determinism.inputs import Inputs
 from namel3ss_debug.capture.determinism.places import Places
 from namel3ss_debug.capture.determinism.served import OnNew, Served
@@ -59,7 +59,14 @@ class Running:
     def put(self, *, follows_stdin: bool) -> list[Undo]:
         """Put the sources in place, each for itself; what puts them back."""
         undo: list[Undo] = []
-        for source in (self._put_randomness, self._put_clock, self._put_environment, self._put_stdin):
+        sources = (
+            self._put_randomness,
+            self._put_clock,
+            self._put_environment,
+            self._put_stdin,
+            self._put_watch,
+        )
+        for source in sources:
             if source != self._put_stdin or follows_stdin:
                 try:
                     undo += source()
@@ -87,6 +94,11 @@ class Running:
 
     def _put_stdin(self) -> list[Undo]:
         return [stdin.install(self._stdin)]
+
+    def _put_watch(self) -> list[Undo]:
+        if not self._settings.get("watch") or lineage.root().path != lineage.FIRST:
+            return []
+        return watching.watch_output(self.inputs.printed) + watching.watch_files(self.inputs.opened)
 
     def describe(self) -> None:
         """Say in the `trace_start` of this process what its random numbers follow from."""
@@ -156,7 +168,8 @@ def install(
     Args:
         tracer: the tracer of this process.
         settings: `Session.randomness`: `seed`, `hash_seed`, `hash_seed_given`; for a re-run `recorded`, the path of a
-            file with a `Recorded`; `watch` to list where random numbers are drawn.
+            file with a `Recorded`; `watch` to list where random numbers are drawn, output is
+            printed and files are opened.
         fresh: whether the program of this process is yet to start.
         first_process: whether it is the one the user asked for.
         on_new: told each read that the recording has not; may be left out.

@@ -125,9 +125,10 @@ class Payloads:
         """A dict of remembered names with remembered texts and plain numbers; `None` if it is anything else.
 
         Args:
-            value: what may be such a dict; dicts in it may be such ones too, as `arguments` of a tool call is.
+            value: what may be such a dict; dicts in it may be such ones too, as `arguments` of a tool call is, and lists
+                may hold remembered texts, as the `chain` of a call does.
             room: the most items, in all.
-            inside: whether it stands in another, and may have no dicts in it.
+            inside: whether it stands in another, and may have no dicts and lists in it.
         """
         if type(value) is not dict or len(value) > room:
             return None
@@ -153,9 +154,26 @@ class Payloads:
                     return None
                 room -= len(inner)
                 result[key] = inner
+            elif kind is list:
+                texts = None if inside else self._flat_texts(item, room)
+                if texts is None:
+                    return None
+                room -= len(texts)
+                result[key] = texts
             elif item is not None and kind is not bool:
                 return None
         return result
+
+    def _flat_texts(self, value: list[Any], room: int) -> list[JsonValue] | None:
+        """A list of so many remembered texts at most, as a copy; `None` if it is anything else."""
+        if len(value) > room:
+            return None
+        texts = value.copy()
+        plain = self.plain
+        for text in texts:
+            if type(text) is not str or text not in plain:
+                return None
+        return texts if len(texts) <= room else None
 
 
 def to_json(value: Any, *, redactor: Redactor | None, max_size: int = 0) -> JsonValue:

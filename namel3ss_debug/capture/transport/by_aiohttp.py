@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from namel3ss_debug.capture.answers import Response
-from namel3ss_debug.capture.exchanges import Exchange, Exchanges, enter, leave
+from namel3ss_debug.capture.answers import Raised, Response
+from namel3ss_debug.capture.delivery import never_on_loop
+from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
-from namel3ss_debug.capture.transport.seams import in_memory, passes
+from namel3ss_debug.capture.raising import error_like
+from namel3ss_debug.capture.transport.seams import Watched, in_memory, passes
 
 _MARK = "_namel3ss_exchange"
 
@@ -20,7 +24,7 @@ _MARK = "_namel3ss_exchange"
 class _Reading(NamedTuple):
     """A body that is being read; `response` tells when nobody can close it any more."""
 
-    exchange: Exchange
+    exchange: Watched
     response: weakref.ref[Any]
 
 
@@ -30,9 +34,9 @@ class _Call(NamedTuple):
     owner: Any
     request: Any
 
-    def mark(self) -> Exchange | None:
+    def mark(self) -> Watched | None:
         """The exchange that the step before left on the object."""
-        exchange: Exchange | None = self.owner.__dict__.pop(_MARK, None)
+        exchange: Watched | None = self.owner.__dict__.pop(_MARK, None)
         return exchange
 
 
@@ -42,22 +46,24 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
 
     reading: dict[int, _Reading] = {}
 
-    def connected(call: _Call, _connection: Any, exchange: Exchange) -> None:
+    def connected(call: _Call, _connection: Any, exchange: Watched) -> None:
         call.request.__dict__[_MARK] = exchange
 
-    def sent(_call: _Call, response: Any, exchange: Exchange) -> None:
+    def sent(_call: _Call, response: Any, exchange: Watched) -> None:
         response.__dict__[_MARK] = exchange
 
-    def started(call: _Call, _response: Any, exchange: Exchange) -> None:
-        exchange.respond(call.owner.status, list(call.owner.headers.items()))
+    def started(call: _Call, _response: Any, exchange: Watched) -> None:
+        exchange.respond(call.owner.status, list(call.owner.headers.items()), call.owner.reason)
         _read_on(reading, call.owner, exchange)
+        if exchange.response is not None:
+            _Feeder(call.owner, exchange, exchange.response).go_on()
 
     return [
         replace(
             connector.BaseConnector, "connect", _step(lambda call: _begin(exchanges, call.request), connected)
         ),
         replace(client.ClientRequest, "send", _step(_Call.mark, sent)),
-        replace(client.ClientResponse, "start", _step(_Call.mark, started)),
+        replace(client.ClientResponse, "start", _step(_Call.mark, started, waits_for_response=True)),
         replace(client.ClientResponse, "close", lambda original: _closes(original, reading)),
         replace(client.ClientResponse, "release", lambda original: _closes(original, reading)),
         replace(streams.StreamReader, "_read_nowait_chunk", lambda original: _reads(original, reading)),
@@ -65,29 +71,39 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
     ]
 
 
+_CONNECTING = re.compile(r"Cannot connect to host .*? ssl:.*? \[(?P<reason>.*)\]\Z", re.DOTALL)
+
+
 def _step(
-    before: Callable[[_Call], Exchange | None], after: Callable[[_Call, Any, Exchange], None]
+    before: Callable[[_Call], Watched | None],
+    after: Callable[[_Call, Any, Watched], None],
+    *,
+    waits_for_response: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Wrap one step of an attempt: a failure in it ends the exchange, else `after` hands it to the next.
 
-    An exchange that was given an answer gets a connection to nowhere at its first step, on which that answer waits.
+    An exchange that was given an answer gets a connection to nowhere at its first step, on which that answer arrives.
     """
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         async def step(self: Any, *args: Any, **kwargs: Any) -> Any:
             call = _Call(self, args[0] if args else None)
             exchange = before(call)
-            token = enter()
+            token = enter(exchange)
             try:
-                if before is _Call.mark or exchange is None or exchange.response is None:
+                result = None
+                if exchange is not None and exchange.delivery is not None:
+                    if before is not _Call.mark:
+                        result = await _connected(call, exchange)
+                    elif waits_for_response:
+                        await _fail_late(exchange)
+                if result is None:
                     result = await original(self, *args, **kwargs)
-                else:
-                    result = _play(call, exchange.response)
             except BaseException as error:
                 passes(error, exchange)
                 raise
             finally:
-                leave(token)
+                leave(token, exchange)
             if exchange is not None:
                 after(call, result, exchange)
             return result
@@ -97,19 +113,132 @@ def _step(
     return make
 
 
+async def _connected(call: _Call, exchange: Watched) -> Any:
+    """The connection of an attempt that is given an answer, once its head may come; `None` where the attempt is to be made.
+
+    Raises:
+        BaseException: the answer is that there is no connection.
+    """
+    from aiohttp.client_exceptions import ClientConnectorError  # noqa: PLC0415  (imported with the client)
+
+    response, delivery = exchange.response, exchange.delivery
+    assert delivery is not None
+    await delivery.reach("head")
+    if response is None or response.status:
+        return None if response is None else _play(call, response)
+    error = None if response.raised is None else _error(response.raised, call.request.connection_key)
+    if isinstance(error, ClientConnectorError):
+        await delivery.reach("end")
+        raise error
+    return _play(call, response)
+
+
+async def _fail_late(exchange: Watched) -> None:
+    """Fail where an attempt waits for its response, for aiohttp takes the same exceptions for others where it connects."""
+    response, delivery = exchange.response, exchange.delivery
+    if response is None or response.status or delivery is None:
+        return
+    if response.given_up:
+        await never_on_loop()
+    await delivery.reach("end")
+    raise _error(response.raised or Raised("connection", "the connection was lost"), None)
+
+
+def _error(raised: Raised, key: Any) -> BaseException:
+    """What an attempt is ended by; the key of its connection makes exceptions of connecting."""
+    from aiohttp import client_exceptions  # noqa: PLC0415  (imported with the client)
+
+    natures: dict[str, Callable[[str], BaseException]] = {
+        "timeout": client_exceptions.ServerTimeoutError,
+        "connection": client_exceptions.ClientConnectionError,
+    }
+    kind: Any = getattr(client_exceptions, raised.type.rpartition(".")[2], None)
+    if raised.type == "connection":
+        kind = client_exceptions.ClientConnectorError
+    is_connector = isinstance(kind, type) and issubclass(kind, client_exceptions.ClientConnectorError)
+    if is_connector and kind is not client_exceptions.UnixClientConnectorError and key is not None:
+        found = _CONNECTING.match(raised.text)
+        text = raised.text if found is None else found["reason"]
+        number = errno.ECONNREFUSED if "Connect call failed" in text else None
+        error: BaseException = kind(key, OSError(number, text))
+        return error
+    return error_like(raised, natures)
+
+
 def _play(call: _Call, response: Response) -> Any:
-    """A connection on which a response has arrived already, and where whatever is sent goes nowhere."""
+    """A connection on which the head of a response has arrived already, and where whatever is sent goes nowhere."""
     from aiohttp.connector import Connection  # noqa: PLC0415  (imported with the client)
 
     connector = call.owner
     protocol = connector._factory()  # noqa: SLF001  (no other way makes a connection without a socket)
     protocol.connection_made(_Nowhere(protocol, connector._loop))  # noqa: SLF001  (as above)
-    size = sum(map(len, response.pieces))
-    headers = dict(response.headers) | {"content-length": str(size), "connection": "close"}
+    connection = Connection(connector, call.request.connection_key, protocol, connector._loop)  # noqa: SLF001  (as above)
+    if not response.status:
+        return connection
+    headers = dict(response.headers) | {"connection": "close"}
+    if not _tells_its_length(response):
+        headers["transfer-encoding"] = "chunked"
     head = [f"HTTP/1.1 {response.status} {response.reason}"]
     head += [f"{name}: {value}" for name, value in headers.items()]
-    protocol.data_received("\r\n".join([*head, "", ""]).encode() + b"".join(response.pieces))
-    return Connection(connector, call.request.connection_key, protocol, connector._loop)  # noqa: SLF001  (as above)
+    protocol.data_received("\r\n".join([*head, "", ""]).encode("utf-8", "replace"))
+    return connection
+
+
+def _tells_its_length(response: Response) -> bool:
+    return any(name == "content-length" for name, _value in response.headers) or response.status in (204, 304)
+
+
+class _Feeder:
+    """Brings the body of a response that is given to its real parser, piece by piece, by callbacks of the loop.
+
+    A task of its own would be seen by the program, and take a number from its tasks.
+    """
+
+    def __init__(self, owner: Any, exchange: Watched, response: Response) -> None:
+        self._content = owner.content
+        self._protocol = owner._protocol  # noqa: SLF001  (as in `_play`; `None` where the body is over already)
+        self._loop = owner._loop  # noqa: SLF001  (as above)
+        self._response = response
+        self._blocks = self._in_turn(exchange)
+
+    def go_on(self) -> None:
+        """Bring what may come now; look again later where something has to wait."""
+        if self._protocol is None or self._protocol.transport is None:
+            return
+        for pause in self._blocks:
+            self._loop.call_later(pause, self.go_on)
+            return
+
+    def _in_turn(self, exchange: Watched) -> Iterator[float]:
+        """Bring everything; yields the seconds until it is to go on."""
+        delivery, response = exchange.delivery, self._response
+        assert delivery is not None
+        chunked = not _tells_its_length(response)
+        last = b""
+        for index, piece in enumerate(response.pieces):
+            yield from delivery.pauses("piece", index)
+            if chunked and piece:
+                self._protocol.data_received(b"%x\r\n%b\r\n" % (len(piece), piece))
+            elif piece:  # the last one ends the body, and waits for the end
+                if last:
+                    self._protocol.data_received(last)
+                last = piece
+        if response.given_up:
+            return
+        yield from delivery.pauses("end")
+        if response.raised is not None:
+            self._break(response.raised)
+        elif chunked or last:
+            self._protocol.data_received(last or b"0\r\n\r\n")
+
+    def _break(self, raised: Raised) -> None:
+        from aiohttp import client_exceptions  # noqa: PLC0415  (imported with the client)
+
+        natures = {
+            "timeout": client_exceptions.SocketTimeoutError,
+            "connection": client_exceptions.ClientPayloadError,
+        }
+        self._content.set_exception(error_like(raised, natures))
 
 
 class _Nowhere:
@@ -157,7 +286,7 @@ class _Nowhere:
         self.close()
 
 
-def _begin(exchanges: Exchanges, request: Any) -> Exchange | None:
+def _begin(exchanges: Exchanges, request: Any) -> Watched | None:
     try:
         body = in_memory(getattr(request.body, "_value", request.body))
         headers = [(str(name), str(value)) for name, value in request.headers.items()]
@@ -168,7 +297,7 @@ def _begin(exchanges: Exchanges, request: Any) -> Exchange | None:
     return exchanges.begin(method, url, headers, body)
 
 
-def _read_on(reading: dict[int, _Reading], response: Any, exchange: Exchange) -> None:
+def _read_on(reading: dict[int, _Reading], response: Any, exchange: Watched) -> None:
     """Follow the body of a response until it is read, closed, broken, or forgotten by the program."""
     content = response.content
     key = id(content)  # a reader has no room for a mark, nor for a weak reference

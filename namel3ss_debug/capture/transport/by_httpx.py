@@ -6,34 +6,47 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from namel3ss_debug.capture.answers import Response
-from namel3ss_debug.capture.exchanges import Exchange, Exchanges, enter, leave
+from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
-from namel3ss_debug.capture.transport.seams import in_memory, passes
+from namel3ss_debug.capture.transport.seams import (
+    Natures,
+    Watched,
+    in_memory,
+    passes,
+    reach_head,
+    reaching_pieces,
+    wait_for_head,
+    waiting_for_pieces,
+)
 
 
 def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
     """HTTPX and what follows it: the transports that open connections, one call an attempt."""
     tee, async_tee = _tee_classes(httpx)
 
-    def told(exchange: Exchange, response: Any, tee: Any) -> Any:
+    natures: Natures = {"timeout": httpx.ReadTimeout, "connection": httpx.ConnectError}
+
+    def told(exchange: Watched, response: Any, tee: Any) -> Any:
         """The response, whose head and body are told to the exchange as the program reads them."""
-        exchange.respond(response.status_code, response.headers.multi_items())
+        exchange.respond(response.status_code, response.headers.multi_items(), response.reason_phrase)
         response.stream = tee(response.stream, exchange)
         return response
 
     def sync(original: Callable[..., Any]) -> Callable[..., Any]:
         def handle_request(self: Any, request: Any) -> Any:
             exchange = _begin(exchanges, request)
-            if exchange is not None and exchange.response is not None:
-                return told(exchange, _given(httpx, exchange.response), tee)
-            token = enter()
+            token = enter(exchange)
             try:
-                response = original(self, request)
+                response = None
+                if exchange is not None and exchange.delivery is not None:
+                    response = _given(httpx, exchange, wait_for_head(exchange, natures), natures)
+                if response is None:
+                    response = original(self, request)
             except BaseException as error:
                 passes(error, exchange)
                 raise
             finally:
-                leave(token)
+                leave(token, exchange)
             return response if exchange is None else told(exchange, response, tee)
 
         return handle_request
@@ -41,16 +54,18 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
     def asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
         async def handle_async_request(self: Any, request: Any) -> Any:
             exchange = _begin(exchanges, request)
-            if exchange is not None and exchange.response is not None:
-                return told(exchange, _given(httpx, exchange.response), async_tee)
-            token = enter()
+            token = enter(exchange)
             try:
-                response = await original(self, request)
+                response = None
+                if exchange is not None and exchange.delivery is not None:
+                    response = _given(httpx, exchange, await reach_head(exchange, natures), natures)
+                if response is None:
+                    response = await original(self, request)
             except BaseException as error:
                 passes(error, exchange)
                 raise
             finally:
-                leave(token)
+                leave(token, exchange)
             return response if exchange is None else told(exchange, response, async_tee)
 
         return handle_async_request
@@ -61,23 +76,23 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
     ]
 
 
-def _begin(exchanges: Exchanges, request: Any) -> Exchange | None:
+def _begin(exchanges: Exchanges, request: Any) -> Watched | None:
     body = in_memory(getattr(request, "_content", None))
     return exchanges.begin(request.method, str(request.url), request.headers.multi_items(), body)
 
 
 class _Pieces:
-    """A body in memory, piece by piece, for both kinds of client."""
+    """The body of a response that is given, piece by piece, for both kinds of client; who reads again reads on."""
 
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, exchange: Watched, response: Response, natures: Natures) -> None:
+        self._here = waiting_for_pieces(exchange, response, natures)
+        self._on_loop = reaching_pieces(exchange, response, natures)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._pieces)
+        return self._here
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            yield piece
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._on_loop
 
     def close(self) -> None:
         """Nothing is open."""
@@ -86,10 +101,14 @@ class _Pieces:
         """Nothing is open."""
 
 
-def _given(httpx: Any, given: Response) -> Any:
-    """The response as a transport would have made it."""
-    extensions = {"http_version": b"HTTP/1.1", "reason_phrase": given.reason.encode()}
-    stream = _Pieces(given.pieces)
+def _given(httpx: Any, exchange: Watched, given: Response | None, natures: Natures) -> Any:
+    """The response as the transport would have made it."""
+    if given is None:
+        return None
+    if given.pieces or given.raised is not None:
+        natures = {**natures, "connection": httpx.ReadError}
+    extensions = {"http_version": b"HTTP/1.1", "reason_phrase": given.reason.encode("ascii", "replace")}
+    stream = _Pieces(exchange, given, natures)
     return httpx.Response(given.status, headers=given.headers, stream=stream, extensions=extensions)
 
 
@@ -98,7 +117,7 @@ def _tee_classes(httpx: Any) -> tuple[Any, Any]:
     async_stream: Any = httpx.AsyncByteStream
 
     class Tee(sync_stream):  # type: ignore[misc]  # the base is only known at run time
-        def __init__(self, stream: Any, exchange: Exchange) -> None:
+        def __init__(self, stream: Any, exchange: Watched) -> None:
             self._stream = stream
             self._exchange = exchange
 
@@ -119,7 +138,7 @@ def _tee_classes(httpx: Any) -> tuple[Any, Any]:
             self._stream.close()
 
     class AsyncTee(async_stream):  # type: ignore[misc]  # as above
-        def __init__(self, stream: Any, exchange: Exchange) -> None:
+        def __init__(self, stream: Any, exchange: Watched) -> None:
             self._stream = stream
             self._exchange = exchange
 

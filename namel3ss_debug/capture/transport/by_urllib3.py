@@ -7,9 +7,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from namel3ss_debug.capture.answers import Response
-from namel3ss_debug.capture.exchanges import Exchange, Exchanges, enter, leave
+from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
-from namel3ss_debug.capture.transport.seams import in_memory, passes
+from namel3ss_debug.capture.transport.seams import (
+    Natures,
+    Watched,
+    in_memory,
+    passes,
+    wait_for_head,
+    waiting_for_pieces,
+)
 
 _MARK = "_namel3ss_exchange"
 
@@ -29,17 +36,22 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def _make_request(self: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
             exchange = _begin(exchanges, self, method, url, args, kwargs)
-            if exchange is not None and exchange.response is not None:
-                response = _given(HTTPResponse, exchange.response, self, method, url, kwargs)
-                return _told(exchange, response, kwargs)
-            token = enter()
+            token = enter(exchange)
             try:
-                response = original(self, conn, method, url, *args, **kwargs)
+                response = None
+                if exchange is not None and exchange.delivery is not None:
+                    natures = _natures(self, url)
+                    given = wait_for_head(exchange, natures)
+                    if given is not None:
+                        body = waiting_for_pieces(exchange, given, natures)
+                        response = _given(HTTPResponse, given, body, self, method, url, kwargs)
+                if response is None:
+                    response = original(self, conn, method, url, *args, **kwargs)
             except BaseException as error:
                 passes(error, exchange)
                 raise
             finally:
-                leave(token)
+                leave(token, exchange)
             return response if exchange is None else _told(exchange, response, kwargs)
 
         return _make_request
@@ -54,9 +66,9 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
     ]
 
 
-def _told(exchange: Exchange, response: Any, kwargs: dict[str, Any]) -> Any:
+def _told(exchange: Watched, response: Any, kwargs: dict[str, Any]) -> Any:
     """The response, whose head is told to the exchange now and whose body as the program reads it."""
-    exchange.respond(response.status, list(response.headers.items()))
+    exchange.respond(response.status, list(response.headers.items()), response.reason)
     body = getattr(response, "_body", None)
     if body is None:
         response.__dict__[_MARK] = exchange
@@ -66,29 +78,102 @@ def _told(exchange: Exchange, response: Any, kwargs: dict[str, Any]) -> Any:
     return response
 
 
-def _given(make: Any, given: Response, pool: Any, method: str, url: str, kwargs: dict[str, Any]) -> Any:
-    """A response as the pool would have made it, and which gives the connection back that it never used."""
-    settings = {
-        name: kwargs[name] for name in ("preload_content", "decode_content", "retries") if name in kwargs
+def _natures(pool: Any, url: str) -> Natures:
+    """How an attempt of this pool fails."""
+    from urllib3 import exceptions  # noqa: PLC0415  (imported with the pool)
+
+    return {
+        "timeout": lambda text: exceptions.ReadTimeoutError(pool, url, text),
+        "connection": exceptions.ProtocolError,
     }
-    return make(
-        body=io.BytesIO(b"".join(given.pieces)),
-        headers=given.headers,
-        status=given.status,
-        version=11,
+
+
+def _given(
+    make: Any,
+    given: Response,
+    body: Iterator[bytes],
+    pool: Any,
+    method: str,
+    url: str,
+    kwargs: dict[str, Any],
+) -> Any:
+    """A response as the pool would have made it: read by `http.client` from a line that goes nowhere."""
+    from http.client import HTTPResponse  # noqa: PLC0415  (imported with the pool)
+
+    has_body = method.upper() != "HEAD" and given.status not in (204, 304)
+    line = _Line(_on_the_wire(given, body, has_body=has_body))
+    read: Any = HTTPResponse(line, method=method)  # type: ignore[arg-type]  # of a socket it needs this alone
+    read.begin()
+    names = ("preload_content", "decode_content", "enforce_content_length")
+    settings = {name: kwargs[name] for name in names if name in kwargs}
+    response = make(
+        body=read,
+        headers=read.msg.items(),
+        status=read.status,
+        version=read.version,
         version_string="HTTP/1.1",
-        reason=given.reason,
-        connection=kwargs.get("response_conn"),
-        pool=pool,
+        reason=read.reason,
+        original_response=read,
         request_method=method,
         request_url=url,
         **settings,
     )
+    response.retries = kwargs.get("retries")
+    response._connection = kwargs.get("response_conn")  # noqa: SLF001  (as the pool does it)
+    response._pool = pool  # noqa: SLF001  (as above)
+    return response
+
+
+def _on_the_wire(given: Response, body: Iterator[bytes], *, has_body: bool) -> Iterator[bytes]:
+    """A response as a server sends it; a body whose length nothing tells in chunks."""
+    chunked = has_body and not any(name == "content-length" for name, _value in given.headers)
+    headers = [*given.headers, *([("transfer-encoding", "chunked")] if chunked else [])]
+    lines = [f"HTTP/1.1 {given.status} {given.reason}", *(f"{name}: {value}" for name, value in headers)]
+    yield "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+    if not chunked:
+        yield from _last_held_back(body)
+        return
+    for piece in filter(None, body):
+        yield b"%x\r\n%b\r\n" % (len(piece), piece)
+    yield b"0\r\n\r\n"
+
+
+def _last_held_back(body: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces of a body that tells its length, which ends with the last one: that waits for the end."""
+    last = b""
+    for piece in filter(None, body):
+        if last:
+            yield last
+        last = piece
+    yield last
+
+
+class _Line(io.RawIOBase):
+    """What `http.client` reads a response from: blocks that come one by one."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = b""
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """As of a socket."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """What there is of the next block."""
+        self._rest = self._rest or next(filter(None, self._blocks), b"")
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
 
 
 def _begin(
     exchanges: Exchanges, pool: Any, method: str, url: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Exchange | None:
+) -> Watched | None:
     try:
         body = args[0] if args else kwargs.get("body")
         headers = args[1] if len(args) > 1 else kwargs.get("headers")
@@ -121,16 +206,23 @@ def _reads(original: Callable[..., Any]) -> Callable[..., Any]:
 def _chunks(original: Callable[..., Any]) -> Callable[..., Any]:
     def read_chunked(self: Any, amt: Any = None, decode_content: Any = None) -> Iterator[bytes]:
         exchange = self.__dict__.get(_MARK)
-        try:
-            for data in original(self, amt, decode_content):
-                if exchange is not None:
-                    exchange.receive(data, decoded=_is_decoded(self, decode_content))
-                yield data
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            passes(error, exchange)
-            raise
+        chunks = iter(original(self, amt, decode_content))
+        while True:
+            held = self.__dict__.pop(
+                _MARK, None
+            )  # it closes itself before it says that the body is not whole
+            try:
+                data = next(chunks, None)
+            except BaseException as error:
+                passes(error, exchange)
+                raise
+            if held is not None:
+                self.__dict__[_MARK] = held
+            if data is None:
+                break
+            if exchange is not None:
+                exchange.receive(data, decoded=_is_decoded(self, decode_content))
+            yield data
         if exchange is not None and amt != 0:
             exchange.end()
 

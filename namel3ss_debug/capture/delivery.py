@@ -1,0 +1,133 @@
+"""When the parts of an answer come to the program: in the order of the recording, and where asked, at its pace.
+
+A seam waits before each part. In asynchronous code it waits on the loop, so that other work goes on; elsewhere it sleeps.
+Code that holds a running loop while it waits is let through at once: nothing it could wait for would come meanwhile.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from threading import get_ident
+from time import monotonic
+from time import sleep as sleep_here
+from typing import NoReturn
+
+from namel3ss_debug.capture.answers import Given, Step
+
+Turn = Callable[[Step, int, float], bool]
+"""Whether a part may come now: which, its index, and the seconds for which it has waited already."""
+
+_FIRST_PAUSE = 0.001
+_LONGEST_PAUSE = 0.005
+_GROWTH = 1.5
+_NO_MORE_PATIENCE = 1e9
+_FOREVER = 3600.0
+_APART = 0.002
+
+_ended: list[float] = [0, 0.0]  # the thread that got the last end of an answer, and when
+
+
+class Delivery:
+    """How one answer is delivered.
+
+    Args:
+        turn: asked before each part; `None` where parts need not wait for others.
+        delays: seconds before the head, before each piece and before the end; those that are missing are 0.
+        pieces: how many pieces there are. Of one piece alone the head and the end say enough.
+    """
+
+    def __init__(self, turn: Turn | None = None, delays: Sequence[float] = (), pieces: int = 0) -> None:
+        self._turn = turn
+        self._delays = delays
+        self._pieces = pieces
+
+    def pauses(self, step: Step, index: int = 0) -> Iterator[float]:
+        """Seconds to wait, again and again, until the part may come."""
+        delay = self._delay(step, index)
+        if delay > 0:
+            yield delay
+        if self._turn is None or (step == "piece" and self._pieces < 2):
+            return
+        waited, pause = 0.0, _FIRST_PAUSE
+        while not self._turn(step, index, waited):
+            before = monotonic()
+            yield pause
+            waited += min(
+                monotonic() - before, 2 * pause
+            )  # not the time for which the program kept us from looking
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+    def wait(self, step: Step, index: int = 0) -> None:
+        """Return when the part may come."""
+        if not on_loop():
+            if self._turn is not None:
+                _let_others_go_on()
+            for pause in self.pauses(step, index):
+                sleep_here(pause)
+            if self._turn is not None and step == "end":
+                _ended[:] = get_ident(), monotonic()
+            return
+        sleep_here(self._delay(step, index))
+        if self._turn is not None and not self._turn(step, index, 0.0):
+            self._turn(step, index, _NO_MORE_PATIENCE)
+
+    async def reach(self, step: Step, index: int = 0) -> None:
+        """The same on a loop, which gets a turn in any case, as it has while a network is waited for."""
+        await sleep(0)
+        for pause in self.pauses(step, index):
+            await sleep(pause)
+
+    def _delay(self, step: Step, index: int) -> float:
+        place = 0 if step == "head" else index + 1 if step == "piece" else self._pieces + 1
+        return self._delays[place] if place < len(self._delays) else 0.0
+
+
+def _let_others_go_on() -> None:
+    """Where another thread has just got the end of its answer, leave it the time to do something with it.
+
+    What threads do after that is in nobody's hands, and when the answers really came, they came further apart.
+    """
+    thread, moment = _ended
+    left = _APART - (monotonic() - moment)
+    if thread != get_ident() and left > 0:
+        sleep_here(left)
+
+
+def in_turn(given: Given, may: Callable[[str, Step, int, float], bool], event_id: str) -> Turn | None:
+    """What says when the parts of an answer may come; `None` where it was given without an order."""
+    if not given.ordered:
+        return None
+
+    def turn(step: Step, index: int, waited: float) -> bool:
+        return may(event_id, step, index, waited)
+
+    return turn
+
+
+def on_loop() -> bool:
+    """Whether an event loop runs in this thread, so that nothing else would while it slept."""
+    loops = sys.modules.get("asyncio.events")
+    return loops is not None and loops._get_running_loop() is not None  # noqa: SLF001  (the check that never raises)
+
+
+async def sleep(seconds: float) -> None:
+    """Sleep on the loop that runs: that of asyncio, else of trio."""
+    if on_loop():
+        import asyncio  # noqa: PLC0415  (the program has)
+
+        await asyncio.sleep(seconds)
+    elif "trio" in sys.modules:
+        await sys.modules["trio"].sleep(seconds)
+
+
+def never() -> NoReturn:
+    """Wait for what never comes; only an exception, such as that of a signal, ends it."""
+    while True:
+        sleep_here(_FOREVER)
+
+
+async def never_on_loop() -> NoReturn:
+    """The same on a loop, until the task is cancelled."""
+    while True:
+        await sleep(_FOREVER)

@@ -1,0 +1,91 @@
+"""What is only looked at where somebody asks for it: which line of code prints a line of the output, and which opens a file.
+
+Neither is needed to run a program again. They say where a program does something else when it runs again, and are put in place
+in the first process alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+from namel3ss_debug.capture.patching import Undo
+
+MOST_LINES: Final = 20_000
+"""So many lines of output are told apart."""
+
+_CODE: Final = (".py", ".pyc", ".pyi", ".so", ".pth", ".zip", ".dist-info")
+_WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+Printed = Callable[[int, FrameType], None]
+"""Told the number of a line of output, from 0, and the frame that began it."""
+
+Opened = Callable[[str, bool, FrameType], None]
+"""Told the path of a file that is opened, whether to be written, and the frame."""
+
+
+def watch_output(printed: Printed) -> list[Undo]:
+    """Learn who prints which line; nothing where `sys.stdout` does not let itself be watched."""
+    stream: Any = sys.stdout
+    try:
+        original = stream.write
+        line, fresh = 0, True
+
+        def write(text: str, /) -> int:
+            nonlocal line, fresh
+            if fresh and text and line < MOST_LINES:
+                printed(line, sys._getframe(1))  # noqa: SLF001  (the documented way to a frame)
+            if text:
+                line, fresh = line + text.count("\n"), text.endswith("\n")
+            count: int = original(text)
+            return count
+
+        stream.write = write
+    except Exception:
+        return []
+
+    def put_back() -> None:
+        stream.__dict__.pop("write", None)
+
+    return [put_back]
+
+
+def watch_files(opened: Opened) -> list[Undo]:
+    """Learn who opens which file; code is left out, and what belongs to the interpreter."""
+    active = True
+    own = tuple(
+        {os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix)}
+        | {"/dev/", "/proc/", "/sys/", "/etc/", "/usr/", "/lib/"}
+    )
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not active:
+            return
+        path, mode, flags = (*arguments, 0, 0)[:3]
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        if not isinstance(path, str) or path.endswith(_CODE) or os.path.abspath(path).startswith(own):
+            return
+        writes = (
+            any(letter in mode for letter in "wax+")
+            if isinstance(mode, str)
+            else bool(int(flags or 0) & _WRITING)
+        )
+        opened(os.path.abspath(path), writes, sys._getframe(2))  # noqa: SLF001  (as above)
+
+    def guarded(event: str, arguments: tuple[Any, ...]) -> None:
+        try:
+            hook(event, arguments)
+        except Exception:
+            return
+
+    sys.addaudithook(guarded)
+
+    def put_back() -> None:
+        nonlocal active
+        active = False  # such a hook cannot be taken away
+
+    return [put_back]

@@ -1,0 +1,240 @@
+"""Keeps a program from the network while it runs on a recording, and tells of each attempt to reach it.
+
+The interpreter tells an audit hook of every connection, datagram and look-up of a name that goes through the `socket` module,
+whoever makes it; an exception of the hook ends the attempt. What stays open: sockets that are no internet sockets, servers
+on loopback that the program itself runs, and what runs inside of calls that are made for real.
+
+Not seen: libraries in C or Rust with sockets of their own (gRPC, libpq), and programs that are no Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.capture import context
+from namel3ss_debug.capture.patching import Undo, when_imported
+from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.wire import is_telemetry
+
+if TYPE_CHECKING:  # the tracer only keeps it
+    from namel3ss_debug.capture.tracer import ExecutionTracer
+
+_RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_LOCAL_NAMES = frozenset({"", "localhost", "localhost.localdomain", "ip6-localhost", "<broadcast>"})
+_NEVER_ASKED = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+_LOOKED_UP = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
+_WATCHED = _NEVER_ASKED | _LOOKED_UP
+
+_REPORTING = frozenset({4317, 4318, 8125, 8126})
+"""The ports of OpenTelemetry's collectors, and of agents for StatsD and Datadog."""
+
+_guard: Offline | None = None
+_hooked = False
+
+
+class Offline:
+    """What keeps this process from the network.
+
+    Args:
+        tracer: told of each attempt.
+    """
+
+    def __init__(self, tracer: ExecutionTracer) -> None:
+        self._tracer = tracer
+        self._is_open = False
+        self._leaving = 0
+        self._lock = threading.Lock()
+        self._spans: set[str] = set()
+        self._telling = threading.local()
+
+    def is_closed(self) -> bool:
+        """Whether the running code cannot reach it."""
+        if self._is_open or self._leaving:
+            return False
+        span = context.current() if self._spans else None
+        while isinstance(span, Span):
+            if span.event_id in self._spans and span.is_open:
+                return False
+            span = span._parent  # noqa: SLF001  (a span of our own)
+        return True
+
+    def open(self) -> None:
+        """A request that is to be sent leaves now."""
+        with self._lock:
+            self._leaving += 1
+
+    def close(self) -> None:
+        """It was answered, or has failed."""
+        with self._lock:
+            self._leaving -= 1
+
+    def open_for(self, span: Any) -> None:
+        """What runs inside this span may reach it, as long as the span is open; `None`: this whole process may."""
+        if span is None:
+            self._is_open = True
+        else:
+            self._spans.add(span.event_id)
+
+    def install(self) -> Undo:
+        """Refuse from now on; the result lets everything pass again."""
+        global _guard, _hooked  # noqa: PLW0603  (a hook cannot be taken back)
+        _guard = self
+        if not _hooked:
+            _hooked = True
+            sys.addaudithook(_audit)
+        original = socket.socket.connect_ex
+
+        def connect_ex(self: socket.socket, address: Any, /) -> int:
+            try:
+                return original(self, address)
+            except ConnectionRefusedError as refused:
+                if refused.errno != errno.ECONNREFUSED or _guard is None:
+                    raise
+                return errno.ECONNREFUSED
+
+        patched: Any = socket.socket
+        patched.connect_ex = connect_ex
+        undo = when_imported({"uvloop": self._patch_uvloop}, self._tracer.problem)
+
+        def put_back() -> None:
+            global _guard  # noqa: PLW0603  (as above)
+            _guard = None
+            undo()
+            if socket.socket.connect_ex is connect_ex:
+                patched.connect_ex = original
+
+        return put_back
+
+    def look(self, event: str, words: tuple[Any, ...]) -> None:
+        """Look at an attempt.
+
+        Raises:
+            ConnectionRefusedError: it is refused.
+        """
+        if getattr(self._telling, "now", False):
+            return
+        if event in _LOOKED_UP:
+            host, port = _text(words[0]), words[1] if event == "socket.getaddrinfo" else None
+            if _is_address(host) or host in _LOCAL_NAMES or host == socket.gethostname():
+                return
+        else:
+            family, address = words[0].family, words[1]
+            if family not in _INTERNET or not isinstance(address, tuple) or not address:
+                return
+            host, port = _text(address[0]), address[1]
+            if _is_loopback(host) and not _is_of_others(port):
+                return
+        self.refuse(host, port)
+
+    def refuse(self, host: str, port: Any) -> None:
+        """Refuse an attempt, unless the running code may reach the network.
+
+        Raises:
+            ConnectionRefusedError: it is refused.
+        """
+        self._telling.now = True
+        try:
+            if not self._tracer.writer.started:
+                self._tracer.writer.begin()  # the shell may say that this process is there for real
+            if not self.is_closed():
+                return
+            where = host if port is None else f"{host}:{port}"
+            if port not in _REPORTING and not is_telemetry(f"https://{host}/"):
+                told = {"kind": "network", "address": where}
+                self._tracer.emit("divergence", component="http", component_name=host, metadata=told)
+        finally:
+            self._telling.now = False
+        raise ConnectionRefusedError(
+            errno.ECONNREFUSED, f"the network is closed while a recording runs again: {where}"
+        )
+
+    def _patch_uvloop(self, module: Any) -> list[Undo]:
+        """The loop of uvloop connects in C, where no hook sees it."""
+        loop = module.Loop
+        create: Callable[..., Any] = loop.create_connection
+
+        async def create_connection(
+            self: Any, protocol_factory: Any, host: Any = None, port: Any = None, **more: Any
+        ) -> Any:
+            if _guard is not None and host is not None:
+                name = _text(host)
+                if not (_is_loopback(name) and not _is_of_others(port)):
+                    _guard.refuse(name, port)
+            return await create(self, protocol_factory, host, port, **more)
+
+        loop.create_connection = create_connection
+
+        def put_back() -> None:
+            loop.create_connection = create
+
+        return [put_back]
+
+
+def _audit(event: str, words: tuple[Any, ...]) -> None:
+    if event in _WATCHED and _guard is not None:
+        _guard.look(event, words)
+
+
+def _text(host: Any) -> str:
+    if isinstance(host, bytes | bytearray):
+        return bytes(host).decode("ascii", "replace")
+    return host if isinstance(host, str) else ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    if host in ("localhost", ""):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_of_others(port: Any) -> bool:
+    """Whether a server listens on this port of loopback that the program did not start.
+
+    Where nobody listens the system itself refuses; a program that waits for a server of its own to start sees what it would.
+    """
+    import psutil  # noqa: PLC0415  (rarely needed)
+
+    try:
+        listening = [
+            found.pid
+            for found in psutil.net_connections("inet")
+            if found.laddr
+            and found.laddr.port == port
+            and found.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)
+        ]
+    except (psutil.Error, OSError):
+        return True
+    own = _own_processes() if listening else set()
+    return any(pid not in own for pid in listening)
+
+
+def _own_processes() -> set[int | None]:
+    """The processes of the program: that which was started under our runner, and all that came of it."""
+    import psutil  # noqa: PLC0415  (as above)
+
+    first = psutil.Process()
+    with contextlib.suppress(psutil.Error):
+        for parent in first.parents():
+            if _RUNNER in parent.cmdline():
+                first = parent
+    return {first.pid, *(child.pid for child in first.children(recursive=True))}

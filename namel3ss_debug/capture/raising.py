@@ -1,0 +1,94 @@
+"""Exceptions of a recording, raised again: the class by its name, where the program has it, made of the recorded text.
+
+Nothing is imported to find a class. One whose making needs more than a text is made without it: then it has its type and
+its text, but none of its own attributes.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from namel3ss_debug.capture.answers import Raised
+
+_OF_SYSTEM = r"\[Errno (?P<number>\d{1,5})\] (?P<what>[^\n]*?)(?:: '(?P<file>[^'\n]*)')?\Z"
+_OF_URLLIB = r"(?s:HTTP Error (\d{3}): (.*)\Z|<urlopen error (.*)>\Z)"
+_EXIT = r"exit (?P<status>-?\d{1,10})\Z"
+_LONGEST_LITERAL = 1000
+
+
+def recorded_error(raised: Raised) -> BaseException | None:
+    """The exception as it was; `None` where the program has no such class, or none that can be made."""
+    kind = _class_of(raised.type)
+    if kind is None:
+        return None
+    error: BaseException | None = None
+    for make in _ways(kind, raised.text):
+        with suppress(Exception):  # whatever the class does with a text that is none of its own making
+            made = make()
+            if f"{made}" == raised.text:
+                return made
+            error = made
+    return error
+
+
+def error_like(raised: Raised, natures: Mapping[str, Callable[[str], BaseException]]) -> BaseException:
+    """The exception as it was, or where there is no such class, one of the same nature.
+
+    Args:
+        raised: what was raised: a class, or a nature alone.
+        natures: makes exceptions of the natures `timeout` and `connection` of a text.
+    """
+    if raised.type in natures:
+        return natures[raised.type](raised.text)
+    error = recorded_error(raised)
+    if error is not None:
+        return error
+    return natures["timeout" if "Timeout" in raised.type else "connection"](raised.text)
+
+
+def tool_error(raised: Raised) -> BaseException | None:
+    """What a tool raised: as `recorded_error`, and the end of the program by `sys.exit` as well."""
+    found = re.match(_EXIT, raised.text) if raised.type == "SystemExit" else None
+    return recorded_error(raised) if found is None else SystemExit(int(found["status"]))
+
+
+def _class_of(name: str) -> type[Exception] | None:
+    found: Any = vars(builtins).get(name)
+    if found is None:
+        found = _imported(name.split("."))
+    return found if isinstance(found, type) and issubclass(found, Exception) else None
+
+
+def _imported(parts: list[str]) -> Any:
+    """What has a dotted name in a module that is there already; no attribute is computed to find it."""
+    for place in range(len(parts) - 1, 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:place]))
+        if found is None:
+            continue
+        for part in parts[place:]:
+            found = vars(found).get(part) if hasattr(found, "__dict__") else None
+        return found
+    return None
+
+
+def _ways(kind: type[Exception], text: str) -> Iterator[Callable[[], BaseException]]:
+    """Ways to make an exception of this class with this text, the likeliest first."""
+    of_system = re.match(_OF_SYSTEM, text) if issubclass(kind, OSError) else None
+    if of_system is not None:
+        words = [int(of_system["number"]), of_system["what"], *filter(None, [of_system["file"]])]
+        yield lambda: kind(*words)
+    if issubclass(kind, KeyError):
+        yield lambda: kind(ast.literal_eval(text[:_LONGEST_LITERAL]))
+    if of_urllib := re.match(_OF_URLLIB, text):
+        status, said, reason = of_urllib.groups()
+        yield (lambda: kind(reason)) if status is None else (lambda: kind("", int(status), said, {}, None))
+    if not text:
+        yield kind
+    yield lambda: kind(text)
+    yield lambda: kind.__new__(kind, text)

@@ -1,0 +1,114 @@
+"""What a call of a function gets in place of being made: a value, an exception, or nothing until the program gives it up.
+
+A recorded value comes back as it was, from the JSON forms of the recording. Whoever runs the call asks for it where the
+function would have run, so that an exception passes the program's own frames.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from namel3ss_debug.capture.answers import Given, Raised
+from namel3ss_debug.capture.delivery import Delivery, in_turn, never, never_on_loop
+from namel3ss_debug.capture.raising import tool_error
+from namel3ss_debug.capture.results import add_metadata
+from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.tracer import ExecutionTracer
+
+
+def take_reply(tracer: ExecutionTracer, span: Span) -> Reply | None:
+    """What becomes of the call of an open span in place of, or beside, being made; `None` where nothing is said of it."""
+    answers = tracer.answers
+    given = None if answers is None else answers.take(span.event_id)
+    if answers is None or given is None:
+        return None
+    effect = given.effect
+    if effect is not None and effect.kind == "truncate" and not given.answers:
+        tracer.problem("a result that is not given here cannot be cut short")
+        given = given._replace(effect=None)
+    turn = in_turn(given, answers.may, span.event_id)
+    delays = () if effect is None else (effect.delay_ms / 1000,)
+    if marks := given.marks():
+        add_metadata(span, marks)
+    if given.runs and tracer.network is not None:
+        tracer.network.open_for(span)
+    return Reply(tracer, given, Delivery(turn, delays), of_tool=span.component == "tool")
+
+
+class Reply:
+    """What becomes of one call.
+
+    Attributes:
+        answers: whether something comes in place of it; else it is made once `before` returns.
+        outputs: the `outputs` of its end event, where an answer brings its own.
+    """
+
+    def __init__(self, tracer: ExecutionTracer, given: Given, delivery: Delivery, *, of_tool: bool) -> None:
+        self.answers = given.answers
+        self.outputs = given.outputs
+        self._tracer = tracer
+        self._given = given
+        self._delivery = delivery
+        self._of_tool = of_tool
+
+    def before(self) -> None:
+        """Wait until the call may be made."""
+        self._delivery.wait("head")
+
+    async def before_on_loop(self) -> None:
+        """The same on a loop."""
+        await self._delivery.reach("head")
+
+    def wait(self) -> Any:
+        """The answer, when it may come.
+
+        Raises:
+            BaseException: what comes in place of an answer.
+        """
+        if self._given.given_up:
+            never()
+        self._delivery.wait("end")
+        return self._answer()
+
+    async def reach(self) -> Any:
+        """The same on a loop."""
+        if self._given.given_up:
+            await never_on_loop()
+        await self._delivery.reach("end")
+        return self._answer()
+
+    def _answer(self) -> Any:
+        given, effect = self._given, self._given.effect
+        if effect is not None and effect.replaces:
+            raise self._fault()
+        if given.raised is not None:
+            raise tool_error(given.raised) or self._unknown(given.raised)
+        value = given.value
+        if effect is not None and effect.kind == "truncate":
+            from namel3ss_debug.wire.faults import cut_value  # noqa: PLC0415  (only here is it needed)
+
+            value = cut_value(value)
+        if not self._of_tool:
+            return value
+        from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (only here is it needed)
+
+        revived = revive(value)
+        if revived.flaws:
+            self._tracer.problem("an answer is given as the JSON that it is written in")
+        return value if revived.flaws else revived.value
+
+    def _fault(self) -> Exception:
+        from namel3ss_debug.errors import MockError  # noqa: PLC0415  (only here are they needed)
+        from namel3ss_debug.wire.faults import error_of  # noqa: PLC0415
+
+        effect = self._given.effect
+        assert effect is not None
+        try:
+            return error_of(effect)
+        except (MockError, TypeError) as problem:
+            self._tracer.problem(f"a fault is raised as RuntimeError: {problem}")
+            return RuntimeError(effect.text)
+
+    def _unknown(self, raised: Raised) -> Exception:
+        self._tracer.problem(f"{raised.type} is raised as RuntimeError: the program has no such class here")
+        return RuntimeError(f"{raised.type}: {raised.text}")

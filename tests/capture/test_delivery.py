@@ -1,0 +1,71 @@
+"""When parts of an answer come, without waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from namel3ss_debug.capture.answers import Given
+from namel3ss_debug.capture.delivery import Delivery, in_turn
+
+
+def test_each_part_comes_after_its_delay():
+    """The first delay is that of the head, then one for each piece, the last that of the end; missing ones are none."""
+    delivery = Delivery(None, (0.5, 0.0, 0.2, 0.1), pieces=2)
+    parts = [("head", 0), ("piece", 0), ("piece", 1), ("end", 0)]
+    assert [list(delivery.pauses(*part)) for part in parts] == [[0.5], [], [0.2], [0.1]]
+    assert list(Delivery().pauses("end")) == []
+
+
+def test_a_part_asks_until_it_may_come():
+    """Pauses grow to a bound, and what is told as waited is no more than they could have been."""
+    waits = []
+
+    def turn(step, index, waited):
+        assert (step, index) == ("piece", 3)
+        waits.append(waited)
+        return len(waits) == 20
+
+    pauses = list(Delivery(turn, pieces=4).pauses("piece", 3))
+    assert len(pauses) == 19
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (0.001, 0.005)
+    assert waits == sorted(waits)
+    assert waits[-1] <= 2 * sum(pauses)
+
+
+def test_one_piece_alone_does_not_ask():
+    """Its head and its end say enough."""
+    asked = []
+    delivery = Delivery(lambda step, *_more: not asked.append(step), pieces=1)
+    for step in ("head", "piece", "end"):
+        delivery.wait(step)
+    assert asked == ["head", "end"]
+
+
+def test_a_loop_gets_a_turn_before_each_part():
+    """What waits on the loop runs in between, as it would have while a network was waited for."""
+    order = []
+
+    async def deliver(name):
+        for step in ("head", "end"):
+            await Delivery().reach(step)
+            order.append((name, step))
+
+    async def both():
+        await asyncio.gather(deliver("a"), deliver("b"))
+
+    asyncio.run(both())
+    assert order == [("a", "head"), ("b", "head"), ("a", "end"), ("b", "end")]
+
+
+def test_what_has_no_order_asks_nobody():
+    """Only an answer that was given in order has a turn."""
+    asked = []
+
+    def may(*question):
+        asked.append(question)
+        return True
+
+    assert in_turn(Given(), may, "7") is None
+    assert in_turn(Given(ordered=True), may, "7")("head", 0, 0.0)
+    assert asked == [("7", "head", 0, 0.0)]

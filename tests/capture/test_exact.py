@@ -1,0 +1,144 @@
+"""Values of tools: what is recorded of them comes back, or something says that it does not."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import uuid
+from collections import OrderedDict
+from pathlib import PurePosixPath
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.capture.payloads import Payloads, exact
+from namel3ss_debug.capture.payloads.exact import STANDARD
+from namel3ss_debug.traces.redaction import Redactor
+from namel3ss_debug.wire import values
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"]))
+    | st.binary()
+    | st.decimals(allow_nan=False)
+    | st.datetimes(timezones=st.none() | st.just(dt.UTC)).map(lambda moment: moment.replace(fold=0))
+    | st.dates()
+    | st.times().map(lambda time: time.replace(fold=0))
+    | st.timedeltas(dt.timedelta(days=-9999), dt.timedelta(days=9999))
+)
+keys = (
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])) | st.dates()
+)
+trees = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(keys | st.tuples(keys, keys), inner, max_size=4)
+        | st.sets(keys | st.tuples(keys, keys), max_size=4)
+        | st.frozensets(keys, max_size=4)
+        | st.binary().map(bytearray)
+        | st.fixed_dictionaries({"$type": inner})
+        | st.fixed_dictionaries({"$truncated": inner})
+    ),
+    max_leaves=12,
+)
+
+
+def types(value):
+    """A value with the type of everything in it beside it."""
+    if isinstance(value, dict):
+        return dict, [(types(key), types(item)) for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return type(value), [types(item) for item in value]
+    return type(value), sorted(map(repr, map(types, value))) if isinstance(value, set | frozenset) else value
+
+
+@given(trees)
+def test_what_is_recorded_of_a_value_gives_it_back(value):
+    """Values of the standard library come back as they were, in type and order, through the bytes of a file."""
+    recorded = exact(Payloads(), value)
+    revived = values.revive(orjson.loads(orjson.dumps(recorded.json)))
+    assert recorded.inexact == ()
+    assert revived.exact
+    assert types(revived.value) == types(value)
+
+
+class Colour(enum.Enum):
+    """An enumeration."""
+
+    RED = "red"
+
+
+class Point(NamedTuple):
+    """A tuple with names."""
+
+    x: int
+    y: int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Colour.RED,
+        uuid.UUID(int=1),
+        PurePosixPath("x"),
+        OrderedDict(a=1),
+        Point(1, 2),
+        object(),
+        range(3),
+        memoryview(b"x"),
+        {1}.__iter__(),
+        dt.datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC")),
+        dt.time(1, fold=1),
+        "\ud800",
+        type("Own", (int,), {})(1),
+        type("OwnDict", (dict,), {})(a=1),
+        {"a": 1}.keys(),
+        ValueError("x"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_does_not_come_back_is_told(value):
+    """Wherever it stands, either its form or the list beside it says that a value is not given back."""
+    for whole in (value, [value], {"a": (value,)}, {1: value}):
+        recorded = exact(Payloads(), whole)
+        assert recorded.inexact or not values.revive(recorded.json).exact
+
+
+def test_secrets_do_not_reach_the_form():
+    """Texts and what stands under secret names are replaced in every form, and what is replaced does not count as exact."""
+    secret = "sk-proj-" + "k7Qz" * 12
+    value = ({1: secret, "password": "hunter2", ("password",): 1}, {"password": "hunter2"})
+    recorded = exact(Payloads(Redactor()), value)
+    written = orjson.dumps(recorded.json)
+    assert secret.encode() not in written
+    assert b"hunter2" not in written
+    assert not values.revive(recorded.json).exact
+
+
+def test_a_value_beyond_the_bounds_is_cut_and_says_so():
+    """A result is as large as payloads may be, and what is left out shows."""
+    for value in (dict.fromkeys(range(99), "x" * 50), tuple("x" * 50 for _ in range(99))):
+        recorded = exact(Payloads(max_size=1000), value)
+        assert len(orjson.dumps(recorded.json)) < 4000
+        assert not values.revive(recorded.json).exact
+
+
+def test_a_value_inside_itself_ends():
+    """A container that holds itself is told as such."""
+    value = []
+    value.append((value,))
+    assert not values.revive(exact(Payloads(), value).json).exact
+
+
+def test_both_sides_know_the_same_forms():
+    """Every form that is written as giving a value back is read so."""
+    assert STANDARD == values.STANDARD
