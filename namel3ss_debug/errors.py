@@ -62,6 +62,12 @@ class MockError(DebugError):
     slug = "mock"
 
 
+class RerunError(DebugError):
+    """A recorded program cannot run again on the answers of its recording, or not any further."""
+
+    slug = "re-run"
+
+
 class MissingExtraError(DebugError):
     """An optional package is needed; the message names the extra that brings it."""
 

@@ -72,6 +72,7 @@ def test_the_file_is_searched_upwards(folder):
         ("rotate_max_bytes", "1.5 MB", 1572864),
         ("redact", "off", False),
         ("redact_patterns", '{"ticket": "T-[0-9]+"}', {"ticket": "T-[0-9]+"}),
+        ("prices", '{"gpt*": {"input": 2.5}, "x": null}', {"gpt*": {"input": 2.5}, "x": None}),
         ("mocks", 'search:{"a": 1, "b": 2}', ('search:{"a": 1, "b": 2}',)),
         ("faults", '["search:timeout", "llm@2:status:429"]', ("search:timeout", "llm@2:status:429")),
     ],
@@ -94,6 +95,14 @@ def test_the_environment_speaks_in_words(tmp_path, key, text, value):
         (
             {"faults": {"search": 1}},
             '{file}: faults is {{"search": 1}}, allowed is a list of NAME:FAULT or NAME@N:FAULT, such as ["search:timeout", "llm@2:status:429"]',
+        ),
+        (
+            {"prices": {"gpt-4.1": {"input": -1}}},
+            '{file}: prices["gpt-4.1"].input is -1, allowed is a number of US dollars per million tokens from 0',
+        ),
+        (
+            {"prices": 3},
+            '{file}: prices is 3, allowed is an object of model (with * and ? for many) to US dollars per million tokens, such as {{"my-model": {{"input": 0.5, "output": 2}}}}',
         ),
         ([], "{file} must hold one JSON object of settings, found []"),
     ],
@@ -132,7 +141,12 @@ def test_never_is_told_from_off():
 
 def test_a_configuration_survives_json():
     """What travels to a child process is the same configuration there."""
-    config = DebugConfiguration(default_components=("a",), redact_patterns={"x": "y"}, sample_rate=0.5)
+    config = DebugConfiguration(
+        default_components=("a",),
+        redact_patterns={"x": "y"},
+        sample_rate=0.5,
+        prices={"a": {"input": 1.5}, "b": None},
+    )
     assert DebugConfiguration.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert DebugConfiguration.from_json({**config.to_json(), "of a newer version": 1}) == config
 

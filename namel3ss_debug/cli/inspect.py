@@ -82,6 +82,7 @@ def show_event(trace: Trace, number: int, output_format: str) -> None:
         UnreadableTraceError: there is no event of this number.
     """
     from namel3ss_debug.inspection import context
+    from namel3ss_debug.traces.costs import call_cost, seller_of
     from namel3ss_debug.views.details import event_in_full
     from namel3ss_debug.views.terminal import console
 
@@ -91,6 +92,7 @@ def show_event(trace: Trace, number: int, output_format: str) -> None:
     around = context(trace, number)
     if output_format == "json":
         half = around.other_half
+        cost = call_cost(around.event, seller_of(half[1].get("metadata")) if half else None)
         print_document(
             {
                 "schema": SCHEMA,
@@ -101,6 +103,8 @@ def show_event(trace: Trace, number: int, output_format: str) -> None:
                 "above": [place for place, _ in around.above],
                 "inside": [place for place, _ in around.inside],
                 "inside_total": around.inside_total,
+                "cost": cost.dollars if cost else None,
+                "priced_by": cost.source if cost else None,
             }
         )
         return
@@ -124,14 +128,14 @@ def show_events(
 
 def show_table(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool) -> None:
     """Print the wanted events as rows, and what was left out."""
-    from namel3ss_debug.inspection import Folded, Line, select
+    from namel3ss_debug.inspection import Folded
     from namel3ss_debug.views.inspection import event_lines, more_events
     from namel3ss_debug.views.replay import left_out
     from namel3ss_debug.views.terminal import console
 
     most = LIMIT if limit is None and sys.stdout.isatty() else limit or None
-    folded = Folded(trace, wanted)
-    found = iter(folded) if not chunks else (Line(*item) for item in select(trace, wanted))
+    folded = Folded(trace, wanted, chunks=chunks)
+    found = iter(folded)
     started_at = began(trace)
     first = next(found, None)
     if first is None and not folded.left_out:

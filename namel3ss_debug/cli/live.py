@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.launch import Target
     from namel3ss_debug.capture.session import Session
     from namel3ss_debug.config import DebugConfiguration
-    from namel3ss_debug.replay.answers import Mock
+    from namel3ss_debug.replay.answers import Fault, Mock
     from namel3ss_debug.replay.live import LiveDebugger
 
 
 class Stepping(NamedTuple):
-    """What a stepped run begins with: the places of `-b`, the answers of `--mock`, commands, and whether some are typed."""
+    """What a stepped run begins with: the places of `-b`, answers and faults, commands, and whether some are typed."""
 
     breakpoints: Sequence[str]
-    mocks: Sequence[Mock]
-    commands: Sequence[str]
+    mocks: Sequence[Mock | Fault]
+    commands: Iterable[str]
     typed_too: bool
 
 
@@ -48,23 +48,25 @@ def wanted_stepping(
     step: bool,
     breakpoints: Sequence[str],
     mocks: Sequence[str],
+    faults: Sequence[str],
     commands: Sequence[str],
     files: Sequence[Path],
 ) -> Stepping | None:
     """What the options of a stepped run ask for; None where none of them is given.
 
     Raises:
-        DebugError: a file of commands cannot be read, or a mock does not parse.
+        DebugError: a file of commands cannot be read, or an answer or a fault does not parse.
     """
-    if not (step or breakpoints or mocks or commands or files):
+    if not (step or breakpoints or mocks or faults or commands or files):
         return None
+    from namel3ss_debug.cli.options import settings
     from namel3ss_debug.cli.stepping import given_commands
-    from namel3ss_debug.replay.answers import parse_mock
+    from namel3ss_debug.replay.answers import configured_answers
 
     given = given_commands(commands, files)
     typed_too = step or bool(breakpoints and not given)
     opening = [] if given or not typed_too else ["continue" if breakpoints else "step"]
-    return Stepping(breakpoints, [parse_mock(mock) for mock in mocks], [*opening, *given], typed_too)
+    return Stepping(breakpoints, configured_answers(settings(), mocks, faults), [*opening, *given], typed_too)
 
 
 def step_program(
@@ -118,7 +120,8 @@ def hold(debugger: LiveDebugger, wanted: Stepping, seated: Seat | None) -> int:
     from namel3ss_debug.cli.stepping import step_through
 
     program = debugger.program
-    commands, typed_too = wanted.commands, wanted.typed_too
+    commands: Iterable[str] = wanted.commands
+    typed_too = wanted.typed_too
     started_at = program.event(1).get("timestamp") if program.count() else None
     terminal = sys.stderr if seated is None else seated.terminal
     while True:
@@ -133,11 +136,15 @@ def hold(debugger: LiveDebugger, wanted: Stepping, seated: Seat | None) -> int:
 
 
 def may_end(terminal: TextIO) -> bool:
-    """Whether the user wants to end the program that still runs; the end of the input means yes, as in gdb."""
+    """Whether the user wants to end the program that still runs; as in gdb, Ctrl-D means yes and Ctrl-C no."""
     while True:
         terminal.write("the program has not ended; end it? (y or n) ")
         terminal.flush()
-        answer = terminal.readline()
+        try:
+            answer = terminal.readline()
+        except KeyboardInterrupt:
+            terminal.write("\n")
+            return False
         if not answer or answer.strip().lower() in {"y", "yes"}:
             return True
         if answer.strip().lower() in {"n", "no"}:

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("namel3ss_debug.cli.trace:command", "Run a program and record what its agents do."),
     "run": ("namel3ss_debug.cli.run:command", "Run an app under the configuration in force."),
     "replay": ("namel3ss_debug.cli.replay:command", "Walk through a recording, event by event."),
+    "doctor": ("namel3ss_debug.cli.doctor:command", "Say what makes a program irreproducible."),
     "analyze": ("namel3ss_debug.cli.analyze:command", "Say what was slow, what failed and what it cost."),
     "inspect": ("namel3ss_debug.cli.inspect:command", "Look at the events of a recording."),
     "config": ("namel3ss_debug.cli.config:command", "Show every setting, its value and its source."),

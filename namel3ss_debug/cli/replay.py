@@ -1,4 +1,4 @@
-"""`debug replay`: the events of a recording one after the other, or a debugger that walks through them."""
+"""`debug replay`: the events of a recording one after the other, a debugger that walks through them, or its program run again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from namel3ss_debug.cli.options import (
 from namel3ss_debug.cli.stepping import given_commands, session_breakpoints, set_held, step_through
 
 if TYPE_CHECKING:
-    from namel3ss_debug.replay.answers import Mock
+    from namel3ss_debug.replay.answers import Fault, Mock
+    from namel3ss_debug.replay.results import Rerun
     from namel3ss_debug.traces.reader import Trace
 
 WRONG_USAGE = 2
@@ -34,11 +35,14 @@ def replay(
     step: bool = False,
     breakpoints: Sequence[str] = (),
     mocks: Sequence[str] = (),
+    faults: Sequence[str] = (),
     components: Sequence[str] = (),
     commands: Sequence[str] = (),
     files: Sequence[Path] = (),
     chunks: bool = False,
     output_format: str = "table",
+    again: bool = False,
+    **options: Any,
 ) -> int:
     """Replay a recording.
 
@@ -47,26 +51,34 @@ def replay(
         step: whether to walk through it by commands that are typed, or stand on stdin.
         breakpoints: places to stop at.
         mocks: answers to show in place of the recorded ones, as `NAME:JSON`.
+        faults: what goes wrong, as `NAME:timeout`.
         components: the components whose events are replayed; all if empty.
         commands: debugger commands to do first.
         files: files with debugger commands to do before these.
         chunks: whether the chunks of streamed answers have lines of their own.
         output_format: `table`, or `jsonl` for one JSON value a line.
+        again: whether the program runs again.
+        **options: how it does: see `cli.rerun.rerun`.
 
     Returns:
-        The exit status: 2 where a command could not be done that was not typed, else 0.
+        The exit status: 2 where a command could not be done that was not typed, else 0; of a re-run its own.
 
     Raises:
-        DebugError: the recording, a place or a mock cannot be used.
+        DebugError: the recording, a place, an answer or a fault cannot be used.
     """
-    from namel3ss_debug.replay.answers import parse_mock
+    from namel3ss_debug.replay.answers import configured_answers
 
     trace = open_reference(reference)
     jsonl = output_format != "table"
     given = given_commands(commands, files)
-    answers = [parse_mock(each) for each in mocks]
+    answers = configured_answers(settings(), mocks, faults)
     status = 0
-    if step or breakpoints or given:
+    if again:
+        from namel3ss_debug.cli.rerun import rerun, stepped_by
+
+        stepped = stepped_by(step=step, breakpoints=breakpoints, commands=given)
+        status = rerun(trace, mocks=answers, stepped=stepped, jsonl=jsonl, **options)
+    elif step or breakpoints or given:
         status = walk(trace, breakpoints, answers, given, typed_too=step or not given, jsonl=jsonl)
     else:
         show_all(trace, components, answers, chunks=chunks, jsonl=jsonl)
@@ -75,7 +87,7 @@ def replay(
 
 
 def show_all(
-    trace: Trace, components: Sequence[str], mocks: Sequence[Mock], *, chunks: bool, jsonl: bool
+    trace: Trace, components: Sequence[str], mocks: Sequence[Mock | Fault], *, chunks: bool, jsonl: bool
 ) -> None:
     """Print every event, and the statistics at the end."""
     from namel3ss_debug.replay.replayer import ExecutionReplayer
@@ -111,7 +123,7 @@ def nothing_of(components: Sequence[str]) -> None:
 def walk(
     trace: Trace,
     breakpoints: Sequence[str],
-    mocks: Sequence[Mock],
+    mocks: Sequence[Mock | Fault],
     commands: Sequence[str],
     *,
     typed_too: bool,
@@ -138,7 +150,19 @@ def walk(
     mistakes = step_through(
         debugger, [*opening, *commands], typed_too=typed_too, jsonl=jsonl, started_at=started_at
     )
+    wanted = debugger.session.rerun
+    if wanted is not None:
+        return from_here(trace, wanted, debugger.walk.mocks.given)
     return WRONG_USAGE if mistakes and not typed_too else 0
+
+
+def from_here(trace: Trace, wanted: Rerun, mocks: Sequence[Mock | Fault]) -> int:
+    """Run the program again up to the event at which the walk stood, with the answers of the walk, and go on from there."""
+    from namel3ss_debug.cli.rerun import rerun, stepped_by
+
+    opening = [f"until {wanted.number}"] if wanted.number > 1 else ["step"]
+    stepped = stepped_by(step=True, breakpoints=(), commands=(), opening=opening)
+    return rerun(trace, mocks=mocks, stepped=stepped)
 
 
 @click.command("replay", short_help="Walk through a recording, event by event.")
@@ -149,6 +173,21 @@ def walk(
 @click.option("-m", "--mock", "mocks", multiple=True, metavar="NAME:JSON",
               help="Show this answer of a tool or model in place of the recorded one; NAME@N, NAME:@file.json; "
               "may be repeated.")  # fmt: skip
+@click.option("--fault", "faults", multiple=True, metavar="NAME:FAULT",
+              help="Let these calls go wrong: timeout, error:TYPE:TEXT, status:429, latency:2s, truncate; NAME@N; "
+              "may be repeated.")  # fmt: skip
+@click.option("--rerun", "again", is_flag=True,
+              help="Run the program again, offline, on its recorded answers; answers and faults count for it.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="End the re-run where it first parts from the recording.")
+@click.option("--from", "live_from", type=click.IntRange(min=1), metavar="N",
+              help="Answer the calls before event N from the recording, and ask models and servers for real from there.")  # fmt: skip
+@click.option(
+    "--offline", is_flag=True, help="Ask nothing for real behind --from either: answers are given by --mock."
+)
+@click.option("--run-tools", "run_tools", multiple=True, metavar="NAME",
+              help="Run this tool for real in the re-run, or all; may be repeated.")  # fmt: skip
+@click.option("--realtime", is_flag=True, help="Let recorded answers take the time that they took.")
+@click.option("--python", metavar="PATH", help="The Python to run the program again with.")
 @click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT",
               help="Replay this component only; may be repeated.")  # fmt: skip
 @click.option(
@@ -164,7 +203,26 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
 
     With --step or a breakpoint, a debugger walks through it, forwards and backwards. Its commands are typed, or are
     the lines of stdin; with -c and -x and without --step it does those and ends.
+
+    With --rerun the recorded program runs again, offline, and each of its calls gets the recorded answer, or the one
+    that --mock gives. Where the code asks otherwise than it did, the difference is told at the end. The exit status is 0
+    where nothing parted from the recording, 1 where something did, and 2 where the program could not run to its end.
+    It starts what the recording names, so it is for recordings of your own.
     """
+    from namel3ss_debug.cli.rerun import ONLY_AGAIN
+
+    if options["again"]:
+        if options["components"] or options["chunks"]:
+            raise click.UsageError(
+                "--filter and --chunks are for the events of a recording, without --rerun", ctx
+            )
+        if options["offline"] and not options["live_from"]:
+            raise click.UsageError("--offline is for --from; a re-run without it is offline in any case", ctx)
+    else:
+        for name, flag in ONLY_AGAIN.items():
+            if options[name]:
+                raise click.UsageError(f"{flag} is for a program that runs again; add --rerun", ctx)
+            del options[name]
     if options["components"] and (options["step"] or options["breakpoints"] or options["commands"]):
         raise click.UsageError(
             "--filter is for a replay without --step; in a walk use a breakpoint: -b llm", ctx

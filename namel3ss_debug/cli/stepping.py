@@ -26,7 +26,19 @@ WARNINGS = (
 
 
 def session_breakpoints(config: DebugConfiguration, given: Sequence[str] = ()) -> list[str]:
-    """The places where a session stops from the beginning: those given, and then those of the settings."""
+    """The places where a session stops from the beginning: those given, and then those of the settings.
+
+    Raises:
+        SettingError: a place of the settings does not parse.
+    """
+    from namel3ss_debug.errors import DebugError, SettingError
+    from namel3ss_debug.replay.breakpoints import parse_place
+
+    for place in config.auto_breakpoints:
+        try:
+            parse_place(place)
+        except DebugError as problem:
+            raise SettingError(f"auto_breakpoints: {place!r}: {problem}") from None
     wanted = [
         *given,
         *config.auto_breakpoints,
@@ -108,7 +120,7 @@ def step_through(
     from namel3ss_debug.views.transcript import Transcript
 
     transcript = Transcript() if transcript is None else transcript
-    show = result_writer(transcript) if jsonl else result_drawer(started_at, transcript, terminal)
+    show = result_writer(transcript) if jsonl else result_drawer(debugger, started_at, transcript, terminal)
     lines = chain(commands, typed(debugger, terminal) if typed_too else ())
     return drive(debugger, lines, show, transcript)
 

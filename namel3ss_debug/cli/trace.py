@@ -64,7 +64,9 @@ def trace(
     loaded = load_configuration(overrides=overrides, defaults=DEFAULTS)
     target = resolve_target(words, module=module, run_args=read_run_args(run_args))
     interpreter = find_python(python)
-    session = new_session(loaded.config, target=target.text, root=target.root, output=output)
+    session = new_session(
+        loaded.config, target=target.text, root=target.root, output=output, arguments=target.arguments
+    )
     check_folder(Path(session.trace).parent)
     if live:
         from namel3ss_debug.cli.follow import following
@@ -211,6 +213,9 @@ def write_document(path: Path) -> Path:
 @click.option("--mock", "mocks", multiple=True, metavar="NAME:JSON",
               help="Answer the calls of a tool or model with this and do not make them; NAME@N, NAME:@file.json; "
               "may be repeated.")  # fmt: skip
+@click.option("--fault", "faults", multiple=True, metavar="NAME:FAULT",
+              help="Let the calls of a tool or model go wrong: timeout, error:TYPE:TEXT, status:429, latency:2s, "
+              "truncate; NAME@N; may be repeated.")  # fmt: skip
 @click.option("-c", "--command", "commands", multiple=True, metavar="CMD",
               help="A debugger command to do first; -c stands before TARGET.")  # fmt: skip
 @click.option("-x", "--commands", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
@@ -229,6 +234,6 @@ def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     from namel3ss_debug.capture.launch import leave
     from namel3ss_debug.cli.live import wanted_stepping
 
-    names = ("step", "breakpoints", "mocks", "commands", "files")
+    names = ("step", "breakpoints", "mocks", "faults", "commands", "files")
     stepping = wanted_stepping(**{name: options.pop(name) for name in names})
     leave(trace([target, *args], stepping=stepping, **options))

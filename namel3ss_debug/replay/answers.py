@@ -100,6 +100,11 @@ class Mocks:
         return len(self._mocks) + len(self._faults)
 
     @property
+    def given(self) -> tuple[Mock | Fault, ...]:
+        """The answers and the faults in force."""
+        return (*(given.what for given in self._mocks.values()), *self.faults)
+
+    @property
     def faults(self) -> tuple[Fault, ...]:
         """The faults in force."""
         return tuple(given.what for given in self._faults.values())
@@ -146,8 +151,7 @@ class Mocks:
 
     def rows(self) -> tuple[MockRow, ...]:
         """The answers and faults in force; a fault as `{"fault": "timeout"}`, changes as `{"result.temp_c": -30}`."""
-        mocks: list[Mock | Fault] = [given.what for given in self._mocks.values()]
-        return tuple(_rows([*mocks, *self.faults]))
+        return tuple(_rows(self.given))
 
     def answer_for(self, number: int, start: Event) -> Mock | None:
         """The answer to the call which begins with this event; None where none is given.

@@ -12,9 +12,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from namel3ss_debug.replay.values import find_flaws, revive
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import canonical_hash, lenient
+from namel3ss_debug.wire.values import find_flaws, revive
 
 MODEL: Final = "llm"
 HTTP: Final = "http"

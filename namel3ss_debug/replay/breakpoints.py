@@ -3,7 +3,7 @@
 A place is one of these, and any of them may be followed by `if CONDITION` (or, as in pdb, `, CONDITION`):
 
 - an event type (`llm_call_start`), or the N-th event of it (`llm_call_start:3`);
-- a component (`llm`), or the N-th entry into it (`llm:3`);
+- a component (`llm`), or the N-th entry into it (`llm:3`, or `llm@3` as in a mock);
 - `component:name` (`llm:gpt-4o`, `tool:search`, `agent:Researcher`), or a bare name (`search`); with `@N` its N-th entry;
 - `error`: every event that says something failed;
 - `file.py:42`: the place in the user's own code that an event came from;
@@ -38,6 +38,7 @@ COMPONENTS: Final = frozenset(
 _MOST_DIGITS = 15
 _MOST_VALUES = 2000
 _MOST_SHOWN = 6
+_LONGEST_SHOWN = 60
 _REGEX = re.compile(r"/((?:\\.|[^/\\])+)/\s*(?:$|(?=,|if\s))")
 _SITE = re.compile(r"(.+\.(?:py|ai|ipynb)):(\d+)")
 _QUOTED = re.compile(r"""(?:(?P<head>[^\s:"']+):)?(?P<quote>["'])(?P<name>.+)(?P=quote)(?:@(?P<nth>\d+))?""")
@@ -290,10 +291,14 @@ def _place(text: str, known: Known | None) -> _Tests:
         return _named(quoted["head"], quoted["name"], nth, known)
     if text == "error":
         return _Tests(is_failure, is_failure, reads="kind")
+    counted, nth = _nth(text)
+    if nth is not None and (_is_type(counted, known) or _is_component(counted, known)):
+        text = f"{counted}:{nth}"
     head, colon, rest = text.partition(":")
     head, rest = head.strip(), rest.strip()
-    if colon and not rest:
-        raise PlaceError(f"{text}: a name or a number is needed after the colon")
+    if colon and not (head and rest):
+        missing = "a name or a number is needed after" if head else "a name is needed before"
+        raise PlaceError(f"{text}: {missing} the colon")
     if _is_type(head, known):
         if colon and not rest.isdecimal():
             raise PlaceError(f"{text}: after an event type stands the number of the event, as in {head}:3")
@@ -349,6 +354,10 @@ def _named(component: str | None, name: str, nth: int | None, known: Known | Non
     if known is not None and known.complete:
         kinds = list(known.names) if component is None else [component]
         counts = [(held, times) for kind in kinds for held, times in known.names.get(kind, {}).items()]
+        if component is not None and not counts:
+            raise PlaceError(
+                f"{whole}: the recording holds no {component}{nearest(component, list(known.names))}"
+            )
         if not any(name_fits(held, name) for held, _ in counts):
             words = [held for held, _ in counts] + (list(known.types) + list(known.components)) * (
                 component is None
@@ -366,8 +375,11 @@ def _named(component: str | None, name: str, nth: int | None, known: Known | Non
 
 def _there_are(names: list[str]) -> str:
     """The first few names that are there."""
+    shown = [
+        name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…" for name in names[:_MOST_SHOWN]
+    ]
     more = ", ..." if len(names) > _MOST_SHOWN else ""
-    return f"; there are {', '.join(names[:_MOST_SHOWN])}{more}" if names else ""
+    return f"; there are {', '.join(shown)}{more}" if names else ""
 
 
 def _enough(what: str, there: int, nth: int | None, unit: str, hint: str) -> None:
@@ -383,10 +395,23 @@ def _call_site(site: str, known: Known | None) -> _Tests:
         return _same_site(event.get("call_site"), site)
 
     if known is not None and known.complete and not any(_same_site(held, site) for held in known.sites):
-        raise PlaceError(
-            f"{site}: no event of the recording came from there{nearest(site, list(known.sites))}"
-        )
+        hint = _nearest_line(site, known.sites) or nearest(site, list(known.sites))
+        raise PlaceError(f"{site}: no event of the recording came from there{hint}")
     return _Tests(covers, lambda event: covers(event) and event["event_type"][-4:] != "_end")
+
+
+def _nearest_line(site: str, sites: Iterable[str]) -> str:
+    """The words "; did you mean ...?" with the nearest line of the same file that events came from, or nothing."""
+    file, _, line = site.rpartition(":")
+    lines = [
+        int(held.rpartition(":")[2]) for held in sites if _SITE.fullmatch(held) and _same_file(held, file)
+    ]
+    near = min(lines, key=lambda other: (abs(other - int(line)), other), default=None)
+    return "" if near is None else f"; did you mean '{file}:{near}'?"
+
+
+def _same_file(held: str, file: str) -> bool:
+    return _same_site(held.rpartition(":")[0], file)
 
 
 def _same_site(held: object, site: str) -> bool:

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from namel3ss_debug.errors import DebugError, WrongUsageError
-from namel3ss_debug.replay.answers import Mock, parse_mock
+from namel3ss_debug.replay.answers import Fault, Mock, parse_mock
 from namel3ss_debug.replay.breakpoints import Breakpoint, parse_place
 from namel3ss_debug.replay.commands import COMMANDS, Command, find_command, parse_command
 from namel3ss_debug.replay.history import Recording
-from namel3ss_debug.replay.results import Message, Mistake, Quit, Result, Stopped
+from namel3ss_debug.replay.results import Detached, Message, Mistake, Quit, Rerun, Result, Stopped
 from namel3ss_debug.replay.session import Collecting, Session
 from namel3ss_debug.replay.walk import Program, Walk
 
@@ -26,6 +26,9 @@ MOST_COMMANDS: Final = 1000
 MOVING: Final = ("moving", "backwards")
 """The groups of commands that end the commands of a breakpoint."""
 
+LEAVING: Final = ("quit", "detach", "rerun")
+"""The commands that end the session, and so those of a breakpoint too."""
+
 SILENT: Final = "silent"
 END: Final = "end"
 
@@ -36,13 +39,13 @@ class Debugger:
     Args:
         recording: the opened trace.
         breakpoints: places to stop at from the beginning.
-        mocks: answers to give in place of recorded ones, as they are written or parsed.
+        mocks: answers to give in place of recorded ones, as they are written or parsed, and parsed faults.
         program: the program that is being recorded, where it still runs.
 
     Attributes:
         walk: the walk.
         session: what else the session remembers.
-        over: whether `quit` has ended it.
+        over: whether `quit` or `rerun` has ended it.
 
     Raises:
         PlaceError: a place does not parse or cannot match.
@@ -54,7 +57,7 @@ class Debugger:
         self,
         recording: Recording,
         breakpoints: Iterable[str | Breakpoint] = (),
-        mocks: Iterable[str | Mock] = (),
+        mocks: Iterable[str | Mock | Fault] = (),
         program: Program | None = None,
     ) -> None:
         self.walk = Walk(recording, program)
@@ -65,7 +68,7 @@ class Debugger:
         for wanted in breakpoints:
             self._set(wanted)
         for mock in mocks:
-            self.walk.mocks.add(mock if isinstance(mock, Mock) else parse_mock(mock))
+            self.walk.mocks.add(parse_mock(mock) if isinstance(mock, str) else mock)
 
     @property
     def collecting(self) -> bool:
@@ -120,7 +123,7 @@ class Debugger:
                 if due and due[0] == SILENT:
                     due.popleft()
                     continue
-            self.over = isinstance(result, Quit)
+            self.over = isinstance(result, Quit | Detached | Rerun)
             yield result
         collecting = self.session.collecting
         if collecting is not None and collecting.one_line:
@@ -183,4 +186,4 @@ def _check(line: str) -> bool:
     command, _ = parse_command(line)
     if command.name == "commands":
         raise WrongUsageError("commands cannot stand among the commands of a breakpoint; write end first")
-    return command.group in MOVING or command.name == "quit"
+    return command.group in MOVING or command.name in LEAVING

@@ -10,16 +10,17 @@ from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.replay.boundaries import MODEL, Question
 from namel3ss_debug.replay.recorded import Boundary
-from namel3ss_debug.replay.values import at_key
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import MessageChange, diff_messages
 from namel3ss_debug.wire.matching import Block, matching_blocks
+from namel3ss_debug.wire.values import at_key
 
 CHANGED: Final = "changed"
 NEW: Final = "new"
 MISSING: Final = "missing"
 ORDER: Final = "order"
-KINDS: Final = (CHANGED, NEW, MISSING, ORDER)
+RESULT: Final = "result"
+KINDS: Final = (CHANGED, NEW, MISSING, ORDER, RESULT)
 
 EXACT: Final = "exact"
 EXPECTED: Final = "expected"
@@ -59,7 +60,8 @@ class Divergence:
     Attributes:
         kind: `changed`: the code asks something else than the recording holds, and got the answer recorded there. `new`: the
             recording holds nothing for what the code asks. `missing`: the code did not ask what the recording holds. `order`: the
-            code asked this before `late`, which the recording holds first.
+            code asked this before `late`, which the recording holds first. `result`: a tool that was run for real gave another
+            result than the recorded one; `difference` is that of the results.
         number: the number of the question in the re-run's own trace; of what is missing, that of the first question which the
             recording holds later; 0 where none was asked any more.
         question: what the code asked there; None where it asked nothing.

@@ -13,6 +13,7 @@ from heapq import merge
 from itertools import islice
 from typing import Protocol, runtime_checkable
 
+from namel3ss_debug.prices import PICODOLLARS
 from namel3ss_debug.replay import kept
 from namel3ss_debug.replay.breakpoints import Breakpoint, Known, Nth, Place, know_kinds
 from namel3ss_debug.replay.ledger import Ledger
@@ -77,7 +78,7 @@ class State:
 
     @property
     def changed(self) -> dict[str, int]:
-        """Name -> number of the `state_change` event that last told its value."""
+        """Name -> number of the event that last told its value, as a `state_change` does."""
         return self._history.changed_at(self.number)
 
     def frames(self) -> tuple[Frame, ...]:
@@ -146,8 +147,14 @@ class History:
         """Time, tokens, cost and failures up to an event."""
         return self._ledger.totals(number, bisect_right(self._outline.failures, number))
 
+    def cost_of(self, number: int) -> float | None:
+        """What the call that ends with an event cost, in US dollars; None where that is nothing, or not known."""
+        self.at(number)
+        cost = self._ledger.cost_of(number)
+        return cost / PICODOLLARS if cost else None
+
     def changed_at(self, number: int) -> dict[str, int]:
-        """Name -> number of the `state_change` event up to this one that last told its value."""
+        """Name -> number of the event up to this one that last told its value."""
         return self._ledger.changed(number)
 
     def open_at(self, number: int) -> tuple[Frame, ...]:

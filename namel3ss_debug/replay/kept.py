@@ -1,7 +1,8 @@
 """The outline and the ledger of a large recording, kept in the user's cache directory beside its index.
 
 They save the pass over a recording that made them. They are never required, and on any doubt made anew: the file
-has a version and a checksum of each of its parts, and names the files of the recording as its index found them.
+has a version and a checksum of each of its parts, and names the files of the recording as its index found them, and
+the prices that its costs were worked out with.
 Layout: a magic line, the numbers of all arrays one array after the other, then a JSON footer that tells their types,
 lengths and checksums, with its own length and CRC-32. In the footer an array stands as its place among the arrays.
 """
@@ -20,12 +21,12 @@ from typing import IO, Any, Final, NamedTuple
 
 import orjson
 
-from namel3ss_debug import __version__
+from namel3ss_debug import __version__, prices
 from namel3ss_debug.replay.ledger import Ledger
 from namel3ss_debug.replay.outline import Outline
 from namel3ss_debug.traces.index import Identity, Index, index_path
 
-VERSION: Final = 1
+VERSION: Final = 3
 
 KEPT_FROM: Final = 8 * 1024 * 1024
 """What is made of a smaller recording, in bytes, is not worth a file: making it takes a tenth of a second."""
@@ -82,6 +83,8 @@ def load(index: Index) -> Made | None:
             seen = Seen([Identity(*each) for each in footer["files"]], footer["settled"])
             if seen.files != index.files and not seen.grew_to(index):
                 return None
+            if footer["prices"] != prices.fingerprint():
+                return None
             arrays = _arrays(file, footer["arrays"])
         outline, ledger = Outline.of(footer["outline"], arrays), Ledger.of(footer["ledger"], arrays)
         if not outline.count == ledger.count == footer["count"] <= index.count:
@@ -114,6 +117,7 @@ def save(index: Index, outline: Outline, ledger: Ledger) -> None:
         "count": outline.count,
         "files": [list(file) for file in seen.files],
         "settled": seen.settled and outline.can_grow,
+        "prices": prices.fingerprint(),
         "outline": outline.told(),
         "ledger": ledger.told(),
     }

@@ -12,8 +12,11 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from namel3ss_debug.prices import PICODOLLARS
 from namel3ss_debug.replay.kinds import Kind
 from namel3ss_debug.replay.results import CallRow
+from namel3ss_debug.replay.variables import TELLING, told
+from namel3ss_debug.traces.costs import Seller, call_cost, seller_of
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 from namel3ss_debug.traces.totals import RunningTotals, Totals
 
@@ -34,7 +37,7 @@ _MOST_OPEN = 100_000
 _WORD = 64
 _LARGEST = (1 << 2 * _WORD) - 1
 _NANOSECONDS = 10**6
-_PICODOLLARS = 10**12
+_NOTHING: Final = RunningTotals()
 
 
 class Sums:
@@ -72,12 +75,13 @@ class Calls:
 
     Attributes:
         priced_from: the number of the first end whose price is known; 0 while there is none.
+        unpriced: the numbers of the ends of which nobody knows what the call cost.
     """
 
-    __slots__ = ("cost", "ends", "failed", "nanoseconds", "priced_from", "starts", "tokens")
+    __slots__ = ("cost", "ends", "failed", "nanoseconds", "priced_from", "starts", "tokens", "unpriced")
 
     def __init__(self) -> None:
-        self.starts, self.ends, self.failed = array("I"), array("I"), array("I")
+        self.starts, self.ends, self.failed, self.unpriced = (array("I") for _ in range(4))
         self.nanoseconds, self.tokens, self.cost = Sums(), Sums(), Sums()
         self.priced_from = 0
 
@@ -89,6 +93,7 @@ class Calls:
             self.starts,
             self.ends,
             self.failed,
+            self.unpriced,
             *([each.low, each.high] for each in sums),
         ]
 
@@ -97,8 +102,8 @@ class Calls:
         """Make it of what `told` gave, which has the places of the arrays in their stead."""
         calls = cls()
         calls.priced_from = told[0]
-        calls.starts, calls.ends, calls.failed = (arrays[place] for place in told[1:4])
-        sums = (Sums(arrays[low], arrays[high]) for low, high in told[4:])
+        calls.starts, calls.ends, calls.failed, calls.unpriced = (arrays[place] for place in told[1:5])
+        sums = (Sums(arrays[low], arrays[high]) for low, high in told[5:])
         calls.nanoseconds, calls.tokens, calls.cost = sums
         return calls
 
@@ -113,8 +118,9 @@ class Calls:
             failed=bisect_right(self.failed, number),
             total_ms=self.nanoseconds.at(ended) / _NANOSECONDS,
             tokens=self.tokens.at(ended),
-            cost=self.cost.at(ended) / _PICODOLLARS if 0 < self.priced_from <= number else None,
+            cost=self.cost.at(ended) / PICODOLLARS if 0 < self.priced_from <= number else None,
             latest=self.starts[begun - 1],
+            calls_without_price=bisect_right(self.unpriced, number),
         )
 
 
@@ -127,8 +133,10 @@ class Ledger:
         self.reached = array("d", [0.0])
         self.spent_at = array("I")
         self.cost, self.tokens = Sums(), Sums()
+        self.unpriced = array("I")  # the ends of which nobody knows what the call cost
         self.changes: dict[tuple[str, ...], array[int]] = {}
         self.began: dict[int, float] = {}  # start of an open call -> its timestamp
+        self.sellers: dict[int, Seller] = {}  # start of an open call of a model -> who is paid for it
         self._names: set[str] = set()
         self._changes = 0
 
@@ -152,10 +160,17 @@ class Ledger:
             errors,
             self.reached[self.timed_from] if timed else None,
             self.reached[number] if timed else None,
+            bisect_right(self.unpriced, number),
         )
 
+    def cost_of(self, number: int) -> int:
+        """What one event added to the cost, in 1e-12 dollars."""
+        spent = bisect_right(self.spent_at, number)
+        added = spent and self.spent_at[spent - 1] == number
+        return self.cost.at(spent) - self.cost.at(spent - 1) if added else 0
+
     def changed(self, number: int) -> dict[str, int]:
-        """Name -> number of the `state_change` event that last told its value, up to an event."""
+        """Name -> number of the event that last told its value, up to an event; see `variables`."""
         found: dict[str, int] = {}
         for names, numbers in self.changes.items():
             place = bisect_right(numbers, number)
@@ -183,21 +198,28 @@ class Ledger:
         self._reach(number, time)
         event_type = event["event_type"]
         start = event_type[-6:] == "_start"
-        spent = (0, 0)
-        if not start and ("tokens_used" in event or "cost_estimate" in event or "usage" in event):
-            spent = self._spend(number, event)
         component, name = event.get("component"), event.get("component_name")
+        seller, spent = self.sellers.pop(begun, None) if self.sellers else None, _NOTHING
+        if not start and (
+            component == "llm" or "tokens_used" in event or "cost_estimate" in event or "usage" in event
+        ):
+            spent = self._spend(number, event, seller)
         if kind is not None:
             component, name = kind.component, kind.name
-        if event_type == "state_change":
-            self._change(number, event.get("outputs"))
+        if event_type in TELLING:
+            self._change(number, tuple(told(event)))
         elif component in self.calls:
             if start:
                 self._call(component, name).starts.append(number)
                 if time is not None and len(self.began) < _MOST_OPEN:
                     self.began[number] = time
+                if component == "llm":
+                    self._sell(number, event)
             elif event_type[-4:] == "_end":
-                self._return(self._call(component, name), number, event, begun, spent)
+                calls = self._call(component, name)
+                self._return(calls, number, event, begun, spent)
+                if not calls.priced_from and call_cost(event, seller) is not None:
+                    calls.priced_from = number
 
     def _reach(self, number: int, time: object) -> None:
         latest = self.reached[-1]
@@ -208,15 +230,21 @@ class Ledger:
                 latest = time
         self.reached.append(latest)
 
-    def _spend(self, number: int, event: Event) -> tuple[int, int]:
+    def _sell(self, number: int, start: Event) -> None:
+        seller = seller_of(start.get("metadata"))
+        if seller is not None and len(self.sellers) < _MOST_OPEN:
+            self.sellers[number] = seller
+
+    def _spend(self, number: int, event: Event, seller: Seller | None) -> RunningTotals:
         running = RunningTotals()
-        running.add(event)
-        spent = (running.cost_pico, running.tokens)
-        if any(spent):
+        running.add(event, seller)
+        if running.cost_pico or running.tokens:
             self.spent_at.append(number)
             self.cost.add(running.cost_pico)
             self.tokens.add(running.tokens)
-        return spent
+        if running.unpriced:
+            self.unpriced.append(number)
+        return running
 
     def _call(self, component: str, name: str | None) -> Calls:
         named, key = self.calls[component], name or ""
@@ -226,7 +254,7 @@ class Ledger:
             named.setdefault(key, Calls())
         return named[key]
 
-    def _return(self, calls: Calls, number: int, event: Event, begun: int, spent: tuple[int, int]) -> None:
+    def _return(self, calls: Calls, number: int, event: Event, begun: int, spent: RunningTotals) -> None:
         if not begun:  # its start was rotated away
             calls.starts.append(number)
         status = event.get("status")
@@ -234,10 +262,10 @@ class Ledger:
             calls.failed.append(number)
         calls.ends.append(number)
         calls.nanoseconds.add(self._nanoseconds(event, begun))
-        calls.cost.add(spent[0])
-        calls.tokens.add(spent[1])
-        if "cost_estimate" in event:
-            calls.priced_from = calls.priced_from or number
+        calls.cost.add(spent.cost_pico)
+        calls.tokens.add(spent.tokens)
+        if spent.unpriced:
+            calls.unpriced.append(number)
 
     def _nanoseconds(self, event: Event, begun: int) -> int:
         began, ended = self.began.pop(begun, None), event.get("timestamp")
@@ -246,10 +274,9 @@ class Ledger:
             duration = max(ended - began, 0.0) * 1000
         return round(duration * _NANOSECONDS) if duration is not None else 0
 
-    def _change(self, number: int, values: object) -> None:
-        if type(values) is not dict:
+    def _change(self, number: int, names: tuple[str, ...]) -> None:
+        if not names:
             return
-        names = tuple(values)
         numbers = self.changes.get(names)
         if numbers is not None:
             numbers.append(number)
@@ -272,8 +299,10 @@ class Ledger:
             "spent_at": self.spent_at,
             "cost": [self.cost.low, self.cost.high],
             "tokens": [self.tokens.low, self.tokens.high],
+            "unpriced": self.unpriced,
             "changes": [[names, numbers] for names, numbers in self.changes.items()],
             "began": list(self.began.items()),
+            "sellers": [[number, *seller] for number, seller in self.sellers.items()],
             "single_changes": self._changes,
             "calls": {
                 component: [[name, calls.told()] for name, calls in named.items()]
@@ -290,8 +319,10 @@ class Ledger:
         ledger.cost, ledger.tokens = (
             Sums(*(arrays[place] for place in told[name])) for name in ("cost", "tokens")
         )
+        ledger.unpriced = arrays[told["unpriced"]]
         ledger.changes = {tuple(names): arrays[place] for names, place in told["changes"]}
         ledger.began = dict(told["began"])
+        ledger.sellers = {number: Seller(*seller) for number, *seller in told["sellers"]}
         ledger._changes = told["single_changes"]
         ledger._names = {name for names in ledger.changes for name in names}
         ledger.calls = {

@@ -14,85 +14,44 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import orjson
 
 from namel3ss_debug.capture.foreground import WANTS_TERMINAL, Foreground
-from namel3ss_debug.capture.gate import WAITS
-from namel3ss_debug.replay.answers import Mock, Mocks
-from namel3ss_debug.replay.breakpoints import COMPONENTS, Breakpoint
+from namel3ss_debug.capture.gate import ASKS, WAITS
+from namel3ss_debug.replay.answers import Fault, Mock, Mocks
+from namel3ss_debug.replay.breakpoints import Breakpoint
 from namel3ss_debug.replay.debugger import Debugger
-from namel3ss_debug.replay.results import Message, Result
+from namel3ss_debug.replay.meeting import Meeting, Process
+from namel3ss_debug.replay.results import Detached, Mistake, Result
+from namel3ss_debug.replay.words import Answering, given_word, how_ended, tool_name
 from namel3ss_debug.traces.events import Event
 
 GRACE_SECONDS = 5.0
 """How long a program that is told to end by SIGTERM may take before it is killed."""
 
+ANSWERED_GRACE_SECONDS = 1.0
+"""The same for a program whose calls are answered from a recording: it waits at the call that cannot be answered."""
+
+ON_ANSWERS = "the program lives on the answers of its recording and cannot be let go; write continue, or quit"
+"""Why a program whose calls are answered cannot be detached."""
+
+_CALLS = frozenset({"llm_call_start", "tool_call_start", "http_exchange_start"})
 _BLOCK = 1 << 20
-_LONGEST_ADDRESS = 100
-"""The path of a socket has room for 108 bytes on Linux, and for 104 elsewhere."""
 
-
-class Meeting:
-    """The socket at which the processes of one program find the shell, in a folder that is the user's alone."""
-
-    def __init__(self) -> None:
-        folder = tempfile.mkdtemp(prefix="namel3ss-")
-        if len(os.fsencode(folder)) + len("/shell") > _LONGEST_ADDRESS:
-            os.rmdir(folder)
-            folder = tempfile.mkdtemp(prefix="namel3ss-", dir="/tmp")
-        self._folder = Path(folder)
-        self.address = str(self._folder / "shell")
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.bind(self.address)
-        self.socket.listen(128)
-        self.socket.setblocking(False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let nobody in any more."""
-        self.socket.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-class _Process:
-    """A process of the program, as the other end of its connection."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.rest = bytearray()
-        self.told: set[str] = set()  # the tools it has been told of
-
-    def lines(self, block: bytes) -> list[bytes]:
-        """The whole lines that a block ends."""
-        self.rest += block
-        if b"\n" not in block:
-            return []
-        *lines, rest = self.rest.split(b"\n")
-        self.rest = rest
-        return [bytes(line) for line in lines]
+__all__ = ["LiveDebugger", "LiveProgram", "Meeting"]
 
 
 class _Waiting(NamedTuple):
     """A process that waits, and the number of the event it waits at."""
 
-    process: _Process
+    process: Process
     number: int
 
 
@@ -102,12 +61,16 @@ class LiveProgram:
     Attributes:
         mocks: the answers that are given in place of calls.
         free: whether it was let go, and runs by itself.
+        interrupted: whether Ctrl-C was passed on to it.
+        stopped: whether it did not come to its end by itself.
 
     Args:
         child: the first process.
         meeting: where its processes connect.
         foreground: the terminal, where the child has a process group of its own.
         notice: told in words what the user should know while the program runs.
+        answering: what answers its calls; `mocks` alone where it is left out.
+        apart: whether the child has a process group of its own.
     """
 
     def __init__(
@@ -116,9 +79,16 @@ class LiveProgram:
         meeting: Meeting,
         foreground: Foreground | None = None,
         notice: Callable[[str], None] = lambda _text: None,
+        answering: Answering | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         self.mocks: Mocks | None = None
         self.free = False
+        self.interrupted = False
+        self.stopped = False
+        self.answering = answering
+        self._apart = apart or foreground is not None
         self._child = child
         self._meeting = meeting
         self._foreground = foreground
@@ -163,7 +133,8 @@ class LiveProgram:
 
         Raises:
             KeyboardInterrupt: Ctrl-C has stopped it at the event that has come, or was pressed for the third time.
-            MockError: a mock does not have the shape that the call at which the program waits needs; it still waits.
+            DebugError: the call at which the program waits cannot be answered, such as by a mock that does not have its
+                shape; it still waits.
         """
         before = len(self._lines)
         if self.has_ended() or self.free:
@@ -177,12 +148,26 @@ class LiveProgram:
         if self._foreground is not None:
             self._foreground.take_back()
         if self.has_ended():
+            if self.answering is not None:
+                self._see_off()
             self._let_go()
             if self._attended:
-                self._notice(f"the program has ended {_how(self._child.returncode)}")
+                self._notice(f"the program has ended {how_ended(self._child.returncode)}")
         elif self._interrupts:
             raise KeyboardInterrupt
         return len(self._lines) > before
+
+    def _see_off(self) -> None:
+        """The first process has ended: what it has started and left behind still gets its answers, for a while."""
+        until = time.monotonic() + GRACE_SECONDS
+        with self._listening():
+            while self._processes() and (left := until - time.monotonic()) > 0:
+                self._release()
+                self._take(left)
+
+    def _processes(self) -> list[Process]:
+        """The processes that are connected."""
+        return [key.data for key in self._selector.get_map().values() if isinstance(key.data, Process)]
 
     def _has_stopped(self, before: int) -> bool:
         """Whether a process waits, or Ctrl-C was pressed since and anything has come: chunks do not hold the program."""
@@ -195,7 +180,7 @@ class LiveProgram:
 
     def run_out(self) -> None:
         """Let the program run to its end without a walk: by itself, or answered as before where there are answers."""
-        if self.mocks is None or not len(self.mocks):
+        if self.answering is None and not self.mocks:
             self.detach()
         self._attended = False
         while self.go_on():
@@ -223,44 +208,64 @@ class LiveProgram:
     def end(self) -> int:
         """End the program and what it has started by SIGTERM, and wait for it, as `wait`; then nothing is left to do."""
         if not self.has_ended():
+            self.stopped = True
             # First the signal, which finds it waiting, and only then the end of the wait.
             self._signal(signal.SIGTERM)
             self._signal(signal.SIGCONT)
+            if self.answering is not None:
+                self._run_down()
             self._let_go()
             try:
-                self._child.wait(GRACE_SECONDS)
+                self._child.wait(0 if self.answering is not None else GRACE_SECONDS)
             except subprocess.TimeoutExpired:
-                self._child.kill()
-        self._selector.close()
-        self._wake.close()
-        self._waker.close()
+                self._signal(signal.SIGKILL)
+        if self._selector.get_map() is not None:
+            self._let_go()
+            self._selector.close()
+            self._wake.close()
+            self._waker.close()
         return self._child.wait()
+
+    def _run_down(self) -> None:
+        """Let a program come to its end that was told to end; its calls are not made, because nobody may answer them any more."""
+        until = time.monotonic() + ANSWERED_GRACE_SECONDS
+        with self._listening():
+            while not self.has_ended() and (left := until - time.monotonic()) > 0:
+                for waiting in [each for each in self._waiting if not self._begins_call(each.number)]:
+                    self._waiting.remove(waiting)
+                    self._send(waiting.process, {"at": self.event(waiting.number).get("event_id")})
+                self._look_at_child()
+                self._take(0.0 if self.has_ended() else left)
+
+    def _begins_call(self, number: int) -> bool:
+        return self.event(number)["event_type"] in _CALLS
 
     # --- letting go
 
     def _release(self) -> None:
         """Let everything that waits go on, each call with the answer that it is given, if any."""
-        words = [(process, self._word(process, number)) for process, number in self._waiting]
-        self._waiting.clear()
-        for process, word in words:
+        while self._waiting:
+            process, number = self._waiting[0]
+            word = self._word(process, number)
+            del self._waiting[0]
             self._send(process, word)
 
-    def _word(self, process: _Process, number: int) -> dict[str, Any]:
+    def _word(self, process: Process, number: int) -> dict[str, Any]:
         event = self.event(number)
-        word = self._first_word(process, event)
-        if self.mocks is not None and len(self.mocks):
-            mock = self.mocks.answer_for(number, event)
-            if mock is not None and event.get("metadata", {}).get("seen") is not False:
-                word |= {"answer": mock.answer, "outputs": mock.outputs(number, event)}
-        return word
+        answer = self._given(number, event) if self.answering is None else self.answering.word(number, event)
+        return self._first_word(process, event) | answer
 
-    def _first_word(self, process: _Process, event: Event) -> dict[str, Any]:
+    def _given(self, number: int, event: Event) -> dict[str, Any]:
+        """The answer and the fault that the user gives to the call which begins with an event."""
+        return {} if not self.mocks else given_word(self.mocks, number, event)
+
+    def _first_word(self, process: Process, event: Event) -> dict[str, Any]:
         """The event goes, and the tools that the user has given answers for, where the process does not know them yet."""
         rows = self.mocks.rows() if self.mocks is not None else ()
-        wanted = {name for row in rows if (name := _tool_name(row.name))} - process.told
+        wanted = {name for row in rows if (name := tool_name(row.name))} - process.told
         return {"at": event.get("event_id")} | ({"tools": sorted(wanted)} if wanted else {})
 
-    def _send(self, process: _Process, word: dict[str, Any]) -> None:
+    def _send(self, process: Process, word: dict[str, Any]) -> None:
         try:
             process.told.update(word.get("tools", ()))
             process.connection.sendall(orjson.dumps(word, option=orjson.OPT_APPEND_NEWLINE))
@@ -269,9 +274,8 @@ class LiveProgram:
 
     def _let_go(self) -> None:
         """Close all connections: what still runs goes on by itself."""
-        for key in list(self._selector.get_map().values()):
-            if isinstance(key.data, _Process):
-                self._forget(key.data)
+        for process in self._processes():
+            self._forget(process)
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(self._meeting.socket)
         self._meeting.close()
@@ -299,6 +303,7 @@ class LiveProgram:
 
     def _interrupted(self, _number: int, _frame: object) -> None:
         if not self._attended:
+            self.interrupted = True
             self._signal(signal.SIGINT)
             return
         self._interrupts += 1
@@ -326,9 +331,9 @@ class LiveProgram:
         with contextlib.suppress(OSError):
             connection, _address = self._meeting.socket.accept()
             connection.setblocking(True)
-            self._selector.register(connection, selectors.EVENT_READ, _Process(connection))
+            self._selector.register(connection, selectors.EVENT_READ, Process(connection))
 
-    def _read(self, process: _Process) -> None:
+    def _read(self, process: Process) -> None:
         try:
             block = process.connection.recv(_BLOCK)
         except OSError:
@@ -341,20 +346,26 @@ class LiveProgram:
         for line in process.lines(block):
             self._heard(process, line)
 
-    def _heard(self, process: _Process, line: bytes) -> None:
+    def _heard(self, process: Process, line: bytes) -> None:
         try:
             event: Event = orjson.loads(line[1:])
         except orjson.JSONDecodeError:  # an exception has ended the sending of this line
             return
+        if line[:1] == ASKS:
+            self._send(process, {"may": self.answering is None or self.answering.may(event)})
+            return
         self._lines.append(line[1:])
+        if self.answering is not None:
+            self.answering.heard(len(self._lines), event)
         if line[:1] != WAITS:
             return
         if event["event_type"] == "trace_start":  # no deed of the program: it only learns what it must know
-            self._send(process, self._first_word(process, event))
+            word = {} if self.answering is None else self.answering.word(len(self._lines), event)
+            self._send(process, self._first_word(process, event) | word)
         else:
             self._waiting.append(_Waiting(process, len(self._lines)))
 
-    def _forget(self, process: _Process) -> None:
+    def _forget(self, process: Process) -> None:
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(process.connection)
         process.connection.close()
@@ -392,7 +403,7 @@ class LiveProgram:
     def _signal(self, number: int) -> None:
         """Send a signal to the child, and to what it has started where they have a group of their own."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._foreground is not None:
+            if self._apart:
                 os.killpg(self._child.pid, number)
             else:
                 self._child.send_signal(number)
@@ -414,7 +425,7 @@ class LiveDebugger(Debugger):
         self,
         program: LiveProgram,
         breakpoints: Iterable[str | Breakpoint] = (),
-        mocks: Iterable[str | Mock] = (),
+        mocks: Iterable[str | Mock | Fault] = (),
     ) -> None:
         super().__init__(program, breakpoints, mocks, program)
         self.program = program
@@ -422,30 +433,17 @@ class LiveDebugger(Debugger):
 
     def results(self, line: str) -> Iterator[Result]:
         """The results of a line, as soon as they are there."""
-        if line.strip() == "detach":
-            yield Message("the program goes on by itself")  # shown before anything that the program prints
-            self.program.detach()
-            self.over = True
-            return
         before = self.walk.total
         try:
-            yield from super().results(line)
+            for result in super().results(line):
+                if isinstance(result, Detached) and self.program.answering is not None:
+                    self.over = False
+                    yield Mistake(ON_ANSWERS)
+                    return
+                yield result
+                if isinstance(result, Detached):  # it is shown before anything that the program prints
+                    self.program.detach()
         except KeyboardInterrupt:
             if self.walk.total == before:
                 raise
             yield self.walk.go(self.walk.total, "interrupt")
-
-
-def _how(status: int) -> str:
-    """How a program has ended, from its exit status or the negative number of a signal."""
-    if status >= 0:
-        return f"with status {status}"
-    return f"by {signal.Signals(-status).name}" if -status in set(signal.Signals) else f"by signal {-status}"
-
-
-def _tool_name(mocked: str) -> str | None:
-    """The name of the function that a mock may mean; None where it means something else."""
-    component, colon, rest = mocked.partition(":")
-    name = (rest if component == "tool" else "") if colon else mocked
-    name = name.strip().strip("\"'")
-    return name if name.isidentifier() and name not in COMPONENTS else None

@@ -112,11 +112,20 @@ class Matcher:
                 self._kins.setdefault(place, deque()).append(number)
         self._strands.setdefault(question.strand, deque()).append(number)
 
-    def answer(self, question: Question) -> Answer | New | Restart:
+    def likely(self, question: Question) -> tuple[Boundary | None, bool]:
+        """The recorded boundary that a question would stand for now, and whether it is the same question."""
+        found = self._same(question)
+        if found is None:
+            stolen = next(filter(None, map(self._guessed.get, question.keys)), None)
+            found = self.recorded.boundaries[next(iter(stolen))] if stolen else None
+        return (found, True) if found is not None else (self._like(question)[0], False)
+
+    def answer(self, question: Question, *, guesses: bool = True) -> Answer | New | Restart:
         """What becomes of a question of the program.
 
         Args:
             question: the question, with its event.
+            guesses: whether it may get the answer of another question that it may have become one of.
         """
         event = question.event or _NO_EVENT
         mock = None if self._mocks is None else self._mocks.answer_for(question.number, event)
@@ -129,7 +138,7 @@ class Matcher:
         stolen = next(filter(None, map(self._guessed.get, question.keys)), None)
         if stolen:
             return self._take_back(asked, stolen)
-        found, kin = self._like(question)
+        found, kin = self._like(question) if guesses else (None, None)
         return self._without(asked) if found is None else self._with(asked, found, kin)
 
     def replaced(self, question: Question, recorded: Boundary | None, outputs: dict[str, Any]) -> None:
@@ -193,9 +202,18 @@ class Matcher:
             guesses.pop(number, None)
         answer = self._with(asked, self.recorded.boundaries[number], None)
         if guess.harmless:
+            self._forget(guess.divergence)
             return answer
         self._wrong.add(guess.kin)
         return Restart(answer, replace(guess.divergence, ambiguous=True))
+
+    def _forget(self, guessed: Divergence) -> None:
+        """A question that the user answered was not the recorded one that it was taken for, but a new one."""
+        self._divergences = [found for found in self._divergences if found is not guessed]
+        self.matches = [
+            Match(match.number, 0, NEW, match.given) if match.number == guessed.number else match
+            for match in self.matches
+        ]
 
     def _with(self, asked: Answer, found: Boundary, kin: Hashable) -> Answer:
         """The recording holds the question, or one that it may have been, found by a kin."""
@@ -245,7 +263,7 @@ class Matcher:
 
     def _new(self, question: Question) -> Divergence:
         """The divergence of a question that the recording does not hold, beside what it holds at this place."""
-        there = self._expected_next(question)
+        there = self.expected_next(question)
         difference = None
         if there is not None and there.question.kind == question.kind:
             difference = self._difference(question, there)
@@ -282,8 +300,9 @@ class Matcher:
                 self._guessed.setdefault(key, {})[found.number] = _Guess(
                     kin, divergence, answer.mock is not None
                 )
-        line = self._lines.setdefault((question.strand, found.question.strand), _Line())
-        line.add(question, found)
+        if kin is None or answer.mock is None:
+            line = self._lines.setdefault((question.strand, found.question.strand), _Line())
+            line.add(question, found)
 
     def _take_notice(self, answer: Answer) -> None:
         """Write down what became of a question, and what of it later ones may differ by."""
@@ -310,7 +329,7 @@ class Matcher:
         )
         return self.recorded.boundaries[first] if first is not None and first < found.number else None
 
-    def _expected_next(self, question: Question) -> Boundary | None:
+    def expected_next(self, question: Question) -> Boundary | None:
         """What the recording holds where a question was asked: the next of its strand behind the last one that was asked there."""
         last = max(
             (line.last for (asked, _), line in self._lines.items() if asked == question.strand), default=0

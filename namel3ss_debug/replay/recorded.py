@@ -24,9 +24,9 @@ from namel3ss_debug.replay.recorded_answers import (
     http_answer,
     tool_answer,
 )
-from namel3ss_debug.replay.values import SETTINGS, Flaw
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.values import SETTINGS, Flaw
 
 START: Final = -3
 HEAD: Final = -2
@@ -99,6 +99,7 @@ class Recorded:
         self.boundaries = boundaries
         self.findings = findings
         self.steps = steps
+        self._last: tuple[int, Event] = (0, {})  # one answer is looked at several times in a row
         self._within: dict[int, list[int]] = {}
         self._findings: dict[int, list[Finding]] = {}
         for finding in findings:
@@ -125,21 +126,27 @@ class Recorded:
 
     def http_answer(self, number: int) -> HttpAnswer:
         """The response to a request."""
-        pieces = tuple(event.get("outputs") for event in self._chunk_events(self.boundaries[number]))
+        pieces = tuple(event.get("outputs") for event in self.chunks(number))
         return http_answer(self.end(number), pieces)
 
     def tool_answer(self, number: int) -> ToolAnswer:
         """What a tool gave back."""
         return tool_answer(self.end(number))
 
-    def end(self, number: int) -> Event:
-        """The end event of a boundary; {} where it never ended."""
-        end = self.boundaries[number].end
-        return self._recording.event(end) if end else {}
+    def start(self, number: int) -> Event:
+        """The start event of a boundary."""
+        return self._recording.event(number)
 
-    def _chunk_events(self, boundary: Boundary) -> Iterator[Event]:
-        """The events of the chunks, read in one go where they lie close together."""
-        chunks = boundary.chunks
+    def end(self, number: int) -> Event:
+        """The end event of a boundary, not to be changed; {} where it never ended."""
+        end = self.boundaries[number].end
+        if end and self._last[0] != end:
+            self._last = end, self._recording.event(end)
+        return self._last[1] if end else {}
+
+    def chunks(self, number: int) -> Iterator[Event]:
+        """The events that hold the chunks of a stream, in order; read in one go where they lie close together."""
+        chunks = self.boundaries[number].chunks
         if not chunks:
             return
         first, last = chunks[0], chunks[-1]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from namel3ss_debug.replay.boundaries import MODEL, TOOL
-from namel3ss_debug.replay.values import Flaw, find_flaws, revive
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.values import Flaw, find_flaws, revive
 
 _NOT_ON_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 """Headers that speak of the body as it was sent; a recording has it decoded."""
@@ -33,6 +33,7 @@ class HttpAnswer:
         raised: the exception that ended it, after the head and the chunks where there are any.
         given_up: whether it was the program that gave it up, by a timeout of its own or by cancelling.
         whole: whether the body was received to its end.
+        reason: what stood behind the status, where it was not what always does.
     """
 
     status: int
@@ -42,6 +43,7 @@ class HttpAnswer:
     raised: Raised | None
     given_up: bool
     whole: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def http_answer(end: Event, pieces: tuple[Any, ...]) -> HttpAnswer:
         raised=raised,
         given_up=given_up or not end,
         whole=bool(end) and raised is None and not given_up and end.get("status") != "partial",
+        reason=lenient.string(exchange.get("reason")) or "",
     )
 
 

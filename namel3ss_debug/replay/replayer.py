@@ -16,6 +16,7 @@ from namel3ss_debug.replay.answers import Fault, Mock, Mocks, parse_fault
 from namel3ss_debug.replay.breakpoints import Breakpoint, Nth, find_nth, know, parse_place
 from namel3ss_debug.replay.calls import parse_name
 from namel3ss_debug.replay.results import Numbered
+from namel3ss_debug.replay.variables import told
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.totals import RunningTotals
@@ -37,8 +38,9 @@ class Replayed(NamedTuple):
 class Statistics:
     """What was replayed.
 
-    `errors` counts the events that say something failed, `cost` is in US dollars, `wall_ms` from the first timestamp
-    to the latest; `breakpoints` counts the hits of each place.
+    `errors` counts the events that say something failed, `cost` is in US dollars, without the calls of which nobody
+    knows what they cost: `calls_without_price`; `wall_ms` is from the first timestamp to the latest; `breakpoints` counts
+    the hits of each place.
     """
 
     events: int = 0
@@ -50,6 +52,7 @@ class Statistics:
     wall_ms: float = 0.0
     mocked: int = 0
     breakpoints: dict[str, int] = field(default_factory=dict)
+    calls_without_price: int = 0
 
 
 class ExecutionReplayer:
@@ -150,10 +153,9 @@ class _Reached:
     def add(self, event: Event) -> None:
         """Take the next event."""
         self.totals.add(event)
-        if event["event_type"] == "state_change":
-            for name, value in lenient.mapping(event.get("outputs")).items():
-                if name in self.state or len(self.state) < _MOST_NAMES:
-                    self.state[name] = value
+        for name, value in told(event).items():
+            if name in self.state or len(self.state) < _MOST_NAMES:
+                self.state[name] = value
 
     def hits(self, wanted: Breakpoint, nth: Nth | None, number: int, event: Event) -> bool:
         """Whether the latest event is one that a breakpoint stops at."""
@@ -190,4 +192,5 @@ class _Count:
             totals.ms,
             self.mocked,
             dict(self.breakpoints),
+            totals.unpriced,
         )

@@ -40,8 +40,8 @@ class Displayed(NamedTuple):
 class Stopped:
     """The walk stands at an event now.
 
-    `reason` is `step`, `return`, `until`, `goto`, `search`, `breakpoint`, `watch`, `start` (before the first event) or
-    `end` (at the last one); `breakpoint` is the number of the breakpoint or watch, `place` its text; `total` is how many
+    `reason` is `step`, `return`, `until`, `goto`, `search`, `breakpoint`, `watch`, `interrupt` (where Ctrl-C
+    stopped a live program), `start` (before the first event) or `end` (at the last one); `breakpoint` is the number of the breakpoint or watch, `place` its text; `total` is how many
     events the recording has. `changed` tells the old and the new value where a watch stopped the walk, `displayed` what
     `display` shows at every stop. `waiting` is true where a live program waits before the call that starts here.
     """
@@ -132,7 +132,11 @@ class Messages:
 
 @dataclass(frozen=True)
 class MessageChanges:
-    """What the model read at a call against the call before (`before`, None at the first): see `wire.conversations`."""
+    """What the model read at a call against the call before (`before`, None at the first).
+
+    Each change has a `kind`: `same`, `added`, `dropped`, `changed` or `truncated`; `before` and `after` are the places
+    of the message in both, `old` and `new` the message.
+    """
 
     number: int
     before: int | None
@@ -140,7 +144,10 @@ class MessageChanges:
 
 
 class CallRow(NamedTuple):
-    """The calls of one tool or model so far; `total_ms` of those that ended, `latest` the number of the last start."""
+    """The calls of one tool or model so far; `total_ms` of those that ended, `latest` the number of the last start.
+
+    `cost` is in US dollars, without the calls of which nobody knows what they cost: `calls_without_price`.
+    """
 
     name: str
     calls: int
@@ -149,6 +156,7 @@ class CallRow(NamedTuple):
     tokens: int
     cost: float | None
     latest: int
+    calls_without_price: int = 0
 
 
 @dataclass(frozen=True)
@@ -222,7 +230,10 @@ class Breakpoints:
 
 @dataclass(frozen=True)
 class TotalsSoFar:
-    """What the recording has come to at the current event: dollars, tokens, failures and milliseconds."""
+    """What the recording has come to at the current event: dollars, tokens, failures and milliseconds.
+
+    The dollars are without the calls of which nobody knows what they cost: `calls_without_price`.
+    """
 
     number: int
     total: int
@@ -230,6 +241,7 @@ class TotalsSoFar:
     tokens: int
     errors: int
     ms: float
+    calls_without_price: int = 0
 
 
 class HelpRow(NamedTuple):
@@ -258,6 +270,13 @@ class Save:
 
 
 @dataclass(frozen=True)
+class Rerun:
+    """The program of the recording is to run again, up to this event; the session is over."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Message:
     """One line to read."""
 
@@ -274,6 +293,11 @@ class Mistake:
 @dataclass(frozen=True)
 class Quit:
     """The session is over."""
+
+
+@dataclass(frozen=True)
+class Detached:
+    """The session is over, and a live program goes on by itself."""
 
 
 Result = (
@@ -294,9 +318,11 @@ Result = (
     | TotalsSoFar
     | Help
     | Save
+    | Rerun
     | Message
     | Mistake
     | Quit
+    | Detached
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import Expression
-from namel3ss_debug.replay.results import Displayed, Result, Stack, Stopped
+from namel3ss_debug.replay.results import Displayed, Rerun, Result, Stack, Stopped
 from namel3ss_debug.replay.stops import Stop
 from namel3ss_debug.replay.walk import Walk
 from namel3ss_debug.traces.events import Event
@@ -50,6 +50,7 @@ class Session:
         listed: the last event that `list` has listed since the walk moved; 0 for none.
         sought: what was last searched for.
         collecting: the commands of a breakpoint that are being typed.
+        rerun: what has ended the session, where that was the wish to run the program again.
     """
 
     walk: Walk
@@ -58,6 +59,7 @@ class Session:
     listed: int = 0
     sought: Sought | None = None
     collecting: Collecting | None = None
+    rerun: Rerun | None = None
     _numbered: int = 0
 
     def arrived(self, result: Result) -> Result:

@@ -13,13 +13,22 @@ from namel3ss_debug.expressions import Expression, compile_expression, event_sco
 from namel3ss_debug.expressions.language import FIELD_NAMES
 from namel3ss_debug.replay.breakpoints import Breakpoint, Nth, Place
 from namel3ss_debug.replay.results import BreakpointRow, Changed
+from namel3ss_debug.replay.variables import TELLING
 from namel3ss_debug.traces.events import Event
 
 MOST_STOPS: Final = 1000
 
-_CHANGES: Final = Breakpoint("state_change")
 _FOLDED: Final = frozenset({"totals", "state"})
 _NUMBERS: Final = (int, float)
+_IF: Final = re.compile(r"""("[^"]*"|'[^']*')|\sif\s""")
+_ELSE: Final = re.compile(r"\selse\s")
+
+
+def _tells(event: Event) -> bool:
+    return event["event_type"] in TELLING
+
+
+_TELLING: Final = Breakpoint(Place("state", covers=_tells, enters=_tells))
 
 
 @dataclass
@@ -77,7 +86,7 @@ class Stop:
         """A breakpoint that leaves out events at which this can never stop; None where all have to be seen."""
         if self.breakpoint is not None:
             return self.breakpoint
-        return _CHANGES if self.watch is not None and self.watch.names == {"state"} else None
+        return _TELLING if self.watch is not None and self.watch.names == {"state"} else None
 
     def row(self) -> BreakpointRow:
         """How it is listed."""
@@ -94,15 +103,24 @@ class Stop:
 
 
 def parse_watch(text: str) -> Stop:
-    """A watch of an expression.
+    """A watch of an expression, or of one and `if` a condition.
 
     Raises:
         ExpressionError: it does not parse, or reads nothing that could change.
     """
-    watched = compile_expression(text)
+    expression, condition = _parted(text)
+    watched = compile_expression(expression)
     if not watched.names:
         raise ExpressionError(f"{watched.text}: there is nothing in it that could change; watch totals.cost")
-    return Stop(watch=watched)
+    return Stop(watch=watched, condition=compile_expression(condition) if condition else None)
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """An expression and the condition behind its first `if` that is none of `x if c else y`."""
+    for found in _IF.finditer(text):
+        if found[1] is None and not _ELSE.search(text, found.end()):
+            return text[: found.start()], text[found.end() :]
+    return text, ""
 
 
 class Stops:

@@ -20,6 +20,7 @@ from namel3ss_debug.replay.history import History, Recording, State
 from namel3ss_debug.replay.outline import Outline
 from namel3ss_debug.replay.results import BreakpointRow, Changed, Frame, Numbered, Stopped
 from namel3ss_debug.replay.stops import Lookout, Met, Stop, Stops, Tally
+from namel3ss_debug.replay.variables import TELLING, told
 from namel3ss_debug.traces.events import Event
 
 MOST_FRAMES: Final = 1000
@@ -148,13 +149,12 @@ class Walk:
     def variables(self, changed: dict[str, int], at_hand: Numbered | None = None) -> dict[str, Any]:
         """The values of `state.*`, by the number of the event that told each; an event at hand is not read again."""
         values = self._values
-        outputs = {} if at_hand is None else {at_hand[0]: at_hand[1].get("outputs")}
+        tellings = {} if at_hand is None else {at_hand[0]: told(at_hand[1])}
         for name, number in changed.items():
             if name not in values or values[name][0] != number:
-                if number not in outputs:
-                    outputs[number] = self.recording.event(number).get("outputs")
-                told = outputs[number]
-                values[name] = (number, told.get(name) if type(told) is dict else None)
+                if number not in tellings:
+                    tellings[number] = told(self.recording.event(number))
+                values[name] = (number, tellings[number].get(name))
         return {name: values[name][1] for name in changed}
 
     def add(self, wanted: Breakpoint) -> int:
@@ -180,9 +180,16 @@ class Walk:
             return self._back_to(number, "step")
         return self._on_to(lambda: number if number <= self.total else 0, "step")
 
-    def next(self, count: int) -> Stopped:
-        """Move by so many events at the same level, past what happens inside spans; backwards where it is negative."""
-        at, left = self.position, abs(count)
+    def next(self, count: int, chosen: int = 0) -> Stopped:
+        """Move by so many events at the same level, past what happens inside spans; backwards where it is negative.
+
+        Args:
+            count: how many.
+            chosen: the start of a span around the current event, from which it is counted, as from a frame that was
+                chosen in pdb; the current event itself where it is 0.
+        """
+        begun = self.position
+        at, left = chosen or begun, abs(count)
         if count < 0:
             outline = self.outline
             while at and left:
@@ -193,28 +200,37 @@ class Walk:
             nonlocal at, left
             outline = self.outline
             while left and (following := self._over(outline, at)):
-                at, left = following, left - 1
+                at, left = following, left - (following > begun)
             return 0 if left else at
 
         return self._on_to(find, "step")
 
-    def until(self, number: int = 0) -> Stopped:
-        """Move forwards to an event; without a number to the next one that is not deeper inside than this one."""
-        begun = self.position
+    def until(self, number: int = 0, chosen: int = 0) -> Stopped:
+        """Move forwards to an event; without a number to the next one not deeper inside than this one or a chosen span."""
         if number:
             return self._on_to(lambda: number if number <= self.total else 0, "until")
-        return self._on_to(lambda: self._beside(begun), "until")
+        begun = self.position
+        at = chosen or begun
 
-    def finish(self) -> Stopped:
-        """Move forwards to the end of the current span; from an end, to that of the span around."""
-        span = self.span()
+        def find() -> int:
+            nonlocal at
+            while at <= begun and (following := self._beside(at)):
+                at = following
+            return at if at > begun else 0
+
+        return self._on_to(find, "until")
+
+    def finish(self, chosen: int = 0) -> Stopped:
+        """Move forwards to the end of the current or a chosen span; from an end, to that of the span around."""
+        span = chosen or self.span()
         if span and self.outline.end(span) == self.position:
             span = levels.level(self.outline, self.position)
         return self._on_to(lambda: self.outline.end(span) if span else 0, "return")
 
-    def finish_back(self) -> Stopped:
-        """Move backwards to the start of the current span; from a start, to that of the span around."""
-        return self._back_to(self.outline.enclosing(self.position) if self.position else -1, "return")
+    def finish_back(self, chosen: int = 0) -> Stopped:
+        """Move backwards to the start of the current or a chosen span; from a start, to that of the span around."""
+        around = self.outline.enclosing(self.position) if self.position else -1
+        return self._back_to(chosen or around, "return")
 
     def run(self) -> Stopped:
         """Move forwards to the next event at which something stops, or to the last event."""
@@ -278,7 +294,9 @@ class Walk:
         self, lookout: Lookout, first: int, end: int, *, back: bool
     ) -> Iterator[tuple[int, Event, list[Met]]]:
         """The events from one to before another that meet anything."""
-        passing = self.history.passing(first, end, lookout.filters, back=back)
+        # An event that fails by a fault alone is of another kind than the recorded one.
+        filters = None if self.mocks.faults else lookout.filters
+        passing = self.history.passing(first, end, filters, back=back)
         if not (back and lookout.watches):
             yield from self._met(lookout, passing)
             return
@@ -292,7 +310,7 @@ class Walk:
         for number, event, state in passing:
             if lookout.reads_totals:
                 totals = state.totals.scope()
-            if lookout.reads_state and (seen != number - 1 or event["event_type"] == "state_change"):
+            if lookout.reads_state and (seen != number - 1 or event["event_type"] in TELLING):
                 values = self.variables(state.changed, (number, event))
             seen = number
             shown = self._shown(number, event)

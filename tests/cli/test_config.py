@@ -32,3 +32,16 @@ def test_the_table_shows_what_people_set(run, workspace):
     assert "max_payload_size        16 KB           default" in lines
     assert "default_components      all             default" in lines
     assert lines[-2].startswith("file         ")
+
+
+def test_prices_are_shown_by_their_names(run, workspace):
+    """The first models of the table and how many there are; the document has all of it."""
+    prices = {name: {"input": 1.5} for name in ("gpt-4o", "my-*", "c", "d", "e")} | {"f": None}
+    (workspace / ".namel3ss").mkdir()
+    (workspace / ".namel3ss/debug.json").write_text(json.dumps({"prices": prices}))
+    lines = run("config").stdout.splitlines()
+    assert (
+        next(line for line in lines if line.startswith("prices ")).split(maxsplit=1)[1]
+        == "gpt-4o, my-*, c and 3 more  file"
+    )
+    assert json.loads(run("config", "--format", "json").stdout)["settings"]["prices"]["value"] == prices

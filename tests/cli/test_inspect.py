@@ -103,6 +103,20 @@ def test_one_event_as_json(run, trace):
     document = json.loads(run("inspect", trace, "--event", "5", "--format", "json").stdout)
     assert document["schema"] == "namel3ss-debug/inspect/1"
     assert (document["number"], document["other_half"], document["above"]) == (5, 6, [2])
+    assert (document["cost"], document["priced_by"]) == (None, None)
+
+
+def test_one_event_as_json_tells_what_the_call_cost(run, trace, workspace):
+    """What the recording tells counts; a call without it costs what its tokens do: 1,000 at $2 per million."""
+    document = json.loads(run("inspect", trace, "--event", "4", "--format", "json").stdout)
+    assert (document["cost"], document["priced_by"]) == (document["event"]["cost_estimate"], "recorded")
+    (workspace / ".namel3ss").mkdir(exist_ok=True)
+    (workspace / ".namel3ss/debug.json").write_text('{"prices": {"house": {"input": 2}}}')
+    usage = {"input_tokens": 1000, "output_tokens": 0}
+    end = {"event_type": "llm_call_end", "component": "llm", "component_name": "house", "usage": usage}
+    (workspace / "house.jsonl").write_text(json.dumps(end) + "\n")
+    document = json.loads(run("inspect", "house.jsonl", "--event", "1", "--format", "json").stdout)
+    assert (document["cost"], document["priced_by"]) == (0.002, "settings")
 
 
 @pytest.mark.parametrize("shape", ["--tree", "--timeline"])

@@ -127,10 +127,11 @@ def test_chunks_stand_in_the_line_of_their_call(run, streamed_trace):
         "8 events replayed",
         "  components  7 llm, 1 app",
         "  took        1.32 s",
+        "  cost        not known  (1 call without a price)",
     ]
     shown = run("replay", streamed_trace, "--chunks").stdout.splitlines()
     assert shown[2] == '    3  +0.020    stream_chunk m  "He"'
-    assert len(shown) == 8 + 1 + 3
+    assert len(shown) == 8 + 1 + 4
     rows = run("replay", streamed_trace, "--format", "jsonl").stdout.splitlines()
     assert sum("stream_chunk" in row for row in rows[:-1]) == 4
 

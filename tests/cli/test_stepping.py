@@ -6,7 +6,7 @@ import pytest
 
 from namel3ss_debug.cli.stepping import WARNINGS, given_commands, session_breakpoints, set_held
 from namel3ss_debug.config import DebugConfiguration
-from namel3ss_debug.errors import ExpressionError, PlaceError, WrongUsageError
+from namel3ss_debug.errors import ExpressionError, PlaceError, SettingError, WrongUsageError
 from namel3ss_debug.replay.breakpoints import Breakpoint
 from namel3ss_debug.replay.debugger import Debugger
 from namel3ss_debug.traces.reader import open_trace
@@ -19,6 +19,13 @@ def test_breakpoints_of_options_and_settings():
     )
     assert session_breakpoints(DebugConfiguration(), ["llm"]) == ["llm"]
     assert session_breakpoints(config, ["llm"]) == ["llm", "tool:search", "error", WARNINGS]
+
+
+def test_a_setting_that_does_not_parse_is_named():
+    """Who gave no breakpoint is told where the one with the mistake comes from."""
+    config = DebugConfiguration(auto_breakpoints=("llm", "tool if xx > 2"))
+    with pytest.raises(SettingError, match=r"auto_breakpoints: 'tool if xx > 2': .*unknown name 'xx'"):
+        session_breakpoints(config)
 
 
 @pytest.fixture

@@ -181,12 +181,15 @@ def test_the_shell_is_on_the_terminal_when_the_streams_are_the_programs(piped, w
 
 
 def test_quit_asks_and_no_means_no(shell):
-    """`quit` on a running program asks; `n` goes back to the prompt, the end of the input means yes."""
+    """`quit` on a running program asks; `n` and Ctrl-C go back to the prompt, the end of the input means yes."""
     session = shell("--step")
     session.wait_for("(debug 2/2) ")
     session.say("quit", "end it? (y or n) ")
     session.say("what", "end it? (y or n) ")
     session.say("n", "(debug 2/2) ")
+    session.say("quit", "end it? (y or n) ")
+    session.child.send(CTRL_C)
+    session.wait_for("(debug 2/2) ")
     session.say("step", "(debug 3/3) ")
     session.child.send(CTRL_D)
     session.wait_for("end it? (y or n) ")

@@ -136,7 +136,14 @@ def test_inspect_shows_a_variable_or_a_value(session):
     value = last(session, "goto 12 ;; inspect turns")
     assert (value.expression, value.value, value.number, value.pretty) == ("state.turns", 1, 10, True)
     assert last(session, "inspect outputs.text").value == "A refund"
-    assert "unknown name 'nothing'" in mistake(session, "inspect nothing")
+    assert mistake(session, "inspect turn").endswith(
+        "no variable of this name is recorded up to here; did you mean 'turns'?"
+    )
+    assert mistake(session, "inspect zzz").endswith("is recorded up to here; there are topic, turns")
+    session.execute("restart")
+    assert mistake(session, "inspect turns") == "turns: no variable of this name is recorded up to here"
+    assert (last(session, "inspect true").value, last(session, "inspect null").value) == (True, None)
+    assert mistake(session, "inspect otputs").endswith("did you mean 'outputs'?")
 
 
 def test_display_shows_values_at_every_stop(session):
@@ -147,11 +154,38 @@ def test_display_shows_values_at_every_stop(session):
     assert last(session, "b 13 ;; c").displayed[0].value == 13
     assert last(session, "display") == last(session, "info display")
     assert last(session, "undisplay 1").rows == (Displayed(2, "state.turns", 2),)
-    assert mistake(session, "undisplay 1") == "nothing is displayed as '1'; there are 2 state.turns"
+    assert mistake(session, "undisplay 1") == "nothing is displayed as '1'; those displayed: 2 state.turns"
     assert last(session, "undisplay state.turns").rows == ()
     assert mistake(session, "undisplay").startswith("nothing is displayed; 'display EXPRESSION'")
     assert last(session, "display n").rows == (Displayed(3, "n", 13),)
     assert last(session, "undisplay ;; s").displayed == ()
+
+
+def test_what_the_memory_holds_is_state_too(listed):
+    """What was written to memory or read from it goes by its key, until it is deleted."""
+    session = Debugger(
+        listed(
+            [
+                {"event_type": "memory_operation", "metadata": {"operation": "write"}, "inputs": {"key": "order", "value": 1}},
+                {"event_type": "state_change", "outputs": {"step": 1}},
+                {"event_type": "memory_operation", "metadata": {"operation": "read"}, "inputs": {"key": "order", "value": 2}},
+                {"event_type": "memory_operation", "metadata": {"operation": "read"}, "inputs": {"key": "other"}},
+                {"event_type": "memory_operation", "metadata": {"operation": "delete"}, "inputs": {"key": "order"}},
+            ]
+        )
+    )  # fmt: skip
+    seen = [last(session, f"goto {number} ;; p state").value for number in range(6)]
+    assert seen == [
+        {},
+        {"order": 1},
+        {"order": 1, "step": 1},
+        {"order": 2, "step": 1},
+        seen[3],
+        {"order": None, "step": 1},
+    ]
+    assert (last(session, "goto 4 ;; inspect order").value, last(session, "inspect order").number) == (2, 3)
+    session.execute("goto end ;; watch state.order")
+    assert [last(session, "rc").number for _ in range(3)] == [3, 1, 0]
 
 
 def test_there_are_only_so_many_displays(session, monkeypatch):
@@ -225,6 +259,10 @@ def test_info_tells_what_has_come_together(session):
         "there is no info 'brekpoints'; did you mean 'breakpoints'?"
     )
     assert mistake(session, "info").startswith("write info breakpoints|")
+    assert (last(session, "i b"), last(session, "info tot")) == (
+        last(session, "b"),
+        last(session, "info totals"),
+    )
     assert mistake(session, "info totals 3") == "info totals takes no argument, not '3'"
 
 

@@ -130,6 +130,43 @@ def test_until_goes_no_deeper_and_never_back(session):
     assert "is not a number or a bookmark" in mistake(session, "until xx")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "move", "number"),
+    [
+        ("up", "r", 7),
+        ("up 2", "r", 16),
+        ("up", "n", 7),
+        ("up", "n 2", 8),
+        ("up 2", "n", 16),
+        ("up", "until", 7),
+        ("up 2", "until", 16),
+        ("up", "rf", 5),
+        ("up 2", "rf", 2),
+        ("up", "rn", 4),
+        ("up 2", "rn", 1),
+        ("up 2 ;; down", "r", 7),
+        ("up 2 ;; down 2", "n", 7),
+        ("up 2", "s", 7),
+    ],
+)
+def test_moves_are_meant_from_the_chosen_span(session, chosen, move, number):
+    """As in pdb: after `up`, return ends the chosen span, and next passes over it; a step is a step."""
+    assert numbers(session, f"goto 6 ;; {chosen} ;; {move}") == [number]
+
+
+def test_moves_from_a_chosen_span_never_lead_back(listed):
+    """What began beside a span that never ended, and before the current event, is not what comes next."""
+    rows = [
+        {"event_type": "agent_turn_start", "event_id": "1"},
+        {"event_type": "decision", "event_id": "2"},
+        {"event_type": "decision", "event_id": "3", "parent_event_id": "1"},
+        {"event_type": "decision", "event_id": "4"},
+        {"event_type": "decision", "event_id": "5"},
+    ]
+    session = Debugger(listed(rows))
+    assert numbers(session, "goto 3 ;; up ;; n", "goto 3 ;; up ;; n 2", "goto 3 ;; up ;; until") == [4, 5, 4]
+
+
 def test_goto_and_jump_take_numbers_edges_and_bookmarks(session, support):
     """An event is reached by what it is called; breakpoints on the way count nothing."""
     session.execute("break if true")
@@ -140,9 +177,7 @@ def test_goto_and_jump_take_numbers_edges_and_bookmarks(session, support):
     ]
     assert session.walk.rows()[0].hits == 0
     assert mistake(session, "goto 17") == "there is no event 17; the recording has 16 events, numbered from 1"
-    assert mistake(session, "goto hree") == (
-        "'hree' is not a number or a bookmark; did you mean 'here'?; write goto N, goto start or goto end"
-    )
+    assert mistake(session, "goto hree") == ("'hree' is not a number or a bookmark; did you mean 'here'?")
     assert mistake(session, "goto") == "write goto N, goto start or goto end"
     assert mistake(session, "jump") == "write jump N, jump start or jump end"
     assert "is not a number" in mistake(session, "goto ²")

@@ -126,7 +126,8 @@ def test_breakpoints_are_deleted_and_switched_off(session):
     session.execute("restart ;; enable")
     assert numbers(session, "c") == [1]
     assert session.execute("delete 5 4")[0].text == "deleted watches 5 4"
-    assert mistake(session, "clear 9") == "there is no breakpoint 9; there are 1 at llm, 3 at error"
+    assert mistake(session, "clear 9") == "there is no breakpoint 9; those set: 1 at llm, 3 at error"
+    assert mistake(session, r"clear /\d/") == r"there is no breakpoint /\d/; those set: 1 at llm, 3 at error"
     assert session.execute("clear 3 1 3")[0].text == "deleted breakpoints 3 1"
     for line in ("clear", "disable", "enable", "ignore 1 2", "condition 1 n"):
         assert mistake(session, line) == "there are no breakpoints; 'break PLACE' sets one"
@@ -202,6 +203,22 @@ def test_a_watch_may_ask_for_anything(session):
     assert session.execute("c")[0].changed == Changed(False, 4)
     session.execute("clear ;; watch n == 0 or 1")
     assert session.execute("restart ;; c")[1].changed == Changed(True, 1)
+
+
+def test_a_watch_may_have_a_condition(session):
+    """As in gdb, behind `if`; the `if` of an expression with `else` is its own."""
+    assert session.execute("watch state.turns if n > 10")[0].text == "watch 1 on state.turns if n > 10"
+    assert numbers(session, "c", "c") == [13, 16]
+    session.execute(
+        "clear ;; watch state.turns if state.turns else 0 ;; watch 1 if totals.errors else 0 if n > 3"
+    )
+    assert rows(session, "place") == [
+        ("state.turns if state.turns else 0",),
+        ("1 if totals.errors else 0 if n > 3",),
+    ]
+    assert numbers(session, "goto start ;; c", "c") == [7, 10]
+    session.execute("""watch "a if b" + state.topic""")
+    assert mistake(session, "watch n if").startswith("expression, column")
 
 
 def test_a_watch_of_what_is_nested_too_deep_goes_on(listed):

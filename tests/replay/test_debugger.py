@@ -85,7 +85,7 @@ def test_a_mark_may_follow_a_command_at_once(session, line, value):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("contineu", "unknown command 'contineu'; did you mean 'continue'?; 'help' lists the commands"),
+        ("contineu", "unknown command 'contineu'; did you mean 'continue'?"),
         ("zzz", "unknown command 'zzz'; 'help' lists the commands"),
         ("outputs.text", "unknown command 'outputs.text'; 'print outputs.text' shows a value; 'help'"),
         ("x" * 5000, "unknown command 'xxx"),
@@ -280,6 +280,20 @@ def test_every_result_is_json(session):
     }
     assert (answers[3]["breakpoint"], answers[3]["displayed"][0]["value"]) == (1, 7)
     assert answers[4]["changed"] == {"old": None, "new": 1}
+
+
+def test_detach_is_for_a_program(listed, support):
+    """In a recording nothing can be let go, which one line says; help and the commands of a breakpoint know it."""
+    session = Debugger(listed(support), ["llm"])
+    for line in ("detach", "p 1;;detach"):
+        assert (
+            session.execute(line)[-1].text
+            == "detach lets a running program go, and a recording has none; quit leaves"
+        )
+    assert not session.over
+    assert session.execute("help detach")[0].rows[0].help == "let a live program run on by itself"
+    session.execute("commands")
+    assert session.execute("detach")[0].text == "breakpoint 1 has 1 command"
 
 
 def test_no_letter_of_pdb_has_another_meaning():

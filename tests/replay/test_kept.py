@@ -248,3 +248,24 @@ def test_a_history_that_grows_event_by_event_is_not_written_each_time(path, cach
             file.writelines(lines(number, number + 1))
         assert made.outline.count == number + 1
     assert written == [EVENTS, EVENTS + 151]
+
+
+def test_other_prices_make_it_anew(tmp_path, cache, own_prices):
+    """What calls cost is worked out with the prices in force, whatever was kept with others."""
+    usage = {"input_tokens": 1_000_000, "output_tokens": 0}
+    event = {"event_type": "llm_call_end", "component": "llm", "component_name": "m", "usage": usage}
+    path = tmp_path / "calls.jsonl"
+    path.write_bytes((orjson.dumps(event) + b"\n") * EVENTS)
+
+    def cost():
+        (row,) = History(open_trace(path)).calls_at(2, "llm")
+        return row.cost, row.calls_without_price
+
+    own_prices({"m": {"input": 3}})
+    assert (cost(), cost()) == ((6.0, 0), (6.0, 0))
+    kept_before = files(cache)[0].read_bytes()
+    own_prices({"m": {"input": 5}})
+    assert cost() == (10.0, 0)
+    assert files(cache)[0].read_bytes() != kept_before
+    own_prices({"m": None})
+    assert cost() == (None, 2)

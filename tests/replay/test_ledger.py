@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from namel3ss_debug import prices
+from namel3ss_debug.prices.own import OwnPrices
 from namel3ss_debug.replay import ledger as ledger_module
 from namel3ss_debug.replay.ledger import OTHERS, Ledger, Sums
 from namel3ss_debug.replay.outline import Outline
+from namel3ss_debug.traces.costs import call_cost
 from namel3ss_debug.traces.spans import SpanPairing
 from namel3ss_debug.traces.totals import Totals, is_failure
 
@@ -37,12 +40,21 @@ EVENT = st.fixed_dictionaries(
         "tokens_used": st.integers(0, 2**70),
         "cost_estimate": st.floats(0, 1e14),
         "usage": st.just({"input_tokens": 3, "output_tokens": 4}),
+        "metadata": st.sampled_from([{"provider": "openai"}, {"provider": "anthropic"}, {}]),
         "status": st.sampled_from(["failed", "completed"]),
         "error": st.just("no"),
         "outputs": st.dictionaries(st.sampled_from("pqr"), st.integers(), max_size=3),
     },
 )
 EVENTS = st.integers(0, 30).flatmap(lambda size: st.lists(EVENT, min_size=size, max_size=size))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _priced():
+    """Of the models here, one has a price."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prices, "_own", OwnPrices({"x": {"input": 3, "output": 15}, "*": None}))
+        yield
 
 
 def made(events, ledger=None):
@@ -55,12 +67,12 @@ def made(events, ledger=None):
 
 
 def added_up(events):
-    """The calls of each component and name: (calls, failed, nanoseconds, tokens, 1e-12 dollars, priced, latest)."""
+    """The calls of each component and name: (calls, failed, nanoseconds, tokens, 1e-12 dollars, priced, latest, unpriced)."""
     pairing, calls = SpanPairing(), {}
 
     def of(event):
         component = event["component"]
-        return calls.setdefault((component, event.get("component_name") or ""), [0, 0, 0, 0, 0, False, 0])
+        return calls.setdefault((component, event.get("component_name") or ""), [0, 0, 0, 0, 0, False, 0, 0])
 
     for number, event in enumerate(events, 1):
         span = pairing.feed(number, event)
@@ -79,7 +91,8 @@ def added_up(events):
             row[2] += round((duration or 0) * 10**6)
             row[3] += spent.tokens
             row[4] += spent.cost_pico
-            row[5] |= "cost_estimate" in event
+            row[5] |= call_cost(event) is not None
+            row[7] += spent.unpriced
     return calls
 
 
@@ -90,6 +103,8 @@ def test_totals_are_those_of_adding_up(events):
     totals = Totals()
     for number, event in enumerate(events, 1):
         totals = totals.add(event)
+        before = ledger.totals(number - 1, 0).cost_pico
+        assert ledger.cost_of(number) == ledger.totals(number, 0).cost_pico - before
         assert ledger.totals(number, sum(failed <= number for failed in failures)) == totals
     assert ledger.totals(0, 0) == Totals()
     assert len(failures) == sum(
@@ -108,9 +123,9 @@ def test_calls_are_those_of_adding_up(events):
                 rows[component, row.name] = row
         expected = added_up(events[:number])
         assert rows.keys() == expected.keys()
-        for key, (calls, failed, nanoseconds, tokens, cost, priced, latest) in expected.items():
+        for key, (calls, failed, nanoseconds, tokens, cost, priced, latest, unpriced) in expected.items():
             assert rows[key] == (
-                key[1], calls, failed, nanoseconds / 10**6, tokens, cost / 10**12 if priced else None, latest
+                key[1], calls, failed, nanoseconds / 10**6, tokens, cost / 10**12 if priced else None, latest, unpriced
             )  # fmt: skip
 
 
@@ -181,3 +196,34 @@ def test_very_many_changes_stay_bounded(monkeypatch):
     events = [{"event_type": "state_change", "outputs": {f"v{n}": 1, f"v{n + 1}": 1}} for n in range(50)]
     ledger, _ = made(events)
     assert sum(map(len, ledger.changes.values())) <= 12
+
+
+def test_the_start_of_a_call_says_who_is_paid(monkeypatch):
+    """Its start is remembered until its end, over a ledger that is kept in between."""
+    asked = []
+    monkeypatch.setattr(
+        prices, "find_price", lambda provider, *_, address, **__: asked.append((provider, address))
+    )
+    exchange = {"url": "https://api.openai.com/v1?key=1"}
+    start = {"event_type": "llm_call_start", "component": "llm", "component_name": "m"}
+    outline, ledger = Outline(), Ledger()
+    for metadata in ({"provider": "openai", "exchange": exchange}, {}):
+        event = start | {"event_id": str(outline.count), "metadata": metadata}
+        ledger.add(event, begun := outline.add(event), outline.kind(begun))
+    arrays = []
+    told = orjson.dumps(ledger.told(), default=lambda value: arrays.append(value) or len(arrays) - 1)
+    again = Ledger.of(orjson.loads(told), arrays)
+    for call in ("1", "0"):
+        end = {
+            "event_type": "llm_call_end",
+            "component": "llm",
+            "component_name": "m",
+            "parent_event_id": call,
+        }
+        end |= {"usage": {"input_tokens": 1, "output_tokens": 1}}
+        again.add(end, begun := outline.add(end), outline.kind(begun))
+    assert set(asked) == {(None, None), ("openai", "https://api.openai.com/v1")}
+    assert asked[-1] == ("openai", "https://api.openai.com/v1")
+    assert again.sellers == {}
+    assert [row.calls_without_price for n in (2, 3, 4) for row in again.rows("llm", n)] == [0, 1, 2]
+    assert again.totals(4, 0).unpriced == 2

@@ -16,9 +16,9 @@ from namel3ss_debug.capture.launch import resolve_target, started
 from namel3ss_debug.capture.session import new_session
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import MockError
-from namel3ss_debug.replay.answers import parse_mock
+from namel3ss_debug.replay.answers import parse_fault, parse_mock
 from namel3ss_debug.replay.live import LiveDebugger, LiveProgram, Meeting
-from namel3ss_debug.replay.results import Message, Mistake, Stopped
+from namel3ss_debug.replay.results import Detached, Mistake, Stopped
 from namel3ss_debug.traces.reader import open_trace
 
 SECONDS = 30
@@ -153,10 +153,34 @@ def test_detach_lets_it_run_on(live):
         session.execute("step 2")
         count = program.count()
         (message,) = session.execute("detach")
-        assert isinstance(message, Message)
+        assert isinstance(message, Detached)
         assert program.wait() == 0
         assert program.count() == count
         assert len(list(open_trace(program.trace).events())) > count
+
+
+def test_detach_is_refused_where_it_makes_no_sense(live):
+    """A program that lives on recorded answers cannot be let go, and one that has ended need not be."""
+    with live(CALLS) as program:
+        session = LiveDebugger(program, ["search@2"])
+        session.execute("continue")
+        program.answering = object()
+        (refused,) = session.execute("detach")
+        assert (isinstance(refused, Mistake), session.over) == (True, False)
+        assert "lives on the answers of its recording" in refused.text
+        program.answering = None
+        session.execute("continue")
+        assert session.execute("detach")[0].text.endswith("and it has ended; quit leaves")
+
+
+def test_a_breakpoint_may_let_the_program_go(live):
+    """`detach` among the commands of a breakpoint is their last one, and is done where it stops."""
+    with live(CALLS) as program:
+        session = LiveDebugger(program, ["search@2"])
+        session.execute("commands 1 p n ;; detach")
+        assert isinstance(session.execute("continue")[-1], Detached)
+        assert session.over
+        assert program.wait() == 0
 
 
 def test_the_end_by_a_signal_is_seen(live):
@@ -300,3 +324,16 @@ def test_without_a_terminal_there_is_none():
         [sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True, check=True
     )
     assert done.stdout == "None\n"
+
+
+def test_a_fault_comes_in_place_of_the_call_it_means(live):
+    """The second call of a tool fails as asked, with its end marked; the program does with it what it does."""
+    text = CALLS.replace("    search(n)", "    try:\n        search(n)\n    except KeyError:\n        pass")
+    with live(text) as program:
+        session = LiveDebugger(program, [])
+        session.walk.mocks.add(parse_fault("search@2:error:KeyError:no"))
+        session.execute("continue")
+        ends = [event for event in program.events() if event["event_type"] == "tool_call_end"]
+    assert [end["status"] for end in ends] == ["completed", "failed", "completed"]
+    assert ends[1]["error_type"] == "KeyError"
+    assert ends[1]["metadata"] == {"mocked": True, "fault": "error"}

@@ -38,6 +38,7 @@ def test_every_event_is_replayed_and_counted(path, support):
         tokens=150,
         cost=0.375,
         wall_ms=15000.0,
+        calls_without_price=1,
     )
 
 

@@ -72,8 +72,8 @@ def find_command(word: str) -> Command:
     if word not in _BY_NAME:
         head = re.match(r"\w*", word)
         value = f"; 'print {word}' shows a value" if head and head[0] in NAMES and len(word) < 60 else ""
-        hint = nearest(word[:60], _LONG_NAMES) or value
-        raise WrongUsageError(f"unknown command {shown(word)}{hint}; 'help' lists the commands")
+        hint = nearest(word[:60], _LONG_NAMES) or f"{value}; 'help' lists the commands"
+        raise WrongUsageError(f"unknown command {shown(word)}{hint}")
     return _BY_NAME[word]
 
 
@@ -117,7 +117,7 @@ _TABLE: Final = (
     Command("break", ("b",), "break [PLACE [if CONDITION]]", "set a breakpoint, or list them", "stopping", "place", stopping.set_break, repeats=False),
     Command("breakpoint", (), "breakpoint [PLACE [if CONDITION]]", "set a breakpoint, here without a place", "stopping", "place", stopping.set_here, repeats=False),
     Command("tbreak", (), "tbreak [PLACE [if CONDITION]]", "set a breakpoint that stops once", "stopping", "place", stopping.set_temporary, repeats=False),
-    Command("watch", (), "watch [EXPRESSION]", "stop where the value changes", "stopping", "expression", stopping.watch, repeats=False),
+    Command("watch", (), "watch [EXPRESSION [if CONDITION]]", "stop where the value changes", "stopping", "expression", stopping.watch, repeats=False),
     Command("condition", (), "condition N [EXPRESSION]", "stop at breakpoint N only where it is true", "stopping", "breakpoint", stopping.condition, repeats=False),
     Command("ignore", (), "ignore N [COUNT]", "let the next hits of breakpoint N pass", "stopping", "breakpoint", stopping.ignore, repeats=False),
     Command("commands", (), "commands [N] [COMMAND ;; ...]", "what is done where breakpoint N stops, up to end", "stopping", "breakpoint", stopping.commands, repeats=False),
@@ -142,9 +142,12 @@ _TABLE: Final = (
     Command("info", ("i",), f"info {'|'.join(told.TOPICS)}", "what is set, open, or added up so far", "looking", "info", told.info),
     Command("when", (), "when", "the number of the current event", "looking", "", told.when),
     Command("mock", (), "mock [NAME:JSON]", "give an answer in place of the recorded one", "answers", "mock", sessions.mock, repeats=False),
+    Command("fault", (), "fault [NAME:FAULT]", "let a call go wrong", "answers", "mock", sessions.fault, repeats=False),
     Command("unmock", (), "unmock [NAME]", "let the recorded answer stand again", "answers", "mock", sessions.unmock, repeats=False),
+    Command("rerun", (), "rerun", "run the program again up to here, and debug it", "answers", "", sessions.rerun, repeats=False),
     Command("bookmark", ("checkpoint",), "bookmark [NAME [N]]", "give the event a name, or list the names", "session", "", sessions.bookmark, repeats=False),
     Command("save", (), "save FILE", "write down what was shown so far", "session", "file", sessions.save, repeats=False),
+    Command("detach", (), "detach", "let a live program run on by itself", "session", "", sessions.detach, repeats=False),
     Command("help", ("h", "?"), "help [COMMAND]", "list the commands, or explain one", "session", "command", _help),
     Command("quit", ("q", "exit", "EOF"), "quit", "leave the debugger", "session", "", sessions.leave, repeats=False),
 )  # fmt: skip

@@ -57,9 +57,8 @@ def event_number(walk: Walk, word: str, usage: str) -> int:
     if word in places:
         return places[word]
     if not (word.isascii() and word.isdecimal()):
-        raise WrongUsageError(
-            f"{shown(word)} is not a number or a bookmark{nearest(word, list(places))}; write {usage}"
-        )
+        hint = nearest(word, list(places)) or f"; write {usage}"
+        raise WrongUsageError(f"{shown(word)} is not a number or a bookmark{hint}")
     found = number(word, usage)
     if found <= total:
         return found

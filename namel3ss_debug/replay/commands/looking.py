@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from namel3ss_debug.errors import ExpressionError, WrongUsageError
-from namel3ss_debug.expressions import NAMES, Expression, compile_expression
+from namel3ss_debug.expressions import NAMES, Expression, compile_expression, nearest
+from namel3ss_debug.replay.calls import in_line
 from namel3ss_debug.replay.commands.arguments import count, event_number, nothing, number, shown
 from namel3ss_debug.replay.results import Displays, Listing, Message, Result, Value
 from namel3ss_debug.replay.session import Session
@@ -17,6 +19,7 @@ LONGLIST_EACH_WAY = 100
 _SCANNED_EACH_WAY = 10_000
 
 _LIST_USAGE = "list, list . or list N or list FIRST, LAST"
+_NAME = re.compile(r"[^\W\d]\w{0,99}")
 _FAILURE = ("status", "error", "error_type")
 
 
@@ -149,7 +152,15 @@ def inspect(session: Session, argument: str) -> Result:
     if argument not in NAMES and argument in walk.state.changed:
         value = walk.variables(walk.state.changed)[argument]
         return Value(f"state.{argument}", value, pretty=True, number=walk.state.changed[argument])
-    expression = _expression(argument, "inspect")
+    try:
+        expression = _expression(argument, "inspect")
+    except ExpressionError:
+        if not _NAME.fullmatch(argument):
+            raise
+        told = list(walk.state.changed)
+        there = f"; there are {in_line(', '.join(told))}" if told else ""
+        hint = nearest(argument, [*told, *NAMES]) or there
+        raise ExpressionError(f"{argument}: no variable of this name is recorded up to here{hint}") from None
     return Value(argument, session.value(expression), pretty=True, number=session.looked_at)
 
 
@@ -176,7 +187,9 @@ def undisplay(session: Session, argument: str) -> Result:
         keys = {str(key): key for key in session.displays}
         if not all(word in keys for word in words):
             there = ", ".join(f"{key} {expression.text}" for key, expression in session.displays.items())
-            raise WrongUsageError(f"nothing is displayed as {shown(argument)}; there are {there[:200]}")
+            raise WrongUsageError(
+                f"nothing is displayed as {shown(argument)}; those displayed: {there[:200]}"
+            )
         chosen = [keys[word] for word in dict.fromkeys(words)] if words else list(session.displays)
     for key in chosen:
         del session.displays[key]

@@ -20,22 +20,23 @@ _EXPRESSIONS: Final = (
     '\nOperators are as in Python: duration_ms > 500 and tool == "search". Functions: len lower upper startswith endswith '
     "contains matches text any all min max abs round."
 )
+_FROM_CHOSEN: Final = "After 'up', the chosen span is meant."
 _CHOSEN: Final = (
     "After 'up' it speaks of the start of the chosen span; totals and state stay those of the current event."
 )
 
 MORE: Final[dict[str, str]] = {
     "step": f"In a live program, a step past the last event lets the program go on to its next one.\n{_MOVES}",
-    "next": f"At a start, it leads to the end of that span, and from anywhere else to the next event at the same level; after the last one, to the end of the span around. Where a span never ended, to the next event outside it.\n{_LEVEL}\n{_MOVES}",
-    "return": f"From an end, it leads to the end of the span around. Where the span never ended, to the end of the recording.\n{_MOVES}",
-    "until": f"Without an argument, it leads to the next event at the same level or further out; at a start, unlike next, that may be another span that began meanwhile.\nIn a live program, N may still be to come.\n{_MOVES}",
+    "next": f"At a start, it leads to the end of that span, and from anywhere else to the next event at the same level; after the last one, to the end of the span around. Where a span never ended, to the next event outside it. {_FROM_CHOSEN}\n{_LEVEL}\n{_MOVES}",
+    "return": f"From an end, it leads to the end of the span around. Where the span never ended, to the end of the recording. {_FROM_CHOSEN}\n{_MOVES}",
+    "until": f"Without an argument, it leads to the next event at the same level or further out; at a start, unlike next, that may be another span that began meanwhile. {_FROM_CHOSEN}\nIn a live program, N may still be to come.\n{_MOVES}",
     "continue": "In a live program, it also ends where the program ends.",
     "jump": "Breakpoints on the way do not stop it, and count no hits.",
     "goto": "Breakpoints on the way do not stop it, and count no hits. Before the first event stands 'start'.",
     "search": "A /REGEX/ is compared as it is written, TEXT in upper and lower case; only values are searched. Without an argument, the last search goes on. ?REGEX? goes backwards.",
     "reverse-step": _MOVES,
-    "reverse-next": f"At an end, it leads to the start of that span, and from anywhere else to the event before at the same level; from the first one, to the start of the span around.\n{_LEVEL}\n{_MOVES}",
-    "reverse-finish": f"From a start, it leads to the start of the span around.\n{_MOVES}",
+    "reverse-next": f"At an end, it leads to the start of that span, and from anywhere else to the event before at the same level; from the first one, to the start of the span around. {_FROM_CHOSEN}\n{_LEVEL}\n{_MOVES}",
+    "reverse-finish": f"From a start, it leads to the start of the span around. {_FROM_CHOSEN}\n{_MOVES}",
     "reverse-continue": "With a watch, it leads to the event that last changed the value.",
     "rsearch": "Without an argument, the last search goes on, backwards.",
     "break": f"Without an argument, it lists what is set.\n{_PLACES}",
@@ -47,7 +48,7 @@ MORE: Final[dict[str, str]] = {
     "commands": "The lines that follow are the commands, up to a line 'end' or, as in pdb, up to a command that moves; commands on the same line end with it. N is the breakpoint set last, where it is left out. 'end' alone takes the commands away.\nWhere the first is 'silent', the stop is not shown.",
     "clear": "N is the number that 'break' lists.",
     "where": "The outermost is the first. A start and an end are inside their own span.",
-    "up": "args, retval, print, source, list and messages then speak of the start of that span; retval of its end.",
+    "up": "args, retval, print, source, list and messages then speak of the start of that span; retval of its end; and next, return, until, reverse-next and reverse-finish are meant from it. The next move ends this.",
     "down": "At last it is the current event itself again.",
     "list": "Eleven around the current event; again, those that follow; N: around N; FIRST, LAST: from one to the other, or LAST events where it is the smaller number; '.': around the current event again.",
     "longlist": "Of a long span, a hundred events before and after the current one.",
@@ -55,14 +56,18 @@ MORE: Final[dict[str, str]] = {
     "retval": "Of a start, what its end brought, even where that is still ahead; of one that failed, the error.",
     "print": f"{_EXPRESSIONS}\n{_CHOSEN}",
     "pp": f"{_EXPRESSIONS}",
-    "inspect": "NAME is the name of a variable in the latest state_change; anything else is an expression.",
+    "inspect": "NAME is a variable that a state_change told, or the key of a memory_operation; anything else is an expression.",
     "display": f"Without an argument, it shows all of them now.\n{_EXPRESSIONS}",
     "undisplay": "N is the number that 'display' shows; without an argument, all.",
     "source": "Five lines before and after the call site, where that file is there; otherwise of the nearest span around that has one.",
     "messages": "The call is the one around the event, or the latest before it. --diff compares with the call before in the same conversation: messages added, dropped, changed, truncated.",
+    "info": "The beginning of a word is enough: info b. Of several that begin so, it is the first in this list.",
     "mock": "NAME is the name of a tool or a model, a component, or component:name; NAME@N only its N-th call. NAME:@file.json reads the answer from a file.\nIn a recording, it is shown in place of what was recorded, which stands beside it; in a live program, it answers the call.",
+    "fault": "NAME is as for mock; behind it stands timeout, error:TYPE:TEXT, status:429, latency:2s or truncate. unmock takes it back.",
+    "rerun": "The program runs offline, on its recorded answers and on those that mock and fault give here. The walk through the recording is over.",
     "unmock": "Without an argument, all of them.",
     "bookmark": "goto NAME leads there.",
+    "detach": "The session is over then. A recording has no program to let go.",
     "save": "A file that this session wrote is replaced, any other one is left alone.",
 }
 """Name of a command -> the rest of its help."""

@@ -15,20 +15,20 @@ def step(session: Session, argument: str) -> Result:
 
 def step_over(session: Session, argument: str) -> Result:
     """To the next event at this level, past what happens inside spans."""
-    return session.walk.next(count(argument))
+    return session.walk.next(count(argument), session.selected)
 
 
 def finish(session: Session, argument: str) -> Result:
     """To the end of the current span."""
     nothing(argument, "return")
-    return session.walk.finish()
+    return session.walk.finish(session.selected)
 
 
 def until(session: Session, argument: str) -> Result:
     """Forwards to an event, or to the next one that is not deeper inside."""
     walk = session.walk
     if not argument:
-        return walk.until()
+        return walk.until(chosen=session.selected)
     named = argument in walk.bookmarks or argument in ("start", "end") or not walk.live
     usage = "until, until N or until BOOKMARK"
     target = event_number(walk, argument, usage) if named else number(argument, usage)
@@ -68,13 +68,13 @@ def step_back(session: Session, argument: str) -> Result:
 
 def step_back_over(session: Session, argument: str) -> Result:
     """To the event before at this level, past what happened inside spans."""
-    return session.walk.next(-count(argument))
+    return session.walk.next(-count(argument), session.selected)
 
 
 def finish_back(session: Session, argument: str) -> Result:
     """To the start of the current span."""
     nothing(argument, "reverse-finish")
-    return session.walk.finish_back()
+    return session.walk.finish_back(session.selected)
 
 
 def run_back(session: Session, argument: str) -> Result:

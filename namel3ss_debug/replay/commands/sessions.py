@@ -7,10 +7,11 @@ from typing import Final
 
 from namel3ss_debug.errors import MockError, WrongUsageError
 from namel3ss_debug.expressions import nearest
-from namel3ss_debug.replay.answers import parse_mock
+from namel3ss_debug.replay.answers import parse_fault, parse_mock, write_fault
+from namel3ss_debug.replay.calls import in_line
 from namel3ss_debug.replay.commands.arguments import event_number, nothing, shown
 from namel3ss_debug.replay.commands.told import bookmarks
-from namel3ss_debug.replay.results import Message, MocksInForce, Quit, Result, Save
+from namel3ss_debug.replay.results import Detached, Message, MocksInForce, Quit, Rerun, Result, Save
 from namel3ss_debug.replay.session import Session
 
 MOST_BOOKMARKS: Final = 1000
@@ -45,7 +46,26 @@ def mock(session: Session, argument: str) -> Result:
     given = parse_mock(argument)
     mocks.add(given)
     call = "" if given.nth is None else f", call {given.nth}"
-    return Message(f"mock for {shown(given.name)[1:-1]}{call}")
+    return Message(f"mock for {in_line(given.name)}{call}")
+
+
+def fault(session: Session, argument: str) -> Result:
+    """Let calls go wrong; without an argument, the answers and faults that are given."""
+    mocks = session.walk.mocks
+    if not argument:
+        return MocksInForce(mocks.rows())
+    given = parse_fault(argument)
+    mocks.add(given)
+    return Message(f"fault {in_line(write_fault(given))}")
+
+
+def rerun(session: Session, argument: str) -> Result:
+    """Run the program of the recording again, up to where the walk stands, with the answers and faults of the walk."""
+    nothing(argument, "rerun")
+    if session.walk.program is not None:
+        raise WrongUsageError("rerun is for the walk through a recording; here a program runs already")
+    session.rerun = Rerun(max(session.walk.position, 1))
+    return session.rerun
 
 
 def unmock(session: Session, argument: str) -> Result:
@@ -55,7 +75,7 @@ def unmock(session: Session, argument: str) -> Result:
     removed = mocks.remove(argument)
     if not removed:
         there = f"; there are {', '.join(names)[:200]}" if names else "; 'mock NAME:JSON' gives one"
-        name = f" for {shown(argument)[1:-1]}" if argument else ""
+        name = f" for {in_line(argument)}" if argument else ""
         raise MockError(f"there is no mock{name}{nearest(argument, names) or there}")
     return Message(f"{removed} mock{'s' * (removed > 1)} taken back")
 
@@ -66,6 +86,15 @@ def save(session: Session, argument: str) -> Result:
     if not argument or "\0" in argument:
         raise WrongUsageError("save needs the name of a file, such as save session.txt")
     return Save(argument)
+
+
+def detach(session: Session, argument: str) -> Result:
+    """Let a live program run on by itself, and end the session."""
+    nothing(argument, "detach")
+    if not session.walk.live:
+        ended = "a recording has none" if session.walk.program is None else "it has ended"
+        raise WrongUsageError(f"detach lets a running program go, and {ended}; quit leaves")
+    return Detached()
 
 
 def leave(session: Session, argument: str) -> Result:

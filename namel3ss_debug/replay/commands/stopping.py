@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from namel3ss_debug.errors import PlaceError, WrongUsageError
 from namel3ss_debug.replay.breakpoints import Breakpoint, parse_place
-from namel3ss_debug.replay.commands.arguments import number, shown
+from namel3ss_debug.replay.calls import in_line
+from namel3ss_debug.replay.commands.arguments import number
 from namel3ss_debug.replay.results import Breakpoints, Message, Result
 from namel3ss_debug.replay.session import Collecting, Session
 from namel3ss_debug.replay.stops import Stop, parse_watch, set_condition
@@ -145,7 +146,6 @@ def _none_set() -> WrongUsageError:
 
 def _not_there(session: Session, argument: str) -> PlaceError:
     rows = session.walk.rows()
-    there = ", ".join(f"{row.number} at {shown(row.place)[1:-1]}" for row in rows[:6])
-    return PlaceError(
-        f"there is no breakpoint {shown(argument)[1:-1]}; there are {there}{', ...' * (len(rows) > 6)}"
-    )
+    there = ", ".join(f"{row.number} at {in_line(row.place)}" for row in rows[:6])
+    more = ", ..." if len(rows) > 6 else ""
+    return PlaceError(f"there is no breakpoint {in_line(argument)}; those set: {there}{more}")

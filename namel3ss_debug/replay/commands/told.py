@@ -30,11 +30,16 @@ MOST_FAILURES: Final = 20
 
 
 def info(session: Session, argument: str) -> Result:
-    """One of the topics."""
-    topic, _, rest = argument.partition(" ")
+    """One of the topics, by its name or the beginning of it."""
+    word, _, rest = argument.partition(" ")
+    topic = next((name for name in TOPICS if word and name.startswith(word)), word)
     if topic not in TOPICS:
-        said = f"there is no info {shown(topic)}{nearest(topic, list(TOPICS))}; " if topic else ""
-        raise WrongUsageError(f"{said}write info {'|'.join(TOPICS)}")
+        usage = f"write info {'|'.join(TOPICS)}"
+        if not topic:
+            raise WrongUsageError(usage)
+        raise WrongUsageError(
+            f"there is no info {shown(topic)}{nearest(topic, list(TOPICS)) or f'; {usage}'}"
+        )
     if topic == "messages":
         return messages(session, rest.strip())
     nothing(rest.strip(), f"info {topic}")
@@ -91,7 +96,9 @@ def _errors(session: Session) -> Result:
 def _totals(session: Session) -> Result:
     walk = session.walk
     totals = walk.state.totals
-    return TotalsSoFar(walk.position, walk.total, totals.cost, totals.tokens, totals.errors, totals.ms)
+    return TotalsSoFar(
+        walk.position, walk.total, totals.cost, totals.tokens, totals.errors, totals.ms, totals.unpriced
+    )
 
 
 def _display(session: Session) -> Result:

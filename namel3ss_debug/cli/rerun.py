@@ -1,0 +1,197 @@
+"""`debug replay --rerun`: the recorded program runs again on the answers of its recording.
+
+The program's stdout and stderr are its own; what became of the re-run stands on stderr when it is over. With `--format jsonl`
+stdout carries the report, and what the program prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from namel3ss_debug.cli.options import print_rows, reading, settings
+from namel3ss_debug.errors import WrongUsageError
+
+if TYPE_CHECKING:
+    from namel3ss_debug.config import DebugConfiguration
+    from namel3ss_debug.replay.answers import Fault, Mock
+    from namel3ss_debug.replay.outcomes import Outcome
+    from namel3ss_debug.replay.rerun import Prepared
+    from namel3ss_debug.traces.reader import Trace
+
+STDOUT, STDERR = 1, 2
+
+ONLY_AGAIN = {
+    "strict": "--strict",
+    "live_from": "--from",
+    "offline": "--offline",
+    "run_tools": "--run-tools",
+    "realtime": "--realtime",
+    "python": "--python",
+}
+"""The options of `debug replay` that only a re-run has, by the names of their values."""
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """How a re-run is walked through: the places of `-b`, commands, and whether some are typed after them."""
+
+    breakpoints: Sequence[str] = ()
+    commands: Sequence[str] = ()
+    typed_too: bool = True
+
+
+def rerun(
+    trace: Trace,
+    *,
+    mocks: Sequence[Mock | Fault] = (),
+    run_tools: Sequence[str] = (),
+    strict: bool = False,
+    live_from: int | None = None,
+    offline: bool = False,
+    realtime: bool = False,
+    python: str | None = None,
+    stepped: Stepped | None = None,
+    jsonl: bool = False,
+) -> int:
+    """Run the program of a recording again.
+
+    Args:
+        trace: the recording.
+        mocks: answers and faults.
+        run_tools: tools that are run for real, by name; `all` for every one.
+        strict: whether the first divergence ends the run.
+        live_from: the number of the event from which on models and servers are asked for real; None for never.
+        offline: whether not even then.
+        realtime: whether answers take the time that they took.
+        python: the interpreter; that of this process if left out.
+        stepped: how it is walked through, where it is.
+        jsonl: whether the report is JSON lines on stdout.
+
+    Returns:
+        The exit status: 0 where the program ended as recorded and nothing diverged, 1 where not, 2 where it could not be run
+        again to its end, 130 where the user interrupted it.
+
+    Raises:
+        DebugError: the recording, the program or an answer cannot be used.
+    """
+    from namel3ss_debug.replay.rerun import Wanted, prepare
+
+    wanted = Wanted(tuple(mocks), tuple(run_tools), strict, live_from or 0, offline, realtime, python)
+    config = settings().config
+    with reading(trace):
+        check_from(trace, live_from or 0)
+        prepared = prepare(trace, wanted, config, folder_for(trace, config))
+    trace.progress = None
+    outcome = (
+        walk_again(prepared, config, stepped) if stepped is not None else run_again(prepared, jsonl=jsonl)
+    )
+    report(outcome, jsonl=jsonl)
+    return outcome.exit_status
+
+
+def check_from(trace: Trace, live_from: int) -> None:
+    """See that the recording has the event of `--from`.
+
+    Raises:
+        WrongUsageError: it has not.
+    """
+    if live_from > trace.count():
+        raise WrongUsageError(
+            f"--from {live_from}: the recording has {trace.count()} events, numbered from 1"
+        )
+
+
+def folder_for(trace: Trace, config: DebugConfiguration) -> Path:
+    """Where the re-run is recorded: beside the recording, or in `trace_output_dir` where nothing may be written there."""
+    folder = trace.path.resolve().parent
+    return folder if os.access(folder, os.W_OK | os.X_OK) else Path(config.trace_output_dir)
+
+
+def run_again(prepared: Prepared, *, jsonl: bool) -> Outcome:
+    """Let the program run to its end; its output goes to the streams of this process."""
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.replay.outputs import Outputs
+    from namel3ss_debug.replay.rerun import rerun as run
+
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    return run(prepared, Outputs(STDERR if jsonl else STDOUT, STDERR), tell)
+
+
+def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped) -> Outcome:
+    """Walk through the program as it runs again, in the debugger's shell.
+
+    Where its code is newer than the recording, it is run to its end before, unseen, to learn which answers belong to which calls.
+    """
+    from namel3ss_debug.capture.foreground import Foreground
+    from namel3ss_debug.cli.live import Stepping, hold, notices, seat
+    from namel3ss_debug.cli.stepping import session_breakpoints
+    from namel3ss_debug.replay.impasses import CannotGoOnError
+    from namel3ss_debug.replay.live import LiveDebugger, Meeting
+    from namel3ss_debug.replay.outputs import Ends
+    from namel3ss_debug.replay.passes import Pass
+    from namel3ss_debug.replay.rerun import reserved_for, running, stepped_outcome
+
+    breakpoints = session_breakpoints(config, stepped.breakpoints)
+    reserved = reserved_for(prepared) if prepared.newer else frozenset()
+    stop = None
+    with seat() as seated, Meeting() as meeting:
+        # The standard input is not the program's, which reads what it read then: commands may stand there.
+        typed_too = stepped.typed_too and seated is not None
+        commands = (
+            stepped.commands if typed_too == stepped.typed_too else chain(stepped.commands, given_lines())
+        )
+        foreground = Foreground(seated.terminal.fileno()) if seated is not None and seated.controls else None
+        say = notices(seated)
+        for note in prepared.notes:
+            say(note)
+        opening = running(prepared, meeting, None, Ends(None, None), foreground=foreground, notice=say)
+        with opening as program:
+            debugger = LiveDebugger(program, breakpoints, prepared.wanted.mocks)
+            program.answering = run = Pass(prepared.plan, debugger.walk.mocks, reserved)
+            if program.go_on():
+                debugger.walk.go(1)
+            try:
+                hold(debugger, Stepping(breakpoints, (), commands, typed_too), seated)
+            except CannotGoOnError as impasse:
+                stop = impasse.stop
+        return stepped_outcome(prepared, run, program, stop)
+
+
+def given_lines() -> Iterator[str]:
+    """The lines of the standard input, as commands."""
+    return iter(()) if sys.stdin is None else (line.rstrip("\r\n") for line in sys.stdin)
+
+
+def report(outcome: Outcome, *, jsonl: bool) -> None:
+    """Say what became of the re-run, and where it is recorded."""
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.views.divergences import report_lines, report_rows
+    from namel3ss_debug.views.recordings import shorter_path
+    from namel3ss_debug.views.terminal import console
+
+    if jsonl:
+        print_rows(report_rows(outcome))
+    else:
+        screen = console(stderr=True)
+        screen.lines(report_lines(outcome, screen.width))
+    if outcome.trace.exists():
+        tell(f"the re-run is recorded in {shorter_path(outcome.trace)}")
+
+
+def stepped_by(
+    *, step: bool, breakpoints: Sequence[str], commands: Sequence[str], opening: Sequence[str] = ()
+) -> Stepped | None:
+    """How the options of a walk ask a re-run to be walked through; None where they do not."""
+    if not (step or breakpoints or commands):
+        return None
+    typed_too = step or bool(breakpoints and not commands)
+    first = opening or (() if commands or not typed_too else ["continue" if breakpoints else "step"])
+    return Stepped(breakpoints, [*first, *commands], typed_too)

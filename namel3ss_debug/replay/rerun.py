@@ -1,0 +1,459 @@
+"""A recorded program run again on the answers of its recording: prepared, started, and started over where a guess was wrong.
+
+The program runs in a child, as it was recorded, with its working directory, arguments, standard input and the environment that it
+read. It is recorded as a whole new trace, whose `trace_start` says in `metadata.rerun` what it is a re-run of. Clock, random
+numbers and hash seed are those of the recording; the network is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from namel3ss_debug.capture.foreground import Foreground
+from namel3ss_debug.capture.launch import Streams, Target, find_python, resolve_target, started
+from namel3ss_debug.capture.session import Session, new_session, replace_recording
+from namel3ss_debug.config import DebugConfiguration
+from namel3ss_debug.errors import DebugError, MockError, RerunError, TargetError
+from namel3ss_debug.replay.answers import Fault, Mock, Mocks, calls_of, write_fault, write_mock
+from namel3ss_debug.replay.breakpoints import Known, know
+from namel3ss_debug.replay.entries import Entries
+from namel3ss_debug.replay.fitness import STILL, checked, ends_of, newer_code, of_code, of_inputs
+from namel3ss_debug.replay.impasses import CannotGoOnError, Stop
+from namel3ss_debug.replay.live import LiveProgram, Meeting
+from namel3ss_debug.replay.matching import MOST_PASSES
+from namel3ss_debug.replay.outcomes import Outcome, changes_since, other_numbers, outcome_of
+from namel3ss_debug.replay.outputs import Ends, Outputs
+from namel3ss_debug.replay.passes import ALL, Pass, Plan
+from namel3ss_debug.replay.recorded import read_recorded
+from namel3ss_debug.replay.words import Answering
+from namel3ss_debug.traces.inputs import Recorded as Inputs
+from namel3ss_debug.traces.reader import Trace, open_trace
+from namel3ss_debug.wire import lenient
+
+FORM: Final = (
+    "level",
+    "max_payload_size",
+    "redact",
+    "redact_keys",
+    "redact_patterns",
+    "capture_memory",
+    "capture_performance",
+)
+"""The settings of a recording that its re-run is recorded with too, so that what is asked can be compared."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user wants of a re-run.
+
+    Attributes:
+        mocks: answers and faults.
+        run_tools: the names of tools that are run for real; `all` for every one.
+        strict: whether the first divergence ends it.
+        live_from: the number of the event from which on models and servers are asked for real; 0 for never.
+        offline: whether not even then.
+        realtime: whether answers take the time that they took.
+        python: the interpreter; that of this process if left out.
+        watch: whether the re-run's recording lists where random numbers are drawn.
+    """
+
+    mocks: tuple[Mock | Fault, ...] = ()
+    run_tools: tuple[str, ...] = ()
+    strict: bool = False
+    live_from: int = 0
+    offline: bool = False
+    realtime: bool = False
+    python: str | None = None
+    watch: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A re-run that can begin.
+
+    Attributes:
+        trace: the recording.
+        start: the metadata of its `trace_start`.
+        last: those of its `trace_end`; {} where there is none.
+        plan: by what the calls are answered.
+        wanted: what the user wants.
+        inputs: what the program read.
+        target: the program.
+        python: the interpreter.
+        cwd: the working directory.
+        session: where the re-run is recorded.
+        notes: what the user should know, a line each.
+        newer: the user's files of code that are newer than the recording.
+    """
+
+    trace: Trace
+    start: dict[str, Any]
+    last: dict[str, Any]
+    plan: Plan
+    wanted: Wanted
+    inputs: Inputs
+    target: Target
+    python: str
+    cwd: Path
+    session: Session
+    notes: tuple[str, ...] = ()
+    newer: tuple[str, ...] = ()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the program: what it read is as it was."""
+        return self.inputs.variables(os.environ)
+
+
+def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Path) -> Prepared:
+    """See that a recorded program can run again.
+
+    Args:
+        trace: the recording.
+        wanted: what the user wants.
+        config: the settings in force, for what the recording does not decide.
+        folder: where the re-run is recorded.
+
+    Raises:
+        RerunError: the recording does not hold what is needed.
+        TargetError: the program, or its interpreter, is not there any more.
+        MockError: an answer is not one that the calls it is for can have.
+    """
+    first, last = ends_of(trace)
+    start = lenient.mapping(first.get("metadata"))
+    recorded = read_recorded(trace)
+    notes = list(checked(trace, recorded))
+    inputs = Inputs.of(trace.events())
+    notes += of_inputs(inputs)
+    if wanted.mocks or wanted.run_tools:
+        notes += _checked_names(wanted, know(trace.events()))
+    target, cwd = _target(trace, start)
+    python, noted = _interpreter(wanted.python, start)
+    notes += noted
+    base = replace(
+        _with_form(config, lenient.mapping(start.get("settings"))),
+        enabled=True,
+        trace_output_dir=str(folder),
+        default_components=(),
+        sample_rate=1.0,
+        buffer_size=1,
+        record_randomness=True,
+    )
+    session = new_session(
+        base,
+        target=target.text,
+        root=target.root,
+        session_id=first.get("session_id"),
+        arguments=target.arguments,
+    )
+    rerun: dict[str, Any] = {
+        "of": first.get("execution_id"),
+        "recording": str(trace.files[0].resolve()),
+    } | _changes(wanted)
+    session = replace(session, link_latest=False, offline=True, rerun=rerun)
+    plan = Plan(
+        recorded,
+        frozenset(wanted.run_tools),
+        wanted.strict,
+        wanted.live_from,
+        wanted.offline,
+        wanted.realtime,
+    )
+    script = cwd / target.value if target.kind == "script" else None
+    newer = newer_code(recorded, Path(session.root), script, float(first.get("timestamp") or 0.0))
+    notes += of_code(newer)
+    return Prepared(
+        trace, start, last, plan, wanted, inputs, target, python, cwd, session, tuple(notes), newer
+    )
+
+
+def rerun(
+    prepared: Prepared, outputs: Outputs, notice: Callable[[str], None] = lambda _text: None
+) -> Outcome:
+    """Run a program again, and over where a guess turned out to be wrong.
+
+    Args:
+        prepared: the program and its answers.
+        outputs: where its output goes.
+        notice: told in words what the user should know while it runs.
+
+    Raises:
+        TargetError: the interpreter cannot be started.
+    """
+    reserved: frozenset[int] = frozenset()
+    for passes in range(1, MOST_PASSES + 1):
+        if passes > 1:
+            replace_recording(Path(prepared.session.trace))
+        run = _Run(prepared, outputs, reserved, notice)
+        run.through()
+        doomed = run.answering.restart is not None and not run.interrupted and passes < MOST_PASSES
+        outputs.settle(shown=not doomed)
+        if not doomed:
+            break
+        reserved = run.answering.matcher.reserved_next
+    return run.outcome(passes)
+
+
+def reserved_for(prepared: Prepared) -> frozenset[int]:
+    """Run a program through, unseen, until it is known which recorded answers its guesses have to leave alone.
+
+    Args:
+        prepared: the program; the recordings of these runs are thrown away.
+    """
+    reserved: frozenset[int] = frozenset()
+    with Path(os.devnull).open("wb") as nowhere:
+        for _ in range(MOST_PASSES - 1):
+            run = _Run(prepared, Outputs(nowhere.fileno(), nowhere.fileno()), reserved, lambda _text: None)
+            run.through()
+            replace_recording(Path(prepared.session.trace))
+            if run.answering.restart is None or run.interrupted:
+                break
+            reserved = run.answering.matcher.reserved_next
+    return reserved
+
+
+class _Run:
+    """One run of the program."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        outputs: Outputs,
+        reserved: frozenset[int],
+        notice: Callable[[str], None],
+    ) -> None:
+        self._prepared, self._outputs, self._notice = prepared, outputs, notice
+        self._entries = Entries()
+        mocks = Mocks(lambda: None, self._entries.find)
+        for what in prepared.wanted.mocks:
+            mocks.add(what)
+        self.answering = Pass(prepared.plan, mocks, reserved, outputs.hold, self._entries.heard)
+        self.stop: Stop | None = None
+        self.problem = ""
+        self.status = 0
+        self.interrupted = False
+        self._numbers: dict[int, int] = {}
+
+    def through(self) -> None:
+        """Let the program run to its end, or to where it cannot go on."""
+        with self._outputs.run() as ends, Meeting() as meeting:
+            with running(self._prepared, meeting, self.answering, ends, notice=self._notice) as program:
+                self._outputs.started()
+                try:
+                    program.run_out()
+                except CannotGoOnError as impasse:
+                    self.stop = impasse.stop
+                except DebugError as problem:
+                    self.problem = str(problem)
+            self.status = program.end()
+            self.interrupted = program.interrupted
+        trace = Path(self._prepared.session.trace)
+        if trace.exists():
+            written = open_trace(trace)
+            if len(written.processes) > 1:
+                self._numbers = other_numbers(program.events(), written.events())
+
+    def outcome(self, passes: int) -> Outcome:
+        """What came of it."""
+        prepared, seen = self._prepared, self.answering.seen
+        notes = [*prepared.notes, *changes_since(prepared.start, seen.first)]
+        if self._outputs.differs:
+            notes.append(
+                "the program printed something else when it was started over; what came first is shown"
+            )
+        return outcome_of(
+            self.answering,
+            of=prepared.trace.path,
+            trace=Path(prepared.session.trace),
+            status=self.status,
+            recorded_status=lenient.count(prepared.last.get("exit_status")),
+            stop=self.stop,
+            problem=self.problem,
+            ended=self.stop is None and not self.problem and not self.interrupted,
+            numbers=self._numbers,
+            passes=passes,
+            notes=tuple(notes),
+            interrupted=self.interrupted,
+        )
+
+
+def stepped_outcome(prepared: Prepared, run: Pass, program: LiveProgram, stop: Stop | None) -> Outcome:
+    """What came of a re-run that somebody has walked through.
+
+    Args:
+        prepared: the program.
+        run: what has answered its calls.
+        program: the program, which has ended.
+        stop: why it could not go on.
+    """
+    notes = [*prepared.notes, *changes_since(prepared.start, run.seen.first)]
+    if run.restart is not None:
+        notes.append("a guess was wrong: without --step the program is started over, with the right answers")
+    return outcome_of(
+        run,
+        of=prepared.trace.path,
+        trace=Path(prepared.session.trace),
+        status=program.end(),
+        recorded_status=lenient.count(prepared.last.get("exit_status")),
+        stop=stop,
+        ended=not program.stopped,
+        notes=tuple(notes),
+    )
+
+
+@contextlib.contextmanager
+def running(
+    prepared: Prepared,
+    meeting: Meeting,
+    answering: Answering | None,
+    ends: Ends,
+    *,
+    foreground: Foreground | None = None,
+    notice: Callable[[str], None] = lambda _text: None,
+) -> Iterator[LiveProgram]:
+    """Start the program; it has ended when the block ends.
+
+    Args:
+        prepared: the program.
+        meeting: where its processes connect.
+        answering: what answers its calls; to be put in place before the program goes on, where it is left out.
+        ends: what it gets for stdout and stderr.
+        foreground: the terminal, where somebody steps it.
+        notice: as for `LiveProgram`.
+
+    Raises:
+        TargetError: the interpreter cannot be started.
+    """
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(prepared.inputs.stdin_bytes)
+        stdin.seek(0)
+        streams = Streams(stdin.fileno(), ends.stdout, ends.stderr)
+        with started(
+            prepared.target,
+            session=_session(prepared, meeting),
+            python=prepared.python,
+            apart=True,
+            environ=prepared.environment,
+            cwd=prepared.cwd,
+            streams=streams,
+        ) as child:
+            program = LiveProgram(child, meeting, foreground, notice, answering, apart=True)
+            try:
+                yield program
+            finally:
+                program.end()
+
+
+def _session(prepared: Prepared, meeting: Meeting) -> dict[str, Any]:
+    """What the child is told: where it is recorded, who answers, and the inputs of the recording in a file for it alone."""
+    inputs = prepared.inputs
+    session = asdict(prepared.session) | {"gate": meeting.address}
+    if not inputs.usable:
+        return session
+    file = meeting.folder / "inputs.json"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(inputs.to_text())
+    randomness: dict[str, Any] = {"seed": inputs.seed, "recorded": str(file)}
+    if inputs.hash_seed is not None:
+        randomness["hash_seed"] = inputs.hash_seed
+    if inputs.hash_seed_given:
+        randomness["hash_seed_given"] = True
+    if prepared.wanted.watch:
+        randomness["watch"] = True
+    return session | {"randomness": randomness}
+
+
+def _checked_names(wanted: Wanted, known: Known) -> Iterator[str]:
+    """Refuse answers that calls cannot have; notes on names that the recording does not hold, because new code may.
+
+    Raises:
+        MockError: an answer is not one that the calls it is for can have.
+    """
+    for what in wanted.mocks:
+        try:
+            calls = calls_of(what, known)
+        except MockError as problem:
+            yield str(problem)
+            continue
+        if calls is not None:
+            what.check(calls.components)
+    for name in wanted.run_tools:
+        if name != ALL and name not in known.names.get("tool", ()):
+            yield f"--run-tools {name}: the recording holds no call of such a tool"
+
+
+def _changes(wanted: Wanted) -> dict[str, Any]:
+    """What the user has changed, as the new recording says it."""
+    changes: dict[str, Any] = {
+        "mocks": [write_mock(each) for each in wanted.mocks if isinstance(each, Mock)],
+        "faults": [write_fault(each) for each in wanted.mocks if isinstance(each, Fault)],
+        "run_tools": list(wanted.run_tools),
+        "from": wanted.live_from or None,
+        "offline": True if wanted.live_from and wanted.offline else None,
+    }
+    return {name: value for name, value in changes.items() if value not in (None, [])}
+
+
+# --- which program it is of
+
+
+def _target(trace: Trace, start: dict[str, Any]) -> tuple[Target, Path]:
+    """The recorded program and its working directory.
+
+    Raises:
+        RerunError: the recording does not name them.
+        TargetError: they are not there any more.
+    """
+    text, argv = (
+        lenient.string(start.get("target")),
+        [str(word) for word in lenient.sequence(start.get("argv"))],
+    )
+    folder = lenient.string(start.get("cwd"))
+    if not text or folder is None:
+        raise RerunError(f"{trace.path} does not say which program it is of; {STILL}")
+    cwd = Path(folder)
+    if not cwd.is_dir():
+        raise TargetError(
+            f"the program was recorded in {folder}, which is not there: put it back to run it again; {STILL}"
+        )
+    module = text.startswith("-m ")
+    try:
+        target = resolve_target(
+            [text.removeprefix("-m "), *argv[1:]],
+            module=module,
+            cwd=cwd,
+            run_args=lenient.mapping(start.get("arguments")),
+        )
+    except TargetError as error:
+        raise TargetError(f"{error}: the recorded program has to be there to run again; {STILL}") from None
+    return target, cwd
+
+
+def _interpreter(wanted: str | None, start: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The interpreter that was asked for, else that of this process; a note where another one was recorded.
+
+    A recorded one is not started unasked: a recording is foreign data.
+    """
+    if wanted is not None:
+        return find_python(wanted), ()
+    recorded = lenient.string(start.get("executable"))
+    if recorded is None or os.path.abspath(recorded) == os.path.abspath(sys.executable):
+        return sys.executable, ()
+    return sys.executable, (
+        f"recorded with {recorded}, run again with {sys.executable}: --python chooses another",
+    )
+
+
+def _with_form(config: DebugConfiguration, recorded: dict[str, Any]) -> DebugConfiguration:
+    """The settings in force, but in the recording's form; what is no value of its setting is passed over."""
+    form = DebugConfiguration.from_json({name: recorded[name] for name in FORM if name in recorded})
+    same = [name for name in FORM if isinstance(getattr(form, name), type(getattr(config, name)))]
+    return replace(config, **{name: getattr(form, name) for name in same if name in recorded})

@@ -1,0 +1,71 @@
+"""What a process of a running program is told at an event: how the call is answered that begins with it.
+
+The words are JSON, as `capture.gate` reads them.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, Protocol
+
+from namel3ss_debug.replay.answers import Mocks
+from namel3ss_debug.replay.breakpoints import COMPONENTS
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
+
+
+class Answering(Protocol):
+    """What answers the calls of a program, where that is not the user alone."""
+
+    def heard(self, number: int, event: Event) -> None:
+        """An event has come, as the one with this number."""
+
+    def word(self, number: int, event: Event) -> dict[str, Any]:
+        """What a process is told that waits at an event: how the call is answered that begins with it.
+
+        Raises:
+            DebugError: the process cannot go on; it still waits.
+        """
+
+    def may(self, asked: dict[str, Any]) -> bool:
+        """Whether a step of an answer's delivery may go now: `at` is the id of the call's start, `step` and `index` tell which."""
+
+
+def given_word(
+    mocks: Mocks, number: int, event: Event, recorded: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The answer and the fault that the user gives to the call which begins with an event, as its process is told.
+
+    Args:
+        mocks: what the user gives.
+        number: the number of the event.
+        event: the event.
+        recorded: the recorded `outputs` of the call, where there are any.
+
+    Raises:
+        MockError: the call cannot be answered so.
+    """
+    if lenient.mapping(event.get("metadata")).get("seen") is False:
+        return {}
+    mock, fault = mocks.answer_for(number, event), mocks.fault_for(number, event)
+    word: dict[str, Any] = {} if fault is None else {"fault": fault.effect.to_json()}
+    if mock is None or (fault is not None and fault.replaces):
+        return word
+    outputs = mock.outputs(number, event, recorded)
+    whole = outputs.get("result", outputs) if mock.changes else mock.answer
+    return word | {"answer": whole, "outputs": outputs}
+
+
+def how_ended(status: int) -> str:
+    """How a program has ended, from its exit status or the negative number of a signal."""
+    if status >= 0:
+        return f"with status {status}"
+    return f"by {signal.Signals(-status).name}" if -status in set(signal.Signals) else f"by signal {-status}"
+
+
+def tool_name(mocked: str) -> str | None:
+    """The name of the function that a mock may mean; None where it means something else."""
+    component, colon, rest = mocked.partition(":")
+    name = (rest if component == "tool" else "") if colon else mocked
+    name = name.strip().strip("\"'")
+    return name if name.isidentifier() and name not in COMPONENTS else None

@@ -1,0 +1,811 @@
+"""The command `debug replay --rerun` on unmodified programs of the SDKs: recorded once, then run again with nothing to reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+from namel3ss_debug.traces.reader import open_trace
+
+PROGRAMS = Path(__file__).parents[1] / "data" / "programs_sdk"
+SDK = (
+    "openai_chat",
+    "openai_chat_async",
+    "openai_stream",
+    "openai_stream_async",
+    "openai_responses",
+    "openai_embeddings",
+    "openai_parallel_tools",
+    "openai_retry_429",
+    "openai_error_500",
+    "openai_threads",
+    "anthropic_messages",
+    "anthropic_async",
+    "anthropic_stream",
+    "anthropic_tools",
+    "exit_3",
+    "exit_exception",
+    "os_exit_4",
+)
+
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL")
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: bytes
+    err: bytes
+
+    @property
+    def told(self):
+        """What the debugger says of the re-run: the lines on stderr from its verdict on."""
+        return self.err.decode()
+
+    @property
+    def rows(self):
+        """The JSON lines on stdout."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Workbench:
+    """A folder with a program, recorded with the scripted model there, run again with nothing there."""
+
+    def __init__(self, folder, environment, model):
+        self.folder, self.environment, self.model = folder, environment, model
+        self.without = {name: value for name, value in os.environ.items() if name not in KEYS}
+
+    def write(self, text, name="app.py"):
+        """A program in the folder."""
+        (self.folder / name).write_text(text)
+        return name
+
+    def run(self, *words, environment=None, stdin=b""):
+        """Run a command of the debugger in the folder."""
+        command = [sys.executable, "-m", "namel3ss_debug", *words]
+        given = {"PYTHON_COLORS": "0", **(environment or self.without)}
+        done = subprocess.run(
+            command, cwd=self.folder, env=given, input=stdin, capture_output=True, timeout=120, check=False
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def record(self, *words, stdin=b""):
+        """Record a program beside the scripted model; the model is gone afterwards."""
+        ended = self.run("trace", "-o", "run.jsonl", *words, environment=self.environment, stdin=stdin)
+        assert b"recorded" in ended.err, ended.err
+        self.model.requests.clear()
+        return ended
+
+    def rerun(self, *options, **given):
+        """Run the recorded program again."""
+        return self.run("replay", "run.jsonl", "--rerun", *options, **given)
+
+    @property
+    def again(self):
+        """The recordings of re-runs."""
+        return sorted(self.folder.glob("trace_*.jsonl"))
+
+
+@pytest.fixture
+def bench(tmp_path, scripted_model, model_environment):
+    """A folder in which programs are recorded and run again."""
+    return Workbench(tmp_path.resolve(), model_environment, scripted_model)
+
+
+def of_program(err):
+    """What the program itself printed on stderr, without the lines of the debugger."""
+    kept = []
+    for line in err.decode().splitlines(keepends=True):
+        if line.startswith(("namel3ss debug:", "the re-run")):
+            break
+        kept.append(line)
+    return "".join(kept)
+
+
+@pytest.mark.parametrize("name", SDK)
+def test_an_unmodified_program_runs_again_as_it_ran(bench, name):
+    """With the model gone and no keys, stdout, stderr and the way it ends are byte for byte the same, and nothing diverged."""
+    bench.write((PROGRAMS / f"{name}.py").read_text())
+    first = bench.record("app.py")
+    again = bench.rerun()
+    assert again.out == first.out
+    assert of_program(again.err) == of_program(first.err)
+    assert again.status == 0, again.told
+    assert "the re-run is as recorded" in again.told
+    assert f"ended with status {first.status}" in again.told
+    assert not bench.model.requests
+
+
+AGENT = """
+import json, os, sys
+import urllib3
+
+http = urllib3.PoolManager()
+TOOLS = [{"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
+         for name in ("get_weather", "get_time")]
+
+def get_weather(city):
+    return {"city": city, "temp_c": 21}
+
+def get_time(zone):
+    return f"12:00 {zone}"
+
+def send(messages, **more):
+    body = {"model": "gpt-4o-mini", "messages": messages, **more}
+    url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+    answer = http.request("POST", url, json=body, retries=False).json()
+    return answer["choices"][0]["message"] if "choices" in answer else {"content": str(answer["error"]["message"])}
+
+def ask(text):
+    return send([{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}])["content"]
+
+def greet():
+    print(ask("hello there"))
+
+def plan():
+    print(ask("plan a trip"))
+
+def weather():
+    messages = [{"role": "user", "content": "weather?"}]
+    first = send(messages, tools=TOOLS)
+    messages.append(first)
+    for call in first["tool_calls"]:
+        result = globals()[call["function"]["name"]](**json.loads(call["function"]["arguments"]))
+        print(call["function"]["name"], result)
+        messages.append({"role": "tool", "tool_call_id": call["id"], "content": json.dumps(result)})
+    print(send(messages, tools=TOOLS)["content"])
+
+def main():
+    greet()
+    plan()
+    weather()
+    for city in ("Paris", "Rome", "Oslo"):
+        print(ask(f"describe {city}"))
+
+main()
+"""
+GREETING, TRIP, WEATHER, PARIS_TOOL, OSLO_TOOL, TIME_TOOL, ANSWER, PARIS, ROME, OSLO = (
+    3, 5, 7, 9, 11, 13, 15, 17, 19, 21,
+)  # fmt: skip
+
+
+@pytest.fixture
+def agent(bench):
+    """The agent, recorded; `first` is how it ended."""
+    bench.write(AGENT)
+    bench.first = bench.record("app.py")
+    return bench
+
+
+def line_of(text, source=AGENT):
+    """The line of a program in which a text stands, from 1."""
+    return source[: source.index(text)].count("\n") + 1
+
+
+def edited(bench, *changes):
+    """The agent with texts replaced, written in its place."""
+    text = AGENT
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    bench.write(text)
+    return text
+
+
+def parted(ended):
+    """The divergences on stdout: kind, number in the re-run, number in the recording."""
+    *rows, _ = ended.rows
+    return [(row["kind"], row["number"], row["recorded"]["number"] if row["recorded"] else 0) for row in rows]
+
+
+SENT = "answer = http.request"
+ASKS = "return send([{"
+
+
+def test_the_agent_runs_again_as_it_ran(agent):
+    """What is recorded answers every call, and the report says how many."""
+    again = agent.rerun()
+    assert (again.status, again.out) == (0, agent.first.out)
+    assert "answered  10 as recorded" in again.told
+
+
+def test_a_changed_prompt_is_told_with_both_sides_and_the_words_that_differ(agent):
+    """The recorded answer is given all the same, and the run joins the recording at the next call."""
+    edited(agent, ("plan a trip", "plan a long trip"))
+    again = agent.rerun()
+    assert again.status == 1
+    assert again.out == agent.first.out
+    assert "plan a {+long +}trip" in again.told
+    assert f"now       asks gpt-4o-mini, app.py:{line_of(SENT)}, event {TRIP}" in again.told
+    assert "joined    again at event 7, for 8 calls, to the end" in again.told
+    assert "newer than the recording: app.py" in again.told
+
+
+EDITS = {
+    "changed": (("plan a trip", "plan a long trip"), [("changed", TRIP, TRIP)]),
+    "removed": (("    plan()\n", ""), [("missing", TRIP, TRIP)]),
+    "swapped": (("    greet()\n    plan()", "    plan()\n    greet()"), [("order", GREETING, GREETING)]),
+    "removed from a loop": (('"Paris", "Rome"', '"Rome"'), [("missing", PARIS, PARIS)]),
+    "arguments of a tool": (
+        ("(**json.loads(", "(**{k: v.upper() for k, v in json.loads("),
+        [("changed", PARIS_TOOL, PARIS_TOOL), ("changed", OSLO_TOOL, OSLO_TOOL)],
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", [name for name in EDITS if name != "arguments of a tool"])
+def test_an_edit_is_reported_as_what_it_is_at_its_event(agent, edit):
+    """A changed, a removed and two swapped calls: one divergence each, and nothing else."""
+    change, expected = EDITS[edit]
+    edited(agent, change)
+    again = agent.rerun("--format", "jsonl")
+    assert again.status == 1
+    assert parted(again) == expected
+    assert agent.first.out.startswith(of_program(again.err).encode()[:10])
+
+
+def test_changed_arguments_of_a_tool_are_told_by_their_path(agent):
+    """The recorded result is given, and the argument then and now is shown."""
+    edited(
+        agent,
+        (
+            'json.loads(call["function"]["arguments"]))',
+            'json.loads(call["function"]["arguments"].upper().replace("CITY", "city").replace("ZONE", "zone")))',
+        ),
+    )
+    again = agent.rerun("--format", "jsonl")
+    assert parted(again) == [("changed", PARIS_TOOL, PARIS_TOOL), ("changed", OSLO_TOOL, OSLO_TOOL)]
+    assert again.rows[0]["paths"] == [
+        {"path": "$.arguments.city", "kind": "changed", "old": "Paris", "new": "PARIS"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "number", "passes"),
+    [
+        (("    plan()\n", '    plan()\n    print(ask("one more"))\n'), WEATHER, 2),
+        (('"Paris", "Rome"', '"Bern", "Paris", "Rome"'), PARIS, 2),
+        (('"Rome", "Oslo")', '"Rome", "Oslo", "Bern")'), 23, 1),
+    ],
+)
+def test_an_added_call_stops_the_run_before_it_is_made(agent, change, number, passes):
+    """No answer is guessed that another call asks for in its own words; what was printed before is shown once."""
+    edited(agent, change)
+    again = agent.rerun("--format", "jsonl")
+    *_, last = again.rows
+    assert again.status == 1
+    assert [(kind, place) for kind, place, _ in parted(again)] == [("new", number)]
+    assert last["stopped"]["kind"] == "new"
+    assert last["passes"] == passes
+    shown = of_program(again.err)
+    assert shown
+    assert agent.first.out.decode().startswith(shown)
+
+
+def test_the_message_of_an_added_call_names_both_sides_and_what_can_be_done(agent):
+    """What the code asks, what the recording holds there, and three ways on."""
+    edited(agent, ("    plan()\n", '    plan()\n    print(ask("one more"))\n'))
+    again = agent.rerun()
+    told = " ".join(again.told.split())
+    assert f"app.py:{line_of(SENT)} asks gpt-4o-mini what the recording holds no answer for" in told
+    assert "there, at event 7" in told
+    assert "give an answer with --mock 'llm@3.text=...', ask for real with --from 7" in told
+
+
+def test_the_answer_that_the_message_asks_for_lets_the_run_go_on(agent):
+    """With a mock for the added call the run is through, and nothing has parted."""
+    edited(agent, ("    plan()\n", '    plan()\n    print(ask("one more"))\n'))
+    again = agent.rerun("--mock", "llm@3.text=a new answer")
+    assert again.status == 0, again.told
+    lines = again.out.decode().splitlines()
+    assert lines[2] == "a new answer"
+    assert [*lines[:2], *lines[3:]] == agent.first.out.decode().splitlines()
+
+
+def test_strict_ends_the_run_where_it_first_parts(agent):
+    """What comes after the first divergence is not run."""
+    edited(agent, ("plan a trip", "plan a long trip"))
+    again = agent.rerun("--strict")
+    assert again.status == 1
+    assert again.out.decode() == "You said: hello there\n"
+    assert "stopped by the debugger" in again.told
+
+
+def test_tools_are_not_run(agent):
+    """An edited tool still gives what was recorded, unless it is named."""
+    edited(agent, ('"temp_c": 21', '"temp_c": 12'))
+    again = agent.rerun()
+    assert (again.status, again.out) == (0, agent.first.out)
+
+
+def test_a_tool_that_is_run_tells_its_other_result(agent):
+    """The results then and now are told; what is asked because of them is no divergence of its own."""
+    edited(agent, ('"temp_c": 21', '"temp_c": 12'))
+    again = agent.rerun("--run-tools", "get_weather", "--format", "jsonl")
+    *_, last = again.rows
+    assert again.status == 1
+    assert parted(again) == [("result", PARIS_TOOL, PARIS_TOOL), ("result", OSLO_TOOL, OSLO_TOOL)]
+    assert [row["number"] for row in last["expected"]] == [ANSWER]
+    assert last["real"] == 2
+
+
+@pytest.mark.parametrize(("name", "cold"), [("get_weather", (9, 11)), ("get_weather@2", (11,))])
+def test_a_mock_answers_the_calls_it_names(agent, name, cold):
+    """The program goes on with it, and the report says which answers were given before it could matter."""
+    again = agent.rerun("--mock", name + ':{"temp_c": -30}')
+    lines = [line for line in again.out.decode().splitlines() if line.startswith("get_weather")]
+    assert [line == "get_weather {'temp_c': -30}" for line in lines] == [9 in cold, 11 in cold]
+    assert again.status == 0
+    assert "apart from what you gave" in again.told
+    assert "--from 15 asks anew" in again.told
+    (trace,) = agent.again
+    events = list(open_trace(trace).events())
+    assert events[0]["metadata"]["rerun"]["mocks"] == [name + ':{"temp_c": -30}']
+
+
+def test_a_fault_on_the_third_call_of_a_model_comes_as_its_error(agent):
+    """The program gets what the provider would send, and the other calls are answered as recorded."""
+    again = agent.rerun("--fault", "llm@6:status:429:slow down")
+    lines = again.out.decode().splitlines()
+    assert lines[-2] == "slow down"
+    assert lines[-1] == "You said: describe Oslo"
+
+
+def test_a_new_recording_says_what_it_is_a_rerun_of(agent):
+    """It stands beside the first, is whole, and can be run again itself; `latest` still means the first."""
+    again = agent.rerun()
+    (trace,) = agent.again
+    first, second = (list(open_trace(path).events()) for path in (agent.folder / "run.jsonl", trace))
+    assert second[0]["metadata"]["rerun"] == {
+        "of": first[0]["execution_id"],
+        "recording": str(agent.folder / "run.jsonl"),
+    }
+    assert [event["event_type"] for event in second] == [event["event_type"] for event in first]
+    assert not (agent.folder / "trace_latest.jsonl").exists()
+    third = agent.run("replay", str(trace), "--rerun")
+    assert (third.status, third.out) == (0, again.out)
+
+
+def test_json_lines_stand_alone_on_stdout(agent):
+    """The report is on stdout, and what the program prints on stderr."""
+    again = agent.rerun("--format", "jsonl")
+    assert [row["result"] for row in again.rows] == ["rerun"]
+    assert agent.first.out.decode() in again.err.decode()
+
+
+NONDETERMINISTIC = """
+import datetime, os, random, secrets, sys, time, uuid
+from concurrent.futures import ThreadPoolExecutor
+import urllib3
+
+http = urllib3.PoolManager(maxsize=8)
+
+def ask(text):
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}
+    answer = http.request("POST", os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body).json()
+    return answer["choices"][0]["message"]["content"]
+
+print(ask(f"{datetime.datetime.now()} {uuid.uuid4()} {random.random()} {secrets.token_hex(4)}"))
+print(ask(f"{time.time()} {set('abcdefgh')} {sys.stdin.readline().strip()} {sys.argv[1:]}"))
+with ThreadPoolExecutor(3) as pool:
+    for answer in pool.map(lambda n: ask(f"part {n} {random.random()} {uuid.uuid4()}"), range(6)):
+        print(answer)
+"""
+
+
+def test_times_random_ids_stdin_and_arguments_are_those_of_the_recording(bench):
+    """Prompts made of all of these are asked in the same words, in threads too."""
+    bench.write(NONDETERMINISTIC)
+    first = bench.record("app.py", "--", "one", "two words", stdin=b"typed\nnot read\n")
+    assert b"typed ['one', 'two words']" in first.out
+    again = bench.rerun("--strict", stdin=b"something else\n")
+    assert (again.status, again.out) == (0, first.out), again.told
+
+
+PARALLEL = """
+import asyncio
+from openai import AsyncOpenAI
+
+async def worker(client, name):
+    said = []
+    for turn in range(2):
+        answer = await client.chat.completions.create(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": f"{name} {turn} {len(done)}"}]
+        )
+        done.append(f"{name} {turn}")
+        said.append(answer.choices[0].message.content)
+    return said
+
+async def main():
+    async with AsyncOpenAI() as client:
+        print(await asyncio.gather(*(worker(client, name) for name in "abc")))
+    print(done)
+
+done = []
+asyncio.run(main())
+"""
+
+
+def test_three_parallel_calls_complete_in_the_recorded_order(bench):
+    """What a worker asks depends on which of the others were ready before it."""
+    bench.write(PARALLEL)
+    first = bench.record("app.py")
+    again = bench.rerun("--strict")
+    assert (again.status, again.out) == (0, first.out), again.told
+
+
+def test_answers_take_their_time_where_they_are_to(bench):
+    """With --realtime a stream comes at the pace of the recording, and says the same."""
+    bench.write((PROGRAMS / "openai_stream.py").read_text())
+    first = bench.record("app.py")
+    again = bench.rerun("--realtime")
+    assert (again.status, again.out) == (0, first.out), again.told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["parallel", "threads", "openai_retry_429", "anthropic_tools"])
+def test_twenty_runs_are_the_same(bench, name):
+    """Twenty re-runs of one recording: the same bytes and no divergence each time."""
+    programs = {"parallel": PARALLEL, "threads": NONDETERMINISTIC}
+    bench.write(programs.get(name) or (PROGRAMS / f"{name}.py").read_text())
+    first = bench.record("app.py", stdin=b"typed\n")
+    for _ in range(20):
+        again = bench.rerun("--format", "jsonl")
+        assert (again.status, of_program(again.err)) == (0, first.out.decode() + of_program(first.err))
+
+
+def test_a_fork_asks_for_real_from_its_event_on(agent):
+    """Up to the event everything is answered from the recording, and the model is asked behind it."""
+    edited(agent, ("describe {city}", "praise {city}"))
+    again = agent.rerun("--from", str(PARIS), environment=agent.environment)
+    assert again.status == 0, again.told
+    assert [line for line in again.out.decode().splitlines() if "praise" in line] == [
+        f"You said: praise {city}" for city in ("Paris", "Rome", "Oslo")
+    ]
+    assert len(agent.model.requests) == 3
+    assert f"as recorded up to event {PARIS}, and live from there" in again.told
+    (trace,) = agent.again
+    assert next(open_trace(trace).events())["metadata"]["rerun"]["from"] == PARIS
+
+
+def test_a_fork_stays_offline_where_it_is_to(agent):
+    """With --offline nothing is asked for real, and a call without a mock ends the run."""
+    edited(agent, ("describe {city}", "praise {city}"))
+    options = ("--from", str(PARIS), "--offline", "--mock", "llm@5.text=praised")
+    again = agent.rerun(*options, environment=agent.environment)
+    assert again.status == 2
+    assert "praised" in again.out.decode()
+    assert "ask for real without --offline" in " ".join(again.told.split())
+    assert not agent.model.requests
+
+
+def test_the_network_is_closed(bench):
+    """A program that opens a connection of its own is refused, and told so."""
+    bench.write(
+        "import socket\n"
+        "try:\n    socket.create_connection(('192.0.2.1', 80), 0.2)\n"
+        "except OSError as error:\n    print(type(error).__name__)\n"
+    )
+    bench.record("app.py")
+    again = bench.rerun()
+    assert again.out == b"ConnectionRefusedError\n"
+    assert again.status == 1
+    assert "192.0.2.1:80 at app.py:3: the network is closed" in " ".join(again.told.split())
+
+
+def test_an_answer_that_was_cut_ends_the_run_with_the_setting(bench):
+    """The line names the call, the event and what would have kept the answer; what came before was printed."""
+    bench.write(AGENT)
+    bench.environment["NAMEL3SS_DEBUG_MAX_PAYLOAD_SIZE"] = "600"
+    bench.record("app.py")
+    again = bench.rerun()
+    told = " ".join(again.told.split())
+    assert again.status == 2
+    assert "but the answer was cut" in told
+    assert "record it again with max_payload_size 0" in told
+    assert "--mock 'llm@" in told
+
+
+def test_a_tool_result_that_is_no_plain_data_names_the_option_that_runs_it(bench):
+    """With that option the run is through."""
+    text = AGENT.replace('return f"12:00 {zone}"', "return Time(zone)").replace(
+        "http = ", "class Time:\n    def __init__(self, zone):\n        self.zone = zone\n\nhttp = "
+    )
+    bench.write(
+        text.replace("json.dumps(result)", "json.dumps(str(type(result)))").replace("print(call", "(call")
+    )
+    first = bench.record("app.py")
+    again = bench.rerun()
+    assert again.status == 2
+    assert "run the tool with --run-tools get_time" in " ".join(again.told.split())
+    assert bench.rerun("--run-tools", "get_time").out == first.out
+
+
+def test_a_recording_without_payloads_is_refused(bench):
+    """Before anything is run, with what can still be done."""
+    bench.write(AGENT)
+    bench.record("--level", "basic", "app.py")
+    again = bench.rerun()
+    assert (again.status, again.out) == (2, b"")
+    assert "level basic" in again.told
+    assert "debug replay --step walks through what is there" in again.told
+
+
+def test_a_program_that_is_gone_is_named(agent):
+    """One line says where it was, and what can still be done."""
+    (agent.folder / "app.py").unlink()
+    again = agent.rerun()
+    assert again.status == 2
+    assert f"there is no app.py in {agent.folder}" in again.told
+    assert "--step walks through what is there" in again.told
+    assert again.told.count("\n") == 1
+
+
+def test_a_recording_that_was_made_elsewhere_is_named(agent):
+    """The working directory of the recording has to be there."""
+    path = agent.folder / "run.jsonl"
+    path.write_text(path.read_text().replace(f'"cwd":"{agent.folder}"', '"cwd":"/nowhere/at/all"'))
+    again = agent.rerun()
+    assert again.status == 2
+    assert "was recorded in /nowhere/at/all, which is not there" in again.told
+
+
+def test_another_program_under_the_same_name_is_told_by_what_it_asks(agent):
+    """It is newer than the recording, and its first call is not in it."""
+    agent.write(
+        AGENT.replace("greet()\n    plan()", "other()\n    plan()")
+        .replace("def greet", "def other")
+        .replace("hello there", "who are you")
+    )
+    again = agent.rerun()
+    assert again.status == 1
+    assert "newer than the recording: app.py" in again.told
+    assert "[-hello there-]{+who are you+}" in again.told
+
+
+def test_a_first_segment_that_was_rotated_away_is_refused(bench):
+    """The events before it hold answers, and how the program began."""
+    bench.write(AGENT)
+    bench.environment |= {"NAMEL3SS_DEBUG_ROTATE_MAX_BYTES": "6000", "NAMEL3SS_DEBUG_ROTATE_KEEP": "2"}
+    bench.record("app.py")
+    left = sorted(bench.folder.glob("run*.jsonl"))
+    again = bench.run("replay", str(left[0]), "--rerun")
+    assert again.status == 2
+    assert "were rotated away" in again.told
+    assert "record it again with rotate_keep 0" in again.told
+
+
+def test_events_that_are_lost_are_told_and_the_others_still_answer(agent):
+    """A segment in the middle that is missing leaves a note, and a call whose answer was there ends the run."""
+    path = agent.folder / "run.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:TRIP] + lines[TRIP + 2 :]))
+    again = agent.rerun()
+    told = " ".join(again.told.split())
+    assert again.status == 2
+    assert "2 events are missing in the recording" in told
+    assert "the end of the call is missing in the recording" in told
+
+
+def test_a_recording_of_an_earlier_format_is_read(bench):
+    """The program of it is not here, which is told as for any other."""
+    path = next((Path(__file__).parents[1] / "data" / "formats" / "v1").glob("*.jsonl"))
+    again = bench.run("replay", str(path), "--rerun")
+    assert again.status == 2
+    assert again.told.count("\n") == 1
+    assert "which is not there" in again.told
+
+
+def test_options_of_a_rerun_need_it(bench):
+    """Without --rerun they are refused, and so is a filter with it."""
+    for option in (["--strict"], ["--from", "3"], ["--run-tools", "all"], ["--realtime"], ["--offline"]):
+        refused = bench.run("replay", "run.jsonl", *option)
+        assert refused.status == 2
+        assert f"{option[0]} is for a program that runs again; add --rerun" in refused.told
+    assert "without --rerun" in bench.rerun("--filter", "llm").told
+    assert "--offline is for --from" in bench.rerun("--offline").told
+
+
+def test_an_event_that_is_not_there_is_refused(agent):
+    """--from behind the end of the recording."""
+    again = agent.rerun("--from", "999")
+    assert again.status == 2
+    assert "events, numbered from 1" in again.told
+
+
+def test_a_mock_of_the_wrong_shape_is_refused_before_the_program_runs(agent):
+    """The message has the shape that a model's answer has."""
+    again = agent.rerun("--mock", "llm:[1, 2]")
+    assert (again.status, again.out) == (2, b"")
+    assert "text" in again.told
+
+
+def test_a_name_that_the_recording_does_not_hold_is_a_note(agent):
+    """New code may call it; who has mistyped it reads the nearest name."""
+    again = agent.rerun("--mock", 'get_wether:{"temp_c": -30}')
+    assert (again.status, again.out) == (0, agent.first.out)
+    assert "did you mean 'get_weather'?" in " ".join(again.told.split())
+
+
+WAITING = """
+import os, sys, time, urllib3
+body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
+url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+print(urllib3.PoolManager().request("POST", url, json=body).json()["choices"][0]["message"]["content"], flush=True)
+if not os.path.exists("wait"):
+    raise SystemExit
+print("waiting", flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_reach_the_program_and_end_the_rerun(bench, number):
+    """Ctrl-C interrupts the program, and the status is 130; SIGTERM ends both, and nothing is left running."""
+    bench.write(WAITING)
+    bench.record("app.py")
+    (bench.folder / "wait").touch()
+    command = [sys.executable, "-m", "namel3ss_debug", "replay", "run.jsonl", "--rerun"]
+    with subprocess.Popen(
+        command, cwd=bench.folder, env=bench.without, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as shell:
+        assert shell.stdout.readline() == b"You said: hello\n"
+        assert shell.stdout.readline() == b"waiting\n"
+        children = psutil.Process(shell.pid).children(recursive=True)
+        shell.send_signal(number)
+        out, _err = shell.communicate(timeout=30)
+    assert shell.returncode == (130 if number == signal.SIGINT else 143)
+    assert out == (b"interrupted\n" if number == signal.SIGINT else b"")
+    assert not [child for child in children if child.is_running()]
+
+
+def commands(*words):
+    """The options that give commands to the shell."""
+    return [part for word in words for part in ("-c", word)]
+
+
+def test_a_rerun_is_walked_through(agent):
+    """Breakpoints, answers and faults at the prompt are those of any session; the program prints as it goes."""
+    again = agent.rerun(
+        "-b",
+        "tool:get_weather",
+        *commands(
+            "continue",
+            'mock get_weather@2:{"temp_c": -30}',
+            "fault llm@5:status:500:down",
+            "continue",
+            "continue",
+        ),
+    )
+    lines = again.out.decode().splitlines()
+    assert lines[3] == "get_weather {'temp_c': -30}"
+    assert lines[6] == "down"
+    assert "breakpoint 1, tool:get_weather" in again.told
+    assert "fault llm@5:status:500:down" in again.told
+    assert "the re-run is as recorded, apart from what you gave" in again.told
+
+
+def test_a_call_without_an_answer_waits_for_one_from_the_prompt(agent):
+    """It is told in one line; with a mock the walk goes on."""
+    edited(agent, ("    plan()\n", '    plan()\n    print(ask("one more"))\n'))
+    again = agent.rerun(*commands("continue", "mock llm@3.text=given at the prompt", "continue"))
+    assert again.out.decode().splitlines()[2] == "given at the prompt"
+    assert again.told.count("what the recording holds no answer for; it holds") == 1
+
+
+def test_a_program_that_lives_on_answers_cannot_be_detached(agent):
+    """It would make its calls for real."""
+    again = agent.rerun(*commands("step", "detach", "continue"))
+    assert "cannot be" in again.told
+    assert again.out == agent.first.out
+
+
+def test_commands_may_stand_on_stdin(agent):
+    """The program reads what was recorded, so stdin is free for the debugger."""
+    again = agent.rerun("--step", stdin=b"continue\n")
+    assert again.out == agent.first.out
+    assert again.status == 0
+
+
+def test_quit_ends_the_program(agent):
+    """What has not come by then is not missed."""
+    again = agent.rerun("-b", "tool", *commands("continue", "quit"))
+    assert again.out.decode() == "You said: hello there\nYou said: plan a trip\n"
+    assert "missing" not in again.told
+
+
+def test_a_walk_through_the_recording_becomes_a_rerun_from_here(agent):
+    """`rerun` runs the program up to the event, with the answers of the walk."""
+    typed = b'goto 9\nmock get_weather@2:{"temp_c": -30}\nrerun\nprint number\ncontinue\n'
+    again = agent.run("replay", "run.jsonl", "--step", stdin=typed)
+    lines = again.out.decode().splitlines()
+    assert "get_weather {'temp_c': -30}" in lines
+    assert "waiting before this call" in again.told
+    assert "the re-run is as recorded, apart from what you gave" in again.told
+
+
+FUNCTION = """
+import os, urllib3
+
+def main(name, times=1):
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"{name} {times}"}]}
+    url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+    print(urllib3.PoolManager().request("POST", url, json=body).json()["choices"][0]["message"]["content"])
+
+if __name__ == "__main__":
+    main("module")
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-m", "pkg"],
+        ["pkg.__main__:main", "--run-args", '{"name": "function", "times": 2}'],
+        ["pkg/__main__.py"],
+    ],
+)
+def test_modules_functions_and_scripts_are_started_as_they_were(bench, words):
+    """With the arguments of the function, and from the working directory of the recording."""
+    (bench.folder / "pkg").mkdir()
+    bench.write(FUNCTION, "pkg/__main__.py")
+    first = bench.record(*words)
+    again = bench.run("replay", str(bench.folder / "run.jsonl"), "--rerun")
+    assert (again.status, again.out) == (0, first.out), again.told
+
+
+PROCESSES = """
+import multiprocessing, os, subprocess, sys, urllib3
+
+def ask(text):
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}
+    url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+    return urllib3.PoolManager().request("POST", url, json=body).json()["choices"][0]["message"]["content"]
+
+def work(name):
+    print(ask(name), flush=True)
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        work(sys.argv[1])
+    else:
+        for method in ("fork", "spawn"):
+            process = multiprocessing.get_context(method).Process(target=work, args=(method,))
+            process.start()
+            process.join()
+        subprocess.run([sys.executable, __file__, "started"], check=True)
+        print(ask("last"))
+"""
+
+
+def test_processes_that_the_program_starts_get_their_answers(bench):
+    """Forked, spawned and started ones: each asks over a connection of its own."""
+    bench.write(PROCESSES)
+    first = bench.record("app.py")
+    assert first.out.decode().split("\n")[:3] == ["You said: fork", "You said: spawn", "You said: started"]
+    again = bench.rerun()
+    assert (again.status, again.out) == (0, first.out), again.told
+
+
+def test_a_program_that_was_killed_in_a_call_is_stopped_there(bench):
+    """Nothing was ever answered, so there is nothing to give; what came before is as recorded."""
+    killer = (
+        "import signal, threading\nthreading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()\n"
+    )
+    bench.write(AGENT.replace("hello there", "slow").replace("http = ", f"{killer}http = ", 1))
+    bench.record("app.py")
+    again = bench.rerun()
+    assert again.status == 0, again.told
+    assert "the recording ends inside this call, at event 3" in " ".join(again.told.split())
