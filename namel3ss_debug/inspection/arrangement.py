@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from namel3ss_debug.inspection.selection import Chooser, Events, Selection
 from namel3ss_debug.inspection.streams import Streams
+from namel3ss_debug.traces.costs import RECORDED, CallCosts, Cost
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
 
@@ -45,13 +46,15 @@ def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Spa
     """The spans of which the start or the end is wanted, without payloads: as they end, then the others by number.
 
     The end of a call to which chunks were streamed has `chunks`, and `first_token_ms` where it is known; of a call that
-    is open, the start has `chunks`.
+    is open, the start has `chunks`. The end of a call that does not tell what it cost has what its tokens cost.
     """
     chooser, pairing, streams = Chooser(wanted or Selection()), SpanPairing(), Streams()
+    costs = CallCosts()
     started: set[int] = set()
     for number, event in enumerate(trace.events(), 1):
         taken = chooser.takes(number, event)
         event_type = event["event_type"]
+        cost = costs.of(event)
         if event_type[-6:] == "_start":
             pairing.feed(number, _slim(event, _START_FIELDS))
             if taken:
@@ -60,12 +63,12 @@ def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Spa
             span = pairing.feed(number, event)
             streamed = streams.ended(event)
             if span is None:
-                pairing.orphans[-1] = (number, _slim(event, _ORPHAN_FIELDS))
+                pairing.orphans[-1] = (number, _slim(event, _ORPHAN_FIELDS, cost))
                 if taken:
                     started.add(number)
             elif taken or span.number in started:
                 started.discard(span.number)
-                span.end = _slim(event, _END_FIELDS)
+                span.end = _slim(event, _END_FIELDS, cost)
                 if streamed is not None:
                     span.end |= {"chunks": streamed.chunks, "first_token_ms": streamed.first_token_ms}
                 yield span
@@ -183,7 +186,7 @@ class _Linked:
             yield event
 
 
-def _slim(event: Event, fields: list[str]) -> Event:
+def _slim(event: Event, fields: list[str], cost: Cost | None = None) -> Event:
     """The fields a tree needs; texts that many spans have in common are kept once."""
     slim = {name: event[name] for name in fields if name in event}
     for name in _SHARED:
@@ -191,6 +194,8 @@ def _slim(event: Event, fields: list[str]) -> Event:
             slim[name] = intern(slim[name])
     if "error" in slim and isinstance(slim["error"], str):
         slim["error"] = slim["error"][:_ERROR_KEPT]
+    if cost is not None and cost.source != RECORDED:
+        slim["cost_estimate"] = cost.dollars
     return slim
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.inspection.streams import Streamed, Streams
+from namel3ss_debug.traces.costs import CallCosts
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.totals import RunningTotals, is_failure
 
@@ -73,15 +74,19 @@ def select(trace: Events, wanted: Selection | None = None, *, limit: int | None 
 
 
 class Line(NamedTuple):
-    """One line of a table: an event with its number, and what was streamed to it where chunks are folded."""
+    """One line of a table: an event with its number, what was streamed to it where chunks are folded, and its cost.
+
+    `cost` is in US dollars: what the event says, or what the tokens of the call that ends with it cost.
+    """
 
     number: int
     event: Event
     streamed: Streamed | None = None
+    cost: float | None = None
 
 
 class Folded:
-    """The wanted events, where the chunks of a streamed answer stand in the line of its call's end.
+    """The wanted events, where the chunks of a streamed answer stand in the line of its call's end, unless `chunks` is set.
 
     Iterate over it once. Chunks that belong to nothing have lines of their own.
 
@@ -89,21 +94,22 @@ class Folded:
         left_out: after the last event, how many wanted chunks stand in no line that was given.
     """
 
-    def __init__(self, trace: Events, wanted: Selection | None = None) -> None:
+    def __init__(self, trace: Events, wanted: Selection | None = None, *, chunks: bool = False) -> None:
         self.trace = trace
+        self.chunks = chunks
         self.wanted = wanted or Selection()
         self.left_out = 0
 
     def __iter__(self) -> Iterator[Line]:
         """The lines, as the events are read."""
-        chooser, streams = Chooser(self.wanted), Streams()
+        chooser, streams, costs = Chooser(self.wanted), Streams(), CallCosts()
         for number, event in enumerate(self.trace.events(), 1):
             taken = chooser.takes(number, event)
-            if streams.folds(event, wanted=taken):
+            if not self.chunks and streams.folds(event, wanted=taken):
                 continue
-            streamed = streams.ended(event)
+            streamed, cost = streams.ended(event), costs.of(event)
             if taken:
-                yield Line(number, event, streamed)
+                yield Line(number, event, streamed, cost and cost.dollars)
             elif streamed is not None:
                 self.left_out += streamed.wanted
         self.left_out += streams.left()

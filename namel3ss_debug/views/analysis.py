@@ -6,7 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from namel3ss_debug.views.blocks import Block, Facts, Heading, Table
+from namel3ss_debug.prices import extra_installed
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.bottlenecks import bottlenecks, outliers
+from namel3ss_debug.views.dependencies import dependencies
+from namel3ss_debug.views.integrity import integrity
 from namel3ss_debug.views.quantities import (
     count,
     day_and_minute,
@@ -21,7 +25,17 @@ from namel3ss_debug.views.quantities import (
 from namel3ss_debug.views.recordings import short_name, short_site, shorter_path
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
-from namel3ss_debug.views.usage import SHOWN, Section, components, event_types, failed, more, resources
+from namel3ss_debug.views.usage import (
+    SHOWN,
+    Section,
+    components,
+    event_types,
+    failed,
+    more,
+    price_hint,
+    price_source,
+    resources,
+)
 
 _STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING}
 
@@ -33,10 +47,17 @@ def report(document: Section) -> Iterator[Block]:
     yield from _overview(trace, overview, document.get("resource_usage"))
     if "errors" in document:
         yield from _errors(document["errors"])
+    checked = document.get("integrity")
+    if checked is not None and (checked.get("lowered_by") or "performance" not in document):
+        yield from integrity(checked)
     if "performance" in document:
         yield from _performance(document["performance"])
+    if "dependencies" in document:
+        yield from dependencies(document["dependencies"])
     if "resource_usage" in document:
         yield from resources(document["resource_usage"])
+    elif overview is not None:
+        yield from _price_hint([overview])
     if "component_breakdown" in document:
         yield from components(document["component_breakdown"])
     if "event_type_breakdown" in document:
@@ -55,9 +76,10 @@ def several(documents: Iterable[Section]) -> Iterator[Block]:
         number("cost"),
         number("errors"),
     )
-    rows = []
+    rows, overviews = [], []
     for document in documents:
         overview = document.get("execution_overview", {})
+        overviews.append(overview)
         errors = overview.get("errors")
         status = str(overview.get("status", ""))
         rows.append(
@@ -74,6 +96,7 @@ def several(documents: Iterable[Section]) -> Iterator[Block]:
         )
     yield Heading(count(len(rows), "recording"))
     yield Table(columns, rows)
+    yield from _price_hint(overviews)
 
 
 def _behind(path: Path) -> Path:
@@ -131,9 +154,19 @@ def _tokens_line(overview: Section, resources: Section | None) -> str:
 def _cost_line(overview: Section) -> str:
     unpriced = overview.get("calls_without_price") or 0
     known = money(overview.get("cost"))
-    if not unpriced:
+    asides = list(filter(None, map(price_source, overview.get("priced_by") or ())))
+    if unpriced:
+        asides.append(f"{count(unpriced, 'call')} without a price")
+    if not asides:
         return known
-    return f"{known or 'not known'}  ({count(unpriced, 'call')} without a price)"
+    return f"{known or 'not known'}  ({', '.join(asides)})"
+
+
+def _price_hint(overviews: Iterable[Section]) -> Iterator[Block]:
+    """Once for a report: what brings the published prices, where calls have none because they are not installed."""
+    lacking = any(told.get("calls_without_price") and told.get("tokens") for told in overviews)
+    if lacking and not extra_installed():
+        yield Note(price_hint())
 
 
 def _events_line(overview: Section) -> str:
@@ -218,6 +251,7 @@ def _failure_row(failure: Section) -> tuple[Cell, ...]:
 
 
 def _performance(performance: Section) -> Iterator[Block]:
+    yield from bottlenecks(performance)
     slow = performance.get("slow_operations") or []
     if slow:
         total = performance.get("slow_operation_count") or len(slow)
@@ -242,6 +276,7 @@ def _performance(performance: Section) -> Iterator[Block]:
             ],
         )
         yield from more(total, len(slow[:SHOWN]))
+    yield from outliers(performance)
     yield from _models(performance.get("llm_performance") or {})
     yield from _operations("Tools", "tool", (performance.get("tool_performance") or {}).items())
     others = [

@@ -8,6 +8,8 @@ from typing import Any
 from rich.text import Text
 
 from namel3ss_debug.inspection import Context, first_token_ms
+from namel3ss_debug.prices import extra_installed
+from namel3ss_debug.traces.costs import call_cost, seller_of
 from namel3ss_debug.traces.events import FIELDS, Event
 from namel3ss_debug.views.events import LINE_NAME_CELLS, facts, offset, status_style, title, titled
 from namel3ss_debug.views.gists import summary
@@ -28,6 +30,7 @@ from namel3ss_debug.views.terminal import (
     shorten,
     text,
 )
+from namel3ss_debug.views.usage import price_hint, price_source
 
 FIELD_NAMES = frozenset(field.name for field in FIELDS)
 
@@ -97,7 +100,7 @@ def _envelope(around: Context, started_at: float | None) -> list[tuple[str, Text
         ("took", duration(event.get("duration_ms"))),
         ("first token", duration(first_token_ms(event))),
         ("tokens", f"{tokens(event.get('tokens_used'))}  {used}".strip()),
-        ("cost", money(event.get("cost_estimate"))),
+        ("cost", _cost(event, other)),
         ("memory", _with_unit(event.get("memory_usage_mb"), "MB")),
         ("CPU", duration(event.get("cpu_time_ms"))),
         ("retry", tokens(event.get("retry_count"))),
@@ -118,6 +121,17 @@ def _envelope(around: Context, started_at: float | None) -> list[tuple[str, Text
     if event.get("depends_on"):
         rows.append(("depends_on", text(", ".join(map(str, event["depends_on"][:20])), DIM, 200)))
     return rows
+
+
+def _cost(event: Event, start: Event) -> str:
+    """What the event says it cost, or what its tokens cost, or how that can be known."""
+    if "cost_estimate" in event:
+        return money(event["cost_estimate"])
+    cost = call_cost(event, seller_of(start.get("metadata")))
+    if cost is not None:
+        return f"{money(cost.dollars)}  {price_source(cost.source)}"
+    sold = event.get("component") == "llm" and event.get("usage")
+    return f"not known; {price_hint()}" if sold and not extra_installed() else ""
 
 
 def _with_unit(value: Any, unit: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from namel3ss_debug.inspection import Streamed, Streams
+from namel3ss_debug.traces.costs import CallCosts
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.quantities import count, duration, is_number, money, tokens
@@ -26,6 +27,9 @@ NAME_LIMIT = 120
 LINE_NAME_CELLS = 40
 MAX_INDENT = 8
 NUMBER_WIDTH = 5
+_REPLACED = frozenset({"outputs", "metadata", "status", "error", "error_type", "stack_trace"})
+"""What the answer of a mock takes the place of."""
+
 WIDE = 110
 """From this width on, a line tells of a streamed answer not only the number of its chunks."""
 
@@ -39,6 +43,7 @@ def event_line(
     depth: int = 0,
     note: str = "",
     streamed: Streamed | None = None,
+    cost: float | None = None,
 ) -> Text:
     """One event on one line of at most `width` cells.
 
@@ -50,15 +55,16 @@ def event_line(
         depth: how many spans it happened inside.
         note: our own words about it, such as a mark for a mocked answer.
         streamed: what was streamed to the call that ends with it.
+        cost: what it cost in US dollars, where it does not tell.
     """
-    when = f"{offset(event.get('timestamp'), started_at):>8}  "
+    when = f" {offset(event.get('timestamp'), started_at):>7}  "
     parts = [
         Piece(f"{number:>{NUMBER_WIDTH}}{when}{'  ' * min(depth, MAX_INDENT)}", DIM),
         *titled(event, LINE_NAME_CELLS),
     ]
     if note:
         parts.append(Piece(f"  {note}", "bold"))
-    parts.extend(Piece(f"  {fact}") for fact in facts(event))
+    parts.extend(Piece(f"  {fact}") for fact in facts(event, cost))
     if streamed is not None:
         parts.append(Piece(f"  {streamed_words(streamed, width)}", DIM))
     if gist := summary(event):
@@ -77,8 +83,7 @@ def recorded_line(event: Event, width: int) -> Text | None:
     recorded = event["metadata"].get("recorded") if is_mocked(event) else None
     if not isinstance(recorded, dict):
         return None
-    before = {name: value for name, value in event.items() if name not in {"outputs", "metadata", "status"}}
-    before |= recorded
+    before = {name: value for name, value in event.items() if name not in _REPLACED} | recorded
     status = recorded.get("status")
     parts = [Piece(" " * (NUMBER_WIDTH + 10) + "recorded", DIM)]
     if status not in {None, "completed"} if isinstance(status, str | None) else True:
@@ -101,6 +106,7 @@ class RunningLines:
         self.width = width
         self.chunks = chunks
         self.streams = Streams()
+        self._costs = CallCosts()
         self.started_at: float | None = None
         self._depths: dict[str, int] = {}
 
@@ -111,6 +117,7 @@ class RunningLines:
         if not self.chunks and self.streams.folds(event):
             return None
         streamed = self.streams.ended(event)
+        cost = self._costs.of(event)
         depth = self._depth(event)
         return event_line(
             number,
@@ -120,6 +127,7 @@ class RunningLines:
             depth=depth,
             note=note,
             streamed=streamed,
+            cost=cost and cost.dollars,
         )
 
     def _depth(self, event: Event) -> int:
@@ -149,11 +157,16 @@ def titled(event: Event, name_cells: int) -> Iterator[Piece]:
         yield Piece(shorten(clean(name, NAME_LIMIT), name_cells, middle=True), "bold")
 
 
-def facts(event: Event) -> list[str]:
-    """What an event measured: its status where that is not the usual one, duration, tokens, cost."""
+def facts(event: Event, cost: float | None = None) -> list[str]:
+    """What an event measured: its status where that is not the usual one, duration, tokens, cost.
+
+    Args:
+        event: the event.
+        cost: what it cost in US dollars, where it does not tell.
+    """
     status = event.get("status")
     unusual = status not in {None, "completed", "started"} if isinstance(status, str | None) else True
-    used, cost = event.get("tokens_used"), event.get("cost_estimate")
+    used = event.get("tokens_used")
     retries = event.get("retry_count")
     return [
         fact
@@ -161,7 +174,7 @@ def facts(event: Event) -> list[str]:
             clean(status, 20) if unusual else "",
             duration(event.get("duration_ms")),
             f"{tokens(used)} tokens" if used is not None else "",
-            money(cost),
+            money(event.get("cost_estimate", cost)),
             f"retry {tokens(retries)}" if is_number(retries) and retries > 0 else "",
         )
         if fact

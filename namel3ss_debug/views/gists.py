@@ -13,6 +13,7 @@ from typing import Any
 from namel3ss_debug.inspection import CHUNK
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
+from namel3ss_debug.views.payloads import untupled
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.terminal import clean, shorten
@@ -192,6 +193,7 @@ def _pieced(value: Any, limit: int) -> str:
 
 def _pieces(value: Any, limit: int, depth: int) -> list[str]:
     """Short JSON in pieces that stop soon after `limit` characters."""
+    value = untupled(value)
     if isinstance(value, str):
         return [f'"{clean(value, limit)}"']
     if isinstance(value, bool):

@@ -51,7 +51,7 @@ def event_lines(events: Iterable[Line], width: int, started_at: float | None = N
 
 
 def _event_row(item: Line, started_at: float | None, width: int) -> tuple[Cell, ...]:
-    place, event, streamed = item
+    place, event, streamed, cost = item
     component = str(event.get("component", ""))
     status = event.get("status")
     style = status_style(event)
@@ -64,7 +64,7 @@ def _event_row(item: Line, started_at: float | None, width: int) -> tuple[Cell, 
         piece(event.get("component_name") or "", limit=NAME_LIMIT),
         Piece(duration(event.get("duration_ms"))),
         Piece(tokens(event.get("tokens_used"))),
-        Piece(money(event.get("cost_estimate"))),
+        Piece(money(event.get("cost_estimate", cost))),
         piece(unusual + told + summary(event), style if style in {ERROR, WARNING} else DIM),
     )
 

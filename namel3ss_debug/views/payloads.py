@@ -76,10 +76,18 @@ def _plain(value: Any, depth: int) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
+def untupled(value: Any) -> Any:
+    """A tuple of the program's, which a recording tells apart from a list, as the list of its items."""
+    if isinstance(value, dict) and value.get("$type") == "tuple" and isinstance(value.get("items"), list):
+        return value["items"]
+    return value
+
+
 def _lines(
     head: Text, value: Any, *, width: int, margin: int, after: str = "", depth: int = 0
 ) -> Iterator[Text]:
     """The lines of one value that stands behind `head` and is followed by `after`."""
+    value = untupled(value)
     inline = _inline(value, max(width - cell_len(head.plain) - len(after), 16), depth)
     if inline is not None:
         yield head.append_text(inline).append(after)
@@ -104,6 +112,7 @@ def _lines(
 
 def _inline(value: Any, room: int, depth: int) -> Text | None:
     """The value on one line, or `None` if it needs more."""
+    value = untupled(value)
     if isinstance(value, str):
         if len(value) > room or "\n" in value:
             return None

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from namel3ss_debug.views.events import RunningLines, recorded_line
-from namel3ss_debug.views.quantities import count, duration, money, tokens
+from namel3ss_debug.views.quantities import count, duration, tokens
 from namel3ss_debug.views.tables import Cell, pairs
 from namel3ss_debug.views.terminal import DIM, ERROR, HEADING, clean, line, piece
+from namel3ss_debug.views.usage import spent
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.replayer import Replayed, Statistics
@@ -54,7 +55,7 @@ def statistics_lines(statistics: Statistics, width: int) -> Iterator[Text]:
         ("components", kinds),
         ("took", duration(statistics.wall_ms)),
         ("tokens", tokens(statistics.tokens) if statistics.tokens else ""),
-        ("cost", money(statistics.cost) if statistics.cost else ""),
+        ("cost", spent(statistics.cost, statistics.calls_without_price)),
         ("failures", piece(tokens(statistics.errors) if statistics.errors else "", ERROR)),
         ("mocked", tokens(statistics.mocked) if statistics.mocked else ""),
     ]

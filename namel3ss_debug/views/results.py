@@ -32,6 +32,7 @@ from namel3ss_debug.views.terminal import (
     piece,
     shorten,
 )
+from namel3ss_debug.views.usage import spent, unpriced
 
 MARK = "-> "
 PRINTED_LINES, PRETTY_LINES = 40, 20_000
@@ -44,16 +45,29 @@ _REASONS = {"end": "end of the recording", "interrupt": "interrupted"}
 NAME_STYLE = COMPONENT_STYLES["llm"]
 
 
+CostOf = Callable[[int], float | None]
+
+
+def _not_known(_number: int) -> None:
+    return None
+
+
 class Look(NamedTuple):
-    """For what a result is drawn: the cells a line may take, and the timestamp that times are counted from."""
+    """For what a result is drawn: the cells a line may take, the timestamp that times are counted from, and costs.
+
+    `cost_of` tells what the call that ends with an event cost in US dollars, by the number of the event.
+    """
 
     width: int
     started_at: float | None = None
+    cost_of: CostOf = _not_known
 
 
-def drawn(result: Result, width: int, started_at: float | None = None) -> Iterator[Text]:
-    """A result as lines of at most `width` cells; `started_at` is the time that events are counted from."""
-    return DRAWINGS[type(result)](result, Look(width, started_at))
+def drawn(
+    result: Result, width: int, started_at: float | None = None, cost_of: CostOf = _not_known
+) -> Iterator[Text]:
+    """A result as lines of at most `width` cells; see `Look`."""
+    return DRAWINGS[type(result)](result, Look(width, started_at, cost_of))
 
 
 def totals_lines(totals: results.TotalsSoFar, look: Look) -> Iterator[Text]:
@@ -62,7 +76,7 @@ def totals_lines(totals: results.TotalsSoFar, look: Look) -> Iterator[Text]:
         ("event", f"{totals.number:,} of {totals.total:,}"),
         ("time", duration(totals.ms)),
         ("tokens", tokens(totals.tokens)),
-        ("cost", money(totals.cost) if totals.cost else ""),
+        ("cost", spent(totals.cost, totals.calls_without_price)),
         ("failures", Piece(tokens(totals.errors), ERROR if totals.errors else "")),
     ]
     yield from pairs(rows, look.width)
@@ -148,7 +162,14 @@ def _listing(listing: results.Listing, look: Look) -> Iterator[Text]:
 def _marked(place: int, event: Event, look: Look, *, current: bool) -> Text:
     note = "mocked" if is_mocked(event) else ""
     mark = Text(MARK if current else " " * len(MARK), HEADING, end="")
-    row = event_line(place, event, width=look.width - len(MARK), started_at=look.started_at, note=note)
+    row = event_line(
+        place,
+        event,
+        width=look.width - len(MARK),
+        started_at=look.started_at,
+        note=note,
+        cost=look.cost_of(place),
+    )
     return Text(end="").append_text(mark).append_text(row)
 
 
@@ -264,6 +285,12 @@ def _calls(found: results.Calls, look: Look) -> Iterator[Text]:
         for row in found.rows
     ]
     yield from table(columns, rows, look.width)
+    if of_models:
+        lacking = {row.name: row.calls_without_price for row in found.rows if row.calls_without_price}
+        for note in unpriced(sum(row.tokens for row in found.rows), lacking):
+            yield from (
+                Text(part, DIM, end="") for part in wrapped(clean(note.words), look.width, look.width)
+            )
 
 
 def _failures(found: results.Failures, look: Look) -> Iterator[Text]:
@@ -376,7 +403,12 @@ def _mistake(found: results.Mistake, look: Look) -> Iterator[Text]:
     yield Text(clean(found.text), ERROR, end="")
 
 
-def _nothing(found: results.Save | results.Quit, look: Look) -> Iterator[Text]:
+def _detached(found: results.Detached, look: Look) -> Iterator[Text]:
+    del found, look
+    yield line("the program goes on by itself")
+
+
+def _nothing(found: results.Save | results.Rerun | results.Quit, look: Look) -> Iterator[Text]:
     del found, look
     yield from ()
 
@@ -401,6 +433,8 @@ DRAWINGS: dict[type, Callable[[Any, Look], Iterator[Text]]] = {
     results.Message: _message,
     results.Mistake: _mistake,
     results.Save: _nothing,
+    results.Rerun: _nothing,
     results.Quit: _nothing,
+    results.Detached: _detached,
 }
 """Every kind of result and the function that draws it; a test holds it together with `results.Result`."""

@@ -58,18 +58,22 @@ def drive(
     return mistakes
 
 
-def result_drawer(started_at: float | None, transcript: Transcript, terminal: TextIO | None = None) -> Show:
+def result_drawer(
+    debugger: Debugger, started_at: float | None, transcript: Transcript, terminal: TextIO | None = None
+) -> Show:
     """What draws each result on the screen, and writes it down.
 
     Args:
+        debugger: the session that the results are of.
         started_at: the time that events are counted from.
         transcript: what the lines are written down in as well.
         terminal: where they are drawn; stdout if left out.
     """
+    cost_of = debugger.walk.history.cost_of
 
     def draw(result: Result) -> None:
         screen = console(stream=terminal)  # a terminal may have been resized since the last one
-        screen.lines(transcript.noted(drawn(result, screen.width, started_at)))
+        screen.lines(transcript.noted(drawn(result, screen.width, started_at, cost_of)))
         screen.file.flush()
 
     return draw

@@ -59,7 +59,7 @@ def resources(section: Section) -> Iterator[Block]:
     yield from unpriced(used.get("total"), cost.get("without_price_by_model") or {})
 
 
-def unpriced(used: Any, models: Mapping[str, Any]) -> Iterator[Block]:
+def unpriced(used: Any, models: Mapping[str, Any]) -> Iterator[Note]:
     """A note on the models whose calls have no cost, and how they get one.
 
     Args:
@@ -74,6 +74,16 @@ def unpriced(used: Any, models: Mapping[str, Any]) -> Iterator[Block]:
     named = [f"{model or 'a model without a name'} ({count(n, 'call')})" for model, n in models.items()]
     rest = f" and {len(named) - SHOWN:,} more" if len(named) > SHOWN else ""
     yield Note(f"without a price: {', '.join(named[:SHOWN])}{rest}; the setting prices can give one")
+
+
+def spent(cost: float | None, without_price: int) -> str:
+    """An amount of money, and beside it of how many calls nobody knows what they cost."""
+    known = money(cost) if cost else ""
+    return (
+        f"{known or 'not known'}  ({count(without_price, 'call')} without a price)"
+        if without_price
+        else known
+    )
 
 
 def price_hint() -> str:

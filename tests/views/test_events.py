@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from namel3ss_debug.views.events import RunningLines, event_line
+from namel3ss_debug.views.events import RunningLines, event_line, recorded_line
 
 
 def styles_of(text, part):
@@ -29,6 +29,27 @@ def test_each_part_of_a_line_has_a_style_of_its_own():
     assert styles_of(shown, "search") == {"bold"}
     assert styles_of(shown, "5.00 ms") == set()
     assert styles_of(shown, "down") == {"red"}
+
+
+def test_a_long_number_and_a_late_time_stand_apart():
+    """However wide they are, there is a space between them."""
+    event = {"event_type": "decision", "timestamp": 351.5}
+    assert event_line(123456, event, width=80, started_at=1.0).plain == "123456 +350.500  decision"
+    assert event_line(5, event, width=80, started_at=350.0).plain == "    5  +1.500  decision"
+
+
+def test_what_was_recorded_is_told_beside_a_fault():
+    """A call that is made to fail was recorded with its result, and that is what the second line shows."""
+    event = {
+        "event_type": "tool_call_end",
+        "component": "tool",
+        "status": "timeout",
+        "error": "timed out",
+        "error_type": "TimeoutError",
+        "metadata": {"mocked": True, "recorded": {"status": "completed", "outputs": {"result": 5}}},
+    }
+    assert recorded_line(event, 80).plain == "               recorded  5"
+    assert recorded_line(event | {"metadata": {}}, 80) is None
 
 
 def test_lines_move_with_the_open_spans():

@@ -91,3 +91,8 @@ def test_a_chunk_may_be_nested_without_end():
 def test_what_a_program_read_from_outside_is_counted(metadata, told):
     """One line says how many reads of each kind there were, and shows what has another shape as it is."""
     assert summary({"event_type": "inputs_read", "component": "app", "metadata": metadata}) == told
+
+
+def test_a_tuple_looks_as_a_list():
+    """A recording tells tuples and lists apart for a re-run; a reader need not."""
+    assert gist({"a": {"$type": "tuple", "items": [1, {"$type": "tuple", "items": []}]}}) == gist({"a": [1, []]})

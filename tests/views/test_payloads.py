@@ -127,3 +127,14 @@ def test_what_json_lacks_becomes_null():
 def test_payload_lines_fit_the_screen(value, width):
     """A wrapped text is no wider than the screen."""
     assert all(cell_len(line) <= width for line in plain({"key": value}, width))
+
+
+def test_a_tuple_looks_as_a_list():
+    """On one line and over several, at any depth."""
+
+    def tupled(*items):
+        return {"$type": "tuple", "items": list(items)}
+
+    for items in ([1, 2], ["word " * 20] * 5):
+        shown = [line.plain for line in json_text({"a": tupled(*items, tupled())}, 60)]
+        assert shown == [line.plain for line in json_text({"a": [*items, []]}, 60)]

@@ -253,6 +253,33 @@ def test_tables_of_what_is_set():
         assert len(shown(empty)) == 1
 
 
+def test_a_cost_says_how_many_calls_it_is_without():
+    """Beside the cost, of how many calls nobody knows what they cost; below the models, which these are."""
+    pytest.importorskip("genai_prices")
+    totals = TotalsSoFar(3, 9, 0.5, 10, 1, 20.0, 2)
+    assert "$0.5000  (2 calls without a price)" in "\n".join(shown(totals))
+    assert "not known  (1 call without a price)" in "\n".join(shown(TotalsSoFar(3, 9, 0.0, 10, 1, 20.0, 1)))
+    rows = (CallRow("a", 3, 0, 2.0, 9, 0.01, 15, 1), CallRow("b", 1, 0, 2.0, 9, None, 17, 1))
+    assert shown(Calls("cost", rows))[3:] == [
+        "without a price: a (1 call), b (1 call); the setting prices can give one"
+    ]
+    assert len(shown(Calls("tools", rows))) == 3
+
+
+def test_the_end_of_a_call_shows_what_it_cost():
+    """Where the event does not tell it."""
+    end = {"event_type": "llm_call_end", "component": "llm", "component_name": "m", "timestamp": 101.0}
+    listing = Listing(((14, end), (15, end | {"cost_estimate": 0.25})), 14)
+    rows = [row.plain.split() for row in drawn(listing, 80, 100.0, lambda number: number / 2)]
+    assert [row[-1] for row in rows] == ["$7.00", "$0.2500"]
+
+
+def test_without_published_prices_a_hint_says_how_to_have_them(no_published_prices):
+    """The models are not named then: most would have a price."""
+    (hint,) = shown(Calls("cost", (CallRow("b", 1, 0, 2.0, 9, None, 17, 1),)), 120)[2:]
+    assert hint.startswith("pip install 'namel3ss-debug[prices]' adds what models cost")
+
+
 def test_help_has_headings_and_fits():
     """Commands stand under the heading of their group in one aligned table; on a narrow screen the aliases go first."""
     rows = (

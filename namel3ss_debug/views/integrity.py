@@ -1,0 +1,56 @@
+"""Whether a recording can be trusted, as a report: what lowers the score first, then the events that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from namel3ss_debug.views.blocks import Block, Heading, Table
+from namel3ss_debug.views.quantities import count, is_number, percent, tokens
+from namel3ss_debug.views.tables import Column, name, number, prose
+from namel3ss_debug.views.terminal import DIM, GOOD, WARNING, text
+from namel3ss_debug.views.usage import SHOWN, Section, more
+
+
+def integrity(section: Section) -> Iterator[Block]:
+    """The score with what lowers it, and what was found at which event."""
+    score = section.get("score")
+    lowered = section.get("lowered_by") or []
+    if not is_number(score):
+        return
+    if not lowered:
+        yield Heading("Integrity 100 %", "nothing is missing, cut or impossible", GOOD)
+        return
+    yield Heading(f"Integrity {percent(score)}", "how far the recording can be trusted", WARNING)
+    yield Table(
+        (name("found", 14), number("how many"), number("lowers by"), prose("because", 16)),
+        [
+            (
+                text(str(entry.get("check", "")).replace("_", " "), limit=40),
+                f"{tokens(entry.get('count'))} of {_with_noun(entry)}",
+                percent(entry.get("lowered_by")),
+                text(entry.get("why", ""), DIM, 120),
+            )
+            for entry in lowered
+        ],
+    )
+    findings = section.get("findings") or []
+    if findings:
+        yield Heading("Where it shows")
+        yield Table(
+            (Column("n", align="right", style=DIM), prose("what", 20)),
+            [
+                (text(finding.get("number"), DIM), text(finding.get("what", ""), limit=120))
+                for finding in findings[:SHOWN]
+            ],
+        )
+        yield from more(len(findings), len(findings[:SHOWN]))
+
+
+def _with_noun(entry: Section) -> str:
+    unit = str(entry.get("unit", ""))
+    of = entry.get("of")
+    return (
+        count(of, "process" if unit == "processes" else unit.removesuffix("s"), unit)
+        if isinstance(of, int)
+        else ""
+    )

@@ -1,0 +1,120 @@
+"""What calls cost, as it is shown: the amount, who says so, what is not known, and once how it can be."""
+
+from __future__ import annotations
+
+import pytest
+
+from namel3ss_debug.analysis.folds import FOLDS, Analysis
+from namel3ss_debug.inspection import Context
+from namel3ss_debug.views import blocks
+from namel3ss_debug.views.analysis import report, several
+from namel3ss_debug.views.details import event_in_full
+
+HINT = "pip install 'namel3ss-debug[prices]' adds what models cost; so does the setting prices"
+USAGE = {"input_tokens": 1000, "output_tokens": 100}
+START = {"event_type": "llm_call_start", "event_id": "1", "component": "llm", "timestamp": 100.0, "metadata": {"provider": "nobody"}}  # fmt: skip
+END = {"event_type": "llm_call_end", "event_id": "2", "parent_event_id": "1", "component": "llm", "timestamp": 101.0, "status": "completed", "duration_ms": 1000.0, "usage": USAGE, "tokens_used": 1100}  # fmt: skip
+
+
+def document(*models, **changed):
+    """The analysis of one call of each of some models."""
+    analysis = Analysis(["execution_overview", "resource_usage"])
+    calls = []
+    for number, model in enumerate(models):
+        start, end = f"{number}s", f"{number}e"
+        calls += [
+            START | {"event_id": start, "component_name": model},
+            END | {"event_id": end, "parent_event_id": start, "component_name": model} | changed,
+        ]
+    analysis.feed_all(calls)
+    return {"trace": {"path": "t.jsonl"}, **analysis.results()}
+
+
+def shown(found, width=200):
+    """The lines of a report."""
+    return [line.plain.strip() for line in blocks.lines(found, width)]
+
+
+def cost_line(found):
+    """What the report says behind `cost`."""
+    return next(line.removeprefix("cost").strip() for line in shown(report(found)) if line.startswith("cost"))
+
+
+def test_a_recorded_cost_needs_no_words():
+    """It is the amount alone."""
+    assert cost_line(document("a", cost_estimate=0.25)) == "$0.2500"
+
+
+def test_a_cost_by_a_price_says_whose(own_prices):
+    """And how many calls are not in it; a note names their models."""
+    own_prices({"a": {"input": 1, "output": 2}, "*": None})
+    found = document("a", "b", "b", "c")
+    assert cost_line(found) == "$0.0012  (by the setting prices, 3 calls without a price)"
+
+
+def test_models_without_a_price_are_named(own_prices):
+    """So that a user knows for which of them to give one."""
+    pytest.importorskip("genai_prices")
+    own_prices({"a": {"input": 1, "output": 2}, "*": None})
+    lines = shown(report(document("a", "b", "b", "c")))
+    assert "without a price: b (2 calls), c (1 call); the setting prices can give one" in lines
+    assert HINT not in lines
+
+
+def test_without_the_extra_one_hint_says_how(own_prices, no_published_prices):
+    """Once in a report, and only where a cost would have been shown."""
+    found = document("a", "b")
+    assert cost_line(found) == "not known  (2 calls without a price)"
+    for sections in (
+        ("execution_overview", "resource_usage"),
+        ("execution_overview",),
+        ("resource_usage",),
+    ):
+        part = {"trace": found["trace"]} | {name: found[name] for name in sections}
+        assert shown(report(part)).count(HINT) == 1
+    assert shown(several([found, found])).count(HINT) == 1
+    silent = document("a", usage=None, tokens_used=None)
+    for priced in (document("a", cost_estimate=0.1), silent, document()):
+        assert HINT not in [*shown(report(priced)), *shown(several([priced]))]
+
+
+def test_nothing_is_said_of_prices_that_nobody_needs(own_prices):
+    """A report of calls that all have a price has no note on prices."""
+    own_prices({"*": {"input": 1, "output": 2}})
+    assert not any("setting prices can" in line for line in shown(report(document("a"))))
+
+
+def cost_of_event(event, start=START):
+    """What the page of one event says behind `cost`; None where it says nothing."""
+    around = Context(2, event, (1, start))
+    lines = (line.plain.strip() for line in event_in_full(around, 200))
+    return next((line.removeprefix("cost").strip() for line in lines if line.startswith("cost")), None)
+
+
+def test_one_event_shows_what_it_cost(own_prices):
+    """By its own word, or by its price; the start has none."""
+    own_prices({"a": {"input": 1, "output": 2}, "*": None})
+    assert cost_of_event(END | {"cost_estimate": 0.5}) == "$0.5000"
+    assert cost_of_event(END | {"component_name": "a"}) == "$0.0012  by the setting prices"
+    assert cost_of_event(START, END) is None
+
+
+def test_one_event_says_how_its_cost_can_be_known(own_prices, no_published_prices):
+    """Where the published prices are not installed; for a tool there is nothing to know."""
+    assert cost_of_event(END | {"component_name": "a"}) == f"not known; {HINT}"
+    assert cost_of_event(END | {"component": "tool"}) is None
+
+
+def test_a_model_that_has_no_price_shows_no_cost(own_prices):
+    """No amount is better than a guessed one."""
+    pytest.importorskip("genai_prices")
+    own_prices({"*": None})
+    assert cost_of_event(END | {"component_name": "a"}) is None
+
+
+def test_every_section_can_be_reported_with_prices(own_prices):
+    """A whole document, with a model whose name is missing."""
+    own_prices({"*": None})
+    analysis = Analysis(FOLDS)
+    analysis.feed_all([START, END])
+    assert shown(report({"trace": {"path": "t.jsonl"}, **analysis.results()}))

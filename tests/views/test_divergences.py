@@ -1,0 +1,187 @@
+"""Divergences in words, and that no text of a recording harms the screen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from namel3ss_debug.replay.boundaries import Question
+from namel3ss_debug.replay.divergences import Difference, Divergence, Match, difference_of, summary
+from namel3ss_debug.replay.impasses import Stop
+from namel3ss_debug.replay.outcomes import Outcome
+from namel3ss_debug.replay.recorded import Boundary
+from namel3ss_debug.views.divergences import report_lines, report_rows
+from namel3ss_debug.views.payloads import json_bytes
+
+
+class Starts:
+    """What the report asks of a recording: the start event of a boundary."""
+
+    def __init__(self, said="where is it?"):
+        self.said = said
+
+    def start(self, number):
+        """The event."""
+        message = {"role": "user", "parts": [{"type": "text", "content": self.said}]}
+        return {
+            "event_type": "llm_call_start",
+            "event_id": str(number),
+            "component": "llm",
+            "component_name": "m",
+            "inputs": {"messages": [message]},
+        }
+
+
+def question(number, name="gpt-4o", site="app.py:42", kind="llm"):
+    """A question."""
+    return Question(kind, name, (), call_site=site, number=number, event=Starts().start(number))
+
+
+def changed(number=5, name="gpt-4o", old="plan a trip", new="plan a long trip"):
+    """A question that was changed."""
+    messages = [[{"role": "user", "parts": [{"type": "text", "content": text}]}] for text in (old, new)]
+    difference = difference_of(
+        "llm",
+        {"messages": messages[0], "params": {"temperature": 0}},
+        {"messages": messages[1], "params": {"temperature": 1}},
+    )
+    return Divergence(
+        "changed", number, question(number, name), Boundary(7, question(7, name, "app.py:40")), difference
+    )
+
+
+def outcome(*divergences, matches=(), said="where is it?", **fields):
+    """What came of a run with these divergences."""
+    given = {"status": 0, "recorded_status": 0, "stop": None, "problem": ""} | fields
+    return Outcome(
+        Path("run.jsonl"), Path("again.jsonl"), divergences=divergences,
+        summary=summary(divergences, list(matches)), recorded=Starts(said), **given,
+    )  # fmt: skip
+
+
+def lines(found, width=80):
+    """The report as plain lines."""
+    return [row.plain for row in report_lines(found, width)]
+
+
+def test_a_run_without_divergence_is_three_lines():
+    """The verdict, how it ended, and how it was answered."""
+    found = outcome(matches=[Match(3, 3, "exact"), Match(5, 5, "exact")])
+    assert lines(found) == [
+        "the re-run is as recorded",
+        "  program   ended with status 0, as recorded",
+        "  answered  2 as recorded",
+    ]
+    assert found.exit_status == 0
+
+
+def test_a_changed_question_shows_both_sides_and_what_differs():
+    """The line of code then and now, the words of the message, and the parameter."""
+    told = lines(outcome(changed(), matches=[Match(5, 7, "changed"), Match(9, 9, "exact")]))
+    assert told[:5] == [
+        "changed  the code asks otherwise, and gets the recorded answer",
+        "  now       asks gpt-4o, app.py:42, event 5",
+        "  recorded  asks gpt-4o, app.py:40, event 7",
+        "  ~   1 user      plan a {+long +}trip",
+        "  ~ params.temperature  0 -> 1",
+    ]
+    assert "  joined    again at event 9, for 1 call, to the end" in told
+
+
+def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
+    """There is no difference to show, so the last message is shown."""
+    missing = Divergence("missing", 0, None, Boundary(7, question(7)))
+    order = Divergence(
+        "order",
+        3,
+        question(3),
+        Boundary(7, question(7)),
+        late=(Boundary(7, question(7)), Boundary(9, question(9))),
+    )
+    told = lines(outcome(order, missing, said="plan a trip"))
+    assert "  ahead of  asks gpt-4o, app.py:42, event 7: plan a trip" in told
+    assert "  and       before event 9 of the recording" in told
+    assert "  now       not asked any more" in told
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "verdict"),
+    [
+        ({"status": 1}, 1, "the re-run ended otherwise than the recording"),
+        ({"status": 1, "recorded_status": 1}, 0, "the re-run is as recorded"),
+        ({"status": 1, "recorded_status": None}, 0, "the re-run is as recorded"),
+        ({"status": 1, "live_since": 5}, 0, "as recorded up to event 5, and live from there"),
+        ({"interrupted": True, "status": -2}, 130, "interrupted"),
+        ({"problem": "no"}, 2, "the re-run could not go on"),
+        (
+            {"refused": ({"event_type": "divergence", "metadata": {"address": "a:1"}},)},
+            1,
+            "the re-run ended otherwise than the recording",
+        ),
+        ({"stop": Stop("new", question(3), offline=True)}, 2, "the re-run could not go on"),
+        ({"stop": Stop("open", question(3), Boundary(3, question(3)))}, 0, "the re-run is as recorded"),
+    ],
+)
+def test_the_verdict_and_the_status_say_the_same(fields, status, verdict):
+    """For every way in which a re-run can end."""
+    found = outcome(**fields)
+    assert found.exit_status == status
+    assert lines(found)[0] == verdict
+
+
+def test_answers_that_came_too_early_to_matter_are_named():
+    """With the option that asks again."""
+    matches = [Match(3, 3, "exact", given=True), Match(5, 7, "expected")]
+    told = " ".join(" ".join(lines(outcome(matches=matches))).split())
+    assert "1 as recorded, 1 as expected, 1 given by you" in told
+    assert "event 5: what is asked there differs only by what was given" in told
+    assert "--from 7 asks anew" in told
+
+
+def test_very_many_divergences_are_counted():
+    """The first ones are shown."""
+    told = lines(outcome(*(changed(number) for number in range(1, 31))))
+    assert sum(line.startswith("changed  ") for line in told) == 20
+    assert "… 10 further divergences; --format jsonl tells all" in told
+
+
+HOSTILE = st.text(st.sampled_from("ab\x1b[31m\x07\u202e\n\r\x9b漢:_* "), max_size=40)
+
+
+@given(HOSTILE, HOSTILE, st.integers(40, 120))
+def test_no_foreign_text_reaches_the_screen_as_it_is(old, new, width):
+    """No control character, and no line wider than the screen."""
+    found = outcome(
+        changed(name=old, old=old, new=new),
+        Divergence("missing", 0, None, Boundary(7, question(7, new, old))),
+        Divergence("new", 3, question(3, old, new, "tool"), None, Difference()),
+        said=new,
+        stop=Stop("new", question(3, old, new), call=new),
+        notes=(old,),
+        new_inputs=((old, new, 2),),
+        refused=({"event_type": "divergence", "component_name": old, "call_site": new},),
+    )
+    for row in lines(found, width):
+        assert row.isprintable(), row
+        assert cell_len(row) <= width
+
+
+def test_the_rows_for_programs_are_json_and_tell_the_same():
+    """One for each divergence, and one for the whole."""
+    found = outcome(
+        changed(),
+        matches=[Match(5, 7, "changed")],
+        stop=Stop("strict", question(5), Boundary(7, question(7))),
+    )
+    first, last = (json.loads(json_bytes(row)) for row in report_rows(found))
+    assert (first["result"], first["kind"], first["number"]) == ("divergence", "changed", 5)
+    assert first["recorded"]["call_site"] == "app.py:40"
+    assert first["messages"][0]["kind"] == "changed"
+    assert first["paths"] == [{"path": "$.params.temperature", "kind": "changed", "old": 0, "new": 1}]
+    assert (last["result"], last["divergences"], last["exit_status"]) == ("rerun", {"changed": 1}, 1)
+    assert last["stopped"]["kind"] == "strict"
