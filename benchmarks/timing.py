@@ -49,10 +49,14 @@ def loop(call: Callable[[], object], calls: int) -> float:
 
 
 class Ended(NamedTuple):
-    """A process that has ended with status 0: what it took in seconds, and the most memory it held in MB."""
+    """A process that has ended with status 0: what it took in seconds, and the most memory it held in MB.
+
+    `cpu` are the seconds in which it, and what it waited for, had a processor.
+    """
 
     seconds: float
     megabytes: float
+    cpu: float = 0.0
 
 
 def process(command: Sequence[str], environ: Mapping[str, str] | None = None) -> Ended:
@@ -81,7 +85,7 @@ def process(command: Sequence[str], environ: Mapping[str, str] | None = None) ->
             errors.seek(0)
             said = errors.read().decode(errors="replace")
             raise RuntimeError(f"{' '.join(command)}: status {running.returncode}\n{said}")
-    return Ended(seconds, used.ru_maxrss / 1024)
+    return Ended(seconds, used.ru_maxrss / 1024, used.ru_utime + used.ru_stime)
 
 
 def ratios(taken: Rounds, ours: str, rival: str) -> list[float]:
