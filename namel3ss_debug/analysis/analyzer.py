@@ -42,6 +42,7 @@ def analyze(
     events = iter(trace.events())
     first = list(islice(events, 1))
     analysis.feed_all(chain(first, events))
+    problems = _problems(trace)
     return {
         "schema": SCHEMA,
         "trace": {
@@ -51,8 +52,8 @@ def analyze(
             "processes": len(trace.processes),
             "files": [str(file) for file in trace.files],
         },
-        **analysis.results(),
-        "problems": _problems(trace),
+        **analysis.results({"problems": problems}),
+        "problems": problems,
     }
 
 

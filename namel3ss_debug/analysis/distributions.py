@@ -18,6 +18,11 @@ NS_PER_MS = 1_000_000
 PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
 
 
+LEAST_FOR_OUTLIERS = 10
+OUTLIERS = "above p75 + 3 (p75 - p25), the outer fence of Tukey (1977), of at least 10 durations"
+"""The method by which `far_out` finds outliers, in words."""
+
+
 def durations() -> array[int]:
     """An empty collection of durations, in nanoseconds: eight bytes for each."""
     return array("q")
@@ -67,3 +72,16 @@ def describe(values: array[int]) -> dict[str, float | None]:
         ordered[-1],
     )
     return dict(zip(names, map(milliseconds, figures), strict=True))
+
+
+def far_out(values: Sequence[int]) -> float | None:
+    """The duration above which one of these is an outlier; None where there are too few of them.
+
+    This is the outer fence of Tukey, "Exploratory Data Analysis" (1977): three times the distance between the quartiles
+    above the upper one.
+    """
+    if len(values) < LEAST_FOR_OUTLIERS:
+        return None
+    ordered = sorted(values)
+    low, high = percentile(ordered, 25), percentile(ordered, 75)
+    return high + 3 * (high - low)

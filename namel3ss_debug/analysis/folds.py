@@ -16,10 +16,13 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from namel3ss_debug.analysis.components import ComponentBreakdown
+from namel3ss_debug.analysis.dependencies import Dependencies
 from namel3ss_debug.analysis.distributions import NS_PER_MS
 from namel3ss_debug.analysis.errors import Errors
 from namel3ss_debug.analysis.event_types import EventTypeBreakdown
+from namel3ss_debug.analysis.integrity import Integrity
 from namel3ss_debug.analysis.nesting import (
+    EVERY_EVENT,
     LONGEST_NS,
     Below,
     MeasuredSpan,
@@ -41,7 +44,7 @@ from namel3ss_debug.traces.events import SPAN_FAILURES
 from namel3ss_debug.traces.spans import SpanPairing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.spans import Span
@@ -54,7 +57,8 @@ _LONGEST_MS = LONGEST_NS / NS_PER_MS
 class Fold(Protocol):
     """One analysis.
 
-    `events` are the types of the point events it wants to see, `needs` the sections whose results it reads.
+    `events` are the types of the point events it wants to see (`EVERY_EVENT`: all events there are, in order), `needs`
+    the sections whose results it reads, and other parts of the document that `Analysis.results` is given.
     An instance holds plain data only, so that it can go from one process to another.
     """
 
@@ -68,7 +72,7 @@ class Fold(Protocol):
         """Take a span that never ended; these come after all others, inner ones before outer ones."""
 
     def event(self, number: int, event: Event) -> None:
-        """Take a point event of one of the types in `events`."""
+        """Take an event of one of the types in `events`."""
 
     def merge(self, later: Self) -> None:
         """Take in what a later part, or another trace, has found; `later` is not used any more."""
@@ -84,18 +88,21 @@ FOLDS: dict[str, Callable[[Options], Fold]] = {
     "performance": Performance,
     "errors": Errors,
     "resource_usage": ResourceUsage,
+    "integrity": Integrity,
+    "dependencies": Dependencies,
 }
 """Section name -> the fold that makes it, in the order of the document."""
 
 
 class _Type:
-    """One event type: how many there were, and which folds want to see them (None: spans are made of them)."""
+    """One event type: how many there were, which folds want to see them, and whether spans are made of them."""
 
-    __slots__ = ("count", "listeners")
+    __slots__ = ("count", "listeners", "paired")
 
-    def __init__(self, listeners: tuple[Callable[[int, Event], None], ...] | None) -> None:
+    def __init__(self, listeners: tuple[Callable[[int, Event], None], ...], *, paired: bool) -> None:
         self.count = 0
         self.listeners = listeners
+        self.paired = paired
 
 
 class Analysis:
@@ -131,7 +138,8 @@ class Analysis:
         if name not in self._folds:
             self._folds[name] = FOLDS[name](options)
             for needed in self._folds[name].needs:
-                self._add(needed, options)
+                if needed in FOLDS:
+                    self._add(needed, options)
 
     @property
     def events(self) -> int:
@@ -161,31 +169,33 @@ class Analysis:
                         last_at = at
                     if at < first_at:  # noqa: PLR1730
                         first_at = at
-                if kind.listeners is None:
+                for listen in kind.listeners:
+                    listen(number, event)
+                if kind.paired:
                     span = pair(number, event)
                     if span is not None:
                         self._take(span)
                     elif orphans and self._first == 1:
                         self._take_orphans()
-                else:
-                    for listen in kind.listeners:
-                        listen(number, event)
         finally:
             self._first_at, self._last_at = first_at, last_at
 
     def _new_type(self, number: int, event_type: str) -> _Type:
         if self._first is None:
             self._first = number
-        listeners = None
-        if event_type == "trace_start":
-            listeners = (self._link, *self._listeners(event_type))
-        elif event_type == "trace_end" or not event_type.endswith(("_start", "_end")):
-            listeners = self._listeners(event_type)
-        kind = self._types[event_type] = _Type(listeners)
+        kind = self._types[event_type] = self._type(event_type)
         return kind
 
-    def _listeners(self, event_type: str) -> tuple[Callable[[int, Event], None], ...]:
-        return tuple(fold.event for fold in self._folds.values() if event_type in fold.events)
+    def _type(self, event_type: str) -> _Type:
+        listeners = [
+            fold.event
+            for fold in self._folds.values()
+            if event_type in fold.events or fold.events is EVERY_EVENT
+        ]
+        if event_type == "trace_start":
+            listeners.insert(0, self._link)
+        paired = event_type.endswith(("_start", "_end")) and event_type not in {"trace_start", "trace_end"}
+        return _Type(tuple(listeners), paired=paired)
 
     def _link(self, number: int, event: Event) -> None:
         """Remember in which span a child process was started; its own spans may name its `trace_start`."""
@@ -274,6 +284,8 @@ class Analysis:
             self._first = later._first
         self._join(later._pairing, later._unclaimed)
         self._below.update(later._below)
+        for event_id, links in later._links.items():
+            self._links.setdefault(event_id, []).extend(links)
         self._merge_counts(later)
         for name, fold in self._folds.items():
             fold.merge(later._folds[name])
@@ -303,9 +315,7 @@ class Analysis:
     def _merge_counts(self, later: Analysis) -> None:
         for event_type, kind in later._types.items():
             if event_type not in self._types:
-                self._types[event_type] = _Type(
-                    None if kind.listeners is None else self._listeners(event_type)
-                )
+                self._types[event_type] = self._type(event_type)
             self._types[event_type].count += kind.count
         self._first_at = min(self._first_at, later._first_at)
         self._last_at = max(self._last_at, later._last_at)
@@ -362,10 +372,14 @@ class Analysis:
             self._take_orphans()
             self._take_open()
 
-    def results(self) -> dict[str, Any]:
-        """The sections that were asked for, in the order of the table."""
+    def results(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The sections that were asked for, in the order of the table.
+
+        Args:
+            given: other parts of the document that folds may need: `problems`, what the reader could not read.
+        """
         self.close()
-        done: dict[str, Any] = {}
+        done: dict[str, Any] = dict(given or {})
         for name in self._wanted:
             self._result(name, done)
         return {name: done[name] for name in self._wanted}
@@ -375,7 +389,8 @@ class Analysis:
             return
         fold = self._folds[name]
         for needed in fold.needs:
-            self._result(needed, done)
+            if needed in FOLDS:
+                self._result(needed, done)
         totals = Totals(
             types={event_type: kind.count for event_type, kind in self._types.items()},
             spans=self._spans,
@@ -383,7 +398,7 @@ class Analysis:
             orphan_ends=self._orphan_ends,
             first_at=None if self._first_at == inf else since_epoch(self._first_at),
             last_at=None if self._last_at == -inf else since_epoch(self._last_at),
-            sections={needed: done[needed] for needed in fold.needs},
+            sections={needed: done[needed] for needed in fold.needs if needed in done},
         )
         done[name] = fold.result(totals)
 

@@ -25,6 +25,9 @@ NS_PER_SECOND = 1_000_000_000
 LONGEST_NS = 1 << 62
 """Durations are cut to this, some 146 years, so that they fit where they are kept."""
 
+EVERY_EVENT = frozenset({"*"})
+"""What a fold names as its `events` that wants to see all of them, those of spans as well, in order."""
+
 _T = TypeVar("_T")
 _NAMED = frozenset({"llm", "tool"})
 

@@ -9,8 +9,18 @@ from __future__ import annotations
 from heapq import heappush, heapreplace, nlargest
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.distributions import NS_PER_MS, describe, durations, milliseconds
-from namel3ss_debug.analysis.nesting import whole_ns
+from namel3ss_debug.analysis.bottlenecks import Effort, bottlenecks
+from namel3ss_debug.analysis.concurrency import Intervals, concurrency, wall_shares
+from namel3ss_debug.analysis.distributions import (
+    NS_PER_MS,
+    OUTLIERS,
+    describe,
+    durations,
+    far_out,
+    milliseconds,
+    percentile,
+)
+from namel3ss_debug.analysis.nesting import add_up, whole_ns
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.analysis.usage import total_tokens, whole
 
@@ -25,12 +35,29 @@ _NS_PER_SECOND = 1_000_000_000
 class _Operation:
     """What is known of one component with one name."""
 
-    __slots__ = ("count", "durations", "errors", "open", "retries", "self_ns")
+    __slots__ = (
+        *(
+            "count",
+            "cpu_ns",
+            "durations",
+            "errors",
+            "measured_ns",
+            "numbers",
+            "open",
+            "retried_ns",
+            "retries",
+        ),
+        "self_ns",
+    )
 
     def __init__(self) -> None:
         self.count = 0
         self.durations = durations()
+        self.numbers = durations()  # of the starts, at the same places
         self.self_ns = 0
+        self.cpu_ns = 0
+        self.measured_ns = 0
+        self.retried_ns = 0
         self.errors = 0
         self.retries = 0
         self.open = 0
@@ -38,7 +65,11 @@ class _Operation:
     def merge(self, later: _Operation) -> None:
         self.count += later.count
         self.durations.extend(later.durations)
+        self.numbers.extend(later.numbers)
         self.self_ns += later.self_ns
+        self.cpu_ns += later.cpu_ns
+        self.measured_ns += later.measured_ns
+        self.retried_ns += later.retried_ns
         self.errors += later.errors
         self.retries += later.retries
         self.open += later.open
@@ -100,6 +131,9 @@ class Performance:
         self._answers: dict[str, _Answers] = {}
         self._slow: list[tuple[int, int, int, bool, str, str, str]] = []
         self._slow_count = 0
+        self._sites: dict[tuple[str, str, str], list[int]] = {}
+        self._running: dict[str, Intervals] = {}
+        self._innermost = Intervals()
 
     def span(self, span: MeasuredSpan) -> None:
         """Take the duration of one span that ended."""
@@ -115,13 +149,44 @@ class Performance:
         duration = span.duration_ns
         if duration is not None:
             operation.durations.append(duration)
+            operation.numbers.append(span.number)
             operation.self_ns += span.self_ns
+            self._place(span, operation, duration)
             if duration > self._slow_ns:
                 self._slow_count += 1
                 if len(self._slow) < LISTED or duration >= self._slow[0][0]:
                     self._note_slow(span, duration)
         if span.component == "llm":
             self._answer(span)
+
+    def _place(self, span: MeasuredSpan, operation: _Operation, duration: int) -> None:
+        """When a span ran, from where it was called, and whether it worked or waited."""
+        start, end = span.start, span.end
+        cpu = end.get("cpu_time_ms")
+        if cpu is not None:
+            operation.cpu_ns += int(cpu * NS_PER_MS + 0.5)
+            operation.measured_ns += duration
+        if span.retried:
+            operation.retried_ns += duration
+        site = start.get("call_site")
+        if site is not None:
+            key = (span.component, span.name, site)
+            found = self._sites.get(key)
+            if found is None:
+                found = self._sites[key] = [0, 0, 0, 0]
+            found[0] += 1
+            found[1] += duration
+            found[2] += span.self_ns
+            found[3] = max(found[3], duration)
+        at = start.get("timestamp")
+        if at is not None:
+            begin = int(at * 1e6 + 0.5) * 1000  # as `since_epoch`
+            running = self._running.get(span.component)
+            if running is None:
+                running = self._running[span.component] = Intervals()
+            running.add(begin, begin + duration)
+            if span.below is None or not span.below.intervals:
+                self._innermost.add(begin, begin + duration)
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Count one span that never ended; it has no duration."""
@@ -161,8 +226,16 @@ class Performance:
             self._answers.setdefault(model, _Answers()).merge(answers)
         self._slow = sorted(nlargest(LISTED, self._slow + later._slow))
         self._slow_count += later._slow_count
+        for site, theirs in later._sites.items():
+            mine = self._sites.setdefault(site, [0, 0, 0, 0])
+            longest = max(mine[3], theirs[3])
+            add_up(mine, theirs)
+            mine[3] = longest
+        for component, running in later._running.items():
+            self._running.setdefault(component, Intervals()).merge(running)
+        self._innermost.merge(later._innermost)
 
-    def result(self, _totals: Totals) -> dict[str, Any]:
+    def result(self, totals: Totals) -> dict[str, Any]:
         """The operations with the longest self time first, models and tools by name, the slowest first."""
         rows = {key: operation.result() for key, operation in self._operations.items()}
         ordered = sorted(rows, key=lambda key: (-self._operations[key].self_ns, key))
@@ -183,7 +256,65 @@ class Performance:
                 {"component": component, "component_name": name or None, **rows[component, name]}
                 for component, name in ordered
             ],
+            "bottlenecks": bottlenecks([self._effort(*key) for key in ordered], totals.wall_ns),
+            "concurrency": concurrency(self._innermost, totals.first_at, totals.wall_ns),
+            "wall_shares": wall_shares(self._running, totals.wall_ns),
+            "outliers": self._outliers(),
+            "call_sites": self._call_sites(),
         }
+
+    def _effort(self, component: str, name: str) -> Effort:
+        operation = self._operations[component, name]
+        total = sum(operation.durations)
+        retried, cpu, measured = operation.retried_ns, operation.cpu_ns, operation.measured_ns
+        return Effort(component, name, operation.self_ns, total, retried, cpu, measured)
+
+    def _outliers(self) -> dict[str, Any]:
+        """The spans that took far longer than the others of their operation, those that lost most time first."""
+        found: list[tuple[int, int, str, str, int, float]] = []
+        total = 0
+        for (component, name), operation in self._operations.items():
+            limit = far_out(operation.durations)
+            if limit is None:
+                continue
+            median = percentile(sorted(operation.durations), 50)
+            over = [
+                (duration, -number, component, name, number, median)
+                for duration, number in zip(operation.durations, operation.numbers, strict=True)
+                if duration > limit
+            ]
+            total += len(over)
+            found = nlargest(LISTED, found + over)
+        return {
+            "method": OUTLIERS,
+            "count": total,
+            "listed": [
+                {
+                    "number": number,
+                    "component": component,
+                    "component_name": name or None,
+                    "duration_ms": milliseconds(duration),
+                    "p50_ms": milliseconds(median),
+                }
+                for duration, _, component, name, number, median in found
+            ],
+        }
+
+    def _call_sites(self) -> list[dict[str, Any]]:
+        """Operations by the place they were called from, the longest self time first."""
+        sites = sorted(self._sites, key=lambda site: (-self._sites[site][2], site))
+        return [
+            {
+                "component": component,
+                "component_name": name or None,
+                "call_site": site,
+                "count": self._sites[component, name, site][0],
+                "total_ms": milliseconds(self._sites[component, name, site][1]),
+                "self_ms": milliseconds(self._sites[component, name, site][2]),
+                "max_ms": milliseconds(self._sites[component, name, site][3]),
+            }
+            for component, name, site in sites[:LISTED]
+        ]
 
 
 def _slow_row(

@@ -144,6 +144,15 @@ def test_a_child_process_takes_time_from_the_span_that_started_it(recording, ana
         assert analysed(recording.events, cuts=cuts)["component_breakdown"]["agent"]["self_ms"] == 2000
 
 
+def test_a_process_that_began_in_a_later_part_keeps_its_place(recording, analysed):
+    """What is open in it when the recording ends belongs to the span that started it, wherever the trace is cut."""
+    root = recording.start("agent", "root", 0)
+    process = recording.add("trace_start", 1, parent_event_id=root, metadata={"process": 1})
+    recording.start("llm", "remote", 1, process)
+    for cut in range(4):
+        assert analysed(recording.events, cuts=[cut]) == analysed(recording.events)
+
+
 def test_a_child_that_began_before_its_parent_is_not_inside_it(recording, analysed):
     """A clock that is wrong in one process does not make the result depend on where the trace is cut."""
     child = recording.start("tool", "early", 1, "e2")

@@ -1,7 +1,10 @@
+from statistics import quantiles
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from namel3ss_debug.analysis.distributions import far_out
 from namel3ss_debug.analysis.totals import LISTED
 
 
@@ -100,3 +103,51 @@ def test_open_spans_are_counted_apart(recording, performance):
     recording.start("tool", "t", 1)
     row = performance(recording)["tool_performance"]["t"]
     assert (row["count"], row["open"], row["total_ms"]) == (1, 1, 1000)
+
+
+def test_outliers_are_beyond_the_outer_fence(recording, performance):
+    """Of ten equal calls and one long one, the long one; of fewer than ten, none."""
+    for place in range(9):
+        recording.span("tool", "t", place, place + 0.5 + place / 100)
+    recording.span("tool", "t", 10, 19)
+    recording.span("tool", "few", 20, 21)
+    found = performance(recording)["outliers"]
+    assert (found["count"], [row["number"] for row in found["listed"]]) == (1, [19])
+    assert "Tukey" in found["method"]
+
+
+@given(data=st.data())
+def test_the_fence_agrees_with_the_quartiles_of_the_standard_library(data):
+    """Quartiles by the same method, worked out by `statistics`."""
+    values = data.draw(st.lists(st.integers(0, 10**12), min_size=10, max_size=40))
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    assert far_out(values) == pytest.approx(high + 3 * (high - low))
+
+
+def test_call_sites_are_told_apart(recording, performance):
+    """The same tool called from two places is two rows, the longest self time first."""
+    for site, seconds in (("a.py:1", 1), ("a.py:1", 3), ("b.py:2", 5)):
+        start = recording.start("tool", "t", 0, call_site=site)
+        recording.end(start, seconds)
+    assert [
+        (row["call_site"], row["count"], row["total_ms"], row["max_ms"])
+        for row in performance(recording)["call_sites"]
+    ] == [("b.py:2", 1, 5000, 5000), ("a.py:1", 2, 4000, 3000)]
+
+
+def test_innermost_spans_run_at_once_and_those_around_them_wait(recording, performance):
+    """Two tools in an agent are two at once, and the time before them is none."""
+    agent = recording.start("agent", "a", 0)
+    one = recording.start("tool", "one", 1, agent)
+    two = recording.start("tool", "two", 2, agent)
+    recording.end(one, 3)
+    recording.end(two, 5)
+    recording.end(agent, 6)
+    found = performance(recording)
+    assert found["concurrency"]["levels"] == [{"running": 1, "ms": 3000}, {"running": 2, "ms": 1000}]
+    assert (found["concurrency"]["most"], found["concurrency"]["idle_ms"]) == (2, 2000)
+    assert [(row["component"], row["ms"]) for row in found["wall_shares"]] == [
+        ("agent", 6000),
+        ("tool", 4000),
+    ]
+    assert [row["component_name"] for row in found["bottlenecks"]] == ["two", "a", "one"]

@@ -1,4 +1,9 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug import prices
+from namel3ss_debug.prices.own import OwnPrices
 
 
 @pytest.fixture
@@ -67,6 +72,72 @@ def test_an_unknown_price_is_null_and_counted(recording, resources):
     assert cost["total"] == 0.3
     assert cost["by_model"] == {"known": 0.3, "new": None}
     assert (cost["calls_with_price"], cost["calls_without_price"]) == (2, 1)
+
+
+def test_a_price_stands_in_for_what_a_call_does_not_tell(recording, resources, own_prices):
+    """10 in, 4 of them from the cache, and 5 out at $1, $0.50 and $2 per million: 6 + 2 + 10 millionths of a dollar."""
+    own_prices({"gpt*": {"input": 1, "cache_read": 0.5, "output": 2}, "*": None})
+    agent = recording.start("agent", "root", 0)
+    call(recording, 1, agent, cost_estimate=0.25)
+    call(recording, 2, agent)
+    call(recording, 3, agent, model="gpt-next", outputs={"response_model": "other"})
+    call(recording, 4, agent, model="asked", outputs={"response_model": "gpt-5"})
+    call(recording, 5, agent, model="new")
+    recording.end(agent, 6, tokens_used=75)
+    assert resources(recording)["cost"] == {
+        "total": 0.250054,
+        "calls_with_price": 4,
+        "calls_without_price": 1,
+        "priced_by": {"recorded": 1, "settings": 3},
+        "without_price_by_model": {"new": 1},
+        "by_model": {"asked": 0.000018, "gpt": 0.250018, "gpt-next": 0.000018, "new": None},
+        "by_agent": {"root": 0.250054},
+    }
+
+
+def test_costs_of_an_agent_alone_are_recorded_ones(recording, resources):
+    """Without model calls, the source is whoever stated the sum."""
+    recording.span("agent", "root", 0, 1, tokens_used=15, cost_estimate=0.1)
+    assert resources(recording)["cost"]["priced_by"] == {"recorded": 1}
+
+
+def test_who_is_paid_is_told_by_the_start(recording, resources):
+    """The same model name costs what the provider takes that was asked."""
+    pytest.importorskip("genai_prices")
+    for at, url in enumerate(("https://api.deepseek.com/v1/chat", "https://api.openai.com/v1/chat")):
+        start = recording.start(
+            "llm", "deepseek-chat", at, metadata={"provider": "openai", "exchange": {"url": url}}
+        )
+        recording.end(start, at + 0.5, usage={"input_tokens": 10, "output_tokens": 5})
+    cost = resources(recording)["cost"]
+    assert (cost["calls_with_price"], cost["calls_without_price"]) == (1, 1)
+
+
+def test_the_sum_by_component_is_the_same(recording, analysed, own_prices):
+    """Both sections ask the same prices."""
+    own_prices({"gpt": {"input": 0.3, "output": 0.7}})
+    call(recording, 1)
+    call(recording, 2, cost_estimate=0.1)
+    found = analysed(recording.events)
+    total = found["resource_usage"]["cost"]["total"]
+    assert (
+        total
+        == found["component_breakdown"]["llm"]["cost"]
+        == found["execution_overview"]["cost"]
+        == 0.1000065
+    )
+    assert found["execution_overview"]["priced_by"] == {"recorded": 1, "settings": 1}
+
+
+@given(data=st.data())
+def test_priced_calls_keep_the_law_of_merging(traces, analysed, data):
+    """Cut anywhere and merged in order, costs by prices are those of one pass."""
+    events = data.draw(traces)
+    cuts = data.draw(st.sets(st.integers(0, len(events)), max_size=3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prices, "_own", OwnPrices({"a": {"input": 0.15, "output": 0.6}, "*": None}))
+        sections = ["resource_usage", "component_breakdown"]
+        assert analysed(events, sections, cuts) == analysed(events, sections)
 
 
 def test_memory_is_told_from_first_to_last(recording, resources):

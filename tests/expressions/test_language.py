@@ -539,3 +539,20 @@ def test_text_is_what_json_writes(value):
 def test_a_search_among_names_only_has_a_hint(text, hint):
     """`in` keeps its meaning for lists and objects; who may have meant more is told how to say it."""
     assert compile_expression(text).hint == hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "outputs.result[0] == 1",
+        "outputs.result[-1] == 2",
+        "len(outputs.result) == 2",
+        "2 in outputs.result",
+        "any(x == 2 for x in outputs.result)",
+        "all(outputs.result)",
+    ],
+)
+def test_a_tuple_counts_as_a_list(text):
+    """A recording tells tuples and lists apart for a re-run; a condition need not."""
+    for result in ([1, 2], {"$type": "tuple", "items": [1, 2]}):
+        assert value(text, EVENT | {"outputs": {"result": result}})

@@ -1,0 +1,129 @@
+"""How many spans ran at once over the time of a run, and what share of it each component was at work.
+
+Only innermost spans count as running: a span whose children have ended inside it was, for the most part, waiting for
+them. Beginnings and ends are sorted apart and walked together, which is enough to know how many were running;
+which of them does not matter.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.analysis.distributions import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SLICES = 20
+"""The time of a run is shown in so many equal slices."""
+
+_MOST_LEVELS = 20
+
+
+class Intervals:
+    """When the spans of one kind ran: sixteen bytes for each."""
+
+    __slots__ = ("begins", "ends")
+
+    def __init__(self) -> None:
+        self.begins = array("q")
+        self.ends = array("q")
+
+    def add(self, begin: int, end: int) -> None:
+        """Take one span: nanoseconds since the epoch."""
+        self.begins.append(begin)
+        self.ends.append(end)
+
+    def merge(self, later: Intervals) -> None:
+        """Take in those of another part."""
+        self.begins.extend(later.begins)
+        self.ends.extend(later.ends)
+
+    def stretches(self) -> Iterator[tuple[int, int, int]]:
+        """(begin, end, how many were running) for each stretch of time in which something was, in order."""
+        begins, ends = sorted(self.begins), sorted(self.ends)
+        size = len(begins)
+        place = running = before = 0
+        for end in ends:
+            while place < size and begins[place] <= end:
+                begin = begins[place]
+                if running and begin > before:
+                    yield before, begin, running
+                before = begin
+                running += 1
+                place += 1
+            if end > before:
+                yield before, end, running
+            before = end
+            running -= 1
+
+    def covered(self) -> int:
+        """For how many nanoseconds at least one of them ran."""
+        return sum(end - begin for begin, end, _ in self.stretches())
+
+
+def concurrency(innermost: Intervals, first_at: int | None, wall_ns: int | None) -> dict[str, Any]:
+    """How many ran at once.
+
+    Args:
+        innermost: the spans in which no other span ran.
+        first_at: when the run began, nanoseconds since the epoch.
+        wall_ns: how long it lasted.
+
+    Returns:
+        `most` at once; `mean` while anything ran; for how long exactly one (`serial_ms`) and none (`idle_ms`) did,
+        with their shares of the wall time; `levels`, how long so many did; `over_time`, the mean number in
+        each of `SLICES` slices of the run.
+    """
+    levels: dict[int, int] = {}
+    slices = [0] * SLICES
+    wall = wall_ns or 0
+    first = first_at or 0
+    for begin, end, running in innermost.stretches():
+        begin, end = max(begin - first, 0), min(end - first, wall)  # noqa: PLW2901
+        if end > begin:
+            levels[running] = levels.get(running, 0) + end - begin
+            _share_out(slices, begin, end, running, wall)
+    busy = sum(levels.values())
+    work = sum(running * lasted for running, lasted in levels.items())
+    serial, idle = levels.get(1, 0), wall - busy
+    return {
+        "most": max(levels, default=0),
+        "mean": round(work / busy, 3) if busy else None,
+        "serial_ms": milliseconds(serial),
+        "serial_share": round(serial / wall, 6) if wall else None,
+        "idle_ms": milliseconds(idle),
+        "idle_share": round(idle / wall, 6) if wall else None,
+        "levels": [
+            {"running": running, "ms": milliseconds(levels[running])}
+            for running in sorted(sorted(levels, key=lambda level: (-levels[level], level))[:_MOST_LEVELS])
+        ],
+        "over_time": [round(amount * SLICES / wall, 3) for amount in slices] if wall else [],
+    }
+
+
+def _share_out(slices: list[int], begin: int, end: int, running: int, wall: int) -> None:
+    """Add a stretch to the slices it lies in."""
+    at = begin * SLICES // wall
+    while begin < end:
+        until = min(end, -(-(at + 1) * wall // SLICES))
+        slices[min(at, SLICES - 1)] += (until - begin) * running
+        begin, at = max(until, begin), at + 1
+
+
+def wall_shares(components: dict[str, Intervals], wall_ns: int | None) -> list[dict[str, Any]]:
+    """For how long at least one span of each component ran, and its share of the wall time; the longest first.
+
+    Components that contain each other or ran at the same time count each for itself, so the shares add up to more
+    than 1.
+    """
+    covered = {component: intervals.covered() for component, intervals in components.items()}
+    return [
+        {
+            "component": component,
+            "ms": milliseconds(covered[component]),
+            "share": round(min(covered[component] / wall_ns, 1.0), 6) if wall_ns else None,
+        }
+        for component in sorted(covered, key=lambda component: (-covered[component], component))
+    ]

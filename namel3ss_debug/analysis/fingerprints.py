@@ -1,0 +1,184 @@
+"""Which values a payload holds, as numbers that are equal where the values are: how data flow is found.
+
+A value is a leaf of the JSON that is not trivial, the arguments or the result of a call as a whole, a line of a
+text, or a passage of a longer text. Texts are compared without regard to white space and case; JSON inside a text
+is read as JSON. A passage is four words that begin with one of at least six letters: where a passage begins depends on
+the text alone and not on where it stands, so that a text that was copied into another is found there
+(content-defined sampling, as in Manber, "Finding similar files in a large file system", 1994).
+
+What is trivial, because it may stand in two places by chance: texts that say less than `LEAST_BITS` bits by length
+and number of different characters, single plain words of less than 16 letters, numbers of less than five digits
+that say something, and what redaction has put in the place of a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from math import log2
+from typing import Any, NamedTuple
+from zlib import adler32, crc32
+
+import orjson
+
+LEAST_BITS = 24.0
+"""A text says at least so much: its length times the logarithm of how many different characters it has."""
+
+LEAST_BITS_OF_NAME = 18.0
+"""The same for a text with digits and other characters, which is most often the name of something: `A-10293`."""
+
+_MOST_LOOKED_AT = 4_000
+_MOST_IN_TEXT = 256
+_LONGEST_TEXT = 32_768
+_SHORTEST = 6
+_LEAST_WORDS = 8
+_PASSAGE_WORDS = 4
+_ANCHOR_LETTERS = 6
+_PLAIN_WORD = re.compile(r"[^\W\d_]{1,15}")
+_DIGIT = re.compile(r"\d")
+_WORD = re.compile(r"\w+")
+_REDACTED = "[redacted:"
+_SKIPPED = frozenset({"type", "role", "finish_reason", "response_model", "$type"})
+_ANSWERS = frozenset({"arguments", "response", "result", "content"})
+_CACHED_FROM = 64
+_MOST_CACHED = 2_000_000
+_NONE: array[int] = array("q")
+
+
+class _Keys(NamedTuple):
+    """The keys of whole values, and those of passages."""
+
+    whole: set[int]
+    passages: set[int]
+
+
+class Fingerprints:
+    """Finds the keys of payloads; texts that come again, as the messages of a conversation do, cost little."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Keys] = {}
+        self._room = _MOST_CACHED
+
+    def __reduce__(self) -> tuple[type[Fingerprints], tuple[()]]:
+        return (Fingerprints, ())
+
+    def of(self, payload: Any, most: int) -> array[int]:
+        """The keys of the values in a payload: numbers of 63 bits in rising order, the same in every process.
+
+        Args:
+            payload: JSON.
+            most: how many keys there may be; of more, whole values come before passages, and small keys before large
+                ones, so that both sides of a flow have the same.
+        """
+        whole, passages = self._of(payload)
+        if not whole and not passages:
+            return _NONE
+        passages -= whole
+        kept = sorted(whole)[:most]
+        kept += sorted(passages)[: most - len(kept)]
+        return array("q", sorted(kept))
+
+    def _of(self, payload: Any) -> _Keys:
+        keys = _Keys(set(), set())
+        stack = [payload]
+        looked_at = 0
+        while stack and looked_at < _MOST_LOOKED_AT:
+            looked_at += 1
+            value = stack.pop()
+            kind = type(value)
+            if kind is dict:
+                stack.extend(item for name, item in value.items() if name not in _SKIPPED)
+                if not _ANSWERS.isdisjoint(value):
+                    keys.whole.update(key for name in _ANSWERS if (key := _key_of_json(value.get(name))) >= 0)
+            elif kind is list:
+                stack.extend(value)
+            elif kind is str:
+                if len(value) >= _SHORTEST:
+                    found = self._of_text(value)
+                    keys.whole.update(found.whole)
+                    keys.passages.update(found.passages)
+            elif (kind is int or kind is float) and tells(value):
+                keys.whole.add(key_of(repr(value)))
+        return keys
+
+    def _of_text(self, text: str) -> _Keys:
+        if len(text) < _CACHED_FROM:
+            return self._read(text)
+        known = self._known.get(text)
+        if known is None:
+            known = self._read(text)
+            if len(text) > self._room:
+                self._known.clear()
+                self._room = _MOST_CACHED
+            if len(text) <= self._room:
+                self._room -= len(text)
+                self._known[text] = known
+        return known
+
+    def _read(self, text: str) -> _Keys:
+        if text[0] in "{[" and len(text) <= _LONGEST_TEXT:
+            try:
+                inner = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                pass
+            else:
+                keys = self._of(inner)
+                keys.whole.update(key for key in (_key_of_json(inner),) if key >= 0)
+                return keys
+        if len(text) > _LONGEST_TEXT:
+            half = _LONGEST_TEXT // 2
+            text = f"{text[:half]}\n{text[-half:]}"
+        lowered = text.lower()
+        lines = lowered.splitlines() if "\n" in lowered else ()
+        words = lowered.split()
+        whole = {key_of(line) for line in {" ".join(words), *_normal(lines)} if is_telling(line)}
+        passages = _passages(lowered) if len(words) >= _LEAST_WORDS else set()
+        return _Keys(whole, passages)
+
+
+def key_of(text: str) -> int:
+    """A number of 63 bits for a text, out of two checksums of different kind."""
+    data = text.encode(errors="replace")
+    return crc32(data) << 31 ^ adler32(data)
+
+
+def _key_of_json(value: Any) -> int:
+    """The key of an object or a list as a whole; -1 for a trivial one, and for anything else."""
+    if not value or (type(value) is not dict and type(value) is not list):
+        return -1
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except (TypeError, ValueError):
+        return -1
+    return key_of(text) if len(text) >= 32 or len(text) * log2(len(set(text))) >= LEAST_BITS else -1
+
+
+def tells(value: float) -> bool:
+    """Whether a number is no trivial one: at least five digits without the zeros around them."""
+    return len(str(value).partition("e")[0].replace(".", "").lstrip("-0").rstrip("0")) >= 5
+
+
+def is_telling(text: str) -> bool:
+    """Whether a normalised text is unlikely to stand in two places by chance."""
+    size = len(text)
+    if size < _SHORTEST or text.startswith(_REDACTED):
+        return False
+    if size < 32:
+        least = LEAST_BITS_OF_NAME if _DIGIT.search(text) and not text.isdecimal() else LEAST_BITS
+        if size * log2(len(set(text))) < least:
+            return False
+    return size >= 16 or _PLAIN_WORD.fullmatch(text) is None
+
+
+def _normal(lines: list[str] | tuple[()]) -> list[str]:
+    return [" ".join(line.split()) for line in lines[:_MOST_IN_TEXT]]
+
+
+def _passages(text: str) -> set[int]:
+    words = _WORD.findall(text)
+    found = {
+        key_of(" ".join(words[place : place + _PASSAGE_WORDS]))
+        for place in range(len(words) - _PASSAGE_WORDS + 1)
+        if len(words[place]) >= _ANCHOR_LETTERS and words[place] != "redacted"
+    }
+    return set(sorted(found)[:_MOST_IN_TEXT]) if len(found) > _MOST_IN_TEXT else found

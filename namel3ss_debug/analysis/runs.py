@@ -1,0 +1,134 @@
+"""Sets of whole numbers that mostly follow each other, kept as runs: a million of them take next to no memory.
+
+Each number stands with the number of the event it came from. A run is a stretch in which both rise by one from
+event to event, so that one entry of 24 bytes tells all of it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Runs:
+    """Numbers (of 63 bits) with the events they came from, in the order of the events.
+
+    `following` and `following_event` are what the latest run goes on with. `loose`: events may lie between the numbers
+    of one run; then only the event of its first number is known.
+    """
+
+    __slots__ = ("_ends", "_events", "_firsts", "_loose", "following", "following_event")
+
+    def __init__(self, *, loose: bool = False) -> None:
+        self._loose = loose
+        self._firsts = array("q")
+        self._ends = array("q")  # one beyond the last, of all runs but the last
+        self._events = array("q")
+        self.following = -1
+        self.following_event = 0
+
+    def add(self, value: int, event: int) -> None:
+        """Take the next number."""
+        if value == self.following and (self._loose or event == self.following_event):
+            self.following += 1
+            self.following_event = event + 1
+            return
+        if self._firsts:
+            self._ends.append(self.following)
+        self._firsts.append(value)
+        self._events.append(event)
+        self.following = value + 1
+        self.following_event = event + 1
+
+    def is_recent(self, value: int) -> bool:
+        """Whether the number is in the latest run, which is quickly asked."""
+        return value < self.following and bool(self._firsts) and value >= self._firsts[-1]
+
+    def merge(self, later: Runs) -> None:
+        """Take in what follows."""
+        if not later._firsts:
+            return
+        begin = 0
+        if self._firsts:
+            joined = later._firsts[0] == self.following and (
+                self._loose or later._events[0] == self.following_event
+            )
+            if joined:
+                begin = 1
+            else:
+                self._ends.append(self.following)
+        self._firsts.extend(later._firsts[begin:])
+        self._ends.extend(later._ends)
+        self._events.extend(later._events[begin:])
+        self.following, self.following_event = later.following, later.following_event
+
+    def __len__(self) -> int:
+        return len(self._firsts)
+
+    def in_order(self) -> Iterator[tuple[int, int, int]]:
+        """(first, last, event of the first) of each run, by their numbers, of equal ones the earliest event first."""
+        ends = [*self._ends, self.following]
+        firsts, events = self._firsts, self._events
+        for place in sorted(
+            range(len(firsts)), key=firsts.__getitem__
+        ):  # stable, so earlier events come first
+            yield firsts[place], ends[place] - 1, events[place]
+
+
+class Lookup:
+    """Finds the first event of a number, and the numbers that came more than once.
+
+    Attributes:
+        repeated: how many numbers had been there before.
+        repeats: the events of the first `most` of them.
+    """
+
+    def __init__(self, runs: Runs, most: int) -> None:
+        self._firsts = array("q")
+        self._lasts = array("q")
+        self._offsets = array("q")  # what to add to a number to have its event
+        self.repeated = 0
+        self._most = most
+        self.repeats: list[int] = []
+        for begin, last, event in runs.in_order():
+            first, offset = begin, event - begin
+            overlapping = []
+            while self._lasts and self._lasts[-1] >= first:
+                overlapping.append((self._firsts.pop(), self._lasts.pop(), self._offsets.pop()))
+            for low, high, other in reversed(overlapping):
+                self._append(low, min(first - 1, high), other)
+                shared, end = max(low, first), min(high, last)
+                if shared <= end:
+                    self._repeat(shared, end, max(offset, other))
+                    self._append(shared, end, min(offset, other))
+                self._append(max(low, last + 1), high, other)
+                first = max(first, high + 1)
+            self._append(first, last, offset)
+        self.repeats = sorted(self.repeats)[:most]
+
+    def _append(self, first: int, last: int, offset: int) -> None:
+        if first > last:
+            return
+        if self._firsts and self._offsets[-1] == offset and self._lasts[-1] + 1 == first:
+            self._lasts[-1] = last
+            return
+        self._firsts.append(first)
+        self._lasts.append(last)
+        self._offsets.append(offset)
+
+    def _repeat(self, first: int, last: int, offset: int) -> None:
+        self.repeated += last - first + 1
+        self.repeats += range(first + offset, min(last, first + self._most) + offset + 1)
+        if len(self.repeats) > 4 * self._most:
+            self.repeats = sorted(self.repeats)[: self._most]
+
+    def event(self, value: int) -> int | None:
+        """The number of the first event that the number came from; None where it never came."""
+        place = bisect_right(self._firsts, value) - 1
+        if place < 0 or value > self._lasts[place]:
+            return None
+        return value + self._offsets[place]
