@@ -110,7 +110,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.tracer import ExecutionTracer
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.inspection import TraceFilter
-    from namel3ss_debug.replay.breakpoints import ReplayBreakpoint
+    from namel3ss_debug.replay.recording.breakpoints import ReplayBreakpoint
     from namel3ss_debug.replay.replayer import ExecutionReplayer
     from namel3ss_debug.traces.events import TraceEvent, TraceEventType
     from namel3ss_debug.traces.reader import read_trace

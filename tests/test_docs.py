@@ -19,9 +19,9 @@ import namel3ss_debug
 from namel3ss_debug import errors
 from namel3ss_debug.cli.main import COMMANDS, debug
 from namel3ss_debug.config import SETTINGS, DebugConfiguration, load_configuration
-from namel3ss_debug.replay.commands import COMMANDS as DEBUGGER_COMMANDS
-from namel3ss_debug.replay.commands import parse_command
 from namel3ss_debug.replay.debugger import split_commands
+from namel3ss_debug.replay.walking.commands import COMMANDS as DEBUGGER_COMMANDS
+from namel3ss_debug.replay.walking.commands import parse_command
 from namel3ss_debug.traces.events import EVENT_TYPES, FIELDS
 
 ROOT = Path(__file__).parents[1]

@@ -106,8 +106,12 @@ def show(documents: Sequence[dict[str, Any]], *, markdown: bool, single: bool) -
 @click.option("--errors", is_flag=True, help="What failed, and what never ended.")
 @click.option("--performance", is_flag=True, help="Slow operations; models and tools with percentiles.")
 @click.option("--resources", is_flag=True, help="Tokens, cost, memory, CPU, HTTP, and what tracing cost.")
-@click.option("--integrity", is_flag=True, help="What is missing, cut or impossible in the recording, as a score.")
-@click.option("--dependencies", is_flag=True, help="Critical path, slack, and what could have run in parallel.")
+@click.option(
+    "--integrity", is_flag=True, help="What is missing, cut or impossible in the recording, as a score."
+)
+@click.option(
+    "--dependencies", is_flag=True, help="Critical path, slack, and what could have run in parallel."
+)
 @format_option("table", "json", "markdown")
 def command(references: tuple[str, ...], output_format: str, **flags: bool) -> None:
     """Say what was slow, what failed and what it cost.

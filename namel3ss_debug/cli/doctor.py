@@ -65,8 +65,8 @@ def doctor(
     from namel3ss_debug.capture.launch import find_python, resolve_target
     from namel3ss_debug.config import load_configuration
     from namel3ss_debug.replay.doctor import Diagnosis
-    from namel3ss_debug.replay.findings import INFO, Record, findings
-    from namel3ss_debug.replay.recorded import read_recorded
+    from namel3ss_debug.replay.rerunning.findings import INFO, Record, findings
+    from namel3ss_debug.replay.rerunning.recorded import read_recorded
     from namel3ss_debug.traces.inputs import Recorded as Inputs
 
     target = resolve_target(words, module=module, run_args=read_run_args(run_args))
@@ -185,10 +185,10 @@ class _Again:
 
     def __call__(self, change: Change, what_for: str) -> Run:
         from namel3ss_debug.cli.boundary import tell
-        from namel3ss_debug.replay.disturbances import Given
         from namel3ss_debug.replay.doctor import Run
-        from namel3ss_debug.replay.outputs import Outputs
         from namel3ss_debug.replay.rerun import prepare, rerun
+        from namel3ss_debug.replay.rerunning.disturbances import Given
+        from namel3ss_debug.replay.rerunning.outputs import Outputs
 
         self._runs += 1
         tell(f"run {self._runs}, {what_for}")

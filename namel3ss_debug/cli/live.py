@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.launch import Target
     from namel3ss_debug.capture.session import Session
     from namel3ss_debug.config import DebugConfiguration
-    from namel3ss_debug.replay.answers import Fault, Mock
+    from namel3ss_debug.replay.given.answers import Fault, Mock
     from namel3ss_debug.replay.live import LiveDebugger
 
 
@@ -61,7 +61,7 @@ def wanted_stepping(
         return None
     from namel3ss_debug.cli.options import settings
     from namel3ss_debug.cli.stepping import given_commands
-    from namel3ss_debug.replay.answers import configured_answers
+    from namel3ss_debug.replay.given.answers import configured_answers
 
     given = given_commands(commands, files)
     typed_too = step or bool(breakpoints and not given)

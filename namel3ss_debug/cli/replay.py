@@ -22,7 +22,7 @@ from namel3ss_debug.cli.options import (
 from namel3ss_debug.cli.stepping import given_commands, session_breakpoints, set_held, step_through
 
 if TYPE_CHECKING:
-    from namel3ss_debug.replay.answers import Fault, Mock
+    from namel3ss_debug.replay.given.answers import Fault, Mock
     from namel3ss_debug.replay.results import Rerun
     from namel3ss_debug.traces.reader import Trace
 
@@ -66,7 +66,7 @@ def replay(
     Raises:
         DebugError: the recording, a place, an answer or a fault cannot be used.
     """
-    from namel3ss_debug.replay.answers import configured_answers
+    from namel3ss_debug.replay.given.answers import configured_answers
 
     trace = open_reference(reference)
     jsonl = output_format != "table"
@@ -114,7 +114,7 @@ def nothing_of(components: Sequence[str]) -> None:
     """Say that the recording has nothing of these components."""
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.expressions import nearest
-    from namel3ss_debug.replay.breakpoints import COMPONENTS
+    from namel3ss_debug.replay.recording.breakpoints import COMPONENTS
 
     hint = "".join(nearest(name, COMPONENTS) for name in components if name not in COMPONENTS)
     tell(f"nothing in this recording is of {' or '.join(components)}{hint}")

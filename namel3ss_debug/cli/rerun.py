@@ -19,9 +19,9 @@ from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
     from namel3ss_debug.config import DebugConfiguration
-    from namel3ss_debug.replay.answers import Fault, Mock
-    from namel3ss_debug.replay.outcomes import Outcome
+    from namel3ss_debug.replay.given.answers import Fault, Mock
     from namel3ss_debug.replay.rerun import Prepared
+    from namel3ss_debug.replay.rerunning.outcomes import Outcome
     from namel3ss_debug.traces.reader import Trace
 
 STDOUT, STDERR = 1, 2
@@ -116,8 +116,8 @@ def folder_for(trace: Trace, config: DebugConfiguration) -> Path:
 def run_again(prepared: Prepared, *, jsonl: bool) -> Outcome:
     """Let the program run to its end; its output goes to the streams of this process."""
     from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.replay.outputs import Outputs
     from namel3ss_debug.replay.rerun import rerun as run
+    from namel3ss_debug.replay.rerunning.outputs import Outputs
 
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -133,11 +133,11 @@ def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped)
     from namel3ss_debug.capture.foreground import Foreground
     from namel3ss_debug.cli.live import Stepping, hold, notices, seat
     from namel3ss_debug.cli.stepping import session_breakpoints
-    from namel3ss_debug.replay.impasses import CannotGoOnError
     from namel3ss_debug.replay.live import LiveDebugger, Meeting
-    from namel3ss_debug.replay.outputs import Ends
-    from namel3ss_debug.replay.passes import Pass
     from namel3ss_debug.replay.rerun import reserved_for, running, stepped_outcome
+    from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError
+    from namel3ss_debug.replay.rerunning.outputs import Ends
+    from namel3ss_debug.replay.rerunning.passes import Pass
 
     breakpoints = session_breakpoints(config, stepped.breakpoints)
     reserved = reserved_for(prepared) if prepared.newer else frozenset()

@@ -32,7 +32,7 @@ def session_breakpoints(config: DebugConfiguration, given: Sequence[str] = ()) -
         SettingError: a place of the settings does not parse.
     """
     from namel3ss_debug.errors import DebugError, SettingError
-    from namel3ss_debug.replay.breakpoints import parse_place
+    from namel3ss_debug.replay.recording.breakpoints import parse_place
 
     for place in config.auto_breakpoints:
         try:
@@ -56,7 +56,7 @@ def set_held(debugger: Debugger, places: Iterable[str]) -> None:
         ExpressionError: the condition of a place does not parse.
     """
     from namel3ss_debug.errors import PlaceError
-    from namel3ss_debug.replay.breakpoints import Breakpoint, parse_place
+    from namel3ss_debug.replay.recording.breakpoints import Breakpoint, parse_place
 
     for place in places:
         wanted = Breakpoint(place)

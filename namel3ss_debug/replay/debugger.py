@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from namel3ss_debug.errors import DebugError, WrongUsageError
-from namel3ss_debug.replay.answers import Fault, Mock, parse_mock
-from namel3ss_debug.replay.breakpoints import Breakpoint, parse_place
-from namel3ss_debug.replay.commands import COMMANDS, Command, find_command, parse_command
-from namel3ss_debug.replay.history import Recording
+from namel3ss_debug.replay.given.answers import Fault, Mock, parse_mock
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, parse_place
+from namel3ss_debug.replay.recording.history import Recording
 from namel3ss_debug.replay.results import Detached, Message, Mistake, Quit, Rerun, Result, Stopped
-from namel3ss_debug.replay.session import Collecting, Session
-from namel3ss_debug.replay.walk import Program, Walk
+from namel3ss_debug.replay.walking.commands import COMMANDS, Command, find_command, parse_command
+from namel3ss_debug.replay.walking.session import Collecting, Session
+from namel3ss_debug.replay.walking.walk import Program, Walk
 
 __all__ = ["COMMANDS", "Command", "Debugger", "find_command", "split_commands"]
 

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
-from namel3ss_debug.replay.disturbances import (
+from namel3ss_debug.replay.rerunning.disturbances import (
     CLOCK,
     HASH_SEED,
     ORDER,
@@ -22,10 +22,10 @@ from namel3ss_debug.replay.disturbances import (
     Given,
     move_clock,
 )
-from namel3ss_debug.replay.divergences import CHANGED, MISSING, NEW, RESULT, Divergence
-from namel3ss_debug.replay.divergences import ORDER as OTHER_ORDER
-from namel3ss_debug.replay.impasses import told
-from namel3ss_debug.replay.outcomes import Outcome
+from namel3ss_debug.replay.rerunning.divergences import CHANGED, MISSING, NEW, RESULT, Divergence
+from namel3ss_debug.replay.rerunning.divergences import ORDER as OTHER_ORDER
+from namel3ss_debug.replay.rerunning.impasses import told
+from namel3ss_debug.replay.rerunning.outcomes import Outcome
 
 UNKNOWN: Final = "unknown"
 NETWORK: Final = "network"

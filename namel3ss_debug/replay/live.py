@@ -25,10 +25,10 @@ import orjson
 
 from namel3ss_debug.capture.foreground import WANTS_TERMINAL, Foreground
 from namel3ss_debug.capture.gate import ASKS, WAITS
-from namel3ss_debug.replay.answers import Fault, Mock, Mocks
-from namel3ss_debug.replay.breakpoints import Breakpoint
 from namel3ss_debug.replay.debugger import Debugger
+from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks
 from namel3ss_debug.replay.meeting import Meeting, Process
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint
 from namel3ss_debug.replay.results import Detached, Mistake, Result
 from namel3ss_debug.replay.words import Answering, given_word, how_ended, tool_name
 from namel3ss_debug.traces.events import Event

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from namel3ss_debug.replay.answers import Fault, Mock, Mocks, parse_fault
-from namel3ss_debug.replay.breakpoints import Breakpoint, Nth, find_nth, know, parse_place
-from namel3ss_debug.replay.calls import parse_name
+from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, parse_fault
+from namel3ss_debug.replay.given.calls import parse_name
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Nth, find_nth, know, parse_place
+from namel3ss_debug.replay.recording.variables import told
 from namel3ss_debug.replay.results import Numbered
-from namel3ss_debug.replay.variables import told
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.totals import RunningTotals

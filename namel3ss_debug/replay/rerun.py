@@ -21,17 +21,17 @@ from namel3ss_debug.capture.launch import Streams, Target, find_python, resolve_
 from namel3ss_debug.capture.session import Session, new_session, replace_recording
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import DebugError, MockError, RerunError, TargetError
-from namel3ss_debug.replay.answers import Fault, Mock, Mocks, calls_of, write_fault, write_mock
-from namel3ss_debug.replay.breakpoints import Known, know
-from namel3ss_debug.replay.entries import Entries
-from namel3ss_debug.replay.fitness import STILL, checked, ends_of, newer_code, of_code, of_inputs
-from namel3ss_debug.replay.impasses import CannotGoOnError, Stop
+from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, calls_of, write_fault, write_mock
 from namel3ss_debug.replay.live import LiveProgram, Meeting
-from namel3ss_debug.replay.matching import MOST_PASSES
-from namel3ss_debug.replay.outcomes import Outcome, changes_since, other_numbers, outcome_of
-from namel3ss_debug.replay.outputs import Ends, Outputs
-from namel3ss_debug.replay.passes import ALL, Pass, Plan
-from namel3ss_debug.replay.recorded import read_recorded
+from namel3ss_debug.replay.recording.breakpoints import Known, know
+from namel3ss_debug.replay.rerunning.entries import Entries
+from namel3ss_debug.replay.rerunning.fitness import STILL, checked, ends_of, newer_code, of_code, of_inputs
+from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
+from namel3ss_debug.replay.rerunning.matching import MOST_PASSES
+from namel3ss_debug.replay.rerunning.outcomes import Outcome, changes_since, other_numbers, outcome_of
+from namel3ss_debug.replay.rerunning.outputs import Ends, Outputs
+from namel3ss_debug.replay.rerunning.passes import ALL, Pass, Plan
+from namel3ss_debug.replay.rerunning.recorded import read_recorded
 from namel3ss_debug.replay.words import Answering
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.traces.reader import Trace, open_trace

@@ -8,8 +8,8 @@ from __future__ import annotations
 import signal
 from typing import Any, Protocol
 
-from namel3ss_debug.replay.answers import Mocks
-from namel3ss_debug.replay.breakpoints import COMPONENTS
+from namel3ss_debug.replay.given.answers import Mocks
+from namel3ss_debug.replay.recording.breakpoints import COMPONENTS
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.expressions import FIELD_NAMES
 from namel3ss_debug.expressions.operations import FUNCTIONS
-from namel3ss_debug.replay.breakpoints import COMPONENTS
-from namel3ss_debug.replay.commands import COMMANDS, Command
+from namel3ss_debug.replay.recording.breakpoints import COMPONENTS
+from namel3ss_debug.replay.walking.commands import COMMANDS, Command
 from namel3ss_debug.traces.events import EVENT_TYPES
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.terminal import clean
@@ -24,8 +24,8 @@ from namel3ss_debug.views.terminal import clean
 if TYPE_CHECKING:
     from collections import Counter
 
-    from namel3ss_debug.replay.breakpoints import Known
     from namel3ss_debug.replay.debugger import Debugger
+    from namel3ss_debug.replay.recording.breakpoints import Known
 
 MOST_OFFERED = 200
 MOST_FILES = 2000

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from namel3ss_debug.replay.boundaries import Question
-from namel3ss_debug.replay.divergences import (
+from namel3ss_debug.replay.rerunning.boundaries import Question
+from namel3ss_debug.replay.rerunning.divergences import (
     CHANGED,
     MISSING,
     NEW,
@@ -18,7 +18,7 @@ from namel3ss_debug.replay.divergences import (
     Divergence,
     PathChange,
 )
-from namel3ss_debug.replay.impasses import VERBS, told
+from namel3ss_debug.replay.rerunning.impasses import VERBS, told
 from namel3ss_debug.replay.words import how_ended
 from namel3ss_debug.views.conversations import change_lines
 from namel3ss_debug.views.gists import gist, summary
@@ -39,8 +39,8 @@ from namel3ss_debug.views.terminal import (
 )
 
 if TYPE_CHECKING:
-    from namel3ss_debug.replay.outcomes import Outcome
-    from namel3ss_debug.replay.recorded import Boundary, Recorded
+    from namel3ss_debug.replay.rerunning.outcomes import Outcome
+    from namel3ss_debug.replay.rerunning.recorded import Boundary, Recorded
     from namel3ss_debug.traces.events import Event
 
 MOST_SHOWN = 20

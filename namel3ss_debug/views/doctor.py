@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.text import Text
 
-from namel3ss_debug.replay.findings import ERROR as HEAVY
-from namel3ss_debug.replay.findings import INFO, WEIGHTS, Found
-from namel3ss_debug.replay.findings import WARNING as LIGHT
+from namel3ss_debug.replay.rerunning.findings import ERROR as HEAVY
+from namel3ss_debug.replay.rerunning.findings import INFO, WEIGHTS, Found
+from namel3ss_debug.replay.rerunning.findings import WARNING as LIGHT
 from namel3ss_debug.replay.words import how_ended
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.recordings import short_site

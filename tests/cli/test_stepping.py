@@ -7,8 +7,8 @@ import pytest
 from namel3ss_debug.cli.stepping import WARNINGS, given_commands, session_breakpoints, set_held
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import ExpressionError, PlaceError, SettingError, WrongUsageError
-from namel3ss_debug.replay.breakpoints import Breakpoint
 from namel3ss_debug.replay.debugger import Debugger
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint
 from namel3ss_debug.traces.reader import open_trace
 
 

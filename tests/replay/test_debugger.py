@@ -7,11 +7,11 @@ import json
 import pytest
 
 from namel3ss_debug.errors import ExpressionError, MockError, PlaceError
-from namel3ss_debug.replay.answers import parse_mock
-from namel3ss_debug.replay.breakpoints import Breakpoint
-from namel3ss_debug.replay.commands import COMMANDS
 from namel3ss_debug.replay.debugger import Debugger, split_commands
+from namel3ss_debug.replay.given.answers import parse_mock
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint
 from namel3ss_debug.replay.results import Message, Mistake, Quit, Stopped, Value, as_json
+from namel3ss_debug.replay.walking.commands import COMMANDS
 
 
 @pytest.fixture

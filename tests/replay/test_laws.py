@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.expressions import compile_expression, event_scope
-from namel3ss_debug.replay.breakpoints import Breakpoint, find_nth
 from namel3ss_debug.replay.debugger import Debugger
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, find_nth
 from namel3ss_debug.replay.results import Mistake, Stopped
 from namel3ss_debug.traces.totals import Totals
 

@@ -16,7 +16,7 @@ from namel3ss_debug.capture.launch import resolve_target, started
 from namel3ss_debug.capture.session import new_session
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import MockError
-from namel3ss_debug.replay.answers import parse_fault, parse_mock
+from namel3ss_debug.replay.given.answers import parse_fault, parse_mock
 from namel3ss_debug.replay.live import LiveDebugger, LiveProgram, Meeting
 from namel3ss_debug.replay.results import Detached, Mistake, Stopped
 from namel3ss_debug.traces.reader import open_trace

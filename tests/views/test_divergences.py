@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from namel3ss_debug.replay.boundaries import Question
-from namel3ss_debug.replay.divergences import Difference, Divergence, Match, difference_of, summary
-from namel3ss_debug.replay.impasses import Stop
-from namel3ss_debug.replay.outcomes import Outcome
-from namel3ss_debug.replay.recorded import Boundary
+from namel3ss_debug.replay.rerunning.boundaries import Question
+from namel3ss_debug.replay.rerunning.divergences import Difference, Divergence, Match, difference_of, summary
+from namel3ss_debug.replay.rerunning.impasses import Stop
+from namel3ss_debug.replay.rerunning.outcomes import Outcome
+from namel3ss_debug.replay.rerunning.recorded import Boundary
 from namel3ss_debug.views.divergences import report_lines, report_rows
 from namel3ss_debug.views.payloads import json_bytes
 

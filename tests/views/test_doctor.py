@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug.replay.findings import ERROR, INFO, WARNING, Found
+from namel3ss_debug.replay.rerunning.findings import ERROR, INFO, WARNING, Found
 from namel3ss_debug.views.doctor import doctor_document, doctor_lines
 
 FOUND = (

@@ -95,4 +95,6 @@ def test_what_a_program_read_from_outside_is_counted(metadata, told):
 
 def test_a_tuple_looks_as_a_list():
     """A recording tells tuples and lists apart for a re-run; a reader need not."""
-    assert gist({"a": {"$type": "tuple", "items": [1, {"$type": "tuple", "items": []}]}}) == gist({"a": [1, []]})
+    assert gist({"a": {"$type": "tuple", "items": [1, {"$type": "tuple", "items": []}]}}) == gist(
+        {"a": [1, []]}
+    )

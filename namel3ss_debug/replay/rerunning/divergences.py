@@ -1,0 +1,264 @@
+"""Where a re-run and its recording part, and where they meet again; what views put into words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import Any, Final, NamedTuple
+
+from namel3ss_debug.replay.rerunning.boundaries import MODEL, Question
+from namel3ss_debug.replay.rerunning.recorded import Boundary
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.conversations import MessageChange, diff_messages
+from namel3ss_debug.wire.matching import Block, matching_blocks
+from namel3ss_debug.wire.values import at_key
+
+CHANGED: Final = "changed"
+NEW: Final = "new"
+MISSING: Final = "missing"
+ORDER: Final = "order"
+RESULT: Final = "result"
+KINDS: Final = (CHANGED, NEW, MISSING, ORDER, RESULT)
+
+EXACT: Final = "exact"
+EXPECTED: Final = "expected"
+
+_MOST_PATHS = 20
+_DEEPEST = 100
+_LONGEST_LIST = 2000
+_AT_THE_END = 1 << 62
+
+
+class PathChange(NamedTuple):
+    """One place in which two JSON values differ: `kind` is `changed`, `added` or `dropped`, `path` a JSON path."""
+
+    path: str
+    kind: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs between what was asked then and what is asked now.
+
+    Attributes:
+        messages: of two requests to a model, the messages that are not the same, as `diff_messages` gives them.
+        paths: everything else, the first few places in order.
+    """
+
+    messages: tuple[MessageChange, ...] = ()
+    paths: tuple[PathChange, ...] = ()
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """One place where a re-run and its recording part.
+
+    Attributes:
+        kind: `changed`: the code asks something else than the recording holds, and got the answer recorded there. `new`: the
+            recording holds nothing for what the code asks. `missing`: the code did not ask what the recording holds. `order`: the
+            code asked this before `late`, which the recording holds first. `result`: a tool that was run for real gave another
+            result than the recorded one; `difference` is that of the results.
+        number: the number of the question in the re-run's own trace; of what is missing, that of the first question which the
+            recording holds later; 0 where none was asked any more.
+        question: what the code asked there; None where it asked nothing.
+        recorded: what the recording holds there; None where it holds nothing.
+        difference: what differs between the two; None where they are no two requests of one kind.
+        late: of `order`, the recorded boundaries that were asked afterwards.
+        mocked: the numbers of the questions before it, in the re-run, that were answered otherwise than recorded: it may be a
+            consequence of these.
+        ambiguous: whether the recorded answer, which was given here by a guess, was asked for later in the very words of the
+            recording.
+    """
+
+    kind: str
+    number: int
+    question: Question | None
+    recorded: Boundary | None
+    difference: Difference | None = None
+    late: tuple[Boundary, ...] = ()
+    mocked: tuple[int, ...] = ()
+    ambiguous: bool = False
+
+    @property
+    def call_site_then(self) -> str | None:
+        """The line of code of what the recording holds."""
+        return None if self.recorded is None else self.recorded.question.call_site
+
+    @property
+    def call_site_now(self) -> str | None:
+        """The line of code of what was asked."""
+        return None if self.question is None else self.question.call_site
+
+
+class Match(NamedTuple):
+    """One question of a re-run, and what became of it.
+
+    Attributes:
+        number: the number of the question in the re-run.
+        recorded: the number of the recorded boundary it stands for; 0 for none.
+        how: `exact`, `changed`, `new`, or `expected`: it differs by nothing but what the user gave in place of recorded answers.
+        given: whether it was the user who answered it, and not the recording.
+    """
+
+    number: int
+    recorded: int
+    how: str
+    given: bool = False
+
+
+class Joined(NamedTuple):
+    """Where a re-run met its recording again after it had first parted from it.
+
+    Attributes:
+        number: the number of the first question that was the recorded one again.
+        recorded: the number of that question in the recording.
+        in_a_row: how many questions from there on were recorded ones.
+        to_the_end: whether these were all that were left.
+    """
+
+    number: int
+    recorded: int
+    in_a_row: int
+    to_the_end: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a re-run.
+
+    Attributes:
+        first: where it first parted from the recording; None where it did not.
+        kinds: how many divergences there are of each kind, without the kinds that there are none of.
+        exact: how many questions were the recorded ones.
+        expected: the questions that differ only by what the user gave, and got the recorded answer: these were given before the
+            user's answers could matter to whoever gave them.
+        given: how many questions the user answered.
+        joined: where it met the recording again; None where it did not, or never parted.
+    """
+
+    first: Divergence | None
+    kinds: dict[str, int]
+    exact: int
+    expected: tuple[Match, ...]
+    given: int
+    joined: Joined | None
+
+
+def in_order(divergences: Iterable[Divergence]) -> tuple[Divergence, ...]:
+    """Divergences by where they are in the re-run; what is missing at one place stands before what was asked there."""
+
+    def place(found: Divergence) -> tuple[int, bool, int]:
+        recorded = 0 if found.recorded is None else found.recorded.number
+        return (found.number or _AT_THE_END, found.kind != MISSING, recorded)
+
+    return tuple(sorted(divergences, key=place))
+
+
+def summary(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Summary:
+    """What became of a re-run.
+
+    Args:
+        divergences: all of them, in any order.
+        matches: its questions, in the order in which they were asked.
+    """
+    ordered = in_order(divergences)
+    first = ordered[0] if ordered else None
+    counts = Counter(found.kind for found in ordered)
+    return Summary(
+        first=first,
+        kinds={kind: counts[kind] for kind in KINDS if counts[kind]},
+        exact=sum(match.how == EXACT for match in matches),
+        expected=tuple(match for match in matches if match.how == EXPECTED),
+        given=sum(match.given for match in matches),
+        joined=None if first is None else _joined(first, ordered, matches),
+    )
+
+
+def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Difference:
+    """What differs between the inputs of two calls at boundaries of the same kind."""
+    if kind != MODEL:
+        return Difference(paths=path_changes(_without(old, "call_id"), _without(new, "call_id")))
+    before, after = lenient.sequence(old.get("messages")), lenient.sequence(new.get("messages"))
+    messages = tuple(change for change in diff_messages(before, after) if change.kind != "same")
+    return Difference(messages, path_changes(_without(old, "messages"), _without(new, "messages")))
+
+
+def path_changes(old: Any, new: Any, most: int = _MOST_PATHS) -> tuple[PathChange, ...]:
+    """The first places in which two JSON values differ; keys in their order, items of lists by what they have in common."""
+    return tuple(islice(_changes(old, new, "$", 0), most))
+
+
+def _joined(first: Divergence, ordered: tuple[Divergence, ...], matches: Sequence[Match]) -> Joined | None:
+    start = first.number or _AT_THE_END
+    parted = {found.number for found in ordered if found.kind in (CHANGED, NEW)}
+    after = [match for match in matches if match.number >= start]
+    place = 0
+    for same, run in groupby(
+        after, key=lambda match: match.number not in parted and match.how in (EXACT, EXPECTED)
+    ):
+        run_of = list(run)
+        place += len(run_of)
+        exact = [match for match in run_of if match.how == EXACT] if same else []
+        if exact:
+            joined = [match for match in run_of if match.number >= exact[0].number]
+            return Joined(exact[0].number, exact[0].recorded, len(joined), place == len(after))
+    return None
+
+
+def _without(inputs: dict[str, Any], left_out: str) -> dict[str, Any]:
+    return {key: value for key, value in inputs.items() if key != left_out}
+
+
+def _changes(old: Any, new: Any, path: str, depth: int) -> Iterator[PathChange]:
+    if depth > _DEEPEST:
+        if lenient.dump(old, ordered=True) != lenient.dump(new, ordered=True):
+            yield PathChange(path, "changed", old, new)
+    elif isinstance(old, dict) and isinstance(new, dict):
+        yield from _changes_of_objects(old, new, path, depth)
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _changes_of_lists(old, new, path, depth)
+    elif type(old) is not type(new) or old != new:
+        yield PathChange(path, "changed", old, new)
+
+
+def _changes_of_objects(
+    old: dict[str, Any], new: dict[str, Any], path: str, depth: int
+) -> Iterator[PathChange]:
+    for key in [*old, *(key for key in new if key not in old)]:
+        where = at_key(path, key)
+        if key not in new:
+            yield PathChange(where, "dropped", old[key], None)
+        elif key not in old:
+            yield PathChange(where, "added", None, new[key])
+        else:
+            yield from _changes(old[key], new[key], where, depth + 1)
+
+
+def _changes_of_lists(old: list[Any], new: list[Any], path: str, depth: int) -> Iterator[PathChange]:
+    """Items between equal ones are paired from the first on; an item's path is its place in the list it is in, now where it is in both."""
+    i = j = 0
+    for first, second, size in _blocks(old, new):
+        paired = min(first - i, second - j)
+        for step in range(paired):
+            yield from _changes(old[i + step], new[j + step], f"{path}[{j + step}]", depth + 1)
+        yield from (
+            PathChange(f"{path}[{place}]", "dropped", old[place], None) for place in range(i + paired, first)
+        )
+        yield from (
+            PathChange(f"{path}[{place}]", "added", None, new[place]) for place in range(j + paired, second)
+        )
+        i, j = first + size, second + size
+
+
+def _blocks(old: list[Any], new: list[Any]) -> list[Block]:
+    if len(old) > _LONGEST_LIST or len(new) > _LONGEST_LIST:
+        return [Block(len(old), len(new), 0)]
+    dumped = (
+        [lenient.dump(item, ordered=True) for item in old],
+        [lenient.dump(item, ordered=True) for item in new],
+    )
+    return [*matching_blocks(*dumped)]

@@ -1,0 +1,121 @@
+"""Whether a recording holds what its program needs to run again, and what it does not hold as it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from namel3ss_debug.errors import RerunError
+from namel3ss_debug.replay.rerunning.recorded import Finding, Recorded
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import Recorded as Inputs
+from namel3ss_debug.traces.reader import Trace
+from namel3ss_debug.wire import lenient
+
+MOST_NAMED: Final = 3
+"""So many files are named that are newer than a recording."""
+
+
+def ends_of(trace: Trace) -> tuple[Event, dict[str, Any]]:
+    """The `trace_start` of the first process, and the metadata of its `trace_end`."""
+    first: Event | None = None
+    last: dict[str, Any] = {}
+    for event in trace.events():
+        if event["event_type"] == "trace_start" and first is None and _is_first(event):
+            first = event
+        elif event["event_type"] == "trace_end" and "." not in str(event.get("event_id")):
+            last = lenient.mapping(event.get("metadata"))
+    if first is None:
+        raise RerunError(f"{trace.path} does not say which program it is of; {STILL}")
+    return first, last
+
+
+STILL: Final = "debug replay --step walks through what is there"
+
+
+def _is_first(start: Event) -> bool:
+    """Whether a `trace_start` is that of the first process."""
+    return not lenient.mapping(start.get("metadata")).get("process")
+
+
+def checked(trace: Trace, recorded: Recorded) -> Iterator[str]:
+    """Refuse a recording that holds no answers; notes on one that does not hold all.
+
+    Raises:
+        RerunError: it cannot be run again.
+    """
+    for finding in recorded.findings:
+        if finding.number:
+            return
+        if finding.kind == "level":
+            raise RerunError(
+                f"{trace.path} was recorded at level basic, without answers: record the program again with --level detailed; {STILL}"
+            )
+        if finding.kind == "rotated":
+            raise RerunError(
+                f"{trace.path}: the first {finding.what} events were rotated away, and the program cannot run again without them: "
+                f"record it again with rotate_keep 0; {STILL}"
+            )
+        yield _NOTES[finding.kind](finding)
+
+
+_NOTES: Final[Mapping[str, Callable[[Finding], str]]] = {
+    "filtered": lambda finding: (
+        f"the recording leaves out {finding.what.replace(' ', ', ')}: such a call stops the run; record it again without --filter"
+    ),
+    "lost": lambda finding: (
+        f"{finding.what} events are missing in the recording: a call whose answer is among them stops the run"
+    ),
+    "chains": lambda finding: (
+        f"{finding.what} calls were recorded by an earlier version, which did not write down the functions they came through: "
+        "they are only answered where they are asked in the same words"
+    ),
+}
+
+
+def of_inputs(inputs: Inputs) -> Iterator[str]:
+    """Notes on inputs that cannot be given again."""
+    if not inputs.usable:
+        yield "clock and random numbers are not in the recording (record_randomness): they are those of now"
+    if not inputs.stdin_whole:
+        yield "the standard input is not whole in the recording: the program reads what there is of it"
+
+
+def newer_code(recorded: Recorded, root: Path, script: Path | None, since: float) -> tuple[str, ...]:
+    """The files of the user's code that calls were made from and that were changed after a time.
+
+    Args:
+        recorded: the calls.
+        root: the folder of the user's code, which the names of files are relative to.
+        script: the file of the program, where it is one.
+        since: seconds since the epoch.
+    """
+    names = set(_files_of(recorded))
+    if script is not None:
+        names.add(os.path.relpath(script, root))
+    return tuple(sorted(name for name in names if _changed_at(root / name) > since))
+
+
+def of_code(newer: tuple[str, ...]) -> Iterator[str]:
+    """A note on code that is newer than the recording."""
+    if newer:
+        more = ", ..." if len(newer) > MOST_NAMED else ""
+        yield f"newer than the recording: {', '.join(newer[:MOST_NAMED])}{more}"
+
+
+def _files_of(recorded: Recorded) -> Iterable[str]:
+    for boundary in recorded.boundaries.values():
+        question = boundary.question
+        for place in (*question.chain, question.call_site or ""):
+            name = place.rpartition(":")[0]
+            if name.endswith(".py"):
+                yield name
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except (OSError, ValueError):
+        return 0.0

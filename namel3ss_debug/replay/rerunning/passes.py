@@ -1,0 +1,378 @@
+"""One run of a program on the answers of a recording: each of its calls is answered, or the run cannot go on.
+
+A pass asks the matcher for each call, keeps the order in which answers are delivered, and knows what became of it all. It knows
+no process and no socket: whoever runs the program tells it every event and hands its words on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from namel3ss_debug.errors import DebugError
+from namel3ss_debug.replay.given.answers import Mocks
+from namel3ss_debug.replay.rerunning.boundaries import HTTP, TOOL, Question, question_of
+from namel3ss_debug.replay.rerunning.deliveries import recorded_word
+from namel3ss_debug.replay.rerunning.divergences import (
+    MISSING,
+    NEW,
+    RESULT,
+    Difference,
+    Divergence,
+    in_order,
+    path_changes,
+)
+from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
+from namel3ss_debug.replay.rerunning.matching import Matcher
+from namel3ss_debug.replay.rerunning.ordering import Order
+from namel3ss_debug.replay.rerunning.recorded import END, HEAD, Boundary, Finding, Recorded, Step
+from namel3ss_debug.replay.rerunning.recorded_answers import outputs_of
+from namel3ss_debug.replay.rerunning.verdicts import Answer, New, Restart
+from namel3ss_debug.replay.words import given_word
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
+
+ALL: Final = "all"
+"""In `Plan.run_tools`: every tool is run for real."""
+
+_PARTS: Final = {"head": HEAD, "end": END}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """By what a program runs again.
+
+    Attributes:
+        recorded: the answers.
+        run_tools: the names of the tools that are run for real, or `ALL`.
+        strict: whether the first divergence ends the run.
+        live_from: the number of the event from which on models and other servers are asked for real; 0 for never.
+        offline: whether nothing is asked for real even then.
+        realtime: whether answers take the time that they took.
+    """
+
+    recorded: Recorded
+    run_tools: frozenset[str] = frozenset()
+    strict: bool = False
+    live_from: int = 0
+    offline: bool = False
+    realtime: bool = False
+
+    def runs(self, question: Question) -> bool:
+        """Whether a tool is run for real."""
+        return ALL in self.run_tools or question.name in self.run_tools
+
+
+@dataclass
+class Seen:
+    """What a pass has seen of its run.
+
+    Attributes:
+        first: the metadata of the first process' `trace_start`.
+        last: that of its `trace_end`; None as long as there is none.
+        refused: the events that tell of a refused way to the network.
+        new_inputs: what was read that the recording has not: source and call site, and how often.
+        given: how many calls the user has answered only when the run could not go on.
+        real: the numbers of the questions that were asked for real.
+        live_since: the number of the first of them behind which the recording counts no more; 0 for none.
+    """
+
+    first: dict[str, Any] = field(default_factory=dict)
+    last: dict[str, Any] | None = None
+    refused: list[Event] = field(default_factory=list)
+    new_inputs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    given: int = 0
+    real: set[int] = field(default_factory=set)
+    live_since: int = 0
+
+
+class Pass:
+    """Answers the calls of one run.
+
+    Args:
+        plan: by what it runs.
+        mocks: what the user gives.
+        reserved: numbers of recorded boundaries that are only given to their own questions.
+        on_guess: called before an answer is given by a guess, which may turn out to be wrong.
+        on_event: told every event and its number.
+
+    Attributes:
+        matcher: what became of the questions.
+        order: in which order answers were delivered.
+        seen: what else was seen.
+        restart: the first guess that was wrong: the pass does not count.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        mocks: Mocks,
+        reserved: frozenset[int] = frozenset(),
+        on_guess: Callable[[], None] = lambda: None,
+        on_event: Callable[[int, Event], None] = lambda _number, _event: None,
+    ) -> None:
+        self.plan = plan
+        self.seen = Seen()
+        self.restart: Restart | None = None
+        recorded = plan.recorded
+        strands = {number: boundary.question.strand for number, boundary in recorded.boundaries.items()}
+        self.matcher = Matcher(recorded, mocks, reserved, plan.runs)
+        self.order = Order(recorded.steps, strands)
+        self._ordered = len(set(strands.values())) > 1
+        self._mocks, self._on_guess, self._on_event = mocks, on_guess, on_event
+        self._delivered: dict[str, int] = {}  # id of the start event -> recorded boundary
+        self._inside: set[str] = set()  # ids of open spans in tools that are run for real
+        self._run: dict[str, tuple[Question, Boundary | None]] = {}
+        self._run_for: set[int] = set()  # recorded boundaries of these tools
+        self._calls: Counter[str] = Counter()
+        self._results: list[Divergence] = []
+        self._held_up: dict[int, Answer | New] = {}  # what could not be answered yet
+        self._told_of: set[int] = set()  # questions at which `strict` has ended the run; a debugger may go on
+        self._live: set[int] = set()  # processes that know that the recording counts no more
+
+    # --- what the run tells
+
+    def heard(self, number: int, event: Event) -> None:
+        """An event has come, as the one with this number."""
+        self._on_event(number, event)
+        event_type, metadata = event["event_type"], lenient.mapping(event.get("metadata"))
+        if event_type[-6:] == "_start":
+            if event_type == "trace_start":
+                self.seen.first = self.seen.first or metadata
+            self._calls.update({str(event.get("component")), f"tool:{event.get('component_name')}"})
+            if event.get("parent_event_id") in self._inside:
+                self._inside.add(event["event_id"])
+        elif event_type == "trace_end":
+            if "." not in str(event.get("event_id")):
+                self.seen.last = metadata
+        elif event_type[-4:] == "_end":
+            self._ended(event)
+        elif event_type == "divergence":
+            self.seen.refused.append(event)
+        elif event_type == "inputs_read":
+            for source, sites in lenient.mapping(metadata.get("new")).items():
+                for site, times in lenient.mapping(sites).items():
+                    self.seen.new_inputs[source, site] += lenient.count(times) or 0
+
+    def _ended(self, event: Event) -> None:
+        begun = event.get("parent_event_id", "")
+        self._inside.discard(begun)
+        if begun in self._run:
+            question, found = self._run.pop(begun)
+            now = outputs_of(event)
+            self.matcher.replaced(question, found, now)
+            if found is not None:
+                self.order.leave_out([found.number])
+                changes = path_changes(outputs_of(self.plan.recorded.end(found.number)), now)
+                if changes:
+                    difference = Difference(paths=changes)
+                    self._results.append(Divergence(RESULT, question.number, question, found, difference))
+
+    # --- what it is told
+
+    def word(self, number: int, event: Event) -> dict[str, Any]:
+        """What a process is told that waits at an event.
+
+        Raises:
+            CannotGoOnError: there is no answer to the call that begins with it.
+            MockError: the user's answer does not fit the call.
+        """
+        if (
+            event["event_type"] == "trace_start"
+        ):  # a process of a tool that is run for real may reach the network too
+            return self._left(event) | ({"run": True} if event.get("parent_event_id") in self._inside else {})
+        question = question_of(number, event)
+        if question is None:
+            return self._left(event) | given_word(self._mocks, number, event)
+        word = self._of_question(question, event)
+        return self._left(event) | word
+
+    def may(self, asked: dict[str, Any]) -> bool:
+        """Whether a step of an answer's delivery may go now."""
+        number = self._delivered.get(str(asked.get("at")))
+        if number is None:
+            return True
+        part = _PARTS.get(str(asked.get("step")), lenient.count(asked.get("index")) or 0)
+        return self.order.take(Step(number, part), float(asked.get("waited") or 0.0))
+
+    def divergences(self, *, ended: bool) -> tuple[Divergence, ...]:
+        """Where the code and the recording have parted; what was asked for real is none.
+
+        Args:
+            ended: whether the program has ended by itself.
+        """
+        parted = filter(self._counts, self.matcher.divergences(ended=ended))
+        return in_order([*parted, *self._results])
+
+    def _counts(self, found: Divergence) -> bool:
+        if found.kind == NEW:
+            return found.number not in self.seen.real
+        if found.kind != MISSING or found.recorded is None:
+            return True
+        number, kind = found.recorded.number, found.recorded.question.kind
+        if self.seen.live_since and number >= self.plan.live_from:
+            return False
+        within = (inner for begun in self._run_for for inner in self.plan.recorded.within(begun))
+        return kind != HTTP or number not in within
+
+    # --- answering
+
+    def _left(self, event: Event) -> dict[str, Any]:
+        """The word that leaves the recording behind, once for each process."""
+        if not self.seen.live_since:
+            return {}
+        head, dot, _ = str(event.get("event_id")).partition(".")
+        process = int(head[1:]) if dot and head[1:].isdigit() else 0
+        if process in self._live:
+            return {}
+        self._live.add(process)
+        return {"live": True}
+
+    def _of_question(self, question: Question, event: Event) -> dict[str, Any]:
+        held_up = self._held_up.pop(question.number, None)
+        if isinstance(held_up, Answer):
+            return self._of_answer(self._given_now(held_up), event)
+        if held_up is not None:
+            word = given_word(self._mocks, question.number, event) or self._without(held_up)
+            self.seen.given += 1
+            return word
+        if self._is_real(question, event):
+            self.seen.real.add(question.number)
+            return {"run": True}
+        result = self.matcher.answer(question, guesses=self._may_guess(question))
+        if isinstance(result, New):
+            return self._without(result)
+        if isinstance(result, Restart):
+            self.restart = self.restart or result
+            result = result.answer
+        return self._of_answer(result, event)
+
+    def _given_now(self, answer: Answer) -> Answer:
+        """What could not be answered before, with what the user gives by now."""
+        number, event = answer.question.number, answer.question.event or {}
+        mock, fault = self._mocks.answer_for(number, event), self._mocks.fault_for(number, event)
+        given = mock is not None or fault is not None
+        findings = () if given or answer.recorded is None else self._findings(answer.recorded)
+        return replace(answer, mock=mock, fault=fault, findings=findings)
+
+    def _findings(self, found: Boundary) -> tuple[Finding, ...]:
+        return self.plan.recorded.findings_of(found.number)
+
+    def _is_real(self, question: Question, event: Event) -> bool:
+        """Whether a request goes to the network: in a tool that is run for real, or behind the event from which on it is open."""
+        if question.kind == TOOL or self._is_given(question, event):
+            return False
+        found, same = self.matcher.likely(question)
+        if event.get("parent_event_id") in self._inside:
+            return question.kind == HTTP or found is None
+        plan = self.plan
+        if not plan.live_from:
+            return False
+        if found is not None and found.number < plan.live_from and (same or not self.seen.live_since):
+            return False
+        if found is None and not self.seen.live_since and self._comes_before(question):
+            return False
+        if plan.offline:
+            there, call = self.matcher.expected_next(question), self._call(question)
+            raise CannotGoOnError(Stop("new", question, there, call=call, offline=True))
+        self.seen.live_since = self.seen.live_since or question.number
+        return True
+
+    def _comes_before(self, question: Question) -> bool:
+        """Whether the recording still holds something of this line of work before the event from which on it does not count."""
+        there = self.matcher.expected_next(question)
+        return there is not None and there.number < self.plan.live_from
+
+    def _is_given(self, question: Question, event: Event) -> bool:
+        mock = self._mocks.answer_for(question.number, event)
+        return mock is not None or self._mocks.fault_for(question.number, event) is not None
+
+    def _may_guess(self, question: Question) -> bool:
+        """Whether an answer may be given to a question that is not the recorded one: behind the event of a fork it may not."""
+        if self.seen.live_since:
+            return False
+        if not self.plan.live_from:
+            return True
+        found, _ = self.matcher.likely(question)
+        return found is None or found.number < self.plan.live_from
+
+    def _without(self, new: New) -> dict[str, Any]:
+        self._held_up[new.question.number] = new
+        there, call, reserved = new.divergence.recorded, self._call(new.question), len(new.held_back)
+        raise CannotGoOnError(Stop("new", new.question, there, new.divergence, call=call, reserved=reserved))
+
+    def _call(self, question: Question) -> str:
+        """How a mock names a call that has just begun."""
+        kind, name = question.kind, question.name
+        if kind != TOOL:
+            return f"{kind}@{self._calls[kind]}"
+        return f"{name}@{self._calls[f'tool:{name}']}" if name.isidentifier() else f'"{name}"'
+
+    def _of_answer(self, answer: Answer, event: Event) -> dict[str, Any]:
+        question, found = answer.question, answer.recorded
+        try:
+            word = self._told(answer, event)
+        except DebugError:
+            self._held_up[question.number] = answer
+            raise
+        if found is not None:
+            self.order.began(found.number)
+            if answer.runs:
+                self._run_for.add(found.number)
+                self.order.leave_out([found.number])
+            else:
+                self._deliver(found, word, event["event_id"], left_out=answer.given)
+        if answer.runs:
+            self._inside.add(event["event_id"])
+            self._run[event["event_id"]] = (question, found)
+            self.seen.real.add(question.number)
+        return word
+
+    def _deliver(self, found: Boundary, word: dict[str, Any], event_id: str, *, left_out: bool) -> None:
+        """Let the parts of an answer come in their turn, where several lines of work could come in another."""
+        self.order.leave_out(self.plan.recorded.within(found.number))
+        if left_out or "given_up" in word.get("http", word):
+            self.order.leave_out([found.number])
+        elif self._ordered:
+            self._delivered[event_id] = found.number
+            word["ordered"] = True
+
+    def _told(self, answer: Answer, event: Event) -> dict[str, Any]:
+        """The word for an answer; nothing is changed by it."""
+        question, found, plan = answer.question, answer.recorded, self.plan
+        parted = answer.divergence is not None or answer.overtook is not None
+        if plan.strict and parted and not answer.given and question.number not in self._told_of:
+            self._told_of.add(question.number)
+            raise CannotGoOnError(Stop("strict", question, answer.overtook or found, answer.divergence))
+        if answer.how != "exact" and found is not None:
+            self._on_guess()
+        if answer.runs:
+            return {"run": True}
+        recorded = {} if found is None else outputs_of(plan.recorded.end(found.number))
+        given = given_word(self._mocks, question.number, event, recorded) if answer.given else {}
+        if "answer" in given or answer.fails or found is None:
+            return given
+        findings = self._findings(found)
+        if findings and not self._is_open(found, question):
+            call = self._call(question)
+            raise CannotGoOnError(Stop("unusable", question, found, answer.divergence, findings, call))
+        return recorded_word(plan.recorded, found, question, realtime=plan.realtime) | given
+
+    def _is_open(self, found: Boundary, question: Question) -> bool:
+        """Whether a call never ended, so that nothing comes; not where the recording has lost its end.
+
+        Raises:
+            CannotGoOnError: the recording ends inside of it.
+        """
+        boundaries = self.plan.recorded.boundaries
+        if found.end or any(
+            number > found.number and later.question.strand == found.question.strand
+            for number, later in boundaries.items()
+            if later.inside != found.number
+        ):
+            return False
+        if found.number == max(boundaries):
+            raise CannotGoOnError(Stop("open", question, found))
+        return True

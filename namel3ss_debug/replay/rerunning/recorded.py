@@ -1,0 +1,301 @@
+"""What a recording holds of answers: every boundary in order, with what was answered read from the trace when it is asked for.
+
+One pass over the events leaves a small record of each boundary; bodies and values stay in the file. What cannot be given
+again, or not as it was, is told as findings, with the setting that would have kept it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from namel3ss_debug.replay.recording.history import Recording
+from namel3ss_debug.replay.rerunning.boundaries import TOOL, Question, question_of
+from namel3ss_debug.replay.rerunning.recorded_answers import (
+    HttpAnswer,
+    ToolAnswer,
+    exchange_of,
+    flaws_of_chunk,
+    flaws_of_end,
+    http_answer,
+    tool_answer,
+)
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.values import SETTINGS, Flaw
+
+START: Final = -3
+HEAD: Final = -2
+END: Final = -1
+"""The parts of a delivery that are no chunk; chunks are counted from 0."""
+
+
+class Step(NamedTuple):
+    """One step of an answer's delivery: `part` is `START`, `HEAD`, the number of a chunk, or `END`."""
+
+    boundary: int
+    part: int
+
+
+class Finding(NamedTuple):
+    """Something in a recording that cannot be given again, or not as it was.
+
+    Attributes:
+        kind: `cut redacted opaque damaged` of one answer; `open`: a call that never ended; `level filtered rotated lost chains`
+            of the recording as a whole.
+        number: the number of the boundary; 0 for the recording as a whole.
+        what: the name of what is meant, such as a path into the answer or a count of events.
+        setting: the setting that would have kept it; "" where there is none.
+    """
+
+    kind: str
+    number: int
+    what: str
+    setting: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """A recorded call at a boundary.
+
+    Attributes:
+        number: the number of its start event.
+        question: what was asked.
+        end: the number of its end event; 0 where the call never ended.
+        inside: the number of the tool call it happened inside; 0 for none.
+        first_attempt: where the call repeats a failed one, the number of the first of these; else 0.
+        chunks: the numbers of the events that hold the chunks of a stream, in order.
+    """
+
+    number: int
+    question: Question
+    end: int = 0
+    inside: int = 0
+    first_attempt: int = 0
+    chunks: array[int] = field(default_factory=lambda: array("Q"), compare=False)
+
+
+class Recorded:
+    """The answers of a recording.
+
+    Attributes:
+        boundaries: number -> boundary, in the order of the recording.
+        findings: what cannot be given again.
+        steps: the steps of all deliveries in the order in which they happened.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        boundaries: Mapping[int, Boundary],
+        findings: tuple[Finding, ...] = (),
+        steps: tuple[Step, ...] = (),
+    ) -> None:
+        self._recording = recording
+        self.boundaries = boundaries
+        self.findings = findings
+        self.steps = steps
+        self._last: tuple[int, Event] = (0, {})  # one answer is looked at several times in a row
+        self._within: dict[int, list[int]] = {}
+        self._findings: dict[int, list[Finding]] = {}
+        for finding in findings:
+            self._findings.setdefault(finding.number, []).append(finding)
+        for number, boundary in boundaries.items():
+            if boundary.inside:
+                self._within.setdefault(boundary.inside, []).append(number)
+
+    def within(self, number: int) -> Iterator[int]:
+        """The boundaries inside a tool call, also those inside tool calls in it."""
+        pending = [number]
+        while pending:
+            inner = self._within.get(pending.pop(), [])
+            yield from inner
+            pending += inner
+
+    def findings_of(self, number: int) -> tuple[Finding, ...]:
+        """What cannot be given again of one boundary."""
+        return tuple(self._findings.get(number, ()))
+
+    def inputs(self, number: int) -> dict[str, Any]:
+        """What a boundary was asked, as its start event holds it."""
+        return lenient.mapping(self._recording.event(number).get("inputs"))
+
+    def http_answer(self, number: int) -> HttpAnswer:
+        """The response to a request."""
+        pieces = tuple(event.get("outputs") for event in self.chunks(number))
+        return http_answer(self.end(number), pieces)
+
+    def tool_answer(self, number: int) -> ToolAnswer:
+        """What a tool gave back."""
+        return tool_answer(self.end(number))
+
+    def start(self, number: int) -> Event:
+        """The start event of a boundary."""
+        return self._recording.event(number)
+
+    def end(self, number: int) -> Event:
+        """The end event of a boundary, not to be changed; {} where it never ended."""
+        end = self.boundaries[number].end
+        if end and self._last[0] != end:
+            self._last = end, self._recording.event(end)
+        return self._last[1] if end else {}
+
+    def chunks(self, number: int) -> Iterator[Event]:
+        """The events that hold the chunks of a stream, in order; read in one go where they lie close together."""
+        chunks = self.boundaries[number].chunks
+        if not chunks:
+            return
+        first, last = chunks[0], chunks[-1]
+        if last - first >= 4 * len(chunks):
+            yield from map(self._recording.event, chunks)
+            return
+        wanted = set(chunks)
+        events = enumerate(islice(self._recording.events(first), last - first + 1), first)
+        yield from (event for number, event in events if number in wanted)
+
+
+def read_recorded(recording: Recording) -> Recorded:
+    """Read what a recording holds of answers, in one pass."""
+    reader = _Reader()
+    for number, event in enumerate(recording.events(), 1):
+        reader.feed(number, event)
+    if reader.boundaries:
+        recording.count()  # the places of the events are found now, not at the first answer
+    return Recorded(recording, reader.boundaries, tuple(reader.all_findings(recording)), reader.steps())
+
+
+class _Reader:
+    """The pass over the events."""
+
+    def __init__(self) -> None:
+        self.boundaries: dict[int, Boundary] = {}
+        self.findings: list[Finding] = []
+        self._ids: dict[str, int] = {}  # open boundary, by the id of its start
+        self._attempts: dict[str, int] = {}  # boundary, by the id of its start, where another may repeat it
+        self._tools: dict[str, int] = {}  # open span -> the tool call it is inside or is
+        self._steps: list[tuple[float, Step]] = []
+        self._seqs: dict[int, tuple[array[int], array[int]]] = {}  # process -> seq and number of its steps
+        self._settings: dict[str, Any] = {}
+        self._shared: dict[Any, Any] = {}
+
+    def feed(self, number: int, event: Event) -> None:
+        event_type = event["event_type"]
+        if event_type[-6:] == "_start":
+            self._begin(number, event)
+        elif event_type[-4:] == "_end":
+            self._close(number, event)
+        elif event_type == "stream_chunk":
+            boundary = self.boundaries.get(self._ids.get(event.get("parent_event_id", ""), 0))
+            if boundary is not None:
+                self._step(number, event, Step(boundary.number, len(boundary.chunks)))
+                boundary.chunks.append(number)
+                self._note(boundary.number, flaws_of_chunk(event.get("outputs")))
+
+    def _begin(self, number: int, event: Event) -> None:
+        event_id = str(event.get("event_id", ""))
+        inside = self._tools.get(event.get("parent_event_id", ""), 0)
+        question = question_of(number, event, keep_event=False)
+        self._tools[event_id] = number if question is not None and question.kind == TOOL else inside
+        if event["event_type"] == "trace_start":
+            self._settings = self._settings or lenient.mapping(
+                lenient.mapping(event.get("metadata")).get("settings")
+            )
+        if question is None:
+            return
+        retry_of = lenient.mapping(event.get("metadata")).get("retry_of")
+        first = self._attempts.get(retry_of, 0) if isinstance(retry_of, str) else 0
+        self.boundaries[number] = Boundary(number, self._sharing(question), 0, inside, first)
+        self._ids[event_id] = number
+        self._step(number, event, Step(number, START))
+
+    def _sharing(self, question: Question) -> Question:
+        """The question with its parts that many questions have in common held once."""
+        share = self._shared.setdefault
+        chain, strand = (
+            share(question.chain, question.chain),
+            share(("strand", question.strand), question.strand),
+        )
+        kins = tuple(share(("kin", kin), kin) for kin in question.kins)
+        parts = (question.kind, question.name, question.keys, kins, chain, strand, question.call_site)
+        return Question(*parts, question.call_id, question.streamed, question.number)
+
+    def _close(self, number: int, event: Event) -> None:
+        event_id = event.get("parent_event_id", "")
+        self._tools.pop(event_id, None)
+        begun = self._ids.pop(event_id, 0)
+        if not begun:
+            return
+        old = self.boundaries[begun]
+        boundary = Boundary(begun, old.question, number, old.inside, old.first_attempt, old.chunks)
+        self.boundaries[begun] = boundary
+        if event.get("status") in SPAN_FAILURES:
+            self._attempts[event_id] = old.first_attempt or begun
+        head = exchange_of(event).get("head_seq")
+        if isinstance(head, int):
+            self._steps.append((self._place(old.question.strand.process, head), Step(begun, HEAD)))
+        elif boundary.question.kind != TOOL:
+            self._steps.append((begun + 0.25, Step(begun, HEAD)))
+        self._step(number, event, Step(begun, END))
+        self._note(begun, flaws_of_end(boundary.question.kind, event, streamed=bool(boundary.chunks)))
+
+    def _step(self, number: int, event: Event, step: Step) -> None:
+        self._steps.append((number, step))
+        process = self.boundaries[step.boundary].question.strand.process
+        if process not in self._seqs:
+            self._seqs[process] = array("Q"), array("Q")
+        seqs, numbers = self._seqs[process]
+        seq = event.get("seq")
+        if isinstance(seq, int) and (not seqs or seq > seqs[-1]):
+            seqs.append(seq)
+            numbers.append(number)
+
+    def _place(self, process: int, seq: int) -> float:
+        """The place of something that came right before the event with this number in its process."""
+        seqs, numbers = self._seqs[process]
+        found = bisect_left(seqs, seq)
+        return numbers[found] - 0.5 if found < len(numbers) else numbers[-1] + 0.25
+
+    def _note(self, number: int, flaws: tuple[Flaw, ...]) -> None:
+        """Tell of an answer what cannot be given again, each kind once."""
+        for flaw in flaws:
+            known = any(
+                finding.number == number and finding.kind == flaw.kind for finding in self.findings[-4:]
+            )
+            if not known:
+                what = f"{flaw.path}: {flaw.what}"
+                self.findings.append(Finding(flaw.kind, number, what, SETTINGS.get(flaw.kind, "")))
+
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of all deliveries in their order."""
+        return tuple(step for _, step in sorted(self._steps))
+
+    def all_findings(self, recording: Recording) -> Iterator[Finding]:
+        """What cannot be given again: first of the recording as a whole, then of each answer, in order."""
+        yield from self._of_the_whole(recording)
+        opened = [
+            Finding("open", number, boundary.question.name)
+            for number, boundary in self.boundaries.items()
+            if not boundary.end
+        ]
+        yield from sorted([*self.findings, *opened], key=lambda finding: finding.number)
+
+    def _of_the_whole(self, recording: Recording) -> Iterator[Finding]:
+        if self._settings.get("level") == "basic":
+            yield Finding("level", 0, "basic", "level")
+        components = self._settings.get("default_components")
+        if isinstance(components, list) and components:
+            missing = [name for name in ("llm", "http", "tool") if name not in components]
+            if missing:
+                yield Finding("filtered", 0, " ".join(missing), "default_components")
+        rotated, lost = getattr(recording, "rotated_away", 0), getattr(recording, "lost", 0)
+        if rotated:
+            yield Finding("rotated", 0, str(rotated), "rotate_keep")
+        if lost > rotated:
+            yield Finding("lost", 0, str(lost - rotated))
+        without = sum(not boundary.question.kins for boundary in self.boundaries.values())
+        if without:
+            yield Finding("chains", 0, str(without))

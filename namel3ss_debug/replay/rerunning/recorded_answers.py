@@ -1,0 +1,167 @@
+"""What an end event tells of an answer: the response or the value as the program got it, or the exception it got instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from namel3ss_debug.replay.rerunning.boundaries import MODEL, TOOL
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.values import Flaw, find_flaws, revive
+
+_NOT_ON_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
+"""Headers that speak of the body as it was sent; a recording has it decoded."""
+
+
+class Raised(NamedTuple):
+    """An exception that ended a call: its type as `module.Class`, built-in ones by their name alone, and its text."""
+
+    type: str
+    text: str
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """A response as it was received.
+
+    Attributes:
+        status: the HTTP status; 0 where no head ever came.
+        headers: those that are recorded, without the ones that tell how the body was encoded on the wire.
+        chunks: the body, in the pieces of a stream, else whole.
+        streamed: whether it came as a stream of events.
+        raised: the exception that ended it, after the head and the chunks where there are any.
+        given_up: whether it was the program that gave it up, by a timeout of its own or by cancelling.
+        whole: whether the body was received to its end.
+        reason: what stood behind the status, where it was not what always does.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    chunks: tuple[bytes, ...]
+    streamed: bool
+    raised: Raised | None
+    given_up: bool
+    whole: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ToolAnswer:
+    """What a tool gave back, or the exception it raised; with flaws, `value` is not what it was."""
+
+    value: Any
+    raised: Raised | None
+    given_up: bool
+    flaws: tuple[Flaw, ...]
+
+
+def outputs_of(end: Event) -> dict[str, Any]:
+    """What an end event says came out, with the error where it failed."""
+    failure = {name: end[name] for name in ("error_type", "error") if name in end}
+    return lenient.mapping(end.get("outputs")) | failure
+
+
+def exchange_of(event: Event) -> dict[str, Any]:
+    """What an event tells of an HTTP exchange."""
+    return lenient.mapping(lenient.mapping(event.get("metadata")).get("exchange"))
+
+
+def http_answer(end: Event, pieces: tuple[Any, ...]) -> HttpAnswer:
+    """A response.
+
+    Args:
+        end: the end event of the exchange, {} where there is none.
+        pieces: the outputs of the events that hold the chunks of a stream, in order.
+    """
+    exchange = exchange_of(end)
+    headers = lenient.mapping(exchange.get("headers"))
+    raised, given_up = _raised(end, is_http=True)
+    return HttpAnswer(
+        status=lenient.count(exchange.get("status")) or 0,
+        headers=tuple((name, str(value)) for name, value in headers.items() if name not in _NOT_ON_THE_WIRE),
+        chunks=tuple(map(_chunk, pieces)) if pieces else tuple(filter(None, [_body(exchange, end)])),
+        streamed=bool(pieces),
+        raised=raised,
+        given_up=given_up or not end,
+        whole=bool(end) and raised is None and not given_up and end.get("status") != "partial",
+        reason=lenient.string(exchange.get("reason")) or "",
+    )
+
+
+def tool_answer(end: Event) -> ToolAnswer:
+    """What a tool gave back.
+
+    Args:
+        end: the end event of the call, {} where there is none.
+    """
+    raised, given_up = _raised(end, is_http=False)
+    if raised is not None:
+        return ToolAnswer(None, raised, given_up, find_flaws(raised.text))
+    value, flaws = revive(lenient.mapping(end.get("outputs")).get("result"))
+    return ToolAnswer(value, None, given_up or not end, flaws + _inexact(end))
+
+
+def flaws_of_end(kind: str, end: Event, *, streamed: bool) -> tuple[Flaw, ...]:
+    """What an end event of a boundary of this kind does not hold as it was; the chunks of a stream stand elsewhere."""
+    if kind == TOOL:
+        return tool_answer(end).flaws
+    if streamed:
+        return ()
+    exchange = exchange_of(end)
+    if "body" in exchange or kind == MODEL:
+        return flaws_of_chunk(exchange.get("body"))
+    return find_flaws(lenient.mapping(end.get("outputs")).get("body"))
+
+
+def flaws_of_chunk(payload: Any) -> tuple[Flaw, ...]:
+    """What bytes that are recorded are not as they were."""
+    form = lenient.mapping(payload)
+    return find_flaws(form["text"]) if "text" in form else revive(form.get("data")).flaws
+
+
+def _inexact(end: Event) -> tuple[Flaw, ...]:
+    """What the recording itself says of a value: that its JSON form does not tell it as it was."""
+    told = lenient.mapping(end.get("metadata")).get("inexact")
+    return tuple(Flaw("opaque", "$", str(one)) for one in told) if isinstance(told, list) else ()
+
+
+def _raised(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
+    """The exception that ended a call, and whether it was the program that gave the call up.
+
+    A response of status 400 or more is a failure and no exception, and so is an error that a stream tells.
+    """
+    if end.get("status") == "cancelled":
+        return None, True
+    told = exchange_of(end).get("raised")
+    if isinstance(told, dict):
+        return Raised(str(told.get("type", "")), str(told.get("text", ""))), False
+    if end.get("status") not in SPAN_FAILURES:
+        return None, False
+    if is_http and exchange_of(end).get("status") is not None and "stack_trace" not in end:
+        return None, False
+    return Raised(str(end.get("error_type", "")), str(end.get("error", ""))), False
+
+
+def _chunk(payload: Any) -> bytes:
+    """Bytes that are recorded as text, or in the form of bytes where they are none."""
+    form = lenient.mapping(payload)
+    text = form.get("text")
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogatepass")
+    value = revive(form.get("data")).value
+    return value if isinstance(value, bytes) else b""
+
+
+def _body(exchange: dict[str, Any], end: Event) -> bytes:
+    """The body of a response: its bytes where they are recorded, else what was made of them for people to read."""
+    if "body" in exchange:
+        return _chunk(exchange["body"])
+    body = lenient.mapping(end.get("outputs")).get("body")
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode("utf-8", "surrogatepass")
+    if isinstance(body, dict) and body.get("$type") == "bytes":
+        return _chunk({"data": body})
+    return lenient.dump(body)

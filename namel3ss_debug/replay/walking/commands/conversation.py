@@ -1,0 +1,89 @@
+"""`messages`: what the model read at a call, and what had become of it since the call before."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any, Final
+
+from namel3ss_debug.errors import WrongUsageError
+from namel3ss_debug.replay.results import MessageChanges, Messages, Result
+from namel3ss_debug.replay.walking.commands.arguments import event_number
+from namel3ss_debug.replay.walking.session import Session
+from namel3ss_debug.replay.walking.walk import Walk
+from namel3ss_debug.wire.conversations import diff_messages
+from namel3ss_debug.wire.tools import offered_tools
+
+_CALL: Final = "llm_call_start"
+_LOOKED_BACK: Final = 50
+_MOST_SPANS: Final = 1000
+_USAGE: Final = "messages [--diff] [N]"
+
+
+def messages(session: Session, argument: str) -> Result:
+    """What the model read at the call around an event or, where it is in none, at the latest call before it."""
+    walk = session.walk
+    words = argument.split()
+    diff = "--diff" in words
+    words = [word for word in words if word != "--diff"]
+    if len(words) > 1 or any(word.startswith("-") for word in words):
+        raise WrongUsageError(f"write {_USAGE}")
+    at = event_number(walk, words[0], _USAGE) if words else session.looked_at
+    call = _call_at(walk, at)
+    if not call:
+        raise WrongUsageError(f"no model was called up to event {at}")
+    if not diff:
+        inputs = _inputs(walk, call)
+        model = inputs.get("model")
+        return Messages(call, model if isinstance(model, str) else None, _read(inputs), offered_tools(inputs))
+    before = call_before(walk, call)
+    earlier = _read(_inputs(walk, before)) if before else ()
+    return MessageChanges(call, before or None, diff_messages(earlier, _read(_inputs(walk, call))))
+
+
+def call_before(walk: Walk, call: int) -> int:
+    """The model call before another in the same conversation; 0 where there is none.
+
+    Of the latest calls it is the one that shares most of the spans around it, so that in a program of several agents
+    each is compared with its own; of several the one that is as deep inside; of these the latest.
+    """
+    outline = walk.outline
+    own = _around(walk, call)
+    best, best_rank = 0, (-1, 0)
+    calls = outline.kinds.wanted(lambda event: bool(event["event_type"] == _CALL), named=False)
+    for found in islice(outline.backward(calls, 1, call), _LOOKED_BACK):
+        around = _around(walk, found)
+        shared = len(own & around)
+        rank = (shared, -abs(len(own) - len(around)))
+        if rank > best_rank:
+            best, best_rank = found, rank
+    return best
+
+
+def _call_at(walk: Walk, number: int) -> int:
+    """The model call that an event is inside, or the latest one at or before it."""
+    if not number:
+        return 0
+    outline = walk.outline
+    for start in (number, outline.enclosing(number)):
+        kind = outline.kind(start) if start else None
+        if kind is not None and kind.event_type == _CALL:
+            return start
+    return outline.latest(_CALL, number)
+
+
+def _around(walk: Walk, call: int) -> frozenset[int]:
+    """The spans around a call; of a very deep stack the outer ones."""
+    return frozenset(walk.outline.stack(call)[:_MOST_SPANS])
+
+
+def _inputs(walk: Walk, call: int) -> dict[str, Any]:
+    inputs = walk.event_at(call).get("inputs")
+    return inputs if isinstance(inputs, dict) else {}
+
+
+def _read(inputs: dict[str, Any]) -> tuple[Any, ...]:
+    """The messages of a call, whatever shape a recording gives them."""
+    found = inputs.get("messages")
+    if isinstance(found, list):
+        return tuple(found)
+    return () if found is None else (found,)

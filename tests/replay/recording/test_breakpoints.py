@@ -1,0 +1,226 @@
+"""Places and breakpoints."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.errors import DebugError, ExpressionError, PlaceError
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, find_nth, know, parse_place
+
+
+def stops_at(text, events, known=None):
+    """The numbers of the events at which a breakpoint at this place stops."""
+    stop = Breakpoint(parse_place(text, known))
+    nth = find_nth(stop.parsed, events)
+    return [number for number, event in enumerate(events, 1) if stop.stops(number, event, {}, {}, nth)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("llm_call_start", [3, 11, 14]),
+        ("llm_call_end", [4, 12, 15]),
+        ("llm_call_start:2", [11]),
+        ("tool_call_end:2", [9]),
+        ("trace_start", [1]),
+        ("llm", [3, 11, 14]),
+        ("llm:3", [14]),
+        ("tool:2", [8]),
+        ("tool@2", [8]),
+        ("llm_call_start@2", [11]),
+        ("log", [6]),
+        ("log:1", [6]),
+        ("agent", [2]),
+        ("llm:gpt-4o", [3, 14]),
+        ("llm:GPT-4o", [3, 14]),
+        ("llm:gpt*", [3, 11, 14]),
+        ("llm:gpt-4o@2", [14]),
+        ('llm:"gpt-4o"', [3, 14]),
+        ('llm:"gpt-4o"@2', [14]),
+        ("tool:search", [5, 8]),
+        ("search", [5, 8]),
+        ("'search'", [5, 8]),
+        ("search@2", [8]),
+        ("agent:Support", [2]),
+        ("app.search", [6]),
+        ("error", [7]),
+        ("app.py:42", [3]),
+        ("agents/app.py:42", [3]),
+        ("/home/me/agents/app.py:42", [3]),
+        ("/time.?d out/", [7]),
+        ("/refund/", [5, 10, 12]),
+        ("/(?i)re.*fund$/", [5, 10, 12]),
+        (r"/30\s days|a\/b|30 days/", [9]),
+        ("if duration_ms > 500", [7, 15]),
+        ("llm if duration_ms > 500", [15]),
+        ("llm, duration_ms > 500", [15]),
+        ("llm_call_end if tokens_used == 50 or tokens_used == 100", [4, 12]),
+        ("search if duration_ms < 100", [9]),
+        ("search@1 if duration_ms > 0", [7]),
+        ("search@2 if duration_ms > 0", [9]),
+        ("llm:2 if tokens_used", [12]),
+        ("llm_call_start:2 if n == 11", [11]),
+        ("error if 'timed' in error", [7]),
+        ("/refund/ if kind == 'agent'", [10]),
+        ("/refund/, kind == 'agent'", [10]),
+        ("app.py:42 if n == 3", [3]),
+        ("tool if name == 'if, or' or retry_count", [8]),
+        ("13", [13]),
+        ("12 if tokens_used == 50", [12]),
+        ("12, tokens_used == 51", []),
+    ],
+)
+def test_a_place_stops_where_it_says(support, text, expected):
+    """Every form of a place finds its events, with what the recording holds known and unknown."""
+    assert stops_at(text, support) == expected
+    assert stops_at(text, support, know(support)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "a place is needed"),
+        ("llm:", "llm:: a name or a number is needed after the colon"),
+        ("llm_call_start:x", "after an event type stands the number of the event, as in llm_call_start:3"),
+        (":llm", ":llm: a name is needed before the colon"),
+        ("llm:0", "llm:0: occurrences are counted from 1"),
+        ("search:2", "only event types and components are counted so; write search@2 for a name"),
+        ("llm if ", "a condition is needed after 'if'"),
+        ("0", "0: events are numbered from 1"),
+        ("9" * 5000, ": events are not counted that far"),
+        ("/(a+)+/", "/(a+)+/: the pattern has a quantifier"),
+        ("/(/", "/(/: the pattern is not a regular expression"),
+    ],
+)
+def test_a_place_that_does_not_parse_says_why(text, message):
+    """The mistake is named in one line."""
+    with pytest.raises(PlaceError) as caught:
+        parse_place(text)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tool:serch", "tool:serch: the recording holds no such name; did you mean 'search'?"),
+        ("serch", "serch: the recording holds no such name; did you mean 'search'?"),
+        ("llm_call_strat", "the recording holds no such name; did you mean 'llm_call_start'?"),
+        ("lln", "lln: the recording holds no such name; did you mean 'llm'?"),
+        ("memory", "memory: the recording holds no memory"),
+        ("prompt_execution_start", "prompt_execution_start: the recording holds no prompt_execution_start"),
+        ("llm:4", "llm, number 4: the recording holds only 3 entries"),
+        ("llm_call_start:9", "llm_call_start, number 9: the recording holds only 3 events"),
+        ("search@3", "search, number 3: the recording holds only 2 entries"),
+        ("log:2", "log, number 2: the recording holds only 1 entry"),
+        (
+            "app.py:43",
+            "app.py:43: no event of the recording came from there; did you mean 'app.py:42'?",
+        ),
+        (
+            "agents/app.py:1",
+            "agents/app.py:1: no event of the recording came from there; did you mean 'agents/app.py:10'?",
+        ),
+        ("tool:gpt-4o", "tool:gpt-4o: the recording holds no such name; there are search"),
+        ("memory:x", "memory:x: the recording holds no memory"),
+        ("llm@4", "llm, number 4: the recording holds only 3 entries"),
+        ("17", "there is no event 17; the recording has 16 events, numbered from 1"),
+        ("17 if n", "there is no event 17; the recording has 16 events, numbered from 1"),
+    ],
+)
+def test_a_place_that_cannot_match_is_refused(support, text, message):
+    """Where the recording is known, a place without events is a mistake, and the nearest name is suggested."""
+    parse_place(text)
+    with pytest.raises(PlaceError) as caught:
+        parse_place(text, know(support))
+    assert message in str(caught.value)
+
+
+def test_a_bad_condition_names_its_column():
+    """The condition of a place is an expression, with the errors of expressions."""
+    with pytest.raises(ExpressionError, match="column 1: unknown name 'duration'"):
+        parse_place("llm if duration > 5")
+
+
+def test_a_quoted_name_may_hold_anything():
+    """Quotes keep colons, `if` and numbers from being read."""
+    event = {"event_type": "tool_call_start", "component": "tool", "component_name": "a: if b@2, c"}
+    assert parse_place('tool:"a: if b@2, c"').enters(event)
+    assert parse_place("'a: if b@2, c' if n > 0").covers(event)
+    assert parse_place('tool:"3"').enters(event | {"component_name": "3"})
+
+
+def test_a_number_is_an_event_and_a_name_only_in_quotes():
+    """`3` is the third event; a tool or a model that is called so is written with quotes."""
+    event = {"event_type": "tool_call_start", "component": "tool", "component_name": "3"}
+    known = know([event])
+    assert parse_place('"3"', known).enters(event)
+    assert parse_place('tool:"3"', known).number is None
+    assert parse_place("1", known).number == 1
+    assert Breakpoint("3", condition="n").parsed.number == 3
+    assert [number for number in range(5) if Breakpoint("3").stops(number, event, {}, {})] == [3]
+
+
+def test_a_place_is_not_refused_where_not_all_names_are_known(monkeypatch):
+    """In a recording with more names than are counted, a name or a call site that is not among them may be there."""
+    monkeypatch.setattr("namel3ss_debug.replay.recording.kinds.MOST_KINDS", 2)
+    known = know(
+        {"event_type": "decision", "component": "app", "component_name": f"n{n}", "call_site": f"a.py:{n}"}
+        for n in range(5)
+    )
+    assert not known.complete
+    for place in ("app:n4", "n4@7", "a.py:4", "20"):
+        parse_place(place, known)
+    with pytest.raises(PlaceError, match="holds no llm"):
+        parse_place("llm", known)
+    with pytest.raises(PlaceError, match="only 5 events"):
+        parse_place("decision:6", known)
+
+
+def test_a_library_breakpoint_takes_its_condition_apart():
+    """`ReplayBreakpoint("llm", condition=...)` is the same as the place with `if`."""
+    assert Breakpoint("llm", condition="n > 2").parsed == parse_place("llm if n > 2")
+    with pytest.raises(PlaceError):
+        Breakpoint("llm:")
+
+
+def test_the_users_own_components_and_types_are_places_once_known():
+    """What only this recording has is found by `know`."""
+    events = [
+        {
+            "event_type": "retrieval_start",
+            "event_id": "1",
+            "component": "retrieval",
+            "component_name": "docs",
+        },
+        {"event_type": "cache_hit", "event_id": "2", "component": "cache"},
+    ]
+    known = know(events)
+    assert (stops_at("retrieval:1", events, known), stops_at("cache_hit", events, known)) == ([1], [2])
+    assert stops_at("cache", events, known) == [2]
+
+
+def test_a_hostile_event_is_searched_in_part():
+    """A pattern looks at a bounded number of values, however many an event has and however deep they are."""
+    deep = []
+    for _ in range(50_000):
+        deep = [deep]
+    event = {
+        "event_type": "x",
+        "outputs": {"a": [0] * 200_000, "b": deep, "c": {str(n): n for n in range(100_000)}},
+    }
+    assert parse_place("/needle/").enters(event) is False
+
+
+@given(
+    st.text(max_size=30)
+    | st.from_regex(r"(llm|tool|error|\"a\"|/a/|x\.py)(:|@)?(\d|a)?( if | ?, ?)?(n|1 >)?", fullmatch=True)
+)
+def test_any_text_is_a_place_or_an_error(text):
+    """Nothing but the errors a user can mend comes out of parsing."""
+    try:
+        place = parse_place(text)
+    except DebugError:
+        return
+    assert place.enters({"event_type": "llm_call_start"}) in (True, False)

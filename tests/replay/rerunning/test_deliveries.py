@@ -1,0 +1,114 @@
+"""Tests of recorded answers as a process is told them."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from namel3ss_debug.replay.rerunning.boundaries import question_of
+from namel3ss_debug.replay.rerunning.deliveries import recorded_word
+from namel3ss_debug.replay.rerunning.recorded import read_recorded
+
+
+@pytest.fixture
+def told(listed):
+    """The word for the only boundary of some events, asked again as it was or as another event asks."""
+
+    def word(made, again=None, **how):
+        recorded = read_recorded(listed(made.events))
+        (found,) = recorded.boundaries.values()
+        question = question_of(99, again or made.events[0])
+        return recorded_word(recorded, found, question, **how)
+
+    return word
+
+
+@pytest.fixture
+def made(boundary_events):
+    """Events to add to."""
+    return boundary_events()
+
+
+def test_a_response_is_told_with_its_bytes(made, told):
+    """Status, reason, headers without those of the encoding, and the body."""
+    made.say(made.ask("hello"), '{"a":1}')
+    assert told(made) == {
+        "http": {
+            "status": 200,
+            "reason": "OK",
+            "headers": [["content-type", "application/json"]],
+            "pieces": [base64.b64encode(b'{"a":1}').decode()],
+        }
+    }
+
+
+def test_a_stream_is_told_in_its_pieces(made, told):
+    """One for each event of the recording."""
+    made.say(made.ask("hello", stream=True), "ab", pieces=("data: a\n\n", "data: b\n\n"))
+    pieces = told(made)["http"]["pieces"]
+    assert [base64.b64decode(piece) for piece in pieces] == [b"data: a\n\n", b"data: b\n\n"]
+
+
+def test_an_answer_takes_its_time_where_it_is_to(made, told):
+    """Before the head, before each piece and before the end; of a whole body before the head alone."""
+    made.say(made.ask("hello", stream=True), "ab", pieces=("data: a\n\n", "data: b\n\n"))
+    made.events[1]["timestamp"] = 103.5
+    made.events[2]["timestamp"] = 103.75
+    assert told(made, realtime=True)["http"]["delays"] == [2.5, 0.0, 0.25, 0.25]
+
+
+def test_a_whole_body_takes_its_time_before_its_head(made, told):
+    """The duration of the call."""
+    made.say(made.ask("hello"), "{}", duration_ms=250.0)
+    assert told(made, realtime=True)["http"]["delays"] == [0.25]
+
+
+def test_a_stream_that_was_none_is_written_anew(made, told):
+    """By what the answer says, and marked as recorded."""
+    made.say(made.ask("hello"), "hi")
+    made.ask("hello", stream=True)
+    again = made.events.pop()
+    word = told(made, again)
+    assert word["outputs"]["text"] == "hi"
+    assert word["recorded"] is True
+    assert "http" not in word
+
+
+def test_an_exception_is_told_by_its_class_and_text(made, told):
+    """Of a request that never got a head, and of a tool."""
+    start = made.ask("hello")
+    made.add(
+        "llm_call_end",
+        "llm",
+        start,
+        status="timeout",
+        error_type="ReadTimeout",
+        error="timed out",
+        stack_trace="...",
+        metadata={"exchange": {"raised": {"type": "httpx.ReadTimeout", "text": "timed out"}}},
+    )
+    word = told(made)["http"]
+    assert (word["status"], word["pieces"]) == (0, [])
+    assert word["raised"] == {"type": "httpx.ReadTimeout", "text": "timed out"}
+
+
+def test_a_result_is_told_in_the_forms_of_the_recording(made, told):
+    """The process makes the value of them."""
+    form = {"$type": "set", "items": [1]}
+    made.give(made.call("search", {}), "search", form)
+    assert told(made) == {"answer": form, "outputs": {"result": form}, "recorded": True}
+
+
+def test_a_tool_that_failed_is_told_by_its_exception(made, told):
+    """With the class and the text."""
+    made.add(
+        "tool_call_end", "tool", made.call("search", {}), status="failed", error_type="KeyError", error="'x'"
+    )
+    assert told(made) == {"raised": {"type": "KeyError", "text": "'x'"}}
+
+
+def test_what_the_program_gave_up_never_comes(made, told):
+    """Of a request and of a tool."""
+    made.add("tool_call_end", "tool", made.call("search", {}), status="cancelled")
+    assert told(made) == {"given_up": True}

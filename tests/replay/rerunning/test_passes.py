@@ -1,0 +1,219 @@
+"""Tests of one run on recorded answers, without a process: events go in, words come out."""
+
+from __future__ import annotations
+
+import pytest
+
+from namel3ss_debug.replay.given.answers import Mocks, parse_fault, parse_mock
+from namel3ss_debug.replay.rerunning.entries import Entries
+from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, told
+from namel3ss_debug.replay.rerunning.passes import Pass, Plan
+from namel3ss_debug.replay.rerunning.recorded import read_recorded
+
+
+class Run:
+    """A run of a program that is given its events one by one."""
+
+    def __init__(self, recorded, made, given=(), **plan):
+        entries = Entries()
+        self.mocks = Mocks(lambda: None, entries.find)
+        for what in given:
+            self.mocks.add(what)
+        self.guesses = 0
+        self.run = Pass(Plan(recorded, **plan), self.mocks, on_guess=self._guessed, on_event=entries.heard)
+        self.made = made
+
+    def _guessed(self):
+        self.guesses += 1
+
+    def word(self):
+        """What the process is told at the latest event, after it has come."""
+        number = len(self.made.events)
+        self.run.heard(number, self.made.events[-1])
+        return self.run.word(number, self.made.events[-1])
+
+    def divergences(self):
+        """Kind, number in the run and in the recording of each."""
+        return [
+            (found.kind, found.number, found.recorded.number if found.recorded else 0)
+            for found in self.run.divergences(ended=True)
+        ]
+
+
+@pytest.fixture
+def recorded(listed, boundary_events):
+    """A recording: a question to a model, a tool, a question, an HTTP-less end; numbers 1, 3, 5."""
+    made = boundary_events()
+    made.say(made.ask("first"), "one")
+    made.give(made.call("search", {"q": "x"}), "search", 7)
+    made.say(made.ask("second"), "two")
+    return read_recorded(listed(made.events))
+
+
+@pytest.fixture
+def start(recorded, boundary_events):
+    """Begins a run on the recording."""
+
+    def begin(*given, **plan):
+        return Run(recorded, boundary_events(), given, **plan)
+
+    return begin
+
+
+def test_the_same_calls_get_their_answers(start):
+    """A response, a value, a response; and nothing has parted."""
+    run = start()
+    run.made.ask("first")
+    assert "http" in run.word()
+    run.made.call("search", {"q": "x"})
+    assert run.word()["answer"] == 7
+    run.made.ask("second")
+    assert "http" in run.word()
+    assert run.divergences() == []
+    assert run.guesses == 0
+
+
+def test_a_guess_is_told_before_its_answer_is_given(start):
+    """So that what the program prints from there on can be held back."""
+    run = start()
+    run.made.ask("first, but otherwise")
+    assert "http" in run.word()
+    assert run.guesses == 1
+
+
+def test_a_call_without_an_answer_waits_until_it_is_given_one(start):
+    """Asked again it cannot go on either; with an answer of the user's it can, and the call counts once."""
+    run = start()
+    run.made.call("other", {})
+    for _ in range(2):
+        with pytest.raises(CannotGoOnError, match="calls other what the recording holds no answer for"):
+            run.run.word(1, run.made.events[-1])
+    run.mocks.add(parse_mock("other:1"))
+    assert run.run.word(1, run.made.events[-1]) == {"answer": 1, "outputs": {"result": 1}}
+    assert sorted(kind for kind, *_ in run.divergences()) == ["missing", "missing", "missing", "new"]
+    assert run.run.seen.given == 1
+
+
+def test_a_mock_and_latency_are_told_together(start):
+    """The answer is the user's, and it comes later."""
+    run = start(parse_mock("search:1"), parse_fault("search:latency:2s"))
+    run.made.call("search", {"q": "x"})
+    assert run.word() == {
+        "fault": {"kind": "latency", "delay_ms": 2000.0},
+        "answer": 1,
+        "outputs": {"result": 1},
+    }
+
+
+def test_latency_alone_comes_to_the_recorded_answer(start):
+    """The answer is the recorded one."""
+    run = start(parse_fault("search:latency:2s"))
+    run.made.call("search", {"q": "x"})
+    word = run.word()
+    assert (word["answer"], word["fault"]["kind"]) == (7, "latency")
+
+
+def test_an_error_leaves_the_recorded_answer_for_the_next_attempt(start):
+    """A retry asks the same and gets it."""
+    run = start(parse_fault("search@1:error:ValueError:no"))
+    run.made.call("search", {"q": "x"})
+    assert run.word() == {"fault": {"kind": "error", "error_type": "ValueError", "message": "no"}}
+    run.made.call("search", {"q": "x"})
+    assert run.word()["answer"] == 7
+
+
+def test_a_tool_that_is_run_tells_its_other_result(start):
+    """As a divergence of its own kind, with both results."""
+    run = start(run_tools=frozenset({"search"}))
+    call = run.made.call("search", {"q": "x"})
+    assert run.word() == {"run": True}
+    run.made.give(call, "search", 8)
+    run.run.heard(2, run.made.events[-1])
+    assert ("result", 1, 3) in run.divergences()
+
+
+def test_what_a_tool_asks_that_is_run_goes_out(start, boundary_events):
+    """Its requests to other servers, what the recording does not hold, and the processes it starts."""
+    run = start(run_tools=frozenset({"all"}))
+    call = run.made.call("search", {"q": "x"})
+    run.word()
+    run.made.add(
+        "http_exchange_start",
+        "http",
+        call,
+        component_name="example.org",
+        inputs={"method": "GET", "url": "http://example.org/"},
+        metadata={"exchange": {"method": "GET", "url": "http://example.org/", "hash": "h"}},
+    )
+    assert run.word() == {"run": True}
+    run.made.ask("something new", parent=call, chain=("app.py:search",))
+    assert run.word() == {"run": True}
+    run.made.ask("second", parent=call)
+    assert "http" in run.word()
+    run.made.add("trace_start", "app", call, metadata={})
+    assert run.word() == {"run": True}
+
+
+def test_behind_a_fork_models_are_asked_for_real_and_tools_are_not(start):
+    """The first word there leaves the recording behind; a tool that the recording holds is still answered."""
+    run = start(live_from=5)
+    run.made.ask("first")
+    assert "live" not in run.word()
+    run.made.ask("second")
+    assert run.word() == {"live": True, "run": True}
+    run.made.ask("anything")
+    assert run.word() == {"run": True}
+    run.made.call("search", {"q": "x"})
+    assert run.word()["answer"] == 7
+    run.made.call("search", {"q": "other"})
+    with pytest.raises(CannotGoOnError, match="--run-tools search"):
+        run.word()
+    assert run.run.seen.live_since == 2
+
+
+def test_a_new_call_before_the_fork_is_not_asked_for_real(start):
+    """The recording still holds something before it that was not asked."""
+    run = start(live_from=5)
+    run.made.ask("something new", chain=("app.py:other",))
+    with pytest.raises(CannotGoOnError):
+        run.word()
+
+
+def test_strict_stops_at_the_first_divergence_and_a_debugger_may_go_on(start):
+    """Asked again, the call gets its answer."""
+    run = start(strict=True)
+    run.made.ask("first, but otherwise")
+    with pytest.raises(CannotGoOnError, match="otherwise than the recording"):
+        run.word()
+    assert "http" in run.run.word(1, run.made.events[-1])
+
+
+def test_parallel_answers_are_given_in_turn(listed, boundary_events):
+    """The word says that the parts have an order, which the run is asked for."""
+    made = boundary_events()
+    one, two = made.ask("one", task="Task-1"), made.ask("two", task="Task-2")
+    made.say(two, "two")
+    made.say(one, "one")
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    first = run.made.ask("one", task="Task-1")
+    assert run.word()["ordered"] is True
+    end = {"at": first, "step": "end", "index": 0, "waited": 0.0}
+    assert not run.run.may(end)
+    second = run.made.ask("two", task="Task-2")
+    run.word()
+    assert not run.run.may(end)
+    assert run.run.may({**end, "at": second})
+    assert run.run.may(end)
+    assert run.run.may({**end, "at": "unknown"})
+
+
+def test_a_call_in_which_the_recording_ends_ends_the_run(listed, boundary_events):
+    """Nothing was ever answered there."""
+    made = boundary_events()
+    made.ask("first")
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    run.made.ask("first")
+    with pytest.raises(CannotGoOnError) as problem:
+        run.word()
+    assert problem.value.stop.kind == "open"
+    assert told(problem.value.stop).endswith("the recording ends inside this call, at event 1")

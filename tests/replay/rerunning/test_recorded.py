@@ -1,0 +1,326 @@
+"""Tests of what a recording holds of answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.replay.rerunning.boundaries import Strand
+from namel3ss_debug.replay.rerunning.recorded import END, HEAD, START, Step, read_recorded
+from namel3ss_debug.replay.rerunning.recorded_answers import Raised, outputs_of
+from namel3ss_debug.traces.decoding import normalise
+from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.wire import FORMATS
+
+FORMAT_1 = "tests/data/formats/v1/support_agent.jsonl"
+
+
+def test_the_bodies_of_a_real_recording_say_what_it_says():
+    """Each recorded body, decoded again, gives the answer that its end event tells; failures keep status and body."""
+    trace = open_trace(FORMAT_1)
+    recorded = read_recorded(trace)
+    models = [boundary for boundary in recorded.boundaries.values() if boundary.question.kind == "llm"]
+    assert {recorded.http_answer(boundary.number).status for boundary in models} == {200, 429}
+    for boundary in models:
+        answer, end = recorded.http_answer(boundary.number), trace.event(boundary.end)
+        wire_format = FORMATS[trace.event(boundary.number)["metadata"]["format"]]
+        body = b"".join(answer.chunks)
+        assert len(body) == end["metadata"]["exchange"]["response_bytes"]
+        assert (answer.raised, answer.given_up, answer.whole) == (None, False, True)
+        assert answer.streamed == boundary.question.streamed
+        assert len(answer.chunks) == (len(boundary.chunks) or 1)
+        if answer.status == 200:
+            outputs = wire_format.decode_response(wire_format.join_stream(body)).outputs()
+            assert outputs == end["outputs"]
+
+
+@pytest.mark.parametrize("between", [0, 1, 50])
+def test_the_chunks_of_a_stream_come_back_in_their_order(listed, boundary_events, between):
+    """However many other events lie between them; text as its bytes, and what is no text as it was."""
+    made = boundary_events()
+    start = made.ask("Plan.", stream=True)
+    pieces = [
+        {"text": "data: grün\n\n"},
+        {"data": {"$type": "bytes", "base64": "/wA="}},
+        {"text": "data: 2\n\n"},
+    ]
+    for piece in pieces:
+        for _ in range(between):
+            made.add("log_record", "log")
+        made.add("stream_chunk", "llm", start, outputs=piece)
+    made.say(start, "", metadata={"exchange": {"status": 200, "chunks": 3}})
+    answer = read_recorded(listed(made.events)).http_answer(1)
+    assert (answer.streamed, answer.chunks) == (True, ("data: grün\n\n".encode(), b"\xff\0", b"data: 2\n\n"))
+
+
+def test_retries_and_tools_of_a_real_recording_are_joined():
+    """A repeated request names its first attempt, and a tool its result."""
+    trace = open_trace(FORMAT_1)
+    recorded = read_recorded(trace)
+    retries = [boundary for boundary in recorded.boundaries.values() if boundary.first_attempt]
+    assert retries
+    assert all(recorded.http_answer(boundary.first_attempt).status == 429 for boundary in retries)
+    for boundary in recorded.boundaries.values():
+        if boundary.question.kind == "tool":
+            answer, end = recorded.tool_answer(boundary.number), trace.event(boundary.end)
+            assert (answer.value, answer.flaws) == (end.get("outputs", {}).get("result"), ())
+
+
+def test_headers_that_speak_of_the_wire_are_left_out(listed, boundary_events):
+    """A body is recorded decoded, so nothing may tell the program to decode it again."""
+    made = boundary_events()
+    made.say(made.ask("Plan."), "Rome")
+    answer = read_recorded(listed(made.events)).http_answer(1)
+    assert answer.headers == (("content-type", "application/json"),)
+    assert answer.chunks == (b"Rome",)
+
+
+def exchange(made, end, **fields):
+    """A request that is no model's, and its end."""
+    start = made.add(
+        "http_exchange_start",
+        "http",
+        component_name="api",
+        inputs={"method": "GET", "url": "http://api/a?q=1", "headers": {}, "body": None},
+        metadata={"chain": [], "exchange": {"method": "GET", "url": "http://api/a?q=1"}},
+    )
+    made.add("http_exchange_end", "http", start, **({"metadata": {"exchange": end}} | fields))
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        ({"a": [1, {"$type": "Order"}]}, b'{"a":[1,{"$type":"Order"}]}'),
+        ("grüße", "grüße".encode()),
+        ({"$type": "bytes", "base64": "/wA="}, b"\xff\0"),
+    ],
+)
+def test_a_body_that_is_shown_for_people_is_bytes_again(listed, boundary_events, body, sent):
+    """JSON, text and bytes; JSON may be spaced otherwise than it was."""
+    made = boundary_events()
+    exchange(made, {"status": 200}, outputs={"status": 200, "headers": {}, "body": body})
+    recorded = read_recorded(listed(made.events))
+    assert recorded.http_answer(1).chunks == (sent,)
+    assert recorded.findings == ()
+
+
+def test_a_raw_body_goes_before_the_one_that_is_shown(listed, boundary_events):
+    """Where the recording holds the bytes, these are given."""
+    made = boundary_events()
+    exchange(made, {"status": 200, "body": {"text": "{ }"}}, outputs={"body": {}})
+    assert read_recorded(listed(made.events)).http_answer(1).chunks == (b"{ }",)
+
+
+@pytest.mark.parametrize(
+    ("exchange_end", "fields", "raised"),
+    [
+        ({}, {"error_type": "httpx.ConnectError", "error": "refused"}, Raised("httpx.ConnectError", "refused")),
+        ({}, {"status": "timeout", "error_type": "TimeoutError", "error": "late"}, Raised("TimeoutError", "late")),
+        ({"status": 200, "raised": {"type": "httpx.ReadError", "text": "cut"}}, {"error_type": "other"}, Raised("httpx.ReadError", "cut")),
+        ({"status": 200}, {"error_type": "httpx.ReadError", "error": "cut", "stack_trace": "..."}, Raised("httpx.ReadError", "cut")),
+        ({"status": 500}, {"error_type": "server_error", "error": "no"}, None),
+        ({"status": 200}, {"error_type": "overloaded_error", "error": "in the stream"}, None),
+    ],
+)  # fmt: skip
+def test_an_exception_is_told_from_a_failure_that_was_answered(
+    listed, boundary_events, exchange_end, fields, raised
+):
+    """What the program got as an exception comes back as one, a response with a failure as a response."""
+    made = boundary_events()
+    exchange(made, exchange_end, **({"status": "failed"} | fields))
+    answer = read_recorded(listed(made.events)).http_answer(1)
+    assert (answer.raised, answer.whole) == (raised, raised is None)
+
+
+def test_what_the_program_gave_up_is_told(listed, boundary_events):
+    """A cancelled request, one that never ended, and a stream that was not read to its end."""
+    made = boundary_events()
+    exchange(made, {"status": 200}, status="cancelled", error_type="asyncio.CancelledError", error="")
+    exchange(made, {"status": 200}, status="partial")
+    made.ask("Plan.")
+    recorded = read_recorded(listed(made.events))
+    answers = [recorded.http_answer(number) for number in (1, 3, 5)]
+    assert [(answer.given_up, answer.whole, answer.raised) for answer in answers] == [
+        (True, False, None),
+        (False, False, None),
+        (True, False, None),
+    ]
+    assert [finding[:3] for finding in recorded.findings] == [("open", 5, "m")]
+
+
+def test_the_result_of_a_tool_is_a_python_value_again(listed, boundary_events):
+    """Or the exception it raised; where the value is none that can come back, the place and the type are told."""
+    made = boundary_events()
+    made.give(
+        made.call("when", {}), "when", {"$type": "tuple", "items": [{"$type": "date", "value": "2026-11-21"}]}
+    )
+    made.give(
+        made.call("fail", {}), "fail", None, outputs={}, status="failed", error_type="KeyError", error="'a'"
+    )
+    made.give(made.call("own", {}), "own", [{"$type": "shop.Order", "fields": {}}])
+    made.give(made.call("told", {}), "told", "a", metadata={"inexact": ["$: uuid.UUID"]})
+    recorded = read_recorded(listed(made.events))
+    assert recorded.tool_answer(1).value[0].isoformat() == "2026-11-21"
+    assert recorded.tool_answer(3).raised == Raised("KeyError", "'a'")
+    assert outputs_of(recorded.end(3)) == {"error_type": "KeyError", "error": "'a'"}
+    assert [flaw.what for flaw in recorded.tool_answer(5).flaws] == ["shop.Order"]
+    assert [finding[:2] for finding in recorded.findings] == [("opaque", 5), ("opaque", 7)]
+    assert recorded.findings_of(7) == recorded.findings[1:]
+
+
+def test_what_cannot_be_given_again_names_the_setting_that_would_keep_it(listed, boundary_events):
+    """A cut body, a cut chunk, a redacted result; each once, in the order of the recording."""
+    made = boundary_events()
+    made.say(made.ask("a"), {"$truncated": "Ro", "length": 4})
+    made.say(made.ask("b"), "", pieces=[{"$truncated": "Ro", "length": 4}, {"$truncated": "Ro", "length": 4}])
+    made.give(made.call("key", {}), "key", ["[REDACTED:key]", "[REDACTED:key]"])
+    recorded = read_recorded(listed(made.events))
+    assert [(finding.kind, finding.number, finding.setting) for finding in recorded.findings] == [
+        ("cut", 1, "max_payload_size"),
+        ("cut", 3, "max_payload_size"),
+        ("redacted", 7, "redact"),
+    ]
+
+
+def test_a_recording_without_payloads_says_so(listed, boundary_events):
+    """Level `basic`, components that were not recorded, and events that are gone, each with its setting."""
+    made = boundary_events()
+    settings = {"level": "basic", "default_components": ["llm", "agent"]}
+    made.add("trace_start", "app", metadata={"settings": settings})
+    recording = listed(made.events)
+    recording.lost, recording.rotated_away = 5, 3
+    assert [tuple(finding) for finding in read_recorded(recording).findings] == [
+        ("level", 0, "basic", "level"),
+        ("filtered", 0, "http tool", "default_components"),
+        ("rotated", 0, "3", "rotate_keep"),
+        ("lost", 0, "2", ""),
+    ]
+
+
+def test_a_missing_segment_is_told(written, tmp_path, boundary_events):
+    """What is there is read, and how many events are not is told."""
+    made = boundary_events()
+    for number in range(4):
+        made.say(made.ask(f"q{number}"), "a")
+    recording = written(made.events[:2] + made.events[5:])
+    recorded = read_recorded(recording)
+    assert [finding for finding in recorded.findings if finding.kind == "lost"] == [("lost", 0, "3", "")]
+    assert list(recorded.boundaries) == [1, 4]
+
+
+def test_where_something_was_asked_is_told(listed, boundary_events):
+    """Process, thread and task; the line of work of a recording that names these goes before the thread."""
+    made = boundary_events()
+    made.ask("a", thread="worker", task="Task-2")
+    made.events[-1]["event_id"] = "p3.7"
+    made.ask("b", thread="ThreadPoolExecutor-0_1")
+    made.events[-1]["metadata"]["lineage"] = "0:3"
+    made.ask("c")
+    boundaries = read_recorded(listed(made.events)).boundaries
+    assert [boundary.question.strand for boundary in boundaries.values()] == [
+        Strand(3, "worker", "Task-2"),
+        Strand(0, "0:3", ""),
+        Strand(),
+    ]
+
+
+def test_a_comprehension_is_no_function(listed, boundary_events):
+    """Before Python 3.12 it stands in the call chain, since then it does not."""
+    made = boundary_events()
+    made.ask("a", chain=["app.py:main", "app.py:main.<locals>.<listcomp>", "app.py:ask"])
+    (boundary,) = read_recorded(listed(made.events)).boundaries.values()
+    assert boundary.question.chain == ("app.py:main", "app.py:ask")
+
+
+def test_what_was_only_seen_and_what_has_no_request_is_no_boundary(listed, boundary_events):
+    """A tool of which only the result came by, and a span that a program records by itself."""
+    made = boundary_events()
+    made.add("tool_call_start", "tool", component_name="search", metadata={"seen": False})
+    made.add("llm_call_start", "llm", component_name="m", inputs={"prompt": "a"})
+    made.add("agent_execution_start", "agent", component_name="A")
+    assert read_recorded(listed(made.events)).boundaries == {}
+
+
+def test_the_order_of_the_steps_is_that_of_the_recording(listed, boundary_events):
+    """Starts, chunks and ends as they came; a head where the recording tells it, else right behind its start."""
+    made = boundary_events()
+    first, second = made.ask("a", stream=True), made.ask("b")
+    made.add("stream_chunk", "llm", first, outputs={"text": "1"})
+    made.say(second, "b")
+    made.add("stream_chunk", "llm", first, outputs={"text": "2"})
+    made.say(first, "")
+    made.events[-1]["metadata"]["exchange"]["head_seq"] = 2
+    assert read_recorded(listed(made.events)).steps == (
+        Step(1, START),
+        Step(2, START),
+        Step(2, HEAD),
+        Step(1, HEAD),
+        Step(1, 0),
+        Step(2, END),
+        Step(1, 1),
+        Step(1, END),
+    )
+
+
+def test_boundaries_inside_a_tool_are_known(listed, boundary_events):
+    """At any depth, also through spans that are no boundaries."""
+    made = boundary_events()
+    outer = made.call("outer", {})
+    chain = made.add("chain_execution_start", "chain", outer)
+    inner = made.call("inner", {}, parent=chain)
+    made.say(made.ask("a", parent=inner), "a")
+    made.give(inner, "inner", 1)
+    made.give(outer, "outer", 1)
+    made.ask("b", parent=chain)
+    recorded = read_recorded(listed(made.events))
+    assert [recorded.boundaries[number].inside for number in (1, 3, 4, 8)] == [0, 1, 3, 1]
+    assert sorted(recorded.within(1)) == [3, 4, 8]
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = [
+    "inputs",
+    "outputs",
+    "metadata",
+    "seq",
+    "call_site",
+    "component_name",
+    "thread",
+    "status",
+    "error_type",
+    "parent_event_id",
+]
+
+
+@given(st.data())
+def test_a_damaged_recording_is_read_as_far_as_it_goes(listed, boundary_events, data):
+    """Whatever stands in the fields of its events, nothing raises."""
+    made = boundary_events()
+    made.say(made.ask("a"), "a", pieces=["1", "2"])
+    made.give(made.call("search", {"q": 1}, "call_1"), "search", [1])
+    exchange(made, {"status": 200}, outputs={"body": {"a": 1}})
+    events = json.loads(json.dumps(made.events))
+    for _ in range(data.draw(st.integers(1, 4))):
+        event = data.draw(st.sampled_from(events))
+        place = data.draw(st.sampled_from(FIELDS))
+        inner = event.get(place)
+        if isinstance(inner, dict) and inner and data.draw(st.booleans()):
+            event, place = inner, data.draw(st.sampled_from(sorted(inner)))
+        event[place] = data.draw(JUNK)
+    for event in events:
+        normalise(event)
+    recorded = read_recorded(listed(events))
+    for number, boundary in recorded.boundaries.items():
+        recorded.inputs(number)
+        outputs_of(recorded.end(number))
+        if boundary.question.kind == "tool":
+            recorded.tool_answer(number)
+        else:
+            recorded.http_answer(number)
