@@ -35,7 +35,7 @@ _HOMES = {
     "read_trace": "traces.reader",
     "TraceFilter": "inspection",
     "ExecutionReplayer": "replay.replayer",
-    "ReplayBreakpoint": "replay.breakpoints",
+    "ReplayBreakpoint": "replay.recording.breakpoints",
     "TraceAnalyzer": "analysis.analyzer",
 }
 """Where each public name lives, below this package."""
