@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields as fields_of
 from itertools import pairwise
 from pathlib import Path
@@ -28,10 +28,11 @@ from namel3ss_debug import errors
 from namel3ss_debug.cli.main import COMMANDS
 from namel3ss_debug.config import SETTINGS
 from namel3ss_debug.expressions import language
-from namel3ss_debug.replay import breakpoints, results
-from namel3ss_debug.replay.commands import COMMANDS as DEBUGGER_COMMANDS
-from namel3ss_debug.replay.commands import GROUPS
+from namel3ss_debug.replay import results
 from namel3ss_debug.replay.debugger import Debugger
+from namel3ss_debug.replay.recording import breakpoints
+from namel3ss_debug.replay.walking.commands import COMMANDS as DEBUGGER_COMMANDS
+from namel3ss_debug.replay.walking.commands import GROUPS
 from namel3ss_debug.traces import events
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.views.prompt import status_line
@@ -234,17 +235,20 @@ def _keys(value: object) -> str:
 
 
 def folders() -> str:
-    """The package as it is: every module, and every folder inside a folder, with what its docstring begins with."""
+    """The package as it is: every folder and module with what its docstring begins with, those of a folder behind it."""
     found = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {*_FOLDERS}
-    lines: list[tuple[str, str]] = []
-    for folder in (*_FOLDERS, *sorted(found)):
-        for path in sorted((PACKAGE / folder).iterdir()):
-            name = path.relative_to(PACKAGE).as_posix()
-            if path.suffix == ".py" and path.name != "__init__.py":
-                lines.append((name, summary(path)))
-            elif folder and (path / "__init__.py").exists():
-                lines.append((f"{name}/", summary(path / "__init__.py")))
+    lines = [line for folder in (*_FOLDERS, *sorted(found)) for line in _modules(PACKAGE / folder)]
     return rows(("module", "purpose"), ((f"`{name}`", text) for name, text in lines))
+
+
+def _modules(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
+        name = path.relative_to(PACKAGE).as_posix()
+        if path.suffix == ".py" and path.name != "__init__.py":
+            yield name, summary(path)
+        elif folder != PACKAGE and (path / "__init__.py").exists():
+            yield f"{name}/", summary(path / "__init__.py")
+            yield from _modules(path)
 
 
 def summary(path: Path) -> str:

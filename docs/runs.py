@@ -154,12 +154,45 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug list",
         "namel3ss debug clean --days 7 --dry-run",
     ),
+    "weather": (
+        "namel3ss debug trace examples/weather_agent.py",
+        "namel3ss debug replay --rerun --mock 'get_weather:{\"temp_c\": -30}'",
+    ),
+    "weather calls": (
+        "namel3ss debug replay --rerun --mock 'get_weather@2:{\"temp_c\": -30}' --fault get_weather@3:timeout",
+    ),
+    "rerun": ("namel3ss debug replay --rerun",),
+    "rerun mock": ("namel3ss debug replay --rerun --mock get_weather@2.result.temp_c=-30",),
+    "rerun fault": ("namel3ss debug replay --rerun --fault llm@2:status:429",),
+    "rerun debugger": (
+        (
+            "namel3ss debug replay --step -b get_weather",
+            'mock get_weather@1:{"temp_c": -30}',
+            "rerun",
+            "next",
+            "fault llm@2:status:503",
+            "tbreak llm_call_end",
+            "continue",
+            "next",
+            "continue",
+            "quit",
+        ),
+    ),
+    "rerun edited": (
+        "sed -i 's/pack for/wear in/' examples/weather_agent.py",
+        "namel3ss debug replay --rerun",
+    ),
+    "doctor": (
+        "sed -i 's/^import json/&, datetime/; s/= \"What/= f\"{datetime.date.today()}: What/' examples/weather_agent.py",
+        "namel3ss debug doctor examples/weather_agent.py",
+    ),
 }
 """Name of a part to its commands, in the order they run; a tuple is a session: a command and what is typed in it."""
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,:]*")
 _ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{8,16}(?![0-9a-zA-Z])")
 _BAR = re.compile(r"[━╸╺╶─╼╴\s]+$|(?<=  )[━╸╺╶─╼╴ ]+(?=  )")
+_LEVELS = re.compile(r"[▁▂▃▄▅▆▇█]+")
 _UNIT = re.compile(r"# (?:ms|s|µs|B|KB|MB|GB|%)(?!\w)")
 
 
@@ -264,7 +297,7 @@ def shape(line: str) -> str:
     head, cut, _ = line.partition("…")
     if cut:
         head = head.rpartition(" ")[0]
-    words = " ".join(_NUMBER.sub("#", _ID.sub("#", _BAR.sub(" ", head))).split())
+    words = " ".join(_NUMBER.sub("#", _ID.sub("#", _BAR.sub(" ", _LEVELS.sub(" ", head)))).split())
     return _UNIT.sub("#", words) + ("…" if cut else "")
 
 

@@ -20,9 +20,12 @@ from namel3ss_debug import errors
 from namel3ss_debug.cli.main import COMMANDS, debug
 from namel3ss_debug.config import SETTINGS, DebugConfiguration, load_configuration
 from namel3ss_debug.replay.debugger import split_commands
+from namel3ss_debug.replay.given.answers import parse_fault, parse_mock
+from namel3ss_debug.replay.rerunning import divergences
 from namel3ss_debug.replay.walking.commands import COMMANDS as DEBUGGER_COMMANDS
 from namel3ss_debug.replay.walking.commands import parse_command
 from namel3ss_debug.traces.events import EVENT_TYPES, FIELDS
+from namel3ss_debug.wire.faults import KINDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "DEBUGGING_GUIDE.md", "CHANGELOG.md", "examples/README.md")
@@ -92,6 +95,7 @@ def test_a_terminal_still_shows_what_the_pages_show(generate):
         ("  took  1.21 s", "  took  903 ms", True),
         (" 6  tool_call lookup  0.1 ms  what stands h…", " 6  tool_call lookup  10.1 ms  what st…", True),
         ("in trace_20261121_134006_93b5a94b.jsonl", "in trace_20261122_134006_ba73f0ee.jsonl", True),
+        ("  over time  ▁▇██▇▅▃", "  over time  ▃▇█▇▅▃▃▂", True),
         ("  status  completed", "  status  failed", False),
         ("a\nb", "a", False),
         ("what stands h…", "what else st…", False),
@@ -163,6 +167,34 @@ def test_what_sessions_type_are_commands_of_the_debugger(name):
 def test_every_name_is_in_the_guide(word):
     """Settings, their variables, fields, event types and public names each stand in the guide as code."""
     assert f"`{word}`" in page("DEBUGGING_GUIDE.md")
+
+
+def forms(first, second):
+    """The texts in the first cells of the table of the guide with these heads."""
+    table = re.search(
+        rf"^\| {first} \| {second} \|\n\| --- .*\n((?:\|.*\n)+)", page("DEBUGGING_GUIDE.md"), re.MULTILINE
+    )
+    return [text for row in table[1].splitlines() for text in re.findall("`([^`]+)`", row.split(" | ")[0])]
+
+
+def test_every_kind_of_fault_is_in_the_guide():
+    """The forms in the table of faults are understood, and they are of every kind there is."""
+    assert {parse_fault(text).kind for text in forms("form", "what happens")} == set(KINDS)
+
+
+def test_the_forms_of_mocks_in_the_guide_are_understood(tmp_path):
+    """Each form in the table of mocks parses."""
+    (tmp_path / "answer.json").write_text("{}", "utf-8")
+    texts = forms("form", "what it gives")
+    assert texts
+    for text in texts:
+        assert parse_mock(text, tmp_path).text == text
+
+
+def test_every_kind_of_divergence_is_in_the_guide():
+    """The table of kinds holds those that a report names."""
+    kinds = {getattr(divergences, name) for name in ("CHANGED", "NEW", "MISSING", "ORDER", "RESULT")}
+    assert set(forms("kind", "meaning")) == kinds
 
 
 def test_every_error_leads_to_a_heading():

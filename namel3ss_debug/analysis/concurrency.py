@@ -8,6 +8,9 @@ which of them does not matter.
 from __future__ import annotations
 
 from array import array
+from collections import defaultdict
+from itertools import islice
+from operator import sub
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
@@ -59,8 +62,15 @@ class Intervals:
             running -= 1
 
     def covered(self) -> int:
-        """For how many nanoseconds at least one of them ran."""
-        return sum(end - begin for begin, end, _ in self.stretches())
+        """For how many nanoseconds at least one of them ran.
+
+        Nothing ran between the n-th end and the beginning after the n-th, where that comes later.
+        """
+        if not self.begins:
+            return 0
+        begins, ends = sorted(self.begins), sorted(self.ends)
+        gaps = map(sub, islice(begins, 1, None), ends)
+        return ends[-1] - begins[0] - sum(gap for gap in gaps if gap > 0)
 
 
 def concurrency(innermost: Intervals, first_at: int | None, wall_ns: int | None) -> dict[str, Any]:
@@ -76,15 +86,8 @@ def concurrency(innermost: Intervals, first_at: int | None, wall_ns: int | None)
         with their shares of the wall time; `levels`, how long so many did; `over_time`, the mean number in
         each of `SLICES` slices of the run.
     """
-    levels: dict[int, int] = {}
-    slices = [0] * SLICES
     wall = wall_ns or 0
-    first = first_at or 0
-    for begin, end, running in innermost.stretches():
-        begin, end = max(begin - first, 0), min(end - first, wall)  # noqa: PLW2901
-        if end > begin:
-            levels[running] = levels.get(running, 0) + end - begin
-            _share_out(slices, begin, end, running, wall)
+    levels, slices = _levels(innermost, first_at or 0, wall)
     busy = sum(levels.values())
     work = sum(running * lasted for running, lasted in levels.items())
     serial, idle = levels.get(1, 0), wall - busy
@@ -103,11 +106,37 @@ def concurrency(innermost: Intervals, first_at: int | None, wall_ns: int | None)
     }
 
 
+def _levels(innermost: Intervals, first: int, wall: int) -> tuple[dict[int, int], list[int]]:
+    """For how long so many ran, and the work of each slice: how many ran, times for how long."""
+    levels: defaultdict[int, int] = defaultdict(int)
+    slices = [0] * SLICES
+    current, until = 0, 0  # the slice that the last stretch ended in, and where that slice ends
+    for began, ended, running in innermost.stretches():
+        # no `max` and `min`: there are two stretches for most spans
+        begin = began - first if began > first else 0
+        end = ended - first
+        if end > wall:  # noqa: PLR1730
+            end = wall
+        if begin < end:
+            levels[running] += end - begin
+            if end <= until:
+                slices[current] += (end - begin) * running
+            else:
+                _share_out(slices, begin, end, running, wall)
+                current = end * SLICES // wall
+                until = _slice_end(current, wall)
+    return levels, slices
+
+
+def _slice_end(place: int, wall: int) -> int:
+    return -(-(place + 1) * wall // SLICES)
+
+
 def _share_out(slices: list[int], begin: int, end: int, running: int, wall: int) -> None:
     """Add a stretch to the slices it lies in."""
     at = begin * SLICES // wall
     while begin < end:
-        until = min(end, -(-(at + 1) * wall // SLICES))
+        until = min(end, _slice_end(at, wall))
         slices[min(at, SLICES - 1)] += (until - begin) * running
         begin, at = max(until, begin), at + 1
 

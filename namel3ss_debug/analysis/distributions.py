@@ -51,7 +51,7 @@ def milliseconds(nanoseconds: float) -> float:
     return round(nanoseconds / NS_PER_MS, 6)
 
 
-def describe(values: array[int]) -> dict[str, float | None]:
+def describe(values: Sequence[int]) -> dict[str, float | None]:
     """Mean, deviation, extremes and percentiles of durations, in milliseconds; all None where there are none.
 
     The standard deviation is that of the population (divided by n, as numpy does by default): the spans of a

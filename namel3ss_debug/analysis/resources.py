@@ -19,13 +19,14 @@ from namel3ss_debug.analysis.usage import (
     dollars,
     span_cost,
     token_parts,
-    total_tokens,
     whole,
 )
 from namel3ss_debug.traces.costs import RECORDED
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.nesting import MeasuredSpan
+    from collections.abc import Sequence
+
+    from namel3ss_debug.analysis.nesting import Below, MeasuredSpan
     from namel3ss_debug.analysis.totals import Options, Totals
     from namel3ss_debug.traces.events import Event
 
@@ -101,41 +102,49 @@ class ResourceUsage:
 
     def _remember(self, number: int, mb: float) -> None:
         self._samples += 1
-        reading = (mb, number)
-        if mb >= self._peak[0]:
-            self._peak = _higher(self._peak, reading)
+        highest, at = self._peak
+        if mb > highest or (mb == highest and number < at):
+            self._peak = (mb, number)
         if number > self._last[1]:
-            self._last = reading
+            self._last = (mb, number)
         if number < self._first[1] or self._samples == 1:
-            self._first = reading
+            self._first = (mb, number)
 
     def _exchange(self, span: MeasuredSpan) -> None:
+        self._http[0] += 1
+        if span.failed:
+            self._http[1] += 1
+        if "metadata" not in span.start and "metadata" not in span.end:
+            return
         sent = received = 0
         for event in (span.start, span.end):
             exchange = event.get("metadata", {}).get("exchange")
             if isinstance(exchange, dict):
                 sent = max(sent, whole(exchange.get("request_bytes")))
                 received = max(received, whole(exchange.get("response_bytes")))
-        add_up(self._http, (1, int(span.failed), sent, received))
+        self._http[2] += sent
+        self._http[3] += received
 
     def _use(self, span: MeasuredSpan) -> None:
         """Add what one span states to its model, its component and, through its parent, its agent."""
         end = span.end
         parts = token_parts(end)
+        tokens = end.get("tokens_used")  # as `total_tokens`
         cost = span_cost(span)
         priced = cost is not None
-        stated = "tokens_used" in end or parts is not NO_PARTS
+        stated = tokens is not None or parts is not NO_PARTS
         # a call that was refused costs nothing, so it is not one whose price is unknown
         unpriced = not priced and (stated or not span.failed)
         uncounted = not stated and not span.failed
         amount = 0 if cost is None else cost.amount
-        row = (1, total_tokens(end), *parts, amount, priced, unpriced, uncounted)
+        total = parts[0] + parts[1] if tokens is None else tokens
+        row = (1, total, *parts, amount, priced, unpriced, uncounted)
         if span.component == "llm":
             if cost is not None:
                 self._priced_by[cost.source] = self._priced_by.get(cost.source, 0) + 1
             add_up(_row(self._by_model, span.name), row)
             if span.above is not None:
-                add_up(span.above.vector(_SUMS, _WIDTH), row)
+                _leave(span.above, row)
         else:
             add_up(_row(self._by_component, span.component), row)
 
@@ -146,7 +155,7 @@ class ResourceUsage:
         if span.component == "agent" and not span.start.get("event_type", "").startswith("agent_turn"):
             add_up(_row(self._by_agent, span.name), row)
         elif span.above is not None:
-            add_up(span.above.vector(_SUMS, _WIDTH), row)
+            _leave(span.above, row)
 
     def merge(self, later: ResourceUsage) -> None:
         """Take in what a later part of the trace, or another trace, has found."""
@@ -237,6 +246,15 @@ class ResourceUsage:
             "share_of_wall": round(spent / wall, 9) if wall else None,
             "problems": dict(sorted(self._problems.items())),
         }
+
+
+def _leave(above: Below, row: Sequence[int]) -> None:
+    """Add a row to those that other children of the same span have left."""
+    found = above.sums.get(_SUMS)
+    if found is None:
+        above.sums[_SUMS] = list(row)
+    else:
+        add_up(found, row)
 
 
 def _row(rows: dict[str, list[int]], name: str) -> list[int]:

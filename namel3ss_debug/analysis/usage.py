@@ -54,7 +54,16 @@ def total_tokens(event: Event) -> int:
 
 
 def span_cost(span: MeasuredSpan) -> Cost | None:
-    """What a span says it cost, else what the tokens of a model call cost; None where neither is known."""
+    """What a span says it cost, else what the tokens of a model call cost; None where neither is known.
+
+    It is worked out once for each span, however many folds ask.
+    """
+    if span.cost is None:
+        span.cost = (_cost(span),)
+    return span.cost[0]
+
+
+def _cost(span: MeasuredSpan) -> Cost | None:
     recorded = recorded_cost(span.end)
     if recorded is not None:
         return Cost(recorded, RECORDED)

@@ -109,6 +109,7 @@ print(len(ask(f"Request {name}")))
 )
 
 
+@pytest.mark.slow
 def test_a_random_id_in_a_prompt_is_named_with_the_line_that_draws_it(clinic):
     """The lines of libraries that draw for themselves are not."""
     document = clinic.examine(RANDOM)
@@ -151,6 +152,7 @@ for thread in threads:
 """
 
 
+@pytest.mark.slow
 def test_threads_that_print_in_racing_order_are_an_error(clinic):
     """The same lines come in another order, which no recording gives back."""
     document = clinic.examine(RACE, "--fail-on-findings")
@@ -194,6 +196,7 @@ ENVIRONMENT = (
 )
 
 
+@pytest.mark.slow
 def test_a_variable_whose_value_stands_in_a_prompt_is_named(clinic):
     """One that reaches nothing is an input."""
     document = clinic.examine(ENVIRONMENT, variables={"TEAM_NAME": "the blue ones", "LOG_LEVEL_X": "debug"})
@@ -231,12 +234,14 @@ def test_an_exit_status_that_differs_is_a_finding(clinic):
     assert document["findings"][0]["example"] == "0 -> 3"
 
 
+@pytest.mark.slow
 def test_a_connection_that_no_recording_answers_is_an_error(clinic):
     """The line that opens it is named."""
     program = "import socket\ntry:\n    socket.create_connection(('192.0.2.1', 80), 0.2)\nexcept OSError:\n    pass\n"
     assert found(clinic.examine(program)) == [("error", "network", "app.py:3", [])]
 
 
+@pytest.mark.slow
 def test_an_answer_that_cannot_be_given_back_is_an_error(clinic):
     """A tool that returns no plain data is named, and no further run is made."""
     program = ASK + (
@@ -254,6 +259,7 @@ def test_an_answer_that_cannot_be_given_back_is_an_error(clinic):
     assert clinic.examine(program, "--run-tools", "get_time")["findings"] == []
 
 
+@pytest.mark.slow
 def test_the_table_fits_the_screen_and_stdout_carries_it_alone(clinic):
     """What the program prints goes to stderr, and nothing is left in the folder."""
     (clinic.folder / "app.py").write_text(CLOCK)

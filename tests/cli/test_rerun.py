@@ -35,6 +35,8 @@ SDK = (
     "exit_exception",
     "os_exit_4",
 )
+OFTEN = frozenset({"openai_stream_async", "openai_parallel_tools", "openai_retry_429", "anthropic_tools"})
+"""Those of them that run each time; the others are slow only because there are many."""
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL")
 
@@ -111,7 +113,9 @@ def of_program(err):
     return "".join(kept)
 
 
-@pytest.mark.parametrize("name", SDK)
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in SDK]
+)
 def test_an_unmodified_program_runs_again_as_it_ran(bench, name):
     """With the model gone and no keys, stdout, stderr and the way it ends are byte for byte the same, and nothing diverged."""
     bench.write((PROGRAMS / f"{name}.py").read_text())

@@ -161,7 +161,15 @@ def test_a_mocked_tool_changes_what_the_model_is_told(debug, model_environment):
 
 
 @pytest.mark.parametrize(
-    "name", ["openai_stream", "openai_responses", "openai_threads", "anthropic_tools", "anthropic_stream"]
+    "name",
+    [
+        "openai_threads",
+        "anthropic_tools",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("openai_stream", "openai_responses", "anthropic_stream")
+        ),
+    ],
 )
 def test_stepping_changes_nothing(debug, name, model_environment, program):
     """A program that is stepped from end to end prints what it prints when it is only recorded."""
