@@ -213,17 +213,10 @@ def _leave_out_our_frames() -> None:
     hook = getattr(sys, "excepthook", None)
     if hook is None:
         return
-    between = os.path.join(os.path.dirname(__file__), "determinism", "")
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.excepthook = hook
-        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-            trace = trace.tb_next
-        inner = trace
-        while inner is not None:  # what stands between the program and what it reads
-            while inner.tb_next is not None and inner.tb_next.tb_frame.f_code.co_filename.startswith(between):
-                inner.tb_next = inner.tb_next.tb_next
-            inner = inner.tb_next
+        trace = _of_the_program(trace)
         error.__traceback__ = sys.last_traceback = trace
         try:
             hook(kind, error, trace)
@@ -237,6 +230,19 @@ def _leave_out_our_frames() -> None:
             sys.__excepthook__(kind, error, trace)
 
     sys.excepthook = show
+
+
+def _of_the_program(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of the recorder: those above the program, and between it and what it calls."""
+    ours = os.path.join(os.path.dirname(__file__), "")
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(ours):
+        trace = trace.tb_next
+    inner = trace
+    while inner is not None:
+        while inner.tb_next is not None and inner.tb_next.tb_frame.f_code.co_filename.startswith(ours):
+            inner.tb_next = inner.tb_next.tb_next
+        inner = inner.tb_next
+    return trace
 
 
 def _as_module() -> ModuleType:

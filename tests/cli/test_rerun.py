@@ -300,7 +300,7 @@ def test_the_message_of_an_added_call_names_both_sides_and_what_can_be_done(agen
     edited(agent, ("    plan()\n", '    plan()\n    print(ask("one more"))\n'))
     again = agent.rerun()
     told = " ".join(again.told.split())
-    assert f"app.py:{line_of(SENT)} asks gpt-4o-mini what the recording holds no answer for" in told
+    assert f"app.py:{line_of(SENT)} asks gpt-4o-mini, and the recording holds no answer to that" in told
     assert "there, at event 7" in told
     assert "give an answer with --mock 'llm@3.text=...', ask for real with --from 7" in told
 
@@ -362,6 +362,15 @@ def test_a_fault_on_the_third_call_of_a_model_comes_as_its_error(agent):
     lines = again.out.decode().splitlines()
     assert lines[-2] == "slow down"
     assert lines[-1] == "You said: describe Oslo"
+
+
+def test_a_fault_that_nobody_catches_shows_frames_of_the_program_alone(agent):
+    """The traceback is the one that plain Python would show, without what stands between a tool and its caller."""
+    again = agent.rerun("--fault", "get_weather:error:KeyError:gone")
+    told = again.err.decode().split("missing  ")[0]
+    assert "KeyError: 'gone'" in told
+    assert "app.py" in told
+    assert "namel3ss_debug" not in told
 
 
 def test_a_new_recording_says_what_it_is_a_rerun_of(agent):
@@ -706,7 +715,7 @@ def test_a_call_without_an_answer_waits_for_one_from_the_prompt(agent):
     edited(agent, ("    plan()\n", '    plan()\n    print(ask("one more"))\n'))
     again = agent.rerun(*commands("continue", "mock llm@3.text=given at the prompt", "continue"))
     assert again.out.decode().splitlines()[2] == "given at the prompt"
-    assert again.told.count("what the recording holds no answer for; it holds") == 1
+    assert again.told.count("and the recording holds no answer to that; it holds") == 1
 
 
 def test_a_program_that_lives_on_answers_cannot_be_detached(agent):

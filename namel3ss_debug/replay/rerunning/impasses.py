@@ -56,14 +56,14 @@ def told(stop: Stop) -> str:
         holds = (
             "holds nothing more" if there is None else f"holds {held(there)} there, at event {there.number}"
         )
-        return f"{asks} what the recording holds no answer for; it {holds}: {_ways_out(stop)}"
+        return f"{asks}, and the recording holds no answer to that; it {holds}: {_ways_out(stop)}"
     number = 0 if there is None else there.number
     if stop.kind == "open":
-        return f"{asks} what was never answered: the recording ends inside this call, at event {number}"
+        return f"{asks}, which was never answered: the recording ends inside this call, at event {number}"
     if stop.kind == "strict":
         return f"{asks} otherwise than the recording, which holds {'nothing' if there is None else held(there)} at event {number}"
     flaw = stop.findings[0]
-    return f"{asks} what is recorded at event {number}, but {_FLAWS.get(flaw.kind, flaw.kind)} ({flaw.what}): {_instead(flaw, stop)}"
+    return f"{asks} as recorded at event {number}, but {_FLAWS.get(flaw.kind, flaw.kind)} ({flaw.what}): {_instead(flaw, stop)}"
 
 
 def asked(question: Question) -> str:

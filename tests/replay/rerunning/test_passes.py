@@ -86,7 +86,7 @@ def test_a_call_without_an_answer_waits_until_it_is_given_one(start):
     run = start()
     run.made.call("other", {})
     for _ in range(2):
-        with pytest.raises(CannotGoOnError, match="calls other what the recording holds no answer for"):
+        with pytest.raises(CannotGoOnError, match="calls other, and the recording holds no answer to that"):
             run.run.word(1, run.made.events[-1])
     run.mocks.add(parse_mock("other:1"))
     assert run.run.word(1, run.made.events[-1]) == {"answer": 1, "outputs": {"result": 1}}
