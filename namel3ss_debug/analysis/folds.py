@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from namel3ss_debug.traces.events import Event
-    from namel3ss_debug.traces.spans import Span
 
 _new = object.__new__
 _NOTHING: Event = {}
@@ -95,14 +94,15 @@ FOLDS: dict[str, Callable[[Options], Fold]] = {
 
 
 class _Type:
-    """One event type: how many there were, which folds want to see them, and whether spans are made of them."""
+    """One event type: how many there were, which folds want to see them, and which end of a span it is, if any."""
 
-    __slots__ = ("count", "listeners", "paired")
+    __slots__ = ("begins", "count", "ends", "listeners")
 
-    def __init__(self, listeners: tuple[Callable[[int, Event], None], ...], *, paired: bool) -> None:
+    def __init__(self, event_type: str, listeners: tuple[Callable[[int, Event], None], ...]) -> None:
         self.count = 0
         self.listeners = listeners
-        self.paired = paired
+        self.begins = event_type.endswith("_start") and event_type != "trace_start"
+        self.ends = event_type.endswith("_end") and event_type != "trace_end"
 
 
 class Analysis:
@@ -153,7 +153,7 @@ class Analysis:
     def feed_all(self, events: Iterable[Event], first: int = 1) -> None:
         """Take the next events; `first` is the place in the trace of the first of them, from 1."""
         types = self._types
-        pair, orphans = self._pairing.feed, self._pairing.orphans
+        begin, finish, orphans = self._pairing.begin, self._pairing.finish, self._pairing.orphans
         first_at, last_at = self._first_at, self._last_at
         try:
             for number, event in enumerate(events, first):
@@ -171,10 +171,12 @@ class Analysis:
                         first_at = at
                 for listen in kind.listeners:
                     listen(number, event)
-                if kind.paired:
-                    span = pair(number, event)
-                    if span is not None:
-                        self._take(span)
+                if kind.begins:
+                    begin(number, event)
+                elif kind.ends:
+                    begun = finish(number, event)
+                    if begun is not None:
+                        self._take(*begun, event, number)
                     elif orphans and self._first == 1:
                         self._take_orphans()
         finally:
@@ -194,19 +196,15 @@ class Analysis:
         ]
         if event_type == "trace_start":
             listeners.insert(0, self._link)
-        paired = event_type.endswith(("_start", "_end")) and event_type not in {"trace_start", "trace_end"}
-        return _Type(tuple(listeners), paired=paired)
+        return _Type(event_type, tuple(listeners))
 
     def _link(self, number: int, event: Event) -> None:
         """Remember in which span a child process was started; its own spans may name its `trace_start`."""
         if "parent_event_id" in event:
             self._links.setdefault(event["event_id"], []).append((number, event["parent_event_id"]))
 
-    def _take(self, span: Span) -> None:
+    def _take(self, number: int, start: Event, end: Event, ended: int) -> None:
         """Measure a whole span and show it to the folds."""
-        number, start, end = span.number, span.start, span.end
-        assert start is not None
-        assert end is not None
         began = start.get("timestamp")
         duration = end.get("duration_ms")
         if duration is None:
@@ -231,14 +229,15 @@ class Analysis:
         status = end.get("status")
         failed = "error" in end if status is None else status in SPAN_FAILURES
         retried = ("retry_count" in end or "retry_count" in start) and is_retry(start, end)
-        ended = span.end_number or number
-        component = start["component"]
         # field by field, because this is done for every span and the constructor takes twice as long
         measured = _new(MeasuredSpan)
-        measured.number, measured.end_number, measured.start, measured.end = number, ended, start, end
-        measured.component, measured.name, measured.failed, measured.retried = component, name, failed, retried
-        measured.duration_ns, measured.self_ns, measured.cost = lasted, self_ns, None
+        measured.number, measured.end_number = number, ended
+        measured.start, measured.end = start, end
+        measured.component, measured.name = start["component"], name
+        measured.failed, measured.retried = failed, retried
+        measured.duration_ns, measured.self_ns = lasted, self_ns
         measured.below, measured.above = below, above
+        measured.cost = None
         for show in self._span_folds:
             show(measured)
 
@@ -307,9 +306,9 @@ class Analysis:
                     above.merge(below)
             if place < len(orphans):
                 number, end = orphans[place]
-                span = self._pairing.feed(number, end)
-                if span is not None:
-                    self._take(span)
+                begun = self._pairing.finish(number, end)
+                if begun is not None:
+                    self._take(*begun, end, number)
                 elif self._first == 1:
                     self._take_orphans()
         orphans.clear()

@@ -137,14 +137,13 @@ def covered_ns(intervals: array[int], begin: int, end: int) -> int:
     """How many nanoseconds from `begin` to `end` lie in at least one of the intervals."""
     if len(intervals) == _ONE:
         low, high = intervals
-        return max((high if high < end else end) - (low if low > begin else begin), 0)
+        return max((min(end, high)) - (max(begin, low)), 0)
     covered = 0
     reached = begin
     numbers = iter(intervals)
     for low, high in sorted(zip(numbers, numbers, strict=True)):
         if high > reached:
-            if low > reached:
-                reached = low
+            reached = max(reached, low)
             if high >= end:
                 return covered + max(end - reached, 0)
             covered += high - reached

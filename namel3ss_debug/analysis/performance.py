@@ -32,58 +32,64 @@ if TYPE_CHECKING:
 _NS_PER_SECOND = 1_000_000_000
 
 
-class _Operation:
-    """What is known of one component with one name."""
+class _Spans:
+    """What is known of some spans: those of an operation, or of it at one place.
+
+    `durations`, `numbers` (of the starts) and `begins` are of the spans that tell how long they took, at the same
+    places; `begins` is empty where they do not tell when they began. `self_ns`, `cpu_ns`, `measured_ns` and
+    `retried_ns` are sums over them.
+    """
 
     __slots__ = (
-        *(
-            "count",
-            "cpu_ns",
-            "durations",
-            "errors",
-            "measured_ns",
-            "numbers",
-            "open",
-            "retried_ns",
-            "retries",
-        ),
-        "self_ns",
+        *("begins", "cpu_ns", "durations", "errors", "measured_ns", "numbers"),
+        *("open", "retried_ns", "retries", "self_ns", "untimed"),
     )
 
     def __init__(self) -> None:
-        self.count = 0
         self.durations = durations()
-        self.numbers = durations()  # of the starts, at the same places
+        self.numbers = durations()
+        self.begins = durations()
         self.self_ns = 0
         self.cpu_ns = 0
         self.measured_ns = 0
         self.retried_ns = 0
         self.errors = 0
         self.retries = 0
+        self.untimed = 0
         self.open = 0
 
-    def merge(self, later: _Operation) -> None:
-        self.count += later.count
+    def merge(self, later: _Spans) -> None:
         self.durations.extend(later.durations)
         self.numbers.extend(later.numbers)
+        self.begins.extend(later.begins)
         self.self_ns += later.self_ns
         self.cpu_ns += later.cpu_ns
         self.measured_ns += later.measured_ns
         self.retried_ns += later.retried_ns
         self.errors += later.errors
         self.retries += later.retries
+        self.untimed += later.untimed
         self.open += later.open
 
-    def result(self) -> dict[str, Any]:
+    def result(self, ordered: list[int]) -> dict[str, Any]:
+        """The figures of an operation; `ordered` are its durations in rising order."""
         return {
-            "count": self.count,
+            "count": len(ordered) + self.untimed,
             "open": self.open,
             "errors": self.errors,
             "retries": self.retries,
-            "total_ms": milliseconds(sum(self.durations)),
+            "total_ms": milliseconds(sum(ordered)),
             "self_ms": milliseconds(self.self_ns),
-            **describe(self.durations),
+            **describe(ordered),
         }
+
+
+_Where = tuple[str, str, str | None, bool | None]
+"""What spans have in common that are kept together.
+
+Component and name; the place of the call, None where the spans do not tell; whether no other span ran inside, None
+where they do not tell when they began.
+"""
 
 
 class _Answers:
@@ -127,31 +133,41 @@ class Performance:
     def __init__(self, options: Options) -> None:
         self._slow_ms = options.slow_ms
         self._slow_ns = round(options.slow_ms * NS_PER_MS)
-        self._operations: dict[tuple[str, str], _Operation] = {}
+        self._spans: dict[_Where, _Spans] = {}
         self._answers: dict[str, _Answers] = {}
         self._slow: list[tuple[int, int, int, bool, str, str, str]] = []
         self._slow_count = 0
-        self._sites: dict[tuple[str, str, str], list[int]] = {}
-        self._running: dict[str, Intervals] = {}
-        self._innermost = Intervals()
 
     def span(self, span: MeasuredSpan) -> None:
-        """Take the duration of one span that ended."""
-        key = (span.component, span.name)
-        operation = self._operations.get(key)
-        if operation is None:
-            operation = self._operations[key] = _Operation()
-        operation.count += 1
+        """Take the duration of one span that ended.
+
+        It goes to those that it has all in common with, which is one look-up; `result` puts together from these what
+        it needs by operation, by component and by place.
+        """
+        start, below, duration = span.start, span.below, span.duration_ns
+        at = start.get("timestamp")
+        innermost = None if at is None else below is None or not below.intervals
+        key = (span.component, span.name, start.get("call_site"), innermost)
+        spans = self._spans.get(key)
+        if spans is None:
+            spans = self._spans[key] = _Spans()
         if span.failed:
-            operation.errors += 1
+            spans.errors += 1
         if span.retried:
-            operation.retries += 1
-        duration = span.duration_ns
-        if duration is not None:
-            operation.durations.append(duration)
-            operation.numbers.append(span.number)
-            operation.self_ns += span.self_ns
-            self._place(span, operation, duration)
+            spans.retries += 1
+            spans.retried_ns += duration or 0
+        if duration is None:
+            spans.untimed += 1
+        else:
+            spans.durations.append(duration)
+            spans.numbers.append(span.number)
+            spans.self_ns += span.self_ns
+            if at is not None:
+                spans.begins.append(int(at * 1e6 + 0.5) * 1000)  # as `since_epoch`
+            cpu = span.end.get("cpu_time_ms")
+            if cpu is not None:
+                spans.cpu_ns += int(cpu * NS_PER_MS + 0.5)
+                spans.measured_ns += duration
             if duration > self._slow_ns:
                 self._slow_count += 1
                 if len(self._slow) < LISTED or duration >= self._slow[0][0]:
@@ -159,38 +175,9 @@ class Performance:
         if span.component == "llm":
             self._answer(span)
 
-    def _place(self, span: MeasuredSpan, operation: _Operation, duration: int) -> None:
-        """When a span ran, from where it was called, and whether it worked or waited."""
-        start, end = span.start, span.end
-        cpu = end.get("cpu_time_ms")
-        if cpu is not None:
-            operation.cpu_ns += int(cpu * NS_PER_MS + 0.5)
-            operation.measured_ns += duration
-        if span.retried:
-            operation.retried_ns += duration
-        site = start.get("call_site")
-        if site is not None:
-            key = (span.component, span.name, site)
-            found = self._sites.get(key)
-            if found is None:
-                found = self._sites[key] = [0, 0, 0, 0]
-            found[0] += 1
-            found[1] += duration
-            found[2] += span.self_ns
-            found[3] = max(found[3], duration)
-        at = start.get("timestamp")
-        if at is not None:
-            begin = int(at * 1e6 + 0.5) * 1000  # as `since_epoch`
-            running = self._running.get(span.component)
-            if running is None:
-                running = self._running[span.component] = Intervals()
-            running.add(begin, begin + duration)
-            if span.below is None or not span.below.intervals:
-                self._innermost.add(begin, begin + duration)
-
     def open_span(self, span: MeasuredSpan) -> None:
         """Count one span that never ended; it has no duration."""
-        self._operations.setdefault((span.component, span.name), _Operation()).open += 1
+        self._spans.setdefault((span.component, span.name, None, None), _Spans()).open += 1
 
     def event(self, number: int, event: Event) -> None:
         """Point events have no duration."""
@@ -220,25 +207,19 @@ class Performance:
 
     def merge(self, later: Performance) -> None:
         """Take in what a later part of the trace, or another trace, has found."""
-        for key, operation in later._operations.items():
-            self._operations.setdefault(key, _Operation()).merge(operation)
+        for key, spans in later._spans.items():
+            self._spans.setdefault(key, _Spans()).merge(spans)
         for model, answers in later._answers.items():
             self._answers.setdefault(model, _Answers()).merge(answers)
         self._slow = sorted(nlargest(LISTED, self._slow + later._slow))
         self._slow_count += later._slow_count
-        for site, theirs in later._sites.items():
-            mine = self._sites.setdefault(site, [0, 0, 0, 0])
-            longest = max(mine[3], theirs[3])
-            add_up(mine, theirs)
-            mine[3] = longest
-        for component, running in later._running.items():
-            self._running.setdefault(component, Intervals()).merge(running)
-        self._innermost.merge(later._innermost)
 
     def result(self, totals: Totals) -> dict[str, Any]:
         """The operations with the longest self time first, models and tools by name, the slowest first."""
-        rows = {key: operation.result() for key, operation in self._operations.items()}
-        ordered = sorted(rows, key=lambda key: (-self._operations[key].self_ns, key))
+        operations = self._by_operation()
+        in_order = {key: sorted(operation.durations) for key, operation in operations.items()}
+        rows = {key: operation.result(in_order[key]) for key, operation in operations.items()}
+        ordered = sorted(rows, key=lambda key: (-operations[key].self_ns, key))
         nothing = _Answers()
         return {
             "slow_ms": self._slow_ms,
@@ -256,65 +237,100 @@ class Performance:
                 {"component": component, "component_name": name or None, **rows[component, name]}
                 for component, name in ordered
             ],
-            "bottlenecks": bottlenecks([self._effort(*key) for key in ordered], totals.wall_ns),
-            "concurrency": concurrency(self._innermost, totals.first_at, totals.wall_ns),
-            "wall_shares": wall_shares(self._running, totals.wall_ns),
-            "outliers": self._outliers(),
+            "bottlenecks": bottlenecks([_effort(key, operations[key]) for key in ordered], totals.wall_ns),
+            "concurrency": concurrency(self._innermost(), totals.first_at, totals.wall_ns),
+            "wall_shares": wall_shares(self._running(), totals.wall_ns),
+            "outliers": _outliers(operations, in_order),
             "call_sites": self._call_sites(),
         }
 
-    def _effort(self, component: str, name: str) -> Effort:
-        operation = self._operations[component, name]
-        total = sum(operation.durations)
-        retried, cpu, measured = operation.retried_ns, operation.cpu_ns, operation.measured_ns
-        return Effort(component, name, operation.self_ns, total, retried, cpu, measured)
+    def _by_operation(self) -> dict[tuple[str, str], _Spans]:
+        operations: dict[tuple[str, str], _Spans] = {}
+        for (component, name, *_), spans in self._spans.items():
+            operations.setdefault((component, name), _Spans()).merge(spans)
+        return operations
 
-    def _outliers(self) -> dict[str, Any]:
-        """The spans that took far longer than the others of their operation, those that lost most time first."""
-        found: list[tuple[int, int, str, str, int, float]] = []
-        total = 0
-        for (component, name), operation in self._operations.items():
-            limit = far_out(operation.durations)
-            if limit is None:
-                continue
-            median = percentile(sorted(operation.durations), 50)
-            over = [
-                (duration, -number, component, name, number, median)
-                for duration, number in zip(operation.durations, operation.numbers, strict=True)
-                if duration > limit
-            ]
-            total += len(over)
-            found = nlargest(LISTED, found + over)
-        return {
-            "method": OUTLIERS,
-            "count": total,
-            "listed": [
-                {
-                    "number": number,
-                    "component": component,
-                    "component_name": name or None,
-                    "duration_ms": milliseconds(duration),
-                    "p50_ms": milliseconds(median),
-                }
-                for duration, _, component, name, number, median in found
-            ],
-        }
+    def _innermost(self) -> Intervals:
+        """When the spans ran in which no other ran."""
+        intervals = Intervals()
+        for (*_, innermost), spans in self._spans.items():
+            if innermost:
+                intervals.add(spans.begins, spans.durations)
+        return intervals
+
+    def _running(self) -> dict[str, Intervals]:
+        """When the spans of each component ran."""
+        running: dict[str, Intervals] = {}
+        for (component, *_), spans in self._spans.items():
+            if spans.begins:
+                running.setdefault(component, Intervals()).add(spans.begins, spans.durations)
+        return running
 
     def _call_sites(self) -> list[dict[str, Any]]:
         """Operations by the place they were called from, the longest self time first."""
-        sites = sorted(self._sites, key=lambda site: (-self._sites[site][2], site))
+        sites: dict[tuple[str, str, str], list[int]] = {}
+        for (component, name, site, _), spans in self._spans.items():
+            if site is not None and spans.durations:
+                row = sites.setdefault((component, name, site), [0, 0, 0, 0])
+                longest_here = max(spans.durations)
+                longest = max(row[3], longest_here)
+                add_up(row, (len(spans.durations), sum(spans.durations), spans.self_ns, 0))
+                row[3] = longest
+        ordered = sorted(sites.items(), key=lambda item: (-item[1][2], item[0]))
         return [
             {
                 "component": component,
                 "component_name": name or None,
                 "call_site": site,
-                "count": self._sites[component, name, site][0],
-                "total_ms": milliseconds(self._sites[component, name, site][1]),
-                "self_ms": milliseconds(self._sites[component, name, site][2]),
-                "max_ms": milliseconds(self._sites[component, name, site][3]),
+                "count": count,
+                "total_ms": milliseconds(total),
+                "self_ms": milliseconds(self_ns),
+                "max_ms": milliseconds(longest),
             }
-            for component, name, site in sites[:LISTED]
+            for (component, name, site), (count, total, self_ns, longest) in ordered[:LISTED]
         ]
+
+
+def _effort(key: tuple[str, str], operation: _Spans) -> Effort:
+    component, name = key
+    total = sum(operation.durations)
+    retried, cpu, measured = operation.retried_ns, operation.cpu_ns, operation.measured_ns
+    return Effort(component, name, operation.self_ns, total, retried, cpu, measured)
+
+
+def _outliers(
+    operations: dict[tuple[str, str], _Spans], in_order: dict[tuple[str, str], list[int]]
+) -> dict[str, Any]:
+    """The spans that took far longer than the others of their operation, those that lost most time first."""
+    found: list[tuple[int, int, str, str, int, float]] = []
+    total = 0
+    for (component, name), operation in operations.items():
+        ordered = in_order[component, name]
+        limit = far_out(ordered)
+        if limit is None:
+            continue
+        median = percentile(ordered, 50)
+        over = [
+            (duration, -number, component, name, number, median)
+            for duration, number in zip(operation.durations, operation.numbers, strict=True)
+            if duration > limit
+        ]
+        total += len(over)
+        found = nlargest(LISTED, found + over)
+    return {
+        "method": OUTLIERS,
+        "count": total,
+        "listed": [
+            {
+                "number": number,
+                "component": component,
+                "component_name": name or None,
+                "duration_ms": milliseconds(duration),
+                "p50_ms": milliseconds(median),
+            }
+            for duration, _, component, name, number, median in found
+        ],
+    }
 
 
 def _slow_row(

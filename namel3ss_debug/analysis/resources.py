@@ -132,7 +132,7 @@ class ResourceUsage:
         tokens = end.get("tokens_used")  # as `total_tokens`
         cost = span_cost(span)
         priced = cost is not None
-        stated = tokens is not None or parts is not NO_PARTS
+        stated = "tokens_used" in end or parts is not NO_PARTS
         # a call that was refused costs nothing, so it is not one whose price is unknown
         unpriced = not priced and (stated or not span.failed)
         uncounted = not stated and not span.failed

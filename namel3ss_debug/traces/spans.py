@@ -132,24 +132,32 @@ class SpanPairing:
         """
         event_type = event["event_type"]
         if event_type[-4:] == "_end":
-            parent = event.get("parent_event_id", "")
-            found = self.open.pop(parent, None)
-            if found is None:
-                if event_type != "trace_end":
-                    self.orphans.append((number, event))
-                return None
-            if self._under:
-                self._uncover(parent)
-            return Span(found[0], found[1], event, number)
+            found = self.finish(number, event)
+            return None if found is None else Span(found[0], found[1], event, number)
         if event_type[-6:] == "_start":
             if event_type == "trace_start":
                 self._link(event)
-                return None
-            event_id = event["event_id"]
-            if event_id in self.open:
-                self._under.setdefault(event_id, []).append(self.open[event_id])
-            self.open[event_id] = (number, event)
+            else:
+                self.begin(number, event)
         return None
+
+    def begin(self, number: int, start: Event) -> None:
+        """Take the start of a span, as `feed` does."""
+        event_id = start["event_id"]
+        if event_id in self.open:
+            self._under.setdefault(event_id, []).append(self.open[event_id])
+        self.open[event_id] = (number, start)
+
+    def finish(self, number: int, end: Event) -> tuple[int, Event] | None:
+        """Take the end of a span, as `feed` does; return the start of that span, with its number."""
+        parent = end.get("parent_event_id", "")
+        found = self.open.pop(parent, None)
+        if found is None:
+            if end["event_type"] != "trace_end":
+                self.orphans.append((number, end))
+        elif self._under:
+            self._uncover(parent)
+        return found
 
     def remaining(self) -> Iterator[Span]:
         """The spans that are not whole, by number: open ones, and ends without a start."""

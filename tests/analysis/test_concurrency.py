@@ -1,3 +1,5 @@
+from array import array
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +12,8 @@ SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 15)), max_size=15)
 def filled(spans):
     """Intervals of (begin, length), in milliseconds."""
     intervals = Intervals()
-    for begin, length in spans:
-        intervals.add(begin * 1_000_000, (begin + length) * 1_000_000)
+    begins = array("q", [begin * 1_000_000 for begin, _ in spans])
+    intervals.add(begins, array("q", [length * 1_000_000 for _, length in spans]))
     return intervals
 
 
@@ -52,6 +54,13 @@ def test_parts_come_together(one, other):
     merged = filled(one)
     merged.merge(filled(other))
     assert list(merged.stretches()) == list(filled(other + one).stretches())
+
+
+@given(SPANS)
+def test_covered_time_is_that_of_all_stretches(spans):
+    """The time in which something ran is the same by its gaps as by its stretches."""
+    intervals = filled(spans)
+    assert intervals.covered() == sum(end - begin for begin, end, _ in intervals.stretches())
 
 
 @pytest.mark.parametrize("wall", [None, 0])
