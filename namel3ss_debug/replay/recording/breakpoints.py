@@ -165,8 +165,8 @@ class Nth(NamedTuple):
 
     def covers(self, number: int, event: Event) -> bool:
         """Whether an event is this entry or its end."""
-        if number == self.number:
-            return True
+        if number <= self.number:  # an id may stand in the trace before: what ends there is another span
+            return number == self.number
         return event.get("parent_event_id") == self.event_id is not None and event["event_type"].endswith(
             "_end"
         )

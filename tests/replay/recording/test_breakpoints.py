@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.errors import DebugError, ExpressionError, PlaceError
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint, find_nth, know, parse_place
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Nth, find_nth, know, parse_place
 
 
 def stops_at(text, events, known=None):
@@ -224,3 +224,10 @@ def test_any_text_is_a_place_or_an_error(text):
     except DebugError:
         return
     assert place.enters({"event_type": "llm_call_start"}) in (True, False)
+
+
+def test_an_entry_covers_no_end_that_came_before_it():
+    """Where an id stands twice in a trace, the end of the earlier span is not that of the later."""
+    end = {"event_type": "tool_call_end", "parent_event_id": "a"}
+    assert not Nth(3, "a").covers(2, end)
+    assert Nth(3, "a").covers(4, end)
