@@ -223,7 +223,8 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
             if options[name]:
                 raise click.UsageError(f"{flag} is for a program that runs again; add --rerun", ctx)
             del options[name]
-    if options["components"] and (options["step"] or options["breakpoints"] or options["commands"]):
+    walked = any(options[name] for name in ("step", "breakpoints", "commands", "files"))
+    if options["components"] and walked:
         raise click.UsageError(
             "--filter is for a replay without --step; in a walk use a breakpoint: -b llm", ctx
         )

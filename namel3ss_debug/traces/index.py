@@ -43,7 +43,7 @@ _OFFSET_BITS = 48
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 _BLOCK_BYTES = BLOCK * _ENTRY + 4
 _TAIL = struct.Struct("<II")
-_MOST_FOOTER = 64 * 1024 * 1024
+_MOST_FOOTER = 256 * 1024 * 1024
 
 
 class Identity(NamedTuple):
@@ -219,7 +219,7 @@ class IndexBuilder:
         }
         data = orjson.dumps(footer)
         try:
-            self._file.write(data + _TAIL.pack(len(data), zlib.crc32(data)))
+            self._file.write(with_tail(data))
             self._file.flush()
             self._publish(complete=len(files) == len(self._identities))
         except OSError:
@@ -294,18 +294,33 @@ def _unchanged(identity: Identity, path: Path) -> bool:
     return now == identity[:5] and identify(path) == identity and not holds_more(path)
 
 
-def _read_index(file: IO[bytes]) -> Index:
-    if file.read(len(_MAGIC)) != _MAGIC:
-        raise StaleIndexError("not an index")
+def read_footer(file: IO[bytes], magic: bytes) -> dict[str, Any]:
+    """The JSON at the end of a file that begins with a magic line; its length and CRC-32 stand behind it.
+
+    Raises:
+        ValueError: the file is another one, or damaged.
+    """
+    if file.read(len(magic)) != magic:
+        raise ValueError("it does not begin as it should")
     end = file.seek(-_TAIL.size, os.SEEK_END)
     length, checksum = _TAIL.unpack(file.read(_TAIL.size))
     if length > min(_MOST_FOOTER, end):
-        raise StaleIndexError("damaged footer")
+        raise ValueError("damaged footer")
     file.seek(end - length)
     data = file.read(length)
     if zlib.crc32(data) != checksum:
-        raise StaleIndexError("damaged footer")
-    footer = orjson.loads(data)
+        raise ValueError("damaged footer")
+    footer: dict[str, Any] = orjson.loads(data)
+    return footer
+
+
+def with_tail(footer: bytes) -> bytes:
+    """A footer as it stands at the end of a file, for `read_footer`."""
+    return footer + _TAIL.pack(len(footer), zlib.crc32(footer))
+
+
+def _read_index(file: IO[bytes]) -> Index:
+    footer = read_footer(file, _MAGIC)
     if footer["version"] != VERSION or footer["byteorder"] != sys.byteorder:
         raise StaleIndexError("another version")
     return Index(file, footer)

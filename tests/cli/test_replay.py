@@ -104,6 +104,7 @@ def test_every_result_is_drawn(run, trace, command):
         (["-b", "llm if durtion_ms > 5"], "(see DEBUGGING_GUIDE.md#bad-expression)"),
         (["-x", "missing"], "cannot read commands from missing: No such file or directory; give a text file (see DEBUGGING_GUIDE.md#wrong-usage)"),
         (["-f", "llm", "--step"], "--filter is for a replay without --step; in a walk use a breakpoint: -b llm (see namel3ss debug replay --help)"),
+        (["-f", "llm", "-x", "commands.txt"], "--filter is for a replay without --step; in a walk use a breakpoint: -b llm (see namel3ss debug replay --help)"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(run, trace, options, message):

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from namel3ss_debug.errors import UnreadableTraceError
+from namel3ss_debug.replay.debugger import Debugger
 from namel3ss_debug.traces.reader import open_trace
 
 
@@ -157,3 +158,9 @@ class BoundaryEvents:
 def boundary_events():
     """Makes empty sequences of events to add calls at boundaries to."""
     return BoundaryEvents
+
+
+@pytest.fixture
+def session(listed, support):
+    """A debugger on the support agent's recording."""
+    return Debugger(listed(support))

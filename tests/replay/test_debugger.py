@@ -14,12 +14,6 @@ from namel3ss_debug.replay.results import Message, Mistake, Quit, Stopped, Value
 from namel3ss_debug.replay.walking.commands import COMMANDS
 
 
-@pytest.fixture
-def session(listed, support):
-    """A debugger on the support agent's recording."""
-    return Debugger(listed(support))
-
-
 def numbers(session, *lines):
     """Where the walk stands after each line."""
     found = []

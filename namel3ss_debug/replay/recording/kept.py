@@ -10,7 +10,6 @@ lengths and checksums, with its own length and CRC-32. In the footer an array st
 from __future__ import annotations
 
 import os
-import struct
 import sys
 import tempfile
 import zlib
@@ -24,9 +23,9 @@ import orjson
 from namel3ss_debug import __version__, prices
 from namel3ss_debug.replay.recording.ledger import Ledger
 from namel3ss_debug.replay.recording.outline import Outline
-from namel3ss_debug.traces.index import Identity, Index, index_path
+from namel3ss_debug.traces.index import Identity, Index, index_path, read_footer, with_tail
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 KEPT_FROM: Final = 8 * 1024 * 1024
 """What is made of a smaller recording, in bytes, is not worth a file: making it takes a tenth of a second."""
@@ -35,10 +34,8 @@ MOST_BYTES: Final = 512 * 1024 * 1024
 """How much is kept of all recordings together; what was not used for longest goes first."""
 
 _MAGIC = b"namel3ss-debug outline\n"
-_TAIL = struct.Struct("<QI")
 _SUFFIX = ".outline"
 _TYPES = "HIQd"
-_MOST_FOOTER = 256 * 1024 * 1024
 _DAMAGED = (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError)
 
 Made = tuple[Outline, Ledger]
@@ -142,7 +139,7 @@ def _write(path: Path, arrays: list[array[Any]], footer: bytes) -> None:
             file.write(_MAGIC)
             for each in arrays:
                 file.write(each)
-            file.write(footer + _TAIL.pack(len(footer), zlib.crc32(footer)))
+            file.write(with_tail(footer))
             file.close()
             os.replace(file.name, path)
         except BaseException:
@@ -152,17 +149,7 @@ def _write(path: Path, arrays: list[array[Any]], footer: bytes) -> None:
 
 
 def _footer(file: IO[bytes]) -> dict[str, Any]:
-    if file.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError("not an outline")
-    end = file.seek(-_TAIL.size, os.SEEK_END)
-    length, checksum = _TAIL.unpack(file.read(_TAIL.size))
-    if length > min(_MOST_FOOTER, end):
-        raise ValueError("damaged footer")
-    file.seek(end - length)
-    data = file.read(length)
-    if zlib.crc32(data) != checksum:
-        raise ValueError("damaged footer")
-    footer: dict[str, Any] = orjson.loads(data)
+    footer = read_footer(file, _MAGIC)
     if footer["made_by"] != [VERSION, __version__, sys.byteorder, [array(kind).itemsize for kind in _TYPES]]:
         raise ValueError("another version")
     return footer

@@ -12,12 +12,6 @@ from namel3ss_debug.replay.walking import session as session_module
 from namel3ss_debug.replay.walking.commands import looking, sessions, source
 
 
-@pytest.fixture
-def session(listed, support):
-    """A debugger on the support agent's recording."""
-    return Debugger(listed(support))
-
-
 def mistake(session, line):
     """The text of the one mistake that a line is."""
     (result,) = session.execute(line)

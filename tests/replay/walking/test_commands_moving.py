@@ -8,12 +8,6 @@ from namel3ss_debug.replay.debugger import Debugger
 from namel3ss_debug.replay.results import Mistake, Stopped
 
 
-@pytest.fixture
-def session(listed, support):
-    """A debugger on the support agent's recording."""
-    return Debugger(listed(support))
-
-
 def numbers(session, *lines):
     """Where the walk stands after each line."""
     found = []

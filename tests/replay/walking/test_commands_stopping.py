@@ -9,12 +9,6 @@ from namel3ss_debug.replay.results import Changed, Mistake, Stopped
 from namel3ss_debug.replay.walking import stops as stops_module
 
 
-@pytest.fixture
-def session(listed, support):
-    """A debugger on the support agent's recording."""
-    return Debugger(listed(support))
-
-
 def numbers(session, *lines):
     """Where the walk stands after each line."""
     found = []
