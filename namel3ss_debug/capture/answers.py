@@ -10,13 +10,15 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Mapping
+from contextvars import Token
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.wire import Answer, Format, lenient
+from namel3ss_debug.wire import Answer, Format, framing_of, lenient
 
 if TYPE_CHECKING:  # imported where something goes wrong
     from namel3ss_debug.wire.faults import Effect
+    from namel3ss_debug.wire.framing import Framing
 
 MOCKED = {"mocked": True}
 """What the end of a call says in its `metadata` when the user answered it, and it was never made."""
@@ -29,7 +31,6 @@ Step = Literal["head", "piece", "end"]
 
 _SAYS_SOMETHING = {"answer", "fault", "http", "raised", "given_up", "run"}
 _JSON = "application/json"
-_EVENTS = "text/event-stream"
 _OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive"}
 _ANSWER_FIELDS = frozenset(
     {"text", "tool_calls", "finish_reason", "response_model", "reasoning", "refusal", "usage"}
@@ -197,6 +198,12 @@ class Network(Protocol):
     def open_for(self, span: Any) -> None:
         """What runs inside this span may reach it, as long as the span is open; `None`: this whole process may."""
 
+    def open_here(self) -> Token[bool]:
+        """What runs from here on, and what it starts, may reach it."""
+
+    def close_here(self, token: Token[bool]) -> None:
+        """What runs from here on may not; what was started before still may."""
+
 
 class Response(NamedTuple):
     """An HTTP response that was never sent: the body stands in pieces, as a stream would bring them.
@@ -278,7 +285,12 @@ def _played(played: Played, method: str) -> Response:
 
 def is_stream(headers: list[tuple[str, str]]) -> bool:
     """Whether these are the headers of a stream of events."""
-    return any(name.lower() == "content-type" and _EVENTS in value for name, value in headers)
+    return stream_of(headers) is not None
+
+
+def stream_of(headers: list[tuple[str, str]]) -> Framing | None:
+    """How the events follow each other in a response with these headers; None where it is no stream."""
+    return framing_of(next((value for name, value in headers if name.lower() == "content-type"), None))
 
 
 def _cut(response: Response, spoken: Format | None, request: Any) -> Response:
@@ -287,12 +299,13 @@ def _cut(response: Response, spoken: Format | None, request: Any) -> Response:
 
     if not response.status or response.status >= 400:
         return response
-    if is_stream(response.headers):
-        pieces = cut_stream(response.pieces)
+    framing = stream_of(response.headers)
+    if framing is not None:
+        pieces = cut_stream(response.pieces, framing)
     else:
         pieces = [cut_response(b"".join(response.pieces), spoken, lenient.mapping(request))]
     headers = [(name, value) for name, value in response.headers if name != "content-length"]
-    if not is_stream(headers):
+    if framing is None:
         headers.append(("content-length", str(sum(map(len, pieces)))))
     return response._replace(headers=headers, pieces=pieces, raised=None, given_up=False)
 
@@ -316,21 +329,20 @@ def model_response(given: Given, spoken: Format, request: dict[str, Any], event_
         answer = Answer(**fields)
         frame: dict[str, Any] = {"response_id": f"mock-{event_id}", "created": int(time.time())}
         if request.get("stream") is True:
-            return _response(200, "OK", _EVENTS, spoken.encode_stream(answer, request, **frame))
+            pieces = spoken.encode_stream(answer, request, **frame)
+            return Response(200, "OK", [("content-type", spoken.stream_type)], pieces)
         body = lenient.dump(spoken.encode_response(answer, request, **frame))
     except Exception as error:
         why = f"the answer given for this call cannot be written as {spoken.name}: {error}"
-        return _response(400, "Bad Request", _JSON, [lenient.dump(spoken.encode_error(400, "", why))])
-    return _response(200, "OK", _JSON, [body])
+        return _response(400, "Bad Request", _JSON, lenient.dump(spoken.encode_error(400, "", why)))
+    return _response(200, "OK", _JSON, body)
 
 
 def plain_response(given: Given) -> Response:
     """The value as the JSON body of a response, for a request that asks no model."""
-    return _response(200, "OK", _JSON, [lenient.dump(given.value)])
+    return _response(200, "OK", _JSON, lenient.dump(given.value))
 
 
-def _response(status: int, reason: str, content_type: str, pieces: list[bytes]) -> Response:
-    headers = [("content-type", content_type)]
-    if content_type != _EVENTS:
-        headers.append(("content-length", str(sum(map(len, pieces)))))
-    return Response(status, reason, headers, pieces)
+def _response(status: int, reason: str, content_type: str, body: bytes) -> Response:
+    headers = [("content-type", content_type), ("content-length", str(len(body)))]
+    return Response(status, reason, headers, [body])

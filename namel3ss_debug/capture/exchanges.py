@@ -26,7 +26,7 @@ from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.failures import describe
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
-from namel3ss_debug.wire import sse
+from namel3ss_debug.wire.framing import EventDecoder, Framing
 from namel3ss_debug.wire.lenient import dump, load
 
 Pairs = list[tuple[str, str]]
@@ -159,15 +159,19 @@ class Exchange:
         self._reason: str | None = None
         self._headers: Pairs = []
         self._first_ms: float | None = None
-        self._stream: sse.Decoder | None = None
+        self._stream: EventDecoder | None = None
+        self._framing: Framing | None = None
         self._decompressor: Decompressor | None = None
         self._count = 0
         self._tail = b""
         self._started = perf_counter_ns()
         request = readable(body, _header(headers, "content-type"))
-        self._format = wire.recognise(urlsplit(url).path, request) if body else None
+        path = urlsplit(url).path
+        self._format = wire.recognise(path, request) if body else None
         self._inside = context.current_id()
         self._key = (wire.canonical_hash(self._method, url, request), self._inside)
+        if self._format is not None:
+            request = self._format.complete(path, request)
         self._earlier = owner.attempts.take_up(self._key)
         self._span = self._begin(request, headers, body)
         self._marks: dict[str, Any] = {}
@@ -222,7 +226,7 @@ class Exchange:
             "format": self._format.name,
         }
         self._owner.calls.returned(decoded.get("messages") or [], self._inside)
-        self._owner.calls.offer(wire.offered_tools(request))
+        self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
         span = tracer.span("llm", decoded.get("model"), decoded, metadata, retry_count=retries)
         return span.open(enter=False)
 
@@ -233,8 +237,9 @@ class Exchange:
             self._headers = list(headers)
             self._head_seq = self._owner.tracer.writer.next_seq
             self._decompressor = Decompressor(_header(self._headers, "content-encoding"))
-            if self._format and "text/event-stream" in (_header(self._headers, "content-type") or ""):
-                self._stream = sse.Decoder()
+            if self._format is not None:
+                self._framing = wire.framing_of(_header(self._headers, "content-type"))
+                self._stream = None if self._framing is None else self._framing.decoder()
         except Exception as error:
             self._owner.tracer.problem("an HTTP response could not be recorded", error)
 
@@ -259,14 +264,12 @@ class Exchange:
     def _chunk(self, plain: bytes) -> None:
         """Record what has arrived up to the end of an event: a text cut anywhere else could hide half a secret."""
         assert self._stream is not None
+        assert self._framing is not None
         assert self._format is not None
-        if self._first_ms is None:
-            for _name, text in self._stream.feed(plain):
-                if self._format.is_content(load(text)):
-                    self._first_ms = (perf_counter_ns() - self._started) / 1e6
-                    break
+        if self._first_ms is None and any(map(self._format.is_content, self._stream.feed(plain))):
+            self._first_ms = (perf_counter_ns() - self._started) / 1e6
         self._tail += plain
-        end = len(self._tail) if len(self._tail) > _LEAST_ROOM else _end_of_events(self._tail)
+        end = len(self._tail) if len(self._tail) > _LEAST_ROOM else self._framing.last_end(self._tail)
         if end:
             whole, self._tail = self._tail[:end], self._tail[end:]
             self._emit_chunk(whole)
@@ -367,7 +370,7 @@ class Exchange:
         assert self._format is not None
         if self._status >= 400 or not body:
             return self._stream is not None
-        whole = self._format.join_stream(body)
+        whole = self._format.join_stream(body, _header(self._headers, "content-type"))
         answer = self._format.decode_response(whole)
         self._span.set_output(answer.outputs())
         if answer.usage:
@@ -389,11 +392,14 @@ class Exchange:
 
 
 def readable_chunk(data: bytes) -> dict[str, Any]:
-    """Bytes of a body as text where they are text, else as base64."""
+    """Bytes of a body as text where they are text, as messages where they are these, else as base64."""
     try:
         return {"text": data.decode()}
     except UnicodeDecodeError:
-        return {"data": data}
+        from namel3ss_debug.wire import event_stream  # noqa: PLC0415  (a model's answer is text nearly always)
+
+        messages = event_stream.readable(data)
+        return {"data": data} if messages is None else {"messages": messages}
 
 
 def _unusual(status: int, reason: str | None) -> str | None:
@@ -406,10 +412,3 @@ def _unusual(status: int, reason: str | None) -> str | None:
 
 def _header(headers: Pairs, name: str) -> str | None:
     return next((value for key, value in headers if key.lower() == name), None)
-
-
-def _end_of_events(data: bytes) -> int:
-    """Where the last whole server-sent event ends; 0 where none does."""
-    return max(
-        (data.rfind(end) + len(end) for end in (b"\n\n", b"\r\n\r\n", b"\r\r") if end in data), default=0
-    )

@@ -1,14 +1,17 @@
-"""Anthropic messages, `POST .../v1/messages`."""
+"""Anthropic messages, `POST .../v1/messages`, and the same through Bedrock and Vertex AI, which have the model in the path."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 from namel3ss_debug.wire import lenient, parts, sse
 from namel3ss_debug.wire.contract import Answer, Format, Json
 from namel3ss_debug.wire.tools import decode_tools
 
 _REQUEST = {"model", "messages", "system", "tools"}
+_STREAMED = ("/invoke-with-response-stream", ":streamRawPredict")
 _SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
 
 
@@ -308,3 +311,23 @@ FORMAT = Format(
     encode_stream=encode_stream,
     encode_error=encode_error,
 )
+
+
+def _accepts_hosted(body: Json) -> bool:
+    return isinstance(body.get("messages"), list) and "anthropic_version" in body
+
+
+def complete(path: str, request: Json) -> Json:
+    """The request to a host that has the model and whether it streams in the path: `/model/M/invoke`, `/models/M:rawPredict`."""
+    head = path.rpartition("/")[0] if "/invoke" in path else path.rpartition(":")[0]
+    return {"model": unquote(head.rpartition("/")[2]), "stream": path.endswith(_STREAMED), **request}
+
+
+HOSTED = replace(
+    FORMAT,
+    name="anthropic.hosted",
+    paths=("/invoke", ":rawPredict", *_STREAMED),
+    accepts=_accepts_hosted,
+    complete=complete,
+)
+"""Bedrock frames its stream as its own event stream around Anthropic's events, Vertex AI sends these as they are."""

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from namel3ss_debug.wire import lenient, sse
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.framing import SERVER_SENT, framing_of
 
 Json = dict[str, Any]
 
@@ -62,7 +63,7 @@ class EncodeStream(Protocol):
     """Write an answer as the chunks of a streamed response."""
 
     def __call__(self, answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-        """The chunks, each one whole server-sent event (or one whole document where nothing streams)."""
+        """The chunks, each one whole event in the framing of the format (or one document where nothing streams)."""
 
 
 class EncodeError(Protocol):
@@ -70,6 +71,11 @@ class EncodeError(Protocol):
 
     def __call__(self, status: int, kind: str, message: str) -> Json:
         """The body; an empty `kind` becomes the provider's usual word for the HTTP status."""
+
+
+def _as_it_is(path: str, request: Json) -> Json:
+    del path
+    return request
 
 
 @dataclass(frozen=True)
@@ -96,16 +102,30 @@ class Format:
     encode_response: EncodeResponse
     encode_stream: EncodeStream
     encode_error: EncodeError
+    complete: Callable[[str, Json], Json] = _as_it_is
+    """The request with what the URL path says of it, and what it leaves out: `model`, `stream`."""
+    stream_type: str = SERVER_SENT.content_type
+    """The content type of a streamed answer, where it is written here."""
 
     def matches(self, path: str, body: object) -> bool:
         """Whether a request to the URL path `path` with the parsed `body` speaks this format."""
         return path.endswith(self.paths) and isinstance(body, dict) and self.accepts(body)
 
-    def join_stream(self, raw: bytes) -> Json:
+    def join_stream(self, raw: bytes, content_type: str | None = None) -> Json:
         """The body a streamed response would have had without streaming.
 
         A stream that was cut gives what had arrived. A body that is one JSON document, as a gateway may
-        send in place of a stream, is given back as it is.
+        send in place of a stream, is given back as it is; a list of events (Gemini) is joined.
+
+        Args:
+            raw: the body.
+            content_type: that of the response; without it, server-sent events are looked for.
         """
-        events = sse.json_events(raw)
-        return self.join_events(events) if events else lenient.mapping(lenient.load(raw))
+        framing = framing_of(content_type) or SERVER_SENT
+        events = framing.events(raw)
+        if events:
+            return self.join_events(events)
+        whole = lenient.load(raw)
+        return (
+            self.join_events(lenient.mappings(whole)) if isinstance(whole, list) else lenient.mapping(whole)
+        )

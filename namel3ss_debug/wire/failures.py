@@ -14,7 +14,7 @@ def decode_error(body: object) -> tuple[str, str] | None:
     """The type and message of a failure, or None where the body tells of none.
 
     Reads the shapes of OpenAI and Anthropic, those of servers that imitate them (vLLM, FastAPI, Ollama, the
-    list around an error that Gemini sends), a joined body whose stream ended with an error event, and text.
+    list around an error that Gemini sends), the bare message of Cohere and of Amazon, a joined body whose stream ended with an error event, and text.
     """
     if isinstance(body, str):
         return ("error", body.strip()[:_LONGEST_TEXT]) if body.strip() else None
@@ -32,12 +32,14 @@ def decode_error(body: object) -> tuple[str, str] | None:
     if whole.get("detail"):
         detail = whole["detail"]
         return "error", detail if isinstance(detail, str) else _shown(detail)
-    return None
+    words = whole.get("message", whole.get("Message"))
+    return (lenient.string(whole.get("__type")) or "error", words) if isinstance(words, str) else None
 
 
 def _kind(error: dict[str, Any]) -> str | None:
-    """The word for the kind of failure: its type, else its code or status."""
-    for name in ("type", "code", "status"):
+    """The word for the kind of failure: its type, else its status where that is a word, else its code."""
+    worded = isinstance(error.get("status"), str)
+    for name in ("type", "status", "code") if worded else ("type", "code", "status"):
         value = error.get(name)
         if value is not None and value != "" and isinstance(value, (str, int)):
             return str(value)

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.wire import lenient, openai_shared
 from namel3ss_debug.wire.contract import Answer, Format, Json
+from namel3ss_debug.wire.framing import SERVER_SENT, Framing
 
 Kind = Literal["timeout", "error", "status", "latency", "truncate"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -270,22 +271,12 @@ def cut_response(body: bytes, spoken: Format | None, request: Json) -> bytes:
     return lenient.dump(spoken.encode_response(shorter, request, response_id=response_id, created=created))
 
 
-def cut_stream(pieces: list[bytes]) -> list[bytes]:
+def cut_stream(pieces: list[bytes], framing: Framing = SERVER_SENT) -> list[bytes]:
     """The first half of the events of a stream, as when the connection is lost: nothing says that it ends."""
-    events = [event for piece in pieces for event in _events(piece) if event]
+    events = [event for piece in pieces for event in framing.cut(piece)]
     return (
         events[: max(1, len(events) // 2)] if len(events) > 1 else [cut for cut in map(_half, events) if cut]
     )
-
-
-def _events(piece: bytes) -> list[bytes]:
-    """The server-sent events in a piece, each with its blank line; a piece that has none in it as it is."""
-    for end in (b"\r\n\r\n", b"\n\n"):
-        if end in piece:
-            parts = [part + end for part in piece.split(end)]
-            last = parts.pop().removesuffix(end)
-            return [*parts, last] if last else parts
-    return [piece]
 
 
 def _half(piece: bytes) -> bytes:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import anthropic_messages, openai_chat, openai_embeddings, openai_responses
+from namel3ss_debug.wire import (
+    anthropic_messages,
+    bedrock_converse,
+    cohere_chat,
+    gemini,
+    ollama,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+)
 from namel3ss_debug.wire.contract import Format
 
 FORMATS: dict[str, Format] = {
@@ -10,6 +19,12 @@ FORMATS: dict[str, Format] = {
     "openai.responses": openai_responses.FORMAT,
     "openai.embeddings": openai_embeddings.FORMAT,
     "anthropic.messages": anthropic_messages.FORMAT,
+    "anthropic.hosted": anthropic_messages.HOSTED,
+    "gemini.generate_content": gemini.FORMAT,
+    "bedrock.converse": bedrock_converse.FORMAT,
+    "ollama.chat": ollama.CHAT,
+    "ollama.generate": ollama.GENERATE,
+    "cohere.chat": cohere_chat.FORMAT,
 }
 """Every wire format by its name, in the order in which a request is compared with them."""
 

@@ -120,7 +120,7 @@ def decode_response(body: object) -> Answer:
 def _text(content: object, *, alone: bool) -> str | None:
     """The text of a message. Servers send "" beside tool calls where they mean no text."""
     if isinstance(content, list):
-        texts = [part["content"] for part in parts.content_parts(content, _part) if part["type"] == "text"]
+        texts = parts.texts_of(parts.content_parts(content, _part))
         content = "".join(texts) if texts else None
     found = lenient.string(content)
     return found if found or alone else None

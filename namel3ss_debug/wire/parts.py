@@ -86,6 +86,13 @@ def content_parts(content: object, decode: Callable[[Part], Part]) -> list[Part]
     return found
 
 
+def texts_of(found: list[Part], kind: str = "text") -> list[str]:
+    """The contents of the parts of a kind that say something in words, `text` or `reasoning`."""
+    return [
+        part["content"] for part in found if part["type"] == kind and isinstance(part.get("content"), str)
+    ]
+
+
 def tool_response(content: object, decode: Callable[[Part], Part]) -> Any:
     """What a tool gave back: its text where it is one text, decoded parts where it is more, else as it came."""
     if not isinstance(content, list):

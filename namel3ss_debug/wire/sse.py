@@ -12,6 +12,7 @@ from typing import Any
 from namel3ss_debug.wire import lenient
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_ENDS = (b"\r\n\r\n", b"\n\n", b"\r\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -82,6 +83,32 @@ def json_events(raw: bytes) -> list[dict[str, Any]]:
     """The events of a stream whose data are JSON objects; `[DONE]` and torn data are left out."""
     values = (lenient.load(data) for _, data in parse(raw))
     return [value for value in values if isinstance(value, dict)]
+
+
+class JsonEvents:
+    """Reads a stream of events whose data are JSON objects, as it arrives."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+
+    def feed(self, chunk: bytes) -> list[dict[str, Any]]:
+        """Take the next bytes and give the events they complete; data that is no JSON object is left out."""
+        values = (lenient.load(data) for _, data in self._decoder.feed(chunk))
+        return [value for value in values if isinstance(value, dict)]
+
+
+def last_end(data: bytes) -> int:
+    """Where the last whole event in these bytes ends; 0 where none does."""
+    return max((data.rfind(end) + len(end) for end in _ENDS if end in data), default=0)
+
+
+def cut(data: bytes) -> list[bytes]:
+    """The events in these bytes, each with its blank line; what is left of one that is not whole is the last."""
+    for end in _ENDS:
+        if end in data:
+            *whole, rest = data.split(end)
+            return [part + end for part in whole] + ([rest] if rest else [])
+    return [data] if data else []
 
 
 def encode(data: dict[str, Any], name: str | None = None) -> bytes:

@@ -205,7 +205,8 @@ def test_every_format_reads_back_the_answer_it_was_given(name, stream):
     spoken = wire.FORMATS[name]
     response = model_response(Given("x", {"text": "given"}), spoken, {"model": "m", "stream": stream}, "7")
     assert response.status == 200
-    answer = spoken.decode_response(spoken.join_stream(b"".join(response.pieces)))
+    kind = dict(response.headers)["content-type"]
+    answer = spoken.decode_response(spoken.join_stream(b"".join(response.pieces), kind))
     assert answer.text == "given" or spoken.operation == "embeddings"
 
 

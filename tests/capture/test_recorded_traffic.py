@@ -15,6 +15,7 @@ import yaml
 from namel3ss_debug import wire
 from namel3ss_debug.capture.start import shutdown_tracing
 from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.wire import event_stream
 
 CASSETTES = Path(__file__).parent.parent / "data" / "cassettes"
 
@@ -43,6 +44,7 @@ def exchanges():
                 answer = gzip.decompress(answer)
             kind = next((v for k, v in response["headers"].items() if k.lower() == "content-type"), "")
             kind = kind[0] if isinstance(kind, list) else kind
+            kind = kind.decode() if isinstance(kind, bytes) else kind
             yield pytest.param(path, body, kind, answer, id=f"{file.stem}-{number}")
 
 
@@ -94,11 +96,17 @@ def test_a_recorded_exchange_is_recorded_as_it_decodes(server, tracing, path, bo
     start = next(event for event in events if event["event_type"] == "llm_call_start")
     end = next(event for event in events if event["event_type"] == "llm_call_end")
     known = wire.recognise(path, json.loads(body))
-    expected = known.decode_response(known.join_stream(answer))
-    assert start["inputs"] == json.loads(json.dumps(known.decode_request(json.loads(body))))
+    expected = known.decode_response(known.join_stream(answer, kind))
+    asked = known.complete(path, json.loads(body))
+    assert start["inputs"] == json.loads(json.dumps(known.decode_request(asked)))
     assert end["outputs"] == expected.outputs()
     assert end.get("usage", {}) == expected.usage
     assert start["metadata"]["format"] == known.name
-    if "event-stream" in kind:
-        chunks = [event["outputs"]["text"] for event in events if event["event_type"] == "stream_chunk"]
-        assert "".join(chunks).encode() == answer
+    if wire.framing_of(kind) is not None:
+        chunks = [event["outputs"] for event in events if event["event_type"] == "stream_chunk"]
+        assert b"".join(map(as_sent, chunks)) == answer
+
+
+def as_sent(chunk):
+    """The bytes of a recorded chunk: a text, or the messages of a binary stream."""
+    return chunk["text"].encode() if "text" in chunk else event_stream.written(chunk["messages"])

@@ -400,11 +400,84 @@ EXPECTED = [
         "tool_calls",
         usage(448, 49, **NO_CACHE),
     ),
+    Expected(
+        "openllmetry/test_ollama_async_streaming_chat_legacy.yaml",
+        0,
+        "ollama.chat",
+        "llama3",
+        "llama3",
+        "Here's one:\n\nWhy did the OpenTelemetry collector go to therapy?\n\nBecause it was feeling a little "
+        '"instrumented" and wanted to get to the "root cause" of its issues!\n\n(Sorry, I know it\'s a bit of a '
+        '"spanner"...)\n\n(Do you want another one?)',
+        [],
+        "stop",
+        usage(17, 63),
+    ),
+    Expected(
+        "openllmetry/test_anthropic_converse_stream_with_tool_use.yaml",
+        0,
+        "bedrock.converse",
+        "anthropic.claude-3-sonnet-20240229-v1:0",
+        None,
+        "Okay, let me check the weather for Barcelona using the available tool:",
+        [call("tooluse_yypYDr71TwCwByoyao4-Vg", "get_weather", location="Barcelona")],
+        "tool_use",
+        usage(236, 58),
+    ),
+    Expected(
+        "pydantic-ai/test_bedrock_model_code_execution_tool_stream.yaml",
+        0,
+        "bedrock.converse",
+        "us.amazon.nova-2-lite-v1:0",
+        None,
+        None,
+        [call("tooluse_ptgCcZ0uQu-UUMz0abqoWw", "final_result", result=7006652.0)],
+        "tool_use",
+        usage(1002, 59),
+    ),
+    Expected(
+        "opentelemetry-genai/test_function_call_choice.yaml",
+        0,
+        "gemini.generate_content",
+        "gemini-2.5-pro",
+        "gemini-2.5-pro",
+        None,
+        [
+            {"name": "get_current_weather", "arguments": {"location": "New Delhi"}},
+            {"name": "get_current_weather", "arguments": {"location": "San Francisco"}},
+        ],
+        "STOP",
+        usage(74, 216, reasoning_tokens=200),
+    ),
+    Expected(
+        "pydantic-ai/test_google_instructions_only_with_tool_calls.yaml",
+        2,
+        "gemini.generate_content",
+        "gemini-3-flash-preview",
+        "gemini-3-flash-preview",
+        None,
+        [{"name": "generate_topic", "arguments": {}}],
+        "STOP",
+        usage(415, 115, reasoning_tokens=105),
+    ),
 ]
 
 
+class Exchange(NamedTuple):
+    url: str
+    asked: object
+    status: int
+    raw: bytes
+    kind: str
+
+    @property
+    def path(self):
+        """The path of the URL."""
+        return urlsplit(self.url).path
+
+
 def interaction(file, number):
-    """One exchange: URL, parsed request body, status, raw response body without its content encoding."""
+    """One exchange of a recording, its body without the content encoding."""
     recorded = yaml.safe_load((CASSETTES / file).read_text(encoding="utf-8"))["interactions"][number]
     request, response = recorded["request"], recorded["response"]
     asked = request["parsed_body"] if "parsed_body" in request else json.loads(request.get("body") or "null")
@@ -413,19 +486,23 @@ def interaction(file, number):
     headers = {name.lower(): value for name, value in response["headers"].items()}
     if headers.get("content-encoding") == ["gzip"]:
         raw = gzip.decompress(raw)
-    return request["uri"], asked, response["status"]["code"], raw
+    kind = headers.get("content-type") or ""
+    kind = kind[0] if isinstance(kind, list) else kind
+    kind = kind.decode() if isinstance(kind, bytes) else kind
+    return Exchange(request["uri"], asked, response["status"]["code"], raw, kind)
 
 
 @pytest.mark.parametrize("expected", EXPECTED, ids=lambda e: f"{Path(e.file).stem}-{e.interaction}")
 def test_recorded_answers_are_decoded(expected):
     """Model, text, tool calls, finish reason, reasoning and tokens are those a person reads in the recording."""
-    url, asked, status, raw = interaction(expected.file, expected.interaction)
-    known = wire.recognise(urlsplit(url).path, asked)
+    found = interaction(expected.file, expected.interaction)
+    known = wire.recognise(found.path, found.asked)
     assert known is not None
     assert known.name == expected.format
-    assert status == 200
+    assert found.status == 200
+    asked = known.complete(found.path, found.asked)
     assert known.decode_request(asked)["model"] == expected.request_model
-    answer = known.decode_response(known.join_stream(raw))
+    answer = known.decode_response(known.join_stream(found.raw, found.kind))
     assert answer.response_model == expected.response_model
     assert answer.text == expected.text
     assert answer.tool_calls == expected.tool_calls
@@ -449,37 +526,37 @@ def test_recorded_answers_are_decoded(expected):
 )
 def test_recorded_errors_are_decoded(file, message):
     """The body of a recorded 404 gives the provider's type and message."""
-    url, asked, status, raw = interaction(file, 0)
-    assert wire.recognise(urlsplit(url).path, asked).name == "openai.chat"
-    assert status == 404
-    assert wire.decode_error(json.loads(raw)) == ("invalid_request_error", message)
+    found = interaction(file, 0)
+    assert wire.recognise(found.path, found.asked).name == "openai.chat"
+    assert found.status == 404
+    assert wire.decode_error(json.loads(found.raw)) == ("invalid_request_error", message)
 
 
 def test_other_recorded_requests_are_not_taken_for_model_calls():
     """A trace upload and the fetching of a stored response are no requests to a model; the first is telemetry."""
-    upload, asked, _, _ = interaction("openllmetry/test_agent_with_function_tool_spans.yaml", 1)
+    upload, asked, *_ = interaction("openllmetry/test_agent_with_function_tool_spans.yaml", 1)
     assert wire.recognise(urlsplit(upload).path, asked) is None
     assert wire.is_telemetry(upload)
-    stored, asked, _, _ = interaction("pydantic-ai/test_background_mode_streaming_continuation_vcr.yaml", 1)
+    stored, asked, *_ = interaction("pydantic-ai/test_background_mode_streaming_continuation_vcr.yaml", 1)
     assert wire.recognise(urlsplit(stored).path, asked) is None
     assert not wire.is_telemetry(stored)
 
 
 def test_recorded_tool_results_are_found_in_the_next_request():
     """The results that a program sends back carry the id and the name of the call they answer."""
-    _, asked, _, _ = interaction("pydantic-ai/test_mcp_tools_not_cached_when_disabled.yaml", 1)
+    _, asked, *_ = interaction("pydantic-ai/test_mcp_tools_not_cached_when_disabled.yaml", 1)
     chat = wire.FORMATS["openai.chat"].decode_request(asked)
     assert wire.tool_results(chat["messages"]) == [
         ("call_3rqTYrA6H21AYUaRGP4F66oq", "get_country", "Mexico"),
         ("call_Xw9XMKBJU48kAAd78WgIswDx", "get_product_name", "Pydantic AI"),
     ]
     assert "final_result" in wire.offered_tools(asked)
-    _, asked, _, _ = interaction("openllmetry/test_agent_with_function_tool_spans.yaml", 2)
+    _, asked, *_ = interaction("openllmetry/test_agent_with_function_tool_spans.yaml", 2)
     responses = wire.FORMATS["openai.responses"].decode_request(asked)
     assert wire.tool_results(responses["messages"]) == [
         ("call_B8tgP9l0UOJj9DF47eAb54Om", "get_weather", "It's cloudy with 15\N{DEGREE SIGN}C")
     ]
-    _, asked, _, _ = interaction("openllmetry/test_anthropic_tools_history_legacy.yaml", 0)
+    _, asked, *_ = interaction("openllmetry/test_anthropic_tools_history_legacy.yaml", 0)
     messages = wire.FORMATS["anthropic.messages"].decode_request(asked)
     assert wire.tool_results(messages["messages"]) == [
         ("call_1", "get_weather", "Sunny and 65 degrees Fahrenheit")

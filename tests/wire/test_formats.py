@@ -7,6 +7,9 @@ import pytest
 from namel3ss_debug import wire
 
 CHAT = {"model": "m", "messages": []}
+NAMELESS = {"bedrock.converse", "cohere.chat"}
+"""Formats whose answers do not name the model."""
+SPOKEN = [name for name, known in wire.FORMATS.items() if known.operation == "chat"]
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,21 @@ CHAT = {"model": "m", "messages": []}
         ("/gateway/v1/embeddings", {"model": "m", "input": ["a"]}, "openai.embeddings"),
         ("/v1/messages", {**CHAT, "max_tokens": 1}, "anthropic.messages"),
         ("/anthropic/v1/messages", {"messages": [], "anthropic_version": "x"}, "anthropic.messages"),
+        ("/v1beta/models/gemini-2.5-flash:generateContent", {"contents": []}, "gemini.generate_content"),
+        ("/v1/models/g:streamGenerateContent?alt=sse", {"contents": {}}, "gemini.generate_content"),
+        ("/v1beta/models/g:countTokens", {"contents": []}, None),
+        ("/model/amazon.nova-v1%3A0/converse", {"messages": []}, "bedrock.converse"),
+        ("/model/m/converse-stream", {"messages": []}, "bedrock.converse"),
+        ("/model/m/invoke", {"messages": [], "anthropic_version": "bedrock"}, "anthropic.hosted"),
+        ("/model/m/invoke", {"inputText": "x"}, None),
+        (
+            "/v1/models/m:streamRawPredict",
+            {"messages": [], "anthropic_version": "vertex"},
+            "anthropic.hosted",
+        ),
+        ("/api/chat", CHAT, "ollama.chat"),
+        ("/api/generate", {"model": "m", "prompt": "hi"}, "ollama.generate"),
+        ("/v2/chat", CHAT, "cohere.chat"),
         ("/v1/chat/completions", {"model": "m"}, None),
         ("/v1/chat/completions", None, None),
         ("/v1/chat/completions", [CHAT], None),
@@ -45,6 +63,12 @@ def test_the_table_says_what_each_format_is():
         "openai.responses": ("openai.responses", "openai", "chat"),
         "openai.embeddings": ("openai.embeddings", "openai", "embeddings"),
         "anthropic.messages": ("anthropic.messages", "anthropic", "chat"),
+        "anthropic.hosted": ("anthropic.hosted", "anthropic", "chat"),
+        "gemini.generate_content": ("gemini.generate_content", "gcp.gen_ai", "chat"),
+        "bedrock.converse": ("bedrock.converse", "aws.bedrock", "chat"),
+        "ollama.chat": ("ollama.chat", "ollama", "chat"),
+        "ollama.generate": ("ollama.generate", "ollama", "text_completion"),
+        "cohere.chat": ("cohere.chat", "cohere", "chat"),
     }
 
 
@@ -54,16 +78,36 @@ def test_a_mock_that_says_only_a_text_is_a_whole_answer(known):
     request = {"model": "m", "input": "x", "stream_options": {"include_usage": True}}
     body = known.encode_response(wire.Answer(text="hello"), request, response_id="r", created=1)
     answer = known.decode_response(body)
-    assert answer.response_model == "m"
+    assert answer.response_model == (None if known.name in NAMELESS else "m")
     assert answer.usage["input_tokens"] == 0
     if known.operation == "chat":
         assert answer.text == "hello"
-        assert answer.finish_reason in {"stop", "completed", "end_turn"}
+        assert answer.finish_reason in {"stop", "completed", "end_turn", "STOP", "COMPLETE"}
         streamed = known.encode_stream(wire.Answer(text="hello"), request, response_id="r", created=1)
-        assert known.decode_response(known.join_stream(b"".join(streamed))) == answer
+        assert known.decode_response(known.join_stream(b"".join(streamed), known.stream_type)) == answer
 
 
-@pytest.mark.parametrize("name", ["openai.chat", "openai.responses", "anthropic.messages"])
+@pytest.mark.parametrize(
+    ("path", "said", "model", "stream"),
+    [
+        ("/v1beta/models/gemini-2.5-flash:generateContent", {"contents": []}, "gemini-2.5-flash", False),
+        ("/v1/publishers/google/models/g:streamGenerateContent", {"contents": []}, "g", True),
+        ("/model/us.amazon.nova-v1%3A0/converse-stream", {"messages": []}, "us.amazon.nova-v1:0", True),
+        ("/model/m/converse", {"messages": []}, "m", False),
+        ("/model/m/invoke", {"messages": [], "anthropic_version": "x"}, "m", False),
+        ("/models/claude@1:streamRawPredict", {"messages": [], "anthropic_version": "x"}, "claude@1", True),
+        ("/api/chat", {"model": "m", "messages": []}, "m", True),
+        ("/api/chat", {"model": "m", "messages": [], "stream": False}, "m", False),
+    ],
+)
+def test_what_the_path_says_completes_the_request(path, said, model, stream):
+    """The model, and whether the answer streams, are found where a provider says them, also by leaving them out."""
+    completed = wire.recognise(path, said).complete(path, said)
+    assert (completed["model"], completed["stream"]) == (model, stream)
+    assert wire.recognise(path, said).decode_request(completed)["model"] == model
+
+
+@pytest.mark.parametrize("name", [n for n in SPOKEN if n not in ("ollama.chat", "gemini.generate_content")])
 def test_a_tool_call_without_an_id_gets_one(name):
     """Mocked tool calls need no id; each gets one of its own, and the finish reason says that tools are called."""
     known = wire.FORMATS[name]
@@ -71,17 +115,17 @@ def test_a_tool_call_without_an_id_gets_one(name):
     answer = known.decode_response(known.encode_response(mock, {}, response_id="r", created=1))
     assert [(call["name"], call["arguments"]) for call in answer.tool_calls] == [("f", {"a": 1}), ("g", {})]
     assert len({call["id"] for call in answer.tool_calls}) == 2
-    assert answer.finish_reason in {"tool_calls", "completed", "tool_use"}
+    assert answer.finish_reason in {"tool_calls", "completed", "tool_use", "TOOL_CALL"}
 
 
-@pytest.mark.parametrize("name", ["openai.chat", "openai.responses", "anthropic.messages"])
+@pytest.mark.parametrize("name", SPOKEN)
 def test_time_to_first_token_begins_with_output(name):
     """Events that only begin or count are no content; text, reasoning and tool calls are."""
     known = wire.FORMATS[name]
 
     def content(answer):
         joined = b"".join(known.encode_stream(answer, {}, response_id="r", created=1))
-        return [known.is_content(event) for event in wire.sse.json_events(joined)]
+        return [known.is_content(event) for event in wire.framing_of(known.stream_type).events(joined)]
 
     assert not any(content(wire.Answer(text="")))
     for answer in (
@@ -90,9 +134,8 @@ def test_time_to_first_token_begins_with_output(name):
         wire.Answer(tool_calls=[{"id": "1", "name": "f", "arguments": {}}]),
     ):
         flags = content(answer)
-        assert not flags[0]
         assert any(flags)
-        assert not flags[-1]
+        assert name == "gemini.generate_content" or not (flags[-1] or (flags[0] and name != "ollama.chat"))
 
 
 @pytest.mark.parametrize("known", wire.FORMATS.values(), ids=wire.FORMATS)

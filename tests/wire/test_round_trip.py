@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from namel3ss_debug import wire
-from namel3ss_debug.wire import sse
+from namel3ss_debug.wire.framing import FRAMINGS, SERVER_SENT
 
 CHATS = [name for name, known in wire.FORMATS.items() if known.operation == "chat"]
 FINISHES = {
@@ -25,13 +25,24 @@ FINISHES = {
         "content_filter",
     ],
     "anthropic.messages": ["end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal"],
+    "anthropic.hosted": ["end_turn", "max_tokens", "tool_use"],
+    "gemini.generate_content": ["STOP", "MAX_TOKENS", "SAFETY"],
+    "bedrock.converse": ["end_turn", "max_tokens", "tool_use", "guardrail_intervened"],
+    "ollama.chat": ["stop", "length"],
+    "cohere.chat": ["COMPLETE", "MAX_TOKENS", "TOOL_CALL"],
 }
-ALWAYS_TOLD = {
-    "openai.chat": (),
-    "openai.responses": ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
-    "anthropic.messages": (),
-}
+ALWAYS_TOLD = {"openai.responses": ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")}
 """The parts of the token counts that a provider never leaves out."""
+NEVER_TOLD = {
+    "gemini.generate_content": ("cache_write_tokens", "refusal"),
+    "bedrock.converse": ("reasoning_tokens", "response_model", "response_id", "refusal"),
+    "ollama.chat": (
+        *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+        *("response_id", "refusal"),
+    ),
+    "cohere.chat": ("cache_write_tokens", "reasoning_tokens", "response_model", "refusal"),
+}
+"""What a provider has no word for."""
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 json_values = st.recursive(
@@ -60,18 +71,31 @@ def answers(draw, name):
         "cache_write_tokens": written,
         "reasoning_tokens": draw(st.integers(0, made)),
     }
-    told = {part: value for part, value in parts.items() if part in ALWAYS_TOLD[name] or draw(st.booleans())}
+    always, never = ALWAYS_TOLD.get(name, ()), NEVER_TOLD.get(name, ())
+    told = {
+        part: value
+        for part, value in parts.items()
+        if part not in never and (part in always or draw(st.booleans()))
+    }
     cached = sum(told.get(part, 0) for part in ("cache_read_tokens", "cache_write_tokens"))
-    return wire.Answer(
+    answer = wire.Answer(
         text=draw(st.none() | texts),
         tool_calls=draw(st.lists(calls, max_size=3)),
         finish_reason=draw(st.sampled_from(FINISHES[name])),
-        response_model=draw(texts),
+        response_model=None if "response_model" in never else draw(texts),
         usage={"input_tokens": plain + cached, "output_tokens": made, **told},
         reasoning=draw(st.none() | texts),
-        response_id=draw(texts),
-        refusal=draw(st.none() | texts),
+        response_id=None if "response_id" in never else draw(texts),
+        refusal=None if "refusal" in never else draw(st.none() | texts),
     )
+    if name == "ollama.chat" and answer.text is None and not (answer.tool_calls or answer.reasoning):
+        return replace(answer, text="")  # it always has a text, which means none beside something else
+    return answer
+
+
+def join(known, raw):
+    """A stream that was written in this format, joined and decoded."""
+    return known.decode_response(known.join_stream(raw, known.stream_type))
 
 
 @pytest.mark.parametrize("name", CHATS)
@@ -79,7 +103,7 @@ def answers(draw, name):
 def test_a_written_response_is_read_back(name, data):
     """What `encode_response` writes, `decode_response` reads as the same answer."""
     known, answer = wire.FORMATS[name], data.draw(answers(name))
-    body = known.encode_response(answer, {"model": "m"}, response_id=answer.response_id, created=1)
+    body = known.encode_response(answer, {"model": "m"}, response_id=answer.response_id or "r", created=1)
     assert known.decode_response(orjson.loads(orjson.dumps(body))) == answer
 
 
@@ -89,9 +113,9 @@ def test_a_written_stream_is_read_back(name, data, counted):
     """A written stream, joined, is the same answer; OpenAI chat tells tokens only where the request asks."""
     known, answer = wire.FORMATS[name], data.draw(answers(name))
     request = {"model": "m", "stream_options": {"include_usage": counted}}
-    chunks = known.encode_stream(answer, request, response_id=answer.response_id, created=1)
+    chunks = known.encode_stream(answer, request, response_id=answer.response_id or "r", created=1)
     expected = replace(answer, usage={}) if name == "openai.chat" and not counted else answer
-    assert known.decode_response(known.join_stream(b"".join(chunks))) == expected
+    assert join(known, b"".join(chunks)) == expected
 
 
 @pytest.mark.parametrize("name", CHATS)
@@ -101,8 +125,8 @@ def test_a_stream_says_the_same_as_the_whole_response(name, data):
     known, answer = wire.FORMATS[name], data.draw(answers(name))
     request = {"model": "m", "stream_options": {"include_usage": True}}
     body = known.encode_response(answer, request, response_id="r", created=1)
-    joined = known.join_stream(b"".join(known.encode_stream(answer, request, response_id="r", created=1)))
-    assert known.decode_response(joined) == known.decode_response(orjson.loads(orjson.dumps(body)))
+    joined = join(known, b"".join(known.encode_stream(answer, request, response_id="r", created=1)))
+    assert joined == known.decode_response(orjson.loads(orjson.dumps(body)))
 
 
 @pytest.mark.parametrize("name", CHATS)
@@ -112,7 +136,7 @@ def test_a_cut_stream_gives_what_had_arrived(name, data):
     known, answer = wire.FORMATS[name], data.draw(answers(name))
     raw = b"".join(known.encode_stream(answer, {"model": "m"}, response_id="r", created=1))
     cut = data.draw(st.integers(0, len(raw)))
-    part = known.decode_response(known.join_stream(raw[:cut]))
+    part = join(known, raw[:cut])
     assert (answer.text or "").startswith(part.text or "")
     assert (answer.reasoning or "").startswith(part.reasoning or "")
     assert [call["name"] for call in part.tool_calls] == [c["name"] for c in answer.tool_calls][
@@ -123,15 +147,19 @@ def test_a_cut_stream_gives_what_had_arrived(name, data):
 
 @given(data=st.data(), name=st.sampled_from(CHATS))
 def test_how_a_stream_is_chunked_does_not_count(data, name):
-    """The incremental decoder gives the same events however the bytes are split, with any line end."""
+    """The incremental decoder of a framing gives the same events however the bytes are split, with any line end."""
     known, answer = wire.FORMATS[name], data.draw(answers(name))
+    framing = wire.framing_of(known.stream_type)
     raw = b"".join(known.encode_stream(answer, {"model": "m"}, response_id="r", created=1))
-    raw = raw.replace(b"\n", data.draw(st.sampled_from([b"\n", b"\r", b"\r\n"])))
+    if framing is SERVER_SENT:
+        raw = raw.replace(b"\n", data.draw(st.sampled_from([b"\n", b"\r", b"\r\n"])))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=8)))
-    decoder, events = sse.Decoder(), []
+    decoder, events = framing.decoder(), []
     for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
         events += decoder.feed(raw[start:end])
-    assert events + decoder.close() == sse.parse(raw)
+    assert events == framing.events(raw)
+    assert b"".join(framing.cut(raw)) == raw
+    assert framing.last_end(raw) == len(raw)
 
 
 hostile = st.recursive(
@@ -184,6 +212,17 @@ hostile = st.recursive(
                     "stop_details",
                     "image_url",
                     "file",
+                    *("contents", "parts", "candidates", "functionCall", "functionResponse", "usageMetadata"),
+                    *("inlineData", "toolUse", "toolResult", "toolConfig", "toolSpec", "contentBlockDelta"),
+                    *(
+                        "contentBlockStart",
+                        "contentBlockIndex",
+                        "start",
+                        "prompt",
+                        "done",
+                        "images",
+                        "tool_plan",
+                    ),
                 ]
             )
             | st.text(max_size=3),
@@ -198,6 +237,8 @@ hostile = st.recursive(
 def read_everything(known, body):
     """Call every function of a format that reads."""
     known.matches("/v1/messages", body)
+    if isinstance(body, dict):
+        known.complete("/models/m:generateContent", body)
     request = known.decode_request(body)
     wire.tool_results(request["messages"])
     wire.offered_tools(body)
@@ -218,6 +259,18 @@ def test_reading_never_raises_on_arbitrary_json(known, body):
     assert repr(body) == before
 
 
+CLAUDE = {
+    "model": "m",
+    "max_tokens": 5,
+    "system": [{"type": "text", "text": "be brief"}],
+    "messages": [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {}}]},
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text"}]}],
+        },
+    ],
+}
 REQUESTS = {
     "openai.chat": {
         "model": "m",
@@ -242,15 +295,56 @@ REQUESTS = {
         ],
     },
     "openai.embeddings": {"model": "m", "input": ["a", [1, 2]]},
-    "anthropic.messages": {
-        "model": "m",
-        "max_tokens": 5,
-        "system": [{"type": "text", "text": "be brief"}],
+    "anthropic.messages": CLAUDE,
+    "anthropic.hosted": {**CLAUDE, "anthropic_version": "bedrock-2023-05-31"},
+    "gemini.generate_content": {
+        "systemInstruction": {"parts": [{"text": "be brief"}]},
+        "contents": [
+            {"role": "user", "parts": [{"inline_data": {"mime_type": "image/png", "data": "AA=="}}]},
+            {
+                "role": "model",
+                "parts": [{"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "x"}],
+            },
+            {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"result": 1}}}]},
+            {"role": "user", "parts": [{"fileData": {"fileUri": "gs://x", "mimeType": "video/mp4"}}]},
+        ],
+        "tools": [{"functionDeclarations": [{"name": "f", "parameters": {}}]}, {"googleSearch": {}}],
+    },
+    "bedrock.converse": {
+        "system": [{"text": "be brief"}],
         "messages": [
-            {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {}}]},
+            {"role": "user", "content": [{"image": {"format": "png", "source": {"bytes": "AA=="}}}]},
+            {"role": "assistant", "content": [{"toolUse": {"toolUseId": "1", "name": "f", "input": {}}}]},
             {
                 "role": "user",
-                "content": [{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text"}]}],
+                "content": [{"toolResult": {"toolUseId": "1", "content": [{"json": {"a": 1}}]}}],
+            },
+            {"role": "user", "content": [{"video": {"source": {"s3Location": {"uri": "s3://x"}}}}]},
+        ],
+        "toolConfig": {"tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": {}}}}]},
+    },
+    "ollama.chat": {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": "hi", "images": ["AA=="]},
+            {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]},
+            {"role": "tool", "tool_name": "f", "content": "x"},
+        ],
+    },
+    "ollama.generate": {"model": "m", "prompt": "hi", "system": "be brief", "images": ["AA=="]},
+    "cohere.chat": {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+            {
+                "role": "assistant",
+                "tool_plan": "I ask",
+                "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}],
+            },
+            {
+                "role": "tool",
+                "tool_call_id": "1",
+                "content": [{"type": "document", "document": {"data": "x"}}],
             },
         ],
     },
@@ -291,7 +385,8 @@ def test_reading_never_raises_on_a_damaged_body(name, data):
     )
     asked = REQUESTS[name]
     whole = known.encode_response(answer, asked, response_id="r", created=1)
-    events = sse.json_events(b"".join(known.encode_stream(answer, asked, response_id="r", created=1)))
+    raw = b"".join(known.encode_stream(answer, asked, response_id="r", created=1))
+    events = wire.framing_of(known.stream_type).events(raw)
     body = data.draw(st.sampled_from([asked, whole, events]))
     path = data.draw(st.sampled_from(list(places(body))))
     damaged = replaced(body, path, data.draw(hostile))
@@ -309,8 +404,11 @@ def test_reading_never_raises_on_a_damaged_body(name, data):
     ).map(b"".join)
 )
 def test_reading_never_raises_on_arbitrary_bytes(known, raw):
-    """Whatever bytes a stream holds, they are joined without an exception."""
+    """Whatever bytes a stream holds, they are joined without an exception, and no framing loses a byte."""
     known.decode_response(known.join_stream(raw))
+    for content_type, framing in FRAMINGS.items():
+        known.decode_response(known.join_stream(raw, content_type))
+        assert b"".join(framing.cut(raw)) == raw
 
 
 @pytest.mark.parametrize("known", wire.FORMATS.values(), ids=wire.FORMATS)

@@ -1,0 +1,308 @@
+"""Amazon Bedrock's converse, `POST .../model/MODEL/converse` and `/converse-stream`.
+
+The stream is binary (`event_stream`); a part is an object with one key that says what it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from namel3ss_debug.wire import event_stream, lenient, parts, sse
+from namel3ss_debug.wire.contract import Answer, Format, Json
+
+_REQUEST = {"model", "messages", "system", "toolConfig", "stream"}
+_MEDIA = {"image": "image", "video": "video", "audio": "audio", "document": "document"}
+
+
+def _accepts(body: Json) -> bool:
+    return isinstance(body.get("messages"), list)
+
+
+def complete(path: str, request: Json) -> Json:
+    """The request with the model and whether it streams, which stand in the path."""
+    head, _, operation = path.rpartition("/")
+    model = unquote(head.rpartition("/model/")[2])
+    return {"model": model, "stream": operation.endswith("-stream"), **request}
+
+
+# --- the request
+
+
+def decode_request(body: object) -> Json:
+    """The request as `{model, messages, tools, params}`; `system` is a first message of role system."""
+    request = lenient.mapping(body)
+    messages = []
+    if system := lenient.mappings(request.get("system")):
+        messages.append(parts.message("system", [_part(block) for block in system]))
+    for message in lenient.mappings(request.get("messages")):
+        rest = {name: value for name, value in message.items() if name not in ("role", "content")}
+        content = [_part(block) for block in lenient.mappings(message.get("content"))]
+        messages.append(parts.message(message.get("role"), content, rest))
+    config = lenient.mapping(request.get("toolConfig"))
+    params = {name: value for name, value in request.items() if name not in _REQUEST}
+    if config.get("toolChoice"):
+        params["toolChoice"] = config["toolChoice"]
+    return {
+        "model": lenient.string(request.get("model")),
+        "messages": messages,
+        "tools": [_tool(tool) for tool in lenient.mappings(config.get("tools"))],
+        "params": params,
+    }
+
+
+def _tool(tool: Json) -> Json:
+    kind = next(iter(tool), "toolSpec")
+    told = lenient.mapping(tool.get(kind))
+    if kind != "toolSpec":
+        return {"name": told.get("name") or kind, "type": kind}
+    schema = lenient.mapping(told.get("inputSchema")).get("json")
+    known = {"name": told.get("name"), "description": told.get("description"), "parameters": schema}
+    return lenient.present({**known, "type": "function"})
+
+
+def _part(block: Json) -> parts.Part:
+    """One block of a message's content."""
+    kind = next(iter(block), "unknown")
+    told = block.get(kind)
+    if isinstance(told, str) and kind == "text":
+        return parts.text(told, block)
+    if not isinstance(told, dict):
+        return parts.unknown({"type": kind, **block})
+    if kind == "toolUse":
+        return parts.make("tool_call", told, ("toolUseId", "name", "input"), **_call(told))
+    if kind == "toolResult":
+        return parts.make(
+            "tool_call_response",
+            told,
+            ("toolUseId", "content"),
+            id=lenient.string(told.get("toolUseId")),
+            response=_response(lenient.mappings(told.get("content"))),
+        )
+    if kind == "reasoningContent":
+        said = lenient.mapping(told.get("reasoningText"))
+        content = lenient.string(said.get("text")) or ""
+        return parts.make("reasoning", said, ("text",), content=content)
+    if kind in _MEDIA:
+        return _media(kind, told)
+    return parts.unknown({"type": kind, **told})
+
+
+def _media(kind: str, told: Json) -> parts.Part:
+    source, form = lenient.mapping(told.get("source")), lenient.string(told.get("format"))
+    location = lenient.mapping(source.get("s3Location")).get("uri")
+    if location is not None:
+        return parts.media(location, _MEDIA[kind], told, ("source", "format"))
+    mime = None if form is None or kind == "document" else f"{kind}/{form}"
+    return parts.blob(source.get("bytes"), mime, _MEDIA[kind], told, ("source",))
+
+
+def _response(content: list[Json]) -> Any:
+    """What a tool gave back: its JSON or text where it is one of these, else the blocks."""
+    if len(content) == 1 and len(content[0]) == 1:
+        return next((content[0][kind] for kind in ("json", "text") if kind in content[0]), content)
+    return content
+
+
+def _call(told: Json) -> parts.Part:
+    arguments = told.get("input")
+    return parts.call(told.get("toolUseId"), told.get("name"), {} if arguments is None else arguments)
+
+
+# --- the response
+
+
+def decode_response(body: object) -> Answer:
+    """The answer in a response; calls of tools that the server itself runs are not the program's."""
+    response = lenient.mapping(body)
+    message = lenient.mapping(lenient.mapping(response.get("output")).get("message"))
+    blocks = lenient.mappings(message.get("content"))
+    texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
+    uses = [block["toolUse"] for block in blocks if isinstance(block.get("toolUse"), dict)]
+    thoughts = [
+        text
+        for block in blocks
+        if (
+            text := lenient.mapping(lenient.mapping(block.get("reasoningContent")).get("reasoningText")).get(
+                "text"
+            )
+        )
+        and isinstance(text, str)
+    ]
+    return Answer(
+        text="".join(texts) if texts else None,
+        tool_calls=[_call(use) for use in uses if use.get("type") != "server_tool_use"],
+        finish_reason=lenient.string(response.get("stopReason")),
+        usage=decode_usage(response.get("usage")),
+        reasoning="\n\n".join(thoughts) if thoughts else None,
+    )
+
+
+def decode_usage(usage: object) -> dict[str, int]:
+    """Token counts under the names of the event format; Bedrock's input leaves out what the cache read and wrote."""
+    told = lenient.mapping(usage)
+    given = lenient.count(told.get("inputTokens"))
+    read = lenient.count(told.get("cacheReadInputTokens"))
+    written = lenient.count(told.get("cacheWriteInputTokens"))
+    counts = {
+        "input_tokens": None if given is None else given + (read or 0) + (written or 0),
+        "output_tokens": lenient.count(told.get("outputTokens")),
+        "cache_read_tokens": read,
+        "cache_write_tokens": written,
+    }
+    return {name: value for name, value in counts.items() if value is not None}
+
+
+# --- the stream
+
+
+def is_content(event: object) -> bool:
+    """Whether an event carries text, reasoning, or the beginning or a piece of a tool call."""
+    told = lenient.mapping(event)
+    if "contentBlockStart" in told:
+        return "toolUse" in lenient.mapping(lenient.mapping(told["contentBlockStart"]).get("start"))
+    delta = lenient.mapping(lenient.mapping(told.get("contentBlockDelta")).get("delta"))
+    return any(delta.get(name) for name in ("text", "toolUse", "reasoningContent"))
+
+
+def join_events(events: list[Json]) -> Json:
+    """The events of a stream as one response; an exception stays as `error`."""
+    whole: Json = {}
+    role = "assistant"
+    blocks: dict[int, Json] = {}
+    inputs: dict[int, Json] = {}
+    texts = sse.Texts()
+    for event in events:
+        kind = next(iter(event), "")
+        told = lenient.mapping(event.get(kind))
+        index = lenient.count(told.get("contentBlockIndex")) or 0
+        if kind == "messageStart":
+            role = lenient.string(told.get("role")) or role
+        elif kind == "contentBlockStart":
+            start = lenient.mapping(told.get("start"))
+            blocks[index] = {name: dict(lenient.mapping(value)) for name, value in start.items()}
+        elif kind == "contentBlockDelta":
+            delta = lenient.mapping(told.get("delta"))
+            _add_delta(blocks.setdefault(index, {}), inputs.setdefault(index, {}), delta, texts)
+        elif kind == "messageStop":
+            whole |= {name: value for name, value in told.items() if name != "p"}
+        elif kind == "metadata":
+            whole |= {name: value for name, value in told.items() if name in ("usage", "metrics", "trace")}
+        elif kind == "error":
+            whole["error"] = told
+    texts.finish()
+    for index, given in inputs.items():
+        if given.get("input"):
+            blocks[index].setdefault("toolUse", {})["input"] = lenient.load_arguments(given["input"])
+    content = [blocks[index] for index in sorted(blocks) if blocks[index]]
+    return {**whole, "output": {"message": {"role": role, "content": content}}}
+
+
+def _add_delta(block: Json, given: Json, delta: Json, texts: sse.Texts) -> None:
+    texts.add(block, "text", delta.get("text"))
+    texts.add(given, "input", lenient.mapping(delta.get("toolUse")).get("input"))
+    thought = lenient.mapping(delta.get("reasoningContent"))
+    if thought:
+        said = block.setdefault("reasoningContent", {}).setdefault("reasoningText", {})
+        for name in ("text", "signature"):
+            texts.add(said, name, thought.get(name))
+
+
+# --- writing
+
+
+def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
+    """The answer as the response of a converse."""
+    del request, created
+    usage = answer.usage
+    read, written = usage.get("cache_read_tokens"), usage.get("cache_write_tokens")
+    given, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    counts = {
+        "inputTokens": max(0, given - (read or 0) - (written or 0)),
+        "outputTokens": made,
+        "totalTokens": given + made,
+        "cacheReadInputTokens": read,
+        "cacheWriteInputTokens": written,
+    }
+    return {
+        "output": {"message": {"role": "assistant", "content": _blocks(answer, response_id)}},
+        "stopReason": _stop_reason(answer),
+        "usage": {name: value for name, value in counts.items() if value is not None},
+        "metrics": {"latencyMs": 0},
+    }
+
+
+def _stop_reason(answer: Answer) -> str:
+    return answer.finish_reason or ("tool_use" if answer.tool_calls else "end_turn")
+
+
+def _blocks(answer: Answer, response_id: str) -> list[Json]:
+    """The content blocks: reasoning, text, tool calls."""
+    blocks: list[Json] = []
+    if answer.reasoning is not None:
+        blocks.append({"reasoningContent": {"reasoningText": {"text": answer.reasoning}}})
+    said = answer.text if answer.text is not None else answer.refusal
+    if said is not None:
+        blocks.append({"text": said})
+    for place, call in enumerate(answer.tool_calls):
+        arguments = call.get("arguments")
+        use = {
+            "toolUseId": call.get("id") or f"tooluse_{response_id}_{place}",
+            "name": call.get("name") or "",
+            "input": {} if arguments is None else arguments,
+        }
+        blocks.append({"toolUse": use})
+    return blocks
+
+
+def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+    """The answer as messages of an event stream."""
+    whole = encode_response(answer, request, response_id=response_id, created=created)
+    events: list[tuple[str, Json]] = [("messageStart", {"role": "assistant"})]
+    for index, block in enumerate(whole["output"]["message"]["content"]):
+        events += [(kind, {"contentBlockIndex": index, **told}) for kind, told in _block_events(block)]
+    events.append(("messageStop", {"stopReason": whole["stopReason"]}))
+    events.append(("metadata", {"usage": whole["usage"], "metrics": whole["metrics"]}))
+    return [event_stream.encode(kind, told) for kind, told in events]
+
+
+def _block_events(block: Json) -> list[tuple[str, Json]]:
+    """The events of one content block."""
+    begun: list[tuple[str, Json]] = []
+    if "toolUse" in block:
+        use = block["toolUse"]
+        begun.append(
+            ("contentBlockStart", {"start": {"toolUse": {n: use[n] for n in ("toolUseId", "name")}}})
+        )
+        text = lenient.dump_arguments(use["input"]) if use["input"] != {} else ""
+        deltas: list[Json] = [{"toolUse": {"input": piece}} for piece in sse.pieces(text) or [""]]
+    elif "reasoningContent" in block:
+        said = block["reasoningContent"]["reasoningText"]["text"]
+        deltas = [{"reasoningContent": {"text": piece}} for piece in sse.pieces(said) or [""]]
+    else:
+        deltas = [{"text": piece} for piece in sse.pieces(block["text"]) or [""]]
+    return [*begun, *(("contentBlockDelta", {"delta": delta}) for delta in deltas), ("contentBlockStop", {})]
+
+
+def encode_error(status: int, kind: str, message: str) -> Json:
+    """The body of an HTTP error; its kind is in a header, `x-amzn-errortype`, and here again."""
+    del status
+    return {"message": message, "__type": kind} if kind else {"message": message}
+
+
+FORMAT = Format(
+    name="bedrock.converse",
+    provider="aws.bedrock",
+    operation="chat",
+    paths=("/converse", "/converse-stream"),
+    accepts=_accepts,
+    decode_request=decode_request,
+    decode_response=decode_response,
+    join_events=join_events,
+    is_content=is_content,
+    encode_response=encode_response,
+    encode_stream=encode_stream,
+    encode_error=encode_error,
+    complete=complete,
+    stream_type="application/vnd.amazon.eventstream",
+)

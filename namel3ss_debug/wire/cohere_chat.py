@@ -1,0 +1,242 @@
+"""Cohere's chat, `POST .../v2/chat`."""
+
+from __future__ import annotations
+
+from namel3ss_debug.wire import lenient, parts, sse
+from namel3ss_debug.wire.contract import Answer, Format, Json
+from namel3ss_debug.wire.tools import decode_tools
+
+_REQUEST = {"model", "messages", "tools"}
+_MESSAGE = {"role", "content", "tool_plan", "tool_calls", "tool_call_id"}
+
+
+def _accepts(body: Json) -> bool:
+    return isinstance(body.get("messages"), list)
+
+
+# --- the request
+
+
+def decode_request(body: object) -> Json:
+    """The request as `{model, messages, tools, params}`."""
+    request = lenient.mapping(body)
+    return {
+        "model": lenient.string(request.get("model")),
+        "messages": [_message(message) for message in lenient.mappings(request.get("messages"))],
+        "tools": decode_tools(request),
+        "params": {name: value for name, value in request.items() if name not in _REQUEST},
+    }
+
+
+def _message(message: Json) -> parts.Part:
+    rest = {name: value for name, value in message.items() if name not in _MESSAGE}
+    if message.get("role") == "tool":
+        response = parts.make(
+            "tool_call_response",
+            id=lenient.string(message.get("tool_call_id")),
+            response=parts.tool_response(message.get("content"), _part),
+        )
+        return parts.message("tool", [response], rest)
+    content = []
+    if plan := lenient.string(message.get("tool_plan")):
+        content.append(parts.make("reasoning", content=plan))
+    content += parts.content_parts(message.get("content"), _part)
+    content += [parts.tool_call(call) for call in _calls(message)]
+    return parts.message(message.get("role"), content, rest)
+
+
+def _part(block: Json) -> parts.Part:
+    kind = block.get("type")
+    if kind == "text" and isinstance(block.get("text"), str):
+        return parts.text(block["text"], block)
+    if kind == "thinking" and isinstance(block.get("thinking"), str):
+        return parts.make("reasoning", block, ("thinking",), content=block["thinking"])
+    if kind == "image_url":
+        return parts.media(lenient.mapping(block.get("image_url")).get("url"), "image")
+    return parts.unknown(block)
+
+
+def _calls(message: Json) -> list[parts.Part]:
+    calls = []
+    for entry in lenient.mappings(message.get("tool_calls")):
+        function = lenient.mapping(entry.get("function"))
+        arguments = lenient.load_arguments(function.get("arguments"))
+        calls.append(parts.call(entry.get("id"), function.get("name"), arguments))
+    return calls
+
+
+# --- the response
+
+
+def decode_response(body: object) -> Answer:
+    """The answer; what the model plans to do with its tools is reasoning."""
+    response = lenient.mapping(body)
+    message = lenient.mapping(response.get("message"))
+    content = parts.content_parts(message.get("content"), _part)
+    texts, thoughts = parts.texts_of(content), parts.texts_of(content, "reasoning")
+    if plan := lenient.string(message.get("tool_plan")):
+        thoughts.append(plan)
+    return Answer(
+        text="".join(texts) if texts else None,
+        tool_calls=_calls(message),
+        finish_reason=lenient.string(response.get("finish_reason")),
+        usage=decode_usage(response.get("usage")),
+        reasoning="\n\n".join(thoughts) if thoughts else None,
+        response_id=lenient.string(response.get("id")),
+    )
+
+
+def decode_usage(usage: object) -> dict[str, int]:
+    """Token counts under the names of the event format: of those that are billed, where these are told."""
+    told = lenient.mapping(usage)
+    billed, counted = lenient.mapping(told.get("billed_units")), lenient.mapping(told.get("tokens"))
+    counts = {
+        "input_tokens": lenient.count(billed.get("input_tokens", counted.get("input_tokens"))),
+        "output_tokens": lenient.count(billed.get("output_tokens", counted.get("output_tokens"))),
+        "cache_read_tokens": lenient.count(told.get("cached_tokens")),
+    }
+    return {name: value for name, value in counts.items() if value is not None}
+
+
+# --- the stream
+
+
+def _delta(event: object) -> Json:
+    return lenient.mapping(lenient.mapping(lenient.mapping(event).get("delta")).get("message"))
+
+
+def is_content(event: object) -> bool:
+    """Whether an event carries text, thoughts, a plan or a tool call."""
+    delta = _delta(event)
+    content = lenient.mapping(delta.get("content"))
+    return bool(
+        content.get("text") or content.get("thinking") or delta.get("tool_plan") or delta.get("tool_calls")
+    )
+
+
+def join_events(events: list[Json]) -> Json:
+    """The events of a stream as one response; an error stays as `error`."""
+    whole: Json = {}
+    plan: Json = {}
+    blocks: dict[int, Json] = {}
+    calls: dict[int, Json] = {}
+    texts = sse.Texts()
+    for event in events:
+        kind, index = event.get("type"), lenient.count(event.get("index")) or 0
+        delta = _delta(event)
+        if kind == "message-start":
+            whole |= {"id": event["id"]} if "id" in event else {}
+        elif kind == "message-end":
+            whole |= lenient.mapping(event.get("delta"))
+        elif "error" in event:
+            whole["error"] = event["error"]
+        texts.add(plan, "tool_plan", delta.get("tool_plan"))
+        if isinstance(content := delta.get("content"), dict):
+            _add(blocks.setdefault(index, {}), content, texts)
+        if isinstance(call := delta.get("tool_calls"), dict):
+            have = calls.setdefault(index, {"function": {}})
+            have |= {name: value for name, value in call.items() if name != "function"}
+            _add(have["function"], lenient.mapping(call.get("function")), texts)
+    texts.finish()
+    message: Json = {"role": "assistant", **lenient.present(plan)}
+    message["content"] = [blocks[index] for index in sorted(blocks)]
+    if calls:
+        message["tool_calls"] = [calls[index] for index in sorted(calls)]
+    return {**whole, "message": message}
+
+
+def _add(whole: Json, piece: Json, texts: sse.Texts) -> None:
+    for name, value in piece.items():
+        if name in ("text", "thinking", "arguments"):
+            texts.add(whole, name, value)
+        else:
+            whole[name] = value
+
+
+# --- writing
+
+
+def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
+    """The answer as the response of a chat."""
+    del request, created
+    message: Json = {"role": "assistant"}
+    content: list[Json] = []
+    if answer.reasoning is not None:
+        content.append({"type": "thinking", "thinking": answer.reasoning})
+    said = answer.text if answer.text is not None else answer.refusal
+    if said is not None:
+        content.append({"type": "text", "text": said})
+    if content:
+        message["content"] = content
+    if answer.tool_calls:
+        message["tool_calls"] = [
+            _encode_call(call, response_id, n) for n, call in enumerate(answer.tool_calls)
+        ]
+    given, made = answer.usage.get("input_tokens", 0), answer.usage.get("output_tokens", 0)
+    counts = {"input_tokens": given, "output_tokens": made}
+    usage: Json = {"billed_units": counts, "tokens": counts}
+    if "cache_read_tokens" in answer.usage:
+        usage["cached_tokens"] = answer.usage["cache_read_tokens"]
+    reason = answer.finish_reason or ("TOOL_CALL" if answer.tool_calls else "COMPLETE")
+    return {"id": response_id, "finish_reason": reason, "message": message, "usage": usage}
+
+
+def _encode_call(call: Json, response_id: str, place: int) -> Json:
+    function = {"name": call.get("name") or "", "arguments": lenient.dump_arguments(call.get("arguments"))}
+    return {"id": call.get("id") or f"call_{response_id}_{place}", "type": "function", "function": function}
+
+
+def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+    """The answer as the events of a stream."""
+    whole = encode_response(answer, request, response_id=response_id, created=created)
+    message = whole["message"]
+    begun: Json = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
+    events: list[Json] = [{"id": response_id, "type": "message-start", "delta": {"message": begun}}]
+    for index, block in enumerate(message.get("content", ())):
+        name = block["type"]
+        empty = {"content": {"type": name, name: ""}}
+        events.append({"type": "content-start", "index": index, "delta": {"message": empty}})
+        events += [
+            {"type": "content-delta", "index": index, "delta": {"message": {"content": {name: piece}}}}
+            for piece in sse.pieces(block[name])
+        ]
+        events.append({"type": "content-end", "index": index})
+    for index, call in enumerate(message.get("tool_calls", ())):
+        start = {**call, "function": {**call["function"], "arguments": ""}}
+        events.append(
+            {"type": "tool-call-start", "index": index, "delta": {"message": {"tool_calls": start}}}
+        )
+        events += [
+            {
+                "type": "tool-call-delta",
+                "index": index,
+                "delta": {"message": {"tool_calls": {"function": {"arguments": piece}}}},
+            }
+            for piece in sse.pieces(call["function"]["arguments"])
+        ]
+        events.append({"type": "tool-call-end", "index": index})
+    ended = {"finish_reason": whole["finish_reason"], "usage": whole["usage"]}
+    events.append({"type": "message-end", "delta": ended})
+    return [sse.encode(event, event["type"]) for event in events]
+
+
+def encode_error(status: int, kind: str, message: str) -> Json:
+    """The body of an HTTP error as Cohere sends it."""
+    del status, kind
+    return {"message": message}
+
+
+FORMAT = Format(
+    name="cohere.chat",
+    provider="cohere",
+    operation="chat",
+    paths=("/v2/chat",),
+    accepts=_accepts,
+    decode_request=decode_request,
+    decode_response=decode_response,
+    join_events=join_events,
+    is_content=is_content,
+    encode_response=encode_response,
+    encode_stream=encode_stream,
+    encode_error=encode_error,
+)

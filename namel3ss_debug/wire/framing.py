@@ -1,0 +1,91 @@
+"""How the events of a streamed answer follow each other in its body, by the content type of the response.
+
+Models stream as server-sent events, as lines of JSON (Ollama), or as binary messages (Amazon's event stream). A
+framing finds the events; what they say is the business of a format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from namel3ss_debug.wire import event_stream, lenient, sse
+
+Json = dict[str, Any]
+
+
+class EventDecoder(Protocol):
+    """Reads a stream as it arrives, in chunks that may be split anywhere."""
+
+    def feed(self, chunk: bytes) -> list[Json]:
+        """Take the next bytes and give the events they complete; data that is no JSON object is left out."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """One way to put events into a body.
+
+    `decoder` makes a decoder for one stream, `events` reads a whole body, also one that was cut. `cut` gives a body,
+    or a piece of one, as the bytes of its events; what is left of one that is not whole is the last.
+    """
+
+    content_type: str
+    decoder: Callable[[], EventDecoder]
+    events: Callable[[bytes], list[Json]]
+    cut: Callable[[bytes], list[bytes]]
+    last_end: Callable[[bytes], int]
+    """Where in these bytes, which begin with an event, the last whole event ends; 0 where none does."""
+
+
+class _Lines:
+    """Lines of JSON as they arrive."""
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> list[Json]:
+        """Take the next bytes and give the events they complete."""
+        *ended, rest = chunk.split(b"\n")
+        found: list[Json] = []
+        for line in ended:
+            self._rest.append(line)
+            found += _lines(b"".join(self._rest))
+            self._rest.clear()
+        if rest:
+            self._rest.append(rest)
+        return found
+
+
+def _lines(raw: bytes) -> list[Json]:
+    values = (lenient.load(line) for line in raw.split(b"\n") if line.strip())
+    return [value for value in values if isinstance(value, dict)]
+
+
+def _cut_lines(raw: bytes) -> list[bytes]:
+    return raw.splitlines(keepends=True)
+
+
+SERVER_SENT = Framing("text/event-stream", sse.JsonEvents, sse.json_events, sse.cut, sse.last_end)
+"""What nearly everybody sends."""
+
+FRAMINGS: dict[str, Framing] = {
+    known.content_type: known
+    for known in (
+        SERVER_SENT,
+        Framing("application/x-ndjson", _Lines, _lines, _cut_lines, lambda data: data.rfind(b"\n") + 1),
+        Framing(
+            "application/vnd.amazon.eventstream",
+            event_stream.JsonEvents,
+            event_stream.json_events,
+            event_stream.cut,
+            event_stream.last_end,
+        ),
+    )
+}
+"""Every framing by its content type."""
+
+
+def framing_of(content_type: str | None) -> Framing | None:
+    """The framing of a response with this `content-type`; None where it is no stream of events."""
+    return FRAMINGS.get((content_type or "").partition(";")[0].strip().lower())

@@ -1,0 +1,331 @@
+"""Gemini, `POST .../models/MODEL:generateContent` and `:streamGenerateContent`, of Google AI and of Vertex AI.
+
+The names of fields are read in both spellings that Google's servers take, `functionCall` and `function_call`, and
+written in the first. With `alt=sse` a stream is server-sent events, without it one JSON array.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from namel3ss_debug.wire import lenient, parts, sse
+from namel3ss_debug.wire.contract import Answer, Format, Json
+
+_REQUEST = {"model", "contents", "systemInstruction", "system_instruction", "tools", "stream"}
+_FINISH = ("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
+"""Finish reasons by the numbers that some clients ask for; beyond these Google AI and Vertex AI do not agree."""
+
+_SCHEMAS = ("parameters", "parametersJsonSchema", "parameters_json_schema")
+
+
+def _accepts(body: Json) -> bool:
+    return isinstance(body.get("contents"), (list, dict))
+
+
+def complete(path: str, request: Json) -> Json:
+    """The request with the model and whether it streams, which stand in the path."""
+    head, _, method = path.rpartition(":")
+    return {"model": head.rpartition("/")[2], "stream": method.startswith("stream"), **request}
+
+
+def _either(block: Json, name: str) -> Any:
+    """The field of that name, in either spelling."""
+    if name in block:
+        return block[name]
+    return block.get("".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name))
+
+
+# --- the request
+
+
+def decode_request(body: object) -> Json:
+    """The request as `{model, messages, tools, params}`; the system instruction is a first message of role system."""
+    request = lenient.mapping(body)
+    messages = []
+    if instruction := _either(request, "systemInstruction"):
+        content = _contents(instruction)[0] if isinstance(instruction, (dict, list)) else instruction
+        told = content if isinstance(content, dict) else {"parts": [{"text": str(content)}]}
+        messages.append(_message({**told, "role": "system"}))
+    messages += [_message(content) for content in _contents(request.get("contents"))]
+    return {
+        "model": lenient.string(request.get("model")),
+        "messages": messages,
+        "tools": [tool for group in lenient.mappings(request.get("tools")) for tool in _tools(group)],
+        "params": {name: value for name, value in request.items() if name not in _REQUEST},
+    }
+
+
+def _contents(value: object) -> list[Json]:
+    return lenient.mappings(value if isinstance(value, list) else [value]) or [{}]
+
+
+def _message(content: Json) -> parts.Part:
+    rest = {name: value for name, value in content.items() if name not in ("role", "parts")}
+    role = {"model": "assistant", "function": "tool"}.get(str(content.get("role")), content.get("role"))
+    blocks = content.get("parts")
+    found = [_part(block) for block in lenient.mappings(blocks if isinstance(blocks, list) else [blocks])]
+    if role in (None, "user") and found and all(part["type"] == "tool_call_response" for part in found):
+        role = "tool"
+    return parts.message(role or "user", found, rest)
+
+
+def _part(block: Json) -> parts.Part:
+    if isinstance(block.get("text"), str):
+        if block.get("thought") is True:
+            return parts.make("reasoning", block, ("text", "thought"), content=block["text"])
+        return parts.text(block["text"], block)
+    if isinstance(call := _either(block, "functionCall"), dict):
+        return parts.make("tool_call", block, ("functionCall", "function_call"), **_call(call))
+    if isinstance(answered := _either(block, "functionResponse"), dict):
+        return parts.make(
+            "tool_call_response",
+            block,
+            ("functionResponse", "function_response"),
+            id=lenient.string(answered.get("id")),
+            name=lenient.string(answered.get("name")),
+            response=answered.get("response"),
+        )
+    if isinstance(data := _either(block, "inlineData"), dict):
+        read = ("inlineData", "inline_data")
+        return parts.blob(data.get("data"), _either(data, "mimeType"), None, block, read)
+    if isinstance(file := _either(block, "fileData"), dict):
+        mime = lenient.string(_either(file, "mimeType"))
+        modality = None if mime is None else parts.modality_of(mime)
+        return parts.media(_either(file, "fileUri"), modality, block, ("fileData", "file_data"))
+    return parts.unknown({"type": next(iter(block), "unknown"), **block})
+
+
+def _call(call: Json) -> parts.Part:
+    return parts.call(call.get("id"), call.get("name"), lenient.mapping(call.get("args")))
+
+
+def _tools(group: Json) -> list[Json]:
+    """The functions of a group of tools, or the tool of Google's own that it is (`googleSearch`)."""
+    declared = _either(group, "functionDeclarations")
+    if not isinstance(declared, list):
+        return [
+            {"name": name, "type": name, **lenient.present({"options": value})}
+            for name, value in group.items()
+        ]
+    tools = []
+    for function in lenient.mappings(declared):
+        schema = next((function[name] for name in _SCHEMAS if function.get(name)), None)
+        known = {"name": function.get("name"), "description": function.get("description") or None}
+        tools.append(lenient.present({**known, "parameters": schema, "type": "function"}))
+    return tools
+
+
+# --- the response
+
+
+def decode_response(body: object) -> Answer:
+    """The answer: of several candidates the first. Thoughts are reasoning, and no part of the text."""
+    response = lenient.mapping(body)
+    candidate = next(iter(lenient.mappings(response.get("candidates"))), {})
+    blocks = lenient.mappings(lenient.mapping(candidate.get("content")).get("parts"))
+    said = [block for block in blocks if isinstance(block.get("text"), str)]
+    texts = [block["text"] for block in said if block.get("thought") is not True]
+    thoughts = [block["text"] for block in said if block.get("thought") is True]
+    calls = [_call(call) for block in blocks if isinstance(call := _either(block, "functionCall"), dict)]
+    blocked = lenient.string(lenient.mapping(_either(response, "promptFeedback")).get("blockReason"))
+    return Answer(
+        text="".join(texts) if texts else None,
+        tool_calls=calls,
+        finish_reason=_finish_reason(_either(candidate, "finishReason")) or blocked,
+        response_model=lenient.string(_either(response, "modelVersion")),
+        usage=decode_usage(_either(response, "usageMetadata")),
+        reasoning="".join(thoughts) if thoughts else None,
+        response_id=lenient.string(_either(response, "responseId")),
+        refusal=blocked,
+    )
+
+
+def _finish_reason(value: object) -> str | None:
+    number = lenient.count(value)
+    if number is None:
+        return lenient.string(value)
+    return _FINISH[number] if number < len(_FINISH) else str(number)
+
+
+def decode_usage(usage: object) -> dict[str, int]:
+    """Token counts under the names of the event format.
+
+    Google's input leaves out what the results of its own tools take, its output leaves out the thoughts; ours
+    include both.
+    """
+    told = lenient.mapping(usage)
+    given, tools, made, thoughts, cached = (
+        lenient.count(_either(told, name))
+        for name in (
+            "promptTokenCount",
+            "toolUsePromptTokenCount",
+            "candidatesTokenCount",
+            "thoughtsTokenCount",
+            "cachedContentTokenCount",
+        )
+    )
+    counts = {
+        "input_tokens": None if given is None else given + (tools or 0),
+        "output_tokens": None if made is None and thoughts is None else (made or 0) + (thoughts or 0),
+        "cache_read_tokens": cached,
+        "reasoning_tokens": thoughts,
+    }
+    return {name: value for name, value in counts.items() if value is not None}
+
+
+# --- the stream
+
+
+def is_content(event: object) -> bool:
+    """Whether an event carries text, thoughts or a function call."""
+    candidates = lenient.mappings(lenient.mapping(event).get("candidates"))
+    return any(
+        block.get("text") or _either(block, "functionCall")
+        for candidate in candidates
+        for block in lenient.mappings(lenient.mapping(candidate.get("content")).get("parts"))
+    )
+
+
+def join_events(events: list[Json]) -> Json:
+    """The events of a stream as one response: texts that follow each other become one; counts are the last ones."""
+    whole: Json = {}
+    candidates: dict[int, Json] = {}
+    texts = sse.Texts()
+    for event in events:
+        whole |= {name: value for name, value in event.items() if name != "candidates" and value is not None}
+        for piece in lenient.mappings(event.get("candidates")):
+            index = lenient.count(piece.get("index")) or 0
+            candidate = candidates.setdefault(index, {"content": {"role": "model", "parts": []}})
+            candidate |= {name: value for name, value in piece.items() if name != "content"}
+            blocks = lenient.mappings(lenient.mapping(piece.get("content")).get("parts"))
+            for block in blocks:
+                _add_part(candidate["content"]["parts"], block, texts)
+    texts.finish()
+    if candidates or "error" not in whole:
+        whole["candidates"] = [candidates[index] for index in sorted(candidates)]
+    return whole
+
+
+def _add_part(have: list[Json], block: Json, texts: sse.Texts) -> None:
+    last = have[-1] if have else {}
+    if (
+        isinstance(block.get("text"), str)
+        and isinstance(last.get("text"), str)
+        and last.get("thought") == block.get("thought")
+    ):
+        texts.add(last, "text", block["text"])
+        last |= {name: value for name, value in block.items() if name != "text"}
+    else:
+        have.append(dict(block))
+
+
+# --- writing
+
+
+def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:  # noqa: ARG001
+    """The answer as a `GenerateContentResponse`."""
+    usage = answer.usage
+    given, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    counts = {
+        "promptTokenCount": given,
+        "candidatesTokenCount": max(0, made - usage.get("reasoning_tokens", 0)),
+        "totalTokenCount": given + made,
+        "thoughtsTokenCount": usage.get("reasoning_tokens"),
+        "cachedContentTokenCount": usage.get("cache_read_tokens"),
+    }
+    frame = {
+        "usageMetadata": {name: value for name, value in counts.items() if value is not None},
+        "modelVersion": answer.response_model or request.get("model") or "",
+        "responseId": response_id,
+    }
+    if answer.refusal is not None and answer.text is None and not answer.tool_calls:
+        return {"promptFeedback": {"blockReason": answer.refusal}, **frame}
+    candidate = {
+        "content": {"role": "model", "parts": _blocks(answer)},
+        "finishReason": answer.finish_reason or "STOP",
+        "index": 0,
+    }
+    return {"candidates": [candidate], **frame}
+
+
+def _blocks(answer: Answer) -> list[Json]:
+    """The parts: thoughts, text, function calls."""
+    blocks: list[Json] = []
+    if answer.reasoning is not None:
+        blocks.append({"text": answer.reasoning, "thought": True})
+    if answer.text is not None:
+        blocks.append({"text": answer.text})
+    for call in answer.tool_calls:
+        arguments = call.get("arguments")
+        named = {"id": call["id"]} if call.get("id") else {}
+        blocks.append(
+            {
+                "functionCall": {
+                    **named,
+                    "name": call.get("name") or "",
+                    "args": arguments if isinstance(arguments, dict) else {},
+                }
+            }
+        )
+    return blocks
+
+
+def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+    """The answer as server-sent events, each a response with a piece of the content; the last has the finish reason."""
+    whole = encode_response(answer, request, response_id=response_id, created=created)
+    candidate = next(iter(whole.get("candidates", ())), None)
+    if candidate is None:
+        return [sse.encode(whole)]
+    frame = {name: value for name, value in whole.items() if name not in ("candidates", "usageMetadata")}
+    pieces = [
+        {**block, "text": text} if text is not None else block
+        for block in candidate["content"]["parts"]
+        for text in (sse.pieces(block["text"]) or [""] if "text" in block else [None])
+    ]
+    last = {
+        "content": {"role": "model", "parts": pieces[-1:]},
+        "finishReason": candidate["finishReason"],
+        "index": 0,
+    }
+    chunks = [
+        {"candidates": [{"content": {"role": "model", "parts": [piece]}, "index": 0}], **frame}
+        for piece in pieces[:-1]
+    ]
+    chunks.append({"candidates": [last], "usageMetadata": whole["usageMetadata"], **frame})
+    return [sse.encode(chunk) for chunk in chunks]
+
+
+_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""The words of google.rpc.Code for HTTP statuses."""
+
+
+def encode_error(status: int, kind: str, message: str) -> Json:
+    """The body of an HTTP error as Google sends it."""
+    return {"error": {"code": status, "message": message, "status": kind or _STATUSES.get(status, "UNKNOWN")}}
+
+
+FORMAT = Format(
+    name="gemini.generate_content",
+    provider="gcp.gen_ai",
+    operation="chat",
+    paths=(":generateContent", ":streamGenerateContent"),
+    accepts=_accepts,
+    decode_request=decode_request,
+    decode_response=decode_response,
+    join_events=join_events,
+    is_content=is_content,
+    encode_response=encode_response,
+    encode_stream=encode_stream,
+    encode_error=encode_error,
+    complete=complete,
+)

@@ -1,0 +1,269 @@
+"""Ollama's own API, `POST .../api/chat` and `.../api/generate`; what it speaks beside that is OpenAI's.
+
+It streams unless the request says otherwise, as lines of JSON. Ollama tells no ids of tool calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from namel3ss_debug.wire import lenient, parts, sse
+from namel3ss_debug.wire.contract import Answer, Format, Json
+from namel3ss_debug.wire.tools import decode_tools
+
+_CHAT = {"model", "messages", "tools", "stream"}
+_GENERATE = {"model", "prompt", "system", "images", "stream"}
+_MESSAGE = {"role", "content", "thinking", "images", "tool_calls", "tool_name", "tool_call_id"}
+_TEXTS = ("content", "thinking", "response")
+
+
+def _accepts_chat(body: Json) -> bool:
+    return isinstance(body.get("messages"), list)
+
+
+def _accepts_prompt(body: Json) -> bool:
+    return isinstance(body.get("prompt"), str)
+
+
+def complete(path: str, request: Json) -> Json:
+    """The request with `stream`, which is true where it is left out."""
+    del path
+    return {"stream": True, **request}
+
+
+# --- the request
+
+
+def decode_chat(body: object) -> Json:
+    """The request as `{model, messages, tools, params}`."""
+    request = lenient.mapping(body)
+    return {
+        "model": lenient.string(request.get("model")),
+        "messages": [_message(message) for message in lenient.mappings(request.get("messages"))],
+        "tools": decode_tools(request),
+        "params": {name: value for name, value in request.items() if name not in _CHAT},
+    }
+
+
+def decode_prompt(body: object) -> Json:
+    """The request as `{model, messages, tools, params}`: the prompt is the message of a user."""
+    request = lenient.mapping(body)
+    messages = []
+    if system := lenient.string(request.get("system")):
+        messages.append(parts.message("system", [parts.text(system)]))
+    said = {"content": request.get("prompt"), "images": request.get("images")}
+    messages.append(parts.message("user", _content(said)))
+    return {
+        "model": lenient.string(request.get("model")),
+        "messages": messages,
+        "tools": [],
+        "params": {name: value for name, value in request.items() if name not in _GENERATE},
+    }
+
+
+def _message(message: Json) -> parts.Part:
+    rest = {name: value for name, value in message.items() if name not in _MESSAGE}
+    if message.get("role") == "tool":
+        response = parts.make(
+            "tool_call_response",
+            id=lenient.string(message.get("tool_call_id")),
+            name=lenient.string(message.get("tool_name")),
+            response=message.get("content"),
+        )
+        return parts.message("tool", [response], rest)
+    content = _content(message) + [parts.tool_call(call) for call in _calls(message)]
+    return parts.message(message.get("role"), content, rest)
+
+
+def _content(message: Json) -> list[parts.Part]:
+    """What a message says: its thoughts, its text, its images."""
+    found: list[parts.Part] = []
+    if thinking := lenient.string(message.get("thinking")):
+        found.append(parts.make("reasoning", content=thinking))
+    if content := lenient.string(message.get("content")):
+        found.append(parts.text(content))
+    return found + [parts.blob(image, None, "image") for image in lenient.sequence(message.get("images"))]
+
+
+def _calls(message: Json) -> list[parts.Part]:
+    calls = []
+    for entry in lenient.mappings(message.get("tool_calls")):
+        function = lenient.mapping(entry.get("function"))
+        arguments = lenient.load_arguments(function.get("arguments"))
+        calls.append(parts.call(entry.get("id"), function.get("name"), arguments))
+    return calls
+
+
+# --- the response
+
+
+def decode_response(body: object) -> Answer:
+    """The answer of either operation."""
+    response = lenient.mapping(body)
+    message = lenient.mapping(response.get("message")) or {
+        "content": response.get("response"),
+        "thinking": response.get("thinking"),
+    }
+    calls = _calls(message)
+    thinking = lenient.string(message.get("thinking")) or None
+    text = lenient.string(message.get("content"))
+    counts = {
+        "input_tokens": lenient.count(response.get("prompt_eval_count")),
+        "output_tokens": lenient.count(response.get("eval_count")),
+    }
+    return Answer(
+        text=text if text or not (calls or thinking) else None,
+        tool_calls=calls,
+        finish_reason=lenient.string(response.get("done_reason"))
+        or ("stop" if response.get("done") is True else None),
+        response_model=lenient.string(response.get("model")),
+        usage={name: value for name, value in counts.items() if value is not None},
+        reasoning=thinking,
+    )
+
+
+# --- the stream
+
+
+def is_content(event: object) -> bool:
+    """Whether a line carries text, thoughts or a tool call."""
+    told = lenient.mapping(event)
+    message = lenient.mapping(told.get("message"))
+    return any(place.get(name) for place in (told, message) for name in (*_TEXTS, "tool_calls"))
+
+
+def join_events(events: list[Json]) -> Json:
+    """The lines of a stream as one response."""
+    whole: Json = {}
+    message: Json = {}
+    texts = sse.Texts()
+    for event in events:
+        whole |= {name: value for name, value in event.items() if name not in ("message", *_TEXTS)}
+        _add(whole, {name: event[name] for name in _TEXTS if name in event}, texts)
+        _add(message, lenient.mapping(event.get("message")), texts)
+    texts.finish()
+    return {**whole, "message": message} if message else whole
+
+
+def _add(whole: Json, piece: Json, texts: sse.Texts) -> None:
+    for name, value in piece.items():
+        if name in _TEXTS:
+            texts.add(whole, name, value)
+        elif name == "tool_calls":
+            whole[name] = [*lenient.sequence(whole.get(name)), *lenient.sequence(value)]
+        else:
+            whole[name] = value
+
+
+# --- writing
+
+
+def _frame(answer: Answer, request: Json, created: int) -> tuple[Json, Json]:
+    """What every line says, and what the last one says beside it."""
+    from datetime import UTC, datetime  # noqa: PLC0415  (needed where an answer is written, which is seldom)
+
+    moment = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
+    frame = {"model": answer.response_model or request.get("model") or "", "created_at": moment}
+    last = {
+        "done": True,
+        "done_reason": answer.finish_reason or "stop",
+        "prompt_eval_count": answer.usage.get("input_tokens", 0),
+        "eval_count": answer.usage.get("output_tokens", 0),
+    }
+    return frame, last
+
+
+def _said(answer: Answer) -> Json:
+    message: Json = {"role": "assistant", "content": answer.text or answer.refusal or ""}
+    if answer.reasoning is not None:
+        message["thinking"] = answer.reasoning
+    if answer.tool_calls:
+        message["tool_calls"] = [_encode_call(call) for call in answer.tool_calls]
+    return message
+
+
+def _encode_call(call: Json) -> Json:
+    arguments: Any = call.get("arguments")
+    function = {"name": call.get("name") or "", "arguments": arguments if isinstance(arguments, dict) else {}}
+    return {"id": call["id"], "function": function} if call.get("id") else {"function": function}
+
+
+def encode_chat(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
+    """The answer as one document."""
+    del response_id
+    frame, last = _frame(answer, request, created)
+    return {**frame, "message": _said(answer), **last}
+
+
+def encode_chat_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+    """The answer as lines: thoughts, text, tool calls, and the counts in the last."""
+    del response_id
+    frame, last = _frame(answer, request, created)
+    said = _said(answer)
+    messages: list[Json] = [
+        {"content": "", "thinking": piece} for piece in sse.pieces(said.get("thinking", ""))
+    ]
+    messages += [{"content": piece} for piece in sse.pieces(said["content"])]
+    messages += [{"content": "", "tool_calls": [call]} for call in said.get("tool_calls", ())]
+    lines: list[Json] = [
+        {**frame, "message": {"role": "assistant", **message}, "done": False} for message in messages
+    ]
+    lines.append({**frame, "message": {"role": "assistant", "content": ""}, **last})
+    return [lenient.dump(line) + b"\n" for line in lines]
+
+
+def encode_text(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
+    """The answer to a prompt as one document."""
+    del response_id
+    frame, last = _frame(answer, request, created)
+    thoughts = {} if answer.reasoning is None else {"thinking": answer.reasoning}
+    return {**frame, "response": answer.text or answer.refusal or "", **thoughts, **last}
+
+
+def encode_text_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+    """The answer to a prompt as lines."""
+    whole = encode_text(answer, request, response_id=response_id, created=created)
+    frame, last = _frame(answer, request, created)
+    lines: list[Json] = [
+        {**frame, "response": "", "thinking": piece, "done": False}
+        for piece in sse.pieces(whole.get("thinking", ""))
+    ]
+    lines += [{**frame, "response": piece, "done": False} for piece in sse.pieces(whole["response"])]
+    lines.append({**frame, "response": "", **last})
+    return [lenient.dump(line) + b"\n" for line in lines]
+
+
+def encode_error(status: int, kind: str, message: str) -> Json:
+    """The body of an HTTP error as Ollama sends it."""
+    del status, kind
+    return {"error": message}
+
+
+CHAT = Format(
+    name="ollama.chat",
+    provider="ollama",
+    operation="chat",
+    paths=("/api/chat",),
+    accepts=_accepts_chat,
+    decode_request=decode_chat,
+    decode_response=decode_response,
+    join_events=join_events,
+    is_content=is_content,
+    encode_response=encode_chat,
+    encode_stream=encode_chat_stream,
+    encode_error=encode_error,
+    complete=complete,
+    stream_type="application/x-ndjson",
+)
+
+GENERATE = replace(
+    CHAT,
+    name="ollama.generate",
+    operation="text_completion",
+    paths=("/api/generate",),
+    accepts=_accepts_prompt,
+    decode_request=decode_prompt,
+    encode_response=encode_text,
+    encode_stream=encode_text_stream,
+)
