@@ -127,6 +127,10 @@ SPAN_FAILURES = frozenset({"failed", "timeout", "cancelled"})
 """The values of `status` that mean a span did not do its work."""
 
 
+LOG_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+"""The levels of log records by name, with the numbers that the standard `logging` has for them."""
+
+
 def span_prefix(component: str) -> str:
     """The event type of a span of `component`, without `_start` and `_end`."""
     return EXECUTION_PREFIX.get(component, component)

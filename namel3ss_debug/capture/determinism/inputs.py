@@ -27,7 +27,8 @@ STDIN_BOUND = 64 * 1024 * 1024
 _WAITING = 4096
 _AT_ONCE = 200
 _CLOCK, _UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED = range(9)
-_MATTERS = frozenset({_CLOCK, _UUID, _STDIN})
+_MATTERS = frozenset({_CLOCK, _UUID, _STDIN, _OPENED})
+_WITHOUT_READS = frozenset({EVENT_TYPE, "log_record"})
 
 
 class Inputs:
@@ -96,8 +97,11 @@ class Inputs:
         self._queue.append((_NEW, source, call_site))
 
     def ahead(self, event: Event) -> None:
-        """Write what was read before this event."""
-        if self._queue and event["event_type"] != EVENT_TYPE:
+        """Write what was read before this event.
+
+        A log record reads the clock itself, so one event more for each would tell nothing: its reads wait for the next.
+        """
+        if self._queue and event["event_type"] not in _WITHOUT_READS:
             self.write(event["timestamp"], last=event["event_type"] == "trace_end")
 
     def write(self, timestamp: float | None = None, *, last: bool = False) -> None:

@@ -1,0 +1,134 @@
+"""What a recording holds that belongs into a log: log records, decisions, messages, errors, figures, and who they are of."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from namel3ss_debug.expressions import name_fits
+from namel3ss_debug.traces.events import LOG_LEVELS, Event
+
+CATEGORIES: Final = ("agents", "learning", "interactions", "performance", "system", "errors", "events")
+"""The logs there are. `events` is every span that ended; it is only read where it is asked for."""
+
+_BY_TYPE: Final = {
+    "decision": "agents",
+    "state_change": "agents",
+    "agent_message": "interactions",
+    "performance_marker": "performance",
+    "error_occurred": "errors",
+    "log_record": "system",
+}
+"""Event type to the log it belongs to, where it does not say one itself."""
+
+_ENDED_KEPT = 100_000
+
+
+class LogLine(NamedTuple):
+    """One line of a log.
+
+    Attributes:
+        number: the event's place in the recording.
+        event: the event.
+        category: one of `CATEGORIES`.
+        level: one of `LOG_LEVELS`, or the program's own.
+        agent: the name of the innermost agent it happened inside; empty where there is none.
+        source: the name of the logger, or whatever else the event is of.
+        message: its words, as far as the event has some.
+    """
+
+    number: int
+    event: Event
+    category: str
+    level: str
+    agent: str
+    source: str
+    message: str
+
+
+def log_lines(
+    events: Iterable[tuple[int, Event]],
+    *,
+    agent: str | None = None,
+    least: str | None = None,
+    category: str | None = None,
+) -> Iterator[LogLine]:
+    """The lines of the logs, in order, as the events are read.
+
+    Args:
+        events: the events with their numbers.
+        agent: only those of agents and loggers whose name fits; `*` and `?` stand for anything.
+        least: only those from this level on; words that are no level of `LOG_LEVELS` count as `info`.
+        category: only those of this log; all but `events` if left out.
+    """
+    agents = _Agents()
+    floor = LOG_LEVELS.get(least or "", 0)
+    for number, event in events:
+        inside = agents.of(event)
+        line = _line(number, event, inside)
+        if line is None or (line.category != category if category else line.category == "events"):
+            continue
+        if LOG_LEVELS.get(line.level, LOG_LEVELS["info"]) < floor:
+            continue
+        if agent is None or name_fits(line.agent, agent) or name_fits(line.source, agent):
+            yield line
+
+
+def _line(number: int, event: Event, agent: str) -> LogLine | None:
+    event_type = event["event_type"]
+    is_end = event_type[-4:] == "_end" and event_type != "trace_end"
+    usual = "events" if is_end else _BY_TYPE.get(event_type)
+    if usual is None:
+        return None
+    metadata = _mapping(event.get("metadata"))
+    told = metadata.get("category")
+    category = told if told in CATEGORIES and not is_end else usual
+    name = event.get("component_name")
+    source = name if isinstance(name, str) else str(event.get("component") or "")
+    return LogLine(number, event, category, _level(event, metadata), agent, source, _message(event, metadata))
+
+
+def _level(event: Event, metadata: dict[str, Any]) -> str:
+    level = metadata.get("level")
+    if isinstance(level, str) and level:
+        return level.lower()
+    return "error" if event.get("error") is not None or event.get("status") == "failed" else "info"
+
+
+def _message(event: Event, metadata: dict[str, Any]) -> str:
+    for place in (metadata, _mapping(event.get("outputs")), _mapping(event.get("inputs"))):
+        for key in ("message", "decision", "content", "text"):
+            if isinstance(place.get(key), str) and place[key]:
+                return str(place[key])
+    error = event.get("error")
+    return error if isinstance(error, str) else ""
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+class _Agents:
+    """The name of the innermost agent around each event, by the spans that are open."""
+
+    def __init__(self) -> None:
+        self._inside: dict[str, str] = {}
+        self._ended: deque[str] = deque()  # what outlives its parent still belongs to it
+
+    def of(self, event: Event) -> str:
+        """The agent around the next event; of an agent's own start and end it is that agent."""
+        parent = event.get("parent_event_id")
+        around = self._inside.get(parent, "") if isinstance(parent, str) else ""
+        event_type = event["event_type"]
+        if event_type[-6:] == "_start" and isinstance(event.get("event_id"), str):
+            name = event.get("component_name")
+            if event.get("component") == "agent" and isinstance(name, str):
+                around = name
+            if around:
+                self._inside[event["event_id"]] = around
+        elif event_type[-4:] == "_end" and parent in self._inside:
+            self._ended.append(parent)
+            if len(self._ended) > _ENDED_KEPT:
+                self._inside.pop(self._ended.popleft(), None)
+        return around

@@ -1,0 +1,219 @@
+"""Lines of logs: for the terminal, as JSON, and as the files of a folder for each log."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from rich.text import Text
+
+from namel3ss_debug.inspection.logs import LogLine
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.views.events import NUMBER_WIDTH, facts
+from namel3ss_debug.views.gists import gist, summary
+from namel3ss_debug.views.payloads import json_bytes
+from namel3ss_debug.views.quantities import is_number
+from namel3ss_debug.views.tables import Cell, Column, name, prose, table
+from namel3ss_debug.views.terminal import (
+    COMPONENT_STYLES,
+    DIM,
+    ERROR,
+    WARNING,
+    Piece,
+    clean,
+    fitted,
+    piece,
+    shorten,
+    text,
+)
+
+_MB: Final = 1 << 20
+LIMITS: Final = {
+    "agents": (200 * _MB, 10),
+    "learning": (100 * _MB, 10),
+    "errors": (50 * _MB, 5),
+}
+"""Category to the bytes a file grows to before it is rotated, and how many rotated ones are kept."""
+
+_OTHERS: Final = (50 * _MB, 5)
+_STYLES: Final = {"debug": DIM, "warning": WARNING, "error": ERROR, "critical": ERROR}
+_UNSAFE = re.compile(r"[^\w.-]+")
+_LONGEST_NAME = 80
+_WHO_CELLS = 24
+_MOST_FILES = 200
+"""How many files are open at once; of more names, those that come later share `other.log`."""
+
+
+def lines(found: Iterable[LogLine], width: int) -> Iterator[Text]:
+    """The lines of a log as a table."""
+    columns = (
+        Column("n", align="right", style=DIM),
+        Column("time (UTC)", style=DIM, room=12),
+        Column("level", room=7),
+        name("agent", 8),
+        name("source", 8),
+        prose("message", 24),
+    )
+    yield from table(columns, (_row(line) for line in found), width)
+
+
+def running_line(line: LogLine, width: int) -> Text:
+    """One line as it comes, where nobody knows yet how wide the others will be."""
+    style = _STYLES.get(line.level, "")
+    who = line.agent or line.source
+    parts = (
+        Piece(f"{line.number:>{NUMBER_WIDTH}}  {_clock(line.event)}  ", DIM),
+        Piece(f"{clean(line.level, 8):<8}  ", style),
+        Piece(
+            f"{shorten(clean(who, 60), _WHO_CELLS, middle=True)}  ",
+            COMPONENT_STYLES["agent"] if line.agent else "",
+        ),
+        piece(words(line), style, 400),
+    )
+    return fitted(parts, width)
+
+
+def _row(line: LogLine) -> tuple[Cell, ...]:
+    source = "" if line.source == line.agent else line.source
+    return (
+        text(line.number, DIM),
+        text(_clock(line.event), DIM),
+        text(line.level, _STYLES.get(line.level, ""), 12),
+        text(line.agent, COMPONENT_STYLES["agent"], 60),
+        text(source, limit=60),
+        text(words(line), _STYLES.get(line.level, "") if line.level != "debug" else "", 400),
+    )
+
+
+def words(line: LogLine) -> str:
+    """What a line says: its message, the error it tells of, and what else the program put beside it."""
+    event = line.event
+    if line.category == "events":
+        return "  ".join(
+            filter(None, (f"{event['event_type'].removesuffix('_end')}", *facts(event), summary(event)))
+        )
+    said = line.message or summary(event)
+    error = event.get("error")
+    kind = event.get("error_type")
+    failed = f"{kind}: {error}" if kind and error else str(error or "")
+    if failed and str(error) not in said:
+        said = f"{said} ({failed})" if said else failed
+    metadata = event.get("metadata")
+    extra = metadata.get("extra") if isinstance(metadata, dict) else None
+    return f"{said}  {gist(extra, 160)}" if extra else said
+
+
+def document(line: LogLine) -> dict[str, Any]:
+    """One line as JSON."""
+    event = line.event
+    metadata = event.get("metadata")
+    extra = metadata.get("extra") if isinstance(metadata, dict) else None
+    told = {
+        "number": line.number,
+        "timestamp": event.get("timestamp"),
+        "level": line.level,
+        "category": line.category,
+        "agent": line.agent or None,
+        "source": line.source or None,
+        "event_type": event["event_type"],
+        "message": line.message or None,
+        "extra": extra or None,
+        "error_type": event.get("error_type"),
+        "error": event.get("error"),
+        "call_site": event.get("call_site"),
+    }
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _moment(event: Event) -> datetime | None:
+    at = event.get("timestamp")
+    try:
+        return datetime.fromtimestamp(at, UTC) if is_number(at) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _clock(event: Event) -> str:
+    moment = _moment(event)
+    return "" if moment is None else moment.strftime("%H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
+
+
+class Written(NamedTuple):
+    """What was written: the folder of the session, its files in order, and how many lines there are by category."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    counts: dict[str, int]
+
+
+def write_tree(
+    found: Iterable[LogLine], directory: Path, began: float | None, about: dict[str, Any]
+) -> Written:
+    """Write the classic tree: `session_YYYYMMDD_HHMMSS/CATEGORY/NAME.log` and `trace_summary.json`.
+
+    A name is that of the agent, of the logger where there is none. Files rotate by `LIMITS`.
+
+    Args:
+        found: the lines.
+        directory: where the folder of the session is made.
+        began: when the recording began, in seconds since the epoch; now where that is not known.
+        about: what else the summary says.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    at = datetime.now(UTC) if began is None else datetime.fromtimestamp(began, UTC)
+    folder = directory / f"session_{at:%Y%m%d_%H%M%S}"
+    folder.mkdir(parents=True, exist_ok=True)
+    handlers: dict[tuple[str, str], RotatingFileHandler] = {}
+    counts: Counter[str] = Counter()
+    try:
+        for line in found:
+            counts[line.category] += 1
+            handler = _handler(handlers, folder, line)
+            handler.emit(logging.makeLogRecord({"msg": _written(line)}))
+    finally:
+        for handler in handlers.values():
+            handler.close()
+    summary_file = folder / "trace_summary.json"
+    summary_file.write_text(
+        json_bytes({**about, "lines": dict(sorted(counts.items()))}, indent=True) + "\n", "utf-8"
+    )
+    files = sorted({Path(handler.baseFilename) for handler in handlers.values()})
+    return Written(folder, (*files, summary_file), dict(sorted(counts.items())))
+
+
+def _handler(
+    handlers: dict[tuple[str, str], RotatingFileHandler], folder: Path, line: LogLine
+) -> RotatingFileHandler:
+    named = line.agent or line.source
+    safe = _UNSAFE.sub("_", named).strip("._")[:_LONGEST_NAME] or "unnamed"
+    key = (line.category, safe)
+    if key not in handlers and len(handlers) >= _MOST_FILES:
+        key = (line.category, "other")
+    handler = handlers.get(key)
+    if handler is None:
+        path = folder / line.category / f"{key[1]}.log"
+        path.parent.mkdir(exist_ok=True)
+        most, kept = LIMITS.get(line.category, _OTHERS)
+        handler = RotatingFileHandler(
+            path, "w", maxBytes=most, backupCount=kept, encoding="utf-8", delay=True
+        )
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        handlers[key] = handler
+    return handler
+
+
+def _written(line: LogLine) -> str:
+    """One line of a file; nothing in it can begin another."""
+    moment = _moment(line.event)
+    at = "" if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        f"{at} {line.level.upper():<8} {clean(line.source, 80)} #{line.number}: {clean(words(line), 20_000)}"
+    )

@@ -1,0 +1,113 @@
+"""Records of the standard `logging` are recorded without the program noticing."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.traces.reader import open_trace
+
+PROGRAM = """\
+import logging, sys
+from namel3ss_debug import hooks
+
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stdout)
+log = logging.getLogger("shop")
+
+
+@hooks.trace_agent_execution
+def serve(order):
+    log.debug("never")
+    log.info("order %s", order)
+    log.warning("no stock", extra={"sku": "A-17", "category": "agents"})
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        log.exception("it broke")
+
+
+serve(3)
+print(len(logging.getLogger().handlers))
+"""
+
+
+@pytest.fixture
+def logger():
+    """A logger of its own with a handler that writes into memory."""
+    made = logging.getLogger("tests.following")
+    made.setLevel(logging.DEBUG)
+    made.propagate = False
+    handler = logging.StreamHandler(io.StringIO())
+    made.addHandler(handler)
+    yield made
+    made.removeHandler(handler)
+
+
+def recorded():
+    """The log records of the recording that is running, which ends here."""
+    return [event for event in open_trace(shutdown_tracing()).events() if event["event_type"] == "log_record"]
+
+
+def test_a_program_logs_as_it_did_and_its_records_are_in_their_spans(tmp_path):
+    """Output and handlers of an unmodified program stay; each record names its span, its line, and its failure."""
+    (tmp_path / "shop.py").write_text(PROGRAM)
+    plain = subprocess.run([sys.executable, "shop.py"], cwd=tmp_path, capture_output=True, check=True)
+    command = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "t.jsonl", "shop.py"]
+    traced = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert traced.stdout == plain.stdout
+    events = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    agent = next(event["event_id"] for event in events if event["event_type"] == "agent_execution_start")
+    logs = [event for event in events if event["event_type"] == "log_record"]
+    assert [(log["metadata"]["level"], log["metadata"]["message"], log["call_site"]) for log in logs] == [
+        ("info", "order 3", "shop.py:11"),
+        ("warning", "no stock", "shop.py:12"),
+        ("error", "it broke", "shop.py:16"),
+    ]
+    assert {(log["parent_event_id"], log["component_name"]) for log in logs} == {(agent, "shop")}
+    assert logs[1]["metadata"]["category"] == "agents"
+    assert logs[1]["metadata"]["extra"] == {"sku": "A-17"}
+    assert (logs[2]["error_type"], logs[2]["error"]) == ("ZeroDivisionError", "division by zero")
+    assert "shop.py" in logs[2]["stack_trace"]
+
+
+@pytest.mark.parametrize(("level", "found"), [("debug", 2), ("info", 1), ("warning", 0), ("off", 0)])
+def test_the_setting_says_from_which_level_on(tracing, logger, level, found):
+    """Records below `log_level` are left out; `off` leaves all out."""
+    tracing(log_level=level)
+    logger.debug("a")
+    logger.info("b")
+    assert len(recorded()) == found
+    assert logger.handlers[0].stream.getvalue() == "a\nb\n"
+
+
+def test_after_tracing_the_logging_module_is_as_it_was(tracing, logger):
+    """The method that is edited has its own body again, and records nothing."""
+    before = logging.Logger.callHandlers.__code__
+    tracing()
+    assert logging.Logger.callHandlers.__code__ is not before
+    shutdown_tracing()
+    assert logging.Logger.callHandlers.__code__ is before
+    logger.info("later")
+
+
+def test_a_record_that_cannot_be_formatted_is_recorded_as_it_stands(tracing, logger):
+    """A wrong format is the program's mistake, told by its handlers as always; the record keeps its text."""
+    tracing()
+    with pytest.raises(TypeError, match="a real number is required"):  # pytest's own handler raises it
+        logger.info("%d parcels", "many")
+    assert [event["metadata"]["message"] for event in recorded()] == ["%d parcels"]
+
+
+def test_a_secret_in_a_record_is_redacted(tracing, logger):
+    """What a program logs passes the redaction like everything else."""
+    tracing()
+    logger.info("key %s", "sk-proj-" + "a1B2" * 12, extra={"password": "hunter2"})
+    (event,) = recorded()
+    assert "a1B2" not in json.dumps(event)
+    assert "hunter2" not in json.dumps(event)

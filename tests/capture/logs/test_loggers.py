@@ -1,0 +1,143 @@
+"""The loggers for agent programs, and the decorators beside them, are thin names over the events."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+
+from namel3ss_debug import errors
+from namel3ss_debug.capture.logs import measuring
+from namel3ss_debug.capture.logs.loggers import AgentLogger, LearningLogger, PerformanceLogger
+from namel3ss_debug.capture.logs.setup import setup_logging
+from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.traces.reader import open_trace
+
+
+def recorded():
+    """The events of the recording that is running, which ends here, without those about the recording itself."""
+    events = open_trace(shutdown_tracing()).events()
+    return [event for event in events if event["event_type"] not in ("trace_start", "trace_end")]
+
+
+def test_an_agent_logger_records_actions_decisions_states_and_content(tracing):
+    """Each method is the event that its name says, under the name of the agent."""
+    tracing()
+    log = AgentLogger("Researcher")
+    log.log_action("search", {"query": "rent"})
+    log.log_decision("web", options=["web", "memory"], reasoning="fresh", confidence=0.8)
+    log.log_state_change("idle", "busy")
+    log.log_content_generation("A poem", kind="poem", prompt="write")
+    events = recorded()
+    assert [event["event_type"] for event in events] == [
+        "log_record",
+        "decision",
+        "state_change",
+        "log_record",
+    ]
+    assert {event["component_name"] for event in events} == {"Researcher"}
+    assert {event["metadata"]["category"] for event in events} == {"agents"}
+    assert events[0]["metadata"]["extra"] == {"query": "rent"}
+    assert events[1]["outputs"] == {"decision": "web"}
+    assert events[1]["inputs"]["confidence"] == 0.8
+    assert (events[2]["inputs"], events[2]["outputs"]) == ({"before": "idle"}, {"after": "busy"})
+    assert events[3]["metadata"]["extra"] == {"kind": "poem", "prompt": "write", "content": "A poem"}
+
+
+def test_a_learning_logger_records_steps_rewards_and_modes(tracing):
+    """Learning has a log of its own."""
+    tracing()
+    log = LearningLogger("Player")
+    log.log_training_step(3, loss=0.25, accuracy=0.9)
+    log.log_reward(1.5, action="left")
+    log.log_exploration_exploitation("exploration", epsilon=0.1)
+    events = recorded()
+    assert [event["metadata"]["message"] for event in events] == [
+        "training step 3",
+        "reward 1.5",
+        "exploration",
+    ]
+    assert {event["metadata"]["category"] for event in events} == {"learning"}
+    assert events[0]["metadata"]["extra"] == {"step": 3, "loss": 0.25, "accuracy": 0.9}
+
+
+def test_a_performance_logger_records_figures(tracing):
+    """A figure is a performance marker with its unit."""
+    tracing()
+    PerformanceLogger("index").log_timing("rebuild", 12.5)
+    (event,) = recorded()
+    assert (event["event_type"], event["component_name"]) == ("performance_marker", "rebuild")
+    assert event["metadata"] == {"category": "performance", "value": 12.5, "unit": "ms", "of": "index"}
+
+
+def test_loggers_do_nothing_while_tracing_is_off():
+    """Without tracing there is no event and no error."""
+    assert AgentLogger("a").log_action("x") == ""
+    assert AgentLogger("a").log_decision("x") == ""
+    assert PerformanceLogger("a").log_metric("x", 1) == ""
+
+
+def test_decorators_record_steps_in_their_category(tracing):
+    """Bare and with a name, a decorated function is a step."""
+    tracing()
+
+    @measuring.trace_agent_action
+    def act(x):
+        return x + 1
+
+    @measuring.trace_performance("fast")
+    def quick():
+        return 1
+
+    @measuring.trace_learning_update
+    def learn():
+        return 2
+
+    assert (act(1), quick(), learn()) == (2, 1, 2)
+    starts = [event for event in recorded() if event["event_type"] == "chain_step_start"]
+    assert [(event["component_name"], event["metadata"]["category"]) for event in starts] == [
+        ("act", "agents"),
+        ("fast", "performance"),
+        ("learn", "learning"),
+    ]
+
+
+def test_blocks_are_measured_watched_and_spanned(tracing):
+    """A measured block has a marker, a span its output; an exception that leaves a watched block is recorded once."""
+    tracing()
+    with measuring.measure_performance("load"), measuring.trace_context("load", files=3) as span:
+        span.set_output({"rows": 5})
+    with pytest.raises(ValueError, match="bad"), measuring.trace_errors("parser"):
+        raise ValueError("bad")
+    events = recorded()
+    assert [event["event_type"] for event in events] == [
+        "chain_execution_start",
+        "chain_execution_end",
+        "performance_marker",
+        "error_occurred",
+    ]
+    assert events[1]["outputs"] == {"rows": 5}
+    assert (events[3]["component_name"], events[3]["error"]) == ("parser", "bad")
+
+
+def test_set_up_logging_correlates_on_request(tracing):
+    """One call gives the root logger a handler whose lines carry the ids of the recording."""
+    tracer = tracing()
+    stream = io.StringIO()
+    root = logging.getLogger()
+    level = root.level
+    handler = setup_logging("warning", stream=stream, correlate=True)
+    try:
+        with measuring.trace_context("load") as span:
+            logging.getLogger("shop").warning("no stock")
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    assert f"WARNING  shop [{tracer.execution_id}/{span.event_id}]: no stock" in stream.getvalue()
+
+
+def test_a_level_that_there_is_not_is_refused():
+    """A wrong level names those there are."""
+    with pytest.raises(errors.WrongUsageError, match="no log level 'loud'; there are critical"):
+        setup_logging("loud")
