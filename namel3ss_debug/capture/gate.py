@@ -4,7 +4,9 @@ Each process of the program has a connection of its own to the socket that its s
 one before its first event, a started one when it begins to record. What passes over it are lines:
 
     to the shell     one mark, `?` or `.`, then the event as it stands on its line of the recording. After `?` the
-                     process waits; what is no deed of the program's own, as a chunk of a stream, is only told (`.`).
+                     process waits; what is no deed of the program's own, as a chunk of a stream, is only told (`.`),
+                     and where nobody steps the program, everything that begins no call and no process; then the ends
+                     of spans come with what follows them, because each send is a switch to another process.
                      After `!` stands a question: whether a part of an answer may be delivered now, `at`, `step`,
                      `index`, `waited` as in `Answers.may`.
     to the program   one JSON object for each `?`: `at` is the id of the event that it lets go. `tools` names functions
@@ -40,7 +42,7 @@ ONLY_TOLD = frozenset({"stream_chunk", "resource_sample", "inputs_read"})
 
 WAITS, TOLD, ASKS = b"?", b".", b"!"
 _BLOCK = 1 << 16
-_CALLS = ("llm", "http", "tool")
+_CALLS = ("llm", "http", "tool", "mcp")
 _NOBODY = Given(raised=Raised("ConnectionError", "the debugger has gone, and nobody answers"))
 
 
@@ -54,6 +56,7 @@ class SocketGate:
         on_live: called when the recording is left behind.
         alone: whether the program may go on without the shell. One that runs on a recording may not: it is told to end by
             SIGTERM, and the calls that it makes until then fail.
+        only_calls: whether the program waits only where a call begins, or a process of it.
     """
 
     def __init__(
@@ -64,11 +67,13 @@ class SocketGate:
         on_problem: Callable[[str], None],
         on_live: Callable[[], None] = lambda: None,
         alone: bool = True,
+        only_calls: bool = False,
     ) -> None:
         self._address = address
         self._on_tools = on_tools
         self._on_live = on_live
         self._alone = alone
+        self._only_calls = only_calls
         self._on_problem = on_problem
         self._connection: socket.socket | None = None
         self._over = False
@@ -96,7 +101,10 @@ class SocketGate:
         """
         if self._over:
             return None if self._alone or not _is_call(event) else _NOBODY
-        waits = not self._busy and event["event_type"] not in ONLY_TOLD
+        waits = not self._busy and self._holds(event)
+        if self._only_calls and not waits and _is_end(event):
+            self._unsent.append(TOLD + line)
+            return None
         outermost, self._busy = not self._busy, True
         try:
             self._tell((WAITS if waits else TOLD) + line)
@@ -106,6 +114,12 @@ class SocketGate:
             return None if self._alone or not _is_call(event) else _NOBODY
         finally:
             self._busy = not outermost
+
+    def _holds(self, event: Event) -> bool:
+        """Whether the program waits at an event."""
+        if self._only_calls:
+            return _is_call(event) or event["event_type"] == "trace_start"
+        return event["event_type"] not in ONLY_TOLD
 
     def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
         """Ask whether a part of an answer may be delivered now.
@@ -135,6 +149,19 @@ class SocketGate:
         if self._connection is not None:
             self._connection.close()
 
+    def look(self) -> None:
+        """See whether the shell is still there; else the connection has ended."""
+        if self._over or self._busy or self._connection is None:
+            return
+        try:
+            there = self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            there = b""
+        if not there:
+            self._lost()
+
     def _lost(self) -> None:
         self.close()
         if not self._alone:
@@ -148,11 +175,11 @@ class SocketGate:
         try:
             connection = self._connected()
             while self._unsent:
-                line = self._unsent.pop(0)
+                lines, self._unsent = self._unsent, []
                 if self._torn:
-                    line = b"\n" + line
+                    lines.insert(0, b"\n")
                 self._torn = True
-                connection.sendall(line)
+                connection.sendall(b"".join(lines))
                 self._torn = False
         finally:
             self._sending = False
@@ -197,6 +224,12 @@ class SocketGate:
 
 def _is_call(event: Event) -> bool:
     return event["event_type"][-6:] == "_start" and event.get("component") in _CALLS
+
+
+def _is_end(event: Event) -> bool:
+    """Whether an event is the end of a span."""
+    event_type: str = event["event_type"]
+    return event_type[-4:] == "_end" and event_type != "trace_end"
 
 
 def _is_of_the_program(error: BaseException) -> bool:
@@ -275,6 +308,14 @@ class GatedWriter(TraceWriter):
         """Whether a part of an answer may be delivered now."""
         with self._turn:
             return self._gate.may(event_id, step, index, waited)
+
+    def look(self) -> None:
+        """See whether the shell is still there; whoever waits at the gate sees it anyway."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self._gate.look()
+            finally:
+                self._turn.release()
 
     def before_fork(self) -> None:
         """Wait until no thread is held at the gate."""

@@ -2,7 +2,8 @@
 
 The interpreter tells an audit hook of every connection, datagram and look-up of a name that goes through the `socket` module,
 whoever makes it; an exception of the hook ends the attempt. What stays open: sockets that are no internet sockets, servers
-on loopback that the program itself runs, and what runs inside of calls that are made for real.
+on loopback that the program itself runs, and what runs inside of calls that are made for real. A port of loopback where
+nobody listens is refused by the system; it is told at the end, if nothing of the program's has come to listen there.
 
 Not seen: libraries in C or Rust with sockets of their own (gRPC, libpq), and programs that are no Python.
 """
@@ -17,6 +18,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture import context
@@ -32,10 +34,13 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _LOCAL_NAMES = frozenset({"", "localhost", "localhost.localdomain", "ip6-localhost", "<broadcast>"})
 _NEVER_ASKED = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _LOOKED_UP = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
-_WATCHED = _NEVER_ASKED | _LOOKED_UP
+_WATCHED = _NEVER_ASKED | _LOOKED_UP | {"socket.bind"}
 
 _REPORTING = frozenset({4317, 4318, 8125, 8126})
 """The ports of OpenTelemetry's collectors, and of agents for StatsD and Datadog."""
+
+_FREE: ContextVar[bool] = ContextVar("namel3ss_debug_network_free", default=False)
+"""Whether the running code may reach the network."""
 
 _guard: Offline | None = None
 _hooked = False
@@ -55,10 +60,13 @@ class Offline:
         self._lock = threading.Lock()
         self._spans: set[str] = set()
         self._telling = threading.local()
+        self._missed: dict[
+            tuple[int, Any], tuple[str, str | None]
+        ] = {}  # process and port -> where, call site
 
     def is_closed(self) -> bool:
         """Whether the running code cannot reach it."""
-        if self._is_open or self._leaving:
+        if self._is_open or self._leaving or _FREE.get():
             return False
         span = context.current() if self._spans else None
         while isinstance(span, Span):
@@ -84,10 +92,22 @@ class Offline:
         else:
             self._spans.add(span.event_id)
 
+    def open_here(self) -> Token[bool]:
+        """What runs from here on, and what it starts, may reach it."""
+        return _FREE.set(True)
+
+    def close_here(self, token: Token[bool]) -> None:
+        """What runs from here on may not; what was started before still may."""
+        with contextlib.suppress(
+            ValueError
+        ):  # a coroutine that was never finished is closed in another context
+            _FREE.reset(token)
+
     def install(self) -> Undo:
         """Refuse from now on; the result lets everything pass again."""
         global _guard, _hooked  # noqa: PLW0603  (a hook cannot be taken back)
         _guard = self
+        self._tracer.at_end.append(self._tell_missed)
         if not _hooked:
             _hooked = True
             sys.addaudithook(_audit)
@@ -131,9 +151,38 @@ class Offline:
             if family not in _INTERNET or not isinstance(address, tuple) or not address:
                 return
             host, port = _text(address[0]), address[1]
-            if _is_loopback(host) and not _is_of_others(port):
+            if event == "socket.bind":
+                self._missed.pop((os.getpid(), port), None)
+                return
+            if _is_loopback(host) and not self._is_of_others(host, port, connects=event == "socket.connect"):
                 return
         self.refuse(host, port)
+
+    def _is_of_others(self, host: str, port: Any, *, connects: bool) -> bool:
+        """Whether a server listens on this port of loopback that the program did not start.
+
+        Where nobody listens, the program may wait for a server of its own to start: it sees what it would.
+        """
+        listening = _listening(port)
+        if listening is None:
+            return True
+        key = os.getpid(), port
+        if listening:
+            self._missed.pop(key, None)
+        elif connects and port not in _REPORTING and self.is_closed():
+            self._missed.setdefault(key, (f"{host}:{port}", self._tracer.sites.find(0)))
+        return bool(listening) and any(pid not in _own_processes() for pid in listening)
+
+    def _tell_missed(self) -> None:
+        """Tell of the ports of loopback where nobody has come to listen: what was there is there no more."""
+        for (pid, _port), (where, site) in list(self._missed.items()):
+            if pid == os.getpid():
+                told = {"kind": "network", "address": where, "nobody": True}
+                name = where.rpartition(":")[0]
+                self._tracer.emit(
+                    "divergence", component="http", component_name=name, metadata=told, call_site=site
+                )
+        self._missed.clear()
 
     def refuse(self, host: str, port: Any) -> None:
         """Refuse an attempt, unless the running code may reach the network.
@@ -167,7 +216,7 @@ class Offline:
         ) -> Any:
             if _guard is not None and host is not None:
                 name = _text(host)
-                if not (_is_loopback(name) and not _is_of_others(port)):
+                if not (_is_loopback(name) and not _guard._is_of_others(name, port, connects=True)):  # noqa: SLF001  (our own)
                     _guard.refuse(name, port)
             return await create(self, protocol_factory, host, port, **more)
 
@@ -207,25 +256,20 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _is_of_others(port: Any) -> bool:
-    """Whether a server listens on this port of loopback that the program did not start.
-
-    Where nobody listens the system itself refuses; a program that waits for a server of its own to start sees what it would.
-    """
+def _listening(port: Any) -> set[int | None] | None:
+    """The processes that listen on a port of loopback; `None` where the system does not say."""
     import psutil  # noqa: PLC0415  (rarely needed)
 
     try:
-        listening = [
+        return {
             found.pid
             for found in psutil.net_connections("inet")
             if found.laddr
             and found.laddr.port == port
             and found.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)
-        ]
+        }
     except (psutil.Error, OSError):
-        return True
-    own = _own_processes() if listening else set()
-    return any(pid not in own for pid in listening)
+        return None
 
 
 def _own_processes() -> set[int | None]:

@@ -32,7 +32,7 @@ def take_reply(tracer: ExecutionTracer, span: Span) -> Reply | None:
         add_metadata(span, marks)
     if given.runs and tracer.network is not None:
         tracer.network.open_for(span)
-    return Reply(tracer, given, Delivery(turn, delays), of_tool=span.component == "tool")
+    return Reply(tracer, given, Delivery(turn, delays), of_tool=span.component in {"tool", "mcp"})
 
 
 class Reply:
@@ -41,11 +41,13 @@ class Reply:
     Attributes:
         answers: whether something comes in place of it; else it is made once `before` returns.
         outputs: the `outputs` of its end event, where an answer brings its own.
+        recorded: whether that answer is a recorded one.
     """
 
     def __init__(self, tracer: ExecutionTracer, given: Given, delivery: Delivery, *, of_tool: bool) -> None:
         self.answers = given.answers
         self.outputs = given.outputs
+        self.recorded = given.recorded
         self._tracer = tracer
         self._given = given
         self._delivery = delivery

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from namel3ss_debug.config import SESSION_VARIABLE, DebugConfiguration
+from namel3ss_debug.config import FOR_READERS, SESSION_VARIABLE, DebugConfiguration
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.names import parse_name, trace_name
 from namel3ss_debug.traces.ring import remove_ring
@@ -29,6 +29,7 @@ class Session:
 
     `root` is the folder of the user's own code, `link_latest` whether the file's name is ours, `sampled` whether
     this execution is recorded at all, `gate` the socket of the shell that steps the program, if there is one,
+    `waits_at_calls` whether the program waits there at its calls alone, and not at every event,
     `randomness` what random numbers are drawn from, empty where that is not recorded, `offline` whether nothing but the
     gate may be reached, `rerun` what a re-run says of itself in its `trace_start`, `arguments` those of a function.
     """
@@ -42,6 +43,7 @@ class Session:
     link_latest: bool = True
     sampled: bool = True
     gate: str = ""
+    waits_at_calls: bool = False
     randomness: dict[str, Any] = field(default_factory=dict)
     offline: bool = False
     rerun: dict[str, Any] = field(default_factory=dict)
@@ -98,7 +100,7 @@ def new_session(
     return Session(
         trace=os.path.normpath(working_directory() / path),
         execution_id=execution_id,
-        settings=config.to_json(),
+        settings={key: value for key, value in config.to_json().items() if key not in FOR_READERS},
         target=target,
         root=os.path.realpath(working_directory() / (root or "")),
         session_id=session_id,

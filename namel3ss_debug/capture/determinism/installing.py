@@ -96,9 +96,12 @@ class Running:
         return [stdin.install(self._stdin)]
 
     def _put_watch(self) -> list[Undo]:
-        if not self._settings.get("watch") or lineage.root().path != lineage.FIRST:
+        if not self._settings.get("watch"):
             return []
-        return watching.watch_output(self.inputs.printed) + watching.watch_files(self.inputs.opened)
+        files = watching.watch_files(self.inputs.opened)
+        if lineage.root().path != lineage.FIRST:
+            return files
+        return watching.watch_output(self.inputs.printed) + files
 
     def describe(self) -> None:
         """Say in the `trace_start` of this process what its random numbers follow from."""

@@ -5,7 +5,8 @@ process is `0`. What a line of work starts is numbered there, each kind by itsel
 
 - `0.2` the second thread started by `0`; `0.w1` one of an executor, which works only for jobs; `0.x1` one that
   `threading` did not start,
-- `0:3` the third job that `0` gave to executors, in whichever thread or process it runs,
+- `0:3` the third job that `0` gave to executors, in whichever thread or process it runs; `0:p3.1` the second task of the
+  fourth job that a pool of `multiprocessing` got in the process `0`,
 - `0~main.1` the first asyncio task of the coroutine `main` that read anything in the thread `0`,
 - `0/1` the first process that `0` started; `0/w1` a worker of an executor.
 
@@ -26,6 +27,8 @@ from namel3ss_debug.capture.context import this_thread
 FIRST = "0"
 ATTRIBUTE = "_namel3ss_debug_lineage"
 _EXECUTORS = "concurrent.futures."
+_OWN = (_EXECUTORS, "namel3ss_debug.")
+_WORKERS = "anyio."
 _FRAMES = 12
 
 _root: Lineage | None = None
@@ -111,13 +114,21 @@ def thread_starts(thread: threading.Thread) -> None:
     if _root is not None:
         target = thread.__dict__.get("_target")
         module = str(target.__module__) if type(target) is FunctionType else ""
-        own = module.startswith((_EXECUTORS, "namel3ss_debug."))
+        own = module.startswith(_OWN) or type(thread).__module__.startswith(_WORKERS)
         thread.__dict__[ATTRIBUTE] = Lineage(current().child(".w" if own else "."))
 
 
 def new_job() -> Lineage | None:
     """The line of work of a job that is given to an executor now."""
     return None if _root is None else Lineage(current().child(":"))
+
+
+def of_task(name: str) -> Lineage:
+    """The line of work of a task of a pool, in the worker that has taken it: a thread, or the first one of a process."""
+    path = root().path
+    if threading.current_thread() is threading.main_thread():
+        path = path.rpartition("/")[0] or path
+    return Lineage(f"{path}:{name}")
 
 
 def enter(lineage: Lineage | None) -> Lineage | None:

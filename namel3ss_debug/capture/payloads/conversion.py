@@ -400,6 +400,25 @@ def _bytes_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
+_SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
+_SCHEMA_FORMS = ("anyOf", "oneOf", "allOf", "$ref")
+_SCHEMA = frozenset(
+    {
+        "type",
+        "title",
+        "description",
+        "format",
+        "default",
+        "minLength",
+        "maxLength",
+        "items",
+        "nullable",
+        *_SCHEMA_FORMS,
+    }
+)
+"""The words of a schema that hold no value, but for a `default`."""
+
+
 def _exact(value: Any) -> str:
     """The text of what should be a text, or what it says of itself."""
     return str.__str__(value) if issubclass(type(value), str) else printed(value, str)
@@ -407,7 +426,22 @@ def _exact(value: Any) -> str:
 
 def _says_nothing(value: Any) -> bool:
     """Whether a value gives nothing away though its name is secret, and tells whether a credential was there."""
+    if type(value) is dict:
+        return _is_schema(value)
     return value is None or type(value) is bool or (type(value) is str and not value)
+
+
+def _is_schema(value: dict[Any, Any]) -> bool:
+    """Whether a plain dict says what a value looks like (JSON Schema), and not what it is: so tools name their parameters."""
+    if any(type(key) is not str or key not in _SCHEMA for key in value):
+        return False
+    kind = value.get("type")
+    is_typed = (
+        kind in _SCHEMA_TYPES
+        if type(kind) is str
+        else kind is None and any(key in value for key in _SCHEMA_FORMS)
+    )
+    return is_typed and _says_nothing(value.get("default"))
 
 
 def _is_logprob(name: str, taken: list[tuple[Any, Any]]) -> bool:

@@ -55,6 +55,30 @@ if __name__ == "__main__":
     print(uuid.uuid4())
 """
 
+WORKERS = """
+import anyio, multiprocessing, os, random, sys, time, uuid
+from anyio import to_thread
+from multiprocessing.pool import ThreadPool
+def work(n):
+    time.sleep(random.random() / 500)
+    return n, uuid.uuid4(), random.random(), time.time()
+async def main():
+    lines = {}
+    async def several(n):
+        for turn in range(3):
+            lines[n, turn] = await to_thread.run_sync(work, n)
+    async with anyio.create_task_group() as group:
+        for n in range(4):
+            group.start_soon(several, n)
+    print(*[(key, lines[key]) for key in sorted(lines)], sep="\\n")
+if __name__ == "__main__":
+    anyio.run(main)
+    for pool in multiprocessing.get_context("fork").Pool(3), ThreadPool(3):
+        with pool:
+            print(*pool.map(work, range(9), chunksize=1), *pool.imap(work, range(4)), pool.apply(work, (7,)), sep="\\n")
+    print(uuid.uuid4())
+"""
+
 TASKS = """
 import asyncio, datetime, random, uuid
 async def step(n):
@@ -110,6 +134,7 @@ ALL = {
     "randomness": RANDOMNESS,
     "threads": THREADS,
     "executors": EXECUTORS,
+    "workers": WORKERS,
     "tasks": TASKS,
     "processes": PROCESSES,
     "sets": SETS,

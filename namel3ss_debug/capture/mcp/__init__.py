@@ -1,0 +1,36 @@
+"""Clients of MCP servers, of the official `mcp` package: tools as tool calls, the rest as calls of component `mcp`.
+
+What is recorded is what the program asks of a session and what it gets, whichever way it comes: over the pipes of a process
+or over HTTP, which is not recorded a second time. Where a recording answers, no server is started and none is connected to.
+The package is patched when the program imports it; what a version does not have is not recorded, and never guessed at.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from namel3ss_debug.capture.mcp import sessions, transports
+from namel3ss_debug.capture.mcp.connections import Connections
+from namel3ss_debug.capture.patching import Undo, when_imported
+from namel3ss_debug.capture.tracer import ExecutionTracer
+
+_TRANSPORTS = {
+    "mcp.client.stdio": ("stdio", ("stdio_client",)),
+    "mcp.client.streamable_http": ("http", ("streamable_http_client", "streamablehttp_client")),
+    "mcp.client.sse": ("sse", ("sse_client",)),
+    "mcp.client.websocket": ("websocket", ("websocket_client",)),
+}
+"""Module -> the word for its transport, and the functions that open one, of which versions have some."""
+
+
+def install(tracer: ExecutionTracer) -> Undo:
+    """Record the clients of MCP servers, now or when the package is imported."""
+    connections = Connections(tracer)
+    patches: dict[str, Callable[[Any], list[Undo]]] = {
+        module: functools.partial(transports.patch, connections=connections, transport=word, names=names)
+        for module, (word, names) in _TRANSPORTS.items()
+    }
+    patches["mcp.client.session"] = functools.partial(sessions.patch, connections=connections)
+    return when_imported(patches, tracer.problem)

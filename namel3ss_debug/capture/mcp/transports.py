@@ -1,0 +1,162 @@
+"""Ways to MCP servers: opened for real while a program is recorded, silent where a recording answers.
+
+To open one is a call of its own, `connect`, because a server that is a process starts with it. A silent one has streams like
+any other; a request that reaches them, which no seam has answered, is told that there is no server.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from namel3ss_debug.capture.determinism import lineage
+from namel3ss_debug.capture.exchanges import INSIDE
+from namel3ss_debug.capture.mcp.connections import Connection, Connections
+from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.replies import take_reply
+from namel3ss_debug.capture.results import set_result
+from namel3ss_debug.capture.spans import Span
+
+_NO_SERVER = -32000
+_MOST_STREAMS = 3
+
+
+def patch(module: Any, connections: Connections, transport: str, names: Sequence[str]) -> list[Undo]:
+    """Record the ways to servers that a module opens.
+
+    Args:
+        module: the module.
+        connections: the connections of this process.
+        transport: the word for what it opens.
+        names: the functions that open one; of those that are not there, one is missed where none is.
+    """
+    there = [name for name in names if hasattr(module, name)] or list(names[:1])
+
+    def opening(original: Callable[..., Any]) -> Callable[..., Any]:
+        def client(*args: Any, **kwargs: Any) -> Any:
+            return _Client(connections, transport, original, args, kwargs)
+
+        return client
+
+    return [replace(module, name, opening) for name in there]
+
+
+class _Client:
+    """What the program enters to be connected."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        transport: str,
+        original: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        self._connections = connections
+        self._connection = Connection(transport)
+        self._given = args[0] if args else kwargs.get("url", kwargs.get("server"))
+        self._open: Callable[[], Any] = lambda: original(*args, **kwargs)
+        self._inner: Any = None
+
+    async def __aenter__(self) -> Any:
+        if INSIDE.get():  # one transport opens another
+            self._inner = self._open()
+            return await self._inner.__aenter__()
+        tracer, connection = self._connections.tracer, self._connection
+        span = self._begin()
+        connection.event_id = span.event_id
+        try:
+            reply = take_reply(tracer, span)
+            if reply is not None and reply.answers:
+                self._inner = _Silence(await reply.reach())
+                streams = await self._inner.__aenter__()
+            else:
+                connection.real = reply is not None
+                self._inner = self._open()
+                with self._connections.beneath(connection):
+                    streams = await self._inner.__aenter__()
+            self._connections.opened(streams[0], connection)
+            set_result(span, tracer, {"streams": len(streams)})
+        except BaseException as error:
+            span.leave()
+            span.close(error)
+            error.__traceback__ = None if error.__traceback__ is None else error.__traceback__.tb_next
+            raise
+        span.leave()
+        span.close()
+        return streams
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        self._connections.closed(self._connection)
+        with self._connections.beneath(self._connection):
+            return await self._inner.__aexit__(kind, error, trace)
+
+    def _begin(self) -> Span:
+        tracer, connection = self._connections.tracer, self._connection
+        inputs: dict[str, Any] = {"transport": connection.transport}
+        if connection.transport == "stdio":
+            command = str(getattr(self._given, "command", ""))
+            connection.server = os.path.basename(command) or None
+            inputs |= {"command": command, "args": [*map(str, getattr(self._given, "args", ()))]}
+        else:
+            connection.server = urlsplit(str(self._given)).netloc.rpartition("@")[2] or None
+            inputs["url"] = tracer.payloads.url(str(self._given))
+        metadata: dict[str, Any] = {
+            "chain": tracer.sites.chain(0),
+            "mcp": {"transport": connection.transport},
+        }
+        if lineage.active():
+            metadata["lineage"] = lineage.current().path
+        return tracer.span("mcp", "connect", inputs, metadata).open()
+
+
+class _Silence:
+    """A transport behind which there is nobody."""
+
+    def __init__(self, recorded: Any) -> None:
+        found = recorded.get("streams") if isinstance(recorded, dict) else None
+        self._count = found if isinstance(found, int) else 2
+        anyio: Any = sys.modules["anyio"]
+        self._group = anyio.create_task_group()
+        self._to_program, self._read = anyio.create_memory_object_stream(math.inf)
+        self._write, self._from_program = anyio.create_memory_object_stream(math.inf)
+
+    async def __aenter__(self) -> tuple[Any, ...]:
+        await self._group.__aenter__()
+        self._group.start_soon(self._refuse)
+        return (self._read, self._write, lambda: None)[: min(self._count, _MOST_STREAMS)]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        self._group.cancel_scope.cancel()
+        try:
+            return await self._group.__aexit__(kind, error, trace)
+        finally:
+            for stream in (self._to_program, self._read, self._write, self._from_program):
+                stream.close()
+
+    async def _refuse(self) -> None:
+        async for message in self._from_program:
+            plain = getattr(message.message, "root", message.message)
+            if getattr(plain, "method", None) is not None and getattr(plain, "id", None) is not None:
+                answer = refusal(plain)
+                if plain is not message.message:
+                    answer = type(message.message)(answer)
+                self._to_program.send_nowait(type(message)(answer))
+
+
+def refusal(request: Any) -> Any:
+    """The answer to a request for which there is no server."""
+    types: Any = sys.modules.get("mcp_types") or sys.modules["mcp.types"]
+    text = f"{request.method}: the server is not there while a recording runs again"
+    return types.JSONRPCError(
+        jsonrpc="2.0", id=request.id, error=types.ErrorData(code=_NO_SERVER, message=text)
+    )

@@ -1,0 +1,136 @@
+"""Ways to MCP servers: opened for real while recording, silent where a recording answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import types
+
+import anyio
+import pytest
+
+from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.exchanges import INSIDE
+from namel3ss_debug.capture.mcp import transports
+from namel3ss_debug.capture.mcp.connections import Connections
+
+
+@pytest.fixture
+def module():
+    """A module with a transport; `opened` tells whether its tasks carry what is recorded already."""
+
+    @contextlib.asynccontextmanager
+    async def stdio_client(server):
+        module.opened.append(INSIDE.get())
+        if server.command == "gone":
+            raise FileNotFoundError(2, "No such file or directory", "gone")
+        yield object(), object()
+        module.closed.append(INSIDE.get())
+
+    module = types.SimpleNamespace(stdio_client=stdio_client, opened=[], closed=[])
+    return module
+
+
+@pytest.fixture
+def client(module):
+    """Opens the transport, as the program would."""
+    undo = []
+
+    def make(command="/usr/bin/python3", args=("server.py",)):
+        if not undo:
+            undo.extend(transports.patch(module, Connections(switch.ACTIVE), "stdio", ("stdio_client",)))
+        return module.stdio_client(types.SimpleNamespace(command=command, args=list(args), env={"KEY": "s"}))
+
+    yield make
+    while undo:
+        undo.pop()()
+
+
+def events(path):
+    """The events of component `mcp` in a recording."""
+    found = map(json.loads, path.read_text().splitlines())
+    return [event for event in found if event.get("component") == "mcp"]
+
+
+def test_a_connection_tells_what_was_started(tracer, module, client):
+    """The command and its arguments, not its environment; the call is over once the server is there."""
+
+    async def run():
+        async with client() as streams:
+            assert len(streams) == 2
+            assert not INSIDE.get()
+            assert len(events(tracer.writer.first)) == 2
+
+    anyio.run(run)
+    begun, ended = events(tracer.writer.first)
+    assert begun["inputs"] == {"transport": "stdio", "command": "/usr/bin/python3", "args": ["server.py"]}
+    assert ended["outputs"] == {"result": {"streams": 2}}
+    assert (module.opened, module.closed) == ([True], [True])
+
+
+def test_a_server_that_cannot_be_started_fails_as_without_us(tracer, client):
+    """The same exception, told at the connection."""
+
+    async def run():
+        async with client("gone"):
+            pass
+
+    with pytest.raises(FileNotFoundError):
+        anyio.run(run)
+    assert events(tracer.writer.first)[-1]["error_type"] == "FileNotFoundError"
+
+
+RECORDED = {"answer": {"streams": 3}, "outputs": {"result": {"streams": 3}}, "recorded": True}
+
+
+def test_a_recorded_connection_starts_nothing(shell, module, client):
+    """There are as many streams as there were, and they can be read, written and closed."""
+    shell.words = {"connect": RECORDED}
+
+    async def run():
+        async with client() as (read, write, session_id):
+            assert session_id() is None
+            await write.send(types.SimpleNamespace(message=types.SimpleNamespace(method="hello")))
+            await write.aclose()
+            await read.aclose()
+
+    anyio.run(run)
+    assert module.opened == []
+
+
+def test_what_fails_inside_is_grouped_as_with_a_server(shell, client):
+    """Both sides of a transport have a group of tasks around the program's block."""
+    shell.words = {"connect": RECORDED}
+
+    async def run():
+        async with client():
+            raise KeyError("mine")
+
+    with pytest.raises(ExceptionGroup) as found:
+        anyio.run(run)
+    assert [type(error) for error in found.value.exceptions] == [KeyError]
+
+
+def test_a_request_that_no_seam_has_answered_is_refused(shell, client):
+    """It would be waited for without end."""
+    pytest.importorskip("mcp")
+    from mcp.shared.message import SessionMessage
+
+    try:
+        from mcp_types import JSONRPCRequest
+    except ImportError:
+        from mcp.types import JSONRPCMessage, JSONRPCRequest
+    else:
+        JSONRPCMessage = lambda message: message  # noqa: N806, E731  (version 1 has a class)
+    shell.words = {"connect": RECORDED}
+
+    async def run():
+        async with client() as (read, write, _):
+            asked = JSONRPCRequest(jsonrpc="2.0", id=7, method="tools/call", params={})
+            await write.send(SessionMessage(JSONRPCMessage(asked)))
+            message = (await read.receive()).message
+            return getattr(message, "root", message)
+
+    answer = anyio.run(run)
+    assert (answer.id, answer.error.code) == (7, -32000)
+    assert "the server is not there" in answer.error.message
