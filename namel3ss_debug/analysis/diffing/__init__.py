@@ -1,0 +1,1 @@
+"""Where two runs stop being the same run: read into rows, aligned by what happened, and told difference by difference."""

@@ -1,0 +1,287 @@
+"""The differences at one place of two runs: of which kinds, at which events, and what exactly is another there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from namel3ss_debug.analysis.diffing.questions import answer_of, asked_of
+from namel3ss_debug.analysis.diffing.rows import NEVER, NOBODY, OPEN, Rows
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.conversations import MessageChange, diff_messages
+from namel3ss_debug.wire.value_changes import PathChange, path_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from namel3ss_debug.analysis.diffing.alignment import Entry
+    from namel3ss_debug.analysis.diffing.masks import Masks
+    from namel3ss_debug.traces.events import Event
+
+ARGUMENTS: Final = "arguments"
+RESULT: Final = "result"
+PATH: Final = "path"
+ORDER: Final = "order"
+MODEL: Final = "model"
+PROMPT: Final = "prompt"
+CONTEXT: Final = "context"
+RETRY: Final = "retry"
+STATUS: Final = "status"
+ADDED: Final = "added"
+MISSING: Final = "missing"
+
+KINDS: Final[Mapping[str, str]] = {
+    ARGUMENTS: "the same call with other arguments",
+    RESULT: "the same call came to something else",
+    PATH: "something else was called in its place",
+    ORDER: "the same call, earlier or later among its neighbours",
+    MODEL: "another model, or other parameters of it",
+    PROMPT: "the model was told something else: instructions, question, tools",
+    CONTEXT: "the model read other answers or results of what came before",
+    RETRY: "another number of attempts",
+    STATUS: "it ended with another status",
+    ADDED: "only the second run did this",
+    MISSING: "only the first run did this",
+}
+"""The kinds of differences, and what each says."""
+
+ANSWERS: Final = frozenset({RESULT, STATUS})
+"""The kinds that show when a call ends; the others show when it begins."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What differs, with everything masked that says nothing.
+
+    Attributes:
+        messages: of two requests to a model, every message of both, as `diff_messages` pairs them.
+        paths: of everything else the first places, as JSON paths in the inputs or the outputs.
+        events: the two events themselves; None on the side that has none.
+    """
+
+    messages: tuple[MessageChange, ...] = ()
+    paths: tuple[PathChange, ...] = ()
+    events: tuple[Event | None, Event | None] = (None, None)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference between two runs.
+
+    Attributes:
+        kind: one of `KINDS`.
+        component: whose: `llm`, `tool`, ...
+        event_type: the event type, without `_start` and `_end`.
+        name_a, name_b: what was called in either run; None where there was nothing, or it has no name.
+        number_a, number_b: the events that show it; None where a run has nothing there.
+        where: what it happened inside, from the outermost.
+        lasting: whether the runs did not simply go on the same after it.
+        recovered: of a retry, whether the call succeeded in the end in both runs.
+        attempts: of a retry, how many there were in either run.
+        carried_from: of a context, the event of the second run at which the model first read all that differs here; None where
+            something of it is new.
+        detail: what differs; None where it was not read.
+    """
+
+    kind: str
+    component: str
+    event_type: str
+    name_a: str | None
+    name_b: str | None
+    number_a: int | None
+    number_b: int | None
+    where: tuple[str, ...]
+    lasting: bool = False
+    recovered: bool | None = None
+    attempts: tuple[int, int] | None = None
+    carried_from: int | None = None
+    detail: Detail | None = None
+
+    @property
+    def name(self) -> str | None:
+        """What was called, by the name in the second run where it has one."""
+        return self.name_b or self.name_a
+
+    def to_json(self) -> dict[str, Any]:
+        """The difference as JSON would hold it."""
+        detail = self.detail or Detail()
+        return {
+            "kind": self.kind,
+            "component": self.component,
+            "component_name": self.name,
+            "event_type": self.event_type,
+            "a": None if self.number_a is None else {"number": self.number_a, "component_name": self.name_a},
+            "b": None if self.number_b is None else {"number": self.number_b, "component_name": self.name_b},
+            "where": list(self.where),
+            "lasting": self.lasting,
+            "recovered": self.recovered,
+            "attempts": None if self.attempts is None else list(self.attempts),
+            "carried_from": self.carried_from,
+            "messages": [change._asdict() for change in detail.messages if change.kind != "same"],
+            "paths": [change._asdict() for change in detail.paths],
+        }
+
+
+def kinds_at(entry: Entry, one: Rows, other: Rows, *, payloads: bool) -> tuple[str, ...]:
+    """Of which kinds the differences at one place are, those that show first before the others; order is left to `ordering`."""
+    a, b = entry.a, entry.b
+    if entry.same:
+        return ()
+    if a == NOBODY:
+        return (ADDED,)
+    if b == NOBODY:
+        return (MISSING,)
+    was, now = one.what(a), other.what(b)
+    kinds: list[str] = []
+    if was.component == now.component == "llm":
+        kinds += _of_request(one, a, other, b)
+    elif was.name != now.name or was.type != now.type:
+        return (PATH,)
+    elif one.asked[a] != other.asked[b]:
+        kinds.append(ARGUMENTS if one.end_number[a] != one.number[a] else RESULT)
+    if not payloads:
+        kinds = [MODEL] if was.name != now.name else []
+    if one.attempts[a] != other.attempts[b]:
+        kinds.append(RETRY)
+    if one.status_of(a) != other.status_of(b):
+        kinds.append(STATUS)
+    elif payloads and one.answered[a] != other.answered[b]:
+        kinds.append(RESULT)
+    return tuple(kinds)
+
+
+def _of_request(one: Rows, a: int, other: Rows, b: int) -> list[str]:
+    kinds = []
+    if one.what(a).name != other.what(b).name or one.settings[a] != other.settings[b]:
+        kinds.append(MODEL)
+    if one.prompt[a] != other.prompt[b]:
+        kinds.append(PROMPT)
+    if one.asked[a] != other.asked[b]:
+        kinds.append(CONTEXT)
+    return kinds
+
+
+def difference_at(kind: str, entry: Entry, one: Rows, other: Rows, *, lasting: bool) -> Difference:
+    """One difference of a place, without its detail."""
+    a, b = entry.a, entry.b
+    what = other.what(b) if b != NOBODY else one.what(a)
+    retried = kind == RETRY
+    return Difference(
+        kind=kind,
+        component=what.component,
+        event_type=what.type,
+        name_a=None if a == NOBODY else one.what(a).name,
+        name_b=None if b == NOBODY else other.what(b).name,
+        number_a=_number(one, a, kind),
+        number_b=_number(other, b, kind),
+        where=one.where(a) if b == NOBODY else other.where(b),
+        lasting=lasting,
+        recovered=one.status_of(a) == other.status_of(b) == "completed" if retried else None,
+        attempts=(one.attempts[a], other.attempts[b]) if retried else None,
+    )
+
+
+def _number(rows: Rows, row: int, kind: str) -> int | None:
+    if row == NOBODY:
+        return None
+    if kind == RETRY:
+        return rows.first_attempt[row]
+    if kind in ANSWERS and rows.end_number[row] != NEVER:
+        return rows.end_number[row]
+    return rows.number[row]
+
+
+def detail_of(kind: str, old: Event | None, new: Event | None, masks: Masks) -> Detail:
+    """What differs between the two events of a difference.
+
+    Args:
+        kind: its kind.
+        old: the event of the first run.
+        new: that of the second.
+        masks: what is not compared.
+    """
+    events = (old, new)
+    if old is None or new is None or kind in {ORDER, RETRY}:
+        return Detail(events=events)
+    if kind in {PROMPT, CONTEXT}:
+        return Detail(messages_of(old, new, masks), _beside_messages(kind, old, new, masks), events)
+    if kind == STATUS:
+        return Detail((), path_changes(_ending(old, masks), _ending(new, masks)), events)
+    of_answer = kind == RESULT and not str(new.get("event_type")).endswith("_start")
+    sides = []
+    for event in (old, new):
+        field, told = _told(event, of_answer=of_answer)
+        sides.append(_without(masks.masked(told, field), {"messages"} if kind == MODEL else set()))
+    return Detail((), path_changes(sides[0], sides[1]), events)
+
+
+def messages_of(old: Event, new: Event, masks: Masks) -> tuple[MessageChange, ...]:
+    """The messages of two requests to a model, paired."""
+    before, after = (
+        lenient.sequence(masks.masked(lenient.mapping(event.get("inputs")), "inputs").get("messages"))
+        for event in (old, new)
+    )
+    return diff_messages(before, after)
+
+
+def _beside_messages(kind: str, old: Event, new: Event, masks: Masks) -> tuple[PathChange, ...]:
+    """What differs in a request beside its messages: the tools of a prompt, the rest of a context."""
+    sides = []
+    for event in (old, new):
+        inputs = lenient.mapping(event.get("inputs"))
+        left_out = {"messages", "model", "params"} | (set() if kind == PROMPT else {"tools"})
+        chosen = {"tools": inputs.get("tools")} if kind == PROMPT else _without(inputs, left_out)
+        sides.append(masks.masked(chosen, "inputs"))
+    return path_changes(sides[0], sides[1])
+
+
+def _told(event: Event, *, of_answer: bool) -> tuple[str, Any]:
+    if of_answer and str(event.get("event_type")).endswith("_end"):
+        field, told = answer_of(event)
+        error = {key: event[key] for key in ("error_type", "error") if key in event}
+        if error:
+            told = told | error if isinstance(told, dict) else error
+        return field, told
+    if of_answer:
+        return "metadata", {
+            key: event[key] for key in ("inputs", "outputs", "metadata", "error") if key in event
+        }
+    return asked_of(event)
+
+
+def _ending(event: Event, masks: Masks) -> Any:
+    if str(event.get("event_type")).endswith("_start"):
+        return {"status": OPEN}
+    told = {key: event[key] for key in ("status", "error_type", "error", "outputs") if key in event}
+    return masks.masked(told, "")
+
+
+def _without(value: Any, left_out: set[str]) -> Any:
+    return (
+        {key: item for key, item in value.items() if key not in left_out}
+        if isinstance(value, dict)
+        else value
+    )
+
+
+def with_origins(differences: Iterable[Difference]) -> list[Difference]:
+    """Differences in order, those of context with the event at which their messages were first another.
+
+    What was said once is read again at every later call of the conversation, so most of these say nothing new.
+    """
+    known: dict[tuple[str, bytes, bytes], int] = {}
+    told: list[Difference] = []
+    for found in differences:
+        changes = found.detail.messages if found.detail is not None else ()
+        keys = [
+            (change.kind, lenient.dump(change.old, ordered=True), lenient.dump(change.new, ordered=True))
+            for change in changes
+            if change.kind != "same"
+        ]
+        number = found.number_b or 0
+        said_before = bool(keys) and all(key in known for key in keys)
+        carried = found.kind == CONTEXT and said_before and not (found.detail and found.detail.paths)
+        told.append(replace(found, carried_from=max(known[key] for key in keys)) if carried else found)
+        for key in keys:
+            known.setdefault(key, number)
+    return told

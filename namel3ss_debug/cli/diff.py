@@ -1,0 +1,140 @@
+"""`debug diff`: where two runs stop being the same run, and what sets a failing run apart from passing ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from namel3ss_debug.cli.options import (
+    format_option,
+    open_recording,
+    print_document,
+    reading,
+    report_problems,
+    settings,
+)
+from namel3ss_debug.errors import WrongUsageError
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.diffing.baselines import BaselineDiff
+    from namel3ss_debug.analysis.diffing.comparison import Diff
+
+SHOWN = 20
+"""The differences that have a row where nobody said how many."""
+
+
+def diff(
+    references: Sequence[str],
+    *,
+    baselines: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    limit: int = SHOWN,
+    output_format: str = "table",
+) -> int:
+    """Compare two runs, or a failing run with passing ones, and print what differs.
+
+    Args:
+        references: two runs; with baselines the failing one.
+        baselines: the passing runs.
+        ignore: what is not compared, besides what the settings name.
+        limit: how many differences have a row.
+        output_format: `table`, `json` or `markdown`.
+
+    Returns:
+        The exit status: 0 where nothing differs, 1 where something does.
+
+    Raises:
+        WrongUsageError: there are not as many runs as there should be.
+        TraceNotFoundError: a run is not there.
+        UnreadableTraceError: nothing in one can be read.
+    """
+    from namel3ss_debug.analysis.diffing.baselines import diff_baselines
+    from namel3ss_debug.analysis.diffing.comparison import diff_traces
+    from namel3ss_debug.traces.store import find_trace
+
+    wanted = 1 if baselines else 2
+    if len(references) != wanted:
+        needed = "one failing run beside --baseline" if baselines else "two runs, as in: diff A B"
+        raise WrongUsageError(f"diff compares {needed}; {len(references)} given")
+    config = settings().config
+    directory = Path(config.trace_output_dir)
+    traces = [open_recording(find_trace(given, directory)) for given in (*baselines, *references)]
+    ignored = (*config.diff_ignore, *ignore)
+    found: Diff | BaselineDiff
+    with ExitStack() as stack:
+        for trace in traces:
+            stack.enter_context(reading(trace))
+        found = (
+            diff_baselines(traces[:-1], traces[-1], ignore=ignored)
+            if baselines
+            else diff_traces(*traces, ignore=ignored)
+        )
+    show(found, limit, output_format)
+    for trace in traces:
+        report_problems(trace)
+    return int(not found.same)
+
+
+def show(found: Diff | BaselineDiff, limit: int, output_format: str) -> None:
+    """Print what differs."""
+    if output_format == "json":
+        print_document(found.to_json())
+        return
+    from namel3ss_debug.analysis.diffing.comparison import Diff
+    from namel3ss_debug.views import blocks
+    from namel3ss_debug.views.diff import baseline_report, report
+    from namel3ss_debug.views.terminal import console
+
+    screen = console()
+    width = None if output_format == "markdown" else screen.width
+    told = (
+        report(found, width=width, limit=limit)
+        if isinstance(found, Diff)
+        else baseline_report(found, width=width, limit=limit)
+    )
+    if output_format == "markdown":
+        click.echo("\n".join(blocks.markdown(told)))
+        return
+    screen.lines(blocks.lines(told, screen.width))
+
+
+@click.command("diff", short_help="Say where two runs part.")
+@click.argument("references", metavar="A B", nargs=-1)
+@click.option("--baseline", "baselines", multiple=True, metavar="TRACE",
+              help="A passing run to compare one failing run with; may be repeated.")  # fmt: skip
+@click.option("--ignore", multiple=True, metavar="PATTERN",
+              help="Do not compare this key, or this path of keys from the event on; may be repeated.")  # fmt: skip
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=SHOWN,
+    show_default=True,
+    metavar="N",
+    help="Show at most N differences one by one.",
+)
+@format_option("table", "json", "markdown")
+def command(
+    references: tuple[str, ...],
+    baselines: tuple[str, ...],
+    ignore: tuple[str, ...],
+    limit: int,
+    output_format: str,
+) -> None:
+    """Say where two runs stop being the same run.
+
+    A and B are recordings. They are aligned by what happened, not by text or time; ids, times and what the setting
+    diff_ignore names are not compared. The first difference after which they did not simply go on the same comes first,
+    with what the model had read on both sides.
+
+    With --baseline there is one recording, of a failing run: what it did that no passing run did, and what every passing run
+    did that it did not.
+
+    Ends with status 0 where the runs are the same, and 1 where they are not.
+    """
+    raise SystemExit(
+        diff(references, baselines=baselines, ignore=ignore, limit=limit, output_format=output_format)
+    )

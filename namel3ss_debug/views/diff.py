@@ -1,0 +1,334 @@
+"""Where two runs part, as a report: the first lasting difference, what the model read on each side, whether they meet again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, zip_longest
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from namel3ss_debug.analysis.diffing.differences import (
+    ADDED,
+    KINDS,
+    MISSING,
+    MODEL,
+    ORDER,
+    PATH,
+    RETRY,
+    Difference,
+)
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.conversations import message_sides
+from namel3ss_debug.views.gists import gist, summary
+from namel3ss_debug.views.quantities import bytes_text, count, duration, is_number, money, tokens
+from namel3ss_debug.views.recordings import short_site
+from namel3ss_debug.views.tables import Cell, Column, name, number, prose
+from namel3ss_debug.views.terminal import (
+    COMPONENT_STYLES,
+    DIM,
+    ERROR,
+    GOOD,
+    WARNING,
+    Piece,
+    clean,
+    console,
+    piece,
+)
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.diffing.baselines import BaselineDiff
+    from namel3ss_debug.analysis.diffing.comparison import Diff, Reading, Side
+    from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.wire.conversations import MessageChange
+    from namel3ss_debug.wire.value_changes import PathChange
+
+MOST_ROWS = 20
+_MOST_PATHS = 8
+_MOST_MESSAGES = 12
+_MOST_LINES = 8
+_MEASURED = frozenset({"time", "memory"})
+"""What is never the same for any other reason than chance."""
+_SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
+
+
+def report(found: Diff, *, width: int | None = None, limit: int = MOST_ROWS) -> Iterator[Block]:
+    """Two runs compared.
+
+    Args:
+        found: what differs.
+        width: the cells of a line, to which the messages of both sides are wrapped; None: they are not.
+        limit: how many differences have a row.
+    """
+    kinds = ", ".join(f"{number} {kind}" for kind, number in found.kinds.items())
+    if found.same:
+        yield Heading("The runs are the same run", style=GOOD)
+    else:
+        yield Heading("The runs part", kinds, WARNING)
+    yield _sides([("a", found.a), ("b", found.b)])
+    if not found.payloads:
+        yield Note("One of them holds no arguments and results: only names, order and status are compared.")
+    if found.reordered:
+        yield Note(
+            f"{count(found.reordered, 'call')} came in another order, which made no difference: they ran side by side."
+        )
+    yield from _problems((found.a, found.b))
+    if found.first is not None:
+        yield from _first(found.first, (found.read, found.read_next), width)
+        yield _met(found)
+        yield from _listed(found.differences, sum(found.kinds.values()), limit)
+    yield from _taken([("a", found.a), ("b", found.b)])
+
+
+def baseline_report(
+    found: BaselineDiff, *, width: int | None = None, limit: int = MOST_ROWS
+) -> Iterator[Block]:
+    """A failing run beside passing ones; the arguments are those of `report`."""
+    kinds = ", ".join(f"{number} {kind}" for kind, number in found.kinds.items())
+    if found.same:
+        yield Heading("Nothing sets the failing run apart", style=GOOD)
+    else:
+        yield Heading("What sets the failing run apart", kinds, WARNING)
+    yield _sides([*(("passing", side) for side in found.passing), ("failing", found.failing)])
+    yield from _problems((*found.passing, found.failing))
+    if found.first is not None:
+        yield from _first(found.first, (found.read, found.read_next), width, ("passing", "failing"))
+        yield from _listed(found.differences, sum(found.kinds.values()), limit, ("passing", "failing"))
+
+
+def _sides(sides: Sequence[tuple[str, Side]]) -> Table:
+    return Table(
+        (Column(""), name("recording", 20), number("events"), name("program", 12)),
+        [
+            (label, piece(side.path, "", 400), tokens(side.events), piece(side.target or "", "", 200))
+            for label, side in sides
+        ],
+    )
+
+
+def _problems(sides: Iterable[Side]) -> Iterator[Block]:
+    for side in sides:
+        if side.problems:
+            places = count(side.problems, "place")
+            yield Note(
+                f"{side.path}: {places} cannot be read, so something may be missing in the comparison."
+            )
+
+
+def _first(
+    first: Difference,
+    readings: tuple[Reading | None, Reading | None],
+    width: int | None,
+    sides: tuple[str, str] = ("a", "b"),
+) -> Iterator[Block]:
+    """The first difference that counts, with both sides and what the model had read."""
+    title = "First lasting difference" if first.lasting else "First difference"
+    yield Heading(title, "" if first.lasting else "the runs went on the same after each")
+    rows: list[tuple[str, Cell]] = [
+        (first.kind, Piece(KINDS[first.kind], WARNING)),
+        ("inside", piece(" > ".join(first.where), "", 200)),
+        ("attempts", _differs(first) if first.kind == RETRY else ""),
+    ]
+    events = first.detail.events if first.detail is not None else (None, None)
+    for side, number_of, named, event in zip(
+        sides, (first.number_a, first.number_b), (first.name_a, first.name_b), events, strict=True
+    ):
+        rows.append((side, _event(first, number_of, named, event)))
+    yield Facts(rows)
+    if first.detail is not None and first.detail.paths:
+        yield _paths(first.detail.paths, sides)
+    before = "What the model read" if first.component == "llm" else "What the model had read"
+    for title, read in zip((before, "What the model read next"), readings, strict=True):
+        if read is not None:
+            yield from _reading(title, read, width, sides)
+
+
+def _event(first: Difference, number_of: int | None, named: str | None, event: Event | None) -> Cell:
+    """One side of a difference in a line: the event, where it was called, and its gist."""
+    if number_of is None:
+        return Piece("nothing", DIM)
+    site = f", {short_site(event['call_site'])}" if event and event.get("call_site") else ""
+    said = summary(event) if event is not None else ""
+    who = f"{first.component} {named}" if named else first.component or first.event_type
+    return piece(f"event {number_of}, {who}{site}{': ' if said else ''}{said}", "", 400)
+
+
+def _paths(changes: Sequence[PathChange], sides: tuple[str, str]) -> Table:
+    rows: list[tuple[Cell, Cell, Cell, Cell]] = []
+    for change in changes[:_MOST_PATHS]:
+        sign, style = _SIGNS.get(change.kind, ("~", WARNING))
+        old = "" if change.kind == "added" else gist(change.old)
+        new = "" if change.kind == "dropped" else gist(change.new)
+        rows.append(
+            (Piece(sign, style), piece(change.path.removeprefix("$."), "", 200), Piece(old), Piece(new))
+        )
+    more = len(changes) - _MOST_PATHS
+    if more > 0:
+        rows.append((Piece(""), Piece(f"… {more} more", DIM), Piece(""), Piece("")))
+    return Table((Column(""), name("where", 12), prose(sides[0], 16), prose(sides[1], 16)), rows)
+
+
+def _reading(title: str, read: Reading, width: int | None, sides: tuple[str, str]) -> Iterator[Block]:
+    where = f"event {read.number_a} in {sides[0]}, event {read.number_b} in {sides[1]}"
+    yield Heading(title, where)
+    if read.same:
+        yield Note(f"The same {count(len(read.messages), 'message')} in both.")
+        return
+    yield Table((Column(""), Column(sides[0]), Column(sides[1])), list(_messages(read.messages, width)))
+
+
+def _messages(changes: Sequence[MessageChange], width: int | None) -> Iterator[tuple[Cell, Cell, Cell]]:
+    """The messages of both sides in rows side by side; what is the same is one row."""
+    room = None if width is None else max((width - 8) // 2, 16)
+    shown = 0
+    for same, run in groupby(changes, lambda change: change.kind == "same"):
+        listed = list(run)
+        if same:
+            words = Piece(f"{count(len(listed), 'message')} the same", DIM)
+            yield Piece(""), words, words
+            continue
+        for change in listed:
+            shown += 1
+            if shown > _MOST_MESSAGES:
+                continue
+            sign, style = _SIGNS.get(change.kind, ("~", WARNING))
+            old, new = message_sides(change)
+            for place, (left, right) in enumerate(zip_longest(_rows(old, room), _rows(new, room))):
+                yield Piece("" if place else sign, style), left or Piece(""), right or Piece("")
+    if shown > _MOST_MESSAGES:
+        yield Piece(""), Piece(f"… {shown - _MOST_MESSAGES} more messages differ", DIM), Piece("")
+
+
+def _rows(whole: Text, room: int | None) -> list[Text | Piece]:
+    """A text in lines of so many cells; the last tells how much is left out."""
+    if not whole.plain:
+        return []
+    if room is None:
+        return [Piece(clean(whole.plain, 400))]
+    rows = list(whole[: room * (_MOST_LINES + 1)].wrap(console(width=room), room, overflow="fold"))
+    for row in rows:
+        row.rstrip()
+    kept: list[Text | Piece] = [*rows[:_MOST_LINES]]
+    if len(rows) > _MOST_LINES:
+        left = len(whole.plain) - sum(len(row.plain) for row in kept)
+        kept.append(Piece(f"… {left:,} more characters", DIM))
+    return kept
+
+
+def _met(found: Diff) -> Heading:
+    met = found.met_again
+    if met is None:
+        return Heading("They do not meet again")
+    place = f"event {met.number_a} in a, event {met.number_b} in b"
+    to_the_end = ", to the end" if met.to_the_end else ""
+    return Heading("They meet again", f"{place}, for {count(met.in_a_row, 'step')}{to_the_end}")
+
+
+def _listed(
+    differences: Sequence[Difference], total: int, limit: int, sides: tuple[str, str] = ("a", "b")
+) -> Iterator[Block]:
+    """One row for each difference."""
+    if total < 2:
+        return
+    yield Heading("Differences", "by event; the runs went on the same after those in brackets")
+    yield Table(
+        (number(sides[0]), number(sides[1]), Column("kind"), name("what", 12), prose("differs", 20)),
+        [_row(each) for each in differences[:limit]],
+    )
+    if total > limit:
+        yield Note(f"{total - limit:,} more; --limit N shows the first N.")
+
+
+def _row(found: Difference) -> tuple[Cell, ...]:
+    kind = found.kind if found.lasting else f"({found.kind})"
+    style = COMPONENT_STYLES.get(found.component, "")
+    return (
+        "" if found.number_a is None else str(found.number_a),
+        "" if found.number_b is None else str(found.number_b),
+        Piece(kind, WARNING if found.lasting else DIM),
+        piece(
+            f"{found.component} {found.name}" if found.name else found.component or found.event_type,
+            style,
+            60,
+        ),
+        _differs(found),
+    )
+
+
+def _differs(found: Difference) -> Cell:
+    """What differs, in a few words."""
+    if found.kind == RETRY and found.attempts is not None:
+        end = "recovered" if found.recovered else "did not recover"
+        return f"{found.attempts[0]} -> {count(found.attempts[1], 'attempt')}, {end}"
+    if found.kind in {PATH, MODEL} and found.name_a != found.name_b:
+        return f"{found.name_a or 'nothing'} -> {found.name_b or 'nothing'}"
+    if found.carried_from is not None:
+        return Piece(f"what differs since event {found.carried_from}", DIM)
+    detail = found.detail
+    if detail is None:
+        return ""
+    if found.kind in {ADDED, MISSING, ORDER}:
+        event = detail.events[found.kind != MISSING]
+        return "" if event is None else summary(event)
+    if detail.messages:
+        return _message_words(detail.messages)
+    return _path_words(detail.paths)
+
+
+def _message_words(changes: Sequence[MessageChange]) -> str:
+    kinds = ("changed", "truncated", "added", "dropped")
+    numbers = {kind: sum(change.kind == kind for change in changes) for kind in kinds}
+    told = [f"{number} {kind}" for kind, number in numbers.items() if number]
+    return f"messages: {', '.join(told)} of {len(changes)}"
+
+
+def _path_words(changes: Sequence[PathChange]) -> str:
+    if not changes:
+        return ""
+    first = changes[0]
+    path = clean(first.path.removeprefix("$."), 60)
+    more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+    if first.kind == "changed":
+        return f"{path} {gist(first.old, 40)} -> {gist(first.new, 40)}{more}"
+    sign = _SIGNS[first.kind][0]
+    return f"{sign} {path} {gist(first.new if first.kind == 'added' else first.old, 40)}{more}"
+
+
+def _taken(sides: Sequence[tuple[str, Side]]) -> Iterator[Block]:
+    """What each run took, and by how much the second differs."""
+    yield Heading("What they took")
+    (_, one), (_, other) = sides
+    rows = [
+        ("time", duration, one.duration_ms, other.duration_ms),
+        ("tokens", tokens, one.tokens, other.tokens),
+        ("cost", money, one.cost, other.cost),
+        ("memory", _megabytes, one.memory_mb, other.memory_mb),
+        ("model calls", tokens, one.model_calls, other.model_calls),
+        ("tool calls", tokens, one.tool_calls, other.tool_calls),
+        ("errors", tokens, one.errors, other.errors),
+        ("exit status", tokens, one.exit_status, other.exit_status),
+    ]
+    yield Table(
+        (Column(""), number("a"), number("b"), number("b - a")),
+        [
+            (label, shown(then), shown(now), _change(label, shown, then, now))
+            for label, shown, then, now in rows
+            if then is not None or now is not None
+        ],
+    )
+    unpriced = [label for label, side in sides if side.unpriced]
+    if unpriced:
+        yield Note(f"Without the model calls of {' and '.join(unpriced)} whose price is not known.")
+
+
+def _change(label: str, shown: Any, then: object, now: object) -> str:
+    if label == "exit status" or not is_number(then) or not is_number(now):
+        return ""
+    if then == now and label not in _MEASURED:
+        return ""
+    change = now - then
+    return f"{'+' if change > 0 else ''}{shown(change)}"
+
+
+def _megabytes(value: object) -> str:
+    return bytes_text(value * 1024 * 1024) if is_number(value) else ""

@@ -1,0 +1,287 @@
+"""Pairs of runs that differ by one known change each: the comparison names its kind and its event."""
+
+import copy
+
+import pytest
+
+from namel3ss_debug.analysis.diffing.comparison import Meeting
+
+
+def told(found):
+    """The differences in short: kind, and the two events."""
+    return [(each.kind, each.number_a, each.number_b) for each in found.differences]
+
+
+def other_arguments(events):
+    """Another argument of refund_policy."""
+    events[7]["inputs"]["arguments"]["reason"] = "late"
+
+
+def other_result(events):
+    """Another result of refund_policy."""
+    events[8]["outputs"]["result"] = "No refunds."
+
+
+def other_answer(events):
+    """The last answer of the model."""
+    events[14]["outputs"]["text"] = "You do not."
+
+
+def another_tool(events):
+    """Another tool in the place of refund_policy."""
+    for number in (8, 9):
+        events[number - 1]["component_name"] = "escalate"
+
+
+def another_model(events):
+    """Another model for the third question."""
+    for number in (10, 11):
+        events[number - 1]["component_name"] = "gpt-4o-mini"
+    events[9]["inputs"]["model"] = "gpt-4o-mini"
+
+
+def other_parameters(events):
+    """Another temperature for the third question."""
+    events[9]["inputs"]["params"]["temperature"] = 1
+
+
+def another_prompt(events):
+    """Another instruction for the third question."""
+    events[9]["inputs"]["messages"][0]["parts"][0]["content"] = "You help customers. Be thorough."
+
+
+def another_context(events):
+    """The third question with the first result cut."""
+    events[9]["inputs"]["messages"][3]["parts"][0]["response"] = "nothing found"
+
+
+def failed(events):
+    """send_refund failed, and the run went on."""
+    end = events[12]
+    del end["outputs"]
+    end |= {"status": "failed", "error": "no such order", "error_type": "LookupError"}
+
+
+def retried(events):
+    """The third question was asked once in vain before."""
+    start, end = copy.deepcopy(events[9]), copy.deepcopy(events[10])
+    start["event_id"], end["event_id"], end["parent_event_id"] = "first", "in vain", "first"
+    del end["outputs"]
+    end |= {"status": "failed", "error": "rate limit", "error_type": "RateLimitError"}
+    events[9] |= {"retry_count": 1, "metadata": {"retry_of": "first"}}
+    events[9:9] = [start, end]
+
+
+def retried_silently(events):
+    """refund_policy failed and was called again, without a word that this is a retry."""
+    start, end = copy.deepcopy(events[7]), copy.deepcopy(events[8])
+    start["event_id"], end["event_id"], end["parent_event_id"] = "first", "in vain", "first"
+    del end["outputs"]
+    end |= {"status": "failed", "error": "timed out"}
+    events[7:7] = [start, end]
+
+
+def one_more_call(events):
+    """An audit that only the second run makes."""
+    start = copy.deepcopy(events[7]) | {"event_id": "more", "component_name": "audit"}
+    end = copy.deepcopy(events[8]) | {
+        "event_id": "mored",
+        "parent_event_id": "more",
+        "component_name": "audit",
+    }
+    events[9:9] = [start, end]
+
+
+def one_call_less(events):
+    """Without refund_policy."""
+    del events[7:9]
+
+
+def another_order(events):
+    """refund_policy before find_order, and the first two questions after them."""
+    events[3:9] = [*events[7:9], *events[5:7], *events[3:5]]
+
+
+CHANGES = (
+    (other_arguments, [("arguments", 8, 8)]),
+    (other_result, [("result", 9, 9)]),
+    (other_answer, [("result", 15, 15)]),
+    (another_tool, [("path", 8, 8)]),
+    (another_model, [("model", 10, 10)]),
+    (other_parameters, [("model", 10, 10)]),
+    (another_prompt, [("prompt", 10, 10)]),
+    (another_context, [("context", 10, 10)]),
+    (failed, [("status", 13, 13)]),
+    (retried, [("retry", 10, 10)]),
+    (retried_silently, [("retry", 8, 8)]),
+    (one_more_call, [("added", None, 10)]),
+    (one_call_less, [("missing", 8, None)]),
+)
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES, ids=lambda value: getattr(value, "__name__", ""))
+def test_one_change_is_one_difference_of_its_kind_at_its_event(support_run, compared, change, expected):
+    """Nothing else is reported, and what is reported is first."""
+    after = copy.deepcopy(support_run)
+    change(after)
+    found = compared(support_run, after)
+    assert told(found) == expected
+    assert found.kinds == {expected[0][0]: 1}
+    assert found.first == found.differences[0]
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES, ids=lambda value: getattr(value, "__name__", ""))
+def test_the_other_way_round_it_is_the_same_difference(support_run, compared, change, expected):
+    """With the runs exchanged the events are, and what was added is missing."""
+    opposite = {"added": "missing", "missing": "added"}
+    before = copy.deepcopy(support_run)
+    change(before)
+    assert told(compared(before, support_run)) == [
+        (opposite.get(kind, kind), b, a) for kind, a, b in expected
+    ]
+
+
+def test_a_change_of_order_is_a_change_of_order(support_run, compared):
+    """Calls that came one after the other and changed places are moved, not added and missing."""
+    after = copy.deepcopy(support_run)
+    another_order(after)
+    found = compared(support_run, after)
+    assert set(found.kinds) == {"order"}
+    assert found.reordered == 0
+    assert found.first.kind == "order"
+
+
+def test_a_run_is_the_same_as_itself(support_run, written, compared):
+    """No difference, first or met again; the figures of both sides are there."""
+    found = compared(support_run, support_run)
+    assert found.same
+    assert (found.differences, found.first, found.met_again, found.read) == ((), None, None, None)
+    assert (found.a.tokens, found.a.cost, found.a.memory_mb, found.a.duration_ms) == (
+        400,
+        0.004,
+        50.0,
+        15000.0,
+    )
+    assert (found.a.model_calls, found.a.tool_calls, found.a.errors) == (4, 3, 0)
+
+
+def test_ids_and_times_are_no_difference(support_run, compared):
+    """Another run of the same program has other event ids, call ids, times and durations."""
+    after = copy.deepcopy(support_run)
+    for event in after:
+        event["event_id"] = f"x{event['event_id']}"
+        event["execution_id"] = "another"
+        if "parent_event_id" in event:
+            event["parent_event_id"] = f"x{event['parent_event_id']}"
+        if "duration_ms" in event:
+            event["duration_ms"] *= 2
+        for message in event.get("inputs", {}).get("messages", ()):
+            for part in message["parts"]:
+                if "id" in part:
+                    part["id"] += "_again"
+        for call in event.get("outputs", {}).get("tool_calls", ()):
+            call["id"] += "_again"
+    assert compared(support_run, after, began=1_800_000_000.5).same
+
+
+def test_a_passing_difference_is_not_the_first_lasting_one(support_run, compared):
+    """A retry that recovered comes first in the list; what the runs did not get over comes first of all."""
+    after = copy.deepcopy(support_run)
+    other_answer(after)
+    after[8]["outputs"]["result"] = "No refunds."
+    after[9]["inputs"]["messages"][5]["parts"][0]["response"] = "No refunds."
+    retried_silently(after)
+    found = compared(support_run, after)
+    assert told(found) == [("retry", 8, 8), ("result", 9, 11), ("context", 10, 12), ("result", 15, 17)]
+    assert [each.lasting for each in found.differences] == [False, True, True, True]
+    assert found.first == found.differences[1]
+    assert found.differences[0].recovered
+    assert found.differences[0].attempts == (1, 2)
+
+
+def test_where_the_runs_meet_again(support_run, compared):
+    """After a result that only one question read, the rest is the same: two steps, to the end."""
+    after = copy.deepcopy(support_run)
+    other_result(after)
+    after[9]["inputs"]["messages"][5]["parts"][0]["response"] = "No refunds."
+    found = compared(support_run, after)
+    assert found.first.kind == "result"
+    assert found.met_again == Meeting(12, 12, 2, to_the_end=True)
+
+
+def test_what_the_model_had_read_where_the_runs_part(support_run, compared):
+    """At a question it is what it reads there; at a tool it is the question before, which may be the same."""
+    after = copy.deepcopy(support_run)
+    another_context(after)
+    read = compared(support_run, after).read
+    assert (read.number_a, read.number_b, read.same) == (10, 10, False)
+    assert [change.kind for change in read.messages if change.kind != "same"] == ["changed"]
+    after = copy.deepcopy(support_run)
+    other_arguments(after)
+    read = compared(support_run, after).read
+    assert (read.number_a, read.number_b, read.same) == (6, 6, True)
+
+
+def test_what_differs_stands_at_its_path(support_run, compared):
+    """The paths lead to the values of both sides."""
+    after = copy.deepcopy(support_run)
+    other_arguments(after)
+    (found,) = compared(support_run, after).differences
+    assert [tuple(change) for change in found.detail.paths] == [
+        ("$.arguments.reason", "changed", "damaged", "late")
+    ]
+    assert found.where == ("Support",)
+    assert compared(support_run, after).to_json()["differences"][0]["paths"][0]["new"] == "late"
+
+
+def test_what_the_settings_name_is_not_compared(support_run, compared):
+    """A key anywhere, or a path from the event on."""
+    after = copy.deepcopy(support_run)
+    other_arguments(after)
+    for pattern in ("reason", "inputs.arguments.reason", "inputs.*.reason", "**.reason"):
+        assert compared(support_run, after, ignore=[pattern]).same
+    assert not compared(support_run, after, ignore=["outputs.arguments.reason", "*.reason"]).same
+
+
+def test_runs_without_payloads_are_compared_by_what_they_did(support_run, compared):
+    """Names, order and status still are compared; that is said."""
+    bare = copy.deepcopy(support_run)
+    for event in bare:
+        event.pop("inputs", None)
+        event.pop("outputs", None)
+    found = compared(support_run, bare)
+    assert found.same
+    assert not found.payloads
+    another_tool(bare)
+    assert told(compared(support_run, bare)) == [("path", 8, 8)]
+
+
+def test_a_run_that_died_differs_where_it_died(support_run, compared):
+    """The call that was under way is open, and what would have followed is missing."""
+    found = compared(support_run, support_run[:12])
+    assert told(found) == [("status", 13, 12), ("missing", 14, None), ("status", 16, 1)]
+
+
+def test_the_exit_status_is_compared(compared):
+    """The last difference is how the programs ended, where both tell."""
+
+    def ends(status):
+        return [
+            {
+                "event_type": "trace_end",
+                "event_id": "1",
+                "component": "app",
+                "metadata": {"exit_status": status},
+            }
+        ]
+
+    assert compared(ends(0), ends(0)).same
+    found = compared(ends(0), ends(3))
+    assert told(found) == [("status", 1, 1)]
+    assert found.first.lasting
+
+
+def test_runs_that_have_nothing_in_common_part_at_once(support_run, agent, compared):
+    """Everything of the one is missing, everything of the other added."""
+    agent.tool("unlike", {"x": 1}, 2, None)
+    assert compared(support_run, agent.events).kinds == {"added": 1, "missing": 1}
