@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.config import SETTINGS, DebugConfiguration, enabled_never, find_file, load_configuration
+from namel3ss_debug.config import (
+    SETTINGS,
+    TRIGGERS,
+    DebugConfiguration,
+    enabled_never,
+    find_file,
+    load_configuration,
+)
 from namel3ss_debug.errors import SettingError
 
 
@@ -72,6 +79,7 @@ def test_the_file_is_searched_upwards(folder):
         ("rotate_max_bytes", "1.5 MB", 1572864),
         ("redact", "off", False),
         ("redact_patterns", '{"ticket": "T-[0-9]+"}', {"ticket": "T-[0-9]+"}),
+        ("triggers", '{"timeouts": null, "loops": 2}', {**TRIGGERS, "timeouts": None, "loops": 2}),
         ("prices", '{"gpt*": {"input": 2.5}, "x": null}', {"gpt*": {"input": 2.5}, "x": None}),
         ("mocks", 'search:{"a": 1, "b": 2}', ('search:{"a": 1, "b": 2}',)),
         ("faults", '["search:timeout", "llm@2:status:429"]', ("search:timeout", "llm@2:status:429")),
@@ -99,6 +107,22 @@ def test_the_environment_speaks_in_words(tmp_path, key, text, value):
         (
             {"prices": {"gpt-4.1": {"input": -1}}},
             '{file}: prices["gpt-4.1"].input is -1, allowed is a number of US dollars per million tokens from 0',
+        ),
+        (
+            {"triggers": {"error_rte": 1}},
+            '{file}: triggers has "error_rte"; did you mean error_rate?',
+        ),
+        (
+            {"triggers": {"zzz": 1}},
+            '{file}: triggers has "zzz", allowed is response_time, error_rate, error_window_seconds, memory_mb_per_hour, loops, cpu_share, cpu_seconds, timeouts, context_share, blocked_seconds',
+        ),
+        (
+            {"triggers": {"loops": -1}},
+            "{file}: triggers.loops is -1, allowed is a number from 0, or null to switch the rule off",
+        ),
+        (
+            {"triggers": []},
+            '{file}: triggers is [], allowed is an object of rule to threshold, such as {{"error_rate": 0.01, "timeouts": null}}',
         ),
         (
             {"prices": 3},
@@ -146,6 +170,7 @@ def test_a_configuration_survives_json():
         redact_patterns={"x": "y"},
         sample_rate=0.5,
         prices={"a": {"input": 1.5}, "b": None},
+        triggers={**TRIGGERS, "loops": None},
     )
     assert DebugConfiguration.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert DebugConfiguration.from_json({**config.to_json(), "of a newer version": 1}) == config

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from namel3ss_debug.config import values
+from namel3ss_debug.config.values import NEVER, TRIGGERS
 from namel3ss_debug.errors import SettingError
 
 FILE_NAME = ".namel3ss/debug.json"
@@ -32,9 +34,10 @@ LINEAGE_VARIABLE = "NAMEL3SS_DEBUG_LINEAGE"
 """The name of a child process among all that the program starts, and the standard input it may share with its parent."""
 
 INTERNAL_VARIABLES = frozenset({LINEAGE_VARIABLE, SESSION_VARIABLE, PARENT_VARIABLE})
-LEVELS = ("basic", "detailed", "comprehensive")
-NEVER = "never"
-"""The value of NAMEL3SS_DEBUG_ENABLED that turns decorators into nothing at all."""
+
+
+FOR_READERS = frozenset({"prices", "triggers", "checks", "diff_ignore"})
+"""Settings of commands that read recordings; a program that is recorded is not told of them."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class DebugConfiguration:
     flush_interval_seconds: float = 1.0
     max_payload_size: int = 16384
     record_randomness: bool = False
+    log_level: str = "info"
     slow_ms: float = 1000.0
     rotate_max_bytes: int = 100 * 1024 * 1024
     rotate_keep: int = 0
@@ -65,7 +69,10 @@ class DebugConfiguration:
     break_on_warnings: bool = False
     mocks: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    diff_ignore: tuple[str, ...] = ()
     prices: Mapping[str, Mapping[str, float] | None] = field(default_factory=dict)
+    triggers: Mapping[str, float | None] = field(default_factory=lambda: dict(TRIGGERS))
+    checks: tuple[Mapping[str, Any] | str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON would hold them."""
@@ -84,7 +91,15 @@ class DebugConfiguration:
         """The configuration that `to_json` wrote down; unknown keys are left out, for a newer writer's sake."""
         known = {f.name for f in fields(cls)}
         settings = {name: value for name, value in values.items() if name in known}
-        for name in ("default_components", "redact_keys", "auto_breakpoints", "mocks", "faults"):
+        for name in (
+            "default_components",
+            "redact_keys",
+            "auto_breakpoints",
+            "mocks",
+            "faults",
+            "diff_ignore",
+            "checks",
+        ):
             settings[name] = tuple(settings.get(name, ()))
         return cls(**settings)
 
@@ -195,7 +210,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise SettingError(f"{path} is not JSON: {error}; mend it or remove it") from error
     if not isinstance(document, dict):
-        raise SettingError(f"{path} must hold one JSON object of settings, found {_shown(document)}")
+        raise SettingError(f"{path} must hold one JSON object of settings, found {values.shown(document)}")
     return document
 
 
@@ -210,116 +225,7 @@ def _checked(key: str, value: object, where: str) -> object:
     except SettingError as error:  # about one entry of the value
         raise SettingError(f"{where}: {error}") from None
     except (TypeError, ValueError):
-        raise SettingError(f"{where}: {key} is {_shown(value)}, allowed is {setting.allowed}") from None
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    words = {
-        "1": True,
-        "true": True,
-        "yes": True,
-        "on": True,
-        "0": False,
-        "false": False,
-        "no": False,
-        "off": False,
-    }
-    if isinstance(value, str) and value.strip().lower() in words:
-        return words[value.strip().lower()]
-    raise ValueError
-
-
-def _enabled(value: object) -> bool:
-    if isinstance(value, str) and value.strip().lower() == NEVER:
-        return False
-    return _flag(value)
-
-
-def _number(low: float, high: float = float("inf")) -> Callable[[object], float]:
-    def read(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise TypeError
-        number = float(value)
-        if not low <= number <= high or number == float("inf"):
-            raise ValueError
-        return number
-
-    return read
-
-
-def _whole(low: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise TypeError
-        number = int(value)
-        if number < low:
-            raise ValueError
-        return number
-
-    return read
-
-
-def _size(value: object) -> int:
-    """Bytes, or a number with KB, MB or GB behind it."""
-    if isinstance(value, str):
-        text = value.strip().upper()
-        for unit, factor in (("KB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("B", 1)):
-            if text.endswith(unit):
-                return int(_number(0)(text[: -len(unit)].strip()) * factor)
-    return _whole(0)(value)
-
-
-def _words(value: object) -> tuple[str, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-        raise TypeError
-    return tuple(item.strip() for item in items if item.strip() and item.strip().lower() != "all")
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    """Texts that may hold commas: a list, or a text that is one as JSON, or else one text alone."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value) if value.lstrip().startswith("[") else [value]
-        except RecursionError:
-            raise ValueError from None
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise TypeError
-    return tuple(item.strip() for item in value if item.strip())
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str | os.PathLike) or not str(value):
-        raise TypeError
-    return str(value)
-
-
-def _level(value: object) -> str:
-    if value not in LEVELS:
-        raise ValueError
-    return str(value)
-
-
-def _patterns(value: object) -> Mapping[str, str]:
-    items = json.loads(value) if isinstance(value, str) else value
-    if not isinstance(items, dict) or not all(
-        isinstance(text, str) for pair in items.items() for text in pair
-    ):
-        raise TypeError
-    return items
-
-
-def _prices(value: object) -> Mapping[str, Mapping[str, float] | None]:
-    from namel3ss_debug.prices import read_table  # noqa: PLC0415  (a program that is traced needs no prices)
-
-    return read_table(value)
+        raise SettingError(f"{where}: {key} is {values.shown(value)}, allowed is {setting.allowed}") from None
 
 
 _YES_NO = "true or false"
@@ -328,125 +234,153 @@ _BYTES = "a number of bytes, or one with KB, MB or GB behind it"
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "enabled",
-        _enabled,
+        values.enabled,
         f"{_YES_NO}, or {NEVER} in the environment",
         "trace whenever the program runs under `namel3ss run` or imports `namel3ss_debug.auto`",
     ),
     Setting(
         "trace_output_dir",
-        _text,
+        values.text,
         "a path",
         "where recordings are written; `trace_latest.jsonl` points to the newest",
         ("OUTPUT_DIR",),
     ),
     Setting(
         "default_components",
-        _words,
+        values.words,
         "a list of component names, or all",
         "which components are recorded; all when empty",
         ("COMPONENTS",),
     ),
     Setting(
         "level",
-        _level,
+        values.level,
         "basic, detailed or comprehensive",
         "basic: no payloads; detailed: all payloads; comprehensive: also locals and resource samples",
     ),
     Setting(
         "sample_rate",
-        _number(0, 1),
+        values.number(0, 1),
         "a number from 0 to 1",
         "the share of executions that is recorded, whole ones only",
     ),
     Setting(
         "buffer_size",
-        _whole(1),
+        values.whole(1),
         "a whole number of events from 1",
         "1: an event is in the kernel before the call returns, so a kill loses nothing",
     ),
     Setting(
         "flush_interval_seconds",
-        _number(0),
+        values.number(0),
         "a number of seconds from 0",
         "how long an event may wait in a buffer; only with a buffer",
     ),
     Setting(
         "max_payload_size",
-        _size,
+        values.size,
         _BYTES,
         "how much of one payload is kept; 0: all of it, which `debug trace` makes the default",
     ),
     Setting(
         "record_randomness",
-        _flag,
+        values.flag,
         _YES_NO,
         "record the seed and the clock reads that a re-run needs; `debug trace` makes true the default",
     ),
-    Setting("slow_ms", _number(0), "a number of milliseconds from 0", "what counts as a slow operation"),
+    Setting(
+        "log_level",
+        values.log_level,
+        "off, debug, info, warning, error or critical",
+        "from which level on records of the standard `logging` are recorded, of those the program lets through",
+    ),
+    Setting(
+        "slow_ms", values.number(0), "a number of milliseconds from 0", "what counts as a slow operation"
+    ),
     Setting(
         "rotate_max_bytes",
-        _size,
+        values.size,
         _BYTES,
         "how large a segment grows before the next one is begun; 0: one segment only",
     ),
     Setting(
         "rotate_keep",
-        _whole(0),
+        values.whole(0),
         "a whole number from 0",
         "how many segments of a process are kept; 0 keeps all",
     ),
     Setting(
         "trace_retention_days",
-        _number(0),
+        values.number(0),
         "a number of days from 0",
         "how old a recording grows before `clean` removes it; 0: any age is kept",
     ),
     Setting(
         "trace_retention_bytes",
-        _size,
+        values.size,
         _BYTES,
         "how much room all recordings may take before `clean` removes the oldest; 0: no limit",
     ),
-    Setting("capture_memory", _flag, _YES_NO, "record the memory of the process with each span"),
-    Setting("capture_performance", _flag, _YES_NO, "record the CPU time of each span"),
-    Setting("redact", _flag, _YES_NO, "replace secrets before anything reaches the disk"),
-    Setting("redact_keys", _words, "a list of names", "further names of fields whose values are secret"),
+    Setting("capture_memory", values.flag, _YES_NO, "record the memory of the process with each span"),
+    Setting("capture_performance", values.flag, _YES_NO, "record the CPU time of each span"),
+    Setting("redact", values.flag, _YES_NO, "replace secrets before anything reaches the disk"),
+    Setting(
+        "redact_keys", values.words, "a list of names", "further names of fields whose values are secret"
+    ),
     Setting(
         "redact_patterns",
-        _patterns,
+        values.patterns,
         "an object of rule name to regular expression",
         "further formats of secrets",
     ),
     Setting(
         "auto_breakpoints",
-        _texts,
+        values.texts,
         'a list of places, such as ["tool:search", "llm if duration_ms > 500"]',
         "where every debugging session stops; places that a recording does not hold are passed over",
     ),
-    Setting("break_on_errors", _flag, _YES_NO, "stop a debugging session at whatever fails"),
+    Setting("break_on_errors", values.flag, _YES_NO, "stop a debugging session at whatever fails"),
     Setting(
         "break_on_warnings",
-        _flag,
+        values.flag,
         _YES_NO,
         "stop it at what ended partial, skipped, cancelled or by timeout, and at log records from warning on",
     ),
     Setting(
         "mocks",
-        _texts,
+        values.texts,
         """a list of NAME:JSON, NAME@N:JSON, NAME:@file.json or NAME.MEMBER=VALUE, such as ["search:{}", "llm@2.text=No"]""",
         "answers in place of recorded ones, in every replay and re-run of a recording that has such calls",
     ),
     Setting(
         "faults",
-        _texts,
+        values.texts,
         'a list of NAME:FAULT or NAME@N:FAULT, such as ["search:timeout", "llm@2:status:429"]',
         "what goes wrong, in every replay and re-run of a recording that has such calls",
     ),
     Setting(
+        "diff_ignore",
+        values.texts,
+        'a list of keys and paths, such as ["request_id", "outputs.result.generated_at", "**.seed"]',
+        "what `diff` does not compare: a key wherever it stands, or a path from the event on; * stands for one key, ** for any",
+    ),
+    Setting(
         "prices",
-        _prices,
+        values.prices,
         """an object of model (with * and ? for many) to US dollars per million tokens, such as {"my-model": {"input": 0.5, "output": 2}}""",
         "what models cost, before the published prices of the extra `[prices]`; null: no price",
+    ),
+    Setting(
+        "checks",
+        values.checks,
+        """a list of rules, such as [{"forbid": "tool:delete_*"}, "cost <= 0.05"]""",
+        "what `check` holds a recording against, besides the rules of its options",
+    ),
+    Setting(
+        "triggers",
+        values.triggers,
+        """an object of rule to threshold, such as {"error_rate": 0.01, "timeouts": null}""",
+        "what `analyze --triggers` allows before it tells; rules that are not named keep theirs, null switches one off",
     ),
 )
 

@@ -1,0 +1,188 @@
+"""How the value of a setting is read, whether it stands in the file, in the environment or in an option.
+
+Each reader takes JSON, or the text of a variable, and gives the value.
+
+Raises:
+    ValueError: the value is not allowed; what is, says the table of settings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from namel3ss_debug.errors import SettingError
+
+NEVER = "never"
+"""The value of NAMEL3SS_DEBUG_ENABLED that turns decorators into nothing at all."""
+
+LEVELS = ("basic", "detailed", "comprehensive")
+TRIGGERS: Mapping[str, float] = {
+    "response_time": 2.0,
+    "error_rate": 0.05,
+    "error_window_seconds": 300.0,
+    "memory_mb_per_hour": 50.0,
+    "loops": 0.0,
+    "cpu_share": 0.9,
+    "cpu_seconds": 30.0,
+    "timeouts": 3.0,
+    "context_share": 0.9,
+    "blocked_seconds": 10.0,
+}
+"""What the rules of `analyze --triggers` allow; more than that is told."""
+
+
+def flag(value: object) -> bool:
+    """True or false, in the words that people use."""
+    if isinstance(value, bool):
+        return value
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    raise ValueError
+
+
+def enabled(value: object) -> bool:
+    """A flag; `never` is false."""
+    if isinstance(value, str) and value.strip().lower() == NEVER:
+        return False
+    return flag(value)
+
+
+def number(low: float, high: float = float("inf")) -> Callable[[object], float]:
+    """A reader of numbers from `low` to `high`."""
+
+    def read(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise TypeError
+        number = float(value)
+        if not low <= number <= high or number == float("inf"):
+            raise ValueError
+        return number
+
+    return read
+
+
+def whole(low: int) -> Callable[[object], int]:
+    """A reader of whole numbers from `low` on."""
+
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise TypeError
+        number = int(value)
+        if number < low:
+            raise ValueError
+        return number
+
+    return read
+
+
+def size(value: object) -> int:
+    """Bytes, or a number with KB, MB or GB behind it."""
+    if isinstance(value, str):
+        text = value.strip().upper()
+        for unit, factor in (("KB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("B", 1)):
+            if text.endswith(unit):
+                return int(number(0)(text[: -len(unit)].strip()) * factor)
+    return whole(0)(value)
+
+
+def words(value: object) -> tuple[str, ...]:
+    """Names, in a list or with commas between them."""
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise TypeError
+    return tuple(item.strip() for item in items if item.strip() and item.strip().lower() != "all")
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """Texts that may hold commas: a list, or a text that is one as JSON, or else one text alone."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.lstrip().startswith("[") else [value]
+        except RecursionError:
+            raise ValueError from None
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise TypeError
+    return tuple(item.strip() for item in value if item.strip())
+
+
+def text(value: object) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise TypeError
+    return str(value)
+
+
+def level(value: object) -> str:
+    """One of `LEVELS`."""
+    if value not in LEVELS:
+        raise ValueError
+    return str(value)
+
+
+def log_level(value: object) -> str:
+    """The name of a log level, or `off`."""
+    if value not in ("off", "debug", "info", "warning", "error", "critical"):
+        raise ValueError
+    return str(value)
+
+
+def patterns(value: object) -> Mapping[str, str]:
+    """An object of texts."""
+    items = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(items, dict) or not all(
+        isinstance(text, str) for pair in items.items() for text in pair
+    ):
+        raise TypeError
+    return items
+
+
+def checks(value: object) -> tuple[Mapping[str, Any] | str, ...]:
+    """Rules; what stands in them is looked at by the check that needs them."""
+    rules = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(rules, list | tuple) or not all(isinstance(rule, dict | str) for rule in rules):
+        raise TypeError
+    return tuple(rules)
+
+
+def prices(value: object) -> Mapping[str, Mapping[str, float] | None]:
+    """A table of prices, checked by whoever reads it."""
+    from namel3ss_debug.prices import read_table  # noqa: PLC0415  (a program that is traced needs no prices)
+
+    return read_table(value)
+
+
+def triggers(value: object) -> Mapping[str, float | None]:
+    """The thresholds, with the default of each that is not named."""
+    items = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(items, dict):
+        raise TypeError
+    for name, threshold in items.items():
+        if name not in TRIGGERS:
+            near = difflib.get_close_matches(str(name), TRIGGERS, 1)
+            hint = f"; did you mean {near[0]}?" if near else f", allowed is {', '.join(TRIGGERS)}"
+            raise SettingError(f"triggers has {shown(name)}{hint}")
+        number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+        if threshold is not None and not (number and 0 <= threshold < float("inf")):
+            allowed = "a number from 0, or null to switch the rule off"
+            raise SettingError(f"triggers.{name} is {shown(threshold)}, allowed is {allowed}")
+    return {**TRIGGERS, **items}
+
+
+def shown(value: object) -> str:
+    """The beginning of a value, as a message shows it."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
