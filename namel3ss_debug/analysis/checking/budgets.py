@@ -1,0 +1,123 @@
+"""Limits on what a run, an agent, a tool or a model takes: time, tokens, money, calls, retries, memory, context.
+
+A limit that reads something that is not known is broken, and says what is not known: a check that cannot tell whether a
+budget was kept does not say that it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from namel3ss_debug import prices
+from namel3ss_debug.analysis.checking.conduct import Quiet, Run
+from namel3ss_debug.analysis.checking.findings import Found
+from namel3ss_debug.analysis.checking.measures import Measured
+from namel3ss_debug.analysis.checking.words import shown
+from namel3ss_debug.errors import MissingExtraError
+from namel3ss_debug.expressions import name_fits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from namel3ss_debug.expressions import Expression
+
+SECTIONS: Final = ("execution_overview", "errors", "resource_usage")
+"""The sections that tell the measures of a whole run."""
+
+
+class Limit(Quiet):
+    """`limit`: an expression over measures must be true of the run, or of each agent, tool or model."""
+
+    def __init__(self, expression: Expression, by: str, only: str | None) -> None:
+        self._expression = expression
+        self._by = by
+        self._only = only
+
+    def found(self, run: Run) -> Iterator[Found]:
+        """Whose measures are not within the limit.
+
+        Raises:
+            MissingExtraError: the limit is about a cost that only the extra `[prices]` could tell.
+        """
+        for name, measured in sorted(run.measured[self._by].items()):
+            if self._only is not None and not name_fits(name, self._only):
+                continue
+            values = run_values(run) if self._by == "run" else measured.values()
+            if self._by == "model":
+                values["context_share"] = _context_shares(run).get(name)
+            if self._expression.matches(values):
+                continue
+            read = sorted(self._expression.names)
+            unknown = [measure for measure in read if values.get(measure) is None]
+            if "cost" in unknown:
+                refuse_unpriced(run.document, self._expression.text)
+            subject = "run" if self._by == "run" else f"{self._by}:{name}"
+            yield Found(
+                subject,
+                f"{self._who(name)}: {self._told(read, unknown, values, measured)}",
+                _proof(read, measured),
+                measured.call_site if self._by != "run" else None,
+            )
+
+    def _who(self, name: str) -> str:
+        return "the run" if self._by == "run" else f"{self._by} {name}".strip()
+
+    def _told(self, read: list[str], unknown: list[str], values: dict[str, Any], measured: Measured) -> str:
+        """The measures the limit reads as they are, and the limit."""
+        if unknown:
+            return f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known{_why(unknown, measured)}"
+        told = ", ".join(f"{measure} is {shown(measure, values[measure])}" for measure in read)
+        return f"{told}; the limit is {self._expression.text}"
+
+
+def _why(unknown: list[str], measured: Measured) -> str:
+    if "cost" in unknown and measured.unpriced:
+        return f": {measured.unpriced:,} calls have no price; the setting prices can tell it"
+    if measured.uncounted and {"tokens", "input_tokens", "output_tokens", "context_tokens"} & set(unknown):
+        return f": {measured.uncounted:,} calls do not tell their usage"
+    if "memory_mb" in unknown:
+        return ": no memory was recorded"
+    return ""
+
+
+def run_values(run: Run) -> dict[str, Any]:
+    """The measures of the whole run, where the analysis tells them as it does, so that the figures agree everywhere."""
+    measured = run.measured["run"][""]
+    values = measured.values()
+    overview, resources = run.document["execution_overview"], run.document["resource_usage"]
+    tokens, cost = resources["tokens"], resources["cost"]
+    counted = not tokens["calls_without_usage"]
+    return values | {
+        "failures": run.document["errors"]["total_errors"],
+        "duration_ms": overview["duration_ms"],
+        "tokens": tokens["total"] if counted else None,
+        "input_tokens": tokens["input_tokens"] if counted else None,
+        "output_tokens": tokens["output_tokens"] if counted else None,
+        "cost": None if cost["calls_without_price"] else cost["total"] or 0.0,
+        "memory_mb": resources["memory"]["peak_mb"],
+        "context_share": max(_context_shares(run).values(), default=None),
+    }
+
+
+def _context_shares(run: Run) -> dict[str, float]:
+    """The largest share of its context window that a call filled, by model, where the window is known."""
+    models = run.document["resource_usage"]["context"]["by_model"]
+    return {name: row["max_share"] for name, row in models.items() if row["max_share"] is not None}
+
+
+def refuse_unpriced(document: dict[str, Any], limit: str) -> None:
+    """End the check where no call has a price because the published prices are not installed.
+
+    Raises:
+        MissingExtraError: they are not, and no cost is known.
+    """
+    told = document["execution_overview"]
+    if told["cost"] is None and told["calls_without_price"] and not prices.extra_installed():
+        raise MissingExtraError(
+            f"the rule {limit!r} needs what the calls cost, and no price is known; {prices.INSTALL}"
+        )
+
+
+def _proof(read: list[str], measured: Measured) -> list[int]:
+    """The span that has the most of each measure."""
+    return sorted({measured.most[measure][1] for measure in read if measure in measured.most})

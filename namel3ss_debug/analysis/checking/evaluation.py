@@ -1,0 +1,169 @@
+"""Rules at work: one trace and some rules in, one report out; the same for the command and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.analysis.analyzer import analyze
+from namel3ss_debug.analysis.checking import budgets
+from namel3ss_debug.analysis.checking.baselines import Baseline, make_baseline
+from namel3ss_debug.analysis.checking.conduct import Run, Watcher
+from namel3ss_debug.analysis.checking.findings import Report, RuleResult, make_findings
+from namel3ss_debug.analysis.checking.measures import Measured
+from namel3ss_debug.analysis.checking.rules import Given, Rule, Source, read_file, read_rules
+from namel3ss_debug.analysis.checking.subjects import SeenSpan, Spans
+from namel3ss_debug.analysis.totals import Options
+from namel3ss_debug.errors import RuleError
+from namel3ss_debug.traces.reader import Trace, open_trace
+from namel3ss_debug.traces.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NO_BASELINE = "there is no baseline to compare with; give --baseline"
+
+
+def check_trace(
+    path: str | Path,
+    rules: str | Path | Sequence[object],
+    *,
+    baseline: str | Path | Sequence[str | Path] = (),
+) -> Report:
+    """Hold one recording against rules: what `debug check` does, for programs.
+
+    Args:
+        path: any file of the recording.
+        rules: a file of rules, or rules as they stand in one: objects, and texts that must be true of the run.
+        baseline: recordings of earlier runs, for rules of the kind `baseline`.
+
+    Raises:
+        RuleError: a rule is not as it should be.
+        MissingExtraError: a rule needs a package that is not installed.
+        TraceNotFoundError: a recording is not there.
+        UnreadableTraceError: nothing in a recording can be read.
+    """
+    source = read_file(Path(rules)) if isinstance(rules, str | Path) else Source("rules", list(rules))
+    read = read_rules([source])
+    earlier = [baseline] if isinstance(baseline, str | Path) else baseline
+    before = read_baseline([open_trace(Path(each)) for each in earlier])
+    return evaluate(open_trace(Path(path)), read, baseline=before)
+
+
+def evaluate(
+    trace: Trace,
+    rules: Sequence[Rule],
+    *,
+    baseline: Baseline | None = None,
+    redaction: Mapping[str, Any] | None = None,
+    ignore: Iterable[str] = (),
+    options: Options | None = None,
+) -> Report:
+    """Hold a trace against rules.
+
+    Args:
+        trace: an opened trace.
+        rules: what it is held against.
+        baseline: what earlier runs were like; without it, rules of the kind `baseline` are skipped.
+        ignore: keys and paths that are not compared with a baseline.
+        redaction: `keys` and `patterns` of secrets, besides the known ones.
+        options: what the user has set about the analyses.
+
+    Raises:
+        RuleError: a rule cannot be evaluated.
+        MissingExtraError: a rule needs a package that is not installed.
+    """
+    redactor = Redactor(**(redaction or {}))
+    given = Given(redactor, trace, tuple(ignore))
+    used = [rule for rule in rules if rule.kind != "baseline" or baseline is not None]
+    watchers = [(rule, rule.watch(given)) for rule in used]
+    run, about = observe(trace, watchers, options, baseline)
+    results = []
+    working = {rule.name: watcher for rule, watcher in watchers}
+    for rule in rules:
+        watcher = working.get(rule.name)
+        if watcher is None:
+            results.append(RuleResult(rule.name, rule.level, rule.describes, skipped=NO_BASELINE))
+            continue
+        try:
+            found = make_findings(rule.name, rule.level, rule.message, watcher.found(run), about["cwd"])
+        except RuleError as error:
+            raise RuleError(f"rule {rule.name}: {error}") from None
+        results.append(RuleResult(rule.name, rule.level, rule.describes, found))
+    return Report(
+        trace=str(trace.path),
+        files=len(trace.files),
+        events=run.document["trace"]["events"],
+        execution_id=run.document["trace"]["execution_id"],
+        rules=tuple(results),
+        **about,
+    )
+
+
+def read_baseline(traces: Iterable[Trace]) -> Baseline | None:
+    """What some earlier runs were like; None where there are none."""
+    runs = [(str(trace.path), observe(trace, [], None, None, always=True)[0]) for trace in traces]
+    return make_baseline(runs) if runs else None
+
+
+def observe(
+    trace: Trace,
+    watchers: Sequence[tuple[Rule, Watcher]],
+    options: Options | None,
+    baseline: Baseline | None,
+    *,
+    always: bool = False,
+) -> tuple[Run, dict[str, Any]]:
+    """Read a trace: what its analysis says, what it measures, and, to the watchers, its events and spans.
+
+    Returns:
+        The run, and what a report says about it.
+    """
+    sections = {"execution_overview", *(section for rule, _ in watchers for section in rule.sections)}
+    if always:
+        sections |= set(budgets.SECTIONS)
+    document = analyze(trace, sections, trace.progress, options)
+    overview = document["execution_overview"]
+    about = {
+        "cwd": overview["cwd"] if isinstance(overview["cwd"], str) else None,
+        "started_at": overview["started_at"],
+        "duration_ms": overview["duration_ms"],
+        "target": overview["target"] if isinstance(overview["target"], str) else None,
+    }
+    measured: dict[str, dict[str, Measured]] = {"run": {"": Measured()}, "agent": {}, "tool": {}, "model": {}}
+    if always or any(rule.spans or rule.events for rule, _ in watchers):
+        _watch(trace, watchers, measured)
+    return Run(document, measured, baseline), about
+
+
+def _watch(
+    trace: Trace, watchers: Sequence[tuple[Rule, Watcher]], measured: dict[str, dict[str, Measured]]
+) -> None:
+    spans = Spans()
+    on_event = [watcher.event for rule, watcher in watchers if rule.events]
+    on_span = [watcher.span for rule, watcher in watchers if rule.spans]
+    for number, event in enumerate(trace.events(), 1):
+        for show in on_event:
+            show(number, event)
+        span = spans.feed(number, event)
+        if span is not None:
+            measure(span, measured)
+            for take in on_span:
+                take(span)
+    for span in spans.rest():
+        measure(span, measured)
+        for take in on_span:
+            take(span)
+
+
+def measure(span: SeenSpan, measured: dict[str, dict[str, Measured]]) -> None:
+    """Add a span to the run, to the agent it belongs to, and to its tool or model."""
+    called = span.component in {"llm", "tool"}
+    measured["run"][""].add(span, timed=called)
+    if span.owner:
+        is_agent = span.component == "agent" and not span.is_turn
+        measured["agent"].setdefault(span.owner, Measured()).add(span, timed=is_agent)
+    if called:
+        by = "model" if span.component == "llm" else "tool"
+        measured[by].setdefault(span.name, Measured()).add(span, timed=True)

@@ -1,0 +1,218 @@
+"""What a check reports: findings with the events that prove them, and how much each weighs.
+
+A finding is about one subject (the run, a tool, an agent, a place in the code); what happens there again is
+counted and its events are listed with it, so that a loop of ten thousand calls is one finding.
+
+The fingerprint tells that two findings of different runs are the same one. It is made of the rule, the subject and the
+file of the call site, and of nothing that differs from run to run: no number of an event, no time, no amount, no line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import Any, Final, NamedTuple
+
+from namel3ss_debug.analysis.totals import LISTED
+
+LEVELS: Final = ("note", "warning", "error")
+"""The levels of findings, the lightest first."""
+
+SCHEMA: Final = "namel3ss-debug/check/1"
+
+_SITE = re.compile(r"(.+):(\d{1,9})")
+
+
+class Site(NamedTuple):
+    """A place in the user's own code."""
+
+    file: str
+    line: int
+
+
+class Found(NamedTuple):
+    """What the evaluation of one rule found.
+
+    Attributes:
+        subject: what it is about, such as `tool:search`; `run` for the run.
+        what: what is wrong with it, as a part of a sentence.
+        numbers: the events that prove it, in their order.
+        call_site: `file:line`, where the events tell it.
+        detail: what tells two things apart that are wrong with one subject, the same in every run.
+        times: how many times it is wrong, where one of these stands for several.
+    """
+
+    subject: str
+    what: str
+    numbers: Sequence[int] = ()
+    call_site: str | None = None
+    detail: str = ""
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a run did that a rule does not allow."""
+
+    rule: str
+    level: str
+    message: str
+    subject: str
+    events: tuple[int, ...]
+    count: int
+    site: Site | None
+    fingerprint: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as the document has it."""
+        return {
+            "rule": self.rule,
+            "level": self.level,
+            "message": self.message,
+            "subject": self.subject,
+            "events": list(self.events),
+            "count": self.count,
+            "file": self.site.file if self.site else None,
+            "line": self.site.line if self.site else None,
+            "fingerprint": self.fingerprint,
+        }
+
+
+class RuleResult(NamedTuple):
+    """One rule and what it found; `skipped` says why it was not evaluated, where it was not."""
+
+    rule: str
+    level: str
+    describes: str
+    findings: tuple[Finding, ...] = ()
+    skipped: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The rule as the document has it."""
+        state = "skipped" if self.skipped else "broken" if self.findings else "kept"
+        return {
+            "name": self.rule,
+            "level": self.level,
+            "describes": self.describes,
+            "state": state,
+            "skipped": self.skipped or None,
+            "findings": len(self.findings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the check of one trace found, rule by rule in the order of the rules.
+
+    Attributes:
+        trace: the path of its first file.
+        files: how many files it has.
+        cwd: the directory in which the program ran, if the recording tells it.
+        target: the program, if the recording tells it.
+        execution_id: of the run.
+        started_at: in seconds since the epoch.
+        events: how many there are.
+        duration_ms: from the first event to the last.
+        rules: what each rule found.
+    """
+
+    trace: str
+    files: int
+    cwd: str | None
+    target: str | None
+    execution_id: str | None
+    started_at: float | None
+    events: int
+    duration_ms: float | None
+    rules: tuple[RuleResult, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings, rule by rule."""
+        return tuple(finding for rule in self.rules for finding in rule.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `debug check --format json` prints."""
+        counts = {level: sum(found.level == level for found in self.findings) for level in reversed(LEVELS)}
+        return {
+            "schema": SCHEMA,
+            "trace": {"path": self.trace, "execution_id": self.execution_id, "events": self.events},
+            "counts": counts,
+            "rules": [rule.to_json() for rule in self.rules],
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def weighs(findings: Iterable[Finding], level: str) -> bool:
+    """Whether one of the findings has that level, or a heavier one."""
+    return any(LEVELS.index(finding.level) >= LEVELS.index(level) for finding in findings)
+
+
+def make_findings(
+    rule: str, level: str, message: str, found: Iterable[Found], root: str | None
+) -> tuple[Finding, ...]:
+    """Findings of one rule, one for each subject and call site, by their first event.
+
+    Args:
+        rule: the name of the rule.
+        level: its level.
+        message: the user's words for it, if there are any.
+        found: what its evaluation found.
+        root: the directory in which the program ran, to which files are named relative.
+    """
+    groups: dict[tuple[str, str, str], list[Found]] = {}
+    for one in found:
+        groups.setdefault((one.subject, one.detail, one.call_site or ""), []).append(one)
+    places: dict[tuple[str, str, str], int] = {}
+    findings = []
+    for (subject, detail, call_site), group in sorted(groups.items(), key=_place):
+        site = read_site(call_site, root)
+        # the line moves with every edit above it, the order of the sites in a file hardly ever does
+        key = (subject, detail, site.file if site else "")
+        place = places[key] = places.get(key, -1) + 1
+        numbers = sorted({number for one in group for number in one.numbers})
+        count = sum(one.times for one in group)
+        said = f"{message}: {group[0].what}" if message else group[0].what
+        said += f" ({count} times)" if count > 1 else ""
+        findings.append(
+            Finding(
+                rule,
+                level,
+                said,
+                subject,
+                tuple(numbers[:LISTED]),
+                count,
+                site,
+                fingerprint_of(rule, *key, str(place)),
+            )
+        )
+    return tuple(sorted(findings, key=_first_event))
+
+
+def fingerprint_of(*parts: str) -> str:
+    """Thirty-two hexadecimal digits that are the same for the same parts."""
+    return sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def read_site(call_site: object, root: str | None) -> Site | None:
+    """A call site as a file, relative where it lies below `root`, and a line; None where it is none."""
+    match = _SITE.fullmatch(call_site) if isinstance(call_site, str) else None
+    if match is None or int(match[2]) < 1:
+        return None
+    path = PurePosixPath(match[1].replace("\\", "/"))
+    if root is not None and path.is_relative_to(root):
+        path = path.relative_to(root)
+    return Site(str(path), int(match[2]))
+
+
+def _place(group: tuple[tuple[str, str, str], list[Found]]) -> tuple[str, str, str, int]:
+    (subject, detail, call_site), _ = group
+    file, _, line = call_site.rpartition(":")
+    return subject, detail, file, int(line) if line.isascii() and line.isdigit() else 0
+
+
+def _first_event(finding: Finding) -> tuple[int, str, str]:
+    return (finding.events[0] if finding.events else 0, finding.subject, finding.fingerprint)

@@ -1,0 +1,156 @@
+"""What a limit can be about: how much a run, an agent, a tool or a model did, took and cost.
+
+A call belongs to the nearest agent it began inside, and to no other. What is not known is null: the tokens where a call
+does not tell its usage, the cost where a call has no price.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from namel3ss_debug.traces.costs import lacks_price
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.checking.subjects import SeenSpan
+
+_NS_PER_MS = 1_000_000
+_PICODOLLARS = 10**12
+
+MEASURES: Final = {
+    "calls": "calls of models and tools; by tool or model, its own",
+    "llm_calls": "calls of models, with retries",
+    "tool_calls": "calls of tools",
+    "turns": "turns of the agents, else model calls without retries",
+    "answered": "whether the last model call gave an answer and asked for no tool",
+    "failures": "spans that failed",
+    "retries": "attempts that followed a failed one",
+    "duration_ms": "of a run from its first event to its last; else all spans of it together",
+    "longest_ms": "the longest of them",
+    "tokens": "all tokens",
+    "input_tokens": "tokens read",
+    "output_tokens": "tokens written",
+    "cost": "US dollars",
+    "memory_mb": "the highest memory of the process that was read",
+    "context_tokens": "the most tokens that one model call read",
+    "context_share": "the largest share of a model's context window that one call filled",
+}
+"""What a limit can be about."""
+
+_OF_TOOLS = frozenset({"calls", "failures", "retries", "duration_ms", "longest_ms", "memory_mb"})
+BY: Final[dict[str, frozenset[str]]] = {
+    "run": frozenset(MEASURES),
+    "agent": frozenset(MEASURES) - {"context_share"},
+    "model": frozenset(MEASURES) - {"turns", "answered", "llm_calls", "tool_calls"},
+    "tool": _OF_TOOLS,
+}
+"""What can be measured of whom."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """The measures of one subject, as its spans come; times in nanoseconds, money in 1e-12 dollars."""
+
+    calls: int = 0
+    llm_calls: int = 0
+    tool_calls: int = 0
+    agent_turns: int = 0
+    failures: int = 0
+    retries: int = 0
+    llm_retries: int = 0
+    duration_ns: int = 0
+    longest_ns: int = 0
+    tokens: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    priced: int = 0
+    unpriced: int = 0
+    uncounted: int = 0
+    context_tokens: int = 0
+    memory_mb: float | None = None
+    last_llm: tuple[int, bool] = (0, False)
+    most: dict[str, tuple[float, int]] = field(default_factory=dict)
+    call_site: str | None = None
+
+    def add(self, span: SeenSpan, *, timed: bool) -> None:
+        """Take a span in; `timed`: its duration is one of the subject's."""
+        self.call_site = self.call_site or span.call_site
+        self.failures += span.failed
+        self.retries += span.retried
+        self.agent_turns += span.is_turn
+        self.llm_calls += span.component == "llm"
+        self.tool_calls += span.component == "tool"
+        self.calls += span.component in {"llm", "tool"}
+        for event in (span.start, span.end):
+            memory = event.get("memory_usage_mb")
+            if isinstance(memory, int | float):
+                self.memory_mb = max(memory, self.memory_mb or 0.0)
+                self._most("memory_mb", memory, span.number)
+        if timed:
+            self.duration_ns += span.duration_ns or 0
+            self.longest_ns = max(self.longest_ns, span.duration_ns or 0)
+            self._most("longest_ms", span.duration_ns or 0, span.number)
+            self._most("duration_ms", span.duration_ns or 0, span.number)
+        if span.component == "llm":
+            self._add_call(span)
+        elif span.component == "tool":
+            self._most("tool_calls", 1, span.number)
+        if span.failed:
+            self._most("failures", 1, span.number)
+        if span.retried:
+            self._most("retries", 1, span.number)
+        self._most("calls", 1, span.number)
+
+    def _add_call(self, span: SeenSpan) -> None:
+        """Add the tokens and the cost of a model call."""
+        self.last_llm = max(self.last_llm, (span.number, span.answered))
+        usage = {name: value for name, value in span.usage.items() if type(value) is int and value >= 0}
+        total = span.end.get("tokens_used")
+        read, written = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+        tokens = total if type(total) is int else read + written
+        self.tokens += tokens
+        self.input_tokens += read
+        self.output_tokens += written
+        self.context_tokens = max(self.context_tokens, read)
+        self.llm_retries += span.retried
+        self.uncounted += not span.failed and not usage and total is None
+        cost = span.cost()
+        if cost is not None:
+            self.cost += cost.amount
+            self.priced += 1
+        else:
+            self.unpriced += lacks_price(span.end)
+        self._most("cost", cost.amount if cost else 0, span.number)
+        for name, value in (("tokens", tokens), ("input_tokens", read), ("output_tokens", written)):
+            self._most(name, value, span.number)
+        self._most("context_tokens", read, span.number)
+        self._most("llm_calls", 1, span.number)
+        self._most("turns", 1, span.number)
+
+    def _most(self, measure: str, value: float, number: int) -> None:
+        """Remember which span has the most of a measure; of equal ones the last."""
+        most = self.most.get(measure)
+        if most is None or (value, number) > most:
+            self.most[measure] = (value, number)
+
+    def values(self) -> dict[str, Any]:
+        """The measures by their names; None where one is not known."""
+        told = self.llm_calls == 0 or self.uncounted == 0
+        return {
+            "calls": self.calls,
+            "llm_calls": self.llm_calls,
+            "tool_calls": self.tool_calls,
+            "turns": self.agent_turns or self.llm_calls - self.llm_retries,
+            "answered": self.last_llm[1],
+            "failures": self.failures,
+            "retries": self.retries,
+            "duration_ms": self.duration_ns / _NS_PER_MS,
+            "longest_ms": self.longest_ns / _NS_PER_MS,
+            "tokens": self.tokens if told else None,
+            "input_tokens": self.input_tokens if told else None,
+            "output_tokens": self.output_tokens if told else None,
+            "cost": None if self.unpriced else self.cost / _PICODOLLARS,
+            "memory_mb": self.memory_mb,
+            "context_tokens": self.context_tokens if told else None,
+        }

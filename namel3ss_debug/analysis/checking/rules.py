@@ -1,0 +1,399 @@
+"""Rules as they are written, read into rules that can be evaluated: one reader for settings, files, options and programs.
+
+A rule is a JSON object with one key that says of what kind it is (`KINDS`), the keys of that kind, and, with each, a
+`name`, a `level` and a `message`. A text alone is an `assert` on the run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from namel3ss_debug.analysis.analyzer import section_table
+from namel3ss_debug.analysis.categories import CATEGORIES
+from namel3ss_debug.analysis.checking import budgets, states
+from namel3ss_debug.analysis.checking.baselines import ASPECTS, AgainstBaseline
+from namel3ss_debug.analysis.checking.comparison import where_paths_part
+from namel3ss_debug.analysis.checking.conduct import (
+    Calls,
+    EventAssert,
+    Forbid,
+    Require,
+    SchemaAssert,
+    SpanAssert,
+    Watcher,
+)
+from namel3ss_debug.analysis.checking.findings import LEVELS, fingerprint_of
+from namel3ss_debug.analysis.checking.measures import BY, MEASURES
+from namel3ss_debug.analysis.checking.subjects import SPAN_NAMES, Pattern, parse_pattern
+from namel3ss_debug.analysis.checking.validation import read_schema, validator
+from namel3ss_debug.analysis.folds import FOLDS
+from namel3ss_debug.errors import DebugError, MissingExtraError, RuleError
+from namel3ss_debug.expressions import FIELD_NAMES, compile_expression, nearest
+
+if TYPE_CHECKING:
+    from namel3ss_debug.traces.reader import Trace
+    from namel3ss_debug.traces.redaction import Redactor
+
+EVENT_NAMES: Final = FIELD_NAMES | {"kind", "name", "llm", "tool", "agent", "n", "event"}
+_COMMON: Final = ("name", "level", "message")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .:/+-]{0,99}")
+_SLUG = re.compile(r"[^a-z0-9]+")
+_EVERY = re.compile(r"(event|span)(?:\s+if\s+(.+))?", re.DOTALL)
+
+
+class Given(NamedTuple):
+    """What rules are evaluated with besides the run.
+
+    `redactor` knows secrets, `trace` is that of the run, `ignore` names what is not compared with a baseline.
+    """
+
+    redactor: Redactor
+    trace: Trace
+    ignore: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule, ready to be evaluated on any number of runs.
+
+    Attributes:
+        name: as it is told, and by which reports know it again.
+        level: of its findings.
+        message: the user's words, put before what was found.
+        describes: the rule as it is written, on one line.
+        kind: the key that says what kind it is.
+        sections: the sections of the analysis it reads.
+        spans, events: whether it looks at them.
+        watch: makes what evaluates it on one run.
+    """
+
+    name: str
+    level: str
+    message: str
+    describes: str
+    kind: str
+    sections: tuple[str, ...]
+    spans: bool
+    events: bool
+    watch: Callable[[Given], Watcher] = field(repr=False, compare=False)
+
+
+class Source(NamedTuple):
+    """Rules with where they come from, which messages name, and the folder to which the files in them are relative."""
+
+    where: str
+    rules: Sequence[object]
+    folder: Path = Path()
+
+
+class _Read(NamedTuple):
+    """What the reader of a kind gives."""
+
+    watch: Callable[[Given], Watcher]
+    sections: tuple[str, ...] = ()
+    spans: bool = True
+    events: bool = False
+
+
+def read_rules(sources: Iterable[Source]) -> list[Rule]:
+    """Read rules; their names are made of what they say where they have none.
+
+    Raises:
+        RuleError: a rule is not as it should be; the message names where it stands, the key, and what is allowed.
+    """
+    rules: list[Rule] = []
+    taken: set[str] = set()
+    for where, given, folder in sources:
+        for place, written in enumerate(given, 1):
+            here = where if len(given) == 1 and where.startswith("--rule ") else f"{where}, rule {place}"
+            try:
+                rule = _read_rule(written, folder, taken)
+            except MissingExtraError:
+                raise
+            except DebugError as error:
+                named = written.get("name") if isinstance(written, dict) else None
+                called = f" ({named})" if isinstance(named, str) and _NAME.fullmatch(named) else ""
+                raise RuleError(f"{here}{called}: {error}") from None
+            taken.add(rule.name)
+            rules.append(rule)
+    return rules
+
+
+def read_file(path: Path) -> Source:
+    """A file of rules: a list of them, or an object with the list under `checks`.
+
+    Raises:
+        RuleError: it cannot be read, or holds something else.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RuleError(f"cannot read the rules {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise RuleError(f"{path} is not JSON: {error}") from None
+    rules = document.get("checks") if isinstance(document, dict) else document
+    others = sorted(document.keys() - {"checks"}) if isinstance(document, dict) else []
+    if not isinstance(rules, list) or others:
+        found = f"there is the key {others[0]!r}" if others else "there is no list"
+        raise RuleError(f'{path}: {found}; a file of rules holds {{"checks": [...]}} or only the list')
+    return Source(str(path), rules, path.parent)
+
+
+def read_option(text: str) -> Source:
+    """One rule of the command line: an expression, or a rule as JSON.
+
+    Raises:
+        RuleError: what looks like JSON is none.
+    """
+    where = "--rule " + (text if len(text) <= 60 else text[:59] + "…")
+    if not text.lstrip().startswith("{"):
+        return Source(where, [text])
+    try:
+        return Source(where, [json.loads(text)])
+    except (ValueError, RecursionError) as error:
+        raise RuleError(f"{where}: it is not JSON: {error}") from None
+
+
+def _read_rule(written: object, folder: Path, taken: set[str]) -> Rule:
+    if isinstance(written, str):
+        written = {"assert": written}
+    if not isinstance(written, dict):
+        raise RuleError("it is no object and no text; write one such as " + '{"forbid": "tool:delete_*"}')
+    kinds = [key for key in KINDS if key in written]
+    if len(kinds) != 1:
+        which = " and ".join(kinds) if kinds else "no kind"
+        unknown = next((key for key in written if key not in _COMMON), "")
+        hint = nearest(str(unknown), set(KINDS)) if unknown and not kinds else ""
+        raise RuleError(f"it has {which}{hint}; one of {', '.join(KINDS)} says what kind of rule it is")
+    kind = kinds[0]
+    _, others, read = KINDS[kind]
+    allowed = (kind, *others, *_COMMON)
+    for key in written:
+        if key not in allowed:
+            hint = nearest(str(key), set(allowed)) or f"; allowed are {', '.join(allowed)}"
+            raise RuleError(f"there is no key {key!r} in a rule of the kind {kind}{hint}")
+    level, message = written.get("level", "error"), written.get("message", "")
+    if level not in LEVELS:
+        raise RuleError(f"level is {_shown(level)}, allowed is {', '.join(reversed(LEVELS))}")
+    if not isinstance(message, str):
+        raise RuleError(f"message is {_shown(message)}, allowed is a text")
+    watch, sections, spans, events = read(written, folder)
+    describes = json.dumps(
+        {key: value for key, value in written.items() if key not in _COMMON}, ensure_ascii=False
+    )
+    name = _name(written, kind, describes, taken)
+    words = " ".join(message.split())
+    return Rule(name, level, words, describes, kind, sections, spans, events, watch)
+
+
+def _name(written: Mapping[str, Any], kind: str, describes: str, taken: set[str]) -> str:
+    """The name of a rule, or one made of what it says."""
+    name = written.get("name")
+    if name is None:
+        value = written[kind]
+        words = value if isinstance(value, str) else describes
+        where = str(written.get("by", written.get("on", "")))
+        made = _SLUG.sub("-", f"{kind} {words} {where}".lower()).strip("-")[:60].strip("-")
+        return made if made not in taken else f"{made}-{fingerprint_of(json.dumps(written))[:6]}"
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RuleError(
+            f"name is {_shown(name)}, allowed are letters, digits, spaces and _ . : / + -, at most 100"
+        )
+    if name in taken:
+        raise RuleError(f"another rule has the name {name!r}; give it one of its own")
+    return name
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _text(written: Mapping[str, Any], key: str) -> str:
+    value = written[key]
+    if not isinstance(value, str) or not value.strip():
+        raise RuleError(f"{key} is {_shown(value)}, allowed is a text")
+    return value
+
+
+def _pattern(text: str, key: str) -> Pattern:
+    try:
+        return parse_pattern(text)
+    except DebugError as error:
+        raise RuleError(f"{key}: {error}") from None
+
+
+def _patterns(written: Mapping[str, Any], key: str) -> list[Pattern]:
+    value = written[key]
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise RuleError(
+            f"{key} is {_shown(value)}, allowed is a pattern such as tool:search, or a list of them"
+        )
+    return [_pattern(text, key) for text in texts]
+
+
+def _compiled(text: str, names: frozenset[str], key: str) -> Any:
+    try:
+        return compile_expression(text, names)
+    except DebugError as error:
+        raise RuleError(f"{key}: {error}") from None
+
+
+def _choice(written: Mapping[str, Any], key: str, choices: Sequence[str], default: str) -> str:
+    value = written.get(key, default)
+    if value not in choices:
+        raise RuleError(f"{key} is {_shown(value)}, allowed is {', '.join(choices)}")
+    return str(value)
+
+
+def _several(written: Mapping[str, Any], key: str, choices: Iterable[str]) -> list[str]:
+    value = written[key]
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not words:
+        raise RuleError(f"{key} is {_shown(value)}, allowed is one or a list of {', '.join(choices)}")
+    for word in words:
+        if word not in choices:
+            hint = nearest(str(word), set(choices)) or f"; there are {', '.join(choices)}"
+            raise RuleError(f"{key}: there is no {_shown(word)}{hint}")
+    return words
+
+
+def _whole(written: Mapping[str, Any], key: str) -> int | None:
+    value = written.get(key)
+    if value is not None and (type(value) is not int or value < 0):
+        raise RuleError(f"{key} is {_shown(value)}, allowed is a whole number from 0")
+    return value
+
+
+def _read_assert(written: Mapping[str, Any], _: Path) -> _Read:
+    text = _text(written, "assert")
+    on = _text(written, "on") if "on" in written else "run"
+    every = _EVERY.fullmatch(on.strip())
+    if on == "run":
+        return _read_run_assert(text)
+    if every is not None and every[1] == "event":
+        test = _compiled(text, EVENT_NAMES, "assert")
+        condition = _compiled(every[2], EVENT_NAMES, "on") if every[2] else None
+        return _Read(lambda _: EventAssert(test, condition), spans=False, events=True)
+    test = _compiled(text, SPAN_NAMES, "assert")
+    if every is not None:
+        condition = _compiled(every[2], SPAN_NAMES, "on") if every[2] else None
+        pattern = Pattern(on, None, None, condition)
+    else:
+        pattern = _pattern(on, "on")
+    return _Read(lambda _: SpanAssert(test, pattern))
+
+
+def _read_run_assert(text: str) -> _Read:
+    known = section_table(None)  # with those of installed packages
+    test = _compiled(text, frozenset(known) | frozenset(MEASURES), "assert")
+    measures = bool(test.names & MEASURES.keys())
+    sections = tuple(name for name in known if name in test.names)
+    return _Read(
+        lambda _: states.RunAssert(test),
+        (*sections, *(budgets.SECTIONS if measures else ())),
+        spans=measures,
+    )
+
+
+def _read_limit(written: Mapping[str, Any], _: Path) -> _Read:
+    by = _choice(written, "by", list(BY), "run")
+    text = _text(written, "limit")
+    test = _compiled(text, BY[by], f"limit (by {by})")
+    if not test.names:
+        raise RuleError(f"limit: it is about nothing; the measures are {', '.join(sorted(BY[by]))}")
+    only = _text(written, "of") if "of" in written else None
+    if only is not None and by == "run":
+        raise RuleError("of: names whom the limit is for; it needs by agent, tool or model")
+    return _Read(lambda _: budgets.Limit(test, by, only), budgets.SECTIONS)
+
+
+def _read_forbid(written: Mapping[str, Any], _: Path) -> _Read:
+    patterns = _patterns(written, "forbid")
+    after = _pattern(_text(written, "after"), "after") if "after" in written else None
+    return _Read(lambda _: Forbid(patterns, after))
+
+
+def _read_require(written: Mapping[str, Any], _: Path) -> _Read:
+    patterns = _patterns(written, "require")
+    in_order = written.get("in_order", False)
+    if not isinstance(in_order, bool):
+        raise RuleError(f"in_order is {_shown(in_order)}, allowed is true or false")
+    return _Read(lambda _: Require(patterns, in_order=in_order))
+
+
+def _read_calls(written: Mapping[str, Any], _: Path) -> _Read:
+    pattern = _pattern(_text(written, "calls"), "calls")
+    least, most = _whole(written, "at_least"), _whole(written, "at_most")
+    if least is None and most is None:
+        raise RuleError("it needs at_most, at_least, or both")
+    if most is not None and (least or 0) > most:
+        raise RuleError(f"at_least is {least}, which is more than at_most, {most}")
+    return _Read(lambda _: Calls(pattern, least or 0, most))
+
+
+def _read_schema(written: Mapping[str, Any], folder: Path) -> _Read:
+    validate = validator(read_schema(written["schema"], folder))
+    if "on" not in written:
+        raise RuleError("it needs on, the spans whose output is meant, such as tool:search")
+    pattern = _pattern(_text(written, "on"), "on")
+    default = "outputs.text" if pattern.component == "llm" else "outputs.result"
+    if pattern.component not in {"llm", "tool"}:
+        default = "outputs"
+    value = _compiled(_text(written, "of") if "of" in written else default, SPAN_NAMES, "of")
+    return _Read(lambda _: SchemaAssert(validate, value, pattern))
+
+
+def _read_no(written: Mapping[str, Any], _: Path) -> _Read:
+    state = _choice(written, "no", list(states.STATES), "")
+    needed = states.STATES[state]
+    missing = next((section for section in needed if section not in FOLDS), None)
+    if missing is not None:
+        raise RuleError(f"no: there is no section {missing!r}; there are {', '.join(FOLDS)}")
+    categories = _several(written, "of", CATEGORIES) if "of" in written else []
+    if categories and state != "failures":
+        raise RuleError("of: names categories of failures; it needs no: failures")
+    if state == "secrets":
+        return _Read(lambda given: states.NoSecrets(given.redactor), spans=False, events=True)
+    if state == "failures":
+        return _Read(lambda _: states.NoFailures(categories), needed, spans=False)
+    make = states.NoOpenSpans if state == "open_spans" else states.NoLoops
+    return _Read(lambda _: make(), needed, spans=False)
+
+
+def _read_baseline(written: Mapping[str, Any], _: Path) -> _Read:
+    aspects = _several(written, "baseline", ASPECTS)
+    margin = written.get("margin")
+    if margin is not None and (
+        isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < 1e6
+    ):
+        raise RuleError(f"margin is {_shown(margin)}, allowed is a share such as 0.2")
+    return _Read(
+        lambda given: AgainstBaseline(
+            aspects,
+            margin,
+            lambda aspect, paths: where_paths_part(aspect, paths, given.trace, given.ignore),
+        ),
+        budgets.SECTIONS,
+    )
+
+
+Reader = Callable[[Mapping[str, Any], Path], _Read]
+
+KINDS: Final[dict[str, tuple[str, tuple[str, ...], Reader]]] = {
+    "assert": ("an expression that must be true", ("on",), _read_assert),
+    "limit": ("an expression over measures that must be true", ("by", "of"), _read_limit),
+    "forbid": ("what must not be called", ("after",), _read_forbid),
+    "require": ("what must be called", ("in_order",), _read_require),
+    "calls": ("what is counted", ("at_most", "at_least"), _read_calls),
+    "schema": ("a JSON schema, or a file that holds one", ("on", "of"), _read_schema),
+    "no": ("what must not be in the run", ("of",), _read_no),
+    "baseline": ("in what the run must be no worse than earlier ones", ("margin",), _read_baseline),
+}
+"""The key that says of what kind a rule is: what stands there, which other keys it may have, and its reader."""

@@ -1,0 +1,226 @@
+"""Rules about the state of a run: what its analysis says, and what must not be in it.
+
+The analysis is asked by the names of its sections. A section or a key that is not there is an error of the rule, because
+null compares with everything and such a rule would be kept or broken for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from namel3ss_debug.analysis.checking.budgets import refuse_unpriced, run_values
+from namel3ss_debug.analysis.checking.conduct import Kept, Quiet, Run
+from namel3ss_debug.analysis.checking.findings import Found
+from namel3ss_debug.analysis.checking.measures import MEASURES
+from namel3ss_debug.analysis.checking.words import broken, paths, short
+from namel3ss_debug.errors import RuleError
+from namel3ss_debug.expressions import nearest
+
+if TYPE_CHECKING:
+    from namel3ss_debug.expressions import Expression
+    from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.redaction import Redactor
+
+_BY_NAME = frozenset({"component_breakdown", "event_type_breakdown"})
+"""Sections whose keys are names of the run."""
+
+_LONGEST = 160
+_COSTS: Final = frozenset({"cost", "execution_overview.cost", "resource_usage.cost.total"})
+_EVIDENCE: Final = (("errors", "failures"), ("integrity", "findings"), ("patterns", "found"))
+"""Where a section lists the events that its figures come from."""
+
+
+class RunAssert(Quiet):
+    """`assert` on the run: it must be true of the analysis and of the measures of the run."""
+
+    def __init__(self, expression: Expression) -> None:
+        self._expression = expression
+
+    def found(self, run: Run) -> Iterator[Found]:
+        """Whether it was true.
+
+        Raises:
+            RuleError: it reads a key that its section does not have, or a section that came to no result.
+        """
+        missing = sorted(self._expression.names - run.document.keys() - MEASURES.keys())
+        if missing:
+            why = run.document.get("plugin_errors", {}).get(missing[0], "it is not there")
+            raise RuleError(f"the section {missing[0]} came to no result: {why}")
+        refuse_unknown_keys(self._expression, run.document)
+        scope = {**run_values(run), **run.document} if self._measures() else dict(run.document)
+        if self._expression.matches(scope):
+            return
+        unknown = {path for path, value in paths(self._expression, scope) if value is None}
+        if unknown & _COSTS:
+            refuse_unpriced(run.document, self._expression.text)
+        yield Found("run", broken(self._expression, scope), self._proof(run))
+
+    def _measures(self) -> bool:
+        return bool(self._expression.names & MEASURES.keys())
+
+    def _proof(self, run: Run) -> list[int]:
+        numbers: list[int] = []
+        for section, key in _EVIDENCE:
+            if section in self._expression.names:
+                rows = run.document.get(section, {}).get(key) or []
+                numbers += [number for row in rows for number in row.get("numbers") or [row.get("number")]]
+        return sorted({number for number in numbers if isinstance(number, int)})
+
+
+def refuse_unknown_keys(expression: Expression, document: Mapping[str, Any]) -> None:
+    """Refuse `errors.totl`: the section is there, the key is not.
+
+    Raises:
+        RuleError: there is such a key.
+    """
+    for path, _ in paths(expression, document):
+        name, _, rest = path.partition(".")
+        key, section = rest.partition(".")[0], document.get(name)
+        if key and isinstance(section, dict) and name not in _BY_NAME and key not in section:
+            hint = nearest(key, set(section)) or f"; there are {', '.join(section)}"
+            raise RuleError(f"the section {name} has no {key!r}{hint}")
+
+
+class NoFailures(Quiet):
+    """`no: failures`: nothing failed for good, or nothing of some categories."""
+
+    def __init__(self, categories: Sequence[str]) -> None:
+        self._categories = categories
+
+    def found(self, run: Run) -> Iterator[Found]:
+        """The failures."""
+        errors = run.document["errors"]
+        for row in errors["failures"]:
+            if self._categories and row["category"] not in self._categories:
+                continue
+            name = row["component_name"]
+            subject = f"{row['component']}:{name}" if name else row["component"]
+            words = ": ".join(str(row[key]) for key in ("error_type", "error") if row[key])
+            yield Found(
+                subject,
+                f"{subject.replace(':', ' ', 1)} failed ({row['category']})"
+                + (f": {short(words, _LONGEST)}" if words else ""),
+                sorted({row["number"], row["end_number"]}),
+                row["call_site"],
+                str(row.get("fingerprint") or f"{row['category']} {row['error_type']}"),
+            )
+        missing = errors["total_errors"] - len(errors["failures"])
+        if missing > 0 and (
+            not self._categories or any(errors["error_categories"].get(c) for c in self._categories)
+        ):
+            yield Found(
+                "run", f"the run failed {missing:,} times more than are listed", detail="more", times=missing
+            )
+
+
+class NoOpenSpans(Quiet):
+    """`no: open_spans`: everything that began ended."""
+
+    def found(self, run: Run) -> Iterator[Found]:
+        """The innermost spans that never ended."""
+        errors = run.document["errors"]
+        for row in errors["open_spans"]:
+            if row["innermost"]:
+                name = row["component_name"]
+                subject = f"{row['component']}:{name}" if name else row["component"]
+                yield Found(
+                    subject,
+                    f"{subject.replace(':', ' ', 1)} never ended",
+                    [row["number"]],
+                    row["call_site"],
+                )
+
+
+class NoLoops(Quiet):
+    """`no: loops`: nothing was done over and over."""
+
+    def found(self, run: Run) -> Iterator[Found]:
+        """The loops that the analysis found."""
+        for row in run.document["patterns"]["found"]:
+            if row["kind"] == "loop":
+                name = row["component_name"]
+                subject = f"{row['component']}:{name}" if name else row["component"]
+                what = f"{subject.replace(':', ' ', 1)} went round in a loop ({row['form']}, {row['count']} calls)"
+                yield Found(subject, what, row["numbers"], None, f"loop {row['form']}")
+
+
+class NoSecrets(Quiet):
+    """`no: secrets`: what redaction knows as a secret stands nowhere in the recording.
+
+    The secrets are never told, only which rule knows them and where they stand.
+    """
+
+    _RULE = re.compile(r"\[REDACTED:([\w.\-]{1,64})\]")
+    _FIELDS = ("inputs", "outputs", "metadata", "error", "stack_trace")
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._kept = Kept()
+        self._components: dict[str, str] = {}
+
+    def event(self, number: int, event: Event) -> None:
+        """Look through the payloads of an event."""
+        for field in self._FIELDS:
+            if field not in event:
+                continue
+            for path, rule in self._secrets(event[field], field):
+                name = event.get("component_name")
+                subject = f"{event['component']}:{name}" if isinstance(name, str) else event["component"]
+                site = event.get("call_site")
+                self._kept.add(
+                    Found(
+                        subject,
+                        f"{subject.replace(':', ' ', 1)} has a secret ({rule}) in {path}",
+                        [number],
+                        site if isinstance(site, str) else None,
+                        f"{rule} {path}",
+                    )
+                )
+
+    def _secrets(self, value: Any, path: str) -> Iterator[tuple[str, str]]:
+        """Where secrets stand, and the rules that know them; walks without recursion, for depth is not bounded."""
+        todo = [(value, path)]
+        while todo:
+            value, path = todo.pop()
+            if isinstance(value, str):
+                for rule in self._rules(value):
+                    yield path, rule
+            elif isinstance(value, list):
+                todo += [(item, f"{path}[]") for item in value]
+            elif isinstance(value, dict):
+                for key, item in value.items():
+                    below = f"{path}.{key[:40]}"
+                    if self._redactor.key_is_secret(key) and self._is_bare(item):
+                        yield below, "key"
+                    else:
+                        todo.append((item, below))
+
+    def _is_bare(self, value: object) -> bool:
+        """Whether a value under a secret name is there to be read."""
+        if isinstance(value, str):
+            return bool(value) and not self._RULE.search(value)
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    def _rules(self, text: str) -> Iterator[str]:
+        redacted = self._redactor.text(text)
+        if redacted is not text and redacted != text:
+            found = Counter(self._RULE.findall(redacted))
+            found.subtract(self._RULE.findall(text))
+            yield from sorted(rule for rule, count in found.items() if count > 0)
+
+    def found(self, run: Run) -> Iterator[Found]:
+        """Where secrets stand."""
+        del run
+        return self._kept.all()
+
+
+STATES: Final[dict[str, tuple[str, ...]]] = {
+    "failures": ("errors",),
+    "open_spans": ("errors",),
+    "loops": ("patterns",),
+    "secrets": (),
+}
+"""What `no` can be about, and the sections that tell it."""

@@ -1,0 +1,254 @@
+"""What a rule is about: the spans of a run as expressions see them, and patterns that choose among them.
+
+A pattern is written as a place of the debugger is: a component (`tool`), `component:name` (`tool:search`,
+`llm:gpt-4*`), or a bare name (`search`), each with `if CONDITION` behind it where only some are meant. Names are
+compared but for upper and lower case and may hold `*` and `?`.
+
+A span belongs to the nearest agent it began inside. A model call that follows a failed one is an attempt of its own
+and a retry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from namel3ss_debug.analysis.nesting import has_failed, is_retry, other_name, time_between, whole_ns
+from namel3ss_debug.errors import WrongUsageError
+from namel3ss_debug.expressions import FIELD_NAMES, Expression, compile_expression, name_fits, nearest
+from namel3ss_debug.traces.costs import RECORDED, Cost, call_cost, recorded_cost, seller_of
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.spans import Span, SpanPairing
+
+COMPONENTS: Final = frozenset(
+    ["app", "agent", "prompt", "chain", "llm", "tool", "memory", "validation", "http"]
+)
+"""The words that stand for all spans of a component where they stand alone."""
+
+REFUSALS: Final = frozenset({"refusal", "content_filter", "safety", "blocked"})
+"""How a model ends that refused to answer."""
+
+SPAN_NAMES: Final = FIELD_NAMES | {
+    *("kind", "name", "llm", "tool", "agent", "n", "event"),
+    *("cost", "arguments", "result", "refused", "answered", "owner", "open", "failed"),
+}
+"""The names an expression about a span may read: the fields of its two events, and what is worked out of them."""
+
+_NS_PER_MS = 1_000_000
+_CONDITION = re.compile(r"""(?P<quoted>"[^"]*"|'[^']*')|(?:^|\s)if(?:\s+|$)""")
+_QUOTED = re.compile(r"""(?:(?P<head>[^\s:"']+):)?(?P<quote>["'])(?P<name>.+)(?P=quote)""")
+
+
+class SeenSpan(NamedTuple):
+    """A span as the rules see it.
+
+    `owner` is the nearest agent it began inside, empty where there is none; for an agent, its own name.
+    """
+
+    number: int
+    end_number: int | None
+    start: Event
+    end: Event
+    component: str
+    name: str
+    owner: str
+    failed: bool
+    retried: bool
+    duration_ns: int | None
+
+    @property
+    def subject(self) -> str:
+        """`component:name`."""
+        return f"{self.component}:{self.name}" if self.name else self.component
+
+    @property
+    def words(self) -> str:
+        """As it is called in a message."""
+        return f"{self.component} {self.name}" if self.name else f"a span of {self.component}"
+
+    @property
+    def call_site(self) -> str | None:
+        """`file:line` in the user's own code, where the recording tells it."""
+        site = self.start.get("call_site") or self.end.get("call_site")
+        return site if isinstance(site, str) else None
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether it is a turn of an agent, which is inside the span of the agent itself."""
+        return str(self.event.get("event_type", "")).startswith("agent_turn")
+
+    @property
+    def event(self) -> Event:
+        """The start, or the end where the start is not there."""
+        return self.start or self.end
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """The tokens of the span by their names."""
+        usage = self.end.get("usage")
+        return usage if isinstance(usage, dict) else {}
+
+    @property
+    def refused(self) -> bool:
+        """Whether a model refused to answer."""
+        outputs = self.end.get("outputs")
+        if not isinstance(outputs, dict) or self.component != "llm":
+            return False
+        return bool(outputs.get("refusal")) or str(outputs.get("finish_reason")).lower() in REFUSALS
+
+    @property
+    def answered(self) -> bool:
+        """Whether a model gave an answer that asks for no tool."""
+        outputs = self.end.get("outputs")
+        if not isinstance(outputs, dict) or self.component != "llm" or self.failed or self.refused:
+            return False
+        return bool(outputs.get("text")) and not outputs.get("tool_calls")
+
+    def cost(self) -> Cost | None:
+        """What the span says it cost, or what the tokens of a model call cost; None where that is not known."""
+        if self.component == "llm":
+            return call_cost(self.end, seller_of(self.start.get("metadata")))
+        recorded = recorded_cost(self.end)
+        return None if recorded is None else Cost(recorded, RECORDED)
+
+    def scope(self) -> dict[str, Any]:
+        """The names of the language for this span: its end's fields over its start's."""
+        scope: dict[str, Any] = {**self.start, **self.end}
+        inputs, outputs = self.start.get("inputs"), self.end.get("outputs")
+        cost = self.cost()
+        scope |= {
+            "inputs": inputs,
+            "outputs": outputs,
+            "kind": self.component,
+            "name": self.name,
+            "llm": self.name if self.component == "llm" else None,
+            "tool": self.name if self.component == "tool" else None,
+            "agent": self.name if self.component == "agent" else None,
+            "owner": self.owner or None,
+            "n": self.number,
+            "event": self.event,
+            "duration_ms": None if self.duration_ns is None else self.duration_ns / _NS_PER_MS,
+            "cost": None if cost is None else cost.dollars,
+            "arguments": inputs.get("arguments") if isinstance(inputs, dict) else None,
+            "result": outputs.get("result") if isinstance(outputs, dict) else None,
+            "refused": self.refused,
+            "answered": self.answered,
+            "failed": self.failed,
+            "open": not self.end,
+        }
+        return scope
+
+
+class Spans:
+    """Pairs the events of a trace and gives each span with the agent it belongs to."""
+
+    def __init__(self) -> None:
+        self._pairing = SpanPairing()
+        self._owners: dict[str, str] = {}
+
+    def feed(self, number: int, event: Event) -> SeenSpan | None:
+        """Take the next event; the span that ends with it, if one does."""
+        event_type = event["event_type"]
+        if event_type.endswith("_start"):
+            self._begin(event_type, event)
+        span = self._pairing.feed(number, event)
+        if span is None:
+            return None
+        return _seen(span, self._owners.pop(span.id, ""))
+
+    def rest(self) -> Iterator[SeenSpan]:
+        """The spans that are not whole, by their number."""
+        for span in self._pairing.remaining():
+            yield _seen(span, self._owners.get(span.id, ""))
+
+    def _begin(self, event_type: str, event: Event) -> None:
+        owner = self._owners.get(event.get("parent_event_id", ""), "")
+        if event.get("component") == "agent" and not event_type.startswith("agent_turn"):
+            owner = str(event.get("component_name") or owner)
+        if owner:
+            self._owners[event["event_id"]] = owner
+
+
+def _seen(span: Span, owner: str) -> SeenSpan:
+    start, end = span.start or {}, span.end or {}
+    name = span.name or other_name(start, end)
+    measured = end.get("duration_ms")
+    lasted = (
+        whole_ns(measured, _NS_PER_MS)
+        if measured is not None
+        else time_between(start.get("timestamp"), end.get("timestamp"))
+    )
+    return SeenSpan(
+        span.number,
+        span.end_number,
+        start,
+        end,
+        span.component,
+        name,
+        owner,
+        bool(end) and has_failed(end),
+        is_retry(start, end),
+        lasted,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Which spans are meant."""
+
+    text: str
+    component: str | None
+    name: str | None
+    condition: Expression | None = field(default=None, compare=False)
+
+    def fits(self, span: SeenSpan) -> bool:
+        """Whether the span is one of those that are meant."""
+        if self.component is not None and span.component != self.component:
+            return False
+        if self.name is not None and not name_fits(span.name, self.name):
+            return False
+        return self.condition is None or self.condition.matches(span.scope())
+
+    @property
+    def subject(self) -> str:
+        """What a finding is about where no span fits."""
+        return ":".join(part for part in (self.component, self.name) if part) or "span"
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Read a pattern of spans.
+
+    Raises:
+        ExpressionError: its condition does not parse.
+        WrongUsageError: it is empty.
+    """
+    place, condition = _split(text)
+    if not place and condition is None:
+        raise WrongUsageError("a pattern is empty, write one such as tool:search or llm if refused")
+    compiled = None if condition is None else compile_expression(condition, SPAN_NAMES)
+    quoted = _QUOTED.fullmatch(place)
+    if quoted:
+        return Pattern(text, quoted["head"], quoted["name"], compiled)
+    head, colon, name = place.partition(":")
+    if colon:
+        if head not in COMPONENTS:
+            near = nearest(head, COMPONENTS)
+            raise WrongUsageError(
+                f"{text!r} begins with no component{near or '; they are ' + ', '.join(sorted(COMPONENTS))}"
+            )
+        return Pattern(text, head, name or None, compiled)
+    if not place or place in COMPONENTS:
+        return Pattern(text, place or None, None, compiled)
+    if " " in place:
+        raise WrongUsageError(f"{text!r} is no pattern; write component:name, as in tool:delete_*")
+    return Pattern(text, None, place, compiled)
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    """A pattern as its place and its condition."""
+    for match in _CONDITION.finditer(text):
+        if match["quoted"] is None:
+            return text[: match.start()].strip(), text[match.end() :].strip()
+    return text.strip(), None

@@ -1,0 +1,90 @@
+"""Rules that a good run keeps, to begin with: what it did is allowed, and half as much again of what it took.
+
+Durations get three times what they were, because another machine is slower by as much. The rules are meant to be read and
+changed; none of them is broken by the run they come from.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final
+
+from namel3ss_debug.analysis.checking.budgets import run_values
+from namel3ss_debug.analysis.checking.evaluation import evaluate, observe
+from namel3ss_debug.analysis.checking.rules import Source, read_rules
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.checking.conduct import Run
+    from namel3ss_debug.traces.reader import Trace
+
+MORE: Final = 1.5
+SLOWER: Final = 3
+_TOOLS = 12
+"""From how many tools on a list of them is no rule that anybody reads."""
+
+
+def suggest(trace: Trace) -> list[dict[str, Any]]:
+    """The rules, in an order that reads well; all of them are kept by the run itself."""
+    run, _ = observe(trace, [], None, None, always=True)
+    suggested = [*_states(), *_budgets(run), *_tools(run)]
+    report = evaluate(trace, read_rules([Source("--init", suggested)]))
+    broken = {rule.rule for rule in report.rules if rule.findings}
+    return [rule for rule in suggested if rule["name"] not in broken]
+
+
+def _states() -> list[dict[str, Any]]:
+    return [
+        {"name": "no-failures", "no": "failures", "message": "A call failed for good"},
+        {"name": "no-open-spans", "no": "open_spans", "message": "The run did not come to its end"},
+        {"name": "no-secrets", "no": "secrets", "message": "A secret stands in the recording"},
+        {"name": "whole-recording", "assert": "integrity.score >= 0.9", "level": "warning"},
+    ]
+
+
+def _budgets(run: Run) -> list[dict[str, Any]]:
+    values = run_values(run)
+    limits = []
+    for measure, name, times in (
+        ("duration_ms", "duration", SLOWER),
+        ("cost", "cost", MORE),
+        ("tokens", "tokens", MORE),
+        ("llm_calls", "model-calls", MORE),
+        ("tool_calls", "tool-calls", MORE),
+    ):
+        value = values[measure]
+        if value:
+            level = {"level": "warning"} if measure == "duration_ms" else {}
+            most = ceil_to_two(value * times)
+            limits.append({"name": f"budget-{name}", "limit": f"{measure} <= {most}", **level})
+    limits.append(
+        {"name": "budget-retries", "limit": f"retries <= {values['retries'] + 2}", "level": "warning"}
+    )
+    return limits
+
+
+def _tools(run: Run) -> list[dict[str, Any]]:
+    tools = sorted(name for name in run.measured["tool"] if name and len(name) < 100)
+    if not tools or len(tools) > _TOOLS:
+        return []
+    names = ", ".join('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in tools)
+    return [
+        {
+            "name": "known-tools",
+            "assert": f"name in [{names}]",
+            "on": "tool",
+            "message": "A tool that the first run did not call",
+        }
+    ]
+
+
+def ceil_to_two(value: float) -> str:
+    """A number, rounded up to two digits that count, as it is written in an expression."""
+    if value >= 10:
+        step = 10 ** (len(str(ceil(value))) - 2)
+        return str(ceil(value / step) * step)
+    shown = f"{value:.1e}"
+    if float(shown) < value:
+        digits, _, power = shown.partition("e")
+        shown = f"{float(digits) + 0.1:.1f}e{power}"
+    plain = f"{float(shown):.12f}".rstrip("0").rstrip(".")
+    return str(ceil(value)) if value == ceil(value) else plain

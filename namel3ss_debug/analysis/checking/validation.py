@@ -1,0 +1,78 @@
+"""JSON schemas for outputs, by the package jsonschema of the extra `[schema]`; nothing a schema names is fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from namel3ss_debug.errors import MissingExtraError, RuleError
+
+INSTALL: Final = "pip install 'namel3ss-debug[schema]'"
+_LONGEST = 160
+
+
+def read_schema(given: object, folder: Path) -> object:
+    """A schema as a rule gives it: the schema itself, or the name of a file beside the rules.
+
+    Raises:
+        RuleError: the file cannot be read, or is no JSON.
+    """
+    if not isinstance(given, str):
+        return given
+    path = folder / given
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise RuleError(f"schema: cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise RuleError(f"schema: {path} is not JSON: {error}") from None
+
+
+def validator(schema: object) -> Callable[[Any], Sequence[tuple[str, str]]]:
+    """What says of a value where it is not as the schema says; a text is read as JSON unless the schema wants a text.
+
+    Raises:
+        MissingExtraError: jsonschema is not installed.
+        RuleError: the schema is none.
+    """
+    try:
+        from jsonschema import exceptions, validators  # noqa: PLC0415  (an optional extra)
+        from referencing import Registry  # noqa: PLC0415
+    except ImportError:
+        raise MissingExtraError(f"a rule with a schema needs the package jsonschema; {INSTALL}") from None
+
+    if not isinstance(schema, dict | bool):
+        raise RuleError("schema: it is no object; write a JSON schema, or the name of a file that holds one")
+    kind = validators.validator_for(schema, default=validators.Draft202012Validator)
+    try:
+        kind.check_schema(schema)  # type: ignore[arg-type]  # true and false are schemas too
+    except exceptions.SchemaError as error:
+        raise RuleError(f"schema: it is no JSON schema: {_short(error.message)}") from None
+    checker = kind(schema, registry=Registry())  # an empty registry fetches nothing
+    wants_text = isinstance(schema, dict) and schema.get("type") == "string"
+
+    def problems(value: Any) -> list[tuple[str, str]]:
+        if isinstance(value, str) and not wants_text:
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                return [("", "it is no JSON")]
+        try:
+            found = sorted(checker.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+            return [(_path(error.absolute_path), _short(error.message)) for error in found]
+        except RecursionError:
+            return [("", "it is nested too deep to compare")]
+        except Exception as error:  # a reference that the schema does not hold
+            raise RuleError(f"schema: {_short(str(error))}") from None
+
+    return problems
+
+
+def _path(parts: Any) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

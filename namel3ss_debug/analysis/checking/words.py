@@ -1,0 +1,79 @@
+"""What an expression read when it was not true: the paths in it, with their values, for the message of a finding."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from namel3ss_debug.expressions import Expression
+
+MOST_VALUES = 4
+LONGEST_VALUE = 80
+
+_UNITS = {"_ms": "{:,.1f}", "cost": "${:.6f}", "_share": "{:.3f}", "_mb": "{:,.1f}"}
+
+
+def broken(expression: Expression, scope: Mapping[str, Any]) -> str:
+    """The expression that was not true, and what it read."""
+    read = [
+        f"{path} is {shown(path, value)}"
+        for path, value in paths(expression, scope)
+        if not isinstance(value, dict)
+    ]
+    return f"not {expression.text}" + (f": {', '.join(read[:MOST_VALUES])}" if read else "")
+
+
+def paths(expression: Expression, scope: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The names and paths such as `errors.total_errors` in an expression, each once, in the order they stand there."""
+    # the language reads any white space as a space
+    tree = ast.parse(" ".join(expression.text.split()), mode="eval")
+    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    outer = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner
+    ]
+    seen = set()
+    for node in sorted(outer, key=lambda node: (node.col_offset, node.end_col_offset or 0)):
+        keys = _keys(node)
+        if keys and keys[0] in expression.names and keys not in seen:
+            seen.add(keys)
+            value: Any = scope
+            for key in keys:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            yield ".".join(keys), value
+
+
+def _keys(node: ast.expr) -> tuple[str, ...]:
+    """The keys of a path that is made of names only; empty for another one."""
+    keys: list[str] = []
+    while isinstance(node, ast.Attribute):
+        keys.insert(0, node.attr)
+        node = node.value
+    return (node.id, *keys) if isinstance(node, ast.Name) else ()
+
+
+def shown(path: str, value: object) -> str:
+    """A value as it stands in a message."""
+    if value is None:
+        return "not known"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(path, value)
+    return short(json.dumps(value, ensure_ascii=False, default=str), LONGEST_VALUE)
+
+
+def number(path: str, value: float) -> str:
+    """A number with as many digits as its unit needs."""
+    form = next((form for unit, form in _UNITS.items() if path.endswith(unit)), None)
+    if form is None:
+        return f"{value:,}"
+    written = form.format(value)
+    return written.rstrip("0").rstrip(".") if "." in written else written
+
+
+def short(text: str, limit: int) -> str:
+    """A text, cut with an ellipsis where it is longer."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,329 @@
+"""`debug check`: hold recordings against rules, and tell CI what they did that is not allowed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from namel3ss_debug.cli.analyze import find_paths
+from namel3ss_debug.cli.options import (
+    format_option,
+    open_recording,
+    open_reference,
+    reading,
+    report_problems,
+    settings,
+    traces_argument,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.checking.baselines import Baseline
+    from namel3ss_debug.analysis.checking.findings import Report
+    from namel3ss_debug.analysis.checking.rules import Rule
+    from namel3ss_debug.config import Loaded
+
+RULES_FILE = "debug.rules.json"
+"""What `--init` writes where no `--rules FILE` is given."""
+
+OF_BASELINE: list[object] = [
+    {"name": "baseline", "baseline": ["failures", "duration", "cost", "tokens", "calls"]},
+    {"name": "baseline-path", "baseline": "path", "level": "warning"},
+]
+"""The rules that hold where there are baselines and no rule is about them."""
+
+
+def check(
+    references: Sequence[str],
+    *,
+    rules: Sequence[str] = (),
+    rule: Sequence[str] = (),
+    baselines: Sequence[str] = (),
+    fail_on: str = "error",
+    output_format: str = "table",
+    github: bool | None = None,
+    files: dict[str, str] | None = None,
+) -> int:
+    """Hold recordings against the rules of the settings, of files and of options.
+
+    Args:
+        references: recordings or directories, which mean every recording in them; the latest if empty.
+        rules: files of rules.
+        rule: rules of the command line.
+        baselines: recordings of good runs, or directories of them.
+        fail_on: the level from which findings end the command with status 1.
+        output_format: `table`, `json` or `markdown`.
+        github: whether to write annotations and a step summary; by itself inside GitHub Actions if left out.
+        files: name of a report (`junit`, `sarif`, `gitlab`, `markdown`) to the file it is written to.
+
+    Returns:
+        The exit status: 1 where there are findings of that level, else 0.
+
+    Raises:
+        DebugError: the check itself could not be done.
+    """
+    from namel3ss_debug.analysis.checking.findings import weighs
+    from namel3ss_debug.errors import WrongUsageError
+
+    loaded = settings()
+    chosen = gather(loaded, rules, rule, with_baseline=bool(baselines))
+    if not chosen:
+        raise WrongUsageError(
+            "there are no rules; give --rules FILE or --rule EXPR, write some with --init, "
+            "or set checks in .namel3ss/debug.json"
+        )
+    paths = find_paths(references, Path(loaded.config.trace_output_dir))
+    baseline = earlier_runs(baselines, loaded, paths)
+    reports = [hold(path, chosen, baseline, loaded) for path in paths]
+    actions = os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github
+    write_reports(reports, files or {}, fail_on)
+    if actions:
+        tell_github(reports)
+    single = len(reports) == 1 and not any(Path(reference).is_dir() for reference in references)
+    show(reports, output_format, single=single)
+    return int(any(weighs(report.findings, fail_on) for report in reports))
+
+
+def gather(loaded: Loaded, files: Sequence[str], texts: Sequence[str], *, with_baseline: bool) -> list[Rule]:
+    """The rules of the settings, then those of the files, then those of the options.
+
+    Raises:
+        RuleError: one of them is not as it should be.
+    """
+    from namel3ss_debug.analysis.checking.rules import Source, read_file, read_option, read_rules
+
+    where = loaded.sources["checks"]
+    folder = loaded.file.parent.parent if loaded.file is not None else Path()
+    sources = [Source(f"{where}: checks", list(loaded.config.checks), folder)]
+    sources += [read_file(Path(name)) for name in files]
+    sources += [read_option(text) for text in texts]
+    found = read_rules(sources)
+    if with_baseline and not any(rule.kind == "baseline" for rule in found):
+        found += read_rules([Source("--baseline", OF_BASELINE)])
+    return found
+
+
+def earlier_runs(references: Sequence[str], loaded: Loaded, checked: Sequence[Path]) -> Baseline | None:
+    """What the baselines were like; the recordings that are checked are none of them.
+
+    Raises:
+        TraceNotFoundError: a baseline is not there, or a directory holds no other recording.
+    """
+    from namel3ss_debug.analysis.checking.evaluation import read_baseline
+    from namel3ss_debug.errors import TraceNotFoundError
+
+    if not references:
+        return None
+    found = find_paths(references, Path(loaded.config.trace_output_dir))
+    own = {path.resolve() for path in checked}
+    others = [path for path in dict.fromkeys(found) if path.resolve() not in own]
+    if not others:
+        raise TraceNotFoundError("--baseline: there is no recording but the one that is checked")
+    return read_baseline([open_recording(path) for path in others])
+
+
+def hold(path: Path, rules: Sequence[Rule], baseline: Baseline | None, loaded: Loaded) -> Report:
+    """Check one recording, with progress on a terminal.
+
+    Raises:
+        UnreadableTraceError: nothing in it can be read.
+        RuleError: a rule cannot be evaluated.
+    """
+    from namel3ss_debug.analysis.checking.evaluation import evaluate
+    from namel3ss_debug.analysis.totals import Options
+
+    config = loaded.config
+    trace = open_recording(path)
+    redaction = {"keys": config.redact_keys, "patterns": config.redact_patterns}
+    with reading(trace):
+        report = evaluate(
+            trace,
+            rules,
+            baseline=baseline,
+            ignore=config.diff_ignore,
+            redaction=redaction,
+            options=Options(slow_ms=config.slow_ms, triggers=config.triggers),
+        )
+    report_problems(trace)
+    return report
+
+
+def write_reports(reports: Sequence[Report], files: dict[str, str], fail_on: str) -> None:
+    """Write the files that were asked for.
+
+    Raises:
+        WrongUsageError: one cannot be written.
+    """
+    from namel3ss_debug.views.checks import check_markdown
+    from namel3ss_debug.views.payloads import json_bytes
+    from namel3ss_debug.views.reports import gitlab, junit, sarif
+
+    root = Path.cwd()
+    for kind, name in files.items():
+        if kind == "junit":
+            content = junit.junit(reports, fail_on)
+        elif kind == "markdown":
+            content = (check_markdown(reports) + "\n").encode("utf-8", "replace")
+        else:
+            document = sarif.sarif(reports, root) if kind == "sarif" else gitlab.gitlab(reports, root)
+            content = (json_bytes(document, indent=True) + "\n").encode()
+        write_file(Path(name), content)
+
+
+def write_file(path: Path, content: bytes, *, new: bool = False) -> None:
+    """Write a file, and the folders above it; `new`: only where there is none.
+
+    Raises:
+        WrongUsageError: it cannot be written, or is there.
+    """
+    from namel3ss_debug.errors import WrongUsageError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb" if new else "wb") as file:
+            file.write(content)
+    except FileExistsError:
+        raise WrongUsageError(
+            f"{path} is there already; name another file with --rules, or remove it"
+        ) from None
+    except OSError as error:
+        raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def tell_github(reports: Sequence[Report]) -> None:
+    """Write annotations on stderr, where the runner reads them too, and append to the summary of the step."""
+    from namel3ss_debug.errors import WrongUsageError
+    from namel3ss_debug.views.checks import check_markdown
+    from namel3ss_debug.views.reports import github
+
+    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    for line in github.annotation_lines(reports, root):
+        click.echo(line, err=True)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        content = (check_markdown(reports) + "\n\n").encode("utf-8", "replace")
+        try:
+            with Path(summary).open("ab") as file:
+                file.write(content[: github.SUMMARY_BYTES])
+        except OSError as error:
+            raise WrongUsageError(f"cannot write the step summary {summary}: {error.strerror}") from None
+
+
+def show(reports: Sequence[Report], output_format: str, *, single: bool) -> None:
+    """Print the answer; the runner of GitHub finds no command in it."""
+    from namel3ss_debug.views.checks import check_lines, check_markdown
+    from namel3ss_debug.views.payloads import json_bytes
+    from namel3ss_debug.views.terminal import console
+
+    if output_format == "json":
+        documents = [report.to_json() for report in reports]
+        whole = documents[0] if single else {"schema": documents[0]["schema"], "traces": documents}
+        written = json_bytes(whole, indent=True) + "\n"
+        write_json(written.replace("##[", "##\\u005b"))
+    elif output_format == "markdown":
+        click.echo(check_markdown(reports))
+    else:
+        screen = console()
+        screen.lines(check_lines(reports, screen.width))
+
+
+def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
+    """Write rules that a good run keeps, to the file of `--rules`.
+
+    Raises:
+        WrongUsageError: the file is there already, or several files or recordings were given.
+    """
+    from namel3ss_debug.analysis.checking.suggestions import suggest
+    from namel3ss_debug.errors import WrongUsageError
+    from namel3ss_debug.views.payloads import json_bytes
+
+    if len(references) > 1 or len(files) > 1:
+        raise WrongUsageError("--init takes one recording and writes one file")
+    path = Path(files[0] if files else RULES_FILE)
+    settings()
+    trace = open_reference(references[0] if references else None)
+    with reading(trace):
+        rules = suggest(trace)
+    write_file(path, (json_bytes({"checks": rules}, indent=True) + "\n").encode(), new=True)
+    click.echo(f"{path}: {len(rules)} rules; namel3ss debug check --rules {path}")
+    return 0
+
+
+@click.command("check", short_help="Hold recordings against rules, for CI.")
+@traces_argument
+@click.option(
+    "--rules",
+    "rules",
+    metavar="FILE",
+    multiple=True,
+    help="Rules of a JSON file; may be given several times.",
+)
+@click.option(
+    "--rule",
+    metavar="RULE",
+    multiple=True,
+    help="One rule: an expression that must be true of the run, or a rule as JSON.",
+)
+@click.option(
+    "--baseline",
+    "baselines",
+    metavar="TRACE",
+    multiple=True,
+    help="A good run, or a directory of them: nothing may be worse than there.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(("error", "warning", "note")),
+    default="error",
+    show_default=True,
+    help="The lightest finding that ends with status 1.",
+)
+@click.option("--junit", metavar="FILE", help="Write JUnit XML, a test case for each rule.")
+@click.option("--sarif", metavar="FILE", help="Write SARIF 2.1.0, located in your source.")
+@click.option("--gitlab", metavar="FILE", help="Write a code quality report of GitLab.")
+@click.option("--markdown", metavar="FILE", help="Write the answer as Markdown.")
+@click.option(
+    "--github/--no-github",
+    default=None,
+    help="Annotations and step summary of GitHub Actions; by itself where GITHUB_ACTIONS is true.",
+)
+@click.option(
+    "--init", is_flag=True, help=f"Write rules that this good run keeps, to --rules FILE or {RULES_FILE}."
+)
+@format_option("table", "json", "markdown")
+def command(
+    references: tuple[str, ...],
+    rules: tuple[str, ...],
+    rule: tuple[str, ...],
+    baselines: tuple[str, ...],
+    fail_on: str,
+    output_format: str,
+    *,
+    github: bool | None,
+    init: bool,
+    **files: str | None,
+) -> int:
+    """Hold recordings against rules, and end with status 1 where there are findings.
+
+    TRACE is a recording, or a directory for every recording in it; without it, the latest. The rules are those of the
+    setting checks, of --rules and of --rule together.
+    """
+    reports = {kind: name for kind, name in files.items() if name}
+    if init:
+        if rule or baselines or reports:
+            raise click.UsageError("--init takes TRACE and --rules FILE only")
+        return write_first_rules(references, rules)
+    return check(
+        references,
+        rules=rules,
+        rule=rule,
+        baselines=baselines,
+        fail_on=fail_on,
+        output_format=output_format,
+        github=github,
+        files=reports,
+    )

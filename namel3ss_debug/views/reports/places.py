@@ -1,0 +1,81 @@
+"""Where a finding is shown: at its call site in the user's own source, else at the program, else at the recording."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from namel3ss_debug.analysis.checking.findings import Finding, Report, Site
+from namel3ss_debug.views.terminal import clean
+
+LONGEST = 2000
+_UNPRINTABLE = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def plain(value: object, limit: int = LONGEST) -> str:
+    """One line of cleaned text, with U+FFFD for what XML does not allow."""
+    return _UNPRINTABLE.sub("\ufffd", clean(value, limit))
+
+
+def place(finding: Finding, report: Report, root: Path) -> tuple[str, int | None]:
+    """The file, relative to `root` where it lies below it, and the line, where it is known."""
+    site = finding.site
+    if site is None and report.target and report.target.endswith((".py", ".ai")):
+        return below(report.target, report.cwd or "", root), None
+    if site is None:
+        return below(report.trace, "", root), None
+    return below(site.file, report.cwd or "", root), site.line
+
+
+def below(file: str, folder: str, root: Path) -> str:
+    """A file as it is named from `root`: a path that is relative, without `..`, wherever that can be."""
+    absolute = posixpath.normpath(posixpath.join(folder or str(root), file))
+    base = str(root)
+    if absolute.startswith(base.rstrip("/") + "/"):
+        return absolute[len(base.rstrip("/")) + 1 :]
+    # recorded elsewhere: the place in that folder is the best guess at the place in this one
+    return posixpath.normpath(file) if not posixpath.isabs(file) else absolute
+
+
+def merged(reports: Iterable[Report]) -> list[tuple[Report, Finding]]:
+    """The findings of all reports, those of several runs that are the same one only once, with the first run of it."""
+    found: dict[str, tuple[Report, Finding]] = {}
+    for report in reports:
+        for finding in report.findings:
+            known = found.get(finding.fingerprint)
+            if known is None:
+                found[finding.fingerprint] = (report, finding)
+            else:
+                first, same = known
+                found[finding.fingerprint] = (first, replace(same, count=same.count + finding.count))
+    return list(found.values())
+
+
+def defused(row: str) -> str:
+    """A line in which the runner of GitHub reads no command, whatever it came from.
+
+    The runner obeys `::` at the beginning of a line, space aside, and in an older form `##[` anywhere in it.
+    """
+    row = row.replace("##[", "## [")
+    return row.replace("::", ": :", 1) if row.lstrip().startswith("::") else row
+
+
+def where(site: Site | None) -> str:
+    """A site in a sentence."""
+    return f"{site.file}:{site.line}" if site else ""
+
+
+def events_of(finding: Finding, most: int = 8) -> str:
+    """The numbers of the events that prove a finding."""
+    shown = ", ".join(map(str, finding.events[:most]))
+    more = len(finding.events) - most
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def event_words(finding: Finding, form: str = "{}") -> str:
+    """The numbers with their noun, in a form such as ` ({})`; empty where no event proves the finding."""
+    noun = "event" if len(finding.events) == 1 else "events"
+    return form.format(f"{noun} {events_of(finding)}") if finding.events else ""

@@ -1,0 +1,407 @@
+"""Rules on runs made by hand: each kind is kept by a run that keeps it, and broken, with proof, by one that does not."""
+
+import json
+from importlib.metadata import EntryPoint
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from namel3ss_debug import check_trace
+from namel3ss_debug.analysis import plugins
+from namel3ss_debug.analysis.checking.evaluation import observe
+from namel3ss_debug.analysis.checking.findings import read_site
+from namel3ss_debug.errors import MissingExtraError, RuleError
+from namel3ss_debug.prices import read_table
+from namel3ss_debug.traces.reader import open_trace
+
+MODEL = "test-model"
+PRICES = {MODEL: {"input": 1, "output": 10}}
+
+
+class Run:
+    """An agent at work: a recording by hand, with the payloads that rules ask for."""
+
+    def __init__(self, recording):
+        self.recording = recording
+        self.at = 0.0
+        self.agents = []
+
+    def begin(self, name):
+        """Begin an agent."""
+        parent = self.agents[-1] if self.agents else None
+        self.agents.append(self.recording.start("agent", name, self.at, parent, call_site="app/main.py:7"))
+
+    def finish(self):
+        """End the innermost agent."""
+        self.recording.end(self.agents.pop(), self.at)
+
+    def call(self, component, name, seconds, inputs, **end):
+        """A call inside the innermost agent."""
+        parent = self.agents[-1] if self.agents else None
+        site = end.pop("call_site", f"app/main.py:{40 if component == 'llm' else 50}")
+        start = self.recording.start(component, name, self.at, parent, inputs=inputs, call_site=site)
+        self.at += seconds
+        self.recording.end(start, self.at, **end)
+
+    def llm(self, text="", tools=(), seconds=0.5, read=100, written=20, **end):
+        """A call of the model."""
+        outputs = {"text": text, "tool_calls": [{"id": "c", "name": tool} for tool in tools]}
+        outputs |= end.pop("outputs", {})
+        usage = {"input_tokens": read, "output_tokens": written}
+        fields = {"outputs": outputs, "usage": usage, "tokens_used": read + written} | end
+        self.call("llm", MODEL, seconds, {"model": MODEL, "messages": []}, **fields)
+
+    def tool(self, name, seconds=0.1, result="found", **arguments):
+        """A call of a tool."""
+        end = arguments.pop("end", {})
+        self.call("tool", name, seconds, {"arguments": arguments}, outputs={"result": result}, **end)
+
+
+@pytest.fixture
+def run(recording, own_prices):
+    """A run to be written, with a price for its model."""
+    own_prices(read_table(PRICES))
+    return Run(recording)
+
+
+@pytest.fixture
+def broken(recording, tmp_path):
+    """Checks what was recorded against one rule, and gives the findings."""
+
+    def broken(rule, **options):
+        path = tmp_path / "run.jsonl"
+        path.write_text("".join(json.dumps(event) + "\n" for event in recording.events))
+        return check_trace(path, [rule], **options).findings
+
+    return broken
+
+
+@pytest.fixture
+def good(run):
+    """A run that does as it should."""
+    run.begin("Support")
+    run.llm(tools=["search"])
+    run.tool("search", query="lamp", result={"price": 39.9})
+    run.llm("It costs 39.90 EUR.")
+    run.finish()
+    return run
+
+
+KEPT_AND_BROKEN = [
+    ("tokens <= 240", "tokens <= 239"),
+    ("errors.total_errors == 0", "errors.total_errors > 0"),
+    ("integrity.score >= 0.5 and llm_calls == 2", "integrity.score > 1"),
+    ({"assert": "duration_ms <= 500", "on": "llm"}, {"assert": "duration_ms < 500", "on": "llm"}),
+    ({"assert": 'status != "failed"', "on": "event"}, {"assert": 'status != "completed"', "on": "event"}),
+    (
+        {"assert": 'component_name == "search"', "on": 'event if kind == "tool"'},
+        {"assert": 'component_name == "x"', "on": 'event if kind == "tool"'},
+    ),
+    ({"assert": "cost < 1", "on": "span if kind == 'llm'"}, {"assert": "cost > 1", "on": "span if cost > 0"}),
+    (
+        {"assert": 'arguments.query == "lamp"', "on": "tool:search"},
+        {"assert": 'arguments.query == "sofa"', "on": "tool:search"},
+    ),
+    ({"limit": "duration_ms <= 1100"}, {"limit": "duration_ms < 1100"}),
+    ({"limit": "cost <= 0.0006"}, {"limit": "cost <= 0.0005"}),
+    ({"limit": "calls <= 3"}, {"limit": "calls <= 2"}),
+    ({"limit": "retries == 0"}, {"limit": "retries > 0"}),
+    ({"limit": "context_tokens <= 100"}, {"limit": "context_tokens < 100"}),
+    ({"limit": "answered and turns <= 2", "by": "agent"}, {"limit": "answered and turns < 2", "by": "agent"}),
+    ({"limit": "cost <= 0.0006", "by": "agent"}, {"limit": "cost < 0.0006", "by": "agent"}),
+    ({"limit": "longest_ms < 101", "by": "tool"}, {"limit": "longest_ms < 99", "by": "tool"}),
+    ({"limit": "tokens <= 240", "by": "model"}, {"limit": "tokens < 240", "by": "model"}),
+    (
+        {"limit": "calls < 1", "by": "tool", "of": "delete_*"},
+        {"limit": "calls < 1", "by": "tool", "of": "sea*"},
+    ),
+    ({"forbid": "tool:delete_*"}, {"forbid": ["tool:delete_*", "tool:SEA*"]}),
+    ({"forbid": "tool", "after": "llm if answered"}, {"forbid": "llm", "after": "tool:search"}),
+    ({"require": ["search", "llm if answered"]}, {"require": ["search", "tool:refund"]}),
+    (
+        {"require": ["tool:search", "llm if answered"], "in_order": True},
+        {"require": ["llm if answered", "tool:search"], "in_order": True},
+    ),
+    ({"calls": "tool:search", "at_most": 1}, {"calls": "tool:search", "at_most": 0}),
+    ({"calls": "llm", "at_least": 2}, {"calls": "llm", "at_least": 3}),
+    (
+        {"schema": {"type": "object", "required": ["price"]}, "on": "tool:search"},
+        {"schema": {"type": "object", "properties": {"price": {"type": "string"}}}, "on": "tool:search"},
+    ),
+    (
+        {"schema": {"type": "string"}, "on": "llm if answered", "of": "outputs.text"},
+        {"schema": {"type": "object"}, "on": "llm if answered", "of": "outputs.text"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("kept", "not_kept"), KEPT_AND_BROKEN, ids=lambda rule: json.dumps(rule)[:60])
+def test_a_rule_is_kept_by_a_run_that_keeps_it_and_broken_by_one_that_does_not(good, broken, kept, not_kept):
+    """Of two rules that differ in what they allow, the run keeps one and breaks the other."""
+    assert broken(kept) == ()
+    findings = broken(not_kept)
+    assert findings
+    assert all(finding.message and finding.fingerprint and finding.level == "error" for finding in findings)
+
+
+def test_a_finding_has_its_events_its_place_and_its_level(good, broken, recording):
+    """What is told of a forbidden call: the rule, the user's words, the event, the line, how often."""
+    good.begin("Support")
+    good.tool("search", query="sofa")
+    good.finish()
+    rule = {"name": "no-search", "forbid": "tool:search", "level": "warning", "message": "Ask first"}
+    (finding,) = broken(rule)
+    assert (finding.rule, finding.level, finding.subject) == ("no-search", "warning", "tool:search")
+    assert finding.message == "Ask first: tool search is forbidden and was called (2 times)"
+    assert [recording.events[n - 1]["event_type"] for n in finding.events] == ["tool_call_start"] * 2
+    assert finding.site == ("app/main.py", 50)
+    assert finding.count == 2
+
+
+def test_a_fingerprint_stays_the_same_in_another_run(good, broken, recording):
+    """Numbers, times and lines move; the finding is still the same one, and another one has another fingerprint."""
+    (before,) = broken({"name": "x", "forbid": "tool:search"})
+    good.begin("Support")
+    good.llm("More words than before")
+    good.tool("search", query="sofa", end={"call_site": "app/other.py:50"})
+    good.finish()
+    for event in recording.events:
+        if event.get("call_site") == "app/main.py:50":
+            event["call_site"] = "app/main.py:58"
+    again, other = broken({"name": "x", "forbid": "tool:search"})
+    assert again.fingerprint == before.fingerprint != other.fingerprint
+    assert again.site != before.site
+
+
+def test_no_tool_may_follow_a_refusal_of_the_same_agent(run, broken):
+    """A tool call after a refusal is found; one of another agent is not."""
+    run.begin("Boss")
+    run.begin("Careful")
+    run.llm(outputs={"finish_reason": "content_filter"})
+    run.finish()
+    run.tool("search")
+    run.finish()
+    rule = {"forbid": "tool", "after": "llm if refused"}
+    assert broken(rule) == ()
+    run.begin("Careful")
+    run.tool("delete_all")
+    run.finish()
+    (finding,) = broken(rule)
+    assert finding.subject == "tool:delete_all"
+    assert len(finding.events) == 2
+
+
+def test_failures_are_findings_unless_another_attempt_made_them_good(run, broken):
+    """What failed for good is found with its category; what a retry mended is not."""
+    run.llm(status="failed", error="Rate limit reached", error_type="RateLimitError")
+    first = run.recording.events[0]["event_id"]
+    run.llm("fine", retry_count=1, metadata={"retry_of": first})
+    assert broken({"no": "failures"}) == ()
+    run.tool("search", end={"status": "failed", "error": "timed out", "error_type": "TimeoutError"})
+    (finding,) = broken({"no": "failures"})
+    assert "tool search failed (timeout): TimeoutError: timed out" in finding.message
+    assert finding.events == (5, 6)
+    assert broken({"no": "failures", "of": "timeout"})
+    assert broken({"no": "failures", "of": ["rate_limit"]}) == ()
+    assert broken({"limit": "retries < 1"})
+
+
+def test_the_innermost_open_span_is_found(run, broken):
+    """A run that was killed shows where."""
+    run.begin("Support")
+    run.recording.start("tool", "search", 1, run.agents[0], call_site="app/main.py:50")
+    (finding,) = broken({"no": "open_spans"})
+    assert finding.subject == "tool:search"
+    assert finding.site == ("app/main.py", 50)
+
+
+def test_a_loop_is_found(run, broken):
+    """The same call with the same arguments over and over is a loop."""
+    run.begin("Support")
+    for _ in range(2):
+        run.tool("search", query="lamp")
+    assert broken({"no": "loops"}) == ()
+    for _ in range(8):
+        run.llm(tools=["search"])
+        run.tool("search", query="lamp")
+    run.finish()
+    assert any("loop" in finding.message for finding in broken({"no": "loops"}))
+
+
+def test_a_secret_is_found_and_not_told(run, broken):
+    """What redaction would have taken out is found with its place; a placeholder is not, and the secret is not told."""
+    secret = "sk-proj-" + "Ab3xYz9Qw7" * 6
+    run.tool("fetch", headers={"authorization": "[REDACTED:key]"}, api_key="[REDACTED:key]")
+    assert broken({"no": "secrets"}) == ()
+    run.tool("fetch", text=f"use {secret} here", nested=[{"password": "hunter2hunter2"}])
+    findings = broken({"no": "secrets"})
+    assert {finding.message.split(") in ")[1] for finding in findings} == {
+        "inputs.arguments.text",
+        "inputs.arguments.nested[].password",
+    }
+    assert all(secret not in finding.message and "hunter2" not in finding.message for finding in findings)
+
+
+def test_what_is_not_known_breaks_a_limit(run, broken):
+    """A call without usage or price leaves a budget undecided, which is a finding that says so."""
+    run.llm("fine")
+    run.call("llm", "unheard-of-model", 0.1, {}, outputs={"text": "x"}, usage={"input_tokens": 5})
+    (finding,) = broken({"limit": "cost < 100"})
+    assert "cost is not known: 1 calls have no price" in finding.message
+    assert broken({"limit": "cost < 100", "by": "model", "of": MODEL}) == ()
+    (finding,) = broken({"limit": "memory_mb < 100"})
+    assert "memory_mb is not known" in finding.message
+    run.call("llm", "unheard-of-model", 0.1, {}, outputs={"text": "x"})
+    (finding,) = broken({"limit": "tokens < 100", "by": "model", "of": "un*"})
+    assert "tokens is not known" in finding.message
+
+
+def test_a_cost_without_any_price_asks_for_the_extra(run, broken, own_prices, no_published_prices):
+    """Where no cost is known because the prices are not installed, the check cannot be done."""
+    own_prices({})
+    run.llm("fine")
+    for rule in ({"limit": "cost < 1"}, {"limit": "cost < 1", "by": "model"}, "cost < 1"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'namel3ss-debug\[prices\]'"):
+            broken(rule)
+    with pytest.raises(MissingExtraError, match="prices"):
+        broken("resource_usage.cost.total < 1")
+
+
+def test_the_highest_memory_is_that_of_the_subject(run, broken):
+    """The memory of the process while a tool ran counts for the tool and for the run."""
+    run.tool("small", end={"memory_usage_mb": 50.0})
+    run.tool("big", end={"memory_usage_mb": 500.0})
+    (finding,) = broken({"limit": "memory_mb < 100", "by": "tool"})
+    assert finding.subject == "tool:big"
+    assert broken({"limit": "memory_mb < 501"}) == ()
+    assert broken({"limit": "memory_mb < 500"})
+
+
+def test_a_key_that_the_analysis_does_not_have_is_an_error_of_the_rule(good, broken):
+    """A misspelt key would be null for ever, so it is refused with what is meant."""
+    with pytest.raises(RuleError, match=r"errors has no 'total_erors'; did you mean 'total_errors'"):
+        broken("errors.total_erors == 0")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("tokens\n  < 100 and errors.total_errors == 0", ": tokens is 240, errors.total_errors is 0"),
+        (
+            {"assert": 'arguments.query == "sofa" and len(result) > 3', "on": "tool"},
+            'tool search: not arguments.query == "sofa" and len(result) > 3: arguments.query is "lamp"',
+        ),
+        ({"assert": "duration_ms < 100 or n > 9", "on": "llm"}, "duration_ms is 500, n is 2"),
+        ({"assert": "any(c.name == 'x' for c in outputs.tool_calls)", "on": "llm if not answered"}, '[{"id"'),
+        ({"assert": "usage.reasoning_tokens > 0", "on": "llm"}, "usage.reasoning_tokens is not known"),
+    ],
+)
+def test_a_message_tells_what_the_expression_read(good, broken, rule, said):
+    """The values that made an expression untrue stand behind it."""
+    assert said in broken(rule)[0].message
+
+
+def test_a_schema_fetches_nothing(good, broken):
+    """A schema that refers to another one elsewhere is an error of the rule, and no request."""
+    with pytest.raises(RuleError, match="schema"):
+        broken({"schema": {"$ref": "http://127.0.0.1:9/never.json"}, "on": "tool:search"})
+
+
+def test_of_many_occurrences_some_are_listed_and_all_are_counted(run, broken):
+    """A finding that happens thousands of times is one finding with its first hundred events."""
+    for _ in range(150):
+        run.tool("search")
+    (finding,) = broken({"forbid": "tool"})
+    assert len(finding.events) == 100
+    assert finding.count == 150
+
+
+def test_the_same_run_gives_the_same_findings(good, broken):
+    """Two checks of one recording give the same document."""
+    assert broken({"forbid": "tool"}) == broken({"forbid": "tool"})
+
+
+@pytest.mark.parametrize(
+    ("written", "site"),
+    [
+        ("/work/app/main.py:4", ("app/main.py", 4)),
+        ("main.py:12", ("main.py", 12)),
+        ("/elsewhere/main.py:1", ("/elsewhere/main.py", 1)),
+        ("C:\\app\\main.py:3", ("C:/app/main.py", 3)),
+        ("main.py", None),
+        ("main.py:0", None),
+        (None, None),
+    ],
+)
+def test_a_call_site_is_a_file_and_a_line(written, site):
+    """Files below the directory of the run are named relative to it; what is no site is none."""
+    assert read_site(written, "/work") == site
+
+
+EVERYTHING = [
+    *(rule for pair in KEPT_AND_BROKEN for rule in pair),
+    *({"no": state} for state in ("failures", "open_spans", "loops", "secrets")),
+    {"baseline": ["failures", "duration", "cost", "tokens", "calls", "retries", "path", "divergence"]},
+]
+
+
+@settings(max_examples=10)
+@given(data=st.data())
+def test_any_recording_can_be_checked(traces, data, tmp_path_factory):
+    """Whatever is lost, late or there twice in a recording, the answer is the same each time and names its events."""
+    folder = tmp_path_factory.mktemp("any")
+    for name in ("a", "b"):
+        events = data.draw(traces.filter(bool))
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    report = check_trace(folder / "a.jsonl", EVERYTHING, baseline=folder / "b.jsonl")
+    assert report == check_trace(folder / "a.jsonl", EVERYTHING, baseline=folder / "b.jsonl")
+    for finding in report.findings:
+        assert finding.message
+        assert all(1 <= number <= report.events for number in finding.events)
+        assert list(finding.events) == sorted(set(finding.events))
+    prints = [(finding.rule, finding.fingerprint) for finding in report.findings]
+    assert len(prints) == len(set(prints))
+
+
+def test_a_section_of_an_installed_package_can_be_asked(good, broken, monkeypatch, tmp_path):
+    """What another package adds to the analysis, rules see; where it came to nothing, they say so."""
+    (tmp_path / "their_folds.py").write_text(
+        "class Steps:\n"
+        "    events = frozenset()\n"
+        "    needs = ()\n"
+        "    def __init__(self, options): self.count = 0\n"
+        "    def span(self, span): self.count += 1\n"
+        "    def open_span(self, span): pass\n"
+        "    def event(self, number, event): pass\n"
+        "    def merge(self, later): self.count += later.count\n"
+        "    def result(self, totals): return {'steps': self.count}\n"
+        "class Broken(Steps):\n"
+        "    def result(self, totals): raise ValueError('no luck')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [
+        EntryPoint(name, f"their_folds:{kind}", plugins.GROUP)
+        for name, kind in (("mine", "Steps"), ("bad", "Broken"))
+    ]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: found)
+    assert broken("mine.steps == 4") == ()
+    assert "mine.steps is 4" in broken("mine.steps > 4")[0].message
+    with pytest.raises(RuleError, match=r"the section bad came to no result: .*no luck"):
+        broken("bad.steps == 4")
+
+
+def test_the_measures_agree_with_the_analysis(good, broken, recording, tmp_path):
+    """Tokens and cost of agents and models are those that the section `resource_usage` tells."""
+    good.begin("Other")
+    good.llm("more", read=7, written=3)
+    good.finish()
+    assert broken("tokens == 250") == ()
+    run, _ = observe(open_trace(tmp_path / "run.jsonl"), [], None, None, always=True)
+    used = run.document["resource_usage"]
+    for by, rows in (("agent", "by_agent"), ("model", "by_model")):
+        measured = {name: each.values() for name, each in run.measured[by].items()}
+        assert {name: row["tokens"] for name, row in measured.items()} == {
+            name: row["total"] for name, row in used["tokens"][rows].items()
+        }
+        assert {name: row["cost"] for name, row in measured.items()} == used["cost"][rows]
