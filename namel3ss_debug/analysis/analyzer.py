@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis import plugins
+from namel3ss_debug.analysis.contract import Fold
+from namel3ss_debug.analysis.folds import FOLDS, Analysis, in_order
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.traces.reader import Trace, open_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
+
+SectionTable = Mapping[str, Callable[[Options], Fold]]
+"""Section name -> what makes its fold."""
 
 SCHEMA = "namel3ss-debug/analyze/1"
 
@@ -26,7 +32,8 @@ def analyze(
 
     Args:
         trace: an opened trace.
-        sections: the names of the sections wanted, out of `folds.FOLDS`; all of them if left out.
+        sections: the names of the sections wanted, out of `folds.FOLDS` and those that installed packages add; all
+            of them if left out.
         progress: called now and then with the bytes read so far and the bytes of all files.
         options: what the user has set about the analyses.
 
@@ -37,13 +44,46 @@ def analyze(
     Raises:
         WrongUsageError: there is no section of one of the names.
     """
-    analysis = Analysis(sections, options)
     trace.progress = progress
+    return fold(trace, section_table(sections), sections, options).document
+
+
+class Folded(NamedTuple):
+    """A trace that was read: its analysis, which has given its results, and the document."""
+
+    analysis: Analysis
+    document: dict[str, Any]
+
+
+def section_table(sections: Collection[str] | None) -> SectionTable:
+    """Every section there is: ours, and those that installed packages add, which are only looked for where they matter.
+
+    Raises:
+        WrongUsageError: there is no section of one of the names.
+    """
+    if sections is not None and FOLDS.keys() >= set(sections):
+        return FOLDS
+    table: dict[str, Callable[[Options], Fold]] = {**FOLDS, **dict(plugins.found(FOLDS, sections))}
+    if sections is not None:
+        in_order(sections, table)
+    return table
+
+
+def fold(
+    trace: Trace,
+    table: SectionTable,
+    sections: Collection[str] | None,
+    options: Options | None,
+) -> Folded:
+    """Read a trace once, as `analyze` does, with the sections of a table."""
+    analysis = Analysis(sections, options, table)
     events = iter(trace.events())
     first = list(islice(events, 1))
     analysis.feed_all(chain(first, events))
     problems = _problems(trace)
-    return {
+    results = analysis.results({"problems": problems})
+    errors = plugins.errors(analysis.folds)
+    document = {
         "schema": SCHEMA,
         "trace": {
             "path": str(trace.path),
@@ -52,9 +92,10 @@ def analyze(
             "processes": len(trace.processes),
             "files": [str(file) for file in trace.files],
         },
-        **analysis.results({"problems": problems}),
+        **{name: section for name, section in results.items() if name not in errors},
         "problems": problems,
     }
+    return Folded(analysis, document | ({"plugin_errors": errors} if errors else {}))
 
 
 def _problems(trace: Trace) -> dict[str, Any]:

@@ -62,6 +62,9 @@ class ComponentBreakdown:
         for component, row in later._rows.items():
             add_up(self._rows.setdefault(component, [0] * 8), row)
 
+    def renumber(self, by: int) -> None:
+        """No numbers of events are kept."""
+
     def result(self, _totals: Totals) -> dict[str, Any]:
         """`{component: {count, open, total_ms, self_ms, errors, tokens, cost}}`, the longest self time first."""
         ordered = sorted(self._rows.items(), key=lambda item: (-item[1][_SELF], item[0]))

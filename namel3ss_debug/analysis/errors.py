@@ -14,6 +14,24 @@ How failures are counted:
 
 `total_errors` and `error_categories` count the failures that remain. `error_rate` is the share of the ended spans
 that failed and were not made good by another attempt.
+
+Beside these, each with its name: `severity` of each failure and of the run (`analysis.severity`), `first_failure_ms` from the
+beginning of the run, what the retries cost, and for each failure its `fingerprint` (`analysis.failure_fingerprints`),
+its `origins` (`analysis.causes`; null where a run has more failures than are looked at), its `impact` and what
+usually helps (`analysis.resolutions`):
+
+    {"number": 25, ..., "duration_ms": 0.1, "after_ms": 1107.0, "severity": 0.75, "fingerprint": "0f3c...",
+     "origins": [{"number": 9, "component": "tool", "component_name": "find", "kind": "empty_result",
+                  "reason": "returned nothing, ...", "score": 0.95,
+                  "evidence": {"events": [10, 24, 25], "value": null}}],
+     "impact": {"spans_failed": 2, "open_spans": 0, "attempts": 1, "repeated": 0,
+                "time_after_ms": 21.0, "tokens_after": 0, "cost_after": 0.0},
+     "resolution": "..."}
+
+`impact.repeated` is how many later failures have the same fingerprint, `open_spans` how many spans around it never ended;
+`..._after` is what the run took and spent after it. Weak failures, which no status tells of, are in `weak_failures`, with their `source`
+(`output` or `log`) and `confidence` (`analysis.claims`), and nowhere in the numbers above. One that repeats the words of
+a failure inside it, or a log record that repeats those of any, is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +40,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis.categories import categorise, http_status
+from namel3ss_debug.analysis.claims import TELLING, claimed_error, logged_error, may_claim, may_claim_refusal
+from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.analysis.failure_reports import Run, report
+from namel3ss_debug.analysis.nesting import has_failed, since_epoch
+from namel3ss_debug.analysis.origins import WATCHED, Surroundings
 from namel3ss_debug.analysis.totals import LISTED
+from namel3ss_debug.analysis.usage import dollars, span_cost, total_tokens
+from namel3ss_debug.analysis.weak_failures import WeakFailures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,6 +80,8 @@ class Failure(NamedTuple):
     category: str
     call_site: str | None
     http_status: int | None
+    at: int | None
+    duration_ns: int | None
 
     @property
     def words(self) -> tuple[str | None, str | None]:
@@ -65,7 +92,7 @@ class Failure(NamedTuple):
 class Errors:
     """Failures, retries and open spans."""
 
-    events: frozenset[str] = frozenset({"error_occurred"})
+    events: frozenset[str] = WATCHED
     needs: tuple[str, ...] = ()
 
     def __init__(self, _options: Options) -> None:
@@ -74,21 +101,77 @@ class Errors:
         self._succeeded: set[str] = set()
         self._open: list[dict[str, Any]] = []
         self._texts: dict[str, str] = {}
+        self._near = Surroundings()
+        self._weak = WeakFailures()
+        self._retried = [0, 0, 0, 0, 0]
 
     def span(self, span: MeasuredSpan) -> None:
         """Note a span that failed, and what became of an attempt that follows a failed one."""
-        retried = span.retried
+        retried, near = span.retried, self._near
+        if span.component == "llm":
+            near.pay(span)
         if retried:
             self._retries += 1
+            self._pay_retry(span)
         if span.failed:
             self._failures.append(self._failure(span))
+            near.begun(span)
         elif retried:
             first = _attempt_of(span)
             if first is not None:
                 self._succeeded.add(first)
+        if span.end_number > near.last or span.end_number == near.weak_at:
+            near.begun(span)
 
     def event(self, number: int, event: Event) -> None:
-        """Note an error that the program reported."""
+        """Note an error that the program reported or only told of, and what came before it."""
+        # this is done for every event, so an ordinary one is left as early as can be
+        near = self._near
+        near.last = number
+        model = event.get("component") == "llm"
+        if not near.full:
+            entry = (number, event)
+            near.tail.append(entry)
+            if model:
+                near.models.append(entry)
+        status = event.get("status")
+        if status == "started":
+            return
+        if status == "completed":
+            outputs = event.get("outputs")
+            if outputs is None or TELLING.isdisjoint(outputs):
+                return
+            if may_claim_refusal(outputs) if model else may_claim(outputs):
+                self._claimed(number, event)
+            return
+        event_type = event["event_type"]
+        if event_type == "log_record":
+            if not near.full:
+                near.tail.pop()  # a chatty program must not drive out what matters
+            self._claimed(number, event)
+        elif event_type == "error_occurred":
+            near.failed(number, event)
+            self._report(number, event)
+        elif event_type[-4:] == "_end":
+            if has_failed(event):
+                near.failed(number, event)
+            elif "outputs" in event:
+                self._claimed(number, event)
+
+    def _claimed(self, number: int, event: Event) -> None:
+        """Note what an event tells of an error, if it does."""
+        claim = logged_error(event) if event["event_type"] == "log_record" else claimed_error(event)
+        if claim is not None:
+            self._near.weak(number, event)
+            self._weak.add(number, event, claim)
+
+    def _pay_retry(self, span: MeasuredSpan) -> None:
+        """Add up what another attempt took and spent."""
+        cost = span_cost(span)
+        amounts = (1, span.duration_ns or 0, total_tokens(span.end), cost.amount if cost else 0, cost is None)
+        self._retried = [one + other for one, other in zip(self._retried, amounts, strict=True)]
+
+    def _report(self, number: int, event: Event) -> None:
         error_type, error = self._text(event.get("error_type")), self._text(event.get("error"))
         component = event.get("component")
         component = component if isinstance(component, str) else ""
@@ -110,6 +193,8 @@ class Errors:
                 category=categorise(error_type, error, http_status=code, component=component),
                 call_site=_string(event.get("call_site")),
                 http_status=code,
+                at=_moment(event),
+                duration_ns=None,
             )
         )
 
@@ -146,6 +231,8 @@ class Errors:
             category=categorise(error_type, error, http_status=code, status=status, component=span.component),
             call_site=_string(span.get("call_site")),
             http_status=code,
+            at=_moment(span.end),
+            duration_ns=span.duration_ns,
         )
 
     def _text(self, value: object) -> str | None:
@@ -161,6 +248,9 @@ class Errors:
         self._retries += later._retries
         self._succeeded |= later._succeeded
         self._open += later._open
+        self._near.merge(later._near)
+        self._weak.merge(later._weak)
+        self._retried = [one + other for one, other in zip(self._retried, later._retried, strict=True)]
 
     def result(self, totals: Totals) -> dict[str, Any]:
         """The failures in the order in which they happened, and the numbers of the module's docstring."""
@@ -170,17 +260,37 @@ class Errors:
         single = sum(1 for failure in final if not failure.reported and failure.attempt_of is None)
         failed_spans = sum(1 for failure in self._failures if not failure.reported)
         categories = Counter(failure.category for failure, _ in chains)
+        rate = (lost + single) / totals.spans if totals.spans else None
+        around = {row["id"]: row["parent_id"] for row in self._open}
+        run = Run(self._near, totals, around, failed_spans / totals.spans if totals.spans else 0.0)
+        found = report(chains, attempts, self._weak, run)
         return {
             "total_errors": len(chains),
             "error_categories": dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))),
-            "error_rate": (lost + single) / totals.spans if totals.spans else None,
+            "error_rate": rate,
+            "severity": found.severity if totals.events else None,
+            "first_failure_ms": found.first_failure_ms,
             "failed_spans": failed_spans,
             "reported_errors": len(self._failures) - failed_spans,
             "recovered_errors": recovered,
             "retries": self._retries,
-            "failures": [_row(failure, passed_on, attempts) for failure, passed_on in chains[:LISTED]],
+            "retry_cost": self._retry_cost(),
+            "failures": found.failures,
+            "weak_errors": found.weak_errors,
+            "weak_failures": found.weak_failures,
             "open_span_count": len(self._open),
             "open_spans": self._open_rows(),
+        }
+
+    def _retry_cost(self) -> dict[str, Any]:
+        """What the attempts after the first took and spent."""
+        spans, nanoseconds, tokens, cost, unpriced = self._retried
+        return {
+            "spans": spans,
+            "duration_ms": milliseconds(nanoseconds),
+            "tokens": tokens,
+            "cost": dollars(cost) if unpriced < spans else None,
+            "spans_without_cost": unpriced,
         }
 
     def _open_rows(self) -> list[dict[str, Any]]:
@@ -243,11 +353,11 @@ def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
         chains.setdefault(head.end_number, (head, []))
         if head is not failure:
             chains[head.end_number][1].append(failure)
-        for report in same:
-            if report.reported and report is not head and report.end_number in chains:
-                del chains[report.end_number]
-                head_of[report.end_number] = head
-                chains[head.end_number][1].append(report)
+        for told in same:
+            if told.reported and told is not head and told.end_number in chains:
+                del chains[told.end_number]
+                head_of[told.end_number] = head
+                chains[head.end_number][1].append(told)
         if failure.parent_id is not None:
             inside.setdefault(failure.parent_id, []).append(failure)
     return [(head, sorted(passed_on)) for _, (head, passed_on) in sorted(chains.items())]
@@ -268,21 +378,9 @@ def _passes_on(failure: Failure, child: Failure) -> bool:
     return text is not None and inner is not None and len(inner) >= _TELLING and inner in text
 
 
-def _row(failure: Failure, passed_on: list[Failure], attempts: dict[str, list[int]]) -> dict[str, Any]:
-    return {
-        "number": failure.number,
-        "end_number": failure.end_number,
-        "component": failure.component,
-        "component_name": failure.name or None,
-        "category": failure.category,
-        "error_type": failure.error_type,
-        "error": failure.error,
-        "status": failure.status,
-        "http_status": failure.http_status,
-        "call_site": failure.call_site,
-        "attempts": attempts.get(failure.attempt_of, [failure.number]) if failure.attempt_of else [],
-        "propagated_to": [other.number for other in passed_on],
-    }
+def _moment(event: Event) -> int | None:
+    at = event.get("timestamp")
+    return None if at is None else since_epoch(at)
 
 
 def _string(value: object) -> str | None:

@@ -31,6 +31,9 @@ class EventTypeBreakdown:
     def merge(self, later: EventTypeBreakdown) -> None:
         """There is nothing to merge: the counts are in the totals."""
 
+    def renumber(self, by: int) -> None:
+        """No numbers of events are kept."""
+
     def result(self, totals: Totals) -> dict[str, Any]:
         """`{event type: count}`, the most frequent first."""
         return dict(sorted(totals.types.items(), key=lambda item: (-item[1], item[0])))

@@ -1,7 +1,7 @@
 """The analyses of a trace as one table of folds, and the driver that feeds them.
 
-A fold takes spans and point events one at a time and can be merged with itself. A new analysis is one module
-and one line in `FOLDS`: the name of its section, and its class.
+A fold (`contract.Fold`) takes spans and point events one at a time and can be merged with itself. A new analysis is one
+module and one line in `FOLDS`: the name of its section, and its class.
 
 Law: a trace cut anywhere into consecutive parts, each fed to an `Analysis` of its own and merged in order, gives
 the same result as one pass. The driver does for all folds what that takes: it pairs the starts of an earlier part
@@ -12,15 +12,18 @@ not matter to them: they add integers, keep multisets, or sort by event number.
 
 from __future__ import annotations
 
+import difflib
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, cast
 
 from namel3ss_debug.analysis.components import ComponentBreakdown
+from namel3ss_debug.analysis.contract import NUMBER_BITS, Fold, Pooled, is_pooled
 from namel3ss_debug.analysis.dependencies import Dependencies
 from namel3ss_debug.analysis.distributions import NS_PER_MS
 from namel3ss_debug.analysis.errors import Errors
 from namel3ss_debug.analysis.event_types import EventTypeBreakdown
 from namel3ss_debug.analysis.integrity import Integrity
+from namel3ss_debug.analysis.interactions import Interactions
 from namel3ss_debug.analysis.nesting import (
     EVERY_EVENT,
     LONGEST_NS,
@@ -35,10 +38,13 @@ from namel3ss_debug.analysis.nesting import (
     time_between,
     whole_ns,
 )
+from namel3ss_debug.analysis.optimizations import Optimizations
 from namel3ss_debug.analysis.overview import ExecutionOverview
+from namel3ss_debug.analysis.patterns import Patterns
 from namel3ss_debug.analysis.performance import Performance
 from namel3ss_debug.analysis.resources import ResourceUsage
 from namel3ss_debug.analysis.totals import Options, Totals
+from namel3ss_debug.analysis.triggers import Triggers
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.events import SPAN_FAILURES
 from namel3ss_debug.traces.spans import SpanPairing
@@ -53,33 +59,6 @@ _NOTHING: Event = {}
 _LONGEST_MS = LONGEST_NS / NS_PER_MS
 
 
-class Fold(Protocol):
-    """One analysis.
-
-    `events` are the types of the point events it wants to see (`EVERY_EVENT`: all events there are, in order), `needs`
-    the sections whose results it reads, and other parts of the document that `Analysis.results` is given.
-    An instance holds plain data only, so that it can go from one process to another.
-    """
-
-    events: frozenset[str]
-    needs: tuple[str, ...]
-
-    def span(self, span: MeasuredSpan) -> None:
-        """Take a span that ended, or an end whose start is not in the trace. Spans come in no fixed order."""
-
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Take a span that never ended; these come after all others, inner ones before outer ones."""
-
-    def event(self, number: int, event: Event) -> None:
-        """Take an event of one of the types in `events`."""
-
-    def merge(self, later: Self) -> None:
-        """Take in what a later part, or another trace, has found; `later` is not used any more."""
-
-    def result(self, totals: Totals) -> dict[str, Any]:
-        """The section of the document: JSON, in a fixed order."""
-
-
 FOLDS: dict[str, Callable[[Options], Fold]] = {
     "execution_overview": ExecutionOverview,
     "component_breakdown": ComponentBreakdown,
@@ -89,6 +68,10 @@ FOLDS: dict[str, Callable[[Options], Fold]] = {
     "resource_usage": ResourceUsage,
     "integrity": Integrity,
     "dependencies": Dependencies,
+    "patterns": Patterns,
+    "optimizations": Optimizations,
+    "triggers": Triggers,
+    "interactions": Interactions,
 }
 """Section name -> the fold that makes it, in the order of the document."""
 
@@ -114,9 +97,15 @@ class Analysis:
         WrongUsageError: there is no section of that name.
     """
 
-    def __init__(self, sections: Collection[str] | None = None, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        sections: Collection[str] | None = None,
+        options: Options | None = None,
+        table: Mapping[str, Callable[[Options], Fold]] | None = None,
+    ) -> None:
         options = options or Options()
-        self._wanted = tuple(FOLDS) if sections is None else _in_order(sections)
+        self._table = FOLDS if table is None else table
+        self._wanted = tuple(self._table) if sections is None else in_order(sections, self._table)
         self._folds: dict[str, Fold] = {}
         for name in self._wanted:
             self._add(name, options)
@@ -133,13 +122,21 @@ class Analysis:
         self._open_spans = 0
         self._orphan_ends = 0
         self._closed = False
+        self._settled = False
+        self._recordings = 1
+        self._walls_ns: int | None = None
 
     def _add(self, name: str, options: Options) -> None:
         if name not in self._folds:
-            self._folds[name] = FOLDS[name](options)
+            self._folds[name] = self._table[name](options)
             for needed in self._folds[name].needs:
-                if needed in FOLDS:
+                if needed in self._table:
                     self._add(needed, options)
+
+    @property
+    def folds(self) -> Mapping[str, Fold]:
+        """The folds, by section; those as well that others need."""
+        return self._folds
 
     @property
     def events(self) -> int:
@@ -290,7 +287,30 @@ class Analysis:
             self._links.setdefault(event_id, []).extend(links)
         self._merge_counts(later)
         for name, fold in self._folds.items():
-            fold.merge(later._folds[name])
+            if name in later._folds:
+                fold.merge(later._folds[name])
+        if self._settled:
+            self._recordings += later._recordings
+            walls = [wall for wall in (self._walls_ns, later._walls_ns) if wall is not None]
+            self._walls_ns = sum(walls) if walls else None
+
+    def settle(self, place: int) -> None:
+        """Close, and keep only what can be pooled with other recordings; those that are settled can be merged.
+
+        Args:
+            place: the place of this recording among them, from 1; it goes into the numbers of its events.
+        """
+        self.close()
+        self._settled = True
+        self._walls_ns = self._totals().wall_ns
+        self._folds = {name: fold for name, fold in self._folds.items() if is_pooled(fold)}
+        self._wanted = tuple(name for name in self._wanted if name in self._folds)
+        for fold in self._folds.values():
+            cast("Pooled", fold).renumber(place << NUMBER_BITS)
+        self._span_folds = []
+        self._pairing, self._links, self._below, self._unclaimed = SpanPairing(), {}, {}, {}
+        for kind in self._types.values():
+            kind.listeners = ()
 
     def _join(self, pairing: SpanPairing, unclaimed: dict[str, list[tuple[int, Below]]]) -> None:
         """Live through the later part once more, as far as it concerns spans that began before it."""
@@ -391,23 +411,36 @@ class Analysis:
             return
         fold = self._folds[name]
         for needed in fold.needs:
-            if needed in FOLDS:
+            if needed in self._folds:
                 self._result(needed, done)
-        totals = Totals(
+        done[name] = fold.result(
+            self._totals({needed: done[needed] for needed in fold.needs if needed in done})
+        )
+
+    def _totals(self, sections: Mapping[str, Any] | None = None) -> Totals:
+        return Totals(
             types={event_type: kind.count for event_type, kind in self._types.items()},
             spans=self._spans,
             open_spans=self._open_spans,
             orphan_ends=self._orphan_ends,
             first_at=None if self._first_at == inf else since_epoch(self._first_at),
             last_at=None if self._last_at == -inf else since_epoch(self._last_at),
-            sections={needed: done[needed] for needed in fold.needs if needed in done},
+            sections=sections or {},
+            recordings=self._recordings,
+            walls_ns=self._walls_ns,
         )
-        done[name] = fold.result(totals)
 
 
-def _in_order(sections: Iterable[str]) -> tuple[str, ...]:
+def in_order(sections: Iterable[str], table: Mapping[str, Any] = FOLDS) -> tuple[str, ...]:
+    """The sections of these names, in the order of the table.
+
+    Raises:
+        WrongUsageError: there is no section of one of the names.
+    """
     chosen = frozenset(sections)
-    unknown = sorted(chosen - FOLDS.keys())
+    unknown = sorted(chosen - table.keys())
     if unknown:
-        raise WrongUsageError(f"there is no section {unknown[0]!r}; there are {', '.join(FOLDS)}")
-    return tuple(name for name in FOLDS if name in chosen)
+        near = difflib.get_close_matches(unknown[0], table, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(table)}"
+        raise WrongUsageError(f"there is no section {unknown[0]!r}; {hint}")
+    return tuple(name for name in table if name in chosen)

@@ -6,6 +6,7 @@ that ended. A retry is an attempt that follows a failed one, and each attempt is
 
 from __future__ import annotations
 
+from array import array
 from heapq import heappush, heapreplace, nlargest
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,9 @@ class _Spans:
         self.retries += later.retries
         self.untimed += later.untimed
         self.open += later.open
+
+    def renumber(self, by: int) -> None:
+        self.numbers = array("q", [number + by for number in self.numbers])
 
     def result(self, ordered: list[int]) -> dict[str, Any]:
         """The figures of an operation; `ordered` are its durations in rising order."""
@@ -214,8 +218,17 @@ class Performance:
         self._slow = sorted(nlargest(LISTED, self._slow + later._slow))
         self._slow_count += later._slow_count
 
+    def renumber(self, by: int) -> None:
+        """Let the numbers of events tell their recording."""
+        for spans in self._spans.values():
+            spans.renumber(by)
+        self._slow = sorted((duration, minus - by, *rest) for duration, minus, *rest in self._slow)  # type: ignore[misc]
+
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The operations with the longest self time first, models and tools by name, the slowest first."""
+        """The operations with the longest self time first, models and tools by name, the slowest first.
+
+        Over several recordings there is nothing about how many ran at once.
+        """
         operations = self._by_operation()
         in_order = {key: sorted(operation.durations) for key, operation in operations.items()}
         rows = {key: operation.result(in_order[key]) for key, operation in operations.items()}
@@ -238,10 +251,15 @@ class Performance:
                 for component, name in ordered
             ],
             "bottlenecks": bottlenecks([_effort(key, operations[key]) for key in ordered], totals.wall_ns),
-            "concurrency": concurrency(self._innermost(), totals.first_at, totals.wall_ns),
-            "wall_shares": wall_shares(self._running(), totals.wall_ns),
+            **({} if totals.recordings > 1 else self._at_once(totals)),
             "outliers": _outliers(operations, in_order),
             "call_sites": self._call_sites(),
+        }
+
+    def _at_once(self, totals: Totals) -> dict[str, Any]:
+        return {
+            "concurrency": concurrency(self._innermost(), totals.first_at, totals.wall_ns),
+            "wall_shares": wall_shares(self._running(), totals.wall_ns),
         }
 
     def _by_operation(self) -> dict[tuple[str, str], _Spans]:

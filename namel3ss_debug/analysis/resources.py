@@ -1,18 +1,25 @@
-"""What a run used: tokens and money by model and agent, memory, CPU, HTTP, and what tracing itself cost.
+"""What a run used: tokens and money by model, agent, tool and turn, contexts, memory, CPU, HTTP, what tracing cost.
 
 Each LLM attempt is a span of its own and states its own tokens and cost; these are added up. Spans of agents and
 chains may state the sum of their calls once more, so only one component counts for the totals: the first of
 `SOURCES` that states anything. A call belongs to the nearest agent it ran inside that was still running when the
 call ended. A cost is what the trace says, else what the tokens of a model call cost by its price (`traces.costs`);
-calls whose price is not known are counted beside it, never guessed.
+calls whose price is not known are counted beside it, never guessed. A tool and a turn of an agent hold all that ran
+inside them, agents included, and what they state themselves where no model call ran inside; so inner ones
+are in the outer ones once more.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from namel3ss_debug.analysis.contexts import Contexts
 from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
+from namel3ss_debug.analysis.memory import Memory
 from namel3ss_debug.analysis.nesting import add_up, whole_ns
+from namel3ss_debug.analysis.processes import Processes
+from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.analysis.usage import (
     NO_PARTS,
     PARTS,
@@ -21,6 +28,7 @@ from namel3ss_debug.analysis.usage import (
     token_parts,
     whole,
 )
+from namel3ss_debug.config import TRIGGERS
 from namel3ss_debug.traces.costs import RECORDED
 
 if TYPE_CHECKING:
@@ -36,30 +44,38 @@ SOURCES = ("llm", "prompt", "tool", "chain", "agent", "app")
 _NS_PER_US = 1000
 _CALLS, _TOKENS, _PARTS, _COST, _PRICED, _UNPRICED, _UNCOUNTED, _WIDTH = 0, 1, 2, 7, 8, 9, 10, 11
 _SUMS = "usage"
+_CLAIMED = "usage of inner agents"
 
 
-Reading = tuple[float, int]
-"""A reading of a process's memory: megabytes, and the number of the event."""
+class _Turn(NamedTuple):
+    """A turn of an agent, those with most tokens first: their number below zero, and that of the event."""
 
-_NO_READING: Reading = (-1.0, -1)
+    rank: int
+    number: int
+    name: str
+    row: tuple[int, ...]
 
 
 class ResourceUsage:
-    """Tokens, cost, memory, CPU, HTTP and the cost of tracing."""
+    """Tokens, cost, contexts, memory, CPU, HTTP and the cost of tracing."""
 
     events: frozenset[str] = frozenset({"resource_sample", "trace_end"})
     needs: tuple[str, ...] = ()
 
-    def __init__(self, _options: Options) -> None:
+    def __init__(self, options: Options) -> None:
         self._by_component: dict[str, list[int]] = {}
         self._by_model: dict[str, list[int]] = {}
         self._by_agent: dict[str, list[int]] = {}
+        self._by_tool: dict[str, list[int]] = {}
+        self._turns: list[_Turn] = []
+        self._turn_count = 0
         self._priced_by: dict[str, int] = {}
-        self._samples = 0
-        self._first = self._last = self._peak = _NO_READING
+        self._contexts = Contexts(options.triggers.get("context_share") or TRIGGERS["context_share"])
+        self._memory = Memory()
+        self._processes = Processes()
         self._cpu_ns = 0
         self._cpu_told = False
-        self._http = [0, 0, 0, 0]
+        self._by_host: dict[str, list[int]] = {}
         self._tracing = [0, 0, 0, 0, 0]
         self._problems: dict[str, int] = {}
 
@@ -67,9 +83,9 @@ class ResourceUsage:
         """Take what one span that ended tells."""
         end, start, component, below = span.end, span.start, span.component, span.below
         if "memory_usage_mb" in end:
-            self._remember(span.end_number, end["memory_usage_mb"])
+            self._memory.add(span.end_number, end)
         if "memory_usage_mb" in start:
-            self._remember(span.number, start["memory_usage_mb"])
+            self._memory.add(span.number, start)
         if "parent_event_id" not in start and "cpu_time_ms" in end:
             self._cpu_ns += whole_ns(end["cpu_time_ms"], NS_PER_MS)
             self._cpu_told = True
@@ -77,21 +93,24 @@ class ResourceUsage:
             self._use(span)
         if component == "http":
             self._exchange(span)
-        if below is not None and _SUMS in below.sums:
+        if below is not None and (_SUMS in below.sums or _CLAIMED in below.sums):
             self._pass_up(span)
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Take what the children of a span that never ended have left, and its memory at the start."""
         if "memory_usage_mb" in span.start:
-            self._remember(span.number, span.start["memory_usage_mb"])
-        if span.below is not None and _SUMS in span.below.sums:
+            self._memory.add(span.number, span.start)
+        below = span.below
+        if below is not None and (_SUMS in below.sums or _CLAIMED in below.sums):
             self._pass_up(span)
 
     def event(self, number: int, event: Event) -> None:
-        """Take a sample of memory, or what a process says that tracing cost."""
+        """Take a sample of what a process uses, or what it says that tracing cost."""
         metadata = event.get("metadata", {})
         if "memory_usage_mb" in event:
-            self._remember(number, event["memory_usage_mb"])
+            self._memory.add(number, event)
+        if event["event_type"] == "resource_sample":
+            self._processes.add(number, event)
         if event["event_type"] == "trace_end":
             told = (whole(metadata.get(name)) for name in ("events", "bytes", "dropped"))
             spent = whole_ns(metadata.get("tracing_us"), _NS_PER_US)
@@ -100,30 +119,27 @@ class ResourceUsage:
             for text, count in problems.items() if isinstance(problems, dict) else ():
                 self._problems[text] = self._problems.get(text, 0) + whole(count)
 
-    def _remember(self, number: int, mb: float) -> None:
-        self._samples += 1
-        highest, at = self._peak
-        if mb > highest or (mb == highest and number < at):
-            self._peak = (mb, number)
-        if number > self._last[1]:
-            self._last = (mb, number)
-        if number < self._first[1] or self._samples == 1:
-            self._first = (mb, number)
-
     def _exchange(self, span: MeasuredSpan) -> None:
-        self._http[0] += 1
-        if span.failed:
-            self._http[1] += 1
-        if "metadata" not in span.start and "metadata" not in span.end:
-            return
+        """Count an exchange for the host that was asked."""
         sent = received = 0
-        for event in (span.start, span.end):
-            exchange = event.get("metadata", {}).get("exchange")
-            if isinstance(exchange, dict):
-                sent = max(sent, whole(exchange.get("request_bytes")))
-                received = max(received, whole(exchange.get("response_bytes")))
-        self._http[2] += sent
-        self._http[3] += received
+        host = ""
+        if "metadata" in span.start or "metadata" in span.end:
+            for event in (span.start, span.end):
+                exchange = event.get("metadata", {}).get("exchange")
+                if isinstance(exchange, dict):
+                    sent = max(sent, whole(exchange.get("request_bytes")))
+                    received = max(received, whole(exchange.get("response_bytes")))
+                    host = _host(exchange.get("url")) or host
+        if not host:
+            inputs = span.start.get("inputs")
+            host = _host(inputs.get("url")) if type(inputs) is dict else ""
+        row = self._by_host.get(host)
+        if row is None:
+            row = self._by_host.setdefault(host, [0, 0, 0, 0])
+        row[0] += 1
+        row[1] += span.failed
+        row[2] += sent
+        row[3] += received
 
     def _use(self, span: MeasuredSpan) -> None:
         """Add what one span states to its model, its component and, through its parent, its agent."""
@@ -143,19 +159,49 @@ class ResourceUsage:
             if cost is not None:
                 self._priced_by[cost.source] = self._priced_by.get(cost.source, 0) + 1
             add_up(_row(self._by_model, span.name), row)
+            self._contexts.add(span)
             if span.above is not None:
-                _leave(span.above, row)
+                _leave(span.above, row, _SUMS)
         else:
             add_up(_row(self._by_component, span.component), row)
+            if span.component == "tool" and (
+                span.below is None or span.below.sums.keys().isdisjoint((_SUMS, _CLAIMED))
+            ):
+                add_up(_row(self._by_tool, span.name), row)
 
     def _pass_up(self, span: MeasuredSpan) -> None:
-        """Credit an agent with the calls that ran inside it, or hand them on to the span around."""
+        """Credit agents, tools and turns with the calls that ran inside them, and hand on what the span around needs.
+
+        The nearest agent claims a call; tools and turns see the claimed ones as well.
+        """
         assert span.below is not None
-        row = span.below.sums[_SUMS]
-        if span.component == "agent" and not span.start.get("event_type", "").startswith("agent_turn"):
-            add_up(_row(self._by_agent, span.name), row)
-        elif span.above is not None:
-            _leave(span.above, row)
+        free, claimed = span.below.sums.get(_SUMS), span.below.sums.get(_CLAIMED)
+        turn = span.component == "agent" and span.start.get("event_type", "").startswith("agent_turn")
+        if turn or span.component == "tool":
+            inside = list(free or [0] * _WIDTH)
+            if claimed:
+                add_up(inside, claimed)
+            if turn:
+                self._note_turn(span, inside)
+            else:
+                add_up(_row(self._by_tool, span.name), inside)
+        if span.component == "agent" and not turn:
+            if free:
+                add_up(_row(self._by_agent, span.name), free)
+            if claimed and free:
+                add_up(claimed, free)
+            free, claimed = None, claimed or free
+        if span.above is not None:
+            if free:
+                _leave(span.above, free, _SUMS)
+            if claimed:
+                _leave(span.above, claimed, _CLAIMED)
+
+    def _note_turn(self, span: MeasuredSpan, row: Sequence[int]) -> None:
+        self._turn_count += 1
+        self._turns.append(_Turn(-row[_TOKENS], span.number, span.name, tuple(row)))
+        if len(self._turns) > 4 * LISTED:
+            self._turns = nsmallest(LISTED, self._turns)
 
     def merge(self, later: ResourceUsage) -> None:
         """Take in what a later part of the trace, or another trace, has found."""
@@ -163,27 +209,35 @@ class ResourceUsage:
             (self._by_component, later._by_component),
             (self._by_model, later._by_model),
             (self._by_agent, later._by_agent),
+            (self._by_tool, later._by_tool),
         ):
             for name, row in theirs.items():
                 add_up(_row(mine, name), row)
         for source, count in later._priced_by.items():
             self._priced_by[source] = self._priced_by.get(source, 0) + count
-        self._samples += later._samples
-        readings = [reading for reading in (self._first, later._first) if reading != _NO_READING]
-        self._first = min(readings, key=lambda reading: reading[1], default=_NO_READING)
-        self._last = max(self._last, later._last, key=lambda reading: reading[1])
-        self._peak = _higher(self._peak, later._peak)
+        self._turns = nsmallest(LISTED, self._turns + later._turns)
+        self._turn_count += later._turn_count
+        self._contexts.merge(later._contexts)
+        self._memory.merge(later._memory)
+        self._processes.merge(later._processes)
         self._cpu_ns += later._cpu_ns
         self._cpu_told |= later._cpu_told
-        add_up(self._http, later._http)
+        for host, exchanges in later._by_host.items():
+            add_up(self._by_host.setdefault(host, [0, 0, 0, 0]), exchanges)
         add_up(self._tracing, later._tracing)
         for text, count in later._problems.items():
             self._problems[text] = self._problems.get(text, 0) + count
 
+    def renumber(self, by: int) -> None:
+        """Let the numbers of events tell their recording."""
+        self._turns = [turn._replace(number=turn.number + by) for turn in nsmallest(LISTED, self._turns)]
+        self._contexts.renumber(by)
+        self._memory.renumber(by)
+        self._processes.renumber(by)
+
     def result(self, totals: Totals) -> dict[str, Any]:
-        """Tokens, cost, memory, cpu_ms, http and tracing; None where the trace does not tell."""
+        """Tokens, cost, context, memory, cpu_ms, processes, http and tracing; None where the trace does not tell."""
         source, total = self._source()
-        names = ("exchanges", "errors", "request_bytes", "response_bytes")
         return {
             "tokens": {
                 **_tokens(total),
@@ -192,6 +246,8 @@ class ResourceUsage:
                 "calls_without_usage": total[_UNCOUNTED],
                 "by_model": {name: _tokens(row) for name, row in sorted(self._by_model.items())},
                 "by_agent": {name: _tokens(row) for name, row in sorted(self._by_agent.items())},
+                "by_tool": {name: _tokens(row) for name, row in sorted(self._by_tool.items())},
+                "cached_share": _cached_share(total),
             },
             "cost": {
                 "total": _cost(total),
@@ -203,17 +259,39 @@ class ResourceUsage:
                 },
                 "by_model": {name: _cost(row) for name, row in sorted(self._by_model.items())},
                 "by_agent": {name: _cost(row) for name, row in sorted(self._by_agent.items())},
+                "by_tool": {name: _cost(row) for name, row in sorted(self._by_tool.items())},
             },
-            "memory": {
-                "samples": self._samples,
-                "start_mb": self._first[0] if self._samples else None,
-                "end_mb": self._last[0] if self._samples else None,
-                "peak_mb": self._peak[0] if self._samples else None,
-                "peak_number": self._peak[1] if self._samples else None,
+            "turns": {
+                "count": self._turn_count,
+                "listed": [
+                    {
+                        "number": turn.number,
+                        "component_name": turn.name or None,
+                        "calls": turn.row[_CALLS],
+                        **_tokens(turn.row),
+                        "cost": _cost(turn.row),
+                    }
+                    for turn in sorted(nsmallest(LISTED, self._turns), key=lambda turn: turn.number)
+                ],
             },
+            "context": self._contexts.result(),
+            "memory": self._memory.result(),
             "cpu_ms": milliseconds(self._cpu_ns) if self._cpu_told else None,
-            "http": dict(zip(names, self._http, strict=True)),
+            "processes": self._processes.result(),
+            "http": self._http_result(),
             "tracing": self._tracing_result(totals),
+        }
+
+    def _http_result(self) -> dict[str, Any]:
+        """All exchanges, and those of each host that sent and received most."""
+        names = ("exchanges", "errors", "request_bytes", "response_bytes")
+        rows = self._by_host
+        total = [sum(column) for column in zip(*rows.values(), strict=True)] if rows else [0] * len(names)
+        most = sorted(rows, key=lambda host: (-rows[host][2] - rows[host][3], -rows[host][0], host))
+        hosts = [host for host in most if host][:LISTED]
+        return {
+            **dict(zip(names, total, strict=True)),
+            "by_host": {host: dict(zip(names, rows[host], strict=True)) for host in hosts},
         }
 
     def _source(self) -> tuple[str | None, list[int]]:
@@ -248,13 +326,18 @@ class ResourceUsage:
         }
 
 
-def _leave(above: Below, row: Sequence[int]) -> None:
+def _leave(above: Below, row: Sequence[int], name: str) -> None:
     """Add a row to those that other children of the same span have left."""
-    found = above.sums.get(_SUMS)
+    found = above.sums.get(name)
     if found is None:
-        above.sums[_SUMS] = list(row)
+        above.sums[name] = list(row)
     else:
         add_up(found, row)
+
+
+def _host(url: object) -> str:
+    """The host of an address, with its port; empty where it is none."""
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2][:200] if type(url) is str else ""
 
 
 def _row(rows: dict[str, list[int]], name: str) -> list[int]:
@@ -264,15 +347,16 @@ def _row(rows: dict[str, list[int]], name: str) -> list[int]:
     return row
 
 
-def _tokens(row: list[int]) -> dict[str, int]:
+def _tokens(row: Sequence[int]) -> dict[str, int]:
     """The tokens of a row; the names are those of `usage`."""
     return {"total": row[_TOKENS], **dict(zip(PARTS, row[_PARTS:_COST], strict=True))}
 
 
-def _cost(row: list[int]) -> float | None:
+def _cached_share(row: Sequence[int]) -> float | None:
+    """What share of the input a cache of the provider read; None where there was no input."""
+    given, read = row[_PARTS], row[_PARTS + PARTS.index("cache_read_tokens")]
+    return round(min(read / given, 1.0), 6) if given else None
+
+
+def _cost(row: Sequence[int]) -> float | None:
     return dollars(row[_COST]) if row[_PRICED] else None
-
-
-def _higher(peak: Reading, reading: Reading) -> Reading:
-    """The higher reading; of equal ones the earlier."""
-    return max(peak, reading, key=lambda told: (told[0], -told[1]))

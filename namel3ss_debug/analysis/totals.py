@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.config import TRIGGERS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,10 +18,12 @@ LISTED = 100
 class Options:
     """What a user can set about the analyses.
 
-    `slow_ms`: how long an operation may take before it counts as slow.
+    `slow_ms`: how long an operation may take before it counts as slow. `triggers`: what the rules of the section
+    `triggers` allow, as in `config.TRIGGERS`; None for a rule that is switched off.
     """
 
     slow_ms: float = 1000.0
+    triggers: Mapping[str, float | None] = field(default_factory=lambda: dict(TRIGGERS))
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Totals:
 
     `types` counts the events by type; `first_at` and `last_at` are the earliest and the latest timestamp, in
     nanoseconds since the epoch, None where no event has one; `sections` are the results of the folds that
-    the asking fold `needs`.
+    the asking fold `needs`. Of several recordings, `recordings` says how many, and `walls_ns` for how many nanoseconds
+    they lasted, one after the other.
     """
 
     types: Mapping[str, int] = field(default_factory=dict)
@@ -38,6 +43,8 @@ class Totals:
     first_at: int | None = None
     last_at: int | None = None
     sections: Mapping[str, Any] = field(default_factory=dict)
+    recordings: int = 1
+    walls_ns: int | None = None
 
     @property
     def events(self) -> int:
@@ -46,7 +53,9 @@ class Totals:
 
     @property
     def wall_ns(self) -> int | None:
-        """Nanoseconds from the first timestamp to the last."""
+        """Nanoseconds from the first timestamp to the last; of several recordings, those of each together."""
+        if self.recordings > 1:
+            return self.walls_ns
         if self.first_at is None or self.last_at is None:
             return None
         return self.last_at - self.first_at

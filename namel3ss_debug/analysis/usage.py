@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from namel3ss_debug.prices import PICODOLLARS
+from namel3ss_debug.prices import PICODOLLARS, Price, find_price, find_window
 from namel3ss_debug.traces.costs import RECORDED, Cost, call_cost, recorded_cost, seller_of
 
 if TYPE_CHECKING:
@@ -13,8 +13,37 @@ if TYPE_CHECKING:
 
 PARTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 """The parts of `usage`. Input includes what the cache read and wrote, output includes the reasoning."""
+_new = tuple.__new__
 NO_PARTS = (0,) * len(PARTS)
 """What `token_parts` returns for an event without `usage`."""
+
+
+class Asked(NamedTuple):
+    """What a price and a context window belong to: the name that was asked for, what answered, and who was paid."""
+
+    name: str
+    answered: str | None = None
+    provider: str | None = None
+    address: str | None = None
+
+    def window(self) -> int | None:
+        """How many tokens the model can take at most; None where that is not known."""
+        return find_window(self.provider, self.answered, asked=self.name or None, address=self.address)
+
+    def price(self, at: float | None) -> Price | None:
+        """What it cost at a time in seconds since the epoch; None where that is not known."""
+        return find_price(self.provider, self.answered, at, asked=self.name or None, address=self.address)
+
+
+def asked_by(span: MeasuredSpan) -> Asked:
+    """Which model a call asked."""
+    outputs = span.end.get("outputs")
+    answered = outputs.get("response_model") if type(outputs) is dict else None
+    provider, address = (seller_of(span.start["metadata"]) if "metadata" in span.start else None) or (
+        None,
+        None,
+    )
+    return _new(Asked, (span.name, answered if type(answered) is str else None, provider, address))
 
 
 def whole(value: object) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +17,14 @@ from namel3ss_debug.cli.options import (
     report_problem_document,
     settings,
     traces_argument,
+    write_json,
 )
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.many import Many
+    from namel3ss_debug.analysis.totals import Options
+    from namel3ss_debug.config import DebugConfiguration
+    from namel3ss_debug.views.blocks import Block
 
 SECTIONS = {
     "performance": ("performance",),
@@ -24,43 +32,68 @@ SECTIONS = {
     "resources": ("resource_usage",),
     "integrity": ("integrity",),
     "dependencies": ("dependencies",),
+    "patterns": ("patterns",),
+    "interactions": ("interactions",),
+    "optimizations": ("optimizations",),
+    "triggers": ("triggers",),
     "summary": ("execution_overview", "component_breakdown", "event_type_breakdown"),
 }
 """Flag to the sections of the document it chooses."""
 
 
-def analyze(references: Sequence[str], *, chosen: Sequence[str] = (), output_format: str = "table") -> None:
-    """Print the analysis of one recording, or one row for each of several.
+def analyze(
+    references: Sequence[str],
+    *,
+    chosen: Sequence[str] = (),
+    named: Sequence[str] = (),
+    last: str | None = None,
+    by: str | None = None,
+    output_format: str = "table",
+) -> None:
+    """Print the analysis of one recording, or of several together.
 
     Args:
-        references: recordings or directories, which mean every recording in them; the latest if empty.
-        chosen: the flags of `SECTIONS` that were given; all of them if empty.
+        references: recordings or directories, which mean every recording in them; the latest if empty, or all of them
+            where `last` or `by` is given.
+        chosen: the flags of `SECTIONS` that were given.
+        named: sections by their names; with `chosen`, all of them if both are empty.
+        last: only recordings that began within this time, such as `7d`.
+        by: what several recordings are grouped by.
         output_format: `table`, `json` or `markdown`.
 
     Raises:
         TraceNotFoundError: a recording is not there.
         UnreadableTraceError: nothing in a recording can be read.
+        WrongUsageError: there is no such section, or no such time.
     """
     config = settings().config
-    paths = find_paths(references, Path(config.trace_output_dir))
-    sections = [section for flag in chosen for section in SECTIONS[flag]] or None
-    documents = [analyse(path, sections, config.slow_ms) for path in paths]
-    for document in documents:
-        report_problem_document(document["problems"])
-    single = len(documents) == 1 and not any(Path(reference).is_dir() for reference in references)
-    if output_format == "json":
-        print_document(documents[0] if single else {"schema": documents[0]["schema"], "traces": documents})
-        return
-    show(documents, markdown=output_format == "markdown", single=single)
+    directory = Path(config.trace_output_dir)
+    if not references and (last or by):
+        references = [str(directory)]
+    paths = find_paths(references, directory)
+    if last is not None:
+        paths = within(paths, last)
+    sections = [section for flag in chosen for section in SECTIONS[flag]] + list(named) or None
+    if len(paths) == 1 and not by and not any(Path(reference).is_dir() for reference in references):
+        one(paths[0], sections, options(config), output_format)
+    else:
+        several(paths, sections, by, config, output_format)
+
+
+def options(config: DebugConfiguration) -> Options:
+    """What the settings say about the analyses."""
+    from namel3ss_debug.analysis.totals import Options
+
+    return Options(slow_ms=config.slow_ms, triggers=config.triggers)
 
 
 def find_paths(references: Sequence[str], directory: Path) -> list[Path]:
-    """The first files of the recordings that are meant, in the order they were named; of a directory, oldest first.
+    """A file of each recording that is meant, once each, in the order they were named; of a directory, oldest first.
 
     Raises:
         TraceNotFoundError: a recording is not there, or a directory holds none.
     """
-    from namel3ss_debug.traces.store import find_trace, list_traces
+    from namel3ss_debug.traces.store import find_trace, list_traces, trace_files
 
     paths: list[Path] = []
     for reference in references or ["latest"]:
@@ -69,30 +102,112 @@ def find_paths(references: Sequence[str], directory: Path) -> list[Path]:
             paths += found or [find_trace(reference, directory)]
         else:
             paths.append(find_trace(reference, directory))
-    return paths
+    if len(references) < 2:
+        return paths
+    first: dict[Path, Path] = {}  # a pattern of the shell gives every segment, and the link to the latest
+    for path in paths:
+        first.setdefault(trace_files(path)[0].files[0], path)
+    return list(first.values())
 
 
-def analyse(path: Path, sections: Sequence[str] | None, slow_ms: float) -> dict[str, Any]:
-    """The document of one recording, with progress on a terminal.
+def within(paths: Iterable[Path], last: str) -> list[Path]:
+    """Those recordings that began within a time such as `7d`.
+
+    Raises:
+        TraceNotFoundError: there are none.
+        WrongUsageError: it is no time.
+    """
+    from namel3ss_debug.analysis.windows import began, seconds_of
+    from namel3ss_debug.errors import TraceNotFoundError
+
+    since = time.time() - seconds_of(last)
+    found = [path for path in paths if began(path) >= since]
+    if not found:
+        raise TraceNotFoundError(f"no recording began in the last {last}; `namel3ss debug list` shows them")
+    return found
+
+
+def one(path: Path, sections: Sequence[str] | None, options: Options, output_format: str) -> None:
+    """Print the analysis of one recording.
 
     Raises:
         UnreadableTraceError: nothing in it can be read.
     """
     from namel3ss_debug.analysis.analyzer import analyze as analyze_trace
-    from namel3ss_debug.analysis.totals import Options
+    from namel3ss_debug.views.analysis import report
 
     trace = open_recording(path)
     with reading(trace):
-        return analyze_trace(trace, sections, trace.progress, Options(slow_ms=slow_ms))
+        document = analyze_trace(trace, sections, trace.progress, options)
+    report_problem_document(document["problems"])
+    report_plugins(document)
+    if output_format == "json":
+        print_document(document)
+    else:
+        show(report(document), markdown=output_format == "markdown")
 
 
-def show(documents: Sequence[dict[str, Any]], *, markdown: bool, single: bool) -> None:
-    """Print a report: of one recording in full, of several one row each."""
+def several(
+    paths: Sequence[Path],
+    sections: Sequence[str] | None,
+    by: str | None,
+    config: DebugConfiguration,
+    output_format: str,
+) -> None:
+    """Print the analysis of several recordings together.
+
+    Raises:
+        UnreadableTraceError: nothing in any of them can be read.
+    """
+    from namel3ss_debug.analysis.many import Request, analyze_many
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.views.analysis import several as report
+    from namel3ss_debug.views.terminal import byte_progress
+
+    request = Request(
+        sections=None if sections is None else tuple(sections),
+        options=options(config),
+        prices=config.prices,
+        by=by,
+        documents=output_format == "json",
+    )
+    with byte_progress(f"reading {len(paths):,} recordings") as progress:
+        many = analyze_many(paths, request, progress)
+    for failed in many.document["recordings"]["unreadable"]:
+        tell(failed["error"])
+    report_problem_document(many.document["problems"])
+    report_plugins(many.document)
+    if output_format == "json":
+        print_several(many)
+    else:
+        show(report(many), markdown=output_format == "markdown")
+
+
+def print_several(many: Many) -> None:
+    """Write one JSON document; those of the recordings stand in it one a line, as they came."""
+    from namel3ss_debug.views.payloads import json_bytes, safe_json
+
+    whole = json_bytes(many.document, indent=True)
+    write_json(whole.removesuffix("\n}") + ',\n  "traces": [')
+    for place, trace in enumerate(many.traces):
+        write_json((",\n    " if place else "\n    ") + safe_json(trace.decode()))
+    write_json("\n  ]\n}\n")
+
+
+def report_plugins(document: dict[str, Any]) -> None:
+    """Say on stderr which analysis of an installed package came to nothing, and why."""
+    from namel3ss_debug.cli.boundary import tell
+
+    for section, error in document.get("plugin_errors", {}).items():
+        tell(f"the section {section} is left out: {error}")
+
+
+def show(report: Iterable[Block], *, markdown: bool) -> None:
+    """Print a report."""
     from namel3ss_debug.views import blocks
-    from namel3ss_debug.views.analysis import report, several
     from namel3ss_debug.views.terminal import console
 
-    found = list(report(documents[0]) if single else several(documents))
+    found = list(report)
     if markdown:
         click.echo("\n".join(blocks.markdown(found)))
         return
@@ -112,11 +227,39 @@ def show(documents: Sequence[dict[str, Any]], *, markdown: bool, single: bool) -
 @click.option(
     "--dependencies", is_flag=True, help="Critical path, slack, and what could have run in parallel."
 )
+@click.option(
+    "--patterns", is_flag=True, help="Loops, retries, stalls, bursts, anomalies, and what comes again."
+)
+@click.option("--interactions", is_flag=True, help="Who called whom; hand-offs and messages between agents.")
+@click.option("--optimizations", is_flag=True, help="What could be saved: time, tokens and money, each once.")
+@click.option("--triggers", is_flag=True, help="Which thresholds of the setting triggers were passed.")
+@click.option(
+    "--section",
+    "named",
+    multiple=True,
+    metavar="NAME",
+    help="A section by its name in the JSON, also one that an installed package adds; repeatable.",
+)
+@click.option("--last", metavar="TIME", help="Only recordings of this time until now, such as 12h, 7d or 2w.")
+@click.option(
+    "--by",
+    type=click.Choice(("day", "version", "agent")),
+    help="Group several recordings, with a row for each.",
+)
 @format_option("table", "json", "markdown")
-def command(references: tuple[str, ...], output_format: str, **flags: bool) -> None:
+def command(
+    references: tuple[str, ...],
+    output_format: str,
+    named: tuple[str, ...],
+    last: str | None,
+    by: str | None,
+    **flags: bool,
+) -> None:
     """Say what was slow, what failed and what it cost.
 
-    TRACE is a recording, or a directory for every recording in it; without it, the latest. The options choose
-    sections; without any of them, all are shown.
+    TRACE is a recording, or a directory for every recording in it; without it, the latest, or with --last or --by
+    every recording. Several are analysed together. The options choose sections; without any of them, all are
+    shown.
     """
-    analyze(references, chosen=[flag for flag, given in flags.items() if given], output_format=output_format)
+    chosen = [flag for flag, given in flags.items() if given]
+    analyze(references, chosen=chosen, named=named, last=last, by=by, output_format=output_format)

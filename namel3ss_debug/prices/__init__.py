@@ -14,7 +14,14 @@ from __future__ import annotations
 import json
 
 from namel3ss_debug.prices.own import OWN, OwnPrices, Table, read_table
-from namel3ss_debug.prices.published import EXTRA, INSTALL, extra_installed, extra_source, published_price
+from namel3ss_debug.prices.published import (
+    EXTRA,
+    INSTALL,
+    extra_installed,
+    extra_source,
+    published_price,
+    published_window,
+)
 from namel3ss_debug.prices.rates import PICODOLLARS, Parts, Price, Rates
 
 __all__ = [
@@ -30,6 +37,7 @@ __all__ = [
     "extra_installed",
     "extra_source",
     "find_price",
+    "find_window",
     "fingerprint",
     "read_table",
     "use",
@@ -72,6 +80,20 @@ def find_price(
         return own[0]
     name = model or asked
     return None if name is None else published_price(provider, name, at, address)
+
+
+def find_window(
+    provider: str | None, model: str | None, *, asked: str | None = None, address: str | None = None
+) -> int | None:
+    """How many tokens a model can take at most: as the user says, else as published; None where neither is known.
+
+    The arguments are those of `find_price`.
+    """
+    own = _own.window(model, asked)
+    name = model or asked
+    if own is not None or name is None:
+        return own
+    return published_window(provider, name, address)
 
 
 def cost_of(provider: str | None, model: str | None, usage: object, at: float | None) -> int | None:

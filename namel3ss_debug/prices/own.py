@@ -8,13 +8,16 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from namel3ss_debug.errors import SettingError
 from namel3ss_debug.prices.rates import PER_TOKEN, Price, Rates
 
 RATE_NAMES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 """What an entry may tell, in US dollars per million tokens."""
+
+WINDOW: Final = "context_window"
+"""What an entry may tell besides: how many tokens the model can take at most."""
 
 OWN: Final = "settings"
 """The source of a cost that comes from them."""
@@ -24,13 +27,15 @@ Table = Mapping[str, Mapping[str, float] | None]
 
 _ALLOWED = f"an object of {', '.join(RATE_NAMES)} (US dollars per million tokens), or null for no price"
 _MOST_DOLLARS = 1e9
+_MOST_TOKENS = 1e12
 
 
 def read_table(value: object) -> Table:
     """The setting `prices`, checked; a text is read as JSON.
 
     Returns:
-        A model, or a pattern in which `*` and `?` stand for anything, to its prices in US dollars per million tokens.
+        A model, or a pattern in which `*` and `?` stand for anything, to its prices in US dollars per million tokens,
+        and to its `context_window` in tokens where that is told.
 
     Raises:
         SettingError: an entry is not allowed; the message says which, what it is, and what is allowed.
@@ -52,8 +57,13 @@ def _read_entry(where: str, entry: object) -> dict[str, float] | None:
     if not isinstance(entry, Mapping):
         raise SettingError(f"{where} is {_shown(entry)}, allowed is {_ALLOWED}")
     for name, dollars in entry.items():
+        if name == WINDOW:
+            if type(dollars) is not int or not 0 < dollars < _MOST_TOKENS:
+                what = "a whole number of tokens from 1"
+                raise SettingError(f"{where}.{name} is {_shown(dollars)}, allowed is {what}")
+            continue
         if name not in RATE_NAMES:
-            near = difflib.get_close_matches(str(name), RATE_NAMES, 1)
+            near = difflib.get_close_matches(str(name), (*RATE_NAMES, WINDOW), 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise SettingError(f"{where} has {_shown(name)}{hint or f', allowed is {_ALLOWED}'}")
         number = isinstance(dollars, int | float) and not isinstance(dollars, bool)
@@ -70,34 +80,50 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+class _Entry(NamedTuple):
+    """What the user says of a model: its price, and how many tokens it can take at most."""
+
+    price: Price | None
+    window: int | None
+
+
 class OwnPrices:
     """The user's own prices, ready to be asked."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self._exact = {model.lower(): _own_price(entry) for model, entry in table.items()}
+        self._exact = {model.lower(): _read(entry) for model, entry in table.items()}
         patterns = [(model.lower(), entry) for model, entry in table.items() if "*" in model or "?" in model]
         patterns.sort(key=lambda pair: (sum(pair[0].count(each) for each in "*?") - len(pair[0]), pair[0]))
         self._patterns = [
-            (_matcher(pattern), len(patterns) - place, _own_price(entry))
+            (_matcher(pattern), len(patterns) - place, _read(entry))
             for place, (pattern, entry) in enumerate(patterns)
         ]
 
     def find(self, model: str | None, asked: str | None) -> tuple[Price | None] | None:
         """The price of the most exact entry that fits one of the two names; None where none fits."""
-        best: tuple[float, Price | None] | None = None
+        entry = self._entry(model, asked)
+        return None if entry is None else (entry.price,)
+
+    def window(self, model: str | None, asked: str | None) -> int | None:
+        """How many tokens the model of that entry can take at most; None where no entry fits, or it does not tell."""
+        entry = self._entry(model, asked)
+        return None if entry is None else entry.window
+
+    def _entry(self, model: str | None, asked: str | None) -> _Entry | None:
+        best: tuple[float, _Entry] | None = None
         if not self.table:
             return None
         for name in (model, asked):
             fit = None if name is None else self._fit(name.lower())
             if fit is not None and (best is None or fit[0] > best[0]):
                 best = fit
-        return None if best is None else (best[1],)
+        return None if best is None else best[1]
 
-    def _fit(self, name: str) -> tuple[float, Price | None] | None:
+    def _fit(self, name: str) -> tuple[float, _Entry] | None:
         if name in self._exact:
             return math.inf, self._exact[name]
-        fits = ((rank, price) for pattern, rank, price in self._patterns if pattern.match(name))
+        fits = ((rank, entry) for pattern, rank, entry in self._patterns if pattern.match(name))
         return next(fits, None)
 
 
@@ -106,8 +132,9 @@ def _matcher(pattern: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
 
 
-def _own_price(entry: Mapping[str, float] | None) -> Price | None:
+def _read(entry: Mapping[str, float] | None) -> _Entry:
     if entry is None:
-        return None
-    rates = {name: round(dollars * PER_TOKEN) for name, dollars in entry.items()}
-    return Price(OWN, ((-1, Rates(**rates)),))
+        return _Entry(None, None)
+    rates = {name: round(dollars * PER_TOKEN) for name, dollars in entry.items() if name != WINDOW}
+    window = entry.get(WINDOW)
+    return _Entry(Price(OWN, ((-1, Rates(**rates)),)), None if window is None else int(window))

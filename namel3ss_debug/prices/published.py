@@ -95,6 +95,12 @@ def published_price(provider: str | None, model: str, at: float | None, address:
     return known[1]
 
 
+def published_window(provider: str | None, model: str, address: str | None) -> int | None:
+    """How many tokens a model can take at most; None where that is not published. As `published_price`."""
+    found = None if len(model) > _LONGEST_NAME else _model(provider, model, address)
+    return None if found is None else found.context_window or None
+
+
 def _moment(at: float | None) -> datetime | None:
     try:
         return None if at is None else datetime.fromtimestamp(at, UTC)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.analysis.contract import names_event
+from namel3ss_debug.analysis.folds import FOLDS
+from namel3ss_debug.analysis.plugins import RESERVED
 from namel3ss_debug.prices import extra_installed
+from namel3ss_debug.views import trends
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.bottlenecks import bottlenecks, outliers
 from namel3ss_debug.views.dependencies import dependencies
+from namel3ss_debug.views.errors import errors
 from namel3ss_debug.views.integrity import integrity
+from namel3ss_debug.views.interactions import interactions
+from namel3ss_debug.views.optimizations import optimizations
+from namel3ss_debug.views.patterns import patterns, troubles
 from namel3ss_debug.views.quantities import (
     count,
-    day_and_minute,
     duration,
     is_number,
     milliseconds,
@@ -23,8 +30,10 @@ from namel3ss_debug.views.quantities import (
     tokens,
 )
 from namel3ss_debug.views.recordings import short_name, short_site, shorter_path
-from namel3ss_debug.views.tables import Cell, Column, name, number, prose
+from namel3ss_debug.views.sections import section
+from namel3ss_debug.views.tables import Cell, Column, name, number
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
+from namel3ss_debug.views.triggers import triggers
 from namel3ss_debug.views.usage import (
     SHOWN,
     Section,
@@ -37,6 +46,9 @@ from namel3ss_debug.views.usage import (
     resources,
 )
 
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.many import Many
+
 _STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING}
 
 
@@ -45,63 +57,76 @@ def report(document: Section) -> Iterator[Block]:
     trace = document.get("trace", {})
     overview = document.get("execution_overview")
     yield from _overview(trace, overview, document.get("resource_usage"))
+    yield from _sections(document)
+
+
+def _sections(document: Section) -> Iterator[Block]:
+    """The sections that a document has, in the order of what matters; at the end those that packages add."""
+    if "triggers" in document:
+        yield from triggers(document["triggers"], alone="performance" not in document)
     if "errors" in document:
-        yield from _errors(document["errors"])
+        yield from errors(document["errors"])
+    if "patterns" in document:
+        yield from troubles(document["patterns"])
     checked = document.get("integrity")
     if checked is not None and (checked.get("lowered_by") or "performance" not in document):
         yield from integrity(checked)
     if "performance" in document:
         yield from _performance(document["performance"])
+    if "patterns" in document:
+        yield from patterns(document["patterns"], alone="performance" not in document)
     if "dependencies" in document:
         yield from dependencies(document["dependencies"])
+    if "interactions" in document:
+        yield from interactions(document["interactions"], alone="performance" not in document)
+    if "optimizations" in document:
+        yield from optimizations(document["optimizations"], alone="performance" not in document)
     if "resource_usage" in document:
         yield from resources(document["resource_usage"])
-    elif overview is not None:
-        yield from _price_hint([overview])
+    elif "execution_overview" in document:
+        yield from _price_hint([document["execution_overview"]])
     if "component_breakdown" in document:
         yield from components(document["component_breakdown"])
     if "event_type_breakdown" in document:
         yield from event_types(document["event_type_breakdown"])
+    for key, content in document.items():
+        if key not in FOLDS and key not in RESERVED:
+            yield from section(key, content)
 
 
-def several(documents: Iterable[Section]) -> Iterator[Block]:
-    """One row for each of several analysed traces."""
-    columns = (
-        name("id", 8),
-        Column("started (UTC)"),
-        prose("status", 6),
-        number("took"),
-        number("calls"),
-        number("tokens"),
-        number("cost"),
-        number("errors"),
-    )
-    rows, overviews = [], []
-    for document in documents:
-        overview = document.get("execution_overview", {})
-        overviews.append(overview)
-        errors = overview.get("errors")
-        status = str(overview.get("status", ""))
-        rows.append(
-            (
-                text(short_name(_behind(Path(str(document["trace"]["path"])))), limit=120),
-                text(day_and_minute(overview.get("started_at")), DIM),
-                text("" if status == "completed" else status, _STATUS_STYLES.get(status, "")),
-                duration(overview.get("duration_ms")),
-                tokens((overview.get("llm_calls") or 0) + (overview.get("tool_calls") or 0)),
-                tokens(overview.get("tokens")),
-                money(overview.get("cost")),
-                failed(errors),
-            )
-        )
-    yield Heading(count(len(rows), "recording"))
-    yield Table(columns, rows)
-    yield from _price_hint(overviews)
+def several(many: Many) -> Iterator[Block]:
+    """The report of several recordings: what they came to together, and a row for each of them or for each group."""
+    document = many.document
+    told = document.get("execution_overview")
+    yield from trends.overview(told, document["recordings"]["count"])
+    yield from trends.trends(document.get("trends") or {})
+    if many.groups:
+        yield from trends.groups(many.groups, document["recordings"]["by"])
+    yield from trends.recordings(many.rows)
+    placed = {key: _placed(value) for key, value in document.items() if key != "recordings"}
+    yield from trends.recurring(placed.get("errors") or {})
+    yield from _sections(placed)
 
 
-def _behind(path: Path) -> Path:
-    """The recording that a link such as `trace_latest.jsonl` stands for."""
-    return path.resolve() if path.is_symlink() else path
+def _placed(value: Any, recording: str = "") -> Any:
+    """A section in which the number of an event says of which recording: `ab12cd34:17`.
+
+    Args:
+        value: the section, or what stands in it.
+        recording: which one it is of, where an entry around it has said so.
+    """
+    if isinstance(value, list):
+        return [_placed(item, recording) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if isinstance(value.get("trace"), str):
+        recording = short_name(trends.behind(Path(value["trace"])))
+    return {
+        key: f"{recording}:{item}"
+        if recording and names_event(key) and isinstance(item, int)
+        else _placed(item, recording)
+        for key, item in value.items()
+    }
 
 
 def _overview(trace: Section, overview: Section | None, resources: Section | None) -> Iterator[Block]:
@@ -119,7 +144,7 @@ def _overview(trace: Section, overview: Section | None, resources: Section | Non
         for key, noun in (("agent_executions", "agent"), ("llm_calls", "LLM"), ("tool_calls", "tool"))
         if overview.get(key)
     )
-    errors = [
+    failures = [
         count(int(overview.get(key) or 0), *noun)
         for key, noun in (("errors", ("error",)), ("retries", ("retry", "retries")))
         if overview.get(key)
@@ -131,7 +156,7 @@ def _overview(trace: Section, overview: Section | None, resources: Section | Non
             ("status", line((status, style), (succeeded, DIM))),
             ("took", duration(overview.get("duration_ms"))),
             ("calls", calls),
-            ("errors", text(", ".join(errors), ERROR if overview.get("errors") else "")),
+            ("errors", text(", ".join(failures), ERROR if overview.get("errors") else "")),
             ("tokens", _tokens_line(overview, resources)),
             ("cost", _cost_line(overview)),
             ("events", _events_line(overview)),
@@ -188,66 +213,6 @@ def _started_line(overview: Section) -> str:
     parts = [f"{started} UTC" if started else "", f"Python {python}" if python else ""]
     parts.append(f"commit {str(commit)[:12]}" if commit else "")
     return ", ".join(filter(None, parts))
-
-
-def _errors(errors: Section) -> Iterator[Block]:
-    total = errors.get("total_errors") or 0
-    recovered = errors.get("recovered_errors") or 0
-    aside = f"{tokens(recovered)} more made good by another attempt" if recovered and total else ""
-    categories = errors.get("error_categories") or {}
-    if recovered and not total:
-        yield Heading(count(recovered, "failed attempt"), "made good by another", WARNING)
-    if total:
-        yield Heading(count(total, "error"), aside, ERROR)
-        if len(categories) > 1:  # of one category, the table below says it
-            kinds = ", ".join(f"{kind} {tokens(number)}" for kind, number in categories.items())
-            yield Facts([("categories", kinds)])
-        failures = errors.get("failures") or []
-        yield Table(
-            (
-                Column("n", align="right", style=DIM),
-                name("where", 14),
-                Column("category"),
-                prose("error", 20),
-            ),
-            [_failure_row(failure) for failure in failures[:SHOWN]],
-        )
-        yield from more(total, len(failures[:SHOWN]))
-    spans = errors.get("open_spans") or []
-    if spans:
-        number_open = errors.get("open_span_count") or len(spans)
-        title = count(number_open, "span") + " never ended"
-        yield Heading(title, "the program was here when the recording ended", WARNING)
-        yield Table(
-            (
-                Column("n", align="right", style=DIM),
-                name("where", 14),
-                Column("started (UTC)"),
-                name("call site", 16),
-            ),
-            [
-                (
-                    text(span.get("number"), DIM),
-                    _where(span),
-                    moment(span.get("started_at")),
-                    text(short_site(span.get("call_site") or ""), DIM),
-                )
-                for span in spans[:SHOWN]
-            ],
-        )
-        yield from more(number_open, len(spans[:SHOWN]))
-
-
-def _failure_row(failure: Section) -> tuple[Cell, ...]:
-    kind, message = failure.get("error_type"), failure.get("error")
-    words = ": ".join(str(part) for part in (kind, message) if part) or str(failure.get("status") or "")
-    attempts = len(failure.get("attempts") or ())
-    return (
-        text(failure.get("number"), DIM),
-        _where(failure),
-        text(failure.get("category") or "", limit=40),
-        text(words + (f" ({attempts} attempts)" if attempts > 1 else ""), ERROR, 400),
-    )
 
 
 def _performance(performance: Section) -> Iterator[Block]:

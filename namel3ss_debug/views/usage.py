@@ -1,8 +1,9 @@
-"""What a run used and of what it was made: tokens, money, memory, components, event types; and cells they share."""
+"""What a run used and of what it was made: tokens, money, contexts, memory, components, event types; and cells they share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from namel3ss_debug.prices import INSTALL, OWN, extra_installed
@@ -16,33 +17,46 @@ from namel3ss_debug.views.quantities import (
     megabytes,
     milliseconds,
     money,
+    percent,
     tokens,
 )
-from namel3ss_debug.views.tables import Cell, name, number
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, ERROR, text
+from namel3ss_debug.views.tables import Cell, Column, name, number
+from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, text
 
 SHOWN = 10
 """Rows of a list in the report; the JSON document has more of them."""
+
+_FEW = 5
+_LEAST_SHARE = 0.05
 
 Section = Mapping[str, Any]
 
 
 def resources(section: Section) -> Iterator[Block]:
-    """Tokens and money by model and agent, memory, CPU, HTTP, and what tracing cost."""
+    """Tokens and money by model, agent and tool, contexts, memory, CPU, HTTP, and what tracing cost."""
     rows = list(_resource_facts(section))
     used, cost = section.get("tokens") or {}, section.get("cost") or {}
     spenders = [
         (kind, label, parts, (cost.get(key) or {}).get(label))
-        for kind, key in (("llm", "by_model"), ("agent", "by_agent"))
+        for kind, key in (("llm", "by_model"), ("agent", "by_agent"), ("tool", "by_tool"))
         for label, parts in (used.get(key) or {}).items()
     ]
+    windows = (section.get("context") or {}).get("by_model") or {}
     if not any(value for _, value in rows) and not spenders:
         return
     yield Heading("Resources")
     yield Facts(rows)
     if spenders:
         yield Table(
-            (name("model, agent", 14), number("input"), number("cached"), number("output"), number("tokens"), number("cost")),
+            (
+                name("model, agent, tool", 14),
+                number("input"),
+                number("cached"),
+                number("output"),
+                number("tokens"),
+                number("cost"),
+                number("window"),
+            ),
             [
                 (
                     text(label, COMPONENT_STYLES[kind], 120),
@@ -51,12 +65,53 @@ def resources(section: Section) -> Iterator[Block]:
                     amount(parts.get("output_tokens")),
                     amount(parts.get("total")),
                     money(spent),
+                    percent((windows.get(label) or {}).get("max_share")) if kind == "llm" else "",
                 )
                 for kind, label, parts, spent in spenders[: 2 * SHOWN]
             ],
-        )  # fmt: skip
+        )
         yield from more(len(spenders), min(len(spenders), 2 * SHOWN))
+        if any((windows.get(label) or {}).get("max_share") is not None for label in windows):
+            yield Note("window: the most that a call filled of what its model can take")
+    yield from _conversations(section.get("context") or {})
     yield from unpriced(used.get("total"), cost.get("without_price_by_model") or {})
+
+
+def _conversations(context: Section) -> Iterator[Block]:
+    """The conversations that filled a share of their window worth telling, where three calls or more tell the growth."""
+    rows = [
+        row
+        for row in context.get("conversations") or []
+        if row.get("tokens_per_call") is not None and (row.get("max_share") or 0) >= _LEAST_SHARE
+    ]
+    if not rows:
+        return
+    yield Heading("Contexts", "input tokens by conversation, the fullest first")
+    yield Table(
+        (
+            Column("n", align="right", style=DIM),
+            name("model", 12),
+            number("calls"),
+            number("first"),
+            number("last"),
+            number("per call"),
+            number("window"),
+            number("calls left"),
+        ),
+        [
+            (
+                text(row.get("first_number"), DIM),
+                text(row.get("model") or "", COMPONENT_STYLES["llm"], 120),
+                tokens(row.get("calls")),
+                tokens(row.get("first_tokens")),
+                tokens(row.get("last_tokens")),
+                f"{row['tokens_per_call']:+,.0f}",
+                percent(row.get("max_share")),
+                tokens(row.get("calls_left")),
+            )
+            for row in rows[:_FEW]
+        ],
+    )
 
 
 def unpriced(used: Any, models: Mapping[str, Any]) -> Iterator[Note]:
@@ -102,7 +157,11 @@ def _resource_facts(resources: Section) -> Iterator[tuple[str, str]]:
     if peak is not None:
         span = f"  (from {megabytes(memory.get('start_mb'))} to {megabytes(memory.get('end_mb'))})"
         yield "memory", f"{megabytes(peak)} MB at most, at event {memory.get('peak_number')}{span}"
+        yield "growth", _growth(memory.get("processes") or [])
     yield "CPU", duration(resources.get("cpu_ms"))
+    samples = [row for row in resources.get("processes") or [] if row.get("collections")]
+    if samples:
+        yield "collections", _collections(samples)
     if http.get("exchanges"):
         sizes = (
             f"{bytes_text(http.get('request_bytes'))} sent, {bytes_text(http.get('response_bytes'))} received"
@@ -122,6 +181,27 @@ def _resource_facts(resources: Section) -> Iterator[tuple[str, str]]:
             "problems",
             ", ".join(f"{words} ({tokens(times)})" for words, times in list(problems.items())[:SHOWN]),
         )
+
+
+def _growth(processes: Sequence[Section]) -> str:
+    """The process that grows fastest, or that none does; nothing where the recording does not tell enough."""
+    leaks = [(row, row.get("leak") or {}) for row in processes]
+    growing = [(row, leak) for row, leak in leaks if leak.get("verdict") == "grows"]
+    if growing:
+        row, leak = growing[0]
+        rate, low, high = (
+            megabytes(leak.get(key)) for key in ("mb_per_hour", "low_mb_per_hour", "high_mb_per_hour")
+        )
+        where = f" in process {row.get('process')}" if len(processes) > 1 else ""
+        return f"{rate} MB an hour{where}, {percent(leak.get('confidence'))} sure between {low} and {high}"
+    verdicts = {leak.get("verdict") for _, leak in leaks} - {None}
+    return "" if not verdicts else "shrinks" if verdicts == {"shrinks"} else "steady"
+
+
+def _collections(processes: Sequence[Section]) -> str:
+    """Garbage collections by generation, of all processes together."""
+    sums = [sum(each) for each in zip_longest(*(row["collections"] for row in processes), fillvalue=0)]
+    return ", ".join(f"{tokens(number)} of generation {place}" for place, number in enumerate(sums) if number)
 
 
 def components(section: Mapping[str, Section]) -> Iterator[Block]:

@@ -3,6 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug import prices
+from namel3ss_debug.analysis.contract import NUMBER_BITS
+from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.prices.own import OwnPrices
 
 
@@ -92,6 +94,7 @@ def test_a_price_stands_in_for_what_a_call_does_not_tell(recording, resources, o
         "without_price_by_model": {"new": 1},
         "by_model": {"asked": 0.000018, "gpt": 0.250018, "gpt-next": 0.000018, "new": None},
         "by_agent": {"root": 0.250054},
+        "by_tool": {},
     }
 
 
@@ -146,13 +149,9 @@ def test_memory_is_told_from_first_to_last(recording, resources):
     start = recording.start("tool", "t", 1)
     recording.add("resource_sample", 2, memory_usage_mb=90.0)
     recording.end(start, 3, memory_usage_mb=60.25)
-    assert resources(recording)["memory"] == {
-        "samples": 3,
-        "start_mb": 50.5,
-        "end_mb": 60.25,
-        "peak_mb": 90.0,
-        "peak_number": 3,
-    }
+    memory = resources(recording)["memory"]
+    figures = ("samples", "start_mb", "end_mb", "peak_mb", "peak_number")
+    assert [memory[name] for name in figures] == [3, 50.5, 60.25, 90.0, 3]
 
 
 def test_cpu_is_that_of_the_spans_at_the_top(recording, resources):
@@ -166,13 +165,15 @@ def test_cpu_is_that_of_the_spans_at_the_top(recording, resources):
 
 def test_http_exchanges_and_the_cost_of_tracing_add_up(recording, resources):
     """Bytes of exchanges, and what two processes say that tracing cost."""
-    recording.span("http", "GET", 0, 1, metadata={"exchange": {"request_bytes": 5, "response_bytes": 70}})
+    exchange = {"url": "https://me@api.test:8080/v1?q=1", "request_bytes": 5, "response_bytes": 70}
+    recording.span("http", "GET", 0, 1, metadata={"exchange": exchange})
     recording.span("http", "GET", 1, 2, status="failed")
     for _ in range(2):
         told = {"events": 2, "bytes": 10, "tracing_us": 1000.5, "dropped": 1, "problems": {"odd": 2}}
         recording.add("trace_end", 4, metadata=told)
     found = resources(recording)
-    assert found["http"] == {"exchanges": 2, "errors": 1, "request_bytes": 5, "response_bytes": 70}
+    one = {"exchanges": 1, "errors": 0, "request_bytes": 5, "response_bytes": 70}
+    assert found["http"] == {**one, "exchanges": 2, "errors": 1, "by_host": {"api.test:8080": one}}
     assert found["tracing"] == {
         "processes": 2,
         "events": 4,
@@ -182,3 +183,42 @@ def test_http_exchanges_and_the_cost_of_tracing_add_up(recording, resources):
         "share_of_wall": 0.00050025,
         "problems": {"odd": 4},
     }
+
+
+def test_tools_and_turns_hold_all_that_ran_inside(recording, resources):
+    """An agent that a tool calls claims its calls, and still the tool and the turn around it tell them."""
+    outer = recording.start("agent", "outer", 0)
+    turn = recording.start("agent", "turn 1", 1, outer, kind="agent_turn")
+    call(recording, 1, turn)
+    tool = recording.start("tool", "ask", 2, turn)
+    inner = recording.start("agent", "inner", 3, tool)
+    call(recording, 4, inner, cost_estimate=0.5)
+    recording.end(inner, 6)
+    recording.end(tool, 7, tokens_used=15)
+    recording.end(turn, 8)
+    recording.end(outer, 9)
+    recording.span("tool", "priced", 10, 11, tokens_used=7, cost_estimate=0.25)
+    found = resources(recording)
+    tokens = found["tokens"]
+    assert {name: row["total"] for name, row in tokens["by_agent"].items()} == {"inner": 15, "outer": 15}
+    assert {name: row["total"] for name, row in tokens["by_tool"].items()} == {"ask": 15, "priced": 7}
+    assert found["cost"]["by_tool"] == {"ask": 0.5, "priced": 0.25}
+    [row] = found["turns"]["listed"]
+    assert (row["number"], row["component_name"], row["calls"], row["total"]) == (2, "turn 1", 2, 30)
+    assert tokens["cached_share"] == 0.4
+
+
+def test_the_numbers_of_events_tell_their_recording_after_renumbering(recording):
+    """Everything that names an event is moved."""
+    turn = recording.start("agent", "turn", 0, kind="agent_turn")
+    call(recording, 1, turn, memory_usage_mb=5.0)
+    recording.add("resource_sample", 2, memory_usage_mb=6.0, cpu_time_ms=3.0)
+    recording.end(turn, 3)
+    analysis = Analysis(["resource_usage"])
+    analysis.feed_all(recording.events)
+    analysis.settle(1)
+    found = analysis.results()["resource_usage"]
+    by = 1 << NUMBER_BITS
+    assert found["turns"]["listed"][0]["number"] == by + 1
+    assert found["memory"]["peak_number"] == by + 4
+    assert found["context"]["by_model"]["gpt"]["max_number"] == by + 2

@@ -108,6 +108,10 @@ _RATES = (
             'prices["a\\nb"].input is "3", allowed is a number of US dollars per million tokens from 0',
         ),
         (
+            {"m": {"input": 1, "context_window": 1.5}},
+            'prices["m"].context_window is 1.5, allowed is a whole number of tokens from 1',
+        ),
+        (
             '{"m": {"input": NaN}}',
             'prices["m"].input is NaN, allowed is a number of US dollars per million tokens from 0',
         ),

@@ -72,3 +72,16 @@ prices.cost_of("openai", "gpt-4o", {{"input_tokens": 1, "output_tokens": 1}}, 1.
 assert sys.modules.get("genai_prices") is None
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_windows_are_the_users_own_else_published(own_prices):
+    """An entry that tells none leaves it to what is published; nobody guesses one."""
+    own_prices({"gpt-4o": {"input": 1, "context_window": 9000}, "o3*": {"input": 1}})
+    assert prices.find_window("openai", "gpt-4o") == 9000
+    assert prices.find_window(None, "answered", asked="gpt-4o") == 9000
+    assert prices.find_window(None, "nobody-knows") is None
+    assert prices.find_window(None, None) is None
+    assert prices.cost_of("openai", "gpt-4o", {"input_tokens": 3, "output_tokens": 0}, AT) == 3 * 10**6
+    pytest.importorskip("genai_prices")
+    assert prices.find_window("openai", "gpt-4o-mini") == 128_000
+    assert prices.find_window("openai", "o3-mini") == 200_000

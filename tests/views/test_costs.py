@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug.analysis.folds import FOLDS, Analysis
+from namel3ss_debug.analysis.many import Many
 from namel3ss_debug.inspection import Context
 from namel3ss_debug.views import blocks
 from namel3ss_debug.views.analysis import report, several
@@ -61,6 +62,14 @@ def test_models_without_a_price_are_named(own_prices):
     assert HINT not in lines
 
 
+def together(*found):
+    """The answer for several recordings that are all like the first."""
+    overview = found[0]["execution_overview"]
+    whole = {"recordings": {"count": len(found), "by": None}, "execution_overview": overview}
+    rows = [{"trace": each["trace"], "execution_overview": overview, "scores": {}} for each in found]
+    return Many(whole, rows, [], [])
+
+
 def test_without_the_extra_one_hint_says_how(own_prices, no_published_prices):
     """Once in a report, and only where a cost would have been shown."""
     found = document("a", "b")
@@ -72,10 +81,10 @@ def test_without_the_extra_one_hint_says_how(own_prices, no_published_prices):
     ):
         part = {"trace": found["trace"]} | {name: found[name] for name in sections}
         assert shown(report(part)).count(HINT) == 1
-    assert shown(several([found, found])).count(HINT) == 1
+    assert shown(several(together(found, found))).count(HINT) == 1
     silent = document("a", usage=None, tokens_used=None)
     for priced in (document("a", cost_estimate=0.1), silent, document()):
-        assert HINT not in [*shown(report(priced)), *shown(several([priced]))]
+        assert HINT not in [*shown(report(priced)), *shown(several(together(priced)))]
 
 
 def test_nothing_is_said_of_prices_that_nobody_needs(own_prices):

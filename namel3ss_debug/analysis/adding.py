@@ -1,0 +1,262 @@
+"""Sections of several recordings added up from those of each, where no single span has to be looked at again.
+
+What is counted adds up: whole numbers everywhere, and as exact fractions, so that the order makes no difference, times (`..._ms`,
+`..._us`) and what stands under `cost`. Entries of lists that count something and name no event are added up with those of the
+same names, such as the calls of one tool by one agent; all others are put one behind the other, each with the `trace` it
+is from. At most `LISTED` of them are kept. A text is kept where all recordings say the same. What is a share, a score, a place
+or an extreme of one recording has no sum, and is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.analysis.contract import names_event
+from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.analysis.totals import LISTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ADDED: frozenset[str] = frozenset({"errors", "interactions", "optimizations"})
+"""The sections that are added up in this way."""
+
+_MONEY = ("cost", "dollars")
+_TIME = ("_ms", "_us")
+_TIMES = frozenset({"ms"})
+_NO_SUM = frozenset({"number", "end_number", "score", "severity", "confidence", "share", "rate"})
+_NO_SUM_ENDS = ("_rate", "_share", "_share_of_wall", "_number", "_score", "_percent", "_mb", "_per_hour")
+_NO_SUM_STARTS = (
+    "share_",
+    "largest_",
+    "longest_",
+    "first_",
+    "last_",
+    "mean_",
+    "median_",
+    "slow_ms",
+    "max_",
+    "min_",
+    "p50",
+    "p95",
+)
+
+
+class _Sum:
+    """A number that is added up; `whole` as long as all its parts are whole."""
+
+    __slots__ = ("amount", "whole")
+
+    def __init__(self) -> None:
+        self.amount = Fraction(0)
+        self.whole = True
+
+    def add(self, value: float) -> None:
+        self.amount += Fraction(value)
+        self.whole &= isinstance(value, int)
+
+    @property
+    def value(self) -> float:
+        return int(self.amount) if self.whole else round(float(self.amount), 12)
+
+
+class _Rows:
+    """Entries of lists: those that are kept as they are, and the sums of those that count something by their names."""
+
+    __slots__ = ("kept", "sums")
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+        self.sums: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {}
+
+    def extend(self, more: Iterable[Any], trace: str) -> None:
+        for row in more:
+            if not isinstance(row, dict):
+                if row not in self.kept:
+                    self.kept.append(row)
+            elif "count" in row and not any(key == "numbers" or names_event(key) for key in row):
+                names = tuple((key, value) for key, value in row.items() if key in _NAMES)
+                _add(self.sums.setdefault(names, {}), row, trace, money=False)
+            elif len(self.kept) < LISTED:
+                self.kept.append({"trace": trace, **row})
+
+    def result(self) -> list[Any]:
+        """All entries; sums that tell a time have the longest first."""
+        added = [_plain(row) for row in self.sums.values()]
+        added.sort(key=lambda row: -(row.get("total_ms") or 0))
+        return (self.kept + added)[:LISTED]
+
+
+_NAMES = frozenset({"kind", "what", "from", "to", "component", "component_name", "rule", "category", "name"})
+"""What tells such an entry from the others of its list."""
+
+
+_DIFFERENT = object()
+"""What stands where recordings say different things."""
+
+
+class Added:
+    """One section over several recordings; take each recording once, in their order."""
+
+    def __init__(self) -> None:
+        self._sum: dict[str, Any] = {}
+
+    def take(self, section: Mapping[str, Any], trace: str) -> None:
+        """Add the section of one recording.
+
+        Args:
+            section: what its fold gave.
+            trace: the path of the recording, for the entries of lists.
+        """
+        _add(self._sum, section, trace, money=False)
+
+    def result(self) -> dict[str, Any]:
+        """The sum."""
+        made = _plain(self._sum)
+        assert isinstance(made, dict)
+        return made
+
+
+def _add(into: dict[str, Any], section: Mapping[str, Any], trace: str, *, money: bool) -> None:
+    for key, value in section.items():
+        if key in _NO_SUM or key.endswith(_NO_SUM_ENDS) or key.startswith(_NO_SUM_STARTS):
+            continue
+        known = into.get(key)
+        costs = money or key.endswith(_MONEY)
+        if isinstance(value, dict):
+            inner = known if isinstance(known, dict) else {}
+            into[key] = inner
+            _add(inner, value, trace, money=costs)
+        elif isinstance(value, list):
+            into[key] = rows = known if isinstance(known, _Rows) else _Rows()
+            rows.extend(value, trace)
+        elif value is None:
+            into.setdefault(key, None)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(value, int) or costs or key in _TIMES or key.endswith(_TIME):
+                into[key] = total = known if isinstance(known, _Sum) else _Sum()
+                total.add(value)
+        else:
+            into[key] = value if known in (None, value) else _DIFFERENT
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not _DIFFERENT}
+    if isinstance(value, _Rows):
+        return value.result()
+    return value.value if isinstance(value, _Sum) else value
+
+
+class Recurring:
+    """Failures with the same fingerprint, over several recordings: those that came more than once."""
+
+    _TOLD = ("component", "component_name", "category", "error_type", "error")
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._last: dict[str, str] = {}
+
+    def take(self, failures: Iterable[Mapping[str, Any]], trace: str) -> None:
+        """Count the failures of the next recording."""
+        for failure in failures:
+            mark = failure.get("fingerprint")
+            if mark is None:
+                continue
+            row = self._rows.get(mark)
+            if row is None:
+                told = {name: failure.get(name) for name in self._TOLD}
+                row = {"fingerprint": mark, "count": 0, "recordings": 0, **told}
+                self._rows[mark] = row | {"trace": trace, "number": failure.get("number")}
+                row = self._rows[mark]
+            row["count"] += 1
+            row["recordings"] += self._last.get(mark) != trace
+            self._last[mark] = trace
+
+    def result(self) -> list[dict[str, Any]]:
+        """Those in most recordings first, with the `trace` and the `number` of the first time."""
+        rows = [row for row in self._rows.values() if row["count"] > 1]
+        rows.sort(key=lambda row: (-row["recordings"], -row["count"], row["fingerprint"]))
+        return rows[:LISTED]
+
+
+class Overviews:
+    """`execution_overview` over several recordings, with the error rate of `errors`.
+
+    Counts and `duration_ms` add up, so that `duration_ms` is how long the recordings took one after the other;
+    `started_at` is that of the earliest and `ended_at` that of the latest. `status` is `open` where one of them is,
+    else `failed` where one has failed; `statuses` counts them. What they do not all say is None.
+    """
+
+    _COUNTED = (
+        *("executions", "processes", "processes_without_end", "events", "spans", "open_spans", "orphan_ends"),
+        *(
+            "agent_executions",
+            "llm_calls",
+            "tool_calls",
+            "tokens",
+            "calls_without_price",
+            "errors",
+            "retries",
+        ),
+    )
+    _LISTED = ("execution_ids", "session_ids")
+    _ONE_RECORDING = ("exit_status", "tracing")
+    _MOST_IDS = 10
+
+    def __init__(self) -> None:
+        self._rows: list[Mapping[str, Any]] = []
+
+    def take(self, overview: Mapping[str, Any]) -> None:
+        """Add one recording."""
+        self._rows.append(overview)
+
+    @property
+    def rows(self) -> list[Mapping[str, Any]]:
+        """What was taken."""
+        return self._rows
+
+    @property
+    def error_rate(self) -> float | None:
+        """The share of all ended spans that failed and were not made good; None where no span ended."""
+        ended = [row["spans"] - row["open_spans"] for row in self._rows]
+        rates = (1 - (1 if row["success_rate"] is None else row["success_rate"]) for row in self._rows)
+        failed = sum(round(rate * spans) for rate, spans in zip(rates, ended, strict=True))
+        return failed / sum(ended) if sum(ended) else None
+
+    def result(self) -> dict[str, Any]:
+        """The overview of all of them."""
+        rows, rate = self._rows, self.error_rate
+        statuses = [row["status"] for row in rows]
+        told = [row["duration_ms"] for row in rows if row["duration_ms"] is not None]
+        costs = [Fraction(row["cost"]) for row in rows if row["cost"] is not None]
+        began = [row["started_at"] for row in rows if row["started_at"] is not None]
+        ended = [row["ended_at"] for row in rows if row["ended_at"] is not None]
+        known = {
+            "status": next((status for status in ("open", "failed") if status in statuses), "completed"),
+            "statuses": {status: statuses.count(status) for status in sorted(set(statuses))},
+            "duration_ms": milliseconds(round(sum(map(Fraction, told)) * 1_000_000)) if told else None,
+            "cost": round(float(sum(costs)), 12) if costs else None,
+            "started_at": min(began, default=None),
+            "ended_at": max(ended, default=None),
+            "success_rate": None if rate is None else round(1 - rate, 12),
+            "priced_by": dict(sorted(sum((Counter(row["priced_by"]) for row in rows), Counter()).items())),
+            **{name: sum(row[name] for row in rows) for name in self._COUNTED},
+            **{
+                name: sorted({each for row in rows for each in row[name]})[: self._MOST_IDS]
+                for name in self._LISTED
+            },
+        }
+        shape = {"statuses": None, **(rows[0] if rows else {})}
+        return {
+            name: known[name] if name in known else self._shared(name)
+            for name in ("status", *(name for name in shape if name != "status"))
+            if name not in self._ONE_RECORDING
+        }
+
+    def _shared(self, name: str) -> Any:
+        """What all of them say; None where they differ."""
+        values = [row.get(name) for row in self._rows]
+        return values[0] if all(value == values[0] for value in values) else None

@@ -1,0 +1,285 @@
+"""Weaker signs of failure: outputs that report an error while their span claims success, and log records of errors.
+
+Nothing has failed by the recording, so each sign has a confidence, and none is counted among the errors. What is looked at:
+
+- the outputs of a call that is not of a model, and its `result`, with JSON in a text read as JSON:
+
+  | sign | confidence |
+  |---|---|
+  | `isError` or `is_error` is true | 0.95 |
+  | `error` or `exception` says something; with `ok` or `success` false | 0.9; 0.95 |
+  | `exit_code`, `exitcode` or `returncode` is not 0 | 0.9 |
+  | a text that is a traceback, or begins with the name of an exception and a colon | 0.9 |
+  | a text that begins with `Error:` or another such word and a colon | 0.85 |
+  | `status_code` or `http_status` is 400 or more | 0.85 |
+  | `ok` or `success` is false; `status` is `error`, `failed` or `failure` | 0.8 |
+  | `errors` is a list with something in it | 0.7 |
+  | a text that begins with `Error`, `Failed`, `Fatal` and no colon; `exit code 1` in a short text | 0.6 |
+
+- the answer of a model that a content filter ended: 0.8;
+- a validation whose outputs say `passed`, `valid` or `approved` is false, or `rejected`: 0.6;
+- a log record of level error: 0.5; critical or fatal: 0.7; with an exception: 0.8.
+
+Only the first 64 keys and 4,000 characters are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import orjson
+
+from namel3ss_debug.traces.events import Event
+
+
+class Claim(NamedTuple):
+    """A sign of failure.
+
+    Attributes:
+        error: its words.
+        error_type: the type of exception it names.
+        confidence: from 0 to 1.
+        source: `output` or `log`.
+        path: where in the outputs it stands.
+        http_status: the status it tells of.
+    """
+
+    error: str | None
+    error_type: str | None
+    confidence: float
+    source: str
+    path: str
+    http_status: int | None = None
+
+
+_LOOKED_AT = 4_000
+_MOST_KEYS = 64
+_SHORT = 300
+_LEAST_FAILED_STATUS = 400
+_TYPE = re.compile(r"^\s*(?:[\w.]+\.)?([A-Z]\w*(?:Error|Exception|Warning|Exit|Interrupt))\b\s*:\s*")
+_COLON = re.compile(
+    r"^\W{0,3}(?:error|exception|failure|fatal|fatal error|failed|tool error)\s*:", re.IGNORECASE
+)
+_WORD = re.compile(r"^\W{0,3}(?:error|failed|fatal|exception)\b", re.IGNORECASE)
+_EXIT = re.compile(r"\bexit(?:ed with)?(?: status| code)?:?\s*([1-9]\d{0,2})\b", re.IGNORECASE)
+_TRACEBACK = "Traceback (most recent call last)"
+_TRUE = ("isError", "is_error")
+_SAID = ("error", "exception")
+_EXITS = ("exit_code", "exitcode", "exitCode", "returncode", "return_code")
+_STATUSES = ("status_code", "statusCode", "http_status")
+_FINE = ("ok", "success")
+_PASSED = ("passed", "valid", "approved")
+_BAD_STATUS = frozenset({"error", "failed", "failure"})
+_REJECTED = frozenset({"rejected", "reject", "invalid"})
+_FILTERED = frozenset({"content_filter", "refusal", "safety", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST"})
+_LEVELS = {"error": 0.5, "critical": 0.7, "fatal": 0.7, "exception": 0.8}
+_LOG_PLACES = ("metadata", "outputs", "inputs")
+_SIGNS = frozenset({*_TRUE, *_SAID, *_EXITS, *_STATUSES, *_FINE, "status", "errors"})
+TELLING = frozenset({*_SIGNS, *_PASSED, "verdict", "result", "finish_reason"})
+"""The keys of outputs that could tell of an error."""
+
+_HEAD = 24
+_SIGNS_IN_JSON = ('rror"', 'rrors"', '"ok"', '"success"', '"status', '"http_status"', 'ode"', '"exception"')
+
+
+def may_claim(outputs: Any) -> bool:
+    """Whether outputs of anything but a model could say something of an error; a quick look that rules most of them out."""
+    if type(outputs) is not dict or TELLING.isdisjoint(outputs):
+        return False
+    result: Any = outputs.get("result")
+    kind = type(result)
+    if kind is str:
+        return _may_tell(result) or len(outputs) > 1
+    if kind is dict:
+        return not TELLING.isdisjoint(result) or len(outputs) > 1
+    return result is False or kind is list or len(outputs) > (result is not None)
+
+
+def may_claim_refusal(outputs: object) -> bool:
+    """The same for the outputs of a model."""
+    reason = outputs.get("finish_reason") if type(outputs) is dict else None
+    return type(reason) is str and reason in _FILTERED
+
+
+def _may_tell(text: str) -> bool:
+    """Whether a text could say something of an error; a chain of plain searches is several times as fast as a pattern."""
+    head = text[:_HEAD]
+    if head[:1] == "{" or head[:1] == "[":
+        head = text[:_LOOKED_AT]
+        return any(sign in head for sign in _SIGNS_IN_JSON)
+    return (
+        "rror" in head
+        or "ailed" in head
+        or "xcept" in head
+        or "ailure" in head
+        or "atal" in head
+        or "ERROR" in head
+        or "FA" in head
+        or (len(text) <= _SHORT and "exit" in text)
+        or "Traceback (" in text[:_LOOKED_AT]
+        or "Interrupt" in head
+        or "Warning" in head
+        or "Exit" in head
+    )
+
+
+def claimed_error(end: Event) -> Claim | None:
+    """What the outputs of an end event that claims success say of an error; None where they say nothing of it."""
+    outputs = end.get("outputs")
+    if type(outputs) is not dict:
+        return None
+    component = end.get("component")
+    if component == "llm":
+        reason = outputs.get("finish_reason")
+        filtered = may_claim_refusal(outputs)
+        return (
+            Claim(f"the answer ended with {reason}", None, 0.8, "output", "outputs.finish_reason")
+            if filtered
+            else None
+        )
+    result = outputs.get("result")
+    found = None
+    if type(result) is str:
+        found = _in_text(result, "outputs.result") if _may_tell(result) else None
+    elif type(result) is dict or type(result) is list:
+        found = _in_json(result, "outputs.result")
+    if found is None and (len(outputs) > 1 or result is None):
+        found = _in_object(outputs, "outputs")
+    if found is None and component == "validation":
+        found = _rejected(outputs)
+    return found
+
+
+def logged_error(event: Event) -> Claim | None:
+    """What a log record says of an error; None where its level is lower than that."""
+    level = _logged(event, ("level", "levelname", "severity", "severity_text"))
+    confidence = _LEVELS.get(level.lower()) if isinstance(level, str) else None
+    if confidence is None:
+        return None
+    words = event.get("error") or _logged(event, ("message", "msg", "body", "text"))
+    kind = event.get("error_type") or _logged(event, ("error_type", "exception_type"))
+    if kind or event.get("stack_trace") or _logged(event, ("exc_info", "stack_trace", "exception")):
+        confidence = 0.8
+    return Claim(
+        _words(words), kind if isinstance(kind, str) else None, confidence, "log", "metadata.message"
+    )
+
+
+def _logged(event: Event, keys: tuple[str, ...]) -> Any:
+    for place in (event, *(event.get(name) for name in _LOG_PLACES)):
+        if isinstance(place, dict):
+            for key in keys:
+                if place.get(key) not in (None, ""):
+                    return place[key]
+    return None
+
+
+def _in_json(value: Any, path: str) -> Claim | None:
+    if isinstance(value, dict):
+        return _in_object(value, path)
+    if isinstance(value, list) and 0 < len(value) <= 2 and isinstance(value[0], dict | str):
+        return (
+            _in_object(value[0], f"{path}[0]")
+            if isinstance(value[0], dict)
+            else _in_text(value[0], f"{path}[0]")
+        )
+    return None
+
+
+def _in_object(found: dict[str, Any], path: str) -> Claim | None:
+    if len(found) > _MOST_KEYS or _SIGNS.isdisjoint(found):
+        return None
+    unfine = any(found.get(key) is False for key in _FINE)
+    if any(found.get(key) is True for key in _TRUE):
+        return Claim(_words(found.get("error") or found.get("content") or found), None, 0.95, "output", path)
+    for key in _SAID:
+        said = found.get(key)
+        if said not in (None, "", False, 0, {}, []):
+            kind = said.get("type") or said.get("name") if isinstance(said, dict) else None
+            kind = kind if isinstance(kind, str) else None
+            return Claim(
+                _words(said), kind, 0.95 if unfine else 0.9, "output", f"{path}.{key}", _status(said)
+            )
+    for key in _EXITS:
+        code = found.get(key)
+        if type(code) is int and code != 0:
+            told = _words(found.get("stderr")) or f"{key} {code}"
+            return Claim(told, None, 0.9, "output", f"{path}.{key}")
+    code = _status(found)
+    if code is not None and code >= _LEAST_FAILED_STATUS:
+        return Claim(
+            _words(found.get("message") or found.get("body")) or f"status {code}",
+            None,
+            0.85,
+            "output",
+            path,
+            code,
+        )
+    status = found.get("status")
+    if unfine or (isinstance(status, str) and status.lower() in _BAD_STATUS):
+        return Claim(_words(found.get("message") or found.get("reason") or found), None, 0.8, "output", path)
+    errors = found.get("errors")
+    if isinstance(errors, list) and errors:
+        return Claim(_words(errors[0]), None, 0.7, "output", f"{path}.errors")
+    return None
+
+
+def _in_text(text: str, path: str) -> Claim | None:
+    head = text[:_LOOKED_AT]
+    if head[:1] in {"{", "["} and len(text) <= 16 * _LOOKED_AT:
+        try:
+            inner = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            return _in_json(inner, path)
+    if _TRACEBACK in head:
+        last = text.rstrip().rpartition("\n")[2]
+        kind = _TYPE.match(last)
+        return Claim(_words(last), kind[1] if kind else None, 0.9, "output", path)
+    kind = _TYPE.match(head)
+    if kind:
+        return Claim(_words(text[kind.end() :]), kind[1], 0.9, "output", path)
+    if _COLON.match(head):
+        return Claim(_words(text), None, 0.85, "output", path)
+    if _WORD.match(head) or (len(text) <= _SHORT and _EXIT.search(head)):
+        return Claim(_words(text), None, 0.6, "output", path)
+    return None
+
+
+def _rejected(outputs: dict[str, Any]) -> Claim | None:
+    for place, path in ((outputs, "outputs"), (outputs.get("result"), "outputs.result")):
+        if place is False:
+            return Claim("the validation did not pass", None, 0.6, "output", path)
+        if isinstance(place, dict):
+            status = place.get("status") or place.get("verdict")
+            said_no = isinstance(status, str) and status.lower() in _REJECTED
+            if said_no or any(place.get(key) is False for key in _PASSED):
+                return Claim(
+                    _words(place.get("reason") or place.get("message") or place), None, 0.6, "output", path
+                )
+    return None
+
+
+def _status(value: Any) -> int | None:
+    if isinstance(value, dict):
+        for key in _STATUSES:
+            code = value.get(key)
+            if type(code) is int and 100 <= code < 600:
+                return code
+    return None
+
+
+def _words(value: Any) -> str | None:
+    """The words of an error as they stand in a payload."""
+    if isinstance(value, dict):
+        value = value.get("message") or value.get("text") or value.get("error") or value
+    if isinstance(value, list) and value:
+        return _words(value[0])
+    if value is None or isinstance(value, str):
+        return value[:_LOOKED_AT] if value else None
+    try:
+        return orjson.dumps(value).decode()[:_LOOKED_AT]
+    except (TypeError, ValueError):
+        return str(value)[:_LOOKED_AT]

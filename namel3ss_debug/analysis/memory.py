@@ -1,0 +1,206 @@
+"""The memory of each process over time, and whether it leaks.
+
+A reading is what a span or a sample tells of its process. A leak is told by the slope of the readings (`slopes`) in
+MB an hour with its interval, never by two points: memory `grows` where the interval lies above zero both for
+the whole time and for its second half, so that what a program takes while it starts, and then keeps, is no leak. It
+`shrinks` where the interval lies below zero; otherwise it is `steady`. With less than `LEAST_SECONDS` of time, or
+less than `LEAST_POINTS` readings, nothing is said.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from namel3ss_debug.analysis.nesting import NS_PER_SECOND
+from namel3ss_debug.analysis.slopes import CONFIDENCE, METHOD, Slope, sliced, theil_sen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from namel3ss_debug.traces.events import Event
+
+LEAST_SECONDS = 30
+LEAST_POINTS = 10
+MOST_PROCESSES = 20
+_LEAST_IN_HALF = 5
+_HOUR = 3600 * NS_PER_SECOND
+_NO_TIME = -1
+
+Lane = tuple[str, str]
+"""What the readings of one process have in common: the execution, and what its event ids begin with."""
+
+
+def lane_of(event: Event) -> Lane:
+    """Which process an event is of, as its id tells; that of a foreign id is the first."""
+    event_id = event.get("event_id", "")
+    prefix = event_id.partition(".")[0] if event_id[:1] == "p" else ""
+    return event.get("execution_id", ""), prefix
+
+
+class Reading(NamedTuple):
+    """Megabytes, and the number of the event that tells them."""
+
+    mb: float
+    number: int
+
+
+class _Readings:
+    """The readings of one process: twenty-four bytes each."""
+
+    __slots__ = ("mb", "numbers", "times")
+
+    def __init__(self) -> None:
+        self.numbers = array("q")
+        self.times = array("q")
+        self.mb = array("d")
+
+    def merge(self, later: _Readings) -> None:
+        self.numbers.extend(later.numbers)
+        self.times.extend(later.times)
+        self.mb.extend(later.mb)
+
+    def all(self) -> Iterator[Reading]:
+        return map(Reading, self.mb, self.numbers)
+
+    def first(self) -> Reading:
+        place = self.numbers.index(min(self.numbers))
+        return Reading(self.mb[place], self.numbers[place])
+
+    def last(self) -> Reading:
+        place = self.numbers.index(max(self.numbers))
+        return Reading(self.mb[place], self.numbers[place])
+
+    def peak(self) -> Reading:
+        """The highest reading; of equal ones the earliest."""
+        highest = max(self.mb)
+        if self.mb.count(highest) == 1:
+            return Reading(highest, self.numbers[self.mb.index(highest)])
+        return Reading(
+            highest, min(number for mb, number in zip(self.mb, self.numbers, strict=True) if mb == highest)
+        )
+
+    def timed(self) -> tuple[list[int], list[float]]:
+        """The readings whose time is known."""
+        if min(self.times) != _NO_TIME:
+            return list(self.times), list(self.mb)
+        known = [place for place, at in enumerate(self.times) if at != _NO_TIME]
+        return [self.times[place] for place in known], [self.mb[place] for place in known]
+
+
+class Memory:
+    """The readings of every process."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Lane, _Readings] = {}
+
+    def add(self, number: int, event: Event) -> None:
+        """Take what an event tells of its process."""
+        event_id = event.get("event_id", "")  # as `lane_of`, without the call
+        lane = (
+            event.get("execution_id", ""),
+            event_id.partition(".")[0] if event_id[:1] == "p" else "",
+        )
+        readings = self._lanes.get(lane)
+        if readings is None:
+            readings = self._lanes[lane] = _Readings()
+        at = event.get("timestamp")
+        readings.numbers.append(number)
+        readings.times.append(_NO_TIME if at is None else int(at * 1e6 + 0.5) * 1000)
+        readings.mb.append(event["memory_usage_mb"])
+
+    def merge(self, later: Memory) -> None:
+        """Take in the readings of a later part."""
+        for lane, readings in later._lanes.items():
+            mine = self._lanes.get(lane)
+            if mine is None:
+                self._lanes[lane] = readings
+            else:
+                mine.merge(readings)
+
+    def renumber(self, by: int) -> None:
+        """Add this to the numbers of all events."""
+        for readings in self._lanes.values():
+            readings.numbers = array("q", [number + by for number in readings.numbers])
+
+    def result(self) -> dict[str, Any]:
+        """The first, the last and the highest reading of all, and each process with its leak."""
+        lanes = list(self._lanes.items())
+        first = min((readings.first() for _, readings in lanes), key=_number, default=None)
+        last = max((readings.last() for _, readings in lanes), key=_number, default=None)
+        peak = max((readings.peak() for _, readings in lanes), key=_height, default=None)
+        lanes.sort(key=lambda lane: (-len(lane[1].numbers), lane[0]))
+        processes = [_process(lane, readings) for lane, readings in lanes[:MOST_PROCESSES]]
+        processes.sort(key=lambda row: -(row["leak"]["low_mb_per_hour"] or 0.0))
+        return {
+            "samples": sum(len(readings.numbers) for _, readings in lanes),
+            "start_mb": first.mb if first else None,
+            "end_mb": last.mb if last else None,
+            "peak_mb": peak.mb if peak else None,
+            "peak_number": peak.number if peak else None,
+            "method": METHOD,
+            "process_count": len(lanes),
+            "processes": processes,
+        }
+
+
+def _process(lane: Lane, readings: _Readings) -> dict[str, Any]:
+    first, last, peak = readings.first(), readings.last(), readings.peak()
+    times, values = readings.timed()
+    lasted = max(times, default=0) - min(times, default=0)
+    return {
+        "process": lane[1] or "p0",
+        "samples": len(readings.numbers),
+        "seconds": round(lasted / NS_PER_SECOND, 6) if times else None,
+        "ended_at": round(max(times) / NS_PER_SECOND, 6) if times else None,
+        "start_mb": first.mb,
+        "end_mb": last.mb,
+        "peak_mb": peak.mb,
+        "first_number": first.number,
+        "last_number": last.number,
+        "peak_number": peak.number,
+        "leak": _leak(times, values, lasted),
+    }
+
+
+def _leak(times: list[int], values: list[float], lasted: int) -> dict[str, Any]:
+    """The slope with its interval, and what it means."""
+    reason = None
+    if len(times) < LEAST_POINTS:
+        reason = f"fewer than {LEAST_POINTS} readings"
+    elif lasted < LEAST_SECONDS * NS_PER_SECOND:
+        reason = f"less than {LEAST_SECONDS} seconds of readings"
+    slope = later = None
+    if reason is None:
+        points = sliced(times, values)
+        slope = theil_sen(points)
+        half = [point for point in points if 2 * point[0] >= lasted]
+        later = theil_sen(half) if len(half) >= _LEAST_IN_HALF else None
+    return {
+        "verdict": None if slope is None else _verdict(slope, later),
+        "mb_per_hour": None if slope is None else _per_hour(slope.slope),
+        "low_mb_per_hour": None if slope is None else _per_hour(slope.low),
+        "high_mb_per_hour": None if slope is None else _per_hour(slope.high),
+        "second_half_mb_per_hour": None if later is None else _per_hour(later.slope),
+        "confidence": CONFIDENCE,
+        "points": 0 if slope is None else slope.points,
+        "reason": reason,
+    }
+
+
+def _verdict(slope: Slope, later: Slope | None) -> str:
+    if slope.high < 0:
+        return "shrinks"
+    return "grows" if slope.low > 0 and later is not None and later.low > 0 else "steady"
+
+
+def _per_hour(per_ns: float) -> float:
+    return round(per_ns * _HOUR, 3)
+
+
+def _number(reading: Reading) -> int:
+    return reading.number
+
+
+def _height(reading: Reading) -> tuple[float, int]:
+    return reading.mb, -reading.number

@@ -1,0 +1,42 @@
+"""What usually helps against a failure: by what it began with where that is known, else by its category."""
+
+from __future__ import annotations
+
+BY_ORIGIN: dict[str, str] = {
+    "wrote_argument": "Check arguments before the call and give the error back to the model; say in the tool's schema which "
+    "values there are.",
+    "gave_value": "Look at what this call returned: its result was used as it stood.",
+    "empty_result": "Handle an empty result where it is returned, before the model goes on without it.",
+    "answer_cut": "Raise the limit of output tokens, or ask for a shorter answer; check finish_reason before the answer is used.",
+    "message_cut": "Keep what the later steps need in the context, or cut elsewhere.",
+    "context_changed": "Keep what the later steps need in the context, or summarise it instead of dropping it.",
+    "error_result_used": "Let the tool fail, or check its result for an error before it is used.",
+    "earlier_failure": "Handle the earlier failure where it happens; do not go on with its outcome.",
+    "large_result": "Return less from this call: page, filter or summarise its result before it goes to the model.",
+}
+"""Kind of the likeliest origin -> what helps."""
+
+BY_CATEGORY: dict[str, str] = {
+    "authentication": "Check the key or the permission, and that the environment of the program has it.",
+    "cancelled": "Find who cancelled it: a timeout around it, the user, or a sibling that failed.",
+    "context_overflow": "Send less: summarise or drop old messages, and return less from tools.",
+    "dependency": "Try again with growing pauses, and decide what to do when the service stays away.",
+    "malformed_output": "Ask for structured output, check it, and give the error back to the model for another attempt.",
+    "model_refusal": "Say in the prompt why it is allowed, or handle a refusal as an answer.",
+    "network": "Try again with growing pauses; check name, port and proxy of the address.",
+    "parameter": "Check arguments before the call, and give the error back to whoever wrote them.",
+    "rate_limit": "Wait as long as the answer says, send fewer requests at once, or ask for a higher limit.",
+    "resource": "Check the file, disk or memory that the message names, before the run begins.",
+    "timeout": "Raise the limit, make the call smaller, or run it beside others; try again only what may run twice.",
+}
+"""Category -> what helps; `tool` and `unknown` have nothing that holds for all of them."""
+
+
+def resolution(category: str, origin: str | None = None) -> str | None:
+    """One sentence on what usually helps; None where nothing holds for all failures of the category.
+
+    Args:
+        category: one of `categories.CATEGORIES`.
+        origin: the kind of the likeliest origin.
+    """
+    return BY_ORIGIN.get(origin or "") or BY_CATEGORY.get(category)

@@ -1,0 +1,86 @@
+"""How fast something rises or falls over time, and how sure that is.
+
+The slope is the estimator of Theil (1950) and Sen (1968): the median of the slopes between all pairs of points, which a
+third of the points, however wrong, cannot move far. Its interval is Sen's, from the variance of Kendall's
+statistic with ties, as `scipy.stats.theilslopes` computes it. Readings of one process depend on each
+other, so the interval is rather too narrow than too wide; who decides by it should ask for more than it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import sqrt
+from statistics import NormalDist, median
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+CONFIDENCE = 0.95
+MOST_POINTS = 200
+"""Of more points, those of each slice of time become one."""
+
+METHOD = "Theil-Sen: the median of the slopes between all pairs of points, with Sen's interval"
+
+
+class Slope(NamedTuple):
+    """A slope in units of y for each unit of x, the interval it lies in with `CONFIDENCE`, and from how many points."""
+
+    slope: float
+    low: float
+    high: float
+    points: int
+
+
+def theil_sen(points: Sequence[tuple[float, float]], confidence: float = CONFIDENCE) -> Slope | None:
+    """The slope of some points (x, y); None where they do not have two different x.
+
+    Args:
+        points: in any order.
+        confidence: how sure it shall be that the slope lies in the interval.
+    """
+    slopes = sorted(
+        (other_y - y) / (other_x - x)
+        for place, (x, y) in enumerate(points)
+        for other_x, other_y in points[place + 1 :]
+        if other_x != x
+    )
+    if not slopes:
+        return None
+    size, pairs = len(points), len(slopes)
+    ties = sum(_ties(values) for values in zip(*points, strict=True))
+    spread = NormalDist().inv_cdf(0.5 + confidence / 2) * sqrt(max(_variance(size) - ties, 0) / 18)
+    low = max(round((pairs - spread) / 2) - 1, 0)
+    high = min(round((pairs + spread) / 2), pairs - 1)
+    return Slope(median(slopes), slopes[low], slopes[high], size)
+
+
+def _variance(size: int) -> int:
+    return size * (size - 1) * (2 * size + 5)
+
+
+def _ties(values: Iterable[float]) -> int:
+    return sum(_variance(times) for times in Counter(values).values())
+
+
+def sliced(times: Sequence[int], values: Sequence[float]) -> list[tuple[float, float]]:
+    """The points themselves, or, of more than `MOST_POINTS`, the medians of equal slices of time.
+
+    The x is counted from the first time, in the unit of `times`. The order does not matter.
+    """
+    if not times:
+        return []
+    first, last = min(times), max(times)
+    if len(times) <= MOST_POINTS or first == last:
+        return sorted((float(at - first), value) for at, value in zip(times, values, strict=True))
+    width = (last - first) // MOST_POINTS + 1
+    slices: dict[int, list[int]] = {}
+    for place, at in enumerate(times):
+        slices.setdefault((at - first) // width, []).append(place)
+    return [
+        (
+            float(median([times[place] for place in slices[number]]) - first),
+            median([values[place] for place in slices[number]]),
+        )
+        for number in sorted(slices)
+    ]

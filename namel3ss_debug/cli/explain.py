@@ -1,0 +1,58 @@
+"""`debug explain N`: the chain of causes back from one event of a recording."""
+
+from __future__ import annotations
+
+import click
+
+from namel3ss_debug.cli.options import (
+    format_option,
+    open_reference,
+    print_document,
+    reading,
+    report_problems,
+    trace_argument,
+)
+
+
+def explain(reference: str | None, number: int, *, output_format: str = "table") -> None:
+    """Print what one event came from.
+
+    Args:
+        reference: the recording; the latest if left out.
+        number: the place of the event in it, from 1.
+        output_format: `table`, `json` or `markdown`.
+
+    Raises:
+        TraceNotFoundError: there is no such recording.
+        UnreadableTraceError: nothing in it can be read, or there is no event of this number.
+    """
+    from namel3ss_debug.analysis.explain import SCHEMA
+    from namel3ss_debug.analysis.explain import explain as explained
+    from namel3ss_debug.views import blocks
+    from namel3ss_debug.views.explain import explain as shown
+    from namel3ss_debug.views.terminal import console
+
+    trace = open_reference(reference)
+    with reading(trace):
+        document = {"schema": SCHEMA, "trace": str(trace.path), **explained(trace, number)}
+    report_problems(trace)
+    if output_format == "json":
+        print_document(document)
+    elif output_format == "markdown":
+        click.echo("\n".join(blocks.markdown(shown(document))))
+    else:
+        screen = console()
+        screen.lines(blocks.lines(shown(document), screen.width))
+
+
+@click.command("explain", short_help="Say what an event came from, back to its causes.")
+@click.argument("number", metavar="N", type=click.IntRange(min=1))
+@trace_argument
+@format_option("table", "json", "markdown")
+def command(number: int, reference: str | None, output_format: str) -> None:
+    """Say what an event came from, back to its causes.
+
+    N is the number of an event, as every command shows it. Of a failure, the likeliest origin is told; of anything
+    else, who asked for it and who gave it what, back to the words of the user.
+    """
+    explain(reference, number, output_format=output_format)

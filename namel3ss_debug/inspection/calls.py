@@ -1,0 +1,201 @@
+"""What a run asked and got, as values for programs: its model calls, its tool calls, its failures, its sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from namel3ss_debug.traces.costs import CallCosts
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.spans import Span, spans
+from namel3ss_debug.traces.totals import RunningTotals, Totals, is_failure
+from namel3ss_debug.wire import lenient
+
+_ATTEMPTS = ("llm", "http")
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call of a tool.
+
+    Attributes:
+        name: the tool.
+        arguments: what it was called with, by name.
+        result: what it gave back, in the JSON form of the recording; None where it failed.
+        error: the text of its failure.
+        error_type: the type of its failure.
+        status: as in the recording; `open` where it never ended.
+        call_id: the id under which a model asked for it.
+        duration_ms: how long it took; None where that is not known.
+        number: the number of its start event.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    result: Any
+    error: str | None
+    error_type: str | None
+    status: str
+    call_id: str | None
+    duration_ms: float | None
+    number: int
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """One request to a model, an attempt.
+
+    Attributes:
+        model: the model that was asked.
+        messages: what it read, `{role, parts}` each.
+        text: what it said.
+        tool_calls: the calls it asked for, `{id, name, arguments}` each.
+        finish_reason: why it ended.
+        tokens: of the call, None where it does not tell.
+        cost: US dollars, None where that is not known.
+        error: the text of its failure.
+        error_type: the type of its failure.
+        status: as in the recording; `open` where it never ended.
+        duration_ms: how long it took; None where that is not known.
+        number: the number of its start event.
+    """
+
+    model: str
+    messages: list[dict[str, Any]]
+    text: str | None
+    tool_calls: list[dict[str, Any]]
+    finish_reason: str | None
+    tokens: int | None
+    cost: float | None
+    error: str | None
+    error_type: str | None
+    status: str
+    duration_ms: float | None
+    number: int
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is an answer: something was said, and no tool is asked for."""
+        return bool(self.text) and not self.tool_calls and self.error is None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that failed, and was not made good by a further attempt.
+
+    Attributes:
+        what: such as `tool search`.
+        error_type: the type of the failure.
+        error: its text.
+        call_site: the line of the user's code.
+        number: the number of the event that tells of it.
+    """
+
+    what: str
+    error_type: str | None
+    error: str | None
+    call_site: str | None
+    number: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run came to.
+
+    Attributes:
+        tool_calls: in the order in which they began.
+        llm_calls: the same of model calls.
+        failures: in the order of their events.
+        names: the names of all spans in the order in which they began.
+        totals: tokens, cost and time.
+    """
+
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    llm_calls: list[ModelCall] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    totals: Totals = field(default_factory=Totals)
+
+
+def read_run(events: Iterable[Event]) -> Run:
+    """Read a recording into memory."""
+    kept = list(events)
+    totals, costs, recovered = RunningTotals(), CallCosts(), set[str]()
+    priced: dict[int, float | None] = {}
+    failures: list[Failure] = []
+    for number, event in enumerate(kept, 1):
+        totals.add(event)
+        cost = costs.of(event)
+        priced[number] = None if cost is None else cost.dollars
+    found = sorted(spans(kept), key=lambda span: span.number)
+    for span in found:
+        first = lenient.mapping((span.start or {}).get("metadata")).get("retry_of")
+        if isinstance(first, str) and span.status == "completed":
+            recovered.add(first)
+    for span in found:
+        if span.failed and not _made_good(span, recovered):
+            failures.append(_failure(span.end_number or span.number, span.end or {}, span))
+    for number, event in enumerate(kept, 1):
+        if event["event_type"] == "error_occurred" and is_failure(event):
+            failures.append(_failure(number, event, None))
+    return Run(
+        [_tool_call(span) for span in found if span.component == "tool"],
+        [_model_call(span, priced) for span in found if span.component == "llm"],
+        sorted(failures, key=lambda failure: failure.number),
+        [span.name for span in found if span.name],
+        totals.totals(),
+    )
+
+
+def _made_good(span: Span, recovered: set[str]) -> bool:
+    """Whether an attempt is one of several, the last of which was answered."""
+    first = lenient.mapping((span.start or {}).get("metadata")).get("retry_of", span.id)
+    return span.component in _ATTEMPTS and first in recovered
+
+
+def _failure(number: int, event: Event, span: Span | None) -> Failure:
+    name = event.get("component_name") if span is None else span.name
+    component = str(event.get("component", "")) if span is None else span.component
+    start = {} if span is None else span.start or {}
+    return Failure(
+        f"{component} {name}" if name else component,
+        lenient.string(event.get("error_type")),
+        lenient.string(event.get("error")),
+        lenient.string(event.get("call_site", start.get("call_site"))),
+        number,
+    )
+
+
+def _tool_call(span: Span) -> ToolCall:
+    inputs, end = lenient.mapping((span.start or {}).get("inputs")), span.end or {}
+    return ToolCall(
+        span.name or "",
+        lenient.mapping(inputs.get("arguments")),
+        lenient.mapping(end.get("outputs")).get("result"),
+        lenient.string(end.get("error")),
+        lenient.string(end.get("error_type")),
+        span.status,
+        lenient.string(inputs.get("call_id")),
+        span.duration_ms if end.get("duration_ms") is not None else None,
+        span.number,
+    )
+
+
+def _model_call(span: Span, priced: dict[int, float | None]) -> ModelCall:
+    inputs, end = lenient.mapping((span.start or {}).get("inputs")), span.end or {}
+    outputs = lenient.mapping(end.get("outputs"))
+    return ModelCall(
+        span.name or "",
+        lenient.mappings(inputs.get("messages")),
+        lenient.string(outputs.get("text")),
+        lenient.mappings(outputs.get("tool_calls")),
+        lenient.string(outputs.get("finish_reason")),
+        lenient.count(end.get("tokens_used")),
+        priced.get(span.end_number or 0),
+        lenient.string(end.get("error")),
+        lenient.string(end.get("error_type")),
+        span.status,
+        span.duration_ms if end.get("duration_ms") is not None else None,
+        span.number,
+    )

@@ -1,0 +1,151 @@
+"""What failed, as a report: each failure with where it began, what is left open, and weaker signs apart from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, percent, tokens
+from namel3ss_debug.views.recordings import short_site
+from namel3ss_debug.views.tables import Cell, Column, name, number, prose
+from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, text
+from namel3ss_debug.views.usage import SHOWN, Section, more
+
+_NUMBER = Column("n", align="right", style=DIM)
+
+
+def errors(section: Section) -> Iterator[Block]:
+    """Failures and their origins, failed attempts, spans that never ended, and weaker signs of failure."""
+    total = section.get("total_errors") or 0
+    recovered = section.get("recovered_errors") or 0
+    if recovered and not total:
+        yield Heading(count(recovered, "failed attempt"), "made good by another", WARNING)
+        yield Facts([("retries", _retries(section))])
+    if total:
+        aside = f"{tokens(recovered)} more made good by another attempt" if recovered else ""
+        yield Heading(count(total, "error"), aside, ERROR)
+        yield from _facts(section)
+        failures = section.get("failures") or []
+        yield Table(
+            (_NUMBER, name("where", 14), Column("category"), prose("error", 20)),
+            [row for failure in failures[:SHOWN] for row in _failure_rows(failure)],
+        )
+        yield from more(total, len(failures[:SHOWN]))
+        yield from _helps(failures)
+    yield from _open_spans(section)
+    yield from _weak(section)
+
+
+def _facts(section: Section) -> Iterator[Block]:
+    categories = section.get("error_categories") or {}
+    kinds = ", ".join(f"{kind} {tokens(amount)}" for kind, amount in categories.items())
+    severity, first = section.get("severity"), section.get("first_failure_ms")
+    yield Facts(
+        [
+            ("categories", kinds if len(categories) > 1 else ""),  # of one, the table below says it
+            ("severity", f"{severity:.2f} of 1" if is_number(severity) else ""),
+            ("first", f"{duration(first)} into the run" if first is not None else ""),
+            ("retries", _retries(section)),
+        ]
+    )
+
+
+def _retries(section: Section) -> str:
+    """How many calls were made again, and what that cost."""
+    cost = section.get("retry_cost") or {}
+    spans = cost.get("spans")
+    if not spans:
+        return ""
+    spent = [duration(cost.get("duration_ms"))]
+    spent += [f"{tokens(cost['tokens'])} tokens"] if cost.get("tokens") else []
+    spent += [money(cost["cost"])] if cost.get("cost") else []
+    return f"{count(spans, 'call')} made again, {', '.join(spent)}"
+
+
+def _failure_rows(failure: Section) -> Iterator[tuple[Cell, ...]]:
+    """A failure, and below it where it began, where that is elsewhere."""
+    kind, message = failure.get("error_type"), failure.get("error")
+    words = ": ".join(str(part) for part in (kind, message) if part) or str(failure.get("status") or "")
+    attempts = len(failure.get("attempts") or ())
+    yield (
+        text(failure.get("number"), DIM),
+        where(failure),
+        text(failure.get("category") or "", limit=40),
+        text(words + (f" ({attempts} attempts)" if attempts > 1 else ""), ERROR, 400),
+    )
+    origin = next(iter(failure.get("origins") or ()), None)
+    if origin is not None and origin.get("number") != failure.get("number"):
+        yield (
+            text(origin.get("number"), DIM),
+            where(origin),
+            text("began here", DIM),
+            text(origin.get("reason") or "", limit=400),
+        )
+
+
+def _helps(failures: list[Section]) -> Iterator[Block]:
+    """What helps against the first failure, and how to look further."""
+    first = failures[0] if failures else {}
+    if first.get("number"):
+        *recording, number = str(first["number"]).rsplit(
+            ":", 1
+        )  # of several recordings, a number names its own
+        words = " ".join(("namel3ss debug explain", number, *recording))
+        yield Note(f"{words} tells how it came to the first of them")
+
+
+def _open_spans(section: Section) -> Iterator[Block]:
+    spans = section.get("open_spans") or []
+    if not spans:
+        return
+    number_open = section.get("open_span_count") or len(spans)
+    title = count(number_open, "span") + " never ended"
+    yield Heading(title, "the program was here when the recording ended", WARNING)
+    yield Table(
+        (_NUMBER, name("where", 14), Column("started (UTC)"), name("call site", 16)),
+        [
+            (
+                text(span.get("number"), DIM),
+                where(span),
+                moment(span.get("started_at")),
+                text(short_site(span.get("call_site") or ""), DIM),
+            )
+            for span in spans[:SHOWN]
+        ],
+    )
+    yield from more(number_open, len(spans[:SHOWN]))
+
+
+def _weak(section: Section) -> Iterator[Block]:
+    """Outputs and log records that tell of an error where no span failed."""
+    total = section.get("weak_errors") or 0
+    rows = section.get("weak_failures") or []
+    if not total:
+        return
+    title = count(total, "weaker sign") + " of failure"
+    yield Heading(title, "in an output or a log record; no span failed", WARNING)
+    yield Table(
+        (_NUMBER, name("where", 14), number("sure"), prose("what it says", 20)),
+        [row for weak in rows[:SHOWN] for row in _weak_rows(weak)],
+    )
+    yield from more(total, len(rows[:SHOWN]))
+
+
+def _weak_rows(weak: Section) -> Iterator[tuple[Cell, ...]]:
+    words = ": ".join(str(part) for part in (weak.get("error_type"), weak.get("error")) if part)
+    yield (
+        text(weak.get("number"), DIM),
+        where(weak),
+        percent(weak.get("confidence")),
+        text(words, WARNING, 400),
+    )
+    origin = next(iter(weak.get("origins") or ()), None)
+    if origin is not None and origin.get("number") != weak.get("number"):
+        began = f"began here: {origin.get('reason') or ''}"
+        yield text(origin.get("number"), DIM), where(origin), "", text(began, limit=400)
+
+
+def where(row: Section) -> Cell:
+    """A component and its name, in the component's colour."""
+    component, label = str(row.get("component") or ""), row.get("component_name")
+    return text(f"{component} {label}" if label else component, COMPONENT_STYLES.get(component, ""), 120)

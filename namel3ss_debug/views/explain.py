@@ -1,0 +1,81 @@
+"""The chain of causes back from one event, as a report: the event, each step with its evidence, where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.quantities import count
+from namel3ss_debug.views.tables import Cell, Column, name, prose
+from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, clean, text
+from namel3ss_debug.views.usage import Section
+
+_EVENTS = 3
+_LINE = 40
+"""Characters of a reason on one line, so that a step fits 80 columns."""
+
+_ROOTS = {
+    "user": "It ends with the words of the user, read at {number}",
+    "model": "It ends with what the model was given at {number}",
+    "inputs": "It ends with what the program gave {number}",
+    "program": "It ends with the program, at {number}",
+}
+
+
+def explain(document: Section) -> Iterator[Block]:
+    """The report on one event."""
+    label = " ".join(str(document[key]) for key in ("event_type", "component_name") if document.get(key))
+    failed, weak = document.get("failed"), document.get("weak")
+    aside = (
+        "failed"
+        if failed
+        else f"claims success, failed with confidence {document.get('confidence')}"
+        if weak
+        else ""
+    )
+    yield Heading(f"event {document.get('number')}  {label}", aside)
+    yield Facts(
+        [
+            ("category", str(document.get("category") or "")),
+            ("error", text(document.get("error") or "", ERROR, 400)),
+            ("fingerprint", str(document.get("fingerprint") or "")),
+        ]
+    )
+    yield Heading("Where it came from", "each step from the one below it")
+    yield Table(
+        (
+            Column("n", align="right", style=DIM),
+            name("step", 14),
+            prose("what", 20),
+            Column("evidence", style=DIM),
+        ),
+        [row for step in document.get("chain") or () for row in _rows(step)],
+    )
+    root = document.get("root") or {}
+    ends = _ROOTS.get(str(root.get("kind")))
+    if ends:
+        words = f": {clean(root['words'], 300)}" if root.get("words") else ""
+        for line in wrap(ends.format(number=root.get("number")) + words, 76):
+            yield Note(line)
+    if not document.get("complete"):
+        yield Note("there may be more before it, which was not looked at")
+    for line in wrap(str(document.get("resolution") or ""), 76):
+        yield Note(line)
+    yield Note("namel3ss debug inspect --event N shows a step")
+
+
+def _rows(step: Section) -> Iterator[tuple[Cell, ...]]:
+    """A step on as many lines as its words need, then other steps that could be meant."""
+    style = COMPONENT_STYLES.get(str(step.get("component") or ""), "")
+    label = " ".join(str(step[key]) for key in ("component", "component_name") if step.get(key))
+    numbers = (step.get("evidence") or {}).get("events") or ()
+    evidence = ", ".join(map(str, numbers[:_EVENTS])) + (", …" if len(numbers) > _EVENTS else "")
+    lines = wrap(clean(step.get("reason") or "", 300), _LINE) or [""]
+    yield text(step.get("number"), DIM), text(label, style, 120), text(lines[0]), text(evidence, DIM)
+    for line in lines[1:]:
+        yield "", "", text(line), ""
+    others = step.get("others") or ()
+    if others:
+        numbers = ", ".join(str(other.get("number")) for other in others)
+        yield "", "", text(f"or from {count(len(others), 'other')}: {numbers}", DIM), ""

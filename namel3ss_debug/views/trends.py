@@ -1,0 +1,227 @@
+"""Many recordings at a glance: what they came to together, how figures rise and fall, and a row for each or for each group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.quantities import (
+    count,
+    day_and_minute,
+    duration,
+    is_number,
+    megabytes,
+    money,
+    percent,
+    tokens,
+)
+from namel3ss_debug.views.recordings import short_name
+from namel3ss_debug.views.tables import Cell, Column, name, number, prose
+from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
+from namel3ss_debug.views.usage import SHOWN, Section, failed, more, spent
+
+SHOWN_RECORDINGS = 20
+STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING}
+
+_FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "response_time_ms": ("response time", duration),
+    "throughput": ("calls a second", lambda value: f"{value:.3g}" if is_number(value) else ""),
+    "error_rate": ("error rate", percent),
+    "memory_mb": ("memory, MB", megabytes),
+    "tokens": ("tokens", tokens),
+    "cost": ("cost", money),
+}
+"""Figure to what it is called and how its values read."""
+
+_WORSE_WHEN_RISING = frozenset({"response_time_ms", "error_rate", "memory_mb", "tokens", "cost"})
+
+
+def overview(told: Section | None, recordings: int) -> Iterator[Block]:
+    """What the recordings came to together."""
+    yield Heading(count(recordings, "recording"))
+    if told is None:
+        return
+    statuses = told.get("statuses") or {}
+    rate = told.get("success_rate")
+    began, ended = day_and_minute(told.get("started_at")), day_and_minute(told.get("ended_at"))
+    yield Facts(
+        [
+            ("from", f"{began} to {ended} UTC" if began and ended else ""),
+            ("status", ", ".join(f"{status} {tokens(amount)}" for status, amount in statuses.items())),
+            ("took", f"{duration(told.get('duration_ms'))} together" if told.get("duration_ms") else ""),
+            (
+                "calls",
+                ", ".join(
+                    f"{tokens(told.get(key))} {noun}"
+                    for key, noun in (("agent_executions", "agent"), ("llm_calls", "LLM"), ("tool_calls", "tool"))
+                    if told.get(key)
+                ),
+            ),
+            (
+                "errors",
+                line(
+                    (tokens(told["errors"]), ERROR),
+                    (f"  {percent(rate)} of the spans did their work" if is_number(rate) else "", DIM),
+                )
+                if told.get("errors")
+                else "",
+            ),
+            ("tokens", tokens(told.get("tokens")) if told.get("tokens") else ""),
+            ("cost", spent(told.get("cost"), int(told.get("calls_without_price") or 0))),
+        ]
+    )  # fmt: skip
+
+
+def trends(section: Section) -> Iterator[Block]:
+    """How each figure goes over time, and how sure that is; nothing where there are too few points for any of them."""
+    figures = section.get("figures") or {}
+    rows = [
+        _trend_row(figure, *_FIGURES[figure], told)
+        for figure, told in figures.items()
+        if figure in _FIGURES and told.get("direction") != "unknown"
+    ]
+    if not rows:
+        return
+    yield Heading("Trends", f"over {section.get('over')}; Mann-Kendall at 0.05, Theil-Sen slope")
+    yield Table(
+        (
+            name("figure", 8),
+            number("points"),
+            number("first"),
+            number("median"),
+            number("last"),
+            prose("trend", 8),
+            number("a day"),
+            number("sure"),
+        ),
+        rows,
+    )
+
+
+def _trend_row(figure: str, label: str, shown: Callable[[Any], str], told: Section) -> tuple[Cell, ...]:
+    direction = told.get("direction")
+    moves = direction in {"rising", "falling"}
+    worse = moves and (direction == "rising") == (figure in _WORSE_WHEN_RISING)
+    slope = told.get("slope_per_day")
+    sign = "+" if is_number(slope) and slope > 0 else ""
+    return (
+        label,
+        tokens(told.get("points")),
+        shown(told.get("first")),
+        shown(told.get("median")),
+        shown(told.get("last")),
+        text(direction if moves else "no trend", (WARNING if worse else "") if moves else DIM),
+        f"{sign}{_signed(shown, slope)}" if moves else "",
+        percent(told.get("confidence")) if moves else "",
+    )
+
+
+def _signed(shown: Callable[[Any], str], value: Any) -> str:
+    """A change in the unit of its figure."""
+    if not is_number(value) or not value:
+        return shown(value)
+    return ("-" if value < 0 else "") + shown(abs(value))
+
+
+def recordings(rows: Sequence[Section]) -> Iterator[Block]:
+    """One row for each recording, the latest `SHOWN_RECORDINGS` of those that there are."""
+    shown = rows[-SHOWN_RECORDINGS:]
+    scores = sorted({section for row in shown for section, score in row["scores"].items() if score < 1})
+    columns = (
+        name("id", 8),
+        Column("started (UTC)"),
+        prose("status", 6),
+        *_COLUMNS,
+        *(Column(section, "right") for section in scores),
+    )
+    yield Heading("Recordings", f"the last {len(shown)} of {len(rows):,}" if len(shown) < len(rows) else "")
+    yield Table(columns, [_recording(row, scores) for row in shown])
+    if len(shown) < len(rows):
+        yield Note("--format json has them all")
+
+
+_COLUMNS = (number("took"), number("calls"), number("tokens"), number("cost"), number("errors"))
+
+
+def _recording(row: Section, scores: Iterable[str]) -> tuple[Cell, ...]:
+    told = row["execution_overview"]
+    status = str(told.get("status", ""))
+    return (
+        text(short_name(behind(Path(str(row["trace"]["path"])))), limit=120),
+        text(day_and_minute(told.get("started_at")), DIM),
+        text("" if status == "completed" else status, STATUS_STYLES.get(status, "")),
+        *_amounts(told),
+        *(percent(row["scores"].get(section)) for section in scores),
+    )
+
+
+def _amounts(told: Section) -> tuple[Cell, ...]:
+    return (
+        duration(told.get("duration_ms")),
+        tokens((told.get("llm_calls") or 0) + (told.get("tool_calls") or 0)),
+        tokens(told.get("tokens")),
+        money(told.get("cost")),
+        failed(told.get("errors")),
+    )
+
+
+def groups(rows: Iterable[Section], by: str) -> Iterator[Block]:
+    """One row for each group."""
+    yield Heading(f"By {by}")
+    yield Table(
+        (name(by, 8), number("recordings"), *_COLUMNS, number("failed spans")),
+        [
+            (
+                text(row["group"], limit=120) if row["group"] is not None else text("not told", DIM),
+                tokens(row["recordings"]),
+                *_amounts(row),
+                _failed_share(row.get("success_rate")),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _failed_share(rate: Any) -> str:
+    return percent(round(1 - rate, 12)) if is_number(rate) and rate < 1 else ""
+
+
+def recurring(errors: Section) -> Iterator[Block]:
+    """The failures that came more than once, those in most recordings first."""
+    rows = errors.get("recurring") or []
+    if not rows:
+        return
+    yield Heading("Failures that came again", "n: the first of them", ERROR)
+    yield Table(
+        (
+            number("times"),
+            number("recordings"),
+            name("where", 14),
+            prose("error", 16),
+            Column("n", "right", style=DIM),
+        ),
+        [
+            (
+                tokens(row.get("count")),
+                tokens(row.get("recordings")),
+                text(row.get("component_name") or row.get("component") or "", limit=80),
+                text(
+                    ": ".join(filter(None, map(_word, (row.get("error_type"), row.get("error"))))), ERROR, 400
+                ),
+                text(row.get("number"), DIM),
+            )
+            for row in rows[:SHOWN]
+        ],
+    )
+    yield from more(len(rows), len(rows[:SHOWN]))
+
+
+def _word(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def behind(path: Path) -> Path:
+    """The recording that a link such as `trace_latest.jsonl` stands for."""
+    return path.resolve() if path.is_symlink() else path

@@ -1,0 +1,88 @@
+"""Which thresholds a run went beyond, as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.quantities import duration, is_number, moment, percent, tokens
+from namel3ss_debug.views.tables import Column, prose
+from namel3ss_debug.views.terminal import DIM, WARNING, text
+from namel3ss_debug.views.usage import SHOWN, Section, more
+
+_MOST_NUMBERS = 3
+
+
+def triggers(section: Section, *, alone: bool) -> Iterator[Block]:
+    """What fired; and, where nothing else is shown, what did not and why.
+
+    Args:
+        section: the section.
+        alone: whether it is the only one that was asked for.
+    """
+    fired = section.get("fired") or []
+    if fired:
+        yield Heading("Thresholds passed", "the setting triggers says what is allowed", WARNING)
+        yield Table(
+            (
+                Column("rule"),
+                Column("seen", align="right"),
+                Column("allowed", align="right"),
+                prose("what", 20),
+                Column("times", align="right"),
+                Column("n", style=DIM),
+            ),
+            [
+                (
+                    text(_words(row.get("rule")), WARNING, 40),
+                    _value(row, "value"),
+                    _value(row, "threshold"),
+                    text(_what(row), limit=200),
+                    tokens(row.get("times")) if (row.get("times") or 0) > 1 else "",
+                    text(" ".join(map(str, (row.get("numbers") or [])[:_MOST_NUMBERS])), DIM, 40),
+                )
+                for row in fired[:SHOWN]
+            ],
+        )
+        yield from more(section.get("fired_count"), len(fired[:SHOWN]))
+        first = min((row["timestamp"] for row in fired if is_number(row.get("timestamp"))), default=None)
+        if first is not None:
+            yield Note(f"the first at {moment(first)} UTC")
+    if alone:
+        yield from _others(section.get("rules") or [], fired=bool(fired))
+
+
+def _others(rules: list[Section], *, fired: bool) -> Iterator[Block]:
+    if not fired:
+        yield Heading("No threshold passed")
+    quiet = ", ".join(_words(rule.get("rule")) for rule in rules if rule.get("state") == "quiet")
+    off = ", ".join(_words(rule.get("rule")) for rule in rules if rule.get("state") == "off")
+    unknown = [
+        (_words(rule.get("rule")), text(f"not known: {rule.get('reason')}", DIM, 200))
+        for rule in rules
+        if rule.get("state") == "unknown"
+    ]
+    yield Facts([("within", quiet), ("switched off", off), *unknown])
+
+
+def _what(row: Section) -> str:
+    component, label = row.get("component"), row.get("component_name")
+    who = f"{component} {label}" if label else str(component or "")
+    return ": ".join(filter(None, (who, str(row.get("what") or ""))))
+
+
+def _value(row: Section, key: str) -> str:
+    value, unit = row.get(key), row.get("unit")
+    if not is_number(value):
+        return ""
+    if unit == "share":
+        return percent(value)
+    if unit == "s":
+        return duration(value * 1000)
+    shown = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+    return {"MB an hour": f"{shown} MB/h", "times": f"{shown} times"}.get(str(unit), shown)
+
+
+def _words(rule: Any) -> str:
+    return str(rule or "").replace("_", " ")

@@ -1,0 +1,90 @@
+import pytest
+
+
+@pytest.fixture
+def found(recording, analysed):
+    """What is found in the recording, by kind."""
+
+    def found(kind):
+        patterns = analysed(recording.events, ["patterns"])["patterns"]["found"]
+        return [each for each in patterns if each["kind"] == kind]
+
+    return found
+
+
+def names(entry):
+    """The names of the operations of an entry."""
+    return [operation["component_name"] for operation in entry["operations"]]
+
+
+def test_what_follows_each_other_again_and_again_is_a_sequence(recording, found):
+    """The longest that occurs so often, and none of its pieces; its proof is where it begins."""
+    begins = []
+    for turn in range(4):
+        agent = recording.start("agent", f"A{turn}", 10 * turn)
+        begins.append(len(recording.events) + 1)
+        for place, step in enumerate(("plan", "fetch", "write")):
+            recording.span("tool", step, 10 * turn + place, 10 * turn + place + 0.5, agent)
+        recording.end(agent, 10 * turn + 9)
+    (sequence,) = found("sequence")
+    assert (names(sequence), sequence["count"]) == (["plan", "fetch", "write"], 4)
+    assert (sequence["numbers"], sequence["confidence"]) == (begins, 1.0)
+
+
+def test_a_round_that_goes_on_is_one_sequence(recording, found):
+    """Of a round that comes again and again, its turned pieces and its doubles say nothing more."""
+    for turn in range(6):
+        recording.span("llm", "m", 2 * turn, 2 * turn + 0.5)
+        recording.span("tool", "t", 2 * turn + 1, 2 * turn + 1.5)
+    (sequence,) = found("sequence")
+    assert (names(sequence), sequence["count"]) == (["m", "t"], 6)
+
+
+def test_a_sequence_does_not_go_from_one_agent_to_another(recording, found):
+    """The last call of one agent and the first of the next are no sequence."""
+    for turn in range(5):
+        agent = recording.start("agent", "A", turn)
+        recording.span("tool", "a" if turn % 2 else "b", turn + 0.1, turn + 0.2, agent)
+        recording.end(agent, turn + 0.5)
+    assert found("sequence") == []
+
+
+def test_one_operation_alone_is_no_sequence(recording, found):
+    """The same call ten times is a matter of loops."""
+    for turn in range(10):
+        recording.span("tool", "a", turn, turn + 0.5)
+    assert found("sequence") == []
+
+
+def test_calls_that_overlap_are_a_parallel_group(recording, found):
+    """Groups of the same operations are one entry: the largest proves it, and all of them count."""
+    for turn in range(2):
+        starts = [recording.start("tool", "get", 10 * turn) for _ in range(3)]
+        for start in starts:
+            recording.end(start, 10 * turn + 2)
+    (group,) = found("parallel")
+    assert (group["groups"], group["count"], group["numbers"]) == (2, 3, [1, 2, 3])
+    assert (group["wall_ms"], group["saved_ms"]) == (4000, 8000)
+
+
+def test_calls_that_never_ended_are_in_no_group(recording, found):
+    """How long they would have run at once is not known."""
+    for _ in range(3):
+        recording.start("tool", "get", 0)
+    assert found("parallel") == []
+
+
+def test_ten_thousand_at_once(recording, found):
+    """All are counted, and a few are named."""
+    starts = [recording.start("tool", "get", 0) for _ in range(10_000)]
+    for start in starts:
+        recording.add(
+            "tool_call_end",
+            1,
+            component="tool",
+            parent_event_id=start,
+            status="completed",
+            duration_ms=1000.0,
+        )
+    (group,) = found("parallel")
+    assert (group["count"], len(group["numbers"])) == (10_000, 20)

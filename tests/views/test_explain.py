@@ -1,0 +1,67 @@
+from namel3ss_debug.views.blocks import lines
+from namel3ss_debug.views.explain import explain
+
+STEP = {
+    "number": 8,
+    "component": "tool",
+    "component_name": "track",
+    "reason": "failed",
+    "evidence": {"events": [9]},
+    "others": [],
+}
+DOCUMENT = {
+    "number": 9,
+    "event_type": "tool_call_end",
+    "component_name": "track",
+    "failed": True,
+    "category": "parameter",
+    "error": "no van 'V-1'",
+    "fingerprint": "0123456789abcdef",
+    "resolution": "Check arguments before the call.",
+    "chain": [
+        STEP,
+        STEP
+        | {
+            "number": 6,
+            "component": "llm",
+            "component_name": "gpt",
+            "reason": "wrote van='V-1', which nothing that it had read holds at all",
+            "evidence": {"events": [7, 8, 9, 10]},
+            "others": [STEP],
+        },
+    ],
+    "root": {"number": 2, "kind": "user", "words": "Where is it?"},
+    "complete": False,
+}
+
+
+def test_the_chain_is_a_table_with_its_evidence():
+    """Long reasons go on below; the end of the chain and what is not known are told."""
+    shown = [line.plain for line in lines(explain(DOCUMENT), 80)]
+    assert shown == [
+        "event 9  tool_call_end track  failed",
+        "  category     parameter",
+        "  error        no van 'V-1'",
+        "  fingerprint  0123456789abcdef",
+        "",
+        "Where it came from  each step from the one below it",
+        "  n  step        what                                    evidence",
+        "  8  tool track  failed                                  9",
+        "  6  llm gpt     wrote van='V-1', which nothing that it  7, 8, 9, …",
+        "                 had read holds at all",
+        "                 or from 1 other: 8",
+        "  It ends with the words of the user, read at 2: Where is it?",
+        "  there may be more before it, which was not looked at",
+        "  Check arguments before the call.",
+        "  namel3ss debug inspect --event N shows a step",
+    ]
+    assert all(len(line) <= 80 for line in shown)
+
+
+def test_a_weak_failure_says_how_sure_it_is():
+    """It is no failure by the recording."""
+    shown = [
+        line.plain
+        for line in lines(explain(DOCUMENT | {"failed": False, "weak": True, "confidence": 0.85}), 80)
+    ]
+    assert shown[0] == "event 9  tool_call_end track  claims success, failed with confidence 0.85"

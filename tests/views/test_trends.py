@@ -1,0 +1,111 @@
+from namel3ss_debug.views.blocks import lines
+from namel3ss_debug.views.trends import groups, overview, recordings, recurring, trends
+
+
+def shown(blocks):
+    """The report as lines of 80 columns."""
+    return [line.plain for line in lines(blocks, 80)]
+
+
+def row(place, **changes):
+    """A recording."""
+    told = {
+        "status": "completed",
+        "started_at": 1_763_726_400 + 86_400 * place,
+        "duration_ms": 1000.0,
+        "llm_calls": 2,
+        "tool_calls": 1,
+        "tokens": 400,
+        "cost": None,
+        "errors": 0,
+    } | changes
+    path = f"debug/trace_20251121_120000_ab12cd{place:02}.jsonl"
+    return {
+        "trace": {"path": path},
+        "execution_overview": told,
+        "scores": {"integrity": changes.get("score", 1.0)},
+    }
+
+
+def test_each_figure_says_where_it_goes():
+    """The change a day stands where there is one, and nothing is told of too few points."""
+    told = {"points": 9, "first": 1000.0, "last": 1800.0, "median": 1400.0, "confidence": 0.999}
+    figures = {
+        "response_time_ms": told | {"direction": "rising", "slope_per_day": 100.0},
+        "error_rate": told
+        | {"direction": "falling", "first": 0.5, "last": 0.1, "median": 0.2, "slope_per_day": -0.05},
+        "cost": told | {"direction": "none", "first": 0.1, "last": 0.1, "median": 0.1, "slope_per_day": 0.0},
+        "tokens": {"points": 3, "direction": "unknown"},
+    }
+    assert shown(trends({"over": "days", "figures": figures})) == [
+        "Trends  over days; Mann-Kendall at 0.05, Theil-Sen slope",
+        "  figure         points    first   median     last  trend       a day    sure",
+        "  response time       9   1.00 s   1.40 s   1.80 s  rising    +100 ms  99.9 %",
+        "  error rate          9     50 %     20 %     10 %  falling      -5 %  99.9 %",
+        "  cost                9  $0.1000  $0.1000  $0.1000  no trend",
+    ]
+    assert shown(trends({"figures": {"tokens": {"points": 3, "direction": "unknown"}}})) == []
+
+
+def test_recordings_are_rows_with_the_scores_that_are_not_whole():
+    """A column that says the same of all of them is left out, and of many the last are shown."""
+    assert shown(recordings([row(0), row(1, status="failed", errors=2, score=0.5)])) == [
+        "Recordings",
+        "  id        started (UTC)     status    took  calls  tokens  errors  integrity",
+        "  ab12cd00  2025-11-21 12:00          1.00 s      3     400              100 %",
+        "  ab12cd01  2025-11-22 12:00  failed  1.00 s      3     400       2       50 %",
+    ]
+    many = shown(recordings([row(place) for place in range(30)]))
+    assert many[0] == "Recordings  the last 20 of 30"
+    assert (len(many), many[2].split()[0], many[-1]) == (23, "ab12cd10", "  --format json has them all")
+
+
+def test_groups_are_rows():
+    """A group that no recording names is told as that."""
+    told = row(0)["execution_overview"]
+    rows = [
+        {"group": "v1", "recordings": 4, **told, "success_rate": 0.95},
+        {"group": None, "recordings": 1, **told, "success_rate": None},
+    ]
+    assert shown(groups(rows, "version")) == [
+        "By version",
+        "  version   recordings    took  calls  tokens  failed spans",
+        "  v1                 4  1.00 s      3     400           5 %",
+        "  not told           1  1.00 s      3     400",
+    ]
+
+
+def test_a_failure_that_came_again_is_told_with_its_first_time():
+    """How often, in how many recordings, and where to look."""
+    row = {
+        "count": 1200,
+        "recordings": 7,
+        "component": "tool",
+        "component_name": "search",
+        "error_type": "KeyError",
+    }
+    assert shown(recurring({"recurring": [row | {"error": "[red]x", "number": "ab12cd34:17"}]})) == [
+        "Failures that came again  n: the first of them",
+        "  times  recordings  where   error                       n",
+        "  1,200           7  search  KeyError: [red]x  ab12cd34:17",
+    ]
+    assert shown(recurring({})) == []
+
+
+def test_what_they_came_to_together():
+    """Only what is known is there."""
+    told = {
+        "statuses": {"completed": 2, "open": 1},
+        "duration_ms": 90_000.0,
+        "llm_calls": 7,
+        "errors": 1,
+        "success_rate": 0.9,
+    }
+    assert shown(overview(told, 3)) == [
+        "3 recordings",
+        "  status  completed 2, open 1",
+        "  took    1 m 30 s together",
+        "  calls   7 LLM",
+        "  errors  1  90 % of the spans did their work",
+    ]
+    assert shown(overview(None, 1)) == ["1 recording"]
