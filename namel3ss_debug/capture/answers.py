@@ -159,6 +159,9 @@ class Gate(Protocol):
     def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
         """Whether a part of an answer may be delivered now, see `Answers.may`."""
 
+    def look(self) -> None:
+        """See whether whoever answers is still there, where nothing else would tell."""
+
     def renew(self) -> None:
         """After a fork: this process is another one now."""
 

@@ -22,8 +22,11 @@ _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.005
 _GROWTH = 1.5
 _NO_MORE_PATIENCE = 1e9
-_FOREVER = 3600.0
+_HEARTBEAT = 1.0
 _APART = 0.002
+
+LOOK: Callable[[], None] | None = None
+"""Looks whether whoever answers is still there, and ends the program where not; set where a recording answers."""
 
 _ended: list[float] = [0, 0.0]  # the thread that got the last end of an answer, and when
 
@@ -122,12 +125,16 @@ async def sleep(seconds: float) -> None:
 
 
 def never() -> NoReturn:
-    """Wait for what never comes; only an exception, such as that of a signal, ends it."""
+    """Wait for what never comes; only an exception, such as that of a signal, ends it, and the end of whoever answers."""
     while True:
-        sleep_here(_FOREVER)
+        sleep_here(_HEARTBEAT)
+        if LOOK is not None:
+            LOOK()
 
 
 async def never_on_loop() -> NoReturn:
     """The same on a loop, until the task is cancelled."""
     while True:
-        await sleep(_FOREVER)
+        await sleep(_HEARTBEAT)
+        if LOOK is not None:
+            LOOK()

@@ -1,16 +1,22 @@
 """Work items of executors run inside the span their `submit` was called in, in whatever thread or process.
 
+The workers of `multiprocessing.pool` and the worker threads of anyio are told which line of work a task is, because any
+of them may take it; their span is the one that they were started in, or the context's.
+
 The seams are the executors' own work items, below everything the program sees: no frame of ours stands between
 the program's own, so tracebacks read as they did, and a worker's context keeps what its initializer put there.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from namel3ss_debug.capture.context import ATTRIBUTE, CURRENT, NOWHERE, Remote, current, current_id
 from namel3ss_debug.capture.determinism import lineage
+from namel3ss_debug.capture.editing import call_of, edit_body
 from namel3ss_debug.capture.patching import Undo, when_imported
 
 _PARENT = "namel3ss_debug_parent"
@@ -83,7 +89,66 @@ def _patch_processes(module: Any) -> list[Undo]:
     return [put_back]
 
 
+class _OnePerTask(ast.NodeTransformer):
+    """Passes what a worker takes from its queue through `_namel3ss_task`."""
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        if isinstance(node.value, ast.Name) and node.value.id == "task":
+            node.value = call_of("_namel3ss_task", node.value)
+        return node
+
+
+def _patch_pools(module: Any) -> list[Undo]:
+    """A task is known by the number of its job and its place in that, whichever worker takes it."""
+
+    def take(task: Any) -> Any:
+        if lineage.active():
+            lineage.enter(lineage.of_task(f"p{task[0]}.{task[1]}"))
+        return task
+
+    undo = edit_body(module.worker, {"_namel3ss_task": take}, _OnePerTask())
+    return [] if undo is None else [undo]
+
+
+class _Job:
+    """A function that runs as a line of work of its own, in whichever thread; it leaves no frame in a traceback."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._lineage = lineage.new_job()
+
+    def __call__(self, *args: Any) -> Any:
+        before = lineage.enter(self._lineage)
+        try:
+            return self._function(*args)
+        except BaseException as error:
+            trace = error.__traceback__
+            error.__traceback__ = None if trace is None else trace.tb_next
+            raise
+        finally:
+            lineage.enter(before)
+
+
+def _patch_anyio(module: Any) -> list[Undo]:
+    backend, name = module.AsyncIOBackend, "run_sync_in_worker_thread"
+    original = backend.__dict__[name].__func__
+
+    def run_sync(cls: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(cls, _Job(function) if lineage.active() else function, *args, **kwargs)
+
+    ours = classmethod(functools.wraps(original)(run_sync))
+    setattr(backend, name, ours)
+
+    def put_back() -> None:
+        if backend.__dict__[name] is ours:
+            setattr(backend, name, classmethod(original))
+
+    return [put_back]
+
+
 _POOLS = {
+    "anyio._backends._asyncio": _patch_anyio,
     "concurrent.futures.thread": _patch_threads,
     "concurrent.futures.process": _patch_processes,
+    "multiprocessing.pool": _patch_pools,
 }

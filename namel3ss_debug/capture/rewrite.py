@@ -76,6 +76,9 @@ HOT: set[str] = set()
 CALL: Callable[[str, CodeType, dict[str, Any]], Context | None] | None = None
 """Asked at each call of a hot function: its name, its code and its arguments by name; `None`: of no interest."""
 
+LOADED: Callable[[Iterable[str]], None] | None = None
+"""Told the names of tools as they become hot, where functions that are loaded already are edited as well (`loaded`)."""
+
 _LOOKS_AT_LOCALS = frozenset({"locals", "vars", "dir", "exec", "eval", "f_locals"})
 _COMPILES_BYTECODE = frozenset({"jit", "njit", "vectorize", "guvectorize", "cfunc", "stencil"})
 _FOREIGN = frozenset({"site-packages", "dist-packages", "lib2to3"})

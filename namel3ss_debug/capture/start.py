@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.capture import context, pools, processes, rewrite, switch, tools, transport
-from namel3ss_debug.capture.answers import Answers
+from namel3ss_debug.capture import context, delivery, mcp, pools, processes, rewrite, switch, tools, transport
+from namel3ss_debug.capture.answers import Answers, Gate
 from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.environment import start_metadata
 from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.failures import call_site_of, describe
+from namel3ss_debug.capture.logs import following
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.session import Session, new_session, working_directory
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -97,7 +98,12 @@ def start_in_child(session: Mapping[str, Any], role: str) -> None:
 
 
 def activate(
-    session: Session, *, first_process: bool, parent_id: str | None = None, fresh: bool = False
+    session: Session,
+    *,
+    first_process: bool,
+    parent_id: str | None = None,
+    fresh: bool = False,
+    gate: Gate | None = None,
 ) -> ExecutionTracer | None:
     """Make the tracer of a session and switch it on; `None` when the execution is not sampled.
 
@@ -106,18 +112,20 @@ def activate(
         first_process: whether this process is the first of the recording.
         parent_id: the span of another process that this one was started in.
         fresh: whether the program of this process is yet to start.
+        gate: what every event passes, where that is not the socket of the session.
     """
     if not session.sampled:
         return None
     config = DebugConfiguration.from_json(session.settings)
-    tracer = _make_tracer(session, config, first_process=first_process, parent_id=parent_id)
+    tracer = _make_tracer(session, config, gate, first_process=first_process, parent_id=parent_id)
     switch.ACTIVE = tracer
     _undo.append(context.install(tracer.writer.hold_the_gil))
     _undo.append(pools.install(tracer.problem))
     _undo.append(processes.install(context.current_id, tracer.adopt))
+    _undo.append(following.install(tracer))
     calls, remove_tools = tools.install(tracer)
     exchanges = Exchanges(tracer, calls)
-    _undo.extend([remove_tools, transport.install(exchanges)])
+    _undo.extend([remove_tools, transport.install(exchanges), mcp.install(tracer)])
     tracer.at_end.append(exchanges.abandon)
     _renewed_by_fork.append(exchanges.renew)
     _undo.append(_renewed_by_fork.clear)
@@ -152,6 +160,7 @@ def shutdown_tracing() -> Path | None:
     switch.ACTIVE = None
     while _undo:
         _undo.pop()()
+    delivery.LOOK = None
     tracer.writer.close()
     return tracer.writer.first
 
@@ -198,7 +207,12 @@ def _exit_status(end: BaseException | None) -> int | None:
 
 
 def _make_tracer(
-    session: Session, config: DebugConfiguration, *, first_process: bool, parent_id: str | None
+    session: Session,
+    config: DebugConfiguration,
+    gate: Gate | None,
+    *,
+    first_process: bool,
+    parent_id: str | None,
 ) -> ExecutionTracer:
     redactor = Redactor(keys=config.redact_keys, patterns=config.redact_patterns) if config.redact else None
     whole = Payloads(redactor)  # what a recording says of itself is never cut
@@ -219,8 +233,9 @@ def _make_tracer(
     }
     answers: Answers | None = None
     writer: TraceWriter
-    if session.gate:
-        answers = writer = _gated_writer(session, place, lambda: tracer)
+    if session.gate or gate is not None:
+        answers = writer = gated = _gated_writer(session, place, lambda: tracer, gate)
+        delivery.LOOK = gated.look
     else:
         writer = TraceWriter(Path(session.trace), **place)
     tracer = ExecutionTracer(
@@ -237,9 +252,9 @@ def _make_tracer(
 
 
 def _gated_writer(
-    session: Session, place: dict[str, Any], tracer: Callable[[], ExecutionTracer]
+    session: Session, place: dict[str, Any], tracer: Callable[[], ExecutionTracer], gate: Gate | None
 ) -> GatedWriter:
-    """The writer of a program that is stepped: its events pass the socket of the shell."""
+    """The writer of a program that is answered: its events pass a gate, the socket of the shell where none is given."""
     from namel3ss_debug.capture.gate import GatedWriter, SocketGate  # noqa: PLC0415  (only here is it needed)
 
     def held(nanoseconds: int) -> None:
@@ -251,8 +266,13 @@ def _gated_writer(
     def live() -> None:
         _leave_recording(tracer())
 
-    gate = SocketGate(
-        session.gate, on_tools=rewrite.HOT.update, on_problem=problem, on_live=live, alone=not session.offline
+    gate = gate or SocketGate(
+        session.gate,
+        on_tools=rewrite.HOT.update,
+        on_problem=problem,
+        on_live=live,
+        alone=not session.offline,
+        only_calls=session.waits_at_calls,
     )
 
     def real() -> None:

@@ -25,8 +25,11 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
     offered: set[str] = set()
 
     def offer(names: Iterable[str]) -> None:
-        offered.update(names)
-        rewrite.HOT.update(names)
+        fresh = set(names) - offered
+        offered.update(fresh)
+        rewrite.HOT.update(fresh)
+        if fresh and rewrite.LOADED is not None:
+            rewrite.LOADED(fresh)
 
     calls = ToolCalls(on_offer=offer, on_unseen=lambda call, result: _record_unseen(tracer, call, result))
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.session import Session
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.replay.given.answers import Fault, Mock
-    from namel3ss_debug.replay.live import LiveDebugger
+    from namel3ss_debug.replay.live_debugger import LiveDebugger
 
 
 class Stepping(NamedTuple):
@@ -92,7 +92,8 @@ def step_program(
     from namel3ss_debug.capture.foreground import Foreground
     from namel3ss_debug.capture.launch import started
     from namel3ss_debug.cli.stepping import session_breakpoints
-    from namel3ss_debug.replay.live import LiveDebugger, LiveProgram, Meeting
+    from namel3ss_debug.replay.live import LiveProgram, Meeting
+    from namel3ss_debug.replay.live_debugger import LiveDebugger
 
     if not session.sampled:
         session = replace(session, sampled=True)  # who steps a program wants to see it
@@ -108,8 +109,7 @@ def step_program(
             program = LiveProgram(child, meeting, foreground, notices(seated))
             try:
                 debugger = LiveDebugger(program, breakpoints, wanted.mocks)
-                if program.go_on():
-                    debugger.walk.go(1)
+                program.go_on()
                 return hold(debugger, wanted, seated)
             finally:
                 program.end()

@@ -66,12 +66,10 @@ def replay(
     Raises:
         DebugError: the recording, a place, an answer or a fault cannot be used.
     """
-    from namel3ss_debug.replay.given.answers import configured_answers
-
     trace = open_reference(reference)
     jsonl = output_format != "table"
     given = given_commands(commands, files)
-    answers = configured_answers(settings(), mocks, faults)
+    answers = all_answers(mocks, faults)
     status = 0
     if again:
         from namel3ss_debug.cli.rerun import rerun, stepped_by
@@ -84,6 +82,20 @@ def replay(
         show_all(trace, components, answers, chunks=chunks, jsonl=jsonl)
     report_problems(trace)
     return status
+
+
+def all_answers(mocks: Sequence[str], faults: Sequence[str]) -> tuple[Mock | Fault, ...]:
+    """The answers and faults of the settings and those given.
+
+    Raises:
+        DebugError: one of them does not parse.
+    """
+    loaded = settings()
+    if not (mocks or faults or loaded.config.mocks or loaded.config.faults):
+        return ()
+    from namel3ss_debug.replay.given.answers import configured_answers
+
+    return configured_answers(loaded, mocks, faults)
 
 
 def show_all(

@@ -122,7 +122,12 @@ def run_again(prepared: Prepared, *, jsonl: bool) -> Outcome:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    return run(prepared, Outputs(STDERR if jsonl else STDOUT, STDERR), tell)
+    return run(prepared, Outputs(STDERR if jsonl else STDOUT, STDERR), tell, load_report)
+
+
+def load_report() -> None:
+    """Import what the report is drawn with, while the program imports what it needs."""
+    from namel3ss_debug.views import divergences, terminal  # noqa: F401
 
 
 def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped) -> Outcome:
@@ -133,7 +138,8 @@ def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped)
     from namel3ss_debug.capture.foreground import Foreground
     from namel3ss_debug.cli.live import Stepping, hold, notices, seat
     from namel3ss_debug.cli.stepping import session_breakpoints
-    from namel3ss_debug.replay.live import LiveDebugger, Meeting
+    from namel3ss_debug.replay.live import Meeting
+    from namel3ss_debug.replay.live_debugger import LiveDebugger
     from namel3ss_debug.replay.rerun import reserved_for, running, stepped_outcome
     from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError
     from namel3ss_debug.replay.rerunning.outputs import Ends
@@ -156,8 +162,7 @@ def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped)
         with opening as program:
             debugger = LiveDebugger(program, breakpoints, prepared.wanted.mocks)
             program.answering = run = Pass(prepared.plan, debugger.walk.mocks, reserved)
-            if program.go_on():
-                debugger.walk.go(1)
+            program.go_on()
             try:
                 hold(debugger, Stepping(breakpoints, (), commands, typed_too), seated)
             except CannotGoOnError as impasse:

@@ -18,20 +18,19 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from namel3ss_debug.capture.foreground import WANTS_TERMINAL, Foreground
 from namel3ss_debug.capture.gate import ASKS, WAITS
-from namel3ss_debug.replay.debugger import Debugger
-from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks
 from namel3ss_debug.replay.meeting import Meeting, Process
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint
-from namel3ss_debug.replay.results import Detached, Mistake, Result
 from namel3ss_debug.replay.words import Answering, given_word, how_ended, tool_name
 from namel3ss_debug.traces.events import Event
+
+if TYPE_CHECKING:  # imported where somebody gives answers
+    from namel3ss_debug.replay.given.answers import Mocks
 
 GRACE_SECONDS = 5.0
 """How long a program that is told to end by SIGTERM may take before it is killed."""
@@ -39,20 +38,18 @@ GRACE_SECONDS = 5.0
 ANSWERED_GRACE_SECONDS = 1.0
 """The same for a program whose calls are answered from a recording: it waits at the call that cannot be answered."""
 
-ON_ANSWERS = "the program lives on the answers of its recording and cannot be let go; write continue, or quit"
-"""Why a program whose calls are answered cannot be detached."""
+_CALLS = frozenset({"llm_call_start", "tool_call_start", "http_exchange_start", "mcp_start"})
+_BLOCK = 1 << 16
 
-_CALLS = frozenset({"llm_call_start", "tool_call_start", "http_exchange_start"})
-_BLOCK = 1 << 20
-
-__all__ = ["LiveDebugger", "LiveProgram", "Meeting"]
+__all__ = ["LiveProgram", "Meeting"]
 
 
 class _Waiting(NamedTuple):
-    """A process that waits, and the number of the event it waits at."""
+    """A process that waits, and the event it waits at with its number."""
 
     process: Process
     number: int
+    event: Event
 
 
 class LiveProgram:
@@ -148,9 +145,7 @@ class LiveProgram:
         if self._foreground is not None:
             self._foreground.take_back()
         if self.has_ended():
-            if self.answering is not None:
-                self._see_off()
-            self._let_go()
+            self._see_off()
             if self._attended:
                 self._notice(f"the program has ended {how_ended(self._child.returncode)}")
         elif self._interrupts:
@@ -158,7 +153,12 @@ class LiveProgram:
         return len(self._lines) > before
 
     def _see_off(self) -> None:
-        """The first process has ended: what it has started and left behind still gets its answers, for a while."""
+        """The first process has ended: what it has started and left behind is let go; where it gets answers, after a while."""
+        if self.answering is not None:
+            self._answer_the_rest()
+        self._let_go()
+
+    def _answer_the_rest(self) -> None:
         until = time.monotonic() + GRACE_SECONDS
         with self._listening():
             while self._processes() and (left := until - time.monotonic()) > 0:
@@ -183,8 +183,16 @@ class LiveProgram:
         if self.answering is None and not self.mocks:
             self.detach()
         self._attended = False
-        while self.go_on():
-            pass
+        if self.has_ended() or self.free:
+            return
+        with self._listening():
+            while not self.has_ended():
+                self._release()
+                self._look_at_child()
+                self._take(0.0 if self.has_ended() else None)
+        if self._foreground is not None:
+            self._foreground.take_back()
+        self._see_off()
 
     def wait(self) -> int:
         """Wait for the end of a program that was let go; the terminal is its own.
@@ -231,27 +239,23 @@ class LiveProgram:
         until = time.monotonic() + ANSWERED_GRACE_SECONDS
         with self._listening():
             while not self.has_ended() and (left := until - time.monotonic()) > 0:
-                for waiting in [each for each in self._waiting if not self._begins_call(each.number)]:
+                for waiting in [each for each in self._waiting if each.event["event_type"] not in _CALLS]:
                     self._waiting.remove(waiting)
-                    self._send(waiting.process, {"at": self.event(waiting.number).get("event_id")})
+                    self._send(waiting.process, {"at": waiting.event.get("event_id")})
                 self._look_at_child()
                 self._take(0.0 if self.has_ended() else left)
-
-    def _begins_call(self, number: int) -> bool:
-        return self.event(number)["event_type"] in _CALLS
 
     # --- letting go
 
     def _release(self) -> None:
         """Let everything that waits go on, each call with the answer that it is given, if any."""
         while self._waiting:
-            process, number = self._waiting[0]
-            word = self._word(process, number)
+            waiting = self._waiting[0]
+            word = self._word(*waiting)
             del self._waiting[0]
-            self._send(process, word)
+            self._send(waiting.process, word)
 
-    def _word(self, process: Process, number: int) -> dict[str, Any]:
-        event = self.event(number)
+    def _word(self, process: Process, number: int, event: Event) -> dict[str, Any]:
         answer = self._given(number, event) if self.answering is None else self.answering.word(number, event)
         return self._first_word(process, event) | answer
 
@@ -359,11 +363,12 @@ class LiveProgram:
             self.answering.heard(len(self._lines), event)
         if line[:1] != WAITS:
             return
-        if event["event_type"] == "trace_start":  # no deed of the program: it only learns what it must know
+        if event["event_type"] == "trace_start" and len(self._lines) > 1:
+            # No deed of the program: it only learns what it must know. At the first one the program has yet to begin.
             word = {} if self.answering is None else self.answering.word(len(self._lines), event)
             self._send(process, self._first_word(process, event) | word)
         else:
-            self._waiting.append(_Waiting(process, len(self._lines)))
+            self._waiting.append(_Waiting(process, len(self._lines), event))
 
     def _forget(self, process: Process) -> None:
         with contextlib.suppress(KeyError, ValueError):
@@ -407,43 +412,3 @@ class LiveProgram:
                 os.killpg(self._child.pid, number)
             else:
                 self._child.send_signal(number)
-
-
-class LiveDebugger(Debugger):
-    """A session on a running program: a move that Ctrl-C ends stands at the event the program has come to.
-
-    Args:
-        program: the program; the answers that the session gives are its own from now on.
-        breakpoints: places to stop at from the beginning.
-        mocks: answers to give in place of calls, as they are written or parsed.
-
-    Raises:
-        DebugError: as for any session.
-    """
-
-    def __init__(
-        self,
-        program: LiveProgram,
-        breakpoints: Iterable[str | Breakpoint] = (),
-        mocks: Iterable[str | Mock | Fault] = (),
-    ) -> None:
-        super().__init__(program, breakpoints, mocks, program)
-        self.program = program
-        program.mocks = self.walk.mocks
-
-    def results(self, line: str) -> Iterator[Result]:
-        """The results of a line, as soon as they are there."""
-        before = self.walk.total
-        try:
-            for result in super().results(line):
-                if isinstance(result, Detached) and self.program.answering is not None:
-                    self.over = False
-                    yield Mistake(ON_ANSWERS)
-                    return
-                yield result
-                if isinstance(result, Detached):  # it is shown before anything that the program prints
-                    self.program.detach()
-        except KeyboardInterrupt:
-            if self.walk.total == before:
-                raise
-            yield self.walk.go(self.walk.total, "interrupt")

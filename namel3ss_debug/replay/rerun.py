@@ -11,31 +11,33 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from namel3ss_debug.capture.foreground import Foreground
 from namel3ss_debug.capture.launch import Streams, Target, find_python, resolve_target, started
 from namel3ss_debug.capture.session import Session, new_session, replace_recording
 from namel3ss_debug.config import DebugConfiguration
-from namel3ss_debug.errors import DebugError, MockError, RerunError, TargetError
-from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, calls_of, write_fault, write_mock
+from namel3ss_debug.errors import DebugError, RerunError, TargetError
 from namel3ss_debug.replay.live import LiveProgram, Meeting
-from namel3ss_debug.replay.recording.breakpoints import Known, know
-from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.fitness import STILL, checked, ends_of, newer_code, of_code, of_inputs
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.matching import MOST_PASSES
 from namel3ss_debug.replay.rerunning.outcomes import Outcome, changes_since, other_numbers, outcome_of
 from namel3ss_debug.replay.rerunning.outputs import Ends, Outputs
-from namel3ss_debug.replay.rerunning.passes import ALL, Pass, Plan
+from namel3ss_debug.replay.rerunning.passes import Pass, Plan
 from namel3ss_debug.replay.rerunning.recorded import read_recorded
 from namel3ss_debug.replay.words import Answering
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.traces.reader import Trace, open_trace
 from namel3ss_debug.wire import lenient
+
+if TYPE_CHECKING:  # imported where somebody gives answers
+    from namel3ss_debug.replay.given.answers import Fault, Mock
 
 FORM: Final = (
     "level",
@@ -126,14 +128,14 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
         TargetError: the program, or its interpreter, is not there any more.
         MockError: an answer is not one that the calls it is for can have.
     """
-    first, last = ends_of(trace)
+    kept: list[Event] = []
+    recorded = read_recorded(trace, _keeping(kept, trace.indexed_events()))
+    first, last = ends_of(trace, kept)
     start = lenient.mapping(first.get("metadata"))
-    recorded = read_recorded(trace)
     notes = list(checked(trace, recorded))
-    inputs = Inputs.of(trace.events())
+    inputs = Inputs.of(kept)
     notes += of_inputs(inputs)
-    if wanted.mocks or wanted.run_tools:
-        notes += _checked_names(wanted, know(trace.events()))
+    notes += _of_names(wanted, trace)
     target, cwd = _target(trace, start)
     python, noted = _interpreter(wanted.python, start)
     notes += noted
@@ -174,8 +176,19 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
     )
 
 
+def _keeping(kept: list[Event], events: Iterable[Event]) -> Iterator[Event]:
+    """The events as they come; those that tell of the program as a whole are kept, so that one pass is enough."""
+    for event in events:
+        if event["event_type"] in ("trace_start", "trace_end", INPUTS_READ):
+            kept.append(event)
+        yield event
+
+
 def rerun(
-    prepared: Prepared, outputs: Outputs, notice: Callable[[str], None] = lambda _text: None
+    prepared: Prepared,
+    outputs: Outputs,
+    notice: Callable[[str], None] = lambda _text: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run a program again, and over where a guess turned out to be wrong.
 
@@ -183,6 +196,7 @@ def rerun(
         prepared: the program and its answers.
         outputs: where its output goes.
         notice: told in words what the user should know while it runs.
+        meanwhile: called when the program has been started and is not waiting yet, each time it is.
 
     Raises:
         TargetError: the interpreter cannot be started.
@@ -192,7 +206,7 @@ def rerun(
         if passes > 1:
             replace_recording(Path(prepared.session.trace))
         run = _Run(prepared, outputs, reserved, notice)
-        run.through()
+        run.through(meanwhile)
         doomed = run.answering.restart is not None and not run.interrupted and passes < MOST_PASSES
         outputs.settle(shown=not doomed)
         if not doomed:
@@ -230,22 +244,27 @@ class _Run:
         notice: Callable[[str], None],
     ) -> None:
         self._prepared, self._outputs, self._notice = prepared, outputs, notice
-        self._entries = Entries()
-        mocks = Mocks(lambda: None, self._entries.find)
-        for what in prepared.wanted.mocks:
-            mocks.add(what)
-        self.answering = Pass(prepared.plan, mocks, reserved, outputs.hold, self._entries.heard)
+        self.answering = _answering(prepared, reserved, outputs.hold)
         self.stop: Stop | None = None
         self.problem = ""
         self.status = 0
         self.interrupted = False
         self._numbers: dict[int, int] = {}
 
-    def through(self) -> None:
+    def through(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Let the program run to its end, or to where it cannot go on."""
         with self._outputs.run() as ends, Meeting() as meeting:
-            with running(self._prepared, meeting, self.answering, ends, notice=self._notice) as program:
+            opening = running(
+                self._prepared,
+                meeting,
+                self.answering,
+                ends,
+                waits_at_calls=self.answering.answers_calls_only,
+                notice=self._notice,
+            )
+            with opening as program:
                 self._outputs.started()
+                meanwhile()
                 try:
                     program.run_out()
                 except CannotGoOnError as impasse:
@@ -284,6 +303,14 @@ class _Run:
         )
 
 
+def _answering(prepared: Prepared, reserved: frozenset[int], on_guess: Callable[[], None]) -> Pass:
+    if not prepared.wanted.mocks:
+        return Pass(prepared.plan, None, reserved, on_guess)
+    from namel3ss_debug.replay.rerunning.changes import pass_with  # noqa: PLC0415  (only here is it needed)
+
+    return pass_with(prepared.wanted.mocks, prepared.plan, reserved, on_guess)
+
+
 def stepped_outcome(prepared: Prepared, run: Pass, program: LiveProgram, stop: Stop | None) -> Outcome:
     """What came of a re-run that somebody has walked through.
 
@@ -304,6 +331,7 @@ def stepped_outcome(prepared: Prepared, run: Pass, program: LiveProgram, stop: S
         recorded_status=lenient.count(prepared.last.get("exit_status")),
         stop=stop,
         ended=not program.stopped,
+        left=program.stopped and stop is None,
         notes=tuple(notes),
     )
 
@@ -316,6 +344,7 @@ def running(
     ends: Ends,
     *,
     foreground: Foreground | None = None,
+    waits_at_calls: bool = False,
     notice: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[LiveProgram]:
     """Start the program; it has ended when the block ends.
@@ -326,6 +355,7 @@ def running(
         answering: what answers its calls; to be put in place before the program goes on, where it is left out.
         ends: what it gets for stdout and stderr.
         foreground: the terminal, where somebody steps it.
+        waits_at_calls: whether it waits at its calls alone, and not at every event.
         notice: as for `LiveProgram`.
 
     Raises:
@@ -337,7 +367,7 @@ def running(
         streams = Streams(stdin.fileno(), ends.stdout, ends.stderr)
         with started(
             prepared.target,
-            session=_session(prepared, meeting),
+            session=_session(prepared, meeting, waits_at_calls=waits_at_calls),
             python=prepared.python,
             apart=True,
             environ=prepared.environment,
@@ -351,10 +381,10 @@ def running(
                 program.end()
 
 
-def _session(prepared: Prepared, meeting: Meeting) -> dict[str, Any]:
+def _session(prepared: Prepared, meeting: Meeting, *, waits_at_calls: bool) -> dict[str, Any]:
     """What the child is told: where it is recorded, who answers, and the inputs of the recording in a file for it alone."""
     inputs = prepared.inputs
-    session = asdict(prepared.session) | {"gate": meeting.address}
+    session = asdict(prepared.session) | {"gate": meeting.address, "waits_at_calls": waits_at_calls}
     if not inputs.usable:
         return session
     file = meeting.folder / "inputs.json"
@@ -371,30 +401,23 @@ def _session(prepared: Prepared, meeting: Meeting) -> dict[str, Any]:
     return session | {"randomness": randomness}
 
 
-def _checked_names(wanted: Wanted, known: Known) -> Iterator[str]:
-    """Refuse answers that calls cannot have; notes on names that the recording does not hold, because new code may.
+def _of_names(wanted: Wanted, trace: Trace) -> Iterable[str]:
+    """See that what the user gives can be for calls of the recording; what the user should know of it."""
+    if not (wanted.mocks or wanted.run_tools):
+        return ()
+    from namel3ss_debug.replay.rerunning.changes import checked_names  # noqa: PLC0415  (only here is it needed)
 
-    Raises:
-        MockError: an answer is not one that the calls it is for can have.
-    """
-    for what in wanted.mocks:
-        try:
-            calls = calls_of(what, known)
-        except MockError as problem:
-            yield str(problem)
-            continue
-        if calls is not None:
-            what.check(calls.components)
-    for name in wanted.run_tools:
-        if name != ALL and name not in known.names.get("tool", ()):
-            yield f"--run-tools {name}: the recording holds no call of such a tool"
+    return checked_names(wanted.mocks, wanted.run_tools, trace)
 
 
 def _changes(wanted: Wanted) -> dict[str, Any]:
     """What the user has changed, as the new recording says it."""
-    changes: dict[str, Any] = {
-        "mocks": [write_mock(each) for each in wanted.mocks if isinstance(each, Mock)],
-        "faults": [write_fault(each) for each in wanted.mocks if isinstance(each, Fault)],
+    changes: dict[str, Any] = {}
+    if wanted.mocks:
+        from namel3ss_debug.replay.rerunning.changes import written  # noqa: PLC0415  (only here is it needed)
+
+        changes |= written(wanted.mocks)
+    changes |= {
         "run_tools": list(wanted.run_tools),
         "from": wanted.live_from or None,
         "offline": True if wanted.live_from and wanted.offline else None,

@@ -6,12 +6,13 @@ The words are JSON, as `capture.gate` reads them.
 from __future__ import annotations
 
 import signal
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from namel3ss_debug.replay.given.answers import Mocks
-from namel3ss_debug.replay.recording.breakpoints import COMPONENTS
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
+
+if TYPE_CHECKING:  # imported where somebody gives answers
+    from namel3ss_debug.replay.given.answers import Mocks
 
 
 class Answering(Protocol):
@@ -32,12 +33,12 @@ class Answering(Protocol):
 
 
 def given_word(
-    mocks: Mocks, number: int, event: Event, recorded: dict[str, Any] | None = None
+    mocks: Mocks | None, number: int, event: Event, recorded: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """The answer and the fault that the user gives to the call which begins with an event, as its process is told.
 
     Args:
-        mocks: what the user gives.
+        mocks: what the user gives; None for nothing.
         number: the number of the event.
         event: the event.
         recorded: the recorded `outputs` of the call, where there are any.
@@ -45,7 +46,7 @@ def given_word(
     Raises:
         MockError: the call cannot be answered so.
     """
-    if lenient.mapping(event.get("metadata")).get("seen") is False:
+    if mocks is None or lenient.mapping(event.get("metadata")).get("seen") is False:
         return {}
     mock, fault = mocks.answer_for(number, event), mocks.fault_for(number, event)
     word: dict[str, Any] = {} if fault is None else {"fault": fault.effect.to_json()}
@@ -65,6 +66,8 @@ def how_ended(status: int) -> str:
 
 def tool_name(mocked: str) -> str | None:
     """The name of the function that a mock may mean; None where it means something else."""
+    from namel3ss_debug.replay.recording.breakpoints import COMPONENTS  # noqa: PLC0415  (only here is it needed)
+
     component, colon, rest = mocked.partition(":")
     name = (rest if component == "tool" else "") if colon else mocked
     name = name.strip().strip("\"'")

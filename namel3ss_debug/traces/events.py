@@ -46,7 +46,7 @@ FIELDS: tuple[Field, ...] = (
     Field("execution_id", "string", "the run"),
     Field("session_id", "string", "the conversation or job that several runs belong to"),
     Field(
-        "component", "string", "app agent prompt chain llm tool memory validation http log, or the user's own"
+        "component", "string", "app agent prompt chain llm tool memory validation http mcp log, or the user's own"
     ),
     Field("component_name", "string", "gpt-4o, search, Researcher, ..."),
     Field("inputs", "object", "what went in, redacted before it was written"),
@@ -99,6 +99,8 @@ EVENT_TYPES: dict[str, str] = {
     "performance_marker": "a measurement the program made",
     "http_exchange_start": "an HTTP request that is not a model's",
     "http_exchange_end": "its response, or the failure",
+    "mcp_start": "a request to an MCP server that is no call of a tool, or the connection to it",
+    "mcp_end": "its result, or the failure",
     "stream_chunk": "one piece of a streamed answer",
     "agent_message": "a message or hand-off between agents",
     "log_record": "a log record of the program",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heapreplace
@@ -64,6 +65,8 @@ class Trace:
         self._index: Index | None = None
         self._spool: tuple[Index, Spool | None] | None = None
         self._passes = 0
+        self._lines = _Lines()
+        weakref.finalize(self, self._lines.close)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -86,6 +89,12 @@ class Trace:
             UnreadableTraceError: there is no such event.
         """
         if number >= 1:
+            index = self._index
+            if index is not None and index.seekable and number <= index.count:
+                try:
+                    return self._lines.event(index.place(number), self.files)
+                except StaleIndexError:  # `_from` meets it as well, and mends it
+                    pass
             for event in self._from(number):
                 return event
         raise self._no_event(number)
@@ -371,13 +380,64 @@ def _read_places(places: Iterator[Place], files: tuple[Path, ...]) -> Iterator[E
                 line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
             except (OSError, ValueError) as error:
                 raise StaleIndexError(str(error)) from error
-            event = event_on(line) if zlib.crc32(line) == place.checksum else None
-            if event is None:
-                raise StaleIndexError("the trace has changed")
-            yield event
+            yield _checked(line, place)
     finally:
         for file in opened.values():
             file.close()
+
+
+class _Lines:
+    """Reads events one at a time; a file stays open from one to the next, as long as nobody has written to it."""
+
+    def __init__(self) -> None:
+        self._opened: dict[int, tuple[tuple[object, ...], io.BufferedReader]] = {}
+
+    def event(self, place: Place, files: tuple[Path, ...]) -> Event:
+        """The event at a place.
+
+        Raises:
+            StaleIndexError: another line stands there.
+        """
+        try:
+            file = self._file(place.file, files)
+            file.seek(place.offset)
+            line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
+        except (OSError, ValueError, IndexError) as error:
+            raise StaleIndexError(str(error)) from error
+        return _checked(line, place)
+
+    def _file(self, number: int, files: tuple[Path, ...]) -> io.BufferedReader:
+        path = files[number]
+        now = os.stat(path)
+        state = (path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
+        if number in self._opened:
+            then, file = self._opened[number]
+            if then == state:
+                return file
+            self._opened.pop(number)[1].close()
+        elif len(self._opened) >= _MOST_OPEN_FILES:
+            self._opened.pop(next(iter(self._opened)))[1].close()
+        file = _open_file(files, number)
+        self._opened[number] = state, file
+        return file
+
+    def close(self) -> None:
+        """Close the files."""
+        for _state, file in self._opened.values():
+            file.close()
+        self._opened.clear()
+
+
+def _checked(line: bytes, place: Place) -> Event:
+    """The event on a line that was read at a place.
+
+    Raises:
+        StaleIndexError: the line is another one.
+    """
+    event = event_on(line) if zlib.crc32(line) == place.checksum else None
+    if event is None:
+        raise StaleIndexError("the trace has changed")
+    return event
 
 
 def _open_file(files: tuple[Path, ...], number: int) -> io.BufferedReader:

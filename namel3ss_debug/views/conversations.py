@@ -29,7 +29,7 @@ from namel3ss_debug.views.terminal import (
     text,
 )
 from namel3ss_debug.wire.conversations import MessageChange, message_changes
-from namel3ss_debug.wire.text_changes import with_context
+from namel3ss_debug.wire.text_changes import text_changes, with_context
 
 ROLE_STYLES = {
     "system": DIM,
@@ -132,6 +132,36 @@ def _change(change: MessageChange, number: int, width: int) -> Iterator[Text]:
     label.stylize(style, 0, 1)
     most = CUT_LINES if change.kind == "truncated" else MOST_LINES
     yield from _block(label, whole, width, most, "" if dropped else _all_of(place or 0, number))
+
+
+def message_sides(change: MessageChange) -> tuple[Text, Text]:
+    """One message before and after, each with its number and role; a side that has none is empty.
+
+    Of what changed within a message each side shows its own words in brackets, as in `marked_words`.
+    """
+    sides = []
+    for message, place, own in ((change.old, change.before, "dropped"), (change.new, change.after, "added")):
+        if place is None:
+            sides.append(Text(end=""))
+            continue
+        paired = change.before is not None and change.after is not None
+        words = _own_words(change, own) if paired else whole_text(message)
+        role = _role(message)
+        label = Text(end="").append(f"{place + 1} ", DIM).append(f"{role}  ", ROLE_STYLES.get(role, HEADING))
+        sides.append(label.append_text(words))
+    return sides[0], sides[1]
+
+
+def _own_words(change: MessageChange, own: str) -> Text:
+    """A message that changed, as one side has it: what stayed the same in short, and its own words marked."""
+    whole = Text(end="")
+    old, new = whole_text(change.old).plain, whole_text(change.new).plain
+    pieces = text_changes(old, new) if old != new else message_changes(change.old, change.new)
+    for kind, words in with_context(pieces, AROUND):
+        if kind in {"same", "skipped", own}:
+            before, after, style = _MARKS[kind]
+            whole.append(before + clean(words, multiline=True) + after, style)
+    return whole
 
 
 def _label(indent: str, place: int, role: str) -> Text:

@@ -16,7 +16,6 @@ from namel3ss_debug.replay.rerunning.divergences import (
     RESULT,
     Difference,
     Divergence,
-    PathChange,
 )
 from namel3ss_debug.replay.rerunning.impasses import VERBS, told
 from namel3ss_debug.replay.words import how_ended
@@ -37,6 +36,7 @@ from namel3ss_debug.views.terminal import (
     line,
     piece,
 )
+from namel3ss_debug.wire.value_changes import PathChange
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.rerunning.outcomes import Outcome
@@ -170,7 +170,7 @@ def outcome_lines(outcome: Outcome, width: int) -> Iterator[Text]:
         ("joined", _joined(outcome)),
         ("passes", _passes(outcome)),
         ("order", _order(outcome)),
-        *(("refused", Piece(_refused(each))) for each in outcome.refused[:MOST_NUMBERS]),
+        *(("refused", Piece(refused(each))) for each in outcome.refused[:MOST_NUMBERS]),
         *(("new input", piece(_new_input(each), "", 200)) for each in outcome.new_inputs[:MOST_NUMBERS]),
     ]
     yield from pairs(rows, width, indent="  ")
@@ -196,12 +196,15 @@ def _verdict(outcome: Outcome) -> Piece:
     if outcome.live_since:
         return Piece(f"as recorded up to event {outcome.live_since}, and live from there", GOOD)
     apart = ", apart from what you gave" if outcome.summary.given else ""
-    return Piece(f"the re-run is as recorded{apart}", GOOD)
+    far = " as far as it went" if outcome.left else ""
+    return Piece(f"the re-run is as recorded{far}{apart}", GOOD)
 
 
 def _ended(outcome: Outcome) -> Cell:
     if outcome.stop is not None or outcome.problem:
         return Piece("stopped by the debugger")
+    if outcome.left:
+        return Piece("ended by you, before it came to its end")
     told_now = f"ended {how_ended(outcome.status)}"
     if outcome.ended_otherwise:
         return Piece(f"{told_now}; recorded is status {outcome.recorded_status}", WARNING)
@@ -213,7 +216,7 @@ def _answered(outcome: Outcome) -> str:
     found = outcome.summary
     parts = [
         f"{found.exact} as recorded" if found.exact else "",
-        f"{found.kinds[CHANGED]} to changed questions" if CHANGED in found.kinds else "",
+        f"{found.changed} to changed questions" if found.changed else "",
         f"{len(found.expected)} as expected" if found.expected else "",
         f"{found.given} given by you" if found.given else "",
         f"{outcome.real} for real" if outcome.real else "",
@@ -249,12 +252,18 @@ def _order(outcome: Outcome) -> str:
     return f"{count(outcome.out_of_order, 'part')} of answers came in another order than recorded"
 
 
-def _refused(event: dict[str, Any]) -> str:
+def refused(event: dict[str, Any]) -> str:
+    """A way to the network that was closed: where to, from where, and why."""
     metadata = event.get("metadata")
     told_of = metadata if isinstance(metadata, dict) else {}
     where = told_of.get("address") or event.get("component_name") or "the network"
     site = f" at {event['call_site']}" if event.get("call_site") else ""
-    return clean(f"a connection to {where}{site}: the network is closed", 200)
+    why = (
+        "nobody listens there, and the recording does not hold it"
+        if told_of.get("nobody")
+        else "the network is closed"
+    )
+    return clean(f"a connection to {where}{site}: {why}", 200)
 
 
 def _new_input(read: tuple[str, str, int]) -> str:
@@ -312,7 +321,7 @@ def report_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
         "joined": None if found_in_all.joined is None else found_in_all.joined._asdict(),
         "passes": outcome.passes,
         "out_of_order": outcome.out_of_order,
-        "refused": [_refused(each) for each in outcome.refused],
+        "refused": [refused(each) for each in outcome.refused],
         "new_inputs": [
             {"source": source, "call_site": site, "times": times}
             for source, site, times in outcome.new_inputs

@@ -38,6 +38,25 @@ def test_every_event_is_told_as_it_is_written_and_in_its_order(shell):
     assert [mark for mark, _ in told] == [b"?", b"?", b"?"]
 
 
+@pytest.mark.parametrize("shell", [{"waits_at_calls": True}], indirect=True)
+def test_a_program_that_nobody_steps_waits_at_its_calls_alone(shell):
+    """Only what begins a call or the process asks; all is told in its order, the end of a span with what follows it."""
+    from namel3ss_debug.capture import switch
+
+    with switch.ACTIVE.span("agent", "block"):
+        search("a")
+    search("b")
+    switch.ACTIVE.emit("decision", component="app")
+    written = lines(shell.trace)
+    told = [shell.told.get(timeout=SECONDS) for _ in written]
+    assert [event for _, event in told] == written
+    asking = [event["event_type"] for mark, event in told if mark == b"?"]
+    assert asking == ["trace_start", "tool_call_start", "tool_call_start"]
+    search("c")
+    assert shell.told.get(timeout=SECONDS)[0] == b"?"
+    assert shell.told.empty()  # its end waits for company
+
+
 def test_an_answered_tool_is_not_run_and_says_so(shell):
     """A function whose call is answered gives the answer and does not run; its end says `mocked`."""
     shell.answers["search"] = {"found": [1, None]}

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -114,6 +115,21 @@ def test_servers_of_the_program_are_reached_and_those_of_others_are_not(shell, s
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server))
     assert told(shell) == [f"127.0.0.1:{server}"]
+
+
+@OFFLINE
+def test_a_service_on_loopback_that_is_gone_is_told_at_the_end(shell):
+    """Nobody came to listen there; a port where the program's own server has come to, is none."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
+        gone, late = taken.getsockname(), other.getsockname()
+    for address in (gone, late, gone):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+    with socket.create_server(late), socket.create_connection(late):
+        pass
+    assert told(shell) == []
+    shutdown_tracing()
+    assert told(shell) == [f"127.0.0.1:{gone[1]}"]
 
 
 @OFFLINE
@@ -282,3 +298,33 @@ def test_a_program_on_a_recording_ends_when_nobody_answers_it_any_more(tmp_path,
             command, env=environment, capture_output=True, text=True, check=False, timeout=60
         )
     assert done.stdout.splitlines() == ["told", "the debugger has gone, and nobody answers"]
+
+
+def test_a_program_that_waits_for_what_never_comes_ends_with_the_debugger(tmp_path, shell):
+    """A call that the recorded program gave up is waited for; nobody is left behind when the shell has gone."""
+    (tmp_path / "app.py").write_text(
+        "from namel3ss_debug.hooks import trace_tool_call\n"
+        "@trace_tool_call\ndef tool():\n    print('ran')\n"
+        "tool()\n"
+    )
+    gone = str(tmp_path / "gone")
+    session = {
+        "trace": str(tmp_path / "t.jsonl"),
+        "execution_id": "e",
+        "settings": shell.settings,
+        "offline": True,
+    }
+    environment = os.environ | {"NAMEL3SS_DEBUG_SESSION": json.dumps(session | {"gate": gone})}
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(gone)
+        listening.listen()
+        command = [sys.executable, str(RUNNER), "script", str(tmp_path / "app.py")]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as child:
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rb") as lines:
+                for word in ({}, {"given_up": True}):
+                    event = json.loads(lines.readline()[1:])
+                    connection.sendall(json.dumps({"at": event["event_id"]} | word).encode() + b"\n")
+                assert event["event_type"] == "tool_call_start"
+            assert child.stdout.read() == b""
+            assert child.wait(timeout=30) == -signal.SIGTERM

@@ -700,6 +700,26 @@ def test_headers_and_urls():
     for payloads in (Payloads(Redactor()), Payloads()):
         assert payloads.headers(pairs) == [("Authorization", "[REDACTED:header]"), ("X-A", "b\\ud800")]
     assert Payloads(Redactor()).url("https://h/?key=abc") == "https://h/?key=[REDACTED:key]"
+
+
+@pytest.mark.parametrize(
+    ("schema", "kept"),
+    [
+        ({"type": "string", "title": "Api Key"}, True),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}, True),
+        ({"$ref": "#/$defs/Key"}, True),
+        ({"type": "string", "default": "hunter2"}, False),
+        ({"type": "string", "enum": ["hunter2"]}, False),
+        ({"type": "bearer"}, False),
+        ({"title": "hunter2"}, False),
+        ({"value": "hunter2"}, False),
+        ({}, False),
+    ],
+)
+def test_the_schema_of_a_parameter_with_a_secret_name_is_no_secret(schema, kept):
+    """It says what a value looks like; one that holds a value is secret all the same."""
+    shown = Payloads(Redactor()).value({"properties": {"api_key": schema}})["properties"]["api_key"]
+    assert shown == (schema if kept else "[REDACTED:key]")
     assert Payloads().url("https://h/?key=abc") == "https://h/?key=abc"
 
 

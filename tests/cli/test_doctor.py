@@ -224,6 +224,25 @@ def test_a_file_that_an_earlier_run_has_left_is_named(clinic):
     assert document["findings"][0]["what"] == "count.txt"
 
 
+@pytest.mark.slow
+def test_a_file_that_a_child_process_reads_is_named(clinic):
+    """Files are followed in the processes that the program starts, too."""
+    (clinic.folder / "count.txt").write_text("0")
+    (clinic.folder / "child.py").write_text(STATE)
+    program = "import subprocess, sys\nsubprocess.run([sys.executable, 'child.py'], check=True)\n"
+    document = clinic.examine(program)
+    place = line_of("count = int", STATE).replace("app.py", "child.py")
+    assert found(document) == [("error", "files", place, ["output"])]
+
+
+@pytest.mark.slow
+def test_each_of_several_lines_that_draw_says_that_it_is_one_of_them(clinic):
+    """Which of them reaches the output cannot be told, and is not claimed."""
+    document = clinic.examine("import random\nnoise = random.random()\nprint(random.random())\n")
+    assert [row["place"] for row in document["findings"]] == ["app.py:2", "app.py:3"]
+    assert {row["what"] for row in document["findings"]} == {"one of 2 lines that draw"}
+
+
 def test_an_exit_status_that_differs_is_a_finding(clinic):
     """It follows from something that is not recorded."""
     program = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -340,6 +341,29 @@ def test_a_tool_that_is_run_tells_its_other_result(agent):
     assert parted(again) == [("result", PARIS_TOOL, PARIS_TOOL), ("result", OSLO_TOOL, OSLO_TOOL)]
     assert [row["number"] for row in last["expected"]] == [ANSWER]
     assert last["real"] == 2
+
+
+WITH_A_PROCESS = """
+import subprocess, sys
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def fetch(port):
+    code = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1]))).close(); print('reached')"
+    done = subprocess.run([sys.executable, "-c", code, port], capture_output=True, text=True)
+    return done.stdout or done.stderr.splitlines()[-1]
+
+print(fetch(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_a_tool_starts_has_the_network_of_its_tool(bench):
+    """A tool that is run for real may use the network, and so may what it starts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        bench.record(bench.write(WITH_A_PROCESS), str(server.getsockname()[1]))
+        again = bench.rerun("--run-tools", "fetch")
+    assert (again.status, again.out) == (0, b"reached\n\n")
 
 
 @pytest.mark.parametrize(("name", "cold"), [("get_weather", (9, 11)), ("get_weather@2", (11,))])

@@ -78,7 +78,7 @@ def of_type(events, event_type):
 
 def test_the_program_keeps_its_streams_and_status_while_commands_step_it(debug, app, workspace):
     """Program output alone is on stdout, its stdin is its own, what commands answer goes to stderr."""
-    done = debug("-c", "step", "-c", "where", "-c", "continue", app(AGENT), stdin="typed\n")
+    done = debug("-c", "step", "-c", "step", "-c", "where", "-c", "continue", app(AGENT), stdin="typed\n")
     assert done.stdout == "searching for q0\nfound 1\nsearching for q1\nfound 1\nread typed\n"
     assert done.returncode == 3
     assert "agent_execution_start" in done.stderr

@@ -94,6 +94,14 @@ class Shell:
         return self.child.exitstatus if self.child.signalstatus is None else -self.child.signalstatus
 
 
+def begun(shell, words):
+    """A stepped program stops before its first line, where commands do not say otherwise, and goes on from there."""
+    if "--step" in words and "-c" not in words:
+        shell.wait_for("trace_start", "(debug 1/1)")
+        shell.child.send("step\r")
+    return shell
+
+
 @pytest.fixture
 def shell(program, workspace):
     """Starts `debug trace` with words, and ends what a test has left open."""
@@ -102,7 +110,7 @@ def shell(program, workspace):
     def start(*words, term="dumb", app=AGENT):
         (workspace / "app.py").write_text(app)
         started.append(Shell([*program, "trace", *words, "app.py"], workspace, term))
-        return started[-1]
+        return begun(started[-1], words)
 
     yield start
     for each in started:
@@ -120,7 +128,7 @@ def piped(program, workspace):
         script.write_text(f'#!/bin/sh\nexec {program[0]} {program[1]} "{program[2]}" "$@"\n')
         script.chmod(0o755)
         started.append(Shell(["/bin/sh", "-c", line.replace("debug ", "./ours ")], workspace))
-        return started[-1]
+        return begun(started[-1], line.split())
 
     yield start
     for each in started:

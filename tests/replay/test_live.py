@@ -17,7 +17,8 @@ from namel3ss_debug.capture.session import new_session
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.replay.given.answers import parse_fault, parse_mock
-from namel3ss_debug.replay.live import LiveDebugger, LiveProgram, Meeting
+from namel3ss_debug.replay.live import LiveProgram, Meeting
+from namel3ss_debug.replay.live_debugger import LiveDebugger
 from namel3ss_debug.replay.results import Detached, Mistake, Stopped
 from namel3ss_debug.traces.reader import open_trace
 
@@ -167,7 +168,7 @@ def test_detach_is_refused_where_it_makes_no_sense(live):
         program.answering = object()
         (refused,) = session.execute("detach")
         assert (isinstance(refused, Mistake), session.over) == (True, False)
-        assert "lives on the answers of its recording" in refused.text
+        assert "lives on recorded answers" in refused.text
         program.answering = None
         session.execute("continue")
         assert session.execute("detach")[0].text.endswith("and it has ended; quit leaves")

@@ -137,6 +137,16 @@ def test_calls_of_an_earlier_version_are_told(prepared, recording):
     assert any("earlier version" in note for note in prepared(trace=trace).notes)
 
 
+def test_inputs_that_were_cut_are_told(prepared, recording):
+    """A tool that is missing in them is not recognised, so one line says so."""
+    trace = recording(settings={"max_payload_size": 200})
+    assert not any("were cut" in note for note in prepared(trace=trace).notes)
+    trace.path.write_text(trace.path.read_text().replace('{"q": "x"}', '{"q": "x", "$truncated": 3}'))
+    (told,) = [note for note in prepared(trace=trace).notes if "were cut" in note]
+    assert "calls whose inputs were cut (max_payload_size): 1;" in told
+    assert told.endswith("record it again with max_payload_size 0")
+
+
 def test_a_filtered_recording_is_told(prepared, recording):
     """With the components that are left out."""
     found = prepared(trace=recording(settings={"default_components": ["llm"]}))

@@ -83,6 +83,23 @@ def test_an_event_that_is_not_there_is_an_error_that_says_how_many_there_are(tmp
             trace.event(number)
 
 
+def test_single_events_are_those_of_the_file_as_it_is_now(tmp_path):
+    """A file that has grown, or that another one has taken the place of, is looked at anew between two events."""
+    path = write(tmp_path / "t.jsonl", WHOLE)
+    trace = open_trace(path)
+    assert trace.count() == 8
+    assert [trace.event(number)["seq"] for number in (3, 1, 3)] == [2, 0, 2]
+    with path.open("ab") as file:
+        file.write(line(8, "state_change"))
+    assert trace.event(9)["event_type"] == "state_change"
+    assert trace.event(3)["seq"] == 2
+    other = write(
+        tmp_path / "other", b"".join([line(0, "trace_start"), *(line(n, "log_record") for n in (1, 2))])
+    )
+    os.replace(other, path)
+    assert trace.event(3)["event_type"] == "log_record"
+
+
 def test_events_can_begin_anywhere(tmp_path):
     """`events(n)` gives what a full pass gives from the n-th event on."""
     trace = open_trace(write(tmp_path / "t.jsonl", WHOLE))

@@ -138,9 +138,23 @@ def test_answers_that_came_too_early_to_matter_are_named():
     """With the option that asks again."""
     matches = [Match(3, 3, "exact", given=True), Match(5, 7, "expected")]
     told = " ".join(" ".join(lines(outcome(matches=matches))).split())
-    assert "1 as recorded, 1 as expected, 1 given by you" in told
+    assert "answered 1 as expected, 1 given by you" in told
     assert "event 5: what is asked there differs only by what was given" in told
     assert "--from 7 asks anew" in told
+
+
+def test_a_program_that_was_ended_in_the_debugger_is_not_told_as_one_that_came_to_its_end():
+    """Its calls are as recorded as far as it went."""
+    told = lines(outcome(matches=[Match(3, 3, "exact")], left=True, status=-15, recorded_status=None))
+    assert told[0] == "the re-run is as recorded as far as it went"
+    assert "  program   ended by you, before it came to its end" in told
+
+
+def test_a_service_that_is_gone_is_not_told_as_a_closed_network():
+    """Nobody listens on its port of loopback any more."""
+    gone = {"event_type": "divergence", "metadata": {"address": "127.0.0.1:6379", "nobody": True}}
+    told = " ".join(" ".join(lines(outcome(refused=(gone,)))).split())
+    assert "a connection to 127.0.0.1:6379: nobody listens there" in told
 
 
 def test_very_many_divergences_are_counted():

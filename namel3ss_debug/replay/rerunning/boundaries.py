@@ -1,4 +1,4 @@
-"""What a program asks at its boundaries: requests to models, other HTTP requests, and calls of tools.
+"""What a program asks at its boundaries: requests to models, other HTTP requests, calls of tools, and requests to MCP servers.
 
 A question is read from the start event of its call, in a recording and in the program that runs again alike. Two questions are the
 same when one of their keys is; one may have become the other by an edit of the program when one of their kins is.
@@ -7,6 +7,7 @@ same when one of their keys is; one may have become the other by an edit of the 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -19,6 +20,15 @@ from namel3ss_debug.wire.values import find_flaws, revive
 MODEL: Final = "llm"
 HTTP: Final = "http"
 TOOL: Final = "tool"
+MCP: Final = "mcp"
+
+VALUED: Final = frozenset({TOOL, MCP})
+"""Kinds of questions that are answered by a value, and not by a response."""
+
+LIST_TOOLS: Final = "tools/list"
+
+CONNECT: Final = "connect"
+"""Of the questions to MCP servers, the one that starts a server, or connects to it."""
 
 _COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 _PROCESS = re.compile(r"(?:p([0-9]{1,9})\.)?[0-9]+\Z")
@@ -47,8 +57,8 @@ class Question:
     """What a program asks at a boundary.
 
     Attributes:
-        kind: `llm`, `http` or `tool`.
-        name: the model, the host, or the tool.
+        kind: `llm`, `http`, `tool` or `mcp`.
+        name: the model, the host, the tool, or the method.
         keys: what is equal for the same question, the surest first.
         kins: what is equal for questions of which one may have become the other, the surest first: for a tool the call of it
             that a model asked for by id, then, for every kind, the functions of the user that it came through. None where the
@@ -87,7 +97,7 @@ def question_of(number: int, event: Event, *, keep_event: bool = True) -> Questi
         keep_event: whether the question holds the event.
     """
     component = event.get("component")
-    if event["event_type"][-6:] != "_start" or component not in (MODEL, HTTP, TOOL):
+    if event["event_type"][-6:] != "_start" or component not in (MODEL, HTTP, TOOL, MCP):
         return None
     metadata = lenient.mapping(event.get("metadata"))
     functions = _functions(metadata.get("chain"))
@@ -96,6 +106,10 @@ def question_of(number: int, event: Event, *, keep_event: bool = True) -> Questi
         if metadata.get("seen") is False:
             return None
         keys, kins = _of_tool(event, inputs, functions)
+    elif component == MCP:
+        if "mcp" not in metadata:  # the user's own span
+            return None
+        keys, kins = _of_mcp(event, inputs, functions)
     else:
         exchange = lenient.mapping(metadata.get("exchange"))
         if not exchange:
@@ -170,12 +184,25 @@ def _exchange_keys(exchange: dict[str, Any]) -> tuple[str, ...]:
 def _of_tool(event: Event, inputs: dict[str, Any], chain: tuple[str, ...] | None) -> _Keys:
     name = str(event.get("component_name", ""))
     rest = {key: value for key, value in inputs.items() if key != "call_id"}
-    asked = hashlib.sha256(lenient.dump([name, rest], ordered=True)).hexdigest()[:16]
+    server = lenient.string(lenient.mapping(event.get("metadata")).get("server"))
+    words = [name, rest] if server is None else [name, rest, server]
+    asked = hashlib.sha256(lenient.dump(words, ordered=True)).hexdigest()[:16]
     call_id = inputs.get("call_id")
     kins: tuple[Hashable, ...] = () if chain is None else ((TOOL, name, chain),)
     if not isinstance(call_id, str) or not call_id:
         return (f"call {asked}",), kins
     return (f"call {asked} {call_id}", f"call {asked}"), ((TOOL, name, call_id), *kins)
+
+
+def _of_mcp(event: Event, inputs: dict[str, Any], chain: tuple[str, ...] | None) -> _Keys:
+    """A request to an MCP server. The program that is started for a server may stand in another folder now."""
+    name = str(event.get("component_name", ""))
+    server = lenient.string(lenient.mapping(event.get("metadata")).get("server"))
+    command = lenient.string(inputs.get("command"))
+    if name == CONNECT and command is not None:
+        inputs = inputs | {"command": os.path.basename(command)}
+    asked = hashlib.sha256(lenient.dump([name, inputs, server], ordered=True)).hexdigest()[:16]
+    return (f"mcp {asked}",), () if chain is None else ((MCP, name, chain),)
 
 
 def _plain(body: Any) -> Any:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from itertools import pairwise
 from typing import Any
 
-from namel3ss_debug.replay.rerunning.boundaries import TOOL, Question
+from namel3ss_debug.replay.rerunning.boundaries import VALUED, Question
 from namel3ss_debug.replay.rerunning.recorded import Boundary, Recorded
 from namel3ss_debug.replay.rerunning.recorded_answers import HttpAnswer, Raised
 from namel3ss_debug.traces.events import Event
@@ -26,7 +26,7 @@ def recorded_word(
             what it says, to be written anew.
         realtime: whether the answer takes its time, as it did then.
     """
-    if found.question.kind == TOOL:
+    if found.question.kind in VALUED:
         return _tool_word(recorded, found.number)
     answer = recorded.http_answer(found.number)
     if (

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.replay.rerunning.boundaries import MODEL, Question
 from namel3ss_debug.replay.rerunning.recorded import Boundary
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import MessageChange, diff_messages
-from namel3ss_debug.wire.matching import Block, matching_blocks
-from namel3ss_debug.wire.values import at_key
+from namel3ss_debug.wire.value_changes import PathChange, path_changes
 
 CHANGED: Final = "changed"
 NEW: Final = "new"
@@ -25,19 +24,7 @@ KINDS: Final = (CHANGED, NEW, MISSING, ORDER, RESULT)
 EXACT: Final = "exact"
 EXPECTED: Final = "expected"
 
-_MOST_PATHS = 20
-_DEEPEST = 100
-_LONGEST_LIST = 2000
 _AT_THE_END = 1 << 62
-
-
-class PathChange(NamedTuple):
-    """One place in which two JSON values differ: `kind` is `changed`, `added` or `dropped`, `path` a JSON path."""
-
-    path: str
-    kind: str
-    old: Any
-    new: Any
 
 
 @dataclass(frozen=True)
@@ -102,12 +89,14 @@ class Match(NamedTuple):
         recorded: the number of the recorded boundary it stands for; 0 for none.
         how: `exact`, `changed`, `new`, or `expected`: it differs by nothing but what the user gave in place of recorded answers.
         given: whether it was the user who answered it, and not the recording.
+        real: whether it was made for real.
     """
 
     number: int
     recorded: int
     how: str
     given: bool = False
+    real: bool = False
 
 
 class Joined(NamedTuple):
@@ -133,7 +122,8 @@ class Summary:
     Attributes:
         first: where it first parted from the recording; None where it did not.
         kinds: how many divergences there are of each kind, without the kinds that there are none of.
-        exact: how many questions were the recorded ones.
+        exact: how many questions were the recorded ones and got their answer from the recording.
+        changed: how many were others, and got it from there all the same.
         expected: the questions that differ only by what the user gave, and got the recorded answer: these were given before the
             user's answers could matter to whoever gave them.
         given: how many questions the user answered.
@@ -146,6 +136,7 @@ class Summary:
     expected: tuple[Match, ...]
     given: int
     joined: Joined | None
+    changed: int = 0
 
 
 def in_order(divergences: Iterable[Divergence]) -> tuple[Divergence, ...]:
@@ -171,10 +162,13 @@ def summary(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Summ
     return Summary(
         first=first,
         kinds={kind: counts[kind] for kind in KINDS if counts[kind]},
-        exact=sum(match.how == EXACT for match in matches),
-        expected=tuple(match for match in matches if match.how == EXPECTED),
+        exact=sum(match.how == EXACT and not (match.given or match.real) for match in matches),
+        expected=tuple(
+            match for match in matches if match.how == EXPECTED and not (match.given or match.real)
+        ),
         given=sum(match.given for match in matches),
         joined=None if first is None else _joined(first, ordered, matches),
+        changed=sum(match.how == CHANGED and not (match.given or match.real) for match in matches),
     )
 
 
@@ -185,11 +179,6 @@ def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Differ
     before, after = lenient.sequence(old.get("messages")), lenient.sequence(new.get("messages"))
     messages = tuple(change for change in diff_messages(before, after) if change.kind != "same")
     return Difference(messages, path_changes(_without(old, "messages"), _without(new, "messages")))
-
-
-def path_changes(old: Any, new: Any, most: int = _MOST_PATHS) -> tuple[PathChange, ...]:
-    """The first places in which two JSON values differ; keys in their order, items of lists by what they have in common."""
-    return tuple(islice(_changes(old, new, "$", 0), most))
 
 
 def _joined(first: Divergence, ordered: tuple[Divergence, ...], matches: Sequence[Match]) -> Joined | None:
@@ -211,54 +200,3 @@ def _joined(first: Divergence, ordered: tuple[Divergence, ...], matches: Sequenc
 
 def _without(inputs: dict[str, Any], left_out: str) -> dict[str, Any]:
     return {key: value for key, value in inputs.items() if key != left_out}
-
-
-def _changes(old: Any, new: Any, path: str, depth: int) -> Iterator[PathChange]:
-    if depth > _DEEPEST:
-        if lenient.dump(old, ordered=True) != lenient.dump(new, ordered=True):
-            yield PathChange(path, "changed", old, new)
-    elif isinstance(old, dict) and isinstance(new, dict):
-        yield from _changes_of_objects(old, new, path, depth)
-    elif isinstance(old, list) and isinstance(new, list):
-        yield from _changes_of_lists(old, new, path, depth)
-    elif type(old) is not type(new) or old != new:
-        yield PathChange(path, "changed", old, new)
-
-
-def _changes_of_objects(
-    old: dict[str, Any], new: dict[str, Any], path: str, depth: int
-) -> Iterator[PathChange]:
-    for key in [*old, *(key for key in new if key not in old)]:
-        where = at_key(path, key)
-        if key not in new:
-            yield PathChange(where, "dropped", old[key], None)
-        elif key not in old:
-            yield PathChange(where, "added", None, new[key])
-        else:
-            yield from _changes(old[key], new[key], where, depth + 1)
-
-
-def _changes_of_lists(old: list[Any], new: list[Any], path: str, depth: int) -> Iterator[PathChange]:
-    """Items between equal ones are paired from the first on; an item's path is its place in the list it is in, now where it is in both."""
-    i = j = 0
-    for first, second, size in _blocks(old, new):
-        paired = min(first - i, second - j)
-        for step in range(paired):
-            yield from _changes(old[i + step], new[j + step], f"{path}[{j + step}]", depth + 1)
-        yield from (
-            PathChange(f"{path}[{place}]", "dropped", old[place], None) for place in range(i + paired, first)
-        )
-        yield from (
-            PathChange(f"{path}[{place}]", "added", None, new[place]) for place in range(j + paired, second)
-        )
-        i, j = first + size, second + size
-
-
-def _blocks(old: list[Any], new: list[Any]) -> list[Block]:
-    if len(old) > _LONGEST_LIST or len(new) > _LONGEST_LIST:
-        return [Block(len(old), len(new), 0)]
-    dumped = (
-        [lenient.dump(item, ordered=True) for item in old],
-        [lenient.dump(item, ordered=True) for item in new],
-    )
-    return [*matching_blocks(*dumped)]

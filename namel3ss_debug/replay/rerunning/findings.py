@@ -213,9 +213,12 @@ def _read_at(
         if source.source in _READ_AS.get(cause.source, ()):
             times[source.call_site] += source.times
     chosen = set(cause.places) or {place for place in times if _is_place(place)}
+    what = ""
     if cause.source == RANDOMNESS:
         chosen = _own_draws(chosen, record, root) or chosen
-    return {(place, ""): times[place] for place in sorted(chosen, key=_line)}
+        # What is drawn comes from one stream, so that no line can be given other numbers alone.
+        what = f"one of {len(chosen)} lines that draw" if len(chosen) > 1 else ""
+    return {(place, what): times[place] for place in sorted(chosen, key=_line)}
 
 
 def _own_draws(places: set[str], record: Record, root: Path) -> set[str]:

@@ -18,11 +18,19 @@ MOST_NAMED: Final = 3
 """So many files are named that are newer than a recording."""
 
 
-def ends_of(trace: Trace) -> tuple[Event, dict[str, Any]]:
-    """The `trace_start` of the first process, and the metadata of its `trace_end`."""
+def ends_of(trace: Trace, events: Iterable[Event] | None = None) -> tuple[Event, dict[str, Any]]:
+    """The `trace_start` of the first process, and the metadata of its `trace_end`.
+
+    Args:
+        trace: the recording.
+        events: its events, or those of these types, where they are at hand.
+
+    Raises:
+        RerunError: it has no `trace_start`.
+    """
     first: Event | None = None
     last: dict[str, Any] = {}
-    for event in trace.events():
+    for event in trace.events() if events is None else events:
         if event["event_type"] == "trace_start" and first is None and _is_first(event):
             first = event
         elif event["event_type"] == "trace_end" and "." not in str(event.get("event_id")):
@@ -67,6 +75,10 @@ _NOTES: Final[Mapping[str, Callable[[Finding], str]]] = {
     ),
     "lost": lambda finding: (
         f"{finding.what} events are missing in the recording: a call whose answer is among them stops the run"
+    ),
+    "inputs": lambda finding: (
+        f"calls whose inputs were cut ({finding.setting}): {finding.what}; a tool or a word that is missing there is not recognised, "
+        f"and a call may find no answer: record it again with {finding.setting} 0"
     ),
     "chains": lambda finding: (
         f"{finding.what} calls were recorded by an earlier version, which did not write down the functions they came through: "

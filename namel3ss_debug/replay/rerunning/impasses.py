@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from namel3ss_debug.errors import RerunError
-from namel3ss_debug.replay.rerunning.boundaries import HTTP, MODEL, TOOL, Question
+from namel3ss_debug.replay.rerunning.boundaries import CONNECT, HTTP, MCP, MODEL, TOOL, Question
 from namel3ss_debug.replay.rerunning.divergences import Divergence
 from namel3ss_debug.replay.rerunning.recorded import Boundary, Finding
 
@@ -74,13 +74,15 @@ def asked(question: Question) -> str:
 def held(there: Boundary) -> str:
     """What the recording holds: `the question to gpt-4o from app.py:42`."""
     question = there.question
-    what = {TOOL: "the call of", HTTP: "the request to"}.get(question.kind, "the question to")
+    what = {TOOL: "the call of", HTTP: "the request to", MCP: "the MCP request"}.get(
+        question.kind, "the question to"
+    )
     return f"{what} {question.name or question.kind}" + (
         f" from {question.call_site}" if question.call_site else ""
     )
 
 
-VERBS: Final = {MODEL: "asks", HTTP: "requests", TOOL: "calls"}
+VERBS: Final = {MODEL: "asks", HTTP: "requests", TOOL: "calls", MCP: "asks an MCP server:"}
 _FLAWS: Final = {
     "cut": "the answer was cut",
     "redacted": "a secret in the answer was left out",
@@ -93,15 +95,20 @@ _VALUES: Final = {"max_payload_size": "0", "redact": "false"}
 
 def _instead(flaw: Finding, stop: Stop) -> str:
     """What can be done where an answer is not in the recording as it was."""
-    ways = [f"give an answer with {_mock(stop)}"]
+    ways = [] if stop.question.kind == MCP else [f"give an answer with {_mock(stop)}"]
     if stop.question.kind == TOOL:
         ways.insert(0, f"run the tool with --run-tools {stop.question.name}")
     if flaw.setting:
         ways.append(f"record it again with {flaw.setting} {_VALUES.get(flaw.setting, 'changed')}")
-    return _or(ways)
+    return _or(ways or ["record it again"])
 
 
 def _ways_out(stop: Stop) -> str:
+    if stop.question.kind == MCP:
+        server = (
+            "--run-tools all" if stop.question.name == CONNECT else "--run-tools with a tool of this server"
+        )
+        return f"start the server with {server}, or record the program again"
     ways = [f"give an answer with {_mock(stop)}"]
     if stop.question.kind == TOOL:
         ways.append(f"run the tool with --run-tools {stop.question.name}")

@@ -21,7 +21,7 @@ from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.errors import MockError
-from namel3ss_debug.replay.rerunning.boundaries import TOOL, Question, Strand
+from namel3ss_debug.replay.rerunning.boundaries import VALUED, Question, Strand
 from namel3ss_debug.replay.rerunning.divergences import (
     CHANGED,
     EXACT,
@@ -130,7 +130,7 @@ class Matcher:
         event = question.event or _NO_EVENT
         mock = None if self._mocks is None else self._mocks.answer_for(question.number, event)
         fault = None if self._mocks is None else self._mocks.fault_for(question.number, event)
-        runs = mock is None and question.kind == TOOL and self._runs is not None and self._runs(question)
+        runs = mock is None and question.kind in VALUED and self._runs is not None and self._runs(question)
         asked = Answer(question, EXACT, None, mock, fault, runs)
         found = self._same(question)
         if found is not None:
@@ -211,7 +211,7 @@ class Matcher:
         """A question that the user answered was not the recorded one that it was taken for, but a new one."""
         self._divergences = [found for found in self._divergences if found is not guessed]
         self.matches = [
-            Match(match.number, 0, NEW, match.given) if match.number == guessed.number else match
+            Match(match.number, 0, NEW, match.given, match.real) if match.number == guessed.number else match
             for match in self.matches
         ]
 
@@ -287,7 +287,7 @@ class Matcher:
         """The recorded boundary is used up, and what is inside of a tool that is not run."""
         question = answer.question
         self._used[found.number] = question
-        if found.question.kind == TOOL and not answer.runs:
+        if found.question.kind in VALUED and not answer.runs:
             self._used.update(
                 (number, None) for number in self.recorded.within(found.number) if self._free(number)
             )
@@ -308,7 +308,7 @@ class Matcher:
         """Write down what became of a question, and what of it later ones may differ by."""
         question = answer.question
         number = 0 if answer.recorded is None else answer.recorded.number
-        self.matches.append(Match(question.number, number, answer.how, answer.given))
+        self.matches.append(Match(question.number, number, answer.how, answer.given, answer.runs))
         if not answer.given:
             return
         then = {} if answer.recorded is None else self.recorded.end(number)

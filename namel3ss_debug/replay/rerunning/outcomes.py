@@ -43,6 +43,7 @@ class Outcome:
         out_of_order: how many parts of answers came in another order than then.
         notes: what the user should know besides, a line each.
         interrupted: whether the user interrupted it.
+        left: whether the user has ended the program in the debugger.
     """
 
     of: Path
@@ -62,6 +63,7 @@ class Outcome:
     out_of_order: int = 0
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+    left: bool = False
 
     @property
     def ended_otherwise(self) -> bool:

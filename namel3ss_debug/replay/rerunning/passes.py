@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from namel3ss_debug.errors import DebugError
-from namel3ss_debug.replay.given.answers import Mocks
-from namel3ss_debug.replay.rerunning.boundaries import HTTP, TOOL, Question, question_of
+from namel3ss_debug.replay.rerunning.boundaries import (
+    CONNECT,
+    HTTP,
+    LIST_TOOLS,
+    MCP,
+    TOOL,
+    VALUED,
+    Question,
+    question_of,
+)
 from namel3ss_debug.replay.rerunning.deliveries import recorded_word
 from namel3ss_debug.replay.rerunning.divergences import (
     MISSING,
@@ -22,7 +30,6 @@ from namel3ss_debug.replay.rerunning.divergences import (
     Difference,
     Divergence,
     in_order,
-    path_changes,
 )
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.matching import Matcher
@@ -33,6 +40,10 @@ from namel3ss_debug.replay.rerunning.verdicts import Answer, New, Restart
 from namel3ss_debug.replay.words import given_word
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.value_changes import path_changes
+
+if TYPE_CHECKING:  # imported where somebody gives answers
+    from namel3ss_debug.replay.given.answers import Mocks
 
 ALL: Final = "all"
 """In `Plan.run_tools`: every tool is run for real."""
@@ -93,7 +104,7 @@ class Pass:
 
     Args:
         plan: by what it runs.
-        mocks: what the user gives.
+        mocks: what the user gives; None for nothing.
         reserved: numbers of recorded boundaries that are only given to their own questions.
         on_guess: called before an answer is given by a guess, which may turn out to be wrong.
         on_event: told every event and its number.
@@ -108,7 +119,7 @@ class Pass:
     def __init__(
         self,
         plan: Plan,
-        mocks: Mocks,
+        mocks: Mocks | None,
         reserved: frozenset[int] = frozenset(),
         on_guess: Callable[[], None] = lambda: None,
         on_event: Callable[[int, Event], None] = lambda _number, _event: None,
@@ -118,10 +129,11 @@ class Pass:
         self.restart: Restart | None = None
         recorded = plan.recorded
         strands = {number: boundary.question.strand for number, boundary in recorded.boundaries.items()}
-        self.matcher = Matcher(recorded, mocks, reserved, plan.runs)
+        self.matcher = Matcher(recorded, mocks, reserved, self._runs)
         self.order = Order(recorded.steps, strands)
         self._ordered = len(set(strands.values())) > 1
         self._mocks, self._on_guess, self._on_event = mocks, on_guess, on_event
+        self._servers: set[str] = set()  # ids of connections to MCP servers that are there for real
         self._delivered: dict[str, int] = {}  # id of the start event -> recorded boundary
         self._inside: set[str] = set()  # ids of open spans in tools that are run for real
         self._run: dict[str, tuple[Question, Boundary | None]] = {}
@@ -131,6 +143,11 @@ class Pass:
         self._held_up: dict[int, Answer | New] = {}  # what could not be answered yet
         self._told_of: set[int] = set()  # questions at which `strict` has ended the run; a debugger may go on
         self._live: set[int] = set()  # processes that know that the recording counts no more
+
+    @property
+    def answers_calls_only(self) -> bool:
+        """Whether nothing but its calls has to wait: the recording is one line of work, and all of it counts."""
+        return not (self._ordered or self.plan.live_from or self.plan.run_tools)
 
     # --- what the run tells
 
@@ -158,7 +175,8 @@ class Pass:
 
     def _ended(self, event: Event) -> None:
         begun = event.get("parent_event_id", "")
-        self._inside.discard(begun)
+        if begun not in self._servers:
+            self._inside.discard(begun)
         if begun in self._run:
             question, found = self._run.pop(begun)
             now = outputs_of(event)
@@ -212,6 +230,8 @@ class Pass:
         if found.kind != MISSING or found.recorded is None:
             return True
         number, kind = found.recorded.number, found.recorded.question.kind
+        if kind == MCP and found.recorded.question.name == LIST_TOOLS:  # asked by the package as it sees need
+            return False
         if self.seen.live_since and number >= self.plan.live_from:
             return False
         within = (inner for begun in self._run_for for inner in self.plan.recorded.within(begun))
@@ -252,7 +272,8 @@ class Pass:
     def _given_now(self, answer: Answer) -> Answer:
         """What could not be answered before, with what the user gives by now."""
         number, event = answer.question.number, answer.question.event or {}
-        mock, fault = self._mocks.answer_for(number, event), self._mocks.fault_for(number, event)
+        mock = None if self._mocks is None else self._mocks.answer_for(number, event)
+        fault = None if self._mocks is None else self._mocks.fault_for(number, event)
         given = mock is not None or fault is not None
         findings = () if given or answer.recorded is None else self._findings(answer.recorded)
         return replace(answer, mock=mock, fault=fault, findings=findings)
@@ -260,9 +281,19 @@ class Pass:
     def _findings(self, found: Boundary) -> tuple[Finding, ...]:
         return self.plan.recorded.findings_of(found.number)
 
+    def _runs(self, question: Question) -> bool:
+        """Whether a tool is run for real, or a server of one is there; then what else it is asked is asked of it."""
+        if question.kind == TOOL:
+            return self.plan.runs(question)
+        if question.name == CONNECT:
+            tools = set().union(*(self.plan.recorded.servers.get(key, set()) for key in question.keys))
+            return ALL in self.plan.run_tools or not self.plan.run_tools.isdisjoint(tools)
+        metadata = lenient.mapping((question.event or {}).get("metadata"))
+        return lenient.mapping(metadata.get("mcp")).get("connection") in self._servers
+
     def _is_real(self, question: Question, event: Event) -> bool:
         """Whether a request goes to the network: in a tool that is run for real, or behind the event from which on it is open."""
-        if question.kind == TOOL or self._is_given(question, event):
+        if question.kind in VALUED or self._is_given(question, event):
             return False
         found, same = self.matcher.likely(question)
         if event.get("parent_event_id") in self._inside:
@@ -286,8 +317,7 @@ class Pass:
         return there is not None and there.number < self.plan.live_from
 
     def _is_given(self, question: Question, event: Event) -> bool:
-        mock = self._mocks.answer_for(question.number, event)
-        return mock is not None or self._mocks.fault_for(question.number, event) is not None
+        return self._mocks is not None and self._mocks.changes(question.number, event)
 
     def _may_guess(self, question: Question) -> bool:
         """Whether an answer may be given to a question that is not the recorded one: behind the event of a fork it may not."""
@@ -326,6 +356,8 @@ class Pass:
                 self._deliver(found, word, event["event_id"], left_out=answer.given)
         if answer.runs:
             self._inside.add(event["event_id"])
+            if question.kind == MCP and question.name == CONNECT:
+                self._servers.add(event["event_id"])
             self._run[event["event_id"]] = (question, found)
             self.seen.real.add(question.number)
         return word

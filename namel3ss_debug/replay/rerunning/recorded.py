@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from namel3ss_debug.replay.recording.history import Recording
-from namel3ss_debug.replay.rerunning.boundaries import TOOL, Question, question_of
+from namel3ss_debug.replay.rerunning.boundaries import (
+    CONNECT,
+    HTTP,
+    LIST_TOOLS,
+    MCP,
+    MODEL,
+    TOOL,
+    VALUED,
+    Question,
+    question_of,
+)
 from namel3ss_debug.replay.rerunning.recorded_answers import (
     HttpAnswer,
     ToolAnswer,
@@ -26,7 +35,10 @@ from namel3ss_debug.replay.rerunning.recorded_answers import (
 )
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.values import SETTINGS, Flaw
+from namel3ss_debug.wire.values import SETTINGS, Flaw, find_flaws
+
+if TYPE_CHECKING:
+    from namel3ss_debug.replay.recording.history import Recording
 
 START: Final = -3
 HEAD: Final = -2
@@ -45,8 +57,8 @@ class Finding(NamedTuple):
     """Something in a recording that cannot be given again, or not as it was.
 
     Attributes:
-        kind: `cut redacted opaque damaged` of one answer; `open`: a call that never ended; `level filtered rotated lost chains`
-            of the recording as a whole.
+        kind: `cut redacted opaque damaged` of one answer; `open`: a call that never ended; `level filtered rotated lost inputs
+            chains` of the recording as a whole.
         number: the number of the boundary; 0 for the recording as a whole.
         what: the name of what is meant, such as a path into the answer or a count of events.
         setting: the setting that would have kept it; "" where there is none.
@@ -85,6 +97,7 @@ class Recorded:
     Attributes:
         boundaries: number -> boundary, in the order of the recording.
         findings: what cannot be given again.
+        servers: the key of the question that connects to an MCP server -> the names of its tools.
         steps: the steps of all deliveries in the order in which they happened.
     """
 
@@ -94,10 +107,12 @@ class Recorded:
         boundaries: Mapping[int, Boundary],
         findings: tuple[Finding, ...] = (),
         steps: tuple[Step, ...] = (),
+        servers: Mapping[str, set[str]] | None = None,
     ) -> None:
         self._recording = recording
         self.boundaries = boundaries
         self.findings = findings
+        self.servers = servers or {}
         self.steps = steps
         self._last: tuple[int, Event] = (0, {})  # one answer is looked at several times in a row
         self._within: dict[int, list[int]] = {}
@@ -158,14 +173,21 @@ class Recorded:
         yield from (event for number, event in events if number in wanted)
 
 
-def read_recorded(recording: Recording) -> Recorded:
-    """Read what a recording holds of answers, in one pass."""
+def read_recorded(recording: Recording, events: Iterable[Event] | None = None) -> Recorded:
+    """Read what a recording holds of answers, in one pass.
+
+    Args:
+        recording: the recording.
+        events: all its events, where whoever calls reads them for something else as well.
+    """
     reader = _Reader()
-    for number, event in enumerate(recording.events(), 1):
+    for number, event in enumerate(recording.events() if events is None else events, 1):
         reader.feed(number, event)
     if reader.boundaries:
         recording.count()  # the places of the events are found now, not at the first answer
-    return Recorded(recording, reader.boundaries, tuple(reader.all_findings(recording)), reader.steps())
+    return Recorded(
+        recording, reader.boundaries, tuple(reader.all_findings(recording)), reader.steps(), reader.servers
+    )
 
 
 class _Reader:
@@ -181,6 +203,10 @@ class _Reader:
         self._seqs: dict[int, tuple[array[int], array[int]]] = {}  # process -> seq and number of its steps
         self._settings: dict[str, Any] = {}
         self._shared: dict[Any, Any] = {}
+        self._connections: dict[str, str] = {}  # id of the start of a connection -> the key of its question
+        self._listing: dict[int, str] = {}  # number of a question for the tools of a server -> that key
+        self.servers: dict[str, set[str]] = {}
+        self._cut = 0
 
     def feed(self, number: int, event: Event) -> None:
         event_type = event["event_type"]
@@ -199,18 +225,44 @@ class _Reader:
         event_id = str(event.get("event_id", ""))
         inside = self._tools.get(event.get("parent_event_id", ""), 0)
         question = question_of(number, event, keep_event=False)
-        self._tools[event_id] = number if question is not None and question.kind == TOOL else inside
+        self._tools[event_id] = number if question is not None and question.kind in VALUED else inside
         if event["event_type"] == "trace_start":
             self._settings = self._settings or lenient.mapping(
                 lenient.mapping(event.get("metadata")).get("settings")
             )
+        if self._settings.get("max_payload_size") and event.get("component") in (MODEL, HTTP, TOOL, MCP):
+            asked = find_flaws([event.get("inputs"), event.get("metadata")])
+            self._cut += any(flaw.kind == "cut" for flaw in asked)
         if question is None:
             return
         retry_of = lenient.mapping(event.get("metadata")).get("retry_of")
         first = self._attempts.get(retry_of, 0) if isinstance(retry_of, str) else 0
         self.boundaries[number] = Boundary(number, self._sharing(question), 0, inside, first)
         self._ids[event_id] = number
+        if question.kind == MCP and question.name == CONNECT:
+            self._connections[event_id] = question.keys[0]
+        elif question.kind in VALUED:
+            self._speaks(number, event, question)
         self._step(number, event, Step(number, START))
+
+    def _speaks(self, number: int, event: Event, question: Question) -> None:
+        """A question goes to an MCP server, if it does: one to a tool tells that the server has it."""
+        connection = lenient.mapping(lenient.mapping(event.get("metadata")).get("mcp")).get("connection")
+        key = self._connections.get(connection) if isinstance(connection, str) else None
+        if key is not None and question.kind == TOOL:
+            self.servers.setdefault(key, set()).add(question.name)
+        elif key is not None and question.name == LIST_TOOLS:
+            self._listing[number] = key
+
+    def _answers(self, begun_id: str, begun: int, end: Event) -> None:
+        """A question to an MCP server is answered; the processes of a server come when its connection is there already."""
+        if self.boundaries[begun].question.name == CONNECT:
+            self._tools[begun_id] = begun
+        key = self._listing.pop(begun, None)
+        if key is not None:
+            result = lenient.mapping(lenient.mapping(end.get("outputs")).get("result"))
+            listed = lenient.mappings(result.get("tools"))
+            self.servers.setdefault(key, set()).update(str(tool.get("name")) for tool in listed)
 
     def _sharing(self, question: Question) -> Question:
         """The question with its parts that many questions have in common held once."""
@@ -230,6 +282,8 @@ class _Reader:
         if not begun:
             return
         old = self.boundaries[begun]
+        if old.question.kind == MCP:
+            self._answers(event_id, begun, event)
         boundary = Boundary(begun, old.question, number, old.inside, old.first_attempt, old.chunks)
         self.boundaries[begun] = boundary
         if event.get("status") in SPAN_FAILURES:
@@ -237,7 +291,7 @@ class _Reader:
         head = exchange_of(event).get("head_seq")
         if isinstance(head, int):
             self._steps.append((self._place(old.question.strand.process, head), Step(begun, HEAD)))
-        elif boundary.question.kind != TOOL:
+        elif boundary.question.kind not in VALUED:
             self._steps.append((begun + 0.25, Step(begun, HEAD)))
         self._step(number, event, Step(begun, END))
         self._note(begun, flaws_of_end(boundary.question.kind, event, streamed=bool(boundary.chunks)))
@@ -296,6 +350,8 @@ class _Reader:
             yield Finding("rotated", 0, str(rotated), "rotate_keep")
         if lost > rotated:
             yield Finding("lost", 0, str(lost - rotated))
+        if self._cut:
+            yield Finding("inputs", 0, str(self._cut), "max_payload_size")
         without = sum(not boundary.question.kins for boundary in self.boundaries.values())
         if without:
             yield Finding("chains", 0, str(without))

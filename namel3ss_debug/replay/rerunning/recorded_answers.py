@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from namel3ss_debug.replay.rerunning.boundaries import MODEL, TOOL
+from namel3ss_debug.replay.rerunning.boundaries import MODEL, VALUED
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event
-from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire import event_stream, lenient
 from namel3ss_debug.wire.values import Flaw, find_flaws, revive
 
 _NOT_ON_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
@@ -104,7 +104,7 @@ def tool_answer(end: Event) -> ToolAnswer:
 
 def flaws_of_end(kind: str, end: Event, *, streamed: bool) -> tuple[Flaw, ...]:
     """What an end event of a boundary of this kind does not hold as it was; the chunks of a stream stand elsewhere."""
-    if kind == TOOL:
+    if kind in VALUED:
         return tool_answer(end).flaws
     if streamed:
         return ()
@@ -117,7 +117,8 @@ def flaws_of_end(kind: str, end: Event, *, streamed: bool) -> tuple[Flaw, ...]:
 def flaws_of_chunk(payload: Any) -> tuple[Flaw, ...]:
     """What bytes that are recorded are not as they were."""
     form = lenient.mapping(payload)
-    return find_flaws(form["text"]) if "text" in form else revive(form.get("data")).flaws
+    told = form.get("text", form.get("messages"))
+    return revive(form.get("data")).flaws if told is None else find_flaws(told)
 
 
 def _inexact(end: Event) -> tuple[Flaw, ...]:
@@ -138,14 +139,26 @@ def _raised(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
         return Raised(str(told.get("type", "")), str(told.get("text", ""))), False
     if end.get("status") not in SPAN_FAILURES:
         return None, False
+    if not is_http and _is_told_by_value(end):
+        return None, False
     if is_http and exchange_of(end).get("status") is not None and "stack_trace" not in end:
         return None, False
     return Raised(str(end.get("error_type", "")), str(end.get("error", ""))), False
 
 
+def _is_told_by_value(end: Event) -> bool:
+    """Whether a failure is a result that says so, as of a tool of an MCP server, or an error of that protocol with its code."""
+    outputs = lenient.mapping(end.get("outputs"))
+    return (end.get("error_type") == "tool_error" and "result" in outputs) or "code" in lenient.mapping(
+        outputs.get("error")
+    )
+
+
 def _chunk(payload: Any) -> bytes:
-    """Bytes that are recorded as text, or in the form of bytes where they are none."""
+    """Bytes that are recorded as text, as the messages of a binary stream, or in the form of bytes."""
     form = lenient.mapping(payload)
+    if "messages" in form:
+        return event_stream.written(form["messages"])
     text = form.get("text")
     if isinstance(text, str):
         return text.encode("utf-8", "surrogatepass")

@@ -73,6 +73,13 @@ def test_the_same_calls_get_their_answers(start):
     assert run.guesses == 0
 
 
+def test_only_calls_have_to_wait_where_the_recording_is_one_line_of_work(start):
+    """Not where tools run for real, or where the recording counts no more at some event."""
+    assert start().run.answers_calls_only
+    assert not start(run_tools=frozenset({"search"})).run.answers_calls_only
+    assert not start(live_from=3).run.answers_calls_only
+
+
 def test_a_guess_is_told_before_its_answer_is_given(start):
     """So that what the program prints from there on can be held back."""
     run = start()

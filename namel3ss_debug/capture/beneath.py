@@ -1,0 +1,57 @@
+"""What a framework says is going on, so that the call beneath it is recorded once.
+
+A framework tells of its model call or tool before the request leaves or the function runs. Whoever records that very call
+says so here; what nobody has recorded by the end, the framework's own word stands for.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Final
+
+LLM: Final = "llm"
+TOOL: Final = "tool"
+
+NOW: ContextVar[Expected | None] = ContextVar("namel3ss_debug_beneath", default=None)
+"""The innermost call that a framework has told of and that is not over."""
+
+UNEXPECTED = {LLM: 0, TOOL: 0}
+"""How many calls were recorded beneath nothing that a framework told of, for instance in a thread without its context."""
+
+
+class Expected:
+    """A call that a framework has told of.
+
+    Attributes:
+        kind: `llm` or `tool`.
+        name: of a tool, its name.
+        met: whether it was recorded where it was made.
+        outer: the call that it is made within.
+    """
+
+    __slots__ = ("kind", "met", "name", "outer", "unexpected")
+
+    def __init__(self, kind: str, name: str | None = None) -> None:
+        self.kind = kind
+        self.name = name
+        self.met = False
+        self.outer = NOW.get()
+        self.unexpected = UNEXPECTED[kind]
+        NOW.set(self)
+
+    def over(self) -> bool:
+        """The call has ended; whether it was recorded, or may have been."""
+        if NOW.get() is self:
+            NOW.set(self.outer)
+        return self.met or UNEXPECTED[self.kind] != self.unexpected
+
+
+def recorded(kind: str, name: str | None = None) -> None:
+    """A call is recorded where it is made: of a model, or of the tool of this name."""
+    expected = NOW.get()
+    while expected is not None:
+        if expected.kind == kind and (kind == LLM or expected.name == name):
+            expected.met = True
+            return
+        expected = expected.outer
+    UNEXPECTED[kind] += 1

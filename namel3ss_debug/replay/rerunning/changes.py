@@ -1,0 +1,56 @@
+"""What the user changes in a re-run: seen to fit the recording, put in force, and written down in the new recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from namel3ss_debug.errors import MockError
+from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, calls_of, write_fault, write_mock
+from namel3ss_debug.replay.recording.breakpoints import know
+from namel3ss_debug.replay.rerunning.entries import Entries
+from namel3ss_debug.replay.rerunning.passes import ALL, Pass, Plan
+from namel3ss_debug.traces.reader import Trace
+
+
+def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace) -> Iterator[str]:
+    """Refuse answers that calls cannot have; notes on names that the recording does not hold, because new code may.
+
+    Args:
+        mocks: answers and faults.
+        run_tools: the names of the tools that are run for real.
+        trace: the recording.
+
+    Raises:
+        MockError: an answer is not one that the calls it is for can have.
+    """
+    known = know(trace.events())
+    for what in mocks:
+        try:
+            calls = calls_of(what, known)
+        except MockError as problem:
+            yield str(problem)
+            continue
+        if calls is not None:
+            what.check(calls.components)
+    for name in run_tools:
+        if name != ALL and name not in known.names.get("tool", ()):
+            yield f"--run-tools {name}: the recording holds no call of such a tool"
+
+
+def pass_with(
+    given: Iterable[Mock | Fault], plan: Plan, reserved: frozenset[int], on_guess: Callable[[], None]
+) -> Pass:
+    """A run in which these answers and faults are in force; the rest is as for `Pass`."""
+    entries = Entries()
+    mocks = Mocks(lambda: None, entries.find)
+    for what in given:
+        mocks.add(what)
+    return Pass(plan, mocks, reserved, on_guess, entries.heard)
+
+
+def written(given: Sequence[Mock | Fault]) -> dict[str, list[str]]:
+    """Answers and faults as the user writes them."""
+    return {
+        "mocks": [write_mock(each) for each in given if isinstance(each, Mock)],
+        "faults": [write_fault(each) for each in given if isinstance(each, Fault)],
+    }
