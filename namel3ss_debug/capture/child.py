@@ -32,16 +32,19 @@ def main(words: list[str]) -> None:
     """Run a program; returns when its main module ends, raises what it raises.
 
     Args:
-        words: `script PATH`, `module NAME` or `function MODULE:NAME JSON`, then the program's own arguments.
+        words: `script PATH`, `module NAME`, `function MODULE:NAME JSON` or `app PATH JSON`, then the program's own arguments.
     """
     kind, value, *argv = words
-    arguments = argv.pop(0) if kind == "function" else ""
+    arguments = argv.pop(0) if kind in {"function", "app"} else ""
+    app = _app(arguments) if kind == "app" else None
     folder = kind == "script" and _holds_modules(value)
     _arrange_interpreter(kind, value, argv, folder)
     _start_recording()
     try:
         if kind == "function":
             _run_function(value, arguments)
+        elif app is not None:
+            app(value)
         elif kind == "module" or folder:
             _run_module(value, folder)
         else:
@@ -63,7 +66,7 @@ def _arrange_interpreter(kind: str, value: str, argv: list[str], folder: bool) -
     sys.orig_argv[1:] = [*(["-m"] if kind == "module" else []), value, *argv]
     if folder:
         sys.path.insert(0, _absolute(value))
-    elif sys.flags.safe_path:
+    elif sys.flags.safe_path or kind == "app":
         return
     elif kind == "script":
         sys.path.insert(0, os.path.dirname(os.path.realpath(value)))
@@ -191,6 +194,30 @@ def _run_function(value: str, arguments: str) -> None:
             await result
 
         asyncio.run(result if asyncio.iscoroutine(result) else wait())
+
+
+def _app(arguments: str) -> Callable[[str], None]:
+    """What runs an app of the namel3ss language; the modules that recording needs are borrowed where they are missing."""
+    import json  # noqa: PLC0415
+
+    options = json.loads(arguments)
+    version, folders = options["lent"]
+    if list(sys.version_info[:2]) == version:
+        try:
+            import orjson  # noqa: F401, PLC0415
+        except ImportError:
+            sys.path.extend(folders)
+    session = json.loads(
+        os.environ.get("NAMEL3SS_DEBUG_SESSION") or "{}"
+    )  # nobody sees it once recording has begun
+
+    def run(value: str) -> None:
+        from namel3ss_debug.capture.namel3ss import running  # noqa: PLC0415  (only apps need it)
+
+        stepped = bool(session.get("gate")) and not session.get("waits_at_calls")
+        running.run(value, options, session.get("workspace") or "", stepped=stepped)
+
+    return run
 
 
 def _give_up(what: str) -> None:

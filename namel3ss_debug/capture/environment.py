@@ -42,6 +42,7 @@ def start_metadata(session: Session, process: int, segment: int, seq: int) -> di
         metadata["git_commit"] = git_commit(Path(session.root))
         metadata["executable"] = sys.executable or None
         metadata["arguments"] = session.arguments or None
+        metadata["flow"] = session.flow
         metadata["rerun"] = session.rerun or None
     metadata |= {key: os.environ.get(variable) for key, variable in _NAMED_BY_USER.items()}
     return {key: value for key, value in metadata.items() if value is not None}

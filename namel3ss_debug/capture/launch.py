@@ -16,11 +16,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal, NamedTuple, NoReturn
 
+from namel3ss_debug.capture.namel3ss.interpreters import find_interpreter, lent
+from namel3ss_debug.capture.namel3ss.sources import check_generation
 from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE
 from namel3ss_debug.errors import TargetError
 
@@ -55,15 +57,17 @@ _PREFLIGHT = "import sys; assert sys.version_info >= (3, 11), 'Python 3.11'; imp
 class Target:
     """A program to run.
 
-    `value` is the path of a script, folder or archive, the name of a module, or `module:function`; `argv` the
-    program's own arguments; `arguments` the keyword arguments of a function; `root` the folder of the user's code.
+    `value` is the path of a script, folder or archive, the name of a module, `module:function`, or the path of a namel3ss app;
+    `argv` the program's own arguments; `arguments` the keyword arguments of a function, or the input of an app's flow; `flow`
+    that flow, where it was named; `root` the folder of the user's code.
     """
 
-    kind: Literal["script", "module", "function"]
+    kind: Literal["script", "module", "function", "app"]
     value: str
     argv: tuple[str, ...]
     root: Path
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    flow: str | None = None
 
     @property
     def text(self) -> str:
@@ -75,6 +79,8 @@ class Target:
         words = [self.kind, self.value]
         if self.kind == "function":
             words.append(json.dumps(dict(self.arguments)))
+        elif self.kind == "app":
+            words.append(json.dumps({"flow": self.flow, "input": dict(self.arguments), "lent": lent()}))
         return [*words, *self.argv]
 
 
@@ -95,6 +101,7 @@ def resolve_target(
     module: bool = False,
     cwd: str | os.PathLike[str] | None = None,
     run_args: Mapping[str, Any] | None = None,
+    flow: str | None = None,
 ) -> Target:
     """Find the program that the words of a command line mean.
 
@@ -102,7 +109,8 @@ def resolve_target(
         words: the target and the program's own arguments.
         module: whether `-m` was given: the target is the name of a module or package.
         cwd: the folder that relative paths start from; the working directory if left out.
-        run_args: keyword arguments, for a function.
+        run_args: keyword arguments, for a function; the input of an app's flow.
+        flow: which flow of an app.
 
     Raises:
         TargetError: there is no such program, or it is of a kind that cannot be run.
@@ -114,13 +122,30 @@ def resolve_target(
     function = _FUNCTION.match(word)
     if not module and function and not (folder / word).exists():
         return Target("function", word, argv, folder, dict(run_args or {}))
+    target = Target("module", word, argv, folder) if module else _file_or_package(word, argv, folder)
+    if target.kind == "app":
+        return _app(target, run_args, flow)
     if run_args:
         raise TargetError(
             f"--run-args are for a function (module:function), and {word} is none: leave them out"
         )
-    if module:
-        return Target("module", word, argv, folder)
-    return _file_or_package(word, argv, folder)
+    if flow is not None:
+        raise TargetError(f"--flow is for a namel3ss app, and {word} is none: leave it out")
+    return target
+
+
+def _app(target: Target, run_args: Mapping[str, Any] | None, flow: str | None) -> Target:
+    """An app with what its flow is given.
+
+    Raises:
+        TargetError: it has arguments, or is of the older language.
+    """
+    if target.argv:
+        raise TargetError(
+            f"{target.value} is a namel3ss app, which has no arguments ({target.argv[0]}): give its flow an input with --run-args"
+        )
+    check_generation(target.root / target.value)
+    return replace(target, arguments=dict(run_args or {}), flow=flow)
 
 
 def _file_or_package(word: str, argv: tuple[str, ...], folder: Path) -> Target:
@@ -138,12 +163,11 @@ def _file_or_package(word: str, argv: tuple[str, ...], folder: Path) -> Target:
 
 def _script(word: str, argv: tuple[str, ...], folder: Path) -> Target:
     path = folder / word
-    if path.suffix == ".ai":
-        raise TargetError(f"{word} is a namel3ss app; these come with a later release: give a Python program")
     if path.is_dir() and not (path / "__main__.py").is_file():
         raise TargetError(f"{word} is a folder without __main__.py: name the file to run in it")
     home = path.resolve() if path.is_dir() else path.resolve().parent
-    return Target("script", word, argv, folder if home.is_relative_to(folder) else home)
+    kind: Literal["script", "app"] = "app" if path.suffix == ".ai" and path.is_file() else "script"
+    return Target(kind, word, argv, folder if home.is_relative_to(folder) else home)
 
 
 def _suggestion(path: Path) -> str:
@@ -157,15 +181,18 @@ def _suggestion(path: Path) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def find_python(python: str | None) -> str:
+def find_python(python: str | None, target: Target | None = None) -> str:
     """The interpreter to run the program with, after a look whether it can record.
 
     Args:
         python: a path or a name on `PATH`; the interpreter of this process if left out.
+        target: the program; one in the namel3ss language is run where the language is.
 
     Raises:
         TargetError: there is no such interpreter, or it lacks what recording needs.
     """
+    if target is not None and target.kind == "app":
+        return find_interpreter(python, target.value)
     if python is None:
         return sys.executable
     found = shutil.which(os.path.expanduser(python))

@@ -5,6 +5,7 @@ A session is plain JSON, because it travels in an environment variable to the ch
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -30,7 +31,8 @@ class Session:
     `root` is the folder of the user's own code, `link_latest` whether the file's name is ours, `sampled` whether
     this execution is recorded at all, `gate` the socket of the shell that steps the program, if there is one,
     `waits_at_calls` whether the program waits there at its calls alone, and not at every event,
-    `randomness` what random numbers are drawn from, empty where that is not recorded, `offline` whether nothing but the
+    `workspace` the folder that a re-run of a namel3ss app may write to, `flow` the flow of one,
+    `joins` whether another program may have begun the recording, `randomness` what random numbers are drawn from, empty where that is not recorded, `offline` whether nothing but the
     gate may be reached, `rerun` what a re-run says of itself in its `trace_start`, `arguments` those of a function.
     """
 
@@ -44,10 +46,13 @@ class Session:
     sampled: bool = True
     gate: str = ""
     waits_at_calls: bool = False
+    joins: bool = False
     randomness: dict[str, Any] = field(default_factory=dict)
     offline: bool = False
     rerun: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
+    flow: str | None = None
+    workspace: str = ""
 
     def to_text(self) -> str:
         """The text for the environment variable."""
@@ -75,6 +80,7 @@ def new_session(
     session_id: str | None = None,
     running: bool = False,
     arguments: Mapping[str, Any] = MappingProxyType({}),
+    flow: str | None = None,
 ) -> Session:
     """Decide where a new recording goes; the folder is made when the first event is written.
 
@@ -85,30 +91,43 @@ def new_session(
         output: the file the user asked for; a name of ours in `trace_output_dir` if left out.
         session_id: the conversation or job the run belongs to.
         running: whether the program runs already, so that its hash seed is what it is.
-        arguments: the keyword arguments of a function.
+        arguments: the keyword arguments of a function, or the input of a flow.
+        flow: the flow of a namel3ss app.
 
     Raises:
-        WrongUsageError: `output` is there and is not a recording of ours.
+        WrongUsageError: `output`, or what the setting `join` names, is there and is not a recording of ours.
     """
     execution_id = os.urandom(8).hex()
     started_at = time.time()
+    joins = bool(config.join) and output is None
     if output is not None:
         replace_recording(output)
+    elif joins:
+        output = working_directory() / config.join
+        execution_id = joined_execution(output)
     path = output or Path(config.trace_output_dir) / trace_name(started_at, execution_id)
     sampled = config.sample_rate >= 1 or random.SystemRandom().random() < config.sample_rate
-    reproducible = sampled and config.record_randomness and config.level != "basic"
+    reproducible = sampled and config.record_randomness and config.level != "basic" and not joins
     return Session(
         trace=os.path.normpath(working_directory() / path),
         execution_id=execution_id,
-        settings={key: value for key, value in config.to_json().items() if key not in FOR_READERS},
+        settings=_settings(config, joins=joins),
         target=target,
         root=os.path.realpath(working_directory() / (root or "")),
         session_id=session_id,
         link_latest=output is None,
         sampled=sampled,
+        joins=joins,
         randomness=new_randomness(os.environ, running=running) if reproducible else {},
         arguments=dict(arguments),
+        flow=flow,
     )
+
+
+def _settings(config: DebugConfiguration, *, joins: bool) -> dict[str, Any]:
+    """The settings that the program is told."""
+    settings = {key: value for key, value in config.to_json().items() if key not in FOR_READERS}
+    return settings if joins else settings | {"join": ""}
 
 
 def new_randomness(environ: Mapping[str, str], *, running: bool) -> dict[str, Any]:
@@ -160,6 +179,20 @@ def replace_recording(output: Path) -> None:
     for path in old:
         remove_ring(path)
         path.unlink()
+
+
+def joined_execution(path: Path) -> str:
+    """The run that all programs share which record to this path; they need not ask each other.
+
+    Raises:
+        WrongUsageError: what stands there is no recording of ours, or the name is not that of a JSONL file.
+    """
+    name = parse_name(path.name)
+    if name is None or name.process or name.segment or path.suffix == ".gz":
+        raise WrongUsageError(f"cannot join {path}: give a file name that ends with .jsonl")
+    if path.exists() and not is_recording(path):
+        raise WrongUsageError(f"cannot join {path}: it is not a recording; give another name")
+    return hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def is_recording(path: Path) -> bool:

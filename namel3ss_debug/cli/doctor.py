@@ -38,6 +38,7 @@ def doctor(
     *,
     module: bool = False,
     run_args: str | None = None,
+    flow: str | None = None,
     python: str | None = None,
     run_tools: Sequence[str] = (),
     repeat: int = 1,
@@ -49,7 +50,8 @@ def doctor(
     Args:
         words: the target and the program's own arguments.
         module: whether the target is the name of a module.
-        run_args: keyword arguments of a function, as a JSON object.
+        run_args: keyword arguments of a function, or the input of a flow, as a JSON object.
+        flow: which flow of a namel3ss app.
         python: the interpreter to run the program with.
         run_tools: tools that are run for real each time, by name; `all` for every one.
         repeat: how many times it is run on other inputs before it counts as reproducible.
@@ -69,8 +71,8 @@ def doctor(
     from namel3ss_debug.replay.rerunning.recorded import read_recorded
     from namel3ss_debug.traces.inputs import Recorded as Inputs
 
-    target = resolve_target(words, module=module, run_args=read_run_args(run_args))
-    interpreter = find_python(python)
+    target = resolve_target(words, module=module, run_args=read_run_args(run_args), flow=flow)
+    interpreter = find_python(python, target)
     with tempfile.TemporaryDirectory(prefix="namel3ss-doctor-") as folder:
         config = recording_settings(load_configuration(defaults=DEFAULTS).config, folder)
         began = time.time_ns()
@@ -120,7 +122,7 @@ def record(target: Target, config: DebugConfiguration, python: str, folder: Path
 
     session = new_session(config, target=target.text, root=target.root, output=folder / "first.jsonl")
     randomness = session.randomness | {"watch": True}
-    session = replace(session, arguments=dict(target.arguments), randomness=randomness)
+    session = replace(session, arguments=dict(target.arguments), flow=target.flow, randomness=randomness)
     tell("run 1, for real")
     with passed_on() as (stream, printed):  # noqa: SIM117  (the program has ended before its output has)
         with started(target, session=asdict(session), python=python, streams=Streams(stdout=stream)) as child:
@@ -222,7 +224,9 @@ def show(target: str, found: Sequence[Any], runs: int, status: int, output_forma
 @click.command("doctor", cls=ProgramCommand, short_help="Say what makes a program irreproducible.")
 @arguments("TARGET")
 @click.option("-m", "module", is_flag=True, help="TARGET is a module or package, as with python -m.")
-@click.option("--run-args", metavar="JSON", help="Keyword arguments of a function, as one JSON object.")
+@click.option("--run-args", metavar="JSON",
+              help="Keyword arguments of a function, or the input of a flow, as one JSON object.")  # fmt: skip
+@click.option("--flow", metavar="NAME", help="Run this flow of a namel3ss app; the only one if left out.")
 @click.option("--run-tools", multiple=True, metavar="NAME",
               help="Run this tool for real each time; all for every tool; may be repeated.")  # fmt: skip
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",

@@ -34,14 +34,15 @@ def run(words: Sequence[str], *, module: bool = False, python: str | None = None
 
     config = settings().config
     target = resolve_target(words, module=module)
-    if not config.enabled and target.kind != "function":
+    if not config.enabled and target.kind in {"script", "module"}:
         switch = ["-m"] if target.kind == "module" else []
         replace_process(python or sys.executable, [*switch, target.value, *target.argv])
     session = new_session(config, target=target.text, root=target.root)
     if not config.enabled:
-        # A function needs our runner to be called; an execution that is not sampled is not recorded.
-        return launch(target, session=asdict(session) | {"sampled": False}, python=python)
-    status = launch(target, session=asdict(session), python=find_python(python))
+        # A function or an app needs our runner to be called; an execution that is not sampled is not recorded.
+        interpreter = find_python(python, target) if target.kind == "app" else python
+        return launch(target, session=asdict(session) | {"sampled": False}, python=interpreter)
+    status = launch(target, session=asdict(session), python=find_python(python, target))
     report(session, "jsonl")
     return status
 

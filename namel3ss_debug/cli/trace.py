@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from namel3ss_debug.cli.program import ProgramCommand, arguments
 from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
+    from namel3ss_debug.capture.launch import Target
     from namel3ss_debug.capture.session import Session
     from namel3ss_debug.cli.live import Stepping
 
@@ -30,6 +31,7 @@ def trace(
     output: Path | None = None,
     components: Sequence[str] = (),
     run_args: str | None = None,
+    flow: str | None = None,
     output_format: str = "jsonl",
     live: bool = False,
     stepping: Stepping | None = None,
@@ -43,7 +45,8 @@ def trace(
         module: whether the target is the name of a module.
         output: the file to record to; a name of ours if left out.
         components: the components to record; all if empty.
-        run_args: keyword arguments of a function, as a JSON object.
+        run_args: keyword arguments of a function, or the input of a flow, as a JSON object.
+        flow: which flow of a namel3ss app.
         output_format: `json` writes one document beside the recording at the end.
         live: whether events are shown on stderr as they happen.
         stepping: what the debugger's shell begins with where it steps the program.
@@ -62,19 +65,12 @@ def trace(
 
     overrides |= {"enabled": True, "default_components": list(components) or None}
     loaded = load_configuration(overrides=overrides, defaults=DEFAULTS)
-    target = resolve_target(words, module=module, run_args=read_run_args(run_args))
-    interpreter = find_python(python)
-    session = new_session(
-        loaded.config, target=target.text, root=target.root, output=output, arguments=target.arguments
-    )
+    target = resolve_target(words, module=module, run_args=read_run_args(run_args), flow=flow)
+    interpreter = find_python(python, target)
+    check_profiler(interpreter, wanted=loaded.config.profile)
+    session = new_session(loaded.config, output=output, **known_of(target))
     check_folder(Path(session.trace).parent)
-    if live:
-        from namel3ss_debug.cli.follow import following
-
-        watching: Any = following(Path(session.trace))
-    else:
-        watching = nullcontext()
-    with watching:
+    with watching(Path(session.trace), live=live):
         if stepping is None:
             status = launch(target, session=asdict(session), python=interpreter)
         else:
@@ -83,6 +79,32 @@ def trace(
             status = step_program(target, session, stepping, loaded.config, python=interpreter)
     report(session, output_format)
     return status
+
+
+def known_of(target: Target) -> dict[str, Any]:
+    """What a session says of the program."""
+    return {"target": target.text, "root": target.root, "arguments": target.arguments, "flow": target.flow}
+
+
+def watching(path: Path, *, live: bool) -> AbstractContextManager[Any]:
+    """Show the events of a recording as they come, where that is wanted."""
+    if not live:
+        return nullcontext()
+    from namel3ss_debug.cli.follow import following
+
+    return following(path)
+
+
+def check_profiler(python: str, *, wanted: bool) -> None:
+    """See that stacks can be sampled, where that is asked for.
+
+    Raises:
+        MissingExtraError: the interpreter lacks the sampler.
+    """
+    if wanted:
+        from namel3ss_debug.capture.stacks import check
+
+        check(python)
 
 
 def check_folder(folder: Path) -> None:
@@ -189,7 +211,9 @@ def write_document(path: Path) -> Path:
 )
 @click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT",
               help="Record this component only, such as llm or tool; may be given several times.")  # fmt: skip
-@click.option("--run-args", metavar="JSON", help="Keyword arguments of a function, as one JSON object.")
+@click.option("--run-args", metavar="JSON",
+              help="Keyword arguments of a function, or the input of a flow, as one JSON object.")  # fmt: skip
+@click.option("--flow", metavar="NAME", help="Run this flow of a namel3ss app; the only one if left out.")
 @click.option(
     "--level", type=click.Choice(["basic", "detailed", "comprehensive"]), help="How much is recorded."
 )
@@ -197,6 +221,12 @@ def write_document(path: Path) -> Path:
     "--memory/--no-memory", "capture_memory", default=None, help="Record the memory of the process."
 )
 @click.option("--performance/--no-performance", "capture_performance", default=None, help="Record CPU time.")
+@click.option(
+    "--profile",
+    is_flag=True,
+    default=None,
+    help="Sample stacks, so that analyze names the functions that take time.",
+)
 @click.option(
     "--redact/--no-redact", "redact", default=None, help="Replace secrets before they reach the disk."
 )
@@ -224,9 +254,9 @@ def write_document(path: Path) -> Path:
 def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     """Run a program and record what its agents do.
 
-    TARGET is a script (app.py), a module (-m package), or a function (package.module:function); a bare name is
-    looked for as a script and as a package. ARGS are the program's own: every option that is not listed here and
-    stands after TARGET, and all that stands after --.
+    TARGET is a script (app.py), a module (-m package), a function (package.module:function), or a namel3ss app
+    (app.ai); a bare name is looked for as a script, as an app and as a package. ARGS are the program's own: every
+    option that is not listed here and stands after TARGET, and all that stands after --.
 
     The program keeps its input, its output and its exit status. With --step or a breakpoint the debugger, on the
     terminal itself, stops it before its calls.

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture.foreground import Foreground
 from namel3ss_debug.capture.launch import Streams, Target, find_python, resolve_target, started
@@ -22,33 +21,31 @@ from namel3ss_debug.capture.session import Session, new_session, replace_recordi
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import DebugError, RerunError, TargetError
 from namel3ss_debug.replay.live import LiveProgram, Meeting
-from namel3ss_debug.replay.rerunning.fitness import STILL, checked, ends_of, newer_code, of_code, of_inputs
-from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
-from namel3ss_debug.replay.rerunning.matching import MOST_PASSES
-from namel3ss_debug.replay.rerunning.outcomes import Outcome, changes_since, other_numbers, outcome_of
+from namel3ss_debug.replay.rerunning.apps import memory_of, workspace
+from namel3ss_debug.replay.rerunning.fitness import (
+    STILL,
+    checked,
+    ends_of,
+    keeping,
+    newer_code,
+    of_code,
+    of_inputs,
+)
+from namel3ss_debug.replay.rerunning.forms import with_form
 from namel3ss_debug.replay.rerunning.outputs import Ends, Outputs
-from namel3ss_debug.replay.rerunning.passes import Pass, Plan
+from namel3ss_debug.replay.rerunning.plans import MOST_PASSES, Plan
 from namel3ss_debug.replay.rerunning.recorded import read_recorded
 from namel3ss_debug.replay.words import Answering
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.traces.reader import Trace, open_trace
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:  # imported where somebody gives answers
     from namel3ss_debug.replay.given.answers import Fault, Mock
-
-FORM: Final = (
-    "level",
-    "max_payload_size",
-    "redact",
-    "redact_keys",
-    "redact_patterns",
-    "capture_memory",
-    "capture_performance",
-)
-"""The settings of a recording that its re-run is recorded with too, so that what is asked can be compared."""
+    from namel3ss_debug.replay.rerunning.impasses import Stop
+    from namel3ss_debug.replay.rerunning.outcomes import Outcome
+    from namel3ss_debug.replay.rerunning.passes import Pass
 
 
 @dataclass(frozen=True)
@@ -93,6 +90,7 @@ class Prepared:
         session: where the re-run is recorded.
         notes: what the user should know, a line each.
         newer: the user's files of code that are newer than the recording.
+        memory: of a namel3ss app, what its memory held at the start; None for nothing.
     """
 
     trace: Trace
@@ -107,6 +105,7 @@ class Prepared:
     session: Session
     notes: tuple[str, ...] = ()
     newer: tuple[str, ...] = ()
+    memory: str | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -129,37 +128,17 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
         MockError: an answer is not one that the calls it is for can have.
     """
     kept: list[Event] = []
-    recorded = read_recorded(trace, _keeping(kept, trace.indexed_events()))
+    recorded = read_recorded(trace, keeping(kept, trace.indexed_events()))
     first, last = ends_of(trace, kept)
     start = lenient.mapping(first.get("metadata"))
-    notes = list(checked(trace, recorded))
+    notes = list(checked(trace.path, recorded))
     inputs = Inputs.of(kept)
     notes += of_inputs(inputs)
     notes += _of_names(wanted, trace)
     target, cwd = _target(trace, start)
-    python, noted = _interpreter(wanted.python, start)
+    python, noted = _interpreter(wanted.python, start, target)
     notes += noted
-    base = replace(
-        _with_form(config, lenient.mapping(start.get("settings"))),
-        enabled=True,
-        trace_output_dir=str(folder),
-        default_components=(),
-        sample_rate=1.0,
-        buffer_size=1,
-        record_randomness=True,
-    )
-    session = new_session(
-        base,
-        target=target.text,
-        root=target.root,
-        session_id=first.get("session_id"),
-        arguments=target.arguments,
-    )
-    rerun: dict[str, Any] = {
-        "of": first.get("execution_id"),
-        "recording": str(trace.files[0].resolve()),
-    } | _changes(wanted)
-    session = replace(session, link_latest=False, offline=True, rerun=rerun)
+    session = _new_session(trace, first, target, wanted, config, folder)
     plan = Plan(
         recorded,
         frozenset(wanted.run_tools),
@@ -168,20 +147,42 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
         wanted.offline,
         wanted.realtime,
     )
-    script = cwd / target.value if target.kind == "script" else None
+    script = cwd / target.value if target.kind in {"script", "app"} else None
     newer = newer_code(recorded, Path(session.root), script, float(first.get("timestamp") or 0.0))
     notes += of_code(newer)
+    told, memory = tuple(notes), memory_of(kept)
     return Prepared(
-        trace, start, last, plan, wanted, inputs, target, python, cwd, session, tuple(notes), newer
+        trace, start, last, plan, wanted, inputs, target, python, cwd, session, told, newer, memory
     )
 
 
-def _keeping(kept: list[Event], events: Iterable[Event]) -> Iterator[Event]:
-    """The events as they come; those that tell of the program as a whole are kept, so that one pass is enough."""
-    for event in events:
-        if event["event_type"] in ("trace_start", "trace_end", INPUTS_READ):
-            kept.append(event)
-        yield event
+def _new_session(
+    trace: Trace, first: Event, target: Target, wanted: Wanted, config: DebugConfiguration, folder: Path
+) -> Session:
+    """Where the re-run is recorded, and in which form."""
+    base = replace(
+        with_form(config, lenient.mapping(lenient.mapping(first.get("metadata")).get("settings"))),
+        enabled=True,
+        trace_output_dir=str(folder),
+        default_components=(),
+        sample_rate=1.0,
+        buffer_size=1,
+        record_randomness=True,
+        join="",
+    )
+    session = new_session(
+        base,
+        target=target.text,
+        root=target.root,
+        session_id=first.get("session_id"),
+        arguments=target.arguments,
+        flow=target.flow,
+    )
+    rerun: dict[str, Any] = {
+        "of": first.get("execution_id"),
+        "recording": str(trace.files[0].resolve()),
+    } | _changes(wanted)
+    return replace(session, link_latest=False, offline=True, rerun=rerun)
 
 
 def rerun(
@@ -202,16 +203,19 @@ def rerun(
         TargetError: the interpreter cannot be started.
     """
     reserved: frozenset[int] = frozenset()
+    foretells = True
     for passes in range(1, MOST_PASSES + 1):
         if passes > 1:
             replace_recording(Path(prepared.session.trace))
-        run = _Run(prepared, outputs, reserved, notice)
+        run = _Run(prepared, outputs, reserved, notice, foretells=foretells)
         run.through(meanwhile)
-        doomed = run.answering.restart is not None and not run.interrupted and passes < MOST_PASSES
+        failed = run.answering.restart is not None or run.answering.misled
+        doomed = failed and not run.interrupted and passes < MOST_PASSES
         outputs.settle(shown=not doomed)
         if not doomed:
             break
         reserved = run.answering.matcher.reserved_next
+        foretells = foretells and not run.answering.misled
     return run.outcome(passes)
 
 
@@ -222,12 +226,16 @@ def reserved_for(prepared: Prepared) -> frozenset[int]:
         prepared: the program; the recordings of these runs are thrown away.
     """
     reserved: frozenset[int] = frozenset()
+    foretells = True
     with Path(os.devnull).open("wb") as nowhere:
         for _ in range(MOST_PASSES - 1):
-            run = _Run(prepared, Outputs(nowhere.fileno(), nowhere.fileno()), reserved, lambda _text: None)
+            outputs = Outputs(nowhere.fileno(), nowhere.fileno())
+            run = _Run(prepared, outputs, reserved, lambda _text: None, foretells=foretells)
             run.through()
             replace_recording(Path(prepared.session.trace))
-            if run.answering.restart is None or run.interrupted:
+            failed = run.answering.restart is not None or run.answering.misled
+            foretells = foretells and not run.answering.misled
+            if not failed or run.interrupted:
                 break
             reserved = run.answering.matcher.reserved_next
     return reserved
@@ -242,9 +250,12 @@ class _Run:
         outputs: Outputs,
         reserved: frozenset[int],
         notice: Callable[[str], None],
+        *,
+        foretells: bool,
     ) -> None:
         self._prepared, self._outputs, self._notice = prepared, outputs, notice
-        self.answering = _answering(prepared, reserved, outputs.hold)
+        self._reserved, self._foretells = reserved, foretells
+        self.answering: Pass
         self.stop: Stop | None = None
         self.problem = ""
         self.status = 0
@@ -257,13 +268,17 @@ class _Run:
             opening = running(
                 self._prepared,
                 meeting,
-                self.answering,
+                None,
                 ends,
-                waits_at_calls=self.answering.answers_calls_only,
+                waits_at_calls=self._prepared.plan.answers_calls_only,
                 notice=self._notice,
             )
             with opening as program:
                 self._outputs.started()
+                # What answers is imported and made while the program starts, which waits before its first line.
+                from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError  # noqa: PLC0415
+
+                program.answering = self.answering = self._answering()
                 meanwhile()
                 try:
                     program.run_out()
@@ -277,10 +292,26 @@ class _Run:
         if trace.exists():
             written = open_trace(trace)
             if len(written.processes) > 1:
+                from namel3ss_debug.replay.rerunning.outcomes import other_numbers  # noqa: PLC0415  (see `through`)
+
                 self._numbers = other_numbers(program.events(), written.events())
+
+    def _answering(self) -> Pass:
+        plan, mocks, on_guess = self._prepared.plan, self._prepared.wanted.mocks, self._outputs.hold
+        if mocks:
+            from namel3ss_debug.replay.rerunning.changes import pass_with  # noqa: PLC0415  (only here is it needed)
+
+            return pass_with(mocks, plan, self._reserved, on_guess)
+        from namel3ss_debug.replay.rerunning.passes import Pass  # noqa: PLC0415  (as `through` says)
+
+        answering = Pass(plan, None, self._reserved, on_guess)
+        answering.foretells &= self._foretells
+        return answering
 
     def outcome(self, passes: int) -> Outcome:
         """What came of it."""
+        from namel3ss_debug.replay.rerunning.outcomes import changes_since, outcome_of  # noqa: PLC0415  (see `through`)
+
         prepared, seen = self._prepared, self.answering.seen
         notes = [*prepared.notes, *changes_since(prepared.start, seen.first)]
         if self._outputs.differs:
@@ -303,14 +334,6 @@ class _Run:
         )
 
 
-def _answering(prepared: Prepared, reserved: frozenset[int], on_guess: Callable[[], None]) -> Pass:
-    if not prepared.wanted.mocks:
-        return Pass(prepared.plan, None, reserved, on_guess)
-    from namel3ss_debug.replay.rerunning.changes import pass_with  # noqa: PLC0415  (only here is it needed)
-
-    return pass_with(prepared.wanted.mocks, prepared.plan, reserved, on_guess)
-
-
 def stepped_outcome(prepared: Prepared, run: Pass, program: LiveProgram, stop: Stop | None) -> Outcome:
     """What came of a re-run that somebody has walked through.
 
@@ -320,6 +343,8 @@ def stepped_outcome(prepared: Prepared, run: Pass, program: LiveProgram, stop: S
         program: the program, which has ended.
         stop: why it could not go on.
     """
+    from namel3ss_debug.replay.rerunning.outcomes import changes_since, outcome_of  # noqa: PLC0415  (see `_Run.through`)
+
     notes = [*prepared.notes, *changes_since(prepared.start, run.seen.first)]
     if run.restart is not None:
         notes.append("a guess was wrong: without --step the program is started over, with the right answers")
@@ -385,6 +410,8 @@ def _session(prepared: Prepared, meeting: Meeting, *, waits_at_calls: bool) -> d
     """What the child is told: where it is recorded, who answers, and the inputs of the recording in a file for it alone."""
     inputs = prepared.inputs
     session = asdict(prepared.session) | {"gate": meeting.address, "waits_at_calls": waits_at_calls}
+    if prepared.target.kind == "app":
+        session["workspace"] = workspace(meeting.folder, prepared.memory)
     if not inputs.usable:
         return session
     file = meeting.folder / "inputs.json"
@@ -454,29 +481,20 @@ def _target(trace: Trace, start: dict[str, Any]) -> tuple[Target, Path]:
             module=module,
             cwd=cwd,
             run_args=lenient.mapping(start.get("arguments")),
+            flow=lenient.string(start.get("flow")),
         )
     except TargetError as error:
         raise TargetError(f"{error}: the recorded program has to be there to run again; {STILL}") from None
     return target, cwd
 
 
-def _interpreter(wanted: str | None, start: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """The interpreter that was asked for, else that of this process; a note where another one was recorded.
+def _interpreter(wanted: str | None, start: dict[str, Any], target: Target) -> tuple[str, tuple[str, ...]]:
+    """The interpreter that was asked for, else one that can run the program; a note where another one was recorded.
 
     A recorded one is not started unasked: a recording is foreign data.
     """
-    if wanted is not None:
-        return find_python(wanted), ()
+    python = find_python(wanted, target)
     recorded = lenient.string(start.get("executable"))
-    if recorded is None or os.path.abspath(recorded) == os.path.abspath(sys.executable):
-        return sys.executable, ()
-    return sys.executable, (
-        f"recorded with {recorded}, run again with {sys.executable}: --python chooses another",
-    )
-
-
-def _with_form(config: DebugConfiguration, recorded: dict[str, Any]) -> DebugConfiguration:
-    """The settings in force, but in the recording's form; what is no value of its setting is passed over."""
-    form = DebugConfiguration.from_json({name: recorded[name] for name in FORM if name in recorded})
-    same = [name for name in FORM if isinstance(getattr(form, name), type(getattr(config, name)))]
-    return replace(config, **{name: getattr(form, name) for name in same if name in recorded})
+    if wanted is not None or recorded is None or os.path.abspath(recorded) == os.path.abspath(python):
+        return python, ()
+    return python, (f"recorded with {recorded}, run again with {python}: --python chooses another",)

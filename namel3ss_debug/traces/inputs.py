@@ -18,6 +18,9 @@ from namel3ss_debug.traces.events import Event
 
 EVENT_TYPE = "inputs_read"
 
+MEMORY_AT_START = "restore"
+"""The `operation` of the `memory_operation` that holds the memory of a namel3ss app as it stood at the start, in `outputs.snapshot`."""
+
 VERSION = 1
 """The version of the names of lines of work and places, and of how numbers are drawn for them."""
 

@@ -8,7 +8,8 @@ from namel3ss_debug.errors import MockError
 from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, calls_of, write_fault, write_mock
 from namel3ss_debug.replay.recording.breakpoints import know
 from namel3ss_debug.replay.rerunning.entries import Entries
-from namel3ss_debug.replay.rerunning.passes import ALL, Pass, Plan
+from namel3ss_debug.replay.rerunning.passes import Pass
+from namel3ss_debug.replay.rerunning.plans import ALL, Plan
 from namel3ss_debug.traces.reader import Trace
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
 from namel3ss_debug.replay.rerunning.boundaries import Strand
-from namel3ss_debug.replay.rerunning.passes import Plan
+from namel3ss_debug.replay.rerunning.plans import Plan
 from namel3ss_debug.replay.rerunning.recorded import START, Recorded, Step
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 

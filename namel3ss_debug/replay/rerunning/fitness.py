@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from namel3ss_debug.errors import RerunError
+from namel3ss_debug.replay.rerunning.apps import is_memory_at_start
 from namel3ss_debug.replay.rerunning.recorded import Finding, Recorded
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
@@ -26,7 +28,7 @@ def ends_of(trace: Trace, events: Iterable[Event] | None = None) -> tuple[Event,
         events: its events, or those of these types, where they are at hand.
 
     Raises:
-        RerunError: it has no `trace_start`.
+        RerunError: it has no `trace_start`, or is of several programs.
     """
     first: Event | None = None
     last: dict[str, Any] = {}
@@ -37,7 +39,20 @@ def ends_of(trace: Trace, events: Iterable[Event] | None = None) -> tuple[Event,
             last = lenient.mapping(event.get("metadata"))
     if first is None:
         raise RerunError(f"{trace.path} does not say which program it is of; {STILL}")
+    if lenient.mapping(lenient.mapping(first.get("metadata")).get("settings")).get("join"):
+        raise RerunError(
+            f"{trace.path} is of several services (join), which cannot be run again together: "
+            f"record the one you mean without join; {STILL}"
+        )
     return first, last
+
+
+def keeping(kept: list[Event], events: Iterable[Event]) -> Iterator[Event]:
+    """The events as they come; those that tell of the program as a whole are kept, so that one pass is enough."""
+    for event in events:
+        if event["event_type"] in ("trace_start", "trace_end", INPUTS_READ) or is_memory_at_start(event):
+            kept.append(event)
+        yield event
 
 
 STILL: Final = "debug replay --step walks through what is there"
@@ -48,8 +63,8 @@ def _is_first(start: Event) -> bool:
     return not lenient.mapping(start.get("metadata")).get("process")
 
 
-def checked(trace: Trace, recorded: Recorded) -> Iterator[str]:
-    """Refuse a recording that holds no answers; notes on one that does not hold all.
+def checked(path: Path, recorded: Recorded) -> Iterator[str]:
+    """Refuse a recording, by its file, that holds no answers; notes on one that does not hold all.
 
     Raises:
         RerunError: it cannot be run again.
@@ -59,11 +74,11 @@ def checked(trace: Trace, recorded: Recorded) -> Iterator[str]:
             return
         if finding.kind == "level":
             raise RerunError(
-                f"{trace.path} was recorded at level basic, without answers: record the program again with --level detailed; {STILL}"
+                f"{path} was recorded at level basic, without answers: record the program again with --level detailed; {STILL}"
             )
         if finding.kind == "rotated":
             raise RerunError(
-                f"{trace.path}: the first {finding.what} events were rotated away, and the program cannot run again without them: "
+                f"{path}: the first {finding.what} events were rotated away, and the program cannot run again without them: "
                 f"record it again with rotate_keep 0; {STILL}"
             )
         yield _NOTES[finding.kind](finding)
@@ -122,7 +137,7 @@ def _files_of(recorded: Recorded) -> Iterable[str]:
         question = boundary.question
         for place in (*question.chain, question.call_site or ""):
             name = place.rpartition(":")[0]
-            if name.endswith(".py"):
+            if name.endswith((".py", ".ai")):
                 yield name
 
 

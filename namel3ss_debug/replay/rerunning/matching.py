@@ -6,7 +6,7 @@ was edited, and the difference is told. Else the recording holds no answer.
 
 A guess may take the answer of a question that is asked later in its own words, as when a call was added at the front of a loop. Then
 the run has to start over, with such answers reserved for their own questions; every policy without this gives wrong answers
-to some edits. Two or three passes are enough for one edit; `MOST_PASSES` bounds them.
+to some edits. Two or three passes are enough for one edit; `plans.MOST_PASSES` bounds them.
 
 Nothing here waits, sends or reads a clock. Of several threads, one at a time may use a `Matcher`.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
@@ -44,9 +44,6 @@ from namel3ss_debug.wire import lenient
 
 _NO_EVENT: Final[Event] = {"event_type": ""}
 _LAST = 1 << 62
-
-MOST_PASSES: Final = 4
-"""After so many passes that had to start over, what the guesses took is ambiguous."""
 
 
 class _Guess(NamedTuple):
@@ -119,6 +116,28 @@ class Matcher:
             stolen = next(filter(None, map(self._guessed.get, question.keys)), None)
             found = self.recorded.boundaries[next(iter(stolen))] if stolen else None
         return (found, True) if found is not None else (self._like(question)[0], False)
+
+    def comes_next(self, boundary: Boundary, before: Container[int], *, in_turn: bool) -> bool:
+        """Whether the same question, asked the same way, would get the answer of this boundary, which was not used yet.
+
+        Args:
+            boundary: the recorded boundary.
+            before: numbers of boundaries that will have been used by then.
+            in_turn: whether it also has to be what its strand was to ask first.
+        """
+        question = boundary.question
+        if not question.keys:
+            return False
+        waiting = [self._keys[question.keys[0], question.chain, question.strand]]
+        waiting += [self._strands[question.strand]] if in_turn else []
+        left = (
+            (number for number in each if self._free(number) and number not in before) for each in waiting
+        )
+        return all(next(each, 0) == boundary.number for each in left)
+
+    def is_used(self, number: int) -> bool:
+        """Whether a recorded boundary cannot be asked for any more."""
+        return not self._free(number)
 
     def answer(self, question: Question, *, guesses: bool = True) -> Answer | New | Restart:
         """What becomes of a question of the program.

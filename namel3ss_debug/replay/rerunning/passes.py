@@ -31,13 +31,15 @@ from namel3ss_debug.replay.rerunning.divergences import (
     Divergence,
     in_order,
 )
+from namel3ss_debug.replay.rerunning.foretelling import Foretelling
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.matching import Matcher
 from namel3ss_debug.replay.rerunning.ordering import Order
-from namel3ss_debug.replay.rerunning.recorded import END, HEAD, Boundary, Finding, Recorded, Step
+from namel3ss_debug.replay.rerunning.plans import ALL, Plan
+from namel3ss_debug.replay.rerunning.recorded import END, HEAD, Boundary, Finding, Step
 from namel3ss_debug.replay.rerunning.recorded_answers import outputs_of
 from namel3ss_debug.replay.rerunning.verdicts import Answer, New, Restart
-from namel3ss_debug.replay.words import given_word
+from namel3ss_debug.replay.words import Ahead, given_word
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.value_changes import path_changes
@@ -45,35 +47,7 @@ from namel3ss_debug.wire.value_changes import path_changes
 if TYPE_CHECKING:  # imported where somebody gives answers
     from namel3ss_debug.replay.given.answers import Mocks
 
-ALL: Final = "all"
-"""In `Plan.run_tools`: every tool is run for real."""
-
 _PARTS: Final = {"head": HEAD, "end": END}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """By what a program runs again.
-
-    Attributes:
-        recorded: the answers.
-        run_tools: the names of the tools that are run for real, or `ALL`.
-        strict: whether the first divergence ends the run.
-        live_from: the number of the event from which on models and other servers are asked for real; 0 for never.
-        offline: whether nothing is asked for real even then.
-        realtime: whether answers take the time that they took.
-    """
-
-    recorded: Recorded
-    run_tools: frozenset[str] = frozenset()
-    strict: bool = False
-    live_from: int = 0
-    offline: bool = False
-    realtime: bool = False
-
-    def runs(self, question: Question) -> bool:
-        """Whether a tool is run for real."""
-        return ALL in self.run_tools or question.name in self.run_tools
 
 
 @dataclass
@@ -114,6 +88,8 @@ class Pass:
         order: in which order answers were delivered.
         seen: what else was seen.
         restart: the first guess that was wrong: the pass does not count.
+        foretells: whether answers are told before they are asked for.
+        misled: whether one that was foretold was taken where another one belongs: the pass does not count either.
     """
 
     def __init__(
@@ -127,12 +103,15 @@ class Pass:
         self.plan = plan
         self.seen = Seen()
         self.restart: Restart | None = None
+        self.misled = False
         recorded = plan.recorded
         strands = {number: boundary.question.strand for number, boundary in recorded.boundaries.items()}
         self.matcher = Matcher(recorded, mocks, reserved, self._runs)
         self.order = Order(recorded.steps, strands)
-        self._ordered = len(set(strands.values())) > 1
+        self._ordered = plan.ordered
         self._mocks, self._on_guess, self._on_event = mocks, on_guess, on_event
+        self.foretells = mocks is None and plan.answers_calls_only
+        self._foretelling: Foretelling | None = None
         self._servers: set[str] = set()  # ids of connections to MCP servers that are there for real
         self._delivered: dict[str, int] = {}  # id of the start event -> recorded boundary
         self._inside: set[str] = set()  # ids of open spans in tools that are run for real
@@ -143,11 +122,6 @@ class Pass:
         self._held_up: dict[int, Answer | New] = {}  # what could not be answered yet
         self._told_of: set[int] = set()  # questions at which `strict` has ended the run; a debugger may go on
         self._live: set[int] = set()  # processes that know that the recording counts no more
-
-    @property
-    def answers_calls_only(self) -> bool:
-        """Whether nothing but its calls has to wait: the recording is one line of work, and all of it counts."""
-        return not (self._ordered or self.plan.live_from or self.plan.run_tools)
 
     # --- what the run tells
 
@@ -206,6 +180,39 @@ class Pass:
             return self._left(event) | given_word(self._mocks, number, event)
         word = self._of_question(question, event)
         return self._left(event) | word
+
+    def foretell(self) -> Ahead | None:
+        """The word for what the run asks next, if it asks what was recorded; None where that is not known."""
+        if not self.foretells:
+            return None
+        plan = self.plan
+        if self._foretelling is None:
+            self._foretelling = Foretelling(
+                plan.recorded, self.matcher, strict=plan.strict, realtime=plan.realtime
+            )
+        return self._foretelling.next()
+
+    def put_back(self, ahead: Ahead) -> None:
+        """What was foretold last is not told, but comes again."""
+        if self._foretelling is not None:
+            self._foretelling.put_back(ahead)
+
+    def taken(self, number: int, event: Event, ahead: int) -> None:
+        """A call of the run has taken what was foretold; it is what the matcher would have given, or the pass does not count."""
+        if self._foretelling is not None:
+            self._foretelling.taken(ahead)
+        question = question_of(number, event)
+        answer = None if question is None else self.matcher.answer(question)
+        if not isinstance(answer, Answer) or answer.recorded is None or answer.recorded.number != ahead:
+            self.misled = True
+            return
+        self.order.began(ahead)
+        self.order.leave_out(self.plan.recorded.within(ahead))
+
+    def void(self) -> None:
+        """What was foretold and is not taken yet will not be taken."""
+        if self._foretelling is not None:
+            self._foretelling.void()
 
     def may(self, asked: dict[str, Any]) -> bool:
         """Whether a step of an answer's delivery may go now."""
@@ -349,6 +356,8 @@ class Pass:
             raise
         if found is not None:
             self.order.began(found.number)
+            if self._foretelling is not None:
+                self._foretelling.void(found.number)
             if answer.runs:
                 self._run_for.add(found.number)
                 self.order.leave_out([found.number])

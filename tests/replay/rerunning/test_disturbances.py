@@ -18,7 +18,7 @@ from namel3ss_debug.replay.rerunning.disturbances import (
     move_clock,
     parallel,
 )
-from namel3ss_debug.replay.rerunning.passes import Plan
+from namel3ss_debug.replay.rerunning.plans import Plan
 from namel3ss_debug.replay.rerunning.recorded import END, HEAD, START, Boundary, Recorded, Step
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 

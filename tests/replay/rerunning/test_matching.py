@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.replay.given.answers import Fault, Mock, parse_fault, parse_mock
 from namel3ss_debug.replay.rerunning.boundaries import question_of
-from namel3ss_debug.replay.rerunning.matching import MOST_PASSES, Matcher
+from namel3ss_debug.replay.rerunning.matching import Matcher
+from namel3ss_debug.replay.rerunning.plans import MOST_PASSES
 from namel3ss_debug.replay.rerunning.recorded import read_recorded
 from namel3ss_debug.replay.rerunning.verdicts import Answer, New, Restart
 from namel3ss_debug.traces.reader import open_trace

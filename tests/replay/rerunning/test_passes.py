@@ -7,7 +7,8 @@ import pytest
 from namel3ss_debug.replay.given.answers import Mocks, parse_fault, parse_mock
 from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, told
-from namel3ss_debug.replay.rerunning.passes import Pass, Plan
+from namel3ss_debug.replay.rerunning.passes import Pass
+from namel3ss_debug.replay.rerunning.plans import Plan
 from namel3ss_debug.replay.rerunning.recorded import read_recorded
 
 
@@ -75,9 +76,9 @@ def test_the_same_calls_get_their_answers(start):
 
 def test_only_calls_have_to_wait_where_the_recording_is_one_line_of_work(start):
     """Not where tools run for real, or where the recording counts no more at some event."""
-    assert start().run.answers_calls_only
-    assert not start(run_tools=frozenset({"search"})).run.answers_calls_only
-    assert not start(live_from=3).run.answers_calls_only
+    assert start().run.plan.answers_calls_only
+    assert not start(run_tools=frozenset({"search"})).run.plan.answers_calls_only
+    assert not start(live_from=3).run.plan.answers_calls_only
 
 
 def test_a_guess_is_told_before_its_answer_is_given(start):

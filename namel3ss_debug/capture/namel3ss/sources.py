@@ -1,0 +1,45 @@
+"""The text of an app before anything of it is run: which generation of the language it is written in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from namel3ss_debug.errors import TargetError
+
+_OLDER = re.compile(r'(?:app|model|memory|frame|agent|page|flow|ai)\s+"[^"]*".*\{?\s*\Z')
+_MOST = 1 << 16
+
+
+def check_generation(path: Path) -> None:
+    """See that an app is written in the present language, and not in the older one with the same suffix.
+
+    The older one has blocks in braces (`app "X" { ... }`), the present one indented blocks behind a colon; their first statements
+    tell them apart.
+
+    Args:
+        path: the file of the app.
+
+    Raises:
+        TargetError: it is written in the older language, or cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")[:_MOST]
+    except OSError as error:
+        raise TargetError(f"cannot read {path}: {error.strerror}") from error
+    if is_older(text):
+        raise TargetError(
+            f'{path.name} is an app of the older namel3ss language (app "..." {{ ... }}), which cannot be recorded: apps of the '
+            'present one begin with spec is "1.0"'
+        )
+
+
+def is_older(text: str) -> bool:
+    """Whether the first statement of a text is one of the older language."""
+    lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith(("#", "//"))]
+    if not lines:
+        return False
+    first = lines[0]
+    if first.endswith("{") or (len(lines) > 1 and lines[1].startswith("{")):
+        return True
+    return first.startswith('app "') or (first.endswith(".") and _OLDER.match(first[:-1]) is not None)

@@ -1,0 +1,326 @@
+"""The steps of a flow: every statement as a chain step with its line, and what the language itself tells of its way through them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from namel3ss_debug.capture.namel3ss.messages import kind as kind_of
+from namel3ss_debug.capture.namel3ss.messages import words
+from namel3ss_debug.capture.namel3ss.places import Place
+from namel3ss_debug.capture.namel3ss.scope import Scope
+from namel3ss_debug.capture.namel3ss.seams import Seams
+from namel3ss_debug.capture.namel3ss.values import plain, variables
+from namel3ss_debug.capture.spans import Span
+
+_NAMES: Mapping[str, tuple[str, str]] = {
+    "Let": ("let", "name"),
+    "Set": ("set", "target"),
+    "AskAIStmt": ("ask ai", "ai_name"),
+    "RunAgentStmt": ("run agent", "agent_name"),
+    "Create": ("create", "record_name"),
+    "Save": ("save", "record_name"),
+    "Find": ("find", "record_name"),
+    "Update": ("update", "record_name"),
+    "Delete": ("delete", "record_name"),
+    "ForEach": ("for each", "name"),
+    "RunAgentsParallelStmt": ("run agents in parallel", ""),
+    "ParallelBlock": ("parallel", ""),
+    "OrchestrationBlock": ("orchestration", ""),
+    "TryCatch": ("try", ""),
+    "RepeatWhile": ("repeat while", ""),
+    "EnqueueJob": ("enqueue job", "job_name"),
+    "LogStmt": ("log", ""),
+    "MetricStmt": ("metric", ""),
+}
+"""Class of a statement -> how it begins in the source, and the attribute that names what it is about."""
+
+_TYPES = {
+    "If": "condition",
+    "Match": "decision",
+    "TryCatch": "decision",
+    "Repeat": "loop",
+    "RepeatWhile": "loop",
+    "ForEach": "loop",
+    "ParallelBlock": "parallel",
+    "RunAgentsParallelStmt": "parallel",
+    "OrchestrationBlock": "merge",
+}
+_TOOL_CALL = "ToolCallExpr"
+_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
+
+_DECISIONS = {
+    "decision_if",
+    "decision_repeat",
+    "decision_for_each",
+    "case_taken",
+    "otherwise_taken",
+    "catch_taken",
+}
+"""Steps of the language that say what was chosen."""
+
+_PAIRS = {
+    "flow_call_start": ("chain", "chain_execution", "callee_flow"),
+    "pipeline_call_start": ("chain", "chain_execution", "pipeline"),
+    "job_start": ("chain", "chain_execution", ""),
+    "function_enter": ("chain", "chain_step", ""),
+    "parallel_task_start": ("chain", "chain_step", ""),
+    "orchestration_branch_start": ("chain", "chain_step", "branch_name"),
+}
+"""Steps of the language that begin something -> component, event types, and the member of their data with its name."""
+
+_ENDS = {
+    "flow_call_end": "flow_call_start",
+    "flow_call_error": "flow_call_start",
+    "pipeline_call_end": "pipeline_call_start",
+    "pipeline_call_error": "pipeline_call_start",
+    "job_finish": "job_start",
+    "function_return": "function_enter",
+    "function_error": "function_enter",
+    "parallel_task_end": "parallel_task_start",
+    "orchestration_branch_end": "orchestration_branch_start",
+}
+_LEADING = re.compile(
+    r"(?:parallel task start|entered function|orchestration branch|call pipeline|call flow|job)\s+"
+)
+
+
+class Steps:
+    """Records flows, their statements and agents.
+
+    Args:
+        scope: where the app is.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._paired: list[tuple[str, Span]] = []
+
+    def install(self, seams: Seams) -> None:
+        """Replace what runs them."""
+        seams.method("runtime.executor.core", "Executor", "run", self._flow)
+        seams.function("runtime.executor.stmt.core", "execute_statement", self._statement)
+        seams.function("runtime.execution.recorder", "record_step", self._step)
+        seams.function("runtime.executor.agents", "run_agent_call", self._agent)
+
+    def _flow(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """A flow is a chain; the outermost one tells its input and what it returns."""
+        scope = self._scope
+
+        def run(executor: Any, *args: Any, **kwargs: Any) -> Any:
+            scope.flows.append(executor.ctx.flow.name)
+            span = None
+            with scope.quiet("a flow could not be recorded"):
+                span = self._open_flow(executor.ctx)
+            error: BaseException | None = None
+            try:
+                result = original(executor, *args, **kwargs)
+                if span is not None:
+                    span.set_output({"result": plain(result.last_value)})
+                return result
+            except BaseException as raised:
+                error = raised.__cause__ or raised
+                with scope.quiet("the failure of a flow could not be recorded"):
+                    self._tell(raised)
+                raise
+            finally:
+                scope.close(span, error)
+                scope.flows.pop()
+
+        return run
+
+    def _open_flow(self, ctx: Any) -> Span:
+        inputs = {"input": ctx.locals.get("input"), "state": ctx.state or None}
+        inputs = {name: plain(value) for name, value in inputs.items() if value is not None}
+        return self._scope.open(
+            "chain", ctx.flow.name, self._scope.places.at(ctx.flow, ctx.flow.name), inputs
+        )
+
+    def _tell(self, error: BaseException) -> None:
+        """An app that fails says so once, where it failed."""
+        scope, cause = self._scope, error.__cause__ or error
+        line = getattr(error, "line", None) or getattr(cause, "line", None)
+        details = getattr(error, "details", None)
+        told = {
+            name: value
+            for name, value in (details if isinstance(details, dict) else {}).items()
+            if isinstance(value, str)
+        }
+        scope.emit(
+            "error_occurred",
+            "chain",
+            scope.flow,
+            scope.line(line, getattr(error, "column", None)),
+            metadata=told,
+            status="failed",
+            error=words(cause),
+            error_type=kind_of(cause),
+        )
+
+    def _statement(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        scope = self._scope
+
+        def execute_statement(ctx: Any, stmt: Any, *args: Any, **kwargs: Any) -> Any:
+            before, depth, span = scope.place, len(self._paired), None
+            error: BaseException | None = None
+            with scope.quiet("a statement could not be recorded"):
+                span = self._open_statement(ctx, stmt)
+            try:
+                result = original(ctx, stmt, *args, **kwargs)
+                with scope.quiet("the value of a statement could not be recorded"):
+                    _outcome(span, ctx, stmt)
+                return result
+            except BaseException as raised:
+                if type(raised).__name__ != "_ReturnSignal":  # how the language leaves a flow
+                    error = raised
+                elif type(stmt).__name__ == "Return" and span is not None:
+                    span.set_output({"result": plain(getattr(raised, "value", None))})
+                raise
+            finally:
+                self._forget(depth)
+                scope.close(span, error)
+                if type(stmt).__name__ == "Set" and error is None:
+                    with scope.quiet("a change of state could not be recorded"):
+                        self._state(ctx, stmt, scope.place)
+                scope.place = before
+
+        return execute_statement
+
+    def _open_statement(self, ctx: Any, stmt: Any) -> Span:
+        scope = self._scope
+        scope.place = place = scope.places.at(stmt, scope.flow)
+        told = {"locals": variables(ctx.locals, ctx.state)} if scope.shows_variables else None
+        step_type = _type_of(stmt)
+        return scope.open("chain", name_of(stmt), place, None, told, prefix="chain_step", step_type=step_type)
+
+    def _state(self, ctx: Any, stmt: Any, place: Place) -> None:
+        """What a flow has put into its state."""
+        path = getattr(stmt.target, "path", None)
+        if path and isinstance(ctx.state, dict) and path[0] in ctx.state:
+            self._scope.emit(
+                "state_change", "chain", self._scope.flow, place, outputs={path[0]: plain(ctx.state[path[0]])}
+            )
+
+    def _step(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """What the language notes of its way: choices become decisions, what begins and ends becomes a span."""
+
+        def record_step(ctx: Any, kind: str, what: str, **fields: Any) -> Any:
+            with self._scope.quiet("a step of a flow could not be recorded"):
+                if kind in _DECISIONS:
+                    self._decided(kind, what, fields)
+                elif kind in _PAIRS:
+                    self._begun(kind, what, fields)
+                elif kind in _ENDS:
+                    self._ended(
+                        _ENDS[kind], fields.get("because") or what if kind.endswith("_error") else None
+                    )
+            return original(ctx, kind, what, **fields)
+
+        return record_step
+
+    def _decided(self, kind: str, what: str, fields: Mapping[str, Any]) -> None:
+        scope, data = self._scope, fields.get("data") or {}
+        chosen = data.get("value", data.get("count", what))
+        asked = {"condition": data["condition"]} if "condition" in data else None
+        reason = {"reason": fields["because"]} if fields.get("because") else {}
+        name = kind.removeprefix("decision_").removesuffix("_taken").replace("_", " ")
+        place = scope.line(fields.get("line"), fields.get("column"))
+        scope.emit(
+            "decision", "chain", name, place, inputs=asked, outputs={"decision": chosen}, metadata=reason
+        )
+
+    def _begun(self, kind: str, what: str, fields: Mapping[str, Any]) -> None:
+        component, prefix, member = _PAIRS[kind]
+        scope, data = self._scope, fields.get("data") or {}
+        name = data.get(member) or _name_in(what)
+        place = scope.line(fields.get("line"), fields.get("column"))
+        step_type = "parallel" if kind == "parallel_task_start" else None
+        span = scope.open(component, name, place, prefix=prefix, step_type=step_type)
+        if kind == "flow_call_start":
+            scope.flows.append(str(name))
+        self._paired.append((kind, span))
+
+    def _ended(self, kind: str, failed: str | None) -> None:
+        scope = self._scope
+        while self._paired:
+            begun, span = self._paired.pop()
+            if begun == "flow_call_start":
+                scope.flows.pop()
+            if begun == kind:
+                if failed is not None:
+                    span.set(status="failed", error=failed)
+                scope.close(span)
+                return
+
+    def _forget(self, depth: int) -> None:
+        """What a statement has begun is over with it."""
+        while len(self._paired) > depth:
+            begun, _span = self._paired.pop()
+            if begun == "flow_call_start":
+                self._scope.flows.pop()
+
+    def _agent(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        scope = self._scope
+
+        def run_agent_call(ctx: Any, agent_name: str, *args: Any, **kwargs: Any) -> Any:
+            before, span = scope.place, None
+            error: BaseException | None = None
+            with scope.quiet("an agent could not be recorded"):
+                span = self._open_agent(ctx, agent_name, args, kwargs)
+            try:
+                result = original(ctx, agent_name, *args, **kwargs)
+                if span is not None:
+                    span.set_output({"result": plain(result[0])})
+                return result
+            except BaseException as raised:
+                error = raised
+                raise
+            finally:
+                scope.close(span, error)
+                scope.place = before
+
+        return run_agent_call
+
+    def _open_agent(self, ctx: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Span:
+        scope = self._scope
+        line, column, *_ = (*args[2:4], None, None)
+        told = {name: kwargs[name] for name in ("agent_id", "role") if kwargs.get(name)}
+        agent = ctx.agents.get(name)
+        if agent is not None:
+            told["ai"] = getattr(agent, "ai_name", None)
+        scope.place = scope.line(line, column)
+        return scope.open("agent", name, scope.place, None, told)
+
+
+def name_of(stmt: Any) -> str:
+    """A statement as its step is named: how it begins in the source."""
+    kind = type(stmt).__name__
+    begins, attribute = _NAMES.get(kind, (_CAPITAL.sub(" ", kind.removesuffix("Stmt")).lower(), ""))
+    about = getattr(stmt, attribute, None) if attribute else None
+    if about is None:
+        return begins
+    path = getattr(about, "path", None)
+    return f"{begins} state.{'.'.join(path)}" if path else f"{begins} {getattr(about, 'name', about)}"
+
+
+def _type_of(stmt: Any) -> str | None:
+    expression = getattr(stmt, "expression", None)
+    if type(expression).__name__ == _TOOL_CALL:
+        return "tool_call"
+    return _TYPES.get(type(stmt).__name__)
+
+
+def _outcome(span: Span | None, ctx: Any, stmt: Any) -> None:
+    """What a statement has made: the value of the variable that it sets."""
+    if span is None:
+        return
+    target = stmt.name if type(stmt).__name__ == "Let" else getattr(stmt, "target", None)
+    name = getattr(target, "name", target)
+    if isinstance(name, str) and name in ctx.locals:
+        span.set_output({"result": plain(ctx.locals[name])})
+
+
+def _name_in(what: str) -> str:
+    """The name in the words of a step, such as `parallel task start a`."""
+    return _LEADING.sub("", what).strip().removesuffix(" started").removesuffix(" start").strip("'\"")

@@ -1,0 +1,52 @@
+"""By what a program runs again: the answers of its recording, and what the user wants otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from namel3ss_debug.replay.rerunning.boundaries import Question
+from namel3ss_debug.replay.rerunning.recorded import Recorded
+
+ALL: Final = "all"
+"""In `Plan.run_tools`: every tool is run for real."""
+
+
+MOST_PASSES: Final = 4
+"""After so many passes that had to start over, what the guesses took is ambiguous."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """By what a program runs again.
+
+    Attributes:
+        recorded: the answers.
+        run_tools: the names of the tools that are run for real, or `ALL`.
+        strict: whether the first divergence ends the run.
+        live_from: the number of the event from which on models and other servers are asked for real; 0 for never.
+        offline: whether nothing is asked for real even then.
+        realtime: whether answers take the time that they took.
+    """
+
+    recorded: Recorded
+    run_tools: frozenset[str] = frozenset()
+    strict: bool = False
+    live_from: int = 0
+    offline: bool = False
+    realtime: bool = False
+
+    @cached_property
+    def ordered(self) -> bool:
+        """Whether answers have an order to keep: the recording is of several lines of work."""
+        return len({boundary.question.strand for boundary in self.recorded.boundaries.values()}) > 1
+
+    @property
+    def answers_calls_only(self) -> bool:
+        """Whether nothing but its calls has to wait: the recording is one line of work, and all of it counts."""
+        return not (self.ordered or self.live_from or self.run_tools)
+
+    def runs(self, question: Question) -> bool:
+        """Whether a tool is run for real."""
+        return ALL in self.run_tools or question.name in self.run_tools

@@ -1,0 +1,41 @@
+"""What the language says of a failure, in a line."""
+
+from __future__ import annotations
+
+from namel3ss_debug.capture.namel3ss.messages import kind, message, words
+
+
+class LanguageError(Exception):
+    """As an error of the language: its message apart from its text."""
+
+    def __init__(self, text):
+        super().__init__(text)
+        self.message = text
+
+    def __str__(self):
+        return f"[line 3, col 1] {self.message}"
+
+
+TOOL = "What happened: Python tool \"t\" failed with KeyError.\nWhy: 'id'\nFix: Fix the tool.\nExample: tool"
+RUN = "error: AI call failed.\n\nWhat happened\n- AI call failed.\n\nWhy\n- Missing attribute 'text'\n- More.\n\nHow to fix\n- x"
+
+
+def test_a_page_becomes_what_happened_and_why():
+    """Both of the language's layouts are read; the whole message is there as well."""
+    assert words(LanguageError(TOOL)) == "Python tool \"t\" failed with KeyError: 'id'"
+    assert words(LanguageError(RUN)) == "AI call failed: Missing attribute 'text'"
+    assert message(LanguageError(TOOL)) == TOOL
+
+
+def test_what_has_no_reason_is_told_alone():
+    """A message in a line, one without its second part, and an exception of another library."""
+    assert words(LanguageError("Unexpected token")) == "Unexpected token"
+    assert words(LanguageError("What happened: It ended.")) == "It ended."
+    assert words(ValueError("bad")) == "bad"
+
+
+def test_the_type_is_that_of_the_exception_in_a_tool():
+    """Only the message tells it; any other exception has its own."""
+    assert kind(LanguageError(TOOL)) == "KeyError"
+    assert kind(ValueError("bad")) == "ValueError"
+    assert kind(LanguageError("x")).endswith("LanguageError")

@@ -1,0 +1,140 @@
+"""Model calls at the doors of the language, with stand-ins for its providers."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from namel3ss_debug import wire
+from namel3ss_debug.capture.namel3ss.calls import Asked
+from namel3ss_debug.capture.namel3ss.models import Models
+
+
+class Provider:
+    """Answers with what it was made with."""
+
+    api_key = "unused"
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def ask(self, **_asked):
+        """Answer, or fail."""
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def asked():
+    """The calls that models asked for."""
+    return Asked()
+
+
+@pytest.fixture
+def models(scope, asked):
+    """The seam."""
+    return Models(scope, asked)
+
+
+def provider(models, answer):
+    """A provider as the language finds it."""
+    return models._finding(lambda _name, _config: Provider(answer))("openai", None)
+
+
+def adapter(models, turn):
+    """An adapter as the language finds it."""
+    inner = SimpleNamespace(run_model=lambda *_words: turn)
+    found = models._adapting(lambda _name, _provider, **_more: inner)
+    return found("openai", Provider(None), model="m", system_prompt="s")
+
+
+ASKED = {"model": "m", "system_prompt": "Be brief.", "user_input": "Hi", "memory": {"short_term": []}}
+
+
+def test_a_text_is_recorded_and_given_back_as_it_was(models, told):
+    """The provider's own object reaches the app, and all else of the provider is its own."""
+    response = SimpleNamespace(output="Hello")
+    seen = provider(models, response)
+    assert seen.ask(**ASKED) is response
+    assert seen.api_key == "unused"
+    (start, end), problems = told()
+    assert [message["role"] for message in start["inputs"]["messages"]] == ["system", "user"]
+    assert (start["call_site"], start["metadata"]["chain"]) == ("app.ai:4", ["app.ai:main"])
+    assert end["outputs"]["text"] == "Hello"
+    assert "usage" not in end
+    assert "finish_reason" not in end["outputs"]
+    assert problems == {}
+
+
+def test_a_failure_goes_on_to_the_app(models, told):
+    """The very exception; the recording has its type and its text."""
+    failure = ValueError("no key")
+    with pytest.raises(ValueError, match="no key") as raised:
+        provider(models, failure).ask(**ASKED)
+    assert raised.value is failure
+    (_start, end), _problems = told()
+    assert (end["status"], end["error_type"], end["error"]) == ("failed", "ValueError", "no key")
+
+
+def test_what_cannot_be_recorded_is_asked_all_the_same(models, told, monkeypatch):
+    """A mistake of the recorder is a problem in the recording, and nothing else."""
+
+    def broken(*_words):
+        raise TypeError
+
+    monkeypatch.setattr(wire, "canonical_hash", broken)
+    response = SimpleNamespace(output="Hello")
+    assert provider(models, response).ask(**ASKED) is response
+    events, problems = told()
+    assert events == []
+    assert problems == {"a model call could not be recorded: TypeError": 1}
+
+
+def test_a_call_of_a_tool_is_known_to_the_tool(models, asked, told):
+    """A turn that asks for one: its id and the model call it stands in."""
+    turn = SimpleNamespace(tool_call_id="c1", tool_name="look up", arguments_json_text='{"n": 1}')
+    tool = SimpleNamespace(name="look up", description=None, input_schema={"type": "object"})
+    assert adapter(models, turn).run_model([{"role": "user", "content": "Hi"}], [tool], None) is turn
+    (start, end), _problems = told()
+    assert [offered["name"] for offered in start["inputs"]["tools"]] == ["look up"]
+    assert end["outputs"]["tool_calls"] == [{"id": "c1", "name": "look up", "arguments": {"n": 1}}]
+    assert asked.take("look up") == ("c1", start["event_id"])
+
+
+def test_an_adapter_that_says_it_failed_has_failed(models, told):
+    """Adapters return their failures."""
+    turn = SimpleNamespace(error_type="ProviderError", error_message="overloaded")
+    assert adapter(models, turn).run_model([], [], None) is turn
+    (_start, end), _problems = told()
+    assert (end["status"], end["error_type"], end["error"]) == ("failed", "ProviderError", "overloaded")
+
+
+def test_tokens_are_those_that_the_provider_tells(models, told):
+    """They stand in its response, which the language does not look at."""
+    body = {
+        "model": "m-1",
+        "choices": [{"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 2},
+    }
+    request = SimpleNamespace(
+        full_url="http://x/v1/chat/completions", data=json.dumps({"model": "m", "messages": []}).encode()
+    )
+
+    class Sending(Provider):
+        def ask(self, **_asked):
+            def send(_request):
+                return SimpleNamespace(read=json.dumps(body).encode, status=200)
+
+            response = models._listening(send)(request)
+            assert response.status == 200
+            assert json.loads(response.read()) == body
+            return SimpleNamespace(output="Hello")
+
+    models._finding(lambda _name: Sending(None))("openai").ask(**ASKED)
+    (_start, end), _problems = told()
+    assert end["usage"] == {"input_tokens": 7, "output_tokens": 2}
+    assert end["outputs"]["response_model"] == "m-1"
+    assert end["outputs"]["finish_reason"] == "stop"

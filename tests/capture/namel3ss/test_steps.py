@@ -1,0 +1,147 @@
+"""The steps of a flow, with a stand-in for the language."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+
+from namel3ss_debug.capture.namel3ss.steps import Steps, name_of
+
+
+def statement(kind, **fields):
+    """A statement of the language, by the name of its class."""
+    return type(kind, (SimpleNamespace,), {})(**fields)
+
+
+@pytest.mark.parametrize(
+    ("stmt", "name"),
+    [
+        (statement("Let", name="total"), "let total"),
+        (statement("Set", target=SimpleNamespace(path=["order", "size"])), "set state.order.size"),
+        (statement("Set", target=SimpleNamespace(name="total")), "set total"),
+        (statement("AskAIStmt", ai_name="writer"), "ask ai writer"),
+        (statement("RunAgentStmt", agent_name="critic"), "run agent critic"),
+        (statement("RepeatWhile"), "repeat while"),
+        (statement("If"), "if"),
+        (statement("Return"), "return"),
+        (statement("AdvanceTime"), "advance time"),
+        (statement("SomethingNewStmt"), "something new"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_statement_is_named_as_it_begins_in_the_source(stmt, name):
+    """With what it is about; one that this version does not know is named after its class."""
+    assert name_of(stmt) == name
+
+
+def context(**fields):
+    """What the language knows while a flow runs."""
+    return SimpleNamespace(locals={"n": Decimal(2), "secrets": {"key": "s"}}, state={}, **fields)
+
+
+class _ReturnSignal(Exception):  # noqa: N818  (the language's own name for it)
+    value = Decimal(3)
+
+
+def run(scope, stmt, ctx, do=lambda _ctx, _stmt: None):
+    """Run a statement as the language does."""
+    return Steps(scope)._statement(do)(ctx, stmt)
+
+
+def test_a_statement_is_a_step_with_the_value_it_sets(scope, told):
+    """At its own place; what the flow is at afterwards is what it was at before."""
+    run(scope, statement("Let", name="n", line=7, column=3), context())
+    assert scope.place.site == "app.ai:4"
+    (start, end), problems = told()
+    assert (start["component_name"], start["call_site"]) == ("let n", "app.ai:7")
+    assert start["metadata"] == {"column": 3}
+    assert end["outputs"] == {"result": 2}
+    assert problems == {}
+
+
+def test_a_return_is_no_failure(scope, told):
+    """The language leaves a flow by an exception."""
+
+    def leave(_ctx, _stmt):
+        raise _ReturnSignal
+
+    with pytest.raises(_ReturnSignal):
+        run(scope, statement("Return", line=8, column=3), context(), leave)
+    (_start, end), _problems = told()
+    assert (end["status"], end["outputs"]) == ("completed", {"result": 3})
+
+
+def test_a_failure_passes_and_is_recorded(scope, told):
+    """With the language's words, and without the frames of its inside."""
+    failure = ValueError("no such record")
+
+    def fail(_ctx, _stmt):
+        raise failure
+
+    with pytest.raises(ValueError, match="no such record") as raised:
+        run(scope, statement("Find", record_name="Note", line=8, column=3), context(), fail)
+    assert raised.value is failure
+    (_start, end), _problems = told()
+    assert (end["status"], end["error"], end["error_type"]) == ("failed", "no such record", "ValueError")
+    assert "stack_trace" not in end
+
+
+def test_what_is_put_into_the_state_is_told(scope, told):
+    """Under the name that the debugger knows it by."""
+    ctx = context()
+
+    def put(ctx, _stmt):
+        ctx.state["order"] = {"size": Decimal(2)}
+
+    run(scope, statement("Set", target=SimpleNamespace(path=["order", "size"]), line=5, column=3), ctx, put)
+    (_start, _end, change), _problems = told()
+    assert (change["event_type"], change["outputs"]) == ("state_change", {"order": {"size": 2}})
+    assert change["call_site"] == "app.ai:5"
+
+
+def test_what_cannot_be_recorded_runs_all_the_same(scope, told):
+    """A mistake of the recorder is a problem in the recording, and nothing else."""
+    done = []
+    run(scope, None, context(), lambda ctx, stmt: done.append((ctx, stmt)))
+    assert len(done) == 1
+    broken = statement("Let", line=7, column=3)  # it has no name
+    run(scope, broken, context(), lambda ctx, stmt: done.append((ctx, stmt)))
+    assert len(done) == 2
+    _events, problems = told()
+    assert problems == {"the value of a statement could not be recorded: AttributeError": 1}
+
+
+def test_choices_become_decisions_and_pairs_become_spans(scope, told):
+    """What the language notes of its way, with the flow that runs inside of another."""
+    steps = Steps(scope)
+    noted = steps._step(lambda *_words, **_fields: None)
+    noted(
+        None, "decision_if", "if n > 1 was true", data={"condition": "n > 1", "value": True}, line=3, column=3
+    )
+    noted(None, "flow_call_start", 'call flow "other"', data={"callee_flow": "other"}, line=4, column=3)
+    assert scope.flow == "other"
+    noted(None, "parallel_task_start", "parallel task start one", line=5, column=3)
+    noted(None, "parallel_task_end", "parallel task end one", because="ok", line=5, column=3)
+    noted(None, "flow_call_error", 'call flow "other" failed', because="no such record", line=4, column=3)
+    assert scope.flow == "main"
+    events, problems = told()
+    assert [(event["event_type"], event.get("component_name")) for event in events] == [
+        ("decision", "if"),
+        ("chain_execution_start", "other"),
+        ("chain_step_start", "one"),
+        ("chain_step_end", "one"),
+        ("chain_execution_end", "other"),
+    ]
+    assert (events[0]["inputs"], events[0]["outputs"]) == ({"condition": "n > 1"}, {"decision": True})
+    assert (events[-1]["status"], events[-1]["error"]) == ("failed", "no such record")
+    assert problems == {}
+
+
+def test_variables_are_told_where_they_are_wanted(scope, told):
+    """Those of the flow, before the statement runs, and no secrets."""
+    scope.shows_variables = True
+    run(scope, statement("Return", line=7, column=3), context())
+    (start, _end), _problems = told()
+    assert start["metadata"]["locals"] == {"n": 2}
