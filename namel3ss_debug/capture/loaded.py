@@ -22,6 +22,7 @@ from namel3ss_debug.capture.callsite import innermost
 _Place = tuple[str, int]
 _MOST_WRAPPED = 20
 _MOST_HELD = 1000
+
 _SHAPE = ("co_freevars", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags")
 
 
@@ -133,19 +134,28 @@ def _functions_in(module: CodeType) -> Iterator[tuple[_Place, CodeType]]:
 
 
 def _in_frames(names: set[str], is_own: Callable[[str], bool]) -> Iterator[FunctionType]:
-    """The functions of these names that variables of the user's running functions hold, by themselves or in a list or dict."""
+    """The functions of these names that the program holds in `__main__`, which changes, or in variables of running functions.
+
+    They stand there by themselves, or in a list, a dict or a class.
+    """
+    namespaces: list[dict[str, Any]] = []
+    main = getattr(sys.modules.get("__main__"), "__dict__", {})
+    if is_own(str(main.get("__file__", sys.executable))):
+        namespaces.append(main)
     frame = innermost(1)
     while frame is not None:
         if is_own(frame.f_code.co_filename):
-            for value in list(frame.f_locals.values()):
-                for held in _held(value):
-                    yield from (each for each in _unwrapped(held) if each.__code__.co_name in names)
+            namespaces.append(frame.f_locals)
         frame = frame.f_back
+    for namespace in namespaces:
+        for value in list(namespace.values()):
+            for held in _held(value):
+                yield from (each for each in _unwrapped(held) if each.__code__.co_name in names)
 
 
 def _held(value: Any) -> Iterable[Any]:
-    if type(value) is dict:
-        return list(value.values())[:_MOST_HELD]
+    if type(value) is dict or isinstance(value, type):
+        return list(value.values() if type(value) is dict else vars(value).values())[:_MOST_HELD]
     return value[:_MOST_HELD] if type(value) in (list, tuple) else (value,)
 
 

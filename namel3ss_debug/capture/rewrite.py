@@ -79,6 +79,9 @@ CALL: Callable[[str, CodeType, dict[str, Any]], Context | None] | None = None
 LOADED: Callable[[Iterable[str]], None] | None = None
 """Told the names of tools as they become hot, where functions that are loaded already are edited as well (`loaded`)."""
 
+EDITED: set[str] = set()
+"""Names of functions that have been edited, each at least once: a tool of such a name is likely to be one of them."""
+
 _LOOKS_AT_LOCALS = frozenset({"locals", "vars", "dir", "exec", "eval", "f_locals"})
 _COMPILES_BYTECODE = frozenset({"jit", "njit", "vectorize", "guvectorize", "cfunc", "stencil"})
 _FOREIGN = frozenset({"site-packages", "dist-packages", "lib2to3"})
@@ -285,6 +288,7 @@ def _last_name(node: ast.AST) -> str:
 
 
 def _edit(function: _Function, first_line: int) -> None:
+    EDITED.add(function.name)
     documented = ast.get_docstring(function, clean=False) is not None
     body = function.body[documented:]
     _edit_returns(body)

@@ -39,12 +39,14 @@ _END_FIELDS: Final = [
     "component_name",
 ]
 _SHARED: Final = ("event_type", "parent_event_id", "component", "component_name", "status", "task", "thread")
+_CONTINUING: Final = frozenset({"request_start", "task_start"})
 _ORPHAN_FIELDS: Final = [*_START_FIELDS, *_END_FIELDS]
 
 
 def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Span]:
     """The spans of which the start or the end is wanted, without payloads: as they end, then the others by number.
 
+    The start of a span that goes on with another recording has `continues`, what it says of that.
     The end of a call to which chunks were streamed has `chunks`, and `first_token_ms` where it is known; of a call that
     is open, the start has `chunks`. The end of a call that does not tell what it cost has what its tokens cost.
     """
@@ -56,7 +58,7 @@ def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Spa
         event_type = event["event_type"]
         cost = costs.of(event)
         if event_type[-6:] == "_start":
-            pairing.feed(number, _slim(event, _START_FIELDS))
+            pairing.feed(number, _slim(event, _START_FIELDS) | _continued(event_type, event))
             if taken:
                 started.add(number)
         elif event_type[-4:] == "_end" and event_type != "trace_end":
@@ -79,6 +81,15 @@ def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Spa
             if span.start is not None and (chunks := streams.chunks(span.id)):
                 span.start["chunks"] = chunks
             yield span
+
+
+def _continued(event_type: str, event: Event) -> Event:
+    """Where a span comes from that goes on with another recording."""
+    if event_type not in _CONTINUING:
+        return {}
+    metadata = event.get("metadata")
+    parent = metadata.get("parent") if isinstance(metadata, dict) else None
+    return {"continues": parent} if isinstance(parent, dict) else {}
 
 
 class Chosen(NamedTuple):

@@ -123,7 +123,6 @@ def read_run(events: Iterable[Event]) -> Run:
     kept = list(events)
     totals, costs, recovered = RunningTotals(), CallCosts(), set[str]()
     priced: dict[int, float | None] = {}
-    failures: list[Failure] = []
     for number, event in enumerate(kept, 1):
         totals.add(event)
         cost = costs.of(event)
@@ -133,12 +132,16 @@ def read_run(events: Iterable[Event]) -> Run:
         first = lenient.mapping((span.start or {}).get("metadata")).get("retry_of")
         if isinstance(first, str) and span.status == "completed":
             recovered.add(first)
-    for span in found:
-        if span.failed and not _made_good(span, recovered):
-            failures.append(_failure(span.end_number or span.number, span.end or {}, span))
-    for number, event in enumerate(kept, 1):
-        if event["event_type"] == "error_occurred" and is_failure(event):
-            failures.append(_failure(number, event, None))
+    failures = [
+        _failure(span.end_number or span.number, span.end or {}, span)
+        for span in found
+        if span.failed and not _made_good(span, recovered)
+    ]
+    failures += [
+        _failure(number, event, None)
+        for number, event in enumerate(kept, 1)
+        if event["event_type"] == "error_occurred" and is_failure(event)
+    ]
     return Run(
         [_tool_call(span) for span in found if span.component == "tool"],
         [_model_call(span, priced) for span in found if span.component == "llm"],

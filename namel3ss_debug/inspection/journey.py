@@ -17,7 +17,7 @@ from namel3ss_debug.inspection.streams import CHUNK
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
-UNTOLD = frozenset({CHUNK, INPUTS_READ, "resource_sample", "trace_start", "trace_end"})
+UNTOLD = frozenset({CHUNK, INPUTS_READ, "resource_sample", "stack_sample", "trace_start", "trace_end"})
 """Events that are no steps of a story."""
 
 _ENDED_KEPT = 10_000

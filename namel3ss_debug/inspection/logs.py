@@ -62,16 +62,22 @@ def log_lines(
         least: only those from this level on; words that are no level of `LOG_LEVELS` count as `info`.
         category: only those of this log; all but `events` if left out.
     """
-    agents = _Agents()
     floor = LOG_LEVELS.get(least or "", 0)
-    for number, event in events:
-        inside = agents.of(event)
-        line = _line(number, event, inside)
-        if line is None or (line.category != category if category else line.category == "events"):
+    for line in every_line(events):
+        if line.category != category if category else line.category == "events":
             continue
         if LOG_LEVELS.get(line.level, LOG_LEVELS["info"]) < floor:
             continue
         if agent is None or name_fits(line.agent, agent) or name_fits(line.source, agent):
+            yield line
+
+
+def every_line(events: Iterable[tuple[int, Event]]) -> Iterator[LogLine]:
+    """The lines of all logs, `events` included, in order, as the events are read."""
+    agents = _Agents()
+    for number, event in events:
+        line = _line(number, event, agents.of(event))
+        if line is not None:
             yield line
 
 

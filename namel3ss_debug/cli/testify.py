@@ -1,0 +1,240 @@
+"""`debug testify`: write a test of pytest from a recording."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from namel3ss_debug.cli.options import open_reference, reading, trace_argument
+
+if TYPE_CHECKING:
+    from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.inputs import Recorded
+    from namel3ss_debug.traces.reader import Trace
+    from namel3ss_debug.views.testify import Program
+
+_OF_THE_MACHINE = frozenset(
+    [
+        "HOME",
+        "LOGNAME",
+        "MAIL",
+        "OLDPWD",
+        "PATH",
+        "PWD",
+        "SHELL",
+        "SHLVL",
+        "TERM",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "USER",
+        "USERNAME",
+        "COLUMNS",
+        "LINES",
+        "CI",
+        "HOSTNAME",
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "DISPLAY",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+    ]
+)
+_FAMILIES = ("LC_", "PYTHON", "XDG_", "NAMEL3SS_", "PYTEST_", "VIRTUAL_ENV", "CONDA_", "SSH_", "SSL_")
+_MOST_STDIN = 1000
+
+
+def testify(reference: str | None, output: str | None) -> None:
+    """Write a test and, beside it, the recording that answers it.
+
+    Args:
+        reference: the recording; the latest if left out.
+        output: the file of the test; one named after the program, in the working directory, if left out.
+
+    Raises:
+        TraceNotFoundError: there is no such recording.
+        UnreadableTraceError: nothing in it can be read.
+        RerunError: a test cannot run the recorded program.
+        WrongUsageError: a file is there already, or cannot be written.
+    """
+    from namel3ss_debug.inspection.calls import read_run
+    from namel3ss_debug.traces.inputs import Recorded, sources
+    from namel3ss_debug.views.terminal import clean
+    from namel3ss_debug.views.testify import written_test
+
+    trace = open_reference(reference)
+    with reading(trace):
+        events = list(trace.events())
+    first, last = _ends(trace, events)
+    stem = _slug(Path(str(first.get("target", "")).rpartition(":")[2] or "app").stem)
+    path = Path(output or f"test_{stem}.py")
+    if path.suffix != ".py" or not path.stem.isidentifier():
+        from namel3ss_debug.errors import WrongUsageError
+
+        raise WrongUsageError(f"cannot write a test to {path}: give a name like test_{stem}.py with -o")
+    program = _program(trace, first, last, Recorded.of(events), path, events)
+    copy = path.with_suffix(".jsonl")
+    text = written_test(_slug(path.stem.removeprefix("test_")), copy.name, program, read_run(events))
+    _write(path, copy, text, trace)
+    click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(path)}")
+    clocks = [each for each in sources(events) if each.source in ("clock", "uuid1", "randomness")]
+    if clocks:
+        where = clean(clocks[0].call_site or clocks[0].what or "the program", 120)
+        click.echo(
+            f"the program reads the {clocks[0].source} ({where}): the test has its own, and a question that tells it is another one",
+            err=True,
+        )
+
+
+def _ends(trace: Trace, events: list[Event]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metadata of the first `trace_start`, and those of its `trace_end`.
+
+    Raises:
+        RerunError: the recording cannot answer a test.
+    """
+    from namel3ss_debug.errors import RerunError
+    from namel3ss_debug.replay.rerunning.boundaries import question_of
+    from namel3ss_debug.replay.rerunning.fitness import checked, ends_of
+    from namel3ss_debug.replay.rerunning.recorded import read_recorded
+    from namel3ss_debug.wire import lenient
+
+    list(checked(trace.path, read_recorded(trace, events)))
+    for number, event in enumerate(events, 1):
+        question = question_of(number, event, keep_event=False)
+        if question is not None and question.strand.process:
+            raise RerunError(
+                f"{question.call_site or question.name} asks in a process of its own, which a recording cannot answer in a test; "
+                "debug replay --rerun can"
+            )
+    start, last = ends_of(trace, events)
+    return lenient.mapping(start.get("metadata")), last
+
+
+def _program(
+    trace: Trace,
+    first: dict[str, Any],
+    last: dict[str, Any],
+    inputs: Recorded,
+    path: Path,
+    events: list[Event],
+) -> Program:
+    """How the test runs the program.
+
+    Raises:
+        RerunError: it is none that a test can run.
+    """
+    from namel3ss_debug.errors import RerunError
+    from namel3ss_debug.views.testify import Program
+    from namel3ss_debug.wire import lenient
+
+    target, cwd = lenient.string(first.get("target")) or "", lenient.string(first.get("cwd"))
+    kind, value = _kind(target)
+    if kind is None or cwd is None:
+        raise RerunError(
+            f"{trace.path} is of {target or 'no program'}, which a test cannot run: testify takes a script, -m module or module:function"
+        )
+    here = path.absolute().parent
+    argv = [str(word) for word in lenient.sequence(first.get("argv"))]
+    known = {
+        name: read
+        for name, read in inputs.environment.items()
+        if read is not None and not _is_of_the_machine(name)
+    }
+    stdin = inputs.stdin_bytes.decode("utf-8", "replace")
+    return Program(
+        kind=kind,
+        value=os.path.relpath(Path(cwd, value), cwd) if kind == "script" else value,
+        argv=argv if kind != "function" else (),
+        arguments=lenient.mapping(first.get("arguments")),
+        folder=Path(os.path.relpath(cwd, here)).as_posix(),
+        variables={name: read for name, read in known.items() if name not in inputs.redacted},
+        secrets=[name for name in sorted(known) if name in inputs.redacted],
+        stdin=stdin if inputs.stdin_whole and len(stdin) <= _MOST_STDIN else "",
+        awaited=any("task" in event for event in events),
+        ends_by=_ended_by(events, last),
+    )
+
+
+def _is_of_the_machine(name: str) -> bool:
+    """Whether a variable tells of the machine and not of the program."""
+    return name in _OF_THE_MACHINE or name.startswith(_FAMILIES) or name.lower().endswith("_proxy")
+
+
+def _kind(target: str) -> tuple[Any, str]:
+    """What a target is, and its name."""
+    module, _, function = target.partition(":")
+    if target.startswith("-m ") and _is_dotted(target[3:]):
+        return "module", target[3:]
+    if function and _is_dotted(module) and _is_dotted(function):
+        return "function", target
+    return ("script", target) if target.endswith(".py") else (None, target)
+
+
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _ended_by(events: list[Event], last: dict[str, Any]) -> str:
+    """What ended the program other than its own end."""
+    from namel3ss_debug.wire import lenient
+
+    for event in events:
+        uncaught = lenient.mapping(event.get("metadata")).get("uncaught")
+        if event["event_type"] == "error_occurred" and uncaught:
+            return lenient.string(event.get("error_type")) or "Exception"
+    return "SystemExit" if last.get("exit_status") not in (0, None) else ""
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "app"
+
+
+def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
+    """Write the test, and every file of the recording beside it.
+
+    Raises:
+        WrongUsageError: one of them is there already, or cannot be written.
+    """
+    import shutil
+
+    from namel3ss_debug.errors import WrongUsageError
+    from namel3ss_debug.traces.names import segment_path
+
+    files = {
+        segment_path(copy, 0, segment): file
+        for process in trace.processes
+        if process.number == 0
+        for segment, file in enumerate(process.files)
+    }
+    for there in (path, *files):
+        if there.exists():
+            raise WrongUsageError(f"{there} is there already; name another file with -o, or remove it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for new, old in files.items():
+            shutil.copyfile(old, new)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+@click.command("testify", short_help="Write a test from a recording.")
+@trace_argument
+@click.option(
+    "-o",
+    "output",
+    metavar="FILE",
+    help="Where the test is written; test_PROGRAM.py in this folder without it.",
+)
+def command(reference: str | None, output: str | None) -> None:
+    """Write a test of pytest that runs a recorded program on its answers, and asserts what it did.
+
+    The recording is copied beside the test, which needs no network, no key and no server: which tools are called, with
+    what, in which order, and what is answered at the end has to be as recorded.
+    """
+    testify(reference, output)

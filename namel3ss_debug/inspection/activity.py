@@ -1,0 +1,187 @@
+"""What agents did and how they learnt, as the logs of a recording tell: counts and figures, in one pass each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from namel3ss_debug.expressions import name_fits
+from namel3ss_debug.inspection.logs import LogLine, every_line
+from namel3ss_debug.traces.events import Event
+
+_COUNTED: Final = {"decision": "decisions", "state_change": "state_changes", "agent_message": "messages"}
+_MODES: Final = ("exploration", "exploitation")
+_NOT_FIGURES: Final = frozenset({"step"})
+
+
+class _Activity:
+    """What one agent did."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.levels: Counter[str] = Counter()
+        self.actions: Counter[str] = Counter()
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self.duration_ms = 0.0
+        self.first: int | None = None
+        self.last = 0
+
+    def add(self, line: LogLine) -> None:
+        """Take one line of its logs, or the end of a span of its own or inside of it."""
+        self.first = line.number if self.first is None else self.first
+        self.last = line.number
+        event = line.event
+        if line.category == "events":
+            self._ended(line)
+            return
+        kind = event["event_type"]
+        if kind == "log_record":
+            self.levels[line.level] += 1
+            if line.category == "agents":
+                self.actions[line.message] += 1
+        elif kind in _COUNTED:
+            self.counts[_COUNTED[kind]] += 1
+        elif kind == "error_occurred":
+            self.counts["errors"] += 1
+
+    def _ended(self, line: LogLine) -> None:
+        event = line.event
+        if event.get("component") != "agent" or event["event_type"] != "agent_execution_end":
+            self.calls[str(event.get("component")), line.source] += 1
+            self.counts["failed_calls"] += line.level == "error"
+            return
+        self.counts["executions"] += 1
+        self.counts["failed_executions"] += line.level == "error"
+        took = event.get("duration_ms")
+        self.duration_ms += took if isinstance(took, int | float) else 0
+
+    def document(self, name: str) -> dict[str, Any]:
+        names = (
+            "executions",
+            "failed_executions",
+            "failed_calls",
+            "decisions",
+            "state_changes",
+            "messages",
+            "errors",
+        )
+        return {
+            "agent": name,
+            **{key: self.counts[key] for key in names},
+            "duration_ms": round(self.duration_ms, 6),
+            "actions": [{"action": text, "count": count} for text, count in _ordered(self.actions)],
+            "records": dict(_ordered(self.levels)),
+            "calls": [
+                {"component": component, "component_name": name, "count": count}
+                for (component, name), count in _ordered(self.calls)
+            ],
+            "first_number": self.first,
+            "last_number": self.last,
+        }
+
+
+def agent_activity(events: Iterable[Event], agent: str | None = None) -> dict[str, Any]:
+    """What each agent did: its executions, what it logged, decided and called.
+
+    Args:
+        events: the events of a recording, in order.
+        agent: only those whose name fits; `*` and `?` stand for anything.
+
+    Returns:
+        `agents`, a row for each by name. An agent is whoever a span of component `agent`, or a line of the log `agents`, is of.
+    """
+    found: dict[str, _Activity] = {}
+    for line in every_line(enumerate(events, 1)):
+        name = line.agent or (line.source if line.category == "agents" else "")
+        if name and (agent is None or name_fits(name, agent)):
+            found.setdefault(name, _Activity()).add(line)
+    return {"agents": [found[name].document(name) for name in sorted(found)]}
+
+
+class _Series:
+    """The figures of one kind in the order of the recording; only what is told of them is kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0.0
+        self.first = self.last = self.least = self.most = 0.0
+
+    def add(self, value: float) -> None:
+        if not self.count:
+            self.first = self.least = self.most = value
+        self.count += 1
+        self.total += value
+        self.last = value
+        self.least, self.most = min(self.least, value), max(self.most, value)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "count": self.count,
+            "first": self.first,
+            "last": self.last,
+            "min": self.least,
+            "max": self.most,
+            "mean": self.total / self.count if self.count else None,
+        }
+
+
+class _Learning:
+    """How one agent learnt."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.figures: dict[str, _Series] = {}
+        self.modes: Counter[str] = Counter()
+        self.records = 0
+
+    def add(self, told: Mapping[str, Any]) -> None:
+        """Take what one record of the log `learning` says."""
+        self.records += 1
+        self.steps += "step" in told
+        mode = told.get("mode")
+        if mode in _MODES:
+            self.modes[str(mode)] += 1
+        for name, value in told.items():
+            if name not in _NOT_FIGURES and isinstance(value, int | float) and not isinstance(value, bool):
+                self.figures.setdefault(name, _Series()).add(float(value))
+
+    def document(self, name: str) -> dict[str, Any]:
+        chosen = sum(self.modes.values())
+        return {
+            "agent": name,
+            "records": self.records,
+            "training_steps": self.steps,
+            "figures": {figure: self.figures[figure].document() for figure in sorted(self.figures)},
+            "exploration_share": self.modes["exploration"] / chosen if chosen else None,
+            **{mode: self.modes[mode] for mode in _MODES},
+        }
+
+
+def learning_progress(events: Iterable[Event], agent: str | None = None) -> dict[str, Any]:
+    """How each agent learnt, from the log `learning`: training steps, and each figure from its first to its last.
+
+    Args:
+        events: the events of a recording, in order.
+        agent: only those whose name fits; `*` and `?` stand for anything.
+
+    Returns:
+        `agents`, a row for each by name; `figures` are whatever numbers its records have, such as `loss` and `reward`.
+    """
+    found: dict[str, _Learning] = {}
+    for line in every_line(enumerate(events, 1)):
+        if line.category != "learning":
+            continue
+        name = line.source or line.agent
+        if agent is None or name_fits(name, agent):
+            metadata = line.event.get("metadata")
+            extra = metadata.get("extra") if isinstance(metadata, dict) else None
+            found.setdefault(name, _Learning()).add(extra if isinstance(extra, dict) else {})
+    return {"agents": [found[name].document(name) for name in sorted(found)]}
+
+
+def _ordered(counted: Counter[Any]) -> list[tuple[Any, int]]:
+    """The most frequent first, those of the same number by name."""
+    return sorted(
+        ((key, count) for key, count in counted.items() if count), key=lambda item: (-item[1], item[0])
+    )

@@ -1,0 +1,61 @@
+"""What happened right before one event, as a story: the last steps of whoever did them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from namel3ss_debug.inspection.journey import Step, Story, journey
+from namel3ss_debug.traces.events import Event
+
+LOOKED_BACK = 400
+"""Events before the one that are looked at."""
+
+MOST_STEPS = 16
+EVERYBODY = "*"
+
+
+class Recorded(Protocol):
+    """A trace, as far as this module needs it."""
+
+    def events(self, start: int = 1) -> Iterator[Event]:
+        """All events from a number on."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some events of a trace, as a trace."""
+
+    some: Sequence[Event]
+
+    def events(self, start: int = 1) -> Iterator[Event]:
+        """The events, from a place among them on."""
+        return iter(self.some[start - 1 :])
+
+
+def leading(trace: Recorded, number: int, *, most: int = MOST_STEPS) -> Story:
+    """The story of everybody up to an event, of which the last steps are kept.
+
+    Args:
+        trace: the recording.
+        number: the place of the event in it, from 1.
+        most: how many steps are kept.
+    """
+    first = max(number - LOOKED_BACK, 1)
+    some = [event for _, event in zip(range(first, number + 1), trace.events(first), strict=False)]
+    if not any(isinstance(event.get("component_name"), str) for event in some):
+        return Story()
+    told = journey(_Part(some), EVERYBODY)
+    began = next(iter(trace.events()), {})
+    told.began_at = began.get("timestamp")
+    told.steps = told.steps[-most:]
+    for step in told.steps:
+        _renumber(step, first - 1)
+    return told
+
+
+def _renumber(step: Step, by: int) -> None:
+    step.number += by
+    if step.end_number is not None:
+        step.end_number += by

@@ -1,0 +1,210 @@
+"""A test of pytest whose agents are recorded: where its recordings are, whether it records or is answered, and how it ends.
+
+The door `pytest_plugin` loads this with the first test that needs it. What a recording is and how it answers is the
+business of `replay.inprocess`; the words are those of `views.testing`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.loaded import LoadedFunctions
+from namel3ss_debug.capture.start import configuration_in_force
+from namel3ss_debug.config import DebugConfiguration
+from namel3ss_debug.errors import DebugError
+from namel3ss_debug.replay.inprocess import InProcess, Recordable
+from namel3ss_debug.replay.rerunning.impasses import Stop
+from namel3ss_debug.replay.rerunning.recorded import Recorded
+from namel3ss_debug.views import testing
+from namel3ss_debug.views.assertions import AgentTrace
+
+FOLDER = ".agent_traces"
+"""Where recordings are that have no name of their own, beside the file of the test."""
+
+_MODES = ("once", "none", "rewrite")
+_LONGEST_NAME = 120
+_UNSAFE = re.compile(r"[^\w.\-]+")
+
+
+class _Shared(NamedTuple):
+    """What the tests of one run of pytest have in common."""
+
+    config: DebugConfiguration
+    functions: LoadedFunctions
+
+
+_SHARED = pytest.StashKey[_Shared]()
+
+
+class _Wanted(NamedTuple):
+    """What the mark of a test says: the recording, None without a mark; the mode; the tools that are run for real."""
+
+    recording: Path | None
+    mode: str = "once"
+    run_tools: frozenset[str] = frozenset()
+
+
+class RecordedTest:
+    """One test, from the beginning of its recording to the end.
+
+    Attributes:
+        trace: what the test is given.
+
+    Args:
+        node: the test.
+        wanted: what its mark says.
+        trace: the file of the recording that is made now.
+        shared: what all tests have in common.
+
+    Raises:
+        DebugError: it cannot begin.
+    """
+
+    def __init__(self, node: pytest.Item, wanted: _Wanted, trace: Path, shared: _Shared) -> None:
+        self._node, self._wanted = node, wanted
+        self._stopped: BaseException | None = None
+        self._sections: list[tuple[str, str]] = []
+        recording = wanted.recording
+        self._answers = recording is not None and wanted.mode != "rewrite" and recording.exists()
+        self.trace = AgentTrace(trace, lambda: switch.get_global_tracer().flush())
+        what = Recordable(trace, node.nodeid, node.config.rootpath, shared.config, shared.functions)
+        self._run = InProcess(what, recording if self._answers else None, wanted.run_tools, self._stop)
+
+    def _stop(self, stop: Stop | str, recorded: Recorded) -> BaseException:
+        assert self._wanted.recording is not None
+        text = testing.stopped(stop, recorded, self._wanted.recording, self._again())
+        error = _failure(text)
+        self._stopped = self._stopped or error
+        return error
+
+    def _again(self) -> str:
+        return f"pytest {shlex.quote(self._node.nodeid)} --agent-record=rewrite"
+
+    def end(self) -> None:
+        """Stop recording."""
+        self._run.end()
+
+    def failed(self, error: BaseException) -> None:
+        """The test has ended by an exception.
+
+        Raises:
+            Failed: a call was not answered before, which tells more.
+        """
+        self._run.end()
+        if self._stopped is not None and error is not self._stopped:
+            raise self._stopped from error
+        if self._wanted.recording is not None and not self._answers:
+            self._sections.append(
+                (testing.SECTION, f"the test failed, so {self._wanted.recording.name} was not written")
+            )
+
+    def passed(self) -> None:
+        """The test has come to its end; what it recorded is kept.
+
+        Raises:
+            Failed: it was not answered, or did otherwise than its recording, or the recording cannot be kept.
+        """
+        self._run.end()
+        if self._stopped is not None:
+            raise self._stopped
+        recording = self._wanted.recording
+        if recording is None:
+            return
+        if not self._answers:
+            try:
+                self._run.keep(recording)
+            except (DebugError, OSError) as error:
+                raise _failure(f"{recording.name} was not written: {error}") from None
+            return
+        found, closed = self._run.parted(), self._run.refused()
+        if (found or closed) and self._run.recorded is not None:
+            raise _failure(testing.parted(found, closed, self._run.recorded, recording, self._again()))
+
+    def sections(self) -> list[tuple[str, str]]:
+        """What the report of a failure shows."""
+        return [(testing.SECTION, testing.run_section(self.trace.path)), *self._sections]
+
+
+def begin(request: pytest.FixtureRequest) -> RecordedTest:
+    """Begin to record a test, and to answer it where it has a recording.
+
+    Raises:
+        Failed: its recording is missing or cannot answer, or its mark is wrong.
+    """
+    node, config = request.node, request.config
+    shared = config.stash.get(_SHARED, None)
+    if shared is None:
+        shared = _Shared(configuration_in_force({}), LoadedFunctions(str(config.rootpath)))
+        config.stash[_SHARED] = shared
+    wanted = _wanted(node)
+    missing = wanted.recording is not None and not wanted.recording.exists()
+    if missing and wanted.mode == "none":
+        raise _failure(
+            f"there is no recording {_shown(wanted.recording, config)}, and none is made (mode none); to record it: "
+            f"pytest {shlex.quote(node.nodeid)} --agent-record=once"
+        )
+    base: Path = request.getfixturevalue("tmp_path_factory").getbasetemp()
+    folder = Path(os.path.relpath(node.path, config.rootpath)).with_suffix("")
+    trace = base / "agent_traces" / _safe("-".join(folder.parts)) / _name(node) / "run.jsonl"
+    try:
+        return RecordedTest(node, wanted, trace, shared)
+    except DebugError as error:
+        raise _failure(f"{error}") from None
+
+
+def _wanted(node: pytest.Item) -> _Wanted:
+    mark = node.get_closest_marker("agent_recording")
+    if mark is None:
+        return _Wanted(None)
+    path, mode, run_tools = _arguments(*mark.args, **mark.kwargs)
+    if path is None:
+        recording = node.path.parent / FOLDER / _safe(node.path.stem) / f"{_name(node)}.jsonl"
+    elif mark not in node.own_markers:
+        raise _failure(
+            "agent_recording of a class or module takes no path: each test has a recording of its own"
+        )
+    else:
+        recording = node.path.parent / path
+        case = getattr(node, "callspec", None)
+        if case is not None and case.id:
+            recording = recording.with_name(f"{recording.stem}-{_safe(case.id)}{recording.suffix}")
+    if recording.suffix != ".jsonl":
+        raise _failure(f"agent_recording {path!s}: the name of a recording ends with .jsonl")
+    chosen = node.config.getoption("agent_record") or mode or node.config.getini("agent_record")
+    if chosen not in _MODES:
+        raise _failure(f"agent_recording has no mode {chosen!r}: it is one of {', '.join(_MODES)}")
+    names = (run_tools,) if isinstance(run_tools, str) else run_tools
+    return _Wanted(recording, chosen, frozenset(names))
+
+
+def _arguments(path: Any = None, *, mode: Any = None, run_tools: Any = ()) -> tuple[Any, Any, Any]:
+    return path, mode, run_tools
+
+
+def _name(node: pytest.Item) -> str:
+    """The name of a test below its file, with its class."""
+    return _safe(node.nodeid.partition("::")[2].replace("::", "."))
+
+
+def _shown(path: Path | None, config: pytest.Config) -> str:
+    return os.path.relpath(path or "", config.rootpath)
+
+
+def _safe(name: str) -> str:
+    """A name as a part of a file name; where more than brackets had to go, with a mark that keeps it unlike others."""
+    plain = name.replace("[", "-").replace("]", "")
+    safe = _UNSAFE.sub("-", plain).strip("-.")[:_LONGEST_NAME]
+    return safe if safe == plain else f"{safe}-{sha256(name.encode()).hexdigest()[:6]}"
+
+
+def _failure(text: str) -> BaseException:
+    """What fails a test with a message, and no traceback; programs do not catch it."""
+    return pytest.fail.Exception(text, pytrace=False)

@@ -1,0 +1,287 @@
+"""A piece of this very process recorded, and its calls answered from an earlier recording of it, as in a test.
+
+The answers come from the same pass as those of a re-run, without a socket: the process asks itself. Nothing can be started
+over, so a question that is not the recorded one is no reason for a guess but the end: it raises what the caller has made of it, an
+exception that programs do not catch. The network is closed meanwhile. Clock and random numbers are those of now.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from orjson import loads
+
+from namel3ss_debug.capture import context, start, switch
+from namel3ss_debug.capture.answers import Given, Step
+from namel3ss_debug.capture.loaded import LoadedFunctions
+from namel3ss_debug.capture.session import Session, new_session
+from namel3ss_debug.config import DebugConfiguration
+from namel3ss_debug.errors import RerunError
+from namel3ss_debug.replay.rerunning.boundaries import question_of
+from namel3ss_debug.replay.rerunning.divergences import CHANGED, MISSING, ORDER, Divergence
+from namel3ss_debug.replay.rerunning.fitness import checked
+from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
+from namel3ss_debug.replay.rerunning.passes import Pass
+from namel3ss_debug.replay.rerunning.plans import Plan
+from namel3ss_debug.replay.rerunning.recorded import Recorded, read_recorded
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.reader import open_trace
+
+OnStop = Callable[[Stop | str, Recorded], BaseException]
+"""Makes the exception that ends the program: why it cannot go on, and what the recording holds."""
+
+_OUR_SETTINGS: Final[Mapping[str, Any]] = {
+    "enabled": True,
+    "level": "detailed",
+    "default_components": (),
+    "sample_rate": 1.0,
+    "buffer_size": 1,
+    "max_payload_size": 0,
+    "record_randomness": False,
+    "rotate_max_bytes": 0,
+    "capture_memory": False,
+    "capture_performance": False,
+}
+"""What a recording needs that shall answer later; what else the user has set, such as secrets, holds."""
+
+
+@dataclass(frozen=True)
+class Recordable:
+    """What is recorded.
+
+    Attributes:
+        trace: the file of the recording that is made now.
+        target: its name in the recording.
+        root: the folder of the user's own code.
+        config: the settings in force.
+        functions: the functions that may be tools.
+    """
+
+    trace: Path
+    target: str
+    root: Path
+    config: DebugConfiguration
+    functions: LoadedFunctions
+
+
+class InProcess:
+    """One run, from its making to `end`.
+
+    Args:
+        what: what is recorded.
+        recording: where the answers come from; None: everything is asked for real.
+        run_tools: the names of the tools that are run for real all the same; `all` for every one.
+        on_stop: makes what is raised where there is no answer.
+
+    Attributes:
+        stop: why it could not go on, for the first time; None where it could.
+
+    Raises:
+        RerunError: tracing is on already, or the recording cannot answer.
+        TraceNotFoundError: there is no such recording.
+        UnreadableTraceError: nothing in it can be read.
+    """
+
+    def __init__(
+        self, what: Recordable, recording: Path | None, run_tools: frozenset[str], on_stop: OnStop
+    ) -> None:
+        if switch.ACTIVE is not None:
+            raise RerunError(
+                "this process is recorded already, by debug trace or by initialize_tracing: one recording at a time"
+            )
+        self.what = what
+        self.stop: Stop | str | None = None
+        self._answering: Pass | None = None
+        self._gate: _Gate | None = None
+        self._before = context.CURRENT.get()
+        rerun: dict[str, Any] = {}
+        if recording is not None:
+            kept = Kept(recording)
+            recorded = read_recorded(kept)
+            list(checked(recording, recorded))
+            self._answering = Pass(
+                Plan(recorded, run_tools), None, on_guess=lambda: _refuse_guess(self._answering)
+            )
+            self._gate = _Gate(self._answering, self._stopped(on_stop, recorded))
+            rerun = {"of": kept.execution_id, "recording": str(recording)}
+        self._tracer = start.activate(
+            _session(what, rerun, offline=recording is not None), first_process=True, gate=self._gate
+        )
+        self._put_back: Callable[[], None] | None = what.functions.install()
+
+    def _stopped(self, on_stop: OnStop, recorded: Recorded) -> Callable[[Stop | str], BaseException]:
+        def stopped(stop: Stop | str) -> BaseException:
+            self.stop = self.stop or stop
+            return on_stop(stop, recorded)
+
+        return stopped
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """What answers, where a recording does."""
+        return None if self._answering is None else self._answering.plan.recorded
+
+    def end(self) -> None:
+        """Stop recording, and leave the process as it was; further calls do nothing."""
+        if self._put_back is None:
+            return
+        self._put_back()
+        self._put_back = None
+        if switch.ACTIVE is self._tracer:
+            start.shutdown_tracing()
+        context.CURRENT.set(self._before)
+
+    def parted(self) -> tuple[Divergence, ...]:
+        """What the program did otherwise than the recording though it came to its end: left out, or in another order.
+
+        Threads of pools share their work as they come, so order is only told of the main thread.
+        """
+        if self._answering is None:
+            return ()
+        found = self._answering.divergences(ended=True)
+        return tuple(
+            each for each in found if each.kind == MISSING or (each.kind == ORDER and _is_main(each))
+        )
+
+    def refused(self) -> tuple[Event, ...]:
+        """The events that tell of a way to the network that was closed."""
+        return () if self._answering is None else tuple(self._answering.seen.refused)
+
+    def keep(self, recording: Path) -> None:
+        """Make what was recorded the recording to answer from, in one step; `end` was called.
+
+        Raises:
+            RerunError: it holds calls of other processes, which nobody could answer.
+            OSError: it cannot be written.
+        """
+        trace = open_trace(self.what.trace)
+        for number, event in enumerate(trace.events(), 1):
+            question = question_of(number, event, keep_event=False) if len(trace.files) > 1 else None
+            if question is not None and question.strand.process:
+                raise RerunError(
+                    f"{question.call_site or question.name} asks in a process of its own, which a recording cannot answer in a test: "
+                    "record such a program with debug trace"
+                )
+        recording.parent.mkdir(parents=True, exist_ok=True)
+        part = recording.with_name(f".{recording.name}.{os.getpid()}.part")
+        try:
+            shutil.copyfile(self.what.trace, part)
+            part.replace(recording)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+class Kept:
+    """A recording in memory, as a `Recording`; that of a test is small.
+
+    Attributes:
+        path: the file it was opened by.
+        lost: how many events are missing.
+        rotated_away: how many of these stood before the first file that is left.
+        execution_id: of the run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lost = self.rotated_away = 0
+        whole = _whole(path)
+        if whole is None:
+            trace = open_trace(path)
+            whole = list(trace.events())
+            self.lost, self.rotated_away = trace.lost, trace.rotated_away
+        self._events = whole
+        self.execution_id = whole[0].get("execution_id") if whole else None
+
+    def events(self, start: int = 1) -> Iterator[Event]:
+        """All events from the number `start` on."""
+        return iter(self._events[start - 1 :])
+
+    def event(self, number: int) -> Event:
+        """The event with this number."""
+        return self._events[number - 1]
+
+    def count(self) -> int:
+        """How many events there are."""
+        return len(self._events)
+
+
+def _whole(path: Path) -> list[Event] | None:
+    """The events of a file that is one whole recording of ours; None for any other, which is read with more care."""
+    try:
+        events = [loads(line) for line in path.read_bytes().removesuffix(b"\n").split(b"\n")]
+        whole = all(event["seq"] == number and event["event_id"] for number, event in enumerate(events))
+        return events if whole and events[-1]["event_type"] == "trace_end" else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+class _Gate:
+    """Answers each call as it begins, in the thread that makes it; one at a time."""
+
+    def __init__(self, answering: Pass, stopped: Callable[[Stop | str], BaseException]) -> None:
+        self._answering, self._stopped = answering, stopped
+        self._number = 0
+        self._forked = False
+
+    def passed(self, event: Event, line: bytes) -> Given | None:
+        self._number += 1
+        starts = event["event_type"][-6:] == "_start"
+        if self._forked:
+            if starts and question_of(self._number, loads(line)) is not None:
+                raise self._stopped(
+                    "a process that the test has forked makes a call, and only its own are answered"
+                )
+            return None
+        try:
+            plain: Event = loads(line)
+            self._answering.heard(self._number, plain)
+            return Given.from_json(self._answering.word(self._number, plain)) if starts else None
+        except CannotGoOnError as impasse:
+            raise self._stopped(impasse.stop) from None
+        except Exception as error:
+            raise self._stopped(f"the call could not be answered: {type(error).__name__}: {error}") from error
+
+    def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
+        with suppress(Exception):
+            return self._answering.may({"at": event_id, "step": step, "index": index, "waited": waited})
+        return True
+
+    def look(self) -> None:
+        """Whoever answers is this process."""
+
+    def renew(self) -> None:
+        self._forked = True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _refuse_guess(answering: Pass | None) -> None:
+    """Another question than the recorded one is about to get the recorded answer.
+
+    Raises:
+        CannotGoOnError: always, where the two differ.
+    """
+    assert answering is not None
+    changed = [each for each in answering.matcher.divergences(ended=False) if each.kind == CHANGED]
+    last = max(changed, key=lambda each: each.number, default=None)
+    if last is not None and last.question is not None:
+        kind: Literal["strict"] = "strict"
+        raise CannotGoOnError(Stop(kind, last.question, last.recorded, last))
+
+
+def _session(what: Recordable, rerun: dict[str, Any], *, offline: bool) -> Session:
+    config = replace(what.config, trace_output_dir=str(what.trace.parent), **_OUR_SETTINGS)
+    session = new_session(config, target=what.target, root=what.root, output=what.trace, running=True)
+    return replace(session, offline=offline, rerun=rerun, link_latest=False)
+
+
+def _is_main(found: Divergence) -> bool:
+    recorded = () if found.recorded is None else (found.recorded.question,)
+    return all(not each.strand.thread for each in (*recorded, *filter(None, (found.question,))))

@@ -1,0 +1,225 @@
+"""What a test asks of the run it has recorded: the calls as values, and assertions that say what was there instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.inspection.calls import Failure, ModelCall, Run, ToolCall, read_run
+from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.views.gists import gist
+from namel3ss_debug.views.quantities import count
+from namel3ss_debug.views.terminal import clean
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.checking.findings import Report
+
+_MOST_NAMED = 20
+_LONGEST = 300
+
+
+class AgentTrace:
+    """What the test has done so far, as its recording tells it.
+
+    Args:
+        path: the recording.
+        flush: called before the recording is read.
+
+    Attributes:
+        path: the recording of this run of the test, never the one that answers.
+    """
+
+    def __init__(self, path: Path, flush: Callable[[], None] = lambda: None) -> None:
+        self.path = path
+        self._flush = flush
+        self._read: tuple[int, Run] = (-1, Run())
+
+    def __repr__(self) -> str:
+        return f"AgentTrace({str(self.path)!r})"
+
+    # --- what there is
+
+    def tool_calls(self, name: str | None = None) -> list[ToolCall]:
+        """The calls of tools in the order in which they began.
+
+        Args:
+            name: only those of this tool; `*` and `?` stand for anything.
+        """
+        return [call for call in self._run().tool_calls if _is_named(call.name, name)]
+
+    def llm_calls(self, model: str | None = None) -> list[ModelCall]:
+        """The requests to models in the order in which they began, each attempt by itself.
+
+        Args:
+            model: only those to this model; `*` and `?` stand for anything.
+        """
+        return [call for call in self._run().llm_calls if _is_named(call.model, model)]
+
+    def messages(self, number: int) -> list[dict[str, Any]]:
+        """What a model read in one request.
+
+        Args:
+            number: which request, from 1; from the end where it is negative.
+
+        Raises:
+            AssertionError: there are not so many.
+        """
+        __tracebackhide__ = True
+        calls = self.llm_calls()
+        place = number - 1 if number > 0 else len(calls) + number
+        if not number or not 0 <= place < len(calls):
+            raise AssertionError(f"there is no LLM call {number}: there are {_many(len(calls))}")
+        return calls[place].messages
+
+    @property
+    def answers(self) -> list[str]:
+        """What models said where they asked for no tool, in order; the last is the final answer."""
+        return [call.text for call in self._run().llm_calls if call.answers and call.text is not None]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """What failed and was not made good by a further attempt."""
+        return self._run().failures
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of all model calls, as the calls tell them."""
+        return self._run().totals.tokens
+
+    @property
+    def cost(self) -> float | None:
+        """What the run cost in US dollars; None where the price of a call is not known."""
+        totals = self._run().totals
+        return None if totals.unpriced else totals.cost
+
+    @property
+    def duration_ms(self) -> float:
+        """Milliseconds from the first event to the last."""
+        return self._run().totals.ms
+
+    # --- what must be
+
+    def assert_called(
+        self, name: str, *, times: int | None = None, with_arguments: Mapping[str, Any] | None = None
+    ) -> None:
+        """A tool was called.
+
+        Args:
+            name: the tool; `*` and `?` stand for anything.
+            times: exactly so often; at least once if left out.
+            with_arguments: only calls count that had these arguments, whatever others they had.
+
+        Raises:
+            AssertionError: it was not.
+        """
+        __tracebackhide__ = True
+        calls = self.tool_calls(name)
+        wanted = with_arguments or {}
+        matching = [call for call in calls if _has(call.arguments, wanted)]
+        if (len(matching) == times) if times is not None else matching:
+            return
+        how = f" with {gist(dict(wanted))}" if wanted else ""
+        expected = "" if times is None else f" {count(times, 'time')}"
+        was = "it was not called" if not matching else f"it was called {count(len(matching), 'time')}"
+        there = _calls(calls if wanted and calls else self.tool_calls())
+        raise AssertionError(clean(f"tool {name} was to be called{expected}{how}: {was}", _LONGEST) + there)
+
+    def assert_order(self, *names: str) -> None:
+        """Agents, models and tools of these names began in this order, whatever came between them.
+
+        Raises:
+            AssertionError: they did not.
+        """
+        __tracebackhide__ = True
+        seen = self._run().names
+        rest = iter(seen)
+        for name in names:
+            if not any(_is_named(each, name) for each in rest):
+                order = " -> ".join(names)
+                raise AssertionError(
+                    clean(f"the order {order} breaks at {name}: there was {_listed(seen)}", 2 * _LONGEST)
+                )
+
+    def assert_no_failures(self) -> None:
+        """Nothing failed for good.
+
+        Raises:
+            AssertionError: something did.
+        """
+        __tracebackhide__ = True
+        failures = self.failures
+        if failures:
+            rows = [_failure(each) for each in failures[:_MOST_NAMED]]
+            raise AssertionError("\n  ".join([f"{count(len(failures), 'failure')} in the run:", *rows]))
+
+    def check(self, *rules: str | Mapping[str, Any]) -> Report:
+        """Hold the run against rules, as `debug check` does.
+
+        Args:
+            *rules: expressions that must be true of the run, or rules as objects.
+
+        Raises:
+            AssertionError: one of them is broken.
+            RuleError: one of them is not as it should be.
+        """
+        __tracebackhide__ = True
+        from namel3ss_debug.analysis.checking.evaluation import check_trace  # noqa: PLC0415  (only here is it needed)
+
+        self._flush()
+        report = check_trace(self.path, list(rules))
+        if report.findings:
+            rows = [
+                clean(f"{found.rule}: {found.message}{_events(found.events)}", _LONGEST)
+                for found in report.findings
+            ]
+            raise AssertionError("\n  ".join([f"{count(len(rows), 'broken rule')}:", *rows[:_MOST_NAMED]]))
+        return report
+
+    def _run(self) -> Run:
+        self._flush()
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size != self._read[0]:
+            self._read = size, read_run(open_trace(self.path).events()) if size else Run()
+        return self._read[1]
+
+
+def _is_named(name: str, wanted: str | None) -> bool:
+    return wanted is None or name == wanted or fnmatchcase(name.lower(), wanted.lower())
+
+
+def _has(arguments: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(name in arguments and arguments[name] == value for name, value in wanted.items())
+
+
+def _many(calls: int) -> str:
+    return count(calls, "LLM call") if calls else "none"
+
+
+def _calls(calls: Sequence[ToolCall]) -> str:
+    """What tools were called, a line each."""
+    if not calls:
+        return "\n  no tool was called"
+    rows = [clean(f"{call.name}({_given(call.arguments)})", _LONGEST) for call in calls[:_MOST_NAMED]]
+    more = len(calls) - len(rows)
+    return "".join(f"\n  {row}" for row in ["called:", *rows, *([f"and {more} more"] if more else [])])
+
+
+def _given(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={gist(value)}" for name, value in arguments.items())
+
+
+def _listed(names: Iterable[str]) -> str:
+    listed = list(names)
+    return " -> ".join(listed[: 2 * _MOST_NAMED]) or "nothing"
+
+
+def _failure(failure: Failure) -> str:
+    site = f" at {failure.call_site}" if failure.call_site else ""
+    why = ": ".join(filter(None, (failure.error_type, failure.error)))
+    return clean(f"{failure.what}{site}, event {failure.number}: {why}", _LONGEST)
+
+
+def _events(numbers: Sequence[int]) -> str:
+    return f" (event {numbers[0]})" if numbers else ""

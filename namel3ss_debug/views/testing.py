@@ -1,0 +1,106 @@
+"""A recorded test that failed, in plain text: why a call was not answered, and the run as a small tree."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from namel3ss_debug.inspection.arrangement import forest
+from namel3ss_debug.replay.rerunning.divergences import NEW, Divergence
+from namel3ss_debug.replay.rerunning.impasses import Stop, asked, held, told
+from namel3ss_debug.replay.rerunning.recorded import Recorded
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.traces.spans import Forest, Span
+from namel3ss_debug.views.divergences import divergence_lines, refused
+from namel3ss_debug.views.gists import summary
+from namel3ss_debug.views.inspection import tree_lines
+from namel3ss_debug.views.quantities import count
+from namel3ss_debug.views.terminal import clean
+
+SECTION = "agent trace"
+WIDTH = 80
+MOST_SPANS = 30
+_MOST_DIVERGENCES = 5
+
+
+def stopped(stop: Stop | str, recorded: Recorded, recording: Path, again: str) -> str:
+    """Why a test cannot go on: what it asks, what the recording holds, and how to record anew.
+
+    Args:
+        stop: why.
+        recorded: what the recording holds.
+        recording: its file.
+        again: the command that records anew.
+    """
+    if isinstance(stop, str):
+        return "\n".join([clean(stop), _again(again)])
+    there = stop.recorded
+    if stop.kind == "new":
+        holds = "nothing more" if there is None else f"{held(there)} there, at event {there.number}"
+        head = f"{asked(stop.question)}, and {recording.name} holds no answer to that; it holds {holds}"
+    elif stop.kind == "strict":
+        head = f"{told(stop)} of {recording.name}"
+    else:
+        head = told(stop).partition(": ")[0] if stop.kind == "open" else told(stop)
+    rows = [clean(head)]
+    if stop.divergence is not None:
+        found = stop.divergence
+        if found.kind == NEW or found.difference is not None:
+            rows += _plain(divergence_lines(found, WIDTH, recorded))[1:]  # its head is said above
+    return "\n".join([*rows, _again(again)])
+
+
+def parted(
+    found: Sequence[Divergence], closed: Sequence[Event], recorded: Recorded, recording: Path, again: str
+) -> str:
+    """Why a test that came to its end does not count: what it left out, did in another order, or asked of the network."""
+    kinds = [count(len(found), "divergence")] if found else []
+    kinds += [count(len(closed), "closed way to the network", "closed ways to the network")] if closed else []
+    rows = [clean(f"the test and {recording.name} part: {' and '.join(kinds)}")]
+    for each in found[:_MOST_DIVERGENCES]:
+        rows += _plain(divergence_lines(each, WIDTH, recorded))
+    if len(found) > _MOST_DIVERGENCES:
+        rows.append(f"and {len(found) - _MOST_DIVERGENCES} more")
+    rows += [f"  {refused(event)}" for event in closed[:_MOST_DIVERGENCES]]
+    return "\n".join([*rows, _again(again)])
+
+
+def _again(command: str) -> str:
+    return f"to record it again: {clean(command)}"
+
+
+def run_section(path: Path) -> str:
+    """The run as a tree of its first spans, the call that failed, and the command that debugs it."""
+    trace = open_trace(path)
+    chosen = forest(trace, limit=MOST_SPANS)
+    rows = _plain(tree_lines(chosen, WIDTH)) if chosen.total else ["nothing was recorded"]
+    failed = _last_trouble(chosen.forest)
+    if failed is not None:
+        site = trace.event(failed.number).get("call_site")
+        where = f", {site}" if site else ""
+        why = f": {summary(failed.end)}" if failed.end is not None else ", which was never answered"
+        rows += [
+            "",
+            clean(f"failed: {failed.kind} {failed.name or ''}{where}, event {failed.number}{why}", 400),
+        ]
+    rows += ["", f"debug it: namel3ss debug replay {clean(shlex.quote(str(path)))} --step"]
+    return "\n".join(rows)
+
+
+def _last_trouble(trees: Forest) -> Span | None:
+    """The innermost of the spans that failed last, or never ended."""
+    troubled = [node.span for _, node in trees.walk() if node.span.failed or node.span.end is None]
+    return max(troubled, key=lambda span: span.number, default=None)
+
+
+def _plain(lines: Iterable[Text]) -> list[str]:
+    return list(_without_ends(lines))
+
+
+def _without_ends(lines: Iterable[Text]) -> Iterator[str]:
+    for line in lines:
+        yield line.plain.rstrip()

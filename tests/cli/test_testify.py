@@ -1,0 +1,152 @@
+"""`debug testify`: a test written from a recording passes as it is, and holds nothing of the recording but literals."""
+
+import ast
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.inspection.calls import ModelCall, Run, ToolCall
+from namel3ss_debug.views.testify import WIDTH, Program, literal, quoted, written_test
+
+ROOT = Path(__file__).parents[2]
+INSTALLED = any(each.name == "namel3ss_debug" for each in importlib.metadata.entry_points(group="pytest11"))
+PLUGIN = () if INSTALLED else ("-p", "namel3ss_debug.pytest_plugin")
+
+TOOLS = """
+import os
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call("double")
+async def double(number):
+    print("doubled for real")
+    return number * 2
+
+@trace_tool_call("halve")
+def halve(number):
+    print("halved for real")
+    return number / 2
+
+async def main(number, why):
+    return halve(await double(number)), os.environ["LIMIT"]
+"""
+
+
+def command(*words, cwd, **environ):
+    """Run a program of this environment."""
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=cwd,
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        ("--run-args", '{"number": 4, "why": "it\'s \\"so\\""}', "tools:main"),
+        pytest.param(("app/weather_agent.py",), marks=pytest.mark.slow),
+    ],
+    ids=["function", "script"],
+)
+def test_the_written_test_is_laid_out_and_passes_as_it_is(target, tmp_path):
+    """The test of an asynchronous function, or of a script with a model, passes without a tool being called."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "tests").mkdir()
+    for name in ("weather_agent.py", "scripted_model.py"):
+        shutil.copyfile(ROOT / "examples" / name, tmp_path / "app" / name)
+    (tmp_path / "tools.py").write_text(TOOLS)
+    recorded = command("namel3ss_debug", "trace", "-o", "run.jsonl", *target, cwd=tmp_path, LIMIT="9")
+    assert recorded.returncode == 0, recorded.stderr
+    written = command("namel3ss_debug", "testify", "run.jsonl", "-o", "tests/test_app.py", cwd=tmp_path)
+    assert written.returncode == 0, written.stderr
+    text = (tmp_path / "tests" / "test_app.py").read_text()
+    assert ('monkeypatch.setenv("LIMIT", "9")' in text) == (target[-1] == "tools:main")
+    ruff = command("ruff", "format", "--isolated", "--check", "tests", cwd=tmp_path)
+    assert ruff.returncode == 0, ruff.stdout
+    run = command("pytest", *PLUGIN, "-q", "-rP", "--rootdir", ".", "tests", cwd=tmp_path)
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+    assert "for real" not in run.stdout
+
+
+def test_what_cannot_be_written_is_refused(run, trace):
+    """A recording of nothing that a test can run, and a name that no test can have, are told in one line."""
+    for words, told in (
+        ((str(trace),), "which a test cannot run"),
+        ((str(trace), "-o", "x.txt"), "give a name like test_app.py with -o"),
+    ):
+        result = run("testify", *words)
+        assert result.exit_code == 2
+        assert told in result.stderr
+    assert not list(Path.cwd().glob("test_*"))
+
+
+def test_no_file_is_overwritten(run, trace, monkeypatch):
+    """A test or a recording that is there already stays as it is."""
+    first, rest = trace.read_text().split("\n", 1)
+    place = first.replace('"process": 0', f'"process": 0, "cwd": "{Path.cwd()}"')
+    trace.write_text(f"{place}\n{rest}")
+    assert run("testify", str(trace)).exit_code == 0
+    before = Path("test_app.py").read_bytes()
+    compile(before, "test_app.py", "exec")
+    result = run("testify", str(trace))
+    assert result.exit_code == 2
+    assert "test_app.py is there already" in result.stderr
+    assert Path("test_app.py").read_bytes() == before
+
+
+TEXTS = st.text(max_size=120)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(VALUES)
+def test_a_value_is_a_literal_on_one_line(value):
+    """What is written of a value of the recording is read back as that value, and breaks no line."""
+    written = literal(value)
+    assert ast.literal_eval(written) == value
+    assert written.isprintable()
+
+
+@given(st.lists(TEXTS, max_size=3), st.dictionaries(TEXTS, VALUES, max_size=2), TEXTS, TEXTS)
+def test_nothing_of_a_recording_becomes_code(names, arguments, said, folder):
+    """Whatever tools, arguments and answers are called, the test has the same statements and no line that need be shorter."""
+    calls = [
+        ToolCall(name, arguments, None, None, None, "completed", None, None, number)
+        for number, name in enumerate(names)
+    ]
+    answer = ModelCall("m", [], said, [], "stop", None, None, None, None, "completed", None, 9)
+    program = Program(
+        "script", "app.py", [said, *names], folder=folder or ".", variables=dict.fromkeys(["A"], said)
+    )
+    text = written_test("app", "x.jsonl", program, Run(calls, [answer]))
+    (function,) = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    kinds = {ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
+    allowed = "monkeypatch. contextlib. runpy. agent_trace. pytest. str"
+    assert all(name.startswith(tuple(allowed.split())) for name in kinds)
+    for row in text.splitlines():
+        assert len(row) <= WIDTH or row.strip().endswith(("',", '",', "],", "'", '"', ")"))
+
+
+def test_quotes_are_those_that_need_fewer_escapes():
+    """A string stands in double quotes, unless it has some itself."""
+    assert [quoted(text) for text in ("a", "it's", 'say "a"', "\n")] == [
+        '"a"',
+        '"it\'s"',
+        "'say \"a\"'",
+        '"\\n"',
+    ]

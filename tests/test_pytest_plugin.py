@@ -1,0 +1,546 @@
+"""The plugin of pytest under pytest's own `pytester`: recording, answering, asking and failing."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+
+import anthropic  # noqa: F401  (imported before pytester takes down what modules there are)
+import openai  # noqa: F401  (imported before pytester takes down what modules there are)
+import pytest
+import wrapt
+from _pytest.pytester import SysModulesSnapshot
+
+from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.start import initialize_tracing, shutdown_tracing
+from namel3ss_debug.pytest_plugin import recorded_tests  # noqa: F401  (as above)
+
+pytest_plugins = ["pytester"]
+
+# wrapt puts its finder into `sys.meta_path` once, and pytester would take it out again with what its runs put there.
+wrapt.register_post_import_hook(lambda _module: None, "no_module_of_this_name")
+
+INSTALLED = any(each.name == "namel3ss_debug" for each in importlib.metadata.entry_points(group="pytest11"))
+PLUGIN = () if INSTALLED else ("-p", "namel3ss_debug.pytest_plugin")
+
+AGENT = """
+import json, openai
+
+TOOLS = [{"type": "function", "function": {"name": "lookup", "parameters": {"type": "object", "properties": {
+    "order": {"type": "string"}}}}}]
+CALLED = []
+
+def lookup(order):
+    CALLED.append(order)
+    return {"order": order, "status": "shipped"}
+
+def ask(messages, **settings):
+    with openai.OpenAI(max_retries=0) as client:
+        return client.chat.completions.create(model="gpt-4o-mini", messages=messages, **settings).choices[0].message
+
+def run(question, tool=None):
+    messages = [{"role": "user", "content": question}]
+    while True:
+        said = ask(messages, tools=TOOLS)
+        if not said.tool_calls:
+            return said.content
+        messages.append(said.model_dump(exclude_none=True))
+        for call in said.tool_calls:
+            result = (tool or lookup)(**json.loads(call.function.arguments))
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": json.dumps(result)})
+"""
+
+TEST = """
+import agent, pytest
+
+@pytest.mark.agent_recording("x.jsonl")
+def test_agent(agent_trace):
+    agent.CALLED.clear()
+    assert agent.run("Where is A-17?") == "It is on its way."
+    agent_trace.assert_called("lookup", times=1, with_arguments={"order": "A-17"})
+    print("CALLED", agent.CALLED)
+"""
+
+
+@pytest.fixture
+def asked(scripted_model_module, monkeypatch):
+    """The requests that reach a model which looks up an order and then answers."""
+    say, call, fail = scripted_model_module.say, scripted_model_module.call, scripted_model_module.fail
+    requests = []
+
+    def answer(request):
+        requests.append(request)
+        last = request["messages"][-1]
+        content = json.dumps(last)
+        if "fail" in content:
+            return fail(500, "the model is down")
+        if "Where" in content and last["role"] == "user":
+            return say("", call("lookup", order="A-17"))
+        return say("It is on its way.")
+
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with scripted_model_module.ScriptedModel(answer) as model:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{model.url}/v1")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", model.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "unused")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-" + "a1B2c3D4e5F6" * 4)
+        yield requests
+
+
+@pytest.fixture
+def suite(pytester, asked, monkeypatch):
+    """Writes an agent and tests, and runs them in this process, which keeps the modules that they load."""
+    kept = SysModulesSnapshot(preserve=lambda name: name not in {"agent", "test_it"})
+    monkeypatch.setattr(pytester, "_Pytester__take_sys_modules_snapshot", lambda: kept)
+    pytester._sys_modules_snapshot = kept
+    pytester.makepyfile(agent=AGENT)
+    pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:xdist -p no:cacheprovider -p no:anyio\n")
+    pytester.syspathinsert()
+
+    def run(tests=None, *options):
+        if tests is not None:
+            pytester.makepyfile(test_it=tests)
+        return pytester.runpytest_inprocess(*PLUGIN, "-rA", *options)
+
+    run.path, run.asked, run.recording = pytester.path, asked, pytester.path / "x.jsonl"
+    return run
+
+
+def test_a_test_asks_what_its_agents_did(suite):
+    """Without a mark a test is recorded into pytest's own folder, and answers questions while it runs."""
+    result = suite("""
+        import agent, pytest
+
+        def test_agent(agent_trace):
+            assert agent.run("Where is A-17?") == "It is on its way."
+            (call,) = agent_trace.tool_calls("lookup")
+            assert (call.arguments, call.result["status"], call.error) == ({"order": "A-17"}, "shipped", None)
+            assert len(agent_trace.llm_calls("gpt-4o-*")) == 2 and not agent_trace.llm_calls("claude-*")
+            assert [message["role"] for message in agent_trace.messages(2)] == ["user", "assistant", "tool"]
+            assert agent_trace.messages(-1) == agent_trace.messages(2)
+            assert agent_trace.answers == ["It is on its way."] and agent_trace.failures == []
+            agent_trace.assert_no_failures()
+            agent_trace.assert_order("gpt-4o-mini", "lookup", "gpt-4o-mini")
+            agent_trace.check("tool_calls == 1", {"forbid": "tool:delete_*"})
+            assert agent_trace.tokens > 0 and agent_trace.cost > 0 and agent_trace.duration_ms > 0
+            assert "agent_traces" in agent_trace.path.parts
+
+        def test_two(agent_trace):
+            assert agent_trace.llm_calls() == [] and agent_trace.tokens == 0
+        """)
+    result.assert_outcomes(passed=2)
+    assert not suite.recording.exists()
+    assert not (suite.path / ".agent_traces").exists()
+
+
+@pytest.mark.parametrize(
+    ("assertion", "told"),
+    [
+        ('assert_called("search")', "tool search was to be called: it was not called"),
+        ('assert_called("lookup", times=2)', "to be called 2 times: it was called 1 time"),
+        ('assert_called("lookup", with_arguments={"order": "B"})', "lookup(order=A-17)"),
+        (
+            'assert_order("lookup", "search")',
+            "breaks at search: there was gpt-4o-mini -> lookup -> gpt-4o-mini",
+        ),
+        ("messages(3)", "there is no LLM call 3: there are 2 LLM calls"),
+        ('check("tool_calls == 0")', "1 broken rule:"),
+    ],
+)
+def test_an_assertion_says_what_was_there_instead(suite, assertion, told):
+    """Where an assertion fails, its message names what the run did."""
+    result = suite(f"""
+        import agent
+
+        def test_agent(agent_trace):
+            agent.run("Where is A-17?")
+            agent_trace.{assertion}
+        """)
+    result.assert_outcomes(failed=1)
+    assert told in result.stdout.str()
+
+
+def test_a_failure_that_was_not_made_good_is_told(suite):
+    """`assert_no_failures` names what failed, with its place in the code."""
+    result = suite("""
+        import agent, openai, pytest
+
+        def test_agent(agent_trace):
+            with pytest.raises(openai.InternalServerError):
+                agent.ask([{"role": "user", "content": "fail"}])
+            agent_trace.assert_no_failures()
+        """)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*1 failure in the run:", "*llm gpt-4o-mini at agent.py:13, event 3:*"])
+
+
+def test_a_marked_test_records_once_and_is_answered_ever_after(suite):
+    """The second run asks no model and calls no tool, and sees the same."""
+    first = suite(TEST)
+    first.assert_outcomes(passed=1)
+    assert "CALLED ['A-17']" in first.stdout.str()
+    recorded, asked = suite.recording.read_bytes(), len(suite.asked)
+    second = suite()
+    second.assert_outcomes(passed=1)
+    assert "CALLED []" in second.stdout.str()
+    assert (suite.recording.read_bytes(), len(suite.asked)) == (recorded, asked)
+    assert b"sk-proj-" not in recorded
+
+
+def test_a_tool_that_is_named_runs_for_real(suite):
+    """With `run_tools` the tool is called although the recording could answer it."""
+    suite(TEST).assert_outcomes(passed=1)
+    result = suite(TEST.replace('"x.jsonl"', '"x.jsonl", run_tools="lookup"'))
+    result.assert_outcomes(passed=1)
+    assert "CALLED ['A-17']" in result.stdout.str()
+
+
+def test_a_tool_that_the_test_defines_is_answered_too(suite):
+    """A function that stands in the test itself is found when a model is offered it, and is put back."""
+    tests = """
+        import agent, pytest
+        called = []
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_agent(agent_trace):
+            def lookup(order):
+                called.append(order)
+                return "lost"
+
+            agent.run("Where is A-17?", lookup)
+            assert agent_trace.tool_calls("lookup")[0].result == "lost"
+            print("CALLED", called)
+        """
+    assert "CALLED ['A-17']" in suite(tests).stdout.str()
+    assert "CALLED []" in suite().stdout.str()
+
+
+def test_another_question_fails_the_test_with_both_sides(suite):
+    """The message tells what was asked, what the recording holds, what differs, and how to record again."""
+    suite(TEST).assert_outcomes(passed=1)
+    recorded, asked = suite.recording.read_bytes(), len(suite.asked)
+    result = suite(TEST.replace("Where is A-17?", "Where is B-2 now?"))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "agent.py:13 asks gpt-4o-mini otherwise than the recording, which holds the question to gpt-4o-mini *",
+            "  recorded  asks gpt-4o-mini, agent.py:13, event 2",
+            "*user*Where is*",
+            "to record it again: pytest test_it.py::test_agent --agent-record=rewrite",
+            "*- agent trace -*",
+            "failed: llm_call gpt-4o-mini, agent.py:13, event 2, which was never answered",
+            "debug it: namel3ss debug replay *run.jsonl --step",
+        ]
+    )
+    assert "Traceback" not in result.stdout.str()
+    assert (suite.recording.read_bytes(), len(suite.asked)) == (recorded, asked)
+
+
+@pytest.mark.parametrize("around", ["", "    try:\n        BODY\n    except BaseException:\n        pass\n"])
+def test_a_question_without_an_answer_fails_even_where_the_program_hides_it(suite, around):
+    """A further call fails the test, whether or not the program catches everything."""
+    suite(TEST).assert_outcomes(passed=1)
+    further = 'agent.ask([{"role": "user", "content": "And then?"}])'
+    added = around.replace("BODY", further) if around else f"    {further}\n"
+    result = suite(TEST + added)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*asks gpt-4o-mini, and x.jsonl holds no answer to that; it holds nothing more"]
+    )
+
+
+def test_a_call_that_is_left_out_fails_the_test(suite):
+    """A test that ends well but did not ask what was recorded says so."""
+    suite(TEST).assert_outcomes(passed=1)
+    result = suite(
+        TEST.replace('agent.run("Where is A-17?") == "It is on its way."', "True").replace(
+            "    agent_trace.assert_called", "    None and agent_trace.assert_called"
+        )
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["the test and x.jsonl part: 3 divergences", "missing *"])
+
+
+def test_a_way_around_the_seams_is_closed_and_told(suite):
+    """While a recording answers, a connection of a socket is refused, and fails the test."""
+    tests = """
+        import pytest, socket, os
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_agent():
+            with socket.socket() as connection:
+                connection.settimeout(1)
+                connection.connect_ex(("192.0.2.1", 80)) if os.path.exists("x.jsonl") else None
+        """
+    suite(tests).assert_outcomes(passed=1)
+    result = suite()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*1 closed way to the network", "*a connection to 192.0.2.1:80*"])
+
+
+def test_a_recorded_error_comes_back_as_the_same_exception(suite):
+    """What the SDK raised for a status of 500 it raises again, from the recording."""
+    tests = """
+        import agent, openai, pytest
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_agent():
+            with pytest.raises(openai.InternalServerError, match="the model is down"):
+                agent.ask([{"role": "user", "content": "fail"}])
+        """
+    suite(tests).assert_outcomes(passed=1)
+    asked = len(suite.asked)
+    suite().assert_outcomes(passed=1)
+    assert len(suite.asked) == asked
+
+
+def test_a_test_that_fails_leaves_no_recording(suite):
+    """Only a test that passed is kept, so that `once` never takes half a recording."""
+    result = suite(TEST + "    assert False\n")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["the test failed, so x.jsonl was not written"])
+    assert not list(suite.path.glob("*.jsonl*"))
+    suite(TEST).assert_outcomes(passed=1)
+
+
+def test_modes_of_the_mark_the_option_and_the_settings(suite):
+    """`none` fails without a recording, `rewrite` records anew; the option goes before the mark, the mark before the settings."""
+    result = suite(TEST.replace('"x.jsonl"', '"x.jsonl", mode="none"'))
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["there is no recording x.jsonl, and none is made (mode none); *=once"])
+    suite(None, "-o", "agent_record=none").assert_outcomes(errors=1)
+    suite(None, "--agent-record=once").assert_outcomes(passed=1)
+    before = suite.recording.read_bytes()
+    suite(TEST, "--agent-record=rewrite", "-o", "agent_record=none").assert_outcomes(passed=1)
+    assert suite.recording.read_bytes() != before
+    assert suite(None, "-o", "agent_record=never").ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_each_test_has_a_recording_of_its_own(suite):
+    """Without a name a recording stands below `.agent_traces`, by class and parameters; a named one gets the parameters."""
+    result = suite("""
+        import agent, pytest
+
+        @pytest.mark.agent_recording
+        class TestAgent:
+            @pytest.mark.parametrize("order", ["A-17", "B/2"])
+            def test_one(self, order):
+                agent.run(f"Where is {order}?")
+
+        @pytest.mark.agent_recording("x.jsonl")
+        @pytest.mark.parametrize("order", ["A-17"])
+        def test_two(order):
+            agent.run(f"Where is {order}?")
+        """)
+    result.assert_outcomes(passed=3)
+    names = sorted(path.name for path in (suite.path / ".agent_traces" / "test_it").iterdir())
+    assert names[0] == "TestAgent.test_one-A-17.jsonl"
+    assert names[1].startswith("TestAgent.test_one-B-2-")
+    assert (suite.path / "x-A-17.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        ('"x.json"', "ends with .jsonl"),
+        ('"x.jsonl", mode="all"', "no mode 'all': it is one of once, none, rewrite"),
+    ],
+)
+def test_a_mark_that_is_wrong_is_told(suite, mark, told):
+    """What a mark cannot mean fails the test in one line."""
+    result = suite(TEST.replace('"x.jsonl"', mark))
+    result.assert_outcomes(errors=1)
+    assert told in result.stdout.str()
+
+
+def test_what_the_other_fixtures_of_a_test_do_is_recorded_too(suite):
+    """A marked test is recorded from before its own fixtures on, whether or not it names the fixture."""
+    tests = """
+        import agent, pytest
+
+        @pytest.fixture
+        def answer():
+            return agent.run("Where is A-17?")
+
+        @pytest.fixture(scope="module")
+        def greeting():
+            return 1
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_agent(answer, greeting):
+            assert answer == "It is on its way."
+        """
+    suite(tests).assert_outcomes(passed=1)
+    asked = len(suite.asked)
+    suite().assert_outcomes(passed=1)
+    assert len(suite.asked) == asked
+
+
+def test_nothing_is_left_behind(suite):
+    """After a test tracing is off, and every function and method is what it was."""
+    tests = """
+        import agent, socket, threading, pytest, sys
+        from namel3ss_debug.capture import context, rewrite, switch
+
+        def state():
+            transport = agent.openai.DefaultHttpxClient.__mro__[1].__init__.__globals__["HTTPTransport"]
+            return (switch.ACTIVE, rewrite.CALL, rewrite.LOADED, agent.lookup.__code__, transport.handle_request,
+                    socket.socket.connect_ex, threading.Thread.start, list(sys.meta_path), context.CURRENT.get())
+
+        before = state()
+
+        @pytest.mark.parametrize("question", ["Where is A-17?", "Hello"])
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_agent(question, agent_trace):
+            assert switch.ACTIVE is not None
+            agent.run(question)
+
+        def test_after():
+            assert state() == before
+        """
+    suite(tests).assert_outcomes(passed=3)
+    suite(
+        tests.replace('"Hello"', '"Hallo"', 1).replace(
+            "    agent.run(question)", "    agent.run(question + '!')"
+        )
+    )
+    suite(tests).assert_outcomes(passed=3)
+    assert switch.ACTIVE is None
+
+
+def test_a_process_that_is_recorded_already_is_refused(suite, tmp_path):
+    """A test cannot be recorded inside another recording, and says so."""
+    initialize_tracing(trace_output_dir=str(tmp_path))
+    try:
+        result = suite(TEST)
+    finally:
+        shutdown_tracing()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["this process is recorded already*"])
+
+
+def test_hostile_text_in_a_recording_stays_text(suite):
+    """What a report shows of a run holds no control sequence of it."""
+    result = suite(
+        r"""
+        import namel3ss_debug
+
+        def test_agent(agent_trace):
+            with namel3ss_debug.get_global_tracer().span("tool", "\x1b[2Jx\u202e"):
+                raise ValueError("\x1b]0;owned\x07")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    section = result.stdout.str().partition("- agent trace -")[2].partition("short test summary")[0]
+    assert "^[[2Jx" in section
+    assert "\x1b" not in section
+    assert "\u202e" not in section
+
+
+def test_streams_threads_and_other_providers_are_answered(suite):
+    """A streamed answer, several threads at once and another SDK get their recorded answers, each its own."""
+    tests = """
+        import agent, anthropic, openai, pytest
+        from concurrent.futures import ThreadPoolExecutor
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_agent(agent_trace):
+            with openai.OpenAI(max_retries=0) as client:
+                stream = client.chat.completions.create(
+                    model="gpt-4o-mini", messages=[{"role": "user", "content": "stream"}], stream=True)
+                said = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+            assert said == "It is on its way."
+            with anthropic.Anthropic(max_retries=0) as client:
+                message = client.messages.create(
+                    model="claude-x", max_tokens=9, messages=[{"role": "user", "content": "hello"}])
+            assert message.content[0].text == "It is on its way."
+            with ThreadPoolExecutor(3) as pool:
+                list(pool.map(agent.run, [f"Question {number}" for number in range(3)]))
+            assert len(agent_trace.llm_calls()) == 5
+        """
+    suite(tests).assert_outcomes(passed=1)
+    asked = len(suite.asked)
+    suite().assert_outcomes(passed=1)
+    suite(tests.replace("number in range(3)", "number in (2, 0, 1)")).assert_outcomes(passed=1)
+    suite(tests.replace("Question {", "Query {")).assert_outcomes(failed=1)
+    assert len(suite.asked) == asked
+
+
+def test_asynchronous_tests_are_recorded_and_answered(suite):
+    """A test that anyio runs on a loop asks two models at once, and is answered the same."""
+    tests = """
+        import asyncio, openai, pytest
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.mark.anyio
+        @pytest.mark.agent_recording("x.jsonl")
+        async def test_agent(agent_trace):
+            async with openai.AsyncOpenAI(max_retries=0) as client:
+                def ask(word):
+                    return client.chat.completions.create(
+                        model="gpt-4o-mini", messages=[{"role": "user", "content": word}])
+
+                found = await asyncio.gather(ask("one"), ask("two"))
+            assert [each.choices[0].message.content for each in found] == ["It is on its way."] * 2
+            assert len(agent_trace.answers) == 2
+        """
+    options = "-p", "anyio.pytest_plugin", "-W", "error"
+    suite(tests, *options).assert_outcomes(passed=1)
+    asked = len(suite.asked)
+    suite(None, *options).assert_outcomes(passed=1)
+    suite(tests.replace('ask("two")', 'ask("three")'), *options).assert_outcomes(failed=1)
+    assert len(suite.asked) == asked
+
+
+@pytest.mark.slow
+def test_under_xdist_and_in_random_order(suite):
+    """Several processes record and answer the tests of a suite in any order."""
+    tests = """
+        import agent, pytest
+
+        @pytest.mark.agent_recording
+        @pytest.mark.parametrize("number", range(6))
+        def test_agent(number, agent_trace):
+            assert agent.run(f"Where is {number}?") == "It is on its way."
+            agent_trace.assert_called("lookup")
+        """
+    (suite.path / "test_it.py").write_text("\n".join(line[8:] for line in tests.splitlines()))
+    (suite.path / "tox.ini").unlink()
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *PLUGIN,
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:anyio",
+        "-n",
+        "2",
+    ]
+    for seed in ("1", "2"):
+        run = subprocess.run(
+            [*words, f"--randomly-seed={seed}"],
+            cwd=suite.path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert "6 passed" in run.stdout, run.stdout + run.stderr
+    assert len(suite.asked) == 12
+
+
+def test_the_door_imports_nothing_of_ours():
+    """Starting pytest with the plugin loads the package and the door alone."""
+    code = (
+        "import sys, namel3ss_debug.pytest_plugin; "
+        "print(sorted(name for name in sys.modules if name.startswith('namel3ss_debug')))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "['namel3ss_debug', 'namel3ss_debug.pytest_plugin']"
