@@ -25,8 +25,18 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug analyze --summary",
     ),
     "tree": ("namel3ss debug inspect --tree", "namel3ss debug inspect --event 8"),
+    "check": (
+        "namel3ss debug check --init",
+        """namel3ss debug check --rules debug.rules.json --rule '{"forbid": "tool:refund_*"}'""",
+    ),
+    "testify": ("namel3ss debug testify", "sed -n '/^@/,$p' test_support_agent.py"),
     "failing": ("namel3ss debug trace examples/failing_agent.py 2> errors.txt",),
-    "errors": ("namel3ss debug inspect --errors-only",),
+    "explain": ("namel3ss debug analyze --errors", "namel3ss debug explain 25"),
+    "health": ("namel3ss debug analyze --health",),
+    "report": (
+        "namel3ss debug report 'it orders from a supplier that is not there' -o issue.md",
+        "sed -n '1,13p' issue.md",
+    ),
     "step": (
         (
             "namel3ss debug replay --step -b error",
@@ -83,6 +93,8 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "commands": ("namel3ss debug replay -c 'break error' -c continue -c 'print error'",),
     "json": ("namel3ss debug analyze --errors --format json",),
     "list": ("namel3ss debug list",),
+    "many": ("namel3ss debug analyze debug/traces --errors",),
+    "journey": ("namel3ss debug journey llm",),
     "live": (
         (
             "namel3ss debug trace -b find_suppliers examples/failing_agent.py",
@@ -177,6 +189,12 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
             "continue",
             "quit",
         ),
+    ),
+    "diff": (
+        """sed 's/"sku-204"/"SKU-204"/' examples/failing_agent.py > examples/mended_agent.py""",
+        "namel3ss debug trace -o failing.jsonl examples/failing_agent.py > steps.txt 2>&1",
+        "namel3ss debug trace -o mended.jsonl examples/mended_agent.py > steps.txt 2>&1",
+        "namel3ss debug diff failing.jsonl mended.jsonl",
     ),
     "rerun edited": (
         "sed -i 's/pack for/wear in/' examples/weather_agent.py",

@@ -37,6 +37,7 @@ _ANCHOR_LETTERS = 6
 _PLAIN_WORD = re.compile(r"[^\W\d_]{1,15}")
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"\w+")
+_GAPS = {code: " " for code in range(128) if not _WORD.match(chr(code))}
 _REDACTED = "[redacted:"
 _SKIPPED = frozenset({"type", "role", "finish_reason", "response_model", "$type"})
 _ANSWERS = frozenset({"arguments", "response", "result", "content"})
@@ -129,9 +130,11 @@ class Fingerprints:
             half = _LONGEST_TEXT // 2
             text = f"{text[:half]}\n{text[-half:]}"
         lowered = text.lower()
-        lines = lowered.splitlines() if "\n" in lowered else ()
         words = lowered.split()
-        whole = {key_of(line) for line in {" ".join(words), *_normal(lines)} if is_telling(line)}
+        lines = {" ".join(words)}
+        if "\n" in lowered:
+            lines.update(_normal(lowered.splitlines()))
+        whole = {key_of(line) for line in lines if is_telling(line)}
         passages = _passages(lowered) if len(words) >= _LEAST_WORDS else set()
         return _Keys(whole, passages)
 
@@ -170,15 +173,19 @@ def is_telling(text: str) -> bool:
     return size >= 16 or _PLAIN_WORD.fullmatch(text) is None
 
 
-def _normal(lines: list[str] | tuple[()]) -> list[str]:
+def _normal(lines: list[str]) -> list[str]:
     return [" ".join(line.split()) for line in lines[:_MOST_IN_TEXT]]
 
 
 def _passages(text: str) -> set[int]:
-    words = _WORD.findall(text)
+    # in plain text a word is what stands between what is no letter and no digit, which is found sooner so
+    words = text.translate(_GAPS).split() if text.isascii() else _WORD.findall(text)
+    last = len(words) - _PASSAGE_WORDS
+    # the words are looked at one by one, so as little as can be is done for each of them
+    anchors = [place for place, word in enumerate(words) if len(word) >= _ANCHOR_LETTERS]
     found = {
         key_of(" ".join(words[place : place + _PASSAGE_WORDS]))
-        for place in range(len(words) - _PASSAGE_WORDS + 1)
-        if len(words[place]) >= _ANCHOR_LETTERS and words[place] != "redacted"
+        for place in anchors
+        if place <= last and words[place] != "redacted"
     }
     return set(sorted(found)[:_MOST_IN_TEXT]) if len(found) > _MOST_IN_TEXT else found

@@ -22,6 +22,7 @@ from namel3ss_debug.analysis.dependencies import Dependencies
 from namel3ss_debug.analysis.distributions import NS_PER_MS
 from namel3ss_debug.analysis.errors import Errors
 from namel3ss_debug.analysis.event_types import EventTypeBreakdown
+from namel3ss_debug.analysis.health import Health
 from namel3ss_debug.analysis.integrity import Integrity
 from namel3ss_debug.analysis.interactions import Interactions
 from namel3ss_debug.analysis.nesting import (
@@ -72,6 +73,7 @@ FOLDS: dict[str, Callable[[Options], Fold]] = {
     "optimizations": Optimizations,
     "triggers": Triggers,
     "interactions": Interactions,
+    "health": Health,
 }
 """Section name -> the fold that makes it, in the order of the document."""
 

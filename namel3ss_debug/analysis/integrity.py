@@ -147,7 +147,8 @@ class Integrity:
             text = orjson.dumps(event)
         except (TypeError, ValueError):
             return
-        if b"[REDACTED:" in text or b'"$truncated":' in text:
+        # a text that ends with a letter rare in JSON, and a single byte, are found several times as fast
+        if b"[REDACTED" in text or (b"$" in text and b'"$truncated":' in text):
             rules = {match[1] for match in _MARKS.finditer(text)}
             if None in rules:
                 self._noted["truncated_payloads"].add(number)

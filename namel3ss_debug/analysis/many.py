@@ -53,7 +53,8 @@ _AHEAD = 4
 """How many recordings for each process may be read before the first of them is taken."""
 
 _OVERVIEW = "execution_overview"
-SCORED = ("integrity",)
+_MOST_FINDINGS = 3
+SCORED = ("integrity", "health")
 """The sections whose score stands in the row of each recording."""
 
 _NEEDED = (_OVERVIEW, "resource_usage")
@@ -95,7 +96,8 @@ class Recording(NamedTuple):
 
     Attributes:
         path: its first file.
-        row: `trace`, `execution_overview`, `problems`, and the `score` of the sections that have one.
+        row: `trace`, `execution_overview`, `problems`, the `scores` of the sections that have one, and of the `findings` of
+            its health the heaviest few.
         group: what it is grouped by.
         figures: the overview with `memory_peak_mb`.
         document: its whole document as JSON; empty where it was not wanted.
@@ -151,6 +153,7 @@ def read(request: Request, table: SectionTable, place: int, path: str) -> Record
             _OVERVIEW: document[_OVERVIEW],
             "problems": document["problems"],
             "scores": scores,
+            "findings": (shown.get("health") or {}).get("findings", [])[:_MOST_FINDINGS],
         },
         group=None if request.by is None else GROUPS[request.by](document),
         figures={**document[_OVERVIEW], "memory_peak_mb": memory.get("peak_mb")},

@@ -40,7 +40,7 @@ class AllBut(frozenset[str]):
 WATCHED = AllBut(
     {
         *("trace_start", "trace_end", "stream_chunk", "resource_sample", "performance_marker", "inputs_read"),
-        *("divergence", "memory_summarization"),
+        *("divergence", "stack_sample", "memory_summarization"),
     }
 )
 """The types of the events that are looked at."""

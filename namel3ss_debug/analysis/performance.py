@@ -21,6 +21,7 @@ from namel3ss_debug.analysis.distributions import (
     milliseconds,
     percentile,
 )
+from namel3ss_debug.analysis.hot_functions import EVENT_TYPE, HotFunctions
 from namel3ss_debug.analysis.nesting import add_up, whole_ns
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.analysis.usage import total_tokens, whole
@@ -131,7 +132,7 @@ class Performance:
     to the first token included.
     """
 
-    events: frozenset[str] = frozenset()
+    events: frozenset[str] = frozenset({EVENT_TYPE})
     needs: tuple[str, ...] = ()
 
     def __init__(self, options: Options) -> None:
@@ -141,6 +142,7 @@ class Performance:
         self._answers: dict[str, _Answers] = {}
         self._slow: list[tuple[int, int, int, bool, str, str, str]] = []
         self._slow_count = 0
+        self._hot = HotFunctions(self._slow_ns)
 
     def span(self, span: MeasuredSpan) -> None:
         """Take the duration of one span that ended.
@@ -184,7 +186,8 @@ class Performance:
         self._spans.setdefault((span.component, span.name, None, None), _Spans()).open += 1
 
     def event(self, number: int, event: Event) -> None:
-        """Point events have no duration."""
+        """Take what was sampled inside a span."""
+        self._hot.add(number, event)
 
     def _note_slow(self, span: MeasuredSpan, duration: int) -> None:
         call_site = span.get("call_site")
@@ -217,11 +220,13 @@ class Performance:
             self._answers.setdefault(model, _Answers()).merge(answers)
         self._slow = sorted(nlargest(LISTED, self._slow + later._slow))
         self._slow_count += later._slow_count
+        self._hot.merge(later._hot)
 
     def renumber(self, by: int) -> None:
         """Let the numbers of events tell their recording."""
         for spans in self._spans.values():
             spans.renumber(by)
+        self._hot.renumber(by)
         self._slow = sorted((duration, minus - by, *rest) for duration, minus, *rest in self._slow)  # type: ignore[misc]
 
     def result(self, totals: Totals) -> dict[str, Any]:
@@ -254,6 +259,7 @@ class Performance:
             **({} if totals.recordings > 1 else self._at_once(totals)),
             "outliers": _outliers(operations, in_order),
             "call_sites": self._call_sites(),
+            **self._hot.result(),
         }
 
     def _at_once(self, totals: Totals) -> dict[str, Any]:

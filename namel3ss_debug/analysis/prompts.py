@@ -61,9 +61,9 @@ def prompt_of(start: Event) -> Prompt:
         told = dumps(messages)
     except (TypeError, ValueError):
         told = lenient.dump(messages)
-    if _CUT in told:
+    if _is_cut(told):
         return _UNKNOWN
-    hidden = _HIDDEN in told
+    hidden = _is_hidden(told)
     crc, adler, size = crc32(told), adler32(told), len(told)
     if tools or params:
         others = lenient.dump([tools, params], ordered=True)
@@ -112,7 +112,7 @@ def answer_key(end: Event) -> int:
     if answer is None:
         answer = outputs.get("text", outputs)
     told = answer.encode(errors="replace") if type(answer) is str else lenient.dump(answer, ordered=True)
-    return _NO_KEY if _CUT in told else crc32(told)
+    return _NO_KEY if _is_cut(told) else crc32(told)
 
 
 def _without_id(call: Any) -> Any:
@@ -122,6 +122,16 @@ def _without_id(call: Any) -> Any:
 def key_of(value: object) -> int:
     """A number of 63 bits for a JSON value; below zero where a part of it was cut or redacted."""
     told = lenient.dump(value, ordered=True)
-    if _CUT in told or _HIDDEN in told:
+    if _is_cut(told) or _is_hidden(told):
         return _NO_KEY
     return crc32(told) << 31 ^ adler32(told)
+
+
+def _is_cut(told: bytes) -> bool:
+    """Whether a part was cut; a single byte is looked for first, which is several times as fast."""
+    return b"$" in told and _CUT in told
+
+
+def _is_hidden(told: bytes) -> bool:
+    """Whether a part was redacted; a text that ends with a letter rare in JSON is looked for first."""
+    return b"[REDACTED" in told and _HIDDEN in told

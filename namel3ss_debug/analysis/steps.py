@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -270,7 +271,8 @@ def trace_of(leaf: Leaf) -> str:
     ):
         return str(value)
     if leaf.key and not isinstance(value, dict | list):
-        return normal(f'"{leaf.key}":{orjson.dumps(value).decode()}')
+        with suppress(TypeError):  # a character that is half of one, as damaged files have
+            return normal(f'"{leaf.key}":{orjson.dumps(value).decode()}')
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ SECTIONS = {
     "interactions": ("interactions",),
     "optimizations": ("optimizations",),
     "triggers": ("triggers",),
+    "health": ("health",),
     "summary": ("execution_overview", "component_breakdown", "event_type_breakdown"),
 }
 """Flag to the sections of the document it chooses."""
@@ -75,7 +77,7 @@ def analyze(
         paths = within(paths, last)
     sections = [section for flag in chosen for section in SECTIONS[flag]] + list(named) or None
     if len(paths) == 1 and not by and not any(Path(reference).is_dir() for reference in references):
-        one(paths[0], sections, options(config), output_format)
+        one(paths[0], sections, options(config), output_format, references[0] if references else "")
     else:
         several(paths, sections, by, config, output_format)
 
@@ -127,8 +129,17 @@ def within(paths: Iterable[Path], last: str) -> list[Path]:
     return found
 
 
-def one(path: Path, sections: Sequence[str] | None, options: Options, output_format: str) -> None:
+def one(
+    path: Path, sections: Sequence[str] | None, options: Options, output_format: str, reference: str = ""
+) -> None:
     """Print the analysis of one recording.
+
+    Args:
+        path: its first file.
+        sections: the names of the sections; None for all, of which a report shows what matters most.
+        options: what the user has set about the analyses.
+        output_format: `table`, `json` or `markdown`.
+        reference: how the user named it; empty for the latest.
 
     Raises:
         UnreadableTraceError: nothing in it can be read.
@@ -144,7 +155,13 @@ def one(path: Path, sections: Sequence[str] | None, options: Options, output_for
     if output_format == "json":
         print_document(document)
     else:
-        show(report(document), markdown=output_format == "markdown")
+        shown = report(document, brief=sections is None, reference=quoted(reference))
+        show(shown, markdown=output_format == "markdown")
+
+
+def quoted(reference: str) -> str:
+    """A recording as it is named in a command that can be pasted into a shell; nothing for the latest."""
+    return "" if reference in {"", "latest"} else shlex.quote(reference)
 
 
 def several(
@@ -180,7 +197,7 @@ def several(
     if output_format == "json":
         print_several(many)
     else:
-        show(report(many), markdown=output_format == "markdown")
+        show(report(many, brief=sections is None), markdown=output_format == "markdown")
 
 
 def print_several(many: Many) -> None:
@@ -234,6 +251,9 @@ def show(report: Iterable[Block], *, markdown: bool) -> None:
 @click.option("--optimizations", is_flag=True, help="What could be saved: time, tokens and money, each once.")
 @click.option("--triggers", is_flag=True, help="Which thresholds of the setting triggers were passed.")
 @click.option(
+    "--health", is_flag=True, help="How well the run went: a score, what lowered it, what to do next."
+)
+@click.option(
     "--section",
     "named",
     multiple=True,
@@ -258,8 +278,8 @@ def command(
     """Say what was slow, what failed and what it cost.
 
     TRACE is a recording, or a directory for every recording in it; without it, the latest, or with --last or --by
-    every recording. Several are analysed together. The options choose sections; without any of them, all are
-    shown.
+    every recording. Several are analysed together. The options choose sections and show them whole;
+    without any, of each what is most important, and at the end what matters most.
     """
     chosen = [flag for flag, given in flags.items() if given]
     analyze(references, chosen=chosen, named=named, last=last, by=by, output_format=output_format)

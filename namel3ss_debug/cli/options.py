@@ -105,6 +105,9 @@ def write_json(written: str) -> None:
 @contextmanager
 def reading(trace: Trace) -> Iterator[None]:
     """Show on a terminal how far a long reading of this recording has come."""
+    if not sys.stderr.isatty():  # no view is needed to show nothing
+        yield
+        return
     from namel3ss_debug.views.terminal import byte_progress
 
     with byte_progress(f"reading {trace.path.name}") as progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,9 @@ from namel3ss_debug.analysis.contract import names_event
 from namel3ss_debug.analysis.folds import FOLDS
 from namel3ss_debug.analysis.plugins import RESERVED
 from namel3ss_debug.prices import extra_installed
-from namel3ss_debug.views import trends
+from namel3ss_debug.views import health, trends
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
-from namel3ss_debug.views.bottlenecks import bottlenecks, outliers
+from namel3ss_debug.views.bottlenecks import bottlenecks, hot_functions, outliers
 from namel3ss_debug.views.dependencies import dependencies
 from namel3ss_debug.views.errors import errors
 from namel3ss_debug.views.integrity import integrity
@@ -52,50 +52,74 @@ if TYPE_CHECKING:
 _STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING}
 
 
-def report(document: Section) -> Iterator[Block]:
-    """The report of one analysed trace, from the sections its document has."""
+def report(document: Section, *, brief: bool = False, reference: str = "") -> Iterator[Block]:
+    """The report of one analysed trace, from the sections its document has.
+
+    Args:
+        document: what `analyze` gave.
+        brief: whether only the most important rows of each section are shown, and at the end what matters most.
+        reference: how the recording is named in a command; empty for the latest.
+    """
     trace = document.get("trace", {})
     overview = document.get("execution_overview")
-    yield from _overview(trace, overview, document.get("resource_usage"))
-    yield from _sections(document)
+    found = document.get("health")
+    yield from _overview(trace, overview, document.get("resource_usage"), found or {})
+    yield from _sections(document, brief=brief)
+    if found is not None and brief:
+        yield from health.matters(found.get("findings") or [], reference)
+    elif found is not None:
+        yield from health.health(found, reference)
 
 
-def _sections(document: Section) -> Iterator[Block]:
-    """The sections that a document has, in the order of what matters; at the end those that packages add."""
-    if "triggers" in document:
-        yield from triggers(document["triggers"], alone="performance" not in document)
-    if "errors" in document:
-        yield from errors(document["errors"])
-    if "patterns" in document:
-        yield from troubles(document["patterns"])
-    checked = document.get("integrity")
-    if checked is not None and (checked.get("lowered_by") or "performance" not in document):
-        yield from integrity(checked)
-    if "performance" in document:
-        yield from _performance(document["performance"])
-    if "patterns" in document:
-        yield from patterns(document["patterns"], alone="performance" not in document)
-    if "dependencies" in document:
-        yield from dependencies(document["dependencies"])
-    if "interactions" in document:
-        yield from interactions(document["interactions"], alone="performance" not in document)
-    if "optimizations" in document:
-        yield from optimizations(document["optimizations"], alone="performance" not in document)
-    if "resource_usage" in document:
-        yield from resources(document["resource_usage"])
-    elif "execution_overview" in document:
+def _sections(document: Section, *, brief: bool) -> Iterator[Block]:
+    """The sections that a document has, in the order of what matters; behind them those that packages add."""
+    whole = "performance" in document
+    for key, flag, tell in _SECTIONS:
+        if key in document:
+            told = tell(document[key], alone=not whole)
+            yield from _shortened(told, flag) if brief else told
+    if "resource_usage" not in document and "execution_overview" in document:
         yield from _price_hint([document["execution_overview"]])
-    if "component_breakdown" in document:
-        yield from components(document["component_breakdown"])
-    if "event_type_breakdown" in document:
-        yield from event_types(document["event_type_breakdown"])
     for key, content in document.items():
         if key not in FOLDS and key not in RESERVED:
             yield from section(key, content)
+    if brief:
+        yield Note("analyze --performance, --dependencies, --summary, ... show a section whole")
 
 
-def several(many: Many) -> Iterator[Block]:
-    """The report of several recordings: what they came to together, and a row for each of them or for each group."""
+def _shortened(told: Iterable[Block], flag: str) -> Iterator[Block]:
+    """The first rows of the tables of a section, without the tables of `_DETAIL`."""
+    left, shown = 0, True
+    for block in told:
+        if isinstance(block, Heading):
+            shown = block.title not in _DETAIL
+        more = block.left if isinstance(block, Note) else 0
+        if left:
+            yield _rest(left + more, flag)
+            left = 0
+            if more:
+                continue
+        if isinstance(block, Table) and shown:
+            most = _ROWS.get(flag, _FEW_ROWS)
+            left = len(block.rows) - most if len(block.rows) > most + 1 else 0  # a note takes a line as well
+            yield block._replace(rows=block.rows[: len(block.rows) - left])
+        elif shown:
+            yield block
+    if left:
+        yield _rest(left, flag)
+
+
+def _rest(left: int, flag: str) -> Note:
+    return Note(f"… {left:,} more: {flag}", left)
+
+
+def several(many: Many, *, brief: bool = False) -> Iterator[Block]:
+    """The report of several recordings: what they came to together, and a row for each of them or for each group.
+
+    Args:
+        many: what `analyze_many` gave.
+        brief: as of `report`.
+    """
     document = many.document
     told = document.get("execution_overview")
     yield from trends.overview(told, document["recordings"]["count"])
@@ -105,7 +129,19 @@ def several(many: Many) -> Iterator[Block]:
     yield from trends.recordings(many.rows)
     placed = {key: _placed(value) for key, value in document.items() if key != "recordings"}
     yield from trends.recurring(placed.get("errors") or {})
-    yield from _sections(placed)
+    yield from _sections(placed, brief=brief)
+    if brief:
+        yield from health.matters(health.of_recordings(_found(many.rows)))
+
+
+def _found(rows: Iterable[Section]) -> Iterator[Section]:
+    """The heaviest findings of each recording, with how the recording is named in a command."""
+    for row in rows:
+        path = trends.behind(Path(str(row["trace"]["path"])))
+        name_of = short_name(path)
+        reference = shorter_path(path) if name_of == path.name else name_of
+        for finding in row["findings"]:
+            yield {**finding, "reference": reference}
 
 
 def _placed(value: Any, recording: str = "") -> Any:
@@ -129,7 +165,9 @@ def _placed(value: Any, recording: str = "") -> Any:
     }
 
 
-def _overview(trace: Section, overview: Section | None, resources: Section | None) -> Iterator[Block]:
+def _overview(
+    trace: Section, overview: Section | None, resources: Section | None, found: Section
+) -> Iterator[Block]:
     told = overview or {}
     where = shorter_path(Path(str(trace.get("path", "recording"))))
     program = told.get("target") or " ".join(map(str, told.get("argv") or ())) or where
@@ -154,6 +192,7 @@ def _overview(trace: Section, overview: Section | None, resources: Section | Non
     yield Facts(
         [
             ("status", line((status, style), (succeeded, DIM))),
+            ("health", health.fact(found)),
             ("took", duration(overview.get("duration_ms"))),
             ("calls", calls),
             ("errors", text(", ".join(failures), ERROR if overview.get("errors") else "")),
@@ -241,6 +280,7 @@ def _performance(performance: Section) -> Iterator[Block]:
             ],
         )
         yield from more(total, len(slow[:SHOWN]))
+    yield from hot_functions(performance)
     yield from outliers(performance)
     yield from _models(performance.get("llm_performance") or {})
     yield from _operations("Tools", "tool", (performance.get("tool_performance") or {}).items())
@@ -327,3 +367,43 @@ def _longest(items: Iterable[tuple[Any, Section]]) -> list[tuple[Any, Section]]:
 def _where(row: Section) -> Cell:
     component, label = str(row.get("component") or ""), row.get("component_name")
     return text(f"{component} {label}" if label else component, COMPONENT_STYLES.get(component, ""), 120)
+
+
+def _integrity(checked: Section, *, alone: bool) -> Iterator[Block]:
+    """The integrity of a recording: where other things are shown, only if something is wrong with it."""
+    if checked.get("lowered_by") or alone:
+        yield from integrity(checked)
+
+
+def _plain(tell: Callable[[Any], Iterator[Block]]) -> Callable[..., Iterator[Block]]:
+    """For a section that is shown the same beside others."""
+
+    def told(content: Any, *, alone: bool) -> Iterator[Block]:
+        del alone
+        return tell(content)
+
+    return told
+
+
+_SECTIONS: tuple[tuple[str, str, Callable[..., Iterator[Block]]], ...] = (
+    ("triggers", "--triggers", triggers),
+    ("errors", "--errors", _plain(errors)),
+    ("patterns", "--patterns", _plain(troubles)),
+    ("integrity", "--integrity", _integrity),
+    ("performance", "--performance", _plain(_performance)),
+    ("patterns", "--patterns", patterns),
+    ("dependencies", "--dependencies", _plain(dependencies)),
+    ("interactions", "--interactions", interactions),
+    ("optimizations", "--optimizations", optimizations),
+    ("resource_usage", "--resources", _plain(resources)),
+    ("component_breakdown", "--summary", _plain(components)),
+    ("event_type_breakdown", "--summary", _plain(event_types)),
+)
+"""The sections in the order of what matters: the key, the option that shows it whole, and what shows it."""
+
+_FEW_ROWS = 3
+_ROWS = {"--errors": 8, "--triggers": 5}
+"""Rows of a table where not everything is shown."""
+
+_DETAIL = frozenset({"Spans on the path", "Where it shows", "Events", "Contexts", "Other operations"})
+"""Heads of tables that are left out where not everything is shown."""

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from namel3ss_debug.views.tables import CELL_LIMIT, Cell, Column, pairs, table
-from namel3ss_debug.views.terminal import DIM, HEADING, clean
+from namel3ss_debug.views.payloads import wrapped
+from namel3ss_debug.views.tables import CELL_LIMIT, GAP, Cell, Column, pairs, table
+from namel3ss_debug.views.terminal import DIM, HEADING, clean, shorten
 
 INDENT = "  "
 
@@ -36,14 +37,39 @@ class Table(NamedTuple):
 
 
 class Note(NamedTuple):
-    """One sentence below a table."""
+    """One sentence below a table; `left` is how many rows of it are not shown, where that is what it says."""
+
+    words: str
+    left: int = 0
+
+
+class Points(NamedTuple):
+    """Numbered points in words, each with the command that looks further, which may be empty."""
+
+    rows: Sequence[tuple[str, str]]
+
+
+class Quote(NamedTuple):
+    """Somebody's own words, as they wrote them, but for what a terminal or Markdown would obey."""
 
     words: str
 
 
-Block = Heading | Facts | Table | Note
+class Code(NamedTuple):
+    """Lines as a program wrote them."""
+
+    words: str
+
+
+Block = Heading | Facts | Table | Note | Points | Quote | Code
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&!$])")
+_MENTION = re.compile(r"(?<![\w.])@(?=\w)")
+_BEGINS = re.compile(r"\s*(?:[-+=](?=.)|\d+(?=[.)]))")
+"""What Markdown takes for a list or a line at the beginning of a paragraph, up to where a backslash ends that."""
+
+POINT_LIMIT = 260
+_QUOTE_LIMIT = 4000
 
 
 def lines(blocks: Iterable[Block], width: int) -> Iterator[Text]:
@@ -66,8 +92,29 @@ def _block_lines(block: Block, width: int) -> Iterator[Text]:
         yield from pairs(block.rows, width, indent=INDENT)
     elif isinstance(block, Table):
         yield from table(block.columns, block.rows, width, indent=INDENT)
+    elif isinstance(block, Points):
+        yield from _points(block, width)
+    elif isinstance(block, Code):
+        for words in clean(block.words, _QUOTE_LIMIT, multiline=True).splitlines():
+            yield Text(INDENT + shorten(words, width - len(INDENT)), end="")
+    elif isinstance(block, Quote):
+        for paragraph in clean(block.words, _QUOTE_LIMIT, multiline=True).splitlines():
+            for words in wrapped(paragraph, width - len(INDENT), width - len(INDENT)):
+                yield Text((INDENT + words).rstrip(), end="")
     else:
         yield Text(INDENT + clean(block.words), DIM, end="")
+
+
+def _points(block: Points, width: int) -> Iterator[Text]:
+    digits = len(str(len(block.rows)))
+    margin = INDENT + " " * digits + GAP
+    room = width - len(margin)
+    for place, (words, command) in enumerate(block.rows, 1):
+        for at, part in enumerate(wrapped(clean(words, POINT_LIMIT), room, room)):
+            head = margin if at else f"{INDENT}{place:>{digits}}{GAP}"
+            yield Text(end="").append(head, DIM).append(part.rstrip())
+        if command:
+            yield Text(margin + clean(command), DIM, end="")  # whole, so that it can be pasted
 
 
 def markdown(blocks: Iterable[Block]) -> Iterator[str]:
@@ -84,13 +131,43 @@ def markdown(blocks: Iterable[Block]) -> Iterator[str]:
             )
         elif isinstance(block, Table):
             yield from _markdown_table(block)
+        elif isinstance(block, Points):
+            for place, (words, command) in enumerate(block.rows, 1):
+                yield f"{place}. {paragraph(words, POINT_LIMIT)}" + (f": {code(command)}" if command else "")
+        elif isinstance(block, Code):
+            words = clean(block.words, _QUOTE_LIMIT, multiline=True)
+            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", words)), default=0))
+            yield from (fence, *words.splitlines(), fence)
+        elif isinstance(block, Quote):
+            for words in clean(block.words, _QUOTE_LIMIT, multiline=True).splitlines():
+                yield f"> {paragraph(words)}".rstrip()
         else:
-            yield escape(block.words)
+            yield paragraph(block.words)
+
+
+def paragraph(words: str, limit: int | None = None) -> str:
+    """Cleaned text that stays one paragraph, whatever it begins with."""
+    shown = clean(words, limit).strip()
+    begins = _BEGINS.match(shown)
+    at = 0 if begins is None else begins.end() - (not shown[0].isdigit())
+    return _escaped(shown) if begins is None else _escaped(shown[:at]) + "\\" + _escaped(shown[at:])
+
+
+def _escaped(shown: str) -> str:
+    return _MENTION.sub("@<!-- -->", _SPECIAL.sub(r"\\\1", shown))
+
+
+def code(words: str) -> str:
+    """Cleaned text as code, between more backticks than it has in a row."""
+    shown = clean(words, CELL_LIMIT)
+    ticks = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    gap = " " if len(ticks) > 1 else ""
+    return f"{ticks}{gap}{shown}{gap}{ticks}"
 
 
 def escape(cell: Cell) -> str:
-    """Cleaned text in which Markdown finds no markup of its own."""
-    return _SPECIAL.sub(r"\\\1", _plain(cell))
+    """Cleaned text in which Markdown finds no markup of its own, and a tracker of issues nobody to be told."""
+    return _escaped(_plain(cell))
 
 
 def _plain(cell: Cell) -> str:

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Table
 from namel3ss_debug.views.quantities import duration, is_number, milliseconds, percent, tokens
+from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.tables import Cell, Column, name, number
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, text
 from namel3ss_debug.views.usage import SHOWN, Section, more
 
+_FUNCTIONS_SHOWN = 5
+_LEAST_SHARE = 0.01
 _HEIGHTS = " ▁▂▃▄▅▆▇█"
 
 
@@ -48,6 +51,34 @@ def _concurrency(told: Section) -> Iterator[Block]:
             ("over time", _curve(told.get("over_time") or [])),
         ]
     )
+
+
+def hot_functions(performance: Section) -> Iterator[Block]:
+    """The functions in which the time of slow operations went, where stacks were sampled."""
+    rows = performance.get("hot_functions") or []
+    if not rows:
+        return
+    yield Heading("Hot functions", "of slow spans, by samples of the stack; without what inner spans did")
+    yield Table(
+        (name("operation", 14), name("function", 20), name("at", 10), number("ms"), number("share")),
+        [
+            (
+                _who(row) if first else "",
+                text(str(function.get("function", "")), limit=80),
+                text(short_site(function.get("at") or ""), DIM),
+                milliseconds(function.get("self_ms")),
+                percent(function.get("share")),
+            )
+            for row in rows[:SHOWN]
+            for first, function in _marked(row.get("functions") or [])
+        ],
+    )
+    yield from more(len(rows), len(rows[:SHOWN]))
+
+
+def _marked(functions: list[Section]) -> list[tuple[bool, Section]]:
+    worth = [row for row in functions if (row.get("share") or 0) >= _LEAST_SHARE] or functions[:1]
+    return [(index == 0, function) for index, function in enumerate(worth[:_FUNCTIONS_SHOWN])]
 
 
 def outliers(performance: Section) -> Iterator[Block]:

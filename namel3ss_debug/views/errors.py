@@ -91,7 +91,7 @@ def _helps(failures: list[Section]) -> Iterator[Block]:
             ":", 1
         )  # of several recordings, a number names its own
         words = " ".join(("namel3ss debug explain", number, *recording))
-        yield Note(f"{words} tells how it came to the first of them")
+        yield Note(f"how it came to the first of them: {words}")
 
 
 def _open_spans(section: Section) -> Iterator[Block]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from rich.text import Text
 
@@ -137,12 +138,22 @@ def _tree_row(guides: str, node: Node) -> tuple[Cell, ...]:
     )
 
 
+def _other_recording(place: dict[str, Any]) -> str:
+    """The place of an event in another recording, or in the trace of another tracer."""
+    recording = clean(place.get("execution_id") or place.get("trace_id"), 32)
+    event = clean(place.get("event_id") or place.get("span_id"), 20)
+    return f"recording {recording[:8]}, event {event}" if "execution_id" in place else f"trace {recording}"
+
+
 def _span_label(span: Span) -> Text:
     """What a span is, its name, and its status and error where it did not simply end."""
     label = Text(end="").append(clean(span.kind, 40), COMPONENT_STYLES.get(span.component, ""))
     if span.name:
         room = TREE_NAME_CELLS if span.status == "completed" else TROUBLED_NAME_CELLS
         label.append(" ").append(shorten(clean(span.name, NAME_LIMIT), room, middle=True), "bold")
+    continues = (span.start or {}).get("continues")
+    if continues:
+        label.append(f"  from {_other_recording(continues)}", DIM)
     retries = span.event.get("retry_count")
     if is_number(retries) and retries > 0:
         label.append(f"  retry {tokens(retries)}", WARNING)

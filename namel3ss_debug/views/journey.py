@@ -39,11 +39,16 @@ def story(told: Story) -> Iterator[Block]:
     aside = f"{', '.join(told.components)}; {count(told.spans, 'span')}, {count(told.total, 'step')}{failed}"
     yield Heading(f"Journey of {named}", aside)
     yield Facts([("calls", _calls(told))])
-    rows = [row for step in told.steps for row in _rows(step, told.began_at)]
-    yield Table((Column("n", align="right", style=DIM), Column("at s", "right"), Column("took", "right"), prose("story", 24)), rows)  # fmt: skip
+    yield steps(told)
     left = told.total - len(told.steps)
     if left:
         yield Note(f"… {left:,} more; --limit 0 shows all")
+
+
+def steps(told: Story) -> Table:
+    """The steps of a story, one after the other."""
+    rows = [row for step in told.steps for row in _rows(step, told.began_at)]
+    return Table((Column("n", align="right", style=DIM), Column("at s", "right"), Column("took", "right"), prose("story", 24)), rows)  # fmt: skip
 
 
 def _calls(told: Story) -> str:

@@ -56,6 +56,11 @@ def json_bytes(value: Any, *, indent: bool = False) -> str:
             indent=2 if indent else None,
             separators=None if indent else (",", ":"),
         )
+    return safe_json(encoded)
+
+
+def safe_json(encoded: str) -> str:
+    """JSON in which what must not reach a terminal is an escape."""
     return encoded if encoded.isascii() and "\x7f" not in encoded else _UNSAFE.sub(_escape, encoded)
 
 

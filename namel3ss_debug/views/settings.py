@@ -9,11 +9,14 @@ from typing import Any
 from rich.text import Text
 
 from namel3ss_debug.config import ENVIRONMENT_PREFIX, FILE_NAME, SETTINGS, Loaded
-from namel3ss_debug.views.quantities import bytes_text
+from namel3ss_debug.views.quantities import bytes_text, count
 from namel3ss_debug.views.tables import Column, name, table
 from namel3ss_debug.views.terminal import DIM, line, text
 
 _SIZES = ("max_payload_size", "rotate_max_bytes", "trace_retention_bytes")
+_COUNTED = {"checks": "rule", "triggers": "threshold"}
+"""Settings of which only the number of entries is shown, and what an entry is called."""
+
 _NAMED = 3
 """How many keys of an object are named."""
 
@@ -56,6 +59,8 @@ def settings_lines(loaded: Loaded, width: int) -> Iterator[Text]:
 
 
 def _shown(key: str, value: object) -> str:
+    if key in _COUNTED and isinstance(value, list | dict) and value:
+        return count(len(value), _COUNTED[key])
     if isinstance(value, list):
         return ", ".join(map(str, value)) or ("all" if key == "default_components" else "none")
     if isinstance(value, dict):

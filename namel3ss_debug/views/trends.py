@@ -129,11 +129,14 @@ def recordings(rows: Sequence[Section]) -> Iterator[Block]:
     """One row for each recording, the latest `SHOWN_RECORDINGS` of those that there are."""
     shown = rows[-SHOWN_RECORDINGS:]
     scores = sorted({section for row in shown for section, score in row["scores"].items() if score < 1})
+    if "health" in scores:  # which counts the others in, and there is not room for everything
+        scores = ["health"]
     columns = (
         name("id", 8),
         Column("started (UTC)"),
         prose("status", 6),
-        *_COLUMNS,
+        *_COLUMNS[:1],
+        *(_COLUMNS[2:] if scores == ["health"] else _COLUMNS[1:]),  # the calls make room for it
         *(Column(section, "right") for section in scores),
     )
     yield Heading("Recordings", f"the last {len(shown)} of {len(rows):,}" if len(shown) < len(rows) else "")
@@ -145,14 +148,17 @@ def recordings(rows: Sequence[Section]) -> Iterator[Block]:
 _COLUMNS = (number("took"), number("calls"), number("tokens"), number("cost"), number("errors"))
 
 
-def _recording(row: Section, scores: Iterable[str]) -> tuple[Cell, ...]:
+def _recording(row: Section, scores: Sequence[str]) -> tuple[Cell, ...]:
     told = row["execution_overview"]
     status = str(told.get("status", ""))
+    took, calls, *amounts = _amounts(told)
     return (
         text(short_name(behind(Path(str(row["trace"]["path"])))), limit=120),
         text(day_and_minute(told.get("started_at")), DIM),
         text("" if status == "completed" else status, STATUS_STYLES.get(status, "")),
-        *_amounts(told),
+        took,
+        *(() if scores == ["health"] else (calls,)),
+        *amounts,
         *(percent(row["scores"].get(section)) for section in scores),
     )
 

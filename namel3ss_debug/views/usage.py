@@ -258,4 +258,4 @@ def amount(value: Any) -> str:
 def more(total: Any, shown: int) -> Iterator[Block]:
     """A note on what is not shown."""
     if is_number(total) and total > shown:
-        yield Note(f"… {total - shown:,.0f} more; --format json lists them")
+        yield Note(f"… {total - shown:,.0f} more; --format json lists them", int(total - shown))

@@ -1,3 +1,4 @@
+import gc
 import json
 from collections import Counter
 from statistics import pstdev, quantiles
@@ -124,3 +125,14 @@ def test_a_missing_trace_is_a_mistake_of_the_user(tmp_path):
     """There is nothing to analyse at that path."""
     with pytest.raises(TraceNotFoundError):
         TraceAnalyzer(tmp_path / "none.jsonl")
+
+
+def test_the_garbage_collector_is_left_as_it_was(tmp_path):
+    """It runs less often while a trace is read, and as before afterwards, even where reading ends in an error."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"event_type": "tool_call_start", "event_id": "1", "component": "tool"}\n')
+    before = gc.get_threshold()
+    TraceAnalyzer(path).analyze()
+    with pytest.raises(WrongUsageError):
+        TraceAnalyzer(path, sections=["nothing"]).analyze()
+    assert gc.get_threshold() == before

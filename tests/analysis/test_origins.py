@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from namel3ss_debug.analysis.origins import MODEL_TAIL, MOST_TRACED, TAIL
 
@@ -52,6 +54,52 @@ def test_origins_are_the_same_wherever_the_trace_is_cut(busy_run, analysed, monk
     whole = json.dumps(analysed(busy_run, ["errors"]))
     for cut in range(0, len(busy_run), 2):
         assert json.dumps(analysed(busy_run, ["errors"], cuts=[cut, min(cut + 7, len(busy_run))])) == whole
+
+
+PAYLOADS = st.recursive(
+    st.sampled_from(
+        ["", "Error: bad", "no city 'A-1029'", '{"error": 1}', "\ud800", 0, -5, 10**30, 2.5, True, None]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["result", "arguments", "messages", "role", "parts", "content", "tool_calls", "name", "id"]
+            )
+            | st.sampled_from(
+                [
+                    "call_id",
+                    "finish_reason",
+                    "error",
+                    "ok",
+                    "status",
+                    "exit_code",
+                    "count",
+                    "level",
+                    "message",
+                ]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_payloads_of_any_shape_have_origins_however_they_are_cut(traces, analysed, data):
+    """Whatever stands in inputs and outputs, the section is JSON, and the same from parts."""
+    events = data.draw(traces)
+    for event in events:
+        key = "inputs" if event["event_type"].endswith("_start") else "outputs"
+        event[key] = {
+            data.draw(st.sampled_from(["result", "messages", "arguments", "tool_calls"])): data.draw(PAYLOADS)
+        }
+    whole = json.dumps(analysed(events, ["errors"]), allow_nan=False)
+    cut = data.draw(st.integers(0, len(events)))
+    assert json.dumps(analysed(events, ["errors"], cuts=[cut])) == whole
 
 
 def test_a_window_reaches_back_over_a_cut(analysed, recording):

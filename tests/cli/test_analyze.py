@@ -56,10 +56,11 @@ def asked(document, path):
 
 
 def test_the_report(run, trace):
-    """What failed comes first, then what took long, then what it cost; all within 80 columns."""
+    """What failed comes first, what matters most last, between them the first rows of each section; all in 80 columns."""
     assert run("analyze", "ab12cd34").stdout.splitlines() == [
         "app.py",
         "  status     open  66.7 % of the spans did their work",
+        "  health     poor  71.6 %",
         "  took       1.32 s",
         "  calls      1 agent, 1 LLM, 2 tool",
         "  errors     1 error",
@@ -70,8 +71,12 @@ def test_the_report(run, trace):
         "  recording  debug/traces/trace_20251121_120000_ab12cd34.jsonl",
         "",
         "1 error",
+        "  severity  0.21 of 1",
+        "  first     1.30 s into the run",
+        "",
         "  n  where        category  error",
         "  5  tool lookup  network   ConnectionError: the service is down",
+        "  how it came to the first of them: namel3ss debug explain 5",
         "",
         "1 span never ended  the program was here when the recording ended",
         "  n  where           started (UTC)",
@@ -81,10 +86,6 @@ def test_the_report(run, trace):
         "  found                 how many  lowers by  because",
         "  open processes  1 of 1 process       10 %  killed, or still running",
         "  open spans        1 of 4 spans      7.5 %  how they ended is not known",
-        "",
-        "Where it shows",
-        "  n  what",
-        "  8  never ended",
         "",
         "Bottlenecks  time of their own, as a share of the run",
         "  operation           ms   share  cause",
@@ -106,10 +107,6 @@ def test_the_report(run, trace):
         "  lookup         1       1      35.0    35.0    35.0    35.0",
         "  send_mail      0              0.00",
         "",
-        "Other operations",
-        "  operation  calls  total ms  p50 ms  p95 ms  max ms",
-        "  Support        1     1,300   1,300   1,300   1,300",
-        "",
         "Critical path  what the 1.31 s were made of",
         "  work     1.30 s",
         "  at once  0.99 on average",
@@ -121,33 +118,37 @@ def test_the_report(run, trace):
         "  agent Support            1   25.0   1.9 %",
         "  outside of any span          10.0   0.8 %",
         "",
-        "Spans on the path  slack: how much longer without delaying the run",
-        "  n  span                ms  on the path  slack ms  needs",
-        "  3  llm gpt-4o-mini  1,240        1,240      0.00",
-        "  5  tool lookup       35.0         35.0      0.00  3",
-        "  2  agent Support    1,300         25.0      0.00",
-        "  8  tool send_mail    0.00         0.00      0.00",
+        "Interactions",
+        "  from         called           calls  failed  open  total ms  tokens",
+        "  the program  agent Support        1                   1,300     412",
+        "  Support      llm gpt-4o-mini      1                   1,240     412",
+        "  Support      tool lookup          1       1            35.0",
+        "  the program  tool send_mail       1             1",
+        "",
+        "Could be saved  each call counts once",
+        "  time  35.0 ms",
+        "",
+        "  what    where        calls     time  n",
+        "  failed  tool lookup      1  35.0 ms  5",
         "",
         "Resources",
-        "  model, agent  input  output  tokens      cost",
-        "  gpt-4o-mini     380      32     412  $0.00021",
-        "  Support         380      32     412  $0.00021",
+        "  model, agent, tool  input  output  tokens      cost  window",
+        "  gpt-4o-mini           380      32     412  $0.00021   0.3 %",
+        "  Support               380      32     412  $0.00021",
+        "  window: the most that a call filled of what its model can take",
         "",
         "Components  total counts nested and parallel work more than once",
         "  component  spans  errors  total ms  of its own  tokens      cost",
         "  llm            1             1,240       1,240     412  $0.00021",
         "  tool           2       1      35.0        35.0",
         "  agent          1             1,300        25.0",
+        "  analyze --performance, --dependencies, --summary, ... show a section whole",
         "",
-        "Events",
-        "  type                   events",
-        "  tool_call_start             2",
-        "  agent_execution_end         1",
-        "  agent_execution_start       1",
-        "  llm_call_end                1",
-        "  llm_call_start              1",
-        "  tool_call_end               1",
-        "  trace_start                 1",
+        "What matters most",
+        "  1  tool send_mail never ended: the program was there when the recording did",
+        "     namel3ss debug explain 8 ab12cd34",
+        "  2  tool lookup failed: ConnectionError: the service is down",
+        "     namel3ss debug explain 5 ab12cd34",
     ]
 
 
@@ -159,6 +160,7 @@ def test_the_report(run, trace):
         ("--resources", ["resource_usage"]),
         ("--integrity", ["integrity"]),
         ("--dependencies", ["dependencies"]),
+        ("--health", ["health"]),
         ("--summary", ["execution_overview", "component_breakdown", "event_type_breakdown"]),
     ],
 )
@@ -169,19 +171,139 @@ def test_flags_choose_sections(run, trace, flag, sections):
     assert run("analyze", trace, flag).exit_code == 0
 
 
-def test_a_directory_is_every_recording_in_it(run, trace):
-    """Several recordings are one row each, oldest first, or a list in the document."""
+def test_with_a_flag_nothing_is_cut(run, trace):
+    """A section that was asked for is shown whole, and what matters most is not its concern."""
+    shown = run("analyze", trace, "--summary", "--dependencies").stdout
+    assert "  trace_start                 1" in shown
+    assert "Spans on the path" in shown
+    assert "What matters most" not in shown
+
+
+def test_the_commands_name_the_recording_that_was_named(run, trace):
+    """They can be pasted as they are; of the latest recording the name is left out."""
+    trace.with_name("trace_latest.jsonl").symlink_to(trace.name)
+    assert run("analyze").stdout.endswith("     namel3ss debug explain 5\n")
+    odd = trace.with_name("odd name.jsonl")
+    odd.write_text(trace.read_text())
+    assert run("analyze", odd).stdout.endswith(f"     namel3ss debug explain 5 '{odd}'\n")
+
+
+def test_the_health_section(run, trace):
+    """The score, its parts, and every finding with the command that looks further."""
+    shown = run("analyze", "ab12cd34", "--health").stdout.splitlines()
+    assert "Health 71.6 %  poor  66.7 % of the spans did their work" in shown
+    assert "  stability       50 %  never ended 50 %" in shown
+    assert shown[-1] == "     namel3ss debug explain 5 ab12cd34"
+
+
+@pytest.fixture
+def two_traces(trace):
+    """Two recordings of the same, a day apart."""
     later = trace.with_name("trace_20251122_120000_ffffffff.jsonl")
     later.write_text(trace.read_text().replace("ab12cd34ef567890", "f" * 16).replace("17637264", "17638128"))
-    assert run("analyze", trace.parent).stdout.splitlines() == [
+    return [trace, later]
+
+
+def test_a_directory_is_every_recording_in_it(run, two_traces):
+    """Several recordings are put together, with one row each, oldest first, and a list in the document."""
+    directory = two_traces[0].parent
+    shown = run("analyze", directory, "--summary", "--errors").stdout.splitlines()
+    assert shown[:13] == [
         "2 recordings",
+        "  from    2025-11-21 12:00 to 2025-11-22 12:00 UTC",
+        "  status  open 2",
+        "  took    2.64 s together",
+        "  calls   2 agent, 2 LLM, 4 tool",
+        "  errors  2  66.7 % of the spans did their work",
+        "  tokens  824",
+        "  cost    $0.00042",
+        "",
+        "Recordings",
         "  id        started (UTC)     status    took  calls  tokens      cost  errors",
         "  ab12cd34  2025-11-21 12:00  open    1.32 s      3     412  $0.00021       1",
         "  ffffffff  2025-11-22 12:00  open    1.32 s      3     412  $0.00021       1",
     ]
-    document = json.loads(run("analyze", trace.parent, "--format", "json").stdout)
-    assert list(document) == ["schema", "traces"]
+    assert "2 errors" in shown
+    assert {"ab12cd34:5", "ffffffff:5", "ab12cd34:8"} <= {line.split()[0] for line in shown[15:] if line}
+    document = json.loads(run("analyze", directory, "--format", "json").stdout)
+    assert next(iter(document.items())) == ("schema", "namel3ss-debug/analyze/1")
     assert [item["execution_overview"]["events"] for item in document["traces"]] == [8, 8]
+    assert document["performance"]["llm_performance"]["gpt-4o-mini"]["count"] == 2
+    for path in (path for path in PATHS if not path.startswith(("integrity", "dependencies"))):
+        assert asked(json.dumps(document), path) is not None
+
+
+def test_what_matters_most_in_several_recordings(run, two_traces):
+    """Each recording has its health, and what is wrong in several of them is told once, with where to look."""
+    shown = run("analyze", two_traces[0].parent).stdout.splitlines()
+    (row,) = [line for line in shown if line.startswith("  ab12cd34  2025")]
+    assert "71.6 %" in row
+    assert all(len(line) <= 80 for line in shown)
+    assert shown[shown.index("What matters most") :] == [
+        "What matters most",
+        "  1  tool send_mail never ended: the program was there when the recording did",
+        "     namel3ss debug explain 8 ab12cd34",
+        "  2  tool lookup failed: ConnectionError: the service is down",
+        "     namel3ss debug explain 5 ab12cd34",
+    ]
+
+
+def test_a_recording_counts_once_however_it_is_named(run, two_traces):
+    """A pattern of the shell also gives the link to the latest and the other files of a recording."""
+    link = two_traces[0].with_name("trace_latest.jsonl")
+    link.symlink_to(two_traces[1].name)
+    shown = run("analyze", *two_traces, link, "ab12cd34", "--summary").stdout
+    assert shown.startswith("2 recordings\n")
+
+
+def test_no_data_of_several_becomes_markup_or_reaches_the_terminal(run, hostile_trace):
+    """What holds for one recording holds for many."""
+    other = hostile_trace.with_name("other.jsonl")
+    other.write_bytes(hostile_trace.read_bytes())
+    for kind in ("table", "markdown", "json"):
+        shown = run("analyze", hostile_trace, other, "--by", "agent", "--format", kind).stdout
+        assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def test_one_of_several_that_cannot_be_read_is_told_and_left_out(run, two_traces):
+    """The answer is that of the others."""
+    two_traces[1].write_text("{")
+    done = run("analyze", *two_traces, "--summary", "--format", "json")
+    assert (done.exit_code, json.loads(done.stdout)["recordings"]["count"]) == (0, 1)
+    assert done.stderr.startswith(f"namel3ss debug: {two_traces[1]}: there is no event in it")
+
+
+def test_the_last_days_are_counted_from_now(run, two_traces, monkeypatch):
+    """Without a TRACE, every recording of that time is meant."""
+    monkeypatch.setattr("time.time", lambda: 1763812800.0 + 3600)
+    assert run("analyze", "--last", "2h", "--summary").stdout.startswith("1 recording\n")
+    assert run("analyze", "--last", "2d", "--summary").stdout.startswith("2 recordings\n")
+    done = run("analyze", "--last", "30m")
+    assert (done.exit_code, "no recording began in the last 30m" in done.stderr) == (2, True)
+
+
+def test_recordings_are_grouped(run, two_traces):
+    """A row, and a document, for each group."""
+    shown = run("analyze", "--by", "day", "--errors").stdout.splitlines()
+    place = shown.index("By day")
+    assert shown[place + 1 : place + 4] == [
+        "  day         recordings    took  calls  tokens      cost  errors  failed spans",
+        "  2025-11-21           1  1.32 s      3     412  $0.00021       1        33.3 %",
+        "  2025-11-22           1  1.32 s      3     412  $0.00021       1        33.3 %",
+    ]
+    document = json.loads(run("analyze", "--by", "agent", "--errors", "--format", "json").stdout)
+    assert [(group["group"], group["recordings"]) for group in document["groups"]] == [("Support", 2)]
+    assert document["groups"][0]["errors"] == document["errors"]
+
+
+def test_a_section_is_chosen_by_its_name(run, trace):
+    """The names are those of the document."""
+    document = json.loads(
+        run("analyze", trace, "--section", "resource_usage", "--errors", "--format", "json").stdout
+    )
+    assert list(document) == ["schema", "trace", "errors", "resource_usage", "problems"]
+    done = run("analyze", trace, "--section", "resources_usage")
+    assert (done.exit_code, "did you mean resource_usage?" in done.stderr) == (2, True)
 
 
 def test_markdown_escapes_data(run, hostile_trace):

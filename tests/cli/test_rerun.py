@@ -846,3 +846,34 @@ def test_a_program_that_was_killed_in_a_call_is_stopped_there(bench):
     again = bench.rerun()
     assert again.status == 0, again.told
     assert "the recording ends inside this call, at event 3" in " ".join(again.told.split())
+
+
+FORKS = """\
+import os
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def number(n):
+    return n
+
+for n in range(4):
+    print(number(n), flush=True)
+    if n == 1 and os.path.exists("more"):
+        child = os.fork()
+        if not child:
+            print("child", number(2), flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.slow
+def test_an_answer_that_another_process_has_got_is_not_given_again(bench):
+    """A program that is one process is told answers ahead; one that a new process has got meanwhile is gone all the same."""
+    bench.write(FORKS)
+    bench.record("app.py")
+    assert bench.rerun().out == b"0\n1\n2\n3\n"
+    bench.write("", "more")
+    ended = bench.rerun()
+    assert (ended.status, ended.out) == (1, b"0\n1\nchild 2\n")
+    assert "new  the code asks what the recording holds no answer for" in ended.told

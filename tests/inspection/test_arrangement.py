@@ -37,6 +37,18 @@ def test_chosen_spans_carry_no_payload(tmp_path, recording):
     assert "long" not in json.dumps([span.start, span.end])
 
 
+def test_a_span_says_which_recording_it_goes_on_with(tmp_path, recording):
+    """A request and a task keep where they come from, and nothing else of their metadata."""
+    here = {"execution_id": "c0ffee0123456789", "event_id": "p2.4"}
+    for name, metadata in (("from", {"parent": here, "more": 1}), ("odd", {"parent": "x"}), ("none", None)):
+        recording.end(recording.start("request", name, metadata=metadata))
+    recording.end(recording.start("tool", "t", metadata={"parent": here}))
+    path = tmp_path / "trace.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in recording.events))
+    found = {span.name: span.start.get("continues") for span in select_spans(open_trace(path))}
+    assert found == {"from": here, "odd": None, "none": None, "t": None}
+
+
 def test_a_forest_of_chosen_spans_has_no_lost_parents(run):
     """A parent that was not wanted is not a parent that is missing."""
     chosen = forest(run, Selection(tool="search")).forest

@@ -55,7 +55,7 @@ def test_a_failure_stands_above_where_it_began():
         "   n  where       category    error",
         "  25  tool order  parameter   ValueError: no supplier 'S-00'",
         "   9  tool find   began here  returned nothing",
-        "  namel3ss debug explain 25 tells how it came to the first of them",
+        "  how it came to the first of them: namel3ss debug explain 25",
         "",
         "1 weaker sign of failure  in an output or a log record; no span failed",
         "  n  where       sure  what it says",
@@ -68,7 +68,7 @@ def test_nothing_fails_to_show():
     assert shown({"total_errors": 0}) == []
     assert shown({"total_errors": 1, "failures": [FAILURE | {"origins": None}]})[-2:] == [
         "  25  tool order  parameter  ValueError: no supplier 'S-00'",
-        "  namel3ss debug explain 25 tells how it came to the first of them",
+        "  how it came to the first of them: namel3ss debug explain 25",
     ]
     assert "| 9 | tool find | began here | returned nothing |" in "\n".join(markdown(errors(SECTION)))
 

@@ -26,7 +26,7 @@ NOBODY: Final = -1
 
 OPEN: Final = "open"
 _LEFT_OUT: Final = frozenset(
-    {"stream_chunk", "resource_sample", "performance_marker", "divergence", INPUTS_READ}
+    {"stream_chunk", "resource_sample", "stack_sample", "performance_marker", "divergence", INPUTS_READ}
 )
 """Events that tell how something came about, not what: two runs that are the same have others of them."""
 

@@ -1,0 +1,117 @@
+"""`debug report`: one page about a failure, for an issue tracker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from namel3ss_debug.cli.options import (
+    format_option,
+    open_recording,
+    print_document,
+    reading,
+    report_problems,
+    settings,
+    trace_argument,
+)
+
+
+def report(
+    words: str | None, reference: str | None, *, output: Path | None = None, output_format: str = "markdown"
+) -> None:
+    """Write the page.
+
+    Args:
+        words: what is wrong, as the user says it; alone, it may be the recording.
+        reference: the recording; the latest if left out.
+        output: the file it goes into; standard output if left out.
+        output_format: `markdown` or `json`.
+
+    Raises:
+        TraceNotFoundError: there is no such recording.
+        UnreadableTraceError: nothing in it can be read.
+        WrongUsageError: the file cannot be written.
+    """
+    from namel3ss_debug.analysis.issue import SCHEMA, issue
+    from namel3ss_debug.cli.analyze import options
+    from namel3ss_debug.inspection.leading import leading
+    from namel3ss_debug.views import blocks
+    from namel3ss_debug.views.issue_report import page
+    from namel3ss_debug.views.journey import document as journey_document
+
+    words, path = chosen(words, reference)
+    trace = open_recording(path)
+    with reading(trace):
+        told = issue(trace, words, options(settings().config))
+        about = told["failure"] or next(iter(told["open_spans"]), None)
+        before = None if about is None else leading(trace, about.get("end_number") or about["number"])
+    report_problems(trace)
+    document = {
+        "schema": SCHEMA,
+        **told,
+        "journey": None if before is None else journey_document(before)["steps"],
+    }
+    if output_format == "json":
+        write(output, document)
+    else:
+        write(output, "\n".join(blocks.markdown(page(told, before))))
+
+
+def chosen(words: str | None, reference: str | None) -> tuple[str, Path]:
+    """What the user says is wrong, and the recording; one argument alone is the recording where it names one.
+
+    Raises:
+        TraceNotFoundError: there is no such recording.
+    """
+    from namel3ss_debug.cli.options import trace_directory
+    from namel3ss_debug.errors import TraceNotFoundError
+    from namel3ss_debug.traces.store import find_trace
+
+    directory = trace_directory()
+    if words and reference is None and " " not in words.strip():
+        try:
+            return "", find_trace(words, directory)
+        except TraceNotFoundError:
+            if Path(words).suffix in {".jsonl", ".gz"}:
+                raise
+    return (words or "").strip(), find_trace(reference, directory)
+
+
+def write(output: Path | None, content: str | dict[str, Any]) -> None:
+    """Write the page where it is to go.
+
+    Raises:
+        WrongUsageError: the file cannot be written.
+    """
+    from namel3ss_debug.errors import WrongUsageError
+    from namel3ss_debug.views.payloads import json_bytes
+
+    if output is None:
+        if isinstance(content, str):
+            click.echo(content)
+        else:
+            print_document(content)
+        return
+    text = content if isinstance(content, str) else json_bytes(content, indent=True)
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise WrongUsageError(f"cannot write {output}: {error.strerror or error}") from error
+
+
+@click.command("report", short_help="Write one page about a failure, for an issue.")
+@click.argument("words", metavar="[WORDS]", required=False)
+@trace_argument
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it there."
+)
+@format_option("markdown", "json")
+def command(words: str | None, reference: str | None, output: Path | None, output_format: str) -> None:
+    """Write one page about a failure, for an issue tracker.
+
+    WORDS say what is wrong, in quotes: the failure that fits them best is told, without them the most severe. One
+    argument that names a recording is TRACE. Paths below a home are shortened; read the page before it is sent.
+    """
+    report(words, reference, output=output, output_format=output_format)

@@ -1,0 +1,123 @@
+"""How well a run went, as a report: the score with its parts, and what matters most with the command that looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from namel3ss_debug.views.blocks import Block, Heading, Note, Points, Table
+from namel3ss_debug.views.quantities import is_number, percent
+from namel3ss_debug.views.tables import Cell, Column, number, prose
+from namel3ss_debug.views.terminal import DIM, ERROR, GOOD, WARNING, line, text
+from namel3ss_debug.views.usage import SHOWN, Section
+
+MOST_IMPORTANT = 3
+
+_STYLES = {"excellent": GOOD, "good": GOOD, "fair": WARNING, "poor": ERROR, "critical": ERROR}
+
+
+def health(section: Section, reference: str) -> Iterator[Block]:
+    """The score, what lowered each part and each section, and the findings.
+
+    Args:
+        section: the section of the document.
+        reference: how the recording is named in a command; empty for the latest.
+    """
+    if section.get("score") is None:
+        yield Heading("Health", f"not known: {section.get('reason') or 'nothing tells'}")
+    else:
+        level = str(section.get("level") or "")
+        yield Heading(
+            f"Health {percent(section['score'])}  {level}", _deciding(section), _STYLES.get(level, "")
+        )
+    yield _scores("part", section.get("parts") or {})
+    yield Heading("Sections")
+    yield _scores("section", section.get("sections") or {})
+    yield from _findings("Findings", section.get("findings") or [], SHOWN, reference)
+    yield from _not_shown(section, SHOWN)
+
+
+def fact(section: Section) -> Cell:
+    """The score and the level in a few words; nothing where they are not known."""
+    if not is_number(section.get("score")):
+        return ""
+    level = str(section.get("level") or "")
+    why = ", ".join(filter(None, (percent(section["score"]), _deciding(section, beside="success_rate"))))
+    return line((level, _STYLES.get(level, "")), (f"  {why}", DIM))
+
+
+def matters(found: Sequence[Section], reference: str = "") -> Iterator[Block]:
+    """The findings that matter most, each with the command that looks further.
+
+    Args:
+        found: the findings, the heaviest first.
+        reference: how the recording is named in a command; empty for the latest. A finding may have its own.
+    """
+    if not found:
+        yield Heading("What matters most", "nothing that was looked for stands out")
+        return
+    yield from _findings("What matters most", found, MOST_IMPORTANT, reference)
+
+
+def _findings(title: str, found: Iterable[Section], most: int, reference: str) -> Iterator[Block]:
+    shown = list(found)[:most]
+    if shown:
+        yield Heading(title)
+        yield Points([(str(row.get("words") or ""), _command(row, reference)) for row in shown])
+
+
+def _command(row: Section, reference: str) -> str:
+    return " ".join(filter(None, (str(row.get("next") or ""), str(row.get("reference") or reference))))
+
+
+def _deciding(section: Section, beside: str = "") -> str:
+    """The measures that allow no better level, with what they are, but for one that stands beside them already."""
+    measures = section.get("measures") or {}
+    named = {"success_rate": "of the spans did their work", "integrity": "integrity", "severity": "severity"}
+    told = []
+    for measure in section.get("decided_by") or ():
+        value = measures.get(measure)
+        if measure == beside:
+            continue
+        if measure == "severity" and is_number(value):
+            told.append(f"severity {value:.2f} of 1")
+        elif measure in named and is_number(value):
+            told.append(f"{percent(value)} {named[measure]}")
+    return ", ".join(told)
+
+
+def _scores(header: str, rows: Section) -> Table:
+    """One row for each part or section, with what lowered it."""
+    return Table(
+        (Column(header), number("score"), prose("lowered by", 16)),
+        [
+            (
+                text(key.replace("_", " "), limit=40),
+                percent(row.get("score")) if row.get("score") is not None else text("not known", DIM),
+                text(_lowered(row.get("lowered_by") or ()), limit=200),
+            )
+            for key, row in rows.items()
+        ],
+    )
+
+
+def _lowered(rows: Iterable[Section]) -> str:
+    return ", ".join(f"{str(row.get('finding')).replace('_', ' ')} {percent(row.get('by'))}" for row in rows)
+
+
+def _not_shown(section: Section, most: int) -> Iterator[Block]:
+    left = int(section.get("finding_count") or 0) - most
+    if left > 0:
+        yield Note(f"… {left:,} more; --format json lists them", left)
+
+
+def of_recordings(rows: Iterable[Section]) -> list[dict[str, Any]]:
+    """The heaviest finding of each recording, those that weigh most first, what several tell alike once.
+
+    Args:
+        rows: the findings, each with `reference`, the name of its recording.
+    """
+    kept: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: -float(row.get("weight") or 0)):
+        kept.setdefault((str(row.get("finding")), str(row.get("words")).partition(";")[0]), dict(row))
+    return list(kept.values())

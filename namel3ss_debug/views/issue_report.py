@@ -1,0 +1,199 @@
+"""One page about a failure, as a report: what the user says, the failure, its origin, how it came to it, how to run it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from namel3ss_debug.inspection.journey import Story
+from namel3ss_debug.views import health
+from namel3ss_debug.views.blocks import Block, Code, Facts, Heading, Note, Points, Quote, Table
+from namel3ss_debug.views.journey import steps
+from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, percent, tokens
+from namel3ss_debug.views.recordings import short_site
+from namel3ss_debug.views.tables import Column, number, prose
+from namel3ss_debug.views.terminal import text
+from namel3ss_debug.views.usage import Section
+
+_LONGEST_TITLE = 100
+_LONGEST_VALUE = 600
+
+
+def page(document: Section, before: Story | None) -> Iterator[Block]:
+    """The page.
+
+    Args:
+        document: what `issue` gave.
+        before: how it came to the failure; None where nothing failed.
+    """
+    failure = document.get("failure")
+    yield Heading(_title(document, failure))
+    if document.get("words"):
+        yield Quote(str(document["words"]))
+    yield from _failure(document, failure)
+    if failure is None and document.get("findings"):
+        yield from health.matters(document["findings"], _reference(document))
+    yield from _origin(document.get("origin") or {})
+    if before is not None and before.steps:
+        left = before.total - len(before.steps)
+        yield Heading("How it came to it", f"the last {count(len(before.steps), 'step')}" if left else "")
+        yield steps(before)
+    yield from _again(document, failure)
+    yield from _environment(document)
+
+
+def _title(document: Section, failure: Section | None) -> str:
+    if failure is None:
+        status = (document.get("status") or {}).get("status")
+        return "The program never ended" if status == "open" else f"No failure was recorded; the run {status}"
+    said = failure.get("error") or failure.get("status") or ""
+    kind = failure.get("error_type")
+    return text(f"{_who(failure)}: {f'{kind}: ' if kind else ''}{said}", limit=_LONGEST_TITLE).plain
+
+
+def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
+    status = document.get("status") or {}
+    score = status.get("health")
+    rows: list[tuple[str, Any]] = [
+        ("run", _run(status)),
+        ("health", f"{status.get('level')}, {percent(score)}" if is_number(score) else ""),
+    ]
+    if failure is not None:
+        impact = failure.get("impact") or {}
+        repeated, others = impact.get("repeated"), document.get("other_failures")
+        weak = failure.get("confidence")
+        rows += [
+            ("error", text(_error(failure), limit=_LONGEST_VALUE)),
+            (
+                "sure",
+                f"{percent(weak)}: nothing failed, but the output or the log tells of an error"
+                if weak
+                else "",
+            ),
+            ("category", f"{failure.get('category')}, severity {failure['severity']:.2f} of 1"),
+            ("event", f"{failure.get('number')}, {duration(failure.get('after_ms'))} into the run"),
+            ("call site", text(short_site(failure.get("call_site") or ""), limit=120)),
+            ("attempts", tokens(impact.get("attempts")) if (impact.get("attempts") or 0) > 1 else ""),
+            ("came again", count(repeated, "time") if repeated else ""),
+            ("fingerprint", str(failure.get("fingerprint") or "")),
+            ("besides", count(others, "other failure") if others else ""),
+        ]
+    for row in (document.get("open_spans") or ())[:1]:
+        more = len(document["open_spans"]) - 1
+        rows.append(
+            (
+                "open",
+                text(
+                    f"{_who(row)}, event {row.get('number')}, never ended"
+                    + (f", and {more} more" if more else ""),
+                    limit=200,
+                ),
+            )
+        )
+    yield Heading("What happened")
+    yield Facts(rows)
+    if document.get("stack_trace"):
+        yield Code(str(document["stack_trace"]))
+
+
+def _run(status: Section) -> str:
+    started, ended = moment(status.get("started_at")), status.get("exit_status")
+    told = [str(status.get("status") or ""), f"exit status {ended}" if ended else ""]
+    return ", ".join(filter(None, (*told, f"began {started} UTC" if started else "")))
+
+
+def _error(failure: Section) -> str:
+    return ": ".join(str(failure[key]) for key in ("error_type", "error") if failure.get(key))
+
+
+def _origin(origin: Section) -> Iterator[Block]:
+    """The chain of causes, each with the events that prove it."""
+    chain = origin.get("chain") or []
+    if len(chain) > 1:
+        yield Heading("Where it began", "each step from the one below it")
+        yield Table(
+            (number("n"), Column("step"), prose("what", 20), Column("evidence")),
+            [
+                (
+                    str(row.get("number")),
+                    text(_who(row), limit=80),
+                    text(row.get("reason") or "", limit=300),
+                    ", ".join(map(str, (row.get("evidence") or {}).get("events") or ())),
+                )
+                for row in chain
+            ],
+        )
+        root = origin.get("root") or {}
+        if root.get("words"):
+            yield Note(f"read at {root.get('number')}: {text(root['words'], limit=300).plain}")
+    if origin.get("resolution"):
+        yield Note(f"What usually helps: {origin['resolution']}")
+
+
+def _again(document: Section, failure: Section | None) -> Iterator[Block]:
+    """The commands that look at it and run it again, with the recording beside the page."""
+    name = _reference(document)
+    rows = []
+    if failure is not None:
+        at = failure.get("number")
+        rows.append(("walk up to it in the recording", f"namel3ss debug replay {name} --step -b {at}"))
+        rows.append(("every cause with its evidence", f"namel3ss debug explain {at} {name}"))
+    if document.get("can_run_again"):
+        rows.append(
+            (
+                "run the program again, offline, on its recorded answers",
+                f"namel3ss debug replay {name} --rerun",
+            )
+        )
+        mock = document.get("mock")
+        if mock:
+            answer = shlex.quote(f"{mock}:@answer.json")
+            rows.append(
+                (
+                    f"the same with another answer of {mock}",
+                    f"namel3ss debug replay {name} --rerun --mock {answer}",
+                )
+            )
+    yield Heading("How to look at it again", "with the recording beside this page")
+    yield Points(rows or [("the events", f"namel3ss debug inspect {name}")])
+
+
+def _environment(document: Section) -> Iterator[Block]:
+    told, spent = document.get("environment") or {}, document.get("cost") or {}
+    commit = told.get("git_commit")
+    packages = ", ".join(f"{name} {version}" for name, version in (told.get("packages") or {}).items())
+    python, platform = told.get("python"), told.get("platform")
+    calls = ", ".join(
+        f"{tokens(spent[key])} {noun}"
+        for key, noun in (("llm_calls", "LLM"), ("tool_calls", "tool"))
+        if spent.get(key)
+    )
+    yield Heading("Environment and cost")
+    yield Facts(
+        [
+            (
+                "program",
+                text(" ".join(map(str, told.get("argv") or ())) or told.get("target") or "", limit=200),
+            ),
+            ("python", text(" on ".join(str(part) for part in (python, platform) if part), limit=80)),
+            ("packages", text(packages, limit=_LONGEST_VALUE)),
+            ("commit", text(commit or "", limit=40)),
+            ("environment", text(told.get("environment") or "", limit=80)),
+            ("agent version", text(told.get("agent_version") or "", limit=80)),
+            ("took", duration(spent.get("duration_ms"))),
+            ("calls", calls),
+            ("retries", tokens(spent.get("retries")) if spent.get("retries") else ""),
+            ("tokens", tokens(spent.get("tokens")) if spent.get("tokens") else ""),
+            ("cost", money(spent.get("cost"))),
+            ("recording", text((document.get("trace") or {}).get("file") or "", limit=200)),
+        ]
+    )
+
+
+def _reference(document: Section) -> str:
+    return shlex.quote(str((document.get("trace") or {}).get("file") or "latest"))
+
+
+def _who(row: Section) -> str:
+    return " ".join(str(row[key]) for key in ("component", "component_name") if row.get(key))

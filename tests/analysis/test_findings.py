@@ -1,0 +1,181 @@
+"""What lowers the health of a run, section by section."""
+
+import pytest
+
+from namel3ss_debug.analysis.findings import FILLS_FROM, HALF, LEAST, PASSED, Run, findings
+
+WALL = Run(1000.0, 10_000, 0.5)
+
+
+def failure(number, severity, fingerprint="f", **more):
+    """A row of the section errors."""
+    return {"number": number, "component": "tool", "component_name": "search", "severity": severity,
+            "fingerprint": fingerprint, "error_type": "ValueError", "error": "no", "origins": []} | more  # fmt: skip
+
+
+def errors(*rows, severity=0.6, **more):
+    """The section errors."""
+    return {
+        "errors": {"severity": severity, "failures": list(rows), "weak_failures": [], "open_spans": []} | more
+    }
+
+
+def pattern(kind, **more):
+    """Something found in the section patterns."""
+    row = {"kind": kind, "component": "tool", "component_name": "poll", "count": 4, "numbers": [3, 5, 7, 9],
+           "confidence": 0.9, "cost": {"ms": 500.0, "tokens": 0, "usd": None}}  # fmt: skip
+    return {"patterns": {"found": [row | more]}}
+
+
+def test_failures_weigh_in_proportion_to_the_severity_of_the_run():
+    """The worst failure takes what the run's severity is, half as bad a one half of it; those alike are one finding."""
+    found = findings(errors(failure(9, 0.8), failure(4, 0.4, "g"), failure(12, 0.8)), WALL)
+    assert [(each.by, each.numbers, each.next) for each in found] == [
+        (0.6, (9, 12), "explain 9"),
+        (0.3, (4,), "explain 4"),
+    ]
+    assert found[0].words == "tool search failed (2 times): ValueError: no"
+
+
+def test_a_failure_tells_where_it_began():
+    """The likeliest origin stands in the words and among the events, where it is another event."""
+    origin = {"number": 4, "component": "llm", "component_name": "m", "reason": "wrote x='1'"}
+    (found,) = findings(errors(failure(9, 0.8, origins=[origin])), WALL)
+    assert (found.words.partition("; ")[2], found.numbers) == ("it began at 4: llm m wrote x='1'", (9, 4))
+    (itself,) = findings(errors(failure(9, 0.8, origins=[origin | {"number": 9}])), WALL)
+    assert itself.numbers == (9,)
+
+
+def test_an_end_nobody_explains_and_a_span_that_never_ended():
+    """An exit status without a failure, and the innermost open spans, take half."""
+    rows = [failure(7, 0, innermost=True), failure(2, 0, innermost=False)]
+    told = errors(severity=0.0, open_spans=rows) | {"execution_overview": {"exit_status": 3}}
+    found = {each.slug: each for each in findings(told, WALL)}
+    assert {slug: each.by for slug, each in found.items()} == {"exit_status": HALF, "never_ended": HALF}
+    assert found["never_ended"].numbers == (7,)
+    assert "status 3" in found["exit_status"].words
+    assert not findings(errors(severity=0.0), WALL)
+
+
+def test_a_weaker_sign_weighs_its_own_severity():
+    """What only claims to have failed takes what it is worth."""
+    weak = failure(5, 0.15, weak=True)
+    (found,) = findings(errors(severity=0.0, weak_failures=[weak]), WALL)
+    assert (found.slug, found.by, found.part) == ("claimed_failure", 0.15, "quality")
+
+
+def test_what_is_wrong_with_the_recording():
+    """Each check takes what it takes from the integrity; open spans are told by the errors."""
+    rows = [
+        {"check": check, "count": 2, "lowered_by": 0.2, "why": "why"}
+        for check in ("lost_events", "open_spans")
+    ]
+    places = [{"check": "lost_events", "number": 8}]
+    (found,) = findings({"integrity": {"lowered_by": rows, "findings": places}}, WALL)
+    assert (found.slug, found.by, found.numbers, found.next) == (
+        "lost_events",
+        0.2,
+        (8,),
+        "inspect --event 8",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "by", "step"),
+    [
+        ("loop", {}, 0.9 * (0.1 + 0.6 * 0.5), "replay --step -b 5"),
+        ("stall", {}, 0.9 * 0.6 * 0.5, "inspect --event 3"),
+        ("retries", {"outcome": "completed"}, 0.02 + 0.4 * 0.5, "inspect --event 3"),
+    ],
+)
+def test_patterns_weigh_by_their_share_of_the_run(kind, more, by, step):
+    """Half of the run's time, and how sure it is; the next step goes to where it began to repeat."""
+    (found,) = findings(pattern(kind, **more), WALL)
+    assert (found.slug, found.next) == (kind, step)
+    assert found.by == pytest.approx(by, abs=0.001)
+
+
+def test_what_is_no_trouble_is_no_finding():
+    """Paging is no loop, retries that all failed are told by the failure, a thousandth of the time is left out."""
+    assert not findings(pattern("paging"), WALL)
+    assert not findings(pattern("retries", outcome="failed"), WALL)
+    assert not findings(pattern("stall", cost={"ms": 1.0, "tokens": 0, "usd": None}), WALL)
+    assert LEAST > 0.9 * 0.6 * 0.001
+
+
+def test_a_model_that_thinks_is_no_fault():
+    """A bottleneck counts where the program can do something about it, from a fifth of the run on."""
+    rows = [
+        {"component": component, "component_name": "x", "cause": cause, "share": share, "self_ms": 500.0}
+        for component, cause, share in (("llm", "model", 0.9), ("tool", "tool", 0.5), ("http", "io", 0.1))
+    ]
+    slow = [{"component": "tool", "component_name": "x", "number": 11}]
+    (found,) = findings({"performance": {"bottlenecks": rows, "slow_operations": slow}}, WALL)
+    assert (found.by, found.numbers) == (0.05, (11,))
+    assert found.words == "tool x took 0.50 s, 50.0 % of the run"
+
+
+@pytest.mark.parametrize(("share", "by"), [(FILLS_FROM, 0.1), (0.9, 0.3), (0.95, 0.45), (1.0, 0.6)])
+def test_a_context_that_fills(share, by):
+    """It weighs more the nearer it is to what the model can take."""
+    usage = {"context": {"by_model": {"m": {"max_share": share, "max_number": 4}}}}
+    (found,) = findings({"resource_usage": usage}, WALL)
+    assert (found.slug, found.by, found.numbers) == ("context", pytest.approx(by), (4,))
+
+
+def test_memory_that_grows():
+    """A process whose memory surely grows is a finding; a steady one is none."""
+    rows = [
+        {"peak_number": 3, "leak": {"verdict": verdict, "mb_per_hour": 80.0}}
+        for verdict in ("grows", "steady")
+    ]
+    (found,) = findings({"resource_usage": {"memory": {"processes": rows}}}, WALL)
+    assert (found.by, found.words) == (0.3, "memory grew by 80.0 MB an hour")
+
+
+def test_savings_messages_and_thresholds():
+    """Half the share that could be saved, half the share of messages without an answer, and each threshold passed."""
+    saves = {"ms": 0.0, "tokens": 5000, "cost": None}
+    kinds = [{"kind": kind, "count": 2, "saves": saves} for kind in ("repeated_calls", "failed_calls")]
+    listed = [{"kind": "repeated_calls", "numbers": [6]}]
+    messages = {"count": 4, "unanswered": {"count": 2, "listed": [{"number": 8}]}, "repeated": {"count": 0}}
+    calls = [{"component": "agent", "component_name": "A", "failed": 1, "count": 2}]
+    fired = [
+        {"rule": "timeouts", "numbers": [3], "component": None, "component_name": None, "what": "4 in a row"}
+    ]
+    found = findings(
+        {
+            "optimizations": {"kinds": kinds, "listed": listed},
+            "interactions": {"messages": messages, "calls": calls},
+            "triggers": {"fired": fired},
+        },
+        WALL,
+    )
+    assert {each.slug: (each.by, each.numbers) for each in found} == {
+        "repeated_calls": (0.25, (6,)),
+        "unanswered": (0.25, (8,)),
+        "agent_failed": (0.2, ()),
+        "timeouts": (PASSED, (3,)),
+    }
+    assert [each.by for each in found] == sorted((each.by for each in found), reverse=True)
+
+
+def test_what_ran_one_after_the_other():
+    """Half the share of the run that running at once would save; and what began before it could."""
+    section = {
+        "parallel": {"saves_ms": 300.0, "share": 0.3, "chances": [{"number": 2}]},
+        "violations": {"count": 1, "listed": [{"number": 9}]},
+    }
+    found = findings({"dependencies": section}, WALL)
+    assert [(each.slug, each.by, each.numbers) for each in found] == [
+        ("one_after_the_other", 0.15, (2,)),
+        ("began_too_early", 0.1, (9,)),
+    ]
+
+
+def test_a_share_of_the_run_is_the_largest_that_is_known():
+    """Of time, tokens and money; nothing where nothing is known."""
+    assert WALL.share(100, 5000, None) == 0.5
+    assert WALL.share(5000) == 1.0
+    assert Run(None, None, None).share(100, 100, 1.0) == 0.0
+    assert Run(0.0, 0, 0.0).share(100, 100, 1.0) == 0.0

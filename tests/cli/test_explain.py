@@ -1,0 +1,50 @@
+"""`debug explain`."""
+
+import json
+
+import pytest
+
+
+def test_a_failure_is_explained(run, trace):
+    """From the failed tool to the model that asked for it, and the words of the user, in 80 columns."""
+    shown = run("explain", "6", trace).stdout.splitlines()
+    assert shown[0] == "event 6  tool_call_end lookup  failed"
+    assert any(line.split()[:3] == ["3", "llm", "gpt-4o-mini"] for line in shown)
+    assert any("Where is A-17?" in line for line in shown)
+    assert all(len(line) <= 80 for line in shown)
+
+
+def test_the_document_has_a_schema(run, trace):
+    """As JSON, with the chain and the origins."""
+    document = json.loads(run("explain", "6", trace, "--format", "json").stdout)
+    assert next(iter(document.items())) == ("schema", "namel3ss-debug/explain/1")
+    assert document["origins"][0]["kind"] == "itself"
+    assert [step["number"] for step in document["chain"]] == [5, 3]
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_every_event_can_be_explained(run, trace, number):
+    """Starts, ends, points, and the span that never ended; without TRACE it is the latest."""
+    assert run("explain", number).exit_code == 0
+    assert run("explain", number, trace, "--format", "markdown").stdout.startswith(f"# event {number}")
+
+
+def test_an_event_that_is_not_there_is_a_mistake(run, trace):
+    """One line that says how many there are, and status 2."""
+    result = run("explain", "99", trace)
+    assert result.exit_code == 2
+    assert "there is no event 99" in result.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["0"], ["six"]])
+def test_a_number_is_needed(run, trace, words):
+    """Anything else is wrong usage."""
+    assert run("explain", *words).exit_code == 2
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_hostile_text_does_no_harm(run, hostile_trace, number):
+    """No control sequence of a recording reaches the terminal."""
+    shown = run("explain", number, hostile_trace).stdout
+    assert "\x1b" not in shown
+    assert "\x9b" not in shown

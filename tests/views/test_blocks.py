@@ -1,0 +1,81 @@
+"""Numbered points, quotes and code, on the terminal and in Markdown."""
+
+import pytest
+
+from namel3ss_debug.views.blocks import Code, Heading, Note, Points, Quote, escape, lines, markdown, paragraph
+
+LONG = "the tool place_order failed because there was no supplier to order from"
+
+
+def shown(*blocks, width=40):
+    """The lines on a terminal."""
+    return [line.plain for line in lines(blocks, width)]
+
+
+def test_points_are_wrapped_and_followed_by_their_command():
+    """The number stands before the first line, the command below the last."""
+    assert shown(Points([(LONG, "namel3ss debug explain 25"), ("short", "")])) == [
+        "  1  the tool place_order failed",
+        "     because there was no supplier to",
+        "     order from",
+        "     namel3ss debug explain 25",
+        "  2  short",
+    ]
+
+
+def test_wide_characters_fit():
+    """Characters of two cells are counted as such."""
+    assert all(len(line) <= 20 + 5 for line in shown(Points([("漢字" * 30, "")]), Quote("漢字" * 30)))
+
+
+def test_points_in_markdown():
+    """A list with the command as code, in which no data becomes markup."""
+    assert list(markdown([Points([("a *b* <i>", "run `x`"), ("c", "")])])) == [
+        "1. a \\*b\\* \\<i\\>: `` run `x` ``",
+        "2. c",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        ("- no list", "\\- no list"),
+        ("1. no list", "1\\. no list"),
+        ("12) no list", "12\\) no list"),
+        ("+ no list", "\\+ no list"),
+        ("=== no heading", "\\=== no heading"),
+        ("# no heading", "\\# no heading"),
+        ("    no code", "no code"),
+        ("3.5 s is a number", "3\\.5 s is a number"),
+        ("12 pieces", "12 pieces"),
+        ("", ""),
+    ],
+)
+def test_a_paragraph_stays_one_whatever_it_begins_with(words, written):
+    """What Markdown takes for a list, a heading or code at the beginning of a line is escaped."""
+    assert paragraph(words) == written
+
+
+def test_nobody_is_told_by_a_report():
+    """What looks like the name of somebody is none to a tracker of issues; an address stays what it is."""
+    assert escape("ask @everyone or a@example.org") == "ask @<!-- -->everyone or a@example.org"
+    assert paragraph("@here") == "@<!-- -->here"
+
+
+def test_a_quote_keeps_its_lines():
+    """Somebody's words are theirs, and none of them is markup."""
+    quote = Quote("It fails.\n\n# not a heading\n\x1b[31mred")
+    assert list(markdown([quote])) == ["> It fails.", ">", "> \\# not a heading", "> ^\\[\\[31mred"]
+    assert shown(quote) == ["  It fails.", "", "  # not a heading", "  ^[[31mred"]
+
+
+def test_code_cannot_leave_its_fence():
+    """The fence has more backticks than anything inside."""
+    assert list(markdown([Heading("x"), Code("a\n````\n# b")]))[2:] == ["`````", "a", "````", "# b", "`````"]
+    assert shown(Code("x" * 60)) == ["  " + "x" * 37 + "…"]
+
+
+def test_a_note_says_how_much_is_left():
+    """A note on rows that are not shown carries their number."""
+    assert Note("… 3 more", 3).left == 3
+    assert Note("a remark").left == 0

@@ -1,0 +1,78 @@
+"""How well a run went, on the screen."""
+
+from namel3ss_debug.views import blocks
+from namel3ss_debug.views.health import fact, health, matters, of_recordings
+
+FINDING = {"finding": "failure", "part": "quality", "section": "errors", "weight": 0.75,
+           "words": "tool pay failed: no; it began at 4: llm m wrote x", "numbers": [9, 4],
+           "next": "namel3ss debug explain 9"}  # fmt: skip
+SECTION = {
+    "score": 0.5,
+    "level": "poor",
+    "decided_by": ["severity", "success_rate", "score"],
+    "measures": {"success_rate": 0.9996, "integrity": 1.0, "severity": 0.75, "score": 0.5},
+    "parts": {
+        "quality": {"score": 0.25, "lowered_by": [{"finding": "failure", "by": 0.75}]},
+        "interactions": {"score": None, "lowered_by": []},
+    },
+    "sections": {"errors": {"score": 0.9999, "lowered_by": []}},
+    "finding_count": 14,
+    "findings": [FINDING] * 12,
+}
+
+
+def shown(found):
+    """The lines on a terminal of 80 columns."""
+    return [line.plain for line in blocks.lines(found, 80)]
+
+
+def test_the_whole_section():
+    """The score with what decided the level, the parts and sections with what lowered them, the findings."""
+    told = shown(health(SECTION | {"findings": [FINDING]}, "run.jsonl"))
+    assert told == [
+        "Health 50 %  poor  severity 0.75 of 1, > 99.9 % of the spans did their work",
+        "  part              score  lowered by",
+        "  quality            25 %  failure 75 %",
+        "  interactions  not known",
+        "",
+        "Sections",
+        "  section     score",
+        "  errors   > 99.9 %",
+        "",
+        "Findings",
+        "  1  tool pay failed: no; it began at 4: llm m wrote x",
+        "     namel3ss debug explain 9 run.jsonl",
+        "  … 4 more; --format json lists them",
+    ]
+
+
+def test_the_fact_leaves_out_what_stands_beside_it():
+    """The success rate stands in the line of the status already."""
+    assert fact(SECTION).plain == "poor  50 %, severity 0.75 of 1"
+    assert fact({"score": None}) == ""
+    assert fact({}) == ""
+
+
+def test_what_matters_most_is_three_findings():
+    """Or that nothing does."""
+    told = shown(matters(SECTION["findings"]))
+    assert (told[0], len([line for line in told if "explain 9" in line])) == ("What matters most", 3)
+    assert shown(matters([])) == ["What matters most  nothing that was looked for stands out"]
+
+
+def test_a_run_without_a_score_says_why():
+    """Nothing is shown as whole that is not known."""
+    section = {"score": None, "reason": "no agent, model or tool did anything", "parts": {}, "sections": {}}
+    assert shown(health(section, ""))[0] == "Health  not known: no agent, model or tool did anything"
+
+
+def test_the_same_finding_in_several_recordings_is_told_once():
+    """The heaviest of those alike, with the name of its recording in the command."""
+    rows = [
+        FINDING | {"weight": 0.2, "reference": "aaaa"},
+        FINDING | {"weight": 0.6, "reference": "bbbb", "words": "tool pay failed: no; it began at 6"},
+        FINDING | {"weight": 0.9, "reference": "cccc", "words": "tool mail failed"},
+    ]
+    told = of_recordings(rows)
+    assert [row["reference"] for row in told] == ["cccc", "bbbb"]
+    assert shown(matters(told))[2] == "     namel3ss debug explain 9 cccc"

@@ -1,0 +1,80 @@
+"""One page about a failure, as blocks."""
+
+from namel3ss_debug.inspection.journey import Story
+from namel3ss_debug.views import blocks
+from namel3ss_debug.views.issue_report import page
+
+FAILURE = {
+    "number": 25, "component": "tool", "component_name": "pay", "category": "parameter", "error_type": "ValueError",
+    "error": "no *card*", "severity": 0.75, "after_ms": 1900.0, "call_site": "app.py:7", "fingerprint": "ab12",
+    "impact": {"attempts": 2, "repeated": 1},
+}  # fmt: skip
+DOCUMENT = {
+    "words": "it is @alice's card\n- and mine",
+    "trace": {"file": "my run.jsonl"},
+    "status": {"status": "failed", "exit_status": 1, "health": 0.5, "level": "poor"},
+    "failure": FAILURE,
+    "other_failures": 2,
+    "stack_trace": "```\n# x",
+    "origin": {"resolution": "Ask before."},
+    "environment": {"python": "3.11", "packages": {"openai": "3.1"}},
+    "cost": {"tokens": 10, "cost": 0.25},
+    "can_run_again": True,
+    "mock": "find@2",
+}
+AGAIN = "`namel3ss debug replay 'my run.jsonl' --rerun --mock find@2:@answer.json`"
+
+
+def test_the_page_in_markdown():
+    """Words, failure, help, commands that can be pasted, environment; none of the data is markup."""
+    assert list(blocks.markdown(page(DOCUMENT, Story()))) == [
+        "# tool pay: ValueError: no \\*card\\*",
+        "",
+        "> it is @<!-- -->alice's card",
+        "> \\- and mine",
+        "",
+        "## What happened",
+        "",
+        "- **run**: failed, exit status 1",
+        "- **health**: poor, 50 %",
+        "- **error**: ValueError: no \\*card\\*",
+        "- **category**: parameter, severity 0.75 of 1",
+        "- **event**: 25, 1.90 s into the run",
+        "- **call site**: app.py:7",
+        "- **attempts**: 2",
+        "- **came again**: 1 time",
+        "- **fingerprint**: ab12",
+        "- **besides**: 2 other failures",
+        "",
+        "````",
+        "```",
+        "# x",
+        "````",
+        "",
+        "What usually helps: Ask before.",
+        "",
+        "## How to look at it again (with the recording beside this page)",
+        "",
+        "1. walk up to it in the recording: `namel3ss debug replay 'my run.jsonl' --step -b 25`",
+        "2. every cause with its evidence: `namel3ss debug explain 25 'my run.jsonl'`",
+        "3. run the program again, offline, on its recorded answers: `namel3ss debug replay 'my run.jsonl' --rerun`",
+        f"4. the same with another answer of find@2: {AGAIN}",
+        "",
+        "## Environment and cost",
+        "",
+        "- **python**: 3.11",
+        "- **packages**: openai 3.1",
+        "- **tokens**: 10",
+        "- **cost**: \\$0.2500",
+        "- **recording**: my run.jsonl",
+    ]
+
+
+def test_without_a_failure_the_page_says_what_else_stands_out():
+    """What matters most is there, and the commands show the events."""
+    finding = {"words": "slow", "next": "namel3ss debug inspect --event 3"}
+    told = {"status": {"status": "completed"}, "trace": {"file": "a.jsonl"}, "findings": [finding]}
+    shown = list(blocks.markdown(page(told, None)))
+    assert shown[0] == "# No failure was recorded; the run completed"
+    assert "1. slow: `namel3ss debug inspect --event 3 a.jsonl`" in shown
+    assert "1. the events: `namel3ss debug inspect a.jsonl`" in shown
