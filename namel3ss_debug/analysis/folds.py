@@ -16,15 +16,12 @@ import difflib
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
-from namel3ss_debug.analysis.components import ComponentBreakdown
 from namel3ss_debug.analysis.contract import NUMBER_BITS, Fold, Pooled, is_pooled
-from namel3ss_debug.analysis.dependencies import Dependencies
 from namel3ss_debug.analysis.distributions import NS_PER_MS
-from namel3ss_debug.analysis.errors import Errors
-from namel3ss_debug.analysis.event_types import EventTypeBreakdown
+from namel3ss_debug.analysis.failures.errors import Errors
+from namel3ss_debug.analysis.graphs.dependencies import Dependencies
 from namel3ss_debug.analysis.health import Health
-from namel3ss_debug.analysis.integrity import Integrity
-from namel3ss_debug.analysis.interactions import Interactions
+from namel3ss_debug.analysis.integrity.integrity import Integrity
 from namel3ss_debug.analysis.nesting import (
     EVERY_EVENT,
     LONGEST_NS,
@@ -39,13 +36,16 @@ from namel3ss_debug.analysis.nesting import (
     time_between,
     whole_ns,
 )
-from namel3ss_debug.analysis.optimizations import Optimizations
-from namel3ss_debug.analysis.overview import ExecutionOverview
-from namel3ss_debug.analysis.patterns import Patterns
-from namel3ss_debug.analysis.performance import Performance
-from namel3ss_debug.analysis.resources import ResourceUsage
+from namel3ss_debug.analysis.patterns.interactions import Interactions
+from namel3ss_debug.analysis.patterns.patterns import Patterns
+from namel3ss_debug.analysis.resources.resources import ResourceUsage
+from namel3ss_debug.analysis.savings.optimizations import Optimizations
+from namel3ss_debug.analysis.summary.components import ComponentBreakdown
+from namel3ss_debug.analysis.summary.event_types import EventTypeBreakdown
+from namel3ss_debug.analysis.summary.overview import ExecutionOverview
+from namel3ss_debug.analysis.timing.performance import Performance
 from namel3ss_debug.analysis.totals import Options, Totals
-from namel3ss_debug.analysis.triggers import Triggers
+from namel3ss_debug.analysis.triggers.triggers import Triggers
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.events import SPAN_FAILURES
 from namel3ss_debug.traces.spans import SpanPairing

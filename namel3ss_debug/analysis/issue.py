@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.analyzer import analyze
-from namel3ss_debug.analysis.explain import explain
+from namel3ss_debug.analysis.failures.explain import explain
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.totals import Options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.config import TRIGGERS
+from namel3ss_debug.config.values import TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,8 @@ import pytest
 
 from namel3ss_debug.analysis.analyzer import TraceAnalyzer
 from namel3ss_debug.analysis.folds import FOLDS
-from namel3ss_debug.analysis.many import Request, analyze_many
 from namel3ss_debug.analysis.plugins import Guarded, Plugin, found
+from namel3ss_debug.analysis.several.many import Request, analyze_many
 from namel3ss_debug.analysis.totals import Options
 
 GUIDE = Path(__file__).parents[2] / "DEBUGGING_GUIDE.md"

@@ -19,7 +19,7 @@ from namel3ss_debug.analysis.checking.comparison import COMPARED
 from namel3ss_debug.analysis.checking.conduct import Quiet, Run
 from namel3ss_debug.analysis.checking.findings import Found
 from namel3ss_debug.analysis.checking.words import shown
-from namel3ss_debug.analysis.failure_fingerprints import fingerprint
+from namel3ss_debug.analysis.failures.failure_fingerprints import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from namel3ss_debug.analysis.analyzer import section_table
-from namel3ss_debug.analysis.categories import CATEGORIES
 from namel3ss_debug.analysis.checking import budgets, states
 from namel3ss_debug.analysis.checking.baselines import ASPECTS, AgainstBaseline
 from namel3ss_debug.analysis.checking.comparison import where_paths_part
@@ -31,6 +30,7 @@ from namel3ss_debug.analysis.checking.findings import LEVELS, fingerprint_of
 from namel3ss_debug.analysis.checking.measures import BY, MEASURES
 from namel3ss_debug.analysis.checking.subjects import SPAN_NAMES, Pattern, parse_pattern
 from namel3ss_debug.analysis.checking.validation import read_schema, validator
+from namel3ss_debug.analysis.failures.categories import CATEGORIES
 from namel3ss_debug.analysis.folds import FOLDS
 from namel3ss_debug.errors import DebugError, MissingExtraError, RuleError
 from namel3ss_debug.expressions import FIELD_NAMES, compile_expression, nearest

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from namel3ss_debug.analysis.diffing.rows import NEVER, Rows
-from namel3ss_debug.analysis.fingerprints import Fingerprints
-from namel3ss_debug.analysis.flows import flows
-from namel3ss_debug.analysis.spangraph import RUN, Row
+from namel3ss_debug.analysis.graphs.fingerprints import Fingerprints
+from namel3ss_debug.analysis.graphs.flows import flows
+from namel3ss_debug.analysis.graphs.spangraph import RUN, Row
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.diffing.alignment import Siblings

@@ -1,0 +1,1 @@
+"""What failed, where it began and what it cost."""

@@ -1,0 +1,302 @@
+"""What an event comes from: earlier events that may have caused a failure, each with a reason, a score and its evidence.
+
+The search looks at the steps before a failure (`steps`) and asks one question after the other; each answer is a cause
+with a kind:
+
+| kind | what is looked for | base |
+|---|---|---|
+| `failed_inside` | a span inside it failed before it, with words of its own | 0.9 |
+| `earlier_failure` | an earlier call failed and was not made good: its words came in 0.85 (in a report of an error 0.95), same parent 0.55, else 0.35 | |
+| `error_result_used` | an earlier call claimed success and returned an error: as above, times the confidence | |
+| `wrote_argument` | a model wrote the argument: nothing it had read holds it 0.9, not known 0.8, passed on 0.5 | |
+| `gave_value` | a call returned the value that became the argument | 0.85 |
+| `given` | the value stood in what the program was given from the beginning | 0.7 |
+| `empty_result` | a call returned nothing, and the model that wrote the argument had read that | 0.95 or 0.6 |
+| `answer_cut` | the model's answer ended at the limit of tokens before it was used | 0.95 |
+| `message_cut` | the model was given only the beginning of an earlier result | 0.7 |
+| `context_changed` | messages of the call before were dropped from what the model read | 0.6 |
+| `slow_call` | of a timeout: a call inside it that took most of the time, by its share; of a deadline one before it too | 0.6 to 0.95 |
+| `large_result` | of a context overflow: the result that fills most of it, by its share | 0.5 to 0.95 |
+| `retries_exhausted` | the first of several attempts, as `itself`, a little above it | |
+| `repeated_failure` | the same failure had been there before | 0.5 |
+| `decided` | of a failure with nothing wrong inside: the model whose own values later steps used, by how many | 0.4 to 0.7 |
+| `itself` | nothing earlier: by category, from 0.85 (network) to 0.35 (parameter) | `OWN` |
+
+A score is the base, times how well such a cause fits the category (`FIT`: an argument explains a `parameter` in full, a
+rate limit hardly; where the words of the error name the argument's value, at least 0.9), times how
+sure the link is (the id of the call 1, equal arguments 0.95, values alone 0.8). A cause that is
+a failure itself hands its score on: to itself by `OWN` of its category, and, of the three likeliest, to its own causes, which are
+found in the same way, two levels down. What failed because of a failure inside it began with itself by as much less. An event that several answers
+name has the best of them. Scores rank; they are no probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from namel3ss_debug.analysis.failures.provenance import arguments, contexts, cut_answers, empty_results
+from namel3ss_debug.analysis.failures.steps import Step, normal
+from namel3ss_debug.analysis.failures.suspects import (
+    MOST,
+    Cause,
+    Told,
+    View,
+    cause_of,
+    events_of,
+    short,
+    told_of,
+    until,
+)
+from namel3ss_debug.analysis.graphs.fingerprints import Fingerprints
+
+OWN: dict[str, float] = {
+    "network": 0.85,
+    "timeout": 0.8,
+    "dependency": 0.8,
+    "rate_limit": 0.8,
+    "authentication": 0.8,
+    "resource": 0.7,
+    "tool": 0.55,
+    "cancelled": 0.5,
+    "model_refusal": 0.5,
+    "unknown": 0.5,
+    "context_overflow": 0.4,
+    "malformed_output": 0.4,
+    "parameter": 0.35,
+}
+"""Category -> the score of a failure that began with itself."""
+
+_OWN_WORDS: dict[str, str] = {
+    "network": "could not reach the other side",
+    "timeout": "took too long",
+    "dependency": "asked a service that did not do its work",
+    "rate_limit": "was refused because of too many requests",
+    "authentication": "was not let in",
+    "resource": "lacked a file, disk or memory",
+    "cancelled": "was cancelled",
+    "model_refusal": "was refused by the model",
+    "context_overflow": "asked for more than the model can read",
+    "malformed_output": "could not use what it was given",
+    "parameter": "did not take what it was given",
+}
+_LEAST = 0.05
+_DEEPEST = 2
+_FOLLOWED = 3
+
+
+def origins(failed: Step, told: Told, before: Sequence[Step]) -> list[Cause]:
+    """The likeliest causes of a failure, best first.
+
+    Args:
+        failed: the span that failed; for an error that the program reported, a step with that event as its end.
+        told: what is known of the failure.
+        before: the steps before it, itself left out, by number.
+    """
+    best: dict[int, Cause] = {}
+    for cause in _search(failed, told, before, 0):
+        known = best.get(cause.number)
+        if cause.score >= _LEAST and (known is None or cause.score > known.score):
+            best[cause.number] = cause
+    return sorted(best.values(), key=lambda cause: (-cause.score, cause.number))[:MOST]
+
+
+def _search(failed: Step, told: Told, before: Sequence[Step], depth: int) -> Iterator[Cause]:
+    view = View(failed, told, before)
+    found = [cause for ask in _QUESTIONS for cause in ask(view)]
+    failures = sorted(
+        (cause for cause in found if cause.kind in _FAILURES and cause.number != failed.number),
+        key=lambda cause: (-cause.score, cause.number),
+    )
+    steps = {step.number: step for step in before}
+    inside = max((cause.score for cause in failures if steps[cause.number] in view.inside), default=0.0)
+    for cause in _itself(view):
+        yield cause._replace(score=cause.score * (1 - inside / 2))
+    for cause in found:
+        inner = told_of(steps[cause.number]) if cause.kind in _FAILURES else None
+        yield cause._replace(score=cause.score * OWN.get(inner.category, 0.5)) if inner else cause
+    if depth < _DEEPEST:
+        for cause in failures[:_FOLLOWED]:
+            yield from _deeper(cause, before, depth)
+
+
+def _deeper(cause: Cause, before: Sequence[Step], depth: int) -> Iterator[Cause]:
+    """What caused a cause that is a failure itself."""
+    place = next((place for place, step in enumerate(before) if step.number == cause.number), None)
+    if place is None:
+        return
+    step = before[place]
+    told = told_of(step)
+    if told is not None:
+        earlier = [
+            other for other in before if other is not step and other.number < (step.end_number or step.number)
+        ]
+        for deeper in _search(step, told, earlier, depth + 1):
+            if deeper.number != step.number:
+                events = events_of(*deeper.events, *cause.events)
+                yield deeper._replace(score=deeper.score * cause.score, events=events)
+
+
+def _itself(view: View) -> Iterator[Cause]:
+    failed, told = view.failed, view.told
+    words = _OWN_WORDS.get(told.category, "failed, and nothing before it explains why")
+    if told.claimed and told.category not in _OWN_WORDS:
+        words = "returned an error as its result"
+    score = OWN.get(told.category, OWN["unknown"])
+    if len(told.attempts) > 1:
+        first = min(told.attempts)
+        reason = f"{words}; {len(told.attempts)} attempts failed from here on"
+        yield cause_of(
+            failed,
+            "retries_exhausted",
+            reason,
+            min(score + 0.05, 1),
+            tuple(sorted(told.attempts)),
+            number=first,
+        )
+    yield cause_of(failed, "itself", words, score, (until(failed),))
+    if told.before is not None:
+        yield cause_of(
+            failed,
+            "repeated_failure",
+            "had failed in the same way before",
+            0.5,
+            (told.before, until(failed)),
+            number=told.before,
+        )
+
+
+def _failed_inside(view: View) -> Iterator[Cause]:
+    """Failures inside the span; of one call the first, and less where the call did its work later."""
+    groups: dict[tuple[str, str], list[Step]] = {}
+    for step in view.inside:
+        if step.failed or step.claim is not None:
+            groups.setdefault((step.component, step.name), []).append(step)
+    for key, steps in sorted(groups.items()):
+        last = steps[-1]
+        good = view.last_good.get(key, 0) > last.number
+        first = steps[0]
+        sure = 1.0 if first.failed else first.claim.confidence if first.claim else 0.0
+        times = f", the first of {len(steps)} times" if len(steps) > 1 else ""
+        kind = "failed_inside" if first.failed else "error_result_used"
+        words = f"failed inside it{times}" if first.failed else f"returned an error as its result{times}"
+        score = (
+            0.9 * sure * (0.4 if good else 1.0) * (1.0 if len(steps) > 1 or last is view.inside[-1] else 0.95)
+        )
+        yield cause_of(first, kind, words, score, tuple(step.end_number for step in steps[:MOST]))
+
+
+def _earlier_failures(view: View) -> Iterator[Cause]:
+    """Failures before it whose outcome may have come in; of those of one call, with the same words, the first."""
+    taken = view.failed.taken + (view.writer.taken if view.writer else "")
+    own = OWN.get(view.told.category, 0.5)
+    seen: set[tuple[str, str, str]] = set()
+    for step in view.ahead:
+        told = told_of(step)
+        if told is None or step.number in view.told.attempts:
+            continue
+        words = normal(told.error)[:80]
+        key = (step.component, step.name, words)
+        if key in seen:
+            continue
+        seen.add(key)
+        if not view.failed.start and words and words == normal(view.told.error)[:80]:
+            base = 0.95
+        elif len(words) >= 8 and words in taken:
+            base = 0.85
+        elif step.parent_id is not None and step.parent_id == view.failed.parent_id:
+            base = 0.55
+        else:
+            base = 0.35
+        made_good = view.last_good.get(key[:2], 0) > step.number
+        base *= (0.3 if made_good else 1.0) * (0.7 if own >= 0.7 else 1.0)
+        kind = "error_result_used" if told.claimed else "earlier_failure"
+        reason = (
+            "returned an error as its result, which was used"
+            if told.claimed
+            else "had failed, and the run went on"
+        )
+        sure = step.claim.confidence if step.claim else 1.0
+        yield cause_of(
+            step, kind, reason, base * sure, (step.end_number, view.failed.number), short(told.error)
+        )
+
+
+def _slow_calls(view: View) -> Iterator[Cause]:
+    """Of a timeout: what took the time inside it; of a deadline or a cancelling, before it under the same parent as well."""
+    shared = view.told.category == "cancelled" or "deadline" in view.told.error.lower()
+    if view.told.category != "timeout" and not shared:
+        return
+    parent, own = view.failed.parent_id, view.failed.duration_ms or 0.0
+    beside = [step for step in view.ahead if shared and parent is not None and step.parent_id == parent]
+    for steps, whole in ((view.inside, own), (beside, own + sum(step.duration_ms or 0.0 for step in beside))):
+        if not steps or not whole:
+            continue
+        slowest = max(steps, key=lambda step: (step.duration_ms or 0.0, -step.number))
+        share = min((slowest.duration_ms or 0.0) / whole, 1.0)
+        if share > 0.5:
+            reason = f"took {share * 100:.0f} % of the time"
+            events = events_of(slowest.end_number, until(view.failed))
+            yield cause_of(slowest, "slow_call", reason, 0.6 + 0.35 * share, events)
+
+
+def _large_results(view: View) -> Iterator[Cause]:
+    """Of a context overflow: which result fills the context."""
+    if view.told.category != "context_overflow":
+        return
+    results = [
+        (len(step.given), step)
+        for step in view.ahead
+        if step.component not in {"llm", "agent"} and step.given
+    ]
+    total = max(len(view.failed.taken), sum(size for size, _ in results))
+    if results and total:
+        size, largest = max(results, key=lambda item: (item[0], -item[1].number))
+        share = size / total
+        reason = f"returned {share * 100:.0f} % of what the model was to read"
+        yield cause_of(
+            largest,
+            "large_result",
+            reason,
+            0.5 + 0.45 * share,
+            events_of(largest.end_number, view.failed.number),
+        )
+
+
+def _decisions(view: View) -> Iterator[Cause]:
+    """Of a failure with nothing wrong inside: the models whose own values the later steps used.
+
+    A value is that of the first who gave it. That a call acted on it counts in full, that another model read it by half.
+    """
+    models = [step for step in view.inside if step.component == "llm"]
+    if not models or any(told_of(step) is not None for step in view.inside):
+        return
+    keys = Fingerprints()
+    known = set(keys.of(view.failed.start.get("inputs"), 512))
+    holders = {step.parent_id for step in view.inside}
+    taken = [
+        (step, set(keys.of(step.start.get("inputs"), 512))) for step in view.inside if step.id not in holders
+    ]
+    for step in models:
+        own = set(keys.of(step.end.get("outputs"), 256)) - known
+        known |= own
+        users = [other for other, held in taken if other.number > step.end_number and own & held]
+        if not users:
+            continue
+        weight = sum(0.5 if other.writes else 1.0 for other in users)
+        events = events_of(step.end_number, *(other.number for other in users[:MOST]))
+        reason = f"wrote what {len(users)} of the later steps used"
+        yield cause_of(step, "decided", reason, 0.4 + 0.3 * weight / (weight + 1), events)
+
+
+_QUESTIONS: tuple[Callable[[View], Iterator[Cause]], ...] = (
+    _failed_inside,
+    _earlier_failures,
+    arguments,
+    empty_results,
+    cut_answers,
+    contexts,
+    _slow_calls,
+    _large_results,
+    _decisions,
+)
+_FAILURES = frozenset({"failed_inside", "earlier_failure", "error_result_used"})

@@ -1,0 +1,393 @@
+"""What failed: each failure once, with the spans it went through, and the spans that never ended.
+
+How failures are counted:
+
+- A span failed when its status is `failed`, `timeout` or `cancelled`, or it has an error and no status.
+  `failed_spans` is the number of those, whatever became of them.
+- An attempt that failed and was tried again is judged by its last attempt. Where that went well, the failed
+  ones are in `recovered_errors` and nowhere else; where it did not, all attempts are one failure.
+- The same failure seen at several levels is one failure. A failed span whose direct child failed with the same
+  type and text, or whose own text contains the child's, or which has nothing to say of its own, passes on that
+  child's failure: the innermost span is the failure, the others are in its `propagated_to`.
+- An `error_occurred` event is a failure of its own, unless the span around it or an earlier span beside
+  it failed with the same type and text: then the program has reported that failure.
+
+`total_errors` and `error_categories` count the failures that remain. `error_rate` is the share of the ended spans
+that failed and were not made good by another attempt.
+
+Beside these, each with its name: `severity` of each failure and of the run (`analysis.severity`), `first_failure_ms` from the
+beginning of the run, what the retries cost, and for each failure its `fingerprint` (`analysis.failure_fingerprints`),
+its `origins` (`analysis.causes`; null where a run has more failures than are looked at), its `impact` and what
+usually helps (`analysis.resolutions`):
+
+    {"number": 25, ..., "duration_ms": 0.1, "after_ms": 1107.0, "severity": 0.75, "fingerprint": "0f3c...",
+     "origins": [{"number": 9, "component": "tool", "component_name": "find", "kind": "empty_result",
+                  "reason": "returned nothing, ...", "score": 0.95,
+                  "evidence": {"events": [10, 24, 25], "value": null}}],
+     "impact": {"spans_failed": 2, "open_spans": 0, "attempts": 1, "repeated": 0,
+                "time_after_ms": 21.0, "tokens_after": 0, "cost_after": 0.0},
+     "resolution": "..."}
+
+`impact.repeated` is how many later failures have the same fingerprint, `open_spans` how many spans around it never ended;
+`..._after` is what the run took and spent after it. Weak failures, which no status tells of, are in `weak_failures`, with their `source`
+(`output` or `log`) and `confidence` (`analysis.claims`), and nowhere in the numbers above. One that repeats the words of
+a failure inside it, or a log record that repeats those of any, is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.analysis.failures.categories import categorise, http_status
+from namel3ss_debug.analysis.failures.claims import (
+    TELLING,
+    claimed_error,
+    logged_error,
+    may_claim,
+    may_claim_refusal,
+)
+from namel3ss_debug.analysis.failures.failure_reports import Run, report
+from namel3ss_debug.analysis.failures.origins import WATCHED, Surroundings
+from namel3ss_debug.analysis.failures.weak_failures import WeakFailures
+from namel3ss_debug.analysis.nesting import has_failed, since_epoch
+from namel3ss_debug.analysis.resources.usage import dollars, span_cost, total_tokens
+from namel3ss_debug.analysis.totals import LISTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from namel3ss_debug.analysis.nesting import MeasuredSpan
+    from namel3ss_debug.analysis.totals import Options, Totals
+    from namel3ss_debug.traces.events import Event
+
+_LONGEST_TEXT = 1000
+"""Characters kept of an error's text."""
+
+_TELLING = 8
+"""How long a child's text must be for its place inside the parent's text to prove anything."""
+
+
+class Failure(NamedTuple):
+    """One span that failed, or one error that the program reported."""
+
+    end_number: int
+    number: int
+    reported: bool
+    id: str | None
+    parent_id: str | None
+    attempt_of: str | None
+    component: str
+    name: str
+    error_type: str | None
+    error: str | None
+    status: str | None
+    category: str
+    call_site: str | None
+    http_status: int | None
+    at: int | None
+    duration_ns: int | None
+
+    @property
+    def words(self) -> tuple[str | None, str | None]:
+        """What makes two failures the same one."""
+        return self.error_type, self.error
+
+
+class Errors:
+    """Failures, retries and open spans."""
+
+    events: frozenset[str] = WATCHED
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, _options: Options) -> None:
+        self._failures: list[Failure] = []
+        self._retries = 0
+        self._succeeded: set[str] = set()
+        self._open: list[dict[str, Any]] = []
+        self._texts: dict[str, str] = {}
+        self._near = Surroundings()
+        self._weak = WeakFailures()
+        self._retried = [0, 0, 0, 0, 0]
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Note a span that failed, and what became of an attempt that follows a failed one."""
+        retried, near = span.retried, self._near
+        if span.component == "llm":
+            near.pay(span)
+        if retried:
+            self._retries += 1
+            self._pay_retry(span)
+        if span.failed:
+            self._failures.append(self._failure(span))
+            near.begun(span)
+        elif retried:
+            first = _attempt_of(span)
+            if first is not None:
+                self._succeeded.add(first)
+        if span.end_number > near.last or span.end_number == near.weak_at:
+            near.begun(span)
+
+    def event(self, number: int, event: Event) -> None:
+        """Note an error that the program reported or only told of, and what came before it."""
+        # this is done for every event, so an ordinary one is left as early as can be
+        near = self._near
+        near.last = number
+        model = event.get("component") == "llm"
+        if not near.full:
+            entry = (number, event)
+            near.tail.append(entry)
+            if model:
+                near.models.append(entry)
+        status = event.get("status")
+        if status == "started":
+            return
+        if status == "completed":
+            outputs = event.get("outputs")
+            if outputs is None or TELLING.isdisjoint(outputs):
+                return
+            if may_claim_refusal(outputs) if model else may_claim(outputs):
+                self._claimed(number, event)
+            return
+        event_type = event["event_type"]
+        if event_type == "log_record":
+            if not near.full:
+                near.tail.pop()  # a chatty program must not drive out what matters
+            self._claimed(number, event)
+        elif event_type == "error_occurred":
+            near.failed(number, event)
+            self._report(number, event)
+        elif event_type[-4:] == "_end":
+            if has_failed(event):
+                near.failed(number, event)
+            elif "outputs" in event:
+                self._claimed(number, event)
+
+    def _claimed(self, number: int, event: Event) -> None:
+        """Note what an event tells of an error, if it does."""
+        claim = logged_error(event) if event["event_type"] == "log_record" else claimed_error(event)
+        if claim is not None:
+            self._near.weak(number, event)
+            self._weak.add(number, event, claim)
+
+    def _pay_retry(self, span: MeasuredSpan) -> None:
+        """Add up what another attempt took and spent."""
+        cost = span_cost(span)
+        amounts = (1, span.duration_ns or 0, total_tokens(span.end), cost.amount if cost else 0, cost is None)
+        self._retried = [one + other for one, other in zip(self._retried, amounts, strict=True)]
+
+    def _report(self, number: int, event: Event) -> None:
+        error_type, error = self._text(event.get("error_type")), self._text(event.get("error"))
+        component = event.get("component")
+        component = component if isinstance(component, str) else ""
+        name = event.get("component_name")
+        code = http_status(event)
+        self._failures.append(
+            Failure(
+                end_number=number,
+                number=number,
+                reported=True,
+                id=None,
+                parent_id=_string(event.get("parent_event_id")),
+                attempt_of=None,
+                component=component,
+                name=name if isinstance(name, str) else "",
+                error_type=error_type,
+                error=error,
+                status=None,
+                category=categorise(error_type, error, http_status=code, component=component),
+                call_site=_string(event.get("call_site")),
+                http_status=code,
+                at=_moment(event),
+                duration_ns=None,
+            )
+        )
+
+    def open_span(self, span: MeasuredSpan) -> None:
+        """Note a span that never ended."""
+        self._open.append(
+            {
+                "number": span.number,
+                "component": span.component,
+                "component_name": span.name or None,
+                "started_at": span.start.get("timestamp"),
+                "call_site": span.start.get("call_site"),
+                "id": span.id,
+                "parent_id": span.parent_id,
+            }
+        )
+
+    def _failure(self, span: MeasuredSpan) -> Failure:
+        error_type, error = self._text(span.end.get("error_type")), self._text(span.end.get("error"))
+        status = _string(span.end.get("status"))
+        code = http_status(span.end)
+        return Failure(
+            end_number=span.end_number,
+            number=span.number,
+            reported=False,
+            id=_string(span.id),
+            parent_id=_string(span.parent_id),
+            attempt_of=_attempt_of(span),
+            component=span.component,
+            name=span.name,
+            error_type=error_type,
+            error=error,
+            status=status,
+            category=categorise(error_type, error, http_status=code, status=status, component=span.component),
+            call_site=_string(span.get("call_site")),
+            http_status=code,
+            at=_moment(span.end),
+            duration_ns=span.duration_ns,
+        )
+
+    def _text(self, value: object) -> str | None:
+        """A text, kept once however often it is met."""
+        if value is None:
+            return None
+        text = (value if isinstance(value, str) else str(value))[:_LONGEST_TEXT]
+        return self._texts.setdefault(text, text)
+
+    def merge(self, later: Errors) -> None:
+        """Take in what a later part of the trace, or another trace, has found."""
+        self._failures += later._failures
+        self._retries += later._retries
+        self._succeeded |= later._succeeded
+        self._open += later._open
+        self._near.merge(later._near)
+        self._weak.merge(later._weak)
+        self._retried = [one + other for one, other in zip(self._retried, later._retried, strict=True)]
+
+    def result(self, totals: Totals) -> dict[str, Any]:
+        """The failures in the order in which they happened, and the numbers of the module's docstring."""
+        final, attempts, recovered = _last_attempts(sorted(self._failures), self._succeeded)
+        chains = _chains(final)
+        lost = sum(len(numbers) for key, numbers in attempts.items() if key not in self._succeeded)
+        single = sum(1 for failure in final if not failure.reported and failure.attempt_of is None)
+        failed_spans = sum(1 for failure in self._failures if not failure.reported)
+        categories = Counter(failure.category for failure, _ in chains)
+        rate = (lost + single) / totals.spans if totals.spans else None
+        around = {row["id"]: row["parent_id"] for row in self._open}
+        run = Run(self._near, totals, around, failed_spans / totals.spans if totals.spans else 0.0)
+        found = report(chains, attempts, self._weak, run)
+        return {
+            "total_errors": len(chains),
+            "error_categories": dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))),
+            "error_rate": rate,
+            "severity": found.severity if totals.events else None,
+            "first_failure_ms": found.first_failure_ms,
+            "failed_spans": failed_spans,
+            "reported_errors": len(self._failures) - failed_spans,
+            "recovered_errors": recovered,
+            "retries": self._retries,
+            "retry_cost": self._retry_cost(),
+            "failures": found.failures,
+            "weak_errors": found.weak_errors,
+            "weak_failures": found.weak_failures,
+            "open_span_count": len(self._open),
+            "open_spans": self._open_rows(),
+        }
+
+    def _retry_cost(self) -> dict[str, Any]:
+        """What the attempts after the first took and spent."""
+        spans, nanoseconds, tokens, cost, unpriced = self._retried
+        return {
+            "spans": spans,
+            "duration_ms": milliseconds(nanoseconds),
+            "tokens": tokens,
+            "cost": dollars(cost) if unpriced < spans else None,
+            "spans_without_cost": unpriced,
+        }
+
+    def _open_rows(self) -> list[dict[str, Any]]:
+        """The open spans, the latest first: where the program was when the recording ended."""
+        parents = {row["parent_id"] for row in self._open}
+        ordered = sorted(self._open, key=lambda row: -row["number"])[:LISTED]
+        return [
+            {key: value for key, value in row.items() if key not in {"id", "parent_id"}}
+            | {"innermost": row["id"] not in parents}
+            for row in ordered
+        ]
+
+
+def _attempt_of(span: MeasuredSpan) -> str | None:
+    """The id of the first attempt of the same call, which for a first attempt is its own."""
+    for event in (span.end, span.start):
+        metadata = event.get("metadata")
+        if isinstance(metadata, dict) and isinstance(metadata.get("retry_of"), str):
+            return str(metadata["retry_of"])
+    return _string(span.id)
+
+
+def _last_attempts(
+    failures: Iterable[Failure], succeeded: set[str]
+) -> tuple[list[Failure], dict[str, list[int]], int]:
+    """The failures that no later attempt made good, one for each call; all attempts by call; how many were."""
+    last: dict[str, Failure] = {}
+    others: list[Failure] = []
+    attempts: dict[str, list[int]] = {}
+    recovered = 0
+    for failure in failures:
+        key = failure.attempt_of
+        if key is None:
+            others.append(failure)
+            continue
+        attempts.setdefault(key, []).append(failure.number)
+        if key in succeeded:
+            recovered += 1
+        else:
+            last[key] = failure
+    return sorted([*others, *last.values()]), attempts, recovered
+
+
+def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
+    """Each failure that is not another one passed on, with those that are it, in the order of their ends."""
+    inside: dict[str, list[Failure]] = {}
+    beside: dict[tuple[str | None, tuple[str | None, str | None]], Failure] = {}
+    head_of: dict[int, Failure] = {}
+    chains: dict[int, tuple[Failure, list[Failure]]] = {}
+    for failure in failures:
+        same: list[Failure] = []
+        if failure.reported:
+            origin = beside.get((failure.parent_id, failure.words))
+        else:
+            same = [child for child in inside.pop(failure.id or "", []) if _passes_on(failure, child)]
+            origin = _origin(failure, same)
+            beside[failure.parent_id, failure.words] = failure
+        head = failure if origin is None else head_of[origin.end_number]
+        head_of[failure.end_number] = head
+        chains.setdefault(head.end_number, (head, []))
+        if head is not failure:
+            chains[head.end_number][1].append(failure)
+        for told in same:
+            if told.reported and told is not head and told.end_number in chains:
+                del chains[told.end_number]
+                head_of[told.end_number] = head
+                chains[head.end_number][1].append(told)
+        if failure.parent_id is not None:
+            inside.setdefault(failure.parent_id, []).append(failure)
+    return [(head, sorted(passed_on)) for _, (head, passed_on) in sorted(chains.items())]
+
+
+def _origin(failure: Failure, same: list[Failure]) -> Failure | None:
+    """The latest child whose failure a span passes on; a report only for a span with nothing to say of its own."""
+    spans = [child for child in same if not child.reported]
+    if not spans and failure.words == (None, None):
+        spans = same
+    return spans[-1] if spans else None
+
+
+def _passes_on(failure: Failure, child: Failure) -> bool:
+    if failure.words in {child.words, (None, None)}:
+        return True
+    text, inner = failure.error, child.error
+    return text is not None and inner is not None and len(inner) >= _TELLING and inner in text
+
+
+def _moment(event: Event) -> int | None:
+    at = event.get("timestamp")
+    return None if at is None else since_epoch(at)
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,409 @@
+"""The chain of causes back from one event: what it was given, by whom, and so on to what came from outside.
+
+From a failure the chain begins with its likeliest origin (`analysis.causes`), by the way of the steps that its evidence names.
+From any other event, and from there on, each step is followed to the first of these that is known:
+
+- `retry`: the attempt before it;
+- `asked_for`: the model that asked for the call, by the id of the call, its arguments, or their values;
+- `read`: of a model call, the latest result that it had been given and the model call before had not;
+- `took`: the call that returned a value it was given;
+- `inside`: the span around it; not of a model call that read the words of a user, where the chain has come to its end.
+
+The chain ends where none is left: at the words of a user, at a model's own words, or at the program. It has at most
+`MOST_STEPS` steps. The last `HISTORY` events before the event are looked at, and the spans around it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from namel3ss_debug.analysis.failures.causes import origins
+from namel3ss_debug.analysis.failures.failure_fingerprints import fingerprint
+from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, WATCHED
+from namel3ss_debug.analysis.failures.resolutions import resolution
+from namel3ss_debug.analysis.failures.steps import Numbered, Step, blob, holds, leaves, steps_of, trace_of
+from namel3ss_debug.analysis.failures.suspects import Cause, Told, View, told_of, who
+from namel3ss_debug.traces.events import Event
+
+SCHEMA = "namel3ss-debug/explain/1"
+MOST_STEPS = 12
+HISTORY = 20_000
+_LOOKED_BACK = 400
+_MOST_OTHERS = 3
+_LONGEST = 200
+_NOTHING: Event = {}
+
+
+class Recorded(Protocol):
+    """A trace, as far as this module needs it."""
+
+    def events(self, start: int = 1) -> Iterator[Event]:
+        """All events from a number on."""
+
+    def event(self, number: int) -> Event:
+        """The event with this number."""
+
+
+class _Before(NamedTuple):
+    """An event's span and what came before it.
+
+    Attributes:
+        target: the span, or the event alone.
+        events: the latest events before the end of the span, or before the event.
+        around: the starts of the spans around it, innermost first.
+        whole: whether `events` begins with the trace.
+    """
+
+    target: Step
+    events: list[Numbered]
+    around: list[Numbered]
+    whole: bool
+
+
+def explain(trace: Recorded, number: int) -> dict[str, Any]:
+    """The chain of causes back from one event, as JSON.
+
+    Args:
+        trace: the recording.
+        number: the place of the event in it, from 1. A start means its span, with what became of it.
+
+    Raises:
+        UnreadableTraceError: there is no such event.
+    """
+    event = trace.event(number)
+    before = _read(trace, number, event)
+    chain = _Chain(before)
+    told = _told(before.target)
+    rows = chain.rows(told)
+    step = before.target
+    found = chain.origins
+    claim = step.claim
+    return {
+        "number": number,
+        "event_type": event["event_type"],
+        "component": step.component or None,
+        "component_name": step.name or None,
+        "span": [step.number, step.end_number or None],
+        "failed": told is not None and not told.claimed,
+        "weak": told is not None and told.claimed,
+        "confidence": claim.confidence if claim else None,
+        "category": told.category if told else None,
+        "error": told.error or None if told else None,
+        "fingerprint": _fingerprint(step, told) if told else None,
+        "resolution": resolution(told.category, found[0].kind if found else None) if told else None,
+        "origins": [cause.document() for cause in found],
+        "chain": rows,
+        "root": chain.root,
+        "complete": chain.complete,
+    }
+
+
+def _read(trace: Recorded, number: int, event: Event) -> _Before:
+    """Read up to the event, or to the end of the span that it begins."""
+    kind = event["event_type"]
+    begins = kind.endswith("_start") and kind != "trace_start"
+    wanted = event.get("event_id") if begins else None
+    events: deque[Numbered] = deque(maxlen=HISTORY)
+    running: dict[str, Numbered] = {}
+    ended: Event = _NOTHING
+    end_number = 0
+    for place, other in enumerate(trace.events(), 1):
+        other_kind = other["event_type"]
+        if place == number and not begins:
+            break
+        if place > number and other_kind.endswith("_end") and other.get("parent_event_id") == wanted:
+            ended, end_number = other, place
+            break
+        if other_kind not in WATCHED:
+            continue
+        events.append((place, other))
+        if other_kind.endswith("_start"):
+            running[str(other.get("event_id"))] = place, other
+        elif other_kind.endswith("_end") and place < number:
+            running.pop(str(other.get("parent_event_id")), None)
+    target = _target(number, event, running, (end_number, ended))
+    if begins and not end_number:
+        events = deque(entry for entry in events if entry[0] < number)
+    whole = len(events) < HISTORY
+    return _Before(
+        target, [entry for entry in events if entry[0] != target.number], _around(target, running), whole
+    )
+
+
+def _target(number: int, event: Event, running: dict[str, Numbered], ended: tuple[int, Event]) -> Step:
+    kind = event["event_type"]
+    if kind.endswith("_start") and kind != "trace_start":
+        return Step(number, ended[0], event, ended[1])
+    if kind.endswith("_end") and kind != "trace_end":
+        begun, start = running.get(str(event.get("parent_event_id")), (number, _NOTHING))
+        return Step(begun, number, start, event)
+    return Step(number, number, _NOTHING, event)
+
+
+def _around(step: Step, running: dict[str, Numbered]) -> list[Numbered]:
+    """The starts of the spans around a step, innermost first."""
+    parent = step.parent_id if step.start else step.end.get("parent_event_id")
+    found: list[Numbered] = []
+    while parent is not None and str(parent) in running and len(found) < HISTORY:
+        entry = running.pop(str(parent))
+        found.append(entry)
+        parent = entry[1].get("parent_event_id")
+    return found
+
+
+def _told(step: Step) -> Told | None:
+    """What is known of the failure of a step; None where it did what it should."""
+    if step.end.get("event_type") == "error_occurred":
+        error_type = step.end.get("error_type")
+        words = step.end.get("error")
+        return told_of(
+            Step(
+                step.number,
+                step.end_number,
+                _NOTHING,
+                {**step.end, "status": "failed", "error": words or error_type or ""},
+            )
+        )
+    return told_of(step)
+
+
+def _fingerprint(step: Step, told: Told) -> str:
+    claim = step.claim
+    error_type, site = claim.error_type if claim else step.end.get("error_type"), step.get("call_site")
+    return fingerprint(
+        step.component,
+        step.name,
+        told.category,
+        error_type if isinstance(error_type, str) else None,
+        told.error,
+        site if isinstance(site, str) else None,
+    )
+
+
+class _Chain:
+    """Follows one event back.
+
+    Attributes:
+        origins: where the event is a failure, its likeliest causes.
+        root: where the chain ends.
+        complete: whether it ends there, and not because something is out of reach.
+    """
+
+    def __init__(self, before: _Before) -> None:
+        self._before = before
+        kept = {entry[0]: entry for entry in (*before.around, *before.events)}
+        self._steps = steps_of([kept[place] for place in sorted(kept)])
+        self._by_number = {step.number: step for step in self._steps}
+        self._by_id = {step.id: step for step in self._steps if step.id}
+        self.origins: list[Cause] = []
+        self.root: dict[str, Any] = {}
+        self.complete = before.whole
+
+    def rows(self, told: Told | None) -> list[dict[str, Any]]:
+        """The steps of the chain, beginning with the event itself."""
+        step = self._before.target
+        first = (
+            "failed"
+            if told and not told.claimed
+            else "returned an error as its result"
+            if told
+            else "is where this begins"
+        )
+        rows = [
+            _row(
+                Cause(
+                    step.number,
+                    step.component,
+                    step.name,
+                    "itself",
+                    first,
+                    1.0,
+                    (step.end_number or step.number,),
+                ),
+                (),
+            )
+        ]
+        seen = {step.number}
+        if told is not None:
+            for cause, others in self._to_origin(told):
+                rows.append(_row(cause, others, scored=True))
+                seen.add(cause.number)
+                step = self._by_number.get(cause.number, step)
+        while len(rows) < MOST_STEPS:
+            links = [link for link in self._links(step) if link.number not in seen]
+            if not links or (links[0].kind == "inside" and _root(step)["kind"] == "user"):
+                break
+            rows.append(_row(links[0], links[1 : 1 + _MOST_OTHERS]))
+            seen.add(links[0].number)
+            step = self._by_number[links[0].number]
+        else:
+            self.complete = False
+        self.root = _root(step)
+        return rows
+
+    def _to_origin(self, told: Told) -> Iterator[tuple[Cause, Sequence[Cause]]]:
+        """From a failure to its likeliest origin, by the way of the steps that the evidence names."""
+        target = self._before.target
+        tail = self._before.events[-TAIL:]
+        models = [entry for entry in self._before.events if entry[1].get("component") == "llm"][-MODEL_TAIL:]
+        near = {entry[0]: entry for entry in (*models, *tail)}
+        self.origins = origins(target, told, steps_of([near[place] for place in sorted(near)]))
+        best = self.origins[0] if self.origins else None
+        if best is None or best.number == target.number:
+            return
+        others = {cause.number: cause for cause in self.origins[1:]}
+        ends = {step.end_number: step for step in self._steps if step.end_number}
+        between = {
+            step.number: step
+            for number in best.events
+            if (step := ends.get(number) or self._by_number.get(number))
+        }
+        for place in sorted(between, reverse=True):
+            step = between[place]
+            if best.number < place < target.number:
+                kept = others.pop(place, None)
+                yield (
+                    kept
+                    or Cause(
+                        place,
+                        step.component,
+                        step.name,
+                        "between",
+                        "is on the way",
+                        best.score,
+                        (step.end_number,),
+                    ),
+                    (),
+                )
+        left = [cause for number, cause in others.items() if number != target.number]
+        yield best, left[:_MOST_OTHERS]
+
+    def _links(self, step: Step) -> Iterator[Cause]:
+        """What a step comes from, the closest first."""
+        earlier = [other for other in self._steps if 0 < other.end_number < step.number][-_LOOKED_BACK:]
+        yield from self._attempts(step)
+        if step.component == "llm":
+            yield from _reads(step, earlier)
+        elif step.start:
+            yield from _gifts(step, earlier)
+        parent = self._by_id.get(str(step.parent_id if step.start else step.end.get("parent_event_id")))
+        if parent is not None and parent.number < step.number:
+            yield _link(parent, "inside", f"{who(step)} ran inside it", (parent.number,))
+
+    def _attempts(self, step: Step) -> Iterator[Cause]:
+        for event in (step.end, step.start):
+            metadata = event.get("metadata")
+            first = self._by_id.get(str(metadata.get("retry_of"))) if isinstance(metadata, dict) else None
+            if first is not None and first.number < step.number:
+                yield _link(first, "retry", "failed, and was tried again", (first.end_number,))
+                return
+
+
+def _reads(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
+    """The results that a model call was given, those first that the call before it had not been given."""
+    models = [other for other in earlier if other.component == "llm" and other.parent_id == step.parent_id]
+    known = models[-1].taken if models else ""
+    results = []
+    for other in reversed(earlier):
+        outputs = other.end.get("outputs")
+        result = outputs.get("result", outputs.get("text")) if isinstance(outputs, dict) else None
+        call_id = (
+            (other.start.get("inputs") or {}).get("call_id")
+            if isinstance(other.start.get("inputs"), dict)
+            else None
+        )
+        text = blob(call_id) if call_id else blob(result)[:160].strip('"')
+        if other.component != "llm" and len(text) > 2 and text in step.taken:
+            results.append((text in known, other))
+    for _, other in sorted(results, key=lambda item: item[0]):
+        result = (other.end.get("outputs") or {}).get("result")
+        yield _link(other, "read", f"returned {_shown(result)}", (other.end_number, step.number))
+
+
+def _gifts(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
+    """Who wrote, or returned, what a call was given."""
+    view = View(step, Told("unknown", ""), earlier)
+    if view.writer is not None:
+        wrote = ", ".join(leaf.shown for leaf in view.leaves[:4])
+        yield _link(
+            view.writer,
+            "asked_for",
+            f"asked for {step.name}({wrote})"[:_LONGEST],
+            (view.writer.end_number, step.number),
+        )
+    for leaf in view.leaves:
+        if trace_of(leaf):
+            giver = next((other for other in earlier if holds(other.given, leaf)), None)
+            if giver is not None and giver is not view.writer:
+                yield _link(giver, "took", f"gave {leaf.shown}", (giver.end_number, step.number), leaf.shown)
+
+
+def _link(step: Step, kind: str, reason: str, events: tuple[int, ...], value: str | None = None) -> Cause:
+    return Cause(
+        step.number,
+        step.component,
+        step.name,
+        kind,
+        reason,
+        1.0,
+        tuple(number for number in events if number),
+        value,
+    )
+
+
+def _row(cause: Cause, others: Sequence[Cause], *, scored: bool = False) -> dict[str, Any]:
+    """One step of the chain as JSON."""
+    document = cause.document()
+    if not scored:
+        document["score"] = None
+    shown = (
+        max(cause.events, default=cause.number)
+        if cause.kind == "itself"
+        else min(cause.events, default=cause.number)
+    )
+    return document | {
+        "others": [
+            {
+                key: other.document()[key]
+                for key in ("number", "component", "component_name", "kind", "reason")
+            }
+            for other in others
+        ],
+        "look": f"namel3ss debug inspect --event {shown}",
+    }
+
+
+def _root(step: Step) -> dict[str, Any]:
+    """Where a chain ends: the words of a user, what the program was called with, or the program itself."""
+    inputs = step.start.get("inputs")
+    messages = inputs.get("messages") if isinstance(inputs, dict) else None
+    if isinstance(messages, list):
+        said = [
+            message for message in messages if isinstance(message, dict) and message.get("role") == "user"
+        ]
+        if said:
+            return {"number": step.number, "kind": "user", "words": _message(said[-1])}
+        return {"number": step.number, "kind": "model", "words": None}
+    leaf = next((leaf for leaf in leaves(inputs) if leaf.value not in (None, "", [], {})), None)
+    if leaf is not None:
+        return {"number": step.number, "kind": "inputs", "words": leaf.shown}
+    site = step.get("call_site")
+    return {"number": step.number, "kind": "program", "words": site if isinstance(site, str) else None}
+
+
+def _message(message: dict[str, Any]) -> str | None:
+    """The words of a message, in short."""
+    words = [
+        str(leaf.value)
+        for leaf in leaves(message.get("parts", message.get("content")))
+        if leaf.key in {"content", "text", ""}
+    ]
+    text = " ".join(" ".join(words).split())
+    return (text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "...") or None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

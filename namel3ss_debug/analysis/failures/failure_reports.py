@@ -1,0 +1,218 @@
+"""What is told of each failure of a run: how bad, since when, where it began, what it cost, what helps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.analysis.failures.failure_fingerprints import fingerprint
+from namel3ss_debug.analysis.failures.resolutions import resolution
+from namel3ss_debug.analysis.failures.severity import run_severity, severity
+from namel3ss_debug.analysis.failures.suspects import Cause, Told
+from namel3ss_debug.analysis.nesting import since_epoch
+from namel3ss_debug.analysis.resources.usage import dollars
+from namel3ss_debug.analysis.totals import LISTED
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.failures.errors import Failure
+    from namel3ss_debug.analysis.failures.origins import Surroundings
+    from namel3ss_debug.analysis.failures.weak_failures import WeakFailure, WeakFailures
+    from namel3ss_debug.analysis.totals import Totals
+
+Chain = tuple["Failure", list["Failure"]]
+"""A failure, and the spans and reports that passed it on."""
+
+_HOLDERS = frozenset({"agent", "chain", "app"})
+_DEEPEST = 1_000
+
+
+class Run(NamedTuple):
+    """What is known of the run.
+
+    Attributes:
+        near: what came before the failures.
+        totals: of the whole trace.
+        around: the id of each open span -> that of the span around it.
+        share_failed: the share of the spans that failed.
+    """
+
+    near: Surroundings
+    totals: Totals
+    around: Mapping[str | None, str | None]
+    share_failed: float
+
+
+class Found(NamedTuple):
+    """The parts of the section that this module makes."""
+
+    severity: float
+    first_failure_ms: float | None
+    failures: list[dict[str, Any]]
+    weak_errors: int
+    weak_failures: list[dict[str, Any]]
+
+
+def report(chains: Sequence[Chain], attempts: Mapping[str, list[int]], weak: WeakFailures, run: Run) -> Found:
+    """What is told of the failures of a run.
+
+    Args:
+        chains: the failures in order, each with those that passed it on.
+        attempts: the id of a call -> the numbers of its attempts that failed.
+        weak: the weak failures.
+        run: what is known of the run.
+    """
+    prints = [_print_of(failure) for failure, _ in chains]
+    left = Counter(prints)
+    first: dict[str, int] = {}
+    at_top: list[float] = []
+    others: list[float] = []
+    rows: list[dict[str, Any]] = []
+    for (failure, passed_on), mark in zip(chains, prints, strict=True):
+        left[mark] -= 1
+        bad, top = _severity(failure, passed_on, run)
+        (at_top if top else others).append(bad)
+        if len(rows) < LISTED:
+            tried = attempts.get(failure.attempt_of, [failure.number]) if failure.attempt_of else []
+            rows.append(_row(failure, passed_on, tried))
+            rows[-1] |= _more(failure, passed_on, tried, run, mark, first.get(mark), left[mark], bad)
+        first.setdefault(mark, failure.number)
+    words = [(failure.number, failure.error or "") for failure, _ in chains]
+    remaining = weak.remaining(words, run.near.start_of)
+    weak_rows = [_weak_row(found, run) for found in remaining[:LISTED]]
+    others += [row["severity"] for row in weak_rows]
+    moments = [failure.at for failure, _ in chains if failure.at is not None]
+    return Found(
+        run_severity(at_top, others, run.share_failed),
+        _since_begin(min(moments, default=None), run),
+        rows,
+        len(remaining) + weak.more,
+        weak_rows,
+    )
+
+
+def _print_of(failure: Failure) -> str:
+    return fingerprint(
+        failure.component,
+        failure.name,
+        failure.category,
+        failure.error_type,
+        failure.error,
+        failure.call_site,
+    )
+
+
+def _row(failure: Failure, passed_on: list[Failure], attempts: list[int]) -> dict[str, Any]:
+    return {
+        "number": failure.number,
+        "end_number": failure.end_number,
+        "component": failure.component,
+        "component_name": failure.name or None,
+        "category": failure.category,
+        "error_type": failure.error_type,
+        "error": failure.error,
+        "status": failure.status,
+        "http_status": failure.http_status,
+        "call_site": failure.call_site,
+        "attempts": attempts,
+        "propagated_to": [other.number for other in passed_on],
+    }
+
+
+def _severity(failure: Failure, passed_on: list[Failure], run: Run) -> tuple[float, bool]:
+    """How bad a failure is, and whether it reached the top."""
+    outermost = passed_on[-1] if passed_on else failure
+    holds = outermost.component in _HOLDERS or outermost.reported or bool(passed_on)
+    parent = outermost.parent_id
+    top = parent in run.around if parent is not None else holds
+    return severity(failure.category, passed_on=bool(passed_on), at_top=top), top
+
+
+def _more(
+    failure: Failure,
+    passed_on: list[Failure],
+    attempts: list[int],
+    run: Run,
+    mark: str,
+    before: int | None,
+    repeated: int,
+    bad: float,
+) -> dict[str, Any]:
+    told = Told(failure.category, failure.error or "", attempts, before)
+    found = run.near.origins(failure.end_number, told)
+    return {
+        "duration_ms": None if failure.duration_ns is None else milliseconds(failure.duration_ns),
+        "after_ms": _since_begin(failure.at, run),
+        "severity": bad,
+        "fingerprint": mark,
+        "origins": None if found is None else [cause.document() for cause in found],
+        "impact": {
+            "spans_failed": 1 + sum(not other.reported for other in passed_on) - failure.reported,
+            "open_spans": _open_around(passed_on[-1] if passed_on else failure, run),
+            "attempts": len(attempts),
+            "repeated": repeated,
+            **_after(failure.end_number, failure.at, run),
+        },
+        "resolution": resolution(failure.category, _kind(found)),
+    }
+
+
+def _kind(found: list[Cause] | None) -> str | None:
+    return found[0].kind if found else None
+
+
+def _open_around(failure: Failure, run: Run) -> int:
+    """How many spans around a failure never ended."""
+    count, parent = 0, failure.parent_id
+    seen: set[str | None] = set()
+    while parent in run.around and parent not in seen and count < _DEEPEST:
+        seen.add(parent)
+        count += 1
+        parent = run.around[parent]
+    return count
+
+
+def _after(end_number: int, at: int | None, run: Run) -> dict[str, Any]:
+    """What the run took and spent after a failure, by the tokens and the cost of its model calls."""
+    spent = run.near.spent_after(end_number)
+    last = run.totals.last_at
+    return {
+        "time_after_ms": None if at is None or last is None else milliseconds(max(last - at, 0)),
+        "tokens_after": spent.tokens if spent else None,
+        "cost_after": dollars(spent.cost) if spent else None,
+    }
+
+
+def _since_begin(at: int | None, run: Run) -> float | None:
+    first = run.totals.first_at
+    return None if at is None or first is None else milliseconds(max(at - first, 0))
+
+
+def _weak_row(weak: WeakFailure, run: Run) -> dict[str, Any]:
+    """A weak failure as JSON."""
+    at = None if weak.at is None else since_epoch(weak.at)
+    found = run.near.origins(weak.number, Told(weak.category, weak.error, claimed=True))
+    return {
+        "number": run.near.start_of(weak.number) or weak.number,
+        "end_number": weak.number,
+        "weak": True,
+        "confidence": weak.confidence,
+        "source": weak.source,
+        "path": weak.path,
+        "component": weak.component,
+        "component_name": weak.name or None,
+        "category": weak.category,
+        "error_type": weak.error_type,
+        "error": weak.error or None,
+        "http_status": weak.http_status,
+        "call_site": weak.call_site,
+        "after_ms": _since_begin(at, run),
+        "severity": severity(weak.category, passed_on=False, at_top=False, confidence=weak.confidence),
+        "fingerprint": fingerprint(
+            weak.component, weak.name, weak.category, weak.error_type, weak.error, weak.call_site
+        ),
+        "origins": None if found is None else [cause.document() for cause in found],
+        "impact": _after(weak.number, at, run),
+        "resolution": resolution(weak.category, _kind(found)),
+    }

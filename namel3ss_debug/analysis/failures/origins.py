@@ -1,0 +1,183 @@
+"""What came before each failure, kept while a trace is read, so that its origin can be looked for at the end.
+
+Of the first `MOST_TRACED` failures, and of at most as many weak ones before the last of these, there is kept: the `TAIL` events before the one that tells of the failure, the
+`MODEL_TAIL` events of model calls before it, which may lie further back where much runs at once, the span itself, and what had been
+spent until then. Chunks of streams, samples and the like do not count as events here.
+
+All of that depends on nothing but the numbers of the events, so a cut trace gives the same: a part keeps its last
+events, and completes with them the windows of the part that follows. A span that was open at the cut is shown to the part
+before it, which sees that by its number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from namel3ss_debug.analysis.failures.causes import origins
+from namel3ss_debug.analysis.failures.steps import Step, steps_of
+from namel3ss_debug.analysis.failures.suspects import Cause, Told
+from namel3ss_debug.analysis.resources.usage import span_cost, total_tokens
+from namel3ss_debug.traces.events import Event
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.failures.steps import Numbered
+    from namel3ss_debug.analysis.nesting import MeasuredSpan
+
+TAIL = 128
+MODEL_TAIL = 24
+MOST_TRACED = 120
+
+
+class AllBut(frozenset[str]):
+    """The event types that are not in it: what a fold names that wants to see all others."""
+
+    def __contains__(self, event_type: object) -> bool:
+        return not frozenset.__contains__(self, event_type)
+
+
+WATCHED = AllBut(
+    {
+        *("trace_start", "trace_end", "stream_chunk", "resource_sample", "performance_marker", "inputs_read"),
+        *("divergence", "stack_sample", "memory_summarization"),
+    }
+)
+"""The types of the events that are looked at."""
+
+
+class Spent(NamedTuple):
+    """Tokens, and money in 1e-12 dollars."""
+
+    tokens: int = 0
+    cost: int = 0
+
+
+class Window(NamedTuple):
+    """What came before one failure: the events, those of model calls, the event that tells of it, what had been spent."""
+
+    event: Event
+    tail: tuple[Numbered, ...]
+    models: tuple[Numbered, ...]
+    spent: Spent
+
+
+class Surroundings:
+    """The last events, and the windows before the failures met so far.
+
+    Attributes:
+        last: the number of the latest event.
+        full: whether no more windows are kept, so that nothing needs to be remembered any longer.
+        weak_at: that of the latest event that tells of a weak failure.
+        tail, models: the last events, and those of model calls among them and before; who feeds events appends them.
+    """
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.full = False
+        self.weak_at = 0
+        self.tail: deque[Numbered] = deque(maxlen=TAIL)
+        self.models: deque[Numbered] = deque(maxlen=MODEL_TAIL)
+        self._tokens = 0
+        self._cost = 0
+        self._failed: dict[int, Window] = {}
+        self._weak: dict[int, Window] = {}
+        self._begun: dict[int, tuple[int, Event]] = {}
+        self._crossing: list[tuple[int, Spent]] = []
+        self._steps: dict[tuple[int, int], Step] = {}
+
+    def failed(self, number: int, event: Event) -> None:
+        """Keep what came before an event that tells of a failure."""
+        if not self.full:
+            self._failed[number] = self._window(event)
+            self.full = len(self._failed) >= MOST_TRACED
+
+    def weak(self, number: int, event: Event) -> None:
+        """Keep what came before an event that tells of a weak failure."""
+        self.weak_at = number
+        if not self.full and len(self._weak) < MOST_TRACED:
+            self._weak[number] = self._window(event)
+
+    def _window(self, event: Event) -> Window:
+        return Window(event, tuple(self.tail), tuple(self.models), Spent(self._tokens, self._cost))
+
+    def begun(self, span: MeasuredSpan) -> None:
+        """Remember where a span began whose end tells of a failure."""
+        number = span.end_number
+        if span.start and (number > self.last or number in self._failed or number in self._weak):
+            self._begun[number] = (span.number, span.start)
+
+    def pay(self, span: MeasuredSpan) -> None:
+        """Count what a model call spent."""
+        cost = span_cost(span)
+        tokens, amount = total_tokens(span.end), cost.amount if cost else 0
+        self._tokens += tokens
+        self._cost += amount
+        if span.end_number > self.last:
+            self._crossing.append((span.end_number, Spent(tokens, amount)))
+
+    def merge(self, later: Surroundings) -> None:
+        """Take in what a later part has met."""
+        room = MOST_TRACED - len(self._failed)
+        failed = list(later._failed)[:room]
+        until = failed[-1] if len(failed) == room and failed else inf if room else 0
+        weak = [number for number in later._weak if number < until][: MOST_TRACED - len(self._weak)]
+        for into, windows, numbers in (
+            (self._failed, later._failed, failed),
+            (self._weak, later._weak, weak),
+        ):
+            for number in numbers:
+                window = windows[number]
+                into[number] = Window(
+                    window.event,
+                    _last(self.tail, window.tail, TAIL),
+                    _last(self.models, window.models, MODEL_TAIL),
+                    self._before(number, window.spent),
+                )
+        self.full = len(self._failed) >= MOST_TRACED
+        self._begun |= later._begun
+        for number in self._begun.keys() - self._failed.keys() - self._weak.keys():
+            del self._begun[number]
+        self.tail.extend(later.tail)
+        self.models.extend(later.models)
+        self._tokens += later._tokens
+        self._cost += later._cost
+        self.last = max(self.last, later.last)
+        self._crossing = []
+
+    def _before(self, number: int, spent: Spent) -> Spent:
+        """What had been spent before an event of the later part."""
+        late = [crossing for ended, crossing in self._crossing if ended >= number]
+        return Spent(
+            self._tokens + spent.tokens - sum(crossing.tokens for crossing in late),
+            self._cost + spent.cost - sum(crossing.cost for crossing in late),
+        )
+
+    def start_of(self, number: int) -> int | None:
+        """The number of the start of the span whose end has this number, where it is remembered."""
+        found = self._begun.get(number)
+        return found[0] if found else None
+
+    def spent_after(self, number: int) -> Spent | None:
+        """What the model calls spent after a failure, its own included; None where its window was not kept."""
+        window = self._failed.get(number) or self._weak.get(number)
+        if window is None:
+            return None
+        return Spent(self._tokens - window.spent.tokens, self._cost - window.spent.cost)
+
+    def origins(self, number: int, told: Told) -> list[Cause] | None:
+        """The likeliest causes of the failure that the event of this number tells of; None where it has no window."""
+        window = self._failed.get(number) or self._weak.get(number)
+        if window is None:
+            return None
+        began, start = self._begun.get(number, (number, {}))
+        events = {
+            entry[0]: entry for entry in (*window.models, *window.tail) if entry[0] not in {began, number}
+        }
+        before = steps_of([events[place] for place in sorted(events)], self._steps)
+        return origins(Step(began, number, start, window.event), told, before)
+
+
+def _last(before: deque[Numbered], after: tuple[Numbered, ...], most: int) -> tuple[Numbered, ...]:
+    missing = most - len(after)
+    return (*tuple(before)[-missing:], *after) if missing > 0 else after

@@ -1,0 +1,318 @@
+"""What happened before a failure, as steps: each span with what went in and what came out, and where a value stood first.
+
+Values are looked for as text: JSON without white space, backslashes and letter case, so that JSON inside a text is found
+as well. A value that says little by itself (`0`, `false`, a short word) is looked for together with its key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import orjson
+
+from namel3ss_debug.analysis.failures.claims import Claim, claimed_error
+from namel3ss_debug.analysis.nesting import has_failed
+from namel3ss_debug.traces.events import Event
+
+Numbered = tuple[int, Event]
+
+_NOTHING: Event = {}
+_MOST_LEAVES = 200
+_DEEPEST = 12
+_LONGEST = 96_000
+_SHORTEST_VALUE = 3
+_SHORTEST_TEXT = 12
+_TEXT_HEAD = 160
+_EMPTY = (None, "", "[]", "{}", "null", "none", "no results", "no results found", "not found")
+_COUNTS = ("count", "total", "total_results", "num_results", "total_count")
+_LISTS = ("results", "items", "data", "hits", "matches", "rows", "documents")
+_CUT_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "incomplete", "model_length"})
+_WRITERS = frozenset({"llm", "agent", "prompt"})
+_QUOTES = frozenset("'\"`")
+
+
+class Leaf(NamedTuple):
+    """One value in a payload: where, and what."""
+
+    path: str
+    key: str
+    value: Any
+
+    @property
+    def shown(self) -> str:
+        """The value with its name, as `city='Paris'`."""
+        value = repr(self.value)
+        return f"{self.path}={value if len(value) <= 80 else value[:77] + '...'}"
+
+
+class Step:
+    """A span that began before the moment that is looked at, with what is known of it then.
+
+    Attributes:
+        number: the number of its start; of its end, where the start is not known.
+        end_number: the number of its end; 0 where it had not ended.
+        start: its start event; empty where it is not known.
+        end: its end event; empty where it had not ended.
+        told: what `suspects.told_of` says of its failure, once that has been asked; False before.
+    """
+
+    __slots__ = ("_claim", "_given", "_taken", "end", "end_number", "number", "start", "told")
+
+    def __init__(self, number: int, end_number: int, start: Event, end: Event) -> None:
+        self.number, self.end_number, self.start, self.end = number, end_number, start, end
+        self._given: str | None = None
+        self._taken: str | None = None
+        self._claim: Claim | bool | None = False
+        self.told: object = False
+
+    def get(self, field: str) -> Any:
+        """A field of the end, or of the start where the end does not have it."""
+        value = self.end.get(field)
+        return self.start.get(field) if value is None else value
+
+    @property
+    def id(self) -> str | None:
+        """The id of the span."""
+        found = self.start.get("event_id") if self.start else self.end.get("parent_event_id")
+        return found if isinstance(found, str) else None
+
+    @property
+    def parent_id(self) -> str | None:
+        """The id of the span around it."""
+        found = self.start.get("parent_event_id")
+        return found if isinstance(found, str) else None
+
+    @property
+    def component(self) -> str:
+        """Its component."""
+        return str(self.get("component") or "")
+
+    @property
+    def name(self) -> str:
+        """The component's name; empty where there is none."""
+        return str(self.get("component_name") or "")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended as a failure."""
+        return bool(self.end) and has_failed(self.end)
+
+    @property
+    def claim(self) -> Claim | None:
+        """What its outputs say of an error, where it did not fail."""
+        if self._claim is False:
+            self._claim = None if self.failed or not self.end else claimed_error(self.end)
+        assert not isinstance(self._claim, bool)
+        return self._claim
+
+    @property
+    def given(self) -> str:
+        """What it gave, as text to look for values in."""
+        if self._given is None:
+            self._given = blob(self.end.get("outputs"))
+        return self._given
+
+    @property
+    def taken(self) -> str:
+        """What it was given, as text to look for values in."""
+        if self._taken is None:
+            self._taken = blob(self.start.get("inputs"))
+        return self._taken
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is of a kind that makes values up: a model, or an agent."""
+        return self.component in _WRITERS
+
+    @property
+    def arguments(self) -> Any:
+        """What it was called with: the arguments of a tool, all inputs of anything else."""
+        inputs = self.start.get("inputs")
+        if isinstance(inputs, dict) and "arguments" in inputs:
+            return read_json(inputs["arguments"])
+        return inputs
+
+    @property
+    def empty(self) -> bool:
+        """Whether it gave nothing: an empty result, list or text, or a count of 0."""
+        outputs = self.end.get("outputs")
+        if self.writes or self.failed or not isinstance(outputs, dict) or "result" not in outputs:
+            return False
+        return is_empty(read_json(outputs["result"]))
+
+    @property
+    def cut_reason(self) -> str | None:
+        """Why a model's answer ended too early; None where it did not."""
+        outputs = self.end.get("outputs")
+        reason = outputs.get("finish_reason") if isinstance(outputs, dict) else None
+        return reason if isinstance(reason, str) and reason.lower() in _CUT_REASONS else None
+
+    @property
+    def duration_ms(self) -> float | None:
+        """How long it took, in milliseconds."""
+        value = self.end.get("duration_ms")
+        if value is None and self.start and self.end:
+            began, ended = self.start.get("timestamp"), self.end.get("timestamp")
+            value = (ended - began) * 1000 if began is not None and ended is not None else None
+        return value if isinstance(value, int | float) and value >= 0 else None
+
+    def calls(self) -> Iterator[dict[str, Any]]:
+        """The tool calls that a model asked for."""
+        outputs = self.end.get("outputs")
+        calls = outputs.get("tool_calls") if isinstance(outputs, dict) else None
+        if isinstance(calls, list):
+            yield from (call for call in calls if isinstance(call, dict))
+
+
+def steps_of(events: Iterable[Numbered], known: dict[tuple[int, int], Step] | None = None) -> list[Step]:
+    """The spans of some events in order, in the order of their numbers; of ends alone as well.
+
+    Args:
+        events: the events.
+        known: steps made before, by the numbers of start and end, which are used again and added to.
+    """
+    open_steps: dict[str, tuple[int, Event]] = {}
+    found: list[Step] = []
+    known = {} if known is None else known
+
+    def add(number: int, end_number: int, start: Event, end: Event) -> None:
+        step = known.get((number, end_number))
+        if step is None:
+            step = known[number, end_number] = Step(number, end_number, start, end)
+        found.append(step)
+
+    for number, event in events:
+        kind = event["event_type"]
+        if kind[-6:] == "_start" and kind != "trace_start":
+            open_steps[event.get("event_id", "")] = number, event
+        elif kind[-4:] == "_end" and kind != "trace_end":
+            begun, start = open_steps.pop(event.get("parent_event_id", ""), (number, _NOTHING))
+            add(begun, number, start, event)
+    for number, start in open_steps.values():
+        add(number, 0, start, _NOTHING)
+    return sorted(found, key=lambda step: step.number)
+
+
+def read_json(value: Any) -> Any:
+    """JSON in a text as what it says; anything else as it stands."""
+    if isinstance(value, str) and value[:1] in {"{", "["} and len(value) <= _LONGEST:
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value
+    return value
+
+
+def is_empty(result: Any) -> bool:
+    """Whether a result holds nothing that could be used."""
+    if isinstance(result, str):
+        return result.strip().lower() in _EMPTY
+    if result is None or result in ([], {}):
+        return True
+    if isinstance(result, dict):
+        if any(type(result.get(key)) is int and result[key] == 0 for key in _COUNTS):
+            return True
+        return any(result.get(key) == [] for key in _LISTS)
+    return False
+
+
+def blob(payload: Any) -> str:
+    """A payload as text to look for values in; of a very long one its beginning and its end."""
+    if payload is None or payload == {}:
+        return ""
+    try:
+        text = orjson.dumps(payload).decode()
+    except (TypeError, ValueError):
+        return ""
+    if len(text) > _LONGEST:
+        text = text[: _LONGEST // 3] + text[-2 * _LONGEST // 3 :]
+    return normal(text)
+
+
+def normal(text: str) -> str:
+    """A text without white space, backslashes and letter case."""
+    return "".join(text.replace("\\n", " ").replace("\\", "").lower().split())
+
+
+def leaves(payload: Any) -> Iterator[Leaf]:
+    """The values in a payload, in order; an empty list or object is a value too. At most 200."""
+    stack: list[tuple[str, str, Any, int]] = [("", "", payload, 0)]
+    left = _MOST_LEAVES
+    while stack and left:
+        path, key, value, depth = stack.pop()
+        if isinstance(value, dict) and value and depth < _DEEPEST:
+            stack.extend(
+                (f"{path}.{name}" if path else str(name), str(name), item, depth + 1)
+                for name, item in reversed(list(value.items())[:_MOST_LEAVES])
+            )
+        elif isinstance(value, list) and value and depth < _DEEPEST:
+            stack.extend(
+                (f"{path}[{place}]", key, item, depth + 1)
+                for place, item in reversed(list(enumerate(value[:_MOST_LEAVES])))
+            )
+        else:
+            left -= 1
+            yield Leaf(path or "value", key, value)
+
+
+def trace_of(leaf: Leaf) -> str:
+    """The text by which a value is found elsewhere; empty where it could be found anywhere by chance."""
+    value = leaf.value
+    if isinstance(value, str) and len(value.strip()) >= _SHORTEST_VALUE:
+        text = normal(value)
+        return text[:_TEXT_HEAD] if len(text) >= _SHORTEST_TEXT else f'"{text}"'
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and len(str(value).lstrip("-0").rstrip("0.")) >= 3
+    ):
+        return str(value)
+    if leaf.key and not isinstance(value, dict | list):
+        with suppress(TypeError):  # a character that is half of one, as damaged files have
+            return normal(f'"{leaf.key}":{orjson.dumps(value).decode()}')
+    return ""
+
+
+def holds(text: str, leaf: Leaf) -> bool:
+    """Whether a text made by `blob` holds a value."""
+    trace = trace_of(leaf)
+    if not trace:
+        return False
+    if trace in text:
+        return True
+    inner = trace.strip('"')
+    return trace[0] == '"' and ":" not in trace and len(inner) >= _SHORTEST_VALUE and _as_word(inner, text)
+
+
+def _as_word(word: str, text: str) -> bool:
+    """Whether a short value stands in a text by itself: white space is gone, so only names with a digit can tell."""
+    if not re.search(r"\d", word):
+        return False
+    return re.search(rf"(?<!\w){re.escape(word)}(?![\w])", text) is not None or (
+        len(word) >= 4 and word in text
+    )
+
+
+def quoted_in(words: str, found: Iterable[Leaf]) -> list[tuple[bool, Leaf]]:
+    """The values that the words of an error name, each with whether it stands there in quotes; longest first."""
+    lowered = words.lower()
+    named = []
+    for leaf in found:
+        value = leaf.value
+        if isinstance(value, bool) or value is None or isinstance(value, dict | list):
+            continue
+        text = str(value).lower().strip()
+        if (
+            not text
+            or len(text) > len(lowered)
+            or (len(text) < _SHORTEST_VALUE and not text.lstrip("-").isdigit())
+        ):
+            continue
+        stands = re.search(rf"(?<![\w.]){re.escape(text)}(?!\w)", lowered)
+        if stands:
+            around = lowered[stands.start() - 1 : stands.start()], lowered[stands.end() : stands.end() + 1]
+            named.append((around[0] in _QUOTES and around[1] in _QUOTES, leaf))
+    return sorted(named, key=lambda item: -len(str(item[1].value)))

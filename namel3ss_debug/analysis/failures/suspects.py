@@ -1,0 +1,232 @@
+"""What is known of a failure and of the steps before it, as the questions of `causes` need it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from namel3ss_debug.analysis.failures.categories import categorise, http_status
+from namel3ss_debug.analysis.failures.steps import Leaf, Step, holds, leaves, quoted_in, read_json, trace_of
+
+MOST = 5
+"""How many origins are told of a failure."""
+
+FIT: dict[str, float] = {
+    "parameter": 1.0,
+    "malformed_output": 1.0,
+    "tool": 0.8,
+    "unknown": 0.7,
+    "model_refusal": 0.6,
+    "resource": 0.5,
+    "context_overflow": 0.4,
+    "dependency": 0.25,
+    "timeout": 0.2,
+    "authentication": 0.2,
+    "network": 0.15,
+    "rate_limit": 0.1,
+    "cancelled": 0.1,
+}
+"""Category -> how well what was given to a call explains that it failed."""
+
+_FIT_QUOTED = 0.9
+_LONGEST_NAME = 40
+
+
+class Cause(NamedTuple):
+    """An earlier event that may have caused a failure.
+
+    Attributes:
+        number: the number of its span's start event.
+        component, name: of what it is.
+        kind: one of the module's table.
+        reason: what it did, in words that go on from its name: `llm gpt-4o` `wrote city='Pari'`.
+        score: from 0 to 1.
+        events: the numbers of the events that show it.
+        value: the value that travelled, with its name; None where none did.
+    """
+
+    number: int
+    component: str
+    name: str
+    kind: str
+    reason: str
+    score: float
+    events: tuple[int, ...]
+    value: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The cause as JSON."""
+        return {
+            "number": self.number,
+            "component": self.component,
+            "component_name": self.name or None,
+            "kind": self.kind,
+            "reason": self.reason,
+            "score": round(self.score, 3),
+            "evidence": {"events": list(self.events), "value": self.value},
+        }
+
+
+class Told(NamedTuple):
+    """What is known of a failure beside its span.
+
+    Attributes:
+        category: one of `categories.CATEGORIES`.
+        error: its words.
+        attempts: the numbers of all attempts of the call.
+        before: the number of the first failure of the same fingerprint; None where this is the first.
+        claimed: whether the span itself claims success.
+    """
+
+    category: str
+    error: str
+    attempts: Sequence[int] = ()
+    before: int | None = None
+    claimed: bool = False
+
+
+def told_of(step: Step) -> Told | None:
+    """What a step says of its own failure; None where it neither failed nor returned an error."""
+    if step.told is False:
+        step.told = _told_of(step)
+    assert step.told is None or isinstance(step.told, Told)
+    return step.told
+
+
+def _told_of(step: Step) -> Told | None:
+    claim = step.claim
+    if not step.failed and claim is None:
+        return None
+    error_type = claim.error_type if claim else _text(step.end.get("error_type"))
+    words = (claim.error if claim else _text(step.end.get("error"))) or ""
+    code = claim.http_status if claim else http_status(step.end)
+    status = None if claim else _text(step.end.get("status"))
+    category = categorise(error_type, words, http_status=code, status=status, component=step.component)
+    return Told(category, words, claimed=claim is not None)
+
+
+class View:
+    """A failure with what came before it, and what several questions need.
+
+    Attributes:
+        ended: the steps that had ended before the failure, by number.
+        ahead: those of them that had ended before the span that failed began.
+        inside: those that ran inside it.
+        last_good: component and name -> the number of the latest call of them that did its work.
+        writer: the model that wrote what it was called with; `sure`, how sure that is.
+        culprit: the value among these that is likeliest to blame.
+        fit: how well what it was called with explains the failure.
+    """
+
+    def __init__(self, failed: Step, told: Told, before: Sequence[Step]) -> None:
+        self.failed, self.told = failed, told
+        self.ended = [step for step in before if step.end_number and step.end_number < until(failed)]
+        self.inside = _inside(failed, self.ended)
+        self.last_good = {
+            (step.component, step.name): step.number for step in self.ended if told_of(step) is None
+        }
+        self.leaves = list(leaves(failed.arguments)) if failed.component != "llm" else []
+        self.fit = FIT.get(told.category, FIT["unknown"])
+        self.ahead = [step for step in self.ended if step.end_number < failed.number or not failed.start]
+        self.writer, self.sure = _writer(failed, self.ahead, self.leaves)
+        self.culprit = self._named()
+        if self.culprit is not None:
+            self.fit = max(self.fit, _FIT_QUOTED)
+        elif told.category == "parameter":
+            self.culprit = self._suspect()
+
+    def invented(self, leaf: Leaf) -> bool:
+        """Whether the model wrote a value that nothing it had read holds."""
+        return self.writer is not None and bool(self.writer.taken) and not holds(self.writer.taken, leaf)
+
+    def _named(self) -> Leaf | None:
+        """The value that the error names: one that was made up first, then one in quotes, then the longest."""
+        named = quoted_in(self.told.error, self.leaves)
+        ranked = sorted(named, key=lambda item: (not self.invented(item[1]), not item[0]))
+        return ranked[0][1] if ranked else None
+
+    def _suspect(self) -> Leaf | None:
+        """A value that says nothing where something is needed, such as an empty text, null or 0; else a name made up."""
+        for leaf in self.leaves:
+            if leaf.value in (None, "", [], {}) or (leaf.value == 0 and leaf.value is not False):
+                return leaf
+        return next((leaf for leaf in self.leaves if _is_name(leaf.value) and self.invented(leaf)), None)
+
+
+def _is_name(value: object) -> bool:
+    """Whether a value is one that must be known, as an id or a name is, and no text that a model composes."""
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and " " not in value.strip()
+
+
+def until(failed: Step) -> int:
+    """The number of the event that tells of a failure."""
+    return failed.end_number or failed.number
+
+
+def _inside(failed: Step, ended: Sequence[Step]) -> list[Step]:
+    """The spans that ran inside a span, by number."""
+    within: set[str | None] = {failed.id} if failed.start and failed.id else set()
+    found = []
+    for step in sorted(ended, key=lambda step: step.number):
+        if step.parent_id in within and step.number > failed.number:
+            within.add(step.id)
+            found.append(step)
+    return found
+
+
+def _writer(failed: Step, ahead: Sequence[Step], found: Sequence[Leaf]) -> tuple[Step | None, float]:
+    """The model that wrote what a span was called with, and how sure that is."""
+    if not failed.start or failed.component == "llm":
+        return None, 0.0
+    models = [step for step in reversed(ahead) if step.writes]
+    inputs = failed.start.get("inputs")
+    call_id = inputs.get("call_id") if isinstance(inputs, dict) else None
+    if call_id:
+        for step in models:
+            if any(call.get("id") == call_id for call in step.calls()):
+                return step, 1.0
+    arguments = failed.arguments
+    for step in models:
+        for call in step.calls():
+            if call.get("name") == failed.name and read_json(call.get("arguments")) == arguments:
+                return step, 0.95
+    told = [leaf for leaf in found if trace_of(leaf)]
+    best: tuple[int, Step] | None = None
+    for step in models:
+        held = sum(holds(step.given, leaf) for leaf in told)
+        if held and (best is None or held > best[0]):
+            best = held, step
+    return (best[1], 0.8) if best and best[0] * 2 >= len(told) else (None, 0.0)
+
+
+def cause_of(
+    step: Step,
+    kind: str,
+    reason: str,
+    score: float,
+    events: tuple[int, ...],
+    value: str | None = None,
+    *,
+    number: int | None = None,
+) -> Cause:
+    """A cause that names a step."""
+    return Cause(number or step.number, step.component, step.name, kind, reason, score, events, value)
+
+
+def events_of(*numbers: int) -> tuple[int, ...]:
+    """Numbers of events in order, each once; 0 is none."""
+    return tuple(sorted({number for number in numbers if number}))
+
+
+def who(step: Step) -> str:
+    """A step by its component and name."""
+    return f"{step.component} {step.name}".strip()
+
+
+def short(words: str) -> str | None:
+    """The beginning of some words; None where there are none."""
+    return (words if len(words) <= 120 else words[:117] + "...") or None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,226 @@
+"""The spans of a run as a network of work: who waited for whom, what decided how long the run took.
+
+The model. A span's own work is what it did while it waited for nobody: it is split at the places where a child
+began (a fork) and where one ended (a join). Between two joins the span goes on by itself; at a join it goes on
+only when the child that ended is done. So a child begins when its parent has been joined by everything
+that had ended by then and has done the piece of its own work that lies between; a parent ends when it has been
+joined by its children and has done the last piece. A span that outlives its parent is joined by the nearest
+ancestor that is still open. All of that is the run, from the first event of a span to the last.
+
+This is the happens-before relation that CRISP reads from the times of a trace (Zhang and others, "CRISP:
+Critical Path Analysis of Large-Scale Microservice Architectures", USENIX ATC 2022), put into the network of the
+critical path method, which adds slack to it. What is first and what later is decided by the numbers of the
+events, which order them within a process even where clocks are coarse; how long it took by the timestamps, where a time
+before that of an earlier event counts as that one. So the length of the network is the wall time, to the nanosecond.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from namel3ss_debug.analysis.graphs.graphs import Arrow, Network, OpenAncestors
+from namel3ss_debug.analysis.nesting import LONGEST_NS, latest
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Mapping, Sequence
+
+RUN = 0
+"""The place of the run itself, which holds all spans; the spans are numbered from 1."""
+
+NOBODY = -1
+_NEVER = 1 << 62
+
+
+class Row(NamedTuple):
+    """What is kept of one span.
+
+    Attributes:
+        number, end_number: the numbers of its events; `end_number` is 0 for a span that never ended.
+        began_at, ended_at: nanoseconds since the epoch; None where the trace does not tell.
+        duration_ns: as the end says, else by the times; None where nothing tells.
+        id, end_id, parent_id: the ids of its two events and of the span around it.
+        component, name: whose span it is.
+        needs: the ids in `depends_on`.
+        given, taken: the keys of the values that it gave and was given, as `fingerprints` has them.
+        takes: whether what it was given was recorded.
+        retried: whether it is an attempt that follows a failed one.
+    """
+
+    number: int
+    end_number: int
+    began_at: int | None
+    ended_at: int | None
+    duration_ns: int | None
+    id: str | None
+    end_id: str | None
+    parent_id: str | None
+    component: str
+    name: str
+    needs: tuple[str, ...]
+    given: array[int]
+    taken: array[int]
+    takes: bool
+    retried: bool
+
+
+class Moment(NamedTuple):
+    """One event of a span on the way of the run: when it was (nanoseconds from the beginning), and of which span."""
+
+    at: int
+    ends: bool
+    span: int
+
+
+def parents_of(rows: Sequence[Row], links: Mapping[str, Sequence[tuple[int, str]]]) -> tuple[list[int], int]:
+    """The parent of each span as a place among the rows, from 1; `RUN` where there is none.
+
+    Where several spans have the id, the latest that began before the child is the parent. One that began after it
+    cannot be, so there are no circles.
+
+    Args:
+        rows: the spans by number.
+        links: id of a `trace_start` -> (its number, the id of the span its process was started in), by number.
+
+    Returns:
+        The parents, and how many spans name one that is not there.
+    """
+    by_id: dict[str, list[tuple[int, int]]] = {}
+    parents = [RUN]
+    lost = 0
+    for place, row in enumerate(rows, 1):
+        wanted, before = row.parent_id, row.number
+        parent = RUN
+        while wanted is not None:
+            span = by_id.get(wanted)
+            found = None if span is None else latest(span, before)
+            link = latest(links.get(wanted, ()), before)
+            if link is None or (found is not None and found[0] > link[0]):
+                parent = RUN if found is None else found[1]
+                lost += found is None
+                break
+            before, wanted = link
+        parents.append(parent)
+        if row.id is not None:
+            by_id.setdefault(row.id, []).append((row.number, place))
+    return parents, lost
+
+
+def moments_of(rows: Sequence[Row], last_at: int | None) -> list[Moment]:
+    """All events of the spans in order; spans that never ended end with the run, inner ones first.
+
+    Args:
+        rows: the spans by number.
+        last_at: the latest timestamp of the trace in nanoseconds.
+    """
+    order = [(row.number, 0, place) for place, row in enumerate(rows, 1)]
+    order += [(row.end_number or _NEVER - place, 1, place) for place, row in enumerate(rows, 1)]
+    order.sort()
+    moments: list[Moment] = []
+    first = now = 0
+    began = [0] * (len(rows) + 1)
+    for _, ends, place in order:
+        row = rows[place - 1]
+        at = row.began_at
+        if ends:
+            at = row.ended_at if row.end_number else last_at
+            if at is None and row.end_number:
+                at = began[place] + (row.duration_ns or 0)
+        if not moments:
+            first = now = at or 0
+        elif at is not None and at > now:
+            now = at
+        if not ends:
+            began[place] = now
+        now = min(now, first + LONGEST_NS)
+        moments.append(Moment(now - first, bool(ends), place))
+    return moments
+
+
+class SpanGraph:
+    """The network of a run.
+
+    Attributes:
+        moments: the events of the spans in order.
+        parents: the span around each; `RUN` at the top. Places count from 1, the run itself is 0.
+        joined_by: the span that went on when this one had ended: the parent, or an ancestor that was still open.
+        order: where in `moments` each span begins and ends.
+        network: moments and the work between them; an arrow's owner is the place of the span that worked.
+        slack: by how many nanoseconds each span could have ended later without the run taking longer.
+        own: how many nanoseconds each span worked itself, which is the time that ended with the beginning of a child or
+            with its own end; what ended with the end of a child, it waited.
+        path: the critical path: (owner, begin, length) in nanoseconds from the beginning.
+
+    Args:
+        parents: the parent of each place.
+        moments: as `moments_of` gives them.
+        needs: for each place the spans it needs, which ended before it began.
+    """
+
+    def __init__(self, parents: list[int], moments: list[Moment], needs: Mapping[int, Sequence[int]]) -> None:
+        size = len(parents)
+        self.parents = parents
+        self.moments = moments
+        self.joined_by = list(parents)
+        self.order = [[-1, -1] for _ in range(size)]
+        for place, moment in enumerate(moments):
+            self.order[moment.span][moment.ends] = place
+        self.network = Network()
+        self.own = [0] * size
+        ended = self._build(needs)
+        allowed, earliest = self.network.latest(), self.network.earliest
+        self.slack = [allowed[node] - earliest[node] for node in ended]
+        self.path = _pieces(self.network)
+
+    def _build(self, needs: Mapping[int, Sequence[int]]) -> list[int]:
+        """Fill the network; returns the moment at which each span ends."""
+        add, earliest = self.network.add, self.network.earliest
+        begin = add()
+        size = len(self.parents)
+        last = [begin] * size
+        ended = [begin] * size
+        seen = [0] * size
+        open_now = OpenAncestors(self.parents)
+        for at, ends, span in self.moments:
+            parent = self.parents[span]
+            if not ends:
+                before = last[parent]
+                owner = open_now.find(parent)
+                self.own[owner] += at - seen[owner]
+                seen[owner] = seen[span] = at
+                arrows = [Arrow(before, at - earliest[before], owner)]
+                arrows += [Arrow(ended[needed], 0, NOBODY) for needed in needs.get(span, ())]
+                last[span] = add(arrows)
+                continue
+            ended[span] = end = add([Arrow(last[span], at - earliest[last[span]], span)])
+            self.own[span] += at - seen[span]
+            open_now.close(span)
+            joining = open_now.find(parent)
+            seen[joining] = at
+            self.joined_by[span] = joining
+            last[joining] = add([Arrow(end, 0, NOBODY), Arrow(last[joining], 0, NOBODY)])
+            last[span] = end
+        ended[RUN] = add([Arrow(last[RUN], 0, RUN)])
+        return ended
+
+    @property
+    def wall_ns(self) -> int:
+        """Nanoseconds from the first event of a span to the last."""
+        return self.network.length
+
+    def ended_before(self, one: int, other: int) -> bool:
+        """Whether a span had ended when another began."""
+        return self.order[one][1] < self.order[other][0]
+
+
+def _pieces(network: Network) -> list[tuple[int, int, int]]:
+    """The critical path without what takes no time, neighbours of one owner put together."""
+    pieces: list[tuple[int, int, int]] = []
+    for begin, arrow in network.critical_path():
+        if arrow.length:
+            if pieces and pieces[-1][0] == arrow.owner:
+                owner, first, length = pieces.pop()
+                pieces.append((owner, first, length + arrow.length))
+            else:
+                pieces.append((arrow.owner, begin, arrow.length))
+    return pieces

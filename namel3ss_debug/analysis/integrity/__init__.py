@@ -1,0 +1,1 @@
+"""What is missing or impossible in a recording."""

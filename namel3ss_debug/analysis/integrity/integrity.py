@@ -1,0 +1,306 @@
+"""Whether the recording can be trusted: what is missing, what is impossible, what was cut, and a score.
+
+The section:
+
+    {"score": 0.97,                           null for a trace without events
+     "lowered_by": [{"check": "open_spans", "count": 3, "of": 30, "unit": "spans", "weight": 0.3,
+                     "lowered_by": 0.03, "why": "how they ended is not known"}],
+     "checks": {"lost_events": 0, "skipped_lines": 0, ...},    how many of each; null where it could not be checked
+     "findings": [{"check": "open_spans", "number": 17, "what": "..."}],
+     "finding_count": 3,
+     "redactions": {"openai-key": 2},          placeholders by rule, in how many events
+     "largest_step_back_ms": 0.0,
+     "largest_clock_error_ms": 0.0}
+
+The score is 1 less what each check takes from it, and not below 0. A check takes its weight times the share
+of what it concerns (`count` out of `of`: events, spans, lines or processes), and at least `LEAST_SHARE` of its weight
+when there is anything at all, so that a single loss in a long trace is seen. `lowered_by` has the largest first;
+`findings` go by the order of `CHECKS`, then by number, at most `MOST_OF_A_KIND` of each kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
+from namel3ss_debug.analysis.integrity.runs import Lookup
+from namel3ss_debug.analysis.integrity.sightings import Noted, Sightings
+from namel3ss_debug.analysis.nesting import EVERY_EVENT, NS_PER_SECOND, since_epoch
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.nesting import MeasuredSpan
+    from namel3ss_debug.analysis.totals import Options, Totals
+    from namel3ss_debug.traces.events import Event
+
+LEAST_SHARE = 0.01
+MOST_OF_A_KIND = 20
+TOLERANCE_NS = 50 * NS_PER_MS
+"""Clocks may differ by this much before it is told: threads take the time before they take their turn to write."""
+
+_DRIFT = 100
+"""A measured duration may differ from the two timestamps by one in so many besides: clocks are slewed."""
+
+
+class Check(NamedTuple):
+    """One thing that is looked for.
+
+    Attributes:
+        name: its name in the section.
+        weight: what it takes from the score where everything is affected.
+        of: what the count is a share of: `events`, `spans`, `lines` or `processes`.
+        why: why it matters.
+        what: the words of a finding; `{}` is the amount that was seen.
+    """
+
+    name: str
+    weight: float
+    of: str
+    why: str
+    what: str = ""
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("lost_events", 1.0, "events", "they cannot be analysed", "{} events are missing before this one"),
+    Check("skipped_lines", 1.0, "lines", "they cannot be analysed"),
+    Check("rotated_away_events", 0.5, "events", "the beginning was given up on purpose"),
+    Check("duplicate_ids", 1.0, "events", "the id may mean either event", "an earlier event has the same id"),
+    Check(
+        "missing_references", 1.0, "events", "their place is not known", "names an event that is not there"
+    ),
+    Check("parent_circles", 1.0, "events", "they have no place in the run", "is its own ancestor"),
+    Check(
+        "late_references",
+        0.5,
+        "events",
+        "the effect stands before its cause",
+        "names a later event, or itself",
+    ),
+    Check(
+        "orphan_ends", 0.8, "spans", "what they were given is lost", "ends a span whose start is not there"
+    ),
+    Check("open_spans", 0.3, "spans", "how they ended is not known", "never ended"),
+    Check("open_processes", 0.1, "processes", "killed, or still running"),
+    Check("ends_before_starts", 1.0, "spans", "impossible", "ended {} ms before it began"),
+    Check("clock_steps", 0.5, "events", "times are not comparable", "the clock went back by {} ms"),
+    Check(
+        "clock_errors", 0.5, "spans", "timestamps against duration", "timestamps and duration differ by {} ms"
+    ),
+    Check("outside_parent", 0.5, "spans", "clocks differ", "what ran inside lies {} ms outside of its time"),
+    Check("truncated_payloads", 0.3, "events", "not to be compared or replayed", "a payload was cut"),
+    Check(
+        "redacted_payloads", 0.05, "events", "as it should be; not to be replayed", "a secret was left out"
+    ),
+    Check("mended_lines", 0.3, "lines", "what could be made of them"),
+)
+"""What is looked for, the most important first."""
+
+MENDED = ("mended", "left out", "replacement characters", "several events on a line")
+"""What the reader's problems have in their words where the line was read all the same."""
+
+OF_NUMBERS = (
+    "events are missing",
+    "a number (seq) repeated or too late",
+    "earlier segments were rotated away",
+)
+"""The reader's problems that are not about a line."""
+
+_MARKS = re.compile(rb'"\$truncated":|\[REDACTED:([\w.\-]{1,64})\]')
+_BY_PLACE = (
+    "orphan_ends",
+    "open_spans",
+    "ends_before_starts",
+    "clock_errors",
+    "outside_parent",
+    "truncated_payloads",
+    "redacted_payloads",
+)
+
+
+class Integrity:
+    """Looks at every event and every span, and at what the reader could not read."""
+
+    events = EVERY_EVENT
+    needs: tuple[str, ...] = ("problems",)
+
+    def __init__(self, _options: Options) -> None:
+        self._seen = Sightings(MOST_OF_A_KIND, TOLERANCE_NS)
+        self._noted = {name: Noted(MOST_OF_A_KIND) for name in _BY_PLACE}
+        self._redactions: Counter[str] = Counter()
+        self._largest_error = 0
+        self._begun: set[int] = set()
+        self._ended = 0
+
+    def event(self, number: int, event: Event) -> None:
+        """Look at the next event: its place, and the marks of what was cut or left out."""
+        self._seen.take(number, event)
+        kind = event["event_type"]
+        if kind == "trace_start":
+            process = (event.get("metadata") or {}).get("process")
+            self._begun.add(process if isinstance(process, int) else 0)
+        elif kind == "trace_end":
+            self._ended += 1
+        try:
+            text = orjson.dumps(event)
+        except (TypeError, ValueError):
+            return
+        # a text that ends with a letter rare in JSON, and a single byte, are found several times as fast
+        if b"[REDACTED" in text or (b"$" in text and b'"$truncated":' in text):
+            rules = {match[1] for match in _MARKS.finditer(text)}
+            if None in rules:
+                self._noted["truncated_payloads"].add(number)
+                rules.discard(None)
+            if rules:
+                self._noted["redacted_payloads"].add(number)
+                self._redactions.update(rule.decode() for rule in rules)
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Look whether the times of a span that ended can be."""
+        start, end = span.start, span.end
+        if not start:
+            self._noted["orphan_ends"].add(span.number)
+            return
+        if "timestamp" not in start:
+            return
+        lasted = span.duration_ns or 0
+        if "timestamp" in end:
+            passed = int((end["timestamp"] - start["timestamp"]) * NS_PER_SECOND)
+            if passed < -TOLERANCE_NS:
+                self._noted["ends_before_starts"].add(span.number, -passed)
+            elif "duration_ms" in end:
+                error = abs(passed - lasted)
+                if error > TOLERANCE_NS + lasted // _DRIFT:
+                    self._noted["clock_errors"].add(span.number, error)
+                    self._largest_error = max(self._largest_error, error)
+        if span.below is not None and span.below.intervals:
+            inside, began = span.below.intervals, since_epoch(start["timestamp"])
+            outside = max(began - min(inside[::2]), max(inside[1::2]) - began - lasted)
+            if outside > TOLERANCE_NS + lasted // _DRIFT:
+                self._noted["outside_parent"].add(span.number, outside)
+
+    def open_span(self, span: MeasuredSpan) -> None:
+        """Note a span that never ended."""
+        self._noted["open_spans"].add(span.number)
+
+    def merge(self, later: Integrity) -> None:
+        """Take in what a later part of the trace has found."""
+        self._seen.merge(later._seen)
+        for name, noted in self._noted.items():
+            noted.merge(later._noted[name])
+        self._redactions.update(later._redactions)
+        self._largest_error = max(self._largest_error, later._largest_error)
+        self._begun |= later._begun
+        self._ended += later._ended
+
+    def result(self, totals: Totals) -> dict[str, Any]:
+        """The section."""
+        reader: dict[str, Any] | None = totals.sections.get("problems")
+        places = self._places()
+        counts: dict[str, int | None] = {name: noted.count for name, noted in places.items()}
+        gaps = [gap for lane in self._seen.lanes.values() for gap in lane.gaps()]
+        counts["lost_events"] = sum(missing for _, missing, _ in gaps)
+        counts["open_processes"] = max(len(self._begun) - self._ended, 0)
+        counts |= _read(reader)
+        if reader is not None:  # which knows the processes by their files
+            counts["rotated_away_events"] = reader["rotated_away_events"]
+            counts["lost_events"] = reader["lost_events"] - reader["rotated_away_events"]
+        lost = Noted(MOST_OF_A_KIND)
+        for event, missing, at_start in gaps if counts["lost_events"] else ():
+            if not (at_start and counts["rotated_away_events"]):
+                lost.add(event, missing)
+        places["lost_events"] = lost
+        lowered = _lowered(counts, self._bases(totals, counts))
+        findings = _findings(places)
+        return {
+            "score": _score(lowered) if totals.events else None,
+            "lowered_by": lowered,
+            "checks": {check.name: counts[check.name] for check in CHECKS},
+            "findings": findings,
+            "finding_count": sum(count or 0 for count in counts.values()),
+            "redactions": dict(sorted(self._redactions.items())),
+            "largest_step_back_ms": milliseconds(self._seen.largest_step),
+            "largest_clock_error_ms": milliseconds(self._largest_error),
+        }
+
+    def _places(self) -> dict[str, Noted]:
+        """What was noted with the events it was noted at."""
+        lookup = Lookup(self._seen.ids, MOST_OF_A_KIND)
+        repeated = Noted(MOST_OF_A_KIND)
+        for number in lookup.repeats:
+            repeated.add(number)
+        repeated.count = lookup.repeated
+        missing, late, circles = self._seen.references(lookup)
+        return {
+            **self._noted,
+            "duplicate_ids": repeated,
+            "missing_references": missing,
+            "late_references": late,
+            "parent_circles": circles,
+            "clock_steps": self._seen.steps_back,
+        }
+
+    def _bases(self, totals: Totals, counts: dict[str, int | None]) -> dict[str, int]:
+        """How many there would be of each, with nothing lost."""
+        gone = (counts["lost_events"] or 0) + (counts["rotated_away_events"] or 0)
+        return {
+            "events": totals.events + gone,
+            "spans": totals.spans + totals.open_spans,
+            "lines": totals.events + (counts["skipped_lines"] or 0),
+            "processes": len(self._begun),
+        }
+
+
+def _read(reader: dict[str, Any] | None) -> dict[str, int | None]:
+    """The counts that only the reader knows; None where it was not asked."""
+    if reader is None:
+        return dict.fromkeys(("skipped_lines", "mended_lines", "rotated_away_events"))
+    kinds = {kind: count for kind, count in reader["kinds"].items() if kind not in OF_NUMBERS}
+    mended = sum(count for kind, count in kinds.items() if any(words in kind for words in MENDED))
+    return {"skipped_lines": sum(kinds.values()) - mended, "mended_lines": mended}
+
+
+def _lowered(counts: dict[str, int | None], bases: dict[str, int]) -> list[dict[str, Any]]:
+    """What each check takes from the score, the largest first."""
+    lowered = []
+    for check in CHECKS:
+        count = counts[check.name]
+        if count:
+            base = max(bases[check.of], count)
+            amount = round(check.weight * max(count / base, LEAST_SHARE), 6)
+            lowered.append(
+                {
+                    "check": check.name,
+                    "count": count,
+                    "of": base,
+                    "unit": check.of,
+                    "weight": check.weight,
+                    "lowered_by": amount,
+                    "why": check.why,
+                }
+            )
+    return sorted(lowered, key=_by_amount)
+
+
+def _by_amount(entry: dict[str, Any]) -> float:
+    return -float(entry["lowered_by"])
+
+
+def _score(lowered: list[dict[str, Any]]) -> float:
+    taken: float = sum(entry["lowered_by"] for entry in lowered)
+    return max(round(1.0 - taken, 6), 0.0)
+
+
+def _findings(places: dict[str, Noted]) -> list[dict[str, Any]]:
+    findings = []
+    for check in CHECKS:
+        for number, seen in places[check.name].first() if check.name in places else ():
+            amount = (
+                f"{seen:,}"
+                if check.of == "events" and check.name == "lost_events"
+                else f"{seen / NS_PER_MS:,.3f}"
+            )
+            findings.append({"check": check.name, "number": number, "what": check.what.format(amount)})
+    return findings

@@ -1,0 +1,241 @@
+"""What every event of a trace says about its place: its id, its `seq`, its time, the ids it names.
+
+Kept compactly, so that a million events can be looked at, and so that the parts of a cut trace come together
+exactly.
+"""
+
+from __future__ import annotations
+
+from array import array
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+from namel3ss_debug.analysis.integrity.runs import Lookup, Runs
+
+if TYPE_CHECKING:
+    from namel3ss_debug.traces.events import Event
+
+_DIGITS = "0123456789"
+_MOST_DIGITS = 9
+_LOW = 0xFFFFFFFF
+_MOST_LANES = 50_000  # so that ids made to fill the memory cannot
+_NO_CLOCK = -(1 << 62)
+
+
+class Noted:
+    """How many of something there were, and the first of them by event number with what was seen."""
+
+    __slots__ = ("_first", "_most", "count")
+
+    def __init__(self, most: int) -> None:
+        self.count = 0
+        self._most = most
+        self._first: list[tuple[int, int]] = []
+
+    def add(self, number: int, seen: int = 0) -> None:
+        """Note one of them: the number of its event, and an amount."""
+        self.count += 1
+        self._first.append((number, seen))
+        if len(self._first) > 4 * self._most:
+            self._first = self.first()
+
+    def first(self) -> list[tuple[int, int]]:
+        """The first of them."""
+        return sorted(self._first)[: self._most]
+
+    def merge(self, later: Noted) -> None:
+        """Take in what else was noted."""
+        self.count += later.count
+        self._first = sorted(self._first + later._first)[: self._most]
+
+
+class Lane:
+    """The events of one process, as far as their ids tell processes apart: numbers without gaps, times that rise."""
+
+    __slots__ = ("first", "last", "seqs")
+
+    def __init__(self) -> None:
+        self.seqs = Runs(loose=True)
+        self.first: tuple[int, int] | None = None
+        self.last = (_NO_CLOCK, 0)
+
+    def gaps(self) -> list[tuple[int, int, bool]]:
+        """For each gap the event behind it, how many numbers are missing, and whether it is before the first."""
+        found = []
+        expected = 0
+        for first, last, event in self.seqs.in_order():
+            if first > expected:
+                found.append((event, first - expected, not expected))
+            expected = max(expected, last + 1)
+        return found
+
+
+class References(NamedTuple):
+    """What became of the ids that events name.
+
+    `missing`: an event names an id that is nowhere; `late`: it names an event that comes after it, or itself;
+    `circles`: the first event of each circle of parents.
+    """
+
+    missing: Noted
+    late: Noted
+    circles: Noted
+
+
+class Sightings:
+    """Takes every event in order.
+
+    Args:
+        most: how many places of each kind are kept.
+        tolerance_ns: by how much a clock may seem to go back before it is told.
+    """
+
+    def __init__(self, most: int, tolerance_ns: int) -> None:
+        self.most = most
+        self.tolerance_ns = tolerance_ns
+        self.ids = Runs()
+        self._lane = Lane()
+        self.lanes: dict[str, Lane] = {"": self._lane}
+        self.steps_back = Noted(most)
+        self.largest_step = 0
+        self._wanted = array("q")
+        self._wanted_by = array("q")
+        self._children = array("q")
+        self._parents = array("q")
+        self._parent: str | None = None
+        self._parent_key = 0
+
+    def take(self, number: int, event: Event) -> None:
+        """Look at the next event."""
+        event_id, seq = event.get("event_id"), event.get("seq")
+        kind = event["event_type"]
+        parent = event.get("parent_event_id")
+        if parent is not None and kind[-4:] != "_end":
+            self._refer(number, parent, starts=kind[-6:] == "_start")
+        ids, lane = self.ids, self._lane
+        if seq is not None and event_id == str(seq + 1):  # as the tracer writes them, in the first process
+            if ids.following == seq + 1 and ids.following_event == number:
+                ids.following, ids.following_event = seq + 2, number + 1  # as `add`, without the call
+            else:
+                ids.add(seq + 1, number)
+        elif event_id is not None:
+            prefix, key = _split(event_id)
+            ids.add(key, number)
+            if prefix and seq is not None and key & _LOW in {seq, seq + 1}:
+                lane = self._lane_of(prefix)
+        if seq is not None:
+            if seq == lane.seqs.following:
+                lane.seqs.following = seq + 1
+            else:
+                lane.seqs.add(seq, number)
+        at = event.get("timestamp")
+        if at is not None and kind != "trace_start":  # which is written late, with what came first
+            now = int(at * 1e6 + 0.5) * 1000  # as `nesting.since_epoch`
+            before = lane.last[0]
+            if now < before - self.tolerance_ns:
+                self._step(number, before - now)
+            lane.last = (now, number)
+            if lane.first is None:
+                lane.first = lane.last
+        if "depends_on" in event:
+            for needed in event["depends_on"]:
+                if isinstance(needed, str):
+                    self._want(number, _split(needed)[1])
+
+    def _lane_of(self, prefix: str) -> Lane:
+        lane = self.lanes.get(prefix)
+        if lane is None:
+            if len(self.lanes) > _MOST_LANES:
+                return self._lane
+            lane = self.lanes[prefix] = Lane()
+        return lane
+
+    def _step(self, number: int, back: int) -> None:
+        self.steps_back.add(number, back)
+        self.largest_step = max(self.largest_step, back)
+
+    def _refer(self, number: int, parent: str, *, starts: bool) -> None:
+        if parent != self._parent:
+            key = _split(parent)[1]
+            self._parent, self._parent_key = (parent, key) if self._want(number, key) else (None, key)
+        if starts:
+            self._children.append(number)
+            self._parents.append(self._parent_key)
+
+    def _want(self, number: int, key: int) -> bool:
+        """Note that an event names an id, unless it was just there; returns whether it was."""
+        if self.ids.is_recent(key):
+            return True
+        self._wanted.append(key)
+        self._wanted_by.append(number)
+        return False
+
+    def merge(self, later: Sightings) -> None:
+        """Take in what follows."""
+        self.ids.merge(later.ids)
+        for prefix, lane in later.lanes.items():
+            mine = self.lanes.get(prefix)
+            if mine is None:
+                self.lanes[prefix] = lane
+                continue
+            mine.seqs.merge(lane.seqs)
+            if lane.first is not None:
+                back = mine.last[0] - lane.first[0]
+                if back > self.tolerance_ns:
+                    self._step(lane.first[1], back)
+                mine.first = mine.first or lane.first
+                mine.last = lane.last
+        self.steps_back.merge(later.steps_back)
+        self.largest_step = max(self.largest_step, later.largest_step)
+        for column, more in (
+            (self._wanted, later._wanted),
+            (self._wanted_by, later._wanted_by),
+            (self._children, later._children),
+            (self._parents, later._parents),
+        ):
+            column.extend(more)
+        self._parent = None
+
+    def references(self, lookup: Lookup) -> References:
+        """Look for every id that was named."""
+        found = References(*(Noted(self.most) for _ in References._fields))
+        late = set()
+        for key, number in zip(self._wanted, self._wanted_by, strict=True):
+            event = lookup.event(key)
+            if event is None:
+                found.missing.add(number)
+            elif event >= number:
+                late.add(number)
+        for number in late:
+            found.late.add(number)
+        if late:
+            self._follow(sorted(late), lookup, found.circles)
+        return found
+
+    def _follow(self, starts: list[int], lookup: Lookup, circles: Noted) -> None:
+        """Go up from the spans whose parent comes later, because every circle has one of them."""
+        parents = dict(zip(self._children, self._parents, strict=True))
+        done: set[int] = set()
+        for start in starts:
+            number: int | None = start
+            path: dict[int, None] = {}
+            while number in parents and number not in done and number not in path:
+                path[number] = None
+                number = lookup.event(parents[number])
+            if number in path:
+                ring = list(path)
+                circles.add(min(ring[ring.index(number) :]))
+            done.update(path)
+
+
+def _split(event_id: str) -> tuple[str, int]:
+    """What stands before the number at the end of an id, and a key of 63 bits for the whole id."""
+    if event_id.isdecimal() and event_id.isascii() and event_id[0] != "0" and len(event_id) <= _MOST_DIGITS:
+        return "", int(event_id)
+    prefix = event_id.rstrip(_DIGITS)
+    digits = event_id[len(prefix) :]
+    if digits and len(digits) <= _MOST_DIGITS and (digits[0] != "0" or digits == "0"):
+        return prefix, (crc32(prefix.encode(errors="replace")) & 0x7FFFFFFF) << 32 | int(digits)
+    whole = blake2b(event_id.encode(errors="replace"), digest_size=8).digest()
+    return "", int.from_bytes(whole, "little") >> 1

@@ -1,0 +1,355 @@
+"""What patterns are looked for in: the calls of a trace, a few fields of each, and which of them are at one level.
+
+What a call was asked and what it answered are kept as checksums of their canonical JSON, so that a call takes the
+same few hundred bytes whatever its payload. -1 stands for what the trace does not tell, and equals nothing.
+
+Two calls are at one level where their nearest enclosing agent, chain or tool is the same: the turns of an agent and the
+steps of a chain do not part what is done in them. The steps, chains and agents themselves are a level of their own
+beside the calls of models, tools and memory, because they hold these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from namel3ss_debug.analysis.nesting import since_epoch
+from namel3ss_debug.analysis.resources.usage import span_cost, total_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from namel3ss_debug.analysis.nesting import MeasuredSpan
+    from namel3ss_debug.traces.events import Event
+
+LLM, TOOL, MEMORY, STEP, CHAIN, AGENT, DECISION, OTHER = range(8)
+"""The kinds of calls; `OTHER` are spans that only enclose, such as turns and prompts."""
+
+COMPLETED, FAILED, OPEN = range(3)
+"""What became of a call."""
+
+UNKNOWN = -1
+LONGEST_TEXT = 240
+"""How many bytes of the arguments of a tool are kept; longer ones are known by their checksum only."""
+
+WAITING = frozenset(
+    [
+        "accepted",
+        "creating",
+        "in_progress",
+        "initializing",
+        "not_ready",
+        "pending",
+        "processing",
+        "queued",
+        "running",
+        "scheduled",
+        "started",
+        "starting",
+        "submitted",
+        "waiting",
+        "working",
+    ]
+)
+"""The words in the `status` or `state` of an answer that say to ask again later."""
+
+CURSORS = frozenset(
+    [
+        "after",
+        "continuation",
+        "continuation_token",
+        "continue",
+        "cursor",
+        "end_cursor",
+        "marker",
+        "next",
+        "next_cursor",
+        "next_page",
+        "next_page_token",
+        "next_token",
+        "page",
+        "page_token",
+        "scroll_id",
+        "starting_after",
+        "token",
+    ]
+)
+"""The names of what an answer gives and the next question takes to go on where the one before ended."""
+
+_KINDS = {"llm": LLM, "tool": TOOL, "chain": CHAIN, "agent": AGENT, "memory": MEMORY}
+_BOUNDARIES = frozenset({TOOL, CHAIN, AGENT})
+_CALLS = frozenset({LLM, TOOL, MEMORY})
+_PARTS = frozenset({STEP, CHAIN, AGENT})
+_CHOICES = ("chosen", "choice", "branch", "outcome", "decision", "result", "selected")
+_CONDITIONS = frozenset({"decision", "condition"})
+Operation = tuple[str, str]
+"""A component and a name, such as tool and search."""
+
+
+class Call(NamedTuple):
+    """One call, or one span around calls.
+
+    Attributes:
+        number, end_number: its events; the end is 0 where it never came.
+        id, parent: its id, and that of what it ran inside; at the top, a text for the run.
+        kind: one of `LLM` to `OTHER`.
+        operation: its component and name.
+        asked, answered: checksums of the arguments and of the answer; `UNKNOWN` where the trace does not tell.
+        began: nanoseconds since the epoch, where known.
+        lasted: nanoseconds, where known.
+        outcome: `COMPLETED`, `FAILED` or `OPEN`.
+        retried: whether it says that it is an attempt after a failed one.
+        size: of a model call, how many messages it was given.
+        tokens: all of its tokens.
+        cost: 1e-12 dollars, where known.
+        text: the arguments of a tool as JSON, or the choice of a decision; empty where it is too long.
+        took, gave: checksums of the cursor it was given and of the one it gave; 0 where there was none.
+        waiting: whether the answer says to ask again later.
+        choice: whether it is a decision: its answer says which way it went.
+    """
+
+    number: int
+    end_number: int
+    id: str | None
+    parent: str
+    kind: int
+    operation: Operation
+    asked: int
+    answered: int
+    began: int | None
+    lasted: int | None
+    outcome: int
+    retried: bool
+    size: int = 0
+    tokens: int = 0
+    cost: int | None = None
+    text: bytes = b""
+    took: int = 0
+    gave: int = 0
+    waiting: bool = False
+    choice: bool = False
+
+
+class Reader:
+    """Makes calls of spans and events; operations that come again are the same object."""
+
+    def __init__(self) -> None:
+        self._operations: dict[Operation, Operation] = {}
+
+    def __reduce__(self) -> tuple[type[Reader], tuple[()]]:
+        return (Reader, ())
+
+    def _operation(self, component: str, name: str) -> Operation:
+        operation = (component, name)
+        return self._operations.setdefault(operation, operation)
+
+    def call(self, span: MeasuredSpan) -> Call:
+        """The call that a span is."""
+        start, end = span.start, span.end
+        kind = _kind(start)
+        asked, answered, text, size, took, gave, waiting = _payloads(kind, start, end)
+        choice = start.get("step_type") in _CONDITIONS or end.get("step_type") in _CONDITIONS
+        if choice and answered != UNKNOWN:
+            text = _short(end.get("outputs"))
+        if span.failed:
+            answered = checksum(f"{end.get('error_type')}: {end.get('error')}")
+        cost = span_cost(span) if end and (kind == LLM or "cost_estimate" in end) else None
+        began = start.get("timestamp")
+        return Call(
+            *(span.number, span.end_number, start.get("event_id"), _parent(start)),
+            *(kind, self._operation(span.component, span.name), asked, answered),
+            None if began is None else since_epoch(began),
+            span.duration_ns,
+            FAILED if span.failed else COMPLETED if span.end_number else OPEN,
+            span.retried,
+            size,
+            total_tokens(end),
+            None if cost is None else cost.amount,
+            text,
+            *(took, gave),
+            waiting,
+            choice,
+        )
+
+    def point(self, number: int, event: Event) -> Call:
+        """The call that an event without an end is: an access to the memory, or a decision."""
+        inputs, outputs, began = event.get("inputs"), event.get("outputs"), event.get("timestamp")
+        deciding = event["event_type"] == "decision"
+        if deciding:
+            chosen = _choice(outputs, event.get("metadata"))
+            asked = UNKNOWN if inputs is None else checksum(inputs)
+            answered, text = UNKNOWN if chosen is None else checksum(chosen), _short(chosen)
+        else:
+            asked = checksum([event.get("metadata", {}).get("operation"), inputs])
+            answered, text = UNKNOWN if outputs is None else checksum(outputs), _short(inputs)
+        return Call(
+            *(number, number, event.get("event_id"), _parent(event)),
+            DECISION if deciding else MEMORY,
+            self._operation(event["component"], event.get("component_name") or ""),
+            *(asked, answered, None if began is None else since_epoch(began), 0),
+            *(FAILED if "error" in event else COMPLETED, False),
+            text=text,
+            choice=deciding,
+        )
+
+
+def _parent(event: Event) -> str:
+    """The span around an event; at the top, what stands for its run, so that several in one trace are kept apart."""
+    parent: str | None = event.get("parent_event_id")
+    return f"\0{event.get('execution_id')}" if parent is None else parent
+
+
+def _kind(start: Event) -> int:
+    kind = _KINDS.get(start["component"], OTHER)
+    if kind == CHAIN and start["event_type"] == "chain_step_start":
+        return STEP
+    return OTHER if kind == AGENT and start["event_type"] == "agent_turn_start" else kind
+
+
+def _payloads(kind: int, start: Event, end: Event) -> tuple[int, int, bytes, int, int, int, bool]:
+    """What a call was asked and answered, in the order of the fields."""
+    asked, answered, text, size, took, gave, waiting = UNKNOWN, UNKNOWN, b"", 0, 0, 0, False
+    if kind == OTHER:
+        return asked, answered, text, size, took, gave, waiting
+    inputs, outputs = start.get("inputs"), end.get("outputs")
+    if kind == TOOL:
+        if inputs is not None:
+            arguments = inputs.get("arguments", inputs)
+            text = _dumped(arguments)
+            asked, took = crc32(text) if text else UNKNOWN, _cursor(arguments)
+            text = text if len(text) <= LONGEST_TEXT else b""
+        if outputs is not None:
+            result = outputs.get("result", outputs)
+            answered, gave, waiting = checksum(result), _cursor(result), _says_to_wait(result)
+        return asked, answered, text, size, took, gave, waiting
+    if inputs is not None:
+        asked = checksum(inputs)
+    if kind == LLM:
+        messages = inputs.get("messages") if inputs is not None else None
+        size = len(messages) if isinstance(messages, list) else 0
+        outputs = _answer(outputs)
+    if outputs is not None:
+        answered = checksum(outputs)
+    return asked, answered, text, size, took, gave, waiting
+
+
+def _answer(outputs: Any) -> Any:
+    """What a model said, without the ids that are new each time; None where the trace does not tell."""
+    if not isinstance(outputs, dict) or ("text" not in outputs and "tool_calls" not in outputs):
+        return outputs or None
+    calls = outputs.get("tool_calls")
+    asked = [
+        [call.get("name"), call.get("arguments")] if isinstance(call, dict) else call
+        for call in (calls if isinstance(calls, list) else ())
+    ]
+    return [outputs.get("text"), asked]
+
+
+def _dumped(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return b""
+
+
+def checksum(value: Any) -> int:
+    """A number that is equal where the canonical JSON of two values is; `UNKNOWN` for what is no JSON."""
+    if value is None:
+        return crc32(b"null")
+    dumped = _dumped(value)
+    return crc32(dumped) if dumped else UNKNOWN
+
+
+def _short(value: Any) -> bytes:
+    text = b"" if value is None else _dumped(value)
+    return text if len(text) <= LONGEST_TEXT else b""
+
+
+def _cursor(payload: Any) -> int:
+    """The checksum of the value under a name of `CURSORS`; 0 where there is none."""
+    if type(payload) is dict:
+        for name, value in payload.items():
+            if name in CURSORS and value and isinstance(value, str | int):
+                return crc32(str(value).encode(errors="replace")) or 1
+    return 0
+
+
+def _says_to_wait(result: Any) -> bool:
+    if type(result) is dict:
+        result = result.get("status", result.get("state"))
+    return (
+        isinstance(result, str)
+        and len(result) < 20
+        and result.lower().replace(" ", "_").replace("-", "_") in WAITING
+    )
+
+
+def _choice(outputs: Any, metadata: Any) -> Any:
+    """Which way a decision went: what stands under a name of `_CHOICES`, else all that it gave."""
+    for payload in (outputs, metadata):
+        if isinstance(payload, dict):
+            for name in _CHOICES:
+                if name in payload:
+                    return payload[name]
+    return outputs if outputs is not None else metadata
+
+
+class Levels(NamedTuple):
+    """The calls that are at one level with each other, each list by number.
+
+    Attributes:
+        calls: of models, tools and memory.
+        parts: steps, chains and agents.
+    """
+
+    calls: list[list[Call]]
+    parts: list[list[Call]]
+
+
+def levels_of(calls: Iterable[Call], links: Mapping[str, str]) -> Levels:
+    """Put calls under the agent, chain or tool around them.
+
+    Args:
+        calls: by number.
+        links: id of a `trace_start` -> id of the span in which the process was started.
+    """
+    kinds: list[int] = []
+    around: list[int] = []
+    places: dict[str, int] = {}
+    tops: dict[str, int] = {}
+    found: tuple[dict[int, list[Call]], dict[int, list[Call]]] = ({}, {})
+    for place, call in enumerate(calls):
+        parent = call.parent
+        for _ in range(9):
+            if parent in places or parent not in links:
+                break
+            parent = links[parent]
+        if parent in places:
+            above = places[parent]
+            level = above if kinds[above] in _BOUNDARIES else around[above]
+        else:
+            level = tops.setdefault(parent, -1 - len(tops))
+        kinds.append(call.kind)
+        around.append(level)
+        if call.id is not None:
+            places[call.id] = place
+        if call.kind in _CALLS:
+            found[0].setdefault(level, []).append(call)
+        elif call.kind in _PARTS:
+            found[1].setdefault(level, []).append(call)
+    return Levels(list(found[0].values()), list(found[1].values()))
+
+
+def follows(call: Call, earlier: Call) -> bool:
+    """Whether a call began after another one had ended."""
+    return 0 < earlier.end_number < call.number
+
+
+def argument_values(call: Call) -> dict[str, Any] | None:
+    """The arguments of a tool, where they were short enough to be kept and are an object."""
+    if not call.text:
+        return None
+    values = orjson.loads(call.text)
+    return values if isinstance(values, dict) else None

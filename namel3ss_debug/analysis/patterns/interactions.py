@@ -1,0 +1,342 @@
+"""Who called whom, how often, with what result; and what agents told each other.
+
+The section, `from` null for what the program did outside of any agent, `total_ms` null where no call ended:
+
+    {"pairs": 1,
+     "calls": [{"from": "Planner", "component": "tool", "component_name": "search", "count": 12, "completed": 9,
+                "failed": 2, "open": 1, "retries": 1, "total_ms": 840.0, "tokens": 0}],
+     "hand_offs": [{"from": "Triage", "to": "Refunds", "kind": "recorded", "count": 1, "numbers": [31]}],
+     "messages": {"count": 4, "left_out": 0,
+                  "pairs": [{"from": "A", "to": "B", "count": 3, "unanswered": 1, "repeated": 1}],
+                  "unanswered": {"count": 1, "listed": [{"number": 40, "from": "A", "to": "B"}]},
+                  "repeated": {"count": 1, "listed": [{"from": "A", "to": "B", "count": 2, "numbers": [12, 40]}]}}}
+
+A call belongs to the nearest agent around it that was still running when it ended, and otherwise to the program; the turns
+of an agent are its own.
+Steps, chains, prompts and validations are only passed through, so that a model call in a chain belongs to the agent
+around the chain; what runs in a tool belongs to the agent that called the tool. The tokens of an agent are those that
+it states, else those of the models and agents it called.
+
+A hand-off is an `agent_message` that says so (`recorded`), or a tool whose name does, such as `transfer_to_refunds`
+(`inferred`). A message is unanswered where its receiver sent none back to its sender later on, and no work of the
+receiver began after it; the message back is the answer, and waits for none itself. It is repeated where the same text had gone from the same sender to the same receiver.
+The first `MOST_MESSAGES` messages are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.analysis.nesting import add_up
+from namel3ss_debug.analysis.patterns.calls import checksum
+from namel3ss_debug.analysis.patterns.found import MOST_NUMBERS
+from namel3ss_debug.analysis.resources.usage import total_tokens
+from namel3ss_debug.analysis.totals import LISTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from namel3ss_debug.analysis.nesting import Below, MeasuredSpan
+    from namel3ss_debug.analysis.totals import Options, Totals
+    from namel3ss_debug.traces.events import Event
+
+MOST_MESSAGES = 20_000
+
+_PASSED_THROUGH = frozenset({"app", "chain", "prompt", "validation", "log"})
+_MARK = "\0"
+"""What the names of our sums begin with, among those that other folds hand up."""
+_NS, _TOKENS, _COMPLETED, _FAILED, _OPEN, _RETRIES, _WIDTH = range(7)
+_HAND_OFF_TOOL = re.compile(r"(?:transfer|hand_?off|delegate)(?:_back)?_to_(?P<agent>\w+)\Z", re.IGNORECASE)
+_SENDERS = ("from", "sender", "source", "from_agent", "source_agent")
+_RECEIVERS = ("to", "receiver", "recipient", "target", "to_agent", "target_agent")
+_TEXTS = ("text", "content", "message", "body")
+_HAND_OFFS = frozenset({"handoff", "hand_off", "hand-off", "transfer"})
+
+_number = attrgetter("number")
+
+
+class _Message(NamedTuple):
+    """One message to one receiver; the text as a checksum, the receiver empty where it is not known."""
+
+    number: int
+    sender: str
+    receiver: str
+    text: int
+    hand_off: bool
+
+
+class Interactions:
+    """Sums for each pair of caller and called, handed up the tree; the messages, and when agents last began."""
+
+    events: frozenset[str] = frozenset({"agent_message"})
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, _options: Options) -> None:
+        self._operations: dict[tuple[str, str], tuple[str, list[int]]] = {}
+        self._by_agent: dict[tuple[str, str], list[int]] = {}
+        self._began: dict[str, int] = {}
+        self._messages: list[_Message] = []
+        self._beyond = float("inf")
+        self._told = 0
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Add a span to what its caller did, and hand on what was done inside it."""
+        component, below, above = span.component, span.below, span.above
+        outcome = _FAILED if span.failed else _COMPLETED if span.end_number else _OPEN
+        tokens = 0
+        if component == "agent":
+            if span.start.get("event_type") == "agent_turn_start":
+                if below is not None:
+                    _pass_on(below, above)
+                return
+            name = span.name
+            if span.number > self._began.get(name, 0):
+                self._began[name] = span.number
+            if below is not None:
+                tokens = self._took_place(name, below)
+            tokens = total_tokens(span.end) or tokens
+        else:
+            if below is not None:
+                _pass_on(below, above)
+            if component in _PASSED_THROUGH:
+                return
+            if "tokens_used" in span.end or "usage" in span.end:
+                tokens = total_tokens(span.end)
+        key, total = self._operations.get((component, span.name)) or self._new(component, span.name)
+        rows = [total]
+        if above is not None:
+            row = above.sums.get(key)
+            if row is None:
+                row = above.sums[key] = [0] * _WIDTH
+            rows.append(row)
+        lasted = span.duration_ns or 0
+        for row in rows:
+            row[_NS] += lasted
+            row[outcome] += 1
+            if tokens:
+                row[_TOKENS] += tokens
+            if span.retried:
+                row[_RETRIES] += 1
+
+    open_span = span
+
+    def _new(self, component: str, name: str) -> tuple[str, list[int]]:
+        key = f"{_MARK}{component}\0{name}"
+        found = self._operations[component, name] = (key, [0] * _WIDTH)
+        return found
+
+    def _took_place(self, agent: str, below: Below) -> int:
+        """Add what an agent called; return the tokens of the models and agents among it."""
+        tokens = 0
+        for key, row in below.sums.items():
+            if key[0] == _MARK:
+                found = self._by_agent.get((agent, key))
+                if found is None:
+                    self._by_agent[agent, key] = list(row)
+                else:
+                    add_up(found, row)
+                if row[_TOKENS] and key.startswith(("\0llm\0", "\0agent\0")):
+                    tokens += row[_TOKENS]
+        return tokens
+
+    def event(self, number: int, event: Event) -> None:
+        """Take a message between agents."""
+        self._told += 1
+        if number < self._beyond:
+            self._messages += _messages(number, event)
+            if len(self._messages) > MOST_MESSAGES + MOST_MESSAGES // 4:
+                self._keep_first()
+
+    def _keep_first(self) -> None:
+        self._messages.sort()
+        if len(self._messages) > MOST_MESSAGES:
+            self._beyond = self._messages[MOST_MESSAGES].number
+            self._messages = [message for message in self._messages if message.number < self._beyond]
+
+    def merge(self, later: Interactions) -> None:
+        """Take in what a later part of the trace has found."""
+        for (component, name), (_, row) in later._operations.items():
+            add_up((self._operations.get((component, name)) or self._new(component, name))[1], row)
+        for pair, row in later._by_agent.items():
+            add_up(self._by_agent.setdefault(pair, [0] * _WIDTH), row)
+        for name, number in later._began.items():
+            self._began[name] = max(number, self._began.get(name, 0))
+        self._told += later._told
+        self._messages += [message for message in later._messages if message.number < self._beyond]
+        self._beyond = min(self._beyond, later._beyond)
+        self._keep_first()
+
+    def result(self, _totals: Totals) -> dict[str, Any]:
+        """The section."""
+        self._keep_first()
+        calls = [_call(caller, key, row) for (caller, key), row in self._by_agent.items()]
+        calls += [
+            _call(None, key, row) for key, row in self._outside().items() if any(row[_COMPLETED:_RETRIES])
+        ]
+        calls.sort(
+            key=lambda call: (
+                -(call["total_ms"] or 0),
+                call["from"] or "",
+                call["component"],
+                call["component_name"] or "",
+            )
+        )
+        return {
+            "pairs": len(calls),
+            "calls": calls[:LISTED],
+            "hand_offs": [*self._recorded_hand_offs(), *_inferred_hand_offs(calls)][:LISTED],
+            "messages": self._exchanged(),
+        }
+
+    def _outside(self) -> dict[str, list[int]]:
+        """What was called outside of any agent: what was called at all, less what agents called."""
+        outside = {key: list(row) for key, row in self._operations.values()}
+        for (_, key), row in self._by_agent.items():
+            add_up(outside[key], [-amount for amount in row])
+        return outside
+
+    def _recorded_hand_offs(self) -> list[dict[str, Any]]:
+        pairs = _by_pair([message for message in self._messages if message.hand_off])
+        return [
+            {
+                **_between(pair),
+                "kind": "recorded",
+                "count": len(messages),
+                "numbers": [message.number for message in messages[:MOST_NUMBERS]],
+            }
+            for pair, messages in pairs.items()
+        ]
+
+    def _exchanged(self) -> dict[str, Any]:
+        pairs = _by_pair(self._messages)
+        unanswered = self._unanswered()
+        lacking = _by_pair(unanswered)
+        same: dict[tuple[str, str, int], list[int]] = {}
+        for message in self._messages:
+            same.setdefault((message.sender, message.receiver, message.text), []).append(message.number)
+        repeated = {key: numbers for key, numbers in same.items() if len(numbers) > 1}
+        again: dict[tuple[str, str], int] = {}
+        for (sender, receiver, _), numbers in repeated.items():
+            again[sender, receiver] = again.get((sender, receiver), 0) + len(numbers) - 1
+        looked_at = len({message.number for message in self._messages})
+        return {
+            "count": self._told,
+            "left_out": self._told - looked_at,
+            "pairs": [
+                {
+                    **_between(pair),
+                    "count": len(messages),
+                    "unanswered": len(lacking.get(pair, ())),
+                    "repeated": again.get(pair, 0),
+                }
+                for pair, messages in pairs.items()
+            ][:LISTED],
+            "unanswered": {
+                "count": len(unanswered),
+                "listed": [
+                    {"number": message.number, **_between((message.sender, message.receiver))}
+                    for message in unanswered[:LISTED]
+                ],
+            },
+            "repeated": {
+                "count": len(repeated),
+                "listed": [
+                    {
+                        **_between((sender, receiver)),
+                        "count": len(numbers),
+                        "numbers": numbers[:MOST_NUMBERS],
+                    }
+                    for (sender, receiver, _), numbers in repeated.items()
+                ][:LISTED],
+            },
+        }
+
+    def _unanswered(self) -> list[_Message]:
+        """The messages that wait for an answer; an answer itself waits for none."""
+        waiting: dict[tuple[str, str], list[_Message]] = {}
+        for message in self._messages:
+            if message.receiver and message.receiver != message.sender:
+                answered = waiting.pop((message.receiver, message.sender), None)
+                if answered is None:
+                    waiting.setdefault((message.sender, message.receiver), []).append(message)
+        left = [message for messages in waiting.values() for message in messages]
+        return sorted(message for message in left if self._began.get(message.receiver, 0) < message.number)
+
+
+def _pass_on(below: Below, above: Below | None) -> None:
+    """Hand on what was done inside a span that is no agent; without a span around, it is known to be the program's."""
+    if above is None:
+        return
+    for key, row in below.sums.items():
+        if key[0] == _MARK:
+            found = above.sums.get(key)
+            if found is None:
+                above.sums[key] = row
+            else:
+                add_up(found, row)
+
+
+def _messages(number: int, event: Event) -> Iterator[_Message]:
+    """The messages that an event tells of: one for each receiver."""
+    payloads = [
+        payload
+        for field in ("metadata", "inputs", "outputs")
+        if isinstance(payload := event.get(field), dict)
+    ]
+    sender = _first(payloads, _SENDERS)
+    receivers = _first(payloads, _RECEIVERS)
+    text = _first(payloads, _TEXTS)
+    metadata = event.get("metadata", {})
+    kind = metadata.get("kind", metadata.get("type"))
+    hand_off = bool(metadata.get("handoff")) or (isinstance(kind, str) and kind.lower() in _HAND_OFFS)
+    if text is None:
+        text = [event.get("inputs"), event.get("outputs")]
+    said = checksum(text)
+    named = sender if isinstance(sender, str) else event.get("component_name") or ""
+    for receiver in receivers if isinstance(receivers, list) else [receivers]:
+        yield _Message(number, named, receiver if isinstance(receiver, str) else "", said, hand_off)
+
+
+def _first(payloads: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Any:
+    return next((payload[name] for payload in payloads for name in names if name in payload), None)
+
+
+def _by_pair(messages: Sequence[_Message]) -> dict[tuple[str, str], list[_Message]]:
+    """The messages of each sender to each receiver, those pairs first that have most."""
+    pairs: dict[tuple[str, str], list[_Message]] = {}
+    for message in messages:
+        pairs.setdefault((message.sender, message.receiver), []).append(message)
+    return dict(sorted(pairs.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def _between(pair: tuple[str, str]) -> dict[str, str | None]:
+    sender, receiver = pair
+    return {"from": sender or None, "to": receiver or None}
+
+
+def _call(caller: str | None, key: str, row: Sequence[int]) -> dict[str, Any]:
+    _, component, name = key.split(_MARK, 2)
+    return {
+        "from": caller,
+        "component": component,
+        "component_name": name or None,
+        "count": row[_COMPLETED] + row[_FAILED] + row[_OPEN],
+        "completed": row[_COMPLETED],
+        "failed": row[_FAILED],
+        "open": row[_OPEN],
+        "retries": row[_RETRIES],
+        "total_ms": milliseconds(row[_NS]) if row[_COMPLETED] or row[_FAILED] else None,
+        "tokens": row[_TOKENS],
+    }
+
+
+def _inferred_hand_offs(calls: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The calls of tools that hand over to another agent, by the names of the tools."""
+    for call in calls:
+        found = _HAND_OFF_TOOL.match(call["component_name"] or "") if call["component"] == "tool" else None
+        if found is not None:
+            to = None if found["agent"].lower() == "agent" else found["agent"]
+            yield {"from": call["from"], "to": to, "kind": "inferred", "count": call["count"], "numbers": []}

@@ -1,0 +1,1 @@
+"""What a run used: tokens, money, memory, processes, the windows of models."""

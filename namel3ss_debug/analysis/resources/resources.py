@@ -1,0 +1,362 @@
+"""What a run used: tokens and money by model, agent, tool and turn, contexts, memory, CPU, HTTP, what tracing cost.
+
+Each LLM attempt is a span of its own and states its own tokens and cost; these are added up. Spans of agents and
+chains may state the sum of their calls once more, so only one component counts for the totals: the first of
+`SOURCES` that states anything. A call belongs to the nearest agent it ran inside that was still running when the
+call ended. A cost is what the trace says, else what the tokens of a model call cost by its price (`traces.costs`);
+calls whose price is not known are counted beside it, never guessed. A tool and a turn of an agent hold all that ran
+inside them, agents included, and what they state themselves where no model call ran inside; so inner ones
+are in the outer ones once more.
+"""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
+from namel3ss_debug.analysis.nesting import add_up, whole_ns
+from namel3ss_debug.analysis.resources.contexts import Contexts
+from namel3ss_debug.analysis.resources.memory import Memory
+from namel3ss_debug.analysis.resources.processes import Processes
+from namel3ss_debug.analysis.resources.usage import (
+    NO_PARTS,
+    PARTS,
+    dollars,
+    span_cost,
+    token_parts,
+    whole,
+)
+from namel3ss_debug.analysis.totals import LISTED
+from namel3ss_debug.config.values import TRIGGERS
+from namel3ss_debug.traces.costs import RECORDED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from namel3ss_debug.analysis.nesting import Below, MeasuredSpan
+    from namel3ss_debug.analysis.totals import Options, Totals
+    from namel3ss_debug.traces.events import Event
+
+SOURCES = ("llm", "prompt", "tool", "chain", "agent", "app")
+"""The components that may speak for the totals, the first that states tokens or cost wins; others come after."""
+
+_NS_PER_US = 1000
+_CALLS, _TOKENS, _PARTS, _COST, _PRICED, _UNPRICED, _UNCOUNTED, _WIDTH = 0, 1, 2, 7, 8, 9, 10, 11
+_SUMS = "usage"
+_CLAIMED = "usage of inner agents"
+
+
+class _Turn(NamedTuple):
+    """A turn of an agent, those with most tokens first: their number below zero, and that of the event."""
+
+    rank: int
+    number: int
+    name: str
+    row: tuple[int, ...]
+
+
+class ResourceUsage:
+    """Tokens, cost, contexts, memory, CPU, HTTP and the cost of tracing."""
+
+    events: frozenset[str] = frozenset({"resource_sample", "trace_end"})
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, options: Options) -> None:
+        self._by_component: dict[str, list[int]] = {}
+        self._by_model: dict[str, list[int]] = {}
+        self._by_agent: dict[str, list[int]] = {}
+        self._by_tool: dict[str, list[int]] = {}
+        self._turns: list[_Turn] = []
+        self._turn_count = 0
+        self._priced_by: dict[str, int] = {}
+        self._contexts = Contexts(options.triggers.get("context_share") or TRIGGERS["context_share"])
+        self._memory = Memory()
+        self._processes = Processes()
+        self._cpu_ns = 0
+        self._cpu_told = False
+        self._by_host: dict[str, list[int]] = {}
+        self._tracing = [0, 0, 0, 0, 0]
+        self._problems: dict[str, int] = {}
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Take what one span that ended tells."""
+        end, start, component, below = span.end, span.start, span.component, span.below
+        if "memory_usage_mb" in end:
+            self._memory.add(span.end_number, end)
+        if "memory_usage_mb" in start:
+            self._memory.add(span.number, start)
+        if "parent_event_id" not in start and "cpu_time_ms" in end:
+            self._cpu_ns += whole_ns(end["cpu_time_ms"], NS_PER_MS)
+            self._cpu_told = True
+        if component == "llm" or "tokens_used" in end or "cost_estimate" in end or "usage" in end:
+            self._use(span)
+        if component == "http":
+            self._exchange(span)
+        if below is not None and (_SUMS in below.sums or _CLAIMED in below.sums):
+            self._pass_up(span)
+
+    def open_span(self, span: MeasuredSpan) -> None:
+        """Take what the children of a span that never ended have left, and its memory at the start."""
+        if "memory_usage_mb" in span.start:
+            self._memory.add(span.number, span.start)
+        below = span.below
+        if below is not None and (_SUMS in below.sums or _CLAIMED in below.sums):
+            self._pass_up(span)
+
+    def event(self, number: int, event: Event) -> None:
+        """Take a sample of what a process uses, or what it says that tracing cost."""
+        metadata = event.get("metadata", {})
+        if "memory_usage_mb" in event:
+            self._memory.add(number, event)
+        if event["event_type"] == "resource_sample":
+            self._processes.add(number, event)
+        if event["event_type"] == "trace_end":
+            told = (whole(metadata.get(name)) for name in ("events", "bytes", "dropped"))
+            spent = whole_ns(metadata.get("tracing_us"), _NS_PER_US)
+            add_up(self._tracing, (1, *told, spent))
+            problems = metadata.get("problems")
+            for text, count in problems.items() if isinstance(problems, dict) else ():
+                self._problems[text] = self._problems.get(text, 0) + whole(count)
+
+    def _exchange(self, span: MeasuredSpan) -> None:
+        """Count an exchange for the host that was asked."""
+        sent = received = 0
+        host = ""
+        if "metadata" in span.start or "metadata" in span.end:
+            for event in (span.start, span.end):
+                exchange = event.get("metadata", {}).get("exchange")
+                if isinstance(exchange, dict):
+                    sent = max(sent, whole(exchange.get("request_bytes")))
+                    received = max(received, whole(exchange.get("response_bytes")))
+                    host = _host(exchange.get("url")) or host
+        if not host:
+            inputs = span.start.get("inputs")
+            host = _host(inputs.get("url")) if type(inputs) is dict else ""
+        row = self._by_host.get(host)
+        if row is None:
+            row = self._by_host.setdefault(host, [0, 0, 0, 0])
+        row[0] += 1
+        row[1] += span.failed
+        row[2] += sent
+        row[3] += received
+
+    def _use(self, span: MeasuredSpan) -> None:
+        """Add what one span states to its model, its component and, through its parent, its agent."""
+        end = span.end
+        parts = token_parts(end)
+        tokens = end.get("tokens_used")  # as `total_tokens`
+        cost = span_cost(span)
+        priced = cost is not None
+        stated = "tokens_used" in end or parts is not NO_PARTS
+        # a call that was refused costs nothing, so it is not one whose price is unknown
+        unpriced = not priced and (stated or not span.failed)
+        uncounted = not stated and not span.failed
+        amount = 0 if cost is None else cost.amount
+        total = parts[0] + parts[1] if tokens is None else tokens
+        row = (1, total, *parts, amount, priced, unpriced, uncounted)
+        if span.component == "llm":
+            if cost is not None:
+                self._priced_by[cost.source] = self._priced_by.get(cost.source, 0) + 1
+            add_up(_row(self._by_model, span.name), row)
+            self._contexts.add(span)
+            if span.above is not None:
+                _leave(span.above, row, _SUMS)
+        else:
+            add_up(_row(self._by_component, span.component), row)
+            if span.component == "tool" and (
+                span.below is None or span.below.sums.keys().isdisjoint((_SUMS, _CLAIMED))
+            ):
+                add_up(_row(self._by_tool, span.name), row)
+
+    def _pass_up(self, span: MeasuredSpan) -> None:
+        """Credit agents, tools and turns with the calls that ran inside them, and hand on what the span around needs.
+
+        The nearest agent claims a call; tools and turns see the claimed ones as well.
+        """
+        assert span.below is not None
+        free, claimed = span.below.sums.get(_SUMS), span.below.sums.get(_CLAIMED)
+        turn = span.component == "agent" and span.start.get("event_type", "").startswith("agent_turn")
+        if turn or span.component == "tool":
+            inside = list(free or [0] * _WIDTH)
+            if claimed:
+                add_up(inside, claimed)
+            if turn:
+                self._note_turn(span, inside)
+            else:
+                add_up(_row(self._by_tool, span.name), inside)
+        if span.component == "agent" and not turn:
+            if free:
+                add_up(_row(self._by_agent, span.name), free)
+            if claimed and free:
+                add_up(claimed, free)
+            free, claimed = None, claimed or free
+        if span.above is not None:
+            if free:
+                _leave(span.above, free, _SUMS)
+            if claimed:
+                _leave(span.above, claimed, _CLAIMED)
+
+    def _note_turn(self, span: MeasuredSpan, row: Sequence[int]) -> None:
+        self._turn_count += 1
+        self._turns.append(_Turn(-row[_TOKENS], span.number, span.name, tuple(row)))
+        if len(self._turns) > 4 * LISTED:
+            self._turns = nsmallest(LISTED, self._turns)
+
+    def merge(self, later: ResourceUsage) -> None:
+        """Take in what a later part of the trace, or another trace, has found."""
+        for mine, theirs in (
+            (self._by_component, later._by_component),
+            (self._by_model, later._by_model),
+            (self._by_agent, later._by_agent),
+            (self._by_tool, later._by_tool),
+        ):
+            for name, row in theirs.items():
+                add_up(_row(mine, name), row)
+        for source, count in later._priced_by.items():
+            self._priced_by[source] = self._priced_by.get(source, 0) + count
+        self._turns = nsmallest(LISTED, self._turns + later._turns)
+        self._turn_count += later._turn_count
+        self._contexts.merge(later._contexts)
+        self._memory.merge(later._memory)
+        self._processes.merge(later._processes)
+        self._cpu_ns += later._cpu_ns
+        self._cpu_told |= later._cpu_told
+        for host, exchanges in later._by_host.items():
+            add_up(self._by_host.setdefault(host, [0, 0, 0, 0]), exchanges)
+        add_up(self._tracing, later._tracing)
+        for text, count in later._problems.items():
+            self._problems[text] = self._problems.get(text, 0) + count
+
+    def renumber(self, by: int) -> None:
+        """Let the numbers of events tell their recording."""
+        self._turns = [turn._replace(number=turn.number + by) for turn in nsmallest(LISTED, self._turns)]
+        self._contexts.renumber(by)
+        self._memory.renumber(by)
+        self._processes.renumber(by)
+
+    def result(self, totals: Totals) -> dict[str, Any]:
+        """Tokens, cost, context, memory, cpu_ms, processes, http and tracing; None where the trace does not tell."""
+        source, total = self._source()
+        return {
+            "tokens": {
+                **_tokens(total),
+                "source": source,
+                "calls": total[_CALLS],
+                "calls_without_usage": total[_UNCOUNTED],
+                "by_model": {name: _tokens(row) for name, row in sorted(self._by_model.items())},
+                "by_agent": {name: _tokens(row) for name, row in sorted(self._by_agent.items())},
+                "by_tool": {name: _tokens(row) for name, row in sorted(self._by_tool.items())},
+                "cached_share": _cached_share(total),
+            },
+            "cost": {
+                "total": _cost(total),
+                "calls_with_price": total[_PRICED],
+                "calls_without_price": total[_UNPRICED],
+                "priced_by": self._sources(source, total),
+                "without_price_by_model": {
+                    name: row[_UNPRICED] for name, row in sorted(self._by_model.items()) if row[_UNPRICED]
+                },
+                "by_model": {name: _cost(row) for name, row in sorted(self._by_model.items())},
+                "by_agent": {name: _cost(row) for name, row in sorted(self._by_agent.items())},
+                "by_tool": {name: _cost(row) for name, row in sorted(self._by_tool.items())},
+            },
+            "turns": {
+                "count": self._turn_count,
+                "listed": [
+                    {
+                        "number": turn.number,
+                        "component_name": turn.name or None,
+                        "calls": turn.row[_CALLS],
+                        **_tokens(turn.row),
+                        "cost": _cost(turn.row),
+                    }
+                    for turn in sorted(nsmallest(LISTED, self._turns), key=lambda turn: turn.number)
+                ],
+            },
+            "context": self._contexts.result(),
+            "memory": self._memory.result(),
+            "cpu_ms": milliseconds(self._cpu_ns) if self._cpu_told else None,
+            "processes": self._processes.result(),
+            "http": self._http_result(),
+            "tracing": self._tracing_result(totals),
+        }
+
+    def _http_result(self) -> dict[str, Any]:
+        """All exchanges, and those of each host that sent and received most."""
+        names = ("exchanges", "errors", "request_bytes", "response_bytes")
+        rows = self._by_host
+        total = [sum(column) for column in zip(*rows.values(), strict=True)] if rows else [0] * len(names)
+        most = sorted(rows, key=lambda host: (-rows[host][2] - rows[host][3], -rows[host][0], host))
+        hosts = [host for host in most if host][:LISTED]
+        return {
+            **dict(zip(names, total, strict=True)),
+            "by_host": {host: dict(zip(names, rows[host], strict=True)) for host in hosts},
+        }
+
+    def _source(self) -> tuple[str | None, list[int]]:
+        """The component that speaks for the totals, and its sums."""
+        rows = dict(sorted(self._by_component.items()))
+        if self._by_model:
+            rows["llm"] = [sum(column) for column in zip(*self._by_model.values(), strict=True)]
+        present = sorted(rows, key=lambda name: SOURCES.index(name) if name in SOURCES else len(SOURCES))
+        telling = [name for name in present if rows[name][_TOKENS] or rows[name][_PRICED]]
+        name = next(iter(telling or present), None)
+        return name, [0] * _WIDTH if name is None else rows[name]
+
+    def _sources(self, component: str | None, total: list[int]) -> dict[str, int]:
+        """Who says what the calls cost: how many calls by `recorded`, `settings`, `genai-prices` with its version."""
+        if component == "llm":
+            return dict(sorted(self._priced_by.items()))
+        return {RECORDED: total[_PRICED]} if total[_PRICED] else {}
+
+    def _tracing_result(self, totals: Totals) -> dict[str, Any] | None:
+        processes, events, size, dropped, spent = self._tracing
+        if not processes:
+            return None
+        wall = totals.wall_ns
+        return {
+            "processes": processes,
+            "events": events,
+            "bytes": size,
+            "dropped": dropped,
+            "tracing_us": spent / _NS_PER_US,
+            "share_of_wall": round(spent / wall, 9) if wall else None,
+            "problems": dict(sorted(self._problems.items())),
+        }
+
+
+def _leave(above: Below, row: Sequence[int], name: str) -> None:
+    """Add a row to those that other children of the same span have left."""
+    found = above.sums.get(name)
+    if found is None:
+        above.sums[name] = list(row)
+    else:
+        add_up(found, row)
+
+
+def _host(url: object) -> str:
+    """The host of an address, with its port; empty where it is none."""
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2][:200] if type(url) is str else ""
+
+
+def _row(rows: dict[str, list[int]], name: str) -> list[int]:
+    row = rows.get(name)
+    if row is None:
+        row = rows[name] = [0] * _WIDTH
+    return row
+
+
+def _tokens(row: Sequence[int]) -> dict[str, int]:
+    """The tokens of a row; the names are those of `usage`."""
+    return {"total": row[_TOKENS], **dict(zip(PARTS, row[_PARTS:_COST], strict=True))}
+
+
+def _cached_share(row: Sequence[int]) -> float | None:
+    """What share of the input a cache of the provider read; None where there was no input."""
+    given, read = row[_PARTS], row[_PARTS + PARTS.index("cache_read_tokens")]
+    return round(min(read / given, 1.0), 6) if given else None
+
+
+def _cost(row: Sequence[int]) -> float | None:
+    return dollars(row[_COST]) if row[_PRICED] else None

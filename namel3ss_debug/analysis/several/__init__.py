@@ -1,0 +1,1 @@
+"""Several recordings together: merged, by window and group, with trends."""

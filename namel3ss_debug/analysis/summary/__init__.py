@@ -1,0 +1,1 @@
+"""How a run went, by component and event type."""

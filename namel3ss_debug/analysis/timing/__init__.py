@@ -1,0 +1,1 @@
+"""How long everything took, how much ran at once, and what held it up."""

@@ -1,0 +1,375 @@
+"""How long things took: every operation with its percentiles, the slow ones, models and tools.
+
+An operation is a component with a name: the tool `search`, the model `gpt-4o`. Times are those of the spans
+that ended. A retry is an attempt that follows a failed one, and each attempt is a span of its own.
+"""
+
+from __future__ import annotations
+
+from array import array
+from heapq import heappush, heapreplace, nlargest
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.analysis.distributions import (
+    NS_PER_MS,
+    OUTLIERS,
+    describe,
+    durations,
+    far_out,
+    milliseconds,
+    percentile,
+)
+from namel3ss_debug.analysis.nesting import add_up, whole_ns
+from namel3ss_debug.analysis.resources.usage import total_tokens, whole
+from namel3ss_debug.analysis.timing.bottlenecks import Effort, bottlenecks
+from namel3ss_debug.analysis.timing.concurrency import Intervals, concurrency, wall_shares
+from namel3ss_debug.analysis.timing.hot_functions import EVENT_TYPE, HotFunctions
+from namel3ss_debug.analysis.totals import LISTED
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.nesting import MeasuredSpan
+    from namel3ss_debug.analysis.totals import Options, Totals
+    from namel3ss_debug.traces.events import Event
+
+_NS_PER_SECOND = 1_000_000_000
+
+
+class _Spans:
+    """What is known of some spans: those of an operation, or of it at one place.
+
+    `durations`, `numbers` (of the starts) and `begins` are of the spans that tell how long they took, at the same
+    places; `begins` is empty where they do not tell when they began. `self_ns`, `cpu_ns`, `measured_ns` and
+    `retried_ns` are sums over them.
+    """
+
+    __slots__ = (
+        *("begins", "cpu_ns", "durations", "errors", "measured_ns", "numbers"),
+        *("open", "retried_ns", "retries", "self_ns", "untimed"),
+    )
+
+    def __init__(self) -> None:
+        self.durations = durations()
+        self.numbers = durations()
+        self.begins = durations()
+        self.self_ns = 0
+        self.cpu_ns = 0
+        self.measured_ns = 0
+        self.retried_ns = 0
+        self.errors = 0
+        self.retries = 0
+        self.untimed = 0
+        self.open = 0
+
+    def merge(self, later: _Spans) -> None:
+        self.durations.extend(later.durations)
+        self.numbers.extend(later.numbers)
+        self.begins.extend(later.begins)
+        self.self_ns += later.self_ns
+        self.cpu_ns += later.cpu_ns
+        self.measured_ns += later.measured_ns
+        self.retried_ns += later.retried_ns
+        self.errors += later.errors
+        self.retries += later.retries
+        self.untimed += later.untimed
+        self.open += later.open
+
+    def renumber(self, by: int) -> None:
+        self.numbers = array("q", [number + by for number in self.numbers])
+
+    def result(self, ordered: list[int]) -> dict[str, Any]:
+        """The figures of an operation; `ordered` are its durations in rising order."""
+        return {
+            "count": len(ordered) + self.untimed,
+            "open": self.open,
+            "errors": self.errors,
+            "retries": self.retries,
+            "total_ms": milliseconds(sum(ordered)),
+            "self_ms": milliseconds(self.self_ns),
+            **describe(ordered),
+        }
+
+
+_Where = tuple[str, str, str | None, bool | None]
+"""What spans have in common that are kept together.
+
+Component and name; the place of the call, None where the spans do not tell; whether no other span ran inside, None
+where they do not tell when they began.
+"""
+
+
+class _Answers:
+    """What a model's answers add to its times."""
+
+    __slots__ = ("answering_ns", "first_tokens", "output_tokens", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.output_tokens = 0
+        self.answering_ns = 0
+        self.first_tokens = durations()
+
+    def merge(self, later: _Answers) -> None:
+        self.tokens += later.tokens
+        self.output_tokens += later.output_tokens
+        self.answering_ns += later.answering_ns
+        self.first_tokens.extend(later.first_tokens)
+
+    def result(self) -> dict[str, Any]:
+        first = describe(self.first_tokens)
+        names = ("mean_ms", "p50_ms", "p95_ms", "max_ms")
+        return {
+            "tokens": self.tokens,
+            "output_tokens": self.output_tokens,
+            "tokens_per_second": _per_second(self.output_tokens, self.answering_ns),
+            "time_to_first_token": {"count": len(self.first_tokens), **{name: first[name] for name in names}},
+        }
+
+
+class Performance:
+    """Durations by operation, the slowest operations, and what is particular to models and tools.
+
+    `tokens_per_second` divides the output tokens by the whole duration of the calls that tell theirs, the time
+    to the first token included.
+    """
+
+    events: frozenset[str] = frozenset({EVENT_TYPE})
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, options: Options) -> None:
+        self._slow_ms = options.slow_ms
+        self._slow_ns = round(options.slow_ms * NS_PER_MS)
+        self._spans: dict[_Where, _Spans] = {}
+        self._answers: dict[str, _Answers] = {}
+        self._slow: list[tuple[int, int, int, bool, str, str, str]] = []
+        self._slow_count = 0
+        self._hot = HotFunctions(self._slow_ns)
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Take the duration of one span that ended.
+
+        It goes to those that it has all in common with, which is one look-up; `result` puts together from these what
+        it needs by operation, by component and by place.
+        """
+        start, below, duration = span.start, span.below, span.duration_ns
+        at = start.get("timestamp")
+        innermost = None if at is None else below is None or not below.intervals
+        key = (span.component, span.name, start.get("call_site"), innermost)
+        spans = self._spans.get(key)
+        if spans is None:
+            spans = self._spans[key] = _Spans()
+        if span.failed:
+            spans.errors += 1
+        if span.retried:
+            spans.retries += 1
+            spans.retried_ns += duration or 0
+        if duration is None:
+            spans.untimed += 1
+        else:
+            spans.durations.append(duration)
+            spans.numbers.append(span.number)
+            spans.self_ns += span.self_ns
+            if at is not None:
+                spans.begins.append(int(at * 1e6 + 0.5) * 1000)  # as `since_epoch`
+            cpu = span.end.get("cpu_time_ms")
+            if cpu is not None:
+                spans.cpu_ns += int(cpu * NS_PER_MS + 0.5)
+                spans.measured_ns += duration
+            if duration > self._slow_ns:
+                self._slow_count += 1
+                if len(self._slow) < LISTED or duration >= self._slow[0][0]:
+                    self._note_slow(span, duration)
+        if span.component == "llm":
+            self._answer(span)
+
+    def open_span(self, span: MeasuredSpan) -> None:
+        """Count one span that never ended; it has no duration."""
+        self._spans.setdefault((span.component, span.name, None, None), _Spans()).open += 1
+
+    def event(self, number: int, event: Event) -> None:
+        """Take what was sampled inside a span."""
+        self._hot.add(number, event)
+
+    def _note_slow(self, span: MeasuredSpan, duration: int) -> None:
+        call_site = span.get("call_site")
+        site = call_site if isinstance(call_site, str) else ""
+        entry = (duration, -span.number, span.self_ns, span.failed, span.component, span.name, site)
+        if len(self._slow) < LISTED:
+            heappush(self._slow, entry)
+        elif entry > self._slow[0]:
+            heapreplace(self._slow, entry)
+
+    def _answer(self, span: MeasuredSpan) -> None:
+        answers = self._answers.get(span.name)
+        if answers is None:
+            answers = self._answers[span.name] = _Answers()
+        end = span.end
+        answers.tokens += total_tokens(end)
+        usage = end.get("usage")
+        if usage is not None and span.duration_ns and (output := whole(usage.get("output_tokens"))):
+            answers.output_tokens += output
+            answers.answering_ns += span.duration_ns
+        metadata = end.get("metadata")
+        if metadata is not None and "time_to_first_token_ms" in metadata:
+            answers.first_tokens.append(whole_ns(metadata["time_to_first_token_ms"], NS_PER_MS))
+
+    def merge(self, later: Performance) -> None:
+        """Take in what a later part of the trace, or another trace, has found."""
+        for key, spans in later._spans.items():
+            self._spans.setdefault(key, _Spans()).merge(spans)
+        for model, answers in later._answers.items():
+            self._answers.setdefault(model, _Answers()).merge(answers)
+        self._slow = sorted(nlargest(LISTED, self._slow + later._slow))
+        self._slow_count += later._slow_count
+        self._hot.merge(later._hot)
+
+    def renumber(self, by: int) -> None:
+        """Let the numbers of events tell their recording."""
+        for spans in self._spans.values():
+            spans.renumber(by)
+        self._hot.renumber(by)
+        self._slow = sorted((duration, minus - by, *rest) for duration, minus, *rest in self._slow)  # type: ignore[misc]
+
+    def result(self, totals: Totals) -> dict[str, Any]:
+        """The operations with the longest self time first, models and tools by name, the slowest first.
+
+        Over several recordings there is nothing about how many ran at once.
+        """
+        operations = self._by_operation()
+        in_order = {key: sorted(operation.durations) for key, operation in operations.items()}
+        rows = {key: operation.result(in_order[key]) for key, operation in operations.items()}
+        ordered = sorted(rows, key=lambda key: (-operations[key].self_ns, key))
+        nothing = _Answers()
+        return {
+            "slow_ms": self._slow_ms,
+            "slow_operation_count": self._slow_count,
+            "slow_operations": [_slow_row(*entry) for entry in sorted(self._slow, reverse=True)],
+            "llm_performance": {
+                name: rows[component, name] | self._answers.get(name, nothing).result()
+                for component, name in sorted(rows)
+                if component == "llm"
+            },
+            "tool_performance": {
+                name: rows[component, name] for component, name in sorted(rows) if component == "tool"
+            },
+            "operations": [
+                {"component": component, "component_name": name or None, **rows[component, name]}
+                for component, name in ordered
+            ],
+            "bottlenecks": bottlenecks([_effort(key, operations[key]) for key in ordered], totals.wall_ns),
+            **({} if totals.recordings > 1 else self._at_once(totals)),
+            "outliers": _outliers(operations, in_order),
+            "call_sites": self._call_sites(),
+            **self._hot.result(),
+        }
+
+    def _at_once(self, totals: Totals) -> dict[str, Any]:
+        return {
+            "concurrency": concurrency(self._innermost(), totals.first_at, totals.wall_ns),
+            "wall_shares": wall_shares(self._running(), totals.wall_ns),
+        }
+
+    def _by_operation(self) -> dict[tuple[str, str], _Spans]:
+        operations: dict[tuple[str, str], _Spans] = {}
+        for (component, name, *_), spans in self._spans.items():
+            operations.setdefault((component, name), _Spans()).merge(spans)
+        return operations
+
+    def _innermost(self) -> Intervals:
+        """When the spans ran in which no other ran."""
+        intervals = Intervals()
+        for (*_, innermost), spans in self._spans.items():
+            if innermost:
+                intervals.add(spans.begins, spans.durations)
+        return intervals
+
+    def _running(self) -> dict[str, Intervals]:
+        """When the spans of each component ran."""
+        running: dict[str, Intervals] = {}
+        for (component, *_), spans in self._spans.items():
+            if spans.begins:
+                running.setdefault(component, Intervals()).add(spans.begins, spans.durations)
+        return running
+
+    def _call_sites(self) -> list[dict[str, Any]]:
+        """Operations by the place they were called from, the longest self time first."""
+        sites: dict[tuple[str, str, str], list[int]] = {}
+        for (component, name, site, _), spans in self._spans.items():
+            if site is not None and spans.durations:
+                row = sites.setdefault((component, name, site), [0, 0, 0, 0])
+                longest_here = max(spans.durations)
+                longest = max(row[3], longest_here)
+                add_up(row, (len(spans.durations), sum(spans.durations), spans.self_ns, 0))
+                row[3] = longest
+        ordered = sorted(sites.items(), key=lambda item: (-item[1][2], item[0]))
+        return [
+            {
+                "component": component,
+                "component_name": name or None,
+                "call_site": site,
+                "count": count,
+                "total_ms": milliseconds(total),
+                "self_ms": milliseconds(self_ns),
+                "max_ms": milliseconds(longest),
+            }
+            for (component, name, site), (count, total, self_ns, longest) in ordered[:LISTED]
+        ]
+
+
+def _effort(key: tuple[str, str], operation: _Spans) -> Effort:
+    component, name = key
+    total = sum(operation.durations)
+    retried, cpu, measured = operation.retried_ns, operation.cpu_ns, operation.measured_ns
+    return Effort(component, name, operation.self_ns, total, retried, cpu, measured)
+
+
+def _outliers(
+    operations: dict[tuple[str, str], _Spans], in_order: dict[tuple[str, str], list[int]]
+) -> dict[str, Any]:
+    """The spans that took far longer than the others of their operation, those that lost most time first."""
+    found: list[tuple[int, int, str, str, int, float]] = []
+    total = 0
+    for (component, name), operation in operations.items():
+        ordered = in_order[component, name]
+        limit = far_out(ordered)
+        if limit is None:
+            continue
+        median = percentile(ordered, 50)
+        over = [
+            (duration, -number, component, name, number, median)
+            for duration, number in zip(operation.durations, operation.numbers, strict=True)
+            if duration > limit
+        ]
+        total += len(over)
+        found = nlargest(LISTED, found + over)
+    return {
+        "method": OUTLIERS,
+        "count": total,
+        "listed": [
+            {
+                "number": number,
+                "component": component,
+                "component_name": name or None,
+                "duration_ms": milliseconds(duration),
+                "p50_ms": milliseconds(median),
+            }
+            for duration, _, component, name, number, median in found
+        ],
+    }
+
+
+def _slow_row(
+    duration: int, minus_number: int, self_ns: int, failed: bool, component: str, name: str, call_site: str
+) -> dict[str, Any]:
+    return {
+        "number": -minus_number,
+        "component": component,
+        "component_name": name or None,
+        "duration_ms": milliseconds(duration),
+        "self_ms": milliseconds(self_ns),
+        "failed": failed,
+        "call_site": call_site or None,
+    }
+
+
+def _per_second(amount: int, nanoseconds: int) -> float | None:
+    return round(amount * _NS_PER_SECOND / nanoseconds, 3) if nanoseconds else None

@@ -1,0 +1,240 @@
+import pytest
+
+from namel3ss_debug.analysis.failures.categories import CATEGORIES
+from namel3ss_debug.analysis.failures.causes import MOST, OWN
+from namel3ss_debug.analysis.failures.suspects import FIT
+
+LATE = {"status": "failed", "error": "no answer after 3 s", "error_type": "TimeoutError"}
+BAD = {"status": "failed", "error": "there is no city 'Pari'", "error_type": "ValueError"}
+
+
+def say(text):
+    """One message of the user."""
+    return {"messages": [{"role": "user", "parts": [{"type": "text", "content": text}]}]}
+
+
+def ask(name, call_id="c1", **arguments):
+    """What a model gives that asks for a tool."""
+    return {
+        "tool_calls": [{"id": call_id, "name": name, "arguments": arguments}],
+        "finish_reason": "tool_calls",
+    }
+
+
+def call(recording, at, name, arguments, parent=None, call_id="c1", **end):
+    """A tool called with arguments."""
+    start = recording.start("tool", name, at, parent, inputs={"arguments": arguments, "call_id": call_id})
+    recording.end(start, at + 0.5, **end)
+    return start
+
+
+def model(recording, at, inputs, outputs, parent=None, **end):
+    """A call of a model."""
+    start = recording.start("llm", "gpt", at, parent, inputs=inputs)
+    recording.end(start, at + 0.5, outputs=outputs, **end)
+    return start
+
+
+@pytest.fixture
+def origins(analysed):
+    """The origins of the last failure of a recording, as (number, kind)."""
+
+    def origins(recording, place=-1, key="failures"):
+        found = analysed(recording.events, ["errors"])["errors"][key][place]["origins"]
+        assert all(0 < cause["score"] <= 1 for cause in found)
+        assert [cause["score"] for cause in found] == sorted(
+            (cause["score"] for cause in found), reverse=True
+        )
+        return [(cause["number"], cause["kind"]) for cause in found]
+
+    return origins
+
+
+def test_the_tables_know_every_category():
+    """A new category must say how far it explains itself, and how far its arguments do."""
+    assert set(OWN) == set(FIT) == set(CATEGORIES)
+
+
+def test_a_model_that_made_the_argument_up_comes_first(recording, origins):
+    """The error names the value, and nothing the model had read holds it."""
+    model(recording, 0, say("What is the weather in Paris?"), ask("weather", city="Pari"))
+    call(recording, 1, "weather", {"city": "Pari"}, **BAD)
+    assert origins(recording) == [(1, "wrote_argument"), (3, "itself")]
+
+
+def test_a_value_that_the_user_gave_was_given(recording, origins):
+    """The model only passed it on."""
+    model(recording, 0, say("What is the weather in Pari-7?"), ask("weather", city="Pari-7"))
+    call(recording, 1, "weather", {"city": "Pari-7"}, **BAD | {"error": "there is no city 'Pari-7'"})
+    assert origins(recording)[0] == (1, "given")
+
+
+def test_the_call_that_returned_the_value_comes_first(recording, origins):
+    """The value is followed through the model to the tool that gave it."""
+    model(recording, 0, say("Where is my order?"), ask("find"))
+    call(recording, 1, "find", {}, outputs={"result": {"order": "A-999"}})
+    model(recording, 2, say('{"order": "A-999"}'), ask("track", "c2", order="A-999"))
+    call(
+        recording,
+        3,
+        "track",
+        {"order": "A-999"},
+        call_id="c2",
+        status="failed",
+        error="unknown order A-999",
+        error_type="KeyError",
+    )
+    assert origins(recording)[:2] == [(3, "gave_value"), (5, "wrote_argument")]
+
+
+def test_an_empty_result_before_a_made_up_value_comes_first(recording, origins):
+    """The model had nothing to choose from, and chose."""
+    model(recording, 0, say("Order SKU-1."), ask("suppliers", sku="SKU-1"))
+    call(recording, 1, "suppliers", {"sku": "SKU-1"}, outputs={"result": []})
+    model(recording, 2, say("[]"), ask("order", "c2", supplier="S-00", sku="SKU-1"))
+    words = {"status": "failed", "error": "no supplier 'S-00' for SKU-1", "error_type": "ValueError"}
+    call(recording, 3, "order", {"supplier": "S-00", "sku": "SKU-1"}, call_id="c2", **words)
+    assert origins(recording)[:2] == [(3, "empty_result"), (5, "wrote_argument")]
+
+
+def test_an_answer_that_was_cut_comes_first(recording, origins):
+    """What could not be parsed had ended at the limit of tokens."""
+    agent = recording.start("agent", "root", 0)
+    model(recording, 1, say("List them as JSON."), {"text": '{"a": [1, 2', "finish_reason": "length"}, agent)
+    words = {"status": "failed", "error": "Expecting value: line 1", "error_type": "JSONDecodeError"}
+    call(recording, 2, "parse", {"text": '{"a": [1, 2'}, agent, **words)
+    recording.end(agent, 3)
+    assert origins(recording)[0] == (2, "answer_cut")
+
+
+def test_an_error_returned_as_a_result_and_used_comes_before_what_failed_by_it(recording, origins):
+    """The tool claimed success, and its words came in."""
+    agent = recording.start("agent", "root", 0)
+    call(recording, 1, "fetch", {"page": 1}, agent, outputs={"result": "Error: the page is gone"})
+    call(
+        recording,
+        2,
+        "summarise",
+        {"text": "Error: the page is gone"},
+        agent,
+        status="failed",
+        error="nothing to summarise",
+    )
+    recording.end(agent, 3)
+    assert (2, "error_result_used") in origins(recording)
+
+
+def test_a_failure_inside_comes_before_the_span_that_failed_by_it(recording, origins):
+    """The agent's own words explain nothing."""
+    agent = recording.start("agent", "root", 0)
+    call(recording, 1, "search", {"q": "x"}, agent, **LATE)
+    recording.end(agent, 3, status="failed", error="the plan makes no sense", error_type="PlanError")
+    assert origins(recording)[0] == (2, "failed_inside")
+
+
+def test_a_timeout_began_with_itself_or_with_what_was_slow_inside_it(recording, origins):
+    """Arguments hardly make a call late; a call inside it that took the time does."""
+    model(recording, 0, say("go"), ask("search", q="x"))
+    start = recording.start("tool", "search", 1, inputs={"arguments": {"q": "x"}, "call_id": "c1"})
+    recording.end(start, 4, **LATE)
+    assert origins(recording)[0] == (3, "itself")
+    outer = recording.start("chain", "step", 5)
+    recording.span("http", "slow.example", 5, 7.9, outer)
+    recording.end(outer, 8, **LATE)
+    assert origins(recording)[0] == (6, "slow_call")
+
+
+def test_retries_that_were_exhausted_began_with_the_first(recording, origins):
+    """All attempts stand in the evidence."""
+    busy = {"status": "failed", "error": "429", "error_type": "RateLimitError"}
+    first = recording.span("llm", "gpt", 1, 2, **busy)
+    recording.span("llm", "gpt", 2, 3, retry_count=1, metadata={"retry_of": first}, **busy)
+    assert origins(recording)[0] == (1, "retries_exhausted")
+
+
+def test_the_largest_result_fills_the_context(recording, origins):
+    """Of a context overflow the result that takes most of it is named."""
+    call(recording, 0, "list", {}, outputs={"result": ["x" * 40] * 50})
+    call(recording, 1, "count", {}, outputs={"result": 7})
+    words = {"status": "failed", "error": "maximum context length is 8192 tokens"}
+    model(recording, 2, say("x" * 40), None, **words)
+    assert origins(recording)[0] == (1, "large_result")
+
+
+def test_a_context_that_was_changed_is_named(recording, origins):
+    """Messages of the call before are missing in what the model read."""
+    long = [{"role": "user", "parts": [{"type": "text", "content": f"fact {n}"}]} for n in range(6)]
+    agent = recording.start("agent", "root", 0)
+    model(recording, 1, {"messages": long}, {"text": "noted"}, agent)
+    model(recording, 2, {"messages": long[4:]}, ask("weather", city="Pari"), agent)
+    call(
+        recording,
+        3,
+        "weather",
+        {"city": "Pari"},
+        agent,
+        status="failed",
+        error="bad city",
+        error_type="ValueError",
+    )
+    recording.end(agent, 4)
+    assert (4, "wrote_argument") in origins(recording)
+    kinds = {(4, "context_changed"), (4, "wrote_argument")}
+    assert kinds & set(origins(recording))
+
+
+def test_a_result_of_which_the_model_read_the_beginning_is_named(recording, origins):
+    """What came later in the result could not be known."""
+    result = " ".join(f"line {n} of the report" for n in range(60))
+    call(recording, 0, "read", {}, outputs={"result": result})
+    model(recording, 1, say(result[:400]), ask("send", "c2", to="x y"))
+    call(
+        recording,
+        2,
+        "send",
+        {"to": "x y"},
+        call_id="c2",
+        status="failed",
+        error="it was refused",
+        error_type="ToolError",
+    )
+    assert origins(recording)[0] in {(3, "message_cut"), (3, "wrote_argument")}
+
+
+def test_of_a_failure_with_nothing_wrong_inside_the_one_whose_values_were_acted_on_comes_first(
+    recording, origins
+):
+    """The planner wrote what the tool was called with, the last one only the answer."""
+    top = recording.start("chain", "run", 0, inputs={"task": "Find the cheapest lamp."})
+    model(
+        recording,
+        1,
+        say("plan"),
+        {"text": "p", "plan": '{"sort": "price_desc", "kind": "lamp with shade"}'},
+        top,
+    )
+    call(
+        recording,
+        2,
+        "search",
+        {"sort": "price_desc", "kind": "lamp with shade"},
+        top,
+        outputs={"result": "lamp 7"},
+    )
+    model(recording, 3, say("lamp 7"), {"text": "It is lamp seven of the many."}, top)
+    recording.end(top, 4, status="failed", error="the answer is wrong", error_type="Judged")
+    assert origins(recording)[0] == (2, "decided")
+
+
+def test_the_same_failure_again_names_the_first(recording, origins):
+    """A later one may only repeat it."""
+    for at in (0, 1):
+        call(recording, at, "search", {"q": "x"}, status="failed", error="odd", error_type="OddError")
+    assert {number for number, _ in origins(recording)} == {1, 3}
+
+
+def test_no_more_than_a_few_origins_are_told(recording, origins):
+    """However many failures there were before."""
+    for at in range(40):
+        call(recording, at, f"t{at}", {"q": at}, status="failed", error=f"odd thing {chr(97 + at % 20)}")
+    assert len(origins(recording)) <= MOST

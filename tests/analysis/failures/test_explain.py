@@ -1,0 +1,144 @@
+import json
+
+import pytest
+
+from namel3ss_debug.analysis.failures.explain import HISTORY, MOST_STEPS, explain
+from namel3ss_debug.errors import UnreadableTraceError
+from namel3ss_debug.traces.reader import open_trace
+
+WORDS = "Where is order A-10293?"
+READ = {"messages": [{"role": "user", "parts": [{"type": "text", "content": WORDS}]}]}
+
+
+@pytest.fixture
+def explained(recording, tmp_path):
+    """What is explained of an event of the recording."""
+
+    def explained(number):
+        path = tmp_path / "trace.jsonl"
+        path.write_text("".join(json.dumps(event) + "\n" for event in recording.events))
+        document = explain(open_trace(path), number)
+        json.dumps(document, allow_nan=False)
+        return document
+
+    return explained
+
+
+@pytest.fixture
+def shop(recording):
+    """A user's words, a model, a tool that finds nothing, the model again, a tool that fails."""
+    agent = recording.start("agent", "shop", 0)
+    model = recording.start("llm", "gpt", 1, agent, inputs=READ)
+    recording.end(
+        model, 2, outputs={"tool_calls": [{"id": "c1", "name": "find", "arguments": {"id": "A-10293"}}]}
+    )
+    tool = recording.start("tool", "find", 3, agent, inputs={"arguments": {"id": "A-10293"}, "call_id": "c1"})
+    recording.end(tool, 4, outputs={"result": []})
+    said = {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "[]"}]}
+    model = recording.start("llm", "gpt", 5, agent, inputs={"messages": [*READ["messages"], said]})
+    recording.end(
+        model,
+        6,
+        outputs={"tool_calls": [{"id": "c2", "name": "track", "arguments": {"van": "V-1", "id": "A-10293"}}]},
+    )
+    tool = recording.start(
+        "tool", "track", 7, agent, inputs={"arguments": {"van": "V-1", "id": "A-10293"}, "call_id": "c2"}
+    )
+    recording.end(
+        tool, 8, status="failed", error="no van 'V-1'", error_type="ValueError", call_site="shop.py:9"
+    )
+    recording.end(agent, 9)
+    return recording
+
+
+@pytest.mark.parametrize("number", [8, 9])
+def test_a_failure_is_followed_to_the_words_of_the_user(shop, explained, number):
+    """By its start or its end: the model that made the value up, the empty result, who asked for that, the user."""
+    found = explained(number)
+    steps = [(step["number"], step["kind"]) for step in found["chain"]]
+    assert steps == [(8, "itself"), (6, "wrote_argument"), (4, "empty_result"), (2, "asked_for")]
+    assert (found["failed"], found["category"], found["span"]) == (True, "parameter", [8, 9])
+    assert [cause["number"] for cause in found["origins"]] == [4, 6, 8]
+    assert found["chain"][1]["evidence"]["value"] == "van='V-1'"
+    assert found["chain"][1]["look"] == "namel3ss debug inspect --event 7"
+    assert found["root"] == {"number": 2, "kind": "user", "words": WORDS}
+    assert found["complete"]
+    assert len(found["fingerprint"]) == 16
+
+
+def test_the_origins_are_those_of_the_analysis(shop, explained, analysed):
+    """Both ask the same questions of the same events."""
+    (failure,) = analysed(shop.events, ["errors"])["errors"]["failures"]
+    found = explained(9)
+    assert found["origins"] == failure["origins"]
+    assert found["fingerprint"] == failure["fingerprint"]
+
+
+def test_a_model_call_comes_from_what_it_read(shop, explained):
+    """The result that was new to it, then who asked for that."""
+    found = explained(7)
+    assert [(step["number"], step["kind"]) for step in found["chain"]][:3] == [
+        (6, "itself"),
+        (4, "read"),
+        (2, "asked_for"),
+    ]
+    assert not found["failed"]
+    assert found["category"] is None
+
+
+def test_a_first_call_ends_at_the_words_of_the_user(recording, explained):
+    """Nothing is around it."""
+    model = recording.start("llm", "gpt", 1, inputs=READ)
+    recording.end(model, 2, outputs={"text": "soon"})
+    assert explained(1)["root"] == {"number": 1, "kind": "user", "words": WORDS}
+
+
+def test_an_error_that_the_program_reported_leads_to_the_call_that_failed(shop, explained):
+    """By its words."""
+    shop.add("error_occurred", 10, error="no van 'V-1'", error_type="ValueError")
+    found = explained(11)
+    assert [step["number"] for step in found["chain"]][:2] == [11, 8] or found["origins"][0]["number"] == 4
+
+
+def test_an_attempt_leads_to_the_one_before(recording, explained):
+    """And a value to the call that gave it."""
+    give = recording.start("tool", "give", 0)
+    recording.end(give, 1, outputs={"result": {"token": "T-55810"}})
+    first = recording.start("http", "api", 2, inputs={"token": "T-55810"})
+    recording.end(first, 3, status="failed", error="busy")
+    again = recording.start(
+        "http", "api", 4, inputs={"token": "T-55810"}, metadata={"retry_of": first}, retry_count=1
+    )
+    recording.end(again, 5)
+    assert [(step["number"], step["kind"]) for step in explained(6)["chain"]] == [
+        (5, "itself"),
+        (3, "retry"),
+        (1, "took"),
+    ]
+
+
+def test_a_chain_is_no_longer_than_can_be_read(recording, explained):
+    """Spans inside spans inside spans."""
+    parent = None
+    for at in range(2 * MOST_STEPS):
+        parent = recording.start("chain", "step", at, parent)
+    found = explained(2 * MOST_STEPS)
+    assert len(found["chain"]) == MOST_STEPS
+    assert not found["complete"]
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+def test_any_event_of_an_odd_trace_is_explained(recording, explained, number):
+    """Ends without starts, events that are their own parents, and points."""
+    recording.add("trace_start", 0)
+    recording.add("tool_call_end", -5, component="tool", parent_event_id="lost", status="failed")
+    recording.add("chain_step_start", 1, component="chain", parent_event_id="e3")
+    recording.add("log_record", 2, component="log", metadata={"level": "error", "message": "odd"})
+    assert explained(number)["chain"][0]["kind"] == "itself"
+
+
+def test_an_event_that_is_not_there_is_a_mistake(shop, explained):
+    """The message says how many there are."""
+    assert len(shop.events) < HISTORY
+    with pytest.raises(UnreadableTraceError, match="11"):
+        explained(11)

@@ -1,0 +1,75 @@
+import pytest
+
+from namel3ss_debug.analysis.failures.steps import Leaf, blob, holds, is_empty, leaves, quoted_in, steps_of
+
+
+def test_starts_and_ends_become_steps(recording):
+    """Whole spans, spans that have not ended, and ends whose start is not there are all steps, by number."""
+    agent = recording.start("agent", "root", 0)
+    recording.span("tool", "a", 1, 2, agent)
+    recording.end("lost", 3)
+    steps = steps_of(list(enumerate(recording.events, 1)))
+    assert [(step.number, step.end_number, step.name) for step in steps] == [
+        (1, 0, "root"),
+        (2, 3, "a"),
+        (4, 4, "lost"),
+    ]
+
+
+def test_a_step_is_made_once_for_many_windows(recording):
+    """Windows overlap, and what was worked out of a step is kept."""
+    recording.span("tool", "a", 1, 2)
+    known = {}
+    events = list(enumerate(recording.events, 1))
+    assert steps_of(events, known)[0] is steps_of(events, known)[0]
+
+
+@pytest.mark.parametrize(
+    ("leaf", "payload", "found"),
+    [
+        (Leaf("city", "city", "Paris"), {"to": "paris"}, True),
+        (Leaf("city", "city", "Paris"), {"to": "Parisian"}, False),
+        (Leaf("order", "order", "A-10293"), {"text": "look at A-10293, please"}, True),
+        (Leaf("n", "n", 0), {"n": 0}, True),
+        (Leaf("n", "n", 0), {"m": 0}, False),
+        (Leaf("id", "id", "x" * 300), {"text": "x" * 300}, True),
+        (Leaf("flag", "flag", False), {"text": '{"flag": false}'}, True),
+        (Leaf("amount", "amount", 591.59), {"text": "at least 591.59 EUR"}, True),
+        (Leaf("none", "", None), {"x": None}, False),
+    ],
+)
+def test_a_value_is_found_where_it_stands(leaf, payload, found):
+    """Whatever the case and white space, in JSON inside a text as well; trivial ones with their key only."""
+    assert holds(blob(payload), leaf) is found
+
+
+def test_the_leaves_of_a_payload_have_their_path():
+    """Empty containers are values too."""
+    found = [(leaf.path, leaf.value) for leaf in leaves({"a": [{"b": 1}, []], "c": "x"})]
+    assert found == [("a[0].b", 1), ("a[1]", []), ("c", "x")]
+    assert [leaf.path for leaf in leaves("text")] == ["value"]
+
+
+def test_an_error_names_its_values():
+    """In quotes or not; not inside another word; the longest first."""
+    found = leaves({"supplier": "S-00", "pieces": 40, "sku": "SKU-204", "other": "S"})
+    named = quoted_in("there is no supplier 'S-00' to order 40 pieces of SKU-204 from", found)
+    assert [(quoted, leaf.key) for quoted, leaf in named] == [
+        (False, "sku"),
+        (True, "supplier"),
+        (False, "pieces"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "result", [None, "", [], {}, "[]", {"count": 0}, {"results": []}, " No results found "]
+)
+def test_nothing_is_nothing_in_every_shape(result):
+    """An empty list, a count of 0 and a sentence that says so."""
+    assert is_empty(result)
+
+
+@pytest.mark.parametrize("result", [0, False, "x", [0], {"count": 1}, {"results": [1]}])
+def test_something_is_something(result):
+    """A zero is a result."""
+    assert not is_empty(result)

@@ -1,0 +1,56 @@
+import pytest
+
+from namel3ss_debug.analysis.failures.claims import Claim
+from namel3ss_debug.analysis.failures.weak_failures import MOST_KEPT, WeakFailures
+
+
+def weak(*signs):
+    """Weak failures of (number, source, words)."""
+    found = WeakFailures()
+    for number, source, words in signs:
+        claim = Claim(words, None, 0.5, source, "outputs")
+        found.add(number, {"event_type": "tool_call_end", "component": "tool", "timestamp": 1.0}, claim)
+    return found
+
+
+def nowhere(_number):
+    """No start is known."""
+
+
+@pytest.mark.parametrize(
+    ("sign", "left"),
+    [
+        ((9, "log", "lookup: the service is down"), 0),
+        ((9, "log", "the service is up"), 1),
+        ((9, "log", "late"), 1),
+        ((9, "output", "api: the service is down"), 1),
+    ],
+)
+def test_what_repeats_a_failure_is_left_out(sign, left):
+    """A log record that has its words; an output only where the failure was inside its span."""
+    remaining = weak(sign).remaining([(4, "the service is down")], nowhere)
+    assert len(remaining) == left
+
+
+def test_an_output_repeats_what_failed_inside_it():
+    """Its span began before the failure and ended after it."""
+    found = weak((9, "output", "api: the service is down"))
+    assert found.remaining([(4, "the service is down")], {9: 3}.get) == []
+    assert len(found.remaining([(4, "the service is down")], {9: 5}.get)) == 1
+
+
+def test_a_weak_failure_is_told_once():
+    """A log record that repeats the words of an output before it reports that one; two equal calls are two."""
+    found = weak(
+        (3, "output", "Error: gone for good"),
+        (4, "log", "Error: gone for good"),
+        (6, "output", "Error: gone for good"),
+    )
+    assert [row.number for row in found.remaining([], nowhere)] == [3, 6]
+
+
+def test_more_than_can_be_kept_are_counted():
+    """Fed in parts it is the same as fed at once."""
+    first, later = (weak(*((number, "log", f"thing {number}") for number in range(700))) for _ in range(2))
+    first.merge(later)
+    assert (len(first.kept), first.more) == (MOST_KEPT, 400)

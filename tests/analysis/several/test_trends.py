@@ -1,0 +1,124 @@
+import json
+from itertools import combinations, permutations
+from math import erfc, sqrt
+from statistics import median
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.analysis.several import trends as trends_module
+from namel3ss_debug.analysis.several.trends import (
+    FIGURES,
+    MOST,
+    Point,
+    kendall_score,
+    mann_kendall,
+    score_variance,
+    trend,
+    trends,
+)
+
+DAY = 86_400
+
+
+def points(values):
+    """A value a day."""
+    return [Point(1_700_000_000 + DAY * place, value) for place, value in enumerate(values)]
+
+
+EXACT = [
+    ([-2.86, -1.08, -1.2, -0.06, 3.37], 0.083333333),
+    ([-2.21, 2.92, -2.23, 2.53, -2.5, 3.87, 1.56, 6.35], 0.398759921),
+    ([-1.35, -5.28, 5.0, 10.66, 2.74, 5.7, 6.03, 4.85, 5.13, 6.52, 2.18, -1.75], 0.84058837),
+]
+LONG = """
+    -2.36 0.34 -0.85 -0.8 -6.64 2.84 4.05 3.44 1.84 1.57 6.2 7.9 6.21
+    3.57 7.21 11.95 2.86 8.69 2.08 3.04 12.63 2.4 4.64 1.65 8.37
+"""
+EXACT.append(([float(value) for value in LONG.split()], 0.00394309))
+
+
+@pytest.mark.parametrize(("values", "p_value"), EXACT)
+def test_the_probability_of_few_points_is_that_of_scipy(values, p_value):
+    """Without ties it agrees with `scipy.stats.kendalltau(..., method="exact")` 1.16, whose answers stand here."""
+    assert mann_kendall(values) == pytest.approx(p_value, abs=1e-8)
+
+
+def test_the_variance_with_ties_is_that_of_scipy():
+    """Without the step towards 0, the probability is scipy's asymptotic one of the same values."""
+    values = [3, 0, 1, 2, 5, 3, 0, 2, 0, 2, 4, 3]
+    asymptotic = erfc(abs(kendall_score(values)) / sqrt(2 * score_variance(values)))
+    assert asymptotic == pytest.approx(0.526236867, abs=1e-8)
+    assert mann_kendall(values) > asymptotic
+
+
+@given(st.lists(st.integers(0, 99), min_size=2, max_size=6, unique=True))
+def test_the_exact_probability_is_the_share_of_all_orders(values):
+    """It is counted over every order of the values how often the pairs go one way as far as here."""
+    score = abs(kendall_score(values))
+    orders = [abs(kendall_score(order)) >= score for order in permutations(values)]
+    assert mann_kendall(values) == pytest.approx(sum(orders) / len(orders))
+
+
+@given(st.lists(st.integers(-5, 5), min_size=4, max_size=40))
+def test_the_trend_of_the_mirrored_values_is_the_opposite(values):
+    """Direction and slope change sides, and how sure they are does not."""
+    told, mirrored = trend(points(values)), trend(points([-value for value in values]))
+    opposite = {"rising": "falling", "falling": "rising", "none": "none"}
+    assert mirrored["direction"] == opposite[told["direction"]]
+    assert mirrored["p_value"] == told["p_value"]
+    assert mirrored["slope_per_day"] == pytest.approx(-told["slope_per_day"])
+    slopes = [(b - a) / (j - i) for (i, a), (j, b) in combinations(enumerate(values), 2)]
+    assert told["slope_per_day"] == pytest.approx(median(slopes))
+    assert told["slope_low"] <= told["slope_per_day"] <= told["slope_high"]
+
+
+def test_a_rise_is_told_with_its_slope():
+    """Ten days, each a hundred milliseconds slower than the one before."""
+    told = trend(points([1000 + 100 * day for day in range(10)]))
+    assert (told["direction"], told["slope_per_day"]) == ("rising", 100)
+    assert told["confidence"] > 0.9999
+
+
+@pytest.mark.parametrize(
+    ("values", "direction"),
+    [([1, 2, 3], "unknown"), ([1, 2, 3, 4], "none"), ([1, 2, 3, 4, 5], "rising"), ([7] * 20, "none")],
+)
+def test_few_points_prove_nothing(values, direction):
+    """Three say nothing, four can never be sure, and what is always the same goes nowhere."""
+    assert trend(points(values))["direction"] == direction
+
+
+def test_one_wild_run_decides_nothing():
+    """The last of twenty equal runs took a thousand times as long."""
+    assert trend(points([100 + day % 3 for day in range(19)] + [100_000]))["direction"] == "none"
+
+
+def test_points_of_one_time_have_no_slope():
+    """Nothing is divided by zero."""
+    told = trend([Point(5, value) for value in range(6)])
+    assert told["slope_per_day"] is None
+    json.dumps(told, allow_nan=False)
+
+
+def test_of_very_many_points_the_latest_count():
+    """What was long ago does not matter any more."""
+    told = trend(points([9.0] * 300 + [1.0] * MOST))
+    assert (told["points"], told["direction"]) == (MOST, "none")
+
+
+def test_the_figures_of_runs_that_tell_them():
+    """A figure that no run tells is left out; runs may come in any order."""
+    runs = [
+        (DAY * place, {"duration_ms": 1000.0 + place, "llm_calls": 2, "tool_calls": 1, "tokens": 5})
+        for place in range(6)
+    ]
+    told = trends(reversed(runs))["figures"]
+    assert set(told) == {"response_time_ms", "throughput", "tokens"}
+    assert told["response_time_ms"]["direction"] == "rising"
+    assert told["throughput"]["direction"] == "falling"
+    assert told["tokens"]["direction"] == "none"
+    assert {figure.name for figure in FIGURES} > set(told)
+    assert trends([])["figures"] == {}
+    assert trends_module.METHOD in trends([])["method"]
