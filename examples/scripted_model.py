@@ -1,7 +1,7 @@
 """A scripted stand-in for a model provider, on loopback: no key, no network, the same answers on every run.
 
-It speaks the wire formats of OpenAI (chat completions, responses, embeddings) and of Anthropic (messages),
-streamed or not, so the real SDKs talk to it as they talk to the real thing. What it says is a script: a list
+It speaks every wire format that recordings are read in (OpenAI, Anthropic, Gemini, Bedrock, Cohere, Ollama), streamed
+or not, so the real SDKs talk to it as they talk to the real thing. What it says is a script: a list
 with one entry for each turn of a conversation, or a function from the decoded request to an entry. An entry
 is a `Reply`, or a list of them: one for each attempt, to let a first attempt fail.
 
@@ -72,12 +72,14 @@ def fail(status: int, message: str, *, seconds: float = 0.0, **headers: str) -> 
 class ScriptedModel:
     """The server. It listens on a free port from the start of a `with` block to its end.
 
-    `url` is where it listens, `requests` what it was asked: `{path, headers, body}` each, in order of arrival.
+    `url` is where it listens, `requests` what it was asked: `{path, headers, body}` each, in order of arrival, and
+    `usage` the tokens that it told each answer took.
     """
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.requests: list[Json] = []
+        self.usage: list[dict[str, int]] = []
         self.closing = threading.Event()
 
     def __enter__(self) -> Self:
@@ -131,6 +133,7 @@ class Handler(BaseHTTPRequestHandler):
             )
             return
         attempt = int(self.headers.get("x-stainless-retry-count", "0"))
+        body = spoken.complete(path, body)  # with what the provider has in the address
         reply = self.model.reply(spoken.decode_request(body), attempt)
         self.model.closing.wait(reply.seconds)
         self.send_reply(spoken, reply, body)
@@ -146,10 +149,11 @@ class Handler(BaseHTTPRequestHandler):
             for place, asked in enumerate(reply.answer.tool_calls)
         ]
         usage = reply.answer.usage or estimated_usage(body, reply.answer)
+        self.model.usage.append(told_usage(spoken, body, usage))
         answer = replace(reply.answer, tool_calls=calls, usage=usage)
         frame: Json = {"response_id": ID_PREFIXES.get(spoken.name, "") + digest, "created": CREATED}
         if body.get("stream"):
-            self.send_stream(spoken.encode_stream(answer, body, **frame), reply.between)
+            self.send_stream(spoken.encode_stream(answer, body, **frame), reply.between, spoken.stream_type)
         else:
             self.send_json(200, spoken.encode_response(answer, body, **frame), reply.headers)
 
@@ -161,9 +165,9 @@ class Handler(BaseHTTPRequestHandler):
         )
         self.wfile.write(data)
 
-    def send_stream(self, events: list[bytes], between: float) -> None:
-        """Write server-sent events, each as one chunk of its own."""
-        self.send_headers(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
+    def send_stream(self, events: list[bytes], between: float, content_type: str) -> None:
+        """Write the events of a stream, each as one chunk of its own."""
+        self.send_headers(200, {"content-type": content_type, "transfer-encoding": "chunked"})
         for place, event in enumerate(events):
             self.model.closing.wait(between if place else 0)
             self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
@@ -178,6 +182,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing: the output belongs to the agent."""
+
+
+def told_usage(spoken: Format, body: Json, usage: dict[str, int]) -> dict[str, int]:
+    """What a provider tells of the tokens of an answer: OpenAI nothing in a stream unless it was asked to."""
+    if spoken.name == "openai.chat" and body.get("stream"):
+        return usage if (body.get("stream_options") or {}).get("include_usage") else {}
+    return {"input_tokens": usage["input_tokens"]} if spoken.operation == "embeddings" else usage
 
 
 def estimated_usage(body: Json, answer: Answer) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """namel3ss-debug: a time-travel debugger for AI-agent programs, in the terminal.
 
 What people import; each name is loaded when it is first used, so that the import alone costs next to nothing.
+Where pytest runs in a traced program it is there already, and pytest need not say so: PYTEST_DONT_REWRITE.
 """
 
 from __future__ import annotations
@@ -26,9 +27,26 @@ _HOMES = {
     "trace_error": "capture.hooks",
     "performance_marker": "capture.hooks",
     "instrument_agent": "capture.hooks",
+    "continue_trace": "capture.services",
+    "TracedASGI": "capture.services",
+    "TracedWSGI": "capture.services",
     "DebugProfiler": "capture.profiling",
     "profile_execution": "capture.profiling",
     "MemoryTracker": "capture.profiling",
+    "AgentLogger": "capture.logs.loggers",
+    "LearningLogger": "capture.logs.loggers",
+    "PerformanceLogger": "capture.logs.loggers",
+    "TraceHandler": "capture.logs.handlers",
+    "CorrelationFilter": "capture.logs.handlers",
+    "structlog_processor": "capture.logs.handlers",
+    "loguru_sink": "capture.logs.handlers",
+    "measure_performance": "capture.logs.measuring",
+    "trace_performance": "capture.logs.measuring",
+    "trace_agent_action": "capture.logs.measuring",
+    "trace_learning_update": "capture.logs.measuring",
+    "trace_errors": "capture.logs.measuring",
+    "trace_context": "capture.logs.measuring",
+    "setup_logging": "capture.logs.setup",
     "DebugConfiguration": "config",
     "TraceEvent": "traces.events",
     "TraceEventType": "traces.events",
@@ -37,35 +55,62 @@ _HOMES = {
     "ExecutionReplayer": "replay.replayer",
     "ReplayBreakpoint": "replay.recording.breakpoints",
     "TraceAnalyzer": "analysis.analyzer",
+    "LogAnalyzer": "log_analysis",
+    "analyze_session": "log_analysis",
+    "debug_issue": "log_analysis",
+    "check_trace": "analysis.checking.evaluation",
+    "diff_traces": "analysis.diffing.comparison",
 }
 """Where each public name lives, below this package."""
 
 __all__ = [
+    "AgentLogger",
+    "CorrelationFilter",
     "DebugConfiguration",
     "DebugProfiler",
     "ExecutionReplayer",
     "ExecutionTracer",
+    "LearningLogger",
+    "LogAnalyzer",
     "MemoryTracker",
+    "PerformanceLogger",
     "ReplayBreakpoint",
     "TraceAnalyzer",
     "TraceEvent",
     "TraceEventType",
     "TraceFilter",
+    "TraceHandler",
+    "TracedASGI",
+    "TracedWSGI",
     "__version__",
+    "analyze_session",
+    "check_trace",
+    "continue_trace",
+    "debug_issue",
+    "diff_traces",
     "get_global_tracer",
     "initialize_tracing",
     "instrument_agent",
+    "loguru_sink",
+    "measure_performance",
     "performance_marker",
     "profile_execution",
     "read_trace",
+    "setup_logging",
     "shutdown_tracing",
+    "structlog_processor",
+    "trace_agent_action",
     "trace_agent_execution",
     "trace_agent_turn",
     "trace_chain_execution",
     "trace_chain_step",
+    "trace_context",
     "trace_error",
+    "trace_errors",
+    "trace_learning_update",
     "trace_llm_call",
     "trace_memory_operation",
+    "trace_performance",
     "trace_prompt_execution",
     "trace_tool_call",
     "trace_validation",
@@ -90,6 +135,8 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.analyzer import TraceAnalyzer
+    from namel3ss_debug.analysis.checking.evaluation import check_trace
+    from namel3ss_debug.analysis.diffing.comparison import diff_traces
     from namel3ss_debug.capture.hooks import (
         instrument_agent,
         performance_marker,
@@ -104,12 +151,30 @@ if TYPE_CHECKING:
         trace_tool_call,
         trace_validation,
     )
+    from namel3ss_debug.capture.logs.handlers import (
+        CorrelationFilter,
+        TraceHandler,
+        loguru_sink,
+        structlog_processor,
+    )
+    from namel3ss_debug.capture.logs.loggers import AgentLogger, LearningLogger, PerformanceLogger
+    from namel3ss_debug.capture.logs.measuring import (
+        measure_performance,
+        trace_agent_action,
+        trace_context,
+        trace_errors,
+        trace_learning_update,
+        trace_performance,
+    )
+    from namel3ss_debug.capture.logs.setup import setup_logging
     from namel3ss_debug.capture.profiling import DebugProfiler, MemoryTracker, profile_execution
+    from namel3ss_debug.capture.services import TracedASGI, TracedWSGI, continue_trace
     from namel3ss_debug.capture.start import initialize_tracing, shutdown_tracing
     from namel3ss_debug.capture.switch import get_global_tracer
     from namel3ss_debug.capture.tracer import ExecutionTracer
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.inspection import TraceFilter
+    from namel3ss_debug.log_analysis import LogAnalyzer, analyze_session, debug_issue
     from namel3ss_debug.replay.recording.breakpoints import ReplayBreakpoint
     from namel3ss_debug.replay.replayer import ExecutionReplayer
     from namel3ss_debug.traces.events import TraceEvent, TraceEventType

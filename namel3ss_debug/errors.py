@@ -50,6 +50,12 @@ class ExpressionError(DebugError):
     slug = "bad-expression"
 
 
+class RuleError(DebugError):
+    """A rule of a check does not parse, asks for what is not there, or cannot be evaluated."""
+
+    slug = "bad-rule"
+
+
 class PlaceError(DebugError):
     """A breakpoint place does not parse or cannot match."""
 

@@ -26,11 +26,15 @@ LAYERS = {
     "views": FLOOR | {"config", "traces", "replay", "analysis", "inspection"},
     "cli": FLOOR | {"config", "traces", "capture", "replay", "analysis", "inspection", "views"},
 }
-DOORS = frozenset({"", "__main__", "auto", "hooks", "pytest_plugin"})
+DOORS = frozenset({"", "__main__", "auto", "hooks", "log_analysis", "pytest_plugin"})
 """The doors may import every layer, lazily."""
 
-BRIDGES = {"replay/rerun.py": frozenset({"capture"}), "replay/live.py": frozenset({"capture"})}
-"""The two places where the halves meet outside of `traces`."""
+BRIDGES = {
+    "replay/rerun.py": frozenset({"capture"}),
+    "replay/live.py": frozenset({"capture"}),
+    "replay/inprocess.py": frozenset({"capture"}),
+}
+"""The three places where the halves meet outside of `traces`."""
 
 THIRD_PARTY = {
     "orjson": frozenset(
@@ -41,6 +45,9 @@ THIRD_PARTY = {
     "_time_machine": frozenset({"capture"}),
     "time_machine": frozenset({"capture", "replay"}),
     "genai_prices": frozenset({"prices"}),
+    "jsonschema": frozenset({"analysis"}),
+    "referencing": frozenset({"analysis"}),
+    "pyinstrument": frozenset({"capture"}),
     "urllib3": frozenset({"capture"}),
     "aiohttp": frozenset({"capture"}),
     "click": frozenset({"cli"}),

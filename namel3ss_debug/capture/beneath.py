@@ -6,6 +6,7 @@ says so here; what nobody has recorded by the end, the framework's own word stan
 
 from __future__ import annotations
 
+from collections import Counter
 from contextvars import ContextVar
 from typing import Final
 
@@ -15,7 +16,7 @@ TOOL: Final = "tool"
 NOW: ContextVar[Expected | None] = ContextVar("namel3ss_debug_beneath", default=None)
 """The innermost call that a framework has told of and that is not over."""
 
-UNEXPECTED = {LLM: 0, TOOL: 0}
+UNEXPECTED: Counter[tuple[str, str | None]] = Counter()
 """How many calls were recorded beneath nothing that a framework told of, for instance in a thread without its context."""
 
 
@@ -24,7 +25,7 @@ class Expected:
 
     Attributes:
         kind: `llm` or `tool`.
-        name: of a tool, its name.
+        name: of a tool, its name; a model may have another name on the wire than the framework knows.
         met: whether it was recorded where it was made.
         outer: the call that it is made within.
     """
@@ -36,22 +37,22 @@ class Expected:
         self.name = name
         self.met = False
         self.outer = NOW.get()
-        self.unexpected = UNEXPECTED[kind]
+        self.unexpected = UNEXPECTED[kind, name]
         NOW.set(self)
 
     def over(self) -> bool:
         """The call has ended; whether it was recorded, or may have been."""
         if NOW.get() is self:
             NOW.set(self.outer)
-        return self.met or UNEXPECTED[self.kind] != self.unexpected
+        return self.met or UNEXPECTED[self.kind, self.name] != self.unexpected
 
 
 def recorded(kind: str, name: str | None = None) -> None:
     """A call is recorded where it is made: of a model, or of the tool of this name."""
     expected = NOW.get()
     while expected is not None:
-        if expected.kind == kind and (kind == LLM or expected.name == name):
+        if expected.kind == kind and expected.name == name:
             expected.met = True
             return
         expected = expected.outer
-    UNEXPECTED[kind] += 1
+    UNEXPECTED[kind, name] += 1

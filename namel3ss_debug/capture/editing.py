@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -58,21 +59,26 @@ def call_of(name: str, argument: ast.expr) -> ast.expr:
 
 
 def _source_tree(code: CodeType) -> ast.Module:
-    with open(code.co_filename, encoding="utf-8") as file:
-        lines = file.readlines()[code.co_firstlineno - 1 :]
-    indent = _indent(lines[0])
-    end = next(
-        (n for n, line in enumerate(lines[1:], 1) if line.strip() and _indent(line) <= indent), len(lines)
-    )
+    lines = _source_lines(code.co_filename, code.co_firstlineno)
     shift = code.co_firstlineno - 1
-    if indent:  # a method: a block around it keeps lines and columns as they are in the file
+    if _indent(lines[0]):  # a method: a block around it keeps lines and columns as they are in the file
         block_of = "class _" if "__class__" in code.co_freevars else "if 1"  # what `super()` needs
-        tree = ast.parse(f"{block_of}:\n" + "".join(lines[:end]))
+        tree = ast.parse(f"{block_of}:\n" + "".join(lines))
         shift -= 1
     else:
-        tree = ast.parse("".join(lines[:end]))
+        tree = ast.parse("".join(lines))
     ast.increment_lineno(tree, shift)
     return tree
+
+
+@lru_cache(maxsize=64)  # a test runner starts and stops tracing many times
+def _source_lines(path: str, first: int) -> list[str]:
+    """The lines of a function."""
+    with open(path, encoding="utf-8") as file:
+        lines = file.readlines()[first - 1 :]
+    indent = _indent(lines[0])
+    end = (n for n, line in enumerate(lines[1:], 1) if line.strip() and _indent(line) <= indent)
+    return lines[: next(end, len(lines))]
 
 
 def _function_in(code: CodeType) -> CodeType:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from namel3ss_debug import wire
-from namel3ss_debug.capture import context
+from namel3ss_debug.capture import beneath, context
 from namel3ss_debug.capture.answers import REPORTED, Answers, Network, Response, response_of
 from namel3ss_debug.capture.attempts import Attempts
 from namel3ss_debug.capture.bodies import Decompressor, readable
@@ -24,6 +24,8 @@ from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.delivery import Delivery, in_turn
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.failures import describe
+from namel3ss_debug.capture.payloads import Ready
+from namel3ss_debug.capture.services import header_for
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.wire.framing import EventDecoder, Framing
@@ -94,6 +96,7 @@ class Report:
     response: Response | None = REPORTED
     delivery: Delivery | None = Delivery()
     network: Network | None = None
+    carried: str | None = None
 
     def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
         """Nothing."""
@@ -141,12 +144,13 @@ class Exchange:
 
     Where `response` is not `None`, the request is not to be sent, and that response is what the program gets, delivered
     as `delivery` says. Where there is a delivery alone, its head is waited for before the request is sent. A `network`
-    is to be opened while it is sent.
+    is to be opened while it is sent. `carried` is the `traceparent` that it is to be sent with.
     """
 
     response: Response | None = None
     delivery: Delivery | None = None
     network: Network | None = None
+    carried: str | None = None
 
     def __init__(self, owner: Exchanges, method: str, url: str, headers: Pairs, body: bytes | None) -> None:
         self._owner = owner
@@ -178,6 +182,7 @@ class Exchange:
         self._head_seq: int | None = None
         if owner.tracer.answers is not None:
             self._ask(owner.tracer.answers, request)
+        self.carried = header_for(owner.tracer, url, headers, self._span.event_id)
         owner.open[self] = None
 
     def _ask(self, answers: Answers, request: Any) -> None:
@@ -204,10 +209,10 @@ class Exchange:
     def _begin(self, request: Any, headers: Pairs, body: bytes | None) -> Span:
         tracer = self._owner.tracer
         exchange: dict[str, Any] = {"method": self._method, "url": tracer.payloads.url(self._url)}
-        exchange["hash"] = self._key[0]
+        exchange["hash"] = Ready(self._key[0])
         if body:
             exchange["request_bytes"] = len(body)
-            exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
+            exchange["body_sha256"] = Ready(hashlib.sha256(body).hexdigest())
         metadata: dict[str, Any] = {"chain": tracer.sites.chain(0), "exchange": exchange}
         if lineage.active():
             metadata["lineage"] = lineage.current().path
@@ -219,6 +224,7 @@ class Exchange:
             inputs |= {"headers": dict(tracer.payloads.headers(headers)), "body": request}
             name = urlsplit(self._url).netloc.rpartition("@")[2]
             return tracer.span("http", name, inputs, metadata, retry_count=retries).open(enter=False)
+        beneath.recorded(beneath.LLM)
         decoded = self._format.decode_request(request)
         metadata |= {
             "provider": self._format.provider,
@@ -227,7 +233,11 @@ class Exchange:
         }
         self._owner.calls.returned(decoded.get("messages") or [], self._inside)
         self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
-        span = tracer.span("llm", decoded.get("model"), decoded, metadata, retry_count=retries)
+        shown = {
+            name: tracer.payloads.repeated(value) if tracer.keeps_payloads and type(value) is list else value
+            for name, value in decoded.items()
+        }
+        span = tracer.span("llm", decoded.get("model"), shown, metadata, retry_count=retries)
         return span.open(enter=False)
 
     def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:

@@ -8,12 +8,16 @@ one before its first event, a started one when it begins to record. What passes 
                      and where nobody steps the program, everything that begins no call and no process; then the ends
                      of spans come with what follows them, because each send is a switch to another process.
                      After `!` stands a question: whether a part of an answer may be delivered now, `at`, `step`,
-                     `index`, `waited` as in `Answers.may`.
+                     `index`, `waited` as in `Answers.may`. After `=` stand the number of an answer that was told
+                     ahead, a space, and the event of the call that has taken it without waiting.
     to the program   one JSON object for each `?`: `at` is the id of the event that it lets go. `tools` names functions
                      whose calls shall be recorded as tool calls. What becomes of the call that begins with the event
                      stands in the members that `Given.from_json` reads; none of them: it is made. With `live` the
                      recording is left behind: clock and network are the program's own from now on.
                      For each `!` at once: `{"may": true}` or `{"may": false}`.
+                     With `ahead`, a number, instead of `at`, an answer is told before its call is made, to be taken
+                     by a call of which `asked` tells the same (`foretold`). `{"void": true}` takes back all of these,
+                     and so does every `?`: those that come before its word are not meant for what follows.
 
 The process waits in the thread that emits, sync or async, as under pdb; another thread waits when it has something to
 emit. It waits in the kernel. When the connection ends, for whatever reason, the process goes on without it,
@@ -27,6 +31,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -34,13 +39,14 @@ from typing import Any
 from orjson import OPT_APPEND_NEWLINE, dumps, loads
 
 from namel3ss_debug.capture.answers import Gate, Given, Raised, Step
+from namel3ss_debug.capture.foretold import Foretold
+from namel3ss_debug.capture.marks import ASKS, TAKEN, TOLD, WAITS
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.writer import TraceWriter
 
-ONLY_TOLD = frozenset({"stream_chunk", "resource_sample", "inputs_read"})
+ONLY_TOLD = frozenset({"stream_chunk", "resource_sample", "stack_sample", "inputs_read"})
 """Events that do not hold the program: they are pieces of something, or no deed of the program at all."""
 
-WAITS, TOLD, ASKS = b"?", b".", b"!"
 _BLOCK = 1 << 16
 _CALLS = ("llm", "http", "tool", "mcp")
 _NOBODY = Given(raised=Raised("ConnectionError", "the debugger has gone, and nobody answers"))
@@ -85,6 +91,7 @@ class SocketGate:
         self._unsent: list[bytes] = []
         self._torn = False  # an exception has ended the sending of a line, who knows where
         self._rest = b""
+        self._foretold = Foretold()
 
     def renew(self) -> None:
         """After a fork: the connection belongs to the other process."""
@@ -107,6 +114,10 @@ class SocketGate:
             return None
         outermost, self._busy = not self._busy, True
         try:
+            word = self._told_ahead(event) if waits else None
+            if word is not None:
+                self._tell(b"%b%d %b" % (TAKEN, word["ahead"], line))
+                return Given.from_json(word)
             self._tell((WAITS if waits else TOLD) + line)
             return self._go(event["event_id"]) if waits else None
         except Exception:  # the shell has gone, or what it says makes no sense: the program goes on by itself
@@ -137,6 +148,7 @@ class SocketGate:
                 word: dict[str, Any] = loads(self._line())
                 if "may" in word:
                     return bool(word["may"])
+                self._hear(word)
         except Exception:  # as in `passed`
             self._lost()
             return True
@@ -191,16 +203,37 @@ class SocketGate:
             self._connection = connection
         return self._connection
 
+    def _told_ahead(self, event: Event) -> dict[str, Any] | None:
+        """What was told ahead of the call that begins with this event; where it is None, nothing told ahead counts any more."""
+        if self._connection is None:
+            return None
+        with suppress(BlockingIOError):
+            while block := self._connection.recv(_BLOCK, socket.MSG_DONTWAIT):
+                self._rest += block
+        *lines, self._rest = self._rest.split(b"\n")
+        for line in lines:
+            self._hear(loads(line))
+        return self._foretold.take(event)
+
     def _go(self, event_id: str) -> Given | None:
         """Wait for the word that lets this event go; those for events whose wait an exception has ended are left out."""
         while True:
             word: dict[str, Any] = loads(self._line())
-            if "tools" in word:
-                self._on_tools(word["tools"])
-            if word.get("live"):
-                self._on_live()
+            self._hear(word)
             if word.get("at") == event_id:
+                self._foretold.clear()
                 return Given.from_json(word)
+
+    def _hear(self, word: dict[str, Any]) -> None:
+        """Take what a word says beside what becomes of the call that waits."""
+        if "ahead" in word:
+            self._foretold.add(word)
+        elif "void" in word:
+            self._foretold.clear()
+        if "tools" in word:
+            self._on_tools(word["tools"])
+        if word.get("live"):
+            self._on_live()
 
     def _line(self) -> bytes:
         assert self._connection is not None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Mapping
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
-from namel3ss_debug.capture import switch
+from namel3ss_debug.capture import beneath, switch
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.failures import describe
 from namel3ss_debug.capture.results import add_metadata, set_result
@@ -150,6 +150,7 @@ def _decorate(
         shown = {key: value for key, value in arguments.items() if key not in {"self", "cls"}}
         inputs = kind.inputs(shown) if capture_inputs else None
         if kind is _TOOL:
+            beneath.recorded(beneath.TOOL, own)
             told = {**fields.get("metadata", {}), "chain": tracer.sites.chain(0)}
             if lineage.active():
                 told["lineage"] = lineage.current().path

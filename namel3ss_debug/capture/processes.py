@@ -54,20 +54,20 @@ _own_pid = os.getpid()
 
 
 def install(
-    current_span_id: Callable[[], str | None], adopt: Callable[[str], None] | None = None
+    current_place: Callable[[], str | None], adopt: Callable[[str], None] | None = None
 ) -> Callable[[], None]:
     """Tell processes that are started from now on which span they were started in.
 
     Args:
-        current_span_id: the id of the span the caller is in, if any.
+        current_place: what tells the span the caller is in, if any: a `traceparent`.
         adopt: called in a process that learns only after its start in which span it was started (a child of
-            the fork server), with the id.
+            the fork server), with the same.
 
     Returns:
         A function that takes it back.
     """
     global _current, _adopt
-    _current, _adopt = current_span_id, adopt
+    _current, _adopt = current_place, adopt
     for name, edit in _EDITS.items():
         _when_imported(name, edit)
     return _uninstall
@@ -103,7 +103,7 @@ def at_end_of_forked_workers(callback: Callable[[], None]) -> None:
 
 
 def parent_from_environment(environ: Mapping[str, str]) -> str | None:
-    """The id of the span this process was started in, as its environment tells."""
+    """What tells the span this process was started in, from its environment."""
     hidden = _hidden.get(PARENT_VARIABLE.encode())
     return environ.get(PARENT_VARIABLE) or (os.fsdecode(hidden) if hidden else None)
 

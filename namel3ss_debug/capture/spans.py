@@ -55,7 +55,6 @@ class Span:
         "_parent",
         "_prefix",
         "_reported",
-        "_started",
         "_text",
         "_tracer",
         "_writer",
@@ -66,6 +65,7 @@ class Span:
         "name",
         "outputs",
         "session_id",
+        "started",
         "token",
         "totals",
         "wanders",
@@ -146,6 +146,8 @@ class Span:
             return
         self.is_open = False
         try:
+            if tracer.stacks is not None:
+                tracer.stacks.ended(self, ended - self.started)
             event = self._end.copy()
             event["timestamp"] = now()
             event["parent_event_id"] = self.event_id
@@ -154,7 +156,7 @@ class Span:
                 event["session_id"] = session_id
             if get_ident() != MAIN.ident or tracer.running_loop() is not None:
                 tracer.place(event)
-            event["duration_ms"] = (ended - self._started) / 1e6
+            event["duration_ms"] = (ended - self.started) / 1e6
             if error is not None:
                 self._add_failure(event, error)
             outputs = self.outputs
@@ -197,7 +199,7 @@ class Span:
         return self._begin(frame, enter)
 
     def _begin(self, frame: FrameType | None, enter: bool) -> Self:
-        started = self._started = perf_counter_ns()
+        started = self.started = perf_counter_ns()
         tracer = self._tracer
         if tracer.components and self.component not in tracer.components:
             return self

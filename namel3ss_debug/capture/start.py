@@ -10,10 +10,25 @@ import atexit
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.capture import context, delivery, mcp, pools, processes, rewrite, switch, tools, transport
+from namel3ss_debug.capture import (
+    context,
+    delivery,
+    frameworks,
+    mcp,
+    pools,
+    processes,
+    queues,
+    rewrite,
+    services,
+    switch,
+    tools,
+    traceparent,
+    transport,
+)
 from namel3ss_debug.capture.answers import Answers, Gate
 from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.environment import start_metadata
@@ -24,7 +39,7 @@ from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.session import Session, new_session, working_directory
 from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.config import DebugConfiguration, enabled_never, load_configuration
-from namel3ss_debug.errors import SettingError
+from namel3ss_debug.errors import SettingError, WrongUsageError
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.exits import flush_on_exit
 from namel3ss_debug.traces.redaction import Redactor
@@ -51,6 +66,7 @@ def initialize_tracing(
         The tracer, or one that does nothing where this execution is not sampled.
 
     Raises:
+        WrongUsageError: what the setting `join` names is no recording.
         SettingError: a setting given here has an unknown key or a value that is not allowed. What is wrong in the
             configuration file or the environment is one warning on stderr.
     """
@@ -66,8 +82,12 @@ def initialize_tracing(
 
 def start_if_enabled() -> None:
     """Start tracing where the configuration in force says so; a mistake in it is a warning, never an end."""
-    if configuration_in_force({}).enabled:
+    if not configuration_in_force({}).enabled:
+        return
+    try:
         initialize_tracing()
+    except WrongUsageError as error:
+        _tell(f"{error}; nothing is recorded")
 
 
 def configuration_in_force(overrides: Mapping[str, Any]) -> DebugConfiguration:
@@ -92,7 +112,7 @@ def start_in_child(session: Mapping[str, Any], role: str) -> None:
         role: `main` for the process the user asked for, `grandchild` for one that it started.
     """
     opened = Session(**session)
-    parent_id = None if role == "main" else processes.parent_from_environment(os.environ)
+    parent_id = None if role == "main" else _parent_id(processes.parent_from_environment(os.environ))
     if activate(opened, first_process=role == "main", parent_id=parent_id, fresh=True) is not None:
         _undo.append(rewrite.install(opened.root))
 
@@ -121,16 +141,20 @@ def activate(
     switch.ACTIVE = tracer
     _undo.append(context.install(tracer.writer.hold_the_gil))
     _undo.append(pools.install(tracer.problem))
-    _undo.append(processes.install(context.current_id, tracer.adopt))
+    _undo.append(processes.install(lambda: services.here(tracer), lambda text: _adopt(tracer, text)))
+    _undo.extend([services.install(tracer), queues.install(tracer)])
     _undo.append(following.install(tracer))
     calls, remove_tools = tools.install(tracer)
     exchanges = Exchanges(tracer, calls)
     _undo.extend([remove_tools, transport.install(exchanges), mcp.install(tracer)])
+    _undo.append(frameworks.install(tracer, calls))
     tracer.at_end.append(exchanges.abandon)
     _renewed_by_fork.append(exchanges.renew)
     _undo.append(_renewed_by_fork.clear)
     if session.offline:
         _keep_offline(tracer)
+    if config.profile:
+        _sample_stacks(tracer)
     _register_once()
     if config.buffer_size > 1:
         flush_on_exit(tracer.writer)
@@ -141,6 +165,26 @@ def activate(
     if first_process:
         tracer.writer.begin()
     return tracer
+
+
+def _parent_id(text: str | None) -> str | None:
+    """The span that a process was started in, of the `traceparent` that tells it."""
+    place = traceparent.read(text) if text else None
+    return None if place is None else place.event_id
+
+
+def _adopt(tracer: ExecutionTracer, text: str) -> None:
+    parent_id = _parent_id(text)
+    if parent_id is not None:
+        tracer.adopt(parent_id)
+
+
+def _sample_stacks(tracer: ExecutionTracer) -> None:
+    from namel3ss_debug.capture import stacks  # noqa: PLC0415  (only here is it needed)
+
+    _undo.append(stacks.install(tracer))
+    if tracer.stacks is not None:
+        _renewed_by_fork.append(tracer.stacks.renew)
 
 
 def _keep_offline(tracer: ExecutionTracer) -> None:
@@ -214,7 +258,9 @@ def _make_tracer(
     first_process: bool,
     parent_id: str | None,
 ) -> ExecutionTracer:
-    redactor = Redactor(keys=config.redact_keys, patterns=config.redact_patterns) if config.redact else None
+    redactor = (
+        _redactor(tuple(config.redact_keys), tuple(config.redact_patterns.items())) if config.redact else None
+    )
     whole = Payloads(redactor)  # what a recording says of itself is never cut
     tracer: ExecutionTracer
 
@@ -230,6 +276,7 @@ def _make_tracer(
         "rotate_max_bytes": config.rotate_max_bytes,
         "rotate_keep": config.rotate_keep,
         "link_latest": session.link_latest,
+        "joins": session.joins,
     }
     answers: Answers | None = None
     writer: TraceWriter
@@ -249,6 +296,11 @@ def _make_tracer(
     )
     tracer.answers = answers
     return tracer
+
+
+@lru_cache(maxsize=4)  # a test runner starts and stops tracing again and again
+def _redactor(keys: tuple[str, ...], patterns: tuple[tuple[str, str], ...]) -> Redactor:
+    return Redactor(keys=keys, patterns=dict(patterns))
 
 
 def _gated_writer(

@@ -7,7 +7,7 @@ from inspect import CO_COROUTINE, CO_VARKEYWORDS
 from types import CodeType, TracebackType
 from typing import Any, Self
 
-from namel3ss_debug.capture import context, hooks, rewrite
+from namel3ss_debug.capture import beneath, context, hooks, rewrite
 from namel3ss_debug.capture.calls import AskedCall, ToolCalls
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.replies import Reply, take_reply
@@ -82,6 +82,7 @@ class ToolCall:
             inputs |= {"call_id": asked.call_id} if asked.call_id else {}
             metadata["asked_in"] = asked.asked_in
         site = tracer.sites.above(code) or metadata.get("defined_at")
+        beneath.recorded(beneath.TOOL, name)
         self._tracer = tracer
         self._on_loop = bool(code.co_flags & CO_COROUTINE)
         self._span = tracer.span("tool", name, inputs, metadata, call_site=site)

@@ -13,7 +13,7 @@ from sys import modules
 from threading import get_ident
 from time import perf_counter_ns
 from time import time as now
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture import context
 from namel3ss_debug.capture.answers import Answers, Network
@@ -26,6 +26,9 @@ from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.writer import TraceWriter
+
+if TYPE_CHECKING:  # imported where stacks are sampled
+    from namel3ss_debug.capture.stacks import Stacks
 
 
 class ExecutionTracer:
@@ -74,6 +77,7 @@ class ExecutionTracer:
         self.components = frozenset(config.default_components)
         self.kinds = Kinds(execution_id, payloads)
         self.sampler = Sampler() if config.level == "comprehensive" else None
+        self.stacks: Stacks | None = None
         self.running_loop: Callable[[], object] = self._find_running_loop
 
     def emit(

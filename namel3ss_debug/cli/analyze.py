@@ -22,7 +22,7 @@ from namel3ss_debug.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.many import Many
+    from namel3ss_debug.analysis.several.many import Many
     from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.views.blocks import Block
@@ -119,7 +119,7 @@ def within(paths: Iterable[Path], last: str) -> list[Path]:
         TraceNotFoundError: there are none.
         WrongUsageError: it is no time.
     """
-    from namel3ss_debug.analysis.windows import began, seconds_of
+    from namel3ss_debug.analysis.several.windows import began, seconds_of
     from namel3ss_debug.errors import TraceNotFoundError
 
     since = time.time() - seconds_of(last)
@@ -176,7 +176,7 @@ def several(
     Raises:
         UnreadableTraceError: nothing in any of them can be read.
     """
-    from namel3ss_debug.analysis.many import Request, analyze_many
+    from namel3ss_debug.analysis.several.many import Request, analyze_many
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.views.analysis import several as report
     from namel3ss_debug.views.terminal import byte_progress

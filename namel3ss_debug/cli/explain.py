@@ -26,8 +26,8 @@ def explain(reference: str | None, number: int, *, output_format: str = "table")
         TraceNotFoundError: there is no such recording.
         UnreadableTraceError: nothing in it can be read, or there is no event of this number.
     """
-    from namel3ss_debug.analysis.explain import SCHEMA
-    from namel3ss_debug.analysis.explain import explain as explained
+    from namel3ss_debug.analysis.failures.explain import SCHEMA
+    from namel3ss_debug.analysis.failures.explain import explain as explained
     from namel3ss_debug.views import blocks
     from namel3ss_debug.views.explain import explain as shown
     from namel3ss_debug.views.terminal import console

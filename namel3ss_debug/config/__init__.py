@@ -28,7 +28,7 @@ SESSION_VARIABLE = "NAMEL3SS_DEBUG_SESSION"
 """What a traced process and its children are told about the recording they belong to."""
 
 PARENT_VARIABLE = "NAMEL3SS_DEBUG_PARENT"
-"""The id of the span in which a child process was started."""
+"""The span in which a child process was started, as a `traceparent` (`capture.traceparent`)."""
 
 LINEAGE_VARIABLE = "NAMEL3SS_DEBUG_LINEAGE"
 """The name of a child process among all that the program starts, and the standard input it may share with its parent."""
@@ -64,6 +64,9 @@ class DebugConfiguration:
     redact: bool = True
     redact_keys: tuple[str, ...] = ()
     redact_patterns: Mapping[str, str] = field(default_factory=dict)
+    propagate: tuple[str, ...] = ()
+    join: str = ""
+    profile: bool = False
     auto_breakpoints: tuple[str, ...] = ()
     break_on_errors: bool = False
     break_on_warnings: bool = False
@@ -94,6 +97,7 @@ class DebugConfiguration:
         for name in (
             "default_components",
             "redact_keys",
+            "propagate",
             "auto_breakpoints",
             "mocks",
             "faults",
@@ -332,6 +336,24 @@ SETTINGS: tuple[Setting, ...] = (
         values.patterns,
         "an object of rule name to regular expression",
         "further formats of secrets",
+    ),
+    Setting(
+        "propagate",
+        values.words,
+        "a list of hosts, such as orders.internal, *.example.com or localhost:8000",
+        "to which hosts requests carry a `traceparent` header, so that a traced service there goes on with the trace",
+    ),
+    Setting(
+        "join",
+        values.optional_text,
+        "a path that ends with .jsonl",
+        "one recording for several services: each that starts with the same path writes files of the same trace",
+    ),
+    Setting(
+        "profile",
+        values.flag,
+        _YES_NO,
+        "sample the program's stacks, so that `analyze` can name the functions that take time; needs the extra `[profile]`",
     ),
     Setting(
         "auto_breakpoints",

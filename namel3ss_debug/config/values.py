@@ -126,6 +126,13 @@ def text(value: object) -> str:
     return str(value)
 
 
+def optional_text(value: object) -> str:
+    """A text; an empty one where there is none."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError
+    return str(value)
+
+
 def level(value: object) -> str:
     """One of `LEVELS`."""
     if value not in LEVELS:

@@ -46,7 +46,9 @@ FIELDS: tuple[Field, ...] = (
     Field("execution_id", "string", "the run"),
     Field("session_id", "string", "the conversation or job that several runs belong to"),
     Field(
-        "component", "string", "app agent prompt chain llm tool memory validation http mcp log, or the user's own"
+        "component",
+        "string",
+        "app agent prompt chain llm tool memory validation http mcp log, or the user's own",
     ),
     Field("component_name", "string", "gpt-4o, search, Researcher, ..."),
     Field("inputs", "object", "what went in, redacted before it was written"),
@@ -106,7 +108,12 @@ EVENT_TYPES: dict[str, str] = {
     "log_record": "a log record of the program",
     "decision": "a choice the program made",
     "state_change": "state the program changed",
+    "request_start": "another service's request is answered",
+    "request_end": "its answer, or the failure",
+    "task_start": "a task of a queue, such as Celery, begins",
+    "task_end": "its result, or the failure",
     "resource_sample": "memory and CPU at one moment",
+    "stack_sample": "in which functions the time of a span went, where stacks are sampled",
     "inputs_read": "what the program read from outside since the event before: clock, environment, standard input",
     "divergence": "where a re-run parted from its recording",
 }

@@ -56,6 +56,7 @@ class TraceWriter:
         rotate_max_bytes: begin a new segment when this one has grown so large; 0 never.
         rotate_keep: how many segments to keep; 0 all.
         link_latest: keep `trace_latest.jsonl` beside the file pointing to it.
+        joins: whether another program may have begun the trace; then this process is the next one of it.
     """
 
     bursts = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -72,11 +73,12 @@ class TraceWriter:
         rotate_max_bytes: int = 0,
         rotate_keep: int = 0,
         link_latest: bool = True,
+        joins: bool = False,
     ) -> None:
         self.first = first
         self.dropped = 0
         self.process, self.segment, self.prefix = 0, -1, ""
-        self._first_process = first_process
+        self._first_process, self._joins = first_process, joins
         self._header = header
         self._buffer_size = buffer_size
         self._flush_interval = flush_interval
@@ -92,8 +94,7 @@ class TraceWriter:
     def _reset(self) -> None:
         """The state a process starts with; after a fork the child calls it."""
         self._lock = threading.RLock()
-        self._next = 0
-        self._fd = -1
+        self._next, self._fd = 0, -1
         self._written = 0  # bytes, without those of the ring that is in use
         self._full_at = 0  # the value of `size` at which the next segment begins
         self._begins = b""  # the first bytes of the segment; empty where it shall have no ring
@@ -232,7 +233,7 @@ class TraceWriter:
             self._ring.abandon()  # it is the parent's
         self._reset()
         self.generation += 1
-        self._first_process = False
+        self._first_process = self._joins = False
         self.dropped = 0
         self.process, self.segment, self.prefix = 0, -1, ""
 
@@ -294,8 +295,7 @@ class TraceWriter:
             return  # the last two: a signal handler has come first
         self._opening = True
         try:
-            segment = segment_path(self.first, self.process, self.segment)
-            ring = rings.create(segment, self._fd, self._begins)
+            ring = rings.create(segment_path(self.first, self.process, self.segment), self._fd, self._begins)
             if ring is not None:
                 self._take(ring)
             else:
@@ -447,14 +447,14 @@ class TraceWriter:
             raise OSError(errno.ENOSPC, "no room for what stands in the ring")
         segment = self.segment + 1
         make_private_folder(self.first.parent)
-        if self._first_process or segment:
+        if segment or (self._first_process and not self._joins):
             return os.open(segment_path(self.first, self.process, segment), _FLAGS, 0o600)
-        for process in itertools.count(self.process + 1):
+        for process in itertools.count(0 if self._first_process else self.process + 1):
             try:
                 fd = os.open(segment_path(self.first, process, 0), _FLAGS, 0o600)
             except FileExistsError:
                 continue
-            self.process, self.prefix = process, f"p{process}."
+            self.process, self.prefix = process, f"p{process}." if process else ""
             return fd
         raise AssertionError
 

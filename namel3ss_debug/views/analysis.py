@@ -47,7 +47,7 @@ from namel3ss_debug.views.usage import (
 )
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.many import Many
+    from namel3ss_debug.analysis.several.many import Many
 
 _STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING}
 

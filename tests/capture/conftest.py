@@ -46,6 +46,7 @@ class Shell:
         asked: the questions whether a part of an answer may be delivered.
         may: answers such a question; it may unless the test says otherwise.
         held: where set, each line that waits is put here and answered only when the test says so by `go`.
+        ahead: what is told behind the next word, a word each.
     """
 
     def __init__(self, address):
@@ -55,6 +56,7 @@ class Shell:
         self.asked = []
         self.may = lambda _question: True
         self.held = None
+        self.ahead = []
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(address)
         self.socket.listen()
@@ -75,7 +77,7 @@ class Shell:
             for line in lines:
                 if line == b"\n":  # behind a line whose sending was ended
                     continue
-                event = json.loads(line[1:])
+                event = json.loads(line[line.index(b"{") :])
                 if line[:1] == b"!":
                     self.asked.append(event)
                     connection.sendall(json.dumps({"may": self.may(event)}).encode() + b"\n")
@@ -97,7 +99,8 @@ class Shell:
         if event["event_type"].endswith("_start") and event.get("component_name") in self.words:
             more = self.words[event["component_name"]]
             word |= more.pop(0) if isinstance(more, list) else more
-        connection.sendall(json.dumps(word).encode() + b"\n")
+        words, self.ahead = [word, *self.ahead], []
+        connection.sendall(b"".join(json.dumps(each).encode() + b"\n" for each in words))
 
     def close(self):
         """Be gone, as a shell that was killed."""

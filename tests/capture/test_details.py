@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+from pathlib import Path
 
+from namel3ss_debug.capture import details
 from namel3ss_debug.capture.details import SAMPLE_SECONDS, Sampler
 from namel3ss_debug.capture.start import shutdown_tracing
 from namel3ss_debug.traces.reader import open_trace
@@ -56,6 +59,16 @@ def test_samples_are_taken_when_events_are_recorded(tracing):
     assert sample["memory_usage_mb"] > 1
     assert sample["metadata"]["threads"] >= 1
     assert "call_site" not in sample
+    if Path("/proc/self/io").exists():
+        assert set(sample["metadata"]["disk"]) == {"read_count", "write_count", "read_bytes", "write_bytes"}
+        assert sample["metadata"]["disk"]["write_count"] > 0
+
+
+def test_what_the_system_does_not_tell_is_left_out(monkeypatch):
+    """Where reads and writes are not counted, a sample has no figures of the disk."""
+    monkeypatch.setattr(details, "open", lambda *_, **__: io.BytesIO(b"rchar: 5\n"), raising=False)
+    assert details.disk() == {}
+    assert "disk" not in Sampler.sample()["metadata"]
 
 
 def test_a_sample_is_due_once_in_a_while():

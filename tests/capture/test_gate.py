@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from namel3ss_debug.capture.answers import Given
+from namel3ss_debug.capture.foretold import asked
 from namel3ss_debug.capture.gate import GatedWriter
 from namel3ss_debug.hooks import trace_llm_call, trace_tool_call
 
@@ -55,6 +56,60 @@ def test_a_program_that_nobody_steps_waits_at_its_calls_alone(shell):
     search("c")
     assert shell.told.get(timeout=SECONDS)[0] == b"?"
     assert shell.told.empty()  # its end waits for company
+
+
+def foretold(shell, *found):
+    """Words that answer further calls of `search`, each as the one that was made last but for its arguments."""
+    event = lines(shell.trace)[-2]
+    for number, query in enumerate(found, 1):
+        event["inputs"] = {"arguments": {"query": query}}
+        yield {"ahead": number, "asked": asked(event), "answer": number, "outputs": {"result": number}}
+
+
+def search_for(*queries):
+    """Calls the tool from one line."""
+    return [search(query) for query in queries]
+
+
+@pytest.mark.parametrize("shell", [{"waits_at_calls": True}], indirect=True)
+def test_an_answer_that_was_told_ahead_is_taken_without_waiting(shell):
+    """The shell is told which one; a question in other words makes the rest void, and waits."""
+    search_for("a")
+    shell.ahead = list(foretold(shell, "b", "c", "d", "e"))
+    shell.answers["search"] = "waited"
+    assert search_for("a", "b", "c", "e", "d") == ["waited", 1, 2, "waited", "waited"]
+    search_for("f")
+    written = lines(shell.trace)
+    told = [shell.told.get(timeout=SECONDS) for _ in written[:-1]]  # the last end waits for company
+    assert [event for _, event in told] == written[:-1]
+    starts = b"".join(mark for mark, event in told if event["event_type"] == "tool_call_start")
+    assert starts == b"??==???"
+
+
+@pytest.mark.parametrize("shell", [{"waits_at_calls": True}], indirect=True)
+def test_what_was_told_ahead_is_taken_back(shell):
+    """Behind `void`, and behind the word for which the process waits, nothing told before counts."""
+    search_for("a")
+    words = list(foretold(shell, "b"))
+    shell.answers["search"] = "waited"
+    shell.ahead = [*words, {"void": True}]
+    assert search_for("a", "b") == ["waited", "waited"]
+    shell.held = queue.Queue()
+    caller = threading.Thread(target=lambda: shell.held.put(search_for("a")))
+    caller.start()
+    connection, event = shell.held.get(timeout=SECONDS)
+    connection.sendall(json.dumps(words[0]).encode() + b"\n")
+    shell.go(connection, event)
+    assert ended(shell) == ["waited"]
+    shell.held = None
+    assert search_for("b") == ["waited"]
+
+
+def ended(shell):
+    """What the held calls have given in the end."""
+    while not isinstance(came := shell.held.get(timeout=SECONDS), list):
+        shell.go(*came)
+    return came
 
 
 def test_an_answered_tool_is_not_run_and_says_so(shell):

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from namel3ss_debug import wire
+
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 USER = {"role": "user", "content": "hello"}
 
@@ -110,3 +112,49 @@ def test_what_was_asked_is_kept(scripted_model, model_environment):
     assert [(kept["path"], kept["body"]["input"]) for kept in scripted_model.requests] == [
         ("/v1/embeddings", "a")
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "content_type", "name"),
+    [
+        (
+            "/v1beta/models/gemini-2.5-flash:streamGenerateContent",
+            {"contents": []},
+            "text/event-stream",
+            "gemini-2.5-flash",
+        ),
+        ("/api/chat", {"model": "llama3.2", "messages": [USER]}, "application/x-ndjson", "llama3.2"),
+        (
+            "/model/nova-lite/converse-stream",
+            {"messages": [{"role": "user", "content": [{"text": "hello"}]}]},
+            "application/vnd.amazon.eventstream",
+            "nova-lite",
+        ),
+    ],
+)
+def test_other_providers_are_answered_in_their_own_streams(
+    serve, scripted_model_module, path, body, content_type, name
+):
+    """A model or a stream that is asked for by the address alone is understood, and framed as the provider does."""
+    ask = serve(lambda request: scripted_model_module.say(request["model"]))
+    status, headers, answered = ask(path, body)
+    assert (status, headers["content-type"]) == (200, content_type)
+    spoken = wire.recognise(path, body)
+    assert spoken.decode_response(spoken.join_stream(answered, content_type)).text == name
+
+
+def test_the_server_counts_the_tokens_that_it_told(scripted_model_module, monkeypatch):
+    """A stream of OpenAI tells them only where it was asked to, an embedding has none that the model wrote."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    say = scripted_model_module.say
+    with scripted_model_module.ScriptedModel(
+        [say("one", usage={"input_tokens": 5, "output_tokens": 2})]
+    ) as model:
+        connection = http.client.HTTPConnection(urlsplit(model.url).netloc)
+        for more in ({}, {"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}):
+            connection.request("POST", CHAT, json.dumps({"messages": [USER], **more}))
+            connection.getresponse().read()
+        connection.close()
+    told = {"input_tokens": 5, "output_tokens": 2}
+    assert model.usage == [told, {}, told]

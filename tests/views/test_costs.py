@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug.analysis.folds import FOLDS, Analysis
-from namel3ss_debug.analysis.many import Many
+from namel3ss_debug.analysis.several.many import Many
 from namel3ss_debug.inspection import Context
 from namel3ss_debug.views import blocks
 from namel3ss_debug.views.analysis import report, several

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from namel3ss_debug.capture import context, hooks
+from namel3ss_debug.capture import beneath, context, hooks
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.exchanges import INSIDE
 from namel3ss_debug.capture.mcp.connections import Connection, Connections
@@ -160,6 +160,7 @@ def _begin(connections: Connections, session: Any, method: str, params: Mapping[
         if asked is not None:
             inputs |= {"call_id": asked.call_id} if asked.call_id else {}
             metadata["asked_in"] = asked.asked_in
+        beneath.recorded(beneath.TOOL, name)
         span = tracer.span("tool", name, inputs, metadata)
     else:
         span = tracer.span("mcp", method, params, metadata)

@@ -1,6 +1,6 @@
 """Makes JSON of whatever values a traced program holds: redacted, bounded, and without disturbing the program."""
 
-from namel3ss_debug.capture.payloads.conversion import Converted, JsonValue, Payloads, to_json
+from namel3ss_debug.capture.payloads.conversion import Converted, JsonValue, Payloads, Ready, to_json
 from namel3ss_debug.capture.payloads.exact import Exact, exact
 
-__all__ = ["Converted", "Exact", "JsonValue", "Payloads", "exact", "to_json"]
+__all__ = ["Converted", "Exact", "JsonValue", "Payloads", "Ready", "exact", "to_json"]

@@ -8,6 +8,7 @@ item of a list; `{"$cycle": true}` stands for a container inside itself.
 
 from __future__ import annotations
 
+import marshal
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ _ENDLESS = sys.maxsize
 _SHORT = 256
 _FLAT = 32
 _REMEMBERED = 4096
+_REPEATED = 512
+_REPEATED_SIZE = 1 << 14
 _LEAST = 64
 _ITEM_SIZE = 4
 _CARD_LIKE = 10**13
@@ -52,6 +55,12 @@ class Converted(NamedTuple):
         return not (self.cut or self.redacted)
 
 
+class Ready(NamedTuple):
+    """A value that is JSON already and holds no secret: it stands in a payload as it is."""
+
+    value: JsonValue
+
+
 @dataclass(frozen=True, slots=True)
 class Payloads:
     """Makes JSON of the program's values; one for a tracer, used by all threads.
@@ -70,6 +79,7 @@ class Payloads:
     max_size: int = 0
     plain: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     names: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    _repeated: dict[bytes, JsonValue] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def value(self, value: Any) -> JsonValue:
         """Any value as JSON; see `convert`."""
@@ -78,15 +88,19 @@ class Payloads:
         flat = self.flat(value)
         return self.convert(value).value if flat is None else flat
 
-    def convert(self, value: Any) -> Converted:
+    def convert(self, value: Any, depth: int = 0) -> Converted:
         """Any value as JSON that `orjson` takes, with a word on whether it is whole.
 
         Never raises for what a value does, keeps nothing of it alive, and runs no iterator of the program's. What
         a signal raises meanwhile passes through.
+
+        Args:
+            value: the value.
+            depth: how deep it stands in its payload.
         """
         conversion = _Conversion(self)
         try:
-            result = conversion.convert(value, 0)
+            result = conversion.convert(value, depth)
         except BaseException as error:
             if from_signal(error):
                 raise
@@ -94,6 +108,28 @@ class Payloads:
                 {"$type": full_name(type(value)), "repr": "<cannot be read>"}, cut=True, redacted=False
             )
         return Converted(result, conversion.cut, conversion.redacted)
+
+    def repeated(self, items: list[Any]) -> Ready | list[Any]:
+        """Items of a payload that come again with the next one, as the messages of a conversation do: converted when first seen.
+
+        Args:
+            items: what was read from JSON: of that alone, the key tells all.
+        """
+        return items if self.max_size else Ready([self._when_first_seen(item) for item in items])
+
+    def _when_first_seen(self, item: Any) -> JsonValue:
+        try:
+            key = marshal.dumps(item, 2)
+        except ValueError:  # not of JSON, or nested too deep
+            key = b""
+        known = self._repeated.get(key)
+        if known is None:
+            known = self.convert(item, 2).value
+            if 0 < len(key) <= _REPEATED_SIZE:
+                if len(self._repeated) >= _REPEATED:
+                    self._repeated.clear()
+                self._repeated[key] = known
+        return known
 
     def mapping(self, mapping: Any) -> dict[str, JsonValue]:
         """A dict as a JSON object; a value that gives no object stands under `value`."""
@@ -160,6 +196,8 @@ class Payloads:
                     return None
                 room -= len(texts)
                 result[key] = texts
+            elif kind is Ready:
+                result[key] = item.value
             elif item is not None and kind is not bool:
                 return None
         return result
@@ -236,6 +274,9 @@ class _Conversion:
             return value if -_CARD_LIKE < value < _CARD_LIKE else self.integer(value)
         if kind is float:
             return value if value - value == 0.0 else {"$type": "float", "value": repr(value)}
+        if kind is Ready:
+            ready: JsonValue = value.value
+            return ready
         if depth >= self._depth:
             self.cut = True
             return {"$truncated": len(value) if kind in (dict, list, tuple) else 1}

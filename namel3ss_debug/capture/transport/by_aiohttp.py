@@ -16,6 +16,7 @@ from namel3ss_debug.capture.delivery import never_on_loop
 from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.raising import error_like
+from namel3ss_debug.capture.traceparent import HEADER
 from namel3ss_debug.capture.transport.seams import Watched, in_memory, passes
 
 _MARK = "_namel3ss_exchange"
@@ -48,6 +49,8 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
 
     def connected(call: _Call, _connection: Any, exchange: Watched) -> None:
         call.request.__dict__[_MARK] = exchange
+        if exchange.carried is not None:  # a request is made anew for each attempt
+            call.request.headers[HEADER] = exchange.carried
 
     def sent(_call: _Call, response: Any, exchange: Watched) -> None:
         response.__dict__[_MARK] = exchange

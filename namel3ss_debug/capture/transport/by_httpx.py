@@ -11,6 +11,7 @@ from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.transport.seams import (
     Natures,
     Watched,
+    carrying,
     in_memory,
     passes,
     reach_head,
@@ -41,7 +42,8 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                 if exchange is not None and exchange.delivery is not None:
                     response = _given(httpx, exchange, wait_for_head(exchange, natures), natures)
                 if response is None:
-                    response = original(self, request)
+                    with carrying(request.headers, exchange):
+                        response = original(self, request)
             except BaseException as error:
                 passes(error, exchange)
                 raise
@@ -60,7 +62,8 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                 if exchange is not None and exchange.delivery is not None:
                     response = _given(httpx, exchange, await reach_head(exchange, natures), natures)
                 if response is None:
-                    response = await original(self, request)
+                    with carrying(request.headers, exchange):
+                        response = await original(self, request)
             except BaseException as error:
                 passes(error, exchange)
                 raise

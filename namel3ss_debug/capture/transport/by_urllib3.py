@@ -9,6 +9,7 @@ from typing import Any
 from namel3ss_debug.capture.answers import Response
 from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.traceparent import HEADER
 from namel3ss_debug.capture.transport.seams import (
     Natures,
     Watched,
@@ -46,6 +47,7 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
                         body = waiting_for_pieces(exchange, given, natures)
                         response = _given(HTTPResponse, given, body, self, method, url, kwargs)
                 if response is None:
+                    args, kwargs = _carrying(exchange, self, args, kwargs)
                     response = original(self, conn, method, url, *args, **kwargs)
             except BaseException as error:
                 passes(error, exchange)
@@ -64,6 +66,21 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
         replace(HTTPResponse, "drain_conn", _closes),
         replace(HTTPResponse, "close", _closes),
     ]
+
+
+def _carrying(
+    exchange: Watched | None, pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of an attempt with what it shall carry among the headers, which are a copy then."""
+    carried = None if exchange is None else exchange.carried
+    if carried is None:
+        return args, kwargs
+    headers = (args[1] if len(args) > 1 else kwargs.get("headers")) or pool.headers or {}
+    headers = headers.copy()
+    headers[HEADER] = carried
+    if len(args) > 1:
+        return (args[0], headers, *args[2:]), kwargs
+    return args, {**kwargs, "headers": headers}
 
 
 def _told(exchange: Watched, response: Any, kwargs: dict[str, Any]) -> Any:

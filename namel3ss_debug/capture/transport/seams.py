@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 from namel3ss_debug.capture.answers import Raised, Response
 from namel3ss_debug.capture.delivery import never, never_on_loop
 from namel3ss_debug.capture.exchanges import Exchange, Report
 from namel3ss_debug.capture.raising import error_like
+from namel3ss_debug.capture.traceparent import HEADER
 
 Watched = Exchange | Report
 """A request that is told of."""
@@ -28,6 +30,20 @@ def passes(error: BaseException, exchange: Watched | None) -> None:
         exchange.fail(error)
     trace = error.__traceback__
     error.__traceback__ = None if trace is None else trace.tb_next
+
+
+@contextmanager
+def carrying(headers: MutableMapping[str, str], exchange: Watched | None) -> Iterator[None]:
+    """While a request is sent, its headers have what it shall carry; the program does not see it afterwards."""
+    carried = None if exchange is None else exchange.carried
+    if carried is None:
+        yield
+        return
+    headers[HEADER] = carried
+    try:
+        yield
+    finally:
+        headers.pop(HEADER, None)
 
 
 def in_memory(body: Any) -> bytes | None:

@@ -1,0 +1,45 @@
+"""Hand-offs between agents of google-adk; what else its agents do comes from the spans that it makes itself.
+
+An agent hands over by a tool of the framework's, which names the other agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from namel3ss_debug.capture.frameworks.reading import read, without_us
+from namel3ss_debug.capture.frameworks.structure import Structure
+from namel3ss_debug.capture.patching import Undo, replace
+
+_HAND_OVER = "transfer_to_agent"
+
+
+def follow(module: Any, structure: Structure) -> list[Undo]:
+    """Follow the tools that are functions, among them the one that hands over.
+
+    Raises:
+        AttributeError: the module has not what is followed there.
+    """
+    return [replace(module.FunctionTool, "run_async", lambda original: _calling(original, structure))]
+
+
+def _calling(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+    async def run_async(self: Any, *, args: dict[str, Any], tool_context: Any, **kwargs: Any) -> Any:
+        try:
+            result = await original(self, args=args, tool_context=tool_context, **kwargs)
+        except BaseException as error:
+            without_us(error)
+            raise
+        if self.name == _HAND_OVER:
+            read(structure, _tell, structure, args, tool_context)
+        return result
+
+    return run_async
+
+
+def _tell(structure: Structure, args: dict[str, Any], tool_context: Any) -> None:
+    sender, receiver = getattr(tool_context, "agent_name", None), args.get("agent_name")
+    if sender and receiver:
+        told = {"framework": structure.framework, "from": sender, "to": receiver, "kind": "handoff"}
+        structure.tell("agent_message", component="agent", component_name=sender, metadata=told)

@@ -1,0 +1,312 @@
+"""LangChain and LangGraph: a callback handler that the configuration of every run takes in, by `register_configure_hook`.
+
+The outermost run is a chain, or an agent where it is known as one; a node of a graph and what else runs inside is a step;
+prompts are prompts. A retriever is a step with a `memory_operation` in it. Runs that LangSmith hides are not shown. The runs of
+models are those recorded on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import wraps
+from sys import _getframe as frame_at
+from sys import modules
+from types import FrameType
+from typing import Any
+
+from namel3ss_debug.capture.frameworks.structure import Structure
+from namel3ss_debug.capture.patching import Undo
+
+_HIDDEN = "langsmith:hidden"
+_MANAGERS = "langchain_core.callbacks"
+_NODE = "langgraph_node"
+_ROLES = {"human": "user", "ai": "assistant"}
+_GRAPHS = "langgraph.pregel"
+_BRANCHES = "langgraph.graph._branch"
+_NEAR = 8
+_METADATA = (_NODE, "langgraph_step", "langgraph_triggers", "lc_agent_name", "thread_id")
+_DETAILS = {
+    ("input_token_details", "cache_read"): "cache_read_tokens",
+    ("input_token_details", "cache_creation"): "cache_write_tokens",
+    ("output_token_details", "reasoning"): "reasoning_tokens",
+}
+
+_told: list[Structure] = []
+"""Where the handler of this process tells; empty while nothing is traced."""
+
+_installed = False
+
+
+def follow(module: Any, structure: Structure) -> list[Undo]:
+    """Let every callback manager that is configured from now on take in our handler.
+
+    Args:
+        module: `langchain_core.tracers.context`, which LangChain imports when it first configures one.
+        structure: where to tell.
+    """
+    global _installed  # noqa: PLW0603  (langchain has no way to take a hook away)
+    if not _installed:
+        kind = modules["langchain_core.callbacks.base"].BaseCallbackHandler
+        handler = type("Namel3ssDebugHandler", (kind,), dict(_CALLBACKS))()
+        variable: ContextVar[Any] = ContextVar("namel3ss_debug_langchain", default=handler)
+        module.register_configure_hook(variable, inheritable=True)
+        _installed = True
+    _told[:] = [structure]
+    return [_told.clear]
+
+
+def _telling(callback: Callable[..., None]) -> Callable[..., None]:
+    """A callback of a handler that tells a `Structure`, and is silent while nothing is traced."""
+
+    @wraps(callback)
+    def told(_handler: Any, *args: Any, **kwargs: Any) -> None:
+        if not _told:
+            return
+        structure = _told[0]
+        try:
+            callback(structure, *args, **kwargs)
+        except Exception as error:
+            structure.tracer.problem("what langchain-core tells could not be understood", error)
+
+    return told
+
+
+def _on_chain_start(
+    structure: Structure,
+    serialized: Any,
+    inputs: Any,
+    *,
+    run_id: Any,
+    parent_run_id: Any = None,
+    tags: Any = None,
+    metadata: Any = None,
+    run_type: str | None = None,
+    name: str | None = None,
+    **_more: Any,
+) -> None:
+    tags, metadata = tags or (), metadata or {}
+    if _HIDDEN in tags:
+        structure.skip(run_id, parent_run_id)
+        return
+    name = name or (serialized or {}).get("name")
+    frame = _beginning()
+    kept = {key: metadata[key] for key in _METADATA if metadata.get(key) is not None}
+    fields: dict[str, Any] = {"parent": parent_run_id, "frame": frame, "metadata": kept}
+    fields["inputs"] = inputs if isinstance(inputs, dict) else {"input": inputs}
+    if run_type == "prompt":
+        structure.begin(run_id, "prompt", name, **fields)
+    elif name and metadata.get("lc_agent_name") == name and metadata.get(_NODE) != name:
+        structure.begin(run_id, "agent", name, **fields)
+    elif structure.parent_of(parent_run_id) is None or _is_graph(frame):
+        structure.begin(run_id, "chain", name, **fields)
+    else:
+        step_type = "condition" if _chooses(frame) else None
+        structure.begin(run_id, "chain", name, prefix="chain_step", step_type=step_type, **fields)
+
+
+def _on_chain_end(structure: Structure, outputs: Any, *, run_id: Any, **_more: Any) -> None:
+    structure.end(run_id, outputs if isinstance(outputs, dict) else {"output": outputs})
+
+
+def _on_error(structure: Structure, error: BaseException, *, run_id: Any, **_more: Any) -> None:
+    errors = modules.get("langgraph.errors")
+    if errors is None or not isinstance(error, errors.GraphBubbleUp):
+        structure.end(run_id, error=error)
+        return
+    # LangGraph passes on by an exception that a node waits for a person, or has sent a command to the graph around it.
+    waits = isinstance(error, errors.GraphInterrupt)
+    structure.end(run_id, {"interrupt": error.args}, status="pending" if waits else "completed")
+
+
+def _on_tool_start(
+    structure: Structure,
+    serialized: Any,
+    text: str,
+    *,
+    run_id: Any,
+    parent_run_id: Any = None,
+    inputs: Any = None,
+    name: str | None = None,
+    tool_call_id: str | None = None,
+    **_more: Any,
+) -> None:
+    arguments = inputs if isinstance(inputs, dict) else {"input": text}
+    name = name or (serialized or {}).get("name") or "tool"
+    structure.begin_tool(
+        run_id, name, arguments, parent=parent_run_id, call_id=tool_call_id, frame=_beginning()
+    )
+
+
+def _on_tool_end(structure: Structure, output: Any, *, run_id: Any, **_more: Any) -> None:
+    structure.end_tool(run_id, getattr(output, "content", output))
+
+
+def _on_tool_error(structure: Structure, error: BaseException, *, run_id: Any, **_more: Any) -> None:
+    structure.end_tool(run_id, error=error)
+
+
+def _on_retriever_start(
+    structure: Structure,
+    serialized: Any,
+    query: str,
+    *,
+    run_id: Any,
+    parent_run_id: Any = None,
+    name: str | None = None,
+    **_more: Any,
+) -> None:
+    name = name or (serialized or {}).get("name")
+    inputs = {"query": query}
+    structure.begin(
+        run_id, "chain", name, parent=parent_run_id, prefix="chain_step", inputs=inputs, frame=_beginning()
+    )
+
+
+def _on_retriever_end(structure: Structure, documents: Any, *, run_id: Any, **_more: Any) -> None:
+    told = {"framework": structure.framework, "operation": "search"}
+    outputs = {"documents": documents}
+    structure.tell(
+        "memory_operation",
+        parent=run_id,
+        component="memory",
+        component_name="retriever",
+        outputs=outputs,
+        metadata=told,
+    )
+    structure.end(run_id)
+
+
+def _on_chat_model_start(
+    structure: Structure,
+    serialized: Any,
+    messages: Any,
+    *,
+    run_id: Any,
+    parent_run_id: Any = None,
+    **more: Any,
+) -> None:
+    said = [_message(message) for message in (messages[0] if messages else ())]
+    _begin_model(structure, serialized, said, run_id, parent_run_id, more)
+
+
+def _on_llm_start(
+    structure: Structure,
+    serialized: Any,
+    prompts: Any,
+    *,
+    run_id: Any,
+    parent_run_id: Any = None,
+    **more: Any,
+) -> None:
+    said = [{"role": "user", "parts": [{"type": "text", "content": prompt}]} for prompt in prompts]
+    _begin_model(structure, serialized, said, run_id, parent_run_id, more)
+
+
+def _begin_model(
+    structure: Structure,
+    serialized: Any,
+    messages: list[Any],
+    run_id: Any,
+    parent: Any,
+    more: Mapping[str, Any],
+) -> None:
+    params = dict(more.get("invocation_params") or {})
+    known = (more.get("metadata") or {}).get("ls_model_name")
+    model = known or params.get("model") or params.get("model_name") or (serialized or {}).get("name")
+    inputs = {"model": model, "messages": messages}
+    structure.begin_model(run_id, model, parent=parent, inputs=inputs, frame=_beginning())
+
+
+def _message(message: Any) -> dict[str, Any]:
+    """A message in the words of an event."""
+    role = _ROLES.get(message.type, message.type)
+    calls = [
+        {"type": "tool_call", "id": call["id"], "name": call["name"], "arguments": call["args"]}
+        for call in getattr(message, "tool_calls", None) or ()
+    ]
+    content = message.content
+    if message.type == "tool":
+        return {
+            "role": role,
+            "parts": [{"type": "tool_call_response", "id": message.tool_call_id, "response": content}],
+        }
+    text = [{"type": "text", "content": content}] if isinstance(content, str) and content else []
+    return {"role": role, "parts": [*text, *calls] if isinstance(content, str) else [*content, *calls]}
+
+
+def _on_llm_end(structure: Structure, result: Any, *, run_id: Any, **_more: Any) -> None:
+    said = result.generations[0][0] if result.generations and result.generations[0] else None
+    message = getattr(said, "message", None)
+    outputs: dict[str, Any] = {"text": getattr(said, "text", None)}
+    calls = getattr(message, "tool_calls", None)
+    if calls:
+        outputs["tool_calls"] = [
+            {"id": one["id"], "name": one["name"], "arguments": one["args"]} for one in calls
+        ]
+    structure.end_model(run_id, outputs, usage=_usage(getattr(message, "usage_metadata", None) or {}))
+
+
+def _usage(told: Mapping[str, Any]) -> dict[str, int]:
+    """The tokens of a call; none where its answer came from a cache, which LangChain marks by a cost of 0."""
+    if told.get("total_cost") == 0:
+        return {}
+    usage = {name: told[name] for name in ("input_tokens", "output_tokens") if name in told}
+    for (group, detail), ours in _DETAILS.items():
+        if detail in (told.get(group) or {}):
+            usage[ours] = told[group][detail]
+    return usage
+
+
+def _on_llm_error(structure: Structure, error: BaseException, *, run_id: Any, **_more: Any) -> None:
+    structure.end_model(run_id, error=error)
+
+
+def _beginning() -> FrameType | None:
+    """The frame that begins a run: the one that called LangChain's callback managers."""
+    frame: FrameType | None = frame_at(1)
+    met = False
+    while frame is not None:
+        managed = str(frame.f_globals.get("__name__")).startswith(_MANAGERS)
+        if met and not managed:
+            return frame
+        met = met or managed
+        frame = frame.f_back
+    return None
+
+
+def _chooses(frame: FrameType | None) -> bool:
+    """Whether a frame runs the function that chooses the way on from a node of LangGraph."""
+    for _ in range(_NEAR):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") == _BRANCHES:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_graph(frame: FrameType | None) -> bool:
+    """Whether a frame runs a whole graph of LangGraph, and not a node of one."""
+    return frame is not None and str(frame.f_globals.get("__name__")).startswith(_GRAPHS)
+
+
+_CALLBACKS: dict[str, Any] = {
+    "run_inline": True,  # so that what runs next, in the same task, is inside
+    "__copy__": lambda self: self,
+    "__deepcopy__": lambda self, _memo: self,
+    "on_chain_start": _telling(_on_chain_start),
+    "on_chain_end": _telling(_on_chain_end),
+    "on_chain_error": _telling(_on_error),
+    "on_tool_start": _telling(_on_tool_start),
+    "on_tool_end": _telling(_on_tool_end),
+    "on_tool_error": _telling(_on_tool_error),
+    "on_retriever_start": _telling(_on_retriever_start),
+    "on_retriever_end": _telling(_on_retriever_end),
+    "on_retriever_error": _telling(_on_error),
+    "on_chat_model_start": _telling(_on_chat_model_start),
+    "on_llm_start": _telling(_on_llm_start),
+    "on_llm_end": _telling(_on_llm_end),
+    "on_llm_error": _telling(_on_llm_error),
+}
+"""What is in the handler's class, which is made when LangChain's own base class is there."""

@@ -1,0 +1,118 @@
+"""Model calls of litellm that send nothing: those answered by its cache, or by an answer that the program gave itself.
+
+Whatever litellm sends is recorded where it leaves. Its callbacks hear of a call in a thread of their own when it is over, so
+`completion` and `acompletion` are followed themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from inspect import iscoroutinefunction
+from typing import Any
+
+from namel3ss_debug.capture.frameworks.reading import read, without_us
+from namel3ss_debug.capture.frameworks.structure import Structure
+from namel3ss_debug.capture.patching import Undo, replace
+
+_WITHIN: ContextVar[bool] = ContextVar("namel3ss_debug_within_litellm", default=False)
+"""Whether litellm is at work on a call already: one of its functions calls the other."""
+
+_PARAMS = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "response_format")
+
+
+def follow(module: Any, structure: Structure) -> list[Undo]:
+    """Follow the functions that ask a model.
+
+    Raises:
+        AttributeError: the module has not what is followed there.
+    """
+    return [
+        replace(module, name, lambda original: _asking(original, structure))
+        for name in ("completion", "acompletion")
+    ]
+
+
+def _asking(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+    def completion(*args: Any, **kwargs: Any) -> Any:
+        if _WITHIN.get():
+            return original(*args, **kwargs)
+        call = _Call(structure, args, kwargs)
+        try:
+            return call.answered(original(*args, **kwargs))
+        except BaseException as error:
+            without_us(error)
+            call.failed(error)
+            raise
+        finally:
+            call.over()
+
+    async def acompletion(*args: Any, **kwargs: Any) -> Any:
+        if _WITHIN.get():
+            return await original(*args, **kwargs)
+        call = _Call(structure, args, kwargs)
+        try:
+            return call.answered(await original(*args, **kwargs))
+        except BaseException as error:
+            without_us(error)
+            call.failed(error)
+            raise
+        finally:
+            call.over()
+
+    return acompletion if iscoroutinefunction(original) else completion
+
+
+class _Call:
+    """One call of a model, while litellm is at work on it."""
+
+    def __init__(self, structure: Structure, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        given = dict(zip(("model", "messages"), args, strict=False)) | dict(kwargs)
+        self._structure = structure
+        self._open = True
+        structure.begin_model(self, given.get("model"), inputs=read(structure, _asked, given))
+        self._token = _WITHIN.set(True)
+
+    def answered(self, response: Any) -> Any:
+        """The model has answered; a streamed answer is on its way, and what it will say is not known here."""
+        self._open = False
+        self._structure.end_model(self, read(self._structure, _answered, response))
+        return response
+
+    def failed(self, error: BaseException) -> None:
+        """It failed."""
+        if self._open:
+            self._structure.end_model(self, error=error)
+
+    def over(self) -> None:
+        """Litellm is done with it."""
+        _WITHIN.reset(self._token)
+
+
+def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
+    messages = [_message(each) for each in given.get("messages") or ()]
+    params = {name: given[name] for name in _PARAMS if given.get(name) is not None}
+    return {"model": given.get("model"), "messages": messages} | ({"params": params} if params else {})
+
+
+def _message(message: Any) -> Any:
+    """A message of OpenAI's form in the words of OpenTelemetry."""
+    told = message if isinstance(message, Mapping) else getattr(message, "__dict__", {})
+    content = told.get("content")
+    if content is not None and not isinstance(content, str):
+        return {"role": told.get("role"), "parts": list(content)}
+    return {"role": told.get("role"), "parts": [{"type": "text", "content": content}] if content else []}
+
+
+def _answered(response: Any) -> dict[str, Any]:
+    """What a whole answer says. The tokens that it tells of were not used: nobody was asked."""
+    choices = getattr(response, "choices", None)
+    if not isinstance(choices, list) or not choices or not hasattr(choices[0], "message"):
+        return {}
+    message = choices[0].message
+    calls = [
+        {"id": call.id, "name": call.function.name, "arguments": call.function.arguments}
+        for call in getattr(message, "tool_calls", None) or ()
+    ]
+    reason = getattr(choices[0], "finish_reason", None)
+    return {"text": message.content, "tool_calls": calls, "finish_reason": reason}

@@ -1,0 +1,175 @@
+"""The OpenAI Agents SDK: a tracing processor beside those that are there, which goes on when others are set.
+
+An agent is an agent, a turn a turn of it, a hand-off an `agent_message` from one to the other, a guardrail a validation. The
+workflow and its task are one chain. Where tracing is disabled in the SDK there is no structure; the traffic is recorded all the
+same.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from namel3ss_debug.capture.frameworks.structure import Structure
+from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.wire.lenient import load
+
+_NO_NAME = re.compile("[^a-zA-Z0-9_]")
+_RESULTS = {"speech": "output", "transcription": "output", "mcp_tools": "result", "custom": "data"}
+"""Other types of spans, recorded as steps: where their result stands."""
+
+
+def follow(module: Any, structure: Structure) -> list[Undo]:
+    """Register a processor with each provider of traces, when the program makes it.
+
+    Args:
+        module: `agents.tracing.provider`.
+        structure: where to tell.
+    """
+    processor = Processor(structure)
+    kind = module.DefaultTraceProvider
+    setup = sys.modules.get("agents.tracing.setup")
+    existing = getattr(setup, "GLOBAL_TRACE_PROVIDER", None)
+    if existing is not None:
+        existing.register_processor(processor)
+
+    def making(original: Callable[..., Any]) -> Callable[..., Any]:
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  (it stands in the place of one)
+            original(self, *args, **kwargs)
+            self.register_processor(processor)
+
+        return __init__
+
+    def setting(original: Callable[..., Any]) -> Callable[..., Any]:
+        def set_processors(self: Any, processors: Any) -> None:
+            original(self, processors)
+            self.register_processor(processor)
+
+        return set_processors
+
+    return [
+        replace(kind, "__init__", making),
+        replace(kind, "set_processors", setting),
+        processor.stop,
+    ]
+
+
+class Processor:
+    """What the SDK tells its processors, told to a `Structure`; with the interface of `agents.TracingProcessor`."""
+
+    def __init__(self, structure: Structure) -> None:
+        self._structure: Structure | None = structure
+
+    def stop(self) -> None:
+        """Tell nothing from now on."""
+        self._structure = None
+
+    def on_trace_start(self, trace: Any) -> None:
+        """A workflow begins."""
+        if self._structure is not None:
+            group = getattr(trace, "group_id", None)
+            metadata = {"group_id": group} if group else None
+            self._structure.begin(trace.trace_id, "chain", trace.name, metadata=metadata)
+
+    def on_trace_end(self, trace: Any) -> None:
+        """It has ended."""
+        if self._structure is not None:
+            self._structure.end(trace.trace_id)
+
+    def on_span_start(self, span: Any) -> None:
+        """Something in a workflow begins."""
+        structure, data = self._structure, span.span_data
+        if structure is None:
+            return
+        key, parent, kind = span.span_id, span.parent_id or span.trace_id, data.type
+        if kind == "agent":
+            known = {name: getattr(data, name, None) for name in ("tools", "handoffs", "output_type")}
+            metadata = {name: value for name, value in known.items() if value}
+            structure.begin(key, "agent", data.name, parent=parent, metadata=metadata)
+        elif kind == "turn":
+            metadata = {"turn": data.turn}
+            structure.begin(
+                key, "agent", data.agent_name, parent=parent, prefix="agent_turn", metadata=metadata
+            )
+        elif kind == "guardrail":
+            structure.begin(key, "validation", data.name, parent=parent)
+        elif kind == "function":
+            # What it is called with is told after the start, and the model's call names it.
+            structure.begin_tool(key, data.name, _arguments(data.input), parent=parent)
+        elif kind in {"generation", "response"}:
+            structure.begin_model(key, getattr(data, "model", None), parent=parent)
+        elif kind in _RESULTS:
+            name = getattr(data, "name", None) or getattr(data, "server", None) or kind
+            structure.begin(key, "chain", name, parent=parent, prefix="chain_step", metadata={"type": kind})
+        else:  # a task is its workflow, a hand-off is told when its goal is known
+            structure.skip(key, parent)
+
+    def on_span_end(self, span: Any) -> None:
+        """It has ended."""
+        structure, data = self._structure, span.span_data
+        if structure is None:
+            return
+        key, kind = span.span_id, data.type
+        error = span.error
+        if error:
+            structure.failed(key, "error", str(error.get("message")))
+        if kind == "guardrail":
+            structure.end(key, {"triggered": data.triggered})
+        elif kind == "handoff":
+            self._hand_off(structure, span)
+        elif kind == "function":
+            structure.end_tool(key, data.output, arguments=_arguments(data.input))
+        elif kind == "generation":
+            structure.end_model(key, *_generated(data), inputs={"model": data.model, "messages": data.input})
+        elif kind == "response":
+            structure.end_model(key, *_responded(data), inputs={"messages": data.input})
+        else:
+            result = getattr(data, _RESULTS.get(kind, ""), None)
+            structure.end(key, result)
+
+    def _hand_off(self, structure: Structure, span: Any) -> None:
+        data, parent = span.span_data, structure.parent_of(span.span_id)
+        tool = _NO_NAME.sub(
+            "_", f"transfer_to_{data.to_agent}"
+        ).lower()  # as the SDK calls it, unless it is told to
+        inputs = {"from": data.from_agent, "to": data.to_agent}
+        structure.tell(
+            "agent_message",
+            parent=parent,
+            component="agent",
+            component_name=data.from_agent,
+            inputs=inputs,
+            metadata={"framework": structure.framework, "kind": "handoff"} | structure.answer(tool, parent),
+        )
+        structure.end(span.span_id)
+
+    def shutdown(self) -> None:
+        """The SDK ends; the tracer has its own end."""
+
+    def force_flush(self) -> None:
+        """Nothing waits here."""
+
+
+def _arguments(told: Any) -> dict[str, Any] | None:
+    """The arguments of a tool, which are told as JSON."""
+    value = load(told.encode()) if isinstance(told, str) else told
+    return value if isinstance(value, dict) else None
+
+
+def _generated(data: Any) -> tuple[dict[str, Any], None, dict[str, int]]:
+    """Outputs and usage of a chat completion that the SDK told of."""
+    said = [part for part in data.output or () if isinstance(part, Mapping)]
+    text = "".join(part["content"] for part in said if isinstance(part.get("content"), str))
+    usage = {name: n for name, n in (data.usage or {}).items() if name in {"input_tokens", "output_tokens"}}
+    return {"text": text}, None, usage
+
+
+def _responded(data: Any) -> tuple[dict[str, Any], None, dict[str, int]]:
+    """Outputs and usage of a response that the SDK told of."""
+    response = data.response
+    usage = getattr(response, "usage", None)
+    counted = {name: getattr(usage, name, None) for name in ("input_tokens", "output_tokens")}
+    known = {name: n for name, n in counted.items() if isinstance(n, int)}
+    return {"text": getattr(response, "output_text", None)}, None, known

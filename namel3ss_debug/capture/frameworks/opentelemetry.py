@@ -1,0 +1,339 @@
+"""Spans of OpenTelemetry that frameworks publish of themselves, google-adk among them, as structure of a recording.
+
+A provider of the program's own gets one span processor more, when it is made; what it exports, and where to, stays as it is.
+Where the program sets none, OpenTelemetry's own stand-in for a tracer makes spans that nobody sees: these are seen here, and
+are to the program what they were, spans that record nothing. No provider is installed and no SDK is needed. Where a span is
+made current, by whatever means, the running code is inside the span that stands for it here.
+
+What a span stands for is read from the words of the GenAI conventions, of OpenInference and of OpenLLMetry. Any other span
+is a step where the user's own code made it, and is passed over where a library did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import Token
+from types import FrameType
+from typing import Any
+
+from namel3ss_debug.capture import context
+from namel3ss_debug.capture.context import CURRENT, Holder
+from namel3ss_debug.capture.frameworks import conventions
+from namel3ss_debug.capture.frameworks.conventions import Meaning
+from namel3ss_debug.capture.frameworks.places import Inside
+from namel3ss_debug.capture.frameworks.reading import read, without_us
+from namel3ss_debug.capture.frameworks.structure import Structure
+from namel3ss_debug.capture.patching import Undo, replace, when_imported
+from namel3ss_debug.capture.spans import Span
+
+_COMPONENTS = {"step": ("chain", "chain_step")}
+_PLUMBING = ("contextlib", "opentelemetry.", __name__)
+
+
+def follow(module: Any, structure: Structure) -> list[Undo]:
+    """Follow the spans that are made through OpenTelemetry's interface.
+
+    Raises:
+        AttributeError: the module has not what is followed there.
+    """
+    # What `attach` and `detach` ask under whatever name these are known, and under what it keeps a span.
+    runtime, word = module.context_api._RUNTIME_CONTEXT, module._SPAN_KEY  # noqa: SLF001
+    spans = _Spans(module, structure, word)
+    undo = [
+        replace(module.ProxyTracer, "start_span", lambda original: _starting(original, spans)),
+        replace(module.ProxyTracer, "start_as_current_span", lambda original: _entering(original, spans)),
+        replace(runtime, "attach", lambda original: _attaching(original, spans, runtime, word)),
+        replace(runtime, "detach", lambda original: _detaching(original, spans)),
+    ]
+    undo.append(when_imported({"opentelemetry.sdk.trace": spans.follow_providers}, structure.tracer.problem))
+    return undo
+
+
+class _Spans:
+    """The spans of this process that stand for something, each under its identity in OpenTelemetry."""
+
+    def __init__(self, trace: Any, structure: Structure, word: str) -> None:
+        self.trace = trace
+        self._word = word
+        self.structure = structure
+        self.active = True
+        self.noted = _noted_class(trace, self)
+        self._places: dict[Any, Inside] = {}
+        self._kinds: dict[Any, Meaning] = {}
+        self._attached: dict[int, tuple[object, Token[Holder | None]]] = {}
+
+    def key(self, span: Any) -> Any:
+        """What a span is known by; `None` where it is none that could be."""
+        if isinstance(span, self.noted):
+            return span
+        known = span.get_span_context()
+        return (known.trace_id, known.span_id) if known is not None and known.is_valid else None
+
+    def begin(self, key: Any, parent: Any, scope: str, name: str, attributes: Mapping[str, Any]) -> None:
+        """A span has begun; it is not entered yet."""
+        told = self._means(scope, name, attributes) if self.active else None
+        structure = self.structure
+        if told is None or self._is_within(parent, told):
+            structure.skip(key, parent)
+            return
+        self._kinds[key] = told
+        metadata = {"scope": scope}
+        around = self._place(parent)
+        if around is not None:
+            self._places[key] = around
+        if told.kind == "model":
+            structure.begin_model(key, told.name, parent=parent, metadata=metadata)
+            return
+        token = CURRENT.set(CURRENT.get())
+        try:
+            if told.kind == "tool":
+                arguments = conventions.arguments(attributes)
+                call_id = attributes.get("gen_ai.tool.call.id")
+                structure.begin_tool(
+                    key, told.name or name, arguments, parent=parent, call_id=call_id, metadata=metadata
+                )
+            else:
+                component, prefix = _COMPONENTS.get(told.kind, (told.kind, None))
+                structure.begin(key, component, told.name, parent=parent, prefix=prefix, metadata=metadata)
+            inside = CURRENT.get()
+            if isinstance(inside, Inside) and structure.parent_of(key) is key:
+                self._places[key] = inside
+        finally:
+            CURRENT.reset(token)
+
+    def note(self, plain: Any, tracer: Any, name: str, within: Any, attributes: Any) -> Any:
+        """A span that is noted, in place of one that a stand-in for a tracer has made."""
+        noted = self.noted(plain)
+        noted.set_attributes(attributes)
+        parent = self.key(self.trace.get_current_span(within))
+        self.begin(noted, parent, tracer._instrumenting_module_name, name, noted.noted)  # noqa: SLF001  (it tells nobody)
+        return noted
+
+    def end(self, key: Any, attributes: Mapping[str, Any], failure: tuple[str, str] | None) -> None:
+        """A span has ended, by an error of this type and text where it failed."""
+        told = self._kinds.pop(key, None)
+        self._places.pop(key, None)
+        structure = self.structure
+        error = None if failure is None else _error(*failure)
+        if told is None:
+            structure.end(key)
+        elif told.kind == "model":
+            structure.end_model(key, conventions.answer(attributes), error, conventions.usage(attributes))
+        elif told.kind == "tool":
+            structure.end_tool(key, conventions.result(attributes), error)
+        else:
+            if failure is not None:
+                structure.failed(key, *failure)
+            own = {"attributes": dict(attributes)} if told.kind == "step" and attributes else None
+            structure.end(key, conventions.result(attributes), metadata=own)
+
+    def begun(self, span: Any, within: Any) -> None:
+        """A span of the SDK has begun."""
+        parent = self.key(self.trace.get_current_span(within))
+        scope = getattr(span.instrumentation_scope, "name", "")
+        self.begin(self.key(span), parent, scope, span.name, dict(span.attributes or {}))
+
+    def ended(self, span: Any) -> None:
+        """A span of the SDK has ended."""
+        self.end(self.key(span), dict(span.attributes or {}), _failure(span))
+
+    def enter(self, entered: Any, frame: FrameType | None) -> Token[Holder | None] | None:
+        """A context becomes current: so does what its span stands for, unless the running code is inside of that already."""
+        span = entered.get(self._word)
+        place = None if span is None else self._place(self.key(span))
+        if place is None or not place.span.is_open or _is_inside(place.span):
+            return None
+        return CURRENT.set(Inside(place.span, CURRENT.get(), frame))
+
+    def _place(self, key: Any) -> Inside | None:
+        """Where one is inside a span: in what stands for it, or for the nearest span around it that anything does."""
+        return self._places.get(key) or self._places.get(self.structure.parent_of(key))
+
+    def attached(self, token: object, ours: Token[Holder | None]) -> None:
+        """Remember with a token of OpenTelemetry's what is left with it."""
+        self._attached[id(token)] = token, ours
+
+    def leave(self, token: object) -> None:
+        """A context is current no more."""
+        known = self._attached.pop(id(token), None)
+        if known is not None:
+            with contextlib.suppress(ValueError):  # another context, as OpenTelemetry itself says of it
+                CURRENT.reset(known[1])
+
+    def follow_providers(self, sdk: Any) -> list[Undo]:
+        """Give a processor to each provider that is made from now on, and to the one that is in force."""
+        processor = _processor(sdk, self)
+
+        def making(original: Callable[..., None]) -> Callable[..., None]:
+            def __init__(provider: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  (in the place of one)
+                original(provider, *args, **kwargs)
+                provider.add_span_processor(processor)
+
+            return __init__
+
+        in_force = getattr(self.trace, "_TRACER_PROVIDER", None)
+        if isinstance(in_force, sdk.TracerProvider):
+            in_force.add_span_processor(processor)
+        return [replace(sdk.TracerProvider, "__init__", making), self._stop]
+
+    def _stop(self) -> None:
+        self.active = False
+
+    def _is_within(self, parent: Any, told: Meaning) -> bool:
+        """Whether the same call is told of already, by a span around this one."""
+        around = self._kinds.get(parent)
+        if around is None:
+            return False
+        return told.kind == around.kind == "model" or (told.kind == "tool" and told == around)
+
+    def _means(self, scope: str, name: str, attributes: Mapping[str, Any]) -> Meaning | None:
+        """What a span stands for; one that the user's own code makes is a step."""
+        found = conventions.meaning(scope, name, attributes)
+        return Meaning("step", name) if found is None and self._is_own(scope) else found
+
+    def _is_own(self, scope: str) -> bool:
+        """Whether an instrumentation is named for a module of the user's own."""
+        file = getattr(sys.modules.get(scope), "__dict__", {}).get("__file__")
+        return isinstance(file, str) and self.structure.tracer.sites.shown(file) is not None
+
+
+def _is_inside(span: Span) -> bool:
+    """Whether the running code is inside a span already, however deep."""
+    around = context.current()
+    while isinstance(around, Span) and around is not span:
+        around = around._parent  # noqa: SLF001  (a span of our own)
+    return around is span
+
+
+def _noted_class(trace: Any, spans: _Spans) -> type:
+    """The class of spans that record nothing, as they are made where there is no provider, and are noted here."""
+
+    class NotedSpan(trace.NonRecordingSpan):  # type: ignore[misc]  # known where the program runs
+        """A span that records nothing for the program; it carries on the trace of the span that it stands in for."""
+
+        def __init__(self, stands_for: Any) -> None:
+            super().__init__(stands_for.get_span_context())
+            self.noted: dict[str, Any] = {}
+            self.failure: tuple[str, str] | None = None
+            self._handled = sys.exc_info()[1]
+
+        def set_attribute(self, key: str, value: Any) -> None:
+            self.noted[key] = value
+
+        def set_attributes(self, attributes: Any) -> None:
+            self.noted.update(attributes or {})
+
+        def record_exception(self, exception: BaseException, *_args: Any, **_kwargs: Any) -> None:
+            self.failure = type(exception).__name__, str(exception)
+
+        def end(self, end_time: int | None = None) -> None:  # noqa: ARG002  (the signature of the interface)
+            raised = sys.exc_info()[1]
+            if raised is not self._handled and isinstance(raised, Exception):
+                self.record_exception(raised)
+            read(spans.structure, spans.end, self, self.noted, self.failure)
+
+    return NotedSpan
+
+
+def _starting(original: Callable[..., Any], spans: _Spans) -> Callable[..., Any]:
+    def start_span(self: Any, name: str, context: Any = None, *args: Any, **kwargs: Any) -> Any:
+        plain = original(self, name, context, *args, **kwargs)
+        if not spans.active or not _stands_in(self):
+            return plain
+        attributes = args[1] if len(args) > 1 else kwargs.get("attributes")
+        noted = read(spans.structure, spans.note, plain, self, name, context, attributes)
+        return plain if noted is None else noted
+
+    return start_span
+
+
+def _entering(original: Callable[..., Any], spans: _Spans) -> Callable[..., Any]:
+    make = getattr(spans.trace, "_agnosticcontextmanager", contextlib.contextmanager)
+
+    def start_as_current_span(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        if not spans.active or not _stands_in(self):
+            with original(self, *args, **kwargs) as span:
+                yield span
+            return
+        ends = kwargs.pop("end_on_exit", True)
+        with spans.trace.use_span(self.start_span(*args, **kwargs), end_on_exit=ends) as span:
+            yield span
+
+    followed: Callable[..., Any] = make(start_as_current_span)
+    return followed
+
+
+def _stands_in(tracer: Any) -> bool:
+    """Whether a tracer stands in for one that nobody has provided."""
+    none = getattr(tracer, "_noop_tracer", None)
+    return none is not None and getattr(tracer, "_tracer", None) is none
+
+
+def _attaching(original: Callable[..., Any], spans: _Spans, runtime: Any, word: str) -> Callable[..., Any]:
+    def attach(context: Any) -> Any:
+        moves = context.get(word) is not runtime.get_current().get(word)
+        token = original(context)
+        if moves and spans.active:
+            ours = read(spans.structure, spans.enter, context, _caller())
+            if ours is not None:
+                spans.attached(token, ours)
+        return token
+
+    return attach
+
+
+def _detaching(original: Callable[..., None], spans: _Spans) -> Callable[..., None]:
+    def detach(token: Any) -> None:
+        read(spans.structure, spans.leave, token)
+        try:
+            original(token)
+        except BaseException as error:
+            without_us(error)
+            raise
+
+    return detach
+
+
+def _caller() -> FrameType | None:
+    """The frame that makes a span current, behind those that do it for it, as a function made a context manager does."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  (the frame that calls `attach`)
+    while frame is not None and (_is_plumbing(frame) or _is_plumbing(frame.f_back, "contextlib")):
+        frame = frame.f_back
+    return frame
+
+
+def _is_plumbing(frame: FrameType | None, *names: str) -> bool:
+    return frame is not None and str(frame.f_globals.get("__name__")).startswith(names or _PLUMBING)
+
+
+def _processor(sdk: Any, spans: _Spans) -> Any:
+    class Processor(sdk.SpanProcessor):  # type: ignore[misc]  # known where the program runs
+        """Tells of each span that a provider of the program's begins and ends."""
+
+        def on_start(self, span: Any, parent_context: Any = None) -> None:
+            read(spans.structure, spans.begun, span, parent_context)
+
+        def on_end(self, span: Any) -> None:
+            read(spans.structure, spans.ended, span)
+
+    return Processor()
+
+
+def _failure(span: Any) -> tuple[str, str] | None:
+    """How a span of the SDK failed, in its words; `None` where it did not."""
+    if span.status.is_ok or span.status.status_code.name != "ERROR":
+        return None
+    for event in reversed(span.events):
+        if event.name == "exception":
+            told = event.attributes or {}
+            return str(told.get("exception.type")), str(told.get("exception.message"))
+    kind = (span.attributes or {}).get("error.type", "error")
+    return str(kind), span.status.description or str(kind)
+
+
+def _error(kind: str, text: str) -> Exception:
+    """An exception that is described as the one that the span tells of."""
+    name = kind.rpartition(".")[2]
+    return type(name, (Exception,), {"__module__": "builtins"})(text)  # type: ignore[no-any-return]

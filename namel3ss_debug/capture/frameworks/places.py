@@ -1,0 +1,123 @@
+"""Where the running code is among the spans of frameworks: what was left behind in the context is no place any more."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from contextvars import Token
+from types import FrameType
+from typing import NamedTuple
+
+from namel3ss_debug.capture import context
+from namel3ss_debug.capture.callsite import on_stack
+from namel3ss_debug.capture.context import CURRENT, Holder
+from namel3ss_debug.capture.spans import Span
+
+_GENERATOR = 0x20 | 0x200
+"""inspect.CO_GENERATOR and CO_ASYNC_GENERATOR."""
+
+
+class Inside:
+    """The place inside a span, as it stands in the context: left when the span has ended or its generator is suspended."""
+
+    __slots__ = (
+        "_code",
+        "_frame_id",
+        "_generates",
+        "_strand",
+        "_token",
+        "event_id",
+        "lost",
+        "outer",
+        "session_id",
+        "span",
+        "wanders",
+    )
+
+    def __init__(self, span: Span, outer: Holder | None, frame: FrameType | None) -> None:
+        self.span = span
+        self.event_id = span.event_id
+        self.session_id = span.session_id
+        self.wanders = True
+        self._token: Token[Holder | None] | None = None
+        self.lost = False  # whether it ended where it could not be taken from the context that it began in
+        self.outer = outer
+        self._frame_id = id(frame)
+        self._code = None if frame is None else frame.f_code
+        self._generates = frame is not None and bool(frame.f_code.co_flags & _GENERATOR)
+        self._strand = context.strand()
+
+    def enter(self) -> None:
+        """What runs next is inside."""
+        self._token = CURRENT.set(self)
+
+    def leave(self) -> None:
+        """What runs next is inside no more."""
+        self.lost = CURRENT.get() is not self
+        if self.lost or self._token is None:
+            return
+        try:
+            CURRENT.reset(self._token)
+        except ValueError:  # in a copy of the context that it began in
+            self.lost = True
+        CURRENT.set(self.outer)
+
+    def here(self) -> Holder | None:
+        """The span, or the nearest outer one the running code really is inside."""
+        if self.holds():
+            return self.span
+        return None if self.outer is None else self.outer.here()
+
+    def holds(self) -> bool:
+        """Whether the running code is inside the span; what it started goes on inside of it after its end."""
+        if self.lost and not self.span.is_open:
+            return False
+        if self._strand != context.strand():
+            return True
+        if not self.span.is_open:
+            return False
+        if self._generates and self._code is not None:
+            return on_stack(self._frame_id, self._code)
+        return True
+
+    def is_beside(self, frame: FrameType | None) -> bool:
+        """Whether a span that is begun in this frame is a sibling: one call began them both, and neither has ended."""
+        return frame is not None and self._frame_id == id(frame) and self._code is frame.f_code
+
+
+class Moved(NamedTuple):
+    """Where the context was set to for a call, and what stood there; nothing where it stayed."""
+
+    to: Holder | None = None
+    before: Holder | None = None
+
+    def back(self) -> None:
+        """Set it to what it was, unless it was left meanwhile."""
+        if self.to is not None and CURRENT.get() is self.to:
+            CURRENT.set(self.before)
+
+
+def standing() -> Holder | None:
+    """What stands in the context, without what was left behind there."""
+    holder = CURRENT.get()
+    if holder is None:
+        thread = context.this_thread()
+        holder = None if thread is None else thread.__dict__.get(context.ATTRIBUTE)
+    return valid(holder)
+
+
+def is_within(inner: Holder | None, outer: Span, between: Container[Span]) -> bool:
+    """Whether a span is another, or is inside of it with none of those `between` between them."""
+    while isinstance(inner, Span):
+        if inner is outer:
+            return True
+        if inner in between:
+            return False
+        inner = inner._parent  # noqa: SLF001  (a span of our own)
+    return False
+
+
+def valid(holder: Holder | None) -> Holder | None:
+    """A holder, or the nearest outer one that the running code is inside."""
+    while isinstance(holder, Inside) and not holder.holds():
+        holder = holder.outer
+    return holder

@@ -1,0 +1,408 @@
+"""Spans for what a framework tells of its work, each known by the framework's own id.
+
+A framework says that something began and that it ended; the parent is the innermost span that the running code is inside,
+unless the framework names another that it is not inside. A span that a generator began is left while that is suspended, and
+one that ended elsewhere (in another task, thread or order) is no parent any more. Models and tools that are recorded where
+they are called are not recorded here again (`beneath`). Nothing here raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from functools import wraps
+from time import perf_counter_ns, time
+from types import FrameType
+from typing import Any, NamedTuple, TypeVar, cast
+
+from namel3ss_debug.capture import beneath, rewrite
+from namel3ss_debug.capture.beneath import Expected
+from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.context import CURRENT, Holder
+from namel3ss_debug.capture.failures import describe
+from namel3ss_debug.capture.frameworks.places import Inside, Moved, is_within, standing, valid
+from namel3ss_debug.capture.results import set_result
+from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.tracer import ExecutionTracer
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+class _Pending(NamedTuple):
+    """A call that is only recorded here where nobody else records it."""
+
+    name: str | None
+    inputs: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    expected: Expected
+    parent: Holder | None
+    moved: Moved
+    timestamp: float
+    started: int
+
+    def is_recorded(self) -> bool:
+        """The call is over; whether somebody has recorded it, or may have."""
+        self.moved.back()
+        return self.expected.over()
+
+
+class _Skipped(NamedTuple):
+    """What is not shown; what happens in it happens in its parent."""
+
+    parent: Hashable
+
+
+def _never_raises(method: F) -> F:
+    """What goes wrong here is a problem of tracing, and none of the framework's."""
+
+    @wraps(method)
+    def safe(self: Structure, *args: Any, **kwargs: Any) -> None:
+        started = perf_counter_ns()
+        inner = self.tracer.tracing_ns
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:
+            self.tracer.problem(f"what {self.framework} tells could not be recorded", error)
+        # Spans add their own time as well: no time counts twice.
+        self.tracer.tracing_ns = max(self.tracer.tracing_ns, inner + perf_counter_ns() - started)
+
+    return cast("F", safe)
+
+
+class Structure:
+    """The spans of one framework in this process.
+
+    Args:
+        tracer: where the spans go.
+        calls: the tool calls that models asked for.
+        framework: its name, for messages and `metadata.framework`.
+    """
+
+    def __init__(self, tracer: ExecutionTracer, calls: ToolCalls, framework: str) -> None:
+        self.tracer = tracer
+        self.framework = framework
+        self._calls = calls
+        self._open: dict[Hashable, Inside | _Pending | _Skipped] = {}
+        self._own: set[Span] = set()  # those that are open
+
+    @_never_raises
+    def begin(
+        self,
+        key: Hashable,
+        component: str,
+        name: str | None,
+        *,
+        parent: Hashable = None,
+        prefix: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        frame: FrameType | None = None,
+        **fields: Any,
+    ) -> None:
+        """Something has begun: what runs next in this thread or task, and what that starts, is inside of it.
+
+        Args:
+            key: the framework's id of it.
+            component: as for `ExecutionTracer.span`, and so are the next.
+            name: the name of the agent, chain, node, ...
+            parent: the framework's id of what it belongs to, where it says so.
+            prefix: the event types without `_start` and `_end`.
+            inputs: what goes in.
+            metadata: anything else.
+            frame: the framework's frame that runs it from its beginning to its end, if there is one: while that is a
+                suspended generator, the program is not inside; two that one frame began are siblings; and what runs in
+                something that another frame began is inside of that, though the framework may name an outer parent.
+            **fields: further fields of the start event.
+        """
+        told = {"framework": self.framework, **(metadata or {})}
+        span = self.tracer.span(component, name, inputs, told, prefix, **fields)
+        self._open_span(key, span, self._parent(parent, frame), frame)
+
+    @_never_raises
+    def end(
+        self, key: Hashable, outputs: Any = None, error: BaseException | None = None, **fields: Any
+    ) -> None:
+        """It has ended.
+
+        Args:
+            key: the framework's id of it.
+            outputs: what came out: a mapping, or any other value as its `result`; `None`: nothing is told.
+            error: the exception it ended by.
+            **fields: further fields of the end event, `status` or `usage` for instance.
+        """
+        inside = self._open.pop(key, None)
+        if not isinstance(inside, Inside):
+            return
+        span = self._leave(inside)
+        if outputs is not None:
+            span.set_output(outputs)
+        if fields:
+            span.set(**fields)
+        span.close(error)
+
+    def skip(self, key: Hashable, parent: Hashable = None) -> None:
+        """Something of no interest has begun: what names it as its parent belongs to `parent`."""
+        self._open[key] = _Skipped(parent)
+
+    @_never_raises
+    def begin_model(
+        self,
+        key: Hashable,
+        model: str | None,
+        *,
+        parent: Hashable = None,
+        inputs: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        frame: FrameType | None = None,
+    ) -> None:
+        """A model is about to be called. Its request is recorded where it leaves; else `end_model` records the call.
+
+        Args:
+            key: the framework's id of it.
+            model: the name of the model.
+            parent: the framework's id of what it belongs to, where it says so.
+            inputs: `model`, `messages`, `tools`, `params`, as far as they are told.
+            metadata: anything else.
+            frame: as for `begin`.
+        """
+        told = {"framework": self.framework, "seen": False, **(metadata or {})}
+        self._expect(key, beneath.LLM, model, inputs or {}, told, parent, frame)
+
+    @_never_raises
+    def end_model(
+        self,
+        key: Hashable,
+        outputs: Mapping[str, Any] | None = None,
+        error: BaseException | None = None,
+        usage: Mapping[str, int] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The model has answered, or failed.
+
+        Args:
+            key: the framework's id of it.
+            outputs: `text`, `tool_calls`, `finish_reason`, as far as they are told.
+            error: the exception it ended by.
+            usage: `input_tokens`, `output_tokens` and so on, as in an event; nothing where nothing was used.
+            inputs: as for `begin_model`, where they are told at the end.
+        """
+        pending = self._open.pop(key, None)
+        if not isinstance(pending, _Pending) or pending.is_recorded():
+            return
+        fields: dict[str, Any] = {}
+        if usage:
+            total = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
+            fields = {"usage": dict(usage), "tokens_used": total}
+        if inputs:
+            pending = pending._replace(inputs={**pending.inputs, **inputs})
+        event_id = self._write(pending, outputs, error, fields)
+        asked = (outputs or {}).get("tool_calls") or ()
+        self._calls.asked(asked, event_id, pending.parent.event_id if pending.parent else None)
+
+    @_never_raises
+    def begin_tool(
+        self,
+        key: Hashable,
+        name: str,
+        arguments: Mapping[str, Any] | None,
+        *,
+        parent: Hashable = None,
+        call_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        frame: FrameType | None = None,
+    ) -> None:
+        """A tool is about to run. A function of the user is recorded where it runs; else the tool is recorded here.
+
+        Args:
+            key: the framework's id of it.
+            name: the name of the tool.
+            arguments: what it is called with, by name.
+            parent: the framework's id of what it belongs to, where it says so.
+            call_id: the id under which a model asked for the call, where the framework says so.
+            metadata: anything else.
+            frame: as for `begin`.
+        """
+        self._calls.offer((name,))
+        at = self._parent(parent, frame)
+        told: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
+        inputs = {"arguments": arguments, "call_id": call_id}
+        if name in rewrite.EDITED:
+            self._expect(key, beneath.TOOL, name, inputs, told, parent, frame)
+            return
+        told |= self._take(name, inputs, at)
+        self._open_span(key, self.tracer.span("tool", name, inputs, told), at, None)
+
+    @_never_raises
+    def end_tool(
+        self,
+        key: Hashable,
+        result: Any = None,
+        error: BaseException | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The tool has returned, or failed.
+
+        Args:
+            key: the framework's id of it.
+            result: what it returned.
+            error: the exception it ended by.
+            arguments: as for `begin_tool`, where they are told at the end.
+        """
+        found = self._open.pop(key, None)
+        if isinstance(found, _Pending):
+            if found.is_recorded():
+                return
+            inputs = dict(found.inputs) | ({"arguments": arguments} if arguments is not None else {})
+            told = dict(found.metadata) | self._take(str(found.name), inputs, found.parent)
+            self._write(found._replace(inputs=inputs, metadata=told), {"result": result}, error, {})
+        elif isinstance(found, Inside):
+            span = self._leave(found)
+            if error is None:
+                set_result(span, self.tracer, result)
+            span.close(error)
+
+    @_never_raises
+    def tell(self, event_type: str, *, parent: Hashable = None, **fields: Any) -> None:
+        """Record one event, such as an `agent_message`, inside what the framework names, else where the program is.
+
+        Args:
+            event_type: the type of the event.
+            parent: the framework's id of what it belongs to.
+            **fields: as for `ExecutionTracer.emit`.
+        """
+        at = self._parent(parent, None)
+        token = CURRENT.set(at)
+        try:
+            self.tracer.emit(event_type, **{"metadata": {"framework": self.framework}} | fields)
+        finally:
+            CURRENT.reset(token)
+
+    def answer(self, name: str, parent: Hashable = None) -> dict[str, Any]:
+        """A model asked for a tool of this name, and what answers it is no tool of the program's, as a hand-off.
+
+        Returns:
+            What an event tells of the call in its metadata: `asked_in` and `call_id`, nothing where no model asked.
+        """
+        at = self._parent(parent, None)
+        asked = self._calls.take(name, {}, at.event_id if at is not None else None)
+        return {} if asked is None else {"asked_in": asked.asked_in, "call_id": asked.call_id}
+
+    def failed(self, key: Hashable, kind: str | None, text: str | None) -> None:
+        """What is open under this id has failed, as the framework words it; `end` still has to be told."""
+        found = self._open.get(key)
+        if isinstance(found, Inside):
+            found.span.set(status="failed", error_type=kind, error=text)
+
+    def is_open(self, key: Hashable) -> bool:
+        """Whether something has begun under this id and has not ended."""
+        return key in self._open
+
+    def parent_of(self, key: Hashable) -> Hashable:
+        """The id of what is shown in place of `key` and is open: itself, or what it was skipped for."""
+        found = self._open.get(key)
+        while isinstance(found, _Skipped):
+            key = found.parent
+            found = self._open.get(key)
+        return key if isinstance(found, Inside) else None
+
+    def _expect(
+        self,
+        key: Hashable,
+        kind: str,
+        name: str | None,
+        inputs: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        parent: Hashable,
+        frame: FrameType | None,
+    ) -> None:
+        """Wait for a call to be recorded where it is made."""
+        at, moved = self._parent(parent, frame), self._move(parent, frame)
+        expected = Expected(kind, name if kind == beneath.TOOL else None)
+        self._open[key] = _Pending(name, inputs, metadata, expected, at, moved, time(), perf_counter_ns())
+
+    def _take(self, name: str, inputs: dict[str, Any], at: Holder | None) -> dict[str, Any]:
+        """Find the call of a model that a tool answers; what its span tells of it in its metadata, and in `inputs`."""
+        asked = self._calls.take(name, inputs["arguments"] or {}, at.event_id if at is not None else None)
+        if asked is not None:
+            inputs["call_id"] = inputs["call_id"] or asked.call_id
+            if inputs["arguments"] is None:
+                inputs["arguments"] = asked.arguments
+        for missing in [each for each, value in inputs.items() if value in (None, "")]:
+            del inputs[missing]
+        return {} if asked is None else {"asked_in": asked.asked_in}
+
+    def _open_span(self, key: Hashable, span: Span, parent: Holder | None, frame: FrameType | None) -> None:
+        outer = standing()
+        token = CURRENT.set(parent)
+        try:
+            span.open(enter=False)
+        finally:
+            CURRENT.reset(token)
+        if not span.is_open:  # its component is not recorded
+            self._open[key] = _Skipped(None if parent is None else self._key_of(parent))
+            return
+        self._own.add(span)
+        self._open[key] = inside = Inside(span, outer, frame)
+        inside.enter()
+
+    def _leave(self, inside: Inside) -> Span:
+        """What runs next is not inside any more; the span that has ended."""
+        inside.leave()
+        self._own.discard(inside.span)
+        return inside.span
+
+    def _key_of(self, holder: Holder) -> Hashable:
+        return next(
+            (
+                key
+                for key, each in list(self._open.items())
+                if isinstance(each, Inside) and each.span is holder
+            ),
+            None,
+        )
+
+    def _parent(self, key: Hashable, frame: FrameType | None) -> Holder | None:
+        """The span to be inside of."""
+        holder = standing()
+        while isinstance(holder, Inside) and holder.is_beside(frame):
+            holder = valid(holder.outer)
+        here = None if holder is None else holder.here()
+        found = self._found(key)
+        between = self._own if frame is None else ()
+        return here if found is None or is_within(here, found.span, between) else found.span
+
+    def _found(self, key: Hashable) -> Inside | None:
+        """What a framework names as a parent, if it is open."""
+        found = self._open.get(self.parent_of(key))
+        return found if isinstance(found, Inside) and found.span.is_open else None
+
+    def _move(self, key: Hashable, frame: FrameType | None) -> Moved:
+        """Let what is called next be recorded inside the parent that is named, where the context says otherwise."""
+        found, before = self._found(key), standing()
+        here = None if before is None else before.here()
+        if found is None or is_within(here, found.span, self._own if frame is None else ()):
+            return Moved()
+        CURRENT.set(found)
+        return Moved(found, before)
+
+    def _write(
+        self,
+        pending: _Pending,
+        outputs: Mapping[str, Any] | None,
+        error: BaseException | None,
+        fields: Mapping[str, Any],
+    ) -> str:
+        """Record a whole call after it has ended, with the times it had; the id of its start."""
+        ended = perf_counter_ns()
+        name, inputs, metadata = pending.name, pending.inputs, pending.metadata
+        span = self.tracer.span(pending.expected.kind, name, inputs, metadata, timestamp=pending.timestamp)
+        token = CURRENT.set(pending.parent)
+        try:
+            span.open(enter=False)
+        finally:
+            CURRENT.reset(token)
+        if outputs is not None and error is None:
+            span.set_output(outputs)
+        failure = {} if error is None else describe(error, self.tracer.payloads).fields()
+        span.set(duration_ms=(ended - pending.started) / 1e6, **fields, **failure)
+        span.close()
+        return span.event_id

@@ -1,0 +1,290 @@
+"""Sampling the program's stacks beside its spans, with the sampler of pyinstrument: where the time inside a span went.
+
+The sampler calls in the running thread, at the first call or return after each `INTERVAL_SECONDS`, and the time since its last
+call belongs to what ran until then: a Python function, or one of C such as `time.sleep`. So the span is the one that the
+running code is inside, in whatever thread or asyncio task. Nothing is written from there: a span that ends writes what was
+found inside of it, in a `stack_sample` before its end; inner spans have their own.
+
+    {"event_type": "stack_sample", "parent_event_id": "7", "component": "tool", "component_name": "search",
+     "metadata": {"elapsed_ms": 1520.0, "sampled_ms": 1499.2, "samples": 1391, "left_out_ms": 0.0,
+                  "memory": {"first_mb": 61.2, "peak_mb": 93.5, "last_mb": 63.0},
+                  "functions": [{"function": "json.decoder.JSONDecoder.decode", "at": "app.py:42", "self_ms": 903.1,
+                                 "samples": 840}]}}
+
+`at` is the line of the user's own code that runs, or that the function was called from. Threads that run already when
+tracing begins, and those that Python did not start, are not sampled; neither is a thread in which the program has a
+profiler of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from time import perf_counter_ns
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+from namel3ss_debug.capture import context
+from namel3ss_debug.capture.patching import Undo
+from namel3ss_debug.capture.resources import memory_mb
+from namel3ss_debug.errors import MissingExtraError
+
+if TYPE_CHECKING:  # the tracer is what asks, and a span only needs to know its type
+    from namel3ss_debug.capture.spans import Span
+    from namel3ss_debug.capture.tracer import ExecutionTracer
+
+INTERVAL_SECONDS: Final = 0.001
+LEAST_NS: Final = 10_000_000
+"""A span in which less than this was sampled writes nothing."""
+
+MOST_FUNCTIONS: Final = 20
+"""So many functions of a span are written, those that took longest."""
+
+_INSTALL = "pip install 'namel3ss-debug[profile]'"
+_MOST_KEPT = 500
+_MOST_OPEN = 10_000
+_MOST_FRAMES = 200
+_MEMORY_EVERY = 8
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+_Key = tuple[CodeType | str, str, CodeType | None, int]
+"""A function by its code or, of one of C, its name; its module; the code and the line of the user's code."""
+
+
+class _Found:
+    """What was found inside one span."""
+
+    __slots__ = ("functions", "left_out_ns", "memory", "sampled_ns", "samples")
+
+    def __init__(self) -> None:
+        self.functions: dict[_Key, list[int]] = {}
+        self.samples = 0
+        self.sampled_ns = 0
+        self.left_out_ns = 0
+        self.memory: list[float] = []  # the first, the highest, the last
+
+    def add(self, key: _Key, nanoseconds: int) -> None:
+        """The function ran for so long."""
+        if self.samples % _MEMORY_EVERY == 0:
+            self.weigh()
+        self.samples += 1
+        self.sampled_ns += nanoseconds
+        row = self.functions.get(key)
+        if row is not None:
+            row[0] += nanoseconds
+            row[1] += 1
+        elif len(self.functions) < _MOST_KEPT:
+            self.functions[key] = [nanoseconds, 1]
+        else:
+            self.left_out_ns += nanoseconds
+
+    def weigh(self) -> None:
+        """Look at the memory of the process."""
+        now = memory_mb()
+        if now is not None:
+            first, peak, _ = self.memory or (now, now, now)
+            self.memory = [first, max(peak, now), now]
+
+
+class Stacks:
+    """Samples the stacks of this process's threads, and tells of each span what was found in it.
+
+    Args:
+        tracer: where the samples go.
+        sample_with: `setstatprofile` of pyinstrument, which samples the thread it is called in.
+    """
+
+    def __init__(self, tracer: ExecutionTracer, sample_with: Callable[..., None]) -> None:
+        self._tracer = tracer
+        self._sample_with = sample_with
+        self._found: dict[str, _Found] = {}
+        self._active = True
+        self._began = perf_counter_ns()
+
+    def start_thread(self) -> None:
+        """Sample the running thread from now on."""
+        self._sample_with(_Thread(self).sample, interval=INTERVAL_SECONDS, timer_type="walltime")
+
+    def stop(self) -> None:
+        """Sample no more; a thread that is sampled learns of it at its next sample."""
+        self._active = False
+
+    def renew(self) -> None:
+        """After a fork: what was found belongs to the other process."""
+        self._found.clear()
+        self._began = perf_counter_ns()
+
+    def add(self, frame: FrameType, event: str, argument: Any, nanoseconds: int) -> bool:
+        """Take one sample; whether there are to be more of this thread."""
+        if not self._active:
+            return False
+        if event == "call":  # until now its caller ran
+            frame = frame.f_back or frame
+        if frame.f_code.co_filename.startswith(_OURS):
+            return True
+        holder = context.current()
+        span = "" if holder is None else holder.event_id
+        found = self._found.get(span)
+        if found is None:
+            if len(self._found) >= _MOST_OPEN:
+                return True
+            found = self._found.setdefault(span, _Found())
+            nanoseconds = min(nanoseconds, perf_counter_ns() - getattr(holder, "started", 0))
+        found.add(self._key(frame, event, argument), nanoseconds)
+        return True
+
+    def _key(self, frame: FrameType, event: str, argument: Any) -> _Key:
+        user: FrameType | None = frame
+        shown = self._tracer.sites.shown
+        for _ in range(_MOST_FRAMES):
+            if user is None or shown(user.f_code.co_filename) is not None:
+                break
+            user = user.f_back
+        else:
+            user = None
+        place = (None, 0) if user is None else (user.f_code, user.f_lineno)
+        if event in ("c_return", "c_exception"):
+            name = getattr(argument, "__qualname__", None) or "?"
+            return str(name), str(getattr(argument, "__module__", None) or ""), *place
+        return frame.f_code, str(frame.f_globals.get("__name__", "")), *place
+
+    def ended(self, span: Span, elapsed_ns: int) -> None:
+        """Write what was found inside a span that ends now."""
+        found = self._found.pop(span.event_id, None)
+        if found is None or found.sampled_ns < LEAST_NS:
+            return
+        found.weigh()
+        self._write(found, elapsed_ns, span)
+
+    def finish(self) -> None:
+        """Write what was found outside of every span; the process ends."""
+        found = self._found.pop("", None)
+        if found is not None and found.sampled_ns >= LEAST_NS:
+            self._write(found, perf_counter_ns() - self._began, None)
+
+    def _write(self, found: _Found, elapsed_ns: int, span: Span | None) -> None:
+        tracer = self._tracer
+        component, name = ("app", None) if span is None else (span.component, span.name)
+        event = tracer.base("stack_sample", component, name, span)
+        event["metadata"] = self.told(found, elapsed_ns)
+        tracer.writer.append(event)
+
+    def told(self, found: _Found, elapsed_ns: int) -> dict[str, Any]:
+        """What was found, in the words of the event."""
+        kept = _joined((row[0], row[1], *self._named(key)) for key, row in found.functions.items())
+        shown, rest = kept[:MOST_FUNCTIONS], kept[MOST_FUNCTIONS:]
+        metadata: dict[str, Any] = {
+            "elapsed_ms": elapsed_ns / 1e6,
+            "sampled_ms": found.sampled_ns / 1e6,
+            "samples": found.samples,
+            "left_out_ms": (found.left_out_ns + sum(row[0] for row in rest)) / 1e6,
+            "functions": [
+                {"function": function, **({"at": at} if at else {}), "self_ms": took / 1e6, "samples": count}
+                for took, count, function, at in shown
+            ],
+        }
+        if found.memory:
+            metadata["memory"] = dict(zip(("first_mb", "peak_mb", "last_mb"), found.memory, strict=True))
+        return metadata
+
+    def _named(self, key: _Key) -> tuple[str, str]:
+        function, module, user, line = key
+        name = function if isinstance(function, str) else function.co_qualname
+        path = None if user is None else self._tracer.sites.shown(user.co_filename)
+        return f"{module}.{name}" if module else name, "" if path is None else f"{path}:{line}"
+
+
+_Row = tuple[int, int, str, str]
+"""Nanoseconds, samples, function and place."""
+
+
+def _heaviest(row: _Row) -> tuple[Any, ...]:
+    return -row[0], *row[2:]
+
+
+def _joined(rows: Iterable[_Row]) -> list[_Row]:
+    """Rows of the same name together: two functions of one line, a module that was loaded twice."""
+    sums: dict[tuple[str, str], tuple[int, int]] = {}
+    for took, count, function, at in rows:
+        before = sums.get((function, at), (0, 0))
+        sums[function, at] = before[0] + took, before[1] + count
+    joined = [(took, count, *key) for key, (took, count) in sums.items()]
+    return sorted(joined, key=_heaviest)
+
+
+class _Thread:
+    """The samples of one thread, and when the last one was."""
+
+    __slots__ = ("_last", "_stacks")
+
+    def __init__(self, stacks: Stacks) -> None:
+        self._stacks = stacks
+        self._last = perf_counter_ns()
+
+    def sample(self, frame: FrameType, event: str, argument: Any) -> None:
+        """Take a sample; called by the sampler, in the thread itself. Nothing may leave it."""
+        try:
+            now = perf_counter_ns()
+            took, self._last = now - self._last, now
+            if not self._stacks.add(frame, event, argument, took):
+                sys.setprofile(None)
+            self._last = perf_counter_ns()  # what this took is nobody's
+        except Exception:  # noqa: S110  (a sample that is missing is no reason to fail the program)
+            pass
+
+
+def check(python: str) -> None:
+    """See that the sampler is there, before a program runs.
+
+    Args:
+        python: the interpreter that the program runs with.
+
+    Raises:
+        MissingExtraError: it has no pyinstrument.
+    """
+    if python == sys.executable:
+        found = importlib.util.find_spec("pyinstrument") is not None
+    else:
+        words = [python, "-c", "import pyinstrument"]
+        found = subprocess.run(words, capture_output=True, check=False).returncode == 0  # noqa: S603  (the user's own)
+    if not found:
+        raise MissingExtraError(f"profiling needs pyinstrument in {python}: {_INSTALL}")
+
+
+def install(tracer: ExecutionTracer) -> Undo:
+    """Sample the running thread, and those that start from now on; the result ends it."""
+    try:
+        from pyinstrument.low_level.stat_profile import setstatprofile  # noqa: PLC0415  (an extra)
+    except ImportError:
+        tracer.problem(f"stacks are not sampled: {_INSTALL}")
+        return lambda: None
+    stacks = Stacks(tracer, setstatprofile)
+
+    def begin(_frame: FrameType, _event: str, _argument: Any) -> None:
+        stacks.start_thread()
+
+    before = threading.getprofile()
+    threading.setprofile(begin)
+    if sys.getprofile() is None:
+        stacks.start_thread()
+    tracer.stacks = stacks
+    tracer.at_end.append(stacks.finish)
+
+    def uninstall() -> None:
+        stacks.stop()
+        tracer.stacks = None
+        if threading.getprofile() is begin:
+            threading.setprofile(before)
+        if _is_ours(sys.getprofile()):
+            sys.setprofile(None)
+
+    return uninstall
+
+
+def _is_ours(profile: object) -> bool:
+    """Whether the profile function of this thread is the sampler, which shows itself as the object of its state."""
+    return type(profile).__module__.startswith("pyinstrument.")

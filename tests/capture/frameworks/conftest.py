@@ -1,0 +1,52 @@
+"""Fixtures for what frameworks tell: a `Structure`, and the tree of what was recorded of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.frameworks.structure import Structure
+from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.traces.reader import open_trace
+
+_LEFT_OUT = ("trace_start", "trace_end")
+
+
+@pytest.fixture
+def structure(tracer):
+    """A structure of a framework, in this process."""
+    calls = ToolCalls(lambda _names: None, lambda _call, _result: None)
+    return Structure(tracer, calls, "loom")
+
+
+@pytest.fixture
+def recorded():
+    """A function that ends tracing and gives what was recorded, by event type and name or by type alone."""
+
+    def read():
+        events = list(open_trace(shutdown_tracing()).events())
+        assert events[-1]["metadata"]["problems"] == {}
+        return [event for event in events if event["event_type"] not in _LEFT_OUT]
+
+    return read
+
+
+@pytest.fixture
+def tree(recorded):
+    """A function that ends tracing and gives the tree of what was recorded: a line for each event, indented."""
+
+    def draw():
+        below = {}
+        for event in recorded():
+            if not event["event_type"].endswith("_end"):
+                below.setdefault(event.get("parent_event_id"), []).append(event)
+
+        def lines(parent, depth):
+            for event in below.get(parent, []):
+                kind = event["event_type"].removesuffix("_start")
+                yield "  " * depth + f"{kind} {event['component_name']}"
+                yield from lines(event["event_id"], depth + 1)
+
+        return list(lines(None, 0))
+
+    return draw

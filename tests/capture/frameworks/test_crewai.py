@@ -1,0 +1,174 @@
+"""What crewai gives to its event bus becomes structure; against stand-ins with its public interface."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from types import SimpleNamespace
+
+import pytest
+
+from namel3ss_debug.capture import beneath
+from namel3ss_debug.capture.frameworks import crewai
+
+numbers = itertools.count(1)
+
+
+class BaseEvent(SimpleNamespace):
+    """An event of crewai's."""
+
+    model_fields = ("started_event_id",)
+
+    def __init__(self, type, parent=None, begun=None, **told):  # noqa: A002  (as crewai calls it)
+        ids = {"event_id": next(numbers), "parent_event_id": parent and parent.event_id}
+        super().__init__(type=type, **ids, started_event_id=begun and begun.event_id, **told)
+
+
+class CrewAIEventsBus:
+    """As much of the bus as is given events."""
+
+    def emit(self, source, event):
+        """Hand on an event."""
+        return "done"
+
+    async def aemit(self, source, event):
+        """The same on a loop."""
+
+
+@pytest.fixture
+def bus(structure):
+    """A bus that is followed."""
+    module = SimpleNamespace(CrewAIEventsBus=CrewAIEventsBus, BaseEvent=BaseEvent)
+    undo = crewai.follow(module, structure)
+    yield CrewAIEventsBus()
+    while undo:
+        undo.pop()()
+
+
+@pytest.fixture
+def emit(bus):
+    """A function that emits an event and gives it."""
+
+    def emitting(*args, source=None, **told):
+        event = BaseEvent(*args, **told)
+        assert bus.emit(source, event) == "done"
+        return event
+
+    return emitting
+
+
+def test_a_crew_is_tasks_and_agents(emit, tree):
+    """A flow of the user's is a chain, those that agents are made of are not shown."""
+    own = type("AgentExecutor", (), {"__module__": "crewai.agents"})()
+    flow = emit("flow_started", flow_name="Trip", inputs=None)
+    method = emit("method_execution_started", flow, method_name="plan", params=None)
+    crew = emit("crew_kickoff_started", method, crew_name="travel", inputs={"city": "Oslo"})
+    task = emit("task_started", crew, task=SimpleNamespace(name="find"), context=None)
+    agent = emit("agent_execution_started", task, agent=SimpleNamespace(role="Scout"), task_prompt="Find.")
+    inner = emit("flow_started", agent, source=own, flow_name="AgentExecutor", inputs=None)
+    check = emit("llm_guardrail_started", inner, guardrail_name="polite")
+    for kind, begun in (
+        ("llm_guardrail_completed", check),
+        ("flow_finished", inner),
+        ("agent_execution_completed", agent),
+        ("task_completed", task),
+        ("crew_kickoff_completed", crew),
+        ("method_execution_finished", method),
+        ("flow_finished", flow),
+    ):
+        emit(kind, begun=begun)
+    assert tree() == [
+        "chain_execution Trip",
+        "  chain_step plan",
+        "    chain_execution travel",
+        "      chain_step find",
+        "        agent_execution Scout",
+        "          validation polite",
+    ]
+
+
+def test_what_came_out_is_told(emit, recorded):
+    """A task's output is its text."""
+    task = emit("task_started", task=SimpleNamespace(name=None, description="Find it"), context="Snow")
+    emit("task_completed", begun=task, output=SimpleNamespace(raw="white"))
+    begun, ended = recorded()
+    assert (begun["component_name"], begun["inputs"]) == ("Find it", {"context": "Snow"})
+    assert ended["outputs"] == {"result": "white"}
+
+
+@pytest.mark.parametrize("error", ["no snow", KeyError("no snow")])
+def test_what_failed_has_failed(emit, recorded, error):
+    """By a text or an exception, as crewai has it."""
+    crew = emit("crew_kickoff_started", crew_name="travel", inputs=None)
+    emit("crew_kickoff_failed", begun=crew, error=error)
+    _begun, ended = recorded()
+    assert ended["status"] == "failed"
+    assert "no snow" in ended["error"]
+
+
+def test_a_model_call_is_only_told_where_it_was_not_seen(emit, recorded):
+    """A model of the program's own sends nothing."""
+    for seen in (True, False):
+        call = emit("llm_call_started", model="own", messages="Snow?")
+        if seen:
+            beneath.recorded(beneath.LLM)
+        usage = {"prompt_tokens": 3, "completion_tokens": 2}
+        emit("llm_call_completed", begun=call, response="It snows.", usage=usage)
+    begun, ended = recorded()
+    assert begun["inputs"]["messages"][0]["role"] == "user"
+    assert (ended["outputs"], ended["tokens_used"]) == ({"text": "It snows."}, 5)
+
+
+def test_a_tool_has_arguments_and_an_output(emit, recorded):
+    """Arguments may come as JSON."""
+    for given in ('{"word": "snow"}', {"word": "snow"}):
+        call = emit("tool_usage_started", tool_name="lookup", tool_args=given, agent_role="Scout")
+        emit("tool_usage_finished", begun=call, output="white")
+    events = recorded()
+    assert [event["inputs"]["arguments"] for event in events[::2]] == [{"word": "snow"}] * 2
+    assert [event["outputs"] for event in events[1::2]] == [{"result": "white"}] * 2
+
+
+def test_an_agent_that_delegates_hands_over(emit, recorded):
+    """A question is a message."""
+    for name, word in (("Delegate work to coworker", "task"), ("Ask question to coworker", "question")):
+        given = {word: "Snow?", "coworker": "Writer"}
+        call = emit("tool_usage_started", tool_name=name, tool_args=given, agent_role="Scout\n")
+        emit("tool_usage_finished", begun=call, output="white")
+    said = [event for event in recorded() if event["event_type"] == "agent_message"]
+    assert [
+        (each["metadata"]["from"], each["metadata"]["to"], each["metadata"]["kind"]) for each in said
+    ] == [
+        ("Scout", "Writer", "handoff"),
+        ("Scout", "Writer", "message"),
+    ]
+    assert [each["outputs"]["text"] for each in said] == ["Snow?", "Snow?"]
+
+
+def test_memory_is_read_and_written(bus, recorded):
+    """On a loop as well."""
+
+    async def remember():
+        begun = BaseEvent("memory_query_started")
+        await bus.aemit(None, begun)
+        told = {"query": "snow", "results": ["white"], "source_type": "long_term_memory"}
+        await bus.aemit(None, BaseEvent("memory_query_completed", begun=begun, **told))
+
+    asyncio.run(remember())
+    [event] = recorded()
+    assert (event["event_type"], event["component_name"]) == ("memory_operation", "long_term_memory")
+    assert event["inputs"] == {"key": "snow", "value": ["white"]}
+    assert event["metadata"]["operation"] == "search"
+
+
+def test_an_event_that_is_not_as_expected_costs_what_it_tells(emit, structure):
+    """And nothing else."""
+    emit("agent_execution_started", agent=None, task_prompt="Find.")
+    assert structure.tracer.problems.pop("something that loom holds could not be read: AttributeError") == 1
+
+
+def test_a_version_whose_events_do_not_belong_together_is_not_followed(structure):
+    """It says so."""
+    old = SimpleNamespace(CrewAIEventsBus=CrewAIEventsBus, BaseEvent=SimpleNamespace(model_fields=()))
+    with pytest.raises(AttributeError, match="do not say"):
+        crewai.follow(old, structure)

@@ -1,0 +1,165 @@
+"""What the OpenAI Agents SDK tells its processors becomes structure; against stand-ins with its public interface."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from namel3ss_debug.capture import beneath
+from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.frameworks import openai_agents
+from namel3ss_debug.capture.frameworks.structure import Structure
+
+
+class DefaultTraceProvider:
+    """As much of the SDK's provider as processors are registered with."""
+
+    def __init__(self):
+        self.processors = ["the SDK's own"]
+
+    def register_processor(self, processor):
+        """Add one."""
+        self.processors.append(processor)
+
+    def set_processors(self, processors):
+        """Replace all."""
+        self.processors = list(processors)
+
+
+@pytest.fixture
+def calls():
+    """The tool calls that models asked for."""
+    return ToolCalls(lambda _names: None, lambda _call, _result: None)
+
+
+@pytest.fixture
+def module():
+    """Stands in for `agents.tracing.provider`, with classes of its own."""
+    return SimpleNamespace(DefaultTraceProvider=type("DefaultTraceProvider", (DefaultTraceProvider,), {}))
+
+
+@pytest.fixture
+def processor(module, tracer, calls):
+    """Our processor, from a provider that the SDK makes."""
+    undo = openai_agents.follow(module, Structure(tracer, calls, "openai-agents"))
+    yield module.DefaultTraceProvider().processors[1]
+    for each in undo:
+        each()
+
+
+def span(kind, span_id, parent="t", error=None, **data):
+    """A span of the SDK."""
+    told = SimpleNamespace(type=kind, **data)
+    return SimpleNamespace(span_id=span_id, parent_id=parent, trace_id="t", error=error, span_data=told)
+
+
+def run(processor, spans, inner=None):
+    """Tell of spans that are one in the other."""
+    for each in spans:
+        processor.on_span_start(each)
+    if inner is not None:
+        inner()
+    for each in reversed(spans):
+        processor.on_span_end(each)
+
+
+def test_others_go_on_beside_ours(module, processor):
+    """The processors of the SDK and of the program stay, and ours comes back when they are set anew."""
+    provider = module.DefaultTraceProvider()
+    assert provider.processors == ["the SDK's own", processor]
+    provider.set_processors(["the program's"])
+    assert provider.processors == ["the program's", processor]
+
+
+def test_a_provider_made_afterwards_is_as_it_was(module, structure):
+    """What was replaced is put back."""
+    for each in openai_agents.follow(module, structure):
+        each()
+    assert module.DefaultTraceProvider().processors == ["the SDK's own"]
+
+
+def test_a_run_is_agents_turns_and_guardrails(processor, tree):
+    """The task is its workflow; a turn is one of its agent."""
+    trace = SimpleNamespace(trace_id="t", name="Agent workflow", group_id=None)
+    processor.on_trace_start(trace)
+    agent = [
+        span("task", "s0", None, name="Agent workflow"),
+        span("agent", "s1", "s0", name="Ada", tools=["lookup"], handoffs=[], output_type="str"),
+        span("turn", "s2", "s1", turn=1, agent_name="Ada"),
+    ]
+    run(
+        processor,
+        agent,
+        lambda: run(processor, [span("guardrail", "s3", "s2", name="polite", triggered=False)]),
+    )
+    processor.on_trace_end(trace)
+    assert tree() == [
+        "chain_execution Agent workflow",
+        "  agent_execution Ada",
+        "    agent_turn Ada",
+        "      validation polite",
+    ]
+
+
+def test_a_hand_off_is_a_message_that_answers_the_call_of_its_tool(processor, calls, recorded):
+    """The model's call of `transfer_to_...` is the hand-off, and no tool call besides."""
+    calls.asked([{"id": "c1", "name": "transfer_to_the_desk", "arguments": {}}], "7", None)
+    run(processor, [span("handoff", "s1", from_agent="Ada", to_agent="The desk")])
+    [message] = recorded()
+    assert (message["event_type"], message["component_name"]) == ("agent_message", "Ada")
+    assert message["inputs"] == {"from": "Ada", "to": "The desk"}
+    assert (message["metadata"]["asked_in"], message["metadata"]["kind"]) == ("7", "handoff")
+    assert calls.take("transfer_to_the_desk", {}, None) is None
+
+
+def test_a_tool_of_the_sdk_tells_arguments_and_result(processor, calls, recorded):
+    """What a tool is called with is known from the model's call."""
+    calls.asked([{"id": "c1", "name": "lookup", "arguments": {"word": "snow"}}], "7", None)
+    run(processor, [span("function", "s1", name="lookup", input=None, output="white")])
+    start, end = recorded()
+    assert start["inputs"] == {"arguments": {"word": "snow"}, "call_id": "c1"}
+    assert end["outputs"] == {"result": "white"}
+
+
+def test_an_error_that_the_sdk_tells_fails_its_span(processor, recorded):
+    """The words are the SDK's."""
+    run(processor, [span("agent", "s1", name="Ada", error={"message": "Max turns exceeded", "data": None})])
+    _start, end = recorded()
+    assert (end["status"], end["error"]) == ("failed", "Max turns exceeded")
+
+
+def test_a_response_is_only_told_where_it_was_not_seen(processor, recorded):
+    """A response over HTTP is recorded there; one of a mocked model is a model call."""
+    usage = SimpleNamespace(input_tokens=5, output_tokens=2)
+    response = SimpleNamespace(usage=usage, output_text="white")
+    told = {"response": response, "input": "snow?"}
+    run(processor, [span("response", "s1", **told)], lambda: beneath.recorded(beneath.LLM))
+    run(processor, [span("response", "s2", **told)])
+    start, end = recorded()
+    assert start["inputs"]["messages"] == "snow?"
+    assert (end["outputs"], end["tokens_used"]) == ({"text": "white"}, 7)
+
+
+def test_a_generation_is_told_with_model_and_tokens(processor, recorded):
+    """A chat completion of a mocked model."""
+    output = [{"role": "assistant", "content": "white"}]
+    usage = {"input_tokens": 5, "output_tokens": 2, "details": {}}
+    run(processor, [span("generation", "s1", model="fake", input=[], output=output, usage=usage)])
+    start, end = recorded()
+    assert (start["component_name"], end["outputs"], end["tokens_used"]) == ("fake", {"text": "white"}, 7)
+
+
+def test_other_spans_are_steps(processor, recorded):
+    """A span of the program's own keeps its name and data."""
+    run(processor, [span("custom", "s1", name="thinking", data={"depth": 2})])
+    start, end = recorded()
+    assert (start["event_type"], start["component_name"]) == ("chain_step_start", "thinking")
+    assert end["outputs"] == {"depth": 2}
+
+
+def test_nothing_is_told_when_tracing_is_over(processor, recorded):
+    """The processor may stay in a provider, and is silent."""
+    processor.stop()
+    run(processor, [span("agent", "s1", name="Ada")])
+    assert recorded() == []

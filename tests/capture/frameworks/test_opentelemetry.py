@@ -1,0 +1,260 @@
+"""Spans made through OpenTelemetry's interface become structure, with and without a provider, and stay what they were."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+
+import pytest
+
+from namel3ss_debug.capture import beneath, frameworks, switch
+from namel3ss_debug.capture.frameworks import opentelemetry
+
+trace = pytest.importorskip("opentelemetry.trace")
+sdk = pytest.importorskip("opentelemetry.sdk.trace")
+from opentelemetry import context  # noqa: E402
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: E402
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def followed_by_the_test_alone(monkeypatch):
+    """Tracing itself follows nothing here."""
+    monkeypatch.setattr(frameworks, "SEAMS", {})
+
+
+@pytest.fixture
+def followed(structure, monkeypatch):
+    """OpenTelemetry followed, in a program that has set no provider."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    undo = opentelemetry.follow(trace, structure)
+    yield structure
+    while undo:
+        undo.pop()()
+
+
+@pytest.fixture
+def nobody(followed):
+    """A tracer that nobody has provided."""
+    return trace.ProxyTracer("loom")
+
+
+@pytest.fixture
+def provided(followed):
+    """A tracer of a provider, and what it exports to."""
+    exporter = InMemorySpanExporter()
+    provider = sdk.TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return provider.get_tracer("loom"), exporter
+
+
+@pytest.fixture(params=["nobody", "provided"])
+def tracer_of_a_framework(request):
+    """Either."""
+    found = request.getfixturevalue(request.param)
+    return found[0] if isinstance(found, tuple) else found
+
+
+def tool(name):
+    """A tool that the function seam records."""
+    with switch.ACTIVE.span("tool", name):
+        beneath.recorded(beneath.TOOL, name)
+
+
+def test_agents_and_steps_are_spans_in_one_another(tracer_of_a_framework, tree):
+    """What runs inside of them is recorded inside; a library's own span is passed over."""
+    loom = tracer_of_a_framework
+    current = loom.start_as_current_span
+    with current("invoke_agent ada"), current("warm up"), current("invoke_node plan"):
+        tool("lookup")
+    tool("after")
+    assert tree() == [
+        "agent_execution ada",
+        "  chain_step plan",
+        "    tool_call lookup",
+        "tool_call after",
+    ]
+
+
+def test_a_span_made_current_later_and_often_is_entered_each_time(tracer_of_a_framework, tree):
+    """A span that is begun is not entered yet; what it is handed on by is OpenTelemetry's context."""
+    loom = tracer_of_a_framework
+    agent = loom.start_span("invoke_agent ada")
+    tool("before")
+    inside = trace.set_span_in_context(agent)
+    for name in ("first", "second"):
+        token = context.attach(inside)
+        tool(name)
+        context.detach(token)
+        tool("between")
+    agent.end()
+    assert tree() == [
+        "agent_execution ada",
+        "  tool_call first",
+        "  tool_call second",
+        "tool_call before",
+        "tool_call between",
+        "tool_call between",
+    ]
+
+
+def test_a_parent_is_the_span_that_is_named(tracer_of_a_framework, tree):
+    """Where the running code is elsewhere."""
+    loom = tracer_of_a_framework
+    agent = loom.start_span("invoke_agent ada")
+    inside = trace.set_span_in_context(agent)
+    loom.start_span("invoke_node plan", context=inside).end()
+    agent.end()
+    assert tree() == ["agent_execution ada", "  chain_step plan"]
+
+
+def test_branches_at_once_keep_their_parents(tracer_of_a_framework, tree):
+    """Each task is inside of its own."""
+    loom = tracer_of_a_framework
+
+    async def branch(name):
+        with loom.start_as_current_span(f"invoke_agent {name}"):
+            await asyncio.sleep(0)
+            tool(f"of {name}")
+
+    async def both():
+        with loom.start_as_current_span("invoke_workflow both"):
+            await asyncio.gather(branch("left"), branch("right"))
+
+    asyncio.run(both())
+    assert tree() == [
+        "chain_execution both",
+        "  agent_execution left",
+        "    tool_call of left",
+        "  agent_execution right",
+        "    tool_call of right",
+    ]
+
+
+def test_a_generator_that_is_suspended_is_not_inside(tracer_of_a_framework, tree):
+    """The program that reads it is where it was."""
+
+    def events():
+        with tracer_of_a_framework.start_as_current_span("invoke_agent ada"):
+            tool("lookup")
+            yield
+            tool("again")
+
+    for _event in events():
+        tool("meanwhile")
+    assert tree() == ["agent_execution ada", "  tool_call lookup", "  tool_call again", "tool_call meanwhile"]
+
+
+def test_a_context_manager_of_the_frameworks_is_inside_as_long_as_it_is_entered(tracer_of_a_framework, tree):
+    """Though it is a generator, and suspended meanwhile."""
+
+    @contextmanager
+    def working():
+        with tracer_of_a_framework.start_as_current_span("invoke_agent ada"):
+            yield
+
+    with working():
+        tool("lookup")
+    assert tree() == ["agent_execution ada", "  tool_call lookup"]
+
+
+def test_a_model_call_that_was_seen_is_not_told_again(tracer_of_a_framework, recorded):
+    """One that was not is told, once, however many spans tell of it."""
+    loom = tracer_of_a_framework
+    with loom.start_as_current_span("chat gpt"):
+        beneath.recorded(beneath.LLM)
+    with loom.start_as_current_span("chat gpt"), loom.start_as_current_span("chat gpt-4o") as span:
+        span.set_attribute("output.value", "never read")
+    begun, _ended = recorded()
+    assert (begun["event_type"], begun["component_name"], begun["metadata"]["seen"]) == (
+        "llm_call_start",
+        "gpt",
+        False,
+    )
+
+
+def test_a_tool_that_no_function_shows_is_told(tracer_of_a_framework, recorded):
+    """With what its span says of it."""
+    told = {"gen_ai.tool.call.arguments": '{"word": "snow"}', "gen_ai.tool.call.id": "c1"}
+    with tracer_of_a_framework.start_as_current_span("execute_tool lookup", attributes=told) as span:
+        span.set_attribute("gen_ai.tool.call.result", '{"is": "white"}')
+    begun, ended = recorded()
+    assert begun["inputs"] == {"arguments": {"word": "snow"}, "call_id": "c1"}
+    assert ended["outputs"] == {"result": {"is": "white"}}
+
+
+def test_what_fails_has_failed(tracer_of_a_framework, recorded):
+    """The exception passes."""
+    with pytest.raises(KeyError), tracer_of_a_framework.start_as_current_span("invoke_agent ada"):
+        raise KeyError("snow")
+    _begun, ended = recorded()
+    assert (ended["status"], ended["error_type"]) == ("failed", "KeyError")
+
+
+def test_spans_of_a_provider_go_where_they_went(provided, recorded):
+    """As many, in the same order, of the same parents; and ours are not among them."""
+    loom, exporter = provided
+    with (
+        loom.start_as_current_span("whole") as whole,
+        loom.start_as_current_span("invoke_agent ada") as agent,
+    ):
+        assert trace.get_current_span() is agent
+        tool("lookup")
+    done = exporter.get_finished_spans()
+    assert [span.name for span in done] == ["invoke_agent ada", "whole"]
+    assert done[0].parent.span_id == whole.get_span_context().span_id
+    assert len(recorded()) == 4
+
+
+def test_a_span_that_nobody_provides_records_nothing_for_the_program(nobody):
+    """It is not recording, has no identity, and carries on the trace that came from elsewhere."""
+    with nobody.start_as_current_span("invoke_agent ada") as span:
+        assert (span.is_recording(), span.get_span_context().is_valid) == (False, False)
+    remote = trace.SpanContext(7, 8, is_remote=True)
+    outer = trace.set_span_in_context(trace.NonRecordingSpan(remote))
+    assert nobody.start_span("invoke_agent ada", context=outer).get_span_context() == remote
+
+
+def test_a_provider_that_is_set_later_takes_over(nobody, followed, monkeypatch, tree):
+    """The tracer that stood in hands on to it."""
+    with nobody.start_as_current_span("invoke_agent early"):
+        pass
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", sdk.TracerProvider())
+    with nobody.start_as_current_span("invoke_agent late") as span:
+        assert span.is_recording()
+    assert tree() == ["agent_execution early", "agent_execution late"]
+
+
+def test_spans_of_the_users_own_code_are_steps(followed, monkeypatch, recorded):
+    """With their attributes; those of a library are none."""
+    monkeypatch.setattr(followed.tracer.sites, "shown", lambda path: path if path == __file__ else None)
+    with trace.ProxyTracer(__name__).start_as_current_span("look up", attributes={"city": "Oslo"}):
+        pass
+    with trace.ProxyTracer("pytest").start_as_current_span("look up"):
+        pass
+    begun, ended = recorded()
+    assert (begun["event_type"], begun["component_name"]) == ("chain_step_start", "look up")
+    assert ended["metadata"] == {"attributes": {"city": "Oslo"}}
+
+
+def test_a_surprise_costs_structure_and_not_the_run(nobody, followed, monkeypatch):
+    """It is a problem of tracing."""
+    monkeypatch.setattr(opentelemetry.conventions, "meaning", lambda *_words: 1 / 0)
+    with nobody.start_as_current_span("invoke_agent ada") as span:
+        span.set_attribute("city", "Oslo")
+    assert sum(followed.tracer.problems.values())
+    followed.tracer.problems.clear()
+
+
+def test_everything_is_put_back(structure, monkeypatch, tree):
+    """Nothing is noted any more, also by what was made before."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    plain = trace.ProxyTracer.start_span
+    undo = opentelemetry.follow(trace, structure)
+    provider = sdk.TracerProvider()
+    while undo:
+        undo.pop()()
+    assert trace.ProxyTracer.start_span is plain
+    with provider.get_tracer("loom").start_as_current_span("invoke_agent ada"):
+        tool("lookup")
+    assert tree() == ["tool_call lookup"]

@@ -1,0 +1,33 @@
+"""What the scripted model says to the programs beside this file: a call of the first tool, then an answer."""
+
+from __future__ import annotations
+
+from scripted_model import call, say
+
+
+def answer(request):
+    """The reply to a decoded request: a tool is asked for once, a hand-off before any other."""
+    parts = [part for message in request["messages"] for part in message["parts"]]
+    heard = " ".join(part["content"] for part in parts if part["type"] == "text")
+    tools = sorted((tool["name"] for tool in request["tools"]), key=lambda name: name == "final_answer")
+    done = {part.get("name") for part in parts if part["type"] == "tool_call"}
+    transfer = next((name for name in tools if name.startswith("transfer_to") and name not in done), None)
+    words = "It is cold in Oslo. \N{SNOWMAN}" if "Oslo" in heard else "Dress warmly."
+    last = " ".join(str(part.get("content")) for part in request["messages"][-1]["parts"])
+    if transfer:
+        return say("", call(transfer, **arguments(request["tools"], transfer)))
+    if "final_answer" in tools and (len(tools) == 1 or "Observation:" in last):  # smolagents
+        return say("", call("final_answer", answer=words))
+    if "<code>" in heard:  # an agent of smolagents that writes code
+        code = "final_answer(told)" if "Execution logs" in last else "told = get_weather(city='Oslo')"
+        return say(f"Thought: do it.\n<code>\n{code}\n</code>")
+    if tools and not any(part["type"] == "tool_call_response" for part in parts):
+        return say("", call(tools[0], **(arguments(request["tools"], tools[0]) or {"city": "Oslo"})))
+    return say(words)
+
+
+def arguments(tools, name):
+    """What a tool is given, of what it takes."""
+    takes = next((tool.get("parameters") or {} for tool in tools if tool["name"] == name), {})
+    known = {"city": "Oslo", "request": "How cold is it?", "task": "How cold is it?", "agent_name": "refunds"}
+    return {key: known[key] for key in takes.get("properties", {}) if key in known}
