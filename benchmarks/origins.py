@@ -14,8 +14,8 @@ sys.path.insert(0, str(LABELLED))
 
 from labelled_runs import JUDGED, Run, ranked_steps, read  # type: ignore[import-not-found]  # noqa: E402
 
+from namel3ss_debug.analysis.failures.steps import steps_of  # noqa: E402
 from namel3ss_debug.analysis.folds import Analysis  # noqa: E402
-from namel3ss_debug.analysis.steps import steps_of  # noqa: E402
 
 FIRST = 3
 

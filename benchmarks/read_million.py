@@ -79,11 +79,11 @@ FAILURE = 'Traceback (most recent call last):\n  File "desk.py", line 88, in loo
 class Recording:
     """Writes spans in the format of a recording, with a clock of its own."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.random = random.Random(1)
+    def __init__(self, file: BinaryIO, seed: int = 1, began: float = 1_735_689_600.0) -> None:
+        self.random = random.Random(seed)
         self.written = 0
         self._file = file
-        self._now = 1_735_689_600.0
+        self._now = began
         self._inside: list[str] = []
 
     def event(self, event_type: str, component: str, **fields: Any) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import sys
 import tempfile
@@ -171,6 +172,24 @@ def wire_formats() -> str:
     )
 
 
+def frameworks() -> str:
+    """The table of the frameworks and SDKs that `.ci/frameworks` has followed, from what it wrote down."""
+    return rows(
+        ("framework or SDK", "version", "what is followed", "result"),
+        (
+            (
+                f"`{row['name']}`"
+                if row["name"] == row["package"]
+                else f"`{row['name']}` (`{row['package']}`)",
+                row["version"],
+                row["seams"],
+                "; ".join(row["differences"]) or "as written, and run again",
+            )
+            for row in json.loads((ROOT / "docs" / "frameworks.json").read_text("utf-8"))
+        ),
+    )
+
+
 def debugger_commands(group: str) -> str:
     """The table of a group of the debugger's commands, with what `help COMMAND` tells of this command alone."""
     told = Counter(text for command in DEBUGGER_COMMANDS for text in command.more.splitlines())
@@ -273,6 +292,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "errors": error_table,
     "public names": public_names,
     "wire formats": wire_formats,
+    "frameworks": frameworks,
     **{f"debugger {group}": (lambda group=group: debugger_commands(group)) for group in GROUPS},  # type: ignore[misc]
     "debugger results": debugger_results,
     "debugger status": status,

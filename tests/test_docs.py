@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,8 @@ def test_a_stale_table_of_the_debugger_is_found(generate, monkeypatch, tmp_path,
     for other in generate.PAGES:
         (tmp_path / other).parent.mkdir(exist_ok=True)
         (tmp_path / other).write_text(page(other), "utf-8")
+    (tmp_path / "docs").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "docs/frameworks.json", tmp_path / "docs/frameworks.json")
     command = next(command for command in DEBUGGER_COMMANDS if command.group == name)
     guide = page("DEBUGGING_GUIDE.md")
     monkeypatch.setattr(generate, "ROOT", tmp_path)
@@ -245,8 +248,9 @@ def test_the_json_examples_are_json(name):
 
 def commands_of(name):
     """The commands of ours in the shell examples of a page, as words behind `namel3ss debug`."""
-    for text in [*fences(name, "bash"), *fences(name, "console")]:
-        for line in re.findall(r"^(?:\$ )?(?:\w+=\S+ )*(.*?namel3ss debug .*)$", text, re.MULTILINE):
+    typed = [("", text) for text in fences(name, "bash")] + [(r"\$ ", text) for text in fences(name, "console")]
+    for prompt, text in typed:
+        for line in re.findall(rf"^{prompt}(?:\w+=\S+ )*(.*?namel3ss debug .*)$", text, re.MULTILINE):
             reader = shlex.shlex(line, posix=True, punctuation_chars=True)
             reader.whitespace_split, reader.commenters = True, "#"
             words = list(reader)
