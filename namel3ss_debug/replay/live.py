@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from namel3ss_debug.capture.foreground import WANTS_TERMINAL, Foreground
-from namel3ss_debug.capture.gate import ASKS, WAITS
+from namel3ss_debug.capture.foretold import asked
+from namel3ss_debug.capture.marks import ASKS, TAKEN, WAITS
+from namel3ss_debug.replay.ahead import TellingAhead
 from namel3ss_debug.replay.meeting import Meeting, Process
 from namel3ss_debug.replay.words import Answering, given_word, how_ended, tool_name
 from namel3ss_debug.traces.events import Event
@@ -100,6 +102,7 @@ class LiveProgram:
             end.setblocking(False)
         self._selector.register(self._meeting.socket, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
+        self._ahead = TellingAhead(asked, self._wake)
 
     # --- the recording
 
@@ -253,7 +256,7 @@ class LiveProgram:
             waiting = self._waiting[0]
             word = self._word(*waiting)
             del self._waiting[0]
-            self._send(waiting.process, word)
+            self._send(waiting.process, word, *self._ahead.lines(waiting.process, self.answering))
 
     def _word(self, process: Process, number: int, event: Event) -> dict[str, Any]:
         answer = self._given(number, event) if self.answering is None else self.answering.word(number, event)
@@ -269,10 +272,11 @@ class LiveProgram:
         wanted = {name for row in rows if (name := tool_name(row.name))} - process.told
         return {"at": event.get("event_id")} | ({"tools": sorted(wanted)} if wanted else {})
 
-    def _send(self, process: Process, word: dict[str, Any]) -> None:
+    def _send(self, process: Process, word: dict[str, Any], *further: bytes) -> None:
         try:
             process.told.update(word.get("tools", ()))
-            process.connection.sendall(orjson.dumps(word, option=orjson.OPT_APPEND_NEWLINE))
+            line = orjson.dumps(word, option=orjson.OPT_APPEND_NEWLINE)
+            process.connection.sendall(b"".join((line, *further)) if further else line)
         except OSError:  # it has ended while it waited
             self._forget(process)
 
@@ -335,7 +339,9 @@ class LiveProgram:
         with contextlib.suppress(OSError):
             connection, _address = self._meeting.socket.accept()
             connection.setblocking(True)
-            self._selector.register(connection, selectors.EVENT_READ, Process(connection))
+            process = Process(connection)
+            self._ahead.met(process)
+            self._selector.register(connection, selectors.EVENT_READ, process)
 
     def _read(self, process: Process) -> None:
         try:
@@ -347,23 +353,36 @@ class LiveProgram:
             return
         if self._foreground is not None:
             self._foreground.take_back()
+        before, waiting = len(process.ahead), len(self._waiting)
         for line in process.lines(block):
             self._heard(process, line)
+        if len(self._waiting) == waiting:
+            self._ahead.go_on(process, self.answering, before - len(process.ahead))
 
     def _heard(self, process: Process, line: bytes) -> None:
+        mark, line = line[:1], line[1:]
+        ahead = 0
         try:
-            event: Event = orjson.loads(line[1:])
-        except orjson.JSONDecodeError:  # an exception has ended the sending of this line
+            if mark == TAKEN:
+                number, _, line = line.partition(b" ")
+                ahead = int(number)
+            event: Event = orjson.loads(line)
+        except ValueError:  # an exception has ended the sending of this line
             return
-        if line[:1] == ASKS:
+        if mark == ASKS:
             self._send(process, {"may": self.answering is None or self.answering.may(event)})
             return
-        self._lines.append(line[1:])
+        self._lines.append(line)
         if self.answering is not None:
             self.answering.heard(len(self._lines), event)
-        if line[:1] != WAITS:
+        if ahead and self.answering is not None:
+            self._ahead.taken(process, ahead)
+            self.answering.taken(len(self._lines), event, ahead)
+        if mark != WAITS:
             return
+        self._ahead.void(process, self.answering)
         if event["event_type"] == "trace_start" and len(self._lines) > 1:
+            self._ahead.joined([other for other in self._processes() if other is not process], self.answering)
             # No deed of the program: it only learns what it must know. At the first one the program has yet to begin.
             word = {} if self.answering is None else self.answering.word(len(self._lines), event)
             self._send(process, self._first_word(process, event) | word)

@@ -50,6 +50,9 @@ class Process:
         self.connection = connection
         self.rest = bytearray()
         self.told: set[str] = set()  # the tools it has been told of
+        self.ahead: dict[int, int] = {}  # the answers it was told ahead, in their order -> bytes
+        self.streak = 0  # how many of these it has taken since it has waited
+        self.heard = 0.0  # when it was listened to last, by the monotonic clock, as long as it takes these
 
     def lines(self, block: bytes) -> list[bytes]:
         """The whole lines that a block ends."""

@@ -6,13 +6,21 @@ The words are JSON, as `capture.gate` reads them.
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:  # imported where somebody gives answers
     from namel3ss_debug.replay.given.answers import Mocks
+
+
+class Ahead(NamedTuple):
+    """An answer that is known before it is asked for: its number, the recorded start of its call, and the word for it."""
+
+    number: int
+    start: Event
+    word: dict[str, Any]
 
 
 class Answering(Protocol):
@@ -27,6 +35,18 @@ class Answering(Protocol):
         Raises:
             DebugError: the process cannot go on; it still waits.
         """
+
+    def foretell(self) -> Ahead | None:
+        """What will be the word for a call that begins as the recorded one did, after all that was foretold; None: not known."""
+
+    def put_back(self, ahead: Ahead) -> None:
+        """What was foretold last is not told, but comes again."""
+
+    def taken(self, number: int, event: Event, ahead: int) -> None:
+        """The call that begins with this event has taken the word that was foretold by this number."""
+
+    def void(self) -> None:
+        """What was foretold and is not taken yet will not be taken."""
 
     def may(self, asked: dict[str, Any]) -> bool:
         """Whether a step of an answer's delivery may go now: `at` is the id of the call's start, `step` and `index` tell which."""

@@ -8,7 +8,7 @@ import pytest
 
 from namel3ss_debug.replay.doctor import Diagnosis, Run, differences, parted
 from namel3ss_debug.replay.rerunning.disturbances import CLOCK, DISTURBANCES, HASH_SEED, RANDOMNESS, Given
-from namel3ss_debug.replay.rerunning.passes import Plan
+from namel3ss_debug.replay.rerunning.plans import Plan
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 
 INPUTS = Inputs(seed="00", hash_seed=5, clock={"0": {"a": [10], "b": [20]}})
