@@ -1,11 +1,18 @@
 from array import array
 from statistics import pstdev, quantiles
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.analysis.distributions import PERCENTILES, describe, percentile
+from namel3ss_debug.analysis.distributions import (
+    LEAST_FOR_OUTLIERS,
+    PERCENTILES,
+    describe,
+    far_out,
+    percentile,
+)
 
 DURATIONS = st.lists(st.integers(0, 10**13), min_size=2, max_size=60)
 
@@ -25,6 +32,22 @@ def test_the_deviation_is_that_of_the_population(values):
     assert figures["stddev_ms"] == pytest.approx(pstdev(values) / 1e6, abs=1e-6, rel=1e-9)
     assert figures["mean_ms"] == pytest.approx(sum(values) / len(values) / 1e6, abs=1e-6)
     assert (figures["min_ms"], figures["max_ms"]) == (min(values) / 1e6, max(values) / 1e6)
+
+
+@given(DURATIONS)
+def test_figures_are_those_of_numpy(values):
+    """Percentiles, deviation and the fence of outliers agree with NumPy."""
+    figures = describe(array("q", values))
+    for percent in PERCENTILES:
+        told = figures[f"p{percent}_ms"]
+        assert told == pytest.approx(np.percentile(values, percent) / 1e6, abs=1e-6, rel=1e-9)
+    assert figures["stddev_ms"] == pytest.approx(np.std(values) / 1e6, abs=1e-6, rel=1e-9)
+    low, high = np.percentile(values, [25, 75])
+    fence = far_out(values)
+    if len(values) < LEAST_FOR_OUTLIERS:
+        assert fence is None
+    else:
+        assert fence == pytest.approx(high + 3 * (high - low), rel=1e-9)
 
 
 def test_one_value_is_every_percentile():

@@ -98,11 +98,23 @@ class Moved(NamedTuple):
 
 def standing() -> Holder | None:
     """What stands in the context, without what was left behind there."""
+    return valid(_in_context())
+
+
+def left_standing() -> Holder | None:
+    """What stands in the context without what has ended: the place of a suspended generator stays for when it goes on."""
+    holder = _in_context()
+    while isinstance(holder, Inside) and not holder.span.is_open:
+        holder = holder.outer
+    return holder
+
+
+def _in_context() -> Holder | None:
     holder = CURRENT.get()
     if holder is None:
         thread = context.this_thread()
         holder = None if thread is None else thread.__dict__.get(context.ATTRIBUTE)
-    return valid(holder)
+    return holder
 
 
 def is_within(inner: Holder | None, outer: Span, between: Container[Span]) -> bool:

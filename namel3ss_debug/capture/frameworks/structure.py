@@ -19,7 +19,7 @@ from namel3ss_debug.capture.beneath import Expected
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.context import CURRENT, Holder
 from namel3ss_debug.capture.failures import describe
-from namel3ss_debug.capture.frameworks.places import Inside, Moved, is_within, standing, valid
+from namel3ss_debug.capture.frameworks.places import Inside, Moved, is_within, left_standing, standing, valid
 from namel3ss_debug.capture.results import set_result
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -331,7 +331,7 @@ class Structure:
         return {} if asked is None else {"asked_in": asked.asked_in}
 
     def _open_span(self, key: Hashable, span: Span, parent: Holder | None, frame: FrameType | None) -> None:
-        outer = standing()
+        outer = left_standing()
         token = CURRENT.set(parent)
         try:
             span.open(enter=False)

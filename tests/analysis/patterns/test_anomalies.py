@@ -3,6 +3,7 @@ from statistics import median
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from namel3ss_debug.analysis.patterns.anomalies import Spread
 
@@ -16,6 +17,14 @@ def found(recording, analysed):
         return [each for each in patterns if each["kind"] == kind]
 
     return found
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=10, max_size=40))
+def test_the_unit_is_the_deviation_of_scipy(values):
+    """The unit of a score is the median absolute deviation by 0.6745, as SciPy computes the deviation."""
+    deviation = stats.median_abs_deviation(values)
+    if deviation:
+        assert Spread.of(values).unit == pytest.approx(deviation / 0.6745)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=10, max_size=40))

@@ -121,6 +121,22 @@ def test_the_consumer_of_a_generator_is_not_inside_what_it_began(structure, trac
     ]
 
 
+def test_what_a_framework_tells_between_two_items_leaves_a_generator_its_place(structure, tracer, tree):
+    """A span of a framework that begins and ends while a generator is suspended does not move what the generator does."""
+
+    def stream():
+        structure.begin(1, "agent", "ada", frame=sys._getframe())
+        yield
+        with tracer.span("chain", "inner", prefix="chain_step"):
+            pass
+        structure.end(1)
+
+    for _ in stream():
+        structure.begin_tool(2, "meanwhile", {})
+        structure.end_tool(2)
+    assert tree() == ["agent_execution ada", "  chain_step inner", "tool_call meanwhile"]
+
+
 def test_what_ended_elsewhere_is_no_parent_any_more(structure, tracer, tree):
     """A run whose end is told in another context leaves nothing behind in the one that it began in."""
     structure.begin(1, "chain", "run")
