@@ -80,9 +80,11 @@ def fold(
     """Read a trace once, as `analyze` does, with the sections of a table."""
     with _collecting_rarely():
         analysis = Analysis(sections, options, table)
+        trace.marks = analysis.expect_marks if "integrity" in analysis.folds else None
         events = iter(trace.events())
         first = list(islice(events, 1))
         analysis.feed_all(chain(first, events))
+        trace.marks = None
         problems = _problems(trace)
         results = analysis.results({"problems": problems})
     errors = plugins.errors(analysis.folds)

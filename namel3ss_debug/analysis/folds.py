@@ -145,6 +145,12 @@ class Analysis:
         """How many events there were."""
         return sum(kind.count for kind in self._types.values())
 
+    def expect_marks(self, may_hold: bool) -> None:  # noqa: FBT001  (what `Trace.marks` is)
+        """Hear from the reader whether the events that follow may hold marks of what was cut or redacted."""
+        integrity = self._folds.get("integrity")
+        if isinstance(integrity, Integrity):
+            integrity.may_hold_marks = may_hold
+
     def feed(self, number: int, event: Event) -> None:
         """Take the next event; `number` is its place in the trace, from 1."""
         self.feed_all((event,), number)

@@ -77,13 +77,15 @@ class Batch(NamedTuple):
     """Some consecutive lines of a file, without their line feeds.
 
     `offset` is where the first line begins, in bytes (of the decompressed data), `number` its line number from
-    1. `whole` is false when the (only) line has no line feed yet: it is torn, or still being written.
+    1. `whole` is false when the (only) line has no line feed yet: it is torn, or still being written. `read` is the
+    piece of the file that the lines after the first lie in, with what stands around them; None where it is not at hand.
     """
 
     offset: int
     number: int
     lines: list[bytes]
     whole: bool
+    read: bytes | None = None
 
 
 def open_regular(path: Path) -> int:
@@ -321,7 +323,7 @@ def _split(
                 pieces.append(lines[0])
                 lines[0] = b"".join(pieces)
                 pieces, held = [], 0
-            yield Batch(offset, number, lines, True)
+            yield Batch(offset, number, lines, True, chunk)
             number += len(lines)
             offset = position - len(rest)
         if rest and not pieces and rest[0] == 0 and not rest.strip(b"\0"):

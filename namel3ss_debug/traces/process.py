@@ -90,6 +90,7 @@ class ProcessReader:
         missing: told about lost events.
         consumed: told the size of every piece read from the disk.
         tracking: whether `place` will be asked for.
+        marks: told, whenever that may have changed, whether the events that follow may hold marks (`may_hold_marks`).
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class ProcessReader:
         *,
         consumed: Callable[[int], None] | None = None,
         tracking: bool = False,
+        marks: Callable[[bool], None] | None = None,
     ) -> None:
         self.seekable = True
         self.resume: Resume | None = None
@@ -113,6 +115,7 @@ class ProcessReader:
         self._missing = missing
         self._consumed = consumed
         self._tracking = tracking
+        self._marks = marks
         self._file = first_file
         self._batch: Batch | None = None
         self._batch_file = first_file
@@ -128,7 +131,7 @@ class ProcessReader:
 
     def events(self, resume: Resume | None = None) -> Iterator[Event]:
         """Yield the events in order; from `resume` on, which an earlier pass over the same files gave."""
-        loads, shapes, held = orjson.loads, SHAPES, self._held
+        loads, shapes, held, marks = orjson.loads, SHAPES, self._held, self._marks
         if resume is not None:
             self._began = True
         expected = before_batch = resume.expected if resume else 0
@@ -137,6 +140,8 @@ class ProcessReader:
             lines = iter(batch.lines)
             self._batch, self._batch_file, self._lines = batch, self._file, lines
             self._measured = (0, batch.offset)
+            if marks is not None:
+                marks(bool(held) or may_hold_marks(batch))
             for line in lines:
                 try:
                     event = loads(line)
@@ -156,6 +161,8 @@ class ProcessReader:
                     continue
                 event, self._expected = {}, expected  # a large one is not held while it is read again
                 ready = self._due() if sound else self._careful(line)
+                if marks is not None and ready:
+                    marks(True)
                 for self._place, due in ready:
                     yield due
                 self._place = None
@@ -164,6 +171,8 @@ class ProcessReader:
                     shapes = {}  # so that every event passes the nesting
         self._expected = expected
         self.resume = self._resume_point(resume, before_batch)
+        if marks is not None:
+            marks(True)
         for self._place, due in self._due(everything=True):  # noqa: B020  (as above)
             yield due
 
@@ -363,6 +372,20 @@ class ProcessReader:
             return Resume(self._file, last.offset, last.number, before_batch)
         end = last.offset + sum(map(len, last.lines)) + len(last.lines)
         return Resume(self._file, end, last.number + len(last.lines), self._expected)
+
+
+def may_hold_marks(batch: Batch) -> bool:
+    """Whether a line may say that a part of a payload was cut or redacted: `$truncated` or `[REDACTED`, escaped or not.
+
+    This is asked for many lines at once, because looking at each event for it takes several times as long. A single byte is looked for
+    first where it can be, which takes next to no time.
+    """
+    if batch.read is None:
+        return True
+    return any(
+        b"[REDACTED" in text or (b"$" in text and b"$truncated" in text) or (b"\\" in text and b"\\u00" in text)
+        for text in (batch.read, *batch.lines[:1])
+    )
 
 
 def event_on(line: bytes) -> Event | None:

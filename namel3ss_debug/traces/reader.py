@@ -53,6 +53,8 @@ class Trace:
         lost: how many events are missing by the numbers (`seq`) of the others; counted with `problems`.
         rotated_away: how many of these stood before the first segment that is left: the trace cannot be re-run.
         progress: called now and then with the bytes read so far and the bytes of all files; may be set.
+        marks: called while the events are read, whenever that may have changed, with whether those that follow may hold
+            marks of what was cut or redacted; may be set, and is not called where processes are merged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,6 +63,7 @@ class Trace:
         self.lost = 0
         self.rotated_away = 0
         self.progress: Callable[[int, int], None] | None = None
+        self.marks: Callable[[bool], None] | None = None
         self.processes: tuple[ProcessFiles, ...] = trace_files(path)
         self._index: Index | None = None
         self._spool: tuple[Index, Spool | None] | None = None
@@ -175,6 +178,7 @@ class Trace:
                 self._missing,
                 consumed=consumed,
                 tracking=tracking,
+                marks=self.marks if len(self.processes) == 1 else None,
             )
             readers.append(reader)
             first_file += len(process.files)

@@ -179,8 +179,7 @@ def join_events(events: list[Json]) -> Json:
         if kind == "messageStart":
             role = lenient.string(told.get("role")) or role
         elif kind == "contentBlockStart":
-            start = lenient.mapping(told.get("start"))
-            blocks[index] = {name: dict(lenient.mapping(value)) for name, value in start.items()}
+            blocks[index] = _begun(lenient.mapping(told.get("start")))
         elif kind == "contentBlockDelta":
             delta = lenient.mapping(told.get("delta"))
             _add_delta(blocks.setdefault(index, {}), inputs.setdefault(index, {}), delta, texts)
@@ -196,6 +195,15 @@ def join_events(events: list[Json]) -> Json:
             blocks[index].setdefault("toolUse", {})["input"] = lenient.load_arguments(given["input"])
     content = [blocks[index] for index in sorted(blocks) if blocks[index]]
     return {**whole, "output": {"message": {"role": role, "content": content}}}
+
+
+def _begun(start: Json) -> Json:
+    """A copy of the beginning of a block that may be added to; the event stays as it is."""
+    block = {name: dict(lenient.mapping(value)) for name, value in start.items()}
+    if "reasoningContent" in block:
+        said = lenient.mapping(block["reasoningContent"].get("reasoningText"))
+        block["reasoningContent"]["reasoningText"] = dict(said)
+    return block
 
 
 def _add_delta(block: Json, given: Json, delta: Json, texts: sse.Texts) -> None:

@@ -173,7 +173,7 @@ def join_events(events: list[Json]) -> Json:
         elif kind == "error" or (not kind and "error" in event):
             whole = {**whole, "error": event.get("error") or {**event, "type": event.get("code")}}
         elif isinstance(event.get("item"), dict):
-            items[lenient.count(event.get("output_index")) or 0] = dict(event["item"])
+            items[lenient.count(event.get("output_index")) or 0] = _growing(event["item"])
         elif kind.endswith(".delta"):
             _add_delta(
                 items.setdefault(lenient.count(event.get("output_index")) or 0, {}), kind, event, texts
@@ -182,6 +182,15 @@ def join_events(events: list[Json]) -> Json:
     if items and not whole.get("output"):
         whole = {**whole, "output": [items[index] for index in sorted(items)]}
     return whole
+
+
+def _growing(item: Json) -> Json:
+    """A copy of an output item whose blocks may be added to; the event stays as it is."""
+    lists = {name: item[name] for name in ("content", "summary") if isinstance(item.get(name), list)}
+    return item | {
+        name: [dict(block) if isinstance(block, dict) else block for block in blocks]
+        for name, blocks in lists.items()
+    }
 
 
 _DELTAS: dict[str, tuple[str, str, str]] = {

@@ -133,21 +133,23 @@ class Errors:
         """Note an error that the program reported or only told of, and what came before it."""
         # this is done for every event, so an ordinary one is left as early as can be
         near = self._near
-        near.last = number
-        model = event.get("component") == "llm"
-        if not near.full:
+        status = event.get("status")
+        if near.full:
+            if status == "started":
+                return
+        else:
             entry = (number, event)
             near.tail.append(entry)
-            if model:
+            if event.get("component") == "llm":
                 near.models.append(entry)
-        status = event.get("status")
+        near.last = number
         if status == "started":
             return
         if status == "completed":
             outputs = event.get("outputs")
             if outputs is None or TELLING.isdisjoint(outputs):
                 return
-            if may_claim_refusal(outputs) if model else may_claim(outputs):
+            if may_claim_refusal(outputs) if event.get("component") == "llm" else may_claim(outputs):
                 self._claimed(number, event)
             return
         event_type = event["event_type"]

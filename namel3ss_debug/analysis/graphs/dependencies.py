@@ -32,10 +32,13 @@ those of `spangraph` (critical path), `flows` and `fingerprints` (inferred edges
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from orjson import dumps, loads
+
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.graphs.fingerprints import Fingerprints
+from namel3ss_debug.analysis.graphs.fingerprints import NONE, Fingerprints
 from namel3ss_debug.analysis.graphs.flows import flows
 from namel3ss_debug.analysis.graphs.graphs import Tree
 from namel3ss_debug.analysis.graphs.parallel import Parallel
@@ -44,6 +47,8 @@ from namel3ss_debug.analysis.nesting import LONGEST_NS, since_epoch
 from namel3ss_debug.analysis.totals import LISTED
 
 if TYPE_CHECKING:
+    from array import array
+
     from namel3ss_debug.analysis.nesting import MeasuredSpan
     from namel3ss_debug.analysis.totals import Options, Totals
     from namel3ss_debug.traces.events import Event
@@ -51,6 +56,8 @@ if TYPE_CHECKING:
 MOST_SPANS = 12_000
 MOST_GIVEN = 128
 MOST_TAKEN = 512
+MOST_UNREAD = 32_000_000
+"""How many bytes of payloads wait at most until it is known whether their span is among the longest."""
 _MOST_NEEDS = 100
 _MOST_GROUPS = 5
 _MOST_IN_GROUP = 20
@@ -70,6 +77,8 @@ class Dependencies:
         self._least = (-1, 0)
         self._spans = 0
         self._fingerprints = Fingerprints()
+        self._unread: dict[int, bytes] = {}
+        self._unread_bytes = 0
         self._links: dict[str, list[tuple[int, str]]] = {}
 
     def span(self, span: MeasuredSpan) -> None:
@@ -91,9 +100,17 @@ class Dependencies:
         start, end = span.start, span.end
         if (length, -span.number) < self._least:
             return
-        inputs = start.get("inputs")
-        given = self._fingerprints.of(end.get("outputs"), MOST_GIVEN)
-        taken = self._fingerprints.of(inputs, MOST_TAKEN)
+        inputs, outputs = start.get("inputs"), end.get("outputs")
+        given = taken = NONE
+        if inputs or outputs:
+            # most spans that are among the longest so far will not be in the end, and keys take long to find
+            try:
+                unread = dumps((outputs, inputs))
+            except (TypeError, ValueError):
+                given, taken = self._keys(outputs, inputs)
+            else:
+                self._unread[span.number] = unread
+                self._unread_bytes += len(unread)
         needs = span.get("depends_on") or ()
         facts = (
             *(span.number, span.end_number, _when(start), _when(end), span.duration_ns),
@@ -103,10 +120,29 @@ class Dependencies:
         self._rows.append(_new(Row, facts))
         if len(self._rows) > MOST_SPANS + MOST_SPANS // 4:
             self._keep_longest()
+        if self._unread_bytes > MOST_UNREAD:
+            self._keep_longest()
+            self._read()
+
+    def _keys(self, outputs: Any, inputs: Any) -> tuple[array[int], array[int]]:
+        """The keys of what a span gave and of what it was given."""
+        return self._fingerprints.of(outputs, MOST_GIVEN), self._fingerprints.of(inputs, MOST_TAKEN)
+
+    def _read(self) -> None:
+        """Find the keys of the payloads that wait."""
+        unread = self._unread
+        for place, row in enumerate(self._rows):
+            payloads = unread.pop(row.number, None)
+            if payloads is not None:
+                given, taken = self._keys(*loads(payloads))
+                self._rows[place] = row._replace(given=given, taken=taken)
+        self._unread_bytes = 0
 
     def _keep_longest(self) -> None:
         if len(self._rows) > MOST_SPANS:
             self._rows.sort(key=_rank, reverse=True)
+            for row in islice(self._rows, MOST_SPANS, None):
+                self._unread_bytes -= len(self._unread.pop(row.number, b""))
             del self._rows[MOST_SPANS:]
             self._least = _rank(self._rows[-1])
 
@@ -114,6 +150,8 @@ class Dependencies:
         """Take in what a later part of the trace has found."""
         self._spans += later._spans
         self._rows += later._rows
+        self._unread |= later._unread
+        self._unread_bytes += later._unread_bytes
         self._keep_longest()
         for event_id, links in later._links.items():
             self._links.setdefault(event_id, []).extend(links)
@@ -121,6 +159,7 @@ class Dependencies:
     def result(self, totals: Totals) -> dict[str, Any]:
         """The section."""
         self._keep_longest()
+        self._read()
         rows = sorted(self._rows, key=_number)
         parents, lost = parents_of(rows, self._links)
         recorded, unresolved = _recorded(rows)

@@ -43,7 +43,8 @@ _SKIPPED = frozenset({"type", "role", "finish_reason", "response_model", "$type"
 _ANSWERS = frozenset({"arguments", "response", "result", "content"})
 _CACHED_FROM = 64
 _MOST_CACHED = 2_000_000
-_NONE: array[int] = array("q")
+NONE: array[int] = array("q")
+"""No keys."""
 
 
 class _Keys(NamedTuple):
@@ -73,7 +74,7 @@ class Fingerprints:
         """
         whole, passages = self._of(payload)
         if not whole and not passages:
-            return _NONE
+            return NONE
         passages -= whole
         kept = sorted(whole)[:most]
         kept += sorted(passages)[: most - len(kept)]

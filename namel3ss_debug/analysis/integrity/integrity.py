@@ -121,12 +121,17 @@ _BY_PLACE = (
 
 
 class Integrity:
-    """Looks at every event and every span, and at what the reader could not read."""
+    """Looks at every event and every span, and at what the reader could not read.
+
+    Attributes:
+        may_hold_marks: whether the events that follow may say that something was cut or redacted, as who feeds them knows.
+    """
 
     events = EVERY_EVENT
     needs: tuple[str, ...] = ("problems",)
 
     def __init__(self, _options: Options) -> None:
+        self.may_hold_marks = True
         self._seen = Sightings(MOST_OF_A_KIND, TOLERANCE_NS)
         self._noted = {name: Noted(MOST_OF_A_KIND) for name in _BY_PLACE}
         self._redactions: Counter[str] = Counter()
@@ -143,6 +148,10 @@ class Integrity:
             self._begun.add(process if isinstance(process, int) else 0)
         elif kind == "trace_end":
             self._ended += 1
+        if self.may_hold_marks:
+            self._look_for_marks(number, event)
+
+    def _look_for_marks(self, number: int, event: Event) -> None:
         try:
             text = orjson.dumps(event)
         except (TypeError, ValueError):
@@ -172,7 +181,7 @@ class Integrity:
                 self._noted["ends_before_starts"].add(span.number, -passed)
             elif "duration_ms" in end:
                 error = abs(passed - lasted)
-                if error > TOLERANCE_NS + lasted // _DRIFT:
+                if error > TOLERANCE_NS and error > TOLERANCE_NS + lasted // _DRIFT:
                     self._noted["clock_errors"].add(span.number, error)
                     self._largest_error = max(self._largest_error, error)
         if span.below is not None and span.below.intervals:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from array import array
 from hashlib import blake2b
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from namel3ss_debug.analysis.integrity.runs import Lookup, Runs
+from namel3ss_debug.analysis.nesting import since_epoch
 
 if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
@@ -20,7 +22,6 @@ _DIGITS = "0123456789"
 _MOST_DIGITS = 9
 _LOW = 0xFFFFFFFF
 _MOST_LANES = 50_000  # so that ids made to fill the memory cannot
-_NO_CLOCK = -(1 << 62)
 
 
 class Noted:
@@ -51,14 +52,18 @@ class Noted:
 
 
 class Lane:
-    """The events of one process, as far as their ids tell processes apart: numbers without gaps, times that rise."""
+    """The events of one process, as far as their ids tell processes apart: numbers without gaps, times that rise.
 
-    __slots__ = ("first", "last", "seqs")
+    `first` is the first event that tells its time: that, in nanoseconds since the epoch, and its number; `last_at` the time
+    of the latest, in seconds.
+    """
+
+    __slots__ = ("first", "last_at", "seqs")
 
     def __init__(self) -> None:
         self.seqs = Runs(loose=True)
         self.first: tuple[int, int] | None = None
-        self.last = (_NO_CLOCK, 0)
+        self.last_at = -inf
 
     def gaps(self) -> list[tuple[int, int, bool]]:
         """For each gap the event behind it, how many numbers are missing, and whether it is before the first."""
@@ -112,32 +117,37 @@ class Sightings:
         kind = event["event_type"]
         parent = event.get("parent_event_id")
         if parent is not None and kind[-4:] != "_end":
-            self._refer(number, parent, starts=kind[-6:] == "_start")
+            if parent != self._parent:
+                self._refer(number, parent)
+            if kind[-6:] == "_start":
+                self._children.append(number)
+                self._parents.append(self._parent_key)
         ids, lane = self.ids, self._lane
-        if seq is not None and event_id == str(seq + 1):  # as the tracer writes them, in the first process
-            if ids.following == seq + 1 and ids.following_event == number:
+        if seq is not None and event_id == str(following := seq + 1):  # as the tracer writes them, in the first process
+            if ids.following == following and ids.following_event == number:
                 ids.following, ids.following_event = seq + 2, number + 1  # as `add`, without the call
             else:
-                ids.add(seq + 1, number)
+                ids.add(following, number)
         elif event_id is not None:
             prefix, key = _split(event_id)
             ids.add(key, number)
             if prefix and seq is not None and key & _LOW in {seq, seq + 1}:
                 lane = self._lane_of(prefix)
         if seq is not None:
-            if seq == lane.seqs.following:
-                lane.seqs.following = seq + 1
+            seqs = lane.seqs
+            if seq == seqs.following:
+                seqs.following = seq + 1
             else:
-                lane.seqs.add(seq, number)
+                seqs.add(seq, number)
         at = event.get("timestamp")
         if at is not None and kind != "trace_start":  # which is written late, with what came first
-            now = int(at * 1e6 + 0.5) * 1000  # as `nesting.since_epoch`
-            before = lane.last[0]
-            if now < before - self.tolerance_ns:
-                self._step(number, before - now)
-            lane.last = (now, number)
-            if lane.first is None:
-                lane.first = lane.last
+            if at < lane.last_at:
+                back = since_epoch(lane.last_at) - since_epoch(at)
+                if back > self.tolerance_ns:
+                    self._step(number, back)
+            elif lane.first is None:
+                lane.first = (since_epoch(at), number)
+            lane.last_at = at
         if "depends_on" in event:
             for needed in event["depends_on"]:
                 if isinstance(needed, str):
@@ -155,13 +165,10 @@ class Sightings:
         self.steps_back.add(number, back)
         self.largest_step = max(self.largest_step, back)
 
-    def _refer(self, number: int, parent: str, *, starts: bool) -> None:
-        if parent != self._parent:
-            key = _split(parent)[1]
-            self._parent, self._parent_key = (parent, key) if self._want(number, key) else (None, key)
-        if starts:
-            self._children.append(number)
-            self._parents.append(self._parent_key)
+    def _refer(self, number: int, parent: str) -> None:
+        """Note that an event names another parent than the one before."""
+        key = _split(parent)[1]
+        self._parent, self._parent_key = (parent, key) if self._want(number, key) else (None, key)
 
     def _want(self, number: int, key: int) -> bool:
         """Note that an event names an id, unless it was just there; returns whether it was."""
@@ -181,11 +188,12 @@ class Sightings:
                 continue
             mine.seqs.merge(lane.seqs)
             if lane.first is not None:
-                back = mine.last[0] - lane.first[0]
-                if back > self.tolerance_ns:
-                    self._step(lane.first[1], back)
+                if mine.first is not None:
+                    back = since_epoch(mine.last_at) - lane.first[0]
+                    if back > self.tolerance_ns:
+                        self._step(lane.first[1], back)
                 mine.first = mine.first or lane.first
-                mine.last = lane.last
+                mine.last_at = lane.last_at
         self.steps_back.merge(later.steps_back)
         self.largest_step = max(self.largest_step, later.largest_step)
         for column, more in (

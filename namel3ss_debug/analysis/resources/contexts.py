@@ -236,14 +236,21 @@ def _opening(span: MeasuredSpan) -> tuple[int, int]:
     messages = inputs.get("messages") if type(inputs) is dict else None
     run = span.start.get("execution_id", "")
     if type(messages) is not list or not messages:
-        told = (run + span.start.get("parent_event_id", "")).encode(errors="replace")
+        told = _encoded(run + span.start.get("parent_event_id", ""))
         return crc32(told) << 20 ^ adler32(told), 0
     first = messages[0]
     before = 0
     if len(messages) > 1 and type(first) is dict and first.get("role") in _OPENING:
         before, first = len(_text(first)), messages[1]
-    told = (run + _text(first)).encode(errors="replace")
+    told = _encoded(run + _text(first))
     return crc32(told, before) << 20 ^ len(told), len(messages)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace")
 
 
 def _text(message: Any) -> str:

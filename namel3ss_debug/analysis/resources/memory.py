@@ -93,21 +93,28 @@ class Memory:
 
     def __init__(self) -> None:
         self._lanes: dict[Lane, _Readings] = {}
+        self._latest: tuple[str, _Readings] | None = None
 
     def add(self, number: int, event: Event) -> None:
         """Take what an event tells of its process."""
-        event_id = event.get("event_id", "")  # as `lane_of`, without the call
-        lane = (
-            event.get("execution_id", ""),
-            event_id.partition(".")[0] if event_id[:1] == "p" else "",
-        )
-        readings = self._lanes.get(lane)
-        if readings is None:
-            readings = self._lanes[lane] = _Readings()
+        run = event.get("execution_id", "")
+        if event.get("event_id", "")[:1] == "p":
+            readings = self._lane(lane_of(event))
+        elif self._latest is not None and run == self._latest[0]:  # most often, all of them are of one lane
+            readings = self._latest[1]
+        else:
+            readings = self._lane((run, ""))
+            self._latest = (run, readings)
         at = event.get("timestamp")
         readings.numbers.append(number)
         readings.times.append(_NO_TIME if at is None else int(at * 1e6 + 0.5) * 1000)
         readings.mb.append(event["memory_usage_mb"])
+
+    def _lane(self, lane: Lane) -> _Readings:
+        readings = self._lanes.get(lane)
+        if readings is None:
+            readings = self._lanes[lane] = _Readings()
+        return readings
 
     def merge(self, later: Memory) -> None:
         """Take in the readings of a later part."""

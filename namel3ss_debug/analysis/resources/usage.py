@@ -39,11 +39,13 @@ def asked_by(span: MeasuredSpan) -> Asked:
     """Which model a call asked."""
     outputs = span.end.get("outputs")
     answered = outputs.get("response_model") if type(outputs) is dict else None
-    provider, address = (seller_of(span.start["metadata"]) if "metadata" in span.start else None) or (
-        None,
-        None,
-    )
-    return _new(Asked, (span.name, answered if type(answered) is str else None, provider, address))
+    if type(answered) is not str:
+        answered = None
+    metadata = span.start.get("metadata")
+    seller = None if metadata is None else seller_of(metadata)
+    if seller is None:
+        return _new(Asked, (span.name, answered, None, None))
+    return _new(Asked, (span.name, answered, seller.provider, seller.address))
 
 
 def whole(value: object) -> int:
