@@ -63,6 +63,8 @@ def report(document: Section, *, brief: bool = False, reference: str = "") -> It
     trace = document.get("trace", {})
     overview = document.get("execution_overview")
     found = document.get("health")
+    if "errors" in document:
+        document = {**document, "errors": {**document["errors"], "reference": reference}}
     yield from _overview(trace, overview, document.get("resource_usage"), found or {})
     yield from _sections(document, brief=brief)
     if found is not None and brief:

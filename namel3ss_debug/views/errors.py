@@ -31,7 +31,7 @@ def errors(section: Section) -> Iterator[Block]:
             [row for failure in failures[:SHOWN] for row in _failure_rows(failure)],
         )
         yield from more(total, len(failures[:SHOWN]))
-        yield from _helps(failures)
+        yield from _helps(failures, str(section.get("reference") or ""))
     yield from _open_spans(section)
     yield from _weak(section)
 
@@ -83,14 +83,12 @@ def _failure_rows(failure: Section) -> Iterator[tuple[Cell, ...]]:
         )
 
 
-def _helps(failures: list[Section]) -> Iterator[Block]:
-    """What helps against the first failure, and how to look further."""
+def _helps(failures: list[Section], reference: str) -> Iterator[Block]:
+    """How to look further into the first failure; of several recordings, its number names its own."""
     first = failures[0] if failures else {}
     if first.get("number"):
-        *recording, number = str(first["number"]).rsplit(
-            ":", 1
-        )  # of several recordings, a number names its own
-        words = " ".join(("namel3ss debug explain", number, *recording))
+        *recording, number = str(first["number"]).rsplit(":", 1)
+        words = " ".join(("namel3ss debug explain", number, *(recording or filter(None, [reference]))))
         yield Note(f"how it came to the first of them: {words}")
 
 

@@ -76,7 +76,7 @@ def test_the_report(run, trace):
         "",
         "  n  where        category  error",
         "  5  tool lookup  network   ConnectionError: the service is down",
-        "  how it came to the first of them: namel3ss debug explain 5",
+        "  how it came to the first of them: namel3ss debug explain 5 ab12cd34",
         "",
         "1 span never ended  the program was here when the recording ended",
         "  n  where           started (UTC)",
