@@ -32,6 +32,7 @@ from namel3ss_debug.views.terminal import (
 )
 from namel3ss_debug.views.usage import price_hint, price_source
 
+SITE_CELLS = 60
 FIELD_NAMES = frozenset(field.name for field in FIELDS)
 
 
@@ -104,7 +105,7 @@ def _envelope(around: Context, started_at: float | None) -> list[tuple[str, Text
         ("memory", _with_unit(event.get("memory_usage_mb"), "MB")),
         ("CPU", duration(event.get("cpu_time_ms"))),
         ("retry", tokens(event.get("retry_count"))),
-        ("call site", text(whole_site(site))),
+        ("call site", _site(site)),
         (half, f"event {around.other_half[0]}" if around.other_half else ""),
     ]
     plain = (
@@ -121,6 +122,11 @@ def _envelope(around: Context, started_at: float | None) -> list[tuple[str, Text
     if event.get("depends_on"):
         rows.append(("depends_on", text(", ".join(map(str, event["depends_on"][:20])), DIM, 200)))
     return rows
+
+
+def _site(site: object) -> Text:
+    """A call site, cut where it is too long so that its line stays."""
+    return text(shorten(clean(whole_site(site)), SITE_CELLS, middle=True))
 
 
 def _cost(event: Event, start: Event) -> str:
@@ -153,4 +159,4 @@ def _error(event: Event, width: int) -> Iterator[Text]:
     traceback = clean(event.get("stack_trace") or "", 20_000, multiline=True).rstrip()
     for row in traceback.removesuffix(f"\n{message}").split("\n"):
         if row:
-            yield Text("  " + shorten(row, width - 2), DIM, end="")
+            yield from (Text("  " + part, DIM, end="") for part in wrapped(row, width - 2, width - 2))

@@ -67,10 +67,10 @@ def report(found: Diff, *, width: int | None = None, limit: int = MOST_ROWS) -> 
         yield Heading("The runs part", kinds, WARNING)
     yield _sides([("a", found.a), ("b", found.b)])
     if not found.payloads:
-        yield Note("One of them holds no arguments and results: only names, order and status are compared.")
+        yield Note("One holds no arguments and results: names, order and status are compared.")
     if found.reordered:
         yield Note(
-            f"{count(found.reordered, 'call')} came in another order, which made no difference: they ran side by side."
+            f"{count(found.reordered, 'call')} in another order made no difference: they ran side by side."
         )
     yield from _problems((found.a, found.b))
     if found.first is not None:
@@ -230,7 +230,10 @@ def _listed(
     """One row for each difference."""
     if total < 2:
         return
-    yield Heading("Differences", "by event; the runs went on the same after those in brackets")
+    passing = any(not each.lasting for each in differences[:limit])
+    yield Heading(
+        "Differences", "by event" + ("; the runs went on the same after those in brackets" if passing else "")
+    )
     yield Table(
         (number(sides[0]), number(sides[1]), Column("kind"), name("what", 12), prose("differs", 20)),
         [_row(each) for each in differences[:limit]],

@@ -87,7 +87,7 @@ def trends(section: Section) -> Iterator[Block]:
     yield Heading("Trends", f"over {section.get('over')}; Mann-Kendall at 0.05, Theil-Sen slope")
     yield Table(
         (
-            name("figure", 8),
+            name("figure", 13),
             number("points"),
             number("first"),
             number("median"),
@@ -132,8 +132,8 @@ def recordings(rows: Sequence[Section]) -> Iterator[Block]:
     if "health" in scores:  # which counts the others in, and there is not room for everything
         scores = ["health"]
     columns = (
-        name("id", 8),
-        Column("started (UTC)"),
+        name("id", 12),
+        Column("began (UTC)"),
         prose("status", 6),
         *_COLUMNS[:1],
         *(_COLUMNS[2:] if scores == ["health"] else _COLUMNS[1:]),  # the calls make room for it
@@ -154,7 +154,7 @@ def _recording(row: Section, scores: Sequence[str]) -> tuple[Cell, ...]:
     took, calls, *amounts = _amounts(told)
     return (
         text(short_name(behind(Path(str(row["trace"]["path"])))), limit=120),
-        text(day_and_minute(told.get("started_at")), DIM),
+        text(day_and_minute(told.get("started_at"))[len("2026-") :], DIM),
         text("" if status == "completed" else status, STATUS_STYLES.get(status, "")),
         took,
         *(() if scores == ["health"] else (calls,)),

@@ -219,9 +219,9 @@ def test_a_directory_is_every_recording_in_it(run, two_traces):
         "  cost    $0.00042",
         "",
         "Recordings",
-        "  id        started (UTC)     status    took  calls  tokens      cost  errors",
-        "  ab12cd34  2025-11-21 12:00  open    1.32 s      3     412  $0.00021       1",
-        "  ffffffff  2025-11-22 12:00  open    1.32 s      3     412  $0.00021       1",
+        "  id        began (UTC)  status    took  calls  tokens      cost  errors",
+        "  ab12cd34  11-21 12:00  open    1.32 s      3     412  $0.00021       1",
+        "  ffffffff  11-22 12:00  open    1.32 s      3     412  $0.00021       1",
     ]
     assert "2 errors" in shown
     assert {"ab12cd34:5", "ffffffff:5", "ab12cd34:8"} <= {line.split()[0] for line in shown[15:] if line}
@@ -236,7 +236,7 @@ def test_a_directory_is_every_recording_in_it(run, two_traces):
 def test_what_matters_most_in_several_recordings(run, two_traces):
     """Each recording has its health, and what is wrong in several of them is told once, with where to look."""
     shown = run("analyze", two_traces[0].parent).stdout.splitlines()
-    (row,) = [line for line in shown if line.startswith("  ab12cd34  2025")]
+    (row,) = [line for line in shown if line.startswith("  ab12cd34  11-21")]
     assert "71.6 %" in row
     assert all(len(line) <= 80 for line in shown)
     assert shown[shown.index("What matters most") :] == [

@@ -51,9 +51,9 @@ def test_recordings_are_rows_with_the_scores_that_are_not_whole():
     """A column that says the same of all of them is left out, and of many the last are shown."""
     assert shown(recordings([row(0), row(1, status="failed", errors=2, score=0.5)])) == [
         "Recordings",
-        "  id        started (UTC)     status    took  calls  tokens  errors  integrity",
-        "  ab12cd00  2025-11-21 12:00          1.00 s      3     400              100 %",
-        "  ab12cd01  2025-11-22 12:00  failed  1.00 s      3     400       2       50 %",
+        "  id        began (UTC)  status    took  calls  tokens  errors  integrity",
+        "  ab12cd00  11-21 12:00          1.00 s      3     400              100 %",
+        "  ab12cd01  11-22 12:00  failed  1.00 s      3     400       2       50 %",
     ]
     many = shown(recordings([row(place) for place in range(30)]))
     assert many[0] == "Recordings  the last 20 of 30"
