@@ -14,6 +14,7 @@ from namel3ss_debug.analysis.contract import Fold
 from namel3ss_debug.analysis.folds import FOLDS, Analysis, in_order
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.traces.reader import Trace, open_trace
+from namel3ss_debug.traces.store import ending
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -86,7 +87,7 @@ def fold(
         analysis.feed_all(chain(first, events))
         trace.marks = None
         problems = _problems(trace)
-        results = analysis.results({"problems": problems})
+        results = analysis.results({"problems": problems, "ending": ending(trace.processes)})
     errors = plugins.errors(analysis.folds)
     document = {
         "schema": SCHEMA,

@@ -5,6 +5,7 @@ takes from a full score is its `by`, from 0 to 1:
 
 - a failure: the severity of the run, in proportion to its own severity; a weaker sign of one: its own severity;
 - a program that ended with another status than 0 and tells no failure, and spans that never ended: `HALF`;
+- a run that did not come to its end: `UNFINISHED`;
 - a recording with gaps: what `integrity` takes from its score, but for spans that never ended, which stand for themselves;
 - time or tokens that could have been saved, loops, stalls, bottlenecks: a part of their share of the run's time or tokens;
 - a threshold that was passed: `PASSED`; contexts, memory, messages: see the functions.
@@ -20,7 +21,11 @@ from typing import Any
 
 LEAST = 0.01
 HALF = 0.5
+UNFINISHED = 0.9
+"""So much that the run is at most poor, whatever else went well before."""
 PASSED = 0.2
+WORTH_MS = 1.0
+"""A saving of less time than this is none: no clock and no second run would show it."""
 FULL_FROM, FILLS_FROM = 0.9, 0.75
 """From these shares of what a model can take a context is nearly full, or fills."""
 
@@ -118,6 +123,16 @@ def _errors(section: Section, sections: Mapping[str, Any], _run: Run) -> Iterato
         yield _finding("never_ended", "stability", "errors", HALF, words, [row["number"] for row in inner], f"explain {inner[0]['number']}")  # fmt: skip
 
 
+def _overview(section: Section, _sections: Mapping[str, Any], _run: Run) -> Iterator[Finding]:
+    """A program that was gone before it could say that it ended."""
+    if section.get("status") == "killed":
+        last = section["events"]
+        words = f"the run never ended: the last event is {last:,}, and the program did not say that it ended"
+        yield _finding(
+            "unfinished", "stability", "errors", UNFINISHED, words, (last,), f"inspect --event {last}"
+        )
+
+
 def _alike(rows: list[Section]) -> Iterator[list[Section]]:
     """The rows of each fingerprint, in the order of the first of them."""
     by_print: dict[Any, list[Section]] = {}
@@ -165,7 +180,7 @@ def _performance(section: Section, _sections: Mapping[str, Any], _run: Run) -> I
         cause = row["cause"]
         if row["share"] < 0.2 or cause not in _CAUSES:
             continue
-        took = f"{row['self_ms'] / 1000:,.2f} s, {_percent(row['share'])} of the run"
+        took = f"{_took(row['self_ms'])}, {_percent(row['share'])} of the run"
         part, told = _CAUSES[cause]
         words = f"{_named(row)} took {took}{told}"
         slow = [each["number"] for each in section["slow_operations"] if _named(each) == _named(row)]
@@ -188,7 +203,8 @@ def _dependencies(section: Section, _sections: Mapping[str, Any], _run: Run) -> 
     parallel = section.get("parallel") or {}
     chances = [row["number"] for row in parallel.get("chances") or () if row.get("number")]
     saves, share = parallel.get("saves_ms") or 0.0, parallel.get("share") or 0.0
-    words = f"{saves / 1000:,.2f} s ({_percent(share)}) would be saved by running at once what needs nothing of each other"  # fmt: skip
+    share = share if saves >= WORTH_MS else 0.0
+    words = f"{_took(saves)} ({_percent(share)}) would be saved by running at once what needs nothing of each other"  # fmt: skip
     yield _finding("one_after_the_other", "performance", "dependencies", HALF * share, words, chances, "analyze --dependencies")  # fmt: skip
     violations = section.get("violations") or {}
     if violations.get("count"):
@@ -210,7 +226,7 @@ def _patterns(section: Section, _sections: Mapping[str, Any], run: Run) -> Itera
             words = f"{_named(row)} was repeated without progress, {row['count']:,} calls"
             yield _finding("loop", "quality", "patterns", confidence * (0.1 + 0.6 * share), words, numbers, f"replay --step -b {again}")  # fmt: skip
         elif kind == "stall":
-            words = f"for {cost['ms'] / 1000:,.2f} s nothing happened in {_named(row)}"
+            words = f"for {_took(cost['ms'])} nothing happened in {_named(row)}"
             yield _finding("stall", "performance", "patterns", confidence * 0.6 * share, words, numbers, f"inspect --event {numbers[0]}")  # fmt: skip
         elif kind == "retries" and row.get("outcome") == "completed":
             words = f"{_named(row)} worked only at attempt {row['count']:,}"
@@ -276,7 +292,9 @@ def _optimizations(section: Section, _sections: Mapping[str, Any], run: Run) -> 
         if kind not in _SAVINGS or not row["count"]:
             continue
         part, told = _SAVINGS[kind]
-        share = run.share(saves["ms"], saves["tokens"], saves["cost"])
+        share = run.share(
+            saves["ms"] if (saves["ms"] or 0) >= WORTH_MS else None, saves["tokens"], saves["cost"]
+        )
         listed = [each for each in section["listed"] if each["kind"] == kind]
         numbers = [number for each in listed for number in each["numbers"] if number]
         words = f"{row['count']:,} {told}: {_saving(saves)}"
@@ -285,7 +303,7 @@ def _optimizations(section: Section, _sections: Mapping[str, Any], run: Run) -> 
 
 
 def _saving(saves: Section) -> str:
-    told = [f"{saves['ms'] / 1000:,.2f} s"] if saves["ms"] else []
+    told = [_took(saves["ms"])] if (saves["ms"] or 0) >= WORTH_MS else []
     told += [f"{saves['tokens']:,} tokens"] if saves["tokens"] else []
     return " and ".join(told) or "little"
 
@@ -310,6 +328,7 @@ def _interactions(section: Section, _sections: Mapping[str, Any], _run: Run) -> 
 
 
 _TELLERS: dict[str, Callable[[Section, Mapping[str, Any], Run], Iterator[Finding]]] = {
+    "execution_overview": _overview,
     "errors": _errors,
     "integrity": _integrity,
     "performance": _performance,
@@ -334,6 +353,11 @@ def _finding(
 def _named(row: Section) -> str:
     component, name = str(row.get("component") or ""), str(row.get("component_name") or "")
     return f"{component} {name}"[:_LONGEST_NAME].strip()
+
+
+def _took(ms: float) -> str:
+    """A time in seconds, and below a tenth of one in milliseconds."""
+    return f"{ms / 1000:,.2f} s" if ms >= 100 else f"{ms:,.2f} ms"
 
 
 def _percent(share: float) -> str:

@@ -145,7 +145,7 @@ class Analysis:
         """How many events there were."""
         return sum(kind.count for kind in self._types.values())
 
-    def expect_marks(self, may_hold: bool) -> None:  # noqa: FBT001  (what `Trace.marks` is)
+    def expect_marks(self, may_hold: bool) -> None:
         """Hear from the reader whether the events that follow may hold marks of what was cut or redacted."""
         integrity = self._folds.get("integrity")
         if isinstance(integrity, Integrity):
@@ -159,6 +159,7 @@ class Analysis:
         """Take the next events; `first` is the place in the trace of the first of them, from 1."""
         types = self._types
         begin, finish, orphans = self._pairing.begin, self._pairing.finish, self._pairing.orphans
+        opened, covered = self._pairing.open, self._pairing._under  # noqa: SLF001
         first_at, last_at = self._first_at, self._last_at
         try:
             for number, event in enumerate(events, first):
@@ -177,9 +178,13 @@ class Analysis:
                 for listen in kind.listeners:
                     listen(number, event)
                 if kind.begins:
-                    begin(number, event)
+                    if event["event_id"] in opened:
+                        begin(number, event)
+                    else:
+                        opened[event["event_id"]] = (number, event)  # as `begin`, without the call
                 elif kind.ends:
-                    begun = finish(number, event)
+                    if covered or (begun := opened.pop(event.get("parent_event_id", ""), None)) is None:
+                        begun = finish(number, event)
                     if begun is not None:
                         self._take(*begun, event, number)
                     elif orphans and self._first == 1:
@@ -219,7 +224,16 @@ class Analysis:
         self_ns = lasted or 0
         below = self._below.pop(number, None)
         parent_id = start.get("parent_event_id")
-        above = None if parent_id is None else self._above(parent_id, number)
+        if parent_id is None:
+            above = None
+        else:
+            found = self._pairing.open.get(parent_id)
+            if found is None or found[0] >= number or self._links:
+                above = self._above(parent_id, number)
+            else:  # as `_above`, without the call
+                above = self._below.get(found[0])
+                if above is None:
+                    above = self._below[found[0]] = Below()
         if began is not None and self_ns:
             begin = int(began * 1e6 + 0.5) * 1000  # as `since_epoch`
             if above is not None:

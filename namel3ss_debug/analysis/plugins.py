@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 GROUP = "namel3ss_debug.folds"
 RESERVED = frozenset(
-    {"schema", "trace", "traces", "recordings", "groups", "trends", "problems", "plugin_errors"}
+    {"schema", "trace", "traces", "recordings", "groups", "trends", "problems", "ending", "plugin_errors"}
 )
 """Keys of the document that are no sections."""
 

@@ -8,8 +8,11 @@ other, so the interval is rather too narrow than too wide; who decides by it sho
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
+from itertools import islice, pairwise
 from math import sqrt
+from operator import le
 from statistics import NormalDist, median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,13 +77,12 @@ def sliced(times: Sequence[int], values: Sequence[float]) -> list[tuple[float, f
     if len(times) <= MOST_POINTS or first == last:
         return sorted((float(at - first), value) for at, value in zip(times, values, strict=True))
     width = (last - first) // MOST_POINTS + 1
-    slices: dict[int, list[int]] = {}
-    for place, at in enumerate(times):
-        slices.setdefault((at - first) // width, []).append(place)
+    if not all(map(le, times, islice(times, 1, None))):
+        order = sorted(range(len(times)), key=times.__getitem__)
+        times, values = [times[place] for place in order], [values[place] for place in order]
+    bounds = [bisect_left(times, first + number * width) for number in range(MOST_POINTS + 1)]
     return [
-        (
-            float(median([times[place] for place in slices[number]]) - first),
-            median([values[place] for place in slices[number]]),
-        )
-        for number in sorted(slices)
+        (float(median(times[begin:end]) - first), median(values[begin:end]))
+        for begin, end in pairwise(bounds)
+        if begin < end
     ]

@@ -383,7 +383,9 @@ def may_hold_marks(batch: Batch) -> bool:
     if batch.read is None:
         return True
     return any(
-        b"[REDACTED" in text or (b"$" in text and b"$truncated" in text) or (b"\\" in text and b"\\u00" in text)
+        b"[REDACTED" in text
+        or (b"$" in text and b"$truncated" in text)
+        or (b"\\" in text and b"\\u00" in text)
         for text in (batch.read, *batch.lines[:1])
     )
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -44,7 +44,7 @@ class TraceInfo:
 
     `path` is its first file, `size_bytes`, `files` and `processes` count all of it. `status` is `finished`
     (its first process ended in order), `open` (somebody still writes) or `killed`. `events` is None where the
-    last line of a process does not tell. `modified_at` and `started_at` are seconds since the epoch.
+    last line of a process does not tell. `rerun_of` is the execution id of the recording that this is a re-run of. `modified_at` and `started_at` are seconds since the epoch.
     """
 
     path: Path
@@ -58,6 +58,7 @@ class TraceInfo:
     argv: tuple[str, ...]
     status: str
     events: int | None
+    rerun_of: str | None = None
 
 
 def trace_files(path: Path) -> tuple[ProcessFiles, ...]:
@@ -165,6 +166,11 @@ def clean(
     return removed
 
 
+def ending(processes: tuple[ProcessFiles, ...]) -> str:
+    """How the run ended whose files these are: `finished`, `open` or `killed`, as `TraceInfo.status` has it."""
+    return _status(processes, [_event_on(last_line(processes[0].files[-1]))])
+
+
 def is_written(path: Path) -> bool:
     """Whether a writer holds the file: the kernel drops its lock on any death. True where that cannot be told."""
     try:
@@ -184,9 +190,8 @@ def _names_in(directory: Path) -> list[str]:
     try:
         return sorted(os.listdir(directory))
     except OSError as error:
-        raise TraceNotFoundError(
-            f"{directory}: {error.strerror}; record a run with `namel3ss debug trace`"
-        ) from None
+        why = "no such directory" if isinstance(error, FileNotFoundError) else error.strerror
+        raise TraceNotFoundError(f"{directory}: {why}; record a run with `namel3ss debug trace`") from None
 
 
 def _group(names: Iterable[str], directory: Path) -> dict[str, tuple[ProcessFiles, ...]]:
@@ -259,7 +264,10 @@ def _newest(directory: Path) -> Path:
 
 
 def _by_execution(prefix: str, directory: Path) -> Path:
-    groups = _group(_names_in(directory), directory)
+    try:
+        groups = _group(_names_in(directory), directory)
+    except TraceNotFoundError as problem:
+        raise TraceNotFoundError(f"{prefix}: no such recording; {problem}") from None
     found = []
     for stem, group in groups.items():
         first = group[0].files[0]
@@ -303,7 +311,13 @@ def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
         argv=tuple(map(str, argv)) if isinstance(argv, list) else (),
         status=_status(group, ends),
         events=_events(ends),
+        rerun_of=_rerun_of(metadata),
     )
+
+
+def _rerun_of(metadata: Mapping[str, Any]) -> str | None:
+    rerun = metadata.get("rerun")
+    return str(rerun.get("of") or "") if isinstance(rerun, dict) else None
 
 
 def _status(group: tuple[ProcessFiles, ...], ends: list[Event | None]) -> str:

@@ -1,3 +1,4 @@
+import fcntl
 import gc
 import json
 from collections import Counter
@@ -6,6 +7,7 @@ from statistics import pstdev, quantiles
 import pytest
 
 from namel3ss_debug.analysis.analyzer import TraceAnalyzer
+from namel3ss_debug.analysis.health import LEVELS
 from namel3ss_debug.errors import TraceNotFoundError, WrongUsageError
 
 
@@ -28,6 +30,36 @@ def trace(recording, tmp_path):
     path = tmp_path / "trace_20260101_120000_abcdef12.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in recording.events))
     return path
+
+
+@pytest.fixture
+def killed(trace):
+    """The same, killed between two calls: nothing is open, and the end of the process is missing."""
+    lines = trace.read_text().splitlines(keepends=True)[:-1]
+    trace.write_text("".join(line for line in lines if "support" not in line))
+    return trace
+
+
+def test_a_killed_run_is_at_most_poor(killed):
+    """Whatever else went well: the health says that the run never ended, and where."""
+    document = TraceAnalyzer(killed).analyze()
+    last = document["trace"]["events"]
+    overview, found = document["execution_overview"], document["health"]
+    assert (overview["status"], overview["open_spans"]) == ("killed", 0)
+    (row,) = [row for row in found["findings"] if row["finding"] == "unfinished"]
+    assert (row["part"], row["numbers"]) == ("stability", [last])
+    assert row["next"] == f"namel3ss debug inspect --event {last}"
+    assert found["parts"]["stability"]["score"] < 0.5
+    assert found["score"] < LEVELS["fair"]["score"]
+
+
+def test_a_run_that_is_still_recorded_is_open(killed):
+    """Somebody writes to it: nobody can say yet how it ends."""
+    with killed.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        document = TraceAnalyzer(killed).analyze()
+    assert document["execution_overview"]["status"] == "open"
+    assert "unfinished" not in [row["finding"] for row in document["health"]["findings"]]
 
 
 def ended(events):

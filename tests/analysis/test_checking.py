@@ -216,6 +216,24 @@ def test_the_innermost_open_span_is_found(run, broken):
     assert finding.site == ("app/main.py", 50)
 
 
+def test_a_run_that_was_killed_between_two_calls_did_not_come_to_its_end(run, broken):
+    """Nothing was open when it was killed: what is missing is the end of the run itself."""
+    run.recording.add("trace_start", 0, metadata={"format": 1, "process": 0})
+    run.tool("search")
+    (finding,) = broken({"no": "open_spans"})
+    assert (finding.subject, finding.events) == ("run", (3,))
+    assert "the run never ended: the last event is 3" in finding.message
+    run.recording.add("trace_end", 9, metadata={})
+    assert broken({"no": "open_spans"}) == ()
+
+
+def test_a_limit_knows_the_tokens_and_the_cost_by_both_names(good, broken):
+    """The names of the fields of an event mean the measures, and those of the measures the fields."""
+    assert broken({"limit": "tokens_used < 1 or cost_estimate < 0"})
+    assert broken({"limit": "tokens_used > 1"}) == ()
+    assert broken({"assert": "tokens == tokens_used and tokens > 1", "on": "llm"}) == ()
+
+
 def test_a_loop_is_found(run, broken):
     """The same call with the same arguments over and over is a loop."""
     run.begin("Support")

@@ -24,6 +24,10 @@ WRONG = [
     ({"forbid": ""}, "forbid: a pattern is empty"),
     ({"forbid": "tool delete"}, "write component:name"),
     ({"forbid": "tool", "after": "llm if refusd"}, "after: expression, column 1: unknown name 'refusd'"),
+    (
+        {"limit": "zzz < 3"},
+        "the names are tokens, cost, duration_ms, calls, llm_calls, tool_calls, retries, failures",
+    ),
     ("erors.total_errors == 0", "unknown name 'erors'; did you mean 'errors'"),
     ("1 +", "assert: expression, column"),
     ({"assert": "x", "on": "tool:a"}, "unknown name 'x'"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from namel3ss_debug.analysis.findings import FILLS_FROM, HALF, LEAST, PASSED, Run, findings
+from namel3ss_debug.analysis.findings import FILLS_FROM, HALF, LEAST, PASSED, UNFINISHED, Run, findings
 
 WALL = Run(1000.0, 10_000, 0.5)
 
@@ -171,6 +171,27 @@ def test_what_ran_one_after_the_other():
         ("one_after_the_other", 0.15, (2,)),
         ("began_too_early", 0.1, (9,)),
     ]
+
+
+def test_a_saving_of_less_than_a_millisecond_is_none():
+    """However large its share of a short run; small times are told in milliseconds."""
+    short = Run(7.0, None, None)
+    section = {"parallel": {"saves_ms": 0.9, "share": 0.143, "chances": [{"number": 2}]}}
+    assert findings({"dependencies": section}, short) == []
+    section["parallel"]["saves_ms"] = 1.25
+    (told,) = findings({"dependencies": section}, short)
+    assert told.words.startswith("1.25 ms (14.3 %) would be saved")
+
+
+def test_a_run_that_never_ended_weighs_most():
+    """The last event is where to look; a run that merely is open says nothing."""
+    (told,) = findings({"execution_overview": {"status": "killed", "events": 8}}, WALL)
+    assert (told.slug, told.part, told.by, told.numbers) == ("unfinished", "stability", UNFINISHED, (8,))
+    assert (told.words.startswith("the run never ended: the last event is 8"), told.next) == (
+        True,
+        "inspect --event 8",
+    )
+    assert findings({"execution_overview": {"status": "open", "events": 8}}, WALL) == []
 
 
 def test_a_share_of_the_run_is_the_largest_that_is_known():

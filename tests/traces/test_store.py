@@ -123,6 +123,16 @@ def test_what_does_not_exist_is_an_error_with_what_to_do(tmp_path, reference):
         find_trace(reference, tmp_path)
 
 
+def test_what_was_asked_for_is_named_where_there_is_no_directory(tmp_path):
+    """The rest is said as where the latest is asked for."""
+    missing = tmp_path / "missing"
+    with pytest.raises(TraceNotFoundError) as latest:
+        find_trace(None, missing)
+    with pytest.raises(TraceNotFoundError) as named:
+        find_trace("zzzz", missing)
+    assert str(named.value) == f"zzzz: no such recording; {latest.value}"
+
+
 def test_an_empty_or_missing_directory_says_how_to_record(tmp_path):
     """There is no latest trace where there is none."""
     for directory in (tmp_path, tmp_path / "missing"):

@@ -117,11 +117,14 @@ class NoFailures(Quiet):
 
 
 class NoOpenSpans(Quiet):
-    """`no: open_spans`: everything that began ended."""
+    """`no: open_spans`: everything that began ended, and so did the run."""
 
     def found(self, run: Run) -> Iterator[Found]:
-        """The innermost spans that never ended."""
-        errors = run.document["errors"]
+        """The run where it was killed, and the innermost spans that never ended."""
+        overview, errors = run.document["execution_overview"], run.document["errors"]
+        if overview["status"] == "killed":
+            last = overview["events"]
+            yield Found("run", f"the run never ended: the last event is {last:,}", [last], detail="killed")
         for row in errors["open_spans"]:
             if row["innermost"]:
                 name = row["component_name"]
@@ -219,7 +222,7 @@ class NoSecrets(Quiet):
 
 STATES: Final[dict[str, tuple[str, ...]]] = {
     "failures": ("errors",),
-    "open_spans": ("errors",),
+    "open_spans": ("errors", "execution_overview"),
     "loops": ("patterns",),
     "secrets": (),
 }

@@ -7,7 +7,7 @@ changed; none of them is broken by the run they come from.
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from namel3ss_debug.analysis.checking.budgets import run_values
 from namel3ss_debug.analysis.checking.evaluation import evaluate, observe
@@ -23,13 +23,23 @@ _TOOLS = 12
 """From how many tools on a list of them is no rule that anybody reads."""
 
 
-def suggest(trace: Trace) -> list[dict[str, Any]]:
+class Suggested(NamedTuple):
+    """Rules; the names of those that the run itself does not keep; how it ended, as in `execution_overview.status`."""
+
+    rules: list[dict[str, Any]]
+    left_out: list[str]
+    status: str
+
+
+def suggest(trace: Trace) -> Suggested:
     """The rules, in an order that reads well; all of them are kept by the run itself."""
     run, _ = observe(trace, [], None, None, always=True)
     suggested = [*_states(), *_budgets(run), *_tools(run)]
     report = evaluate(trace, read_rules([Source("--init", suggested)]))
     broken = {rule.rule for rule in report.rules if rule.findings}
-    return [rule for rule in suggested if rule["name"] not in broken]
+    kept = [rule for rule in suggested if rule["name"] not in broken]
+    left_out = [rule["name"] for rule in suggested if rule["name"] in broken]
+    return Suggested(kept, left_out, run.document["execution_overview"]["status"])
 
 
 def _states() -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ _OWN: Final = frozenset(
         "duration_ms",
         "uncaught",
         "answered",
+        "held_ms",
     }
 )
 """What the metadata of a span tells of how it went, not of what was asked or answered."""

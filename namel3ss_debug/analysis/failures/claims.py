@@ -79,6 +79,7 @@ _SIGNS = frozenset({*_TRUE, *_SAID, *_EXITS, *_STATUSES, *_FINE, "status", "erro
 TELLING = frozenset({*_SIGNS, *_PASSED, "verdict", "result", "finish_reason"})
 """The keys of outputs that could tell of an error."""
 
+_TELLING_BUT_STATUS = TELLING - {"status"}
 _HEAD = 24
 _SIGNS_IN_JSON = ('rror"', 'rrors"', '"ok"', '"success"', '"status', '"http_status"', 'ode"', '"exception"')
 
@@ -93,6 +94,8 @@ def may_claim(outputs: Any) -> bool:
         return _may_tell(result) or len(outputs) > 1
     if kind is dict:
         return not TELLING.isdisjoint(result) or len(outputs) > 1
+    if type(outputs.get("status")) is int and _TELLING_BUT_STATUS.isdisjoint(outputs):
+        return False  # as the status of an HTTP exchange, which tells of no error by itself
     return result is False or kind is list or len(outputs) > (result is not None)
 
 

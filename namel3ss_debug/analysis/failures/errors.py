@@ -147,9 +147,11 @@ class Errors:
             return
         if status == "completed":
             outputs = event.get("outputs")
-            if outputs is None or TELLING.isdisjoint(outputs):
-                return
-            if may_claim_refusal(outputs) if event.get("component") == "llm" else may_claim(outputs):
+            if outputs is not None and (
+                may_claim_refusal(outputs)
+                if event.get("component") == "llm"
+                else not TELLING.isdisjoint(outputs) and may_claim(outputs)
+            ):
                 self._claimed(number, event)
             return
         event_type = event["event_type"]

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 MOST_SPANS = 12_000
 MOST_GIVEN = 128
 MOST_TAKEN = 512
-MOST_UNREAD = 32_000_000
+MOST_UNREAD = 16_000_000
 """How many bytes of payloads wait at most until it is known whether their span is among the longest."""
 _MOST_NEEDS = 100
 _MOST_GROUPS = 5

@@ -123,7 +123,8 @@ class Sightings:
                 self._children.append(number)
                 self._parents.append(self._parent_key)
         ids, lane = self.ids, self._lane
-        if seq is not None and event_id == str(following := seq + 1):  # as the tracer writes them, in the first process
+        # as the tracer writes them, in the first process
+        if seq is not None and event_id == str(following := seq + 1):
             if ids.following == following and ids.following_event == number:
                 ids.following, ids.following_event = seq + 2, number + 1  # as `add`, without the call
             else:

@@ -10,6 +10,7 @@ less than `LEAST_POINTS` readings, nothing is said.
 from __future__ import annotations
 
 from array import array
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis.nesting import NS_PER_SECOND
@@ -76,9 +77,7 @@ class _Readings:
         highest = max(self.mb)
         if self.mb.count(highest) == 1:
             return Reading(highest, self.numbers[self.mb.index(highest)])
-        return Reading(
-            highest, min(number for mb, number in zip(self.mb, self.numbers, strict=True) if mb == highest)
-        )
+        return Reading(highest, min(compress(self.numbers, map(highest.__eq__, self.mb))))
 
     def timed(self) -> tuple[list[int], list[float]]:
         """The readings whose time is known."""

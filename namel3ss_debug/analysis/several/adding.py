@@ -187,7 +187,7 @@ class Overviews:
 
     Counts and `duration_ms` add up, so that `duration_ms` is how long the recordings took one after the other;
     `started_at` is that of the earliest and `ended_at` that of the latest. `status` is `open` where one of them is,
-    else `failed` where one has failed; `statuses` counts them. What they do not all say is None.
+    else `killed` where one was, else `failed` where one has failed; `statuses` counts them. What they do not all say is None.
     """
 
     _COUNTED = (
@@ -235,7 +235,9 @@ class Overviews:
         began = [row["started_at"] for row in rows if row["started_at"] is not None]
         ended = [row["ended_at"] for row in rows if row["ended_at"] is not None]
         known = {
-            "status": next((status for status in ("open", "failed") if status in statuses), "completed"),
+            "status": next(
+                (status for status in ("open", "killed", "failed") if status in statuses), "completed"
+            ),
             "statuses": {status: statuses.count(status) for status in sorted(set(statuses))},
             "duration_ms": milliseconds(round(sum(map(Fraction, told)) * 1_000_000)) if told else None,
             "cost": round(float(sum(costs)), 12) if costs else None,

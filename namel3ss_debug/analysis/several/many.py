@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -71,6 +71,7 @@ class Request:
         prices: the user's own prices; None for those in use.
         by: what the recordings are grouped by, out of `windows.GROUPS`; None for no groups.
         documents: whether the whole document of each recording is wanted.
+        left_out: re-runs that stand beside the recordings and are not analysed; the document names them.
     """
 
     sections: tuple[str, ...] | None = None
@@ -78,6 +79,7 @@ class Request:
     prices: Table | None = None
     by: str | None = None
     documents: bool = False
+    left_out: tuple[str, ...] = ()
 
     def folded(self, table: Mapping[str, object]) -> tuple[str, ...]:
         """The sections that are worked out of each recording: without the documents, only those that something shows."""
@@ -229,17 +231,26 @@ class Together:
         """The overview of all of them, wanted or not."""
         return self._overviews.result()
 
-    def runs(self) -> list[tuple[float, dict[str, Any]]]:
-        """When each recording began, and its figures."""
-        return self._runs
+    def targets(self) -> Counter[Any]:
+        """How many recordings there are of each program; None for those that do not name theirs."""
+        return Counter(run.get("target") for _, run in self._runs)
 
-    def middle(self) -> tuple[float, dict[str, Any]] | None:
-        """When the first of them began, and of each figure the median; None where none tells its time."""
-        if not self._runs:
+    def runs(self, target: object) -> list[tuple[float, dict[str, Any]]]:
+        """When each recording of a program began, and its figures."""
+        return [run for run in self._runs if run[1].get("target") == target]
+
+    def began(self) -> float | None:
+        """When the first of them began; None where none tells its time."""
+        return min((at for at, _ in self._runs), default=None)
+
+    def middle(self, target: object) -> tuple[float, dict[str, Any]] | None:
+        """When the first of those of a program began, and of each figure the median; None where none tells its time."""
+        runs = self.runs(target)
+        if not runs:
             return None
-        names = self._runs[0][1].keys()
-        values = {name: [run[name] for _, run in self._runs if _is_number(run.get(name))] for name in names}
-        return min(at for at, _ in self._runs), {
+        names = runs[0][1].keys()
+        values = {name: [run[name] for _, run in runs if _is_number(run.get(name))] for name in names}
+        return min(at for at, _ in runs), {
             name: median(told) if told else None for name, told in values.items()
         }
 
@@ -303,7 +314,12 @@ def analyze_many(
     grouped = sorted(groups.items(), key=_beginning if request.by == "version" else _name)
     document = {
         "schema": SCHEMA,
-        "recordings": {"count": len(rows), "unreadable": failed, "by": request.by},
+        "recordings": {
+            "count": len(rows),
+            "unreadable": failed,
+            "left_out": list(request.left_out),
+            "by": request.by,
+        },
         **whole.sections(names, table),
     }
     if request.sections is None or _OVERVIEW in request.sections:
@@ -389,16 +405,22 @@ def _name(group: tuple[str | None, Together]) -> tuple[bool, str]:
 
 def _beginning(group: tuple[str | None, Together]) -> tuple[bool, float, str]:
     """By when the group was first seen, as versions follow each other."""
-    middle = group[1].middle()
-    return middle is None, 0.0 if middle is None else middle[0], group[0] or ""
+    began = group[1].began()
+    return began is None, began or 0.0, group[0] or ""
 
 
 def _trends(by: str | None, whole: Together, groups: Sequence[Together]) -> dict[str, Any]:
-    """Over days and versions, a point is the median of a group; otherwise a recording."""
+    """Over days and versions, a point is the median of a group; otherwise a recording.
+
+    Programs have nothing to do with each other: of several, the one with the most recordings counts.
+    """
+    targets = whole.targets()
+    target = min(targets, key=lambda name: (-targets[name], str(name)), default=None)
+    about = {"target": target, "targets": len(targets)}
     if by in {"day", "version"}:
-        points = [middle for together in groups if (middle := together.middle()) is not None]
-        return {"over": f"{by}s", **trends(points)}
-    return {"over": "recordings", **trends(whole.runs())}
+        points = [middle for together in groups if (middle := together.middle(target)) is not None]
+        return {"over": f"{by}s", **about, **trends(points)}
+    return {"over": "recordings", **about, **trends(whole.runs(target))}
 
 
 def _placed(value: Any, paths: Sequence[str]) -> Any:

@@ -8,7 +8,8 @@ medians, so that one run that took far too long decides nothing, and no distribu
 - `p_value` is how likely an S at least so far from 0 is where there is no trend. Up to `EXACT` points without ties it is
   counted out; otherwise it is that of the normal distribution, with the variance corrected for ties and S moved by one towards 0.
 - `slope_per_day` is the median of the slopes of all pairs of points at different times, `slope_low` and `slope_high` are
-  the limits between which it lies with 95 per cent.
+  the limits between which it lies with 95 per cent. Where the points span less than `SHORTEST_S`, a change a day would be
+  guessed from minutes: it is None, with its limits, and `slope_per_run` is the median change from one point to the next.
 - `direction` is `rising` or `falling` where `p_value` is below `SIGNIFICANT`, else `none`; `unknown` below `LEAST` points.
 """
 
@@ -31,6 +32,9 @@ LEAST = 4
 EXACT = 30
 MOST = 500
 """Of more points than this the latest count: the slope looks at every pair of them."""
+
+SHORTEST_S = 86_400
+"""From how many seconds between the first and the last point on a change a day is told."""
 
 METHOD = "Mann-Kendall test at 0.05, Theil-Sen slope"
 
@@ -101,14 +105,19 @@ def trend(points: Sequence[Point]) -> dict[str, Any]:
 
     Returns:
         `points`, `first` and `last` (values), `median`, `direction`, and where there are at least `LEAST` points
-        `p_value`, `confidence` (1 less that), `slope_per_day`, `slope_low` and `slope_high`; else None.
+        `p_value`, `confidence` (1 less that), `slope_per_day` with `slope_low` and `slope_high`, or `slope_per_run`; else
+        None.
     """
     points = points[-MOST:]
     values = [point.value for point in points]
     enough = len(points) >= LEAST
     score = kendall_score(values)
     p_value = mann_kendall(values) if enough else None
-    slope = theil_sen([(point.at / _SECONDS_A_DAY, point.value) for point in points]) if enough else None
+    days = points[-1].at - points[0].at >= SHORTEST_S
+    slope = (
+        theil_sen([(point.at / _SECONDS_A_DAY, point.value) for point in points]) if enough and days else None
+    )
+    steps = theil_sen(list(enumerate(values))) if enough and not days else None
     direction = "unknown" if p_value is None else "none"
     if p_value is not None and p_value < SIGNIFICANT:
         direction = "rising" if score > 0 else "falling"
@@ -123,6 +132,7 @@ def trend(points: Sequence[Point]) -> dict[str, Any]:
         "slope_per_day": None if slope is None else _digits(slope.slope),
         "slope_low": None if slope is None else _digits(slope.low),
         "slope_high": None if slope is None else _digits(slope.high),
+        "slope_per_run": None if steps is None else _digits(steps.slope),
     }
 
 

@@ -21,14 +21,15 @@ _TOLD = ("target", "argv", "cwd", "python", "platform", "git_commit", "user", "e
 class ExecutionOverview:
     """Counts, wall time, totals of the other sections, and the status of the run.
 
-    `status` is `open` when a span has no end, or a process that began has not said that it ended; else
-    `failed` when the program ended with another exit status than 0, or when a span at the top failed that is no
+    `status` is `killed` when the first process began, did not say that it ended, and nobody writes to the recording any
+    more (`ending`, which the reader tells); `open` when a span has no end, or a process that began has not said that it
+    ended; else `failed` when the program ended with another exit status than 0, or when a span at the top failed that is no
     mere call (of a model, a tool, a server); else `completed`.
     `success_rate` is 1 less the `error_rate` of the section `errors`.
     """
 
     events: frozenset[str] = frozenset({"trace_start", "trace_end"})
-    needs: tuple[str, ...] = ("errors", "resource_usage")
+    needs: tuple[str, ...] = ("errors", "resource_usage", "ending")
 
     def __init__(self, _options: Options) -> None:
         self._executions: set[str] = set()
@@ -118,6 +119,8 @@ class ExecutionOverview:
         }
 
     def _status(self, totals: Totals) -> str:
+        if 0 in self._begun and totals.sections.get("ending") == "killed":
+            return "killed"
         if totals.open_spans or len(self._begun) > self._ended:
             return "open"
         return "failed" if self._failed_at_top or self._exit_status else "completed"

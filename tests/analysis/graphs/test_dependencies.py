@@ -299,6 +299,22 @@ def test_of_too_many_spans_the_longest_are_kept(recording, call, section, monkey
         assert section(recording.events, [cut]) == found
 
 
+@pytest.mark.parametrize("room", [0, 700, 10**9])
+def test_payloads_that_wait_give_the_same_edges_however_few_may_wait(
+    recording, call, section, monkeypatch, room
+):
+    """What a span gave and was given may be read when it ends or when all is known, in a cut trace as well."""
+    monkeypatch.setattr(module, "MOST_SPANS", 8)
+    monkeypatch.setattr(module, "MOST_UNREAD", room)
+    call("giver", 0, 90, None, given=TEXTS[0])
+    call("taker", 100, 180, None, taken=TEXTS[0])
+    for place in range(40):
+        call(f"t{place}", 200 + 2 * place, 201 + 2 * place + place % 7 / 10, None)
+    for cuts in ([], [1, 3, 40]):
+        found = section(recording.events, cuts)
+        assert pairs(found) == [(1, 3, "inferred")]
+
+
 def test_a_child_process_hangs_under_the_span_that_started_it(recording, section):
     """Its `trace_start` stands for the span it names."""
     root = recording.start("agent", "root", 0)

@@ -187,6 +187,36 @@ def test_what_was_cut_and_what_was_left_out(recording, checked):
     assert section["redactions"] == {"api-key": 1, "key": 1}
 
 
+MARKS = [
+    '{"a": {"$truncated": 4}}',
+    '{"a": {"\\u0024truncated" : 4}}',
+    '{"a": "[REDACTED:key]"}',
+    '{"a": "[REDACT\\u0045D:key]"}',
+]
+
+
+@pytest.mark.parametrize("damage", ["", "rubbish\n", "late"])
+def test_marks_are_found_wherever_they_stand_in_a_file(tmp_path, damage):
+    """At every place of a piece that is read at once, with escapes, around its ends, and beside damaged lines."""
+    path, padding = tmp_path / "trace.jsonl", "x" * 500
+    marked = {1: 0, 2: 1, 130: 2, 260: 3, 390: 0, 640: 2, 799: 1}
+    lines = []
+    for seq in range(800):
+        inputs = MARKS[marked[seq]] if seq in marked else f'{{"a": "{padding}"}}'
+        lines.append(
+            f'{{"event_type":"log_record","event_id":"{seq + 1}","seq":{seq},"timestamp":{seq},'
+            f'"component":"log","inputs":{inputs}}}\n'
+        )
+    if damage == "late":
+        lines.insert(150, lines.pop(130))
+    elif damage:
+        lines.insert(131, damage)
+    for shift in range(0, 600, 40):
+        path.write_text(" " * shift + "".join(lines))
+        checks = TraceAnalyzer(path, sections=["integrity"]).analyze()["integrity"]["checks"]
+        assert (checks["truncated_payloads"], checks["redacted_payloads"]) == (4, 3)
+
+
 def test_what_the_reader_could_not_read_lowers_the_score(sound, tmp_path):
     """Lines that are no JSON, lines that had to be mended, and lost events by the reader's count."""
     path = tmp_path / "trace.jsonl"

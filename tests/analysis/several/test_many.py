@@ -117,7 +117,7 @@ def test_the_whole_has_what_means_something_of_several(week):
     assert {"integrity", "dependencies"} <= json.loads(many.traces[0]).keys()
     assert [row["scores"]["integrity"] < 1 for row in many.rows] == [place == 3 for place in range(6)]
     overview = many.document["execution_overview"]
-    assert (overview["status"], overview["statuses"]["open"], overview["events"]) == ("open", 1, 34)
+    assert (overview["status"], overview["statuses"]["killed"], overview["events"]) == ("killed", 1, 34)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,22 @@ def test_a_run_that_gets_slower_day_by_day_is_a_trend(week):
         told = analyze_many(week, Request(by=by)).document["trends"]["figures"]["response_time_ms"]
         assert (told["direction"], told["points"]) == ("rising", 6)
         assert told["slope_per_day"] == pytest.approx(100, rel=0.2)
+
+
+def test_a_trend_is_that_of_one_program(week, write):
+    """Programs have nothing to do with each other: the one with the most recordings counts, over days as well."""
+    other = [
+        {"event_type": "trace_start", "event_id": "1", "component": "app", "metadata": {"target": "b.py"}}
+        | {"timestamp": 86_400.0 * 9 + place}
+        for place in range(2)
+    ]
+    more = [write(f"other{place}", [event]) for place, event in enumerate(other)]
+    for by in (None, "day"):
+        told = analyze_many([*week, *more], Request(by=by)).document["trends"]
+        assert (told["target"], told["targets"]) == (None, 2)
+        alone = analyze_many(week, Request(by=by)).document["trends"]
+        assert told["figures"] == alone["figures"]
+        assert alone["targets"] == 1
 
 
 def test_a_recording_that_cannot_be_read_does_not_end_the_others(week, write, tmp_path):

@@ -89,7 +89,17 @@ def test_points_of_one_time_have_no_slope():
     """Nothing is divided by zero."""
     told = trend([Point(5, value) for value in range(6)])
     assert told["slope_per_day"] is None
+    assert told["slope_per_run"] == 1
     json.dumps(told, allow_nan=False)
+
+
+@pytest.mark.parametrize(("seconds", "per_day", "per_run"), [(DAY / 5, 1000, None), (60, None, 200)])
+def test_a_change_a_day_is_not_guessed_from_minutes(seconds, per_day, per_run):
+    """Six runs within less than a day tell the change from one run to the next."""
+    told = trend([Point(seconds * place, 1000 + 200 * place) for place in range(6)])
+    assert (told["direction"], told["slope_per_run"]) == ("rising", per_run)
+    assert told["slope_per_day"] == pytest.approx(per_day)
+    assert (told["slope_low"] is None) == (per_day is None)
 
 
 def test_of_very_many_points_the_latest_count():
