@@ -50,6 +50,7 @@ SEAMS: dict[str, Seam] = {
     "google.adk.tools.function_tool": Seam("google-adk", "google_adk"),
     "litellm": Seam("litellm", "litellm"),
     "opentelemetry.trace": Seam("opentelemetry-api", "opentelemetry"),
+    "opentelemetry.sdk.trace": Seam("opentelemetry-api", "opentelemetry"),
     "pydantic_ai.agent": Seam("pydantic-ai-slim", "pydantic_ai"),
     "pydantic_ai.toolsets.function": Seam("pydantic-ai-slim", "pydantic_ai"),
     "pydantic_ai.models.test": Seam("pydantic-ai-slim", "pydantic_ai"),

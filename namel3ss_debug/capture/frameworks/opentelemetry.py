@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import Token
 from types import FrameType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from namel3ss_debug.capture import context
 from namel3ss_debug.capture.context import CURRENT, Holder
@@ -25,30 +26,39 @@ from namel3ss_debug.capture.frameworks.conventions import Meaning
 from namel3ss_debug.capture.frameworks.places import Inside
 from namel3ss_debug.capture.frameworks.reading import read, without_us
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, replace, when_imported
+from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.spans import Span
 
 _COMPONENTS = {"step": ("chain", "chain_step")}
+SDK = "opentelemetry.sdk.trace"
 _PLUMBING = ("contextlib", "opentelemetry.", __name__)
 
 
+_FOLLOWED: WeakKeyDictionary[Structure, _Spans] = WeakKeyDictionary()
+
+
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Follow the spans that are made through OpenTelemetry's interface.
+    """Follow the spans that are made through OpenTelemetry's interface, and the providers that its SDK makes.
+
+    The SDK imports the interface, so the interface is followed when the turn of the SDK comes; to be told of both is to
+    be told of the SDK when all of it is there.
 
     Raises:
         AttributeError: the module has not what is followed there.
     """
+    if module.__name__ == SDK:
+        followed = _FOLLOWED.get(structure)
+        return [] if followed is None else followed.follow_providers(module)
     # What `attach` and `detach` ask under whatever name these are known, and under what it keeps a span.
     runtime, word = module.context_api._RUNTIME_CONTEXT, module._SPAN_KEY  # noqa: SLF001
     spans = _Spans(module, structure, word)
-    undo = [
+    _FOLLOWED[structure] = spans
+    return [
         replace(module.ProxyTracer, "start_span", lambda original: _starting(original, spans)),
         replace(module.ProxyTracer, "start_as_current_span", lambda original: _entering(original, spans)),
         replace(runtime, "attach", lambda original: _attaching(original, spans, runtime, word)),
         replace(runtime, "detach", lambda original: _detaching(original, spans)),
     ]
-    undo.append(when_imported({"opentelemetry.sdk.trace": spans.follow_providers}, structure.tracer.problem))
-    return undo
 
 
 class _Spans:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -27,7 +30,7 @@ def followed_by_the_test_alone(monkeypatch):
 def followed(structure, monkeypatch):
     """OpenTelemetry followed, in a program that has set no provider."""
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
-    undo = opentelemetry.follow(trace, structure)
+    undo = opentelemetry.follow(trace, structure) + opentelemetry.follow(sdk, structure)
     yield structure
     while undo:
         undo.pop()()
@@ -250,7 +253,7 @@ def test_everything_is_put_back(structure, monkeypatch, tree):
     """Nothing is noted any more, also by what was made before."""
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
     plain = trace.ProxyTracer.start_span
-    undo = opentelemetry.follow(trace, structure)
+    undo = opentelemetry.follow(trace, structure) + opentelemetry.follow(sdk, structure)
     provider = sdk.TracerProvider()
     while undo:
         undo.pop()()
@@ -258,3 +261,19 @@ def test_everything_is_put_back(structure, monkeypatch, tree):
     with provider.get_tracer("loom").start_as_current_span("invoke_agent ada"):
         tool("lookup")
     assert tree() == ["tool_call lookup"]
+
+
+def test_an_sdk_that_is_imported_first_is_followed_when_all_of_it_is_there(tmp_path):
+    """The SDK imports the interface in the middle of its own import; spans of its providers are steps all the same."""
+    (tmp_path / "app.py").write_text(
+        "import opentelemetry.sdk.trace as sdk\n"
+        "with sdk.TracerProvider().get_tracer('__main__').start_as_current_span('mine'):\n"
+        "    pass\n"
+    )
+    command = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "t.jsonl", "app.py"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    events = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert [event["component_name"] for event in events if event["event_type"] == "chain_step_start"] == [
+        "mine"
+    ]
+    assert events[-1]["metadata"]["problems"] == {}
