@@ -38,10 +38,14 @@ _ANSWER_FIELDS = frozenset(
 
 
 class Raised(NamedTuple):
-    """An exception that ended a call: its type as `module.Class`, a built-in one by its name alone, and its text."""
+    """An exception that ended a call: its type as `module.Class`, a built-in one by its name alone, and its text.
+
+    `stack` is the stack trace that was recorded with it; "" where there is none.
+    """
 
     type: str
     text: str
+    stack: str = ""
 
 
 class Played(NamedTuple):
@@ -120,7 +124,7 @@ class Given(NamedTuple):
             word.get("outputs") or {} if "answer" in word else None,
             effect,
             Played.from_json(word["http"]) if word.get("http") else None,
-            None if raised is None else Raised(raised["type"], raised["text"]),
+            None if raised is None else Raised(raised["type"], raised["text"], raised.get("stack") or ""),
             bool(word.get("given_up")),
             bool(word.get("run")),
             bool(word.get("ordered")),

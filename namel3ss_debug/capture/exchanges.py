@@ -168,7 +168,6 @@ class Exchange:
         self._decompressor: Decompressor | None = None
         self._count = 0
         self._tail = b""
-        self._started = perf_counter_ns()
         request = readable(body, _header(headers, "content-type"))
         path = urlsplit(url).path
         self._format = wire.recognise(path, request) if body else None
@@ -178,6 +177,7 @@ class Exchange:
             request = self._format.complete(path, request)
         self._earlier = owner.attempts.take_up(self._key)
         self._span = self._begin(request, headers, body)
+        self._started = perf_counter_ns()  # after the debugger may have held the program at the start
         self._marks: dict[str, Any] = {}
         self._head_seq: int | None = None
         if owner.tracer.answers is not None:

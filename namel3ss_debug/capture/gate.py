@@ -320,13 +320,15 @@ class GatedWriter(TraceWriter):
             super().begin()
 
     def append(self, event: Event) -> str:
-        """Write an event, and let it pass the gate."""
+        """Write an event, and let it pass the gate; who waits because another thread is held there is held as well."""
+        came = perf_counter_ns()
         with self._turn:
+            waited = perf_counter_ns() - came
             event_id = super().append(event)
             line = self._lines.pop(event["seq"], b"")
             reached = perf_counter_ns()
             given = self._gate.passed(event, line) if line else None
-            self._on_held(perf_counter_ns() - reached)
+            self._on_held(waited + perf_counter_ns() - reached)
             if given is not None:
                 self._given[event_id] = given
             elif self._given and event["event_type"][-4:] == "_end":

@@ -165,9 +165,26 @@ def _script(word: str, argv: tuple[str, ...], folder: Path) -> Target:
     path = folder / word
     if path.is_dir() and not (path / "__main__.py").is_file():
         raise TargetError(f"{word} is a folder without __main__.py: name the file to run in it")
+    if path.is_file() and _is_recording(path):
+        raise TargetError(
+            f"{word} is a recording, and no program: did you mean `namel3ss debug analyze {word}`?"
+        )
     home = path.resolve() if path.is_dir() else path.resolve().parent
     kind: Literal["script", "app"] = "app" if path.suffix == ".ai" and path.is_file() else "script"
     return Target(kind, word, argv, folder if home.is_relative_to(folder) else home)
+
+
+def _is_recording(path: Path) -> bool:
+    """Whether the first line of a file is an event."""
+    if path.suffix not in {".jsonl", ".gz"}:  # who traces a program should not have it read twice
+        return False
+    from namel3ss_debug.traces.decoding import looks_like_event  # noqa: PLC0415  (only here are they needed)
+    from namel3ss_debug.traces.lines import first_line  # noqa: PLC0415
+
+    try:
+        return looks_like_event(json.loads(first_line(path)))
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _suggestion(path: Path) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import builtins
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from namel3ss_debug.capture.answers import Raised
@@ -19,6 +21,7 @@ from namel3ss_debug.capture.answers import Raised
 _OF_SYSTEM = r"\[Errno (?P<number>\d{1,5})\] (?P<what>[^\n]*?)(?:: '(?P<file>[^'\n]*)')?\Z"
 _OF_URLLIB = r"(?s:HTTP Error (\d{3}): (.*)\Z|<urlopen error (.*)>\Z)"
 _EXIT = r"exit (?P<status>-?\d{1,10})\Z"
+_FRAME = r'^  File "(?P<file>[^"\n]+)", line (?P<line>\d{1,9}), in (?P<name>.+)$'
 _LONGEST_LITERAL = 1000
 
 
@@ -56,6 +59,31 @@ def tool_error(raised: Raised) -> BaseException | None:
     """What a tool raised: as `recorded_error`, and the end of the program by `sys.exit` as well."""
     found = re.match(_EXIT, raised.text) if raised.type == "SystemExit" else None
     return recorded_error(raised) if found is None else SystemExit(int(found["status"]))
+
+
+def line_in(code: CodeType, stack: str) -> int:
+    """The line on which an exception left a function by a recorded stack trace; that of the `def` where none is told.
+
+    Args:
+        code: the function. A line that it does not have, because it was edited since, is not told of it.
+        stack: the stack trace as Python prints it.
+    """
+    lines = {line for _, _, line in code.co_lines()}
+    for found in re.finditer(_FRAME, stack, re.MULTILINE):
+        same = found["name"] in {code.co_name, code.co_qualname}
+        if same and os.path.basename(found["file"]) == os.path.basename(code.co_filename):
+            return int(found["line"]) if int(found["line"]) in lines else code.co_firstlineno
+    return code.co_firstlineno
+
+
+def traceback_at(frame: FrameType, line: int) -> TracebackType:
+    """A traceback of one frame whose body never ran, on a line of it, without marks below a part of that line.
+
+    Python looks for these marks, and from 3.13 on for the line as well, at the instruction, unless this has no line.
+    """
+    code = frame.f_code
+    places = [start for start, _, of_line in code.co_lines() if of_line is None]
+    return TracebackType(None, frame, min(places, default=-1), line)
 
 
 def _class_of(name: str) -> type[Exception] | None:

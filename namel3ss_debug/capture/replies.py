@@ -6,11 +6,12 @@ function would have run, so that an exception passes the program's own frames.
 
 from __future__ import annotations
 
+from types import FrameType, TracebackType
 from typing import Any
 
 from namel3ss_debug.capture.answers import Given, Raised
 from namel3ss_debug.capture.delivery import Delivery, in_turn, never, never_on_loop
-from namel3ss_debug.capture.raising import tool_error
+from namel3ss_debug.capture.raising import line_in, tool_error, traceback_at
 from namel3ss_debug.capture.results import add_metadata
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -52,6 +53,7 @@ class Reply:
         self._given = given
         self._delivery = delivery
         self._of_tool = of_tool
+        self._raised = 0  # the id, because the error itself would hold itself by way of its traceback
 
     def before(self) -> None:
         """Wait until the call may be made."""
@@ -79,12 +81,19 @@ class Reply:
         await self._delivery.reach("end")
         return self._answer()
 
+    def raised_in(self, frame: FrameType, error: BaseException) -> TracebackType | None:
+        """The traceback of what came in place of an answer, from the frame of the function on; `None` of any other error."""
+        if id(error) != self._raised:
+            return None
+        raised = self._given.raised
+        return traceback_at(frame, line_in(frame.f_code, "" if raised is None else raised.stack))
+
     def _answer(self) -> Any:
         given, effect = self._given, self._given.effect
         if effect is not None and effect.replaces:
-            raise self._fault()
+            raise self._marked(self._fault())
         if given.raised is not None:
-            raise tool_error(given.raised) or self._unknown(given.raised)
+            raise self._marked(tool_error(given.raised) or self._unknown(given.raised))
         value = given.value
         if effect is not None and effect.kind == "truncate":
             from namel3ss_debug.wire.faults import cut_value  # noqa: PLC0415  (only here is it needed)
@@ -98,6 +107,10 @@ class Reply:
         if revived.flaws:
             self._tracer.problem("an answer is given as the JSON that it is written in")
         return value if revived.flaws else revived.value
+
+    def _marked(self, error: BaseException) -> BaseException:
+        self._raised = id(error)
+        return error
 
     def _fault(self) -> Exception:
         from namel3ss_debug.errors import MockError  # noqa: PLC0415  (only here are they needed)

@@ -35,7 +35,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from types import CodeType, ModuleType, TracebackType
+from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any, Protocol
 
 
@@ -43,7 +43,7 @@ class Context(Protocol):
     """One call of a hot function, as `CALL` returns it.
 
     `handled` says that `value` is the answer and the body shall not run; reading `value` may raise, which is how
-    an error is answered. Otherwise `ret` is told what the body returns. `__enter__` is called first, `__exit__`
+    an error is answered; `raised_in` makes the traceback of such an error. Otherwise `ret` is told what the body returns. `__enter__` is called first, `__exit__`
     last, with the exception of a body that failed. Of a coroutine function `ready` is awaited before its body runs, and
     `reach` in the place of `value`.
     """
@@ -62,6 +62,9 @@ class Context(Protocol):
 
     async def reach(self) -> Any:
         """The answer."""
+
+    def raised_in(self, frame: FrameType, error: BaseException) -> TracebackType | None:
+        """The traceback of an error that was answered, from the frame of the function on; `None`: as it is."""
 
     def __enter__(self) -> Any: ...
 
@@ -144,9 +147,13 @@ class _HotCall:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            variables = sys._getframe(1).f_locals  # noqa: SLF001  (as above)
+            frame = sys._getframe(1)  # noqa: SLF001  (as above)
+            variables = frame.f_locals
             watched: Watched = variables["__n3__"]
             if watched.context is not None:
+                if error is not None and watched.handled:
+                    trace = watched.context.raised_in(frame, error) or trace
+                    error.__traceback__ = trace
                 if error is None and not watched.handled:
                     watched.context.ret(variables.get("__n3_value__"))
                 watched.context.__exit__(kind, error, trace)

@@ -34,6 +34,8 @@ _GENERATOR_FLAGS = 0x20 | 0x200
 
 _NO_FIELDS: Mapping[str, Any] = {}
 _NOWHERE = (0, 0)
+_TOLD_NS = 100_000_000
+"""For how long a program has to be held in a span before its end says so: what a machine answers takes a little, too."""
 _UNKNOWN = (None, None)
 
 
@@ -50,6 +52,7 @@ class Span:
         "_end",
         "_fields",
         "_frame",
+        "_held",
         "_inputs",
         "_metadata",
         "_parent",
@@ -156,7 +159,8 @@ class Span:
                 event["session_id"] = session_id
             if get_ident() != MAIN.ident or tracer.running_loop() is not None:
                 tracer.place(event)
-            event["duration_ms"] = (ended - self.started) / 1e6
+            held = 0 if tracer.held is None else self._held_since_start(tracer.held, ended)
+            event["duration_ms"] = (ended - self.started - held) / 1e6
             if error is not None:
                 self._add_failure(event, error)
             outputs = self.outputs
@@ -167,6 +171,8 @@ class Span:
                 event["outputs"] = outputs
             if self.totals or self.end_fields:
                 self._add_end_fields(event)
+            if held >= _TOLD_NS and tracer.keeps_payloads:
+                event["metadata"] = {**event.get("metadata", {}), "held_ms": round(held / 1e6, 3)}
             if tracer.measures_memory and (memory := memory_mb()) is not None:
                 event["memory_usage_mb"] = memory
             if tracer.measures_cpu:
@@ -238,7 +244,10 @@ class Span:
                     event["call_site"] = site
             if tracer.sampler is not None:
                 tracer.add_variables(event, variables_at(innermost(2), tracer.sites))
-            self._writer = tracer.writer.generation
+            self._writer, self._held = (
+                tracer.writer.generation,
+                _NOWHERE if tracer.held is None else _held_here(tracer.held),
+            )
             self.event_id = tracer.writer.append(event)
             self.is_open = True
         except Exception as error:
@@ -278,6 +287,11 @@ class Span:
     def close(self, error: BaseException | None = None) -> None:
         """Write the end event; once, and only in the process that wrote the start."""
         self.__exit__(None, error, None)
+
+    def _held_since_start(self, held: Mapping[int, int], ended: int) -> int:
+        """Nanoseconds of this span for which the debugger held the thread that began it."""
+        thread, before = self._held
+        return max(0, min(held[thread] - before, ended - self.started))
 
     def _failure(self, tracer: ExecutionTracer, error: BaseException) -> Failure:
         """Put the exception into words; its stack trace only where no inner span has told it."""
@@ -322,3 +336,9 @@ class Span:
                 outer.totals["tokens_used"] += event.get("tokens_used") or 0
                 outer.totals["cost_estimate"] += event.get("cost_estimate") or 0
             outer = outer._parent  # noqa: SLF001  (a span of our own)
+
+
+def _held_here(held: Mapping[int, int]) -> tuple[int, int]:
+    """This thread, and the nanoseconds for which it has been held."""
+    thread = get_ident()
+    return thread, held[thread]

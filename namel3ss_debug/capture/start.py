@@ -9,9 +9,11 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture import (
@@ -295,6 +297,7 @@ def _make_tracer(
         parent_id=parent_id,
     )
     tracer.answers = answers
+    tracer.held = None if answers is None else Counter()
     return tracer
 
 
@@ -310,7 +313,10 @@ def _gated_writer(
     from namel3ss_debug.capture.gate import GatedWriter, SocketGate  # noqa: PLC0415  (only here is it needed)
 
     def held(nanoseconds: int) -> None:
-        tracer().tracing_ns -= nanoseconds
+        recording = tracer()
+        recording.tracing_ns -= nanoseconds
+        if recording.held is not None:
+            recording.held[get_ident()] += nanoseconds
 
     def problem(text: str) -> None:
         tracer().problem(text)

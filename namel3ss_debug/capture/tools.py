@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from inspect import CO_COROUTINE, CO_VARKEYWORDS
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Self
 
 from namel3ss_debug.capture import beneath, context, hooks, rewrite
@@ -120,6 +120,10 @@ class ToolCall:
     def _answered(self, value: Any) -> Any:
         set_result(self._span, self._tracer, value)
         return value
+
+    def raised_in(self, frame: FrameType, error: BaseException) -> TracebackType | None:
+        """Of an error that came in place of an answer: the line where it was raised when it was recorded."""
+        return None if self._reply is None else self._reply.raised_in(frame, error)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -69,6 +69,9 @@ class ExecutionTracer:
         self.exit_status: int | None = None
         self.described: Event = {}
         self.answers: Answers | None = None
+        self.held: Counter[int] | None = (
+            None  # by thread: the nanoseconds for which its events waited at a gate
+        )
         self.network: Network | None = None
         self.at_end: list[Callable[[], None]] = []
         self.keeps_payloads = config.level != "basic"

@@ -72,14 +72,15 @@ def analyze(
     directory = Path(config.trace_output_dir)
     if not references and (last or by):
         references = [str(directory)]
-    paths = find_paths(references, directory)
+    reruns: list[Path] = []
+    paths = find_paths(references, directory, reruns)
     if last is not None:
-        paths = within(paths, last)
+        paths, reruns = within(paths, last), since(reruns, last)
     sections = [section for flag in chosen for section in SECTIONS[flag]] + list(named) or None
     if len(paths) == 1 and not by and not any(Path(reference).is_dir() for reference in references):
         one(paths[0], sections, options(config), output_format, references[0] if references else "")
     else:
-        several(paths, sections, by, config, output_format)
+        several(paths, sections, by, config, output_format, reruns)
 
 
 def options(config: DebugConfiguration) -> Options:
@@ -89,8 +90,14 @@ def options(config: DebugConfiguration) -> Options:
     return Options(slow_ms=config.slow_ms, triggers=config.triggers)
 
 
-def find_paths(references: Sequence[str], directory: Path) -> list[Path]:
+def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | None = None) -> list[Path]:
     """A file of each recording that is meant, once each, in the order they were named; of a directory, oldest first.
+
+    Args:
+        references: recordings and directories; the latest if empty.
+        directory: where recordings are.
+        reruns: takes the re-runs in the directories, which are left out then, unless nothing else is meant; without
+            it, they are recordings like all others.
 
     Raises:
         TraceNotFoundError: a recording is not there, or a directory holds none.
@@ -100,8 +107,11 @@ def find_paths(references: Sequence[str], directory: Path) -> list[Path]:
     paths: list[Path] = []
     for reference in references or ["latest"]:
         if Path(reference).is_dir():
-            found = [info.path for info in reversed(list_traces(Path(reference)))]
-            paths += found or [find_trace(reference, directory)]
+            infos = list(reversed(list_traces(Path(reference))))
+            real = [info for info in infos if reruns is None or info.rerun_of is None]
+            if reruns is not None and real:
+                reruns += [info.path for info in infos if info.rerun_of is not None]
+            paths += [info.path for info in real or infos] or [find_trace(reference, directory)]
         else:
             paths.append(find_trace(reference, directory))
     if len(references) < 2:
@@ -109,6 +119,8 @@ def find_paths(references: Sequence[str], directory: Path) -> list[Path]:
     first: dict[Path, Path] = {}  # a pattern of the shell gives every segment, and the link to the latest
     for path in paths:
         first.setdefault(trace_files(path)[0].files[0], path)
+    if reruns:
+        reruns[:] = [path for path in dict.fromkeys(reruns) if trace_files(path)[0].files[0] not in first]
     return list(first.values())
 
 
@@ -119,14 +131,20 @@ def within(paths: Iterable[Path], last: str) -> list[Path]:
         TraceNotFoundError: there are none.
         WrongUsageError: it is no time.
     """
-    from namel3ss_debug.analysis.several.windows import began, seconds_of
     from namel3ss_debug.errors import TraceNotFoundError
 
-    since = time.time() - seconds_of(last)
-    found = [path for path in paths if began(path) >= since]
+    found = since(paths, last)
     if not found:
         raise TraceNotFoundError(f"no recording began in the last {last}; `namel3ss debug list` shows them")
     return found
+
+
+def since(paths: Iterable[Path], last: str) -> list[Path]:
+    """As `within`, where there may be none."""
+    from namel3ss_debug.analysis.several.windows import began, seconds_of
+
+    begin = time.time() - seconds_of(last)
+    return [path for path in paths if began(path) >= begin]
 
 
 def one(
@@ -170,8 +188,17 @@ def several(
     by: str | None,
     config: DebugConfiguration,
     output_format: str,
+    reruns: Sequence[Path] = (),
 ) -> None:
     """Print the analysis of several recordings together.
+
+    Args:
+        paths: the recordings.
+        sections: the names of the sections; None for all.
+        by: what they are grouped by.
+        config: the settings.
+        output_format: `table`, `json` or `markdown`.
+        reruns: the re-runs that are left out.
 
     Raises:
         UnreadableTraceError: nothing in any of them can be read.
@@ -187,6 +214,7 @@ def several(
         prices=config.prices,
         by=by,
         documents=output_format == "json",
+        left_out=tuple(map(str, reruns)),
     )
     with byte_progress(f"reading {len(paths):,} recordings") as progress:
         many = analyze_many(paths, request, progress)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from namel3ss_debug.cli.analyze import find_paths
+from namel3ss_debug.cli.analyze import find_paths, quoted
 from namel3ss_debug.cli.options import (
     format_option,
     open_recording,
@@ -231,6 +232,14 @@ def show(reports: Sequence[Report], output_format: str, *, single: bool) -> None
         screen.lines(check_lines(reports, screen.width))
 
 
+NOT_GOOD = {
+    "failed": "the run failed",
+    "killed": "the run never ended",
+    "open": "the run has not ended, or something in it never did",
+}
+"""Status of a run -> what is said when rules are made of it."""
+
+
 def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     """Write rules that a good run keeps, to the file of `--rules`.
 
@@ -238,6 +247,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
         WrongUsageError: the file is there already, or several files or recordings were given.
     """
     from namel3ss_debug.analysis.checking.suggestions import suggest
+    from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.views.payloads import json_bytes
 
@@ -247,9 +257,13 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     settings()
     trace = open_reference(references[0] if references else None)
     with reading(trace):
-        rules = suggest(trace)
+        rules, left_out, status = suggest(trace)
     write_file(path, (json_bytes({"checks": rules}, indent=True) + "\n").encode(), new=True)
-    click.echo(f"{path}: {len(rules)} rules; namel3ss debug check --rules {path}")
+    if status in NOT_GOOD or left_out:
+        broken = f", so these rules are left out: {', '.join(left_out)}" if left_out else ""
+        tell(f"{NOT_GOOD.get(status, 'not all was well')}{broken}; better take rules from a good run")
+    named = f" {quoted(references[0])}" if references and quoted(references[0]) else ""
+    click.echo(f"{path}: {len(rules)} rules; namel3ss debug check{named} --rules {shlex.quote(str(path))}")
     return 0
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from namel3ss_debug.cli.options import (
     format_option,
+    is_recording,
     open_reference,
     print_document,
     reading,
@@ -45,8 +48,27 @@ def explain(reference: str | None, number: int, *, output_format: str = "table")
         screen.lines(blocks.lines(shown(document), screen.width))
 
 
+class EventNumber(click.IntRange):
+    """The number of an event; a recording in its place is told from a mistyped number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number.
+
+        Raises:
+            WrongUsageError: it is a recording.
+        """
+        from namel3ss_debug.errors import WrongUsageError
+
+        if is_recording(str(value)):
+            raise WrongUsageError(
+                f"{value} is a recording, and N is missing: give the number of an event before it, "
+                f"as in `namel3ss debug explain 3 {value}`"
+            )
+        return super().convert(value, param, ctx)
+
+
 @click.command("explain", short_help="Say what an event came from, back to its causes.")
-@click.argument("number", metavar="N", type=click.IntRange(min=1))
+@click.argument("number", metavar="N", type=EventNumber(min=1))
 @trace_argument
 @format_option("table", "json", "markdown")
 def command(number: int, reference: str | None, output_format: str) -> None:

@@ -6,6 +6,7 @@ import click
 
 from namel3ss_debug.cli.options import (
     format_option,
+    is_recording,
     open_reference,
     print_document,
     reading,
@@ -36,6 +37,7 @@ def journey(name: str, reference: str | None, *, limit: int = LIMIT, output_form
     from namel3ss_debug.inspection.journey import journey as tell
     from namel3ss_debug.views.journey import document, story
 
+    check_name(name, reference)
     trace = open_reference(reference)
     with reading(trace):
         told = tell(trace, name, limit=limit or None)
@@ -44,6 +46,21 @@ def journey(name: str, reference: str | None, *, limit: int = LIMIT, output_form
         print_document({"schema": SCHEMA, "trace": str(trace.path), **document(told)})
     else:
         show(story(told), markdown=output_format == "markdown")
+
+
+def check_name(name: str, reference: str | None) -> None:
+    """See that the one argument is not a recording.
+
+    Raises:
+        WrongUsageError: it is.
+    """
+    from namel3ss_debug.errors import WrongUsageError
+
+    if reference is None and is_recording(name):
+        raise WrongUsageError(
+            f"{name} is a recording, and NAME is missing: name an agent, a tool or a component before it, "
+            f"as in `namel3ss debug journey llm {name}`"
+        )
 
 
 @click.command("journey", short_help="Tell what one agent or component did, in order.")

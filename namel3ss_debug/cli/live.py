@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 
 
 class Stepping(NamedTuple):
-    """What a stepped run begins with: the places of `-b`, answers and faults, commands, and whether some are typed."""
+    """What a stepped run begins with: the places of `-b`, answers and faults, commands, and whether some are typed.
+
+    `step` says that they are typed because of `--step`, and not because a breakpoint was given without commands.
+    """
 
     breakpoints: Sequence[str]
     mocks: Sequence[Mock | Fault]
     commands: Iterable[str]
     typed_too: bool
+    step: bool = False
 
 
 class Seat(NamedTuple):
@@ -66,7 +70,8 @@ def wanted_stepping(
     given = given_commands(commands, files)
     typed_too = step or bool(breakpoints and not given)
     opening = [] if given or not typed_too else ["continue" if breakpoints else "step"]
-    return Stepping(breakpoints, configured_answers(settings(), mocks, faults), [*opening, *given], typed_too)
+    answers = configured_answers(settings(), mocks, faults)
+    return Stepping(breakpoints, answers, [*opening, *given], typed_too, step)
 
 
 def step_program(
@@ -100,8 +105,9 @@ def step_program(
     breakpoints = session_breakpoints(config, wanted.breakpoints)
     with seat() as seated, Meeting() as meeting:
         if seated is None and wanted.typed_too:
+            leaving_out = ", and leave out --step" if wanted.step else ""
             raise WrongUsageError(
-                "there is no terminal to type commands on: give them with -c or -x, and leave out --step"
+                f"there is no terminal to type commands on: give them with -c or -x{leaving_out}"
             )
         foreground = Foreground(seated.terminal.fileno()) if seated is not None and seated.controls else None
         environment = asdict(session) | {"gate": meeting.address}

@@ -60,6 +60,11 @@ def open_reference(reference: str | None) -> Trace:
     return open_recording(find_trace(reference, trace_directory()))
 
 
+def is_recording(word: str) -> bool:
+    """Whether a word is the path of a file with the name of a recording."""
+    return word.endswith((".jsonl", ".jsonl.gz")) and Path(word).is_file()
+
+
 def open_recording(path: Path) -> Trace:
     """Open a file that holds at least one event.
 

@@ -36,10 +36,12 @@ def report(
     """
     from namel3ss_debug.analysis.issue import SCHEMA, issue
     from namel3ss_debug.cli.analyze import options
+    from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.inspection.leading import leading
     from namel3ss_debug.views import blocks
     from namel3ss_debug.views.issue_report import page
     from namel3ss_debug.views.journey import document as journey_document
+    from namel3ss_debug.views.recordings import shorter_path
 
     words, path = chosen(words, reference)
     trace = open_recording(path)
@@ -48,6 +50,8 @@ def report(
         about = told["failure"] or next(iter(told["open_spans"]), None)
         before = None if about is None else leading(trace, about.get("end_number") or about["number"])
     report_problems(trace)
+    if words and told["chosen_by"] == "severity":
+        tell("no failure fits these words; the page tells of the most severe")
     document = {
         "schema": SCHEMA,
         **told,
@@ -57,6 +61,8 @@ def report(
         write(output, document)
     else:
         write(output, "\n".join(blocks.markdown(page(told, before))))
+    if output is not None:
+        tell(f"the page is in {shorter_path(output)}")
 
 
 def chosen(words: str | None, reference: str | None) -> tuple[str, Path]:

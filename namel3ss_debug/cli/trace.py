@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -77,7 +78,7 @@ def trace(
             from namel3ss_debug.cli.live import step_program
 
             status = step_program(target, session, stepping, loaded.config, python=interpreter)
-    report(session, output_format)
+    report(session, output_format, status)
     return status
 
 
@@ -140,8 +141,8 @@ def read_run_args(given: str | None) -> dict[str, Any] | None:
     return value
 
 
-def report(session: Session, output_format: str) -> None:
-    """Say in one line what was recorded, where, and what to do next."""
+def report(session: Session, output_format: str, status: int = 0) -> None:
+    """Say in one line what was recorded, where, what killed the program if anything did, and what to do next."""
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.views.quantities import count
     from namel3ss_debug.views.recordings import shorter_path
@@ -157,7 +158,19 @@ def report(session: Session, output_format: str) -> None:
     shown = shorter_path(path)
     following = "" if session.link_latest else f" {shown}"
     document = f" and {shorter_path(write_document(path))}" if output_format == "json" else ""
-    tell(f"recorded {count(events, 'event')} in {shown}{document}; next: namel3ss debug analyze{following}")
+    killed = f"; the program was killed by {killer(status)}" if status < 0 else ""
+    tell(
+        f"recorded {count(events, 'event')} in {shown}{document}{killed}; "
+        f"next: namel3ss debug analyze{following}"
+    )
+
+
+def killer(status: int) -> str:
+    """The signal that a program died by, such as `signal 9 (SIGKILL)`."""
+    try:
+        return f"signal {-status} ({signal.Signals(-status).name})"
+    except ValueError:
+        return f"signal {-status}"
 
 
 def count_lines(path: Path) -> int:

@@ -5,7 +5,8 @@ a table of what is allowed, and the result is a chain of closures: nothing is ev
 of an object is ever read, nothing is called but the functions below, and time and memory are bounded.
 
 - A name is a field of the event, or `kind` (its component), `name` (its component name), `llm`, `tool`, `agent` (the
-  name, when the kind is that), `n` (event number), `totals.cost|tokens|errors|ms`, `state.*`, `event`.
+  name, when the kind is that), `n` (event number), `totals.cost|tokens|errors|ms`, `state.*`, `event`. `tokens` and
+  `cost` are `tokens_used` and `cost_estimate` where only these are known, and the other way round.
 - `a.b`, `a["b"]` and `a[0]` look into objects and lists. What is missing is `null`.
 - `and or not`, `== != < <= > >=` (also chained), `in`, `not in`, `is null`, `x if c else y`, `+ - * / // %` on numbers.
 - Values of different kinds are unequal, and `<` between them is false; a sum with something that is no number is `null`.
@@ -74,6 +75,14 @@ DERIVED_NAMES: Final = frozenset(["kind", "name", "llm", "tool", "agent", "n", "
 NAMES: Final = FIELD_NAMES | DERIVED_NAMES
 CONSTANTS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None, "none": None}
 
+ALIASES: Final = {
+    "tokens": "tokens_used",
+    "cost": "cost_estimate",
+    "tokens_used": "tokens",
+    "cost_estimate": "cost",
+}
+"""What events and measures call differently; either is understood where only the other is known."""
+
 MAX_CHARACTERS = 4096
 MAX_NODES = 500
 MAX_DEPTH = 40
@@ -93,6 +102,10 @@ _OFTEN_ASKED = (
         "cost_estimate",
     ),
     *("inputs", "outputs", "metadata", "n"),
+)
+_OFTEN_MEASURED = (
+    *("tokens", "cost", "duration_ms", "calls", "llm_calls", "tool_calls", "retries", "failures"),
+    *("turns", "longest_ms", "errors", "execution_overview", "resource_usage"),
 )
 _UNFINISHED = re.compile(r"(?:[-+*/%<>=,.]|\b(?:and|or|not|in|is|if|else|for))\s*$")
 _WHICH_LINE = " (detected at line 1)"
@@ -235,6 +248,7 @@ class _Compiler:
         self.count = 0
         self.variable: str | None = None
         self.hint = ""
+        self.compared: set[str] = set()
 
     def fail(self, node: ast.AST, message: str) -> NoReturn:
         offset = getattr(node, "col_offset", 0)
@@ -267,9 +281,12 @@ class _Compiler:
             value = CONSTANTS[name]
             return lambda _scope: value
         if name != self.variable:
+            if name not in self.names and ALIASES.get(name) in self.names:
+                name = ALIASES[name]
             if name not in self.names:
                 called = f"; {name} is a function: write {name}(...)" if name in operations.FUNCTIONS else ""
-                hint = called or nearest(name, self.names) or f"; the names are {_some(self.names)}"
+                quoted = f'; a text stands in quotes: "{name}"' if name in self.compared else ""
+                hint = called or nearest(name, self.names) or quoted or f"; the names are {_some(self.names)}"
                 self.fail(node, f"unknown name {name!r}{hint}")
             self.read.add(name)
         return lambda scope: scope.get(name)
@@ -323,6 +340,8 @@ class _Compiler:
             if isinstance(sign, (ast.In, ast.NotIn)) and _is_text(left) and _is_payload(right):
                 wanted = json.dumps(ast.literal_eval(left), ensure_ascii=False)
                 self.hint = f"to search inside it, write {wanted} in text({ast.unparse(right)})"
+            if not (isinstance(left, ast.Constant) or isinstance(right, ast.Constant)):
+                self.compared.update(side.id for side in (left, right) if isinstance(side, ast.Name))
         tests = [operations.COMPARISONS[type(sign)] for sign in node.ops]
         parts = [self.compile(side, depth) for side in sides]
         if len(tests) > 1:
@@ -395,6 +414,9 @@ def _some(names: frozenset[str]) -> str:
     """The names, or the most useful of them where there are many."""
     if len(names) <= len(_OFTEN_ASKED):
         return ", ".join(sorted(names))
+    if not names >= FIELD_NAMES:
+        useful = [name for name in _OFTEN_MEASURED if name in names]
+        return f"{', '.join(useful)} and {len(names) - len(useful)} more"
     return f"{', '.join(name for name in _OFTEN_ASKED if name in names)} and the other fields of an event"
 
 

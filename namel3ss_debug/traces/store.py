@@ -167,8 +167,13 @@ def clean(
 
 
 def ending(processes: tuple[ProcessFiles, ...]) -> str:
-    """How the run ended whose files these are: `finished`, `open` or `killed`, as `TraceInfo.status` has it."""
-    return _status(processes, [_event_on(last_line(processes[0].files[-1]))])
+    """How the run ended whose files these are, as `TraceInfo.status` has it; `untold` where no last line can be read.
+
+    That is so of compressed files.
+    """
+    last = _event_on(last_line(processes[0].files[-1]))
+    status = _status(processes, [last])
+    return "untold" if status == "killed" and last is None else status
 
 
 def is_written(path: Path) -> bool:

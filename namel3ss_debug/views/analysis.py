@@ -49,7 +49,7 @@ from namel3ss_debug.views.usage import (
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.several.many import Many
 
-_STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING}
+_STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING, "killed": ERROR}
 
 
 def report(document: Section, *, brief: bool = False, reference: str = "") -> Iterator[Block]:
@@ -125,6 +125,10 @@ def several(many: Many, *, brief: bool = False) -> Iterator[Block]:
     document = many.document
     told = document.get("execution_overview")
     yield from trends.overview(told, document["recordings"]["count"])
+    left_out = len(document["recordings"].get("left_out") or ())
+    if left_out:
+        them = "it" if left_out == 1 else "them"
+        yield Note(f"{count(left_out, 're-run')} left out; name {them} to analyze {them}")
     yield from trends.trends(document.get("trends") or {})
     if many.groups:
         yield from trends.groups(many.groups, document["recordings"]["by"])

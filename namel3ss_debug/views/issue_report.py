@@ -31,6 +31,8 @@ def page(document: Section, before: Story | None) -> Iterator[Block]:
     yield Heading(_title(document, failure))
     if document.get("words"):
         yield Quote(str(document["words"]))
+        if document.get("chosen_by") == "severity":
+            yield Note("No failure fits these words; this is the most severe.")
     yield from _failure(document, failure)
     if failure is None and document.get("findings"):
         yield from health.matters(document["findings"], _reference(document))
@@ -46,7 +48,11 @@ def page(document: Section, before: Story | None) -> Iterator[Block]:
 def _title(document: Section, failure: Section | None) -> str:
     if failure is None:
         status = (document.get("status") or {}).get("status")
-        return "The program never ended" if status == "open" else f"No failure was recorded; the run {status}"
+        return (
+            "The program never ended"
+            if status in {"open", "killed"}
+            else f"No failure was recorded; the run {status}"
+        )
     said = failure.get("error") or failure.get("status") or ""
     kind = failure.get("error_type")
     return text(f"{_who(failure)}: {f'{kind}: ' if kind else ''}{said}", limit=_LONGEST_TITLE).plain

@@ -38,7 +38,7 @@ def recording_lines(found: Sequence[TraceInfo], directory: Path, width: int) -> 
             text(program(info), limit=80),
             tokens(info.events),
             bytes_text(info.size_bytes),
-            text(info.status, STATUS_STYLES.get(info.status, "")),
+            text(*_status(info)),
         )
         for info in found
     )
@@ -46,6 +46,14 @@ def recording_lines(found: Sequence[TraceInfo], directory: Path, width: int) -> 
     size = bytes_text(sum(info.size_bytes for info in found))
     yield Text("")
     yield line((f"{count(len(found), 'recording')}, {size}, in {directory}", DIM))
+
+
+def _status(info: TraceInfo) -> tuple[str, str]:
+    """How it ended, and the style of that; of a re-run that ended in order, that it is one."""
+    style = STATUS_STYLES.get(info.status, "")
+    if info.rerun_of is None:
+        return info.status, style
+    return ("re-run", DIM) if info.status == "finished" else (f"re-run, {info.status}", style)
 
 
 def removed_lines(removed: Sequence[TraceInfo], width: int) -> Iterator[Text]:
@@ -74,6 +82,7 @@ def recordings_document(found: Iterable[TraceInfo]) -> list[dict[str, Any]]:
             "target": info.target,
             "argv": list(info.argv),
             "status": info.status,
+            "rerun_of": info.rerun_of,
             "events": info.events,
             "bytes": info.size_bytes,
             "files": info.files,

@@ -23,7 +23,7 @@ from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
 from namel3ss_debug.views.usage import SHOWN, Section, failed, more, spent
 
 SHOWN_RECORDINGS = 20
-STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING}
+STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING, "killed": ERROR}
 
 _FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "response_time_ms": ("response time", duration),
@@ -77,14 +77,17 @@ def overview(told: Section | None, recordings: int) -> Iterator[Block]:
 def trends(section: Section) -> Iterator[Block]:
     """How each figure goes over time, and how sure that is; nothing where there are too few points for any of them."""
     figures = section.get("figures") or {}
+    short = all(told.get("slope_per_day") is None for told in figures.values())
     rows = [
-        _trend_row(figure, *_FIGURES[figure], told)
+        _trend_row(figure, *_FIGURES[figure], told, short=short)
         for figure, told in figures.items()
         if figure in _FIGURES and told.get("direction") != "unknown"
     ]
     if not rows:
         return
-    yield Heading("Trends", f"over {section.get('over')}; Mann-Kendall at 0.05, Theil-Sen slope")
+    several = (section.get("targets") or 0) > 1
+    of = f" of {text(section.get('target') or 'no named program', limit=30)}" if several else ""
+    yield Heading("Trends", f"over {section.get('over')}{of}; Mann-Kendall at 0.05, Theil-Sen slope")
     yield Table(
         (
             name("figure", 13),
@@ -93,18 +96,23 @@ def trends(section: Section) -> Iterator[Block]:
             number("median"),
             number("last"),
             prose("trend", 8),
-            number("a day"),
+            number("a run" if short else "a day"),
             number("sure"),
         ),
         rows,
     )
 
 
-def _trend_row(figure: str, label: str, shown: Callable[[Any], str], told: Section) -> tuple[Cell, ...]:
+def _trend_row(
+    figure: str, label: str, shown: Callable[[Any], str], told: Section, *, short: bool
+) -> tuple[Cell, ...]:
     direction = told.get("direction")
     moves = direction in {"rising", "falling"}
     worse = moves and (direction == "rising") == (figure in _WORSE_WHEN_RISING)
     slope = told.get("slope_per_day")
+    unit = ""
+    if slope is None:  # of runs on one day
+        slope, unit = told.get("slope_per_run"), "" if short else " a run"
     sign = "+" if is_number(slope) and slope > 0 else ""
     return (
         label,
@@ -113,7 +121,7 @@ def _trend_row(figure: str, label: str, shown: Callable[[Any], str], told: Secti
         shown(told.get("median")),
         shown(told.get("last")),
         text(direction if moves else "no trend", (WARNING if worse else "") if moves else DIM),
-        f"{sign}{_signed(shown, slope)}" if moves else "",
+        f"{sign}{_signed(shown, slope)}{unit}" if moves else "",
         percent(told.get("confidence")) if moves else "",
     )
 

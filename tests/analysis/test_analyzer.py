@@ -1,5 +1,6 @@
 import fcntl
 import gc
+import gzip
 import json
 from collections import Counter
 from statistics import pstdev, quantiles
@@ -51,6 +52,16 @@ def test_a_killed_run_is_at_most_poor(killed):
     assert row["next"] == f"namel3ss debug inspect --event {last}"
     assert found["parts"]["stability"]["score"] < 0.5
     assert found["score"] < LEVELS["fair"]["score"]
+
+
+@pytest.mark.parametrize(("name", "status"), [("trace", "failed"), ("killed", "killed")])
+def test_a_compressed_recording_tells_how_its_run_ended(request, name, status):
+    """Its last line cannot be read alone; whether the process said that it ended is known when all has been read."""
+    path = request.getfixturevalue(name)
+    packed = path.with_name(path.name + ".gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert TraceAnalyzer(packed).analyze()["execution_overview"]["status"] == status
 
 
 def test_a_run_that_is_still_recorded_is_open(killed):

@@ -11,9 +11,11 @@ import threading
 
 import pytest
 
+from namel3ss_debug.capture import gate, spans
 from namel3ss_debug.capture.answers import Given
 from namel3ss_debug.capture.foretold import asked
 from namel3ss_debug.capture.gate import GatedWriter
+from namel3ss_debug.capture.switch import get_global_tracer
 from namel3ss_debug.hooks import trace_llm_call, trace_tool_call
 
 SECONDS = 20
@@ -179,6 +181,54 @@ def test_an_answer_for_a_span_that_cannot_take_one_is_reported(shell, capsys):
         pass
     assert any("block" in problem for problem in switch.ACTIVE.problems)
     switch.ACTIVE.problems.clear()
+
+
+class Clock:
+    """Nanoseconds that pass only when the test says so."""
+
+    now = 0
+
+    def __call__(self):
+        """The time."""
+        return self.now
+
+    def hold(self, seconds):
+        """Let time pass while an event waits."""
+        self.now += seconds * 10**9
+
+
+def test_the_time_at_the_prompt_is_no_time_of_the_tool(shell, monkeypatch):
+    """Of each open span the wait is taken away and told; what ran before it, and what a machine took, is not."""
+    clock = Clock()
+    monkeypatch.setattr(gate, "perf_counter_ns", clock)
+    monkeypatch.setattr(spans, "perf_counter_ns", clock)
+    tracer = get_global_tracer()
+    passed = tracer.writer._gate.passed
+    waits = {"inner": 5, "custom": 2}
+
+    def waiting(event, line):
+        clock.hold(waits.pop(event.get("component_name") or event["event_type"], 0))
+        return passed(event, line)
+
+    monkeypatch.setattr(tracer.writer._gate, "passed", waiting)
+    with tracer.span("tool", "outer"):
+        clock.hold(1)
+        with tracer.span("tool", "inner"):
+            tracer.emit("custom", component="app")
+        with tracer.span("tool", "after"):
+            clock.hold(3)
+    inner, after, outer = [each for each in lines(shell.trace) if each["event_type"] == "tool_call_end"]
+    assert (inner["duration_ms"], inner["metadata"]) == (0, {"held_ms": 7000})
+    assert (after["duration_ms"], "metadata" in after) == (3000, False)
+    assert (outer["duration_ms"], outer["metadata"]) == (4000, {"held_ms": 7000})
+
+
+def test_a_thread_is_not_charged_for_another(shell):
+    """Only what holds the own thread is taken from a span."""
+    tracer = get_global_tracer()
+    with tracer.span("tool", "here"):
+        tracer.held[threading.get_ident() + 1] += 10**12
+    assert "metadata" not in lines(shell.trace)[-1]
 
 
 def test_threads_are_held_one_after_the_other(shell):

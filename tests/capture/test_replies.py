@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import threading
+import traceback
 from decimal import Decimal
 
 import pytest
@@ -91,6 +92,53 @@ def test_a_recorded_exception_is_raised_again(shell, call, tool, kind, text, exp
     assert type(caught.value) is type(expected)
     assert str(caught.value) == (str(expected) if kind == "gone.away.Error" else text)
     assert last_end(shell)["status"] == "failed"
+
+
+BODY = """
+async def fetch(x):
+    value = x
+    raise KeyError(value)
+
+def look_up(x):
+    if x:
+        raise ValueError("no")
+"""
+STACK = (
+    'Traceback (most recent call last):\n  File "/then/shop.py", line {}, in {}\n    raise\nValueError: no\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("tool", "word", "line"),
+    [
+        ("look_up", {"raised": {"stack": STACK.format(8, "look_up")}}, 8),
+        ("look_up", {"raised": {"stack": STACK.format(80, "look_up")}}, 6),
+        ("look_up", {"raised": {"stack": STACK.format(8, "another")}}, 6),
+        ("look_up", {"raised": {}}, 6),
+        ("look_up", {"fault": {"kind": "error", "error_type": "ValueError", "message": "no"}}, 6),
+        ("fetch", {"raised": {"stack": STACK.format(4, "fetch")}}, 4),
+    ],
+)
+def test_an_exception_is_raised_on_its_recorded_line(shell, tmp_path, tool, word, line):
+    """The function has the line that the recording tells, else that of its `def`; below it stands no frame of ours."""
+    if "raised" in word:
+        word = {"raised": {"type": "ValueError", "text": "no"} | word["raised"]}
+    (tmp_path / "shop.py").write_text(BODY)
+    namespace = {}
+    exec(rewrite.compile_source(BODY, str(tmp_path / "shop.py")), namespace)
+    rewrite.HOT.update({"look_up", "fetch"})
+    shell.words[tool] = word
+
+    async def run():
+        result = namespace[tool](1)
+        return await result if asyncio.iscoroutine(result) else result
+
+    with pytest.raises(ValueError, match="no") as caught:
+        asyncio.run(run())
+    shown = traceback.format_exception(caught.value)[-2:]
+    code = BODY.splitlines()[line - 1].strip()
+    assert shown == [f'  File "{tmp_path}/shop.py", line {line}, in {tool}\n    {code}\n', "ValueError: no\n"]
+    assert "".join(shown) in last_end(shell)["stack_trace"]
 
 
 def test_a_tool_that_ended_the_program_does_so_again(shell, call):

@@ -59,8 +59,8 @@ def test_the_report(run, trace):
     """What failed comes first, what matters most last, between them the first rows of each section; all in 80 columns."""
     assert run("analyze", "ab12cd34").stdout.splitlines() == [
         "app.py",
-        "  status     open  66.7 % of the spans did their work",
-        "  health     poor  71.6 %",
+        "  status     killed  66.7 % of the spans did their work",
+        "  health     poor  48.6 %",
         "  took       1.32 s",
         "  calls      1 agent, 1 LLM, 2 tool",
         "  errors     1 error",
@@ -145,9 +145,12 @@ def test_the_report(run, trace):
         "  analyze --performance, --dependencies, --summary, ... show a section whole",
         "",
         "What matters most",
-        "  1  tool send_mail never ended: the program was there when the recording did",
+        "  1  the run never ended: the last event is 8, and the program did not say that",
+        "     it ended",
+        "     namel3ss debug inspect --event 8 ab12cd34",
+        "  2  tool send_mail never ended: the program was there when the recording did",
         "     namel3ss debug explain 8 ab12cd34",
-        "  2  tool lookup failed: ConnectionError: the service is down",
+        "  3  tool lookup failed: ConnectionError: the service is down",
         "     namel3ss debug explain 5 ab12cd34",
     ]
 
@@ -191,8 +194,8 @@ def test_the_commands_name_the_recording_that_was_named(run, trace):
 def test_the_health_section(run, trace):
     """The score, its parts, and every finding with the command that looks further."""
     shown = run("analyze", "ab12cd34", "--health").stdout.splitlines()
-    assert "Health 71.6 %  poor  66.7 % of the spans did their work" in shown
-    assert "  stability       50 %  never ended 50 %" in shown
+    assert "Health 48.6 %  poor  66.7 % of the spans did their work" in shown
+    assert "  stability        5 %  unfinished 90 %, never ended 50 %" in shown
     assert shown[-1] == "     namel3ss debug explain 5 ab12cd34"
 
 
@@ -211,7 +214,7 @@ def test_a_directory_is_every_recording_in_it(run, two_traces):
     assert shown[:13] == [
         "2 recordings",
         "  from    2025-11-21 12:00 to 2025-11-22 12:00 UTC",
-        "  status  open 2",
+        "  status  killed 2",
         "  took    2.64 s together",
         "  calls   2 agent, 2 LLM, 4 tool",
         "  errors  2  66.7 % of the spans did their work",
@@ -220,8 +223,8 @@ def test_a_directory_is_every_recording_in_it(run, two_traces):
         "",
         "Recordings",
         "  id        began (UTC)  status    took  calls  tokens      cost  errors",
-        "  ab12cd34  11-21 12:00  open    1.32 s      3     412  $0.00021       1",
-        "  ffffffff  11-22 12:00  open    1.32 s      3     412  $0.00021       1",
+        "  ab12cd34  11-21 12:00  killed  1.32 s      3     412  $0.00021       1",
+        "  ffffffff  11-22 12:00  killed  1.32 s      3     412  $0.00021       1",
     ]
     assert "2 errors" in shown
     assert {"ab12cd34:5", "ffffffff:5", "ab12cd34:8"} <= {line.split()[0] for line in shown[15:] if line}
@@ -237,13 +240,16 @@ def test_what_matters_most_in_several_recordings(run, two_traces):
     """Each recording has its health, and what is wrong in several of them is told once, with where to look."""
     shown = run("analyze", two_traces[0].parent).stdout.splitlines()
     (row,) = [line for line in shown if line.startswith("  ab12cd34  11-21")]
-    assert "71.6 %" in row
+    assert "48.6 %" in row
     assert all(len(line) <= 80 for line in shown)
     assert shown[shown.index("What matters most") :] == [
         "What matters most",
-        "  1  tool send_mail never ended: the program was there when the recording did",
+        "  1  the run never ended: the last event is 8, and the program did not say that",
+        "     it ended",
+        "     namel3ss debug inspect --event 8 ab12cd34",
+        "  2  tool send_mail never ended: the program was there when the recording did",
         "     namel3ss debug explain 8 ab12cd34",
-        "  2  tool lookup failed: ConnectionError: the service is down",
+        "  3  tool lookup failed: ConnectionError: the service is down",
         "     namel3ss debug explain 5 ab12cd34",
     ]
 
@@ -271,6 +277,35 @@ def test_one_of_several_that_cannot_be_read_is_told_and_left_out(run, two_traces
     done = run("analyze", *two_traces, "--summary", "--format", "json")
     assert (done.exit_code, json.loads(done.stdout)["recordings"]["count"]) == (0, 1)
     assert done.stderr.startswith(f"namel3ss debug: {two_traces[1]}: there is no event in it")
+
+
+def test_reruns_in_a_directory_are_left_out_unless_named(run, two_traces, monkeypatch):
+    """They are no runs of their own: the figures are those of the others, and the answer says what is missing."""
+    real, rerun = two_traces
+    mark = '"format": 1, "rerun": {"of": "ab12cd34ef567890"}'
+    rerun.write_text(rerun.read_text().replace('"format": 1', mark))
+    shown = run("analyze", real.parent, "--summary").stdout.splitlines()
+    assert shown[0] == "1 recording"
+    assert "  1 re-run left out; name it to analyze it" in shown
+    document = json.loads(run("analyze", real.parent, "--format", "json").stdout)
+    told = document["recordings"]
+    assert (told["count"], told["left_out"]) == (1, [str(rerun)])
+    assert document["execution_overview"]["tokens"] == 412
+    assert run("analyze", rerun, "--summary").stdout.startswith("app.py\n")
+    both = json.loads(run("analyze", real.parent, rerun, "--format", "json").stdout)["recordings"]
+    assert (both["count"], both["left_out"]) == (2, [])
+    monkeypatch.setattr("time.time", lambda: 1763812800.0 + 3600)
+    of_today = run("analyze", "--last", "2d", "--summary").stdout
+    assert of_today.startswith("1 recording\n")
+    assert "1 re-run left out" in of_today
+    later = rerun.with_name("trace_20251123_120000_eeeeeeee.jsonl")
+    later.write_text(real.read_text().replace("17637264", "17638128").replace("ab12cd34ef567890", "e" * 16))
+    rerun.write_text(rerun.read_text().replace("17638128", "17637264"))
+    assert "left out" not in run("analyze", "--last", "2h", "--summary").stdout
+    later.unlink()
+    real.unlink()
+    alone = json.loads(run("analyze", real.parent, "--format", "json").stdout)["recordings"]
+    assert (alone["count"], alone["left_out"]) == (1, [])
 
 
 def test_the_last_days_are_counted_from_now(run, two_traces, monkeypatch):

@@ -249,7 +249,8 @@ def test_first_rules_are_kept_by_the_run_they_come_from(run, write, events, work
     """They are written once, and never over a file that is there."""
     path = write(events)
     result = run("check", "--init", path)
-    assert result.exit_code == 0
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.endswith(f" rules; namel3ss debug check {path} --rules debug.rules.json\n")
     rules = json.loads((workspace / "debug.rules.json").read_bytes())["checks"]
     assert len(rules) >= 10
     assert run("check", path, "--rules", "debug.rules.json", "--fail-on", "note").exit_code == 0
@@ -262,7 +263,12 @@ def test_first_rules_are_kept_by_the_run_they_come_from(run, write, events, work
 
 def test_first_rules_leave_out_what_the_run_itself_does_not_keep(run, trace, workspace):
     """A run with a failure and an open call gives no rule against them."""
-    assert run("check", "--init", trace).exit_code == 0
+    result = run("check", "--init", trace)
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "namel3ss debug: the run never ended, so these rules are left out: no-failures, no-open-spans, "
+        "whole-recording; better take rules from a good run\n"
+    )
     names = {rule["name"] for rule in json.loads((workspace / "debug.rules.json").read_bytes())["checks"]}
     assert "no-secrets" in names
     assert not {"no-failures", "no-open-spans"} & names

@@ -42,6 +42,16 @@ def test_a_number_is_needed(run, trace, words):
     assert run("explain", *words).exit_code == 2
 
 
+def test_a_recording_alone_lacks_the_number(run, trace):
+    """It is told with an example, and not that the file is no number."""
+    result = run("explain", trace)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert (
+        f"N is missing: give the number of an event before it, as in `namel3ss debug explain 3 {trace}`"
+        in result.stderr
+    )
+
+
 @pytest.mark.parametrize("number", range(1, 9))
 def test_hostile_text_does_no_harm(run, hostile_trace, number):
     """No control sequence of a recording reaches the terminal."""

@@ -35,6 +35,16 @@ def test_a_name_that_is_not_there(run, trace):
     assert "did you mean Support?" in done.stderr
 
 
+def test_a_recording_alone_lacks_the_name(run, trace):
+    """It is told with an example, and not that nothing has the name of the file."""
+    done = run("journey", trace)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert (
+        f"NAME is missing: name an agent, a tool or a component before it, as in `namel3ss debug journey llm {trace}`"
+        in done.stderr
+    )
+
+
 def test_no_data_becomes_markup(run, hostile_trace):
     """The story of a hostile recording has no control character."""
     for words in (("--format", "table"), ("--format", "markdown"), ("--format", "json")):

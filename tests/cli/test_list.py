@@ -13,6 +13,24 @@ def test_recordings_are_rows(run, trace):
     ]
 
 
+def test_a_rerun_is_told_apart_from_a_run(run, trace):
+    """The status says that it is one, and how it ended where that was not in order; the document names the recording."""
+    text = trace.read_text().replace('"format": 1', '"format": 1, "rerun": {"of": "ab12cd34ef567890"}')
+    trace.write_text(text)
+    assert run("list").stdout.splitlines()[1].endswith("  re-run, killed")
+    end = {
+        "event_type": "trace_end",
+        "event_id": "9",
+        "seq": 8,
+        "timestamp": 1763726402.0,
+        "component": "app",
+    }
+    trace.write_text(text + json.dumps(end) + "\n")
+    assert run("list").stdout.splitlines()[1].endswith("  re-run")
+    (recording,) = json.loads(run("list", "--format", "json").stdout)["recordings"]
+    assert (recording["status"], recording["rerun_of"]) == ("finished", "ab12cd34ef567890")
+
+
 def test_the_document_has_the_path_and_the_id(run, trace):
     """What scripts need is in the document."""
     document = json.loads(run("list", "--format", "json").stdout)

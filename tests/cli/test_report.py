@@ -37,6 +37,15 @@ def test_one_argument_is_the_recording_where_it_names_one(run, trace):
     assert "\n> lookup" in run("report", "lookup", trace).stdout
 
 
+def test_words_that_fit_no_failure(run, trace):
+    """The page and stderr say that they do not, and nothing of it where they do."""
+    done = run("report", "no such zebra", trace)
+    assert "\nNo failure fits these words; this is the most severe.\n" in done.stdout
+    assert "no failure fits these words" in done.stderr
+    done = run("report", "the lookup", trace)
+    assert "fits these words" not in done.stdout + done.stderr
+
+
 def test_a_recording_that_is_not_there(run, trace):
     """A file that is not there is no words about what is wrong."""
     done = run("report", "other.jsonl")
@@ -55,6 +64,7 @@ def test_the_page_goes_into_a_file(run, trace, workspace):
     """With -o nothing is printed; a place that cannot be written is told."""
     done = run("report", "-o", "issue.md")
     assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == "namel3ss debug: the page is in issue.md\n"
     assert (workspace / "issue.md").read_text() == run("report").stdout
     done = run("report", "-o", "nowhere/issue.md")
     assert (done.exit_code, done.stderr.startswith("namel3ss debug: cannot write nowhere/issue.md")) == (

@@ -666,11 +666,21 @@ def test_a_mock_of_the_wrong_shape_is_refused_before_the_program_runs(agent):
     assert "text" in again.told
 
 
-def test_a_name_that_the_recording_does_not_hold_is_a_note(agent):
-    """New code may call it; who has mistyped it reads the nearest name."""
-    again = agent.rerun("--mock", 'get_wether:{"temp_c": -30}')
+def test_a_mistyped_name_is_refused_before_the_program_runs(agent):
+    """Nothing of the recording has it, so the nearest name is told; of a fault as well."""
+    for option, what in (("--mock", 'get_wether:{"temp_c": -30}'), ("--fault", "get_wether:timeout")):
+        again = agent.rerun(option, what)
+        assert (again.status, again.out) == (2, b"")
+        assert "did you mean 'get_weather'?" in again.told
+
+
+def test_a_name_that_only_new_code_calls_is_a_note(agent):
+    """With its component, or as a further call of a name that is there, it is taken as meant."""
+    again = agent.rerun("--mock", "tool:refund:1", "--mock", "get_weather@9:1")
     assert (again.status, again.out) == (0, agent.first.out)
-    assert "did you mean 'get_weather'?" in " ".join(again.told.split())
+    told = " ".join(again.told.split())
+    assert "tool:refund: the recording holds no such call" in told
+    assert "get_weather@9: the recording holds only" in told
 
 
 WAITING = """

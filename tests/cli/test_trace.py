@@ -126,11 +126,20 @@ def test_our_failure_before_the_start_is_2(run, workspace, words, message):
     assert result.stderr == f"namel3ss debug: {message.format(cwd=workspace)}\n"
 
 
+def test_a_recording_is_no_program(run, trace):
+    """Its first line is an event: one line says so, and what may have been meant."""
+    result = run("trace", str(trace))
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert f"did you mean `namel3ss debug analyze {trace}`?" in result.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_death_by_a_signal_is_ours_too(program, workspace):
     """A program that dies by a signal takes the command with it, as a shell would see it."""
     (workspace / "dies.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
-    assert debug(program, "trace", "dies.py").returncode == -15
+    done = debug(program, "trace", "dies.py")
+    assert done.returncode == -15
+    assert "; the program was killed by signal 15 (SIGTERM); next: namel3ss debug analyze" in done.stderr
 
 
 def test_run_is_plain_where_nothing_says_record(program, app, workspace):

@@ -314,7 +314,16 @@ def test_without_a_terminal_step_says_what_to_do(debug, app):
     assert done.returncode == 2
     assert done.stdout == ""
     assert "no terminal to type commands on" in done.stderr
+    assert "leave out --step" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_a_terminal_a_breakpoint_alone_says_nothing_of_step(debug, app):
+    """Only what was given can be left out."""
+    done = debug("-b", "tool", app(AGENT))
+    assert done.returncode == 2
+    assert "give them with -c or -x" in done.stderr
+    assert "--step" not in done.stderr
 
 
 @pytest.mark.parametrize(

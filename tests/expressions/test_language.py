@@ -135,6 +135,15 @@ def test_an_expression_has_the_value_a_python_user_expects(text, expected):
         ("n > 1 and tol == 3", "expression, column 11: unknown name 'tol'; did you mean 'tool'?"),
         ("  é + n", "expression, column 3: unknown name 'é'; the names are kind, name, llm, tool"),
         ("n == 'é' and é", "expression, column 14: unknown name 'é'"),
+        (
+            "name == place_order",
+            "expression, column 9: unknown name 'place_order'; a text stands in quotes: \"place_order\"",
+        ),
+        (
+            "zebra in outputs.text",
+            "expression, column 1: unknown name 'zebra'; a text stands in quotes: \"zebra\"",
+        ),
+        ("zebra > 3", "expression, column 1: unknown name 'zebra'; the names are kind"),
         ("n > lenn(error)", "expression, column 5: unknown function 'lenn'; did you mean 'len'?"),
         ("duration_ms >", "expression, column 13: something is missing at the end"),
         ("llm == 'a", "expression, column 8: unterminated string literal"),
@@ -368,6 +377,15 @@ def test_the_names_an_expression_reads_are_known():
     """`names` holds the top-level names, without constants, functions and loop variables."""
     text = "any(c.name == tool for c in outputs.tool_calls) and totals.cost > 1 and null is error and len(event) > 0"
     assert compile_expression(text).names == {"tool", "outputs", "totals", "error", "event"}
+
+
+def test_tokens_and_cost_are_understood_by_both_names():
+    """Where only one of the names is known, the other means it."""
+    assert value("tokens == tokens_used and cost == cost_estimate") is True
+    expression = compile_expression("tokens_used < 5", frozenset(["tokens"]))
+    assert (expression.names, expression.matches({"tokens": 4})) == (frozenset(["tokens"]), True)
+    both = compile_expression("cost < 5", frozenset(["cost", "cost_estimate"]))
+    assert both.names == {"cost"}
 
 
 def test_other_names_can_be_allowed():

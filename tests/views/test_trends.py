@@ -47,6 +47,25 @@ def test_each_figure_says_where_it_goes():
     assert shown(trends({"figures": {"tokens": {"points": 3, "direction": "unknown"}}})) == []
 
 
+def test_of_runs_of_one_day_the_change_a_run_is_told():
+    """The column says so; of several programs the one that counts is named."""
+    told = {"points": 9, "first": 1000.0, "last": 1800.0, "median": 1400.0, "confidence": 0.999}
+    short = {"direction": "rising", "slope_per_day": None, "slope_per_run": 100.0}
+    section = {
+        "over": "recordings",
+        "target": "app.py",
+        "targets": 2,
+        "figures": {"response_time_ms": told | short},
+    }
+    assert shown(trends(section)) == [
+        "Trends  over recordings of app.py; Mann-Kendall at 0.05, Theil-Sen slope",
+        "  figure         points   first  median    last  trend     a run    sure",
+        "  response time       9  1.00 s  1.40 s  1.80 s  rising  +100 ms  99.9 %",
+    ]
+    section["figures"]["tokens"] = told | {"direction": "rising", "slope_per_day": 5.0, "slope_per_run": None}
+    assert "+100 ms a run" in shown(trends(section))[2]
+
+
 def test_recordings_are_rows_with_the_scores_that_are_not_whole():
     """A column that says the same of all of them is left out, and of many the last are shown."""
     assert shown(recordings([row(0), row(1, status="failed", errors=2, score=0.5)])) == [

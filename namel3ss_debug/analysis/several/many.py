@@ -314,12 +314,7 @@ def analyze_many(
     grouped = sorted(groups.items(), key=_beginning if request.by == "version" else _name)
     document = {
         "schema": SCHEMA,
-        "recordings": {
-            "count": len(rows),
-            "unreadable": failed,
-            "left_out": list(request.left_out),
-            "by": request.by,
-        },
+        "recordings": {"count": len(rows), "unreadable": failed, **_asked(request)},
         **whole.sections(names, table),
     }
     if request.sections is None or _OVERVIEW in request.sections:
@@ -397,6 +392,10 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    return {"left_out": list(request.left_out), "by": request.by}
 
 
 def _name(group: tuple[str | None, Together]) -> tuple[bool, str]:

@@ -119,9 +119,12 @@ class ExecutionOverview:
         }
 
     def _status(self, totals: Totals) -> str:
-        if 0 in self._begun and totals.sections.get("ending") == "killed":
+        unended = len(self._begun) > self._ended
+        ending = totals.sections.get("ending")
+        gone = ending == "killed" or (ending == "untold" and not self._ended)
+        if gone and unended and 0 in self._begun:
             return "killed"
-        if totals.open_spans or len(self._begun) > self._ended:
+        if totals.open_spans or unended:
             return "open"
         return "failed" if self._failed_at_top or self._exit_status else "completed"
 

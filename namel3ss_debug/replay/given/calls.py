@@ -64,7 +64,7 @@ def parse_name(text: str) -> tuple[str, int | None]:
 
 def same_calls(name: str) -> str:
     """What is equal for two names of the same calls."""
-    component, plain = _parts(name, None)
+    component, plain = parts(name, None)
     return f"{component or ''}:{(plain or '').casefold()}"
 
 
@@ -79,7 +79,7 @@ def find_calls(name: str, nth: int | None, known: Known | None) -> Calls:
     Raises:
         MockError: the recording holds no such call, or fewer; the message suggests the nearest name.
     """
-    component, plain = _parts(name, known)
+    component, plain = parts(name, known)
     if known is not None:
         components = _check(name, nth, (component, plain), known)
     else:
@@ -93,7 +93,7 @@ def in_line(text: str) -> str:
     return line if len(line) <= _MOST_SHOWN else line[: _MOST_SHOWN - 1] + "…"
 
 
-def _parts(name: str, known: Known | None) -> tuple[str | None, str | None]:
+def parts(name: str, known: Known | None) -> tuple[str | None, str | None]:
     """The component and the plain name; None for the one that is not told."""
     quoted = QUOTED.fullmatch(name)
     if quoted is not None:
@@ -119,9 +119,9 @@ def _place(component: str | None, name: str | None, nth: int | None, known: Know
         raise MockError(str(problem)) from None
 
 
-def _check(name: str, nth: int | None, parts: tuple[str | None, str | None], known: Known) -> frozenset[str]:
+def _check(name: str, nth: int | None, named: tuple[str | None, str | None], known: Known) -> frozenset[str]:
     """Refuse calls that the recording does not hold; tell the components of those that it does."""
-    component, plain = parts
+    component, plain = named
     with_spans = [each for each in known.components if _has_spans(each, known)]
     kinds = [each for each in with_spans if component in (None, each)]
     names = {each: known.names.get(each, Counter()) for each in kinds}

@@ -45,7 +45,8 @@ def recorded_word(
 def _tool_word(recorded: Recorded, number: int) -> dict[str, Any]:
     answer = recorded.tool_answer(number)
     if answer.raised is not None:
-        return {"raised": answer.raised._asdict()}
+        stack = lenient.string(recorded.end(number).get("stack_trace"))
+        return {"raised": answer.raised._asdict() | ({"stack": stack} if stack else {})}
     if answer.given_up:
         return {"given_up": True}
     outputs = lenient.mapping(recorded.end(number).get("outputs"))
