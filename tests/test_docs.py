@@ -248,7 +248,9 @@ def test_the_json_examples_are_json(name):
 
 def commands_of(name):
     """The commands of ours in the shell examples of a page, as words behind `namel3ss debug`."""
-    typed = [("", text) for text in fences(name, "bash")] + [(r"\$ ", text) for text in fences(name, "console")]
+    typed = [("", text) for text in fences(name, "bash")] + [
+        (r"\$ ", text) for text in fences(name, "console")
+    ]
     for prompt, text in typed:
         for line in re.findall(rf"^{prompt}(?:\w+=\S+ )*(.*?namel3ss debug .*)$", text, re.MULTILINE):
             reader = shlex.shlex(line, posix=True, punctuation_chars=True)

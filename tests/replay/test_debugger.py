@@ -88,7 +88,7 @@ def test_a_mark_may_follow_a_command_at_once(session, line, value):
         ("b tool:serch", "tool:serch: the recording holds no such name; did you mean 'search'?"),
         ("b 17", "the recording has 16 events"),
         ("b llm if", "llm if: a condition is needed after 'if', such as duration_ms > 500"),
-        ("b llm if tokens > 5", "expression, column 1: unknown name 'tokens'"),
+        ("b llm if toknes > 5", "expression, column 1: unknown name 'toknes'"),
         ("tbreak /(/", "/(/: the pattern is not a regular expression"),
         ("watch totals.", "expression, column"),
         ("watch 1 + 1", "1 + 1: there is nothing in it that could change"),
