@@ -343,7 +343,7 @@ def test_the_same_run_gives_the_same_findings(good, broken):
 @pytest.mark.parametrize(
     ("written", "site"),
     [
-        ("/work/app/main.py:4", ("app/main.py", 4)),
+        ("/srv/app/main.py:4", ("app/main.py", 4)),
         ("main.py:12", ("main.py", 12)),
         ("/elsewhere/main.py:1", ("/elsewhere/main.py", 1)),
         ("C:\\app\\main.py:3", ("C:/app/main.py", 3)),
@@ -354,7 +354,7 @@ def test_the_same_run_gives_the_same_findings(good, broken):
 )
 def test_a_call_site_is_a_file_and_a_line(written, site):
     """Files below the directory of the run are named relative to it; what is no site is none."""
-    assert read_site(written, "/work") == site
+    assert read_site(written, "/srv") == site
 
 
 EVERYTHING = [

@@ -18,7 +18,7 @@ from namel3ss_debug.views.reports import github, gitlab, junit, sarif
 from namel3ss_debug.views.reports.places import plain
 
 SCHEMAS = Path(__file__).parents[1] / "data" / "schemas"
-ROOT = Path("/work")
+ROOT = Path("/srv")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def finding(rule="r", level="error", message="m", file="app.py", line=3, events=
     return Finding(rule, level, message, "tool:x", tuple(events), count, site, mark * 32)
 
 
-def report(*findings, trace="/work/debug/run.jsonl", skipped="", cwd="/work", started_at=1.7e9):
+def report(*findings, trace="/srv/debug/run.jsonl", skipped="", cwd="/srv", started_at=1.7e9):
     """A report of one recording with these findings, each rule once, and rules that were kept and skipped."""
     names = dict.fromkeys(found.rule for found in findings)
     rules = [
@@ -85,7 +85,7 @@ findings = st.builds(
 )
 reports = st.lists(
     st.builds(
-        lambda found, trace: report(*found, trace=f"/work/{trace}"), st.lists(findings, max_size=5), attacks
+        lambda found, trace: report(*found, trace=f"/srv/{trace}"), st.lists(findings, max_size=5), attacks
     ),
     min_size=1,
     max_size=2,
@@ -135,11 +135,11 @@ def test_sarif_stands_at_the_call_site_with_the_events_beside_it(sarif_schema):
 @pytest.mark.parametrize(
     ("file", "cwd", "shown"),
     [
-        ("app.py", "/work", "app.py"),
-        ("app.py", "/work/service", "service/app.py"),
+        ("app.py", "/srv", "app.py"),
+        ("app.py", "/srv/service", "service/app.py"),
         ("app.py", "/home/other", "app.py"),
-        ("/work/lib/a.py", "/work", "lib/a.py"),
-        ("../b.py", "/work/service", "b.py"),
+        ("/srv/lib/a.py", "/srv", "lib/a.py"),
+        ("../b.py", "/srv/service", "b.py"),
     ],
 )
 def test_a_file_is_named_from_the_root_of_the_repository(file, cwd, shown):
