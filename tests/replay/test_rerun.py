@@ -154,10 +154,11 @@ def test_a_filtered_recording_is_told(prepared, recording):
     assert found.session.settings["default_components"] == []
 
 
-def test_an_answer_of_the_wrong_shape_is_refused_and_an_unknown_name_is_not(prepared):
-    """New code may call what the recording does not hold."""
+def test_an_answer_of_the_wrong_shape_and_an_unknown_name_are_refused(prepared):
+    """A mistyped name is told before the program runs; a tool that only new code calls is named as one."""
     with pytest.raises(MockError):
         prepared(parse_mock("llm:[1]"))
-    notes = prepared(parse_mock("serch:1"), run_tools=("lookup",)).notes
-    assert any("did you mean 'search'?" in note for note in notes)
+    with pytest.raises(MockError, match="did you mean 'search'"):
+        prepared(parse_mock("serch:1"))
+    notes = prepared(parse_mock("tool:serch:1"), run_tools=("lookup",)).notes
     assert "--run-tools lookup: the recording holds no call of such a tool" in notes
