@@ -45,7 +45,7 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
     """The reason is told, and the session goes on."""
     for file, why in (
         (tmp_path / "no" / "file", "No such file or directory"),
-        ("a\0b", "embedded null byte"),
+        ("a\0b", "embedded null"),
     ):
         answer = filled().saved(Save(str(file)))
         assert isinstance(answer, Mistake)
