@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from namel3ss_debug.wire import lenient, parts, sse
 from namel3ss_debug.wire.contract import Answer, Format, Json
-from namel3ss_debug.wire.tools import decode_tools
+from namel3ss_debug.wire.tools import decode_tools, function_calls
 
 _REQUEST = {"model", "messages", "tools"}
 _MESSAGE = {"role", "content", "tool_plan", "tool_calls", "tool_call_id"}
@@ -41,7 +41,7 @@ def _message(message: Json) -> parts.Part:
     if plan := lenient.string(message.get("tool_plan")):
         content.append(parts.make("reasoning", content=plan))
     content += parts.content_parts(message.get("content"), _part)
-    content += [parts.tool_call(call) for call in _calls(message)]
+    content += [parts.tool_call(call) for call in function_calls(message)]
     return parts.message(message.get("role"), content, rest)
 
 
@@ -54,15 +54,6 @@ def _part(block: Json) -> parts.Part:
     if kind == "image_url":
         return parts.media(lenient.mapping(block.get("image_url")).get("url"), "image")
     return parts.unknown(block)
-
-
-def _calls(message: Json) -> list[parts.Part]:
-    calls = []
-    for entry in lenient.mappings(message.get("tool_calls")):
-        function = lenient.mapping(entry.get("function"))
-        arguments = lenient.load_arguments(function.get("arguments"))
-        calls.append(parts.call(entry.get("id"), function.get("name"), arguments))
-    return calls
 
 
 # --- the response
@@ -78,7 +69,7 @@ def decode_response(body: object) -> Answer:
         thoughts.append(plan)
     return Answer(
         text="".join(texts) if texts else None,
-        tool_calls=_calls(message),
+        tool_calls=function_calls(message),
         finish_reason=lenient.string(response.get("finish_reason")),
         usage=decode_usage(response.get("usage")),
         reasoning="\n\n".join(thoughts) if thoughts else None,

@@ -10,7 +10,7 @@ from typing import Any
 
 from namel3ss_debug.wire import lenient, parts, sse
 from namel3ss_debug.wire.contract import Answer, Format, Json
-from namel3ss_debug.wire.tools import decode_tools
+from namel3ss_debug.wire.tools import decode_tools, function_calls
 
 _CHAT = {"model", "messages", "tools", "stream"}
 _GENERATE = {"model", "prompt", "system", "images", "stream"}
@@ -72,7 +72,7 @@ def _message(message: Json) -> parts.Part:
             response=message.get("content"),
         )
         return parts.message("tool", [response], rest)
-    content = _content(message) + [parts.tool_call(call) for call in _calls(message)]
+    content = _content(message) + [parts.tool_call(call) for call in function_calls(message)]
     return parts.message(message.get("role"), content, rest)
 
 
@@ -86,15 +86,6 @@ def _content(message: Json) -> list[parts.Part]:
     return found + [parts.blob(image, None, "image") for image in lenient.sequence(message.get("images"))]
 
 
-def _calls(message: Json) -> list[parts.Part]:
-    calls = []
-    for entry in lenient.mappings(message.get("tool_calls")):
-        function = lenient.mapping(entry.get("function"))
-        arguments = lenient.load_arguments(function.get("arguments"))
-        calls.append(parts.call(entry.get("id"), function.get("name"), arguments))
-    return calls
-
-
 # --- the response
 
 
@@ -105,7 +96,7 @@ def decode_response(body: object) -> Answer:
         "content": response.get("response"),
         "thinking": response.get("thinking"),
     }
-    calls = _calls(message)
+    calls = function_calls(message)
     thinking = lenient.string(message.get("thinking")) or None
     text = lenient.string(message.get("content"))
     counts = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.parts import Part
+from namel3ss_debug.wire.parts import Part, call
 
 _READ = {"type", "name", "description", "parameters", "input_schema", "format", "function", "custom"}
 
@@ -33,6 +33,16 @@ def _decode_tool(tool: dict[str, Any]) -> dict[str, Any]:
     }
     rest = {name: value for name, value in {**tool, **nested}.items() if name not in _READ}
     return {name: value for name, value in known.items() if value is not None} | lenient.present(rest)
+
+
+def function_calls(message: dict[str, Any]) -> list[Part]:
+    """The tool calls of a message that has them as `tool_calls` of functions, in the form an `Answer` has."""
+    calls = []
+    for entry in lenient.mappings(message.get("tool_calls")):
+        function = lenient.mapping(entry.get("function"))
+        arguments = lenient.load_arguments(function.get("arguments"))
+        calls.append(call(entry.get("id"), function.get("name"), arguments))
+    return calls
 
 
 def offered_tools(body: object) -> tuple[str, ...]:
