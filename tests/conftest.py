@@ -43,9 +43,10 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
-    """Every test leaves tracing off and the working directory where it was."""
+    """Every test leaves tracing off and the working directory where it was, and its user's prices to no other."""
     folder = Path.cwd()
     yield
+    prices.use({})
     assert switch.ACTIVE is None, "a test left a tracer switched on"
     assert Path.cwd() == folder
 
@@ -78,9 +79,8 @@ def model_environment(scripted_model):
 
 
 @pytest.fixture
-def own_prices(monkeypatch):
-    """Sets the user's own prices; what it set is undone."""
-    monkeypatch.setattr(prices, "_own", prices._own)
+def own_prices():
+    """Sets the user's own prices, for this test."""
     return prices.use
 
 
