@@ -4,12 +4,19 @@ Each program is the same unmodified file for all: it makes some calls that do no
 they took of a processor in its own process, all threads together; imports are before that. It runs plain, under
 `debug trace` with its default settings, and under each instrumentor that is installed, which gets a tracer
 provider with a `SimpleSpanProcessor` and an exporter that writes a line of JSON for each span: as with ours, what has ended is
-in the file. All record messages and answers. The model is in another process and answers at once. What is compared is what each
-adds to the plain program. What is not installed is left out, and one line says so. To have all of them:
+in the file. All record messages and answers. The model is in another process and answers at once; so does, for `mcp`, the server
+whose tool is called. What is compared is what each adds to the plain program. What is not installed is left out, and one line
+says so; names as arguments choose. Not all go into one environment:
 
     pip install opentelemetry-sdk openai anthropic langchain-openai openai-agents 'pydantic-ai-slim[openai]' \
         opentelemetry-instrumentation-{openai,anthropic,langchain,openai-agents} \
         openinference-instrumentation-{openai,anthropic,langchain,openai-agents}
+    pip install opentelemetry-sdk langgraph langchain langchain-openai google-genai ollama boto3 cohere mistralai groq mcp \
+        'smolagents[openai]' litellm google-adk \
+        opentelemetry-instrumentation-{langchain,google-generativeai,ollama,bedrock,cohere,mistralai,groq,mcp} \
+        openinference-instrumentation-{langchain,google-genai,bedrock,mistralai,groq,smolagents,litellm,google-adk}
+    pip install opentelemetry-sdk crewai {opentelemetry,openinference}-instrumentation-crewai
+    pip install opentelemetry-sdk 'mcp<2' 'cohere<6' opentelemetry-instrumentation-{mcp,cohere}
 
 What is recorded is not the same. Ours has a line at the start of each span, the HTTP exchange with its body as it was, the clock
 and the randomness that the program read; no instrumentor has these. The instructions of an agent of the OpenAI Agents SDK are
@@ -25,12 +32,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from serving import serving
 from timing import Rounds, differences, holds, interleaved, ratios, show, spread
 
 CALLS = 200
@@ -152,6 +159,182 @@ async def ask(turn):
     return (await agent.run(f"Question {turn}: where is it?")).output
 
 """
+LANGGRAPH = """\
+from langchain_openai import ChatOpenAI
+from langgraph.graph import START, MessagesState, StateGraph
+
+model = ChatOpenAI(model="gpt-4o-mini", base_url=url + "/v1", api_key="unused")
+
+
+def answer(state):
+    return {"messages": [model.invoke([("system", RULES), *state["messages"]])]}
+
+
+graph = StateGraph(MessagesState).add_node(answer).add_edge(START, "answer").compile()
+
+
+def ask(turn):
+    return graph.invoke({"messages": [("user", f"Question {turn}: where is it?")]})["messages"][-1].content
+"""
+GOOGLE_GENAI = """\
+from google import genai
+from google.genai import types
+
+client = genai.Client(api_key="unused", http_options=types.HttpOptions(base_url=url))
+config = types.GenerateContentConfig(system_instruction=RULES)
+
+
+def ask(turn):
+    contents = f"Question {turn}: where is it?"
+    return client.models.generate_content(model="gemini-2.5-flash", contents=contents, config=config).text
+"""
+OLLAMA = """\
+import ollama
+
+client = ollama.Client(host=url)
+
+
+def ask(turn):
+    messages = [{"role": "system", "content": RULES}, {"role": "user", "content": f"Question {turn}: where is it?"}]
+    return client.chat(model="llama3.2", messages=messages).message.content
+"""
+BEDROCK = """\
+import boto3
+
+keys = {"aws_access_key_id": "unused", "aws_secret_access_key": "unused"}
+client = boto3.client("bedrock-runtime", endpoint_url=url, region_name="us-east-1", **keys)
+
+
+def ask(turn):
+    messages = [{"role": "user", "content": [{"text": f"Question {turn}: where is it?"}]}]
+    told = client.converse(modelId="us.amazon.nova-lite-v1:0", system=[{"text": RULES}], messages=messages)
+    return told["output"]["message"]["content"][0]["text"]
+"""
+COHERE = """\
+import cohere
+
+client = cohere.ClientV2(api_key="unused", base_url=url)
+
+
+def ask(turn):
+    messages = [{"role": "system", "content": RULES}, {"role": "user", "content": f"Question {turn}: where is it?"}]
+    return client.chat(model="command-a-03-2025", messages=messages).message.content[0].text
+"""
+MISTRAL = """\
+from mistralai.client import Mistral
+
+client = Mistral(api_key="unused", server_url=url)
+
+
+def ask(turn):
+    messages = [{"role": "system", "content": RULES}, {"role": "user", "content": f"Question {turn}: where is it?"}]
+    return client.chat.complete(model="mistral-small-latest", messages=messages).choices[0].message.content
+"""
+GROQ = """\
+import groq
+
+client = groq.Groq(base_url=url, api_key="unused")
+
+
+def ask(turn):
+    messages = [{"role": "system", "content": RULES}, {"role": "user", "content": f"Question {turn}: where is it?"}]
+    return client.chat.completions.create(model="llama-3.3-70b", messages=messages).choices[0].message.content
+"""
+LITELLM = """\
+from litellm import completion
+
+
+def ask(turn):
+    messages = [{"role": "system", "content": RULES}, {"role": "user", "content": f"Question {turn}: where is it?"}]
+    told = completion(model="openai/gpt-4o-mini", messages=messages, api_base=url + "/v1", api_key="unused")
+    return told.choices[0].message.content
+"""
+SMOLAGENTS = """\
+from smolagents import LogLevel, OpenAIModel, ToolCallingAgent
+
+model = OpenAIModel("gpt-4o-mini", api_base=url + "/final/v1", api_key="unused")
+agent = ToolCallingAgent(tools=[], model=model, instructions=RULES, verbosity_level=LogLevel.OFF)
+
+
+def ask(turn):
+    return agent.run(f"Question {turn}: where is it?")
+"""
+GOOGLE_ADK = """\
+import os
+
+os.environ.update(GOOGLE_GEMINI_BASE_URL=url, GEMINI_API_KEY="unused", GOOGLE_API_KEY="unused")
+
+from google.adk.agents import Agent
+from google.adk.runners import InMemoryRunner
+from google.genai import types
+
+runner = InMemoryRunner(Agent(name="shop", model="gemini-2.5-flash", instruction=RULES), app_name="shop")
+
+
+async def ask(turn):
+    session = await runner.session_service.create_session(app_name="shop", user_id="u")
+    message = types.Content(role="user", parts=[types.Part(text=f"Question {turn}: where is it?")])
+    events = runner.run_async(user_id="u", session_id=session.id, new_message=message)
+    return [event.content.parts[0].text async for event in events][-1]
+
+"""
+CREWAI = """\
+import os
+
+os.environ.update(CREWAI_DISABLE_TELEMETRY="true", CREWAI_TRACING_ENABLED="false", CREWAI_TESTING="true")
+
+from crewai import LLM, Agent, Crew, Task
+
+llm = LLM(model="openai/gpt-4o-mini", base_url=url + "/v1", api_key="unused")
+clerk = Agent(role="Clerk", goal="Answer.", backstory=RULES, llm=llm)
+
+
+def ask(turn):
+    task = Task(description=f"Question {turn}: where is it?", expected_output="A line", agent=clerk)
+    return Crew(agents=[clerk], tasks=[task]).kickoff().raw
+"""
+MCP = """\
+import asyncio
+import sys
+from time import process_time
+
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+url, warm, calls, result = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+
+
+async def main():
+    parcels = StdioServerParameters(command=sys.executable, args=["parcels.py"])
+    async with stdio_client(parcels) as (read, write), ClientSession(read, write) as session:
+        await session.initialize()
+        for turn in range(warm + calls):
+            if turn == warm:
+                began = process_time()
+            assert (await session.call_tool("find", {"parcel": f"A-{turn}"})).content[0].text
+        return process_time() - began
+
+
+taken = asyncio.run(main())
+with open(result, "w") as file:
+    print(taken / calls, file=file)
+"""
+PARCELS = """\
+try:
+    from mcp.server.mcpserver import MCPServer
+except ImportError:  # before version 2
+    from mcp.server.fastmcp import FastMCP as MCPServer
+
+server = MCPServer("parcels", log_level="ERROR")
+
+
+@server.tool()
+def find(parcel: str) -> str:
+    return f"{parcel}: It is on its way."
+
+
+server.run()
+"""
 PYDANTIC_AI_OWN = """\
 from pydantic_ai import Agent, InstrumentationSettings
 
@@ -207,6 +390,81 @@ FRAMEWORKS = {
         ASYNC.format(ask=PYDANTIC_AI),
         {OWN: Rival("opentelemetry-sdk", PYDANTIC_AI_OWN)},
     ),
+    "langgraph": Framework(
+        "langgraph",
+        SYNC.format(ask=LANGGRAPH),
+        {
+            LLMETRY: rival("opentelemetry", "langchain", "LangchainInstrumentor"),
+            INFERENCE: rival("openinference", "langchain", "LangChainInstrumentor"),
+        },
+    ),
+    "google-genai": Framework(
+        "google-genai",
+        SYNC.format(ask=GOOGLE_GENAI),
+        {
+            LLMETRY: rival("opentelemetry", "google-generativeai", "GoogleGenerativeAiInstrumentor"),
+            INFERENCE: rival("openinference", "google-genai", "GoogleGenAIInstrumentor"),
+        },
+    ),
+    "ollama": Framework(
+        "ollama",
+        SYNC.format(ask=OLLAMA),
+        {LLMETRY: rival("opentelemetry", "ollama", "OllamaInstrumentor")},
+    ),
+    "boto3": Framework(
+        "boto3",
+        SYNC.format(ask=BEDROCK),
+        {
+            LLMETRY: rival("opentelemetry", "bedrock", "BedrockInstrumentor"),
+            INFERENCE: rival("openinference", "bedrock", "BedrockInstrumentor"),
+        },
+    ),
+    "cohere": Framework(
+        "cohere",
+        SYNC.format(ask=COHERE),
+        {LLMETRY: rival("opentelemetry", "cohere", "CohereInstrumentor")},
+    ),
+    "mistralai": Framework(
+        "mistralai",
+        SYNC.format(ask=MISTRAL),
+        {
+            LLMETRY: rival("opentelemetry", "mistralai", "MistralAiInstrumentor"),
+            INFERENCE: rival("openinference", "mistralai", "MistralAIInstrumentor"),
+        },
+    ),
+    "groq": Framework(
+        "groq",
+        SYNC.format(ask=GROQ),
+        {
+            LLMETRY: rival("opentelemetry", "groq", "GroqInstrumentor"),
+            INFERENCE: rival("openinference", "groq", "GroqInstrumentor"),
+        },
+    ),
+    "litellm": Framework(
+        "litellm",
+        SYNC.format(ask=LITELLM),
+        {INFERENCE: rival("openinference", "litellm", "LiteLLMInstrumentor")},
+    ),
+    "smolagents": Framework(
+        "smolagents",
+        SYNC.format(ask=SMOLAGENTS),
+        {INFERENCE: rival("openinference", "smolagents", "SmolagentsInstrumentor")},
+    ),
+    "google-adk": Framework(
+        "google-adk",
+        ASYNC.format(ask=GOOGLE_ADK),
+        {INFERENCE: rival("openinference", "google-adk", "GoogleADKInstrumentor")},
+    ),
+    "crewai": Framework(
+        "crewai",
+        SYNC.format(ask=CREWAI),
+        {
+            LLMETRY: rival("opentelemetry", "crewai", "CrewAIInstrumentor"),
+            INFERENCE: rival("openinference", "crewai", "CrewAIInstrumentor"),
+        },
+    ),
+    # That of OpenInference makes no spans: it only hands on the place in the trace.
+    "mcp": Framework("mcp", MCP, {LLMETRY: rival("opentelemetry", "mcp", "McpInstrumentor")}),
 }
 INSTRUMENTED = """\
 import runpy
@@ -224,11 +482,8 @@ sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 provider.shutdown()
 """
-SERVER = """\
+SCRIPT = """\
 import json
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 TEXT = "It is on its way. The last place where it was seen is Zurich, this morning at eight."
 CHAT = {
@@ -250,30 +505,38 @@ MESSAGE = {
     "content": [{"type": "text", "text": TEXT}], "stop_reason": "end_turn",
     "usage": {"input_tokens": 120, "output_tokens": 20},
 }
-ANSWERS = {"/v1/chat/completions": CHAT, "/v1/responses": RESPONSE, "/v1/messages": MESSAGE}
+FINAL = json.dumps({"answer": TEXT})
+FINISHED = {
+    "index": 0, "finish_reason": "tool_calls",
+    "message": {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "call_1", "type": "function", "function": {"name": "final_answer", "arguments": FINAL}}]},
+}
+GEMINI = {
+    "candidates": [{"content": {"role": "model", "parts": [{"text": TEXT}]}, "finishReason": "STOP", "index": 0}],
+    "usageMetadata": {"promptTokenCount": 120, "candidatesTokenCount": 20, "totalTokenCount": 140},
+    "modelVersion": "gemini-2.5-flash", "responseId": "r1",
+}
+OLLAMA = {
+    "model": "llama3.2", "created_at": "2025-01-01T00:00:00Z", "message": {"role": "assistant", "content": TEXT},
+    "done": True, "done_reason": "stop", "prompt_eval_count": 120, "eval_count": 20, "total_duration": 1,
+}
+CONVERSE = {
+    "output": {"message": {"role": "assistant", "content": [{"text": TEXT}]}}, "stopReason": "end_turn",
+    "usage": {"inputTokens": 120, "outputTokens": 20, "totalTokens": 140}, "metrics": {"latencyMs": 1},
+}
+COHERE = {
+    "id": "c1", "finish_reason": "COMPLETE", "message": {"role": "assistant", "content": [{"type": "text", "text": TEXT}]},
+    "usage": {"tokens": {"input_tokens": 120, "output_tokens": 20}, "billed_units": {"input_tokens": 120, "output_tokens": 20}},
+}
+ANSWERS = {
+    "/final/v1/chat/completions": CHAT | {"choices": [FINISHED]}, "/chat/completions": CHAT, "/responses": RESPONSE,
+    "/v1/messages": MESSAGE, ":generateContent": GEMINI, "/api/chat": OLLAMA, "/converse": CONVERSE, "/v2/chat": COHERE,
+}
 BODIES = {path: json.dumps(answer).encode() for path, answer in ANSWERS.items()}
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # head and body leave as one
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["content-length"]))
-        body = BODIES[self.path.partition("?")[0]]
-        self.send_response_only(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = True
-Thread(target=server.serve_forever, daemon=True).start()
-print(f"http://127.0.0.1:{server.server_port}", flush=True)
-sys.stdin.read()
+def answer(path, body):
+    return next(told for ending, told in BODIES.items() if path.endswith(ending))
 """
 
 
@@ -281,11 +544,12 @@ def main() -> int:
     """Measure the frameworks named in the arguments, all without one; print, and return the exit status."""
     claims = []
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        Path("server.py").write_text(SERVER)
+        Path("script.py").write_text(SCRIPT)
+        Path("parcels.py").write_text(PARCELS)
         os.environ |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         os.environ |= {"LANGSMITH_TRACING": "false", "TRACELOOP_TRACE_CONTENT": "true"}
         os.environ.pop("OPENAI_API_KEY", None)
-        with server() as url:
+        with serving("script") as url:
             for name in sys.argv[1:] or FRAMEWORKS:
                 claims += following(name, FRAMEWORKS[name], url)
     return 0 if all(claims) else 1
@@ -308,6 +572,13 @@ def following(name: str, framework: Framework, url: str) -> list[bool]:
     for number, (title, statements) in enumerate(rivals.items()):
         Path(f"rival{number}.py").write_text(INSTRUMENTED.format(statements=statements))
         commands[title] = [f"rival{number}.py"]
+    for title in list(rivals):
+        try:
+            run(title, commands[title], url)
+        except RuntimeError as error:  # it is for other versions of the framework
+            why = str(error).strip().splitlines()[-1]
+            print(f"{name}: {title} does not follow {framework.package} {version}, and is left out: {why}")
+            del rivals[title], commands[title]
     taken = interleaved({title: partial(run, title, more, url) for title, more in commands.items()}, ROUNDS)
     print(f"{name} ({framework.package} {version}), of a processor, each call:")
     show(taken, 1e6, " µs")
@@ -351,17 +622,6 @@ def installed(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ""
-
-
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """The model, in a process of its own; its URL."""
-    command = [sys.executable, "server.py"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdin is not None
-        assert running.stdout is not None
-        yield running.stdout.readline().strip()
-        running.stdin.close()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 """Reading and analysing a million events beside `jq`, and looking at one of them through the index.
 
+What is compared is how long one waits, by the clock on the wall. `jq` is one process; `analyze` reads the later half of
+so long a recording in a second one, where there are two processors. The time of the processors, of both processes
+together, stands beside it. So does what `analyze` takes when it is held to one processor, which needs `taskset`.
+
 The trace is made once and kept in the temporary directory (about 500 MB): a support desk of four agents, each answer a
 chain of steps with two model calls, a tool call and an HTTP exchange in them; some fail, a few retry.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sys
@@ -24,6 +29,7 @@ ROUNDS = 3
 TRACE = Path(tempfile.gettempdir()) / "namel3ss-debug-benchmarks" / "million-2.jsonl"
 DEBUG = [sys.executable, "-c", "from namel3ss_debug.cli.main import debug; debug()"]
 JQ = ["jq", "-c", "[.component,.duration_ms]"]
+ONE_PROCESSOR = ["taskset", "-c", str(min(os.sched_getaffinity(0)))] if shutil.which("taskset") else []
 FOUR = ["--summary", "--performance", "--errors", "--resources"]
 
 AGENTS = ("Router", "Billing", "Shipping", "Returns")
@@ -227,8 +233,18 @@ def make_trace() -> None:
 
 
 def beside(mine: list[Ended], theirs: list[Ended]) -> float:
-    """How much longer mine took than theirs, by the median of the rounds."""
+    """How much longer mine took than theirs on the wall, by the median of the rounds."""
     return median(one.seconds / other.seconds for one, other in zip(mine, theirs, strict=True))
+
+
+def times(ended: list[Ended]) -> str:
+    """What they took on the wall, and of the processors."""
+    return f"{spread([one.seconds for one in ended])} s, of processors {spread([one.cpu for one in ended])} s"
+
+
+def computed(mine: list[Ended], theirs: list[Ended]) -> str:
+    """How much more of the processors' time mine took than theirs, by the median of the rounds."""
+    return f"{median(one.cpu / other.cpu for one, other in zip(mine, theirs, strict=True)):.2f}"
 
 
 def most(ended: list[Ended]) -> float:
@@ -245,6 +261,7 @@ def main() -> int:
     jq: list[Ended] = []
     four: list[Ended] = []
     every: list[Ended] = []
+    alone: list[Ended] = []
     inspect: list[Ended] = []
     with tempfile.TemporaryDirectory() as cache:
         environ = {"XDG_CACHE_HOME": cache}
@@ -253,13 +270,20 @@ def main() -> int:
             jq.append(process([*JQ, str(TRACE)]))
             four.append(process([*DEBUG, "analyze", str(TRACE), *FOUR, "--format", "json"], environ))
             every.append(process([*DEBUG, "analyze", str(TRACE), "--format", "json"], environ))
+            if ONE_PROCESSOR:
+                command = [*ONE_PROCESSOR, *DEBUG, "analyze", str(TRACE), *FOUR, "--format", "json"]
+                alone.append(process(command, environ))
         unindexed = process(look, environ)
         inspect += [process(look, environ) for _ in range(ROUNDS)]
         index = sum(path.stat().st_size for path in Path(cache).rglob("*") if path.is_file())
     print(f"{EVENTS:,} events of {size / EVENTS:.0f} bytes, whole processes:")
-    print(f"  jq                      {spread([one.seconds for one in jq])} s")
-    print(f"  analyze, four sections  {spread([one.seconds for one in four])} s  ({' '.join(FOUR)})")
-    print(f"  analyze, all sections   {spread([one.seconds for one in every])} s")
+    print(f"  jq                      {times(jq)}")
+    print(f"  analyze, four sections  {times(four)}  ({' '.join(FOUR)})")
+    print(f"  the same, one processor {times(alone)}" if alone else "  taskset is not installed")
+    print(f"  analyze, all sections   {times(every)}")
+    print(f"  time of processors / jq: four sections {computed(four, jq)}, all {computed(every, jq)}")
+    if alone:
+        print(f"  four sections on one processor / jq: {beside(alone, jq):.2f}")
     print(
         f"  inspect --event, first  {unindexed.seconds:.3g} s, which builds an index of {index / 1e6:.3g} MB"
     )

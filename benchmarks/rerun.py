@@ -17,11 +17,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
 
+from serving import serving
 from timing import Rounds, differences, holds, interleaved, process, ratios, show, spread
 
 TURNS = 200
@@ -31,7 +31,7 @@ SCRIPT = """\
 import json
 
 
-def answer(request):
+def answer(path, request):
     said = request.rpartition(b'"tool_call_id":"call_')[2]
     turn = 1 + int(said[: said.index(b'"')]) if len(said) < len(request) else 0
     asked = {"id": f"call_{turn}", "type": "function"}
@@ -64,7 +64,7 @@ def client():
     from script import answer
     http = sys.modules.get("httpx2") or sys.modules["httpx"]
     headers = {"content-type": "application/json"}
-    within = http.MockTransport(lambda request: http.Response(200, headers=headers, content=answer(request.content)))
+    within = http.MockTransport(lambda request: http.Response(200, headers=headers, content=answer("", request.content)))
     return openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="unused",
                          http_client=openai.DefaultHttpxClient(transport=within))
 
@@ -83,34 +83,6 @@ with client() as model:
     for _ in range(turns):
         turn(model, messages)
 print(len(messages), hashlib.sha256(json.dumps(messages).encode()).hexdigest())
-"""
-SERVER = """\
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-
-from script import answer
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # head and body leave as one
-
-    def do_POST(self):
-        body = answer(self.rfile.read(int(self.headers["content-length"])))
-        self.send_response_only(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = True
-Thread(target=server.serve_forever, daemon=True).start()
-print(f"http://127.0.0.1:{server.server_port}", flush=True)
-sys.stdin.read()
 """
 DEBUG = [sys.executable, "-c", "from namel3ss_debug.cli.main import debug; debug()"]
 TAPE = [sys.executable, "-c", "import sys; from reeltime.cli import main; sys.exit(main())"]
@@ -133,7 +105,7 @@ def main() -> int:
     if not rivals:
         print("reeltime is not installed: ours is shown alone")
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for name, text in {"script.py": SCRIPT, "agent.py": AGENT, "server.py": SERVER}.items():
+        for name, text in {"script.py": SCRIPT, "agent.py": AGENT}.items():
             Path(name).write_text(text)
         os.environ |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         # The first round compiles everything, as installing a package does.
@@ -144,7 +116,7 @@ def main() -> int:
 
 def recording(rivals: tuple[str, ...]) -> list[bool]:
     """What recording adds to each turn; the recordings of all the turns are kept."""
-    with server() as url:
+    with serving("script") as url:
 
         def command(who: str, turns: int) -> list[str]:
             return [*RECORD[who], "agent.py", url, str(turns), str(MOST)]
@@ -208,17 +180,6 @@ def measured(commands: dict[str, list[str]]) -> tuple[Rounds, Rounds]:
 
     taken = interleaved({name: partial(run, name) for name in commands}, ROUNDS)
     return taken, {name: values[-ROUNDS:] for name, values in busy.items()}
-
-
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """The model, in a process of its own; its URL."""
-    command = [sys.executable, "server.py"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdin is not None
-        assert running.stdout is not None
-        yield running.stdout.readline().strip()
-        running.stdin.close()
 
 
 def printed(command: list[str]) -> str:

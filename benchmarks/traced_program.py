@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from serving import running
 from timing import differences, interleaved, process, show, spread
 
 CALLS = 200
@@ -47,21 +48,8 @@ TRACE = ["-c", "from namel3ss_debug.cli.main import debug; debug()", "trace"]
 
 def main() -> int:
     """Measure, print, and return the exit status."""
-    import subprocess
-
     examples = Path(__file__).resolve().parent.parent / "examples"
-    with (
-        tempfile.TemporaryDirectory() as name,
-        subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(examples)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as server,
-    ):
-        assert server.stdin is not None
-        assert server.stdout is not None
-        url = server.stdout.readline().strip()
+    with tempfile.TemporaryDirectory() as name, running(SERVER, str(examples)) as url:
         program = Path(name) / "program.py"
         program.write_text(PROGRAM)
         environ = {"NO_PROXY": "127.0.0.1", "NAMEL3SS_DEBUG_OUTPUT_DIR": f"{name}/traces"}
@@ -79,7 +67,6 @@ def main() -> int:
             },
             ROUNDS,
         )
-        server.stdin.close()
     print("A program with the OpenAI SDK, whole processes:")
     show(taken, 1e3, " ms")
     once = differences(taken, "traced, 1 call", "plain, 1 call")

@@ -134,14 +134,16 @@ class Handler(BaseHTTPRequestHandler):
             return
         attempt = int(self.headers.get("x-stainless-retry-count", "0"))
         body = spoken.complete(path, body)  # with what the provider has in the address
-        reply = self.model.reply(spoken.decode_request(body), attempt)
+        reply = self.model.reply(spoken.codec.decode_request(body), attempt)
         self.model.closing.wait(reply.seconds)
         self.send_reply(spoken, reply, body)
 
     def send_reply(self, spoken: Format, reply: Reply, body: Json) -> None:
         """Write a reply in the format of its request."""
         if reply.status >= 400:
-            self.send_json(reply.status, spoken.encode_error(reply.status, "", reply.message), reply.headers)
+            self.send_json(
+                reply.status, spoken.codec.encode_error(reply.status, "", reply.message), reply.headers
+            )
             return
         digest = canonical_hash("POST", self.path, body)
         calls = [
@@ -153,9 +155,11 @@ class Handler(BaseHTTPRequestHandler):
         answer = replace(reply.answer, tool_calls=calls, usage=usage)
         frame: Json = {"response_id": ID_PREFIXES.get(spoken.name, "") + digest, "created": CREATED}
         if body.get("stream"):
-            self.send_stream(spoken.encode_stream(answer, body, **frame), reply.between, spoken.stream_type)
+            self.send_stream(
+                spoken.codec.encode_stream(answer, body, **frame), reply.between, spoken.stream_type
+            )
         else:
-            self.send_json(200, spoken.encode_response(answer, body, **frame), reply.headers)
+            self.send_json(200, spoken.codec.encode_response(answer, body, **frame), reply.headers)
 
     def send_json(self, status: int, body: Json, headers: Json | None = None) -> None:
         """Write one JSON document."""

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
+import signal
 import sys
+import threading
+from contextvars import copy_context
+from itertools import islice
 from pathlib import Path
 
 import pytest
+import wrapt
 from hypothesis import settings
 
 from namel3ss_debug import prices
-from namel3ss_debug.capture import switch
 from namel3ss_debug.prices import published
+from namel3ss_debug.traces.reader import ProcessReader
 
 ROOT = Path(__file__).parents[1]
 
 settings.register_profile("suite", deadline=None)  # the machine's speed is no property of the program
 settings.load_profile("suite")
+
+# wrapt puts its finder into `sys.meta_path` once, whoever asks first; pytester would take it out again.
+wrapt.register_post_import_hook(lambda _module: None, "no_module_of_this_name")
 
 
 def load_file(path):
@@ -32,9 +41,14 @@ def load_file(path):
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory):
-    """No test writes into the real cache of the user, and none is told what to trace by the environment."""
+    """No test writes into the real cache of the user, and none is told what to trace by the environment.
+
+    What is on this machine is asked without a proxy; the scripted model sets the same, for good.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.setenv(name, "127.0.0.1")
         for name in list(os.environ):
             if name.startswith("NAMEL3SS_"):
                 patch.delenv(name)
@@ -42,13 +56,79 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind():
-    """Every test leaves tracing off and the working directory where it was, and its user's prices to no other."""
-    folder = Path.cwd()
+def nothing_left_behind(tmp_path_factory):
+    """Every test leaves tracing off and its process as it was; its user's prices and its own modules end with it."""
+    before, modules = of_the_process(), len(sys.modules)
     yield
     prices.use({})
-    assert switch.ACTIVE is None, "a test left a tracer switched on"
-    assert Path.cwd() == folder
+    for name in list(islice(reversed(sys.modules), max(0, len(sys.modules) - modules))):
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is not None and Path(file).is_relative_to(tmp_path_factory.getbasetemp()):
+            del sys.modules[name]
+    after = of_the_process()
+    assert {name: told(before[name], value) for name, value in after.items() if value != before[name]} == {}
+
+
+OURS = "namel3ss_debug"
+RECORDING = [
+    (f"{OURS}.capture.{module}", name)
+    for module, names in {
+        "switch": ("ACTIVE",),
+        "context": ("thread_starts",),
+        "delivery": ("LOOK",),
+        "determinism.installing": ("_running",),
+        "determinism.lineage": ("_root",),
+        "determinism.stdin": ("_note",),
+        "frameworks.langchain": ("_told",),
+        "hooks": ("TAKE",),
+        "offline": ("_guard",),
+        "processes": ("_current", "_adopt", "_carried"),
+        "rewrite": ("HOT", "CALL", "LOADED"),
+        "start": ("_undo", "_renewed_by_fork"),
+    }.items()
+    for name in names
+]
+"""Where a process keeps that it is recorded: a module, if it is imported, and its name that then is empty."""
+
+SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGTSTP,
+    signal.SIGTTOU,
+    signal.SIGCHLD,
+)
+
+
+def of_the_process():
+    """What one test could change for the next, by name."""
+    environment = os.environ._data.copy()  # without decoding it
+    environment.pop(b"PYTEST_CURRENT_TEST", None)
+    return {
+        "os.environ": environment,
+        "sys.path": sys.path.copy(),
+        "sys.meta_path": sys.meta_path.copy(),
+        "sys.path_hooks": sys.path_hooks.copy(),
+        "sys.argv": sys.argv.copy(),
+        "__main__": sys.modules["__main__"],
+        "hooks": (sys.excepthook, sys.unraisablehook, sys.breakpointhook, threading.excepthook),
+        "signals": [signal.getsignal(number) for number in SIGNALS],
+        "recording": [name for name in RECORDING if getattr(sys.modules.get(name[0]), name[1], None)],
+        "context": [
+            (each, value) for each, value in copy_context().items() if value and each.name.startswith(OURS)
+        ],
+        "logging": (logging.root.level, logging.root.handlers.copy(), logging.root.manager.disable),
+        "working directory": os.getcwd(),
+    }
+
+
+def told(before, after):
+    """What there was and what there is now; of a mapping, where they differ."""
+    if not isinstance(after, dict):
+        return before, after
+    pairs = {key: (before.get(key), after.get(key)) for key in before | after}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +138,8 @@ def scripted_model_module():
 
 
 @pytest.fixture
-def scripted_model(scripted_model_module, monkeypatch):
+def scripted_model(scripted_model_module):
     """A running `ScriptedModel` that answers the programs in `tests/data/programs_sdk`."""
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1")  # so that what the server sets is undone with it
     script = load_file(ROOT / "tests" / "data" / "programs_sdk" / "script.py")
     with scripted_model_module.ScriptedModel(script.answer) as model:
         yield model
@@ -76,6 +154,24 @@ def model_environment(scripted_model):
         "ANTHROPIC_BASE_URL": scripted_model.url,
         "ANTHROPIC_API_KEY": "unused",
     }
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Counts the passes over files of recordings from when it is called on."""
+
+    def count():
+        counted = []
+        whole = ProcessReader.events
+
+        def events(self, resume=None):
+            counted.append(resume)
+            return whole(self, resume)
+
+        monkeypatch.setattr(ProcessReader, "events", events)
+        return counted
+
+    return count
 
 
 @pytest.fixture

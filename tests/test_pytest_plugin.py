@@ -8,7 +8,6 @@ import sys
 import anthropic  # noqa: F401  (imported before pytester takes down what modules there are)
 import openai  # noqa: F401  (imported before pytester takes down what modules there are)
 import pytest
-import wrapt
 from _pytest.pytester import SysModulesSnapshot
 
 from namel3ss_debug.capture import switch
@@ -16,9 +15,6 @@ from namel3ss_debug.capture.start import initialize_tracing, shutdown_tracing
 from namel3ss_debug.pytest_plugin import recorded_tests  # noqa: F401  (as above)
 
 pytest_plugins = ["pytester"]
-
-# wrapt puts its finder into `sys.meta_path` once, and pytester would take it out again with what its runs put there.
-wrapt.register_post_import_hook(lambda _module: None, "no_module_of_this_name")
 
 INSTALLED = any(each.name == "namel3ss_debug" for each in importlib.metadata.entry_points(group="pytest11"))
 PLUGIN = () if INSTALLED else ("-p", "namel3ss_debug.pytest_plugin")
@@ -78,8 +74,6 @@ def asked(scripted_model_module, monkeypatch):
             return say("", call("lookup", order="A-17"))
         return say("It is on its way.")
 
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1")
     with scripted_model_module.ScriptedModel(answer) as model:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{model.url}/v1")
         monkeypatch.setenv("ANTHROPIC_BASE_URL", model.url)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import chain, islice
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis import plugins
 from namel3ss_debug.analysis.contract import Fold
 from namel3ss_debug.analysis.folds import FOLDS, Analysis, in_order
+from namel3ss_debug.analysis.halves import Asked, collecting_rarely, read_in_two, read_whole
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.traces.reader import Trace, open_trace
 from namel3ss_debug.traces.store import ending
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from namel3ss_debug.prices import Table
 
 SectionTable = Mapping[str, Callable[[Options], Fold]]
 """Section name -> what makes its fold."""
@@ -30,6 +30,9 @@ def analyze(
     sections: Collection[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
     options: Options | None = None,
+    *,
+    in_two: bool = False,
+    own_prices: Table | None = None,
 ) -> dict[str, Any]:
     """Read a trace once and say what is in it.
 
@@ -39,6 +42,9 @@ def analyze(
             of them if left out.
         progress: called now and then with the bytes read so far and the bytes of all files.
         options: what the user has set about the analyses.
+        in_two: whether the later half of a long recording may be read in a process of its own; only where the program
+            that runs may be imported once more, as `multiprocessing` does.
+        own_prices: the prices of the user that this process uses, which such a process is to use as well.
 
     Returns:
         A document of JSON values, the same for the same trace. `trace` says what was read, `problems` what
@@ -48,7 +54,9 @@ def analyze(
         WrongUsageError: there is no section of one of the names.
     """
     trace.progress = progress
-    return fold(trace, section_table(sections), sections, options).document
+    return fold(
+        trace, section_table(sections), sections, options, in_two=in_two, own_prices=own_prices
+    ).document
 
 
 class Folded(NamedTuple):
@@ -77,23 +85,22 @@ def fold(
     table: SectionTable,
     sections: Collection[str] | None,
     options: Options | None,
+    *,
+    in_two: bool = False,
+    own_prices: Table | None = None,
 ) -> Folded:
     """Read a trace once, as `analyze` does, with the sections of a table."""
-    with _collecting_rarely():
-        analysis = Analysis(sections, options, table)
-        trace.marks = analysis.expect_marks if "integrity" in analysis.folds else None
-        events = iter(trace.events())
-        first = list(islice(events, 1))
-        analysis.feed_all(chain(first, events))
-        trace.marks = None
-        problems = _problems(trace)
+    asked = Asked(sections, options, table)
+    with collecting_rarely():
+        analysis, execution_id = read_in_two(trace, asked, own_prices) if in_two else read_whole(trace, asked)
+        problems = trace.problems_document()
         results = analysis.results({"problems": problems, "ending": ending(trace.processes)})
     errors = plugins.errors(analysis.folds)
     document = {
         "schema": SCHEMA,
         "trace": {
             "path": str(trace.path),
-            "execution_id": first[0].get("execution_id") if first else None,
+            "execution_id": execution_id,
             "events": analysis.events,
             "processes": len(trace.processes),
             "files": [str(file) for file in trace.files],
@@ -102,29 +109,6 @@ def fold(
         "problems": problems,
     }
     return Folded(analysis, document | ({"plugin_errors": errors} if errors else {}))
-
-
-@contextmanager
-def _collecting_rarely() -> Iterator[None]:
-    """Let the garbage collector run a hundredth as often: what is kept has no circles, and looking for them takes a sixth of all time."""
-    young, *old = gc.get_threshold()
-    gc.set_threshold(100 * young, *old)
-    try:
-        yield
-    finally:
-        gc.set_threshold(young, *old)
-
-
-def _problems(trace: Trace) -> dict[str, Any]:
-    """What could not be read as it stands: by kind, and the first of it by place."""
-    problems = trace.problems
-    return {
-        "total": problems.total,
-        "kinds": dict(sorted(problems.counts.items())),
-        "lost_events": trace.lost,
-        "rotated_away_events": trace.rotated_away,
-        "first": [{"file": file, "line": line, "what": what} for file, line, what in problems.first],
-    }
 
 
 class TraceAnalyzer:

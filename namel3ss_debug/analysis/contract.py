@@ -18,6 +18,8 @@ class Fold(Protocol):
 
     `events` are the types of the point events it wants to see (`EVERY_EVENT`: all events there are, in order), `needs`
     the sections whose results it reads, and other parts of the document that `Analysis.results` is given.
+    One that has a constant `spans` is only shown the spans without a parent that is known of (`top`), or no span that
+    ended (`none`).
     An instance holds plain data only, so that it can go from one process to another.
     """
 

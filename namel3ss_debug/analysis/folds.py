@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 from math import inf
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from namel3ss_debug.analysis.contract import NUMBER_BITS, Fold, Pooled, is_pooled
 from namel3ss_debug.analysis.distributions import NS_PER_MS
@@ -47,7 +47,7 @@ from namel3ss_debug.analysis.timing.performance import Performance
 from namel3ss_debug.analysis.totals import Options, Totals
 from namel3ss_debug.analysis.triggers.triggers import Triggers
 from namel3ss_debug.errors import WrongUsageError
-from namel3ss_debug.traces.events import SPAN_FAILURES
+from namel3ss_debug.traces.events import SPAN_FAILURES, unheld
 from namel3ss_debug.traces.spans import SpanPairing
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ class Analysis:
         self._folds: dict[str, Fold] = {}
         for name in self._wanted:
             self._add(name, options)
-        self._span_folds = [fold.span for fold in self._folds.values()]
+        shown = {fold.span: getattr(fold, "spans", "all") for fold in self._folds.values()}
+        self._span_folds = [span for span, which in shown.items() if which == "all"]
+        self._top_folds = [span for span, which in shown.items() if which != "none"]
         self._types: dict[str, _Type] = {}
         self._pairing = SpanPairing()
         self._links: dict[str, list[tuple[int, str]]] = {}
@@ -168,12 +170,16 @@ class Analysis:
                 except KeyError:
                     kind = self._new_type(number, event["event_type"])
                 kind.count += 1
+                if "held_before_ms" in event:
+                    event = unheld(event)  # noqa: PLW2901  (to everyone it comes at the time at which it would have)
                 at = event.get("timestamp")
                 if at is not None:
                     # `max` and `min` would be two calls for every event
-                    if at > last_at:  # noqa: PLR1730
+                    if at > last_at:
                         last_at = at
-                    if at < first_at:  # noqa: PLR1730
+                        if at < first_at:  # noqa: PLR1730
+                            first_at = at
+                    elif at < first_at:
                         first_at = at
                 for listen in kind.listeners:
                     listen(number, event)
@@ -186,7 +192,7 @@ class Analysis:
                     if covered or (begun := opened.pop(event.get("parent_event_id", ""), None)) is None:
                         begun = finish(number, event)
                     if begun is not None:
-                        self._take(*begun, event, number)
+                        self._take(begun[0], begun[1], event, number)  # no `*begun`, which is no quick call
                     elif orphans and self._first == 1:
                         self._take_orphans()
         finally:
@@ -237,8 +243,9 @@ class Analysis:
         if began is not None and self_ns:
             begin = int(began * 1e6 + 0.5) * 1000  # as `since_epoch`
             if above is not None:
-                above.intervals.append(begin)
-                above.intervals.append(begin + self_ns)
+                leave = above.intervals.append
+                leave(begin)
+                leave(begin + self_ns)
             if below is not None:
                 self_ns -= covered_ns(below.intervals, begin, begin + self_ns)
         name = start.get("component_name")
@@ -246,7 +253,7 @@ class Analysis:
             name = other_name(start, end)
         self._spans += 1
         status = end.get("status")
-        failed = "error" in end if status is None else status in SPAN_FAILURES
+        failed = status != "completed" and ("error" in end if status is None else status in SPAN_FAILURES)
         retried = ("retry_count" in end or "retry_count" in start) and is_retry(start, end)
         # field by field, because this is done for every span and the constructor takes twice as long
         measured = _new(MeasuredSpan)
@@ -256,8 +263,8 @@ class Analysis:
         measured.failed, measured.retried = failed, retried
         measured.duration_ns, measured.self_ns = lasted, self_ns
         measured.below, measured.above = below, above
-        measured.cost = None
-        for show in self._span_folds:
+        measured.used = None
+        for show in self._span_folds if "parent_event_id" in start else self._top_folds:
             show(measured)
 
     def _above(self, parent_id: str, before: float) -> Below | None:
@@ -316,6 +323,13 @@ class Analysis:
             walls = [wall for wall in (self._walls_ns, later._walls_ns) if wall is not None]
             self._walls_ns = sum(walls) if walls else None
 
+    def detached(self) -> Self:
+        """Itself, without what only feeding needs: a part that another process is to merge."""
+        self._span_folds = self._top_folds = []
+        for kind in self._types.values():
+            kind.listeners = ()
+        return self
+
     def settle(self, place: int) -> None:
         """Close, and keep only what can be pooled with other recordings; those that are settled can be merged.
 
@@ -329,10 +343,8 @@ class Analysis:
         self._wanted = tuple(name for name in self._wanted if name in self._folds)
         for fold in self._folds.values():
             cast("Pooled", fold).renumber(place << NUMBER_BITS)
-        self._span_folds = []
         self._pairing, self._links, self._below, self._unclaimed = SpanPairing(), {}, {}, {}
-        for kind in self._types.values():
-            kind.listeners = ()
+        self.detached()
 
     def _join(self, pairing: SpanPairing, unclaimed: dict[str, list[tuple[int, Below]]]) -> None:
         """Live through the later part once more, as far as it concerns spans that began before it."""
@@ -378,7 +390,7 @@ class Analysis:
             )
             self._spans += 1
             self._orphan_ends += 1
-            for show in self._span_folds:
+            for show in self._top_folds:
                 show(span)
         self._pairing.orphans.clear()
 

@@ -22,7 +22,7 @@ from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from namel3ss_debug.traces.costs import Cost
+    from namel3ss_debug.analysis.resources.usage import Used
 
 NS_PER_SECOND = 1_000_000_000
 LONGEST_NS = 1 << 62
@@ -89,7 +89,7 @@ class MeasuredSpan:
         self_ns: the duration less the time in which its children ran.
         below: what its children have left, if they left anything.
         above: where to leave something for the parent span; None where the parent is over or not known.
-        cost: what it cost, alone in a tuple; None until `usage.span_cost` has been asked.
+        used: its tokens and what it cost; None until `usage.used` has been asked.
     """
 
     number: int
@@ -104,7 +104,7 @@ class MeasuredSpan:
     self_ns: int
     below: Below | None
     above: Below | None
-    cost: tuple[Cost | None] | None = None
+    used: Used | None = None
 
     @property
     def id(self) -> str | None:

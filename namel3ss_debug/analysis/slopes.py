@@ -35,13 +35,8 @@ class Slope(NamedTuple):
     points: int
 
 
-def theil_sen(points: Sequence[tuple[float, float]], confidence: float = CONFIDENCE) -> Slope | None:
-    """The slope of some points (x, y); None where they do not have two different x.
-
-    Args:
-        points: in any order.
-        confidence: how sure it shall be that the slope lies in the interval.
-    """
+def theil_sen(points: Sequence[tuple[float, float]]) -> Slope | None:
+    """The slope of some points (x, y), in any order; None where they do not have two different x."""
     slopes = sorted(
         (other_y - y) / (other_x - x)
         for place, (x, y) in enumerate(points)
@@ -52,7 +47,7 @@ def theil_sen(points: Sequence[tuple[float, float]], confidence: float = CONFIDE
         return None
     size, pairs = len(points), len(slopes)
     ties = sum(_ties(values) for values in zip(*points, strict=True))
-    spread = NormalDist().inv_cdf(0.5 + confidence / 2) * sqrt(max(_variance(size) - ties, 0) / 18)
+    spread = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * sqrt(max(_variance(size) - ties, 0) / 18)
     low = max(round((pairs - spread) / 2) - 1, 0)
     high = min(round((pairs + spread) / 2), pairs - 1)
     return Slope(median(slopes), slopes[low], slopes[high], size)

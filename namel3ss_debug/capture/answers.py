@@ -40,12 +40,14 @@ _ANSWER_FIELDS = frozenset(
 class Raised(NamedTuple):
     """An exception that ended a call: its type as `module.Class`, a built-in one by its name alone, and its text.
 
-    `stack` is the stack trace that was recorded with it; "" where there is none.
+    `stack` is the stack trace that was recorded with it; "" where there is none. `sent` says of a request whether it had
+    left by then, where that makes a difference.
     """
 
     type: str
     text: str
     stack: str = ""
+    sent: bool = True
 
 
 class Played(NamedTuple):
@@ -59,6 +61,7 @@ class Played(NamedTuple):
         raised: the exception that ended it, after the head and the pieces where there are any.
         given_up: whether nothing more ever came, until the program gave up by itself.
         delays: the seconds before the head, before each piece and before the end; those that are missing are 0.
+        encoding: how the body was encoded as it was sent; "" where it was not.
     """
 
     status: int
@@ -68,6 +71,7 @@ class Played(NamedTuple):
     raised: Raised | None = None
     given_up: bool = False
     delays: tuple[float, ...] = ()
+    encoding: str = ""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Played:
@@ -78,9 +82,10 @@ class Played(NamedTuple):
             values.get("reason") or "",
             [(name, value) for name, value in values.get("headers") or ()],
             [base64.b64decode(piece) for piece in values.get("pieces") or ()],
-            None if raised is None else Raised(raised["type"], raised["text"]),
+            None if raised is None else Raised(raised["type"], raised["text"], sent=raised.get("sent", True)),
             bool(values.get("given_up")),
             tuple(values.get("delays") or ()),
+            values.get("encoding") or "",
         )
 
 
@@ -163,6 +168,9 @@ class Gate(Protocol):
     def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
         """Whether a part of an answer may be delivered now, see `Answers.may`."""
 
+    def listens(self, port: int, site: str | None) -> None:
+        """The program begins a server on this port, 0 for any, at this place; nobody may come to ask it."""
+
     def look(self) -> None:
         """See whether whoever answers is still there, where nothing else would tell."""
 
@@ -188,6 +196,9 @@ class Answers(Protocol):
             index: of a piece, its place among them, from 0.
             waited: the seconds for which it has waited for its turn already.
         """
+
+    def listens(self, port: int, site: str | None) -> None:
+        """The program begins a server on this port, see `Gate.listens`."""
 
 
 class Network(Protocol):
@@ -219,7 +230,7 @@ class Response(NamedTuple):
         status: the HTTP status; 0 where no head comes.
         raised: the exception that comes after that, of a recorded class or of a nature, `timeout` or `connection`.
         given_up: whether nothing comes after that, and no end either.
-        delays: as of `Played`.
+        delays, encoding: as of `Played`; clients that decode a body by themselves are given it decoded.
     """
 
     status: int
@@ -229,6 +240,7 @@ class Response(NamedTuple):
     raised: Raised | None = None
     given_up: bool = False
     delays: tuple[float, ...] = ()
+    encoding: str = ""
 
 
 REPORTED = Response(200, "OK", [("content-type", _JSON)], [b'{"status":1,"successes":[],"errors":[]}'])
@@ -285,9 +297,7 @@ def _played(played: Played, method: str) -> Response:
     has_body = method != "HEAD" and played.status >= 200 and played.status not in (204, 304)
     if whole and has_body and not is_stream(headers):
         headers.append(("content-length", str(sum(map(len, played.pieces)))))
-    return Response(
-        played.status, played.reason, headers, played.pieces, played.raised, played.given_up, played.delays
-    )
+    return Response(**played._asdict() | {"headers": headers})
 
 
 def is_stream(headers: list[tuple[str, str]]) -> bool:
@@ -336,12 +346,12 @@ def model_response(given: Given, spoken: Format, request: dict[str, Any], event_
         answer = Answer(**fields)
         frame: dict[str, Any] = {"response_id": f"mock-{event_id}", "created": int(time.time())}
         if request.get("stream") is True:
-            pieces = spoken.encode_stream(answer, request, **frame)
+            pieces = spoken.codec.encode_stream(answer, request, **frame)
             return Response(200, "OK", [("content-type", spoken.stream_type)], pieces)
-        body = lenient.dump(spoken.encode_response(answer, request, **frame))
+        body = lenient.dump(spoken.codec.encode_response(answer, request, **frame))
     except Exception as error:
         why = f"the answer given for this call cannot be written as {spoken.name}: {error}"
-        return _response(400, "Bad Request", _JSON, lenient.dump(spoken.encode_error(400, "", why)))
+        return _response(400, "Bad Request", _JSON, lenient.dump(spoken.codec.encode_error(400, "", why)))
     return _response(200, "OK", _JSON, body)
 
 

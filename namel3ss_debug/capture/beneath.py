@@ -28,22 +28,25 @@ class Expected:
         name: of a tool, its name; a model may have another name on the wire than the framework knows.
         met: whether it was recorded where it was made.
         outer: the call that it is made within.
+        is_over: whether it has ended, which it may in another context than it began in, or before one within it.
     """
 
-    __slots__ = ("kind", "met", "name", "outer", "unexpected")
+    __slots__ = ("is_over", "kind", "met", "name", "outer", "unexpected")
 
     def __init__(self, kind: str, name: str | None = None) -> None:
         self.kind = kind
         self.name = name
         self.met = False
-        self.outer = NOW.get()
+        self.is_over = False
+        self.outer = _innermost()
         self.unexpected = UNEXPECTED[kind, name]
         NOW.set(self)
 
     def over(self) -> bool:
         """The call has ended; whether it was recorded, or may have been."""
+        self.is_over = True
         if NOW.get() is self:
-            NOW.set(self.outer)
+            NOW.set(_innermost())
         return self.met or UNEXPECTED[self.kind, self.name] != self.unexpected
 
 
@@ -51,8 +54,16 @@ def recorded(kind: str, name: str | None = None) -> None:
     """A call is recorded where it is made: of a model, or of the tool of this name."""
     expected = NOW.get()
     while expected is not None:
-        if expected.kind == kind and expected.name == name:
+        if expected.kind == kind and expected.name == name and not expected.is_over:
             expected.met = True
             return
         expected = expected.outer
     UNEXPECTED[kind, name] += 1
+
+
+def _innermost() -> Expected | None:
+    """The innermost call that is not over."""
+    expected = NOW.get()
+    while expected is not None and expected.is_over:
+        expected = expected.outer
+    return expected

@@ -34,6 +34,7 @@ class Decompressor:
 
 
 def _decoder(encoding: str) -> Any:
+    """What undoes a content encoding piece by piece; None where this process cannot."""
     if encoding in _ZLIB_WINDOWS:
         return zlib.decompressobj(_ZLIB_WINDOWS[encoding])
     if encoding == "br":

@@ -91,6 +91,8 @@ class ToolCalls:
 
     def returned(self, messages: list[Any], inside: str | None) -> None:
         """A request inside this span carries these messages: results in them belong to calls asked for earlier."""
+        if not self._waiting:
+            return
         last = {call_id: result for call_id, _name, result in tool_results(messages)}
         for call_id, result in last.items():
             with self._lock:

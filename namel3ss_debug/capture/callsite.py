@@ -59,16 +59,31 @@ class CallSites:
 
     def at(self, frame: FrameType | None) -> str | None:
         """The call site of this frame, or of the innermost user frame above it."""
-        sites = self.known
+        sites, shown = self.known, self._shown
         for _ in range(_MOST_FRAMES):
             if frame is None:
                 return None
             code = frame.f_code
+            if shown.get(code.co_filename, "") is None:  # the most frequent, and the cheapest to know
+                frame = frame.f_back
+                continue
             known = sites.get((id(code), frame.f_lasti))
             if known is None or known[0] is not code:
                 known = self._look_at(frame)
             if known[1] is not None:
                 return known[1]
+            frame = frame.f_back
+        return None
+
+    def nearest(self, frame: FrameType | None, most: int) -> FrameType | None:
+        """This frame, or the innermost user frame above it; `None` where none of so many is the user's."""
+        shown = self._shown
+        for _ in range(most):
+            if frame is None:
+                return None
+            name = frame.f_code.co_filename
+            if shown.get(name, "") is not None and self.shown(name) is not None:
+                return frame
             frame = frame.f_back
         return None
 
@@ -116,6 +131,7 @@ class CallSites:
         return known
 
     def _look(self, filename: str) -> str | None:
+        """The path of a file as it is shown, where it is of the user's own code."""
         if filename.startswith("<"):
             return None
         path = os.path.abspath(filename)

@@ -91,6 +91,9 @@ thread_starts: list[Callable[[threading.Thread], None]] = []
 def install(on_thread: Callable[[], None]) -> Callable[[], None]:
     """Remember on each thread that is started from now on the span it was started in.
 
+    A span that an earlier recording has left open in this thread is forgotten, as one of this is when it is over: ids are
+    those of one recording.
+
     Args:
         on_thread: called when the program starts a thread.
 
@@ -107,11 +110,20 @@ def install(on_thread: Callable[[], None]) -> Callable[[], None]:
         thread_start(self)
 
     threading.Thread.start = start  # type: ignore[method-assign]
+    _forget()
 
     def uninstall() -> None:
         threading.Thread.start = thread_start  # type: ignore[method-assign]
+        _forget()
 
     return uninstall
+
+
+def _forget() -> None:
+    CURRENT.set(None)
+    thread = this_thread()
+    if thread is not None:
+        thread.__dict__.pop(ATTRIBUTE, None)
 
 
 class Main:
@@ -134,9 +146,10 @@ os.register_at_fork(after_in_child=MAIN.renew)
 def current_task() -> Any:
     """The running asyncio task, without importing asyncio where the program has not."""
     tasks = sys.modules.get("asyncio.tasks")
-    if tasks is None or tasks.events._get_running_loop() is None:  # noqa: SLF001  (the check that never raises)
+    if tasks is None:
         return None
-    return tasks.current_task()
+    loop = tasks.events._get_running_loop()  # noqa: SLF001  (the check that never raises)
+    return None if loop is None else tasks.current_task(loop)
 
 
 def task_name() -> str | None:

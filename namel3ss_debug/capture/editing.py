@@ -59,6 +59,7 @@ def call_of(name: str, argument: ast.expr) -> ast.expr:
 
 
 def _source_tree(code: CodeType) -> ast.Module:
+    """The source of a function, parsed so that lines are those of the file."""
     lines = _source_lines(code.co_filename, code.co_firstlineno)
     shift = code.co_firstlineno - 1
     if _indent(lines[0]):  # a method: a block around it keeps lines and columns as they are in the file

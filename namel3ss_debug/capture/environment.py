@@ -71,6 +71,7 @@ def git_commit(folder: Path) -> str | None:
 
 
 def _head(git: Path) -> str | None:
+    """The commit that is checked out, read from the files of git; None where they do not tell."""
     try:
         if git.is_file():  # a worktree: the file names the real folder
             git = git.parent / git.read_text().removeprefix("gitdir:").strip()

@@ -21,6 +21,7 @@ from namel3ss_debug.capture.answers import REPORTED, Answers, Network, Response,
 from namel3ss_debug.capture.attempts import Attempts
 from namel3ss_debug.capture.bodies import Decompressor, readable
 from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.chunks import Chunks, without_pieces
 from namel3ss_debug.capture.delivery import Delivery, in_turn
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.failures import describe
@@ -42,7 +43,7 @@ _KEPT_HEADERS = frozenset(
     {
         "content-type", "content-encoding", "content-disposition", "retry-after", "retry-after-ms", "x-should-retry",
         "x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "location", "link", "etag", "last-modified",
-        "mcp-session-id",
+        "mcp-session-id", "www-authenticate",
     }
 )  # fmt: skip
 _KEPT_FAMILIES = ("x-ratelimit-", "ratelimit-", "openai-", "anthropic-")
@@ -97,6 +98,7 @@ class Report:
     delivery: Delivery | None = Delivery()
     network: Network | None = None
     carried: str | None = None
+    sent: bool = True
 
     def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
         """Nothing."""
@@ -144,13 +146,15 @@ class Exchange:
 
     Where `response` is not `None`, the request is not to be sent, and that response is what the program gets, delivered
     as `delivery` says. Where there is a delivery alone, its head is waited for before the request is sent. A `network`
-    is to be opened while it is sent. `carried` is the `traceparent` that it is to be sent with.
+    is to be opened while it is sent. `carried` is the `traceparent` that it is to be sent with. A seam sets `sent` to
+    false where the request fails before it has left, and that is not told by the exception.
     """
 
     response: Response | None = None
     delivery: Delivery | None = None
     network: Network | None = None
     carried: str | None = None
+    sent: bool = True
 
     def __init__(self, owner: Exchanges, method: str, url: str, headers: Pairs, body: bytes | None) -> None:
         self._owner = owner
@@ -167,7 +171,7 @@ class Exchange:
         self._framing: Framing | None = None
         self._decompressor: Decompressor | None = None
         self._count = 0
-        self._tail = b""
+        self._pieces: Chunks | None = None
         request = readable(body, _header(headers, "content-type"))
         path = urlsplit(url).path
         self._format = wire.recognise(path, request) if body else None
@@ -225,7 +229,7 @@ class Exchange:
             name = urlsplit(self._url).netloc.rpartition("@")[2]
             return tracer.span("http", name, inputs, metadata, retry_count=retries).open(enter=False)
         beneath.recorded(beneath.LLM)
-        decoded = self._format.decode_request(request)
+        decoded = self._format.codec.decode_request(request)
         metadata |= {
             "provider": self._format.provider,
             "operation": self._format.operation,
@@ -249,7 +253,11 @@ class Exchange:
             self._decompressor = Decompressor(_header(self._headers, "content-encoding"))
             if self._format is not None:
                 self._framing = wire.framing_of(_header(self._headers, "content-type"))
-                self._stream = None if self._framing is None else self._framing.decoder()
+                if self._framing is not None:
+                    self._stream = self._framing.decoder()
+                    tracer = self._owner.tracer
+                    redactor = tracer.payloads.redactor if tracer.keeps_payloads else None
+                    self._pieces = Chunks(self._framing, redactor, self._emit_chunk, self._next_seq)
         except Exception as error:
             self._owner.tracer.problem("an HTTP response could not be recorded", error)
 
@@ -272,21 +280,22 @@ class Exchange:
             self._owner.tracer.problem("a piece of an HTTP response could not be recorded", error)
 
     def _chunk(self, plain: bytes) -> None:
-        """Record what has arrived up to the end of an event: a text cut anywhere else could hide half a secret."""
         assert self._stream is not None
-        assert self._framing is not None
+        assert self._pieces is not None
         assert self._format is not None
-        if self._first_ms is None and any(map(self._format.is_content, self._stream.feed(plain))):
+        if self._first_ms is None and any(map(self._format.codec.is_content, self._stream.feed(plain))):
             self._first_ms = (perf_counter_ns() - self._started) / 1e6
-        self._tail += plain
-        end = len(self._tail) if len(self._tail) > _LEAST_ROOM else self._framing.last_end(self._tail)
-        if end:
-            whole, self._tail = self._tail[:end], self._tail[end:]
-            self._emit_chunk(whole)
+        self._pieces.feed(plain)
 
-    def _emit_chunk(self, data: bytes) -> None:
-        self._span.emit("stream_chunk", readable_chunk(data), {"index": self._count})
+    def _emit_chunk(self, data: bytes, arrived: int | None) -> None:
+        metadata = {"index": self._count}
+        if arrived is not None:
+            metadata["arrived_seq"] = arrived
+        self._span.emit("stream_chunk", readable_chunk(data), metadata)
         self._count += 1
+
+    def _next_seq(self) -> int:
+        return self._owner.tracer.writer.next_seq
 
     def fail(self, error: BaseException) -> None:
         """The exchange has ended by an exception."""
@@ -326,8 +335,8 @@ class Exchange:
 
     def _finish(self, *, partial: bool, error: BaseException | None) -> None:
         span, body = self._span, b"".join(self._chunks)
-        if self._tail:
-            self._emit_chunk(self._tail)
+        if self._pieces is not None:
+            self._pieces.finish()
         named = [(name.lower(), value) for name, value in self._headers]
         kept = {n: value for n, value in named if n in _KEPT_HEADERS or n.startswith(_KEPT_FAMILIES)}
         exchange: dict[str, Any] = {
@@ -340,11 +349,13 @@ class Exchange:
         if self._count:
             exchange["chunks"] = self._count
         elif self._format is not None and body:
-            exchange["body"] = readable_chunk(body)
+            exchange["body"] = readable_chunk(self._without_pieces(body))
         if error is not None:
             failure = describe(error, self._owner.tracer.payloads, with_trace=False)
             if failure.error_type is not None:
                 exchange["raised"] = {"type": failure.error_type, "text": failure.error}
+                if not self.sent:
+                    exchange["raised"]["sent"] = False
         metadata: dict[str, Any] = {
             "exchange": {key: value for key, value in exchange.items() if value is not None}
         }
@@ -354,6 +365,7 @@ class Exchange:
         if self._format is not None and self._status:
             partial |= self._finish_llm(body)
         elif self._status:
+            body = self._without_pieces(body)
             shown = readable(body, _header(self._headers, "content-type"))
             span.set_output({"status": self._status, "headers": kept, "body": shown})
             if self._is_written_otherwise(body, shown):
@@ -363,6 +375,18 @@ class Exchange:
         elif partial and error is None:
             span.set(status="partial")
         span.set(metadata=metadata)
+
+    def _without_pieces(self, body: bytes) -> bytes:
+        """A body without the secrets that its events or its items spell in pieces."""
+        framing = wire.framing_of(_header(self._headers, "content-type"))
+        redactor = self._owner.tracer.payloads.redactor
+        if redactor is None or not self._owner.tracer.keeps_payloads:
+            return body
+        return (
+            without_pieces(body, framing, redactor)
+            if framing is not None or self._format is not None
+            else body
+        )
 
     def _is_written_otherwise(self, body: bytes, shown: Any) -> bool:
         """Whether the JSON that is shown of the body, written again, gives other bytes, which are then to be kept too.
@@ -381,7 +405,7 @@ class Exchange:
         if self._status >= 400 or not body:
             return self._stream is not None
         whole = self._format.join_stream(body, _header(self._headers, "content-type"))
-        answer = self._format.decode_response(whole)
+        answer = self._format.codec.decode_response(whole)
         self._span.set_output(answer.outputs())
         if answer.usage:
             total = answer.usage.get("input_tokens", 0) + answer.usage.get("output_tokens", 0)

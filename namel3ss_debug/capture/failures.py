@@ -95,6 +95,7 @@ def _stack_trace(error: BaseException, payloads: Payloads) -> str | None:
 
 
 def _drop_own_frames(told: traceback.TracebackException) -> None:
+    """Remove the frames of this package, in causes and groups as well."""
     waiting: list[traceback.TracebackException | None] = [told]
     while waiting:
         one = waiting.pop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from orjson import OPT_SORT_KEYS, dumps
@@ -47,10 +48,13 @@ class Foretold:
 
 
 def asked(event: Event) -> str:
-    """All by which one question of a program differs from another, as one text; so `1`, `1.0` and `true` differ too.
+    """All by which one question of a program differs from another, as one digest; so `1`, `1.0` and `true` differ too.
 
     Args:
         event: the start event of the call.
+
+    Raises:
+        TypeError: it holds what JSON refuses.
     """
     metadata = _mapping(event.get("metadata"))
     lineage = metadata.get("lineage")
@@ -68,7 +72,7 @@ def asked(event: Event) -> str:
         [exchange.get(name) for name in ("method", "url", "hash", "body_sha256")],
         None if exchange else event.get("inputs"),
     ]
-    return dumps(what, None, OPT_SORT_KEYS).decode()
+    return sha256(dumps(what, None, OPT_SORT_KEYS)).hexdigest()
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -9,7 +9,8 @@ one before its first event, a started one when it begins to record. What passes 
                      of spans come with what follows them, because each send is a switch to another process.
                      After `!` stands a question: whether a part of an answer may be delivered now, `at`, `step`,
                      `index`, `waited` as in `Answers.may`. After `=` stand the number of an answer that was told
-                     ahead, a space, and the event of the call that has taken it without waiting.
+                     ahead, a space, and the event of the call that has taken it without waiting. After `@` stands where
+                     the program begins a server: its `port`, 0 for any, and the call `site`. `~` says that what was printed has left it.
     to the program   one JSON object for each `?`: `at` is the id of the event that it lets go. `tools` names functions
                      whose calls shall be recorded as tool calls. What becomes of the call that begins with the event
                      stands in the members that `Given.from_json` reads; none of them: it is made. With `live` the
@@ -18,6 +19,7 @@ one before its first event, a started one when it begins to record. What passes 
                      With `ahead`, a number, instead of `at`, an answer is told before its call is made, to be taken
                      by a call of which `asked` tells the same (`foretold`). `{"void": true}` takes back all of these,
                      and so does every `?`: those that come before its word are not meant for what follows.
+                     `{"flush": true}`: it will be ended where it waits, and prints before that what Python still holds.
 
 The process waits in the thread that emits, sync or async, as under pdb; another thread waits when it has something to
 emit. It waits in the kernel. When the connection ends, for whatever reason, the process goes on without it,
@@ -29,6 +31,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -40,7 +43,8 @@ from orjson import OPT_APPEND_NEWLINE, dumps, loads
 
 from namel3ss_debug.capture.answers import Gate, Given, Raised, Step
 from namel3ss_debug.capture.foretold import Foretold
-from namel3ss_debug.capture.marks import ASKS, TAKEN, TOLD, WAITS
+from namel3ss_debug.capture.marks import ASKS, FLUSHED, LISTENS, TAKEN, TOLD, WAITS
+from namel3ss_debug.capture.spans import HELD_TOLD_NS
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.writer import TraceWriter
 
@@ -155,6 +159,15 @@ class SocketGate:
         finally:
             self._busy = False
 
+    def listens(self, port: int, site: str | None) -> None:
+        """Tell the shell where a server begins: it is no deed of the recording, and holds nobody."""
+        if self._over:
+            return
+        try:
+            self._tell(LISTENS + dumps({"port": port, "site": site}, None, OPT_APPEND_NEWLINE))
+        except Exception:  # as in `passed`
+            self._lost()
+
     def close(self) -> None:
         """Let go of the connection, for good."""
         self._over = True
@@ -230,6 +243,11 @@ class SocketGate:
             self._foretold.add(word)
         elif "void" in word:
             self._foretold.clear()
+        elif "flush" in word:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):  # closed, or no stream at all: the program's own
+                    stream.flush()
+            self._tell(FLUSHED + b"{}\n")
         if "tools" in word:
             self._on_tools(word["tools"])
         if word.get("live"):
@@ -304,6 +322,7 @@ class GatedWriter(TraceWriter):
         self._on_problem = on_problem
         self._on_real = on_real
         self._turn = threading.RLock()
+        self._held_ns = 0  # a forked process goes on with what its parent was held
         self._given: dict[str, Given] = {}
         self._lines: dict[int, bytes] = {}
         self._begun: Event = {}
@@ -320,15 +339,23 @@ class GatedWriter(TraceWriter):
             super().begin()
 
     def append(self, event: Event) -> str:
-        """Write an event, and let it pass the gate; who waits because another thread is held there is held as well."""
-        came = perf_counter_ns()
+        """Write an event, and let it pass the gate; who waits because another thread is held there is held as well.
+
+        The event tells for how long the process had been held when it happened, so that readers can take this time out.
+        """
+        came, held = perf_counter_ns(), self._held_ns
         with self._turn:
             waited = perf_counter_ns() - came
+            before = self._held_ns - min(waited, self._held_ns - held)
+            if before >= HELD_TOLD_NS:
+                event["held_before_ms"] = round(before / 1e6, 3)
             event_id = super().append(event)
             line = self._lines.pop(event["seq"], b"")
             reached = perf_counter_ns()
             given = self._gate.passed(event, line) if line else None
-            self._on_held(waited + perf_counter_ns() - reached)
+            here = perf_counter_ns() - reached
+            self._held_ns += here
+            self._on_held(waited + here)
             if given is not None:
                 self._given[event_id] = given
             elif self._given and event["event_type"][-4:] == "_end":
@@ -343,6 +370,11 @@ class GatedWriter(TraceWriter):
         """Whether a part of an answer may be delivered now."""
         with self._turn:
             return self._gate.may(event_id, step, index, waited)
+
+    def listens(self, port: int, site: str | None) -> None:
+        """The program begins a server on this port."""
+        with self._turn:
+            self._gate.listens(port, site)
 
     def look(self) -> None:
         """See whether the shell is still there; whoever waits at the gate sees it anyway."""
@@ -383,7 +415,9 @@ class GatedWriter(TraceWriter):
 
     def _write_header(self, fd: int, seq: int) -> tuple[int, int]:
         sizes = super()._write_header(fd, seq)
+        reached = perf_counter_ns()
         given = self._gate.passed(self._begun, dumps(self._begun, None, OPT_APPEND_NEWLINE))
+        self._held_ns += perf_counter_ns() - reached
         if given is not None and given.runs:
             self._on_real()
         return sizes

@@ -101,6 +101,8 @@ _TOOL = _Kind("tool", inputs=lambda arguments: {"arguments": arguments})
 
 
 def _hook(kind: _Kind, purpose: str) -> Hook:
+    """A decorator for functions of one kind, that can be used bare or with arguments."""
+
     def hook(
         name: Any = None, /, *, capture_inputs: bool = True, capture_outputs: bool = True, **fields: Any
     ) -> Any:
@@ -139,6 +141,7 @@ def _decorate(
     capture_outputs: bool,
     fields: dict[str, Any],
 ) -> Any:
+    """The function with a wrapper that records its calls as those of a kind."""
     if enabled_never():
         return function
     own = getattr(getattr(function, "__func__", function), "__name__", type(function).__name__)
@@ -324,6 +327,8 @@ def _is_method(member: Any) -> bool:
 
 
 def _agent_recorder(*, cost_tracking: bool, session_replay: bool) -> Recorder:
+    """What records the calls of an agent's methods, with their costs and the agent's state where that is asked for."""
+
     def open_span(tracer: ExecutionTracer, arguments: Arguments) -> Span:
         shown = {key: value for key, value in arguments.items() if key != "self"}
         span = tracer.span("agent", _own_name(arguments), inputs=shown)

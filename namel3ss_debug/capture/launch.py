@@ -7,7 +7,6 @@ such as Ctrl-C and Ctrl-Z reach it as they would without us.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
 import re
@@ -193,6 +192,8 @@ def _suggestion(path: Path) -> str:
     except OSError:
         return ""
     programs = sorted(n for n in names if n.endswith((".py", ".ai", ".pyz")) or (path.parent / n).is_dir())
+    import difflib  # noqa: PLC0415  (only a mistake needs it)
+
     near = difflib.get_close_matches(path.name, programs, n=1)
     near = near or difflib.get_close_matches(f"{path.name}.py", programs, n=1)
     return f"; did you mean {near[0]}?" if near else ""
@@ -230,9 +231,6 @@ def launch(
     *,
     session: Mapping[str, Any],
     python: str | None = None,
-    hash_seed: int | None = None,
-    environment_additions: Mapping[str, str] | None = None,
-    inherit: Sequence[int] = (),
 ) -> int:
     """Run a program in a child process and wait for its end.
 
@@ -240,9 +238,6 @@ def launch(
         target: the program.
         session: what the child needs to record; it travels as JSON in the environment.
         python: the interpreter, as `find_python` gave it; the one of this process if left out.
-        hash_seed: the value for `PYTHONHASHSEED`; that of the session if left out.
-        environment_additions: further variables.
-        inherit: file descriptors the child shall have too.
 
     Returns:
         The exit status of the program; of one that died by a signal, the signal's negative number.
@@ -250,14 +245,7 @@ def launch(
     Raises:
         TargetError: the interpreter cannot be started.
     """
-    with started(
-        target,
-        session=session,
-        python=python,
-        hash_seed=hash_seed,
-        environment_additions=environment_additions,
-        inherit=inherit,
-    ) as child:
+    with started(target, session=session, python=python) as child:
         return child.wait()
 
 
@@ -267,9 +255,6 @@ def started(
     *,
     session: Mapping[str, Any],
     python: str | None = None,
-    hash_seed: int | None = None,
-    environment_additions: Mapping[str, str] | None = None,
-    inherit: Sequence[int] = (),
     apart: bool = False,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
@@ -281,9 +266,6 @@ def started(
         target: the program.
         session: as for `launch`.
         python: as for `launch`.
-        hash_seed: as for `launch`.
-        environment_additions: as for `launch`.
-        inherit: as for `launch`.
         apart: whether the child gets a process group of its own, which the keys of the terminal do not reach. Then
             SIGTERM and SIGHUP end the block with `SystemExit`, because the child is for the block to end.
         environ: the environment of the program; that of this process if left out.
@@ -293,10 +275,7 @@ def started(
     Raises:
         TargetError: the interpreter cannot be started.
     """
-    environment = child_environment(os.environ if environ is None else environ, session, hash_seed=hash_seed)
-    environment.update(environment_additions or {})
-    for descriptor in inherit:
-        os.set_inheritable(descriptor, True)
+    environment = child_environment(os.environ if environ is None else environ, session)
     command = [python or sys.executable, str(RUNNER), *target.command()]
     with _signals(_APART if apart else _TOGETHER) as deliver:
         try:
@@ -317,16 +296,13 @@ def started(
         yield child
 
 
-def child_environment(
-    environ: Mapping[str, str], session: Mapping[str, Any], *, hash_seed: int | None = None
-) -> dict[str, str]:
+def child_environment(environ: Mapping[str, str], session: Mapping[str, Any]) -> dict[str, str]:
     """The environment of the child: what is there already, our hook for its own children, and the session."""
     environment = {name: value for name, value in environ.items() if name != PARENT_VARIABLE}
     paths = [str(BOOT), *environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment[SESSION_VARIABLE] = json.dumps(dict(session))
-    if hash_seed is None and session.get("sampled"):
-        hash_seed = session.get("randomness", {}).get("hash_seed")
+    hash_seed = session.get("randomness", {}).get("hash_seed") if session.get("sampled") else None
     if hash_seed is not None:
         environment["PYTHONHASHSEED"] = str(hash_seed)
     return environment

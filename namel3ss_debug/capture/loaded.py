@@ -84,6 +84,7 @@ class LoadedFunctions:
         return isinstance(file, str) and self._finder.is_own(file)
 
     def _edit(self, function: FunctionType) -> None:
+        """Give a function the code that the import hook would have given it."""
         code = function.__code__
         if code in hooks.HOOKED or "__n3_hot__" in code.co_names:
             return

@@ -153,10 +153,22 @@ class Offline:
             host, port = _text(address[0]), address[1]
             if event == "socket.bind":
                 self._missed.pop((os.getpid(), port), None)
+                if words[0].type == socket.SOCK_STREAM:
+                    self._tell_listens(port)
                 return
             if _is_loopback(host) and not self._is_of_others(host, port, connects=event == "socket.connect"):
                 return
         self.refuse(host, port)
+
+    def _tell_listens(self, port: Any) -> None:
+        """Tell where a server begins, for nobody may come to ask it."""
+        answers = self._tracer.answers
+        if answers is not None and isinstance(port, int):
+            self._telling.now = True
+            try:
+                answers.listens(port, self._tracer.sites.find(0))
+            finally:
+                self._telling.now = False
 
     def _is_of_others(self, host: str, port: Any, *, connects: bool) -> bool:
         """Whether a server listens on this port of loopback that the program did not start.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -11,6 +13,11 @@ import wrapt
 
 Undo = Callable[[], None]
 """Puts back what was replaced."""
+
+_AWAITED: dict[str, list[Callable[[ModuleType], None]]] = {}
+"""What is called when a module is imported, for each that wrapt has been told of; wrapt itself forgets nothing."""
+
+_lock = threading.Lock()
 
 
 def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
@@ -40,6 +47,7 @@ def when_imported(patches: Mapping[str, Callable[[Any], list[Undo]]], missing: C
         A function that puts everything back, and leaves alone what is imported later.
     """
     undo: list[Undo] = []
+    awaited: list[Undo] = []
     active = True
 
     def patch(how: Callable[[Any], list[Undo]], module: ModuleType) -> None:
@@ -51,12 +59,37 @@ def when_imported(patches: Mapping[str, Callable[[Any], list[Undo]]], missing: C
             missing(f"{module.__name__} is not recorded: {error}")
 
     for name, how in patches.items():
-        wrapt.register_post_import_hook(functools.partial(patch, how), name)
+        awaited.append(_await(name, functools.partial(patch, how)))
 
     def put_back() -> None:
         nonlocal active
         active = False
-        while undo:
-            undo.pop()()
+        for each in (awaited, undo):
+            while each:
+                each.pop()()
 
     return put_back
+
+
+def _await(name: str, action: Callable[[ModuleType], None]) -> Undo:
+    """Call back once a module is there; the result does so no more."""
+    with _lock:
+        told = name in _AWAITED
+        _AWAITED.setdefault(name, []).append(action)
+    if not told or name in sys.modules:  # by whatever way it came there
+        wrapt.register_post_import_hook(functools.partial(_imported, name), name)
+
+    def forget() -> None:
+        with _lock:
+            actions = _AWAITED.get(name, [])
+            if action in actions:
+                actions.remove(action)
+
+    return forget
+
+
+def _imported(name: str, module: ModuleType) -> None:
+    with _lock:
+        actions = _AWAITED.pop(name, [])
+    for action in actions:
+        action(module)

@@ -32,6 +32,7 @@ def install(missing: Callable[[str], None]) -> Undo:
 
 
 def _patch_threads(module: Any) -> list[Undo]:
+    """Let a work item run in the span, and as the job, in which it was submitted."""
     item = module._WorkItem  # noqa: SLF001  (no public seam sees a work item run)
     created, executed = item.__init__, item.run
 
@@ -130,6 +131,7 @@ class _Job:
 
 
 def _patch_anyio(module: Any) -> list[Undo]:
+    """Let a function that anyio runs in a thread be a job of its own."""
     backend, name = module.AsyncIOBackend, "run_sync_in_worker_thread"
     original = backend.__dict__[name].__func__
 

@@ -90,11 +90,6 @@ def carry(carried: Carried) -> Callable[[], None]:
     return take_back
 
 
-def after_fork(callback: Callable[[], None]) -> None:
-    """Call back in each forked child, as soon as it runs; this cannot be taken back."""
-    os.register_at_fork(after_in_child=callback)
-
-
 def at_end_of_forked_workers(callback: Callable[[], None]) -> None:
     """Call back at the end of each forked worker of multiprocessing, which ends without `atexit`."""
     if not _ends:
@@ -180,6 +175,7 @@ def _derived(given: Mapping[bytes, bytes], own: Mapping[bytes, bytes]) -> bool:
 
 
 def _additions(given: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """The variables with which a process that is started goes on with the recording."""
     session = _hidden.get(SESSION_VARIABLE.encode())
     if session is None or _current is None:
         return {}
@@ -207,6 +203,7 @@ def _prepared(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prepare(data: Mapping[str, Any]) -> None:
+    """Take over, in a worker of multiprocessing, what its parent put into the preparation data."""
     try:
         parent = data.get(_PREPARED)
         if parent and _adopt is not None:

@@ -71,6 +71,7 @@ class _Runs:
             headers.setdefault(HEADER, here)
 
     def _start(self, told: dict[str, Any]) -> None:
+        """A task has begun in a worker: go on where it was sent from."""
         task, task_id = told["task"], str(told["task_id"])
         metadata: dict[str, Any] = {"queue": "celery", "task_id": task_id}
         retries = getattr(task.request, "retries", 0)
@@ -85,6 +86,7 @@ class _Runs:
             self._failed[str(told["task_id"])] = told["exception"]
 
     def _finish(self, told: dict[str, Any]) -> None:
+        """A task has ended in a worker, by an error where its failure was told before."""
         task_id = str(told["task_id"])
         error = self._failed.pop(task_id, None)
         if task_id not in self._open:
@@ -118,6 +120,8 @@ class _Runs:
         return [put_back, replace(job, "perform", self._performing)]
 
     def _performing(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Run a job within its span; a failure of the job looks as if we were not there."""
+
         def perform(job: Any) -> Any:
             opened = self._performed(job)
             try:

@@ -18,8 +18,9 @@ from typing import Any
 
 from namel3ss_debug.capture.answers import Raised
 
-_OF_SYSTEM = r"\[Errno (?P<number>\d{1,5})\] (?P<what>[^\n]*?)(?:: '(?P<file>[^'\n]*)')?\Z"
+_OF_SYSTEM = r"\[Errno (?P<number>-?\d{1,5})\] (?P<what>[^\n]*?)(?:: '(?P<file>[^'\n]*)')?\Z"
 _OF_URLLIB = r"(?s:HTTP Error (\d{3}): (.*)\Z|<urlopen error (.*)>\Z)"
+_OF_TLS = 1  # the number of nearly all failures of TLS, which their text does not tell
 _EXIT = r"exit (?P<status>-?\d{1,10})\Z"
 _FRAME = r'^  File "(?P<file>[^"\n]+)", line (?P<line>\d{1,9}), in (?P<name>.+)$'
 _LONGEST_LITERAL = 1000
@@ -111,6 +112,8 @@ def _ways(kind: type[Exception], text: str) -> Iterator[Callable[[], BaseExcepti
     if of_system is not None:
         words = [int(of_system["number"]), of_system["what"], *filter(None, [of_system["file"]])]
         yield lambda: kind(*words)
+    if issubclass(kind, OSError) and kind.__module__ == "ssl":
+        yield lambda: kind(_OF_TLS, text)
     if issubclass(kind, KeyError):
         yield lambda: kind(ast.literal_eval(text[:_LONGEST_LITERAL]))
     if of_urllib := re.match(_OF_URLLIB, text):

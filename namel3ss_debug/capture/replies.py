@@ -89,6 +89,7 @@ class Reply:
         return traceback_at(frame, line_in(frame.f_code, "" if raised is None else raised.stack))
 
     def _answer(self) -> Any:
+        """The value that the call returns; an answer that is a failure is raised."""
         given, effect = self._given, self._given.effect
         if effect is not None and effect.replaces:
             raise self._marked(self._fault())
@@ -113,6 +114,7 @@ class Reply:
         return error
 
     def _fault(self) -> Exception:
+        """The exception that a fault stands for; of a class that cannot be had here, RuntimeError."""
         from namel3ss_debug.errors import MockError  # noqa: PLC0415  (only here are they needed)
         from namel3ss_debug.wire.faults import error_of  # noqa: PLC0415
 

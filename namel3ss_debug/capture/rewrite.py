@@ -265,6 +265,7 @@ def _blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 def _is_editable(function: _Function) -> bool:
+    """Whether a body means the same inside the guard: no generator, none that looks at its own locals or is compiled further."""
     if function.name.startswith("__") and function.name.endswith("__"):
         return False
     for decorator in function.decorator_list:
@@ -295,6 +296,7 @@ def _last_name(node: ast.AST) -> str:
 
 
 def _edit(function: _Function, first_line: int) -> None:
+    """Put the body into a `with` block that records the call where somebody asked for it, and an answer before it."""
     EDITED.add(function.name)
     documented = ast.get_docstring(function, clean=False) is not None
     body = function.body[documented:]
@@ -383,6 +385,7 @@ class Finder:
     def _find(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
     ) -> importlib.machinery.ModuleSpec | None:
+        """The spec of a module of the user's own code, compiled with its edits; None for any other."""
         find = importlib.machinery.PathFinder.find_spec
         own = [entry for entry in (sys.path if path is None else path) if self.is_own(entry or os.getcwd())]
         if not own or find(fullname, own, target) is None:

@@ -23,7 +23,6 @@ from namel3ss_debug.capture.patching import Undo, replace, when_imported
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.traceparent import HEADER, Headers, Place
 from namel3ss_debug.capture.tracer import ExecutionTracer
-from namel3ss_debug.expressions import name_fits
 
 
 def here(tracer: ExecutionTracer) -> str | None:
@@ -46,6 +45,8 @@ def header_for(
     wanted = tracer.config.propagate
     if not wanted:
         return None
+    from namel3ss_debug.expressions import name_fits  # noqa: PLC0415  (only here is it needed)
+
     parts = urlsplit(url)
     hosts = (parts.hostname or "", parts.netloc.rpartition("@")[2])
     if not any(name_fits(host, pattern) for host in hosts for pattern in wanted):
@@ -152,6 +153,7 @@ class TracedASGI:
             raise
 
     def _opened(self, scope: Any) -> Continued | None:
+        """The request as a span; None where nobody traces, or it says no place and only such are recorded."""
         tracer = switch.ACTIVE
         if tracer is None or scope.get("type") not in ("http", "websocket"):
             return None
@@ -183,6 +185,7 @@ class TracedWSGI:
         return self._answer(Continued(tracer, place, "request", name), environ, start_response)
 
     def _answer(self, opened: Continued, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        """Answer a request within its span, which ends when the last piece is taken."""
         with opened as span:
 
             def starting(status: str, *args: Any, **kwargs: Any) -> Any:
@@ -254,6 +257,8 @@ def without_us(error: BaseException) -> None:
 
 
 def _patch_uvicorn(module: Any) -> list[Undo]:
+    """Let a request to an app of uvicorn that says where it came from go on there."""
+
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def load(self: Any) -> None:
             original(self)

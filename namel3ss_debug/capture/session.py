@@ -6,17 +6,16 @@ A session is plain JSON, because it travels in an environment variable to the ch
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from namel3ss_debug.config import FOR_READERS, SESSION_VARIABLE, DebugConfiguration
+from namel3ss_debug.config import FOR_READERS, DebugConfiguration
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.names import parse_name, trace_name
 from namel3ss_debug.traces.ring import remove_ring
@@ -26,14 +25,22 @@ HASH_SEED = "PYTHONHASHSEED"
 
 @dataclass(frozen=True)
 class Session:
-    """One recording: the file of its first segment, the run's id, and what is recorded.
+    """One recording: where it is written, the run's id, and what is recorded.
 
-    `root` is the folder of the user's own code, `link_latest` whether the file's name is ours, `sampled` whether
-    this execution is recorded at all, `gate` the socket of the shell that steps the program, if there is one,
-    `waits_at_calls` whether the program waits there at its calls alone, and not at every event,
-    `workspace` the folder that a re-run of a namel3ss app may write to, `flow` the flow of one,
-    `joins` whether another program may have begun the recording, `randomness` what random numbers are drawn from, empty where that is not recorded, `offline` whether nothing but the
-    gate may be reached, `rerun` what a re-run says of itself in its `trace_start`, `arguments` those of a function.
+    Attributes:
+        trace: the file of its first segment.
+        root: the folder of the user's own code.
+        link_latest: whether the file's name is ours.
+        sampled: whether this execution is recorded at all.
+        gate: the socket of the shell that steps the program, if there is one.
+        waits_at_calls: whether the program waits there at its calls alone, and not at every event.
+        joins: whether another program may have begun the recording.
+        randomness: what random numbers are drawn from; empty where that is not recorded.
+        offline: whether nothing but the gate may be reached.
+        rerun: what a re-run says of itself in its `trace_start`.
+        arguments: those of a function, or the input of a flow.
+        flow: the flow of a namel3ss app.
+        workspace: the folder that a re-run of a namel3ss app may write to.
     """
 
     trace: str
@@ -53,22 +60,6 @@ class Session:
     arguments: dict[str, Any] = field(default_factory=dict)
     flow: str | None = None
     workspace: str = ""
-
-    def to_text(self) -> str:
-        """The text for the environment variable."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_text(cls, text: str) -> Session:
-        """Read what `to_text` wrote.
-
-        Raises:
-            ValueError: the text is not a session.
-        """
-        try:
-            return cls(**json.loads(text))
-        except TypeError as error:
-            raise ValueError(str(error)) from error
 
 
 def new_session(
@@ -203,17 +194,6 @@ def is_recording(path: Path) -> bool:
     except OSError:
         return False
     return not first or (b'"event_type":"trace_start"' in first and b'"execution_id"' in first)
-
-
-def session_from_environment(environ: Mapping[str, str]) -> Session | None:
-    """The session this process was started with, if any."""
-    text = environ.get(SESSION_VARIABLE)
-    if not text:
-        return None
-    try:
-        return Session.from_text(text)
-    except ValueError:
-        return None
 
 
 def _same_trace(path: Path, stem: str) -> bool:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from sys import _getframe as frame_at
 from threading import get_ident
 from time import perf_counter_ns
-from time import time as now
 from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,7 +33,7 @@ _GENERATOR_FLAGS = 0x20 | 0x200
 
 _NO_FIELDS: Mapping[str, Any] = {}
 _NOWHERE = (0, 0)
-_TOLD_NS = 100_000_000
+HELD_TOLD_NS = 100_000_000
 """For how long a program has to be held in a span before its end says so: what a machine answers takes a little, too."""
 _UNKNOWN = (None, None)
 
@@ -152,7 +151,7 @@ class Span:
             if tracer.stacks is not None:
                 tracer.stacks.ended(self, ended - self.started)
             event = self._end.copy()
-            event["timestamp"] = now()
+            event["timestamp"] = tracer.now()
             event["parent_event_id"] = self.event_id
             session_id = self.session_id or tracer.session_id
             if session_id is not None:
@@ -171,7 +170,7 @@ class Span:
                 event["outputs"] = outputs
             if self.totals or self.end_fields:
                 self._add_end_fields(event)
-            if held >= _TOLD_NS and tracer.keeps_payloads:
+            if held >= HELD_TOLD_NS and tracer.keeps_payloads:
                 event["metadata"] = {**event.get("metadata", {}), "held_ms": round(held / 1e6, 3)}
             if tracer.measures_memory and (memory := memory_mb()) is not None:
                 event["memory_usage_mb"] = memory
@@ -215,7 +214,7 @@ class Span:
             self._parent = parent
             self.name, start, self._end = tracer.kinds[self._prefix, self.component, self.name]
             event = start.copy()
-            event["timestamp"] = now()
+            event["timestamp"] = tracer.now()
             session_id = self.session_id
             if parent is not None:
                 event["parent_event_id"] = parent.event_id

@@ -138,6 +138,7 @@ class Stacks:
         return True
 
     def _key(self, frame: FrameType, event: str, argument: Any) -> _Key:
+        """What a sample is counted under: the function, and the nearest line of the user's own code."""
         user: FrameType | None = frame
         shown = self._tracer.sites.shown
         for _ in range(_MOST_FRAMES):

@@ -21,6 +21,7 @@ from namel3ss_debug.capture import (
     delivery,
     frameworks,
     mcp,
+    outer_frames,
     pools,
     processes,
     queues,
@@ -114,6 +115,7 @@ def start_in_child(session: Mapping[str, Any], role: str) -> None:
         role: `main` for the process the user asked for, `grandchild` for one that it started.
     """
     opened = Session(**session)
+    _undo.append(outer_frames.install())
     parent_id = None if role == "main" else _parent_id(processes.parent_from_environment(os.environ))
     if activate(opened, first_process=role == "main", parent_id=parent_id, fresh=True) is not None:
         _undo.append(rewrite.install(opened.root))
@@ -268,6 +270,8 @@ def _make_tracer(
 
     def header(process: int, segment: int, seq: int) -> Event:
         metadata = start_metadata(session, process, segment, seq)
+        if redactor is not None:
+            metadata["argv"] = redactor.words(metadata["argv"])
         return tracer.header(whole.mapping(metadata) | tracer.described)
 
     place: dict[str, Any] = {

@@ -37,6 +37,7 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         return calls.take(name, arguments, context.current_id(), only_inside=_inside_tool(name))
 
     def call(name: str, code: CodeType, arguments: dict[str, Any]) -> ToolCall | None:
+        """The span of a call of a tool; None where it has one already, or nobody asked for it."""
         if code in hooks.HOOKED:  # its span is open already
             return None
         if name not in offered and _has_span(name):  # only an answer names it, and it is given to that span

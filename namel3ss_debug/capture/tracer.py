@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from sys import modules
 from threading import get_ident
-from time import perf_counter_ns
-from time import time as now
+from time import perf_counter_ns, time
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture import context
@@ -73,6 +72,7 @@ class ExecutionTracer:
             None  # by thread: the nanoseconds for which its events waited at a gate
         )
         self.network: Network | None = None
+        self.now: Callable[[], float] = time  # another one, where reads of the clock are recorded
         self.at_end: list[Callable[[], None]] = []
         self.keeps_payloads = config.level != "basic"
         self.measures_memory = config.capture_memory
@@ -159,7 +159,7 @@ class ExecutionTracer:
 
     def header(self, metadata: Event) -> Event:
         """A `trace_start` event with this metadata; the writer numbers it."""
-        event: Event = {"event_type": "trace_start", "event_id": None, "seq": 0, "timestamp": now()}
+        event: Event = {"event_type": "trace_start", "event_id": None, "seq": 0, "timestamp": self.now()}
         if self.parent_id:
             event["parent_event_id"] = self.parent_id
         event["execution_id"] = self.execution_id
@@ -195,6 +195,7 @@ class ExecutionTracer:
         metadata: Mapping[str, Any] | None,
         fields: Mapping[str, Any],
     ) -> str:
+        """Write an event that is no part of a span; values of None are left out."""
         parent = context.current()
         event = self.base(event_type, component, None if name is None else self.payloads.text(name), parent)
         if self.keeps_payloads:
@@ -210,7 +211,7 @@ class ExecutionTracer:
 
     def base(self, event_type: str, component: str, name: str | None, parent: Holder | None) -> Event:
         """The fields that every event has, with room for the number the writer gives."""
-        event: Event = {"event_type": event_type, "event_id": None, "seq": 0, "timestamp": now()}
+        event: Event = {"event_type": event_type, "event_id": None, "seq": 0, "timestamp": self.now()}
         session_id = self.session_id
         if parent is not None:
             event["parent_event_id"] = parent.event_id

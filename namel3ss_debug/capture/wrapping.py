@@ -79,8 +79,7 @@ def _run_function(
     try:
         result = function(*args, **kwargs)
     except BaseException as error:
-        span.leave()
-        span.close(error)
+        _fail(span, error)
         raise
     _finish(span, recorder, named, result)
     return result
@@ -102,8 +101,7 @@ async def _run_coroutine(
     try:
         result = await function(*args, **kwargs)
     except BaseException as error:
-        span.leave()
-        span.close(error)
+        _fail(span, error)
         raise
     _finish(span, recorder, named, result)
     return result
@@ -135,8 +133,7 @@ def _run_generator(
             _finish(span, recorder, named, {"yielded": count, "returned": stop.value})
             return stop.value
         except BaseException as error:
-            span.leave()
-            span.close(error)
+            _fail(span, error)
             raise
         span.leave()
         count += 1
@@ -145,8 +142,7 @@ def _run_generator(
         except GeneratorExit as error:
             span.enter()
             generator.close()
-            span.leave()
-            span.close(error)
+            _fail(span, error)
             raise
         except BaseException as error:  # thrown in by the consumer: the generator shall see it
             step, value = generator.throw, error
@@ -178,8 +174,7 @@ def _async_generator(function: Callable[..., Any], recorder: Recorder) -> Callab
                 _finish(span, recorder, named, {"yielded": count})
                 return
             except BaseException as error:
-                span.leave()
-                span.close(error)
+                _fail(span, error)
                 raise
             span.leave()
             count += 1
@@ -188,8 +183,7 @@ def _async_generator(function: Callable[..., Any], recorder: Recorder) -> Callab
             except GeneratorExit as error:
                 span.enter()
                 await generator.aclose()
-                span.leave()
-                span.close(error)
+                _fail(span, error)
                 raise
             except BaseException as error:  # thrown in by the consumer: the generator shall see it
                 step, value = generator.athrow, error
@@ -225,6 +219,12 @@ def _finish(span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, r
     span.close()
 
 
+def _fail(span: Span | switch.OffSpan, error: BaseException) -> None:
+    """The call has raised: end the span by that."""
+    span.leave()
+    span.close(error)
+
+
 def _answer(
     span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, reply: Reply, *, of_items: bool = False
 ) -> Any:
@@ -232,8 +232,7 @@ def _answer(
     try:
         value = reply.wait()
     except BaseException as error:
-        span.leave()
-        span.close(error)
+        _fail(span, error)
         raise
     return _answered(span, recorder, named, value, of_items=of_items)
 
@@ -245,8 +244,7 @@ async def _answer_on_loop(
     try:
         value = await reply.reach()
     except BaseException as error:
-        span.leave()
-        span.close(error)
+        _fail(span, error)
         raise
     return _answered(span, recorder, named, value, of_items=of_items)
 

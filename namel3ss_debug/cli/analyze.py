@@ -78,7 +78,7 @@ def analyze(
         paths, reruns = within(paths, last), since(reruns, last)
     sections = [section for flag in chosen for section in SECTIONS[flag]] + list(named) or None
     if len(paths) == 1 and not by and not any(Path(reference).is_dir() for reference in references):
-        one(paths[0], sections, options(config), output_format, references[0] if references else "")
+        one(paths[0], sections, config, output_format, references[0] if references else "")
     else:
         several(paths, sections, by, config, output_format, reruns)
 
@@ -148,14 +148,18 @@ def since(paths: Iterable[Path], last: str) -> list[Path]:
 
 
 def one(
-    path: Path, sections: Sequence[str] | None, options: Options, output_format: str, reference: str = ""
+    path: Path,
+    sections: Sequence[str] | None,
+    config: DebugConfiguration,
+    output_format: str,
+    reference: str = "",
 ) -> None:
     """Print the analysis of one recording.
 
     Args:
         path: its first file.
         sections: the names of the sections; None for all, of which a report shows what matters most.
-        options: what the user has set about the analyses.
+        config: the settings.
         output_format: `table`, `json` or `markdown`.
         reference: how the user named it; empty for the latest.
 
@@ -167,7 +171,9 @@ def one(
 
     trace = open_recording(path)
     with reading(trace):
-        document = analyze_trace(trace, sections, trace.progress, options)
+        document = analyze_trace(
+            trace, sections, trace.progress, options(config), in_two=True, own_prices=config.prices
+        )
     report_problem_document(document["problems"])
     report_plugins(document)
     if output_format == "json":

@@ -6,13 +6,13 @@ reports it for any tool; a bug of ours is 3 and leaves a report to attach to an 
 
 from __future__ import annotations
 
-import difflib
+import atexit
+import gc
 import os
 import platform
 import re
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +25,8 @@ from namel3ss_debug.errors import DebugError
 PREFIX = "namel3ss debug: "
 GUIDE = "DEBUGGING_GUIDE.md"
 USAGE, BUG, INTERRUPTED, CLOSED_PIPE = 2, 3, 130, 141
+NEW_OBJECTS = 20_000
+"""So many objects that may be in circles are made before circles are looked for."""
 
 
 _PLAINER = {
@@ -55,8 +57,29 @@ def closed_pipe() -> Iterator[None]:
         raise ClosedPipeError from error
 
 
+@contextmanager
+def seldom_collecting() -> Iterator[None]:
+    """Look for garbage in circles seldom, and not at the end of the process: a command makes little, and is soon over.
+
+    Python would look for it some hundred times while a command imports what it needs, and through all there is when it ends.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(NEW_OBJECTS, *before[1:])
+    atexit.unregister(gc.freeze)  # what is frozen is not looked through
+    atexit.register(gc.freeze)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def run(command: Callable[[], object]) -> int:
     """Run a command and return the exit status; every failure is told on stderr here and nowhere else."""
+    with seldom_collecting():
+        return _status_of(command)
+
+
+def _status_of(command: Callable[[], object]) -> int:
     try:
         result = command()
         with closed_pipe():
@@ -83,7 +106,7 @@ def run(command: Callable[[], object]) -> int:
 def tell(message: str) -> None:
     """Write one line on stderr, cleaned, behind the name of the program."""
     # Help and version need no view, and importing one would cost more than they do.
-    from namel3ss_debug.views.terminal import clean
+    from namel3ss_debug.views.cleaning import clean
 
     if sys.stderr is None:  # closed by whoever started us
         return
@@ -95,6 +118,8 @@ def tell(message: str) -> None:
 def usage_message(error: click.ClickException) -> str:
     """What was wrong with the command line, and which help says what is right."""
     if isinstance(error, click.NoSuchOption):
+        import difflib
+
         near = difflib.get_close_matches(error.option_name, error.possibilities or (), 1)
         message = f"there is no option {error.option_name}" + (f"; did you mean {near[0]}?" if near else "")
     else:
@@ -113,6 +138,8 @@ def bug_message(error: Exception) -> str:
     try:
         path = write_report(error)
     except OSError as failure:
+        import traceback
+
         traceback.print_exception(error)
         return f"this is a bug in the debugger: {what}; the report could not be written: {failure}"
     return f"this is a bug in the debugger: {what}; please attach {path} to an issue"
@@ -124,6 +151,8 @@ def write_report(error: Exception) -> Path:
     Raises:
         OSError: the directory cannot be written to.
     """
+    import traceback
+
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(cache) / "namel3ss-debug" / "reports"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

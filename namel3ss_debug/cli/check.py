@@ -52,10 +52,11 @@ def check(
     """Hold recordings against the rules of the settings, of files and of options.
 
     Args:
-        references: recordings or directories, which mean every recording in them; the latest if empty.
+        references: recordings or directories, which mean every recording in them that is no re-run, unless there are
+            only re-runs; the latest if empty.
         rules: files of rules.
         rule: rules of the command line.
-        baselines: recordings of good runs, or directories of them.
+        baselines: recordings of good runs, or directories of them, where re-runs are left out as well.
         fail_on: the level from which findings end the command with status 1.
         output_format: `table`, `json` or `markdown`.
         github: whether to write annotations and a step summary; by itself inside GitHub Actions if left out.
@@ -77,7 +78,8 @@ def check(
             "there are no rules; give --rules FILE or --rule EXPR, write some with --init, "
             "or set checks in .namel3ss/debug.json"
         )
-    paths = find_paths(references, Path(loaded.config.trace_output_dir))
+    reruns: list[Path] = []
+    paths = find_paths(references, Path(loaded.config.trace_output_dir), reruns)
     baseline = earlier_runs(baselines, loaded, paths)
     reports = [hold(path, chosen, baseline, loaded) for path in paths]
     actions = os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github
@@ -85,7 +87,7 @@ def check(
     if actions:
         tell_github(reports)
     single = len(reports) == 1 and not any(Path(reference).is_dir() for reference in references)
-    show(reports, output_format, single=single)
+    show(reports, output_format, single=single, left_out=reruns)
     return int(any(weighs(report.findings, fail_on) for report in reports))
 
 
@@ -119,7 +121,7 @@ def earlier_runs(references: Sequence[str], loaded: Loaded, checked: Sequence[Pa
 
     if not references:
         return None
-    found = find_paths(references, Path(loaded.config.trace_output_dir))
+    found = find_paths(references, Path(loaded.config.trace_output_dir), [])
     own = {path.resolve() for path in checked}
     others = [path for path in dict.fromkeys(found) if path.resolve() not in own]
     if not others:
@@ -214,15 +216,31 @@ def tell_github(reports: Sequence[Report]) -> None:
             raise WrongUsageError(f"cannot write the step summary {summary}: {error.strerror}") from None
 
 
-def show(reports: Sequence[Report], output_format: str, *, single: bool) -> None:
-    """Print the answer; the runner of GitHub finds no command in it."""
+def show(
+    reports: Sequence[Report], output_format: str, *, single: bool, left_out: Sequence[Path] = ()
+) -> None:
+    """Print the answer; the runner of GitHub finds no command in it.
+
+    Args:
+        reports: what was found.
+        output_format: `table`, `json` or `markdown`.
+        single: whether one recording was named, and no directory.
+        left_out: the re-runs in the directories, which were not checked.
+    """
+    from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.views.checks import check_lines, check_markdown
     from namel3ss_debug.views.payloads import json_bytes
+    from namel3ss_debug.views.quantities import count
     from namel3ss_debug.views.terminal import console
 
     if output_format == "json":
         documents = [report.to_json() for report in reports]
-        whole = documents[0] if single else {"schema": documents[0]["schema"], "traces": documents}
+        several = {
+            "schema": documents[0]["schema"],
+            "traces": documents,
+            "left_out": list(map(str, left_out)),
+        }
+        whole = documents[0] if single else several
         written = json_bytes(whole, indent=True) + "\n"
         write_json(written.replace("##[", "##\\u005b"))
     elif output_format == "markdown":
@@ -230,6 +248,9 @@ def show(reports: Sequence[Report], output_format: str, *, single: bool) -> None
     else:
         screen = console()
         screen.lines(check_lines(reports, screen.width))
+    if left_out:
+        them = "it" if len(left_out) == 1 else "them"
+        tell(f"{count(len(left_out), 're-run')} left out; name {them} to check {them}")
 
 
 NOT_GOOD = {
@@ -323,8 +344,8 @@ def command(
 ) -> int:
     """Hold recordings against rules, and end with status 1 where there are findings.
 
-    TRACE is a recording, or a directory for every recording in it; without it, the latest. The rules are those of the
-    setting checks, of --rules and of --rule together.
+    TRACE is a recording, or a directory for every recording in it, but for re-runs; without it, the latest. The rules
+    are those of the setting checks, of --rules and of --rule together.
     """
     reports = {kind: name for kind, name in files.items() if name}
     if init:

@@ -11,6 +11,7 @@ import click
 
 from namel3ss_debug.cli.options import (
     format_option,
+    limit_option,
     open_recording,
     print_document,
     reading,
@@ -108,14 +109,7 @@ def show(found: Diff | BaselineDiff, limit: int, output_format: str) -> None:
               help="A passing run to compare one failing run with; may be repeated.")  # fmt: skip
 @click.option("--ignore", multiple=True, metavar="PATTERN",
               help="Do not compare this key, or this path of keys from the event on; may be repeated.")  # fmt: skip
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=SHOWN,
-    show_default=True,
-    metavar="N",
-    help="Show at most N differences one by one.",
-)
+@limit_option("Show at most N differences one by one.", SHOWN)
 @format_option("table", "json", "markdown")
 def command(
     references: tuple[str, ...],

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from namel3ss_debug.cli.options import format_option, print_document
-from namel3ss_debug.cli.program import ProgramCommand, arguments
+from namel3ss_debug.cli.program import ProgramCommand, arguments, python_option
 from namel3ss_debug.cli.trace import DEFAULTS, read_run_args
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def show(target: str, found: Sequence[Any], runs: int, status: int, output_forma
     "--fail-on-findings", is_flag=True, help="End with status 1 where there is an error or a warning."
 )
 @format_option("table", "json")
-@click.option("--python", metavar="PATH", help="The Python to run the program with.")
+@python_option
 def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     """Run a program twice, the second time on the answers of the first, and name what it does not repeat.
 

@@ -12,6 +12,7 @@ import click
 
 from namel3ss_debug.cli.options import (
     format_option,
+    limit_option,
     open_reference,
     print_document,
     print_rows,
@@ -154,12 +155,11 @@ def show_table(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bo
 def print_events(trace: Trace, found: Iterator[Numbered]) -> None:
     """Write one JSON document, event by event, so that a long recording needs no memory."""
     from namel3ss_debug.views.payloads import json_bytes
-    from namel3ss_debug.views.recordings import problems_document
 
     write_json(f'{{\n  "schema": "{SCHEMA}",\n  "trace": {json_bytes(str(trace.path))},\n  "events": [')
     for place, (number, event) in enumerate(found):
         write_json((",\n    " if place else "\n    ") + json_bytes(numbered(number, event)))
-    write_json(f'\n  ],\n  "problems": {json_bytes(problems_document(trace))}\n}}\n')
+    write_json(f'\n  ],\n  "problems": {json_bytes(trace.problems_document())}\n}}\n')
 
 
 def show_spans(trace: Trace, wanted: Selection, limit: int | None, output_format: str, *, bars: bool) -> None:
@@ -221,9 +221,7 @@ def nothing_fits(wanted: Selection) -> None:
 @click.option("--errors-only", is_flag=True, help="Failures only.")
 @click.option("--where", metavar="EXPR", help="Events of which this is true, such as 'duration_ms > 500'.")
 @click.option("--chunks", is_flag=True, help="Show the chunks of streamed answers too.")
-@click.option(
-    "--limit", type=click.IntRange(min=0), metavar="N", help="At most so many events or spans; 0 for all."
-)
+@limit_option("At most so many events or spans; 0 for all.")
 @format_option("table", "json", "jsonl")
 @click.pass_context
 def command(ctx: click.Context, /, reference: str | None, **options: Any) -> None:

@@ -7,6 +7,7 @@ import click
 from namel3ss_debug.cli.options import (
     format_option,
     is_recording,
+    limit_option,
     open_reference,
     print_document,
     reading,
@@ -66,14 +67,7 @@ def check_name(name: str, reference: str | None) -> None:
 @click.command("journey", short_help="Tell what one agent or component did, in order.")
 @click.argument("name")
 @trace_argument
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=LIMIT,
-    show_default=True,
-    metavar="N",
-    help="At most so many steps; 0 for all.",
-)
+@limit_option("At most so many steps; 0 for all.", LIMIT)
 @format_option("table", "json", "markdown")
 def command(name: str, reference: str | None, limit: int, output_format: str) -> None:
     """Tell what one agent or component did, in order: what it was given, whom it called, what came of it.

@@ -5,7 +5,6 @@ A command is imported when it runs: `namel3ss debug --help` needs click and this
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -83,6 +82,8 @@ class Commands(click.Group):
         """
         name = args[0]
         if name not in self.table and not name.startswith("-"):
+            import difflib
+
             near = difflib.get_close_matches(name, self.table, 1)
             hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(self.table)}"
             raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)

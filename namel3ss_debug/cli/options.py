@@ -33,13 +33,22 @@ def format_option(*formats: str) -> Decorator[Any]:
     )
 
 
+def limit_option(text: str, default: int | None = None) -> Decorator[Any]:
+    """`--limit N`, with the text of its help, and how many are shown without it."""
+    return click.option(
+        "--limit", type=click.IntRange(min=0), default=default, show_default=True, metavar="N", help=text
+    )
+
+
 def settings(**overrides: Any) -> Loaded:
     """The configuration in force, with the options of this command; its prices are those that calls cost from now on."""
-    from namel3ss_debug import prices
     from namel3ss_debug.config import load_configuration
 
     loaded = load_configuration(overrides=overrides)
-    prices.use(loaded.config.prices)
+    if loaded.config.prices or "namel3ss_debug.prices" in sys.modules:
+        from namel3ss_debug import prices
+
+        prices.use(loaded.config.prices)
     return loaded
 
 
@@ -122,9 +131,7 @@ def reading(trace: Trace) -> Iterator[None]:
 
 def report_problems(trace: Trace) -> None:
     """Say on stderr what could not be read, in at most two lines."""
-    from namel3ss_debug.views.recordings import problems_document
-
-    report_problem_document(problems_document(trace))
+    report_problem_document(trace.problems_document())
 
 
 def report_problem_document(problems: dict[str, Any]) -> None:

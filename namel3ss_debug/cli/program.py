@@ -17,6 +17,9 @@ ONLY_BEFORE = frozenset({"-m", "-c", "-x"})
 """Our short options that stand before TARGET alone, as Python's and those of pdb: behind it, programs have their own."""
 
 
+python_option = click.option("--python", metavar="PATH", help="The Python to run the program with.")
+
+
 class Split(NamedTuple):
     """The words of a command line: our options with their values, the target, and the program's arguments."""
 

@@ -214,7 +214,8 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     """Replay a recording: every event on a line, and at the end what it came to.
 
     With --step or a breakpoint, a debugger walks through it, forwards and backwards. Its commands are typed, or are
-    the lines of stdin; with -c and -x and without --step it does those and ends.
+    the lines of stdin; with -c and -x and without --step it does those and ends. JSON is an object on each line, by
+    either name of the format.
 
     With --rerun the recorded program runs again, offline, and each of its calls gets the recorded answer, or the one
     that --mock gives. Where the code asks otherwise than it did, the difference is told at the end. The exit status is 0

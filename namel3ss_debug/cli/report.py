@@ -39,9 +39,9 @@ def report(
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.inspection.leading import leading
     from namel3ss_debug.views import blocks
+    from namel3ss_debug.views.cleaning import shorter_path
     from namel3ss_debug.views.issue_report import page
     from namel3ss_debug.views.journey import document as journey_document
-    from namel3ss_debug.views.recordings import shorter_path
 
     words, path = chosen(words, reference)
     trace = open_recording(path)

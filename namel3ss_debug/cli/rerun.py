@@ -101,7 +101,7 @@ def check_from(trace: Trace, live_from: int) -> None:
     Raises:
         WrongUsageError: it has not.
     """
-    if live_from > trace.count():
+    if live_from and live_from > trace.count():  # else nothing is counted before it is read
         raise WrongUsageError(
             f"--from {live_from}: the recording has {trace.count()} events, numbered from 1"
         )
@@ -126,8 +126,9 @@ def run_again(prepared: Prepared, *, jsonl: bool) -> Outcome:
 
 
 def load_report() -> None:
-    """Import what the report is drawn with, while the program imports what it needs."""
-    from namel3ss_debug.views import divergences, terminal  # noqa: F401
+    """Import what tells of a re-run that is as recorded, while the program imports what it needs."""
+    from namel3ss_debug.replay.rerunning import outcomes as _  # noqa: F401
+    from namel3ss_debug.views import outcomes, rows  # noqa: F401
 
 
 def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped) -> Outcome:
@@ -178,15 +179,23 @@ def given_lines() -> Iterator[str]:
 def report(outcome: Outcome, *, jsonl: bool) -> None:
     """Say what became of the re-run, and where it is recorded."""
     from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.views.divergences import report_lines, report_rows
-    from namel3ss_debug.views.recordings import shorter_path
-    from namel3ss_debug.views.terminal import console
+    from namel3ss_debug.views.cleaning import screen_width, shorter_path
 
     if jsonl:
+        from namel3ss_debug.views.divergences import report_rows
+
         print_rows(report_rows(outcome))
-    else:
+    elif outcome.divergences:
+        from namel3ss_debug.views.divergences import report_lines
+        from namel3ss_debug.views.terminal import console
+
         screen = console(stderr=True)
         screen.lines(report_lines(outcome, screen.width))
+    elif sys.stderr is not None:
+        from namel3ss_debug.views.outcomes import outcome_rows
+        from namel3ss_debug.views.rows import write_rows
+
+        write_rows(outcome_rows(outcome, screen_width()), sys.stderr)
     if outcome.trace.exists():
         tell(f"the re-run is recorded in {shorter_path(outcome.trace)}")
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from namel3ss_debug.cli.options import settings
-from namel3ss_debug.cli.program import ProgramCommand, arguments
+from namel3ss_debug.cli.program import ProgramCommand, arguments, python_option
 
 
 def run(words: Sequence[str], *, module: bool = False, python: str | None = None) -> int:
@@ -68,7 +68,7 @@ def replace_process(python: str, words: Sequence[str]) -> NoReturn:
 @click.command("run", cls=ProgramCommand, short_help="Run an app under the configuration in force.")
 @arguments("APP")
 @click.option("-m", "module", is_flag=True, help="APP is a module or package, as with python -m.")
-@click.option("--python", metavar="PATH", help="The Python to run the program with.")
+@python_option
 def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     """Run an app under the configuration in force.
 

@@ -100,7 +100,6 @@ def step_through(
     jsonl: bool = False,
     started_at: float | None = None,
     terminal: TextIO | None = None,
-    transcript: Transcript | None = None,
 ) -> int:
     """Hold a session: the commands that were given, then those that are typed.
 
@@ -111,7 +110,6 @@ def step_through(
         jsonl: whether each result is one JSON line on stdout.
         started_at: the time that events are counted from.
         terminal: the terminal, opened for reading and writing, where stdin and stdout belong to a program.
-        transcript: what the session is written down in, where it goes on from an earlier one.
 
     Returns:
         How many commands could not be done.
@@ -119,7 +117,7 @@ def step_through(
     from namel3ss_debug.views.stepper import drive, result_drawer, typed
     from namel3ss_debug.views.transcript import Transcript
 
-    transcript = Transcript() if transcript is None else transcript
+    transcript = Transcript()
     show = result_writer(transcript) if jsonl else result_drawer(debugger, started_at, transcript, terminal)
     lines = chain(commands, typed(debugger, terminal) if typed_too else ())
     return drive(debugger, lines, show, transcript)

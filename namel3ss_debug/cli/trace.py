@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from namel3ss_debug.cli.program import ProgramCommand, arguments
+from namel3ss_debug.cli.program import ProgramCommand, arguments, python_option
 from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
@@ -144,8 +144,8 @@ def read_run_args(given: str | None) -> dict[str, Any] | None:
 def report(session: Session, output_format: str, status: int = 0) -> None:
     """Say in one line what was recorded, where, what killed the program if anything did, and what to do next."""
     from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.views.cleaning import shorter_path
     from namel3ss_debug.views.quantities import count
-    from namel3ss_debug.views.recordings import shorter_path
 
     path = Path(session.trace)
     if not session.sampled:
@@ -263,7 +263,7 @@ def write_document(path: Path) -> Path:
               help="A debugger command to do first; -c stands before TARGET.")  # fmt: skip
 @click.option("-x", "--commands", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
               help="A file of debugger commands to do first; -x stands before TARGET.")  # fmt: skip
-@click.option("--python", metavar="PATH", help="The Python to run the program with.")
+@python_option
 def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     """Run a program and record what its agents do.
 

@@ -10,7 +10,6 @@ The guide's table is printed from `SETTINGS`, and `namel3ss debug config` shows 
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -196,9 +195,12 @@ def enabled_never(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    """Refuse a variable with our prefix that is no setting: it is a mistyped one."""
     known = {variable for setting in SETTINGS for variable in setting.variables} | INTERNAL_VARIABLES
     for variable in sorted(environ):
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
+            import difflib  # noqa: PLC0415  (only a mistake needs it)
+
             near = difflib.get_close_matches(variable, known, 1)
             hint = (
                 f"; did you mean {near[0]}?" if near else "; run `namel3ss debug config` to see every setting"
@@ -219,8 +221,11 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _checked(key: str, value: object, where: str) -> object:
+    """A value as its setting reads it."""
     setting = _BY_KEY.get(key)
     if setting is None:
+        import difflib  # noqa: PLC0415  (only a mistake needs it)
+
         near = difflib.get_close_matches(key, _BY_KEY, 1)
         hint = f"; did you mean {near[0]}?" if near else "; run `namel3ss debug config` to see every key"
         raise SettingError(f"{where}: unknown setting {key!r}{hint}")

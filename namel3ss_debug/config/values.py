@@ -8,7 +8,6 @@ Raises:
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -179,6 +178,8 @@ def triggers(value: object) -> Mapping[str, float | None]:
         raise TypeError
     for name, threshold in items.items():
         if name not in TRIGGERS:
+            import difflib  # noqa: PLC0415  (only a mistake needs it)
+
             near = difflib.get_close_matches(str(name), TRIGGERS, 1)
             hint = f"; did you mean {near[0]}?" if near else f", allowed is {', '.join(TRIGGERS)}"
             raise SettingError(f"triggers has {shown(name)}{hint}")

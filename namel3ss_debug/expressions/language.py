@@ -54,6 +54,7 @@ FIELD_NAMES: Final = frozenset(
         "error_type",
         "stack_trace",
         "duration_ms",
+        "held_before_ms",
         "tokens_used",
         "usage",
         "cost_estimate",
@@ -203,6 +204,7 @@ def nearest(word: str, choices: frozenset[str] | set[str] | list[str]) -> str:
 
 
 def _parse(text: str) -> tuple[ast.expr, str]:
+    """The tree of a text, and the text with which its columns agree."""
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(
             f"the expression has {len(text)} characters; at most {MAX_CHARACTERS} are allowed"
@@ -257,6 +259,7 @@ class _Compiler:
         raise ExpressionError(f"expression, column {column}: {message}")
 
     def compile(self, node: ast.expr, depth: int) -> Evaluate:
+        """What evaluates a part of the expression."""
         self.count += 1
         if self.count > MAX_NODES:
             self.fail(node, f"more than {MAX_NODES} parts; split the expression")

@@ -136,6 +136,7 @@ class _Builder:
         return after
 
     def item(self, operation: Any, argument: Any, after: int, flags: int) -> int:
+        """Add the nodes of one item of a pattern; the number of the first."""
         name = str(operation)
         if name in _CHARACTERS:
             one = _parser.SubPattern(self.state, [(operation, argument)])
@@ -150,6 +151,7 @@ class _Builder:
         return self.repeat(argument, after, flags)
 
     def repeat(self, argument: tuple[int, Any, Any], after: int, flags: int) -> int:
+        """Add the nodes of a repetition, those that must come before those that may; the number of the first."""
         least, most, inner = argument
         entry = after
         if most is _parser.MAXREPEAT:

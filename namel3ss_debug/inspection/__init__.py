@@ -7,8 +7,6 @@ from namel3ss_debug.inspection.arrangement import (
     forest,
     rows,
     select_spans,
-    timeline,
-    tree,
 )
 from namel3ss_debug.inspection.selection import (
     Events,
@@ -42,6 +40,4 @@ __all__ = [
     "rows",
     "select",
     "select_spans",
-    "timeline",
-    "tree",
 ]

@@ -46,6 +46,7 @@ class _Activity:
             self.counts["errors"] += 1
 
     def _ended(self, line: LogLine) -> None:
+        """Count the end of a call, and of an execution of the agent itself."""
         event = line.event
         if event.get("component") != "agent" or event["event_type"] != "agent_execution_end":
             self.calls[str(event.get("component")), line.source] += 1

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from namel3ss_debug.inspection.selection import Chooser, Events, Selection
 from namel3ss_debug.inspection.streams import Streams
 from namel3ss_debug.traces.costs import RECORDED, CallCosts, Cost
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, unheld
 from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
 
 _ROOM = 1000
@@ -161,21 +161,11 @@ class Row:
     first_token_ms: float | None = None
 
 
-def tree(spans: Iterable[Span], links: Mapping[str, str] | None = None) -> list[Row]:
-    """The spans as rows, parents before children, siblings by number."""
-    return rows(build_forest(spans, links))
-
-
 def rows(trees: Forest) -> list[Row]:
     """The rows of a tree, parents before children, siblings by number."""
     walked = list(trees.walk())
     begin = min((began for _, node in walked if (began := _began(node.span)) is not None), default=None)
     return [_row(node.span, depth, begin) for depth, node in walked]
-
-
-def timeline(spans: Iterable[Span], links: Mapping[str, str] | None = None) -> list[Row]:
-    """The spans as rows in the order in which they began; those that tell no time come last."""
-    return by_beginning(tree(spans, links))
 
 
 def by_beginning(found: Iterable[Row]) -> list[Row]:
@@ -199,6 +189,8 @@ class _Linked:
 
 def _slim(event: Event, fields: list[str], cost: Cost | None = None) -> Event:
     """The fields a tree needs; texts that many spans have in common are kept once."""
+    if "held_before_ms" in event:
+        event = unheld(event)
     slim = {name: event[name] for name in fields if name in event}
     for name in _SHARED:
         if name in slim and type(slim[name]) is str:

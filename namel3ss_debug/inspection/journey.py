@@ -191,6 +191,7 @@ class _Teller:
         return self._fits(event)
 
     def _begin(self, number: int, event: Event) -> bool:
+        """Take a start; whether it is one of the name."""
         parent = event.get("parent_event_id")
         around = self._open.get(parent or "")
         depth = None if around is None else around.depth
@@ -214,6 +215,7 @@ class _Teller:
         return self.story.calls.setdefault(key, [0, 0])
 
     def _finish(self, number: int, event: Event) -> bool:
+        """Take an end; whether it is one of the name. What happened inside makes the end a line of its own."""
         parent = event.get("parent_event_id") or ""
         opened = self._open.get(parent)
         if opened is None:

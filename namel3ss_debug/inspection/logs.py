@@ -82,6 +82,7 @@ def every_line(events: Iterable[tuple[int, Event]]) -> Iterator[LogLine]:
 
 
 def _line(number: int, event: Event, agent: str) -> LogLine | None:
+    """The line that an event makes; None where it is none of a log."""
     event_type = event["event_type"]
     is_end = event_type[-4:] == "_end" and event_type != "trace_end"
     usual = "events" if is_end else _BY_TYPE.get(event_type)

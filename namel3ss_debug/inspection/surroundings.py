@@ -13,6 +13,11 @@ LOOK = 50_000
 """How many events `context` reads to either side at most."""
 
 _HEAD = 1000
+_AROUND = 3
+"""How many neighbours are given to each side."""
+
+_INSIDE = 20
+"""How many of the events inside are given; all are counted."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,12 @@ class Indexed(Events, Protocol):
         """The event with this number."""
 
 
-def context(trace: Indexed, number: int, *, around: int = 3, inside: int = 20, look: int = LOOK) -> Context:
+def context(trace: Indexed, number: int, *, look: int = LOOK) -> Context:
     """What stands around the event with this number.
 
     Args:
         trace: the trace.
         number: the place of the event, from 1.
-        around: how many neighbours to each side.
-        inside: how many of the events inside it are given; all are counted.
         look: how many events are read to either side at most, besides the first thousand of the trace.
 
     Raises:
@@ -71,14 +74,14 @@ def context(trace: Indexed, number: int, *, around: int = 3, inside: int = 20, l
     holder = start[1].get("parent_event_id") if start is not None else None if is_end else parent
     above = sought.chain(holder)
     own = parent if is_end else event.get("event_id") if kind.endswith("_start") else None
-    end, within, total, reached = _inside(trace, start or (number, event), own, inside, look)
+    end, within, total, reached = _inside(trace, start or (number, event), own, look)
     return Context(
         number,
         event,
         start if is_end else end,
         above,
-        sought.siblings(holder, around) if holder is not None else (),
-        _after(trace, (end or (number, event))[0], holder, around) if holder is not None else (),
+        sought.siblings(holder) if holder is not None else (),
+        _after(trace, (end or (number, event))[0], holder) if holder is not None else (),
         within,
         total,
         reached and sought.complete,
@@ -133,12 +136,12 @@ class _Search:
             wanted = start[1].get("parent_event_id")
         return tuple(reversed(found))
 
-    def siblings(self, holder: str, around: int) -> tuple[Numbered, ...]:
+    def siblings(self, holder: str) -> tuple[Numbered, ...]:
         """The last events before this one that are directly inside the same span."""
         begin = max(1, self.number - _HEAD)
         before = enumerate(islice(self.trace.events(begin), self.number - begin), begin)
         found = [item for item in before if _directly_inside(item[1], holder)]
-        return tuple(found[-around:]) if around else ()
+        return tuple(found[-_AROUND:])
 
 
 def _directly_inside(event: Event, holder: str) -> bool:
@@ -146,7 +149,7 @@ def _directly_inside(event: Event, holder: str) -> bool:
 
 
 def _inside(
-    trace: Events, start: Numbered, own: str | None, most: int, look: int
+    trace: Events, start: Numbered, own: str | None, look: int
 ) -> tuple[Numbered | None, tuple[Numbered, ...], int, bool]:
     """The end of a span, what is directly inside it, how many there are, and whether its end was reached."""
     within: list[Numbered] = []
@@ -163,11 +166,12 @@ def _inside(
             return (number, event), tuple(within), total, True
         if event["event_type"][-4:] != "_end":
             total += 1
-            if len(within) < most:
+            if len(within) < _INSIDE:
                 within.append((number, event))
     return None, tuple(within), total, True
 
 
-def _after(trace: Events, number: int, holder: str, around: int) -> tuple[Numbered, ...]:
+def _after(trace: Events, number: int, holder: str) -> tuple[Numbered, ...]:
+    """The next events after this one that are directly inside the same span."""
     later = enumerate(islice(trace.events(number + 1), _HEAD), number + 1)
-    return tuple(islice((item for item in later if _directly_inside(item[1], holder)), around))
+    return tuple(islice((item for item in later if _directly_inside(item[1], holder)), _AROUND))

@@ -52,6 +52,7 @@ def read_table(value: object) -> Table:
 
 
 def _read_entry(where: str, entry: object) -> dict[str, float] | None:
+    """One entry, checked; None takes away a published price."""
     if entry is None:
         return None
     if not isinstance(entry, Mapping):
@@ -111,6 +112,7 @@ class OwnPrices:
         return None if entry is None else entry.window
 
     def _entry(self, model: str | None, asked: str | None) -> _Entry | None:
+        """The entry that fits best, of the model that answered or of the one that was asked for."""
         best: tuple[float, _Entry] | None = None
         if not self.table:
             return None

@@ -110,6 +110,7 @@ def _moment(at: float | None) -> datetime | None:
 
 @lru_cache(4096)
 def _model(provider: str | None, model: str, address: str | None) -> ModelInfo | None:
+    """The published entry of a model; the address tells the provider better than its name."""
     snapshot = _snapshot()
     if snapshot is None:
         return None

@@ -161,6 +161,7 @@ def begin(request: pytest.FixtureRequest) -> RecordedTest:
 
 
 def _wanted(node: pytest.Item) -> _Wanted:
+    """What the mark, the options and the settings say of a test: its recording, and what is done with it."""
     mark = node.get_closest_marker("agent_recording")
     if mark is None:
         return _Wanted(None)

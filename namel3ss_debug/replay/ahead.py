@@ -9,13 +9,12 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import orjson
 
 from namel3ss_debug.replay.meeting import Process
 from namel3ss_debug.replay.words import Answering
-from namel3ss_debug.traces.events import Event
 
 _MOST = 32
 """How many answers a process is told before it asks for them."""
@@ -33,12 +32,10 @@ class TellingAhead:
     """What the processes of one program were told ahead.
 
     Args:
-        asked: what tells one question from another, see `capture.foretold.asked`.
         bell: readable where there is something to do at once.
     """
 
-    def __init__(self, asked: Callable[[Event], str], bell: socket.socket) -> None:
-        self._asked = asked
+    def __init__(self, bell: socket.socket) -> None:
         self._alone = True
         self._bell = select.poll()
         self._bell.register(bell, select.POLLIN)
@@ -56,7 +53,7 @@ class TellingAhead:
             ahead = answering.foretell()
             if ahead is None:
                 return
-            word = {"ahead": ahead.number, "asked": self._asked(ahead.start)} | ahead.word
+            word = {"ahead": ahead.number, "asked": ahead.asked} | ahead.word
             line = orjson.dumps(word, option=orjson.OPT_APPEND_NEWLINE)
             room -= len(line)
             if room < 0:

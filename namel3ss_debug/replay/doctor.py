@@ -144,6 +144,7 @@ class Diagnosis:
         return tuple(self._told_apart(form, run, seen))
 
     def _told_apart(self, form: int, run: Run, seen: tuple[Difference, ...]) -> Iterator[Cause]:
+        """The causes of differences, each found by a run in which one kind of input alone is other."""
         plain, on_other = seen, run
         if self.present:
             run = self._run(lambda given: given, "with everything as recorded")
@@ -241,6 +242,7 @@ def differences(first: Run, run: Run) -> tuple[Difference, ...]:
 
 
 def _of_divergence(found: Divergence) -> Difference:
+    """A divergence as a difference: where the program asked what, and which part of it is other."""
     question = found.question or (None if found.recorded is None else found.recorded.question)
     number = 0 if found.recorded is None else found.recorded.number
     if question is None:
@@ -279,6 +281,7 @@ def _address(event: Mapping[str, Any]) -> str:
 
 
 def _of_output(first: Run, run: Run) -> Iterator[Difference]:
+    """The places that printed something else."""
     if first.stdout == run.stdout:
         return
     then, now = (each.stdout.decode("utf-8", "replace").splitlines() for each in (first, run))

@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from namel3ss_debug.capture.foreground import WANTS_TERMINAL, Foreground
-from namel3ss_debug.capture.foretold import asked
-from namel3ss_debug.capture.marks import ASKS, TAKEN, WAITS
+from namel3ss_debug.capture.marks import ASKS, FLUSHED, LISTENS, TAKEN, WAITS
 from namel3ss_debug.replay.ahead import TellingAhead
 from namel3ss_debug.replay.meeting import Meeting, Process
 from namel3ss_debug.replay.words import Answering, given_word, how_ended, tool_name
@@ -33,12 +32,16 @@ from namel3ss_debug.traces.events import Event
 
 if TYPE_CHECKING:  # imported where somebody gives answers
     from namel3ss_debug.replay.given.answers import Mocks
+    from namel3ss_debug.replay.rerunning.silences import Silence
 
 GRACE_SECONDS = 5.0
 """How long a program that is told to end by SIGTERM may take before it is killed."""
 
 ANSWERED_GRACE_SECONDS = 1.0
 """The same for a program whose calls are answered from a recording: it waits at the call that cannot be answered."""
+
+SILENCE_SECONDS = 1.0
+"""How long nothing comes of a program that gets answers before it is looked why."""
 
 _CALLS = frozenset({"llm_call_start", "tool_call_start", "http_exchange_start", "mcp_start"})
 _BLOCK = 1 << 16
@@ -102,7 +105,10 @@ class LiveProgram:
             end.setblocking(False)
         self._selector.register(self._meeting.socket, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
-        self._ahead = TellingAhead(asked, self._wake)
+        self._ahead = TellingAhead(self._wake)
+        self._silence: Silence | None = None
+        self._unflushed = 0  # processes that were told to print what they hold, and have not said that they did
+        self._servers: dict[int, str] = {}  # port -> where the program began to listen there
 
     # --- the recording
 
@@ -192,10 +198,30 @@ class LiveProgram:
             while not self.has_ended():
                 self._release()
                 self._look_at_child()
-                self._take(0.0 if self.has_ended() else None)
+                if not self._take(0.0 if self.has_ended() else self._patience()):
+                    self._look_at_silence()
         if self._foreground is not None:
             self._foreground.take_back()
         self._see_off()
+
+    def _patience(self) -> float | None:
+        """How long to wait for what comes before it is looked why nothing does; None: for ever."""
+        return None if self.answering is None else SILENCE_SECONDS
+
+    def _look_at_silence(self) -> None:
+        """Nothing has come for a while.
+
+        Raises:
+            RerunError: nothing will, for the program waits for requests that nobody makes.
+        """
+        if self.answering is None or self.has_ended():
+            return
+        if self._silence is None:
+            from namel3ss_debug.capture.listening import state_of  # noqa: PLC0415  (few programs fall silent)
+            from namel3ss_debug.replay.rerunning.silences import Silence  # noqa: PLC0415  (as above)
+
+            self._silence = Silence(lambda: state_of(self._child.pid), self.answering.longest_silence)
+        self._silence.look(self._servers)
 
     def wait(self) -> int:
         """Wait for the end of a program that was let go; the terminal is its own.
@@ -220,6 +246,8 @@ class LiveProgram:
         """End the program and what it has started by SIGTERM, and wait for it, as `wait`; then nothing is left to do."""
         if not self.has_ended():
             self.stopped = True
+            if self.answering is not None:
+                self._flush()
             # First the signal, which finds it waiting, and only then the end of the wait.
             self._signal(signal.SIGTERM)
             self._signal(signal.SIGCONT)
@@ -236,6 +264,17 @@ class LiveProgram:
             self._wake.close()
             self._waker.close()
         return self._child.wait()
+
+    def _flush(self) -> None:
+        """Let those that wait print what they have printed so far, which is lost in a pipe when a signal ends them."""
+        processes = {id(waiting.process): waiting.process for waiting in self._waiting}
+        self._unflushed = len(processes)
+        for process in processes.values():
+            self._send(process, {"flush": True})
+        until = time.monotonic() + ANSWERED_GRACE_SECONDS
+        with self._listening():
+            while self._unflushed and not self.has_ended() and (left := until - time.monotonic()) > 0:
+                self._take(left)
 
     def _run_down(self) -> None:
         """Let a program come to its end that was told to end; its calls are not made, because nobody may answer them any more."""
@@ -310,6 +349,7 @@ class LiveProgram:
                 signal.signal(number, handler)
 
     def _interrupted(self, _number: int, _frame: object) -> None:
+        """Ctrl-C: a program that is stepped stops at its next event, then is interrupted, then left; any other is interrupted."""
         if not self._attended:
             self.interrupted = True
             self._signal(signal.SIGINT)
@@ -325,6 +365,8 @@ class LiveProgram:
     def _take(self, seconds: float | None) -> bool:
         """Take what comes: connections, lines, or nothing but being woken; whether anything came."""
         ready = self._selector.select(seconds)
+        if ready and self._silence is not None:
+            self._silence.broken()
         for key, _events in ready:
             if key.fileobj is self._wake:
                 with contextlib.suppress(BlockingIOError):
@@ -344,6 +386,7 @@ class LiveProgram:
             self._selector.register(connection, selectors.EVENT_READ, process)
 
     def _read(self, process: Process) -> None:
+        """Take what a process has sent; one that has gone is forgotten."""
         try:
             block = process.connection.recv(_BLOCK)
         except OSError:
@@ -360,6 +403,7 @@ class LiveProgram:
             self._ahead.go_on(process, self.answering, before - len(process.ahead))
 
     def _heard(self, process: Process, line: bytes) -> None:
+        """Take one line: a question whether to deliver, an event, or an event that waits for a word."""
         mark, line = line[:1], line[1:]
         ahead = 0
         try:
@@ -371,6 +415,12 @@ class LiveProgram:
             return
         if mark == ASKS:
             self._send(process, {"may": self.answering is None or self.answering.may(event)})
+            return
+        if mark == FLUSHED:
+            self._unflushed -= 1
+            return
+        if mark == LISTENS:
+            self._servers[event["port"]] = event["site"] or ""
             return
         self._lines.append(line)
         if self.answering is not None:

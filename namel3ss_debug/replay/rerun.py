@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture.foreground import Foreground
+from namel3ss_debug.capture.foretold import asked
 from namel3ss_debug.capture.launch import Streams, Target, find_python, resolve_target, started
 from namel3ss_debug.capture.session import Session, new_session, replace_recording
 from namel3ss_debug.config import DebugConfiguration
@@ -128,7 +129,7 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
         MockError: an answer is not one that the calls it is for can have.
     """
     kept: list[Event] = []
-    recorded = read_recorded(trace, keeping(kept, trace.indexed_events()))
+    recorded = read_recorded(trace, keeping(kept, trace.indexed_events()), asked)
     first, last = ends_of(trace, kept)
     start = lenient.mapping(first.get("metadata"))
     notes = list(checked(trace.path, recorded))
@@ -265,14 +266,8 @@ class _Run:
     def through(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Let the program run to its end, or to where it cannot go on."""
         with self._outputs.run() as ends, Meeting() as meeting:
-            opening = running(
-                self._prepared,
-                meeting,
-                None,
-                ends,
-                waits_at_calls=self._prepared.plan.answers_calls_only,
-                notice=self._notice,
-            )
+            waits = self._prepared.plan.answers_calls_only
+            opening = running(self._prepared, meeting, None, ends, waits_at_calls=waits, notice=self._notice)
             with opening as program:
                 self._outputs.started()
                 # What answers is imported and made while the program starts, which waits before its first line.

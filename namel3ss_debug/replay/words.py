@@ -16,10 +16,10 @@ if TYPE_CHECKING:  # imported where somebody gives answers
 
 
 class Ahead(NamedTuple):
-    """An answer that is known before it is asked for: its number, the recorded start of its call, and the word for it."""
+    """An answer that is known before it is asked for: its number, what tells its question from others, and the word for it."""
 
     number: int
-    start: Event
+    asked: str
     word: dict[str, Any]
 
 
@@ -50,6 +50,9 @@ class Answering(Protocol):
 
     def may(self, asked: dict[str, Any]) -> bool:
         """Whether a step of an answer's delivery may go now: `at` is the id of the call's start, `step` and `index` tell which."""
+
+    def longest_silence(self) -> float:
+        """For how many seconds nothing happened in the recording, at most."""
 
 
 def given_word(

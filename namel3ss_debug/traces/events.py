@@ -59,6 +59,11 @@ FIELDS: tuple[Field, ...] = (
     Field("error_type", "string", "the exception type of a failure"),
     Field("stack_trace", "string", "the traceback of a failure"),
     Field("duration_ms", "float", "of an end event, milliseconds by the monotonic clock"),
+    Field(
+        "held_before_ms",
+        "float",
+        "for how long a debugger had held its process before it, in all; left out below 100",
+    ),
     Field("tokens_used", "int", "all tokens of the call"),
     Field(
         "usage", "object", "input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens"
@@ -145,6 +150,17 @@ def span_prefix(component: str) -> str:
     return EXECUTION_PREFIX.get(component, component)
 
 
+def unheld(event: Event) -> Event:
+    """The event at the time at which it would have come had no debugger held its process; itself where none did.
+
+    Reckoned in whole microseconds, which is what a timestamp of this size can hold.
+    """
+    at, held = event.get("timestamp"), event.get("held_before_ms")
+    if not isinstance(at, int | float) or not isinstance(held, int | float):
+        return event
+    return {**event, "timestamp": max(int(at * 1e6 + 0.5) - int(held * 1e3 + 0.5), 0) / 1e6}
+
+
 @dataclass(frozen=True)
 class TraceEvent:
     """One event for library users: every field of the format as an attribute, `None` where left out.
@@ -170,6 +186,7 @@ class TraceEvent:
     error_type: str | None = None
     stack_trace: str | None = None
     duration_ms: float | None = None
+    held_before_ms: float | None = None
     tokens_used: int | None = None
     usage: dict[str, int] | None = None
     cost_estimate: float | None = None

@@ -139,6 +139,7 @@ class Recorded:
     def _add(
         self, metadata: Mapping[str, Any], places: dict[tuple[str, str], str], stdin: list[bytes]
     ) -> None:
+        """Take in what one event tells of the inputs; of values that are told twice the first counts."""
         process = str(metadata.get("process"))
         clock = _mapping(metadata.get("clock"))
         for number, place in _mapping(clock.get("places")).items():

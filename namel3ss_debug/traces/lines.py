@@ -12,6 +12,7 @@ import stat
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,9 @@ LINE_LIMIT = 64 * 1024 * 1024
 FREE_EXPANSION = 64 * 1024 * 1024
 EXPANSION_LIMIT = 200
 """Past `FREE_EXPANSION` bytes, gzip data that grows more than this many times is taken for a bomb."""
+
+PACKED_BYTES = 4 * 1024 * 1024
+"""Up to this size a compressed file is read whole to find its last line, which takes a few tenths of a second."""
 
 _GZIP = b"\x1f\x8b"
 _GZIP_WINDOW = 31
@@ -59,6 +63,19 @@ class Problems:
         if len(self.first) < self.KEPT:
             self.first.append(Problem(file, line, f"{what}: {detail}" if detail else what))
 
+    def merge(self, later: Problems, file: str, lines: int) -> None:
+        """Take in those of a later part of the same trace, in which the lines of one file were counted from a cut on.
+
+        Args:
+            later: the problems of that part.
+            file: the name of the file that was cut.
+            lines: how many lines it has before the cut.
+        """
+        self.counts.update(later.counts)
+        for problem in later.first[: self.KEPT - len(self.first)]:
+            moved = problem.file == file and problem.line
+            self.first.append(problem._replace(line=problem.line + lines) if moved else problem)
+
     def clear(self) -> None:
         """Forget everything, before a new pass over the trace."""
         self.counts.clear()
@@ -74,7 +91,7 @@ class Problems:
 
 
 class Batch(NamedTuple):
-    """Some consecutive lines of a file, without their line feeds.
+    """Some consecutive lines of a file, each with its line feed, as far as it has one.
 
     `offset` is where the first line begins, in bytes (of the decompressed data), `number` its line number from
     1. `whole` is false when the (only) line has no line feed yet: it is torn, or still being written. `read` is the
@@ -115,6 +132,7 @@ def read_batches(
     *,
     offset: int = 0,
     number: int = 1,
+    until: int | None = None,
     consumed: Callable[[int], None] | None = None,
 ) -> Iterator[Batch]:
     """Yield the lines of a file in batches.
@@ -124,6 +142,7 @@ def read_batches(
         problems: takes what had to be skipped.
         offset: where to begin, in bytes, in a file that is not compressed; the beginning of a line.
         number: the number of the line that begins there.
+        until: where to end, in bytes, in a file that is not compressed; the beginning of a line, or None for its end.
         consumed: told the size of every piece read from the disk, in bytes.
 
     Raises:
@@ -137,6 +156,8 @@ def read_batches(
         if offset:
             os.lseek(descriptor, offset, os.SEEK_SET)
         chunks = _raw_chunks(descriptor, path.name, problems, consumed, remainder)
+        if until is not None:
+            chunks = _limited(chunks, until - offset)
         first = next(chunks, b"")
         if not offset:
             refuse_other_encodings(path, first)
@@ -177,7 +198,7 @@ def head_lines(path: Path) -> list[bytes]:
     """The first lines that are not blank, without their line feeds; empty when the file cannot be read."""
     try:
         for batch in read_batches(path, Problems()):
-            lines = [line for line in batch.lines if line.strip()]
+            lines = [line.removesuffix(b"\n") for line in batch.lines if line.strip()]
             if lines:
                 return lines
     except (TraceNotFoundError, UnreadableTraceError):
@@ -193,7 +214,7 @@ def first_line(path: Path) -> bytes:
 def last_line(path: Path, limit: int = 16 * 1024 * 1024) -> bytes:
     """The last line that ends with a line feed, without it; empty when it is longer than `limit` bytes.
 
-    A compressed file has none that could be found without reading it whole.
+    A compressed file has to be read whole for it, so of one that is larger than `PACKED_BYTES`, or damaged, it is empty.
     """
     try:
         descriptor = open_regular(path)
@@ -202,7 +223,7 @@ def last_line(path: Path, limit: int = 16 * 1024 * 1024) -> bytes:
     try:
         size, reach = os.fstat(descriptor).st_size, CHUNK_BYTES
         if os.pread(descriptor, len(_GZIP), 0) == _GZIP:
-            return b""
+            return _last_inflated(path, limit) if size <= PACKED_BYTES else b""
         while True:
             start = max(size - reach, 0)
             lines = os.pread(descriptor, size - start, start).split(b"\n")[:-1]
@@ -216,6 +237,33 @@ def last_line(path: Path, limit: int = 16 * 1024 * 1024) -> bytes:
         return b""
     finally:
         os.close(descriptor)
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether a file holds gzip data; False where it cannot be read."""
+    try:
+        descriptor = open_regular(path)
+    except (TraceNotFoundError, UnreadableTraceError):
+        return False
+    try:
+        return os.pread(descriptor, len(_GZIP), 0) == _GZIP
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _last_inflated(path: Path, limit: int) -> bytes:
+    """The last line of a compressed file, as `last_line`."""
+    problems, last = Problems(), b""
+    try:
+        for batch in read_batches(path, problems):
+            if batch.whole:
+                last = next((line for line in reversed(batch.lines) if line.strip(b" \t\r\n\0")), last)
+    except (TraceNotFoundError, UnreadableTraceError):
+        return b""
+    last = last.removesuffix(b"\n")
+    return b"" if problems or len(last) > limit else last
 
 
 def _remainder(path: Path, descriptor: int, problems: Problems) -> Remainder | None:
@@ -234,6 +282,7 @@ def _raw_chunks(
     consumed: Callable[[int], None] | None,
     remainder: Remainder | None,
 ) -> Iterator[bytes]:
+    """The bytes of a file as they are read, and behind its end what the writer has not yet put into it."""
     while True:
         try:
             chunk = os.read(descriptor, CHUNK_BYTES)
@@ -251,6 +300,16 @@ def _raw_chunks(
         if consumed is not None:
             consumed(len(chunk))
         yield chunk
+
+
+def _limited(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The first so many bytes."""
+    for chunk in chunks:
+        if len(chunk) >= size:
+            yield chunk[:size]
+            return
+        yield chunk
+        size -= len(chunk)
 
 
 def _inflated(chunks: Iterable[bytes], name: str, problems: Problems) -> Iterator[bytes]:
@@ -303,6 +362,7 @@ def _until_damage(stream: zlib._Decompress, data: bytes) -> bytes:
 def _split(
     chunks: Iterable[bytes], name: str, problems: Problems, offset: int, number: int
 ) -> Iterator[Batch]:
+    """Cut chunks into lines, whole ones a batch at a time; what is too long or empty of anything is left out."""
     pieces: list[bytes] = []  # of a line whose end has not come yet
     held = 0
     skipping = False
@@ -316,8 +376,8 @@ def _split(
                 continue
             chunk, skipping, number = chunk[end:], False, number + 1
             offset = position - len(chunk)
-        lines = chunk.split(b"\n")
-        rest = lines.pop()
+        lines = BytesIO(chunk).readlines()  # more than twice as fast as `split`, which goes byte by byte
+        rest = lines.pop() if lines and lines[-1][-1:] != b"\n" else b""
         if lines:
             if pieces:
                 pieces.append(lines[0])

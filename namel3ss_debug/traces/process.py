@@ -32,7 +32,7 @@ from namel3ss_debug.traces.decoding import (
 )
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.foreign import Nesting
-from namel3ss_debug.traces.lines import Batch, Problems, head_lines, is_plain, read_batches
+from namel3ss_debug.traces.lines import LINE_LIMIT, Batch, Problems, head_lines, is_plain, read_batches
 from namel3ss_debug.traces.names import parse_name
 
 WINDOW_EVENTS = 256
@@ -91,6 +91,7 @@ class ProcessReader:
         consumed: told the size of every piece read from the disk.
         tracking: whether `place` will be asked for.
         marks: told, whenever that may have changed, whether the events that follow may hold marks (`may_hold_marks`).
+        until: a cut of the trace, to which it is read; None for its end.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class ProcessReader:
         consumed: Callable[[int], None] | None = None,
         tracking: bool = False,
         marks: Callable[[bool], None] | None = None,
+        until: Resume | None = None,
     ) -> None:
         self.seekable = True
         self.resume: Resume | None = None
@@ -128,9 +130,10 @@ class ProcessReader:
         self._held: list[tuple[int, int, int, Place | None, Event]] = []
         self._held_bytes = 0
         self._held_count = 0
+        self._until = until
 
     def events(self, resume: Resume | None = None) -> Iterator[Event]:
-        """Yield the events in order; from `resume` on, which an earlier pass over the same files gave."""
+        """Yield the events in order; from `resume` on, which an earlier pass over the same files, or a cut, gave."""
         loads, shapes, held, marks = orjson.loads, SHAPES, self._held, self._marks
         if resume is not None:
             self._began = True
@@ -157,10 +160,10 @@ class ProcessReader:
                     yield event
                     if not held:
                         continue
-                elif not line:
+                elif line == b"\n":
                     continue
                 event, self._expected = {}, expected  # a large one is not held while it is read again
-                ready = self._due() if sound else self._careful(line)
+                ready = self._due() if sound else self._careful(line.removesuffix(b"\n"))
                 if marks is not None and ready:
                     marks(True)
                 for self._place, due in ready:
@@ -175,6 +178,15 @@ class ProcessReader:
             marks(True)
         for self._place, due in self._due(everything=True):  # noqa: B020  (as above)
             yield due
+
+    def ended_at(self, cut: Resume) -> bool:
+        """After a pass until a cut: whether the events from there on go on as if they had been read in the same pass."""
+        return self._expected == cut.expected and self._nesting is None and self.seekable
+
+    def lines_before(self, cut: Resume) -> int:
+        """After a pass until a cut: how many lines of the file that it is in stand before it."""
+        last = self._batch
+        return 0 if last is None or self._batch_file != cut.file else last.number + len(last.lines) - 1
 
     def place(self) -> Place:
         """Where the event that was yielded last stands; needs `tracking`."""
@@ -193,19 +205,25 @@ class ProcessReader:
         return float("-inf")
 
     def _batches(self, resume: Resume | None) -> Iterator[Batch]:
+        """The lines of the files of this process, from the place at which an earlier pass ended."""
         for number, path in enumerate(self._files, self._first_file):
             if resume is not None and number < resume.file:
                 continue
             offset, line = 0, 1
             if resume is not None and number == resume.file:
                 offset, line = resume.offset, resume.line
+            end = None
+            if self._until is not None and number >= self._until.file:
+                end = self._until.offset
+                if number > self._until.file or not end:
+                    return
             self._file = number
             self.sizes[number] = offset
             try:
                 if self._tracking and not is_plain(path):
                     self.seekable = False
                 batches = read_batches(
-                    path, self._problems, offset=offset, number=line, consumed=self._count_bytes
+                    path, self._problems, offset=offset, number=line, until=end, consumed=self._count_bytes
                 )
                 yield from self._maybe_document(path, batches) if len(self._files) == 1 else batches
             except (TraceNotFoundError, UnreadableTraceError) as error:
@@ -235,10 +253,10 @@ class ProcessReader:
                 what = f"one JSON document larger than {DOCUMENT_LIMIT >> 20} MiB"
                 self._problems.add(path.name, 0, what, "make it JSONL with `jq -c '.events[]? // .[]?'`")
                 return
-        values, complete = _document(b"\n".join(lines))
+        values, complete = _document(b"".join(lines))
         if not complete:
             self._problems.add(path.name, 0, "a damaged JSON document, only a part could be read")
-        yield Batch(0, 1, [_dump(value) for value in values], whole=True)
+        yield Batch(0, 1, [_dump(value) + b"\n" for value in values], whole=True)
 
     def _position(self) -> tuple[Batch, int]:
         batch = self._batch
@@ -248,9 +266,9 @@ class ProcessReader:
     def _place_of(self, batch: Batch, index: int) -> Place:
         known, offset = self._measured
         for line in batch.lines[known:index]:
-            offset += len(line) + 1
+            offset += len(line)
         self._measured = (index, offset)
-        return Place(self._batch_file, offset, zlib.crc32(batch.lines[index]))
+        return Place(self._batch_file, offset, zlib.crc32(batch.lines[index].removesuffix(b"\n")))
 
     def _careful(self, line: bytes) -> _Ready:
         """Everything that is not an intact event with the next number; returns what may be yielded now."""
@@ -370,7 +388,7 @@ class ProcessReader:
             return resume or Resume(self._file, 0, 1, self._expected)
         if not last.whole:
             return Resume(self._file, last.offset, last.number, before_batch)
-        end = last.offset + sum(map(len, last.lines)) + len(last.lines)
+        end = last.offset + sum(map(len, last.lines))
         return Resume(self._file, end, last.number + len(last.lines), self._expected)
 
 
@@ -405,6 +423,33 @@ def event_on(line: bytes) -> Event | None:
     if not is_sound(event):
         normalise(event)
     return event
+
+
+def middle_of(files: tuple[Path, ...], least: int) -> Resume | None:
+    """The beginning of an intact event near the middle of the segments of a process; None where there is none.
+
+    Args:
+        files: the segments, in order.
+        least: how many bytes they must have together; None where they have fewer, and where one is compressed.
+    """
+    try:
+        sizes = [path.stat().st_size for path in files]
+        left = sum(sizes) // 2
+        if sum(sizes) < max(least, 1) or not all(map(is_plain, files)):
+            return None
+        number = 0
+        while left >= sizes[number]:
+            left -= sizes[number]
+            number += 1
+        with files[number].open("rb") as file:
+            file.seek(left)
+            before = len(file.readline(LINE_LIMIT))
+            event = orjson.loads(file.readline(LINE_LIMIT))
+        if is_sound(event):
+            return Resume(number, left + before, 1, event["seq"])
+    except (OSError, TraceNotFoundError, UnreadableTraceError, ValueError, TypeError, AttributeError):
+        pass
+    return None
 
 
 def _is_numbered(event: Event) -> bool:

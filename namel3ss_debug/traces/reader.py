@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.events import Event, TraceEvent
@@ -26,7 +27,7 @@ from namel3ss_debug.traces.lines import (
     open_regular,
     refuse_other_encodings,
 )
-from namel3ss_debug.traces.process import Place, ProcessReader, Resume, event_on
+from namel3ss_debug.traces.process import Place, ProcessReader, Resume, event_on, middle_of
 from namel3ss_debug.traces.ring import complete
 from namel3ss_debug.traces.spool import Spool
 from namel3ss_debug.traces.store import ProcessFiles, trace_files
@@ -155,13 +156,46 @@ class Trace:
         self._index = index
         return self._pass()
 
+    def problems_document(self) -> dict[str, Any]:
+        """What was skipped or mended in the last pass, as JSON: how many of each kind, and the first places."""
+        problems = self.problems
+        return {
+            "total": problems.total,
+            "kinds": dict(sorted(problems.counts.items())),
+            "lost_events": self.lost,
+            "rotated_away_events": self.rotated_away,
+            "first": [problem._asdict() for problem in problems.first],
+        }
+
     def _pass(self) -> Iterator[Event]:
         readers = self._readers()
         if len(readers) == 1:
             return readers[0].events()
         return (event for _, event in _merged(readers, tracking=False))
 
-    def _readers(self, *, tracking: bool = False) -> list[ProcessReader]:
+    def middle(self, least: int) -> Resume | None:
+        """A line near the middle, at which the trace may be cut and read in two parts at once.
+
+        None where it has fewer bytes than `least`, or is not one of a single process in files that are not compressed, or
+        where there is no intact event to cut at. Whether the parts fit together shows once the first is read.
+        """
+        self.processes = trace_files(self.path)
+        return None if len(self.processes) != 1 else middle_of(self.files, least)
+
+    def before(self, cut: Resume) -> ProcessReader:
+        """What reads the part before a cut; a pass as `events` makes it, which `take_later` completes."""
+        return self._readers(until=cut)[0]
+
+    def after(self) -> ProcessReader:
+        """What reads the part after a cut, which `events` is to be given; the lines of its problems count from there."""
+        return self._readers()[0]
+
+    def take_later(self, cut: Resume, lines: int, problems: Problems, lost: int) -> None:
+        """Take in what was met after a cut: problems and lost events; so many `lines` of its file stand before it."""
+        self.problems.merge(problems, self.files[cut.file].name, lines)
+        self.lost += lost
+
+    def _readers(self, *, tracking: bool = False, until: Resume | None = None) -> list[ProcessReader]:
         """A reader for each process, with everything that a pass fills started anew."""
         self.processes = trace_files(self.path)
         self.problems.clear()
@@ -179,6 +213,7 @@ class Trace:
                 consumed=consumed,
                 tracking=tracking,
                 marks=self.marks if len(self.processes) == 1 else None,
+                until=until,
             )
             readers.append(reader)
             first_file += len(process.files)
@@ -411,6 +446,7 @@ class _Lines:
         return _checked(line, place)
 
     def _file(self, number: int, files: tuple[Path, ...]) -> io.BufferedReader:
+        """A file, kept open as long as it stays the same."""
         path = files[number]
         now = os.stat(path)
         state = (path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)

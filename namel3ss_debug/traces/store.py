@@ -20,7 +20,7 @@ from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.decoding import looks_like_event
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import link_latest
-from namel3ss_debug.traces.lines import first_line, head_lines, last_line
+from namel3ss_debug.traces.lines import first_line, head_lines, is_compressed, last_line
 from namel3ss_debug.traces.names import LATEST, OWN_NAME, parse_name
 from namel3ss_debug.traces.ring import complete, remove_ring, segment_of
 
@@ -43,7 +43,8 @@ class TraceInfo:
     """What is known of a trace without reading it.
 
     `path` is its first file, `size_bytes`, `files` and `processes` count all of it. `status` is `finished`
-    (its first process ended in order), `open` (somebody still writes) or `killed`. `events` is None where the
+    (its first process ended in order), `open` (somebody still writes), `killed`, or `untold`: a compressed file so
+    large or damaged that it is not read to its end for this. `events` is None where the
     last line of a process does not tell. `rerun_of` is the execution id of the recording that this is a re-run of. `modified_at` and `started_at` are seconds since the epoch.
     """
 
@@ -167,10 +168,7 @@ def clean(
 
 
 def ending(processes: tuple[ProcessFiles, ...]) -> str:
-    """How the run ended whose files these are, as `TraceInfo.status` has it; `untold` where no last line can be read.
-
-    That is so of compressed files.
-    """
+    """How the run ended whose files these are, as `TraceInfo.status` has it; `untold` where no last line can be read."""
     last = _event_on(last_line(processes[0].files[-1]))
     status = _status(processes, [last])
     return "untold" if status == "killed" and last is None else status
@@ -269,6 +267,7 @@ def _newest(directory: Path) -> Path:
 
 
 def _by_execution(prefix: str, directory: Path) -> Path:
+    """The recording whose id begins so."""
     try:
         groups = _group(_names_in(directory), directory)
     except TraceNotFoundError as problem:
@@ -330,7 +329,7 @@ def _status(group: tuple[ProcessFiles, ...], ends: list[Event | None]) -> str:
         return "open"
     if ends[0] is not None and ends[0].get("event_type") == "trace_end":
         return "finished"
-    return "killed"
+    return "untold" if ends[0] is None and is_compressed(group[0].files[-1]) else "killed"
 
 
 def _events(ends: list[Event | None]) -> int | None:

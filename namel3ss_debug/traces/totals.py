@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from namel3ss_debug.prices import PICODOLLARS
 from namel3ss_debug.traces.costs import Seller, call_cost, lacks_price, recorded_cost, seller_of
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event, unheld
 
 _CONTAINERS = frozenset({"app", "agent", "prompt", "chain"})
 """Components whose spans hold calls: what they tell of tokens and cost is a sum that is already counted."""
@@ -74,7 +74,7 @@ class RunningTotals:
             event: the event.
             seller: of the end of a model call whose start was not taken: what `seller_of` says of it.
         """
-        time = event.get("timestamp")
+        time = (unheld(event) if "held_before_ms" in event else event).get("timestamp")
         if type(time) is float or type(time) is int:
             latest = self.reached_at
             if latest is None:

@@ -13,6 +13,7 @@ from namel3ss_debug.prices import extra_installed
 from namel3ss_debug.views import health, trends
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.bottlenecks import bottlenecks, hot_functions, outliers
+from namel3ss_debug.views.cleaning import shorter_path
 from namel3ss_debug.views.dependencies import dependencies
 from namel3ss_debug.views.errors import errors
 from namel3ss_debug.views.integrity import integrity
@@ -29,7 +30,7 @@ from namel3ss_debug.views.quantities import (
     percent,
     tokens,
 )
-from namel3ss_debug.views.recordings import short_name, short_site, shorter_path
+from namel3ss_debug.views.recordings import short_name, short_site
 from namel3ss_debug.views.sections import section
 from namel3ss_debug.views.tables import Cell, Column, name, number
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text

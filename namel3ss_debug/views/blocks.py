@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from namel3ss_debug.views.payloads import wrapped
+from namel3ss_debug.views.cleaning import cells, wrapped
 from namel3ss_debug.views.tables import CELL_LIMIT, GAP, Cell, Column, pairs, table
 from namel3ss_debug.views.terminal import DIM, HEADING, clean, shorten
 
@@ -69,6 +69,9 @@ _BEGINS = re.compile(r"\s*(?:[-+=](?=.)|\d+(?=[.)]))")
 """What Markdown takes for a list or a line at the beginning of a paragraph, up to where a backslash ends that."""
 
 POINT_LIMIT = 260
+_LEAST_HEAD = 20
+"""So many cells of a title stay, however much stands behind it."""
+
 _QUOTE_LIMIT = 4000
 
 
@@ -86,8 +89,10 @@ def lines(blocks: Iterable[Block], width: int) -> Iterator[Text]:
 
 def _block_lines(block: Block, width: int) -> Iterator[Text]:
     if isinstance(block, Heading):
-        head = Text(clean(block.title), block.style, end="")
-        yield Text(end="").append_text(head).append("  " + clean(block.aside), DIM) if block.aside else head
+        aside = f"  {clean(block.aside)}" if block.aside else ""
+        room = max(width - cells(aside), _LEAST_HEAD)
+        head = Text(shorten(clean(block.title), room, middle=True), block.style, end="")
+        yield Text(end="").append_text(head).append(aside, DIM) if aside else head
     elif isinstance(block, Facts):
         yield from pairs(block.rows, width, indent=INDENT)
     elif isinstance(block, Table):

@@ -162,6 +162,7 @@ def as_typed(name: str) -> str:
 
 
 def _expressions(debugger: Debugger, _: Command, argument: str, at: int) -> Offers:
+    """The names that could come next in an expression; none inside a text."""
     if argument.count('"') % 2 or argument.count("'") % 2:
         return
     found = _PATH.search(argument)

@@ -112,6 +112,7 @@ def whole_text(message: Any) -> Text:
 
 
 def _change(change: MessageChange, number: int, width: int) -> Iterator[Text]:
+    """One changed message: how it changed, where it stands, and its text, cut."""
     sign, style = SIGNS.get(change.kind, ("~", WARNING))
     dropped = change.kind == "dropped"
     message, place = (change.old, change.before) if dropped else (change.new, change.after)
@@ -198,6 +199,7 @@ def _role(message: Any) -> str:
 
 
 def _part(part: Any) -> Text:
+    """A part of a message as one would read it; a call, an answer or a picture in brackets or in short."""
     if not isinstance(part, dict):
         return _plain(part)
     kind = part.get("type")

@@ -11,10 +11,11 @@ from namel3ss_debug.inspection import Context, first_token_ms
 from namel3ss_debug.prices import extra_installed
 from namel3ss_debug.traces.costs import call_cost, seller_of
 from namel3ss_debug.traces.events import FIELDS, Event
-from namel3ss_debug.views.events import LINE_NAME_CELLS, facts, offset, status_style, title, titled
+from namel3ss_debug.views.cleaning import cells, wrapped
+from namel3ss_debug.views.events import LINE_NAME_CELLS, facts, offset, status_style, titled
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.inspection import GUIDE_LEVELS
-from namel3ss_debug.views.payloads import json_text, wrapped
+from namel3ss_debug.views.payloads import json_text
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, tokens
 from namel3ss_debug.views.recordings import whole_site
 from namel3ss_debug.views.tables import pairs
@@ -39,7 +40,9 @@ FIELD_NAMES = frozenset(field.name for field in FIELDS)
 def event_in_full(around: Context, width: int, started_at: float | None = None) -> Iterator[Text]:
     """Everything about one event: what and when, the spans around it, its neighbours, and its payloads."""
     place, event = around.number, around.event
-    yield line((f"event {place}  ", DIM), title(event))
+    numbered = Piece(f"event {place}  ", DIM)
+    room = width - cells(numbered.plain) - cells(clean(event.get("event_type") or "event", 60)) - 1
+    yield fitted([numbered, *titled(event, max(room, LINE_NAME_CELLS))], width)
     yield from pairs(_envelope(around, started_at), width, indent="  ")
     yield from _error(event, width)
     if around.above:
@@ -99,6 +102,7 @@ def _envelope(around: Context, started_at: float | None) -> list[tuple[str, Text
         ("status", text(status or "", STATUS_STYLES.get(str(status), ""))),
         ("when", f"{when} UTC  {since} s" if when and since else when),
         ("took", duration(event.get("duration_ms"))),
+        ("held before", duration(event.get("held_before_ms"))),
         ("first token", duration(first_token_ms(event))),
         ("tokens", f"{tokens(event.get('tokens_used'))}  {used}".strip()),
         ("cost", _cost(event, other)),

@@ -17,6 +17,7 @@ from namel3ss_debug.analysis.diffing.differences import (
     PATH,
     RETRY,
     Difference,
+    Part,
 )
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.conversations import message_sides
@@ -126,6 +127,7 @@ def _first(
     yield Heading(title, "" if first.lasting else "the runs went on the same after each")
     rows: list[tuple[str, Cell]] = [
         (first.kind, Piece(KINDS[first.kind], WARNING)),
+        ("changed", ", ".join(part.name for part in first.detail.parts) if first.detail is not None else ""),
         ("inside", piece(" > ".join(first.where), "", 200)),
         ("attempts", _differs(first) if first.kind == RETRY else ""),
     ]
@@ -135,8 +137,8 @@ def _first(
     ):
         rows.append((side, _event(first, number_of, named, event)))
     yield Facts(rows)
-    if first.detail is not None and first.detail.paths:
-        yield _paths(first.detail.paths, sides)
+    if first.detail is not None and first.detail.places:
+        yield _paths(first.detail.places, sides)
     before = "What the model read" if first.component == "llm" else "What the model had read"
     for title, read in zip((before, "What the model read next"), readings, strict=True):
         if read is not None:
@@ -243,6 +245,7 @@ def _listed(
 
 
 def _row(found: Difference) -> tuple[Cell, ...]:
+    """A difference as a row; in brackets where the runs went on the same after it."""
     kind = found.kind if found.lasting else f"({found.kind})"
     style = COMPONENT_STYLES.get(found.component, "")
     return (
@@ -263,26 +266,42 @@ def _differs(found: Difference) -> Cell:
     if found.kind == RETRY and found.attempts is not None:
         end = "recovered" if found.recovered else "did not recover"
         return f"{found.attempts[0]} -> {count(found.attempts[1], 'attempt')}, {end}"
-    if found.kind in {PATH, MODEL} and found.name_a != found.name_b:
-        return f"{found.name_a or 'nothing'} -> {found.name_b or 'nothing'}"
+    if found.kind == PATH and found.name_a != found.name_b:
+        return _names(found)
     if found.carried_from is not None:
         return Piece(f"what differs since event {found.carried_from}", DIM)
     detail = found.detail
     if detail is None:
-        return ""
+        return _names(found) if found.kind == MODEL and found.name_a != found.name_b else ""
     if found.kind in {ADDED, MISSING, ORDER}:
         event = detail.events[found.kind != MISSING]
         return "" if event is None else summary(event)
-    if detail.messages:
-        return _message_words(detail.messages)
+    if detail.parts:
+        return "; ".join(_part_words(part, found) for part in detail.parts)
     return _path_words(detail.paths)
 
 
-def _message_words(changes: Sequence[MessageChange]) -> str:
+def _names(found: Difference) -> str:
+    """What was called in either run."""
+    return f"{found.name_a or 'nothing'} -> {found.name_b or 'nothing'}"
+
+
+def _part_words(part: Part, found: Difference) -> str:
+    """What differs in one part of a request to a model."""
+    if part.name == "model":
+        return _names(found)
+    if not part.messages:
+        changes = [change._replace(path=_inside(change.path)) for change in part.paths]
+        return f"{part.name}: {_path_words(changes)}"
     kinds = ("changed", "truncated", "added", "dropped")
-    numbers = {kind: sum(change.kind == kind for change in changes) for kind in kinds}
+    numbers = {kind: sum(change.kind == kind for change in part.messages) for kind in kinds}
     told = [f"{number} {kind}" for kind, number in numbers.items() if number]
-    return f"messages: {', '.join(told)} of {len(changes)}"
+    return f"{part.name}: {', '.join(told)} of {len(part.messages)}"
+
+
+def _inside(path: str) -> str:
+    """A path without the key of the part it lies in."""
+    return path.removeprefix("$.params.").removeprefix("$.tools")
 
 
 def _path_words(changes: Sequence[PathChange]) -> str:

@@ -18,10 +18,9 @@ from namel3ss_debug.replay.rerunning.divergences import (
     Divergence,
 )
 from namel3ss_debug.replay.rerunning.impasses import VERBS, told
-from namel3ss_debug.replay.words import how_ended
 from namel3ss_debug.views.conversations import change_lines
 from namel3ss_debug.views.gists import gist, summary
-from namel3ss_debug.views.payloads import wrapped
+from namel3ss_debug.views.outcomes import named_events, outcome_rows, refused
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.tables import Cell, pairs
 from namel3ss_debug.views.terminal import (
@@ -31,7 +30,6 @@ from namel3ss_debug.views.terminal import (
     HEADING,
     WARNING,
     Piece,
-    clean,
     fitted,
     line,
     piece,
@@ -72,7 +70,7 @@ def report_lines(outcome: Outcome, width: int) -> Iterator[Text]:
     if more > 0:
         yield fitted([Piece(f"… {count(more, 'further divergence')}; --format jsonl tells all", DIM)], width)
         yield line("")
-    yield from outcome_lines(outcome, width)
+    yield from (fitted(row, width) for row in outcome_rows(outcome, width))
 
 
 def divergence_lines(found: Divergence, width: int, recorded: Recorded) -> Iterator[Text]:
@@ -113,11 +111,14 @@ def _sides(found: Divergence, recorded: Recorded) -> list[tuple[str, Cell]]:
         rows.append(("recorded", Piece("nothing more")))
     if len(found.late) > 1:
         rows.append(
-            ("and", Piece(f"before {_numbers([each.number for each in found.late[1:]])} of the recording"))
+            (
+                "and",
+                Piece(f"before {named_events([each.number for each in found.late[1:]])} of the recording"),
+            )
         )
     if found.mocked:
         rows.append(
-            ("may follow", Piece(f"from the answers that were given at {_numbers(list(found.mocked))}"))
+            ("may follow", Piece(f"from the answers that were given at {named_events(list(found.mocked))}"))
         )
     return rows
 
@@ -129,12 +130,6 @@ def _side(question: Question, number: int, said: Event | None = None) -> Piece:
     verb = VERBS.get(question.kind, "asks")
     whole = f"{verb} {question.name or question.kind}{site}, event {number}{': ' if words else ''}{words}"
     return piece(whole, "", 400)
-
-
-def _numbers(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:MOST_NUMBERS]))
-    more = len(numbers) - MOST_NUMBERS
-    return f"{'event' if len(numbers) == 1 else 'events'} {shown}" + (f" and {more} more" if more > 0 else "")
 
 
 def _differences(difference: Difference, number: int, width: int) -> Iterator[Text]:
@@ -158,139 +153,6 @@ def _path(change: PathChange, width: int) -> Text:
     if change.kind != "dropped":
         parts.append(Piece(gist(change.new)))
     return fitted(parts, width)
-
-
-def outcome_lines(outcome: Outcome, width: int) -> Iterator[Text]:
-    """What became of a re-run: how it ended, how its calls were answered, and what to do next."""
-    yield fitted([_verdict(outcome)], width)
-    rows: list[tuple[str, Cell]] = [
-        ("program", _ended(outcome)),
-        ("answered", _answered(outcome)),
-        ("parted", _parted(outcome)),
-        ("joined", _joined(outcome)),
-        ("passes", _passes(outcome)),
-        ("order", _order(outcome)),
-        *(("refused", Piece(refused(each))) for each in outcome.refused[:MOST_NUMBERS]),
-        *(("new input", piece(_new_input(each), "", 200)) for each in outcome.new_inputs[:MOST_NUMBERS]),
-    ]
-    yield from pairs(rows, width, indent="  ")
-    for words in (*_stopped(outcome), *outcome.notes, *_hints(outcome)):
-        yield from _paragraph(words, width)
-
-
-def _paragraph(words: str, width: int) -> Iterator[Text]:
-    for place, row in enumerate(wrapped(clean(words), width - 4, width - 4)):
-        yield line(("  - " if not place else "    ") + row.rstrip())
-
-
-def _verdict(outcome: Outcome) -> Piece:
-    if outcome.interrupted:
-        return Piece("interrupted", WARNING)
-    if outcome.not_done:
-        return Piece("the re-run could not go on", ERROR)
-    kinds = ", ".join(f"{number} {kind}" for kind, number in outcome.summary.kinds.items())
-    if kinds:
-        return Piece(f"the re-run and the recording part: {kinds}", WARNING)
-    if outcome.exit_status:
-        return Piece("the re-run ended otherwise than the recording", WARNING)
-    if outcome.live_since:
-        return Piece(f"as recorded up to event {outcome.live_since}, and live from there", GOOD)
-    apart = ", apart from what you gave" if outcome.summary.given else ""
-    far = " as far as it went" if outcome.left else ""
-    return Piece(f"the re-run is as recorded{far}{apart}", GOOD)
-
-
-def _ended(outcome: Outcome) -> Cell:
-    if outcome.stop is not None or outcome.problem:
-        return Piece("stopped by the debugger")
-    if outcome.left:
-        return Piece("ended by you, before it came to its end")
-    told_now = f"ended {how_ended(outcome.status)}"
-    if outcome.ended_otherwise:
-        return Piece(f"{told_now}; recorded is status {outcome.recorded_status}", WARNING)
-    same = outcome.recorded_status is not None and outcome.recorded_status == outcome.status
-    return Piece(told_now + (", as recorded" if same else ""))
-
-
-def _answered(outcome: Outcome) -> str:
-    found = outcome.summary
-    parts = [
-        f"{found.exact} as recorded" if found.exact else "",
-        f"{found.changed} to changed questions" if found.changed else "",
-        f"{len(found.expected)} as expected" if found.expected else "",
-        f"{found.given} given by you" if found.given else "",
-        f"{outcome.real} for real" if outcome.real else "",
-    ]
-    return ", ".join(filter(None, parts)) or "no calls"
-
-
-def _parted(outcome: Outcome) -> str:
-    first = outcome.summary.first
-    if first is None:
-        return ""
-    return f"first at event {first.number}" if first.number else "at the end"
-
-
-def _joined(outcome: Outcome) -> str:
-    joined = outcome.summary.joined
-    if joined is None:
-        return "not again" if outcome.summary.first is not None and outcome.summary.first.number else ""
-    same = f" (recorded as {joined.recorded})" if joined.recorded != joined.number else ""
-    how_long = count(joined.in_a_row, "call") + (", to the end" if joined.to_the_end else "")
-    return f"again at event {joined.number}{same}, for {how_long}"
-
-
-def _passes(outcome: Outcome) -> str:
-    if outcome.passes == 1:
-        return ""
-    return f"{outcome.passes}; a guess was wrong, and the program was started over"
-
-
-def _order(outcome: Outcome) -> str:
-    if not outcome.out_of_order:
-        return ""
-    return f"{count(outcome.out_of_order, 'part')} of answers came in another order than recorded"
-
-
-def refused(event: dict[str, Any]) -> str:
-    """A way to the network that was closed: where to, from where, and why."""
-    metadata = event.get("metadata")
-    told_of = metadata if isinstance(metadata, dict) else {}
-    where = told_of.get("address") or event.get("component_name") or "the network"
-    site = f" at {event['call_site']}" if event.get("call_site") else ""
-    why = (
-        "nobody listens there, and the recording does not hold it"
-        if told_of.get("nobody")
-        else "the network is closed"
-    )
-    return clean(f"a connection to {where}{site}: {why}", 200)
-
-
-def _new_input(read: tuple[str, str, int]) -> str:
-    source, site, times = read
-    return f"{source}{f' at {site}' if site else ''}, read {count(times, 'time')} more than recorded"
-
-
-def _stopped(outcome: Outcome) -> Iterator[str]:
-    if outcome.stop is not None:
-        yield told(outcome.stop)
-        if outcome.stop.reserved:
-            yield (
-                f"{count(outcome.stop.reserved, 'recorded answer')} that came through the same functions "
-                "answer questions that the program asks later"
-            )
-    if outcome.problem:
-        yield outcome.problem
-
-
-def _hints(outcome: Outcome) -> Iterator[str]:
-    expected = [match for match in outcome.summary.expected if match.recorded]
-    if expected:
-        numbers = _numbers([match.number for match in expected])
-        yield (
-            f"{numbers}: what is asked there differs only by what was given in place of recorded answers, and still "
-            f"got the recorded answer; --from {expected[0].recorded} asks anew"
-        )
 
 
 # --- for programs

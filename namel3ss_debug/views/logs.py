@@ -192,6 +192,7 @@ def write_tree(
 def _handler(
     handlers: dict[tuple[str, str], RotatingFileHandler], folder: Path, line: LogLine
 ) -> RotatingFileHandler:
+    """The file of a category and a name, opened when first used; of very many names the rest share one."""
     named = line.agent or line.source
     safe = _UNSAFE.sub("_", named).strip("._")[:_LONGEST_NAME] or "unnamed"
     key = (line.category, safe)

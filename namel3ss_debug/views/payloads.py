@@ -11,7 +11,7 @@ import orjson
 from rich.cells import cell_len
 from rich.text import Text
 
-from namel3ss_debug.views.terminal import DIM, ELLIPSIS, cells, clean, shorten
+from namel3ss_debug.views.cleaning import DIM, ELLIPSIS, clean, shorten, wrapped
 
 MAX_DEPTH = 40
 STRING_LIMIT = 200_000
@@ -23,7 +23,7 @@ _UNSAFE = re.compile(
 """Controls, direction marks and invisible characters that JSON may hold as they are and that we write as escapes."""
 
 
-def json_text(value: Any, width: int, max_lines: int | None = None, *, indent: str = "") -> Iterator[Text]:
+def json_text(value: Any, width: int, *, indent: str = "") -> Iterator[Text]:
     """The lines of a payload: JSON as it reads best, not as a parser wants it.
 
     Small lists and objects stand on one line; a long string goes over several lines, wrapped where it is written with
@@ -32,14 +32,9 @@ def json_text(value: Any, width: int, max_lines: int | None = None, *, indent: s
     Args:
         value: what was read from a trace.
         width: the cells a line may take.
-        max_lines: the largest number of lines; `None` for all.
         indent: what stands before each line.
     """
-    for number, item in enumerate(_lines(Text(indent, end=""), value, width=width, margin=len(indent))):
-        if max_lines is not None and number >= max_lines:
-            yield Text(f"{indent}… cut here; --format json shows all of it", DIM, end="")
-            return
-        yield item
+    return _lines(Text(indent, end=""), value, width=width, margin=len(indent))
 
 
 def json_bytes(value: Any, *, indent: bool = False) -> str:
@@ -161,23 +156,6 @@ def _string_lines(head: Text, value: str, width: int, margin: int, after: str) -
         yield head
         head = Text(pad, end="").append(piece, STRING_STYLE) if piece else Text(end="")
     yield head.append(after)
-
-
-def wrapped(own: str, width: int, first: int) -> list[str]:
-    """One line of text in pieces of at most `width` cells, the first of `first`; broken after a blank where there is one."""
-    pieces: list[str] = []
-    at, room = 0, first
-    while True:
-        piece = own[at : at + room]
-        while cells(piece) > room:
-            piece = piece[:-1]
-        if at + len(piece) >= len(own):
-            pieces.append(piece)
-            return pieces
-        place = piece.rfind(" ", len(piece) // 2) + 1
-        taken = piece[:place] if place else piece
-        pieces.append(taken.rstrip(" "))
-        at, room = at + len(taken), width
 
 
 def _quoted(value: str) -> str:

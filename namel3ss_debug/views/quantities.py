@@ -9,7 +9,7 @@ import math
 from datetime import UTC, datetime
 from typing import TypeGuard
 
-from namel3ss_debug.views.terminal import clean
+from namel3ss_debug.views.cleaning import clean
 
 
 def duration(milliseconds: object) -> str:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from namel3ss_debug.traces.names import OWN_NAME
+from namel3ss_debug.views.cleaning import shorter_path
 from namel3ss_debug.views.quantities import bytes_text, count, day_and_minute, tokens
 from namel3ss_debug.views.tables import Column, name, number, prose, table
 from namel3ss_debug.views.terminal import DIM, WARNING, line, text
 
 if TYPE_CHECKING:
-    from namel3ss_debug.traces.reader import Trace
     from namel3ss_debug.traces.store import TraceInfo
 
 STATUS_STYLES = {"finished": "", "open": "green", "killed": "yellow"}
@@ -106,14 +106,6 @@ def short_name(path: Path) -> str:
     return stem[-8:] if OWN_NAME.match(stem) else path.name
 
 
-def shorter_path(path: Path) -> str:
-    """The path from the working directory, where it lies below it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(path)
-
-
 def short_site(site: object) -> str:
     """A path, or a place such as `/home/me/agents/app.py:42`, for a narrow column.
 
@@ -139,20 +131,6 @@ def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:
         more = ", ..." if problems["total"] > len(places) else ""
         heading = f"{count(problems['total'], 'problem')} while reading: "
         yield line((heading, WARNING), f"{', '.join(places)}{more}")
-
-
-def problems_document(trace: Trace) -> dict[str, Any]:
-    """What was skipped or mended while reading a trace: how many of each kind, and the first places."""
-    problems = trace.problems
-    return {
-        "total": problems.total,
-        "kinds": dict(sorted(problems.counts.items())),
-        "lost_events": trace.lost,
-        "rotated_away_events": trace.rotated_away,
-        "first": [
-            {"file": problem.file, "line": problem.line, "what": problem.what} for problem in problems.first
-        ],
-    }
 
 
 def place(file: str, line_number: int) -> str:

@@ -11,10 +11,11 @@ from rich.text import Text
 from namel3ss_debug.replay import results
 from namel3ss_debug.replay.results import Frame, Result
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.views.cleaning import wrapped
 from namel3ss_debug.views.conversations import change_lines, message_lines
 from namel3ss_debug.views.events import event_line, is_mocked, recorded_line, title
 from namel3ss_debug.views.gists import gist
-from namel3ss_debug.views.payloads import json_text, wrapped
+from namel3ss_debug.views.payloads import json_text
 from namel3ss_debug.views.quantities import count, duration, money, tokens
 from namel3ss_debug.views.sources import source_lines
 from namel3ss_debug.views.tables import Cell, name, number, pairs, prose, table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from namel3ss_debug.views.payloads import wrapped
+from namel3ss_debug.views.cleaning import wrapped
 from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.terminal import DIM, HEADING, clean, fitted, piece
 

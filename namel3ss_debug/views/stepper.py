@@ -134,6 +134,7 @@ def _lines(words: str) -> list[str]:
 
 
 def _editing_reader(debugger: Debugger, terminal: TextIO | None) -> Reader:
+    """Reads lines with an editor; Ctrl-C takes back a line that was begun."""
     from namel3ss_debug.views.prompt import line_editor  # noqa: PLC0415  (only a person at a terminal pays for it)
 
     session = line_editor(debugger, terminal)

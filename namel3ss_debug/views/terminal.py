@@ -11,26 +11,60 @@ import io
 import os
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import groupby, islice
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from itertools import islice
+from typing import TYPE_CHECKING, TextIO
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Span, Text
+
+from namel3ss_debug.views.cleaning import (
+    DIM,
+    ELLIPSIS,
+    ERROR,
+    GOOD,
+    HEADING,
+    WARNING,
+    Piece,
+    cells,
+    clean,
+    piece,
+    screen_width,
+    shorten,
+    visible,
+    wants_colour,
+)
 
 if TYPE_CHECKING:
     from rich.style import StyleType
 
-ELLIPSIS = "…"
-DEFAULT_WIDTH = 80
-MIN_WIDTH = 40
-LINES_AT_ONCE = 100
-MAX_MARKS = 4
-"""How many combining marks one character may carry; more of them would climb over the lines around."""
+__all__ = [
+    "COMPONENT_STYLES",
+    "DIM",
+    "ELLIPSIS",
+    "ERROR",
+    "GOOD",
+    "HEADING",
+    "STATUS_STYLES",
+    "WARNING",
+    "Piece",
+    "Terminal",
+    "byte_progress",
+    "cells",
+    "clean",
+    "console",
+    "fitted",
+    "line",
+    "piece",
+    "screen_width",
+    "shorten",
+    "text",
+    "visible",
+    "wants_colour",
+]
 
+LINES_AT_ONCE = 100
 PROGRESS_AFTER_SECONDS = 0.5
 PROGRESS_EVERY_SECONDS = 0.1
 
@@ -57,107 +91,11 @@ COMPONENT_STYLES = {
     "log": "dim",
     "app": "dim",
 }
-DIM, HEADING, ERROR, WARNING, GOOD = "dim", "bold", "red", "yellow", "green"
-
-_INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f\u180b\u180c\u180d\u180f")
-"""Characters that Unicode calls letters, symbols or marks and that show nothing at all."""
-
-
-def visible(character: str) -> str:
-    """What stands on the screen for one character that must not reach it: `^[`, or its number in hexadecimal."""
-    code = ord(character)
-    if code < 0x20 or code == 0x7F:
-        return "^" + chr(code ^ 0x40)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def _harmless(character: str) -> bool:
-    return character.isprintable() and character not in _INVISIBLE_LETTERS
-
-
-class _Shown(dict[int, str]):
-    """A table for `str.translate` that is filled as characters turn up."""
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        if character == "\n" or _harmless(character):
-            shown = character
-        else:
-            shown = " " if unicodedata.category(character) == "Zs" else visible(character)
-        self[code] = shown
-        return shown
-
-
-_SHOWN = _Shown()
-
-
-def clean(value: object, limit: int | None = None, *, multiline: bool = False) -> str:
-    """The text of `value` with nothing in it that a terminal would obey.
-
-    Controls, direction marks, invisible and unassigned characters show as `^[` or by number, a run of combining marks is
-    capped. Line ends and tabs become one space, or stay as line ends and four spaces where `multiline` is set.
-
-    Args:
-        value: anything; what is no string is shown as `str` gives it.
-        limit: the largest number of characters kept; a longer text ends with an ellipsis.
-        multiline: whether line ends are kept.
-    """
-    content = value if isinstance(value, str) else str(value)
-    cut = limit is not None and len(content) > limit
-    if cut and limit is not None:
-        content = content[: max(limit - 1, 0)]
-    if not (content.isascii() and content.isprintable()):
-        content = content.replace("\r\n", "\n").replace("\t", "    " if multiline else " ")
-        if not multiline:
-            content = content.replace("\n", " ")
-        content = content.translate(_SHOWN)
-        if not content.isascii():
-            content = _without_towers(content)
-    if cut and limit is not None and len(content) >= limit:
-        content = content[: limit - 1]
-    return content + ELLIPSIS if cut else content
-
-
-def _without_towers(content: str) -> str:
-    """Cap runs of combining marks, and give a base to a mark that has none and would fall on our own text."""
-    if not any(unicodedata.category(character).startswith("M") for character in set(content)):
-        return content
-    pieces: list[str] = []
-    for is_mark, run in groupby(content, lambda character: unicodedata.category(character).startswith("M")):
-        piece = "".join(run)
-        if is_mark:
-            piece = piece[:MAX_MARKS] + (ELLIPSIS if len(piece) > MAX_MARKS else "")
-            if not pieces or pieces[-1].endswith(("\n", " ")):
-                piece = "\u25cc" + piece
-        pieces.append(piece)
-    return "".join(pieces)
 
 
 def text(value: object, style: StyleType = "", limit: int | None = None, *, multiline: bool = False) -> Text:
     """Cleaned data as a rich `Text`; the only way data becomes something to print."""
     return Text(clean(value, limit, multiline=multiline), style, end="")
-
-
-class Piece(NamedTuple):
-    """Cleaned text in one style: what a `Text` is, where there are too many of them to be made."""
-
-    plain: str
-    style: str = ""
-
-    @property
-    def spans(self) -> list[Span]:
-        """A piece has one style only."""
-        return []
-
-
-def piece(value: object, style: str = "", limit: int | None = None) -> Piece:
-    """Cleaned data as a `Piece`."""
-    return Piece(clean(value, limit), style)
-
-
-def cells(content: str) -> int:
-    """How many cells of a terminal a cleaned text takes."""
-    return len(content) if content.isascii() else cell_len(content)
 
 
 def line(*parts: Text | str | tuple[object, StyleType]) -> Text:
@@ -186,31 +124,6 @@ def fitted(parts: Iterable[Piece], width: int) -> Text:
     shown = shorten("".join(contents), width)
     kept = [Span(start, min(end, len(shown)), style) for start, end, style in spans if start < len(shown)]
     return Text(shown, spans=kept, end="")
-
-
-def shorten(content: str, width: int, *, middle: bool = False, tail: int = 0) -> str:
-    """Cut a cleaned text to `width` cells with an ellipsis at its end, in its middle, or before its last `tail` characters."""
-    if cells(content) <= width:
-        return content
-    if width <= 1:
-        return ELLIPSIS[:width]
-    room = width - 1
-    kept = _tail(content, room // 2 if middle else min(tail, room)) if middle or tail else ""
-    return _head(content, room - cells(kept)) + ELLIPSIS + kept
-
-
-def _head(content: str, width: int) -> str:
-    taken = content[:width]
-    while cells(taken) > width:
-        taken = taken[:-1]
-    return taken
-
-
-def _tail(content: str, width: int) -> str:
-    taken = content[-width:] if width else ""
-    while taken and (cells(taken) > width or unicodedata.category(taken[0]).startswith("M")):
-        taken = taken[1:]  # a mark at the front would fall on the ellipsis
-    return taken
 
 
 class Terminal(Console):
@@ -251,29 +164,6 @@ def console(*, stderr: bool = False, width: int | None = None, stream: TextIO | 
         force_interactive=False,
         legacy_windows=False,
     )
-
-
-def wants_colour(stream: TextIO) -> bool:
-    """Whether colours go to this stream: `NO_COLOR`, then `FORCE_COLOR`, then whether it is a terminal."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def screen_width() -> int:
-    """The columns to write for: `COLUMNS`, else the terminal of any standard stream, else 80."""
-    given = os.environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given[:5]):
-        return max(int(given[:5]), MIN_WIDTH)
-    for stream in (sys.__stdout__, sys.__stderr__, sys.__stdin__):
-        try:
-            if stream is not None:
-                return max(os.get_terminal_size(stream.fileno()).columns or DEFAULT_WIDTH, MIN_WIDTH)
-        except (OSError, ValueError):
-            continue
-    return DEFAULT_WIDTH
 
 
 @contextmanager

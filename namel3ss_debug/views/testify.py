@@ -140,6 +140,7 @@ def _running(program: Program) -> Iterator[str]:
 
 
 def _started(program: Program, indent: int) -> Iterator[str]:
+    """The lines that start the program within the test."""
     if program.kind == "script":
         path = f"str(FOLDER / {quoted(program.value)})"
         yield from _call("runpy.run_path", [path, 'run_name="__main__"'], indent)

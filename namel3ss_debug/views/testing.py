@@ -15,9 +15,10 @@ from namel3ss_debug.replay.rerunning.recorded import Recorded
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.spans import Forest, Span
-from namel3ss_debug.views.divergences import divergence_lines, refused
+from namel3ss_debug.views.divergences import divergence_lines
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.inspection import tree_lines
+from namel3ss_debug.views.outcomes import refused
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.terminal import clean
 

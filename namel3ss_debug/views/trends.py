@@ -78,33 +78,40 @@ def trends(section: Section) -> Iterator[Block]:
     """How each figure goes over time, and how sure that is; nothing where there are too few points for any of them."""
     figures = section.get("figures") or {}
     short = all(told.get("slope_per_day") is None for told in figures.values())
-    rows = [
-        _trend_row(figure, *_FIGURES[figure], told, short=short)
+    known = {
+        figure: told
         for figure, told in figures.items()
         if figure in _FIGURES and told.get("direction") != "unknown"
-    ]
-    if not rows:
+    }
+    if not known:
         return
+    points = {told.get("points") for told in known.values()}
+    apart = len(points) > 1
+    rows = [
+        _trend_row(figure, *_FIGURES[figure], told, short=short, apart=apart)
+        for figure, told in known.items()
+    ]
     several = (section.get("targets") or 0) > 1
     of = f" of {text(section.get('target') or 'no named program', limit=30)}" if several else ""
-    yield Heading("Trends", f"over {section.get('over')}{of}; Mann-Kendall at 0.05, Theil-Sen slope")
+    over = f"{section.get('over')}" if apart else f"{tokens(points.pop())} {section.get('over')}"
+    yield Heading("Trends", f"over {over}{of}; Mann-Kendall at 0.05, Theil-Sen slope")
     yield Table(
         (
-            name("figure", 13),
-            number("points"),
+            name("figure", 14),
+            *((number("points"),) if apart else ()),
             number("first"),
             number("median"),
             number("last"),
             prose("trend", 8),
-            number("a run" if short else "a day"),
-            number("sure"),
+            number("change a run" if short else "change a day"),
+            number("certain"),
         ),
         rows,
     )
 
 
 def _trend_row(
-    figure: str, label: str, shown: Callable[[Any], str], told: Section, *, short: bool
+    figure: str, label: str, shown: Callable[[Any], str], told: Section, *, short: bool, apart: bool
 ) -> tuple[Cell, ...]:
     direction = told.get("direction")
     moves = direction in {"rising", "falling"}
@@ -116,7 +123,7 @@ def _trend_row(
     sign = "+" if is_number(slope) and slope > 0 else ""
     return (
         label,
-        tokens(told.get("points")),
+        *((tokens(told.get("points")),) if apart else ()),
         shown(told.get("first")),
         shown(told.get("median")),
         shown(told.get("last")),

@@ -1,12 +1,21 @@
-"""What model providers say on the wire, both ways; one entry of one table for each wire format."""
+"""What model providers say on the wire, both ways; one entry of one table for each wire format.
 
-from namel3ss_debug.wire.contract import Answer, Format
-from namel3ss_debug.wire.failures import decode_error
-from namel3ss_debug.wire.formats import FORMATS, recognise
-from namel3ss_debug.wire.framing import framing_of
-from namel3ss_debug.wire.lenient import load
-from namel3ss_debug.wire.requests import canonical_hash, is_telemetry
-from namel3ss_debug.wire.tools import decode_tools, offered_tools, tool_results
+Each name is loaded when it is first used: who reads JSON of a provider here and there needs no table of formats.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from namel3ss_debug.wire.contract import Answer, Format
+    from namel3ss_debug.wire.failures import decode_error
+    from namel3ss_debug.wire.formats import FORMATS, recognise
+    from namel3ss_debug.wire.framing import framing_of
+    from namel3ss_debug.wire.lenient import load
+    from namel3ss_debug.wire.requests import canonical_hash, is_telemetry
+    from namel3ss_debug.wire.tools import decode_tools, offered_tools, tool_results
 
 __all__ = [
     "FORMATS",
@@ -22,3 +31,23 @@ __all__ = [
     "recognise",
     "tool_results",
 ]
+
+_WHERE: Final = {
+    "contract": ("Answer", "Format"),
+    "failures": ("decode_error",),
+    "formats": ("FORMATS", "recognise"),
+    "framing": ("framing_of",),
+    "lenient": ("load",),
+    "requests": ("canonical_hash", "is_telemetry"),
+    "tools": ("decode_tools", "offered_tools", "tool_results"),
+}
+_HOMES: Final = {name: module for module, names in _WHERE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of another module of this package, which stays here from then on."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return value

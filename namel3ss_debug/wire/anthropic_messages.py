@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
 
-from namel3ss_debug.wire import lenient, parts, sse
-from namel3ss_debug.wire.contract import Answer, Format, Json
+from namel3ss_debug.wire import lenient, parts, sse, tokens
+from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import decode_tools
 
 _REQUEST = {"model", "messages", "system", "tools"}
-_STREAMED = ("/invoke-with-response-stream", ":streamRawPredict")
 _SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
-
-
-def _accepts(body: Json) -> bool:
-    return isinstance(body.get("messages"), list) and ("max_tokens" in body or "anthropic_version" in body)
 
 
 # --- the request
@@ -28,16 +21,13 @@ def decode_request(body: object) -> Json:
     messages = []
     if request.get("system"):
         messages.append(parts.message("system", parts.content_parts(request["system"], _part)))
-    for message in lenient.mappings(request.get("messages")):
-        rest = {name: value for name, value in message.items() if name not in ("role", "content")}
-        content = parts.content_parts(message.get("content"), _part)
-        messages.append(parts.message(message.get("role"), content, rest))
-    return {
-        "model": lenient.string(request.get("model")),
-        "messages": messages,
-        "tools": decode_tools(request),
-        "params": {name: value for name, value in request.items() if name not in _REQUEST},
-    }
+    messages += parts.messages(lenient.mappings(request.get("messages")), _message)
+    return parts.request(request, _REQUEST, messages, decode_tools(request))
+
+
+def _message(message: Json) -> parts.Part:
+    rest = {name: value for name, value in message.items() if name not in ("role", "content")}
+    return parts.message(message.get("role"), parts.content_parts(message.get("content"), _part), rest)
 
 
 def _part(block: Json) -> parts.Part:
@@ -117,24 +107,15 @@ def decode_response(body: object) -> Answer:
 
 
 def decode_usage(usage: object) -> dict[str, int]:
-    """Token counts under the names of the event format.
-
-    Anthropic's `input_tokens` leaves out what the cache read and wrote, ours include both (OpenTelemetry
-    GenAI conventions, `anthropic.inference.client`).
-    """
+    """Token counts under the names of the event format."""
     told = lenient.mapping(usage)
-    given = lenient.count(told.get("input_tokens"))
-    read = lenient.count(told.get("cache_read_input_tokens"))
-    written = lenient.count(told.get("cache_creation_input_tokens"))
-    details = lenient.mapping(told.get("output_tokens_details"))
-    counts = {
-        "input_tokens": None if given is None else given + (read or 0) + (written or 0),
-        "output_tokens": lenient.count(told.get("output_tokens")),
-        "cache_read_tokens": read,
-        "cache_write_tokens": written,
-        "reasoning_tokens": lenient.count(details.get("thinking_tokens")),
-    }
-    return {name: value for name, value in counts.items() if value is not None}
+    return tokens.with_cache(
+        told.get("input_tokens"),
+        told.get("output_tokens"),
+        read=told.get("cache_read_input_tokens"),
+        written=told.get("cache_creation_input_tokens"),
+        reasoning=lenient.mapping(told.get("output_tokens_details")).get("thinking_tokens"),
+    )
 
 
 # --- the stream
@@ -197,16 +178,15 @@ def _add_delta(block: Json, given: Json, delta: Json, texts: sse.Texts) -> None:
 def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:  # noqa: ARG001
     """The answer as a message."""
     usage = answer.usage
-    read, written = usage.get("cache_read_tokens"), usage.get("cache_write_tokens")
     reasoning = usage.get("reasoning_tokens")
     usual = "tool_use" if answer.tool_calls else "end_turn"
     if answer.refusal is not None:
         usual = "refusal"
     details = {"type": "refusal", "category": None, "explanation": answer.refusal}
     counts = {
-        "input_tokens": max(0, usage.get("input_tokens", 0) - (read or 0) - (written or 0)),
-        "cache_creation_input_tokens": written,
-        "cache_read_input_tokens": read,
+        "input_tokens": tokens.without_cache(usage),
+        "cache_creation_input_tokens": usage.get("cache_write_tokens"),
+        "cache_read_input_tokens": usage.get("cache_read_tokens"),
         "output_tokens": usage.get("output_tokens", 0),
         "output_tokens_details": None if reasoning is None else {"thinking_tokens": reasoning},
     }
@@ -295,39 +275,3 @@ def encode_error(status: int, kind: str, message: str) -> Json:
     """The body of an HTTP error, which is also the data of an `error` event in a stream."""
     word = kind or _ERROR_KINDS.get(status, "api_error")
     return {"type": "error", "error": {"type": word, "message": message}}
-
-
-FORMAT = Format(
-    name="anthropic.messages",
-    provider="anthropic",
-    operation="chat",
-    paths=("/messages",),
-    accepts=_accepts,
-    decode_request=decode_request,
-    decode_response=decode_response,
-    join_events=join_events,
-    is_content=is_content,
-    encode_response=encode_response,
-    encode_stream=encode_stream,
-    encode_error=encode_error,
-)
-
-
-def _accepts_hosted(body: Json) -> bool:
-    return isinstance(body.get("messages"), list) and "anthropic_version" in body
-
-
-def complete(path: str, request: Json) -> Json:
-    """The request to a host that has the model and whether it streams in the path: `/model/M/invoke`, `/models/M:rawPredict`."""
-    head = path.rpartition("/")[0] if "/invoke" in path else path.rpartition(":")[0]
-    return {"model": unquote(head.rpartition("/")[2]), "stream": path.endswith(_STREAMED), **request}
-
-
-HOSTED = replace(
-    FORMAT,
-    name="anthropic.hosted",
-    paths=("/invoke", ":rawPredict", *_STREAMED),
-    accepts=_accepts_hosted,
-    complete=complete,
-)
-"""Bedrock frames its stream as its own event stream around Anthropic's events, Vertex AI sends these as they are."""

@@ -6,24 +6,12 @@ The stream is binary (`event_stream`); a part is an object with one key that say
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 
-from namel3ss_debug.wire import event_stream, lenient, parts, sse
-from namel3ss_debug.wire.contract import Answer, Format, Json
+from namel3ss_debug.wire import event_stream, lenient, parts, sse, tokens
+from namel3ss_debug.wire.contract import Answer, Json
 
 _REQUEST = {"model", "messages", "system", "toolConfig", "stream"}
 _MEDIA = {"image": "image", "video": "video", "audio": "audio", "document": "document"}
-
-
-def _accepts(body: Json) -> bool:
-    return isinstance(body.get("messages"), list)
-
-
-def complete(path: str, request: Json) -> Json:
-    """The request with the model and whether it streams, which stand in the path."""
-    head, _, operation = path.rpartition("/")
-    model = unquote(head.rpartition("/model/")[2])
-    return {"model": model, "stream": operation.endswith("-stream"), **request}
 
 
 # --- the request
@@ -35,20 +23,19 @@ def decode_request(body: object) -> Json:
     messages = []
     if system := lenient.mappings(request.get("system")):
         messages.append(parts.message("system", [_part(block) for block in system]))
-    for message in lenient.mappings(request.get("messages")):
-        rest = {name: value for name, value in message.items() if name not in ("role", "content")}
-        content = [_part(block) for block in lenient.mappings(message.get("content"))]
-        messages.append(parts.message(message.get("role"), content, rest))
+    messages += parts.messages(lenient.mappings(request.get("messages")), _message)
     config = lenient.mapping(request.get("toolConfig"))
-    params = {name: value for name, value in request.items() if name not in _REQUEST}
+    tools = [_tool(tool) for tool in lenient.mappings(config.get("tools"))]
+    decoded = parts.request(request, _REQUEST, messages, tools)
     if config.get("toolChoice"):
-        params["toolChoice"] = config["toolChoice"]
-    return {
-        "model": lenient.string(request.get("model")),
-        "messages": messages,
-        "tools": [_tool(tool) for tool in lenient.mappings(config.get("tools"))],
-        "params": params,
-    }
+        decoded["params"]["toolChoice"] = config["toolChoice"]
+    return decoded
+
+
+def _message(message: Json) -> parts.Part:
+    rest = {name: value for name, value in message.items() if name not in ("role", "content")}
+    content = [_part(block) for block in lenient.mappings(message.get("content"))]
+    return parts.message(message.get("role"), content, rest)
 
 
 def _tool(tool: Json) -> Json:
@@ -119,16 +106,7 @@ def decode_response(body: object) -> Answer:
     blocks = lenient.mappings(message.get("content"))
     texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
     uses = [block["toolUse"] for block in blocks if isinstance(block.get("toolUse"), dict)]
-    thoughts = [
-        text
-        for block in blocks
-        if (
-            text := lenient.mapping(lenient.mapping(block.get("reasoningContent")).get("reasoningText")).get(
-                "text"
-            )
-        )
-        and isinstance(text, str)
-    ]
+    thoughts = [text for block in blocks if (text := _thought(block))]
     return Answer(
         text="".join(texts) if texts else None,
         tool_calls=[_call(use) for use in uses if use.get("type") != "server_tool_use"],
@@ -138,19 +116,21 @@ def decode_response(body: object) -> Answer:
     )
 
 
+def _thought(block: Json) -> str | None:
+    """The reasoning that a block holds in words."""
+    said = lenient.mapping(lenient.mapping(block.get("reasoningContent")).get("reasoningText"))
+    return lenient.string(said.get("text"))
+
+
 def decode_usage(usage: object) -> dict[str, int]:
-    """Token counts under the names of the event format; Bedrock's input leaves out what the cache read and wrote."""
+    """Token counts under the names of the event format."""
     told = lenient.mapping(usage)
-    given = lenient.count(told.get("inputTokens"))
-    read = lenient.count(told.get("cacheReadInputTokens"))
-    written = lenient.count(told.get("cacheWriteInputTokens"))
-    counts = {
-        "input_tokens": None if given is None else given + (read or 0) + (written or 0),
-        "output_tokens": lenient.count(told.get("outputTokens")),
-        "cache_read_tokens": read,
-        "cache_write_tokens": written,
-    }
-    return {name: value for name, value in counts.items() if value is not None}
+    return tokens.with_cache(
+        told.get("inputTokens"),
+        told.get("outputTokens"),
+        read=told.get("cacheReadInputTokens"),
+        written=told.get("cacheWriteInputTokens"),
+    )
 
 
 # --- the stream
@@ -223,19 +203,18 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
     """The answer as the response of a converse."""
     del request, created
     usage = answer.usage
-    read, written = usage.get("cache_read_tokens"), usage.get("cache_write_tokens")
     given, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
     counts = {
-        "inputTokens": max(0, given - (read or 0) - (written or 0)),
+        "inputTokens": tokens.without_cache(usage),
         "outputTokens": made,
         "totalTokens": given + made,
-        "cacheReadInputTokens": read,
-        "cacheWriteInputTokens": written,
+        "cacheReadInputTokens": usage.get("cache_read_tokens"),
+        "cacheWriteInputTokens": usage.get("cache_write_tokens"),
     }
     return {
         "output": {"message": {"role": "assistant", "content": _blocks(answer, response_id)}},
         "stopReason": _stop_reason(answer),
-        "usage": {name: value for name, value in counts.items() if value is not None},
+        "usage": lenient.known(counts),
         "metrics": {"latencyMs": 0},
     }
 
@@ -296,21 +275,3 @@ def encode_error(status: int, kind: str, message: str) -> Json:
     """The body of an HTTP error; its kind is in a header, `x-amzn-errortype`, and here again."""
     del status
     return {"message": message, "__type": kind} if kind else {"message": message}
-
-
-FORMAT = Format(
-    name="bedrock.converse",
-    provider="aws.bedrock",
-    operation="chat",
-    paths=("/converse", "/converse-stream"),
-    accepts=_accepts,
-    decode_request=decode_request,
-    decode_response=decode_response,
-    join_events=join_events,
-    is_content=is_content,
-    encode_response=encode_response,
-    encode_stream=encode_stream,
-    encode_error=encode_error,
-    complete=complete,
-    stream_type="application/vnd.amazon.eventstream",
-)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from namel3ss_debug.wire import lenient, parts, sse
-from namel3ss_debug.wire.contract import Answer, Format, Json
-from namel3ss_debug.wire.tools import decode_tools, function_calls
+from namel3ss_debug.wire.contract import Answer, Json
+from namel3ss_debug.wire.tools import decode_tools, encode_function_calls, function_calls
 
 _REQUEST = {"model", "messages", "tools"}
 _MESSAGE = {"role", "content", "tool_plan", "tool_calls", "tool_call_id"}
-
-
-def _accepts(body: Json) -> bool:
-    return isinstance(body.get("messages"), list)
 
 
 # --- the request
@@ -20,12 +16,8 @@ def _accepts(body: Json) -> bool:
 def decode_request(body: object) -> Json:
     """The request as `{model, messages, tools, params}`."""
     request = lenient.mapping(body)
-    return {
-        "model": lenient.string(request.get("model")),
-        "messages": [_message(message) for message in lenient.mappings(request.get("messages"))],
-        "tools": decode_tools(request),
-        "params": {name: value for name, value in request.items() if name not in _REQUEST},
-    }
+    messages = parts.messages(lenient.mappings(request.get("messages")), _message)
+    return parts.request(request, _REQUEST, messages, decode_tools(request))
 
 
 def _message(message: Json) -> parts.Part:
@@ -86,7 +78,7 @@ def decode_usage(usage: object) -> dict[str, int]:
         "output_tokens": lenient.count(billed.get("output_tokens", counted.get("output_tokens"))),
         "cache_read_tokens": lenient.count(told.get("cached_tokens")),
     }
-    return {name: value for name, value in counts.items() if value is not None}
+    return lenient.known(counts)
 
 
 # --- the stream
@@ -160,9 +152,7 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
     if content:
         message["content"] = content
     if answer.tool_calls:
-        message["tool_calls"] = [
-            _encode_call(call, response_id, n) for n, call in enumerate(answer.tool_calls)
-        ]
+        message["tool_calls"] = encode_function_calls(answer.tool_calls, response_id)
     given, made = answer.usage.get("input_tokens", 0), answer.usage.get("output_tokens", 0)
     counts = {"input_tokens": given, "output_tokens": made}
     usage: Json = {"billed_units": counts, "tokens": counts}
@@ -170,11 +160,6 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
         usage["cached_tokens"] = answer.usage["cache_read_tokens"]
     reason = answer.finish_reason or ("TOOL_CALL" if answer.tool_calls else "COMPLETE")
     return {"id": response_id, "finish_reason": reason, "message": message, "usage": usage}
-
-
-def _encode_call(call: Json, response_id: str, place: int) -> Json:
-    function = {"name": call.get("name") or "", "arguments": lenient.dump_arguments(call.get("arguments"))}
-    return {"id": call.get("id") or f"call_{response_id}_{place}", "type": "function", "function": function}
 
 
 def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
@@ -215,19 +200,3 @@ def encode_error(status: int, kind: str, message: str) -> Json:
     """The body of an HTTP error as Cohere sends it."""
     del status, kind
     return {"message": message}
-
-
-FORMAT = Format(
-    name="cohere.chat",
-    provider="cohere",
-    operation="chat",
-    paths=("/v2/chat",),
-    accepts=_accepts,
-    decode_request=decode_request,
-    decode_response=decode_response,
-    join_events=join_events,
-    is_content=is_content,
-    encode_response=encode_response,
-    encode_stream=encode_stream,
-    encode_error=encode_error,
-)

@@ -1,7 +1,6 @@
-"""What every wire format offers: `Answer`, what a model said in one shape for all, and `Format`, the functions.
+"""What every wire format offers: `Answer`, what a model said in one shape for all, and `Codec`, the functions.
 
-A format is plain data: one instance of `Format` whose fields are functions of its own module. None of the
-decoding functions raises, whatever the body holds.
+A `Format` is a row of the table in `formats`: how a request in it is known, and the module that is its codec.
 """
 
 from __future__ import annotations
@@ -49,28 +48,35 @@ class Answer:
             "reasoning": self.reasoning,
             "refusal": self.refusal,
         }
-        return {name: value for name, value in shown.items() if value is not None}
+        return lenient.known(shown)
 
 
-class EncodeResponse(Protocol):
-    """Write an answer as the body of a response that is not streamed."""
+class Codec(Protocol):
+    """How to read and write a format: a module that has these functions is one.
 
-    def __call__(self, answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
-        """The body; `request` is the parsed request it answers, `created` is in seconds since the epoch."""
+    Those that read never raise, whatever the body holds.
+    """
 
+    def decode_request(self, body: object, /) -> Json:
+        """The request as `{"model", "messages", "tools", "params"}`; messages are `{role, parts}`."""
 
-class EncodeStream(Protocol):
-    """Write an answer as the chunks of a streamed response."""
+    def decode_response(self, body: object, /) -> Answer:
+        """The answer in the body of a response that was not streamed, or in one that `join_stream` made."""
 
-    def __call__(self, answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-        """The chunks, each one whole event in the framing of the format (or one document where nothing streams)."""
+    def join_events(self, events: list[Json], /) -> Json:
+        """The events of a stream, possibly cut, as the body of a response that was not streamed."""
 
+    def is_content(self, event: object, /) -> bool:
+        """Whether one event of a stream carries output of the model: text, reasoning or a tool call."""
 
-class EncodeError(Protocol):
-    """Write a failure as the provider would."""
+    def encode_response(self, answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
+        """The answer as the body of a response that is not streamed; `created` is in seconds since the epoch."""
 
-    def __call__(self, status: int, kind: str, message: str) -> Json:
-        """The body; an empty `kind` becomes the provider's usual word for the HTTP status."""
+    def encode_stream(self, answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+        """The answer as the chunks of a stream, each one whole event (or one document where nothing streams)."""
+
+    def encode_error(self, status: int, kind: str, message: str) -> Json:
+        """The body of a failure; an empty `kind` becomes the provider's usual word for the HTTP status."""
 
 
 def _as_it_is(path: str, request: Json) -> Json:
@@ -80,7 +86,7 @@ def _as_it_is(path: str, request: Json) -> Json:
 
 @dataclass(frozen=True)
 class Format:
-    """One wire format: how to know it, read it and write it.
+    """One wire format: how to know it, and the codec that reads and writes it.
 
     `name` is ours, `provider` and `operation` are the OpenTelemetry values of `gen_ai.provider.name` and
     `gen_ai.operation.name`. `paths` are endings of URL paths, `accepts` looks at the keys of the request.
@@ -91,17 +97,7 @@ class Format:
     operation: str
     paths: tuple[str, ...]
     accepts: Callable[[Json], bool]
-    decode_request: Callable[[object], Json]
-    """The request as `{"model", "messages", "tools", "params"}`; messages are `{role, parts}`."""
-    decode_response: Callable[[object], Answer]
-    """The body of a response that was not streamed, or one that `join_stream` made."""
-    join_events: Callable[[list[Json]], Json]
-    """The events of a stream, possibly cut, as the body of a response that was not streamed."""
-    is_content: Callable[[object], bool]
-    """Whether one event of a stream carries output of the model: text, reasoning or a tool call."""
-    encode_response: EncodeResponse
-    encode_stream: EncodeStream
-    encode_error: EncodeError
+    codec: Codec
     complete: Callable[[str, Json], Json] = _as_it_is
     """The request with what the URL path says of it, and what it leaves out: `model`, `stream`."""
     stream_type: str = SERVER_SENT.content_type
@@ -124,8 +120,10 @@ class Format:
         framing = framing_of(content_type) or SERVER_SENT
         events = framing.events(raw)
         if events:
-            return self.join_events(events)
+            return self.codec.join_events(events)
         whole = lenient.load(raw)
         return (
-            self.join_events(lenient.mappings(whole)) if isinstance(whole, list) else lenient.mapping(whole)
+            self.codec.join_events(lenient.mappings(whole))
+            if isinstance(whole, list)
+            else lenient.mapping(whole)
         )

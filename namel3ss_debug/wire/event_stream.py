@@ -59,7 +59,7 @@ def cut(data: bytes) -> list[bytes]:
     return [*found, data[start:]] if start < len(data) else found
 
 
-def last_end(data: bytes) -> int:
+def last_end(data: bytes | bytearray) -> int:
     """Where the last whole message ends; 0 where none does."""
     return max(_ends(data), default=0)
 
@@ -73,7 +73,7 @@ def json_events(data: bytes) -> list[dict[str, Any]]:
     return [_event(message) for message in map(_message, cut(data)) if message is not None]
 
 
-def _ends(data: bytes) -> Iterator[int]:
+def _ends(data: bytes | bytearray) -> Iterator[int]:
     """Where each whole message ends, in order."""
     start = 0
     while len(data) - start >= _LEAST:
@@ -115,19 +115,51 @@ def _headers(data: bytes) -> dict[str, str]:
 
 def _event(message: Message) -> dict[str, Any]:
     payload = lenient.load(message.payload)
-    told = lenient.mapping(payload)
+    said = lenient.mapping(payload)
     failed = message.headers.get(":exception-type") or message.headers.get(":error-code")
     if failed is not None:
-        words = told.get("message") or told.get("Message") or message.headers.get(":error-message") or ""
+        words = said.get("message") or said.get("Message") or message.headers.get(":error-message") or ""
         return {"error": {"type": failed, "message": str(words)}}
     kind = message.headers.get(":event-type", "message")
-    if kind == "chunk" and isinstance(told.get("bytes"), str):
-        try:
-            inner = lenient.load(base64.b64decode(told["bytes"]))
-        except (binascii.Error, ValueError):
-            inner = None
-        return lenient.mapping(inner)
+    if kind == "chunk" and isinstance(said.get("bytes"), str):
+        return _passed_through(said) or {}
     return {kind: payload}
+
+
+def told(data: bytes) -> Any:
+    """The payload of one message, with the event that Bedrock only passes through in place of its base64; text where it is no JSON."""
+    message = _message(data)
+    if message is None:
+        return data.decode("latin-1")
+    payload = lenient.load(message.payload)
+    inner = _passed_through(payload)
+    if inner is not None:
+        return {**payload, "bytes": inner}
+    return payload if isinstance(payload, (dict, list)) else message.payload.decode("latin-1")
+
+
+def retold(data: bytes, value: Any) -> bytes:
+    """The same message with another payload, as `told` gives it."""
+    message = _message(data)
+    if message is None:
+        return value.encode("latin-1", "replace") if isinstance(value, str) else data
+    if isinstance(value, str):
+        return _encode(message.headers, value.encode("latin-1", "replace"))
+    if _passed_through(lenient.load(message.payload)) is not None:
+        value = {**value, "bytes": base64.b64encode(lenient.dump(value["bytes"])).decode()}
+    return _encode(message.headers, lenient.dump(value))
+
+
+def _passed_through(payload: Any) -> dict[str, Any] | None:
+    """The event in the base64 of a payload; None where there is none."""
+    passed = lenient.mapping(payload).get("bytes")
+    if not isinstance(passed, str):
+        return None
+    try:
+        inner = lenient.load(base64.b64decode(passed))
+    except (binascii.Error, ValueError):
+        return None
+    return inner if isinstance(inner, dict) else None
 
 
 def readable(data: bytes) -> list[dict[str, Any]] | None:

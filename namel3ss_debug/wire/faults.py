@@ -157,12 +157,12 @@ def failure_of(effect: Effect, spoken: Format | None) -> Failure:
     status = effect.status or API_ERRORS.get(kind, 500)
     if spoken is None:
         body: Json = {"error": {"status": status, "message": effect.text}}
-    elif spoken.encode_error is openai_shared.encode_error:
-        body = spoken.encode_error(status, _CODES.get(kind, kind), effect.text)
+    elif spoken.codec.encode_error is openai_shared.encode_error:
+        body = spoken.codec.encode_error(status, _CODES.get(kind, kind), effect.text)
         if kind in _CODES:
             body["error"]["code"] = kind
     else:
-        body = spoken.encode_error(status, "" if kind in _CODES else kind, effect.text)
+        body = spoken.codec.encode_error(status, "" if kind in _CODES else kind, effect.text)
     raw = lenient.dump(body)
     headers = [("content-type", "application/json"), ("content-length", str(len(raw)))]
     if status in _RETRIED:
@@ -261,14 +261,16 @@ def cut_response(body: bytes, spoken: Format | None, request: Json) -> bytes:
     if spoken is None:
         cut: Any = cut_value(whole)
         return lenient.dump(cut) if cut is not whole else body if whole is not None else _half(body)
-    answer = spoken.decode_response(whole)
+    answer = spoken.codec.decode_response(whole)
     shorter = cut_answer(answer, spoken.name)
     if shorter is answer:
         return body
     told = lenient.mapping(whole)
     created = lenient.count(told.get("created", told.get("created_at"))) or 0
     response_id = answer.response_id or ""
-    return lenient.dump(spoken.encode_response(shorter, request, response_id=response_id, created=created))
+    return lenient.dump(
+        spoken.codec.encode_response(shorter, request, response_id=response_id, created=created)
+    )
 
 
 def cut_stream(pieces: list[bytes], framing: Framing = SERVER_SENT) -> list[bytes]:

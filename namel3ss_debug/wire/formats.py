@@ -1,32 +1,145 @@
-"""The table of wire formats. A new one is a module with a `FORMAT` and one line here."""
+"""The table of wire formats: how a request in each is known. A new one is a module that is a `Codec`, and a row here."""
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from namel3ss_debug.wire import (
+    anthropic_bedrock,
     anthropic_messages,
     bedrock_converse,
     cohere_chat,
     gemini,
-    ollama,
+    ollama_chat,
+    ollama_generate,
     openai_chat,
     openai_embeddings,
     openai_responses,
 )
-from namel3ss_debug.wire.contract import Format
+from namel3ss_debug.wire.contract import Format, Json
 
-FORMATS: dict[str, Format] = {
-    "openai.chat": openai_chat.FORMAT,
-    "openai.responses": openai_responses.FORMAT,
-    "openai.embeddings": openai_embeddings.FORMAT,
-    "anthropic.messages": anthropic_messages.FORMAT,
-    "anthropic.hosted": anthropic_messages.HOSTED,
-    "gemini.generate_content": gemini.FORMAT,
-    "bedrock.converse": bedrock_converse.FORMAT,
-    "ollama.chat": ollama.CHAT,
-    "ollama.generate": ollama.GENERATE,
-    "cohere.chat": cohere_chat.FORMAT,
-}
-"""Every wire format by its name, in the order in which a request is compared with them."""
+# --- the keys by which a request is known
+
+
+def _has_messages(body: Json) -> bool:
+    return isinstance(body.get("messages"), list)
+
+
+def _has_anthropic_messages(body: Json) -> bool:
+    return _has_messages(body) and ("max_tokens" in body or "anthropic_version" in body)
+
+
+def _has_hosted_messages(body: Json) -> bool:
+    return _has_messages(body) and "anthropic_version" in body
+
+
+def _has_contents(body: Json) -> bool:
+    return isinstance(body.get("contents"), (list, dict))
+
+
+def _has_input(body: Json) -> bool:
+    return body.get("input") is not None
+
+
+def _asks_for_a_response(body: Json) -> bool:
+    names = ("input", "prompt", "conversation", "previous_response_id")
+    return any(body.get(name) is not None for name in names)
+
+
+def _has_prompt(body: Json) -> bool:
+    return isinstance(body.get("prompt"), str)
+
+
+# --- what a request does not say itself
+
+
+def _with_path(path: str, request: Json) -> Json:
+    """The request with the model and whether it streams: `/model/MODEL/converse-stream`, `/models/MODEL:rawPredict`."""
+    head, _, operation = path.rpartition("/")
+    if ":" in operation:
+        model, _, operation = operation.rpartition(":")
+    else:
+        model = head.rpartition("/model/")[2]
+    return {"model": unquote(model), "stream": "stream" in operation.lower(), **request}
+
+
+def _with_stream(path: str, request: Json) -> Json:
+    """The request with `stream`, which is true where it is left out."""
+    del path
+    return {"stream": True, **request}
+
+
+_ROWS = (
+    Format("openai.chat", "openai", "chat", ("/chat/completions",), _has_messages, openai_chat),
+    Format("openai.responses", "openai", "chat", ("/responses",), _asks_for_a_response, openai_responses),
+    Format("openai.embeddings", "openai", "embeddings", ("/embeddings",), _has_input, openai_embeddings),
+    Format(
+        "anthropic.messages", "anthropic", "chat", ("/messages",), _has_anthropic_messages, anthropic_messages
+    ),
+    # Bedrock frames the stream as its own event stream around Anthropic's events, Vertex AI sends these as they are.
+    Format(
+        "anthropic.hosted",
+        "anthropic",
+        "chat",
+        ("/invoke", "/invoke-with-response-stream"),
+        _has_hosted_messages,
+        anthropic_bedrock,
+        complete=_with_path,
+        stream_type="application/vnd.amazon.eventstream",
+    ),
+    Format(
+        "anthropic.hosted",
+        "anthropic",
+        "chat",
+        (":rawPredict", ":streamRawPredict"),
+        _has_hosted_messages,
+        anthropic_messages,
+        complete=_with_path,
+    ),
+    Format(
+        "gemini.generate_content",
+        "gcp.gen_ai",
+        "chat",
+        (":generateContent", ":streamGenerateContent"),
+        _has_contents,
+        gemini,
+        complete=_with_path,
+    ),
+    Format(
+        "bedrock.converse",
+        "aws.bedrock",
+        "chat",
+        ("/converse", "/converse-stream"),
+        _has_messages,
+        bedrock_converse,
+        complete=_with_path,
+        stream_type="application/vnd.amazon.eventstream",
+    ),
+    Format(
+        "ollama.chat",
+        "ollama",
+        "chat",
+        ("/api/chat",),
+        _has_messages,
+        ollama_chat,
+        complete=_with_stream,
+        stream_type="application/x-ndjson",
+    ),
+    Format(
+        "ollama.generate",
+        "ollama",
+        "text_completion",
+        ("/api/generate",),
+        _has_prompt,
+        ollama_generate,
+        complete=_with_stream,
+        stream_type="application/x-ndjson",
+    ),
+    Format("cohere.chat", "cohere", "chat", ("/v2/chat",), _has_messages, cohere_chat),
+)
+
+FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
+"""Every wire format by its name; of two that have one name, and differ in how an answer is written, the last."""
 
 
 def recognise(path: str, body: object) -> Format | None:
@@ -39,4 +152,4 @@ def recognise(path: str, body: object) -> Format | None:
         body: The parsed JSON of the request, None where it has none.
     """
     plain = path.partition("?")[0].rstrip("/")
-    return next((known for known in FORMATS.values() if known.matches(plain, body)), None)
+    return next((known for known in _ROWS if known.matches(plain, body)), None)

@@ -34,8 +34,14 @@ class Framing:
     decoder: Callable[[], EventDecoder]
     events: Callable[[bytes], list[Json]]
     cut: Callable[[bytes], list[bytes]]
-    last_end: Callable[[bytes], int]
+    last_end: Callable[[bytes | bytearray], int]
     """Where in these bytes, which begin with an event, the last whole event ends; 0 where none does."""
+    told: Callable[[bytes], Any]
+    """What the bytes of one event say: JSON, else text."""
+    retold: Callable[[bytes, Any], bytes]
+    """The bytes of the same event that says something else."""
+    may_end: Callable[[bytes], bool]
+    """Whether an event may end in these bytes, of which others came before."""
 
 
 class _Lines:
@@ -62,24 +68,57 @@ def _lines(raw: bytes) -> list[Json]:
     return [value for value in values if isinstance(value, dict)]
 
 
+def _told_line(line: bytes) -> Any:
+    return lenient.load_or_text(line.decode("utf-8", "replace"))
+
+
+def _retold_line(_line: bytes, value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else lenient.dump(value) + b"\n"
+
+
+def _ends_line(data: bytes) -> bool:
+    return b"\n" in data or b"\r" in data
+
+
 def _cut_lines(raw: bytes) -> list[bytes]:
     return raw.splitlines(keepends=True)
 
 
-SERVER_SENT = Framing("text/event-stream", sse.JsonEvents, sse.json_events, sse.cut, sse.last_end)
+SERVER_SENT = Framing(
+    "text/event-stream",
+    sse.JsonEvents,
+    sse.json_events,
+    sse.cut,
+    sse.last_end,
+    sse.told,
+    sse.retold,
+    _ends_line,
+)
 """What nearly everybody sends."""
 
 FRAMINGS: dict[str, Framing] = {
     known.content_type: known
     for known in (
         SERVER_SENT,
-        Framing("application/x-ndjson", _Lines, _lines, _cut_lines, lambda data: data.rfind(b"\n") + 1),
+        Framing(
+            "application/x-ndjson",
+            _Lines,
+            _lines,
+            _cut_lines,
+            lambda data: data.rfind(b"\n") + 1,
+            _told_line,
+            _retold_line,
+            _ends_line,
+        ),
         Framing(
             "application/vnd.amazon.eventstream",
             event_stream.JsonEvents,
             event_stream.json_events,
             event_stream.cut,
             event_stream.last_end,
+            event_stream.told,
+            event_stream.retold,
+            bool,
         ),
     )
 }

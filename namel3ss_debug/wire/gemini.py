@@ -9,23 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from namel3ss_debug.wire import lenient, parts, sse
-from namel3ss_debug.wire.contract import Answer, Format, Json
+from namel3ss_debug.wire.contract import Answer, Json
 
 _REQUEST = {"model", "contents", "systemInstruction", "system_instruction", "tools", "stream"}
 _FINISH = ("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
 """Finish reasons by the numbers that some clients ask for; beyond these Google AI and Vertex AI do not agree."""
 
 _SCHEMAS = ("parameters", "parametersJsonSchema", "parameters_json_schema")
-
-
-def _accepts(body: Json) -> bool:
-    return isinstance(body.get("contents"), (list, dict))
-
-
-def complete(path: str, request: Json) -> Json:
-    """The request with the model and whether it streams, which stand in the path."""
-    head, _, method = path.rpartition(":")
-    return {"model": head.rpartition("/")[2], "stream": method.startswith("stream"), **request}
 
 
 def _either(block: Json, name: str) -> Any:
@@ -46,13 +36,9 @@ def decode_request(body: object) -> Json:
         content = _contents(instruction)[0] if isinstance(instruction, (dict, list)) else instruction
         told = content if isinstance(content, dict) else {"parts": [{"text": str(content)}]}
         messages.append(_message({**told, "role": "system"}))
-    messages += [_message(content) for content in _contents(request.get("contents"))]
-    return {
-        "model": lenient.string(request.get("model")),
-        "messages": messages,
-        "tools": [tool for group in lenient.mappings(request.get("tools")) for tool in _tools(group)],
-        "params": {name: value for name, value in request.items() if name not in _REQUEST},
-    }
+    messages += parts.messages(_contents(request.get("contents")), _message)
+    tools = [tool for group in lenient.mappings(request.get("tools")) for tool in _tools(group)]
+    return parts.request(request, _REQUEST, messages, tools)
 
 
 def _contents(value: object) -> list[Json]:
@@ -170,7 +156,7 @@ def decode_usage(usage: object) -> dict[str, int]:
         "cache_read_tokens": cached,
         "reasoning_tokens": thoughts,
     }
-    return {name: value for name, value in counts.items() if value is not None}
+    return lenient.known(counts)
 
 
 # --- the stream
@@ -192,7 +178,7 @@ def join_events(events: list[Json]) -> Json:
     candidates: dict[int, Json] = {}
     texts = sse.Texts()
     for event in events:
-        whole |= {name: value for name, value in event.items() if name != "candidates" and value is not None}
+        whole |= {name: value for name, value in lenient.known(event).items() if name != "candidates"}
         for piece in lenient.mappings(event.get("candidates")):
             index = lenient.count(piece.get("index")) or 0
             candidate = candidates.setdefault(index, {"content": {"role": "model", "parts": []}})
@@ -234,7 +220,7 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
         "cachedContentTokenCount": usage.get("cache_read_tokens"),
     }
     frame = {
-        "usageMetadata": {name: value for name, value in counts.items() if value is not None},
+        "usageMetadata": lenient.known(counts),
         "modelVersion": answer.response_model or request.get("model") or "",
         "responseId": response_id,
     }
@@ -312,20 +298,3 @@ _STATUSES = {
 def encode_error(status: int, kind: str, message: str) -> Json:
     """The body of an HTTP error as Google sends it."""
     return {"error": {"code": status, "message": message, "status": kind or _STATUSES.get(status, "UNKNOWN")}}
-
-
-FORMAT = Format(
-    name="gemini.generate_content",
-    provider="gcp.gen_ai",
-    operation="chat",
-    paths=(":generateContent", ":streamGenerateContent"),
-    accepts=_accepts,
-    decode_request=decode_request,
-    decode_response=decode_response,
-    join_events=join_events,
-    is_content=is_content,
-    encode_response=encode_response,
-    encode_stream=encode_stream,
-    encode_error=encode_error,
-    complete=complete,
-)

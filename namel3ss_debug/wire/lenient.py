@@ -52,6 +52,14 @@ def load(raw: bytes | str) -> Any:
         return None
 
 
+def load_or_text(text: str) -> Any:
+    """An object or array, a list of the one text in JSON, or the text itself where it is nothing of that."""
+    value = load(text)
+    if isinstance(value, (dict, list)):
+        return value
+    return [value] if isinstance(value, str) else text
+
+
 def load_arguments(value: object) -> Any:
     """The arguments of a tool call: parsed where they are JSON text, the text itself where not.
 
@@ -89,6 +97,11 @@ def dump_arguments(value: object) -> str:
     if isinstance(value, str) and load_arguments(value) == value:
         return value
     return dump({} if value is None else value).decode()
+
+
+def known(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def present(fields: dict[str, Any]) -> dict[str, Any]:

@@ -7,16 +7,12 @@ add fields (`reasoning_content`, `reasoning`, `x_groq`) or leave some out.
 from __future__ import annotations
 
 from namel3ss_debug.wire import lenient, openai_shared, parts, sse
-from namel3ss_debug.wire.contract import Answer, Format, Json
-from namel3ss_debug.wire.tools import decode_tools
+from namel3ss_debug.wire.contract import Answer, Json
+from namel3ss_debug.wire.tools import decode_tools, encode_function_calls
 
 _REQUEST = {"model", "messages", "tools", "functions"}
 _MESSAGE = {"role", "content", "tool_calls", "function_call", "tool_call_id", "refusal"}
 _REASONING = ("reasoning_content", "reasoning")
-
-
-def _accepts(body: Json) -> bool:
-    return isinstance(body.get("messages"), list)
 
 
 # --- the request
@@ -25,12 +21,8 @@ def _accepts(body: Json) -> bool:
 def decode_request(body: object) -> Json:
     """The request as `{model, messages, tools, params}`."""
     request = lenient.mapping(body)
-    return {
-        "model": lenient.string(request.get("model")),
-        "messages": [_message(message) for message in lenient.mappings(request.get("messages"))],
-        "tools": decode_tools(request),
-        "params": {name: value for name, value in request.items() if name not in _REQUEST},
-    }
+    messages = parts.messages(lenient.mappings(request.get("messages")), _message)
+    return parts.request(request, _REQUEST, messages, decode_tools(request))
 
 
 def _message(message: Json) -> parts.Part:
@@ -228,7 +220,7 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
     message = {"role": "assistant", "content": answer.text, "refusal": answer.refusal}
     if answer.reasoning is not None:
         message["reasoning_content"] = answer.reasoning
-    calls = _encode_calls(answer, response_id)
+    calls = encode_function_calls(answer.tool_calls, response_id)
     choice = {
         "index": 0,
         "message": message | ({"tool_calls": calls} if calls else {}),
@@ -248,20 +240,6 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
 
 def _finish_reason(answer: Answer) -> str:
     return answer.finish_reason or ("tool_calls" if answer.tool_calls else "stop")
-
-
-def _encode_calls(answer: Answer, response_id: str) -> list[Json]:
-    return [
-        {
-            "id": call.get("id") or f"call_{response_id}_{place}",
-            "type": "function",
-            "function": {
-                "name": call.get("name") or "",
-                "arguments": lenient.dump_arguments(call.get("arguments")),
-            },
-        }
-        for place, call in enumerate(answer.tool_calls)
-    ]
 
 
 def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
@@ -291,7 +269,7 @@ def _deltas(answer: Answer, response_id: str) -> list[Json]:
     deltas += [{"reasoning_content": piece} for piece in sse.pieces(answer.reasoning or "")]
     deltas += [{"content": piece} for piece in sse.pieces(answer.text or "")]
     deltas += [{"refusal": piece} for piece in sse.pieces(answer.refusal or "")]
-    for index, call in enumerate(_encode_calls(answer, response_id)):
+    for index, call in enumerate(encode_function_calls(answer.tool_calls, response_id)):
         arguments = call["function"]["arguments"]
         begin = call | {"index": index, "function": call["function"] | {"arguments": ""}}
         deltas.append({"tool_calls": [begin]})
@@ -302,17 +280,4 @@ def _deltas(answer: Answer, response_id: str) -> list[Json]:
     return deltas
 
 
-FORMAT = Format(
-    name="openai.chat",
-    provider="openai",
-    operation="chat",
-    paths=("/chat/completions",),
-    accepts=_accepts,
-    decode_request=decode_request,
-    decode_response=decode_response,
-    join_events=join_events,
-    is_content=is_content,
-    encode_response=encode_response,
-    encode_stream=encode_stream,
-    encode_error=openai_shared.encode_error,
-)
+encode_error = openai_shared.encode_error

@@ -8,14 +8,10 @@ import struct
 from typing import Any
 
 from namel3ss_debug.wire import lenient, openai_shared, parts
-from namel3ss_debug.wire.contract import Answer, Format, Json
+from namel3ss_debug.wire.contract import Answer, Json
 
 _USUAL_DIMENSIONS = 1536
 """The dimensions of a made-up vector where neither answer nor request name any."""
-
-
-def _accepts(body: Json) -> bool:
-    return body.get("input") is not None
 
 
 def decode_request(body: object) -> Json:
@@ -24,12 +20,8 @@ def decode_request(body: object) -> Json:
     An input of token numbers is a part of type `tokens`.
     """
     request = lenient.mapping(body)
-    return {
-        "model": lenient.string(request.get("model")),
-        "messages": [parts.message("user", [_part(item)]) for item in _inputs(request)],
-        "tools": [],
-        "params": {name: value for name, value in request.items() if name not in ("model", "input")},
-    }
+    messages = [parts.message("user", [_part(item)]) for item in _inputs(request)]
+    return parts.request(request, {"model", "input"}, messages, [])
 
 
 def _inputs(request: Json) -> list[Any]:
@@ -111,17 +103,4 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     return [lenient.dump(encode_response(answer, request, response_id=response_id, created=created))]
 
 
-FORMAT = Format(
-    name="openai.embeddings",
-    provider="openai",
-    operation="embeddings",
-    paths=("/embeddings",),
-    accepts=_accepts,
-    decode_request=decode_request,
-    decode_response=decode_response,
-    join_events=join_events,
-    is_content=is_content,
-    encode_response=encode_response,
-    encode_stream=encode_stream,
-    encode_error=openai_shared.encode_error,
-)
+encode_error = openai_shared.encode_error

@@ -6,13 +6,11 @@ item becomes one message. Writing is in `openai_responses_encoding`.
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import lenient, openai_shared, parts, sse
-from namel3ss_debug.wire.contract import Answer, Format, Json
-from namel3ss_debug.wire.openai_responses_encoding import encode_response, encode_stream
+from namel3ss_debug.wire import lenient, openai_responses_encoding, openai_shared, parts, sse
+from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import decode_tools
 
 _REQUEST = {"model", "input", "instructions", "tools"}
-_ASKS = ("input", "prompt", "conversation", "previous_response_id")
 _TEXTS = {"input_text", "output_text", "text", "summary_text", "reasoning_text"}
 _CLIENT_CALLS = {
     "computer_call": "action",
@@ -21,10 +19,6 @@ _CLIENT_CALLS = {
     "apply_patch_call": "operation",
 }
 """Built-in tools that the client runs, and the key that holds what to do."""
-
-
-def _accepts(body: Json) -> bool:
-    return any(body.get(name) is not None for name in _ASKS)
 
 
 # --- the request
@@ -39,15 +33,10 @@ def decode_request(body: object) -> Json:
     given = request.get("input")
     for item in given if isinstance(given, list) else [given]:
         if isinstance(item, dict):
-            messages.append(_message(item))
+            messages += parts.messages([item], _message)
         elif isinstance(item, str):
             messages.append(parts.message("user", parts.content_parts(item, _part)))
-    return {
-        "model": lenient.string(request.get("model")),
-        "messages": messages,
-        "tools": decode_tools(request),
-        "params": {name: value for name, value in request.items() if name not in _REQUEST},
-    }
+    return parts.request(request, _REQUEST, messages, decode_tools(request))
 
 
 def _message(item: Json) -> parts.Part:
@@ -235,17 +224,8 @@ def _block(item: Json, listed: str, place: int, block_type: str) -> Json:
     return blocks[min(place, len(blocks) - 1)]
 
 
-FORMAT = Format(
-    name="openai.responses",
-    provider="openai",
-    operation="chat",
-    paths=("/responses",),
-    accepts=_accepts,
-    decode_request=decode_request,
-    decode_response=decode_response,
-    join_events=join_events,
-    is_content=is_content,
-    encode_response=encode_response,
-    encode_stream=encode_stream,
-    encode_error=openai_shared.encode_error,
-)
+# --- writing
+
+encode_response = openai_responses_encoding.encode_response
+encode_stream = openai_responses_encoding.encode_stream
+encode_error = openai_shared.encode_error

@@ -37,7 +37,7 @@ def decode_usage(usage: object) -> dict[str, int]:
         "cache_write_tokens": lenient.count(into.get("cache_write_tokens")),
         "reasoning_tokens": reasoning,
     }
-    return {name: value for name, value in counts.items() if value is not None}
+    return lenient.known(counts)
 
 
 def _first(told: dict[str, Any], *names: str) -> int | None:

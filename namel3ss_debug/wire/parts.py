@@ -7,20 +7,24 @@ block that the conventions do not name stay beside them; content of a kind they 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import marshal
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from namel3ss_debug.wire import lenient
 
 Part = dict[str, Any]
 
+_REMEMBERED = 512
+_REMEMBERED_SIZE = 1 << 14
+_remembered: dict[tuple[Callable[[Part], Part], bytes], Part] = {}
+
 
 def make(kind: str, block: Part | None = None, read: tuple[str, ...] = (), **fields: Any) -> Part:
     """A part with the given fields, None left out, and what else `block` says beyond the keys in `read`."""
     skipped = {"type", *read}
     rest = {name: value for name, value in (block or {}).items() if name not in skipped}
-    given = {name: value for name, value in fields.items() if value is not None}
-    return {"type": kind, **lenient.present(rest), **given}
+    return {"type": kind, **lenient.present(rest), **lenient.known(fields)}
 
 
 def unknown(block: Part) -> Part:
@@ -103,6 +107,45 @@ def tool_response(content: object, decode: Callable[[Part], Part]) -> Any:
     return found
 
 
+def request(body: Part, read: set[str], messages: list[Part], tools: list[Part]) -> Part:
+    """A request as every codec gives it; fields of the body that are not in `read` are its `params`."""
+    params = {name: value for name, value in body.items() if name not in read}
+    return {
+        "model": lenient.string(body.get("model")),
+        "messages": messages,
+        "tools": tools,
+        "params": params,
+    }
+
+
 def message(role: object, content: list[Part], rest: Part | None = None) -> Part:
     """A message; fields of the wire message that are not read stay beside role and parts."""
     return {**lenient.present(rest or {}), "role": lenient.string(role) or "unknown", "parts": content}
+
+
+def messages(sent: Iterable[Part], decode: Callable[[Part], Part]) -> list[Part]:
+    """The messages of a request. Each next request of a conversation carries them again, so each is decoded when first seen.
+
+    Args:
+        sent: the messages as they were parsed from JSON.
+        decode: makes one of ours of each, of nothing but that.
+
+    Returns:
+        Ours, which are not to be changed: those of other requests are the same objects.
+    """
+    return [_when_first_seen(message, decode) for message in sent]
+
+
+def _when_first_seen(message: Part, decode: Callable[[Part], Part]) -> Part:
+    try:
+        data = marshal.dumps(message, 2)
+    except ValueError:  # nested too deep
+        return decode(message)
+    known = _remembered.get((decode, data))
+    if known is None:
+        if len(data) > _REMEMBERED_SIZE:
+            return decode(message)
+        if len(_remembered) >= _REMEMBERED:
+            _remembered.clear()
+        known = _remembered[decode, data] = decode(marshal.loads(data))  # noqa: S302  (nobody else holds what is read back)
+    return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import orjson
@@ -38,6 +39,9 @@ reads, so a host that serves both (LangSmith's prompts, Sentry's API) is named w
 
 _OTLP_PORTS = {4317, 4318}
 
+_REMEMBERED = 256
+"""How many URLs are not looked at again: a program sends most of its requests to a few."""
+
 
 def canonical_hash(method: str, url: str, body: object) -> str:
     """A hash that is equal for requests that ask the same: 16 hexadecimal digits of a SHA-256.
@@ -71,6 +75,7 @@ def _parsed(raw: bytes) -> object:
     return value if isinstance(value, (dict, list)) else None
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _canonical_url(url: str) -> str:
     try:
         split = urlsplit(url)
@@ -92,6 +97,7 @@ def _query(query: str) -> list[tuple[str, str]]:
         return [(query, "")]
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def is_telemetry(url: str) -> bool:
     """Whether a request to `url` only reports an SDK's use or traces, so that no answer of it matters."""
     try:

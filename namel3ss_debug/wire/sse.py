@@ -97,8 +97,10 @@ class JsonEvents:
         return [value for value in values if isinstance(value, dict)]
 
 
-def last_end(data: bytes) -> int:
+def last_end(data: bytes | bytearray) -> int:
     """Where the last whole event in these bytes ends; 0 where none does."""
+    if data.endswith(_ENDS):
+        return len(data)
     return max((data.rfind(end) + len(end) for end in _ENDS if end in data), default=0)
 
 
@@ -109,6 +111,32 @@ def cut(data: bytes) -> list[bytes]:
             *whole, rest = data.split(end)
             return [part + end for part in whole] + ([rest] if rest else [])
     return [data] if data else []
+
+
+def told(event: bytes) -> Any:
+    """What one event says: its data as JSON, as text where they are none; of a comment or the like, its bytes as text."""
+    if event.startswith(b"data: {") and event.find(b"\n") >= len(event) - 2:  # what nearly all are
+        value = lenient.load(event[6:])
+        if value is not None:
+            return value
+    if not _has_data(event):
+        return event.decode("utf-8", "replace")
+    return lenient.load_or_text("\n".join(data for _, data in parse(event)))
+
+
+def retold(event: bytes, value: Any) -> bytes:
+    """The same event with something else to say, as `told` gives it."""
+    data = value.encode() if isinstance(value, str) else lenient.dump(value)
+    if not _has_data(event):
+        return data
+    end = b"\r\n" if b"\r\n" in event else b"\n"
+    lines = [line for line in _LINE_END.split(event.strip(b"\r\n")) if not line.startswith(b"data")]
+    lines += [b"data: " + line for line in data.split(b"\n")]
+    return end.join([*lines, b"", b""])
+
+
+def _has_data(event: bytes) -> bool:
+    return any(line.startswith(b"data") for line in _LINE_END.split(event))
 
 
 def encode(data: dict[str, Any], name: str | None = None) -> bytes:

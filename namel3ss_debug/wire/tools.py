@@ -32,7 +32,7 @@ def _decode_tool(tool: dict[str, Any]) -> dict[str, Any]:
         "type": lenient.string(tool.get("type")) or "function",
     }
     rest = {name: value for name, value in {**tool, **nested}.items() if name not in _READ}
-    return {name: value for name, value in known.items() if value is not None} | lenient.present(rest)
+    return lenient.known(known) | lenient.present(rest)
 
 
 def function_calls(message: dict[str, Any]) -> list[Part]:
@@ -43,6 +43,21 @@ def function_calls(message: dict[str, Any]) -> list[Part]:
         arguments = lenient.load_arguments(function.get("arguments"))
         calls.append(call(entry.get("id"), function.get("name"), arguments))
     return calls
+
+
+def encode_function_calls(calls: list[Part], response_id: str) -> list[Part]:
+    """What `function_calls` reads; a call without an id gets one from that of the response and its place."""
+    return [
+        {
+            "id": made.get("id") or f"call_{response_id}_{place}",
+            "type": "function",
+            "function": {
+                "name": made.get("name") or "",
+                "arguments": lenient.dump_arguments(made.get("arguments")),
+            },
+        }
+        for place, made in enumerate(calls)
+    ]
 
 
 def offered_tools(body: object) -> tuple[str, ...]:

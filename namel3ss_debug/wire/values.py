@@ -11,7 +11,6 @@ import base64
 import datetime as dt
 import re
 from collections.abc import Callable, Hashable
-from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 TYPE: Final = "$type"
@@ -206,6 +205,12 @@ def _from_text(make: Callable[[str], Any]) -> _Form:
     return form
 
 
+def _decimal(text: str) -> Any:
+    from decimal import Decimal  # noqa: PLC0415  (not many programs have one)
+
+    return Decimal(text)
+
+
 _Form = Callable[[_Reviver, dict[str, Any], str, int], Any]
 
 _FORMS: dict[str, _Form] = {
@@ -217,7 +222,7 @@ _FORMS: dict[str, _Form] = {
     "bytearray": _bytearray,
     "int": _integer,
     "float": _float,
-    "decimal": _from_text(Decimal),
+    "decimal": _from_text(_decimal),
     "datetime": _from_text(dt.datetime.fromisoformat),
     "date": _from_text(dt.date.fromisoformat),
     "time": _from_text(dt.time.fromisoformat),

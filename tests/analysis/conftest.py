@@ -1,5 +1,6 @@
 """A recording made by hand, random traces, and what an analysis says of a list of events."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -93,58 +94,87 @@ ERRORS = st.sampled_from(
         {},
     ]
 )
-ENDS = st.fixed_dictionaries(
-    {},
-    optional={
-        "duration_ms": st.sampled_from([0, 0.5, 40.25, 1500.0, 9e14]),
-        "tokens_used": st.integers(0, 99),
-        "usage": st.sampled_from([{"input_tokens": 5, "output_tokens": 2}, {"input_tokens": "?"}, {}]),
-        "cost_estimate": st.sampled_from([0, 0.1, 0.2, 1e-9]),
-        "memory_usage_mb": st.sampled_from([10.5, 11.25, 80.0]),
-        "cpu_time_ms": st.sampled_from([0.1, 0.2, 3.0]),
-        "retry_count": st.integers(0, 2),
-        "metadata": st.sampled_from(
-            [
-                {"retry_of": "s1"},
-                {"retry_of": "s2", "time_to_first_token_ms": 12.5},
-                {"exchange": {"status": 429}},
-                {"exchange": {"request_bytes": 10, "response_bytes": 20}},
-                {"events": 3, "bytes": 7, "tracing_us": 0.1, "problems": {"odd": 1}, "process": 1},
-            ]
-        ),
-    },
-)
-COMPONENTS = st.sampled_from(["agent", "llm", "tool", "chain", "http", "mine"])
+ENDS = {
+    "duration_ms": [0, 0.5, 40.25, 1500.0, 9e14],
+    "tokens_used": [0, 1, 2, 7, 31, 98, 99],
+    "usage": [{"input_tokens": 5, "output_tokens": 2}, {"input_tokens": "?"}, {}],
+    "cost_estimate": [0, 0.1, 0.2, 1e-9],
+    "memory_usage_mb": [10.5, 11.25, 80.0],
+    "cpu_time_ms": [0.1, 0.2, 3.0],
+    "retry_count": [0, 1, 2],
+    "metadata": [
+        {"retry_of": "s1"},
+        {"retry_of": "s2", "time_to_first_token_ms": 12.5},
+        {"exchange": {"status": 429}},
+        {"exchange": {"request_bytes": 10, "response_bytes": 20}},
+        {"events": 3, "bytes": 7, "tracing_us": 0.1, "problems": {"odd": 1}, "process": 1},
+    ],
+}
+COMPONENTS = ["agent", "llm", "tool", "chain", "http", "mine"]
 POINTS = ["trace_start", "trace_end", "error_occurred", "resource_sample", "log_record", "agent_turn_start"]
+
+
+class _Dice:
+    """Several choices from one number, because a draw of hypothesis takes longer than all of an event."""
+
+    def __init__(self, *sizes):
+        self.sizes = sizes
+        self.strategy = st.integers(0, math.prod(sizes) - 1)
+
+    def roll(self, draw):
+        """A number below each of the sizes."""
+        left = draw(self.strategy)
+        rolled = []
+        for size in self.sizes:
+            left, one = divmod(left, size)
+            rolled.append(one)
+        return rolled
+
+
+_FIRST = _Dice(5, len(IDS), len(COMPONENTS), 41, 3)
+_SECOND = _Dice(2, 10, 2, len(IDS), 3, 5, len(POINTS))
+_END = _Dice(*(len(values) for values in ENDS.values()), *[2] * len(ENDS))
+
+
+def _ends(draw):
+    """What an end may tell, or leave out."""
+    rolled = _END.roll(draw)
+    return {
+        name: values[place]
+        for (name, values), place, there in zip(ENDS.items(), rolled, rolled[len(ENDS) :], strict=False)
+        if there
+    }
 
 
 @st.composite
 def _event(draw):
     """One event of a trace in which anything may be missing, late, twice, or out of order."""
-    kind = draw(st.sampled_from(["start", "start", "end", "end", "point"]))
+    kind, event_id, component, eighths, name = _FIRST.roll(draw)
+    has_parent, timeless, tells_more, parent, execution, rarely, point = _SECOND.roll(draw)
+    kind = ["start", "start", "end", "end", "point"][kind]
     event = {
-        "event_id": draw(st.sampled_from(IDS)),
-        "timestamp": 1_700_000_000 + draw(st.integers(0, 40)) / 8,
-        "component": draw(COMPONENTS),
+        "event_id": IDS[event_id],
+        "timestamp": 1_700_000_000 + eighths / 8,
+        "component": COMPONENTS[component],
     }
-    if draw(st.booleans()):
-        event["component_name"] = draw(st.sampled_from(["a", "b"]))
-    if draw(st.integers(0, 9)) == 0:
+    if name:
+        event["component_name"] = "ab"[name - 1]
+    if not timeless:
         del event["timestamp"]
-    if kind == "end" or draw(st.booleans()):
-        event["parent_event_id"] = draw(st.sampled_from(IDS))
-    if draw(st.booleans()):
-        event["execution_id"] = draw(st.sampled_from(["x", "y"]))
+    if kind == "end" or has_parent:
+        event["parent_event_id"] = IDS[parent]
+    if tells_more and execution:
+        event["execution_id"] = "xy"[execution - 1]
     if kind == "start":
         event["event_type"] = span_prefix(event["component"]) + "_start"
-        if draw(st.integers(0, 4)) == 0:
-            event |= draw(ENDS)
+        if not rarely:
+            event |= _ends(draw)
     elif kind == "end":
         event["event_type"] = span_prefix(event["component"]) + "_end"
-        event |= draw(ENDS) | draw(ERRORS)
+        event |= _ends(draw) | draw(ERRORS)
     else:
-        event["event_type"] = draw(st.sampled_from(POINTS))
-        event |= draw(ENDS) | draw(ERRORS)
+        event["event_type"] = POINTS[point]
+        event |= _ends(draw) | draw(ERRORS)
     return event
 
 

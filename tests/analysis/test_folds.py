@@ -2,7 +2,7 @@ import json
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from namel3ss_debug.analysis.folds import FOLDS, Analysis
@@ -17,15 +17,47 @@ def test_a_trace_cut_anywhere_and_merged_in_order_gives_the_same_result(traces, 
     assert json.dumps(analysed(events, cuts=cuts)) == json.dumps(analysed(events))
 
 
+@settings(max_examples=40)
 @given(data=st.data())
-@pytest.mark.parametrize("section", FOLDS)
-def test_each_fold_keeps_the_law_by_itself(section, traces, analysed, data):
-    """A section asked for alone is the same cut or whole, and the same as beside all others."""
+def test_time_held_at_a_prompt_counts_nowhere(traces, analysed, data):
+    """A run that was held before some events is analysed as if nobody had held it."""
+    events = data.draw(traces)
+    held, holds = [], 0
+    for event in events:
+        holds += data.draw(st.sampled_from([0, 0, 3, 7200]))
+        later = {"timestamp": event["timestamp"] + holds} if "timestamp" in event else {}
+        held.append(event | later | {"held_before_ms": holds * 1000})
+    assert json.dumps(analysed(held)) == json.dumps(analysed(events))
+
+
+def test_the_critical_path_goes_on_after_a_prompt_as_if_there_was_none(recording, analysed):
+    """Wall time, path, idle time and self time are without the ten seconds that a tool was held before it ran."""
+    root = recording.start("agent", "root", 0)
+    tool = recording.start("tool", "t", 1, root)
+    recording.end(tool, 13, duration_ms=2000, held_before_ms=10_000)
+    recording.end(root, 14, duration_ms=4000, held_before_ms=10_000)
+    results = analysed(recording.events)
+    assert results["execution_overview"]["duration_ms"] == results["dependencies"]["wall_ms"] == 4000
+    listed = results["dependencies"]["critical_path"]["listed"]
+    assert [(step["number"], step["begin_ms"], step["ms"]) for step in listed] == [
+        (1, 0, 1000),
+        (2, 1000, 2000),
+        (1, 3000, 1000),
+    ]
+    assert results["performance"]["concurrency"]["idle_ms"] == 2000
+    assert results["component_breakdown"]["agent"]["self_ms"] == 2000
+
+
+@given(data=st.data())
+def test_each_fold_keeps_the_law_by_itself(traces, analysed, data):
+    """Each section asked for alone is the same cut or whole, and the same as beside all others."""
     events = data.draw(traces)
     cut = data.draw(st.integers(0, len(events)))
-    whole = analysed(events, [section])
-    assert analysed(events, [section], cuts=[cut]) == whole
-    assert whole == {section: analysed(events)[section]}
+    beside = analysed(events)
+    for section in FOLDS:
+        whole = analysed(events, [section])
+        assert analysed(events, [section], cuts=[cut]) == whole
+        assert whole == {section: beside[section]}
 
 
 @given(data=st.data())
@@ -50,6 +82,7 @@ def test_merging_is_associative(traces, data):
     assert json.dumps(one.results()) == json.dumps(left)
 
 
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_part_can_go_to_another_process(traces, analysed, data):
     """An analysis survives pickling in the middle of a trace."""
@@ -62,6 +95,7 @@ def test_a_part_can_go_to_another_process(traces, analysed, data):
     assert analysis.results() == analysed(events)
 
 
+@settings(max_examples=40)
 @given(data=st.data())
 def test_every_result_is_json_without_nan_and_the_same_each_time(traces, analysed, data):
     """The results are plain JSON values and come out byte for byte the same."""

@@ -36,6 +36,17 @@ def tracer(tracing):
     return tracing()
 
 
+@pytest.fixture
+def asked_nowhere(monkeypatch):
+    """Both SDKs ask at an address where nobody listens."""
+    nowhere = "http://127.0.0.1:9"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{nowhere}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "unused")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", nowhere)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "unused")
+
+
 class Shell:
     """Stands in for the debugger's shell: takes lines from every connection and says what the test tells it to.
 

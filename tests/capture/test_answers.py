@@ -11,21 +11,13 @@ import pytest
 from namel3ss_debug import wire
 from namel3ss_debug.capture.answers import Given, model_response
 
+pytestmark = pytest.mark.usefixtures("asked_nowhere")
+
 NOWHERE = "http://127.0.0.1:9"
 """Nobody listens there: a request that is sent after all fails."""
 
 CALLS = [{"id": "c1", "name": "search", "arguments": {"q": "x"}}]
 MESSAGES = [{"role": "user", "content": "hello"}]
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch):
-    """Both SDKs are told to ask nobody."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("OPENAI_BASE_URL", f"{NOWHERE}/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", "unused")
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", NOWHERE)
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "unused")
 
 
 @pytest.fixture
@@ -206,7 +198,7 @@ def test_every_format_reads_back_the_answer_it_was_given(name, stream):
     response = model_response(Given("x", {"text": "given"}), spoken, {"model": "m", "stream": stream}, "7")
     assert response.status == 200
     kind = dict(response.headers)["content-type"]
-    answer = spoken.decode_response(spoken.join_stream(b"".join(response.pieces), kind))
+    answer = spoken.codec.decode_response(spoken.join_stream(b"".join(response.pieces), kind))
     assert answer.text == "given" or spoken.operation == "embeddings"
 
 

@@ -9,6 +9,7 @@ import pytest
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.replay.rerunning.recorded_answers import flaws_of_chunk
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.wire import canonical_hash
 
@@ -53,6 +54,44 @@ def test_a_stream_that_is_cut_anywhere_is_recorded_as_whole_events_without_secre
     assert "".join(chunks) == sent.decode().replace(SECRET, "[REDACTED:openai]")
     [end] = [e for e in events if e["event_type"] == "llm_call_end"]
     assert (end["status"], end["metadata"]["exchange"]["chunks"]) == ("completed", 4)
+
+
+def test_a_secret_in_pieces_reaches_no_event_and_the_answer_is_marked(exchanges):
+    """Nor does the one in the arguments of a tool that came whole; what is left says that it is not as it was."""
+    sent = [event("key "), *(event(SECRET[at : at + 5]) for at in range(0, len(SECRET), 5)), event(" end")]
+    exchange = ask(exchanges, stream=True)
+    exchange.respond(200, STREAM)
+    for piece in sent:
+        exchange.receive(piece)
+    exchange.end()
+    call = {"id": "1", "function": {"name": "f", "arguments": json.dumps({"password": "pw", "n": 1})}}
+    whole = {"model": "m", "choices": [{"index": 0, "message": {"content": None, "tool_calls": [call]}}]}
+    exchange = ask(exchanges)
+    exchange.respond(200, [("content-type", "application/json")])
+    exchange.receive(json.dumps(whole).encode())
+    exchange.end()
+    events = recorded()
+    chunks = [e for e in events if e["event_type"] == "stream_chunk"]
+    assert len(chunks) == len(sent)
+    assert [flaw.kind for e in chunks for flaw in flaws_of_chunk(e["outputs"])] == ["redacted"]
+    assert "k7Qz" not in json.dumps(events)
+    bodies = [
+        e["metadata"]["exchange"]["body"]
+        for e in events
+        if "body" in e.get("metadata", {}).get("exchange", {})
+    ]
+    assert [flaw.kind for body in bodies for flaw in flaws_of_chunk(body)] == ["redacted"]
+    assert '"pw' not in json.dumps(bodies)
+
+
+def test_a_stream_that_is_only_shown_is_looked_through_as_well(exchanges):
+    """Whoever it is from."""
+    exchange = exchanges.begin("GET", "http://h/events", [], None)
+    exchange.respond(200, STREAM)
+    for at in range(0, len(SECRET), 5):
+        exchange.receive(event(SECRET[at : at + 5]))
+    exchange.end()
+    assert "k7Qz" not in json.dumps(recorded())
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,53 @@ def test_the_time_at_the_prompt_is_no_time_of_the_tool(shell, monkeypatch):
     assert (outer["duration_ms"], outer["metadata"]) == (4000, {"held_ms": 7000})
 
 
+def test_an_event_tells_for_how_long_its_process_was_held_before_it(shell, monkeypatch):
+    """Each wait counts from the event after it on; of an event that another thread's wait held up, only what came before."""
+    clock = Clock()
+    monkeypatch.setattr(gate, "perf_counter_ns", clock)
+    tracer = get_global_tracer()
+    passed = tracer.writer._gate.passed
+    waits = {"short": 0.05, "long": 7}
+    inside, waiting = threading.Event(), threading.Event()
+
+    class Turn:
+        """The lock, which says that the other thread waits for it."""
+
+        def __init__(self, lock):
+            self.lock = lock
+
+        def __enter__(self):
+            waiting.set() if threading.current_thread() is late else None
+            self.lock.acquire()
+
+        def __exit__(self, *_):
+            self.lock.release()
+
+    def hold(event, line):
+        clock.hold(waits.get(event["event_type"], 0) / 2)
+        if event["event_type"] == "long":
+            inside.set()
+            waiting.wait(SECONDS)
+        clock.hold(waits.get(event["event_type"], 0) / 2)
+        return passed(event, line)
+
+    def emit_late():
+        inside.wait(SECONDS)
+        tracer.emit("late", component="app")
+
+    late = threading.Thread(target=emit_late)
+    late.start()
+    monkeypatch.setattr(tracer.writer, "_held_ns", 0)  # how long the first event of the process waited
+    monkeypatch.setattr(tracer.writer, "_turn", Turn(tracer.writer._turn))
+    monkeypatch.setattr(tracer.writer._gate, "passed", hold)
+    for name in ("short", "before", "long"):
+        tracer.emit(name, component="app")
+    late.join()
+    tracer.emit("after", component="app")
+    told = {event["event_type"]: event.get("held_before_ms") for event in lines(shell.trace)[1:]}
+    assert told == {"short": None, "before": None, "long": None, "late": 3550, "after": 7050}
+
+
 def test_a_thread_is_not_charged_for_another(shell):
     """Only what holds the own thread is taken from a span."""
     tracer = get_global_tracer()

@@ -392,4 +392,5 @@ def test_the_environment_of_the_child_gets_the_hook_and_the_session():
         "A": "1",
         "NAMEL3SS_DEBUG_SESSION": '{"trace": "t"}',
     }
-    assert launch.child_environment({}, {}, hash_seed=5)["PYTHONHASHSEED"] == "5"
+    session = {"sampled": True, "randomness": {"hash_seed": 5}}
+    assert launch.child_environment({}, session)["PYTHONHASHSEED"] == "5"

@@ -265,6 +265,23 @@ def test_child_processes_are_kept_offline_too(shell, tmp_path, server):
     assert sum(event["event_type"] == "divergence" for event in events) == 2
 
 
+def waiting_program(tmp_path, shell):
+    """The command and the environment of `app.py` on a recording, and the socket at which it asks."""
+    gate = str(tmp_path / "gate")
+    session = {
+        "trace": str(tmp_path / "t.jsonl"),
+        "execution_id": "e",
+        "settings": shell.settings,
+        "offline": True,
+        "gate": gate,
+    }
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(gate)
+    listening.listen()
+    command = [sys.executable, str(RUNNER), "script", str(tmp_path / "app.py")]
+    return command, os.environ | {"NAMEL3SS_DEBUG_SESSION": json.dumps(session)}, listening
+
+
 def test_a_program_on_a_recording_ends_when_nobody_answers_it_any_more(tmp_path, shell):
     """When the shell is gone the program gets SIGTERM, and no call of it is made."""
     (tmp_path / "app.py").write_text(
@@ -273,17 +290,8 @@ def test_a_program_on_a_recording_ends_when_nobody_answers_it_any_more(tmp_path,
         "@trace_tool_call\ndef tool():\n    print('ran')\n"
         "try:\n    tool()\nexcept ConnectionError as error:\n    print(error)\n"
     )
-    gone = str(tmp_path / "gone")
-    session = {
-        "trace": str(tmp_path / "t.jsonl"),
-        "execution_id": "e",
-        "settings": shell.settings,
-        "offline": True,
-    }
-    environment = os.environ | {"NAMEL3SS_DEBUG_SESSION": json.dumps(session | {"gate": gone})}
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(gone)
-        listening.listen()
+    command, environment, listening = waiting_program(tmp_path, shell)
+    with listening:
 
         def serve():
             connection, _ = listening.accept()
@@ -293,7 +301,6 @@ def test_a_program_on_a_recording_ends_when_nobody_answers_it_any_more(tmp_path,
                 lines.readline()
 
         threading.Thread(target=serve, daemon=True).start()
-        command = [sys.executable, str(RUNNER), "script", str(tmp_path / "app.py")]
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=60
         )
@@ -307,24 +314,13 @@ def test_a_program_that_waits_for_what_never_comes_ends_with_the_debugger(tmp_pa
         "@trace_tool_call\ndef tool():\n    print('ran')\n"
         "tool()\n"
     )
-    gone = str(tmp_path / "gone")
-    session = {
-        "trace": str(tmp_path / "t.jsonl"),
-        "execution_id": "e",
-        "settings": shell.settings,
-        "offline": True,
-    }
-    environment = os.environ | {"NAMEL3SS_DEBUG_SESSION": json.dumps(session | {"gate": gone})}
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(gone)
-        listening.listen()
-        command = [sys.executable, str(RUNNER), "script", str(tmp_path / "app.py")]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as child:
-            connection, _ = listening.accept()
-            with connection, connection.makefile("rb") as lines:
-                for word in ({}, {"given_up": True}):
-                    event = json.loads(lines.readline()[1:])
-                    connection.sendall(json.dumps({"at": event["event_id"]} | word).encode() + b"\n")
-                assert event["event_type"] == "tool_call_start"
-            assert child.stdout.read() == b""
-            assert child.wait(timeout=30) == -signal.SIGTERM
+    command, environment, listening = waiting_program(tmp_path, shell)
+    with listening, subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as child:
+        connection, _ = listening.accept()
+        with connection, connection.makefile("rb") as lines:
+            for word in ({}, {"given_up": True}):
+                event = json.loads(lines.readline()[1:])
+                connection.sendall(json.dumps({"at": event["event_id"]} | word).encode() + b"\n")
+            assert event["event_type"] == "tool_call_start"
+        assert child.stdout.read() == b""
+        assert child.wait(timeout=30) == -signal.SIGTERM

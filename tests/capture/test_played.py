@@ -12,21 +12,13 @@ import pytest
 from namel3ss_debug import wire
 from namel3ss_debug.wire import Answer
 
+pytestmark = pytest.mark.usefixtures("asked_nowhere")
+
 NOWHERE = "http://127.0.0.1:9"
 MESSAGES = [{"role": "user", "content": "hello"}]
 CHAT = {"model": "m", "messages": MESSAGES}
 JSON = ["content-type", "application/json"]
 EVENTS = ["content-type", "text/event-stream; charset=utf-8"]
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch):
-    """Both SDKs are told to ask nobody."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("OPENAI_BASE_URL", f"{NOWHERE}/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", "unused")
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", NOWHERE)
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "unused")
 
 
 def http(*pieces, headers=(JSON,), status=200, **more):
@@ -37,14 +29,14 @@ def http(*pieces, headers=(JSON,), status=200, **more):
 
 def whole(text, name="openai.chat", **more):
     """A response that is not streamed."""
-    body = wire.FORMATS[name].encode_response(Answer(text=text), CHAT, response_id="r", created=1)
+    body = wire.FORMATS[name].codec.encode_response(Answer(text=text), CHAT, response_id="r", created=1)
     return http(json.dumps(body).encode(), **more)
 
 
 def streamed(text, name="openai.chat"):
     """The pieces of a streamed response."""
     request = CHAT | {"stream": True}
-    return wire.FORMATS[name].encode_stream(Answer(text=text), request, response_id="r", created=1)
+    return wire.FORMATS[name].codec.encode_stream(Answer(text=text), request, response_id="r", created=1)
 
 
 def ends(shell):
@@ -415,4 +407,4 @@ def test_a_fault_of_the_provider_is_the_error_of_the_sdk(shell):
     with pytest.raises(anthropic.APIStatusError) as caught:
         anthropic.Anthropic(max_retries=0).messages.create(model="m", max_tokens=9, messages=MESSAGES)
     assert caught.value.status_code == 529
-    assert all(end["metadata"]["mocked"] is True for end in ends(shell))
+    assert [end["metadata"]["mocked"] for end in ends(shell)] == [True, True]

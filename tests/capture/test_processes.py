@@ -190,18 +190,6 @@ def test_the_end_of_a_forked_worker_is_told(tmp_path, method, output):
     assert subprocess.check_output([sys.executable, str(program), method], text=True) == output
 
 
-def test_after_fork_runs_in_the_child():
-    """A callback given here runs in each forked child, and only there."""
-    reading, writing = os.pipe()
-    code = "import os,sys; sys.path.insert(0,sys.argv[1]); from namel3ss_debug.capture import processes\n"
-    code += f"processes.after_fork(lambda: os.write({writing}, b'child'))\n"
-    code += "pid = os.fork()\nos._exit(0) if pid == 0 else os.waitpid(pid, 0)"
-    subprocess.run([sys.executable, "-c", code, str(launch.BOOT.parents[2])], pass_fds=[writing], check=True)
-    os.close(writing)
-    with os.fdopen(reading) as output:
-        assert output.read() == "child"
-
-
 def launched(tmp_path, *words):
     """The notes of each process of a program that runs under the parent and the runner."""
     notes = tmp_path / "notes"

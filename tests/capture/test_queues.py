@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
 import sys
 
 import pytest
@@ -9,6 +12,21 @@ import pytest
 from namel3ss_debug import shutdown_tracing
 from namel3ss_debug.capture import traceparent
 from namel3ss_debug.traces.reader import open_trace
+
+
+@pytest.fixture(autouse=True)
+def after_the_workers():
+    """What a worker does to its process, which mostly is its own: its environment, its signals, its log."""
+    environment, level, handlers = dict(os.environ), logging.root.level, logging.root.handlers.copy()
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 def recorded():

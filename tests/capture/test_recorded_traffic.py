@@ -96,9 +96,9 @@ def test_a_recorded_exchange_is_recorded_as_it_decodes(server, tracing, path, bo
     start = next(event for event in events if event["event_type"] == "llm_call_start")
     end = next(event for event in events if event["event_type"] == "llm_call_end")
     known = wire.recognise(path, json.loads(body))
-    expected = known.decode_response(known.join_stream(answer, kind))
+    expected = known.codec.decode_response(known.join_stream(answer, kind))
     asked = known.complete(path, json.loads(body))
-    assert start["inputs"] == json.loads(json.dumps(known.decode_request(asked)))
+    assert start["inputs"] == json.loads(json.dumps(known.codec.decode_request(asked)))
     assert end["outputs"] == expected.outputs()
     assert end.get("usage", {}) == expected.usage
     assert start["metadata"]["format"] == known.name

@@ -599,8 +599,9 @@ def test_modules_below_the_root_are_edited_and_others_are_not(project, hot):
     )
 
 
-def test_no_compiled_files_are_written_or_read(project):
+def test_no_compiled_files_are_written_or_read(project, monkeypatch):
     """An edited module leaves no .pyc behind that a plain run would take."""
+    monkeypatch.setattr(sys, "pycache_prefix", None)
     module = importlib.import_module("mine")
     assert not list(project.rglob("*.pyc"))
     Path(module.__cached__).parent.mkdir()

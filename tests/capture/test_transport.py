@@ -68,6 +68,7 @@ def pairs(events, component):
         ("anthropic_stream", 2, []),
         ("anthropic_tools", 2, ["get_time", "get_weather", "get_weather"]),
         ("anthropic_async", None, None),
+        ("urllib_agent", 9, ["get_time", "get_weather", "get_weather"]),
         ("exit_3", 1, []),
         ("exit_exception", 1, []),
         ("os_exit_4", 1, []),
@@ -233,6 +234,19 @@ response = pool.request("POST", url + "/chat/completions", body=json.dumps({**bo
 print(sum(len(piece) for piece in response.stream(64)) > 100)
 print(pool.request("GET", url + "/nothing?api_key=verysecretvalue").status)
 """,
+    "urllib.request": """
+import json, os, urllib.error, urllib.request
+url = os.environ["OPENAI_BASE_URL"]
+body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+def post(body):
+    return urllib.request.urlopen(urllib.request.Request(url + "/chat/completions", json.dumps(body).encode()))
+print(json.load(post(body))["choices"][0]["message"]["content"])
+print(sum(1 for line in post({**body, "stream": True}) if line.strip()))
+try:
+    urllib.request.urlopen(url + "/nothing?api_key=verysecretvalue")
+except urllib.error.HTTPError as error:
+    print(error.code, len(error.read()) > 9)
+""",
     "aiohttp": """
 import asyncio, os, aiohttp
 url = os.environ["OPENAI_BASE_URL"]
@@ -355,6 +369,26 @@ try:
     pool.request("GET", "http://127.0.0.1:9/", retries=False)
 except urllib3.exceptions.HTTPError:
     traceback.print_exc()
+""",
+    "http.client": """
+import http.client, json, os, traceback
+from urllib.parse import urlsplit
+address = urlsplit(os.environ["OPENAI_BASE_URL"])
+body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x" * 40000}]})
+connection = http.client.HTTPConnection(address.netloc)
+connection.request("POST", address.path + "/chat/completions", iter([body.encode()]), {"Content-Length": len(body)})
+response = connection.getresponse()
+print(sum(map(len, iter(lambda: response.read(1000), b""))))
+connection.request("POST", address.path + "/chat/completions", body)
+response = connection.getresponse()
+print(len(response.read(7)))
+response.close()
+connection.close()
+for where, path in ((http.client.HTTPConnection("127.0.0.1", 9), "/"), (connection, "no good")):
+    try:
+        where.request("GET", path)
+    except (OSError, http.client.HTTPException):
+        traceback.print_exc()
 """,
     "aiohttp": """
 import asyncio, os, traceback, warnings, aiohttp

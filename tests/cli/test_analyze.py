@@ -24,6 +24,18 @@ PATHS = (
     "dependencies.parallel",
 )
 
+WHAT_MATTERS = [
+    "What matters most",
+    "  1  the run never ended: the last event is 8, and the program did not say that",
+    "     it ended",
+    "     namel3ss debug inspect --event 8 ab12cd34",
+    "  2  tool send_mail never ended: the program was there when the recording did",
+    "     namel3ss debug explain 8 ab12cd34",
+    "  3  tool lookup failed: ConnectionError: the service is down",
+    "     namel3ss debug explain 5 ab12cd34",
+]
+"""What is told of the recording of a program that was killed."""
+
 
 @pytest.fixture(params=["whole", "streamed", "foreign"])
 def some_trace(request, workspace):
@@ -144,14 +156,7 @@ def test_the_report(run, trace):
         "  agent          1             1,300        25.0",
         "  analyze --performance, --dependencies, --summary, ... show a section whole",
         "",
-        "What matters most",
-        "  1  the run never ended: the last event is 8, and the program did not say that",
-        "     it ended",
-        "     namel3ss debug inspect --event 8 ab12cd34",
-        "  2  tool send_mail never ended: the program was there when the recording did",
-        "     namel3ss debug explain 8 ab12cd34",
-        "  3  tool lookup failed: ConnectionError: the service is down",
-        "     namel3ss debug explain 5 ab12cd34",
+        *WHAT_MATTERS,
     ]
 
 
@@ -242,16 +247,7 @@ def test_what_matters_most_in_several_recordings(run, two_traces):
     (row,) = [line for line in shown if line.startswith("  ab12cd34  11-21")]
     assert "48.6 %" in row
     assert all(len(line) <= 80 for line in shown)
-    assert shown[shown.index("What matters most") :] == [
-        "What matters most",
-        "  1  the run never ended: the last event is 8, and the program did not say that",
-        "     it ended",
-        "     namel3ss debug inspect --event 8 ab12cd34",
-        "  2  tool send_mail never ended: the program was there when the recording did",
-        "     namel3ss debug explain 8 ab12cd34",
-        "  3  tool lookup failed: ConnectionError: the service is down",
-        "     namel3ss debug explain 5 ab12cd34",
-    ]
+    assert shown[shown.index("What matters most") :] == WHAT_MATTERS
 
 
 def test_a_recording_counts_once_however_it_is_named(run, two_traces):

@@ -309,6 +309,25 @@ def test_a_hostile_recording_writes_no_command_and_no_control_character(run, hos
     assert all(line.isprintable() for line in result.stdout.splitlines())
 
 
+def test_reruns_in_a_directory_are_neither_checked_nor_baselines(run, write, events, workspace):
+    """The recordings are judged, and one line says what was left out; a re-run that is named, or alone, is checked."""
+    (workspace / "runs").mkdir()
+    real = write(events, "runs/a")
+    fail(events)
+    events[0]["metadata"]["rerun"] = {"of": "0123456789abcdef"}
+    rerun = write(events, "runs/b")
+    words = ("--rule", "errors.total_errors == 0", "--format", "json")
+    folder = run("check", "runs", *words)
+    document = json.loads(folder.stdout)
+    assert (folder.exit_code, len(document["traces"]), document["left_out"]) == (0, 1, ["runs/b.jsonl"])
+    assert folder.stderr == "namel3ss debug: 1 re-run left out; name it to check it\n"
+    assert run("check", "runs", rerun, *words).exit_code == 1
+    alone = run("check", real, "--baseline", "runs")
+    assert (alone.exit_code, "no recording but the one that is checked" in alone.stderr) == (2, True)
+    real.unlink()
+    assert run("check", "runs", *words).exit_code == 1
+
+
 def test_a_directory_is_checked_whole_and_is_its_own_baseline(run, write, events, workspace):
     """Of a directory every recording is checked; a recording is no baseline of itself."""
     (workspace / "runs").mkdir()

@@ -92,7 +92,10 @@ def test_nothing_from_a_recording_reaches_the_terminal_raw(hostile_trace, progra
 
 @pytest.mark.parametrize(
     "words",
-    [["list"], ["analyze"], ["inspect"], ["inspect", "--tree"], ["inspect", "--timeline"], ["replay"]],
+    [
+        *(["list"], ["analyze"], ["inspect"], ["inspect", "--tree"], ["inspect", "--timeline"], ["replay"]),
+        *(["inspect", "--event", "6"], ["explain", "6"]),
+    ],
 )
 def test_hostile_text_breaks_no_line(run, hostile_trace, words):
     """Wide and invisible characters and escapes leave every line within the screen."""
@@ -106,7 +109,8 @@ def test_a_name_of_a_megabyte_is_cut(run, trace):
         if "component_name" in event:
             event["component_name"] = "x" * 1_000_000
     trace.write_text("".join(json.dumps(event) + "\n" for event in events))
-    for words in (["inspect"], ["inspect", "--tree"], ["inspect", "--timeline"], ["analyze"], ["replay"]):
+    whole = (["inspect"], ["inspect", "--tree"], ["inspect", "--timeline"], ["analyze"], ["replay"])
+    for words in (*whole, ["inspect", "--event", "6"], ["explain", "6"]):
         assert max(len(line) for line in run(*words).stdout.splitlines()) <= 80
 
 

@@ -1,5 +1,6 @@
 """The groups of commands, and the boundary where failures become words."""
 
+import gc
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from namel3ss_debug import __version__
-from namel3ss_debug.cli import main
+from namel3ss_debug.cli import boundary, main
 from namel3ss_debug.cli.main import COMMANDS, namel3ss
 
 
@@ -212,3 +213,18 @@ def test_a_closed_stderr_changes_nothing_about_the_program(tmp_path):
     words = f"exec {sys.executable} -m namel3ss_debug trace -o {tmp_path / 't.jsonl'} {program} 2>&-"
     done = subprocess.run(["/bin/sh", "-c", words], stdout=subprocess.PIPE, text=True, check=False)
     assert (done.stdout, done.returncode) == ("hello\n", 0)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_garbage_is_looked_for_as_before_when_a_command_is_over(fails):
+    """While it runs this is done seldom; whoever calls it from a program of theirs is left nothing of that."""
+    before, meanwhile = gc.get_threshold(), []
+
+    def command():
+        meanwhile.append(gc.get_threshold())
+        if fails:
+            raise KeyboardInterrupt
+
+    boundary.run(command)
+    assert meanwhile[0][0] > before[0]
+    assert gc.get_threshold() == before

@@ -32,11 +32,14 @@ SDK = (
     "anthropic_async",
     "anthropic_stream",
     "anthropic_tools",
+    "urllib_agent",
     "exit_3",
     "exit_exception",
     "os_exit_4",
 )
-OFTEN = frozenset({"openai_stream_async", "openai_parallel_tools", "openai_retry_429", "anthropic_tools"})
+OFTEN = frozenset(
+    {"openai_stream_async", "openai_parallel_tools", "openai_retry_429", "anthropic_tools", "urllib_agent"}
+)
 """Those of them that run each time; the others are slow only because there are many."""
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL")
@@ -75,7 +78,8 @@ class Workbench:
     def run(self, *words, environment=None, stdin=b""):
         """Run a command of the debugger in the folder."""
         command = [sys.executable, "-m", "namel3ss_debug", *words]
-        given = {"PYTHON_COLORS": "0", **(environment or self.without)}
+        # Python holds back what is printed into a pipe; it is seen also where the debugger ends the program.
+        given = {"PYTHON_COLORS": "0", **(environment or self.without), "PYTHONUNBUFFERED": ""}
         done = subprocess.run(
             command, cwd=self.folder, env=given, input=stdin, capture_output=True, timeout=120, check=False
         )
@@ -213,7 +217,6 @@ def parted(ended):
 
 
 SENT = "answer = http.request"
-ASKS = "return send([{"
 
 
 def test_the_agent_runs_again_as_it_ran(agent):
@@ -887,3 +890,42 @@ def test_an_answer_that_another_process_has_got_is_not_given_again(bench):
     ended = bench.rerun()
     assert (ended.status, ended.out) == (1, b"0\n1\nchild 2\n")
     assert "new  the code asks what the recording holds no answer for" in ended.told
+
+
+SERVES = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.server.ended = True
+
+
+server = HTTPServer(("127.0.0.1", 0), Handler)
+server.ended = False
+print(server.server_port, flush=True)
+while not server.ended:
+    server.handle_request()
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_waits_for_requests_from_outside_is_ended_and_told(bench):
+    """A re-run makes none: one line names the server, its port and what can be done; the status says that it could not go on."""
+    command = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "run.jsonl", bench.write(SERVES)]
+    with subprocess.Popen(
+        command, cwd=bench.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=bench.without
+    ) as traced:
+        assert traced.stdout is not None
+        port = int(traced.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert client.recv(1000).startswith(b"HTTP/1.0 200")
+        assert traced.wait() == 0
+    again = bench.rerun()
+    assert again.status == 2
+    told = " ".join(again.told.split())
+    assert "app.py:12 listens on port" in told
+    assert "waits for requests from outside, which a re-run does not repeat" in told

@@ -12,7 +12,6 @@ import pexpect
 import pytest
 
 PROGRAMS = Path(__file__).parents[1] / "data" / "programs_sdk"
-STYLE = re.compile(r"\x1b\[[0-9;]*m")
 NEVER = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f-\x9f\u200b\u202e]")
 COLLECTING = "\x1b[0;1m>"
 """The prompt while the commands of a breakpoint are typed: bold, as prompts are."""
@@ -34,7 +33,7 @@ class Shell:
             env=kept | {"TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"} | environment,
             dimensions=size,
             encoding="utf-8",
-            timeout=10,
+            timeout=60,
         )
         self.seen = []
 

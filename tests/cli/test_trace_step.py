@@ -122,7 +122,12 @@ print(asyncio.run(fetch("Oslo")), label("oslo"))
 
 
 @pytest.mark.parametrize(
-    "name", ["openai_chat", "openai_chat_async", "openai_stream_async", "anthropic_async"]
+    "name",
+    [
+        "openai_stream_async",
+        "anthropic_async",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("openai_chat", "openai_chat_async")),
+    ],
 )
 def test_a_model_is_answered_in_place_of_the_server(
     debug, name, scripted_model, model_environment, workspace

@@ -140,7 +140,7 @@ def test_other_providers_are_answered_in_their_own_streams(
     status, headers, answered = ask(path, body)
     assert (status, headers["content-type"]) == (200, content_type)
     spoken = wire.recognise(path, body)
-    assert spoken.decode_response(spoken.join_stream(answered, content_type)).text == name
+    assert spoken.codec.decode_response(spoken.join_stream(answered, content_type)).text == name
 
 
 def test_the_server_counts_the_tokens_that_it_told(scripted_model_module, monkeypatch):

@@ -7,9 +7,8 @@ import json
 import pytest
 
 from namel3ss_debug.expressions import compile_expression
-from namel3ss_debug.inspection import Selection, forest, rows, select_spans, timeline, tree
+from namel3ss_debug.inspection import Selection, by_beginning, forest, rows, select_spans
 from namel3ss_debug.traces.reader import open_trace
-from namel3ss_debug.traces.spans import spans
 
 
 @pytest.mark.parametrize(
@@ -64,8 +63,8 @@ def test_a_forest_may_be_cut_to_the_spans_that_began_first(run):
 
 def test_a_tree_has_parents_before_children(run):
     """Rows say where each span stands, when it began and how it ended."""
-    rows = tree(spans(run.events()))
-    assert [(row.number, row.depth, row.label, row.status) for row in rows] == [
+    found = rows(forest(run).forest)
+    assert [(row.number, row.depth, row.label, row.status) for row in found] == [
         (2, 0, "agent_execution Researcher", "completed"),
         (4, 1, "llm_call gpt-4o", "completed"),
         (5, 1, "tool_call search", "failed"),
@@ -73,7 +72,7 @@ def test_a_tree_has_parents_before_children(run):
         (8, 1, "tool_call Search", "completed"),
         (13, 1, "llm_call gpt-4o-mini", "open"),
     ]
-    assert [(row.offset_ms, row.lane) for row in rows[:4]] == [
+    assert [(row.offset_ms, row.lane) for row in found[:4]] == [
         (0.0, ""),
         (pytest.approx(200), ""),
         (pytest.approx(300), ""),
@@ -83,7 +82,7 @@ def test_a_tree_has_parents_before_children(run):
 
 def test_a_timeline_is_in_the_order_of_beginning(run):
     """The same rows by their start."""
-    assert [row.number for row in timeline(spans(run.events()))] == [2, 3, 4, 5, 8, 13]
+    assert [row.number for row in by_beginning(rows(forest(run).forest))] == [2, 3, 4, 5, 8, 13]
 
 
 def test_a_forest_counts_what_was_cut_away(run):

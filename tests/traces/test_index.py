@@ -53,31 +53,18 @@ def path(tmp_path):
     return path
 
 
-def passes(monkeypatch):
-    """Count the passes over files from now on."""
-    counted = []
-    whole = reader.ProcessReader.events
-
-    def events(self, resume=None):
-        counted.append(resume)
-        return whole(self, resume)
-
-    monkeypatch.setattr(reader.ProcessReader, "events", events)
-    return counted
-
-
 def saved(cache):
     """The index files in the cache."""
     return sorted(cache.iterdir())
 
 
-def test_an_index_is_kept_privately_and_used_again(path, cache, monkeypatch):
+def test_an_index_is_kept_privately_and_used_again(path, cache, passes):
     """It is one file of mode 0600; another run finds any event without a pass."""
     assert open_trace(path).event(9_000)["seq"] == 8_999
     (file,) = saved(cache)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.stat().st_size < EVENTS * 13 + 2000
-    counted = passes(monkeypatch)
+    counted = passes()
     trace = open_trace(path)
     for number in (1, 4096, 4097, 8192, 8193, EVENTS):
         assert trace.event(number)["seq"] == number - 1
@@ -104,13 +91,13 @@ def test_without_a_cache_everything_works(path, monkeypatch, tmp_path):
     assert trace.event(7_000)["seq"] == 6_999
 
 
-def test_a_trace_that_grew_continues_its_index(path, monkeypatch):
+def test_a_trace_that_grew_continues_its_index(path, passes):
     """Only the new events are read, and the result is that of a fresh index."""
     trace = open_trace(path)
     assert trace.count() == EVENTS
     with path.open("ab") as file:
         file.write(lines(EVENTS, EVENTS + 500))
-    counted = passes(monkeypatch)
+    counted = passes()
     for looked in (trace, open_trace(path)):
         assert looked.count() == EVENTS + 500
         assert looked.event(EVENTS + 500)["seq"] == EVENTS + 499
@@ -118,14 +105,14 @@ def test_a_trace_that_grew_continues_its_index(path, monkeypatch):
     assert [resume.line for resume in counted] == [EVENTS + 1]
 
 
-def test_new_segments_continue_the_index(path, monkeypatch):
+def test_new_segments_continue_the_index(path, passes):
     """A rotation while the index is in use does not start it anew."""
     trace = open_trace(path)
     assert trace.count() == EVENTS
     with path.open("ab") as file:
         file.write(lines(EVENTS, EVENTS + 10))
     path.with_name("run.s1.jsonl").write_bytes(lines(EVENTS + 10, EVENTS + 20))
-    counted = passes(monkeypatch)
+    counted = passes()
     assert trace.count() == EVENTS + 20
     assert [found["seq"] for found in trace.events(EVENTS)] == list(range(EVENTS - 1, EVENTS + 20))
     assert len(counted) == 1
@@ -212,14 +199,14 @@ def test_an_index_made_to_lead_astray_is_noticed(path, cache):
     assert saved(cache) == [file]
 
 
-def test_compressed_and_foreign_traces_are_counted_once(tmp_path, monkeypatch):
+def test_compressed_and_foreign_traces_are_counted_once(tmp_path, passes):
     """They have no places, so events are found by a scan, but the count is kept."""
     import gzip
 
     path = tmp_path / "run.jsonl.gz"
     path.write_bytes(gzip.compress(lines(0, 300)))
     assert open_trace(path).count() == 300
-    counted = passes(monkeypatch)
+    counted = passes()
     trace = open_trace(path)
     assert trace.count() == 300
     assert counted == []
@@ -303,7 +290,7 @@ def test_chosen_events_of_a_compressed_trace(tmp_path):
     assert [event["seq"] for _, event in open_trace(path).chosen([40, 2, 3])] == [39, 1, 2]
 
 
-def test_the_events_of_a_pass_that_builds_the_index(path, cache, monkeypatch):
+def test_the_events_of_a_pass_that_builds_the_index(path, cache, passes):
     """They are all the events; afterwards the index is there, and a pass that is broken off leaves nothing."""
     for event in open_trace(path).indexed_events():
         assert event["seq"] == 0
@@ -311,7 +298,7 @@ def test_the_events_of_a_pass_that_builds_the_index(path, cache, monkeypatch):
     assert not open_trace(path).has_index()
     trace = open_trace(path)
     assert [event["seq"] for event in trace.indexed_events()] == list(range(EVENTS))
-    counted = passes(monkeypatch)
+    counted = passes()
     assert trace.has_index()
     assert open_trace(path).has_index()
     assert trace.count() == open_trace(path).count() == EVENTS

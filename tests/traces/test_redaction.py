@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.errors import SettingError
 from namel3ss_debug.traces.redaction import Redactor, redact_headers
+from namel3ss_debug.traces.redaction.growing import Growing
+from namel3ss_debug.traces.redaction.openings import first_literal, opening
 from namel3ss_debug.traces.redaction.rules import PHRASES, TOKENS
 
 LETTERS = "aB3dE5gH7jK9mN2pQ4sT6vW8xY"
@@ -530,3 +532,102 @@ def test_hostile_texts_of_a_megabyte_need_bounded_work(shape):
         [sys.executable, "-c", program], preexec_fn=limit, capture_output=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_command_line_loses_the_values_of_options_with_secret_names():
+    """Behind a space or an equals sign; other options keep theirs."""
+    words = [
+        "app.py",
+        "--password",
+        "pw",
+        "--max-tokens",
+        "12",
+        "--api-key=abc123abc123",
+        "--token",
+        "--n",
+        "1",
+        "-x",
+        "",
+    ]
+    assert REDACTOR.words(words) == [
+        *("app.py", "--password", "[REDACTED:key]", "--max-tokens", "12", "--api-key=[REDACTED:assignment]"),
+        *("--token", "--n", "1", "-x", ""),
+    ]
+
+
+def grown(text, size):
+    """A text that came in pieces of a size, without its secrets, and the most that had to wait."""
+    growing, most = Growing(REDACTOR), 0
+    for start in range(0, len(text), size):
+        growing.feed(text[start : start + size])
+        most = max(most, growing.length - growing.settled)
+    growing.finish()
+    parts, done = [], 0
+    for secret in growing.secrets:
+        parts += [text[done : secret.start], secret.shown]
+        done = secret.end
+    return "".join([*parts, text[done:]]), most
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [(f"see {one} end. ", one) for many in SECRETS.values() for one in many]
+    + [(frame.format(secret) + "\nand", secret) for _, frame, secret in IN_CONTEXT],
+)
+def test_every_known_form_is_found_in_a_text_that_comes_in_pieces(text, secret):
+    """However it is cut: but for the beginning that tells one by, which is no secret yet, nothing of it is left."""
+    for size in (1, 2, 3, 7, 20, 1000):
+        told, _ = grown(text, size)
+        assert secret[-8:] not in told
+        assert secret[30:42] not in told or len(secret) < 42
+        assert REDACTOR.text(told) == told
+        assert told.endswith(text[-3:])
+
+
+@pytest.mark.parametrize("text", BENIGN)
+def test_what_only_looks_like_a_secret_stays_in_pieces_too(text):
+    """And waits for no more than the text is long."""
+    for size in (1, 4, 9):
+        assert grown(text, size)[0] == text
+
+
+def test_a_text_that_waits_for_long_is_not_looked_at_with_every_piece(monkeypatch):
+    """A private key whose end never comes is looked at each time that it has grown by a part of itself."""
+    looks, look = [], Growing._look
+    monkeypatch.setattr(Growing, "_look", lambda self, text: (looks.append(len(text)), look(self, text)))
+    told, most = grown(PEM.rpartition("\n")[0] + "\nwords and words" * 8000, 16)
+    assert most > 100_000
+    assert len(looks) < 400
+    assert "[REDACTED:private_key]" in told
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "start"),
+    [
+        ("abc", "xxab", 2),
+        ("a(?:b|cd)e", "acd", 0),
+        ("a{3,5}b", "xaaaa", 1),
+        ("(?:ab){2,}", "abab", 0),
+        ("a(?=b+c)", "xabb", 1),
+        ("a(?!bc)", "ab", 0),
+        (r"\bsk", "a s", 2),
+        ("(?i:AB)c", "aB", 0),
+        ("abc", "xxabx", None),
+        ("a(?=bc)", "abx", None),
+        ("^ab", "a", 0),
+        (r"(a)\1", "some word", 5),
+    ],
+)
+def test_where_a_text_ends_inside_of_a_match(pattern, text, start):
+    """Literals, branches, repeats, what stands ahead; of what cannot be cut, the last word."""
+    found = opening(pattern).search(text)
+    assert (None if found is None or found.start() == len(text) else found.start()) == start
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literal"),
+    [("TICKET-[0-9]+", "ticket-"), (r"\b(?:Cust#(\d+))", "cust#"), ("[ab]c", ""), ("(a|b)", ""), ("(", "")],
+)
+def test_what_every_match_begins_with(pattern, literal):
+    """So that a text without it need not be looked at."""
+    assert first_literal(pattern) == literal

@@ -51,24 +51,11 @@ def path(tmp_path):
     return path
 
 
-def passes(monkeypatch):
-    """Count the passes over files from now on."""
-    counted = []
-    whole = reader.ProcessReader.events
-
-    def events(self, resume=None):
-        counted.append(resume)
-        return whole(self, resume)
-
-    monkeypatch.setattr(reader.ProcessReader, "events", events)
-    return counted
-
-
-def test_a_compressed_trace_is_not_read_again_for_every_event(path, monkeypatch):
+def test_a_compressed_trace_is_not_read_again_for_every_event(path, passes):
     """However many events are asked for, the passes are few."""
     trace = open_trace(path)
     assert trace.count() == 100
-    counted = passes(monkeypatch)
+    counted = passes()
     assert [event["seq"] for _, event in trace.chosen(range(100, 0, -1))] == list(range(99, -1, -1))
     assert [trace.event(number)["seq"] for number in (50, 3, 99)] == [49, 2, 98]
     assert [event["seq"] for event in trace.events(98)] == [97, 98, 99]

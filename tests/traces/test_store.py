@@ -179,7 +179,25 @@ def test_a_damaged_beginning_or_end_does_not_hide_a_trace(tmp_path):
     packed.write_bytes(gzip.compress(start("bbbbbbbb", NOW) + end(1)))
     by_id = {info.path.name.split(".")[0][-8:]: info for info in list_traces(tmp_path)}
     assert (by_id["aaaaaaaa"].status, by_id["aaaaaaaa"].events) == ("finished", 3)
-    assert (by_id["bbbbbbbb"].execution_id, by_id["bbbbbbbb"].events) == ("bbbbbbbb", None)
+    assert (by_id["bbbbbbbb"].execution_id, by_id["bbbbbbbb"].events) == ("bbbbbbbb", 2)
+    assert by_id["bbbbbbbb"].status == "finished"
+
+
+def test_how_a_compressed_run_ended_is_told_or_said_to_be_untold(tmp_path, monkeypatch):
+    """It is read for its last line, however many members it has; one that is too large or damaged does not tell."""
+    whole, torn = start("bbbbbbbb", NOW) + end(1), start("bbbbbbbb", NOW)
+    path = tmp_path / "trace_20251121_101500_bbbbbbbb.jsonl.gz"
+
+    def told(data):
+        path.write_bytes(data)
+        (info,) = list_traces(tmp_path)
+        return info.status, info.events
+
+    assert told(gzip.compress(torn) + gzip.compress(end(1))) == ("finished", 2)
+    assert told(gzip.compress(torn)) == ("killed", 1)
+    assert told(gzip.compress(whole)[:-12]) == ("untold", None)
+    monkeypatch.setattr("namel3ss_debug.traces.lines.PACKED_BYTES", 10)
+    assert told(gzip.compress(whole)) == ("untold", None)
 
 
 @pytest.mark.parametrize("metadata", ["x", {"argv": 5, "target": ["a"]}, None, {"argv": [1, {}]}])

@@ -28,6 +28,18 @@ def test_totals_do_not_depend_on_where_one_begins_to_add(costs, cut):
     assert part == whole
 
 
+def test_time_held_at_a_prompt_is_no_time_of_the_run():
+    """What a debugger held before an event is taken out of its time."""
+    totals = Totals()
+    for event in (
+        {"timestamp": 10.0},
+        {"timestamp": 14.5, "held_before_ms": 3000},
+        {"timestamp": "?", "held_before_ms": 1},
+    ):
+        totals = totals.add({"event_type": "decision"} | event)
+    assert totals.ms == 1500
+
+
 @pytest.mark.parametrize(
     ("event", "failure"),
     [

@@ -75,6 +75,14 @@ def test_code_cannot_leave_its_fence():
     assert shown(Code("x" * 60)) == ["  " + "x" * 37 + "…"]
 
 
+def test_a_title_wider_than_the_screen_is_cut_in_its_middle():
+    """The words behind it stay; Markdown has it whole."""
+    head = Heading("event 25  " + "漢" * 50 + " end", "failed")
+    assert shown(head) == ["event 25  漢漢漢…漢漢漢漢漢 end  failed"]
+    assert "漢" * 50 in next(iter(markdown([head])))
+    assert shown(Heading("a\x1b[31m" * 50, "b" * 40))[0].endswith("  " + "b" * 40)
+
+
 def test_a_note_says_how_much_is_left():
     """A note on rows that are not shown carries their number."""
     assert Note("… 3 more", 3).left == 3

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from namel3ss_debug.analysis.diffing.baselines import BaselineDiff
 from namel3ss_debug.analysis.diffing.comparison import Diff, Meeting, Reading, Side
-from namel3ss_debug.analysis.diffing.differences import KINDS, Detail, Difference
+from namel3ss_debug.analysis.diffing.differences import KINDS, Detail, Difference, Part
 from namel3ss_debug.views import blocks
 from namel3ss_debug.views.diff import baseline_report, report
 from namel3ss_debug.wire.conversations import diff_messages
@@ -156,7 +156,7 @@ def test_no_text_of_a_recording_harms_the_screen(one, other, kind):
     """Every line fits the screen and holds nothing but what can be shown."""
     event = {"component": "tool", "inputs": {one: other}, "error": one, "call_site": other}
     detail = Detail(
-        diff_messages([message(one, other)], [message(other, one)]),
+        (Part(one, diff_messages([message(one, other)], [message(other, one)])),),
         path_changes({one: 1}, {one: other}),
         (event, event),
     )

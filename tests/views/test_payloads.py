@@ -21,9 +21,9 @@ VALUES = st.recursive(
 )
 
 
-def plain(value, width=60, max_lines=None):
+def plain(value, width=60):
     """The lines without their colours."""
-    return [line.plain for line in json_text(value, width, max_lines)]
+    return [line.plain for line in json_text(value, width)]
 
 
 def test_small_values_stand_on_one_line_and_large_ones_are_laid_out():
@@ -69,16 +69,6 @@ def test_a_blank_between_two_words_is_a_break_or_a_blank():
         " ".join(line.strip() for line in plain({"a long key": words}, 50)[1:-1])
         == f'"a long key": "{words}"'
     )
-
-
-def test_lines_are_limited_and_the_rest_is_named():
-    """Beyond the limit one line says how to see the rest."""
-    assert plain(list(range(100)), max_lines=3) == [
-        "[",
-        "  0,",
-        "  1,",
-        "… cut here; --format json shows all of it",
-    ]
 
 
 @given(VALUES)

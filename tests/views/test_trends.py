@@ -38,12 +38,17 @@ def test_each_figure_says_where_it_goes():
         "tokens": {"points": 3, "direction": "unknown"},
     }
     assert shown(trends({"over": "days", "figures": figures})) == [
-        "Trends  over days; Mann-Kendall at 0.05, Theil-Sen slope",
-        "  figure         points    first   median     last  trend       a day    sure",
-        "  response time       9   1.00 s   1.40 s   1.80 s  rising    +100 ms  99.9 %",
-        "  error rate          9     50 %     20 %     10 %  falling      -5 %  99.9 %",
-        "  cost                9  $0.1000  $0.1000  $0.1000  no trend",
+        "Trends  over 9 days; Mann-Kendall at 0.05, Theil-Sen slope",
+        "  figure           first   median     last  trend     change a day  certain",
+        "  response time   1.00 s   1.40 s   1.80 s  rising         +100 ms   99.9 %",
+        "  error rate        50 %     20 %     10 %  falling           -5 %   99.9 %",
+        "  cost           $0.1000  $0.1000  $0.1000  no trend",
     ]
+    figures["throughput"] = figures.pop("cost") | {"points": 7, "slope_per_day": None}
+    lines = shown(trends({"over": "days", "figures": figures}))
+    assert lines[0] == "Trends  over days; Mann-Kendall at 0.05, Theil-Sen slope"
+    assert [line.split()[1] for line in (lines[1], lines[2])] == ["points", "time"]
+    assert lines[-1].split()[-6:] == ["7", "0.1", "0.1", "0.1", "no", "trend"]
     assert shown(trends({"figures": {"tokens": {"points": 3, "direction": "unknown"}}})) == []
 
 
@@ -58,9 +63,9 @@ def test_of_runs_of_one_day_the_change_a_run_is_told():
         "figures": {"response_time_ms": told | short},
     }
     assert shown(trends(section)) == [
-        "Trends  over recordings of app.py; Mann-Kendall at 0.05, Theil-Sen slope",
-        "  figure         points   first  median    last  trend     a run    sure",
-        "  response time       9  1.00 s  1.40 s  1.80 s  rising  +100 ms  99.9 %",
+        "Trends  over 9 recordings of app.py; Mann-Kendall at 0.05, Theil-Sen slope",
+        "  figure          first  median    last  trend   change a run  certain",
+        "  response time  1.00 s  1.40 s  1.80 s  rising       +100 ms   99.9 %",
     ]
     section["figures"]["tokens"] = told | {"direction": "rising", "slope_per_day": 5.0, "slope_per_run": None}
     assert "+100 ms a run" in shown(trends(section))[2]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from namel3ss_debug import wire
 from namel3ss_debug.wire import sse
-from namel3ss_debug.wire.anthropic_messages import FORMAT, decode_usage
+from namel3ss_debug.wire.anthropic_messages import decode_usage
+
+FORMAT = wire.FORMATS["anthropic.messages"]
 
 
 def test_every_kind_of_block_is_decoded():
@@ -40,7 +43,9 @@ def test_every_kind_of_block_is_decoded():
             ],
         },
     ]
-    decoded = FORMAT.decode_request({"system": [{"type": "text", "text": "Be brief."}], "messages": messages})
+    decoded = FORMAT.codec.decode_request(
+        {"system": [{"type": "text", "text": "Be brief."}], "messages": messages}
+    )
     search = {"type": "server_tool_use", "input": {"query": "q"}}
     found = {"type": "web_search_tool_result", "content": []}
     assert decoded["messages"] == [
@@ -123,7 +128,7 @@ def test_a_cut_tool_call_keeps_the_text_that_had_arrived():
             },
         )
     )
-    answer = FORMAT.decode_response(
+    answer = FORMAT.codec.decode_response(
         FORMAT.join_stream(raw + b'event: content_block_delta\ndata: {"type":"content_bl')
     )
     assert answer.tool_calls == [{"id": "1", "name": "f", "arguments": '{"a": '}]
@@ -143,7 +148,7 @@ def test_counts_at_the_end_of_a_stream_replace_those_at_its_beginning():
             "usage": {"output_tokens": 5, "cache_read_input_tokens": None},
         }
     )
-    answer = FORMAT.decode_response(FORMAT.join_stream(raw))
+    answer = FORMAT.codec.decode_response(FORMAT.join_stream(raw))
     assert answer.usage == {"input_tokens": 10, "output_tokens": 5, "cache_read_tokens": 7}
     assert answer.finish_reason == "end_turn"
 
@@ -155,9 +160,9 @@ def test_a_refusal_tells_why():
         "stop_details": {"type": "refusal", "explanation": "No."},
         "content": [],
     }
-    answer = FORMAT.decode_response(body)
+    answer = FORMAT.codec.decode_response(body)
     assert (answer.text, answer.finish_reason, answer.refusal) == (None, "refusal", "No.")
-    assert FORMAT.decode_response({"stop_reason": "refusal"}).refusal is None
+    assert FORMAT.codec.decode_response({"stop_reason": "refusal"}).refusal is None
 
 
 def test_citations_are_kept_in_a_joined_stream():

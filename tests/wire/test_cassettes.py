@@ -501,8 +501,8 @@ def test_recorded_answers_are_decoded(expected):
     assert known.name == expected.format
     assert found.status == 200
     asked = known.complete(found.path, found.asked)
-    assert known.decode_request(asked)["model"] == expected.request_model
-    answer = known.decode_response(known.join_stream(found.raw, found.kind))
+    assert known.codec.decode_request(asked)["model"] == expected.request_model
+    answer = known.codec.decode_response(known.join_stream(found.raw, found.kind))
     assert answer.response_model == expected.response_model
     assert answer.text == expected.text
     assert answer.tool_calls == expected.tool_calls
@@ -545,19 +545,19 @@ def test_other_recorded_requests_are_not_taken_for_model_calls():
 def test_recorded_tool_results_are_found_in_the_next_request():
     """The results that a program sends back carry the id and the name of the call they answer."""
     _, asked, *_ = interaction("pydantic-ai/test_mcp_tools_not_cached_when_disabled.yaml", 1)
-    chat = wire.FORMATS["openai.chat"].decode_request(asked)
+    chat = wire.FORMATS["openai.chat"].codec.decode_request(asked)
     assert wire.tool_results(chat["messages"]) == [
         ("call_3rqTYrA6H21AYUaRGP4F66oq", "get_country", "Mexico"),
         ("call_Xw9XMKBJU48kAAd78WgIswDx", "get_product_name", "Pydantic AI"),
     ]
     assert "final_result" in wire.offered_tools(asked)
     _, asked, *_ = interaction("openllmetry/test_agent_with_function_tool_spans.yaml", 2)
-    responses = wire.FORMATS["openai.responses"].decode_request(asked)
+    responses = wire.FORMATS["openai.responses"].codec.decode_request(asked)
     assert wire.tool_results(responses["messages"]) == [
         ("call_B8tgP9l0UOJj9DF47eAb54Om", "get_weather", "It's cloudy with 15\N{DEGREE SIGN}C")
     ]
     _, asked, *_ = interaction("openllmetry/test_anthropic_tools_history_legacy.yaml", 0)
-    messages = wire.FORMATS["anthropic.messages"].decode_request(asked)
+    messages = wire.FORMATS["anthropic.messages"].codec.decode_request(asked)
     assert wire.tool_results(messages["messages"]) == [
         ("call_1", "get_weather", "Sunny and 65 degrees Fahrenheit")
     ]

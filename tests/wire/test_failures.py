@@ -68,9 +68,9 @@ def test_errors_are_read(body, told):
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 529])
 def test_written_errors_are_read_back(known, status):
     """An error a format writes is read with the given type, or with the provider's word for the status."""
-    kind, message = wire.decode_error(known.encode_error(status, "my_error", "why"))
+    kind, message = wire.decode_error(known.codec.encode_error(status, "my_error", "why"))
     assert (kind, message) == ("error" if known.name in WORDLESS else "my_error", "why")
-    kind, message = wire.decode_error(known.encode_error(status, "", "why"))
+    kind, message = wire.decode_error(known.codec.encode_error(status, "", "why"))
     assert kind.endswith("error") or kind.isupper()
     assert message == "why"
 
@@ -98,10 +98,12 @@ def test_an_error_inside_a_stream_is_read_from_the_joined_body(name, last):
     """A stream that ends with an error keeps what had arrived and tells the error."""
     known = wire.FORMATS[name]
     answer = wire.Answer(text="half of it")
-    chunks = known.encode_stream(answer, {"model": "m"}, response_id="r", created=1)
+    chunks = known.codec.encode_stream(answer, {"model": "m"}, response_id="r", created=1)
     begun = (b"".join(chunks[:number]) for number in range(len(chunks)))
-    cut = next(raw for raw in begun if known.decode_response(known.join_stream(raw)).text == answer.text)
+    cut = next(
+        raw for raw in begun if known.codec.decode_response(known.join_stream(raw)).text == answer.text
+    )
     body = known.join_stream(cut + sse.encode(last))
     assert wire.decode_error(body) == ("server_error", "lost")
-    assert known.decode_response(body).text == "half of it"
+    assert known.codec.decode_response(body).text == "half of it"
     assert orjson.loads(orjson.dumps(body)) == body

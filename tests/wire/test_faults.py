@@ -175,7 +175,9 @@ def test_a_cut_answer_ended_at_the_limit_of_tokens(name, finish):
     shorter = cut_answer(SAID, name)
     assert (shorter.text, shorter.finish_reason) == ("It is cold, ", finish)
     spoken = FORMATS[name]
-    heard = spoken.decode_response(spoken.encode_response(shorter, REQUEST, response_id="r", created=1))
+    heard = spoken.codec.decode_response(
+        spoken.codec.encode_response(shorter, REQUEST, response_id="r", created=1)
+    )
     assert (heard.text, heard.finish_reason) == (shorter.text, finish)
 
 
@@ -192,10 +194,10 @@ def test_without_a_text_the_last_call_of_a_tool_is_cut():
 def test_the_body_of_a_response_is_cut(name):
     """It is that of the same response, and its answer ended too early."""
     spoken = FORMATS[name]
-    body = spoken.encode_response(SAID, REQUEST, response_id="r", created=7)
-    cut = spoken.decode_response(json.loads(cut_response(json.dumps(body).encode(), spoken, REQUEST)))
+    body = spoken.codec.encode_response(SAID, REQUEST, response_id="r", created=7)
+    cut = spoken.codec.decode_response(json.loads(cut_response(json.dumps(body).encode(), spoken, REQUEST)))
     assert (cut.text, cut.response_id) == ("It is cold, ", "r")
-    assert cut.usage == spoken.decode_response(body).usage
+    assert cut.usage == spoken.codec.decode_response(body).usage
 
 
 def test_a_body_of_another_kind_is_cut_where_it_has_a_text():
@@ -211,10 +213,10 @@ def test_a_body_of_another_kind_is_cut_where_it_has_a_text():
 def test_a_cut_stream_is_the_beginning_of_the_whole(name, in_one_piece):
     """However it arrived; it holds a part of the text, and nothing in it says that it ends."""
     spoken = FORMATS[name]
-    pieces = spoken.encode_stream(SAID, REQUEST, response_id="r", created=1)
+    pieces = spoken.codec.encode_stream(SAID, REQUEST, response_id="r", created=1)
     cut = b"".join(cut_stream([b"".join(pieces)] if in_one_piece else pieces))
     assert b"".join(pieces).startswith(cut)
-    heard = spoken.decode_response(spoken.join_stream(cut))
+    heard = spoken.codec.decode_response(spoken.join_stream(cut))
     assert SAID.text.startswith(heard.text or "")
     assert heard.text != SAID.text
     assert heard.finish_reason is None

@@ -76,15 +76,15 @@ def test_the_table_says_what_each_format_is():
 def test_a_mock_that_says_only_a_text_is_a_whole_answer(known):
     """An answer with nothing but a text is written with a finish reason, the model asked for, and zero tokens."""
     request = {"model": "m", "input": "x", "stream_options": {"include_usage": True}}
-    body = known.encode_response(wire.Answer(text="hello"), request, response_id="r", created=1)
-    answer = known.decode_response(body)
+    body = known.codec.encode_response(wire.Answer(text="hello"), request, response_id="r", created=1)
+    answer = known.codec.decode_response(body)
     assert answer.response_model == (None if known.name in NAMELESS else "m")
     assert answer.usage["input_tokens"] == 0
     if known.operation == "chat":
         assert answer.text == "hello"
         assert answer.finish_reason in {"stop", "completed", "end_turn", "STOP", "COMPLETE"}
-        streamed = known.encode_stream(wire.Answer(text="hello"), request, response_id="r", created=1)
-        assert known.decode_response(known.join_stream(b"".join(streamed), known.stream_type)) == answer
+        streamed = known.codec.encode_stream(wire.Answer(text="hello"), request, response_id="r", created=1)
+        assert known.codec.decode_response(known.join_stream(b"".join(streamed), known.stream_type)) == answer
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_the_path_says_completes_the_request(path, said, model, stream):
     """The model, and whether the answer streams, are found where a provider says them, also by leaving them out."""
     completed = wire.recognise(path, said).complete(path, said)
     assert (completed["model"], completed["stream"]) == (model, stream)
-    assert wire.recognise(path, said).decode_request(completed)["model"] == model
+    assert wire.recognise(path, said).codec.decode_request(completed)["model"] == model
 
 
 @pytest.mark.parametrize("name", [n for n in SPOKEN if n not in ("ollama.chat", "gemini.generate_content")])
@@ -112,7 +112,7 @@ def test_a_tool_call_without_an_id_gets_one(name):
     """Mocked tool calls need no id; each gets one of its own, and the finish reason says that tools are called."""
     known = wire.FORMATS[name]
     mock = wire.Answer(tool_calls=[{"name": "f", "arguments": {"a": 1}}, {"name": "g"}])
-    answer = known.decode_response(known.encode_response(mock, {}, response_id="r", created=1))
+    answer = known.codec.decode_response(known.codec.encode_response(mock, {}, response_id="r", created=1))
     assert [(call["name"], call["arguments"]) for call in answer.tool_calls] == [("f", {"a": 1}), ("g", {})]
     assert len({call["id"] for call in answer.tool_calls}) == 2
     assert answer.finish_reason in {"tool_calls", "completed", "tool_use", "TOOL_CALL"}
@@ -124,8 +124,8 @@ def test_time_to_first_token_begins_with_output(name):
     known = wire.FORMATS[name]
 
     def content(answer):
-        joined = b"".join(known.encode_stream(answer, {}, response_id="r", created=1))
-        return [known.is_content(event) for event in wire.framing_of(known.stream_type).events(joined)]
+        joined = b"".join(known.codec.encode_stream(answer, {}, response_id="r", created=1))
+        return [known.codec.is_content(event) for event in wire.framing_of(known.stream_type).events(joined)]
 
     assert not any(content(wire.Answer(text="")))
     for answer in (

@@ -6,12 +6,13 @@ import pytest
 
 from namel3ss_debug import wire
 from namel3ss_debug.wire import sse
-from namel3ss_debug.wire.openai_chat import FORMAT
+
+FORMAT = wire.FORMATS["openai.chat"]
 
 
 def answer_of(message, **rest):
     """The answer in a response with one message."""
-    return FORMAT.decode_response({"choices": [{"message": message}], **rest})
+    return FORMAT.codec.decode_response({"choices": [{"message": message}], **rest})
 
 
 def test_every_kind_of_message_is_decoded():
@@ -51,7 +52,7 @@ def test_every_kind_of_message_is_decoded():
         {"role": "assistant", "refusal": "no", "content": ""},
     ]
     text = {"type": "text", "content": "a"}
-    assert FORMAT.decode_request({"messages": messages})["messages"] == [
+    assert FORMAT.codec.decode_request({"messages": messages})["messages"] == [
         {"role": "developer", "parts": [{"type": "text", "content": "rules"}]},
         {
             "name": "ann",
@@ -98,7 +99,7 @@ def test_every_kind_of_message_is_decoded():
 def test_everything_else_of_a_request_is_a_parameter():
     """Model, messages and tools have their places; every other field is a parameter, known or not."""
     request = {"model": "m", "messages": [], "temperature": 0, "stream": True, "x_new": {"a": 1}}
-    assert FORMAT.decode_request(request) == {
+    assert FORMAT.codec.decode_request(request) == {
         "model": "m",
         "messages": [],
         "tools": [],
@@ -223,13 +224,13 @@ def test_several_choices_stay_apart():
     )
     body = FORMAT.join_stream(raw)
     assert [choice["message"]["content"] for choice in body["choices"]] == ["a", "bc"]
-    assert FORMAT.decode_response(body).text == "a"
+    assert FORMAT.codec.decode_response(body).text == "a"
 
 
 def test_a_request_for_counts_is_needed_to_get_them():
     """Without `include_usage` no chunk of a written stream has a usage, as with OpenAI."""
     answer = wire.Answer(text="a", usage={"input_tokens": 1, "output_tokens": 1})
-    plain = b"".join(FORMAT.encode_stream(answer, {}, response_id="r", created=1))
+    plain = b"".join(FORMAT.codec.encode_stream(answer, {}, response_id="r", created=1))
     assert b"usage" not in plain
     assert plain.endswith(b"data: [DONE]\n\n")
 
@@ -245,4 +246,4 @@ def test_blocks_before_text_in_a_stream_are_kept():
 def test_a_long_stream_is_joined():
     """Ten thousand deltas are one text."""
     raw = sse.encode({"choices": [{"index": 0, "delta": {"content": "ab"}}]}) * 10_000
-    assert FORMAT.decode_response(FORMAT.join_stream(raw)).text == "ab" * 10_000
+    assert FORMAT.codec.decode_response(FORMAT.join_stream(raw)).text == "ab" * 10_000

@@ -8,7 +8,9 @@ import struct
 import pytest
 
 from namel3ss_debug import wire
-from namel3ss_debug.wire.openai_embeddings import FORMAT, made_up_vector
+from namel3ss_debug.wire.openai_embeddings import made_up_vector
+
+FORMAT = wire.FORMATS["openai.embeddings"]
 
 
 @pytest.mark.parametrize(
@@ -22,18 +24,23 @@ from namel3ss_debug.wire.openai_embeddings import FORMAT, made_up_vector
 )
 def test_each_input_is_a_message(given, parts):
     """A text, texts, token numbers or lists of them: one message for each vector."""
-    decoded = FORMAT.decode_request({"model": "e", "input": given, "dimensions": 8})
+    decoded = FORMAT.codec.decode_request({"model": "e", "input": given, "dimensions": 8})
     assert decoded["messages"] == [{"role": "user", "parts": [part]} for part in parts]
     assert decoded["params"] == {"dimensions": 8}
-    body = FORMAT.encode_response(wire.Answer(), {"input": given, "dimensions": 8}, response_id="", created=0)
-    assert (FORMAT.decode_response(body).vectors, FORMAT.decode_response(body).dimensions) == (len(parts), 8)
+    body = FORMAT.codec.encode_response(
+        wire.Answer(), {"input": given, "dimensions": 8}, response_id="", created=0
+    )
+    assert (FORMAT.codec.decode_response(body).vectors, FORMAT.codec.decode_response(body).dimensions) == (
+        len(parts),
+        8,
+    )
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 1536])
 def test_the_size_of_a_packed_vector_is_known(length):
     """Base64 of 32-bit floats has the dimensions of its floats, whatever its padding."""
     packed = base64.b64encode(struct.pack(f"<{length}f", *range(length))).decode()
-    answer = FORMAT.decode_response(
+    answer = FORMAT.codec.decode_response(
         {"data": [{"embedding": packed}], "model": "e", "usage": {"prompt_tokens": 4}}
     )
     assert (answer.vectors, answer.dimensions, answer.usage) == (1, length, {"input_tokens": 4})
@@ -42,8 +49,8 @@ def test_the_size_of_a_packed_vector_is_known(length):
 def test_a_written_document_is_read_back_as_a_stream_too():
     """Embeddings do not stream: the one chunk is the document."""
     answer = wire.Answer(vectors=2, dimensions=3, response_model="e", usage={"input_tokens": 4})
-    chunks = FORMAT.encode_stream(answer, {"input": ["a", "b"]}, response_id="r", created=1)
-    assert FORMAT.decode_response(FORMAT.join_stream(b"".join(chunks))) == answer
+    chunks = FORMAT.codec.encode_stream(answer, {"input": ["a", "b"]}, response_id="r", created=1)
+    assert FORMAT.codec.decode_response(FORMAT.join_stream(b"".join(chunks))) == answer
 
 
 def test_made_up_vectors_do_not_change_between_releases():

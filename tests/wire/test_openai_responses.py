@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from namel3ss_debug import wire
 from namel3ss_debug.wire import sse
-from namel3ss_debug.wire.openai_responses import FORMAT
+
+FORMAT = wire.FORMATS["openai.responses"]
 
 
 def test_every_kind_of_item_is_a_message():
@@ -40,7 +42,7 @@ def test_every_kind_of_item_is_a_message():
         {"type": "shell_call", "call_id": "3", "action": {"commands": ["ls"]}},
         {"type": "item_reference", "id": "x"},
     ]
-    decoded = FORMAT.decode_request(
+    decoded = FORMAT.codec.decode_request(
         {"model": "m", "instructions": "Be brief.", "input": items, "store": False}
     )
     assert decoded["params"] == {"store": False}
@@ -83,7 +85,7 @@ def test_every_kind_of_item_is_a_message():
 
 def test_a_text_is_the_whole_input():
     """An input that is a text is one message of the user."""
-    assert FORMAT.decode_request({"input": "hi"})["messages"] == [
+    assert FORMAT.codec.decode_request({"input": "hi"})["messages"] == [
         {"role": "user", "parts": [{"type": "text", "content": "hi"}]}
     ]
 
@@ -92,7 +94,7 @@ def test_the_finish_reason_is_the_status_or_why_it_is_incomplete():
     """A finished response tells its status, an incomplete one its reason, one in progress nothing."""
 
     def reason(**body):
-        return FORMAT.decode_response(body).finish_reason
+        return FORMAT.codec.decode_response(body).finish_reason
 
     assert reason(status="completed") == "completed"
     assert (
@@ -132,7 +134,7 @@ def test_a_stream_without_its_last_event_is_put_together_from_its_deltas():
         },
         {"type": "response.function_call_arguments.delta", "output_index": 2, "delta": '{"a'},
     ]
-    answer = FORMAT.decode_response(FORMAT.join_stream(b"".join(sse.encode(event) for event in events)))
+    answer = FORMAT.codec.decode_response(FORMAT.join_stream(b"".join(sse.encode(event) for event in events)))
     assert (answer.text, answer.reasoning, answer.finish_reason) == ("Hello", "hm\n\nso", None)
     assert (answer.response_id, answer.response_model) == ("r", "m")
     assert answer.tool_calls == [{"id": "1", "name": "f", "arguments": '{"a'}]
@@ -143,7 +145,7 @@ def test_items_missing_in_the_last_event_are_taken_from_the_stream():
     item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]}
     raw = sse.encode({"type": "response.output_item.done", "output_index": 0, "item": item})
     raw += sse.encode({"type": "response.completed", "response": {"status": "completed", "output": []}})
-    answer = FORMAT.decode_response(FORMAT.join_stream(raw))
+    answer = FORMAT.codec.decode_response(FORMAT.join_stream(raw))
     assert (answer.text, answer.finish_reason) == ("Hello", "completed")
 
 
@@ -154,7 +156,7 @@ def test_what_the_program_must_run_is_a_tool_call():
         {"type": "apply_patch_call", "call_id": "2", "operation": {"type": "delete_file"}},
         {"type": "web_search_call", "id": "ws", "status": "completed"},
     ]
-    assert FORMAT.decode_response({"output": output}).tool_calls == [
+    assert FORMAT.codec.decode_response({"output": output}).tool_calls == [
         {"id": "1", "name": "computer", "arguments": {"type": "click"}},
         {"id": "2", "name": "apply_patch", "arguments": {"type": "delete_file"}},
     ]

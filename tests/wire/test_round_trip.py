@@ -95,7 +95,7 @@ def answers(draw, name):
 
 def join(known, raw):
     """A stream that was written in this format, joined and decoded."""
-    return known.decode_response(known.join_stream(raw, known.stream_type))
+    return known.codec.decode_response(known.join_stream(raw, known.stream_type))
 
 
 @pytest.mark.parametrize("name", CHATS)
@@ -103,8 +103,10 @@ def join(known, raw):
 def test_a_written_response_is_read_back(name, data):
     """What `encode_response` writes, `decode_response` reads as the same answer."""
     known, answer = wire.FORMATS[name], data.draw(answers(name))
-    body = known.encode_response(answer, {"model": "m"}, response_id=answer.response_id or "r", created=1)
-    assert known.decode_response(orjson.loads(orjson.dumps(body))) == answer
+    body = known.codec.encode_response(
+        answer, {"model": "m"}, response_id=answer.response_id or "r", created=1
+    )
+    assert known.codec.decode_response(orjson.loads(orjson.dumps(body))) == answer
 
 
 @pytest.mark.parametrize("name", CHATS)
@@ -113,7 +115,7 @@ def test_a_written_stream_is_read_back(name, data, counted):
     """A written stream, joined, is the same answer; OpenAI chat tells tokens only where the request asks."""
     known, answer = wire.FORMATS[name], data.draw(answers(name))
     request = {"model": "m", "stream_options": {"include_usage": counted}}
-    chunks = known.encode_stream(answer, request, response_id=answer.response_id or "r", created=1)
+    chunks = known.codec.encode_stream(answer, request, response_id=answer.response_id or "r", created=1)
     expected = replace(answer, usage={}) if name == "openai.chat" and not counted else answer
     assert join(known, b"".join(chunks)) == expected
 
@@ -124,9 +126,9 @@ def test_a_stream_says_the_same_as_the_whole_response(name, data):
     """Joining a stream in which nothing is missing gives the content of the response without streaming."""
     known, answer = wire.FORMATS[name], data.draw(answers(name))
     request = {"model": "m", "stream_options": {"include_usage": True}}
-    body = known.encode_response(answer, request, response_id="r", created=1)
-    joined = join(known, b"".join(known.encode_stream(answer, request, response_id="r", created=1)))
-    assert joined == known.decode_response(orjson.loads(orjson.dumps(body)))
+    body = known.codec.encode_response(answer, request, response_id="r", created=1)
+    joined = join(known, b"".join(known.codec.encode_stream(answer, request, response_id="r", created=1)))
+    assert joined == known.codec.decode_response(orjson.loads(orjson.dumps(body)))
 
 
 @pytest.mark.parametrize("name", CHATS)
@@ -134,7 +136,7 @@ def test_a_stream_says_the_same_as_the_whole_response(name, data):
 def test_a_cut_stream_gives_what_had_arrived(name, data):
     """A stream cut anywhere gives a beginning of each text and never more tool calls than there were."""
     known, answer = wire.FORMATS[name], data.draw(answers(name))
-    raw = b"".join(known.encode_stream(answer, {"model": "m"}, response_id="r", created=1))
+    raw = b"".join(known.codec.encode_stream(answer, {"model": "m"}, response_id="r", created=1))
     cut = data.draw(st.integers(0, len(raw)))
     part = join(known, raw[:cut])
     assert (answer.text or "").startswith(part.text or "")
@@ -150,7 +152,7 @@ def test_how_a_stream_is_chunked_does_not_count(data, name):
     """The incremental decoder of a framing gives the same events however the bytes are split, with any line end."""
     known, answer = wire.FORMATS[name], data.draw(answers(name))
     framing = wire.framing_of(known.stream_type)
-    raw = b"".join(known.encode_stream(answer, {"model": "m"}, response_id="r", created=1))
+    raw = b"".join(known.codec.encode_stream(answer, {"model": "m"}, response_id="r", created=1))
     if framing is SERVER_SENT:
         raw = raw.replace(b"\n", data.draw(st.sampled_from([b"\n", b"\r", b"\r\n"])))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=8)))
@@ -239,15 +241,17 @@ def read_everything(known, body):
     known.matches("/v1/messages", body)
     if isinstance(body, dict):
         known.complete("/models/m:generateContent", body)
-    request = known.decode_request(body)
+    request = known.codec.decode_request(body)
     wire.tool_results(request["messages"])
     wire.offered_tools(body)
-    known.decode_response(body).outputs()
-    known.is_content(body)
+    known.codec.decode_response(body).outputs()
+    known.codec.is_content(body)
     wire.decode_error(body)
     wire.canonical_hash("POST", "https://host/path", body)
     events = [item for item in body if isinstance(item, dict)] if isinstance(body, list) else [body]
-    known.decode_response(known.join_events([event for event in events if isinstance(event, dict)]))
+    known.codec.decode_response(
+        known.codec.join_events([event for event in events if isinstance(event, dict)])
+    )
 
 
 @pytest.mark.parametrize("known", wire.FORMATS.values(), ids=wire.FORMATS)
@@ -384,8 +388,8 @@ def test_reading_never_raises_on_a_damaged_body(name, data):
         usage={"input_tokens": 3, "output_tokens": 2, "cache_read_tokens": 1, "reasoning_tokens": 1},
     )
     asked = REQUESTS[name]
-    whole = known.encode_response(answer, asked, response_id="r", created=1)
-    raw = b"".join(known.encode_stream(answer, asked, response_id="r", created=1))
+    whole = known.codec.encode_response(answer, asked, response_id="r", created=1)
+    raw = b"".join(known.codec.encode_stream(answer, asked, response_id="r", created=1))
     events = wire.framing_of(known.stream_type).events(raw)
     body = data.draw(st.sampled_from([asked, whole, events]))
     path = data.draw(st.sampled_from(list(places(body))))
@@ -405,9 +409,9 @@ def test_reading_never_raises_on_a_damaged_body(name, data):
 )
 def test_reading_never_raises_on_arbitrary_bytes(known, raw):
     """Whatever bytes a stream holds, they are joined without an exception, and no framing loses a byte."""
-    known.decode_response(known.join_stream(raw))
+    known.codec.decode_response(known.join_stream(raw))
     for content_type, framing in FRAMINGS.items():
-        known.decode_response(known.join_stream(raw, content_type))
+        known.codec.decode_response(known.join_stream(raw, content_type))
         assert b"".join(framing.cut(raw)) == raw
 
 

@@ -45,12 +45,12 @@ class Server:
         known = wire.recognise(request.url.path, body)
         self.asked.append((known, body))
         if self.status >= 400:
-            return httpx2.Response(self.status, json=known.encode_error(self.status, "", "slow down"))
+            return httpx2.Response(self.status, json=known.codec.encode_error(self.status, "", "slow down"))
         if not body.get("stream"):
             return httpx2.Response(
-                200, json=known.encode_response(self.answer, body, response_id="id_1", created=7)
+                200, json=known.codec.encode_response(self.answer, body, response_id="id_1", created=7)
             )
-        chunks = known.encode_stream(self.answer, body, response_id="id_1", created=7)
+        chunks = known.codec.encode_stream(self.answer, body, response_id="id_1", created=7)
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=b"".join(chunks))
 
 
@@ -238,7 +238,7 @@ def test_requests_of_the_sdks_are_decoded():
             **REQUEST, max_tokens=100, system="Be brief.", tools=[tool], stop_sequences=["END"]
         )
     known, body = server.asked[0]
-    assert known.decode_request(body) == {
+    assert known.codec.decode_request(body) == {
         "model": "model-1",
         "messages": [
             {"role": "system", "parts": [{"type": "text", "content": "Be brief."}]},

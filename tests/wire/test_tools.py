@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from namel3ss_debug import wire
+from namel3ss_debug.wire.tools import encode_function_calls, function_calls
 
 
 def test_every_form_of_a_tool_is_read():
@@ -49,3 +50,13 @@ def test_a_result_without_its_call_has_no_name():
         },
     ]
     assert wire.tool_results(messages) == [("1", "f", "x"), ("2", None, None), ("", "g", [1])]
+
+
+def test_written_calls_of_functions_are_read_back():
+    """A call without an id gets one, and no arguments are none."""
+    calls = [{"id": "c1", "name": "f", "arguments": {"a": 1}}, {"name": "g"}]
+    written = encode_function_calls(calls, "r")
+    assert function_calls({"tool_calls": written}) == [
+        calls[0],
+        {"id": "call_r_1", "name": "g", "arguments": {}},
+    ]

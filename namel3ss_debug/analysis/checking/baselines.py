@@ -133,6 +133,7 @@ class AgainstBaseline(Quiet):
                 yield from self._more(run, run.baseline, aspect)
 
     def _new_failures(self, run: Run, baseline: Baseline) -> Iterator[Found]:
+        """The failures whose fingerprint is in no baseline."""
         for known, row in failures_of(run):
             if known in baseline.failures:
                 continue
@@ -148,6 +149,7 @@ class AgainstBaseline(Quiet):
             )
 
     def _more(self, run: Run, baseline: Baseline, aspect: str) -> Iterator[Found]:
+        """What there is more of than in the baselines, with their margin."""
         measure = FIGURES[aspect]
         values, value = baseline.figures[measure], run_values(run)[measure]
         if not values:

@@ -140,6 +140,7 @@ def observe(
 def _watch(
     trace: Trace, watchers: Sequence[tuple[Rule, Watcher]], measured: dict[str, dict[str, Measured]]
 ) -> None:
+    """Show a recording to the watchers, in one pass."""
     spans = Spans()
     on_event = [watcher.event for rule, watcher in watchers if rule.events]
     on_span = [watcher.span for rule, watcher in watchers if rule.spans]

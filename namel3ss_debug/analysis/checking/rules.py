@@ -160,6 +160,7 @@ def read_option(text: str) -> Source:
 
 
 def _read_rule(written: object, folder: Path, taken: set[str]) -> Rule:
+    """One rule as it is written: a text, or an object with exactly one kind."""
     if isinstance(written, str):
         written = {"assert": written}
     if not isinstance(written, dict):
@@ -272,6 +273,7 @@ def _whole(written: Mapping[str, Any], key: str) -> int | None:
 
 
 def _read_assert(written: Mapping[str, Any], _: Path) -> _Read:
+    """An expression that must be true of the run, of every event, or of the spans at a place."""
     text = _text(written, "assert")
     on = _text(written, "on") if "on" in written else "run"
     every = _EVERY.fullmatch(on.strip())
@@ -351,6 +353,7 @@ def _read_schema(written: Mapping[str, Any], folder: Path) -> _Read:
 
 
 def _read_no(written: Mapping[str, Any], _: Path) -> _Read:
+    """A state that must not be there."""
     state = _choice(written, "no", list(states.STATES), "")
     needed = states.STATES[state]
     missing = next((section for section in needed if section not in FOLDS), None)
@@ -368,6 +371,7 @@ def _read_no(written: Mapping[str, Any], _: Path) -> _Read:
 
 
 def _read_baseline(written: Mapping[str, Any], _: Path) -> _Read:
+    """What may not be worse than in the baselines, and by how much."""
     aspects = _several(written, "baseline", ASPECTS)
     margin = written.get("margin")
     if margin is not None and (

@@ -172,6 +172,7 @@ class Spans:
 
 
 def _seen(span: Span, owner: str) -> SeenSpan:
+    """A span with what rules ask of it."""
     start, end = span.start or {}, span.end or {}
     name = span.name or other_name(start, end)
     measured = end.get("duration_ms")

@@ -52,6 +52,7 @@ def _states() -> list[dict[str, Any]]:
 
 
 def _budgets(run: Run) -> list[dict[str, Any]]:
+    """Limits a little above what this run took."""
     values = run_values(run)
     limits = []
     for measure, name, times in (

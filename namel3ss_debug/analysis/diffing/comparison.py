@@ -21,6 +21,7 @@ from namel3ss_debug.analysis.diffing.differences import (
     Difference,
     detail_of,
     difference_at,
+    doubles,
     kinds_at,
     messages_of,
     with_origins,
@@ -217,9 +218,14 @@ def compare(a: Run, b: Run, masks: Masks) -> Diff:
     listed = [comparing.difference(place, kind) for _, place, kind in places[:LISTED]]
     first = next((place for place, found in enumerate(listed) if found.lasting), 0) if listed else None
     details = comparing.details([*listed[:DETAILED], *([] if first is None else [listed[first]])], masks)
-    detailed = with_origins(
+    listed = [
         replace(found, detail=details.get((found.number_a, found.number_b, found.kind))) for found in listed
-    )
+    ]
+    for place in reversed(doubles(listed)):
+        kinds[listed[place].kind] -= 1
+        del listed[place], places[place]
+        first = first - 1 if first is not None and place < first else first
+    detailed = with_origins(listed)
     exits = _exits(a, b)
     if exits is not None:
         kinds[STATUS] += 1

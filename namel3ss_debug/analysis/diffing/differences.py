@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from namel3ss_debug.analysis.diffing.questions import answer_of, asked_of
+from namel3ss_debug.analysis.diffing.questions import (
+    HISTORY,
+    INSTRUCTIONS,
+    QUESTION,
+    answer_of,
+    asked_of,
+    message_parts,
+)
 from namel3ss_debug.analysis.diffing.rows import NEVER, NOBODY, OPEN, Rows
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import MessageChange, diff_messages
@@ -36,7 +43,7 @@ KINDS: Final[Mapping[str, str]] = {
     PATH: "something else was called in its place",
     ORDER: "the same call, earlier or later among its neighbours",
     MODEL: "another model, or other parameters of it",
-    PROMPT: "the model was told something else: instructions, question, tools",
+    PROMPT: "the model was told something else",
     CONTEXT: "the model read other answers or results of what came before",
     RETRY: "another number of attempts",
     STATUS: "it ended with another status",
@@ -45,8 +52,33 @@ KINDS: Final[Mapping[str, str]] = {
 }
 """The kinds of differences, and what each says."""
 
+PARTS: Final = ("model", "parameters", INSTRUCTIONS, QUESTION, "tools", HISTORY, "other")
+"""The parts of a request to a model, as `Part.name` has them."""
+
+_MESSAGES: Final = (INSTRUCTIONS, QUESTION, HISTORY)
+_KEYS: Final = {"model": ("model",), "parameters": ("params",), "tools": ("tools",)}
+_OF_REQUEST: Final = {
+    MODEL: frozenset({"model", "parameters"}),
+    PROMPT: frozenset({INSTRUCTIONS, QUESTION, "tools"}),
+    CONTEXT: frozenset({HISTORY, "other"}),
+}
+
 ANSWERS: Final = frozenset({RESULT, STATUS})
 """The kinds that show when a call ends; the others show when it begins."""
+
+
+class Part(NamedTuple):
+    """One part of a request to a model in which something differs.
+
+    Attributes:
+        name: `model`, `parameters`, `instructions`, `question`, `tools`, `history` or `other`.
+        messages: the messages of this part in both requests, the same ones as well.
+        paths: of what is no message the first places.
+    """
+
+    name: str
+    messages: tuple[MessageChange, ...] = ()
+    paths: tuple[PathChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,14 +86,24 @@ class Detail:
     """What differs, with everything masked that says nothing.
 
     Attributes:
-        messages: of two requests to a model, every message of both, as `diff_messages` pairs them.
-        paths: of everything else the first places, as JSON paths in the inputs or the outputs.
+        parts: of two requests to a model, the parts that are of the kind of the difference.
+        paths: of everything but requests the first places, as JSON paths in the inputs or the outputs.
         events: the two events themselves; None on the side that has none.
     """
 
-    messages: tuple[MessageChange, ...] = ()
+    parts: tuple[Part, ...] = ()
     paths: tuple[PathChange, ...] = ()
     events: tuple[Event | None, Event | None] = (None, None)
+
+    @property
+    def messages(self) -> list[MessageChange]:
+        """The messages of two requests that differ."""
+        return [change for part in self.parts for change in part.messages if change.kind != "same"]
+
+    @property
+    def places(self) -> tuple[PathChange, ...]:
+        """All places that differ, those in the parts of a request as well."""
+        return (*(change for part in self.parts for change in part.paths), *self.paths)
 
 
 @dataclass(frozen=True)
@@ -78,8 +120,8 @@ class Difference:
         lasting: whether the runs did not simply go on the same after it.
         recovered: of a retry, whether the call succeeded in the end in both runs.
         attempts: of a retry, how many there were in either run.
-        carried_from: of a context, the event of the second run at which the model first read all that differs here; None where
-            something of it is new.
+        carried_from: of a prompt or a context, the event of the second run at which the model first read all that differs
+            here; None where something of it is new.
         detail: what differs; None where it was not read.
     """
 
@@ -117,8 +159,9 @@ class Difference:
             "recovered": self.recovered,
             "attempts": None if self.attempts is None else list(self.attempts),
             "carried_from": self.carried_from,
-            "messages": [change._asdict() for change in detail.messages if change.kind != "same"],
-            "paths": [change._asdict() for change in detail.paths],
+            "changed": [part.name for part in detail.parts],
+            "messages": [change._asdict() for change in detail.messages],
+            "paths": [change._asdict() for change in detail.places],
         }
 
 
@@ -203,36 +246,69 @@ def detail_of(kind: str, old: Event | None, new: Event | None, masks: Masks) -> 
     events = (old, new)
     if old is None or new is None or kind in {ORDER, RETRY}:
         return Detail(events=events)
-    if kind in {PROMPT, CONTEXT}:
-        return Detail(messages_of(old, new, masks), _beside_messages(kind, old, new, masks), events)
+    if kind in _OF_REQUEST:
+        parts = parts_of(old, new, masks)
+        return Detail(tuple(part for part in parts if part.name in _OF_REQUEST[kind]), (), events)
     if kind == STATUS:
         return Detail((), path_changes(_ending(old, masks), _ending(new, masks)), events)
     of_answer = kind == RESULT and not str(new.get("event_type")).endswith("_start")
     sides = []
     for event in (old, new):
         field, told = _told(event, of_answer=of_answer)
-        sides.append(_without(masks.masked(told, field), {"messages"} if kind == MODEL else set()))
+        sides.append(masks.masked(told, field))
     return Detail((), path_changes(sides[0], sides[1]), events)
 
 
 def messages_of(old: Event, new: Event, masks: Masks) -> tuple[MessageChange, ...]:
     """The messages of two requests to a model, paired."""
-    before, after = (
-        lenient.sequence(masks.masked(lenient.mapping(event.get("inputs")), "inputs").get("messages"))
-        for event in (old, new)
-    )
-    return diff_messages(before, after)
+    return diff_messages(_messages(old, masks), _messages(new, masks))
 
 
-def _beside_messages(kind: str, old: Event, new: Event, masks: Masks) -> tuple[PathChange, ...]:
-    """What differs in a request beside its messages: the tools of a prompt, the rest of a context."""
-    sides = []
-    for event in (old, new):
-        inputs = lenient.mapping(event.get("inputs"))
-        left_out = {"messages", "model", "params"} | (set() if kind == PROMPT else {"tools"})
-        chosen = {"tools": inputs.get("tools")} if kind == PROMPT else _without(inputs, left_out)
-        sides.append(masks.masked(chosen, "inputs"))
-    return path_changes(sides[0], sides[1])
+def parts_of(old: Event, new: Event, masks: Masks) -> list[Part]:
+    """The parts of two requests to a model in which they differ.
+
+    A message that belongs to another part in either of them counts for the first of the two.
+    """
+    before, after = _messages(old, masks), _messages(new, masks)
+    changes = diff_messages(before, after)
+    was, now = message_parts(before), message_parts(after)
+    of_change = [
+        min(
+            {was[change.before] if change.before is not None else HISTORY}
+            | {now[change.after] if change.after is not None else HISTORY},
+            key=_MESSAGES.index,
+        )
+        for change in changes
+    ]
+    paths = _beside_messages(old, new, masks)
+    parts = []
+    for name in PARTS:
+        messages = tuple(change for change, part in zip(changes, of_change, strict=True) if part == name)
+        if all(change.kind == "same" for change in messages):
+            messages = ()
+        if messages or paths.get(name):
+            parts.append(Part(name, messages, paths.get(name, ())))
+    return parts
+
+
+def _messages(event: Event, masks: Masks) -> list[Any]:
+    inputs = lenient.mapping(event.get("inputs"))
+    return lenient.sequence(masks.masked(inputs, "inputs").get("messages"))
+
+
+def _beside_messages(old: Event, new: Event, masks: Masks) -> dict[str, tuple[PathChange, ...]]:
+    """What differs in two requests beside their messages, by part."""
+    sides = [masks.masked(lenient.mapping(event.get("inputs")), "inputs") for event in (old, new)]
+    found = {}
+    for name, keys in _KEYS.items():
+        before, after = ({key: side[key] for key in keys if key in side} for side in sides)
+        found[name] = path_changes(before, after)
+    known = {"messages", *(key for keys in _KEYS.values() for key in keys)}
+    found["other"] = path_changes(*(_without(side, known) for side in sides))
+    if old.get("component_name") != new.get("component_name") and not found["model"]:
+        names = old.get("component_name"), new.get("component_name")
+        found["model"] = (PathChange("$.model", "changed", *names),)
+    return found
 
 
 def _told(event: Event, *, of_answer: bool) -> tuple[str, Any]:
@@ -264,24 +340,45 @@ def _without(value: Any, left_out: set[str]) -> Any:
     )
 
 
+def doubles(differences: Iterable[Difference]) -> list[int]:
+    """The places of those differences of prompt or context that tell of nothing but what the other one tells of.
+
+    A message that came of the run in one request and was told to the model in the other makes both prompt and context another,
+    and is one change.
+    """
+    read = [(place, found) for place, found in enumerate(differences) if found.detail is not None]
+    told = {
+        (found.number_a, found.number_b)
+        for _, found in read
+        if found.kind in {PROMPT, CONTEXT} and found.detail and found.detail.parts
+    }
+    return [
+        place
+        for place, found in read
+        if found.kind in {PROMPT, CONTEXT}
+        and not (found.detail and found.detail.parts)
+        and (found.number_a, found.number_b) in told
+    ]
+
+
 def with_origins(differences: Iterable[Difference]) -> list[Difference]:
-    """Differences in order, those of context with the event at which their messages were first another.
+    """Differences in order, those of prompt and context with the event at which their messages were first another.
 
     What was said once is read again at every later call of the conversation, so most of these say nothing new.
     """
     known: dict[tuple[str, bytes, bytes], int] = {}
     told: list[Difference] = []
     for found in differences:
-        changes = found.detail.messages if found.detail is not None else ()
+        detail = found.detail or Detail()
+        said = [(change.kind, change.old, change.new) for change in detail.messages]
+        said += [(f"{change.kind} {change.path}", change.old, change.new) for change in detail.places]
         keys = [
-            (change.kind, lenient.dump(change.old, ordered=True), lenient.dump(change.new, ordered=True))
-            for change in changes
-            if change.kind != "same"
+            (how, lenient.dump(old, ordered=True), lenient.dump(new, ordered=True)) for how, old, new in said
         ]
         number = found.number_b or 0
-        said_before = bool(keys) and all(key in known for key in keys)
-        carried = found.kind == CONTEXT and said_before and not (found.detail and found.detail.paths)
+        carried = found.kind in {PROMPT, CONTEXT} and bool(keys) and all(key in known for key in keys)
         told.append(replace(found, carried_from=max(known[key] for key in keys)) if carried else found)
-        for key in keys:
-            known.setdefault(key, number)
+        if found.kind in _OF_REQUEST:
+            for key in keys:
+                known.setdefault(key, number)
     return told

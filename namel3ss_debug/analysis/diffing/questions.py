@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from namel3ss_debug.analysis.diffing.rows import Kind
     from namel3ss_debug.traces.events import Event
 
@@ -35,7 +37,12 @@ _OWN: Final = frozenset(
 )
 """What the metadata of a span tells of how it went, not of what was asked or answered."""
 
-_TOLD: Final = frozenset({"system", "developer", "user"})
+INSTRUCTIONS: Final = "instructions"
+QUESTION: Final = "question"
+HISTORY: Final = "history"
+
+_INSTRUCTING: Final = frozenset({"system", "developer"})
+_TOLD: Final = _INSTRUCTING | {"user"}
 _RESPONSES: Final = frozenset({"tool_call_response", "server_tool_call_response", "tool_result"})
 
 
@@ -69,16 +76,24 @@ def model_parts(inputs: dict[str, Any]) -> ModelParts:
 
 def told_and_context(messages: Any) -> tuple[list[Any], list[Any]]:
     """The messages of the prompt, and those that came of the run."""
-    told: list[Any] = []
-    context: list[Any] = []
-    for message in lenient.sequence(messages):
+    listed = lenient.sequence(messages)
+    parts = message_parts(listed)
+    told = [message for message, part in zip(listed, parts, strict=True) if part != HISTORY]
+    return told, [message for message, part in zip(listed, parts, strict=True) if part == HISTORY]
+
+
+def message_parts(messages: Sequence[Any]) -> list[str]:
+    """What each message of a request is: `INSTRUCTIONS`, `QUESTION`, or `HISTORY`, which came of the run itself."""
+    parts: list[str] = []
+    of_the_run = False
+    for message in messages:
         role = lenient.mapping(message).get("role")
-        instructs = role in {"system", "developer"}
-        if instructs or (not context and role in _TOLD and not _responds(message)):
-            told.append(message)
+        if role in _INSTRUCTING:
+            parts.append(INSTRUCTIONS)
         else:
-            context.append(message)
-    return told, context
+            of_the_run = of_the_run or role not in _TOLD or _responds(message)
+            parts.append(HISTORY if of_the_run else QUESTION)
+    return parts
 
 
 def asked_of(event: Event) -> tuple[str, Any]:

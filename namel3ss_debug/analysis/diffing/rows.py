@@ -247,6 +247,7 @@ class _Reading:
             self.rows.exit_status = status
 
     def _begin(self, number: int, event: Event, kind: str) -> None:
+        """Take a start: a row, with digests of what was asked."""
         rows, masks = self.rows, self._masks
         row = self._add(number, event, kind, event)
         event_id = event["event_id"]
@@ -321,6 +322,7 @@ class _Reading:
         rows.asked[row] = self._masks.digest(told, "metadata")
 
     def _add(self, number: int, event: Event, kind: str, start: Event | None) -> int:
+        """Append a row in every column; what its end tells comes later."""
         rows = self.rows
         what = Kind(kind, str(event.get("component") or ""), _name(event))
         row = len(rows.kind)

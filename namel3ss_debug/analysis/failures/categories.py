@@ -111,6 +111,7 @@ def categorise(
 def _candidates(
     name: str, text: str, http_status: int | None, status: str | None, component: str
 ) -> Iterator[str | None]:
+    """What each sign says, the surest first; None where it says nothing."""
     if status in {"cancelled", "timeout"}:
         yield status
     if http_status is not None:

@@ -101,6 +101,7 @@ def origins(failed: Step, told: Told, before: Sequence[Step]) -> list[Cause]:
 
 
 def _search(failed: Step, told: Told, before: Sequence[Step], depth: int) -> Iterator[Cause]:
+    """Everything that may have caused a failure, with scores; what may have caused that as well, to a depth."""
     view = View(failed, told, before)
     found = [cause for ask in _QUESTIONS for cause in ask(view)]
     failures = sorted(
@@ -137,6 +138,7 @@ def _deeper(cause: Cause, before: Sequence[Step], depth: int) -> Iterator[Cause]
 
 
 def _itself(view: View) -> Iterator[Cause]:
+    """The failure as its own cause: by its words, by its attempts, or as one of many of its kind."""
     failed, told = view.failed, view.told
     words = _OWN_WORDS.get(told.category, "failed, and nothing before it explains why")
     if told.claimed and told.category not in _OWN_WORDS:

@@ -191,6 +191,7 @@ def _in_json(value: Any, path: str) -> Claim | None:
 
 
 def _in_object(found: dict[str, Any], path: str) -> Claim | None:
+    """What an object says of a failure, from the surest sign to the weakest."""
     if len(found) > _MOST_KEYS or _SIGNS.isdisjoint(found):
         return None
     unfine = any(found.get(key) is False for key in _FINE)
@@ -229,6 +230,7 @@ def _in_object(found: dict[str, Any], path: str) -> Claim | None:
 
 
 def _in_text(text: str, path: str) -> Claim | None:
+    """What a text says of a failure: a traceback, the name of an exception, a word such as `error:`."""
     head = text[:_LOOKED_AT]
     if head[:1] in {"{", "["} and len(text) <= 16 * _LOOKED_AT:
         try:

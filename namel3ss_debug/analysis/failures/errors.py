@@ -52,7 +52,7 @@ from namel3ss_debug.analysis.failures.failure_reports import Run, report
 from namel3ss_debug.analysis.failures.origins import WATCHED, Surroundings
 from namel3ss_debug.analysis.failures.weak_failures import WeakFailures
 from namel3ss_debug.analysis.nesting import has_failed, since_epoch
-from namel3ss_debug.analysis.resources.usage import dollars, span_cost, total_tokens
+from namel3ss_debug.analysis.resources.usage import dollars, used
 from namel3ss_debug.analysis.totals import LISTED
 
 if TYPE_CHECKING:
@@ -142,9 +142,10 @@ class Errors:
             near.tail.append(entry)
             if event.get("component") == "llm":
                 near.models.append(entry)
+            if status == "started":
+                near.last = number
+                return
         near.last = number
-        if status == "started":
-            return
         if status == "completed":
             outputs = event.get("outputs")
             if outputs is not None and (
@@ -177,11 +178,12 @@ class Errors:
 
     def _pay_retry(self, span: MeasuredSpan) -> None:
         """Add up what another attempt took and spent."""
-        cost = span_cost(span)
-        amounts = (1, span.duration_ns or 0, total_tokens(span.end), cost.amount if cost else 0, cost is None)
+        tokens, _, cost = used(span)
+        amounts = (1, span.duration_ns or 0, tokens, cost.amount if cost else 0, cost is None)
         self._retried = [one + other for one, other in zip(self._retried, amounts, strict=True)]
 
     def _report(self, number: int, event: Event) -> None:
+        """A failure that an event reports by itself, outside the end of a span."""
         error_type, error = self._text(event.get("error_type")), self._text(event.get("error"))
         component = event.get("component")
         component = component if isinstance(component, str) else ""
@@ -223,6 +225,7 @@ class Errors:
         )
 
     def _failure(self, span: MeasuredSpan) -> Failure:
+        """A span that failed."""
         error_type, error = self._text(span.end.get("error_type")), self._text(span.end.get("error"))
         status = _string(span.end.get("status"))
         code = http_status(span.end)

@@ -104,6 +104,7 @@ def _print_of(failure: Failure) -> str:
 
 
 def _row(failure: Failure, passed_on: list[Failure], attempts: list[int]) -> dict[str, Any]:
+    """A failure by itself, with whom it was passed on to."""
     return {
         "number": failure.number,
         "end_number": failure.end_number,
@@ -139,6 +140,7 @@ def _more(
     repeated: int,
     bad: float,
 ) -> dict[str, Any]:
+    """What is known of a failure only when the whole run is: where it comes from, what it cost, what to do."""
     told = Told(failure.category, failure.error or "", attempts, before)
     found = run.near.origins(failure.end_number, told)
     return {

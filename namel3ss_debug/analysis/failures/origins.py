@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from namel3ss_debug.analysis.failures.causes import origins
 from namel3ss_debug.analysis.failures.steps import Step, steps_of
 from namel3ss_debug.analysis.failures.suspects import Cause, Told
-from namel3ss_debug.analysis.resources.usage import span_cost, total_tokens
+from namel3ss_debug.analysis.resources.usage import used
 from namel3ss_debug.traces.events import Event
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ class Surroundings:
 
     def pay(self, span: MeasuredSpan) -> None:
         """Count what a model call spent."""
-        cost = span_cost(span)
-        tokens, amount = total_tokens(span.end), cost.amount if cost else 0
+        tokens, _, cost = span.used or used(span)
+        amount = cost[0] if cost else 0
         self._tokens += tokens
         self._cost += amount
         if span.end_number > self.last:

@@ -96,6 +96,7 @@ class Dependencies:
             self._links.setdefault(event["event_id"], []).append((number, event["parent_event_id"]))
 
     def _take(self, span: MeasuredSpan, length: int) -> None:
+        """Keep a span while it is among the longest, with its payloads still unread."""
         self._spans += 1
         start, end = span.start, span.end
         if (length, -span.number) < self._least:
@@ -334,6 +335,7 @@ class _Report:
         return {"schedule": listed, "parallel": self._parallel(parallel, reason)}
 
     def _parallel(self, parallel: Parallel, reason: str | None) -> dict[str, Any]:
+        """What could have run at the same time, or why nothing can be said of it."""
         if not self._rows:
             reason = "there are no spans"
         elif not any(row.given for row in self._rows):

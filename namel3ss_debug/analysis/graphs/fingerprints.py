@@ -81,6 +81,7 @@ class Fingerprints:
         return array("q", sorted(kept))
 
     def _of(self, payload: Any) -> _Keys:
+        """The keys of all that a payload holds, as far as it is looked at."""
         keys = _Keys(set(), set())
         stack = [payload]
         looked_at = 0
@@ -118,6 +119,7 @@ class Fingerprints:
         return known
 
     def _read(self, text: str) -> _Keys:
+        """The keys of a text: of the JSON that it is, else of it as a whole, of its lines and its passages."""
         if text[0] in "{[" and len(text) <= _LONGEST_TEXT:
             try:
                 inner = orjson.loads(text)

@@ -111,6 +111,7 @@ class Parallel:
         return gains
 
     def _share_out(self, gains: list[tuple[int, int]]) -> None:
+        """Take the greatest gains one after the other, each on top of those before it, so that no time is saved twice."""
         lasts = self._lasts
         treated: set[int] = set()
         self.chances: list[Chance] = []

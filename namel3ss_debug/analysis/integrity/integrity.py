@@ -152,6 +152,7 @@ class Integrity:
             self._look_for_marks(number, event)
 
     def _look_for_marks(self, number: int, event: Event) -> None:
+        """Note an event whose payloads hold marks of redaction or of a cut."""
         try:
             text = orjson.dumps(event)
         except (TypeError, ValueError):

@@ -79,6 +79,7 @@ def anomalies(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
 def _far_out(
     calls: Sequence[Call], measure: str, value_of: Callable[[Call], int], least: int
 ) -> Iterator[dict[str, Any]]:
+    """Calls of one operation whose value lies far from the median, to either side, by the logarithms."""
     ordered = sorted(value for call in calls if (value := value_of(call)) > 0)
     if len(ordered) < LEAST_VALUES or ordered[-1] - ordered[0] < least:
         return

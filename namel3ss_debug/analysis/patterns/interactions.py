@@ -18,7 +18,9 @@ around the chain; what runs in a tool belongs to the agent that called the tool.
 it states, else those of the models and agents it called.
 
 A hand-off is an `agent_message` that says so (`recorded`), or a tool whose name does, such as `transfer_to_refunds`
-(`inferred`). A message is unanswered where its receiver sent none back to its sender later on, and no work of the
+(`inferred`), and that did not fail. Where both tell of the same one, as with the tools of google-adk, it is recorded: of the
+calls of an agent as many are no hand-offs of their own as it has recorded ones, to the agent that the tool names where it
+names one. A message is unanswered where its receiver sent none back to its sender later on, and no work of the
 receiver began after it; the message back is the answer, and waits for none itself. It is repeated where the same text had gone from the same sender to the same receiver.
 The first `MOST_MESSAGES` messages are looked at.
 """
@@ -26,6 +28,7 @@ The first `MOST_MESSAGES` messages are looked at.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,6 +53,7 @@ _MARK = "\0"
 """What the names of our sums begin with, among those that other folds hand up."""
 _NS, _TOKENS, _COMPLETED, _FAILED, _OPEN, _RETRIES, _WIDTH = range(7)
 _HAND_OFF_TOOL = re.compile(r"(?:transfer|hand_?off|delegate)(?:_back)?_to_(?P<agent>\w+)\Z", re.IGNORECASE)
+_NO_LETTERS = re.compile(r"[\W_]+")
 _SENDERS = ("from", "sender", "source", "from_agent", "source_agent")
 _RECEIVERS = ("to", "receiver", "recipient", "target", "to_agent", "target_agent")
 _TEXTS = ("text", "content", "message", "body")
@@ -184,10 +188,11 @@ class Interactions:
                 call["component_name"] or "",
             )
         )
+        recorded = self._recorded_hand_offs()
         return {
             "pairs": len(calls),
             "calls": calls[:LISTED],
-            "hand_offs": [*self._recorded_hand_offs(), *_inferred_hand_offs(calls)][:LISTED],
+            "hand_offs": [*recorded, *_inferred_hand_offs(calls, recorded)][:LISTED],
             "messages": self._exchanged(),
         }
 
@@ -211,6 +216,7 @@ class Interactions:
         ]
 
     def _exchanged(self) -> dict[str, Any]:
+        """Messages by pair: how many, which have no answer, which say the same again."""
         pairs = _by_pair(self._messages)
         unanswered = self._unanswered()
         lacking = _by_pair(unanswered)
@@ -333,10 +339,31 @@ def _call(caller: str | None, key: str, row: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _inferred_hand_offs(calls: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The calls of tools that hand over to another agent, by the names of the tools."""
-    for call in calls:
-        found = _HAND_OFF_TOOL.match(call["component_name"] or "") if call["component"] == "tool" else None
-        if found is not None:
-            to = None if found["agent"].lower() == "agent" else found["agent"]
-            yield {"from": call["from"], "to": to, "kind": "inferred", "count": call["count"], "numbers": []}
+def _inferred_hand_offs(
+    calls: Sequence[Mapping[str, Any]], recorded: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The calls of tools that hand over to another agent, by the names of the tools, less those that are recorded.
+
+    A tool that names an agent takes its recorded hand-offs first; one for all of them takes what is left.
+    """
+    told = Counter({(row["from"], _plain(row["to"])): row["count"] for row in recorded})
+    found = [
+        (call, match["agent"])
+        for call in calls
+        if call["component"] == "tool" and (match := _HAND_OFF_TOOL.match(call["component_name"] or ""))
+    ]
+    for call, agent in sorted(found, key=lambda each: each[1].lower() == "agent"):
+        sender, left = call["from"], call["count"] - call["failed"]
+        to = None if agent.lower() == "agent" else agent
+        pairs = [pair for pair in told if (pair[0] == sender and to is None) or pair == (sender, _plain(to))]
+        for pair in pairs:
+            taken = min(left, told[pair])
+            told[pair] -= taken
+            left -= taken
+        if left:
+            yield {"from": sender, "to": to, "kind": "inferred", "count": left, "numbers": []}
+
+
+def _plain(agent: str | None) -> str:
+    """The name of an agent as the names of tools have it, which hold no spaces."""
+    return _NO_LETTERS.sub("", agent or "").casefold()

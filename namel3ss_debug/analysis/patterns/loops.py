@@ -44,7 +44,6 @@ LEAST_PAGES = 3
 _COUNTERS = frozenset({"from", "index", "offset", "page", "page_number", "position", "skip", "start"})
 _EMPTY = frozenset({b"{}", b"[]", b"null"})
 _NULL = checksum(None)
-_BY_OPERATION = attrgetter("operation")
 _number = attrgetter("number")
 
 
@@ -324,6 +323,7 @@ def _paging(calls: Sequence[Call], covered: set[int]) -> Iterator[dict[str, Any]
 
 
 def _turns_the_page(earlier: Call, call: Call) -> bool:
+    """Whether a call asks for what follows an earlier one: the cursor that it gave, or the next number."""
     if call.asked == earlier.asked or not follows(call, earlier):
         return False
     if call.took and call.took == earlier.gave:

@@ -90,6 +90,7 @@ def _is_turned(gram: Gram, frequent: dict[Gram, int]) -> bool:
 def _told(
     chosen: list[Gram], flat: list[int], calls: list[Call | None], names: list[Operation]
 ) -> Iterator[tuple[Gram, dict[str, Any]]]:
+    """The sequences that come often enough without overlapping themselves."""
     wanted = set(chosen)
     begins: dict[Gram, list[int]] = {gram: [] for gram in chosen}
     for length in {len(gram) for gram in chosen}:
@@ -137,6 +138,7 @@ def parallel_groups(levels: Iterable[Sequence[Call]]) -> list[dict[str, Any]]:
 
 
 def _overlapping(level: Sequence[Call]) -> Iterator[list[Call]]:
+    """Groups of calls that ran at the same time."""
     group: list[Call] = []
     until = 0
     for call in level:

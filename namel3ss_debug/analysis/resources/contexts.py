@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import adler32, crc32
 
 from namel3ss_debug.analysis.nesting import LONGEST_NS
-from namel3ss_debug.analysis.resources.usage import Asked, asked_by, whole
+from namel3ss_debug.analysis.resources.usage import Asked, asked_by
 from namel3ss_debug.analysis.slopes import MOST_POINTS, theil_sen
 from namel3ss_debug.wire import lenient
 
@@ -74,12 +74,8 @@ class Contexts:
         self._full = full
         self._calls: dict[Asked, _Calls] = {}
 
-    def add(self, span: MeasuredSpan) -> None:
-        """Take a model call that ended."""
-        usage = span.end.get("usage")
-        tokens = whole(usage.get("input_tokens")) if type(usage) is dict else 0
-        if not tokens:
-            return
+    def add(self, span: MeasuredSpan, tokens: int) -> None:
+        """Take a model call that ended, and that was given so many tokens."""
         model = asked_by(span)
         calls = self._calls.get(model)
         if calls is None:
@@ -180,6 +176,7 @@ def _by_conversation(calls: _Calls) -> Iterator[list[tuple[int, int]]]:
 
 
 def _row(conversation: _Conversation) -> dict[str, Any]:
+    """One conversation: how its context grew, and how many calls it has room for at that pace."""
     model, window, turns = conversation
     most, number = conversation.largest
     growth = _growth([tokens for _, tokens in turns])
@@ -239,11 +236,11 @@ def _opening(span: MeasuredSpan) -> tuple[int, int]:
         told = _encoded(run + span.start.get("parent_event_id", ""))
         return crc32(told) << 20 ^ adler32(told), 0
     first = messages[0]
-    before = 0
-    if len(messages) > 1 and type(first) is dict and first.get("role") in _OPENING:
+    before, count = 0, len(messages)
+    if count > 1 and type(first) is dict and first.get("role") in _OPENING:
         before, first = len(_text(first)), messages[1]
     told = _encoded(run + _text(first))
-    return crc32(told, before) << 20 ^ len(told), len(messages)
+    return crc32(told, before) << 20 ^ len(told), count
 
 
 def _encoded(text: str) -> bytes:

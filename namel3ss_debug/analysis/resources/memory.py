@@ -151,6 +151,7 @@ class Memory:
 
 
 def _process(lane: Lane, readings: _Readings) -> dict[str, Any]:
+    """The memory of one process over time."""
     first, last, peak = readings.first(), readings.last(), readings.peak()
     times, values = readings.timed()
     lasted = max(times, default=0) - min(times, default=0)

@@ -71,6 +71,7 @@ class Processes:
         return [self._row(lane) for lane in lanes[:MOST_PROCESSES]]
 
     def _row(self, lane: Lane) -> dict[str, Any]:
+        """What one process took, from its first reading to its last."""
         first, last = self._first[lane], self._last[lane]
         lasted = None if first.at is None or last.at is None else last.at - first.at
         computed = (last.cpu_ns or 0) - (first.cpu_ns or 0)

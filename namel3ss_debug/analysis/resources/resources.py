@@ -12,6 +12,7 @@ are in the outer ones once more.
 from __future__ import annotations
 
 from heapq import nsmallest
+from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
@@ -23,8 +24,7 @@ from namel3ss_debug.analysis.resources.usage import (
     NO_PARTS,
     PARTS,
     dollars,
-    span_cost,
-    token_parts,
+    used,
     whole,
 )
 from namel3ss_debug.analysis.totals import LISTED
@@ -93,8 +93,8 @@ class ResourceUsage:
             self._use(span)
         if component == "http":
             self._exchange(span)
-        if below is not None and (_SUMS in below.sums or _CLAIMED in below.sums):
-            self._pass_up(span)
+        if below is not None and below.sums and (_SUMS in below.sums or _CLAIMED in below.sums):
+            self._pass_up(span, below.sums)
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Take what the children of a span that never ended have left, and its memory at the start."""
@@ -102,7 +102,7 @@ class ResourceUsage:
             self._memory.add(span.number, span.start)
         below = span.below
         if below is not None and (_SUMS in below.sums or _CLAIMED in below.sums):
-            self._pass_up(span)
+            self._pass_up(span, below.sums)
 
     def event(self, number: int, event: Event) -> None:
         """Take a sample of what a process uses, or what it says that tracing cost."""
@@ -143,25 +143,30 @@ class ResourceUsage:
 
     def _use(self, span: MeasuredSpan) -> None:
         """Add what one span states to its model, its component and, through its parent, its agent."""
-        end = span.end
-        parts = token_parts(end)
-        tokens = end.get("tokens_used")  # as `total_tokens`
-        cost = span_cost(span)
-        priced = cost is not None
-        stated = "tokens_used" in end or parts is not NO_PARTS
-        # a call that was refused costs nothing, so it is not one whose price is unknown
-        unpriced = not priced and (stated or not span.failed)
-        uncounted = not stated and not span.failed
-        amount = 0 if cost is None else cost.amount
-        total = parts[0] + parts[1] if tokens is None else tokens
-        row = (1, total, *parts, amount, priced, unpriced, uncounted)
+        total, parts, cost = span.used or used(span)
+        stated = parts is not NO_PARTS or "tokens_used" in span.end
+        if cost is not None:
+            row = [1, total, *parts, cost[0], 1, 0, 0 if stated or span.failed else 1]
+        else:
+            # a call that was refused costs nothing, so it is not one whose price is unknown
+            told = stated or not span.failed
+            row = [1, total, *parts, 0, 0, 1 if told else 0, 0 if stated or span.failed else 1]
         if span.component == "llm":
             if cost is not None:
-                self._priced_by[cost.source] = self._priced_by.get(cost.source, 0) + 1
-            add_up(_row(self._by_model, span.name), row)
-            self._contexts.add(span)
-            if span.above is not None:
-                _leave(span.above, row, _SUMS)
+                source = cost[1]
+                self._priced_by[source] = self._priced_by.get(source, 0) + 1
+            mine = self._by_model.get(span.name)
+            if mine is None:
+                mine = self._by_model[span.name] = [0] * _WIDTH
+            mine[:] = map(add, mine, row)  # as `add_up`, without the call
+            if parts[0]:
+                self._contexts.add(span, parts[0])
+            above = span.above
+            if above is not None:
+                if _SUMS in above.sums:
+                    add_up(above.sums[_SUMS], row)
+                else:
+                    above.sums[_SUMS] = row
         else:
             add_up(_row(self._by_component, span.component), row)
             if span.component == "tool" and (
@@ -169,13 +174,12 @@ class ResourceUsage:
             ):
                 add_up(_row(self._by_tool, span.name), row)
 
-    def _pass_up(self, span: MeasuredSpan) -> None:
+    def _pass_up(self, span: MeasuredSpan, sums: dict[str, list[int]]) -> None:
         """Credit agents, tools and turns with the calls that ran inside them, and hand on what the span around needs.
 
         The nearest agent claims a call; tools and turns see the claimed ones as well.
         """
-        assert span.below is not None
-        free, claimed = span.below.sums.get(_SUMS), span.below.sums.get(_CLAIMED)
+        free, claimed = sums.get(_SUMS), sums.get(_CLAIMED)
         turn = span.component == "agent" and span.start.get("event_type", "").startswith("agent_turn")
         if turn or span.component == "tool":
             inside = list(free or [0] * _WIDTH)
@@ -311,6 +315,7 @@ class ResourceUsage:
         return {RECORDED: total[_PRICED]} if total[_PRICED] else {}
 
     def _tracing_result(self, totals: Totals) -> dict[str, Any] | None:
+        """What recording itself cost; None where no process told it."""
         processes, events, size, dropped, spent = self._tracing
         if not processes:
             return None
@@ -326,11 +331,11 @@ class ResourceUsage:
         }
 
 
-def _leave(above: Below, row: Sequence[int], name: str) -> None:
-    """Add a row to those that other children of the same span have left."""
+def _leave(above: Below, row: list[int], name: str) -> None:
+    """Add a row to those that other children of the same span have left; a first one becomes that of the span above."""
     found = above.sums.get(name)
     if found is None:
-        above.sums[name] = list(row)
+        above.sums[name] = row
     else:
         add_up(found, row)
 

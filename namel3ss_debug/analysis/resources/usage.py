@@ -18,6 +18,10 @@ NO_PARTS = (0,) * len(PARTS)
 """What `token_parts` returns for an event without `usage`."""
 
 
+Used = tuple[int, tuple[int, ...], Cost | None]
+"""All tokens of a span, their parts in the order of `PARTS`, and what it cost; a plain tuple, which is made fastest."""
+
+
 class Asked(NamedTuple):
     """What a price and a context window belong to: the name that was asked for, what answered, and who was paid."""
 
@@ -84,20 +88,29 @@ def total_tokens(event: Event) -> int:
     return parts[0] + parts[1]
 
 
-def span_cost(span: MeasuredSpan) -> Cost | None:
-    """What a span says it cost, else what the tokens of a model call cost; None where neither is known.
+def used(span: MeasuredSpan) -> Used:
+    """The tokens of a span, and what it cost: what it says, else what the tokens of a model call cost.
 
-    It is worked out once for each span, however many folds ask.
+    It is worked out once for each span, however many folds ask. Who has no time to call looks at `span.used` before.
     """
-    if span.cost is None:
-        span.cost = (_cost(span),)
-    return span.cost[0]
+    known = span.used
+    if known is None:
+        end = span.end
+        parts = token_parts(end)
+        tokens: int | None = end.get("tokens_used")  # as `total_tokens`
+        known = span.used = (parts[0] + parts[1] if tokens is None else tokens, parts, _cost(span))
+    return known
+
+
+def span_cost(span: MeasuredSpan) -> Cost | None:
+    """What a span says it cost, else what the tokens of a model call cost; None where neither is known."""
+    return used(span)[2]
 
 
 def _cost(span: MeasuredSpan) -> Cost | None:
     recorded = recorded_cost(span.end)
     if recorded is not None:
-        return Cost(recorded, RECORDED)
+        return _new(Cost, (recorded, RECORDED))
     return call_cost(span.end, seller_of(span.start.get("metadata"))) if span.component == "llm" else None
 
 

@@ -71,6 +71,7 @@ class Optimizations:
         """Point events cost nothing."""
 
     def _take(self, span: MeasuredSpan, *, leaf: bool) -> None:
+        """Count a call under its operation, with keys of its question and its answer."""
         start, end = span.start, span.end
         model = span.component == "llm"
         operation = (span.component, asked_by(span) if model else _new(Asked, (span.name, None, None, None)))

@@ -245,6 +245,7 @@ class Savings:
         tokens: int = 0,
         cost: int = -1,
     ) -> None:
+        """Add a call to the saving of its kind and operation."""
         saving = self._found.setdefault((kind, key[0], key[1].name, group[0]), _Saving(group[1]))
         saving.add(number, ns, tokens, cost)
         if ns:

@@ -120,6 +120,7 @@ class Added:
 
 
 def _add(into: dict[str, Any], section: Mapping[str, Any], trace: str, *, money: bool) -> None:
+    """Add the figures of a section to those of others; what has no sum is left out."""
     for key, value in section.items():
         if key in _NO_SUM or key.endswith(_NO_SUM_ENDS) or key.startswith(_NO_SUM_STARTS):
             continue

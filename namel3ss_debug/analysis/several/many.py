@@ -34,6 +34,7 @@ from namel3ss_debug.analysis import plugins
 from namel3ss_debug.analysis.analyzer import SCHEMA, SectionTable, fold, section_table
 from namel3ss_debug.analysis.contract import NUMBER_BITS, is_pooled, names_event
 from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.halves import DIE_QUIETLY, processors
 from namel3ss_debug.analysis.several.adding import ADDED, Added, Overviews, Recurring
 from namel3ss_debug.analysis.several.trends import trends
 from namel3ss_debug.analysis.several.windows import GROUPS
@@ -338,14 +339,14 @@ def _read_all(
 ) -> Iterator[Recording]:
     """The recordings in their order, read by as many processes as they are worth."""
     if processes is None:
-        processes = min(_processors(), len(paths), total // WORTH_A_PROCESS)
+        processes = min(processors(), len(paths), total // WORTH_A_PROCESS)
     places = enumerate(paths, 1)
     if processes < 2:
         yield from (read(request, table, place, path) for place, path in places)
         return
     # a new interpreter for each: a fork of a process that has threads may never come to its end
     executor = ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=_DIE_QUIETLY
+        processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=DIE_QUIETLY
     )
     waiting: deque[tuple[int, str, Future[Recording] | None]] = deque()
     try:
@@ -366,15 +367,6 @@ def _submit(
         return executor.submit(read, request, table, place, path)
     except BrokenProcessPool:
         return None
-
-
-_DIE_QUIETLY = (signal.SIGINT, signal.SIG_DFL)
-"""Ctrl-C ends a process that reads at once and without a word: the one that asked tells of it."""
-
-
-def _processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _result(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.nesting import add_up
-from namel3ss_debug.analysis.resources.usage import dollars, span_cost, total_tokens
+from namel3ss_debug.analysis.resources.usage import dollars, used
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.nesting import MeasuredSpan
@@ -42,12 +42,11 @@ class ComponentBreakdown:
         if span.failed:
             row[_ERRORS] += 1
         end = span.end
-        if "tokens_used" in end or "usage" in end:
-            row[_TOKENS] += total_tokens(end)
-        if span.component == "llm" or "cost_estimate" in end:
-            cost = span_cost(span)
+        if span.component == "llm" or "tokens_used" in end or "usage" in end or "cost_estimate" in end:
+            tokens, _, cost = span.used or used(span)
+            row[_TOKENS] += tokens
             if cost is not None:
-                row[_COST] += cost.amount
+                row[_COST] += cost[0]
                 row[_PRICED] += 1
 
     def open_span(self, span: MeasuredSpan) -> None:

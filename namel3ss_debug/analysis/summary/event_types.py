@@ -15,6 +15,7 @@ class EventTypeBreakdown:
 
     events: frozenset[str] = frozenset()
     needs: tuple[str, ...] = ()
+    spans = "none"
 
     def __init__(self, _options: Options) -> None:
         pass

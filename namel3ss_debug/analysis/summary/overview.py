@@ -30,6 +30,7 @@ class ExecutionOverview:
 
     events: frozenset[str] = frozenset({"trace_start", "trace_end"})
     needs: tuple[str, ...] = ("errors", "resource_usage", "ending")
+    spans = "top"
 
     def __init__(self, _options: Options) -> None:
         self._executions: set[str] = set()
@@ -41,11 +42,10 @@ class ExecutionOverview:
         self._start: tuple[int, dict[str, Any]] | None = None
 
     def span(self, span: MeasuredSpan) -> None:
-        """Look at a span that ended, if it was at the top."""
-        if "parent_event_id" not in span.start:
-            self._identify(span.start or span.end)
-            if span.failed and span.start and span.component not in _BOUNDARIES:
-                self._failed_at_top = True
+        """Look at a span at the top that ended."""
+        self._identify(span.start or span.end)
+        if span.failed and span.start and span.component not in _BOUNDARIES:
+            self._failed_at_top = True
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Note the execution that a span without an end belongs to."""

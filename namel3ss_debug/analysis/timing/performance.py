@@ -20,7 +20,7 @@ from namel3ss_debug.analysis.distributions import (
     percentile,
 )
 from namel3ss_debug.analysis.nesting import add_up, whole_ns
-from namel3ss_debug.analysis.resources.usage import total_tokens, whole
+from namel3ss_debug.analysis.resources.usage import used
 from namel3ss_debug.analysis.timing.bottlenecks import Effort, bottlenecks
 from namel3ss_debug.analysis.timing.concurrency import Intervals, concurrency, wall_shares
 from namel3ss_debug.analysis.timing.hot_functions import EVENT_TYPE, HotFunctions
@@ -202,13 +202,13 @@ class Performance:
         answers = self._answers.get(span.name)
         if answers is None:
             answers = self._answers[span.name] = _Answers()
-        end = span.end
-        answers.tokens += total_tokens(end)
-        usage = end.get("usage")
-        if usage is not None and span.duration_ns and (output := whole(usage.get("output_tokens"))):
+        tokens, parts, _ = span.used or used(span)
+        answers.tokens += tokens
+        output = parts[1]
+        if output and span.duration_ns:
             answers.output_tokens += output
             answers.answering_ns += span.duration_ns
-        metadata = end.get("metadata")
+        metadata = span.end.get("metadata") if "metadata" in span.end else None
         if metadata is not None and "time_to_first_token_ms" in metadata:
             answers.first_tokens.append(whole_ns(metadata["time_to_first_token_ms"], NS_PER_MS))
 

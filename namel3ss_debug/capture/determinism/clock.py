@@ -55,7 +55,15 @@ class Clock:
         self._note = note
         self._serve = serve
         self._real: Callable[[], int] = _time_machine.original_time_ns
+        self._seconds: Callable[[], float] = _time_machine.original_time
         self._since = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the epoch, for ourselves: not by way of the hook."""
+        try:
+            return self._seconds()
+        except ValueError:  # there is no hook
+            return time.time()
 
     def hook(self) -> Callable[[], int]:
         """The function that gives nanoseconds since the epoch; its caller is whoever reads the clock."""

@@ -28,7 +28,20 @@ _WAITING = 4096
 _AT_ONCE = 200
 _CLOCK, _UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED = range(9)
 _MATTERS = frozenset({_CLOCK, _UUID, _STDIN, _OPENED})
+_TOGETHER = 32
 _WITHOUT_READS = frozenset({EVENT_TYPE, "log_record"})
+_STRUCTURE = frozenset(
+    f"{prefix}_{moment}"
+    for prefix in (
+        "agent_execution",
+        "agent_turn",
+        "chain_execution",
+        "chain_step",
+        "prompt_execution",
+        "validation",
+    )
+    for moment in ("start", "end")
+)
 
 
 class Inputs:
@@ -100,9 +113,20 @@ class Inputs:
         """Write what was read before this event.
 
         A log record reads the clock itself, so one event more for each would tell nothing: its reads wait for the next.
+        So do frameworks between their own events: a few reads of libraries wait for the next call, and stand in one event.
         """
-        if self._queue and event["event_type"] not in _WITHOUT_READS:
-            self.write(event["timestamp"], last=event["event_type"] == "trace_end")
+        if not self._queue:
+            return
+        kind = event["event_type"]
+        if kind not in _WITHOUT_READS and (kind not in _STRUCTURE or not self._may_wait()):
+            self.write(event["timestamp"], last=kind == "trace_end")
+
+    def _may_wait(self) -> bool:
+        """Whether only libraries have read, only the clock, and not much."""
+        waiting = self._queue.copy()
+        return len(waiting) < _TOGETHER and all(
+            kind == _CLOCK and rest[1].by_library for kind, *rest in waiting
+        )
 
     def write(self, timestamp: float | None = None, *, last: bool = False) -> None:
         """Write what was read so far; never raises.
@@ -154,6 +178,7 @@ class Inputs:
         tracer.writer.append(event)
 
     def _metadata(self, last: bool) -> dict[str, Any]:
+        """What was read since the last time, by kind."""
         queue, items = self._queue, list[tuple[Any, ...]]()
         while queue:
             try:
@@ -208,6 +233,7 @@ class Inputs:
         return {"clock": {key: value for key, value in clock.items() if value}}
 
     def _variables(self, items: list[tuple[Any, ...]]) -> dict[str, Any]:
+        """The variables that were read, with their values; secrets are replaced, and named as such."""
         payloads = self._tracer.payloads
         redactor = payloads.redactor
         variables: dict[str, Any] = {}
@@ -228,7 +254,9 @@ class Inputs:
         blocks = [data for (data,) in items]
         ended = b"" in blocks or last
         data = self._line + b"".join(blocks)
-        end = len(data) if ended or len(data) > _WAITING * 16 else data.rfind(b"\n") + 1
+        end = (
+            len(data) if ended or len(data) > _WAITING * 16 else self._decided(data[: data.rfind(b"\n") + 1])
+        )
         data, self._line = data[:end], data[end:]
         cut = max(0, len(data) - self._stdin_left)
         kept = data[: self._stdin_left]
@@ -241,6 +269,18 @@ class Inputs:
         if b"" in blocks:
             stdin["ended"] = True
         return {"stdin": stdin} if stdin else {}
+
+    def _decided(self, lines: bytes) -> int:
+        """How many bytes of these lines are no beginning of a secret of several lines."""
+        redactor = self._tracer.payloads.redactor
+        if redactor is None:
+            return len(lines)
+        from namel3ss_debug.traces.redaction.growing import Growing  # noqa: PLC0415  (most programs read no input)
+
+        text = lines.decode("utf-8", "surrogateescape")
+        growing = Growing(redactor)
+        growing.feed(text)
+        return len(text[: growing.settled].encode("utf-8", "surrogateescape"))
 
     def _as_text(self, data: bytes) -> dict[str, Any]:
         redactor = self._tracer.payloads.redactor

@@ -32,7 +32,6 @@ class Running:
         settings: `Session.randomness`.
         path: the name of this process; `None` where nobody knows it. Then it gets one that no other has.
         fresh: whether the program of this process is yet to start.
-        on_new: as for `install`.
     """
 
     def __init__(
@@ -42,7 +41,6 @@ class Running:
         path: str | None,
         *,
         fresh: bool,
-        on_new: OnNew | None,
     ) -> None:
         self.tracer = tracer
         self._settings = settings
@@ -50,8 +48,7 @@ class Running:
         lineage.begin(path or f"?{os.urandom(4).hex()}")
         self.places = Places(tracer.sites)
         self.inputs = Inputs(tracer, self.places, at_once=path != lineage.FIRST)
-        self.served = _served(settings, self._new, tracer)
-        self.on_new = on_new
+        self.served = _served(settings, self.inputs.new, tracer)
         self.randomness = randomness.Randomness(
             str(settings["seed"]), self._drawn if settings.get("watch") else None
         )
@@ -86,7 +83,9 @@ class Running:
         reader = clock.Clock(
             self.places, self.inputs.clock, None if self.served is None else self.served.clock
         )
-        return clock.install(reader, self._uuid_time, self.tracer.problem)
+        undo = clock.install(reader, self._uuid_time, self.tracer.problem)
+        self.tracer.now = reader.now
+        return undo
 
     def _put_environment(self) -> list[Undo]:
         reads = environment_reads.Reads(self._variable, self.inputs.variables_listed)
@@ -135,7 +134,7 @@ class Running:
     def _stdin(self, data: bytes) -> None:
         self.inputs.stdin(data)
         if not data and self.served is not None and not (self.served.live or self.served.stdin_ended):
-            self._new("stdin", self.tracer.sites.find(1) or "")
+            self.inputs.new("stdin", self.tracer.sites.find(1) or "")
 
     def _uuid_time(self, original: Callable[[], tuple[bytes, Any]]) -> tuple[bytes, Any]:
         """What libuuid gives for a `uuid1`: the bytes, and whether it is sure that they are the only ones."""
@@ -145,17 +144,12 @@ class Running:
         known = None if self.served is None else self.served.uuid_time(path)
         value, sure = original() if known is None else (known, None)
         if known is None and self.served is not None and not self.served.live:
-            self._new("uuid1", self.tracer.sites.find(1) or "")
+            self.inputs.new("uuid1", self.tracer.sites.find(1) or "")
         self.inputs.uuid_time(path, value)
         return value, sure
 
     def _drawn(self) -> None:
         self.inputs.drawn(sys._getframe(3))  # noqa: SLF001  (the documented way to a frame)
-
-    def _new(self, source: str, call_site: str) -> None:
-        self.inputs.new(source, call_site)
-        if self.on_new is not None:
-            self.on_new(source, call_site)
 
 
 def install(
@@ -164,7 +158,6 @@ def install(
     *,
     fresh: bool,
     first_process: bool,
-    on_new: OnNew | None = None,
 ) -> Undo:
     """Record what this process reads from outside, and in a re-run serve what a recording holds.
 
@@ -175,14 +168,13 @@ def install(
             printed and files are opened.
         fresh: whether the program of this process is yet to start.
         first_process: whether it is the one the user asked for.
-        on_new: told each read that the recording has not; may be left out.
 
     Returns:
         A function that puts everything back.
     """
     global _running  # noqa: PLW0603  (one tracer a process)
     path, inherited = (lineage.FIRST, "") if first_process else _own_name()
-    running = Running(tracer, settings, path, fresh=fresh, on_new=on_new)
+    running = Running(tracer, settings, path, fresh=fresh)
     follows = fresh and (first_process or (bool(inherited) and inherited == stdin.identity()))
     undo = running.put(follows_stdin=follows)
     running.describe()
@@ -203,12 +195,6 @@ def install(
         lineage.end()
 
     return put_back
-
-
-def tell_new(on_new: OnNew) -> None:
-    """Tell a re-run's reads that the recording has not from now on to `on_new`: the source and the call site."""
-    if _running is not None:
-        _running.on_new = on_new
 
 
 def go_live() -> None:

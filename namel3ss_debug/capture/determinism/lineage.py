@@ -22,7 +22,7 @@ import weakref
 from types import FunctionType
 from typing import Any
 
-from namel3ss_debug.capture.context import this_thread
+from namel3ss_debug.capture.context import current_task, this_thread
 
 FIRST = "0"
 ATTRIBUTE = "_namel3ss_debug_lineage"
@@ -86,13 +86,10 @@ def root() -> Lineage:
 
 def current() -> Lineage:
     """The line of work that the running code belongs to."""
-    loops = sys.modules.get("asyncio.events")
-    if loops is not None and loops._get_running_loop() is not None:  # noqa: SLF001  (the check that never raises)
-        tasks = sys.modules.get("asyncio.tasks")
-        task = None if tasks is None else tasks.current_task()
-        if task is not None:
-            known = _tasks.get(id(task))
-            return known[1] if known is not None and known[0]() is task else _of_task(task)
+    task = current_task()
+    if task is not None:
+        known = _tasks.get(id(task))
+        return known[1] if known is not None and known[0]() is task else _of_task(task)
     return _of_thread()
 
 

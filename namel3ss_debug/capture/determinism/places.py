@@ -21,9 +21,10 @@ _REMEMBERED = 4096
 class Place:
     """A place in the code, and how much it has read."""
 
-    __slots__ = ("call_site", "code", "key", "known", "number", "over", "stored")
+    __slots__ = ("by_library", "call_site", "code", "key", "known", "number", "over", "stored")
 
-    def __init__(self, number: int, key: str, call_site: str | None) -> None:
+    def __init__(self, number: int, key: str, call_site: str | None, by_library: bool) -> None:
+        self.by_library = by_library
         self.number = number
         self.key = key
         self.call_site = call_site
@@ -44,6 +45,8 @@ class Places:
         self._by_key: dict[str, Place] = {}
         self.direct: dict[tuple[int, int], tuple[CodeType, Place | None]] = {}
         # by the instruction, of frames that need no look at those around them
+        self._reached: dict[tuple[int, int, int], tuple[CodeType, CodeType, Place]] = {}
+        # by the function of a library, and the instruction of the program's that it runs below
         self._names: dict[tuple[int, int], tuple[CodeType, str]] = {}
 
     def at(self, frame: FrameType) -> Place | None:
@@ -60,25 +63,28 @@ class Places:
             place.known = False
 
     def _find(self, frame: FrameType) -> Place | None:
+        """The place in the user's own code at which something is read, also where a library reads it; None for our own reads."""
         code = frame.f_code
         if code.co_filename.startswith(_OWN):
             self._remember(frame, None)
             return None
         if self._sites.shown(code.co_filename) is not None:
-            place = self._place(self._name(frame), f"{self._sites.shown(code.co_filename)}:{frame.f_lineno}")
+            call_site = f"{self._sites.shown(code.co_filename)}:{frame.f_lineno}"
+            place = self._place(self._name(frame), call_site, by_library=False)
             self._remember(frame, place)
             return place
-        outer: FrameType | None = frame.f_back
-        for _ in range(_MOST_FRAMES):
-            if outer is None or self._sites.shown(outer.f_code.co_filename) is not None:
-                break
-            outer = outer.f_back
-        else:
-            outer = None
-        inner = f"{_tail(code.co_filename)}:{code.co_qualname}"
+        outer = self._sites.nearest(frame.f_back, _MOST_FRAMES)
         if outer is None:
-            return self._place(inner, None)
-        return self._place(f"{self._name(outer)} {inner}", self._sites.at(outer))
+            return self._place(f"{_tail(code.co_filename)}:{code.co_qualname}", None)
+        reached = id(code), id(outer.f_code), outer.f_lasti
+        known = self._reached.get(reached)
+        if known is None or known[0] is not code or known[1] is not outer.f_code:
+            inner = f"{_tail(code.co_filename)}:{code.co_qualname}"
+            place = self._place(f"{self._name(outer)} {inner}", self._sites.at(outer))
+            if len(self._reached) >= _REMEMBERED:
+                self._reached.clear()
+            known = self._reached[reached] = code, outer.f_code, place
+        return known[2]
 
     def _remember(self, frame: FrameType, place: Place | None) -> None:
         if len(self.direct) >= _REMEMBERED:
@@ -98,10 +104,10 @@ class Places:
             known = self._names[id(code), frame.f_lasti] = code, name
         return known[1]
 
-    def _place(self, key: str, call_site: str | None) -> Place:
+    def _place(self, key: str, call_site: str | None, *, by_library: bool = True) -> Place:
         place = self._by_key.get(key)
         if place is None:
-            place = self._by_key.setdefault(key, Place(len(self._by_key), key, call_site))
+            place = self._by_key.setdefault(key, Place(len(self._by_key), key, call_site, by_library))
         return place
 
 

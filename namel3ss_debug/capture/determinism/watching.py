@@ -62,6 +62,7 @@ def watch_files(opened: Opened) -> list[Undo]:
     )
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        """An audit hook that tells which files are opened."""
         if event != "open" or not active:
             return
         path, mode, flags = (*arguments, 0, 0)[:3]

@@ -77,7 +77,7 @@ class _Spans:
     def key(self, span: Any) -> Any:
         """What a span is known by; `None` where it is none that could be."""
         if isinstance(span, self.noted):
-            return span
+            return span.known_as
         known = span.get_span_context()
         return (known.trace_id, known.span_id) if known is not None and known.is_valid else None
 
@@ -118,8 +118,15 @@ class _Spans:
         noted = self.noted(plain)
         noted.set_attributes(attributes)
         parent = self.key(self.trace.get_current_span(within))
-        self.begin(noted, parent, tracer._instrumenting_module_name, name, noted.noted)  # noqa: SLF001  (it tells nobody)
+        scope = tracer._instrumenting_module_name  # noqa: SLF001  (it tells nobody)
+        self.begin(noted.known_as, parent, scope, name, noted.noted)
         return noted
+
+    def drop(self, key: Any) -> None:
+        """Nobody holds a span any more that has not ended: nobody will end it. What it stands for stays open."""
+        self._kinds.pop(key, None)
+        self._places.pop(key, None)
+        self.structure.drop(key)
 
     def end(self, key: Any, attributes: Mapping[str, Any], failure: tuple[str, str] | None) -> None:
         """A span has ended, by an error of this type and text where it failed."""
@@ -217,14 +224,19 @@ def _is_inside(span: Span) -> bool:
     return around is span
 
 
-def _noted_class(trace: Any, spans: _Spans) -> type:
+def _noted_class(trace: Any, spans: _Spans) -> type[Any]:
     """The class of spans that record nothing, as they are made where there is no provider, and are noted here."""
 
     class NotedSpan(trace.NonRecordingSpan):  # type: ignore[misc]  # known where the program runs
-        """A span that records nothing for the program; it carries on the trace of the span that it stands in for."""
+        """A span that records nothing for the program; it carries on the trace of the span that it stands in for.
+
+        Whoever asks whether it records may throw it away without an end; what is known of it goes with it.
+        """
 
         def __init__(self, stands_for: Any) -> None:
             super().__init__(stands_for.get_span_context())
+            self.known_as = object()
+            self.has_ended = False
             self.noted: dict[str, Any] = {}
             self.failure: tuple[str, str] | None = None
             self._handled = sys.exc_info()[1]
@@ -242,7 +254,15 @@ def _noted_class(trace: Any, spans: _Spans) -> type:
             raised = sys.exc_info()[1]
             if raised is not self._handled and isinstance(raised, Exception):
                 self.record_exception(raised)
-            read(spans.structure, spans.end, self, self.noted, self.failure)
+            self.has_ended = True
+            read(spans.structure, spans.end, self.known_as, self.noted, self.failure)
+
+        def __del__(self) -> None:
+            try:
+                if not self.has_ended:
+                    spans.drop(self.known_as)
+            except Exception:  # the interpreter ends, and what is used here may be gone
+                return
 
     return NotedSpan
 

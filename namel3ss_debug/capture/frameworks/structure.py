@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from functools import wraps
-from time import perf_counter_ns, time
+from time import perf_counter_ns
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -142,6 +142,15 @@ class Structure:
     def skip(self, key: Hashable, parent: Hashable = None) -> None:
         """Something of no interest has begun: what names it as its parent belongs to `parent`."""
         self._open[key] = _Skipped(parent)
+
+    def drop(self, key: Hashable) -> None:
+        """Nobody will tell of its end: a call is not waited for any more, and a span stays open in the recording."""
+        found = self._open.get(key)
+        if isinstance(found, Inside):
+            return
+        self._open.pop(key, None)
+        if isinstance(found, _Pending):
+            found.is_recorded()
 
     @_never_raises
     def begin_model(
@@ -317,7 +326,9 @@ class Structure:
         """Wait for a call to be recorded where it is made."""
         at, moved = self._parent(parent, frame), self._move(parent, frame)
         expected = Expected(kind, name if kind == beneath.TOOL else None)
-        self._open[key] = _Pending(name, inputs, metadata, expected, at, moved, time(), perf_counter_ns())
+        self._open[key] = _Pending(
+            name, inputs, metadata, expected, at, moved, self.tracer.now(), perf_counter_ns()
+        )
 
     def _take(self, name: str, inputs: dict[str, Any], at: Holder | None) -> dict[str, Any]:
         """Find the call of a model that a tool answers; what its span tells of it in its metadata, and in `inputs`."""

@@ -39,7 +39,6 @@ def record_log(
     extra: Mapping[str, Any] | None = None,
     error: BaseException | None = None,
     call_site: str | None = None,
-    component: str = "log",
 ) -> str:
     """Record one log record inside the current span; does nothing while tracing is off.
 
@@ -51,7 +50,6 @@ def record_log(
         extra: what else the program says.
         error: the exception that is logged.
         call_site: `path.py:42`; found in the running stack if left out.
-        component: which part of the program it belongs to.
 
     Returns:
         The id of the event; empty where nothing was recorded.
@@ -68,7 +66,7 @@ def record_log(
     failure.pop("status", None)
     found = tracer.emit(
         "log_record",
-        component=component,
+        component="log",
         component_name=logger,
         metadata=metadata,
         call_site=call_site,

@@ -46,6 +46,8 @@ def patch(module: Any, connections: Connections) -> list[Undo]:
 
 
 def _making(original: Callable[..., Any], connections: Connections) -> Callable[..., Any]:
+    """Let each new session be known by its streams, and its log messages be recorded."""
+
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  (it stands in the place of one)
         on_log = kwargs.get("logging_callback")
         if on_log is not None:
@@ -70,6 +72,8 @@ def _listening(session: Any, on_log: Callable[..., Any], connections: Connection
 
 
 def _asking(original: Callable[..., Any], connections: Connections) -> Callable[..., Any]:
+    """Record each request of a session; one with an answer is not sent."""
+
     async def send_request(self: Any, request: Any, result_type: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             plain = getattr(request, "root", request)
@@ -83,40 +87,32 @@ def _asking(original: Callable[..., Any], connections: Connections) -> Callable[
         on_progress = kwargs.get("progress_callback")
         if on_progress is not None:
             kwargs["progress_callback"] = asked.following(on_progress)
-        try:
+        with asked:
             if asked.is_answered:
                 return _typed(result_type, await asked.answer(on_progress))
             await asked.ready()
             with connections.beneath(asked.connection):
                 result = await original(self, request, result_type, *args, **kwargs)
             asked.got(result)
-        except BaseException as error:
-            asked.failed(error)
-            raise
-        finally:
-            asked.close()
         return result
 
     return send_request
 
 
 def _discovering(original: Callable[..., Any], connections: Connections) -> Callable[..., Any]:
+    """Record what a client asks of a server before any session, which has a door of its own."""
+
     async def send_discover(self: Any, version: str, *args: Any, **kwargs: Any) -> Any:
         asked = _begin(connections, self, _DISCOVER, {"version": version})
         if asked is None:
             return await original(self, version, *args, **kwargs)
-        try:
+        with asked:
             if asked.is_answered:
                 return await asked.answer()
             await asked.ready()
             with connections.beneath(asked.connection):
                 result = await original(self, version, *args, **kwargs)
             asked.got(result)
-        except BaseException as error:
-            asked.failed(error)
-            raise
-        finally:
-            asked.close()
         return result
 
     return send_discover
@@ -174,14 +170,13 @@ def _is_inside(name: str) -> bool:
 
 
 class _Asked:
-    """A request that was sent, or answered in place of that."""
+    """A request that was sent, or answered in place of that; as a block, the time until there is an answer."""
 
     def __init__(self, connections: Connections, session: Any, connection: Connection, span: Span) -> None:
         self.connection = connection
         self._tracer = connections.tracer
         self._session = session
         self._span = span
-        self._error: BaseException | None = None
         self._notes: list[dict[str, Any]] = []
         connection.asked.append(self)
         self._reply: Reply | None = take_reply(self._tracer, span)
@@ -252,24 +247,28 @@ class _Asked:
         except Exception as error:
             self._tracer.problem("an answer of an MCP server could not be recorded", error)
 
-    def failed(self, error: BaseException) -> None:
-        """There is no answer."""
-        self._error = error
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._failed(error)
+        self.connection.asked.remove(self)
+        if self._notes:
+            self._span.set_output({**(self._span.outputs or {}), "notifications": self._notes})
+        self._span.leave()
+        self._span.close(error)
+
+    def _failed(self, error: BaseException) -> None:
+        """There is no answer; the program sees the failure without the frame of ours that it came through."""
         told: Any = getattr(error, "error", None)
         if hasattr(told, "code") and hasattr(told, "message") and hasattr(told, "model_dump"):
             self._span.set_output({"error": told.model_dump(mode="json", exclude_none=True)})
         trace = error.__traceback__
         error.__traceback__ = None if trace is None else trace.tb_next
 
-    def close(self) -> None:
-        """It is over."""
-        self.connection.asked.remove(self)
-        if self._notes:
-            self._span.set_output({**(self._span.outputs or {}), "notifications": self._notes})
-        self._span.leave()
-        self._span.close(self._error)
-
     def _tell(self, result: Any) -> None:
+        """Write the result into the span, and keep what it says of the server."""
         set_result(self._span, self._tracer, result)
         if not isinstance(result, Mapping):
             return

@@ -99,6 +99,7 @@ class _Client:
             return await self._inner.__aexit__(kind, error, trace)
 
     def _begin(self) -> Span:
+        """The span of the connection; where it leads is named without credentials."""
         tracer, connection = self._connections.tracer, self._connection
         inputs: dict[str, Any] = {"transport": connection.transport}
         if connection.transport == "stdio":

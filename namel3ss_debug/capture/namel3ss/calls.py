@@ -54,6 +54,8 @@ class Calls:
         seams.function("runtime.tools.executor.run", "_execute_tool_call_internal", self._around)
 
     def _around(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The door of all calls of tools, recorded; an answer that is given takes the place of the call."""
+
         def _execute_tool_call_internal(
             ctx: Any, tool_name: str, args: dict[str, Any], **place: Any
         ) -> tuple[Any, Exception | None]:
@@ -83,6 +85,7 @@ class Calls:
         return _execute_tool_call_internal
 
     def _open(self, ctx: Any, name: str, arguments: dict[str, Any], place: Mapping[str, Any]) -> Span:
+        """The span of a call, with the id that the model gave it where a model asked for it."""
         scope = self._scope
         inputs: dict[str, Any] = {"arguments": plain(arguments)}
         metadata: dict[str, Any] = {"chain": scope.chain()}
@@ -125,6 +128,7 @@ class Calls:
 
 
 def _failed(name: str, told: Mapping[str, Any], cause: Exception | None) -> tuple[Any, Exception]:
+    """What the language is given for a call that failed: an outcome, and an error of its own at the line of the call."""
     came = _BLOCKED if told.get("code") == _BLOCKED else _FAILED
     text = str(told.get("message") or "")
     error: Exception = language("errors.base").Namel3ssError(

@@ -91,6 +91,7 @@ def _of_command() -> str | None:
 
 @functools.cache
 def _checked(python: str, app: str) -> str:
+    """The interpreter, once it has said itself that it can record an app."""
     given = json.dumps(lent())
     look = subprocess.run([python, "-c", _LOOK, given], capture_output=True, text=True, check=False)  # noqa: S603  (the user's own interpreter)
     try:

@@ -33,6 +33,8 @@ class Memory:
         seams.function("runtime.memory.api", "record_with_events", self._record)
 
     def _recall(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Record what is found for a question to the memory."""
+
         def recall_with_events(manager: Any, ai: Any, user_input: str, *args: Any, **kwargs: Any) -> Any:
             pack = original(manager, ai, user_input, *args, **kwargs)
             with self._scope.quiet("what a memory recalled could not be recorded"):
@@ -59,6 +61,7 @@ class Memory:
         inputs: dict[str, Any],
         outputs: dict[str, Any],
     ) -> None:
+        """Write an event about the memory of an AI."""
         told = {"operation": operation}
         if kwargs.get("agent_id"):
             told["agent"] = str(kwargs["agent_id"])

@@ -105,7 +105,7 @@ class Models:
         with contextlib.suppress(Exception):
             spoken = wire.recognise(request.full_url, wire.load(request.data))
             if spoken is not None:
-                self._heard.append(spoken.decode_response(wire.load(body)))
+                self._heard.append(spoken.codec.decode_response(wire.load(body)))
 
     # --- one call
 
@@ -143,6 +143,7 @@ class Models:
             self._scope.close(span)
 
     def _open(self, provider: str, request: dict[str, Any]) -> Span:
+        """The span of a call, with its request in the form of OpenAI's chat."""
         scope = self._scope
         url = f"namel3ss:{provider}"
         metadata: dict[str, Any] = {
@@ -154,7 +155,7 @@ class Models:
         }
         if lineage.active():
             metadata["lineage"] = lineage.current().path
-        decoded = _FORM.decode_request(request)
+        decoded = _FORM.codec.decode_request(request)
         return scope.open("llm", decoded.get("model"), scope.place, decoded, metadata)
 
     def _made(
@@ -175,6 +176,7 @@ class Models:
         return said if isinstance(said, Failure) or not self._heard else _joined(said, self._heard[-1])
 
     def _delivered(self, given: Given, response: Response, span: Span) -> Answer | Failure:
+        """What a recorded or given response makes of the call, once it is its turn."""
         answers = self._scope.tracer.answers
         assert answers is not None
         turn = in_turn(given, answers.may, span.event_id)
@@ -194,11 +196,12 @@ class Models:
             kind, text = wire.decode_error(body) or ("", "")
             status = f"HTTP {response.status}"
             return Failure(kind or status, text or status, response.status)
-        return _FORM.decode_response(body)
+        return _FORM.codec.decode_response(body)
 
     def _tell(
         self, span: Span, request: dict[str, Any], said: Answer | Failure | None, marks: Mapping[str, Any]
     ) -> None:
+        """Write into the span what was said, and the body that would have said so in the form of OpenAI's chat."""
         exchange: dict[str, Any] = {}
         if isinstance(said, Answer):
             span.set_output(said.outputs())
@@ -240,7 +243,7 @@ def _joined(said: Answer, heard: Answer) -> Answer:
 
 def _written(said: Answer, request: dict[str, Any]) -> str:
     """An answer as the body of a response; what the provider did not say is not said."""
-    body = _FORM.encode_response(said, request, response_id=said.response_id or "", created=0)
+    body = _FORM.codec.encode_response(said, request, response_id=said.response_id or "", created=0)
     if not said.usage:
         body.pop("usage", None)
     if said.response_model is None:

@@ -208,6 +208,7 @@ def _some(flows: list[str]) -> str:
 
 
 def _install(tracer: ExecutionTracer, app: App, seams: Seams, *, stepped: bool) -> None:
+    """Put what records in place at the doors of the language."""
     program = app.program
     here = Path(program.app_path).parent
 
@@ -242,6 +243,7 @@ def _executed(program: Any, flow: str, given: Mapping[str, Any]) -> Any:
 
 
 def _show(result: Any) -> None:
+    """Print the result of a flow as the language's own command does."""
     if result is None:
         return
     text = (

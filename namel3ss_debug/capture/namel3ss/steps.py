@@ -159,6 +159,7 @@ class Steps:
         )
 
     def _statement(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Run a statement inside a span where it is one that has a span; a change of state is told after it."""
         scope = self._scope
 
         def execute_statement(ctx: Any, stmt: Any, *args: Any, **kwargs: Any) -> Any:
@@ -220,6 +221,7 @@ class Steps:
         return record_step
 
     def _decided(self, kind: str, what: str, fields: Mapping[str, Any]) -> None:
+        """Tell which way a branch or a loop went, and why."""
         scope, data = self._scope, fields.get("data") or {}
         chosen = data.get("value", data.get("count", what))
         asked = {"condition": data["condition"]} if "condition" in data else None
@@ -231,6 +233,7 @@ class Steps:
         )
 
     def _begun(self, kind: str, what: str, fields: Mapping[str, Any]) -> None:
+        """Open the span of a step whose end the language tells apart."""
         component, prefix, member = _PAIRS[kind]
         scope, data = self._scope, fields.get("data") or {}
         name = data.get(member) or _name_in(what)
@@ -242,6 +245,7 @@ class Steps:
         self._paired.append((kind, span))
 
     def _ended(self, kind: str, failed: str | None) -> None:
+        """Close the span of such a step; what began inside it and never ended is forgotten."""
         scope = self._scope
         while self._paired:
             begun, span = self._paired.pop()
@@ -261,6 +265,7 @@ class Steps:
                 self._scope.flows.pop()
 
     def _agent(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Run an agent inside a span of its own."""
         scope = self._scope
 
         def run_agent_call(ctx: Any, agent_name: str, *args: Any, **kwargs: Any) -> Any:
@@ -283,6 +288,7 @@ class Steps:
         return run_agent_call
 
     def _open_agent(self, ctx: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Span:
+        """The span of an agent, at the line that calls it."""
         scope = self._scope
         line, column, *_ = (*args[2:4], None, None)
         told = {name: kwargs[name] for name in ("agent_id", "role") if kwargs.get(name)}

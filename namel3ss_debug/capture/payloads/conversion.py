@@ -118,6 +118,7 @@ class Payloads:
         return items if self.max_size else Ready([self._when_first_seen(item) for item in items])
 
     def _when_first_seen(self, item: Any) -> JsonValue:
+        """An item whose conversion is kept by what it holds, because the same messages are sent again and again."""
         try:
             key = marshal.dumps(item, 2)
         except ValueError:  # not of JSON, or nested too deep
@@ -214,15 +215,14 @@ class Payloads:
         return texts if len(texts) <= room else None
 
 
-def to_json(value: Any, *, redactor: Redactor | None, max_size: int = 0) -> JsonValue:
-    """Any value as JSON, once; `Payloads` does it often.
+def to_json(value: Any, *, redactor: Redactor | None) -> JsonValue:
+    """Any value as JSON, once and without bounds; `Payloads` does it often.
 
     Args:
         value: what the program holds.
         redactor: replaces secrets; `None` for none.
-        max_size: about how many bytes the result may have; 0: no bound.
     """
-    return Payloads(redactor, max_size).value(value)
+    return Payloads(redactor, 0).value(value)
 
 
 class _Conversion:

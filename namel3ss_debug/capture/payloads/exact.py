@@ -95,6 +95,7 @@ class _ExactConversion(_Conversion):
         return super().clean(text)
 
     def _container(self, value: Any, kind: type, depth: int) -> JsonValue:
+        """Anything but a plain value; what its form does not tell in full is named as inexact."""
         if kind is list:
             return self.items(value, len(value), depth)
         if kind is tuple:

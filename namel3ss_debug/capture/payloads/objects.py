@@ -45,6 +45,7 @@ def describe(conversion: Conversion, value: Any, kind: type, depth: int) -> Any:
 
 
 def _form(kind: type) -> Form | None:
+    """The form of the nearest ancestor that has one."""
     for ancestor in lineage(kind):
         form = FORMS.get(full_name(ancestor))
         if form is not None:
@@ -158,6 +159,7 @@ def _tuple(conversion: Conversion, value: Any, depth: int) -> Any:
 
 
 def _set(conversion: Conversion, value: Any, depth: int) -> Any:
+    """A set in an order that does not depend on the hash seed."""
     kind = set if issubclass(type(value), set) else frozenset
     size = kind.__len__(value)
     items = conversion.items(kind.__iter__(value), size, depth + 1)

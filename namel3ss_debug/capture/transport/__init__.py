@@ -7,21 +7,39 @@ it. A seam that is not there in a version is reported as not recorded, never gue
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.patching import Undo, when_imported
-from namel3ss_debug.capture.transport import by_aiohttp, by_httpx, by_urllib3
 
-_LIBRARIES: dict[str, Callable[..., list[Undo]]] = {
-    "httpx": by_httpx.patch,
-    "httpx2": by_httpx.patch,
-    "urllib3.connectionpool": by_urllib3.patch,
-    "aiohttp.client": by_aiohttp.patch,
+_LIBRARIES = {
+    "httpx": "by_httpx",
+    "httpx2": "by_httpx",
+    "urllib3.connectionpool": "by_urllib3",
+    "aiohttp.client": "by_aiohttp",
+    "http.client": "by_http_client",
+    "aiohttp.client_ws": "unrecorded",
+    "curl_cffi.aio": "unrecorded",
+    "curl_cffi.curl": "unrecorded",
+    "grpc._channel": "unrecorded",
+    "grpc.aio._channel": "unrecorded",
+    "tornado.simple_httpclient": "unrecorded",
+    "websocket._core": "unrecorded",
+    "websockets.client": "unrecorded",
+    "websockets.legacy.client": "unrecorded",
 }
+"""Modules of libraries, and the module here that patches each; it is imported with the library."""
 
 
 def install(exchanges: Exchanges) -> Undo:
     """Record the traffic of each library in `_LIBRARIES`, now or when it is imported."""
-    patches = {name: functools.partial(how, exchanges=exchanges) for name, how in _LIBRARIES.items()}
+    patches = {
+        name: functools.partial(_patch, seam=seam, exchanges=exchanges) for name, seam in _LIBRARIES.items()
+    }
     return when_imported(patches, exchanges.tracer.problem)
+
+
+def _patch(library: Any, seam: str, exchanges: Exchanges) -> list[Undo]:
+    undo: list[Undo] = import_module(f"{__name__}.{seam}").patch(library, exchanges)
+    return undo

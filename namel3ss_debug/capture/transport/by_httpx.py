@@ -29,7 +29,7 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
 
     def told(exchange: Watched, response: Any, tee: Any) -> Any:
         """The response, whose head and body are told to the exchange as the program reads them."""
-        exchange.respond(response.status_code, response.headers.multi_items(), response.reason_phrase)
+        exchange.respond(response.status_code, _pairs(response.headers), response.reason_phrase)
         response.stream = tee(response.stream, exchange)
         return response
 
@@ -81,7 +81,16 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
 
 def _begin(exchanges: Exchanges, request: Any) -> Watched | None:
     body = in_memory(getattr(request, "_content", None))
-    return exchanges.begin(request.method, str(request.url), request.headers.multi_items(), body)
+    return exchanges.begin(request.method, str(request.url), _pairs(request.headers), body)
+
+
+def _pairs(headers: Any) -> list[tuple[str, str]]:
+    """What `headers.multi_items()` gives, which looks for the encoding once for each name and value."""
+    try:
+        return [(name.decode("ascii").lower(), value.decode("ascii")) for name, value in headers.raw]
+    except UnicodeDecodeError:
+        pairs: list[tuple[str, str]] = headers.multi_items()
+        return pairs
 
 
 class _Pieces:

@@ -1,8 +1,10 @@
-"""Urllib3, and with it requests and boto: one `_make_request` an attempt, bodies where they are read."""
+"""Urllib3, and with it requests and boto: one `_make_request` an attempt, bodies where they are read.
+
+Before version 2 that gives a response of `http.client`, whose body is recorded where that is read.
+"""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +12,9 @@ from namel3ss_debug.capture.answers import Response
 from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.traceparent import HEADER
+from namel3ss_debug.capture.transport.by_http_client import watch
+from namel3ss_debug.capture.transport.leaving import MARK
+from namel3ss_debug.capture.transport.lines import Line, on_the_wire
 from namel3ss_debug.capture.transport.seams import (
     Natures,
     Watched,
@@ -19,20 +24,13 @@ from namel3ss_debug.capture.transport.seams import (
     waiting_for_pieces,
 )
 
-_MARK = "_namel3ss_exchange"
-
 
 def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
-    """Record each attempt of urllib3.
-
-    Raises:
-        AttributeError: this version makes its requests in another way.
-    """
+    """Record each attempt of urllib3."""
     from urllib3._version import __version__  # noqa: PLC0415  (imported with the pool)
     from urllib3.response import HTTPResponse  # noqa: PLC0415  (as above)
 
-    if int(__version__.partition(".")[0]) < 2:
-        raise AttributeError(f"version {__version__} is older than 2")
+    gives_plain = int(__version__.partition(".")[0]) < 2
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def _make_request(self: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
@@ -45,7 +43,9 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
                     given = wait_for_head(exchange, natures)
                     if given is not None:
                         body = waiting_for_pieces(exchange, given, natures)
-                        response = _given(HTTPResponse, given, body, self, method, url, kwargs)
+                        response = _read(given, body, method)
+                        if not gives_plain:
+                            response = _given(HTTPResponse, response, self, method, url, kwargs)
                 if response is None:
                     args, kwargs = _carrying(exchange, self, args, kwargs)
                     response = original(self, conn, method, url, *args, **kwargs)
@@ -54,15 +54,23 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
                 raise
             finally:
                 leave(token, exchange)
-            return response if exchange is None else _told(exchange, response, kwargs)
+            if exchange is None:
+                return response
+            if gives_plain:
+                watch(response, exchange)
+                return response
+            return _told(exchange, response, kwargs)
 
         return _make_request
 
+    attempts = replace(pool.HTTPConnectionPool, "_make_request", make)
+    if gives_plain:
+        return [attempts, replace(HTTPResponse, "read_chunked", lambda original: _chunks(original, _plain))]
     return [
-        replace(pool.HTTPConnectionPool, "_make_request", make),
+        attempts,
         replace(HTTPResponse, "read", _reads),
         replace(HTTPResponse, "read1", _reads),
-        replace(HTTPResponse, "read_chunked", _chunks),
+        replace(HTTPResponse, "read_chunked", lambda original: _chunks(original, lambda response: response)),
         replace(HTTPResponse, "drain_conn", _closes),
         replace(HTTPResponse, "close", _closes),
     ]
@@ -88,7 +96,7 @@ def _told(exchange: Watched, response: Any, kwargs: dict[str, Any]) -> Any:
     exchange.respond(response.status, list(response.headers.items()), response.reason)
     body = getattr(response, "_body", None)
     if body is None:
-        response.__dict__[_MARK] = exchange
+        response.__dict__[MARK] = exchange
     else:  # read at construction
         exchange.receive(body, decoded=bool(kwargs.get("decode_content", True)))
         exchange.end()
@@ -105,22 +113,18 @@ def _natures(pool: Any, url: str) -> Natures:
     }
 
 
-def _given(
-    make: Any,
-    given: Response,
-    body: Iterator[bytes],
-    pool: Any,
-    method: str,
-    url: str,
-    kwargs: dict[str, Any],
-) -> Any:
-    """A response as the pool would have made it: read by `http.client` from a line that goes nowhere."""
+def _read(given: Response, body: Iterator[bytes], method: str) -> Any:
+    """A response as `http.client` would have read it, from a line that goes nowhere."""
     from http.client import HTTPResponse  # noqa: PLC0415  (imported with the pool)
 
-    has_body = method.upper() != "HEAD" and given.status not in (204, 304)
-    line = _Line(_on_the_wire(given, body, has_body=has_body))
-    read: Any = HTTPResponse(line, method=method)  # type: ignore[arg-type]  # of a socket it needs this alone
+    line = Line(on_the_wire(given._replace(encoding=""), body, method=method))
+    read = HTTPResponse(line, method=method)  # type: ignore[arg-type]  # of a socket it needs this alone
     read.begin()
+    return read
+
+
+def _given(make: Any, read: Any, pool: Any, method: str, url: str, kwargs: dict[str, Any]) -> Any:
+    """A response as the pool would have made it."""
     names = ("preload_content", "decode_content", "enforce_content_length")
     settings = {name: kwargs[name] for name in names if name in kwargs}
     response = make(
@@ -141,53 +145,6 @@ def _given(
     return response
 
 
-def _on_the_wire(given: Response, body: Iterator[bytes], *, has_body: bool) -> Iterator[bytes]:
-    """A response as a server sends it; a body whose length nothing tells in chunks."""
-    chunked = has_body and not any(name == "content-length" for name, _value in given.headers)
-    headers = [*given.headers, *([("transfer-encoding", "chunked")] if chunked else [])]
-    lines = [f"HTTP/1.1 {given.status} {given.reason}", *(f"{name}: {value}" for name, value in headers)]
-    yield "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
-    if not chunked:
-        yield from _last_held_back(body)
-        return
-    for piece in filter(None, body):
-        yield b"%x\r\n%b\r\n" % (len(piece), piece)
-    yield b"0\r\n\r\n"
-
-
-def _last_held_back(body: Iterator[bytes]) -> Iterator[bytes]:
-    """The pieces of a body that tells its length, which ends with the last one: that waits for the end."""
-    last = b""
-    for piece in filter(None, body):
-        if last:
-            yield last
-        last = piece
-    yield last
-
-
-class _Line(io.RawIOBase):
-    """What `http.client` reads a response from: blocks that come one by one."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self._rest = b""
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """As of a socket."""
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        """Whether it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """What there is of the next block."""
-        self._rest = self._rest or next(filter(None, self._blocks), b"")
-        size = min(len(buffer), len(self._rest))
-        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size
-
-
 def _begin(
     exchanges: Exchanges, pool: Any, method: str, url: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Watched | None:
@@ -205,7 +162,7 @@ def _begin(
 
 def _reads(original: Callable[..., Any]) -> Callable[..., Any]:
     def read(self: Any, amt: Any = None, decode_content: Any = None, *args: Any, **kwargs: Any) -> Any:
-        exchange = self.__dict__.get(_MARK)
+        exchange = self.__dict__.get(MARK)
         try:
             data = original(self, amt, decode_content, *args, **kwargs)
         except BaseException as error:
@@ -220,21 +177,27 @@ def _reads(original: Callable[..., Any]) -> Callable[..., Any]:
     return read
 
 
-def _chunks(original: Callable[..., Any]) -> Callable[..., Any]:
+def _plain(response: Any) -> Any:
+    """The response of `http.client` that one of urllib3 before version 2 reads from."""
+    return response._fp  # noqa: SLF001  (it has no other name)
+
+
+def _chunks(original: Callable[..., Any], marked: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Wrap the generator that reads a body in chunks; `marked` gives the object that knows its exchange."""
+
     def read_chunked(self: Any, amt: Any = None, decode_content: Any = None) -> Iterator[bytes]:
-        exchange = self.__dict__.get(_MARK)
+        marks = getattr(marked(self), "__dict__", {})
+        exchange = marks.get(MARK)
         chunks = iter(original(self, amt, decode_content))
         while True:
-            held = self.__dict__.pop(
-                _MARK, None
-            )  # it closes itself before it says that the body is not whole
+            held = marks.pop(MARK, None)  # it closes itself before it says that the body is not whole
             try:
                 data = next(chunks, None)
             except BaseException as error:
                 passes(error, exchange)
                 raise
             if held is not None:
-                self.__dict__[_MARK] = held
+                marks[MARK] = held
             if data is None:
                 break
             if exchange is not None:
@@ -248,7 +211,7 @@ def _chunks(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _closes(original: Callable[..., Any]) -> Callable[..., Any]:
     def close(self: Any) -> Any:
-        exchange = self.__dict__.pop(_MARK, None)
+        exchange = self.__dict__.pop(MARK, None)
         if exchange is not None:
             exchange.close()
         return original(self)

@@ -205,6 +205,7 @@ class Mocks:
             return event | {"metadata": metadata}
 
     def _given_for(self, all_given: _Given[_What], number: int, start: Event) -> _What | None:
+        """What is given for a call: that of its number before that of every call, the later before the earlier."""
         if start["event_type"][-6:] != "_start":
             return None
         found: _What | None = None
@@ -252,6 +253,7 @@ def _fits(what: Mock | Fault, start: Event) -> bool:
 
 
 def _rows(all_given: Iterable[Mock | Fault]) -> Iterator[MockRow]:
+    """Mocks and faults as they are listed."""
     for each in all_given:
         if isinstance(each, Fault):
             yield MockRow(each.name, each.nth, {"fault": write_effect(each.effect)})
@@ -265,6 +267,7 @@ def _rows(all_given: Iterable[Mock | Fault]) -> Iterator[MockRow]:
 def _read_setting(
     parse: Callable[[str], _What], texts: Iterable[str], loaded: Loaded, key: str
 ) -> Iterator[_What]:
+    """The mocks or faults of a setting; those that fit no call are no mistake there."""
     for text in texts:
         try:
             what = parse(text)

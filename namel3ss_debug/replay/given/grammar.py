@@ -239,6 +239,7 @@ def _meant(text: str, problems: list[tuple[int, _NotJsonError]]) -> tuple[int, _
 
 
 def _not_json(text: str, places: tuple[int, int, int], problem: _NotJsonError) -> MockError:
+    """What to say of an answer that is no JSON, with the nearest JSON that was meant where that can be told."""
     begin, colon, end = places
     behind = text[colon + 1 : end].strip()
     if not behind:

@@ -74,6 +74,7 @@ def changed(whole: Any, change: Change, name: str) -> Any:
 
 
 def _with(holder: Any, change: Change, depth: int, name: str) -> Any:
+    """The holder with the value at the rest of the path; JSON inside a text is a holder as well."""
     if depth == len(change.path):
         return change.value
     step = change.path[depth]
@@ -119,6 +120,7 @@ def _place(holder: list[Any], step: Step) -> int | None:
 
 
 def _missing(holder: Any, change: Change, depth: int, name: str) -> MockError:
+    """What to say of a member that is not there: what is there instead."""
     whole, here = write_path(change.path[: depth + 1]), write_path(change.path[:depth])
     if isinstance(holder, dict) and "$truncated" in holder:
         what = f"{in_line(here[1:])} was cut when it was recorded; max_payload_size 0 keeps it whole"
@@ -137,6 +139,7 @@ def _missing(holder: Any, change: Change, depth: int, name: str) -> MockError:
 
 
 def _step(text: str) -> Step:
+    """One step of a path as it is written: `.name`, `[0]` or `["name"]`."""
     if text[0] == ".":
         return text[1:]
     inner = text[1:-1].strip()

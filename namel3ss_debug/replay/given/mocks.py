@@ -94,6 +94,7 @@ class Mock:
             model_answer(self.name, self.answer, 0)
 
     def _changed(self, recorded: dict[str, Any] | None) -> dict[str, Any]:
+        """The recorded answer with the changes of this mock."""
         if not recorded:
             raise MockError(
                 f"{in_line(self.name + write_path(self.changes[0].path))}: there is no recorded answer to change; "

@@ -282,6 +282,7 @@ def _number(text: str, known: Known | None) -> int:
 
 
 def _place(text: str, known: Known | None) -> _Tests:
+    """The tests of a place without occurrence and condition: a call site, a name, an event type, a component or `error`."""
     site = _SITE.fullmatch(text)
     if site is not None:
         return _call_site(text, known)
@@ -338,6 +339,7 @@ def _typed(event_type: str, nth: int | None, known: Known | None) -> _Tests:
 
 
 def _component(component: str, nth: int | None, known: Known | None) -> _Tests:
+    """The events of a component, or its n-th entry."""
     if known is not None:
         there = known.components[component]
         holds = [name for name, entries in known.components.items() if entries]
@@ -350,6 +352,7 @@ def _component(component: str, nth: int | None, known: Known | None) -> _Tests:
 
 
 def _named(component: str | None, name: str, nth: int | None, known: Known | None) -> _Tests:
+    """The events of a name, or its n-th entry, within a component where one is given."""
     whole = name if component is None else f"{component}:{name}"
     if known is not None and known.complete:
         kinds = list(known.names) if component is None else [component]
@@ -419,6 +422,7 @@ def _same_site(held: object, site: str) -> bool:
 
 
 def _regex(pattern: str) -> tuple[Test, Test]:
+    """The events in which a pattern is found in any text."""
     try:
         search = compile_pattern(pattern).search
     except DebugError as problem:

@@ -240,6 +240,7 @@ class History:
         return ((number, self._recording.event(number)) for number in numbers)
 
     def _refresh_indexed(self, recording: IndexedRecording) -> None:
+        """Take in what is new, from what is kept in the cache where that fits, else from the recording."""
         if self._index is None and not recording.has_index():
             self._take(recording.indexed_events())
         index = recording.index()

@@ -25,7 +25,7 @@ from namel3ss_debug.replay.recording.ledger import Ledger
 from namel3ss_debug.replay.recording.outline import Outline
 from namel3ss_debug.traces.index import Identity, Index, index_path, read_footer, with_tail
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 KEPT_FROM: Final = 8 * 1024 * 1024
 """What is made of a smaller recording, in bytes, is not worth a file: making it takes a tenth of a second."""
@@ -133,6 +133,7 @@ def _path(index: Index) -> Path:
 
 
 def _write(path: Path, arrays: list[array[Any]], footer: bytes) -> None:
+    """Write the file whole or not at all, and make room for it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix="new-", suffix=".tmp", delete=False) as file:
         try:
@@ -156,6 +157,7 @@ def _footer(file: IO[bytes]) -> dict[str, Any]:
 
 
 def _arrays(file: IO[bytes], layout: list[tuple[str, int, int]]) -> list[array[Any]]:
+    """The arrays of a file, each checked."""
     file.seek(len(_MAGIC))
     arrays = []
     for kind, length, checksum in layout:

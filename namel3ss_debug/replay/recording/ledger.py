@@ -17,7 +17,7 @@ from namel3ss_debug.replay.recording.kinds import Kind
 from namel3ss_debug.replay.recording.variables import TELLING, told
 from namel3ss_debug.replay.results import CallRow
 from namel3ss_debug.traces.costs import Seller, call_cost, seller_of
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event, unheld
 from namel3ss_debug.traces.totals import RunningTotals, Totals
 
 CALLED: Final = ("tool", "llm")
@@ -194,6 +194,8 @@ class Ledger:
             kind: of an end, the kind of its start, where that is known.
         """
         number = len(self.reached)
+        if "held_before_ms" in event:
+            event = unheld(event)
         time = event.get("timestamp")
         self._reach(number, time)
         event_type = event["event_type"]
@@ -236,6 +238,7 @@ class Ledger:
             self.sellers[number] = seller
 
     def _spend(self, number: int, event: Event, seller: Seller | None) -> RunningTotals:
+        """Add what an event cost, at its number."""
         running = RunningTotals()
         running.add(event, seller)
         if running.cost_pico or running.tokens:
@@ -255,6 +258,7 @@ class Ledger:
         return named[key]
 
     def _return(self, calls: Calls, number: int, event: Event, begun: int, spent: RunningTotals) -> None:
+        """Add a call that has ended."""
         if not begun:  # its start was rotated away
             calls.starts.append(number)
         status = event.get("status")
@@ -275,6 +279,7 @@ class Ledger:
         return round(duration * _NANOSECONDS) if duration is not None else 0
 
     def _change(self, number: int, names: tuple[str, ...]) -> None:
+        """Note which values of the state an event told; of very many names and changes the later ones are left out."""
         if not names:
             return
         numbers = self.changes.get(names)

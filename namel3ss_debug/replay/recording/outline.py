@@ -29,7 +29,8 @@ MARKED_EVERY: Final = 4096
 
 _MOST_MARKED = 2_000_000
 _MOST_GROWING = 200_000
-_NO_LEVEL = frozenset({"stream_chunk", "resource_sample"})
+_NO_LEVEL = frozenset({"stream_chunk", "resource_sample", "stack_sample", "inputs_read"})
+"""Events that moves over spans pass over: they are pieces of something, or no deed of the program, as in `capture/gate.py`."""
 _STRETCH = 4096
 _BYTE = 256
 _UNENDED = 0xFFFF_FFFF

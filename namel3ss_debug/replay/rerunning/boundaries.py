@@ -131,6 +131,29 @@ def question_of(number: int, event: Event, *, keep_event: bool = True) -> Questi
     )
 
 
+def asked_again(question: Question, number: int, event: Event) -> Question:
+    """The same question, as this event asks it: what makes it this question is not read again.
+
+    Args:
+        question: a recorded one, of a call that `capture.foretold.asked` does not tell from the one that begins now.
+        number: the number of the event.
+        event: the event.
+    """
+    return Question(
+        kind=question.kind,
+        name=question.name,
+        keys=question.keys,
+        kins=question.kins,
+        chain=question.chain,
+        strand=strand_of(event),
+        call_site=lenient.string(event.get("call_site")),
+        call_id=question.call_id,
+        streamed=question.streamed,
+        number=number,
+        event=event,
+    )
+
+
 def strand_of(event: Event) -> Strand:
     """Where an event happened."""
     found = _PROCESS.match(str(event.get("event_id", "")))

@@ -9,7 +9,7 @@ from typing import Any
 
 from namel3ss_debug.replay.rerunning.boundaries import VALUED, Question
 from namel3ss_debug.replay.rerunning.recorded import Boundary, Recorded
-from namel3ss_debug.replay.rerunning.recorded_answers import HttpAnswer, Raised
+from namel3ss_debug.replay.rerunning.recorded_answers import HttpAnswer, Raised, raised_by
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
@@ -43,13 +43,14 @@ def recorded_word(
 
 
 def _tool_word(recorded: Recorded, number: int) -> dict[str, Any]:
-    answer = recorded.tool_answer(number)
-    if answer.raised is not None:
-        stack = lenient.string(recorded.end(number).get("stack_trace"))
-        return {"raised": answer.raised._asdict() | ({"stack": stack} if stack else {})}
-    if answer.given_up:
+    end = recorded.end(number)
+    raised, given_up = raised_by(end, is_http=False)
+    if raised is not None:
+        stack = lenient.string(end.get("stack_trace"))
+        return {"raised": _raised(raised) | ({"stack": stack} if stack else {})}
+    if given_up or not end:
         return {"given_up": True}
-    outputs = lenient.mapping(recorded.end(number).get("outputs"))
+    outputs = lenient.mapping(end.get("outputs"))
     return {"answer": outputs.get("result"), "outputs": outputs, "recorded": True}
 
 
@@ -61,10 +62,17 @@ def _response(answer: HttpAnswer) -> dict[str, Any]:
         "pieces": [base64.b64encode(chunk).decode() for chunk in answer.chunks],
     }
     if isinstance(answer.raised, Raised):
-        word["raised"] = answer.raised._asdict()
+        word["raised"] = _raised(answer.raised)
     if answer.given_up:
         word["given_up"] = True
+    if answer.encoding:
+        word["encoding"] = answer.encoding
     return word
+
+
+def _raised(raised: Raised) -> dict[str, Any]:
+    told: dict[str, Any] = {"type": raised.type, "text": raised.text}
+    return told if raised.sent else told | {"sent": False}
 
 
 def _reason(status: int) -> str:

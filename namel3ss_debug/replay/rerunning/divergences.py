@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from namel3ss_debug.replay.rerunning.boundaries import MODEL, Question
 from namel3ss_debug.replay.rerunning.recorded import Boundary
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.conversations import MessageChange, diff_messages
 from namel3ss_debug.wire.value_changes import PathChange, path_changes
+
+if TYPE_CHECKING:
+    from namel3ss_debug.wire.conversations import MessageChange
 
 CHANGED: Final = "changed"
 NEW: Final = "new"
@@ -176,6 +178,8 @@ def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Differ
     """What differs between the inputs of two calls at boundaries of the same kind."""
     if kind != MODEL:
         return Difference(paths=path_changes(_without(old, "call_id"), _without(new, "call_id")))
+    from namel3ss_debug.wire.conversations import diff_messages  # noqa: PLC0415  (most runs part nowhere)
+
     before, after = lenient.sequence(old.get("messages")), lenient.sequence(new.get("messages"))
     messages = tuple(change for change in diff_messages(before, after) if change.kind != "same")
     return Difference(messages, path_changes(_without(old, "messages"), _without(new, "messages")))

@@ -11,14 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.replay.rerunning.boundaries import MODEL, TOOL, Question
 from namel3ss_debug.replay.rerunning.divergences import Difference
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.conversations import MessageChange
 from namel3ss_debug.wire.matching import matching_blocks
 from namel3ss_debug.wire.value_changes import PathChange
+
+if TYPE_CHECKING:
+    from namel3ss_debug.wire.conversations import MessageChange
 
 _TOKEN = re.compile(r"(?<!\w)-\d[\w.]*|\w+|[^\w\s]")
 _WORD = re.compile(r"-?\w")

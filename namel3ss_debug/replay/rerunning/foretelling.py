@@ -52,7 +52,7 @@ class Foretelling:
         boundary = self._recorded.boundaries[number]
         if (
             boundary.question.kind not in _KINDS
-            or not boundary.end
+            or not (boundary.end and boundary.asked)
             or self._recorded.findings_of(number)
             or not self._matcher.comes_next(boundary, self._gone, in_turn=self._strict)
         ):
@@ -63,7 +63,7 @@ class Foretelling:
         self._told.append(number)
         self._gone.update((number, *self._recorded.within(number)))
         self._place += 1
-        return Ahead(number, self._recorded.start(number), word)
+        return Ahead(number, boundary.asked, word)
 
     def put_back(self, ahead: Ahead) -> None:
         """The answer that was given out last is not told; it comes again."""

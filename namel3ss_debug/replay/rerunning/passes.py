@@ -20,6 +20,7 @@ from namel3ss_debug.replay.rerunning.boundaries import (
     TOOL,
     VALUED,
     Question,
+    asked_again,
     question_of,
 )
 from namel3ss_debug.replay.rerunning.deliveries import recorded_word
@@ -132,7 +133,8 @@ class Pass:
         if event_type[-6:] == "_start":
             if event_type == "trace_start":
                 self.seen.first = self.seen.first or metadata
-            self._calls.update({str(event.get("component")), f"tool:{event.get('component_name')}"})
+            self._calls[str(event.get("component"))] += 1
+            self._calls[f"tool:{event.get('component_name')}"] += 1
             if event.get("parent_event_id") in self._inside:
                 self._inside.add(event["event_id"])
         elif event_type == "trace_end":
@@ -201,9 +203,9 @@ class Pass:
         """A call of the run has taken what was foretold; it is what the matcher would have given, or the pass does not count."""
         if self._foretelling is not None:
             self._foretelling.taken(ahead)
-        question = question_of(number, event)
-        answer = None if question is None else self.matcher.answer(question)
-        if not isinstance(answer, Answer) or answer.recorded is None or answer.recorded.number != ahead:
+        recorded = self.plan.recorded.boundaries[ahead]
+        answer = self.matcher.answer(asked_again(recorded.question, number, event))
+        if not isinstance(answer, Answer) or answer.recorded is not recorded:
             self.misled = True
             return
         self.order.began(ahead)
@@ -221,6 +223,10 @@ class Pass:
             return True
         part = _PARTS.get(str(asked.get("step")), lenient.count(asked.get("index")) or 0)
         return self.order.take(Step(number, part), float(asked.get("waited") or 0.0))
+
+    def longest_silence(self) -> float:
+        """For how many seconds nothing happened in the recording, at most."""
+        return self.plan.recorded.longest_silence()
 
     def divergences(self, *, ended: bool) -> tuple[Divergence, ...]:
         """Where the code and the recording have parted; what was asked for real is none.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from namel3ss_debug.replay.rerunning.boundaries import (
@@ -26,12 +26,10 @@ from namel3ss_debug.replay.rerunning.boundaries import (
 )
 from namel3ss_debug.replay.rerunning.recorded_answers import (
     HttpAnswer,
-    ToolAnswer,
     exchange_of,
     flaws_of_chunk,
     flaws_of_end,
     http_answer,
-    tool_answer,
 )
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 from namel3ss_debug.wire import lenient
@@ -81,6 +79,7 @@ class Boundary:
         inside: the number of the tool call it happened inside; 0 for none.
         first_attempt: where the call repeats a failed one, the number of the first of these; else 0.
         chunks: the numbers of the events that hold the chunks of a stream, in order.
+        asked: what tells its question from others; "" where that was not wanted, or cannot be told.
     """
 
     number: int
@@ -89,6 +88,7 @@ class Boundary:
     inside: int = 0
     first_attempt: int = 0
     chunks: array[int] = field(default_factory=lambda: array("Q"), compare=False)
+    asked: str = field(default="", compare=False)
 
 
 class Recorded:
@@ -139,14 +139,16 @@ class Recorded:
         """What a boundary was asked, as its start event holds it."""
         return lenient.mapping(self._recording.event(number).get("inputs"))
 
+    def longest_silence(self) -> float:
+        """For how many seconds no event came, at most."""
+        times = [event.get("timestamp") for event in self._recording.events()]
+        known = [time for time in times if isinstance(time, int | float)]
+        return max((later - time for time, later in pairwise(known)), default=0.0)
+
     def http_answer(self, number: int) -> HttpAnswer:
         """The response to a request."""
         pieces = tuple(event.get("outputs") for event in self.chunks(number))
         return http_answer(self.end(number), pieces)
-
-    def tool_answer(self, number: int) -> ToolAnswer:
-        """What a tool gave back."""
-        return tool_answer(self.end(number))
 
     def start(self, number: int) -> Event:
         """The start event of a boundary."""
@@ -173,14 +175,19 @@ class Recorded:
         yield from (event for number, event in events if number in wanted)
 
 
-def read_recorded(recording: Recording, events: Iterable[Event] | None = None) -> Recorded:
+def read_recorded(
+    recording: Recording,
+    events: Iterable[Event] | None = None,
+    asked: Callable[[Event], str] = lambda _event: "",
+) -> Recorded:
     """Read what a recording holds of answers, in one pass.
 
     Args:
         recording: the recording.
         events: all its events, where whoever calls reads them for something else as well.
+        asked: what tells one question from another, of the start event of its call.
     """
-    reader = _Reader()
+    reader = _Reader(asked)
     for number, event in enumerate(recording.events() if events is None else events, 1):
         reader.feed(number, event)
     if reader.boundaries:
@@ -193,7 +200,8 @@ def read_recorded(recording: Recording, events: Iterable[Event] | None = None) -
 class _Reader:
     """The pass over the events."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Callable[[Event], str]) -> None:
+        self._asked = asked
         self.boundaries: dict[int, Boundary] = {}
         self.findings: list[Finding] = []
         self._ids: dict[str, int] = {}  # open boundary, by the id of its start
@@ -217,7 +225,8 @@ class _Reader:
         elif event_type == "stream_chunk":
             boundary = self.boundaries.get(self._ids.get(event.get("parent_event_id", ""), 0))
             if boundary is not None:
-                self._step(number, event, Step(boundary.number, len(boundary.chunks)))
+                arrived = lenient.mapping(event.get("metadata")).get("arrived_seq")
+                self._step(number, event, Step(boundary.number, len(boundary.chunks)), arrived)
                 boundary.chunks.append(number)
                 self._note(boundary.number, flaws_of_chunk(event.get("outputs")))
 
@@ -237,7 +246,11 @@ class _Reader:
             return
         retry_of = lenient.mapping(event.get("metadata")).get("retry_of")
         first = self._attempts.get(retry_of, 0) if isinstance(retry_of, str) else 0
-        self.boundaries[number] = Boundary(number, self._sharing(question), 0, inside, first)
+        try:
+            told = self._asked(event)
+        except TypeError:
+            told = ""
+        self.boundaries[number] = Boundary(number, self._sharing(question), 0, inside, first, asked=told)
         self._ids[event_id] = number
         if question.kind == MCP and question.name == CONNECT:
             self._connections[event_id] = question.keys[0]
@@ -284,7 +297,7 @@ class _Reader:
         old = self.boundaries[begun]
         if old.question.kind == MCP:
             self._answers(event_id, begun, event)
-        boundary = Boundary(begun, old.question, number, old.inside, old.first_attempt, old.chunks)
+        boundary = Boundary(begun, old.question, number, old.inside, old.first_attempt, old.chunks, old.asked)
         self.boundaries[begun] = boundary
         if event.get("status") in SPAN_FAILURES:
             self._attempts[event_id] = old.first_attempt or begun
@@ -296,8 +309,8 @@ class _Reader:
         self._step(number, event, Step(begun, END))
         self._note(begun, flaws_of_end(boundary.question.kind, event, streamed=bool(boundary.chunks)))
 
-    def _step(self, number: int, event: Event, step: Step) -> None:
-        self._steps.append((number, step))
+    def _step(self, number: int, event: Event, step: Step, arrived: Any = None) -> None:
+        """Note a step of an answer; one that had to wait was made before the event with the number `arrived`."""
         process = self.boundaries[step.boundary].question.strand.process
         if process not in self._seqs:
             self._seqs[process] = array("Q"), array("Q")
@@ -306,6 +319,7 @@ class _Reader:
         if isinstance(seq, int) and (not seqs or seq > seqs[-1]):
             seqs.append(seq)
             numbers.append(number)
+        self._steps.append((self._place(process, arrived) if isinstance(arrived, int) else number, step))
 
     def _place(self, process: int, seq: int) -> float:
         """The place of something that came right before the event with this number in its process."""

@@ -15,10 +15,14 @@ _NOT_ON_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 
 
 class Raised(NamedTuple):
-    """An exception that ended a call: its type as `module.Class`, built-in ones by their name alone, and its text."""
+    """An exception that ended a call: its type as `module.Class`, built-in ones by their name alone, and its text.
+
+    `sent` is false of a request that had not left by then, where that makes a difference.
+    """
 
     type: str
     text: str
+    sent: bool = True
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class HttpAnswer:
         given_up: whether it was the program that gave it up, by a timeout of its own or by cancelling.
         whole: whether the body was received to its end.
         reason: what stood behind the status, where it was not what always does.
+        encoding: how the body was encoded on the wire; "" where it was not.
     """
 
     status: int
@@ -44,6 +49,7 @@ class HttpAnswer:
     given_up: bool
     whole: bool
     reason: str = ""
+    encoding: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def http_answer(end: Event, pieces: tuple[Any, ...]) -> HttpAnswer:
     """
     exchange = exchange_of(end)
     headers = lenient.mapping(exchange.get("headers"))
-    raised, given_up = _raised(end, is_http=True)
+    raised, given_up = raised_by(end, is_http=True)
     return HttpAnswer(
         status=lenient.count(exchange.get("status")) or 0,
         headers=tuple((name, str(value)) for name, value in headers.items() if name not in _NOT_ON_THE_WIRE),
@@ -86,6 +92,7 @@ def http_answer(end: Event, pieces: tuple[Any, ...]) -> HttpAnswer:
         given_up=given_up or not end,
         whole=bool(end) and raised is None and not given_up and end.get("status") != "partial",
         reason=lenient.string(exchange.get("reason")) or "",
+        encoding=(lenient.string(headers.get("content-encoding")) or "").strip().lower(),
     )
 
 
@@ -95,7 +102,7 @@ def tool_answer(end: Event) -> ToolAnswer:
     Args:
         end: the end event of the call, {} where there is none.
     """
-    raised, given_up = _raised(end, is_http=False)
+    raised, given_up = raised_by(end, is_http=False)
     if raised is not None:
         return ToolAnswer(None, raised, given_up, find_flaws(raised.text))
     value, flaws = revive(lenient.mapping(end.get("outputs")).get("result"))
@@ -127,7 +134,7 @@ def _inexact(end: Event) -> tuple[Flaw, ...]:
     return tuple(Flaw("opaque", "$", str(one)) for one in told) if isinstance(told, list) else ()
 
 
-def _raised(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
+def raised_by(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
     """The exception that ended a call, and whether it was the program that gave the call up.
 
     A response of status 400 or more is a failure and no exception, and so is an error that a stream tells.
@@ -136,7 +143,8 @@ def _raised(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
         return None, True
     told = exchange_of(end).get("raised")
     if isinstance(told, dict):
-        return Raised(str(told.get("type", "")), str(told.get("text", ""))), False
+        sent = told.get("sent") is not False
+        return Raised(str(told.get("type", "")), str(told.get("text", "")), sent), False
     if end.get("status") not in SPAN_FAILURES:
         return None, False
     if not is_http and _is_told_by_value(end):

@@ -18,7 +18,9 @@ from namel3ss_debug.traces.events import Event
 
 MOST_STOPS: Final = 1000
 
-_FOLDED: Final = frozenset({"totals", "state"})
+FOLDED: Final = frozenset({"totals", "state"})
+"""The names of an expression whose values come from the events so far, and not from the current one."""
+
 _NUMBERS: Final = (int, float)
 _IF: Final = re.compile(r"""("[^"]*"|'[^']*')|\sif\s""")
 _ELSE: Final = re.compile(r"\selse\s")
@@ -254,8 +256,9 @@ class Lookout:
         totals: Mapping[str, Any],
         state: Mapping[str, Any],
     ) -> Changed | None:
+        """How the value of a watch changed with this event; None where it is the same as after the event before."""
         names = watch.names
-        if names <= _FOLDED:
+        if names <= FOLDED:
             new = watch.evaluate({"totals": totals, "state": state})
         elif names <= FIELD_NAMES:
             new = watch.evaluate(event)

@@ -20,7 +20,7 @@ from namel3ss_debug.replay.recording.outline import Outline
 from namel3ss_debug.replay.recording.variables import TELLING, told
 from namel3ss_debug.replay.results import BreakpointRow, Changed, Frame, Numbered, Stopped
 from namel3ss_debug.replay.walking import levels
-from namel3ss_debug.replay.walking.stops import Lookout, Met, Stop, Stops, Tally
+from namel3ss_debug.replay.walking.stops import FOLDED, Lookout, Met, Stop, Stops, Tally
 from namel3ss_debug.traces.events import Event
 
 MOST_FRAMES: Final = 1000
@@ -28,7 +28,6 @@ MOST_FRAMES: Final = 1000
 
 _BLOCK: Final = 32
 _NOTHING: dict[str, Any] = {}
-_FOLDED: Final = frozenset({"totals", "state"})
 _CALLS: Final = frozenset({"llm_call_start", "tool_call_start"})
 
 Find = Callable[[], int]
@@ -80,8 +79,7 @@ class Walk:
     @property
     def waiting(self) -> bool:
         """Whether a live program waits before the call that starts at the current event."""
-        event = self.event if self.live and self.position == self.total else None
-        return event is not None and event["event_type"] in _CALLS
+        return self.live and self._waits_at(self.event)
 
     @property
     def outline(self) -> Outline:
@@ -271,7 +269,7 @@ class Walk:
         return not self._ended or self.total > self.position
 
     def _back_to(self, target: int, reason: str) -> Stopped:
-        """Move backwards to an event, past the events between."""
+        """Move backwards to an event, past the events between; below 0 there is only the start to stop at."""
         return self._pass(max(target + 1, 1), self.position, back=True) or self.go(target, reason)
 
     def _pass(self, first: int, end: int, *, back: bool = False) -> Stopped | None:
@@ -306,10 +304,12 @@ class Walk:
     def _met(
         self, lookout: Lookout, passing: Iterable[tuple[int, Event, State]]
     ) -> Iterator[tuple[int, Event, list[Met]]]:
+        """Of passing events, those that meet anything."""
         totals, values, seen = _NOTHING, _NOTHING, -1
         for number, event, state in passing:
             if lookout.reads_totals:
                 totals = state.totals.scope()
+            # of two events in a row the state differs only where the second one tells of it
             if lookout.reads_state and (seen != number - 1 or event["event_type"] in TELLING):
                 values = self.variables(state.changed, (number, event))
             seen = number
@@ -337,10 +337,10 @@ class Walk:
         stop: Stop | None = None,
         changed: Changed | None = None,
     ) -> Stopped:
+        """How the walk stands now, and why; the current event is read where it is not at hand."""
         self.due = ()
         if event is None:
             event = self.event
-        waits = event is not None and event["event_type"] in _CALLS
         return Stopped(
             number=self.position,
             event=event,
@@ -349,8 +349,12 @@ class Walk:
             breakpoint=None if stop is None else stop.number,
             place=None if stop is None else stop.place,
             changed=changed,
-            waiting=waits and self.live and self.position == self.total,
+            waiting=self.live and self._waits_at(event),
         )
+
+    def _waits_at(self, event: Event | None) -> bool:
+        """Whether the current event is the start of a call, and the last one that there is."""
+        return event is not None and event["event_type"] in _CALLS and self.position == self.total
 
     def _over(self, outline: Outline, number: int) -> int:
         """Where `next` leads; in a live program nowhere, until the span that is passed over has ended."""
@@ -379,7 +383,7 @@ class Walk:
     def _value(self, expression: Expression, at: int, number: int) -> Any:
         state = self.history.at(at)
         values = self.variables(state.changed) if "state" in expression.names else _NOTHING
-        event = self.event_at(number) if number and not expression.names <= _FOLDED else {}
+        event = self.event_at(number) if number and not expression.names <= FOLDED else {}
         return expression.evaluate(event_scope(number, event, state.totals.scope(), values))
 
     def _entry(self, place: Place) -> Nth | None:

@@ -23,6 +23,7 @@ _STAND_IN = re.compile(
 _CONSTANT_NAME = re.compile(r"[A-Z]+(?:_[A-Z]+)+\Z")
 _DIGIT = re.compile("[0-9]")
 _IS = re.compile("[=:]")
+_CURL_BEFORE = 256
 _is_secret_name = lru_cache(4096)(is_secret_name)
 _ALSO_HARMLESS = {"token": 16, "secret": 8}
 """Names that also stand for a model's token and for a riddle's secret: their values need a digit and this length."""
@@ -42,6 +43,12 @@ def has_digit(match: re.Match[str]) -> bool:
 def is_no_stand_in(match: re.Match[str]) -> bool:
     """Whether it is more than a variable or a word that stands for the secret."""
     return _STAND_IN.match(secret_part(match)) is None
+
+
+def is_for_curl(match: re.Match[str]) -> bool:
+    """Whether it is an option of curl, which stands before it, and more than a stand-in."""
+    before = match.string[max(0, match.start() - _CURL_BEFORE) : match.start()]
+    return "curl" in before.lower() and is_no_stand_in(match)
 
 
 def is_assignment(match: re.Match[str]) -> bool:

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from namel3ss_debug.errors import SettingError
 from namel3ss_debug.traces.redaction.keys import SECRET_HEADERS, SECRET_PARAMETERS, is_secret_name, snake
+from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal
 from namel3ss_debug.traces.redaction.rules import PHRASES, RUN, TOKENS, Rule, assigned
 
 KEY = "[REDACTED:key]"
@@ -41,10 +42,48 @@ _PHRASE_LITERALS = [
 _AFTER_TOKENS = 1000
 _OWN_FIRST = -1000
 
+_ORDERED = [*enumerate(TOKENS), *enumerate(PHRASES, _AFTER_TOKENS)]
+_LITERALS = {literal for _, rule in _ORDERED for literal in rule.literals}
+_TRIGGERS = {
+    one for one in _LITERALS if not any(one != other and one.startswith(other) for other in _LITERALS)
+}
+_TRIGGERED = {
+    trigger: [
+        (order, rule)
+        for order, rule in _ORDERED
+        if any(literal.startswith(trigger) for literal in rule.literals)
+    ]
+    for trigger in _TRIGGERS
+}
+"""The rules with a literal that begins so."""
+
 _V = TypeVar("_V")
 
 
-class _Find(NamedTuple):
+def trie(words: Iterable[str]) -> str:
+    """A pattern of any of these words, none of which begins with another, that looks at each character once."""
+    following: dict[str, list[str]] = {}
+    for word in sorted(words):
+        following.setdefault(word[0], []).append(word[1:])
+    ways = [re.escape(first) + (trie(rest) if rest != [""] else "") for first, rest in following.items()]
+    return ways[0] if len(ways) == 1 else f"(?:{'|'.join(ways)})"
+
+
+TRIGGER = trie(_TRIGGERS)
+"""What a text in lower case holds somewhere where a secret may be in it; but for the number of a card."""
+
+LONGEST_TRIGGER = max(LONGEST_LITERAL, *map(len, _TRIGGERS))
+_TRIGGER = re.compile(f"(?=({TRIGGER}))")
+CARD = r"[0-9](?:[ \-]?[0-9]){12}|[0-9][0-9 \-]{0,24}\.?\Z"
+"""What a text holds where the number of a card may be in it, or have begun at its end."""
+
+_CARD_LIKE = re.compile(CARD)
+_CARD = next((order, rule) for order, rule in _ORDERED if rule.name == "card")
+
+
+class Find(NamedTuple):
+    """One secret in a text, and the rule that tells most of it."""
+
     start: int
     end: int
     order: int
@@ -65,14 +104,17 @@ class Redactor:
         SettingError: a name or a regular expression that cannot be used.
     """
 
-    __slots__ = ("_clean", "_compiled", "_finds", "_keys", "_known", "_names", "_own")
+    __slots__ = ("_always", "_clean", "_compiled", "_finds", "_keys", "_known", "_literals", "_names", "_own")
 
     def __init__(self, keys: Iterable[str] | None = None, patterns: Mapping[str, str] | None = None) -> None:
         self._keys = tuple(dict.fromkeys(filter(None, map(snake, keys or ()))))
         self._own = tuple(_own_rule(name, pattern) for name, pattern in (patterns or {}).items())
         if self._keys:
             words = "|".join(key.replace("_", r"[_\-. ]?") for key in self._keys)
-            self._own += (Rule("key", assigned(f"(?i:{words})", shortest=1), ()),)
+            firsts = tuple({key.partition("_")[0][:LONGEST_LITERAL] for key in self._keys})
+            self._own += (Rule("key", assigned(f"(?i:{words})", shortest=1), firsts),)
+        self._always = any(not literal for rule in self._own for literal in rule.literals)
+        self._literals = tuple({literal for rule in self._own for literal in rule.literals if literal})
         self._compiled: dict[str, re.Pattern[str]] = {}
         self._names: dict[str, bool] = {}
         self._known: dict[str, str] = {}
@@ -123,6 +165,16 @@ class Redactor:
 
         return self.text(_PARAMETER.sub(replace, url) if "=" in url else url)
 
+    def words(self, words: Iterable[str]) -> list[str]:
+        """The words of a command line without the value of an option with a secret name, which may be the word behind it."""
+        clear: list[str] = []
+        is_secret = False
+        for word in words:
+            is_option = word.startswith("-")
+            clear.append(KEY if is_secret and not is_option and word else self.text(word))
+            is_secret = is_option and "=" not in word and self.key_is_secret(word.lstrip("-"))
+        return clear
+
     def _is_own_key(self, name: str) -> bool:
         words = snake(name)
         return any(words == key or words.endswith("_" + key) for key in self._keys)
@@ -144,24 +196,66 @@ class Redactor:
         return "".join(replaced) if any(map(_differ, pieces, replaced)) else text
 
     def _replace(self, text: str) -> str:
-        finds = sorted(self._finds_in(text))
+        finds = self.finds(text)
         if not finds:
             return text
         parts: list[str] = []
         done = 0
-        index = 0
-        while index < len(finds):
-            start, end, order, name = finds[index]
-            index += 1
-            while index < len(finds) and finds[index].start < end:
-                end = max(end, finds[index].end)
-                order, name = min((order, name), finds[index][2:])
-                index += 1
-            parts += [text[done:start], _placeholder(text, start, end, name)]
+        for start, end, _order, name in finds:
+            parts += [text[done:start], placeholder(text, start, end, name)]
             done = end
         return "".join([*parts, text[done:]])
 
-    def _finds_in(self, text: str) -> Iterable[_Find]:
+    def finds(self, text: str, start: int = 0, rules: Iterable[tuple[int, Rule]] | None = None) -> list[Find]:
+        """Where the secrets of a text stand, each once, in order; what a placeholder bares is not among them.
+
+        Args:
+            text: the text.
+            start: where they are looked for; what they are known by may stand before it.
+            rules: those that are looked for, as `near` gives them; all if left out.
+        """
+        united: list[Find] = []
+        found = (
+            self._finds_in(text)
+            if rules is None
+            else (find for order, rule in rules for find in self._matches(rule, text, order, start))
+        )
+        for find in sorted(found):
+            last = united[-1] if united else None
+            if last is None or find.start >= last.end:
+                united.append(find)
+                continue
+            order, name = min(last[2:], find[2:])
+            united[-1] = Find(last.start, max(last.end, find.end), order, name)
+        return united
+
+    def near(self, text: str, start: int = 0) -> list[tuple[int, Rule]]:
+        """The rules of which a secret may stand, or may have begun, in a text, each with its place among all.
+
+        Args:
+            text: the text.
+            start: where it may begin.
+        """
+        lower = text[start:].lower()
+        found = {literal for literal in _TRIGGER.findall(lower) if literal}
+        rules = [rule for literal in found for rule in _TRIGGERED[literal]] if found else []
+        if _CARD_LIKE.search(text, start):
+            rules.append(_CARD)
+        for order, rule in enumerate(self._own):
+            if any(literal in lower for literal in rule.literals):
+                rules.append((_OWN_FIRST + order, rule))
+        return rules
+
+    @property
+    def is_always_near(self) -> bool:
+        """Whether the user has added patterns of which it is not known how a match begins."""
+        return self._always
+
+    def is_near(self, lower: str) -> bool:
+        """Whether a text in lower case may hold a secret that the user has added a name or a pattern for."""
+        return bool(self._literals) and any(literal in lower for literal in self._literals)
+
+    def _finds_in(self, text: str) -> Iterable[Find]:
         """Where the rules find secrets, in no order; they may overlap."""
         if len(text) >= _SHORTEST:
             runs = " ".join(_RUNS.findall(text)).lower()
@@ -174,16 +268,16 @@ class Redactor:
         for order, rule in enumerate(self._own):
             yield from self._matches(rule, text, _OWN_FIRST + order)
 
-    def _matches(self, rule: Rule, text: str, order: int) -> Iterable[_Find]:
+    def _matches(self, rule: Rule, text: str, order: int, start: int = 0) -> Iterable[Find]:
         pattern = self._compiled.get(rule.pattern)
         if pattern is None:
             pattern = self._compiled[rule.pattern] = re.compile(rule.pattern)
         reached = 0
-        for match in pattern.finditer(text):
-            start, end = match.span(match.lastindex or 0)
-            if reached <= start < end and (rule.check is None or rule.check(match)):
+        for match in pattern.finditer(text, start):
+            begin, end = match.span(match.lastindex or 0)
+            if reached <= begin < end and (rule.check is None or rule.check(match)):
                 reached = end
-                yield _Find(start, end, order, rule.name)
+                yield Find(begin, end, order, rule.name)
 
 
 def redact_headers(pairs: Iterable[tuple[str, str]], redactor: Redactor | None) -> list[tuple[str, str]]:
@@ -211,7 +305,7 @@ def _own_rule(name: str, pattern: str) -> Rule:
         re.compile(pattern)
     except (re.error, TypeError, RecursionError, OverflowError) as error:
         raise SettingError(f"redact_patterns: {name!r} is not a valid regular expression: {error}") from None
-    return Rule(name, pattern, ())
+    return Rule(name, pattern, (first_literal(pattern),))
 
 
 def _remember(table: dict[str, _V], key: str, value: _V) -> None:
@@ -225,7 +319,7 @@ def _differ(one: str, other: str) -> bool:
     return one is not other
 
 
-def _placeholder(text: str, start: int, end: int, name: str) -> str:
+def placeholder(text: str, start: int, end: int, name: str) -> str:
     """What stands in place of `text[start:end]`; in quotes where a bare number of JSON text is replaced.
 
     The quotes are those used last before it, with their backslashes, for JSON text is often nested in JSON text.

@@ -161,11 +161,15 @@ TOKENS: tuple[Rule, ...] = (
         r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9+/_\-]{20,}+)",
         ("hooks.slack.com",),
     ),
-    Rule("stripe", rf"[rs]k_(?:live|prod|test)_{_ALNUM}{{10,}}+", _words("k_live_ k_prod_ k_test_")),
+    Rule(
+        "stripe",
+        rf"[rs]k_(?:live|prod|test)_{_ALNUM}{{10,}}+",
+        _words("sk_live_ sk_prod_ sk_test_ rk_live_ rk_prod_ rk_test_"),
+    ),
     Rule("webhook_secret", r"whsec_[A-Za-z0-9+/=]{20,}+", ("whsec_",)),
     Rule("sendgrid", _token(r"SG\.", rf"{_WORD}{{16,32}}+\.{_WORD}{{30,}}+", width=3), ("sg.",)),
     Rule("mailgun", _token("key-", rf"{_HEX}{{32}}(?!{_ALNUM})"), ("key-",)),
-    Rule("twilio", _token("SK", rf"{_HEX}{{32}}(?!{_ALNUM})"), ("sk",)),
+    Rule("twilio", _token("SK", rf"{_HEX}{{32}}(?!{_ALNUM})"), tuple(f"sk{digit:x}" for digit in range(16))),
     Rule(
         "shopify", r"shp(?:at|ca|pa|ss|tka)_[0-9a-fA-F]{32,}+", _words("shpat_ shpca_ shppa_ shpss_ shptka_")
     ),
@@ -224,8 +228,8 @@ PHRASES: tuple[Rule, ...] = (
     Rule(
         "curl_user",
         rf"(?<!\S)(?:-u|--user|--proxy-user|-U)[ =]{{0,2}}(?:{_QUOTE})?[^\s:\"'\\]{{0,100}}+:(?!//)([^\s\"'\\]{{3,200}}+)",
-        ("curl",),
-        checks.is_no_stand_in,
+        ("-u",),
+        checks.is_for_curl,
     ),
     Rule("azure_secret", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,}+", ("q~",)),
     Rule("bearer", r"(?i:bearer)\s{1,4}([A-Za-z0-9_\-.=+/~]{16,}+)", ("bearer",), checks.has_digit),

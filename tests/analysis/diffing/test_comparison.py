@@ -234,6 +234,71 @@ def test_what_differs_stands_at_its_path(support_run, compared):
     assert compared(support_run, after).to_json()["differences"][0]["paths"][0]["new"] == "late"
 
 
+def added_instruction(messages, inputs):
+    """One more instruction of the system."""
+    messages.insert(1, {"role": "system", "parts": [{"type": "text", "content": "Be brief."}]})
+
+
+def other_question(messages, inputs):
+    """The user asks for something else."""
+    messages[1]["parts"][0]["content"] = "Never mind."
+
+
+def other_tool(messages, inputs):
+    """A tool with another name."""
+    inputs["tools"] = [{"name": "escalate"}]
+
+
+def answer_in_front(messages, inputs):
+    """An answer before the question, with which the question came of the run."""
+    messages.insert(1, {"role": "assistant", "parts": [{"type": "text", "content": "Hello."}]})
+
+
+def other_field(messages, inputs):
+    """What is no part of its own."""
+    inputs["conversation"] = "c-2"
+
+
+def other_temperature(messages, inputs):
+    """A parameter, where nothing else is."""
+    inputs["params"] = {**inputs["params"], "temperature": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([added_instruction], [("prompt", ["instructions"])]),
+        ([other_question, other_tool], [("prompt", ["question", "tools"])]),
+        ([added_instruction, other_field], [("prompt", ["instructions"]), ("context", ["other"])]),
+        ([other_temperature, other_tool], [("model", ["parameters"]), ("prompt", ["tools"])]),
+        ([answer_in_front], [("context", ["history"])]),
+    ],
+)
+def test_a_request_that_changed_names_the_parts_that_did(support_run, compared, changes, expected):
+    """Each change stands in one part of one difference, and the number of differences is that of those told."""
+    after = copy.deepcopy(support_run)
+    inputs = after[9]["inputs"]
+    for change in changes:
+        change(inputs["messages"], inputs)
+    found = compared(support_run, after)
+    assert [(each.kind, each.to_json()["changed"]) for each in found.differences] == expected
+    assert found.kinds == dict.fromkeys([kind for kind, _ in expected], 1)
+    assert found.to_json()["not_listed"] == 0
+    assert found.first in found.differences
+
+
+def test_a_prompt_that_is_told_again_says_since_when(support_run, compared):
+    """The same other instruction at every call is new at the first of them."""
+    after = copy.deepcopy(support_run)
+    for number in (10, 14):
+        after[number - 1]["inputs"]["messages"][0]["parts"][0]["content"] = "Be brief."
+    found = compared(support_run, after).differences
+    assert [(each.kind, each.number_b, each.carried_from) for each in found] == [
+        ("prompt", 10, None),
+        ("prompt", 14, 10),
+    ]
+
+
 def test_what_the_settings_name_is_not_compared(support_run, compared):
     """A key anywhere, or a path from the event on."""
     after = copy.deepcopy(support_run)

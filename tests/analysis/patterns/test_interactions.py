@@ -87,15 +87,34 @@ def test_what_was_open_when_the_run_was_killed(recording, section):
 def test_hand_offs_by_message_and_by_the_name_of_a_tool(recording, section, say):
     """What the trace says is recorded; what only a name says is inferred."""
     agent = recording.start("agent", "Triage", 0)
-    number = say("Triage", "Refunds", "yours", kind="handoff")
+    number = say("Clerk", "Refunds", "yours", kind="handoff")
     recording.span("tool", "transfer_to_billing", 1, 2, agent)
     recording.span("tool", "transfer_to_agent", 2, 3, agent)
     recording.end(agent, 4)
     found = [(row["from"], row["to"], row["kind"], row["numbers"]) for row in section()["hand_offs"]]
     assert sorted(found, key=lambda row: (row[2] == "inferred", row[1] is None)) == [
-        ("Triage", "Refunds", "recorded", [number]),
+        ("Clerk", "Refunds", "recorded", [number]),
         ("Triage", "billing", "inferred", []),
         ("Triage", None, "inferred", []),
+    ]
+
+
+def test_a_hand_off_that_is_recorded_is_not_inferred_once_more(recording, section, say):
+    """The tool by which it was made counts as one only where it did more than is recorded, and did not fail."""
+    agent = recording.start("agent", "Triage", 0)
+    for receiver in ("Refund Desk", "Refund Desk", "Grace"):
+        say("Triage", receiver, "yours", kind="handoff")
+    recording.span("tool", "transfer_to_refund_desk", 1, 2, agent)
+    for _ in range(3):
+        recording.span("tool", "transfer_to_agent", 2, 3, agent)
+    recording.span("tool", "transfer_to_agent", 3, 4, agent, status="failed", error="no such agent")
+    recording.end(agent, 4)
+    say("Grace", "Triage", "yours", kind="handoff")
+    assert [(row["from"], row["to"], row["kind"], row["count"]) for row in section()["hand_offs"]] == [
+        ("Triage", "Refund Desk", "recorded", 2),
+        ("Grace", "Triage", "recorded", 1),
+        ("Triage", "Grace", "recorded", 1),
+        ("Triage", None, "inferred", 1),
     ]
 
 

@@ -15,13 +15,6 @@ from namel3ss_debug.traces.inputs import Recorded, sources
 from namel3ss_debug.traces.reader import open_trace
 
 
-def places_of(result):
-    """The call sites of all places that read the clock."""
-    return [
-        place.get("call_site") for read in result.read("clock") for place in read.get("places", {}).values()
-    ]
-
-
 def test_inputs_are_written_before_the_next_event(programs):
     """A process that is killed has lost nothing that was read before its last event."""
     program = """
@@ -40,6 +33,31 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert [
         value for places in result.recorded.clock.values() for v in places.values() for value in v
     ] == markers
+
+
+def test_what_libraries_read_between_steps_stands_together(programs):
+    """Their reads wait for the next call; those of the program stand before the next event, whatever that is."""
+    program = """
+import locale, os, time
+from namel3ss_debug import get_global_tracer
+library = eval(compile("lambda: __import__('time').time_ns()", os.path.abspath(locale.__file__), "eval"))
+tracer = get_global_tracer()
+for n in range(3):
+    with tracer.span("chain", "step"):
+        library()
+with tracer.span("tool", "call"):
+    time.time()
+with tracer.span("chain", "own"):
+    library()
+    time.time()
+"""
+    result = programs.record(program, environment={"PYTHONPATH": os.pathsep.join(sys.path)})
+    kinds = [event["event_type"] for event in result.events]
+    steps, read = ["chain_execution_start", "chain_execution_end"], "inputs_read"
+    call = ["tool_call_start", read, "tool_call_end"]
+    assert kinds == ["trace_start", *steps * 3, read, *call, steps[0], read, steps[1], "trace_end"]
+    [places] = result.recorded.clock.values()
+    assert sorted(map(len, places.values())) == [2, 4]  # the two of the program are of one text
 
 
 def test_trace_start_says_what_numbers_follow_from(programs):
@@ -117,6 +135,20 @@ dict(os.environ), os.environ.copy(), {**os.environ}, list(os.environ.items())
     now = {"OPENAI_API_KEY": "now", "NOT_SET": "now", "TOWN": "Bruges"}
     assert recorded.variables(now).items() >= {"OPENAI_API_KEY": "now", "TOWN": "Ghent"}.items()
     assert "NOT_SET" not in recorded.variables(now)
+
+
+def test_a_private_key_that_is_typed_line_by_line_is_not_recorded_in_pieces(programs):
+    """Its lines wait for its end."""
+    key = (
+        f"-----BEGIN {'PRIVATE'} KEY-----\n"
+        + ("aB3dE5gH7jK9mN2p" * 3 + "\n") * 4
+        + f"-----END {'PRIVATE'} KEY-----\n"
+    )
+    program = "import sys, time\nwhile sys.stdin.buffer.raw.read(10):\n    time.time()"
+    recorded = programs.record(program, ("first\n" + key + "last\n").encode()).recorded
+    assert b"aB3dE5" not in recorded.stdin_bytes
+    assert recorded.stdin_bytes.startswith(b"first\n[REDACTED")
+    assert recorded.stdin_bytes.endswith(b"last\n")
 
 
 def test_secrets_in_standard_input_are_not_written(programs):

@@ -78,7 +78,10 @@ def test_no_seam_imports_what_it_follows(path):
 
 
 def test_every_framework_that_is_followed_has_a_program_and_its_tree():
-    """What the script runs, what stands beside it, and the rows of the guide's table are the same frameworks."""
+    """What the script runs, what stands beside it, and the rows of the guide's table are the same frameworks.
+
+    A row with a third word has tests in place of a program.
+    """
     script = ast.parse((ROOT / ".ci" / "frameworks").read_text("utf-8"))
     [table] = [
         node.value
@@ -86,11 +89,15 @@ def test_every_framework_that_is_followed_has_a_program_and_its_tree():
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FRAMEWORKS"
     ]
     names = {ast.literal_eval(key) for key in table.keys}
+    tested = {
+        ast.literal_eval(key) for key, row in zip(table.keys, table.values, strict=True) if len(row.args) > 2
+    }
     programs = ROOT / "tests" / "data" / "programs_frameworks"
-    assert {path.stem for path in programs.glob("*.py")} == names | {"script"}
-    assert {path.stem for path in programs.glob("*.tree")} == names
+    assert {path.stem for path in programs.glob("*.py")} == names - tested | {"script"}
+    assert {path.stem for path in programs.glob("*.tree")} == names - tested
     rows = json.loads((ROOT / "docs" / "frameworks.json").read_text("utf-8"))
     assert {row["name"] for row in rows} == names
+    assert {row["name"] for row in rows if row.get("tests")} == tested
     assert [row["differences"] for row in rows] == [[]] * len(rows)
 
 

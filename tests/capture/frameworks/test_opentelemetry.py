@@ -176,6 +176,20 @@ def test_a_model_call_that_was_seen_is_not_told_again(tracer_of_a_framework, rec
     )
 
 
+def test_a_span_that_is_thrown_away_without_an_end_leaves_nothing_behind(nobody, followed, recorded):
+    """As an SDK does that asks whether it records. A step that is thrown away stays open in the recording."""
+    before = beneath.NOW.get()
+    for _ in range(3):
+        assert not nobody.start_span("chat gpt").is_recording()
+        nobody.start_span("warm up")
+    assert beneath.NOW.get() is before
+    assert not followed._open
+    nobody.start_span("invoke_node plan")
+    assert [(each["event_type"], each["component_name"]) for each in recorded()] == [
+        ("chain_step_start", "plan")
+    ]
+
+
 def test_a_tool_that_no_function_shows_is_told(tracer_of_a_framework, recorded):
     """With what its span says of it."""
     told = {"gen_ai.tool.call.arguments": '{"word": "snow"}', "gen_ai.tool.call.id": "c1"}

@@ -53,10 +53,11 @@ def test_a_record_is_never_recorded_twice(tracing, logger):
     assert len(recorded()) == 1
 
 
-def test_a_handler_without_tracing_does_nothing(logger):
-    """While nothing is recorded, the handler is harmless."""
+def test_a_handler_without_tracing_does_nothing(logger, capsys):
+    """While nothing is recorded, the handler is harmless: logging has no failure of it to report."""
     logger.addHandler(TraceHandler())
     logger.info("hello")
+    assert capsys.readouterr().err == ""
 
 
 def test_the_filter_gives_the_ids_of_where_a_record_was_made(tracing, logger):

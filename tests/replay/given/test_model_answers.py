@@ -84,6 +84,8 @@ def test_every_provider_can_say_it(name):
     )
     spoken = FORMATS[name]
     request = {"model": "m", "messages": [], "max_tokens": 9}
-    heard = spoken.decode_response(spoken.encode_response(answer, request, response_id="r", created=1))
+    heard = spoken.codec.decode_response(
+        spoken.codec.encode_response(answer, request, response_id="r", created=1)
+    )
     assert (heard.text, heard.tool_calls) == (answer.text, answer.tool_calls)
     assert heard.finish_reason

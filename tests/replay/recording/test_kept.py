@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.replay.recording import history, kept
 from namel3ss_debug.replay.recording.history import History
-from namel3ss_debug.traces import index, reader
+from namel3ss_debug.traces import index
 from namel3ss_debug.traces.reader import open_trace
 
 EVENTS = 1500
@@ -73,27 +73,14 @@ def answers(made, numbers=(0, 1, 2, 700, 701, 702, 1499, 1500)):
     )
 
 
-def passes(monkeypatch):
-    """Count the passes over files from now on."""
-    counted = []
-    whole = reader.ProcessReader.events
-
-    def events(self, resume=None):
-        counted.append(resume)
-        return whole(self, resume)
-
-    monkeypatch.setattr(reader.ProcessReader, "events", events)
-    return counted
-
-
 def files(cache):
     """What is kept."""
     return sorted(cache.glob("*.outline"))
 
 
-def test_the_first_time_takes_one_pass_and_the_second_none(path, cache, monkeypatch):
+def test_the_first_time_takes_one_pass_and_the_second_none(path, cache, passes):
     """Index and outline are made in the same pass and kept privately; another run reads only what it is asked for."""
-    counted = passes(monkeypatch)
+    counted = passes()
     first = answers(History(open_trace(path)))
     assert len(counted) == 1
     assert stat.S_IMODE(files(cache)[0].stat().st_mode) == 0o600

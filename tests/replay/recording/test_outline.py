@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from namel3ss_debug.replay.recording import outline as outline_module
 from namel3ss_debug.replay.recording.outline import Outline
 
-NO_LEVEL = {"stream_chunk", "resource_sample"}
+NO_LEVEL = {"stream_chunk", "resource_sample", "stack_sample", "inputs_read"}
 SPAN = st.builds(
     lambda kind, event_id, parent: {
         "event_type": f"tool_call_{kind}",
@@ -29,6 +29,8 @@ OTHER = st.fixed_dictionaries(
                 "decision",
                 "stream_chunk",
                 "resource_sample",
+                "stack_sample",
+                "inputs_read",
                 "trace_start",
                 "trace_end",
                 "error_occurred",

@@ -31,7 +31,7 @@ def made(boundary_events):
 
 
 def test_a_response_is_told_with_its_bytes(made, told):
-    """Status, reason, headers without those of the encoding, and the body."""
+    """Status, reason, headers without those of the encoding, the body decoded, and beside it how it was encoded."""
     made.say(made.ask("hello"), '{"a":1}')
     assert told(made) == {
         "http": {
@@ -39,6 +39,7 @@ def test_a_response_is_told_with_its_bytes(made, told):
             "reason": "OK",
             "headers": [["content-type", "application/json"]],
             "pieces": [base64.b64encode(b'{"a":1}').decode()],
+            "encoding": "gzip",
         }
     }
 

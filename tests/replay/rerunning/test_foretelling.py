@@ -40,7 +40,7 @@ def record(listed, made, steps):
     """The recording of a program."""
     for _ in perform(made, steps):
         pass
-    return read_recorded(listed(made.events))
+    return read_recorded(listed(made.events), None, asked)
 
 
 def waiting(run, made, steps):
@@ -64,7 +64,7 @@ def ahead(run, made, steps, rooms):
             told.append(further)
         number, event = len(made.events), made.events[-1]
         run.heard(number, event)
-        if told and asked(told[0].start) == asked(event):
+        if told and told[0].asked == asked(event):
             taken = told.popleft()
             run.taken(number, event, taken.number)
             yield taken.word

@@ -13,6 +13,7 @@ from namel3ss_debug.replay.rerunning.boundaries import question_of
 from namel3ss_debug.replay.rerunning.matching import Matcher
 from namel3ss_debug.replay.rerunning.plans import MOST_PASSES
 from namel3ss_debug.replay.rerunning.recorded import read_recorded
+from namel3ss_debug.replay.rerunning.recorded_answers import tool_answer
 from namel3ss_debug.replay.rerunning.verdicts import Answer, New, Restart
 from namel3ss_debug.traces.reader import open_trace
 
@@ -320,7 +321,7 @@ def test_a_tool_gets_the_result_of_its_own_call(listed, boundary_events):
     for arguments, call_id in [({"q": "b"}, None), ({"q": "a"}, "call_2"), ({"q": "a"}, "call_9")]:
         again.call("search", arguments, call_id)
         results.append(matcher.answer(last_question(again)))
-    assert [recorded.tool_answer(result.recorded.number).value for result in results] == [3, 2, 1]
+    assert [tool_answer(recorded.end(result.recorded.number)).value for result in results] == [3, 2, 1]
     assert {result.how for result in results} == {"exact"}
 
 
@@ -337,7 +338,7 @@ def test_changed_arguments_are_told_and_get_the_next_result(listed, boundary_eve
     by_id = matcher.answer(last_question(again))
     again.call("search", {"q": "a", "n": 2}, "call_7")
     by_chain = matcher.answer(last_question(again))
-    assert [recorded.tool_answer(one.recorded.number).value for one in (by_id, by_chain)] == [2, 1]
+    assert [tool_answer(recorded.end(one.recorded.number)).value for one in (by_id, by_chain)] == [2, 1]
     assert [one.divergence.difference.paths[0][:2] for one in (by_id, by_chain)] == [
         ("$.arguments.q", "changed"),
         ("$.arguments.n", "changed"),

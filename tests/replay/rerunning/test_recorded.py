@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.replay.rerunning.boundaries import Strand
 from namel3ss_debug.replay.rerunning.recorded import END, HEAD, START, Step, read_recorded
-from namel3ss_debug.replay.rerunning.recorded_answers import Raised, outputs_of
+from namel3ss_debug.replay.rerunning.recorded_answers import Raised, outputs_of, tool_answer
 from namel3ss_debug.traces.decoding import normalise
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.wire import FORMATS
@@ -33,7 +33,7 @@ def test_the_bodies_of_a_real_recording_say_what_it_says():
         assert answer.streamed == boundary.question.streamed
         assert len(answer.chunks) == (len(boundary.chunks) or 1)
         if answer.status == 200:
-            outputs = wire_format.decode_response(wire_format.join_stream(body)).outputs()
+            outputs = wire_format.codec.decode_response(wire_format.join_stream(body)).outputs()
             assert outputs == end["outputs"]
 
 
@@ -65,7 +65,7 @@ def test_retries_and_tools_of_a_real_recording_are_joined():
     assert all(recorded.http_answer(boundary.first_attempt).status == 429 for boundary in retries)
     for boundary in recorded.boundaries.values():
         if boundary.question.kind == "tool":
-            answer, end = recorded.tool_answer(boundary.number), trace.event(boundary.end)
+            answer, end = tool_answer(recorded.end(boundary.number)), trace.event(boundary.end)
             assert (answer.value, answer.flaws) == (end.get("outputs", {}).get("result"), ())
 
 
@@ -163,10 +163,10 @@ def test_the_result_of_a_tool_is_a_python_value_again(listed, boundary_events):
     made.give(made.call("own", {}), "own", [{"$type": "shop.Order", "fields": {}}])
     made.give(made.call("told", {}), "told", "a", metadata={"inexact": ["$: uuid.UUID"]})
     recorded = read_recorded(listed(made.events))
-    assert recorded.tool_answer(1).value[0].isoformat() == "2026-11-21"
-    assert recorded.tool_answer(3).raised == Raised("KeyError", "'a'")
+    assert tool_answer(recorded.end(1)).value[0].isoformat() == "2026-11-21"
+    assert tool_answer(recorded.end(3)).raised == Raised("KeyError", "'a'")
     assert outputs_of(recorded.end(3)) == {"error_type": "KeyError", "error": "'a'"}
-    assert [flaw.what for flaw in recorded.tool_answer(5).flaws] == ["shop.Order"]
+    assert [flaw.what for flaw in tool_answer(recorded.end(5)).flaws] == ["shop.Order"]
     assert [finding[:2] for finding in recorded.findings] == [("opaque", 5), ("opaque", 7)]
     assert recorded.findings_of(7) == recorded.findings[1:]
 
@@ -265,6 +265,26 @@ def test_the_order_of_the_steps_is_that_of_the_recording(listed, boundary_events
     )
 
 
+def test_a_chunk_that_had_to_wait_came_before_the_events_that_came_meanwhile(listed, boundary_events):
+    """Its event says before which of them; chunks keep their own order."""
+    made = boundary_events()
+    first = made.ask("a", stream=True)
+    second = made.ask("b")
+    made.say(second, "b")
+    made.add("stream_chunk", "llm", first, outputs={"text": "1"}, metadata={"index": 0, "arrived_seq": 1})
+    made.add("stream_chunk", "llm", first, outputs={"text": "2"}, metadata={"index": 1, "arrived_seq": 1})
+    made.add("stream_chunk", "llm", first, outputs={"text": "3"}, metadata={"index": 2})
+    steps = read_recorded(listed(made.events)).steps
+    assert [step for step in steps if step.part != HEAD] == [
+        Step(1, START),
+        Step(1, 0),
+        Step(1, 1),
+        Step(2, START),
+        Step(2, END),
+        Step(1, 2),
+    ]
+
+
 def test_boundaries_inside_a_tool_are_known(listed, boundary_events):
     """At any depth, also through spans that are no boundaries."""
     made = boundary_events()
@@ -321,6 +341,6 @@ def test_a_damaged_recording_is_read_as_far_as_it_goes(listed, boundary_events, 
         recorded.inputs(number)
         outputs_of(recorded.end(number))
         if boundary.question.kind == "tool":
-            recorded.tool_answer(number)
+            tool_answer(recorded.end(number))
         else:
             recorded.http_answer(number)

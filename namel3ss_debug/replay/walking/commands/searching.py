@@ -35,6 +35,7 @@ def search_back(session: Session, argument: str) -> Result:
 
 
 def _search(session: Session, words: str, *, forwards: bool) -> Result:
+    """Go to the next event that holds the words, or those of the last search."""
     if words:
         session.sought = Sought(words, _test(words))
     sought = session.sought

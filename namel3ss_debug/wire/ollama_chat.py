@@ -1,65 +1,29 @@
-"""Ollama's own API, `POST .../api/chat` and `.../api/generate`; what it speaks beside that is OpenAI's.
+"""Ollama's own chat, `POST .../api/chat`; what it speaks beside that and `/api/generate` is OpenAI's.
 
 It streams unless the request says otherwise, as lines of JSON. Ollama tells no ids of tool calls.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from namel3ss_debug.wire import lenient, parts, sse
-from namel3ss_debug.wire.contract import Answer, Format, Json
+from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import decode_tools, function_calls
 
-_CHAT = {"model", "messages", "tools", "stream"}
-_GENERATE = {"model", "prompt", "system", "images", "stream"}
+_REQUEST = {"model", "messages", "tools", "stream"}
 _MESSAGE = {"role", "content", "thinking", "images", "tool_calls", "tool_name", "tool_call_id"}
 _TEXTS = ("content", "thinking", "response")
-
-
-def _accepts_chat(body: Json) -> bool:
-    return isinstance(body.get("messages"), list)
-
-
-def _accepts_prompt(body: Json) -> bool:
-    return isinstance(body.get("prompt"), str)
-
-
-def complete(path: str, request: Json) -> Json:
-    """The request with `stream`, which is true where it is left out."""
-    del path
-    return {"stream": True, **request}
 
 
 # --- the request
 
 
-def decode_chat(body: object) -> Json:
+def decode_request(body: object) -> Json:
     """The request as `{model, messages, tools, params}`."""
     request = lenient.mapping(body)
-    return {
-        "model": lenient.string(request.get("model")),
-        "messages": [_message(message) for message in lenient.mappings(request.get("messages"))],
-        "tools": decode_tools(request),
-        "params": {name: value for name, value in request.items() if name not in _CHAT},
-    }
-
-
-def decode_prompt(body: object) -> Json:
-    """The request as `{model, messages, tools, params}`: the prompt is the message of a user."""
-    request = lenient.mapping(body)
-    messages = []
-    if system := lenient.string(request.get("system")):
-        messages.append(parts.message("system", [parts.text(system)]))
-    said = {"content": request.get("prompt"), "images": request.get("images")}
-    messages.append(parts.message("user", _content(said)))
-    return {
-        "model": lenient.string(request.get("model")),
-        "messages": messages,
-        "tools": [],
-        "params": {name: value for name, value in request.items() if name not in _GENERATE},
-    }
+    messages = parts.messages(lenient.mappings(request.get("messages")), _message)
+    return parts.request(request, _REQUEST, messages, decode_tools(request))
 
 
 def _message(message: Json) -> parts.Part:
@@ -72,17 +36,17 @@ def _message(message: Json) -> parts.Part:
             response=message.get("content"),
         )
         return parts.message("tool", [response], rest)
-    content = _content(message) + [parts.tool_call(call) for call in function_calls(message)]
-    return parts.message(message.get("role"), content, rest)
+    found = content(message) + [parts.tool_call(call) for call in function_calls(message)]
+    return parts.message(message.get("role"), found, rest)
 
 
-def _content(message: Json) -> list[parts.Part]:
+def content(message: Json) -> list[parts.Part]:
     """What a message says: its thoughts, its text, its images."""
     found: list[parts.Part] = []
     if thinking := lenient.string(message.get("thinking")):
         found.append(parts.make("reasoning", content=thinking))
-    if content := lenient.string(message.get("content")):
-        found.append(parts.text(content))
+    if said := lenient.string(message.get("content")):
+        found.append(parts.text(said))
     return found + [parts.blob(image, None, "image") for image in lenient.sequence(message.get("images"))]
 
 
@@ -90,7 +54,7 @@ def _content(message: Json) -> list[parts.Part]:
 
 
 def decode_response(body: object) -> Answer:
-    """The answer of either operation."""
+    """The answer, of a chat or of `/api/generate`."""
     response = lenient.mapping(body)
     message = lenient.mapping(response.get("message")) or {
         "content": response.get("response"),
@@ -109,7 +73,7 @@ def decode_response(body: object) -> Answer:
         finish_reason=lenient.string(response.get("done_reason"))
         or ("stop" if response.get("done") is True else None),
         response_model=lenient.string(response.get("model")),
-        usage={name: value for name, value in counts.items() if value is not None},
+        usage=lenient.known(counts),
         reasoning=thinking,
     )
 
@@ -150,19 +114,19 @@ def _add(whole: Json, piece: Json, texts: sse.Texts) -> None:
 # --- writing
 
 
-def _frame(answer: Answer, request: Json, created: int) -> tuple[Json, Json]:
+def frame(answer: Answer, request: Json, created: int) -> tuple[Json, Json]:
     """What every line says, and what the last one says beside it."""
     from datetime import UTC, datetime  # noqa: PLC0415  (needed where an answer is written, which is seldom)
 
     moment = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
-    frame = {"model": answer.response_model or request.get("model") or "", "created_at": moment}
+    every = {"model": answer.response_model or request.get("model") or "", "created_at": moment}
     last = {
         "done": True,
         "done_reason": answer.finish_reason or "stop",
         "prompt_eval_count": answer.usage.get("input_tokens", 0),
         "eval_count": answer.usage.get("output_tokens", 0),
     }
-    return frame, last
+    return every, last
 
 
 def _said(answer: Answer) -> Json:
@@ -180,17 +144,17 @@ def _encode_call(call: Json) -> Json:
     return {"id": call["id"], "function": function} if call.get("id") else {"function": function}
 
 
-def encode_chat(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
+def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
     """The answer as one document."""
     del response_id
-    frame, last = _frame(answer, request, created)
-    return {**frame, "message": _said(answer), **last}
+    every, last = frame(answer, request, created)
+    return {**every, "message": _said(answer), **last}
 
 
-def encode_chat_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
     """The answer as lines: thoughts, text, tool calls, and the counts in the last."""
     del response_id
-    frame, last = _frame(answer, request, created)
+    every, last = frame(answer, request, created)
     said = _said(answer)
     messages: list[Json] = [
         {"content": "", "thinking": piece} for piece in sse.pieces(said.get("thinking", ""))
@@ -198,30 +162,9 @@ def encode_chat_stream(answer: Answer, request: Json, *, response_id: str, creat
     messages += [{"content": piece} for piece in sse.pieces(said["content"])]
     messages += [{"content": "", "tool_calls": [call]} for call in said.get("tool_calls", ())]
     lines: list[Json] = [
-        {**frame, "message": {"role": "assistant", **message}, "done": False} for message in messages
+        {**every, "message": {"role": "assistant", **message}, "done": False} for message in messages
     ]
-    lines.append({**frame, "message": {"role": "assistant", "content": ""}, **last})
-    return [lenient.dump(line) + b"\n" for line in lines]
-
-
-def encode_text(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
-    """The answer to a prompt as one document."""
-    del response_id
-    frame, last = _frame(answer, request, created)
-    thoughts = {} if answer.reasoning is None else {"thinking": answer.reasoning}
-    return {**frame, "response": answer.text or answer.refusal or "", **thoughts, **last}
-
-
-def encode_text_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-    """The answer to a prompt as lines."""
-    whole = encode_text(answer, request, response_id=response_id, created=created)
-    frame, last = _frame(answer, request, created)
-    lines: list[Json] = [
-        {**frame, "response": "", "thinking": piece, "done": False}
-        for piece in sse.pieces(whole.get("thinking", ""))
-    ]
-    lines += [{**frame, "response": piece, "done": False} for piece in sse.pieces(whole["response"])]
-    lines.append({**frame, "response": "", **last})
+    lines.append({**every, "message": {"role": "assistant", "content": ""}, **last})
     return [lenient.dump(line) + b"\n" for line in lines]
 
 
@@ -229,32 +172,3 @@ def encode_error(status: int, kind: str, message: str) -> Json:
     """The body of an HTTP error as Ollama sends it."""
     del status, kind
     return {"error": message}
-
-
-CHAT = Format(
-    name="ollama.chat",
-    provider="ollama",
-    operation="chat",
-    paths=("/api/chat",),
-    accepts=_accepts_chat,
-    decode_request=decode_chat,
-    decode_response=decode_response,
-    join_events=join_events,
-    is_content=is_content,
-    encode_response=encode_chat,
-    encode_stream=encode_chat_stream,
-    encode_error=encode_error,
-    complete=complete,
-    stream_type="application/x-ndjson",
-)
-
-GENERATE = replace(
-    CHAT,
-    name="ollama.generate",
-    operation="text_completion",
-    paths=("/api/generate",),
-    accepts=_accepts_prompt,
-    decode_request=decode_prompt,
-    encode_response=encode_text,
-    encode_stream=encode_text_stream,
-)

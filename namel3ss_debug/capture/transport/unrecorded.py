@@ -1,0 +1,60 @@
+"""Ways to the network that are not recorded: where a program opens one, one line at the end says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from namel3ss_debug.capture.exchanges import Exchanges
+from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.transport.seams import passes
+
+_OPENINGS = {
+    "websockets.client": "ClientProtocol.connect",
+    "websockets.legacy.client": "WebSocketClientProtocol.handshake",
+    "websocket._core": "WebSocket.connect",
+    "aiohttp.client_ws": "ClientWebSocketResponse.__init__",
+    "grpc._channel": "Channel.__init__",
+    "grpc.aio._channel": "Channel.__init__",
+    "curl_cffi.curl": "Curl.perform",
+    "curl_cffi.aio": "AsyncCurl.add_handle",
+    "tornado.simple_httpclient": "SimpleAsyncHTTPClient.fetch_impl",
+}
+"""Modules of libraries, and what is called there when a connection is opened or used."""
+
+_NAMES = {
+    "websocket": "a websocket of websocket-client",
+    "aiohttp": "a websocket of aiohttp",
+    "grpc": "gRPC",
+    "tornado": "the HTTP client of tornado",
+}
+_REPORTING = ":4317"
+"""The port of OpenTelemetry's collectors."""
+
+
+def patch(library: Any, exchanges: Exchanges) -> list[Undo]:
+    """Tell when a program opens a connection by this library.
+
+    Raises:
+        AttributeError: this version opens them in another way.
+    """
+    place, _, name = _OPENINGS[library.__name__].rpartition(".")
+    root = library.__name__.partition(".")[0]
+    told = f"{_NAMES.get(root, root)} was used, which is not recorded"
+    tracer = exchanges.tracer
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def opens(self: Any, *args: Any, **kwargs: Any) -> Any:
+            reports = bool(args) and isinstance(args[0], str) and args[0].endswith(_REPORTING)
+            if told not in tracer.problems and not reports:
+                tracer.problem(told)
+            try:
+                return original(self, *args, **kwargs)
+            except BaseException as error:
+                passes(error, None)
+                raise
+
+        return opens
+
+    return [replace(attrgetter(place)(library), name, make)]

@@ -1,0 +1,197 @@
+"""Text for a terminal without the means to draw: what foreign data may show, how long it is there, and pieces of it in a style.
+
+`clean` is the one way from data to text. Nothing here needs rich, so a command that says little is not kept waiting for it;
+`terminal` builds on this.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+if TYPE_CHECKING:
+    from rich.text import Span
+
+ELLIPSIS = "…"
+DEFAULT_WIDTH = 80
+MIN_WIDTH = 40
+MAX_MARKS = 4
+"""How many combining marks one character may carry; more of them would climb over the lines around."""
+
+DIM, HEADING, ERROR, WARNING, GOOD = "dim", "bold", "red", "yellow", "green"
+
+_INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f\u180b\u180c\u180d\u180f")
+"""Characters that Unicode calls letters, symbols or marks and that show nothing at all."""
+
+
+def visible(character: str) -> str:
+    """What stands on the screen for one character that must not reach it: `^[`, or its number in hexadecimal."""
+    code = ord(character)
+    if code < 0x20 or code == 0x7F:
+        return "^" + chr(code ^ 0x40)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _harmless(character: str) -> bool:
+    return character.isprintable() and character not in _INVISIBLE_LETTERS
+
+
+class _Shown(dict[int, str]):
+    """A table for `str.translate` that is filled as characters turn up."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if character == "\n" or _harmless(character):
+            shown = character
+        else:
+            shown = " " if unicodedata.category(character) == "Zs" else visible(character)
+        self[code] = shown
+        return shown
+
+
+_SHOWN = _Shown()
+
+
+def clean(value: object, limit: int | None = None, *, multiline: bool = False) -> str:
+    """The text of `value` with nothing in it that a terminal would obey.
+
+    Controls, direction marks, invisible and unassigned characters show as `^[` or by number, a run of combining marks is
+    capped. Line ends and tabs become one space, or stay as line ends and four spaces where `multiline` is set.
+
+    Args:
+        value: anything; what is no string is shown as `str` gives it.
+        limit: the largest number of characters kept; a longer text ends with an ellipsis.
+        multiline: whether line ends are kept.
+    """
+    content = value if isinstance(value, str) else str(value)
+    cut = limit is not None and len(content) > limit
+    if cut and limit is not None:
+        content = content[: max(limit - 1, 0)]
+    if not (content.isascii() and content.isprintable()):
+        content = content.replace("\r\n", "\n").replace("\t", "    " if multiline else " ")
+        if not multiline:
+            content = content.replace("\n", " ")
+        content = content.translate(_SHOWN)
+        if not content.isascii():
+            content = _without_towers(content)
+    if cut and limit is not None and len(content) >= limit:
+        content = content[: limit - 1]
+    return content + ELLIPSIS if cut else content
+
+
+def _without_towers(content: str) -> str:
+    """Cap runs of combining marks, and give a base to a mark that has none and would fall on our own text."""
+    if not any(unicodedata.category(character).startswith("M") for character in set(content)):
+        return content
+    pieces: list[str] = []
+    for is_mark, run in groupby(content, lambda character: unicodedata.category(character).startswith("M")):
+        piece = "".join(run)
+        if is_mark:
+            piece = piece[:MAX_MARKS] + (ELLIPSIS if len(piece) > MAX_MARKS else "")
+            if not pieces or pieces[-1].endswith(("\n", " ")):
+                piece = "\u25cc" + piece
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+class Piece(NamedTuple):
+    """Cleaned text in one style: what a `Text` is, where there are too many of them to be made."""
+
+    plain: str
+    style: str = ""
+
+    @property
+    def spans(self) -> list[Span]:
+        """A piece has one style only."""
+        return []
+
+
+def piece(value: object, style: str = "", limit: int | None = None) -> Piece:
+    """Cleaned data as a `Piece`."""
+    return Piece(clean(value, limit), style)
+
+
+def cells(content: str) -> int:
+    """How many cells of a terminal a cleaned text takes."""
+    if content.isascii():
+        return len(content)
+    from rich.cells import cell_len  # noqa: PLC0415  (most of what is shown is ASCII)
+
+    return cell_len(content)
+
+
+def shorten(content: str, width: int, *, middle: bool = False, tail: int = 0) -> str:
+    """Cut a cleaned text to `width` cells with an ellipsis at its end, in its middle, or before its last `tail` characters."""
+    if cells(content) <= width:
+        return content
+    if width <= 1:
+        return ELLIPSIS[:width]
+    room = width - 1
+    kept = _tail(content, room // 2 if middle else min(tail, room)) if middle or tail else ""
+    return _head(content, room - cells(kept)) + ELLIPSIS + kept
+
+
+def _head(content: str, width: int) -> str:
+    taken = content[:width]
+    while cells(taken) > width:
+        taken = taken[:-1]
+    return taken
+
+
+def _tail(content: str, width: int) -> str:
+    taken = content[-width:] if width else ""
+    while taken and (cells(taken) > width or unicodedata.category(taken[0]).startswith("M")):
+        taken = taken[1:]  # a mark at the front would fall on the ellipsis
+    return taken
+
+
+def wrapped(own: str, width: int, first: int) -> list[str]:
+    """One line of text in pieces of at most `width` cells, the first of `first`; broken after a blank where there is one."""
+    pieces: list[str] = []
+    at, room = 0, first
+    while True:
+        piece = own[at : at + room]
+        while cells(piece) > room:
+            piece = piece[:-1]
+        if at + len(piece) >= len(own):
+            pieces.append(piece)
+            return pieces
+        place = piece.rfind(" ", len(piece) // 2) + 1
+        taken = piece[:place] if place else piece
+        pieces.append(taken.rstrip(" "))
+        at, room = at + len(taken), width
+
+
+def shorter_path(path: Path) -> str:
+    """The path from the working directory, where it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether colours go to this stream: `NO_COLOR`, then `FORCE_COLOR`, then whether it is a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def screen_width() -> int:
+    """The columns to write for: `COLUMNS`, else the terminal of any standard stream, else 80."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given[:5]):
+        return max(int(given[:5]), MIN_WIDTH)
+    for stream in (sys.__stdout__, sys.__stderr__, sys.__stdin__):
+        try:
+            if stream is not None:
+                return max(os.get_terminal_size(stream.fileno()).columns or DEFAULT_WIDTH, MIN_WIDTH)
+        except (OSError, ValueError):
+            continue
+    return DEFAULT_WIDTH

@@ -1,0 +1,164 @@
+"""What became of a re-run as a whole, in words: how it ended, how its calls were answered, and what to do next.
+
+Most re-runs have nothing else to tell, so this needs nothing to draw with (`rows`); `divergences` tells the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.replay.rerunning.impasses import told
+from namel3ss_debug.replay.words import how_ended
+from namel3ss_debug.views.cleaning import ERROR, GOOD, WARNING, Piece, clean, piece, wrapped
+from namel3ss_debug.views.quantities import count
+from namel3ss_debug.views.rows import Row, labelled, shortened
+
+if TYPE_CHECKING:
+    from namel3ss_debug.replay.rerunning.outcomes import Outcome
+
+MOST_NUMBERS = 8
+
+
+def outcome_rows(outcome: Outcome, width: int) -> Iterator[Row]:
+    """What became of a re-run: how it ended, how its calls were answered, and what to do next."""
+    yield (shortened(_verdict(outcome), width),)
+    rows: list[tuple[str, Piece | str]] = [
+        ("program", _ended(outcome)),
+        ("answered", _answered(outcome)),
+        ("parted", _parted(outcome)),
+        ("joined", _joined(outcome)),
+        ("passes", _passes(outcome)),
+        ("order", _order(outcome)),
+        *(("refused", Piece(refused(each))) for each in outcome.refused[:MOST_NUMBERS]),
+        *(("new input", piece(_new_input(each), "", 200)) for each in outcome.new_inputs[:MOST_NUMBERS]),
+    ]
+    yield from labelled(rows, width, indent="  ")
+    for words in (*_stopped(outcome), *outcome.notes, *_hints(outcome)):
+        yield from _paragraph(words, width)
+
+
+def _paragraph(words: str, width: int) -> Iterator[Row]:
+    for place, row in enumerate(wrapped(clean(words), width - 4, width - 4)):
+        yield (Piece(("  - " if not place else "    ") + row.rstrip()),)
+
+
+def _verdict(outcome: Outcome) -> Piece:
+    """What came of the re-run, in a few words."""
+    if outcome.interrupted:
+        return Piece("interrupted", WARNING)
+    if outcome.not_done:
+        return Piece("the re-run could not go on", ERROR)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in outcome.summary.kinds.items())
+    if kinds:
+        return Piece(f"the re-run and the recording part: {kinds}", WARNING)
+    if outcome.exit_status:
+        return Piece("the re-run ended otherwise than the recording", WARNING)
+    if outcome.live_since:
+        return Piece(f"as recorded up to event {outcome.live_since}, and live from there", GOOD)
+    apart = ", apart from what you gave" if outcome.summary.given else ""
+    far = " as far as it went" if outcome.left else ""
+    return Piece(f"the re-run is as recorded{far}{apart}", GOOD)
+
+
+def _ended(outcome: Outcome) -> Piece:
+    """How the program ended, beside how it ended then."""
+    if outcome.stop is not None or outcome.problem:
+        return Piece("stopped by the debugger")
+    if outcome.left:
+        return Piece("ended by you, before it came to its end")
+    told_now = f"ended {how_ended(outcome.status)}"
+    if outcome.ended_otherwise:
+        return Piece(f"{told_now}; recorded is status {outcome.recorded_status}", WARNING)
+    same = outcome.recorded_status is not None and outcome.recorded_status == outcome.status
+    return Piece(told_now + (", as recorded" if same else ""))
+
+
+def _answered(outcome: Outcome) -> str:
+    """Where the answers came from, counted."""
+    found = outcome.summary
+    parts = [
+        f"{found.exact} as recorded" if found.exact else "",
+        f"{found.changed} to changed questions" if found.changed else "",
+        f"{len(found.expected)} as expected" if found.expected else "",
+        f"{found.given} given by you" if found.given else "",
+        f"{outcome.real} for real" if outcome.real else "",
+    ]
+    return ", ".join(filter(None, parts)) or "no calls"
+
+
+def _parted(outcome: Outcome) -> str:
+    first = outcome.summary.first
+    if first is None:
+        return ""
+    return f"first at event {first.number}" if first.number else "at the end"
+
+
+def _joined(outcome: Outcome) -> str:
+    joined = outcome.summary.joined
+    if joined is None:
+        return "not again" if outcome.summary.first is not None and outcome.summary.first.number else ""
+    same = f" (recorded as {joined.recorded})" if joined.recorded != joined.number else ""
+    how_long = count(joined.in_a_row, "call") + (", to the end" if joined.to_the_end else "")
+    return f"again at event {joined.number}{same}, for {how_long}"
+
+
+def _passes(outcome: Outcome) -> str:
+    if outcome.passes == 1:
+        return ""
+    return f"{outcome.passes}; a guess was wrong, and the program was started over"
+
+
+def _order(outcome: Outcome) -> str:
+    if not outcome.out_of_order:
+        return ""
+    return f"{count(outcome.out_of_order, 'part')} of answers came in another order than recorded"
+
+
+def refused(event: dict[str, Any]) -> str:
+    """A way to the network that was closed: where to, from where, and why."""
+    metadata = event.get("metadata")
+    told_of = metadata if isinstance(metadata, dict) else {}
+    where = told_of.get("address") or event.get("component_name") or "the network"
+    site = f" at {event['call_site']}" if event.get("call_site") else ""
+    why = (
+        "nobody listens there, and the recording does not hold it"
+        if told_of.get("nobody")
+        else "the network is closed"
+    )
+    return clean(f"a connection to {where}{site}: {why}", 200)
+
+
+def _new_input(read: tuple[str, str, int]) -> str:
+    source, site, times = read
+    return f"{source}{f' at {site}' if site else ''}, read {count(times, 'time')} more than recorded"
+
+
+def _stopped(outcome: Outcome) -> Iterator[str]:
+    """Why the re-run could not go on."""
+    if outcome.stop is not None:
+        yield told(outcome.stop)
+        if outcome.stop.reserved:
+            yield (
+                f"{count(outcome.stop.reserved, 'recorded answer')} that came through the same functions "
+                "answer questions that the program asks later"
+            )
+    if outcome.problem:
+        yield outcome.problem
+
+
+def _hints(outcome: Outcome) -> Iterator[str]:
+    expected = [match for match in outcome.summary.expected if match.recorded]
+    if expected:
+        numbers = named_events([match.number for match in expected])
+        yield (
+            f"{numbers}: what is asked there differs only by what was given in place of recorded answers, and still "
+            f"got the recorded answer; --from {expected[0].recorded} asks anew"
+        )
+
+
+def named_events(numbers: list[int]) -> str:
+    """Events by their numbers, of many the first few."""
+    shown = ", ".join(map(str, numbers[:MOST_NUMBERS]))
+    more = len(numbers) - MOST_NUMBERS
+    return f"{'event' if len(numbers) == 1 else 'events'} {shown}" + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,48 @@
+"""Ollama's completion of a prompt, `POST .../api/generate`: asked otherwise than a chat, answered nearly as one."""
+
+from __future__ import annotations
+
+from namel3ss_debug.wire import lenient, ollama_chat, parts, sse
+from namel3ss_debug.wire.contract import Answer, Json
+
+_REQUEST = {"model", "prompt", "system", "images", "stream"}
+
+
+def decode_request(body: object) -> Json:
+    """The request as `{model, messages, tools, params}`: the prompt is the message of a user."""
+    request = lenient.mapping(body)
+    messages = []
+    if system := lenient.string(request.get("system")):
+        messages.append(parts.message("system", [parts.text(system)]))
+    said = {"content": request.get("prompt"), "images": request.get("images")}
+    messages.append(parts.message("user", ollama_chat.content(said)))
+    return parts.request(request, _REQUEST, messages, [])
+
+
+decode_response = ollama_chat.decode_response
+is_content = ollama_chat.is_content
+join_events = ollama_chat.join_events
+
+
+def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
+    """The answer to a prompt as one document."""
+    del response_id
+    every, last = ollama_chat.frame(answer, request, created)
+    thoughts = {} if answer.reasoning is None else {"thinking": answer.reasoning}
+    return {**every, "response": answer.text or answer.refusal or "", **thoughts, **last}
+
+
+def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+    """The answer to a prompt as lines."""
+    whole = encode_response(answer, request, response_id=response_id, created=created)
+    every, last = ollama_chat.frame(answer, request, created)
+    lines: list[Json] = [
+        {**every, "response": "", "thinking": piece, "done": False}
+        for piece in sse.pieces(whole.get("thinking", ""))
+    ]
+    lines += [{**every, "response": piece, "done": False} for piece in sse.pieces(whole["response"])]
+    lines.append({**every, "response": "", **last})
+    return [lenient.dump(line) + b"\n" for line in lines]
+
+
+encode_error = ollama_chat.encode_error

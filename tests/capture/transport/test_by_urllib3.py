@@ -1,0 +1,88 @@
+"""Urllib3 before version 2, whose responses are read by `http.client`: a stand-in that makes its attempts as that did."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from namel3ss_debug.traces.reader import open_trace
+
+STAND_IN = {
+    "__init__.py": "",
+    "_version.py": '__version__ = "1.26.20"\n',
+    "exceptions.py": "class ProtocolError(Exception): pass\nclass ReadTimeoutError(Exception): pass\n",
+    "response.py": """
+class HTTPResponse:
+    decode_content = True
+
+    def __init__(self, fp):
+        self._fp = fp
+
+    def read_chunked(self, amt=None, decode_content=None):
+        while size := int(self._fp.fp.readline(), 16):
+            yield self._fp._safe_read(size)
+            self._fp._safe_read(2)
+        self._fp.close()
+""",
+    "connectionpool.py": """
+import http.client
+from urllib3.response import HTTPResponse
+
+class HTTPConnectionPool:
+    scheme, headers = "http", None
+
+    def __init__(self, host, port):
+        self.host, self.port = host, port
+
+    def _make_request(self, conn, method, url, timeout=None, chunked=False, **more):
+        conn.request(method, url, **more)
+        return conn.getresponse()
+
+    def urlopen(self, method, url, **more):
+        connection = http.client.HTTPConnection(self.host, self.port)
+        return HTTPResponse(self._make_request(connection, method, url, **more))
+""",
+}
+PROGRAM = """
+import json, os
+from urllib.parse import urlsplit
+from urllib3.connectionpool import HTTPConnectionPool
+address = urlsplit(os.environ["OPENAI_BASE_URL"])
+pool = HTTPConnectionPool(address.hostname, address.port)
+def ask(**more):
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], **more}
+    return pool.urlopen("POST", address.path + "/chat/completions", body=json.dumps(body), headers={})
+print(json.loads(ask()._fp.read())["choices"][0]["message"]["content"])
+print(len(list(ask(stream=True).read_chunked())))
+"""
+
+
+def test_each_attempt_is_recorded_once_and_run_again(model_environment, scripted_model, tmp_path):
+    """A whole body, and one that it reads in chunks by itself, past `http.client`; then without the server."""
+    (tmp_path / "installed" / "urllib3").mkdir(parents=True)
+    for name, text in STAND_IN.items():
+        (tmp_path / "installed" / "urllib3" / name).write_text(text)
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "app.py").write_text(PROGRAM)
+
+    def run(*words, environment=model_environment):
+        command = [sys.executable, "-m", "namel3ss_debug", *words]
+        given = environment | {"PYTHONPATH": str(tmp_path / "installed")}
+        done = subprocess.run(
+            command, cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    first = run("trace", "-o", "run.jsonl", "app.py")
+    assert "problems" not in first.stderr
+    told = list(open_trace(folder / "run.jsonl").events())
+    ends = [event for event in told if event["event_type"] == "llm_call_end"]
+    assert [end["outputs"]["text"] for end in ends] == ["You said: hello"] * 2
+    assert [end["status"] for end in ends] == ["completed"] * 2
+    scripted_model.requests.clear()
+    again = run("replay", "run.jsonl", "--rerun", environment=dict(os.environ))
+    assert again.stdout == first.stdout
+    assert not scripted_model.requests

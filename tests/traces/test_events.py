@@ -1,0 +1,18 @@
+"""Events as programs get them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.traces.events import TraceEvent
+
+VALUES = st.text(max_size=5) | st.integers() | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)
+
+
+@given(st.dictionaries(st.sampled_from(["event_id", "inputs", "status", "seq", "of_a_newer_format"]), VALUES))
+def test_an_event_comes_back_as_it_stands_in_the_file(event):
+    """A law: fields that the format does not know are kept, and those that are left out stay so."""
+    read = TraceEvent.from_dict({"event_type": "decision", **event}, 3)
+    assert (read.number, read.event_type) == (3, "decision")
+    assert read.to_dict() == {"event_type": "decision", **event}
