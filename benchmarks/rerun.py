@@ -3,7 +3,8 @@
 The agent uses the OpenAI SDK and a tool, sends the last messages of its conversation, and is the same unmodified file for all. It
 is recorded from a scripted server in another process, which answers at once: the worst case, because a real model takes a
 thousand times as long. Then the server is stopped, and the agent runs again on what each tool has recorded; all have to say the
-same. The floor is the agent on answers within its own process, without a socket.
+same. The floor is the agent on answers within its own process: its client is made as for a server, with all that takes, and
+opens no socket.
 
 reeltime records requests; we record the calls of the tool as well, and write down the re-run as a trace of its own. Time on the
 clock is what counts; the time of the processors is shown beside it, for machines that others work on too.
@@ -64,9 +65,13 @@ def client():
     from script import answer
     http = sys.modules.get("httpx2") or sys.modules["httpx"]
     headers = {"content-type": "application/json"}
-    within = http.MockTransport(lambda request: http.Response(200, headers=headers, content=answer("", request.content)))
+
+    class Within(http.HTTPTransport):
+        def handle_request(self, request):
+            return http.Response(200, headers=headers, content=answer("", request.read()))
+
     return openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="unused",
-                         http_client=openai.DefaultHttpxClient(transport=within))
+                         http_client=openai.DefaultHttpxClient(transport=Within()))
 
 
 def turn(model, messages):

@@ -116,7 +116,8 @@ class Texts:
         self._has_arguments = False
         event = _Event(raw, {"": value}, [], changed=False)
         changed = self._mapping(event.said, self._tree, event.leaves, 0)
-        if self._shapes < _MOST_SHAPES and not self._has_arguments and 0 < len(event.leaves) < _FEW:
+        learns = not self._whole and self._shapes < _MOST_SHAPES and not self._has_arguments
+        if learns and 0 < len(event.leaves) < _FEW:
             self._learn(event)
         return event._replace(changed=True) if changed else event
 

@@ -107,7 +107,9 @@ class LiveProgram:
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._ahead = TellingAhead(self._wake)
         self._silence: Silence | None = None
-        self._unflushed = 0  # processes that were told to print what they hold, and have not said that they did
+        self._unflushed = (
+            0  # processes that were told to print what they hold, and have not said that they did
+        )
         self._servers: dict[int, str] = {}  # port -> where the program began to listen there
 
     # --- the recording

@@ -44,18 +44,13 @@ _OWN_FIRST = -1000
 
 _ORDERED = [*enumerate(TOKENS), *enumerate(PHRASES, _AFTER_TOKENS)]
 _LITERALS = {literal for _, rule in _ORDERED for literal in rule.literals}
-_TRIGGERS = {
-    one for one in _LITERALS if not any(one != other and one.startswith(other) for other in _LITERALS)
-}
-_TRIGGERED = {
-    trigger: [
-        (order, rule)
-        for order, rule in _ORDERED
-        if any(literal.startswith(trigger) for literal in rule.literals)
-    ]
-    for trigger in _TRIGGERS
-}
+_TRIGGERS = {one for one in _LITERALS if _LITERALS.isdisjoint(one[:end] for end in range(1, len(one)))}
+_TRIGGERED: dict[str, list[tuple[int, Rule]]] = {trigger: [] for trigger in _TRIGGERS}
 """The rules with a literal that begins so."""
+
+for _order, _rule in _ORDERED:
+    for _trigger in {one[:end] for one in _rule.literals for end in range(1, len(one) + 1)} & _TRIGGERS:
+        _TRIGGERED[_trigger].append((_order, _rule))
 
 _V = TypeVar("_V")
 
