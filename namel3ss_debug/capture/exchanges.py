@@ -166,6 +166,7 @@ class Exchange:
         self._status = 0
         self._reason: str | None = None
         self._headers: Pairs = []
+        self._content_type: str | None = None
         self._first_ms: float | None = None
         self._stream: EventDecoder | None = None
         self._framing: Framing | None = None
@@ -249,10 +250,11 @@ class Exchange:
         try:
             self._status, self._reason = status, reason
             self._headers = list(headers)
+            self._content_type = _header(self._headers, "content-type")
             self._head_seq = self._owner.tracer.writer.next_seq
             self._decompressor = Decompressor(_header(self._headers, "content-encoding"))
             if self._format is not None:
-                self._framing = wire.framing_of(_header(self._headers, "content-type"))
+                self._framing = wire.framing_of(self._content_type)
                 if self._framing is not None:
                     self._stream = self._framing.decoder()
                     tracer = self._owner.tracer
@@ -366,7 +368,7 @@ class Exchange:
             partial |= self._finish_llm(body)
         elif self._status:
             body = self._without_pieces(body)
-            shown = readable(body, _header(self._headers, "content-type"))
+            shown = readable(body, self._content_type)
             span.set_output({"status": self._status, "headers": kept, "body": shown})
             if self._is_written_otherwise(body, shown):
                 metadata["exchange"]["body"] = readable_chunk(body)
@@ -378,7 +380,7 @@ class Exchange:
 
     def _without_pieces(self, body: bytes) -> bytes:
         """A body without the secrets that its events or its items spell in pieces."""
-        framing = wire.framing_of(_header(self._headers, "content-type"))
+        framing = self._framing if self._format is not None else wire.framing_of(self._content_type)
         redactor = self._owner.tracer.payloads.redactor
         if redactor is None or not self._owner.tracer.keeps_payloads:
             return body
@@ -404,7 +406,7 @@ class Exchange:
         assert self._format is not None
         if self._status >= 400 or not body:
             return self._stream is not None
-        whole = self._format.join_stream(body, _header(self._headers, "content-type"))
+        whole = self._format.join_stream(body, self._content_type)
         answer = self._format.codec.decode_response(whole)
         self._span.set_output(answer.outputs())
         if answer.usage:
