@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from contextvars import ContextVar, Token
+from functools import lru_cache
 from time import perf_counter_ns
 from typing import Any
 from urllib.parse import urlsplit
@@ -423,7 +424,7 @@ class Exchange:
         self._span.set(
             status="failed",
             error_type=kind or f"HTTP {self._status}",
-            error=text or f"HTTP {self._status}",
+            error=text or self._reason or _phrase(self._status) or f"HTTP {self._status}",
         )
 
 
@@ -440,10 +441,15 @@ def readable_chunk(data: bytes) -> dict[str, Any]:
 
 def _unusual(status: int, reason: str | None) -> str | None:
     """What stands behind the status, where it is not what always does."""
+    return None if not reason or reason == _phrase(status) else reason
+
+
+@lru_cache(64)
+def _phrase(status: int) -> str:
+    """What always stands behind a status."""
     from http import HTTPStatus  # noqa: PLC0415  (every library that has a response has imported it)
 
-    usual = next((one.phrase for one in HTTPStatus if one == status), "")
-    return None if not reason or reason == usual else reason
+    return next((one.phrase for one in HTTPStatus if one == status), "")
 
 
 def _header(headers: Pairs, name: str) -> str | None:

@@ -214,15 +214,15 @@ def shutdown_tracing() -> Path | None:
 
 
 def finish() -> None:
-    """Write `trace_end`, and tell on stderr what went wrong inside tracing, if anything did."""
+    """Write `trace_end`, and tell on stderr what went wrong inside tracing, or cannot be recorded, if anything."""
     tracer = switch.ACTIVE
     if tracer is None or not tracer.writer.started:
         return
     tracer.finish()
     if tracer.problems:
-        count = sum(tracer.problems.values())
-        what = next(iter(tracer.problems))
-        _tell(f"{count} problems inside tracing, the first: {what}")
+        others = sum(tracer.problems.values()) - 1
+        more = f", and {others} more in trace_end" if others else ""
+        _tell(f"while recording: {next(iter(tracer.problems))}{more}")
 
 
 def _tell(text: str) -> None:

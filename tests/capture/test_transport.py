@@ -489,7 +489,7 @@ def test_our_own_words_stay_off_the_stdout_of_a_program_that_moves_its_stderr(mo
     )
     run, _events = traced([program], model_environment, tmp_path)
     assert run.stdout == ""
-    assert "a made up one" in run.stderr
+    assert "namel3ss debug: while recording: a made up one\n" in run.stderr
 
 
 def test_a_removed_working_directory_keeps_no_program_from_tracing(tmp_path):

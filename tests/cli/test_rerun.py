@@ -693,8 +693,8 @@ url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
 print(urllib3.PoolManager().request("POST", url, json=body).json()["choices"][0]["message"]["content"], flush=True)
 if not os.path.exists("wait"):
     raise SystemExit
-print("waiting", flush=True)
 try:
+    print("waiting", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
