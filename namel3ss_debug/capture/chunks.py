@@ -353,6 +353,30 @@ class Chunks:
             self._texts.forget()
 
 
+def may_be_in_pieces(document: Any, depth: int = 0) -> bool:
+    """Whether one document of JSON may hold a text in pieces, in the items of a list, or arguments of a tool."""
+    if depth >= _DEEPEST:
+        return False
+    if type(document) is list:
+        if len(document) > 1:
+            return type(document[0]) is not float
+        return bool(document) and may_be_in_pieces(document[0], depth + 1)
+    if type(document) is not dict:
+        return False
+    for key, item in document.items():
+        kind = type(item)
+        if kind is str:
+            if item and (key in _ARGUMENTS or key == "delta"):
+                return True
+        elif (
+            (kind is dict or kind is list)
+            and item
+            and (key in _ARGUMENTS or may_be_in_pieces(item, depth + 1))
+        ):
+            return True
+    return False
+
+
 def without_pieces(body: bytes, framing: Framing | None, redactor: Redactor) -> bytes:
     """A body that came whole, without the secrets that it holds in pieces, or under their names in the arguments of a tool.
 

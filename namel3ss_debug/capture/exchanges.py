@@ -22,11 +22,11 @@ from namel3ss_debug.capture.answers import REPORTED, Answers, Network, Response,
 from namel3ss_debug.capture.attempts import Attempts
 from namel3ss_debug.capture.bodies import Decompressor, readable
 from namel3ss_debug.capture.calls import ToolCalls
-from namel3ss_debug.capture.chunks import Chunks, without_pieces
+from namel3ss_debug.capture.chunks import Chunks, may_be_in_pieces, without_pieces
 from namel3ss_debug.capture.delivery import Delivery, in_turn
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.failures import describe
-from namel3ss_debug.capture.payloads import Ready
+from namel3ss_debug.capture.payloads import Ready, parsed
 from namel3ss_debug.capture.services import header_for
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -239,8 +239,9 @@ class Exchange:
         }
         self._owner.calls.returned(decoded.get("messages") or [], self._inside)
         self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
+        payloads = tracer.payloads
         shown = {
-            name: tracer.payloads.repeated(value) if tracer.keeps_payloads and type(value) is list else value
+            name: parsed.repeated(payloads, value) if type(value) is list else parsed.ready(payloads, value)
             for name, value in decoded.items()
         }
         span = tracer.span("llm", decoded.get("model"), shown, metadata, retry_count=retries)
@@ -340,6 +341,7 @@ class Exchange:
         span, body = self._span, b"".join(self._chunks)
         if self._pieces is not None:
             self._pieces.finish()
+        document = load(body) if self._format is not None and self._framing is None else None
         named = [(name.lower(), value) for name, value in self._headers]
         kept = {n: value for n, value in named if n in _KEPT_HEADERS or n.startswith(_KEPT_FAMILIES)}
         exchange: dict[str, Any] = {
@@ -352,7 +354,9 @@ class Exchange:
         if self._count:
             exchange["chunks"] = self._count
         elif self._format is not None and body:
-            exchange["body"] = readable_chunk(self._without_pieces(body))
+            exchange["body"] = readable_chunk(self._without_pieces(body, document))
+            if type(document) is dict:
+                parsed.vouch(self._owner.tracer.payloads, exchange["body"].get("text", ""), document)
         if error is not None:
             failure = describe(error, self._owner.tracer.payloads, with_trace=False)
             if failure.error_type is not None:
@@ -366,9 +370,9 @@ class Exchange:
         if self._first_ms is not None:
             metadata["time_to_first_token_ms"] = self._first_ms
         if self._format is not None and self._status:
-            partial |= self._finish_llm(body)
+            partial |= self._finish_llm(body, document)
         elif self._status:
-            body = self._without_pieces(body)
+            body = self._without_pieces(body, None)
             shown = readable(body, self._content_type)
             span.set_output({"status": self._status, "headers": kept, "body": shown})
             if self._is_written_otherwise(body, shown):
@@ -377,19 +381,17 @@ class Exchange:
             self._finish_failed(body)
         elif partial and error is None:
             span.set(status="partial")
-        span.set(metadata=metadata)
+        span.set(metadata=parsed.ready(self._owner.tracer.payloads, metadata))
 
-    def _without_pieces(self, body: bytes) -> bytes:
-        """A body without the secrets that its events or its items spell in pieces."""
-        framing = self._framing if self._format is not None else wire.framing_of(self._content_type)
+    def _without_pieces(self, body: bytes, document: Any) -> bytes:
+        """A body without the secrets that its events or its items spell in pieces; `document` is what it says as JSON."""
         redactor = self._owner.tracer.payloads.redactor
         if redactor is None or not self._owner.tracer.keeps_payloads:
             return body
-        return (
-            without_pieces(body, framing, redactor)
-            if framing is not None or self._format is not None
-            else body
-        )
+        framing = self._framing if self._format is not None else wire.framing_of(self._content_type)
+        if framing is None and not may_be_in_pieces(document):
+            return body
+        return without_pieces(body, framing, redactor)
 
     def _is_written_otherwise(self, body: bytes, shown: Any) -> bool:
         """Whether the JSON that is shown of the body, written again, gives other bytes, which are then to be kept too.
@@ -402,14 +404,16 @@ class Exchange:
         tracer = self._owner.tracer
         return again != body and tracer.keeps_payloads and tracer.payloads.convert(shown).whole
 
-    def _finish_llm(self, body: bytes) -> bool:
-        """Read the model's answer; whether it is a stream that was cut."""
+    def _finish_llm(self, body: bytes, document: Any) -> bool:
+        """Read the model's answer, from the JSON that it is or else from the body; whether it is a stream that was cut."""
         assert self._format is not None
         if self._status >= 400 or not body:
             return self._stream is not None
-        whole = self._format.join_stream(body, self._content_type)
+        whole = document if type(document) is dict else self._format.join_stream(body, self._content_type)
         answer = self._format.codec.decode_response(whole)
-        self._span.set_output(answer.outputs())
+        payloads = self._owner.tracer.payloads
+        outputs = {name: parsed.ready(payloads, value) for name, value in answer.outputs().items()}
+        self._span.set_output(outputs)
         if answer.usage:
             total = answer.usage.get("input_tokens", 0) + answer.usage.get("output_tokens", 0)
             self._span.set(usage=answer.usage, tokens_used=total)
@@ -453,4 +457,7 @@ def _phrase(status: int) -> str:
 
 
 def _header(headers: Pairs, name: str) -> str | None:
-    return next((value for key, value in headers if key.lower() == name), None)
+    for key, value in headers:
+        if key.lower() == name:
+            return value
+    return None

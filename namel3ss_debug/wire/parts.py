@@ -34,6 +34,8 @@ def unknown(block: Part) -> Part:
 
 def text(content: str, block: Part | None = None) -> Part:
     """A part of plain text."""
+    if block is None:
+        return {"type": "text", "content": content}
     return make("text", block, ("text",), content=content)
 
 

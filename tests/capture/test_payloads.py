@@ -871,28 +871,3 @@ def test_json_comes_out_as_it_went_in(value):
     payloads = Payloads()
     assert payloads.convert(value) == Converted(value, cut=False, redacted=False)
     assert payloads.value(value) == value
-
-
-@given(messages=st.lists(st.dictionaries(st.sampled_from(["role", "password", "n"]), PLAIN, max_size=3)))
-def test_what_comes_again_is_what_it_was_the_first_time(messages):
-    """Law: items that are converted once and remembered give the payload that they give without."""
-    payloads = Payloads(Redactor())
-    for _ in range(2):
-        shown = payloads.mapping({"model": "m", "messages": payloads.repeated(messages)})
-        plain = Payloads(Redactor()).mapping({"model": "m", "messages": messages})
-        assert orjson.dumps(shown) == orjson.dumps(plain)
-
-
-def test_what_comes_again_differs_in_what_json_tells_apart():
-    """`1`, `1.0` and `true` are equal to Python, and not the same."""
-    payloads = Payloads()
-    shown = [payloads.repeated([{"n": n}]).value for n in (1, 1.0, True)]
-    assert orjson.dumps(shown) == b'[[{"n":1}],[{"n":1.0}],[{"n":true}]]'
-
-
-def test_what_comes_again_counts_where_a_payload_has_a_bound():
-    """Nothing is remembered then, because what is left out depends on what stands before."""
-    messages = [{"content": "x" * 50}] * 8
-    payloads = Payloads(None, max_size=128)
-    assert payloads.repeated(messages) is messages
-    assert payloads.convert(messages).cut

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from namel3ss_debug.errors import SettingError
 from namel3ss_debug.traces.redaction import Redactor, redact_headers
 from namel3ss_debug.traces.redaction.growing import Growing
 from namel3ss_debug.traces.redaction.openings import first_literal, opening
+from namel3ss_debug.traces.redaction.redactor import at_literals
 from namel3ss_debug.traces.redaction.rules import PHRASES, TOKENS
 
 LETTERS = "aB3dE5gH7jK9mN2pQ4sT6vW8xY"
@@ -455,6 +457,29 @@ def test_redacting_twice_is_redacting_once(text):
 def test_json_stays_json_whatever_it_holds(document, escaped):
     """Law: the text of any document is still a document afterwards."""
     json.loads(REDACTOR.text(json.dumps(document, ensure_ascii=escaped)))
+
+
+@given(PIECES)
+def test_a_rule_that_begins_with_a_literal_is_found_where_one_stands(text):
+    """Law: to look where a literal stands finds what a search of the whole text finds, and as many times."""
+    for rule in (rule for rule in PHRASES if rule.at_literals):
+        pattern = re.compile(rule.pattern)
+        found = [match.span() for match in at_literals(rule.literals, pattern, text, 0)]
+        assert found == [match.span() for match in pattern.finditer(text)] or not text.isascii()
+
+
+def test_the_same_words_are_looked_at_once(monkeypatch):
+    """A run of characters without the beginning of a secret is remembered, and one with it is not."""
+    redactor = Redactor()
+    asked: list[list[str]] = []
+    orders = Redactor._orders
+    monkeypatch.setattr(Redactor, "_orders", lambda self, runs: asked.append(runs) or orders(self, runs))
+    secret = SECRETS["groq"][0]
+    for n in range(3):
+        assert secret not in redactor.text(f"{n} completion_tokens_details {secret}")
+    assert redactor.text("completion_tokens_details, again") == "completion_tokens_details, again"
+    assert redactor.text("and again completion_tokens_details") == "and again completion_tokens_details"
+    assert [runs for runs in asked if secret not in runs] == [["completion_tokens_details"]]
 
 
 EDGES = st.sampled_from([" ", "\n", "\t", '"', "'", "(", "<", "=", ",", "\\n", "\\u00e9", "…"])

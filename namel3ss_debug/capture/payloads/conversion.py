@@ -8,7 +8,6 @@ item of a list; `{"$cycle": true}` stands for a container inside itself.
 
 from __future__ import annotations
 
-import marshal
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,14 +27,15 @@ _DEPTH_WHOLE = 100
 _ITEMS = 1000
 _ENDLESS = sys.maxsize
 _SHORT = 256
+_LONGEST_NAME = 128
 _FLAT = 32
 _REMEMBERED = 4096
-_REPEATED = 512
-_REPEATED_SIZE = 1 << 14
 _LEAST = 64
 _ITEM_SIZE = 4
-_CARD_LIKE = 10**13
-_LEAST_PLAIN = -_CARD_LIKE
+CARD_LIKE = 10**13
+"""From here on a whole number may be that of a card."""
+
+_LEAST_PLAIN = -CARD_LIKE
 _DIGITS_BITS = 2000
 _HEX_BITS = 65536
 
@@ -73,18 +73,25 @@ class Payloads:
         max_size: about how many bytes one payload may have; 0: no bound.
         plain: texts that were seen and need no change.
         names: names of items that were seen and are not secret.
+        items: what `parsed` has seen, by its identity: itself, and as it is shown.
     """
 
     redactor: Redactor | None = None
     max_size: int = 0
     plain: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     names: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
-    _repeated: dict[bytes, JsonValue] = field(default_factory=dict, init=False, repr=False, compare=False)
+    items: dict[int, tuple[Any, JsonValue]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def value(self, value: Any) -> JsonValue:
         """Any value as JSON; see `convert`."""
-        if type(value) is str and value in self.plain:
-            return value
+        kind = type(value)
+        if kind is Ready:
+            ready: JsonValue = value.value
+            return ready
+        if (kind is str and value in self.plain) or (kind is int and _LEAST_PLAIN < value < CARD_LIKE):
+            return value  # type: ignore[no-any-return]  # an exact str or int
         flat = self.flat(value)
         return self.convert(value).value if flat is None else flat
 
@@ -109,29 +116,6 @@ class Payloads:
             )
         return Converted(result, conversion.cut, conversion.redacted)
 
-    def repeated(self, items: list[Any]) -> Ready | list[Any]:
-        """Items of a payload that come again with the next one, as the messages of a conversation do: converted when first seen.
-
-        Args:
-            items: what was read from JSON: of that alone, the key tells all.
-        """
-        return items if self.max_size else Ready([self._when_first_seen(item) for item in items])
-
-    def _when_first_seen(self, item: Any) -> JsonValue:
-        """An item whose conversion is kept by what it holds, because the same messages are sent again and again."""
-        try:
-            key = marshal.dumps(item, 2)
-        except ValueError:  # not of JSON, or nested too deep
-            key = b""
-        known = self._repeated.get(key)
-        if known is None:
-            known = self.convert(item, 2).value
-            if 0 < len(key) <= _REPEATED_SIZE:
-                if len(self._repeated) >= _REPEATED:
-                    self._repeated.clear()
-                self._repeated[key] = known
-        return known
-
     def mapping(self, mapping: Any) -> dict[str, JsonValue]:
         """A dict as a JSON object; a value that gives no object stands under `value`."""
         result = self.value(mapping)
@@ -146,6 +130,15 @@ class Payloads:
         if shown is text and len(text) <= _short(self.max_size):
             _remember(self.plain, text)
         return shown
+
+    def learn(self, name: str) -> bool:
+        """Remember the name of an item if neither it nor what stands under it is secret; whether that is so."""
+        if len(name) > _LONGEST_NAME or clean(name, self.redactor) is not name:
+            return False
+        if self.redactor is not None and not self.redactor.name_is_clear(name):
+            return False
+        _remember(self.names, name)
+        return True
 
     def url(self, url: str) -> str:
         """A URL without credentials."""
@@ -180,7 +173,7 @@ class Payloads:
                 if item not in plain:
                     return None
             elif kind is int:
-                if not _LEAST_PLAIN < item < _CARD_LIKE:
+                if not _LEAST_PLAIN < item < CARD_LIKE:
                     return None
             elif kind is float:
                 if item - item != 0.0:  # not a number, or infinite
@@ -233,6 +226,7 @@ class _Conversion:
         "_depth",
         "_flat",
         "_items",
+        "_learn",
         "_left",
         "_names",
         "_path",
@@ -254,6 +248,7 @@ class _Conversion:
         self._short = _short(size)
         self._plain = payloads.plain
         self._names = payloads.names
+        self._learn = payloads.learn
         self._flat = payloads.flat
         self._bounded = bool(size)
         self._path: set[int] = set()
@@ -271,7 +266,7 @@ class _Conversion:
         if value is None or kind is bool:
             return value  # type: ignore[no-any-return]  # it is None or an exact bool
         if kind is int:
-            return value if -_CARD_LIKE < value < _CARD_LIKE else self.integer(value)
+            return value if -CARD_LIKE < value < CARD_LIKE else self.integer(value)
         if kind is float:
             return value if value - value == 0.0 else {"$type": "float", "value": repr(value)}
         if kind is Ready:
@@ -400,9 +395,7 @@ class _Conversion:
         """The name of a key, unlike those there already, and whether what stands under it is secret."""
         if type(key) is str:
             text = key
-        elif (
-            key is None or type(key) in (bool, float) or (type(key) is int and -_CARD_LIKE < key < _CARD_LIKE)
-        ):
+        elif key is None or type(key) in (bool, float) or (type(key) is int and -CARD_LIKE < key < CARD_LIKE):
             text = str(key)
         else:
             text = _exact(key)
@@ -412,8 +405,8 @@ class _Conversion:
         room = max(self._left, _SHORT)
         name = self.clean(well) if len(well) <= room else start(well, self.redactor, room) + "…"
         self.cut |= len(well) > room
-        if name is key and not listed and len(name) <= min(self._short, _SHORT // 2):
-            _remember(self._names, name)
+        if name is key and not listed and len(name) <= min(self._short, _LONGEST_NAME):
+            self._learn(name)
         if name not in result:
             return name, secret
         number = 2

@@ -27,12 +27,14 @@ class Rule(NamedTuple):
         pattern: finds the secret: the last group that matched, else the whole match.
         literals: in lower case; a text without any of them cannot match. Empty: always try.
         check: a second look at a match, where the form alone would catch too much.
+        at_literals: whether a match begins where one of the literals stands, and nowhere else.
     """
 
     name: str
     pattern: str
     literals: tuple[str, ...]
     check: Callable[[re.Match[str]], bool] | None = None
+    at_literals: bool = False
 
 
 def _token(prefix: str, body: str, width: int = 0) -> str:
@@ -250,6 +252,7 @@ PHRASES: tuple[Rule, ...] = (
         assigned(_KEYWORD),
         _words("password passwd passphrase pwd secret key token credential"),
         checks.is_assignment,
+        at_literals=True,
     ),
     Rule(
         "card",

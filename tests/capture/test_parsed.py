@@ -1,0 +1,146 @@
+"""JSON that nobody changes stands in an event as it is where nothing in it is secret, and is converted like anything else where not."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from namel3ss_debug.capture.payloads import Payloads, parsed
+from namel3ss_debug.traces.redaction import Redactor
+
+TOKEN = "sk-" + "proj-" + "aB3dE5gH7jK9mN2pQ4sT6vW8xY" * 2
+CARD = 4111111111111111
+TEXTS = [
+    "hello", "", "x" * 300, "é", "a\nb", 'she said "no"', "back\\slash", TOKEN, f"it is {TOKEN}.", "hunter2hunter",
+    "Bearer " + TOKEN[8:40], "Digest abcdefgh12", "sid=" + TOKEN[8:40] + "; Path=/", "4111 1111 1111 1111", "12345678",
+    f'{{"password": "{TOKEN[8:30]}"}}', "-u", "me:hunter2hunter", "AKIA", "u:secret12@h",
+]  # fmt: skip
+NAMES = [
+    "a", "role", "content", "prompt_tokens", "password", "api_key", "the key", "x/token", "cookie", "Set-Cookie", "authorization",
+    "auth", "aws secret access key", "n\n", 'q"', "é", "tokens", "token", "client secret", "input_tokens_details", "-u", "--user",
+]  # fmt: skip
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([CARD, 12345678, 1234567890123])
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | st.sampled_from(TEXTS),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+def shown(payloads: Payloads, part: object) -> bytes:
+    """What stands in an event for a part of a payload."""
+    return orjson.dumps(payloads.value({"part": part}))
+
+
+@given(JSON, st.sampled_from([0, 200]), st.booleans())
+def test_what_was_read_from_json_is_shown_as_any_value_is(value, max_size, redacting):
+    """Law: it makes no difference to an event, seen for the first time or again."""
+    payloads = Payloads(Redactor() if redacting else None, max_size)
+    plain = Payloads(Redactor() if redacting else None, max_size)
+    for _ in range(2):
+        assert shown(payloads, parsed.ready(payloads, value)) == shown(plain, value)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["role", "password", "n"]), JSON, max_size=3), max_size=4))
+def test_what_comes_again_is_what_it_was_the_first_time(messages):
+    """Law: items that are looked at once and remembered give the payload that they give without."""
+    payloads, plain = Payloads(Redactor()), Payloads(Redactor())
+    for _ in range(2):
+        assert shown(payloads, parsed.repeated(payloads, messages)) == shown(plain, messages)
+
+
+def test_what_comes_again_differs_in_what_json_tells_apart():
+    """`1`, `1.0` and `true` are equal to Python, and not the same."""
+    payloads = Payloads()
+    each = [parsed.repeated(payloads, [{"n": n}]).value for n in (1, 1.0, True)]
+    assert orjson.dumps(each) == b'[[{"n":1}],[{"n":1.0}],[{"n":true}]]'
+
+
+def test_what_comes_again_counts_where_a_payload_has_a_bound():
+    """Nothing is remembered then, because what is left out depends on what stands before."""
+    messages = [{"content": "x" * 50}] * 8
+    payloads = Payloads(None, max_size=128)
+    assert parsed.repeated(payloads, messages) is messages
+    assert payloads.convert(messages).cut
+
+
+def test_what_is_remembered_is_bounded_in_number_and_in_size():
+    """A long run with large messages holds few of them."""
+    payloads = Payloads()
+    parsed.repeated(payloads, [{"content": "x" * 20_000}])
+    assert not payloads.items
+    for n in range(2000):
+        parsed.repeated(payloads, [{"content": f"{n}"}])
+    assert 0 < len(payloads.items) <= 512
+
+
+def test_a_document_nested_without_end_is_cut_and_does_not_raise():
+    """As deep as the parser reads it."""
+    deep = orjson.loads("[" * 1000 + "]" * 1000)
+    payloads = Payloads(Redactor())
+    assert b"$truncated" in shown(payloads, parsed.ready(payloads, deep))
+
+
+@settings(max_examples=400)
+@given(JSON, st.sampled_from([None, 2]), st.booleans())
+@example({"a": TOKEN}, None, True)
+@example({"aws secret access key": "q7Rk29xLm4Tz81Wvq7Rk29xLm4Tz81Wvq7Rk29xL"}, None, True)
+def test_a_text_that_is_vouched_for_is_shown_as_if_it_was_looked_through(value, indent, escaped):
+    """Law: what is known of the names and texts of a document tells what a search in its text would find.
+
+    But where a text ends like `password=`: what follows it in the document is no value of it, though a search takes it for one.
+    """
+    document = json.dumps(value, indent=indent, ensure_ascii=escaped)
+    payloads = Payloads(Redactor())
+    parsed.vouch(payloads, document, value)
+    assert payloads.text(document) == Redactor().text(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        f'{{"a": "{TOKEN}", "a": "x"}}',
+        f'{{"a": {{"b": "{TOKEN}"}}, "a": 1}}',
+        f'{{"a": ["{TOKEN}"], "b": "\\\\", "a": 1}}',
+        f'{{"b": "\\"\\"\\"\\"", "a": "{TOKEN}", "a": 1}}',
+        f'{{"password": {CARD}, "password": 1}}',
+    ],
+)
+def test_a_name_that_stands_twice_hides_no_secret(document):
+    """Only the last is read, and the text has both."""
+    payloads = Payloads(Redactor())
+    parsed.vouch(payloads, document, orjson.loads(document))
+    assert "[REDACTED:" in payloads.text(document)
+
+
+def test_rules_of_the_user_are_looked_for_in_the_whole_text():
+    """They may know a secret by what stands around it in the document."""
+    payloads = Payloads(Redactor(patterns={"badge": r'"badge": "(\d+)"'}))
+    document = '{"badge": "12345", "text": "' + "x" * 300 + '"}'
+    parsed.vouch(payloads, document, orjson.loads(document))
+    assert "12345" not in payloads.text(document)
+
+
+def test_a_clear_document_is_not_searched(monkeypatch):
+    """Neither it nor, after that, the texts in it."""
+    payloads = Payloads(Redactor())
+    value = {"id": "x-1", "choices": [{"text": "It rains. " * 40, "n": 1}], "usage": {"total_tokens": 5}}
+    document = json.dumps(value)
+    parsed.vouch(payloads, document, value)
+    searched: list[str] = []
+    monkeypatch.setattr(Redactor, "_scan", lambda _self, text: searched.append(text) or text)
+    assert payloads.text(document) is document
+    assert parsed.ready(payloads, value).value is value
+    assert searched == []
