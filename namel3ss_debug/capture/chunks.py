@@ -18,7 +18,7 @@ from namel3ss_debug.capture.shapes import shape_of, text_of
 from namel3ss_debug.traces.redaction import Redactor
 from namel3ss_debug.traces.redaction.growing import Growing, Secret
 from namel3ss_debug.wire.framing import Framing
-from namel3ss_debug.wire.lenient import dump, load
+from namel3ss_debug.wire.lenient import dump, load, load_arguments
 
 _INDEXES = frozenset({"index", "output_index", "content_index", "summary_index", "contentBlockIndex"})
 """What tells which of several texts a piece belongs to."""
@@ -353,26 +353,29 @@ class Chunks:
             self._texts.forget()
 
 
-def may_be_in_pieces(document: Any, depth: int = 0) -> bool:
-    """Whether one document of JSON may hold a text in pieces, in the items of a list, or arguments of a tool."""
+def may_be_in_pieces(document: Any, is_clear: Callable[[Any], bool], depth: int = 0) -> bool:
+    """Whether one document of JSON may hold a secret in the items of a list or in the arguments of a tool.
+
+    Args:
+        document: what was read.
+        is_clear: whether nothing in the arguments of a tool is secret, be it because of a name.
+        depth: how deep the document stands in another.
+    """
     if depth >= _DEEPEST:
         return False
     if type(document) is list:
         if len(document) > 1:
             return type(document[0]) is not float
-        return bool(document) and may_be_in_pieces(document[0], depth + 1)
+        return bool(document) and may_be_in_pieces(document[0], is_clear, depth + 1)
     if type(document) is not dict:
         return False
     for key, item in document.items():
         kind = type(item)
-        if kind is str:
-            if item and (key in _ARGUMENTS or key == "delta"):
-                return True
-        elif (
-            (kind is dict or kind is list)
-            and item
-            and (key in _ARGUMENTS or may_be_in_pieces(item, depth + 1))
-        ):
+        if kind is not str and kind is not dict and kind is not list:
+            continue
+        if key in _ARGUMENTS and item and not is_clear(load_arguments(item)):
+            return True
+        if key == "delta" or (kind is not str and may_be_in_pieces(item, is_clear, depth + 1)):
             return True
     return False
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from contextvars import ContextVar, Token
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import perf_counter_ns
 from typing import Any
 from urllib.parse import urlsplit
@@ -354,9 +354,7 @@ class Exchange:
         if self._count:
             exchange["chunks"] = self._count
         elif self._format is not None and body:
-            exchange["body"] = readable_chunk(self._without_pieces(body, document))
-            if type(document) is dict:
-                parsed.vouch(self._owner.tracer.payloads, exchange["body"].get("text", ""), document)
+            exchange["body"] = self._shown_body(body, document)
         if error is not None:
             failure = describe(error, self._owner.tracer.payloads, with_trace=False)
             if failure.error_type is not None:
@@ -383,13 +381,21 @@ class Exchange:
             span.set(status="partial")
         span.set(metadata=parsed.ready(self._owner.tracer.payloads, metadata))
 
+    def _shown_body(self, body: bytes, document: Any) -> dict[str, Any]:
+        clear = self._without_pieces(body, document)
+        shown = readable_chunk(clear)
+        if clear is body and type(document) is dict and "text" in shown:
+            parsed.vouch(self._owner.tracer.payloads, shown["text"], document)
+        return shown
+
     def _without_pieces(self, body: bytes, document: Any) -> bytes:
         """A body without the secrets that its events or its items spell in pieces; `document` is what it says as JSON."""
-        redactor = self._owner.tracer.payloads.redactor
+        payloads = self._owner.tracer.payloads
+        redactor = payloads.redactor
         if redactor is None or not self._owner.tracer.keeps_payloads:
             return body
         framing = self._framing if self._format is not None else wire.framing_of(self._content_type)
-        if framing is None and not may_be_in_pieces(document):
+        if framing is None and not may_be_in_pieces(document, partial(parsed.is_clear, payloads)):
             return body
         return without_pieces(body, framing, redactor)
 

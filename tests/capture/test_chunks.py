@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.capture.chunks import Chunks, may_be_in_pieces, without_pieces
 from namel3ss_debug.capture.exchanges import readable_chunk
-from namel3ss_debug.capture.payloads import Payloads
+from namel3ss_debug.capture.payloads import Payloads, parsed
 from namel3ss_debug.traces.redaction import Redactor
 from namel3ss_debug.wire import event_stream
 from namel3ss_debug.wire.framing import FRAMINGS, SERVER_SENT
@@ -352,13 +352,21 @@ def test_a_body_without_secrets_is_the_same_object():
     assert without_pieces(b"no json", None, REDACTOR) == b"no json"
 
 
+def is_clear(value):
+    """Whether nothing in the arguments of a tool is secret."""
+    return parsed.is_clear(PAYLOADS, value)
+
+
 DOCUMENTS = st.recursive(
     st.none() | st.integers() | st.sampled_from([*cut(SECRETS[0], range(0, 60, 9)), SECRETS[0], "a", ""]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["index", "delta", "input", "arguments", "password", "a", "b"]), inner, max_size=4
+            st.sampled_from(["index", "delta", "input", "arguments", "password", "token", "a", "b"]),
+            inner,
+            max_size=4,
         )
+        | inner.map(json.dumps)
     ),
     max_leaves=12,
 )
@@ -368,13 +376,16 @@ DOCUMENTS = st.recursive(
 def test_a_document_that_cannot_hold_pieces_is_not_looked_through(document):
     """Law: looking through it would change nothing."""
     body = json.dumps(document).encode()
-    if not may_be_in_pieces(document):
+    if not may_be_in_pieces(document, is_clear):
         assert without_pieces(body, None, REDACTOR) is body
 
 
 def test_most_answers_cannot_hold_pieces():
-    """One choice, one message, numbers; but a list of contents can, and so can the arguments of a tool."""
-    assert not may_be_in_pieces({"choices": [{"message": {"content": "a"}}], "usage": {"n": 1}})
-    assert not may_be_in_pieces({"data": [{"embedding": [0.1, 0.2, 0.3]}]})
-    assert may_be_in_pieces({"content": [{"text": "a"}, {"text": "b"}]})
-    assert may_be_in_pieces({"function": {"arguments": "{}"}})
+    """One choice, one message, numbers, harmless arguments of a tool; but a list of contents can."""
+    call = {"function": {"name": "f", "arguments": '{"city": "Bern"}'}}
+    message = {"content": "a", "tool_calls": [call]}
+    assert not may_be_in_pieces({"choices": [{"message": message}], "usage": {"n": 1}}, is_clear)
+    assert not may_be_in_pieces({"data": [{"embedding": [0.1, 0.2, 0.3]}]}, is_clear)
+    assert may_be_in_pieces({"content": [{"text": "a"}, {"text": "b"}]}, is_clear)
+    assert may_be_in_pieces({"function": {"arguments": '{"password": "abc"}'}}, is_clear)
+    assert may_be_in_pieces({"input": {"password": "abc"}}, is_clear)

@@ -32,6 +32,11 @@ def repeated(payloads: Payloads, items: list[Any]) -> Any:
     return items if payloads.max_size else Ready([_item(payloads, item) for item in items])
 
 
+def is_clear(payloads: Payloads, value: Any) -> bool:
+    """Whether nothing in a value of JSON is secret, and nothing else in it has to change; `False` also where it is not known."""
+    return _strings(payloads, value, _DEEPEST) != _UNCLEAR
+
+
 def vouch(payloads: Payloads, text: str, value: Any) -> None:
     r"""Spare the search in the text of a document of JSON, where there is none in the names and texts that it is made of.
 
@@ -51,7 +56,7 @@ def vouch(payloads: Payloads, text: str, value: Any) -> None:
 
 def _shown(payloads: Payloads, value: Any) -> JsonValue:
     shown: JsonValue = value
-    return shown if _strings(payloads, value, _DEEPEST) != _UNCLEAR else payloads.convert(value, 2).value
+    return shown if is_clear(payloads, value) else payloads.convert(value, 2).value
 
 
 def _item(payloads: Payloads, item: Any) -> JsonValue:
