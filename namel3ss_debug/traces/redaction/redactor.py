@@ -43,9 +43,7 @@ _NUMBER = re.compile(r"-?\d[\d.]*\Z")
 
 
 _TOKEN_LITERALS = [(literal, order) for order, rule in enumerate(TOKENS) for literal in rule.literals]
-_PHRASE_LITERALS = [
-    (literal, order) for order, rule in enumerate(PHRASES) for literal in rule.literals or ("",)
-]
+_PHRASE_LITERALS = [(literal, order) for order, rule in enumerate(PHRASES) for literal in rule.literals]
 _AFTER_TOKENS = 1000
 _OWN_FIRST = -1000
 
@@ -80,6 +78,7 @@ CARD = r"[0-9](?:[ \-]?[0-9]){12}|[0-9][0-9 \-]{0,24}\.?\Z"
 """What a text holds where the number of a card may be in it, or have begun at its end."""
 
 _CARD_LIKE = re.compile(CARD)
+_LONG_NUMBER = re.compile(r"\d(?:[ \-]?\d){12}")
 _CARD = next((order, rule) for order, rule in _ORDERED if rule.name == "card")
 
 
@@ -110,7 +109,6 @@ class Redactor:
         "_always",
         "_clean",
         "_compiled",
-        "_finds",
         "_keys",
         "_known",
         "_literals",
@@ -121,13 +119,14 @@ class Redactor:
 
     def __init__(self, keys: Iterable[str] | None = None, patterns: Mapping[str, str] | None = None) -> None:
         self._keys = tuple(dict.fromkeys(filter(None, map(snake, keys or ()))))
-        self._own = tuple(_own_rule(name, pattern) for name, pattern in (patterns or {}).items())
+        own = [_own_rule(name, pattern) for name, pattern in (patterns or {}).items()]
         if self._keys:
             words = "|".join(key.replace("_", r"[_\-. ]?") for key in self._keys)
             firsts = tuple({key.partition("_")[0][:LONGEST_LITERAL] for key in self._keys})
-            self._own += (Rule("key", assigned(f"(?i:{words})", shortest=1), firsts),)
-        self._always = any(not literal for rule in self._own for literal in rule.literals)
-        self._literals = tuple({literal for rule in self._own for literal in rule.literals if literal})
+            own.append(Rule("key", assigned(f"(?i:{words})", shortest=1), firsts))
+        self._own = [(_OWN_FIRST + order, rule) for order, rule in enumerate(own)]
+        self._always = any(not literal for rule in own for literal in rule.literals)
+        self._literals = tuple({literal for rule in own for literal in rule.literals if literal})
         self._compiled: dict[str, re.Pattern[str]] = {}
         self._names: dict[str, bool] = {}
         self._known: dict[str, str] = {}
@@ -210,6 +209,8 @@ class Redactor:
         return any(words == key or words.endswith("_" + key) for key in self._keys)
 
     def _scan(self, text: str) -> str:
+        if "[REDACTED:" not in text and not self.finds(text):
+            return text
         for _ in range(_ROUNDS):
             replaced = self._once(text)
             if replaced is text:
@@ -244,13 +245,10 @@ class Redactor:
             start: where they are looked for; what they are known by may stand before it.
             rules: those that are looked for, as `near` gives them; all if left out.
         """
+        if rules is None and not (rules := self._worth_trying(text)):
+            return []
         united: list[Find] = []
-        found = (
-            self._finds_in(text)
-            if rules is None
-            else (find for order, rule in rules for find in self._matches(rule, text, order, start))
-        )
-        for find in sorted(found):
+        for find in sorted(find for order, rule in rules for find in self._matches(rule, text, order, start)):
             last = united[-1] if united else None
             if last is None or find.start >= last.end:
                 united.append(find)
@@ -271,9 +269,7 @@ class Redactor:
         rules = [rule for literal in found for rule in _TRIGGERED[literal]] if found else []
         if _CARD_LIKE.search(text, start):
             rules.append(_CARD)
-        for order, rule in enumerate(self._own):
-            if any(literal in lower for literal in rule.literals):
-                rules.append((_OWN_FIRST + order, rule))
+        rules += [(order, rule) for order, rule in self._own if any(one in lower for one in rule.literals)]
         return rules
 
     @property
@@ -285,18 +281,19 @@ class Redactor:
         """Whether a text in lower case may hold a secret that the user has added a name or a pattern for."""
         return bool(self._literals) and any(literal in lower for literal in self._literals)
 
-    def _finds_in(self, text: str) -> Iterable[Find]:
-        """Where the rules find secrets, in no order; they may overlap."""
+    def _worth_trying(self, text: str) -> list[tuple[int, Rule]]:
+        """The rules that may find something in a whole text, each with its place among all."""
+        rules: list[tuple[int, Rule]] = []
         if len(text) >= _SHORTEST:
             runs = [run for run in _RUNS.findall(text) if run not in self._words]
             if runs:
-                for order in self._orders(runs):
-                    yield from self._matches(TOKENS[order], text, order)
+                rules += [(order, TOKENS[order]) for order in self._orders(runs)]
             lower = text.lower()
-            for order in dict.fromkeys([order for literal, order in _PHRASE_LITERALS if literal in lower]):
-                yield from self._matches(PHRASES[order], text, _AFTER_TOKENS + order)
-        for order, rule in enumerate(self._own):
-            yield from self._matches(rule, text, _OWN_FIRST + order)
+            if found := [order for literal, order in _PHRASE_LITERALS if literal in lower]:
+                rules += [(_AFTER_TOKENS + order, PHRASES[order]) for order in dict.fromkeys(found)]
+            if _LONG_NUMBER.search(text):
+                rules.append(_CARD)
+        return rules + self._own if self._own else rules
 
     def _orders(self, runs: list[str]) -> list[int]:
         """The places of the rules of `TOKENS` that these runs of characters have a literal of; runs without any are remembered."""
