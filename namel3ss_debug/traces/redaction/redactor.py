@@ -298,7 +298,9 @@ class Redactor:
     def _orders(self, runs: list[str]) -> list[int]:
         """The places of the rules of `TOKENS` that these runs of characters have a literal of; runs without any are remembered."""
         joined = " ".join(runs).lower()
-        found = [order for literal, order in _TOKEN_LITERALS if literal in joined]
+        found: list[int] = []
+        if len(joined) > _SHORT or _TRIGGER.search(joined):
+            found = [order for literal, order in _TOKEN_LITERALS if literal in joined]
         if not found:
             if len(self._words) >= _REMEMBERED:
                 self._words.clear()
