@@ -34,7 +34,7 @@ from namel3ss_debug.replay.debugger import Debugger
 from namel3ss_debug.replay.recording import breakpoints
 from namel3ss_debug.replay.walking.commands import COMMANDS as DEBUGGER_COMMANDS
 from namel3ss_debug.replay.walking.commands import GROUPS
-from namel3ss_debug.traces import events
+from namel3ss_debug.traces import events, typed_events
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.views.prompt import status_line
 from namel3ss_debug.wire import FORMATS
@@ -157,7 +157,7 @@ def public_names() -> str:
     return rows(
         ("name", "what it is"),
         (
-            (f"`{name}`", first_line(getattr(namel3ss_debug, name).__doc__ or text_below(events, name)))
+            (f"`{name}`", first_line(getattr(namel3ss_debug, name).__doc__ or text_below(typed_events, name)))
             for name in namel3ss_debug.__all__
             if name != "__version__"
         ),

@@ -48,8 +48,8 @@ _HOMES = {
     "trace_context": "capture.logs.measuring",
     "setup_logging": "capture.logs.setup",
     "DebugConfiguration": "config",
-    "TraceEvent": "traces.events",
-    "TraceEventType": "traces.events",
+    "TraceEvent": "traces.typed_events",
+    "TraceEventType": "traces.typed_events",
     "read_trace": "traces.reader",
     "TraceFilter": "inspection",
     "ExecutionReplayer": "replay.replayer",
@@ -177,5 +177,5 @@ if TYPE_CHECKING:
     from namel3ss_debug.log_analysis import LogAnalyzer, analyze_session, debug_issue
     from namel3ss_debug.replay.recording.breakpoints import ReplayBreakpoint
     from namel3ss_debug.replay.replayer import ExecutionReplayer
-    from namel3ss_debug.traces.events import TraceEvent, TraceEventType
     from namel3ss_debug.traces.reader import read_trace
+    from namel3ss_debug.traces.typed_events import TraceEvent, TraceEventType

@@ -32,9 +32,10 @@ DOORS = frozenset({"", "__main__", "auto", "hooks", "log_analysis", "pytest_plug
 BRIDGES = {
     "replay/rerun.py": frozenset({"capture"}),
     "replay/live.py": frozenset({"capture"}),
+    "replay/starting.py": frozenset({"capture"}),
     "replay/inprocess.py": frozenset({"capture"}),
 }
-"""The three places where the halves meet outside of `traces`."""
+"""The four places where the halves meet outside of `traces`."""
 
 THIRD_PARTY = {
     "orjson": frozenset(

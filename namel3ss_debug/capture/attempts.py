@@ -45,6 +45,8 @@ class Attempts:
 
     def take_up(self, key: Key) -> Failed | None:
         """The failed attempts that a request beginning here repeats; they are its own from now on."""
+        if not self._failed:  # as nearly always
+            return None
         here = strand()
         with self._lock:
             waiting = self._failed.get(key, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 from namel3ss_debug.wire.lenient import load
@@ -19,7 +20,7 @@ class Decompressor:
     """
 
     def __init__(self, encoding: str | None) -> None:
-        self._decoder = _decoder((encoding or "").strip().lower())
+        self._decoder = _decoder(encoding.strip().lower()) if encoding else None
 
     def feed(self, data: bytes) -> bytes:
         """What this piece decodes to; a piece that is not encoded as it should be comes back as it is."""
@@ -46,12 +47,20 @@ def _decoder(encoding: str) -> Any:
     return None
 
 
+def readable_request(body: bytes | None, headers: Iterable[tuple[str, str]]) -> Any:
+    """The body of a request; what its headers say it is counts where it does not look like JSON, which most do."""
+    value = load(body) if body and body[:1] in b"{[" else None
+    if value is not None:
+        return value
+    content_type = next((value for name, value in headers if name.lower() == "content-type"), None)
+    return readable(body, content_type)
+
+
 def readable(body: bytes | None, content_type: str | None) -> Any:
     """A body as a person would want to see it: parsed JSON, text, or the bytes themselves."""
     if not body:
         return None
-    kind = (content_type or "").lower()
-    if "json" in kind or body[:1] in b"{[":
+    if body[:1] in b"{[" or (content_type is not None and "json" in content_type.lower()):
         value = load(body)
         if value is not None:
             return value

@@ -35,6 +35,7 @@ class CallSites:
         self._root = root.rstrip(os.sep) + os.sep
         self._cwd = cwd.rstrip(os.sep) + os.sep
         self._shown: dict[str, str | None] = {}
+        self._foreign: set[str] = set()  # files that are not the user's
         self.known: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
         self._named: dict[int, tuple[CodeType, str | None]] = {}
 
@@ -44,6 +45,8 @@ class CallSites:
             return self._shown[filename]
         except KeyError:
             shown = self._shown[filename] = self._look(filename)
+            if shown is None:
+                self._foreign.add(filename)
             return shown
 
     def find(self, depth: int) -> str | None:
@@ -59,12 +62,12 @@ class CallSites:
 
     def at(self, frame: FrameType | None) -> str | None:
         """The call site of this frame, or of the innermost user frame above it."""
-        sites, shown = self.known, self._shown
+        sites, foreign = self.known, self._foreign
         for _ in range(_MOST_FRAMES):
             if frame is None:
                 return None
             code = frame.f_code
-            if shown.get(code.co_filename, "") is None:  # the most frequent, and the cheapest to know
+            if code.co_filename in foreign:  # the most frequent, and the cheapest to know
                 frame = frame.f_back
                 continue
             known = sites.get((id(code), frame.f_lasti))
@@ -77,12 +80,12 @@ class CallSites:
 
     def nearest(self, frame: FrameType | None, most: int) -> FrameType | None:
         """This frame, or the innermost user frame above it; `None` where none of so many is the user's."""
-        shown = self._shown
+        foreign = self._foreign
         for _ in range(most):
             if frame is None:
                 return None
             name = frame.f_code.co_filename
-            if shown.get(name, "") is not None and self.shown(name) is not None:
+            if name not in foreign and self.shown(name) is not None:
                 return frame
             frame = frame.f_back
         return None
@@ -103,21 +106,31 @@ class CallSites:
 
     def chain(self, depth: int) -> list[str]:
         """The qualified names of the user's functions on the stack, outermost first: `agent.py:main`; the innermost hundred."""
+        return self.trail(depth + 1)[0]
+
+    def trail(self, depth: int) -> tuple[list[str], str | None]:
+        """The same, and what `find` gives, from one walk up the stack."""
         frame = innermost(depth + 1)
+        site: str | None = None
         names: list[str] = []
-        named = self._named
+        named, foreign = self._named, self._foreign
         while frame is not None:
             code = frame.f_code
+            if code.co_filename in foreign:
+                frame = frame.f_back
+                continue
             known = named.get(id(code))
             if known is None or known[0] is not code:
                 known = self._name(code)
             if known[1] is not None:
+                if not names:
+                    site = self.at(frame)
                 names.append(known[1])
                 if len(names) == _LONGEST_CHAIN:
                     break
             frame = frame.f_back
         names.reverse()
-        return names
+        return names, site
 
     def _name(self, code: CodeType) -> tuple[CodeType, str | None]:
         """A function as a chain names it, `None` when it is not the user's.

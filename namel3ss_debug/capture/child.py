@@ -1,8 +1,7 @@
-"""The runner: runs the user's program as `__main__`, as `python` itself would, with recording switched on before.
+"""In the process of the user's program: runs it as `__main__`, as `python` itself would, with recording switched on before.
 
-The parent starts this file as a script. The script loads itself once more as a module of the package and calls
-`main` there, so that the namespace of `__main__` is free for the program. What a program could still see of us is
-the depth of its stack: two frames lie below its own.
+The parent starts the script `runner.py`, which loads this module and calls `main`, so that the namespace of `__main__` is
+free for the program. What a program could still see of us is the depth of its stack: two frames lie below its own.
 """
 
 from __future__ import annotations
@@ -75,21 +74,48 @@ def _arrange_interpreter(kind: str, value: str, argv: list[str], folder: bool) -
 
 
 def _start_recording() -> None:
-    """Start recording; what goes wrong there is one line, and the program runs all the same."""
+    """Start recording; what goes wrong there is one line, and the program runs all the same.
+
+    Raises:
+        SystemExit: it was to run on a recording, and so does not run for real.
+    """
     from namel3ss_debug.capture import processes  # noqa: PLC0415  (the folder is arranged only now)
 
     text = os.environ.get("NAMEL3SS_DEBUG_SESSION")
+    session: dict[str, Any] = {}
     try:
         if text:
             import json  # noqa: PLC0415
 
+            session = json.loads(text)
             from namel3ss_debug.capture.start import start_in_child  # noqa: PLC0415
 
-            start_in_child(json.loads(text), "main")
+            if "told_at" in session:
+                session = _told(session["told_at"])
+            start_in_child(session, "main")
     except Exception as error:
         _tell(f"not recording: {type(error).__name__}: {error}")
+        if "told_at" in session or session.get("offline"):
+            raise SystemExit(1) from None
     finally:
         processes.hide()
+
+
+def _told(descriptor: int) -> dict[str, Any]:
+    """The session of a process that was started before it was known; all that recording needs is imported by now.
+
+    Raises:
+        SystemExit: nobody tells it one, and the program is not to run.
+    """
+    import json  # noqa: PLC0415
+
+    with open(descriptor, "rb") as stream:
+        text = stream.read().decode()
+    if not text:
+        raise SystemExit(0)
+    session: dict[str, Any] = json.loads(text)
+    os.environ["NAMEL3SS_DEBUG_SESSION"] = text
+    return session
 
 
 def _tell_recording(end: BaseException | None) -> None:
@@ -270,29 +296,3 @@ def _of_the_program(trace: TracebackType | None) -> TracebackType | None:
             inner.tb_next = inner.tb_next.tb_next
         inner = inner.tb_next
     return trace
-
-
-def _as_module() -> ModuleType:
-    """This file as a module of the package, found by its place and not over `sys.path`.
-
-    So the program's interpreter need not have the package, and nothing that lies beside it becomes importable.
-    """
-    import importlib.util  # noqa: PLC0415  (only once sys.path is in order)
-
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    spec = importlib.util.spec_from_file_location(
-        "namel3ss_debug", os.path.join(package, "__init__.py"), submodule_search_locations=[package]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules["namel3ss_debug"] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    from namel3ss_debug.capture import child  # noqa: PLC0415, PLW0406  (as a module it is another one)
-
-    return child
-
-
-if __name__ == "__main__":
-    if not sys.flags.safe_path:
-        del sys.path[0]  # the folder of this file: its modules are not the program's
-    _as_module().main(sys.argv[1:])

@@ -143,19 +143,34 @@ MAIN = Main()
 os.register_at_fork(after_in_child=MAIN.renew)
 
 
-def current_task() -> Any:
-    """The running asyncio task, without importing asyncio where the program has not."""
+def _find_running_loop() -> Any:
+    """As `running_loop`; once the program has imported asyncio, that is asked directly."""
+    global running_loop, _tasks
     tasks = sys.modules.get("asyncio.tasks")
-    if tasks is None:
+    events = getattr(tasks, "events", None)
+    if events is None:
         return None
-    loop = tasks.events._get_running_loop()  # noqa: SLF001  (the check that never raises)
-    return None if loop is None else tasks.current_task(loop)
+    _tasks, running_loop = tasks, events._get_running_loop  # noqa: SLF001  (the check that never raises)
+    return running_loop()
 
 
-def task_name() -> str | None:
-    """The name of the running asyncio task, if there is one."""
-    task = current_task()
-    return None if task is None else task.get_name()
+_tasks: Any = None
+"""`asyncio.tasks`, once a loop was looked for there."""
+
+
+running_loop: Callable[[], Any] = _find_running_loop
+"""The running event loop of this thread, without importing asyncio where the program has not; asked as `context.running_loop()`."""
+
+
+def current_task() -> Any:
+    """The running asyncio task, if there is one."""
+    loop = running_loop()
+    return None if loop is None else task_on(loop)
+
+
+def task_on(loop: Any) -> Any:
+    """The running task of the running loop, if there is one."""
+    return _tasks.current_task(loop)
 
 
 def strand() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import islice, takewhile
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -24,7 +25,7 @@ def edit_body(
     Args:
         function: the function, which is changed in place.
         names: what the new body calls; put into the globals of the function's module.
-        changes: what is changed.
+        changes: what is changed; nodes that they add have a place (`ast.copy_location`).
 
     Returns:
         A function that puts the body back; `None` where the source cannot be found or gives another function. Then all
@@ -35,7 +36,7 @@ def edit_body(
         tree = _source_tree(old)
         for change in changes:
             tree = change.visit(tree)
-        module = compile(ast.fix_missing_locations(tree), old.co_filename, "exec", dont_inherit=True)
+        module = compile(tree, old.co_filename, "exec", dont_inherit=True)
         new = _function_in(module)
     except (OSError, SyntaxError, StopIteration, IndexError):
         return None
@@ -60,26 +61,23 @@ def call_of(name: str, argument: ast.expr) -> ast.expr:
 
 def _source_tree(code: CodeType) -> ast.Module:
     """The source of a function, parsed so that lines are those of the file."""
-    lines = _source_lines(code.co_filename, code.co_firstlineno)
-    shift = code.co_firstlineno - 1
-    if _indent(lines[0]):  # a method: a block around it keeps lines and columns as they are in the file
-        block_of = "class _" if "__class__" in code.co_freevars else "if 1"  # what `super()` needs
-        tree = ast.parse(f"{block_of}:\n" + "".join(lines))
-        shift -= 1
-    else:
-        tree = ast.parse("".join(lines))
-    ast.increment_lineno(tree, shift)
-    return tree
+    source = _source_of(code.co_filename, code.co_firstlineno)
+    before = code.co_firstlineno - 1  # as many empty lines cost less than to number all nodes anew
+    if not _indent(source):
+        return ast.parse("\n" * before + source)
+    # A method: a block around it keeps lines and columns as they are in the file.
+    block_of = "class _" if "__class__" in code.co_freevars else "if 1"  # what `super()` needs
+    return ast.parse("\n" * (before - 1) + f"{block_of}:\n{source}")
 
 
 @lru_cache(maxsize=64)  # a test runner starts and stops tracing many times
-def _source_lines(path: str, first: int) -> list[str]:
-    """The lines of a function."""
+def _source_of(path: str, first: int) -> str:
+    """The source of a function, which ends before the next line that is no further in than its first."""
     with open(path, encoding="utf-8") as file:
-        lines = file.readlines()[first - 1 :]
-    indent = _indent(lines[0])
-    end = (n for n, line in enumerate(lines[1:], 1) if line.strip() and _indent(line) <= indent)
-    return lines[: next(end, len(lines))]
+        rest = islice(file, first - 1, None)
+        head = next(rest)
+        indent = _indent(head)
+        return head + "".join(takewhile(lambda line: not line.strip() or _indent(line) > indent, rest))
 
 
 def _function_in(code: CodeType) -> CodeType:

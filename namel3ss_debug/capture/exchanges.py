@@ -20,7 +20,7 @@ from namel3ss_debug import wire
 from namel3ss_debug.capture import beneath, context
 from namel3ss_debug.capture.answers import REPORTED, Answers, Network, Response, response_of
 from namel3ss_debug.capture.attempts import Attempts
-from namel3ss_debug.capture.bodies import Decompressor, readable
+from namel3ss_debug.capture.bodies import Decompressor, readable, readable_request
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.chunks import Chunks, may_be_in_pieces, without_pieces
 from namel3ss_debug.capture.delivery import Delivery, in_turn
@@ -81,7 +81,7 @@ class Exchanges:
             if wire.is_telemetry(url):
                 network = self.tracer.network
                 return Report() if network is not None and network.is_closed() else None
-            return Exchange(self, method, url, list(headers), body)
+            return Exchange(self, method, url, headers, body)
         except Exception as error:
             self.tracer.problem("an HTTP request could not be recorded", error)
             return None
@@ -157,7 +157,9 @@ class Exchange:
     carried: str | None = None
     sent: bool = True
 
-    def __init__(self, owner: Exchanges, method: str, url: str, headers: Pairs, body: bytes | None) -> None:
+    def __init__(
+        self, owner: Exchanges, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
+    ) -> None:
         self._owner = owner
         self._method = method.upper()
         self._url = url
@@ -174,7 +176,7 @@ class Exchange:
         self._decompressor: Decompressor | None = None
         self._count = 0
         self._pieces: Chunks | None = None
-        request = readable(body, _header(headers, "content-type"))
+        request = readable_request(body, headers)
         path = urlsplit(url).path
         self._format = wire.recognise(path, request) if body else None
         self._inside = context.current_id()
@@ -212,14 +214,15 @@ class Exchange:
         elif given.effect is not None:
             self.delivery = Delivery(None, (given.effect.delay_ms / 1000,))
 
-    def _begin(self, request: Any, headers: Pairs, body: bytes | None) -> Span:
+    def _begin(self, request: Any, headers: Iterable[tuple[str, str]], body: bytes | None) -> Span:
         tracer = self._owner.tracer
         exchange: dict[str, Any] = {"method": self._method, "url": tracer.payloads.url(self._url)}
         exchange["hash"] = Ready(self._key[0])
         if body:
             exchange["request_bytes"] = len(body)
             exchange["body_sha256"] = Ready(hashlib.sha256(body).hexdigest())
-        metadata: dict[str, Any] = {"chain": tracer.sites.chain(0), "exchange": exchange}
+        chain, site = tracer.sites.trail(0)
+        metadata: dict[str, Any] = {"chain": chain, "exchange": exchange}
         if lineage.active():
             metadata["lineage"] = lineage.current().path
         retries = None
@@ -229,7 +232,8 @@ class Exchange:
             inputs = {"method": self._method, "url": exchange["url"]}
             inputs |= {"headers": dict(tracer.payloads.headers(headers)), "body": request}
             name = urlsplit(self._url).netloc.rpartition("@")[2]
-            return tracer.span("http", name, inputs, metadata, retry_count=retries).open(enter=False)
+            span = tracer.span("http", name, inputs, metadata, retry_count=retries, call_site=site)
+            return span.open(enter=False)
         beneath.recorded(beneath.LLM)
         decoded = self._format.codec.decode_request(request)
         metadata |= {
@@ -244,7 +248,8 @@ class Exchange:
             name: parsed.repeated(payloads, value) if type(value) is list else parsed.ready(payloads, value)
             for name, value in decoded.items()
         }
-        span = tracer.span("llm", decoded.get("model"), shown, metadata, retry_count=retries)
+        model = decoded.get("model")
+        span = tracer.span("llm", model, shown, metadata, retry_count=retries, call_site=site)
         return span.open(enter=False)
 
     def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
@@ -311,7 +316,8 @@ class Exchange:
 
     def close(self) -> None:
         """The response is closed; where its body was not read to the end, the exchange is partial."""
-        self._end(partial=not self._is_whole())
+        if self in self._owner.open:
+            self._end(partial=not self._is_whole())
 
     def _is_whole(self) -> bool:
         """Whether no more can be missing than an end that is known: a stream tells its end by what it says."""

@@ -407,8 +407,8 @@ class GatedWriter(TraceWriter):
         super().close()
         self._gate.close()
 
-    def _commit(self, seq: int, line: bytes) -> bool:
-        done = super()._commit(seq, line)
+    def _commit(self, seq: int, line: bytes, events: int = 1) -> bool:
+        done = super()._commit(seq, line, events)
         if done:
             self._lines[seq] = line
         return done

@@ -1,12 +1,13 @@
 """The parent's side of a traced program: which program is meant, start it in a child, and end as it ended.
 
-The child runs `child.py` in the same process group, on the same terminal and with the same stdin, so that keys
+The child runs `runner.py` in the same process group, on the same terminal and with the same stdin, so that keys
 such as Ctrl-C and Ctrl-Z reach it as they would without us.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -20,14 +21,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal, NamedTuple, NoReturn
 
-from namel3ss_debug.capture.namel3ss.interpreters import find_interpreter, lent
-from namel3ss_debug.capture.namel3ss.sources import check_generation
 from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE
 from namel3ss_debug.errors import TargetError
 
 _CAPTURE = Path(__file__).resolve().parent
 BOOT = _CAPTURE / "boot"
-RUNNER = _CAPTURE / "child.py"
+RUNNER = _CAPTURE / "runner.py"
 
 _FUNCTION = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*(\.[^\W\d]\w*)*)\Z")
 _BARE = re.compile(r"[^\W\d]\w*\Z")
@@ -49,6 +48,8 @@ _APART: dict[int, _Answer] = {
     signal.SIGUSR2: "forward",
     signal.SIGQUIT: "forward",
 }
+_FIRST_FREE = 3  # the first descriptor that is none of the three streams of a process
+_GRACE_SECONDS = 5.0  # for a process that starts, and is to end before it begins with the program
 _PREFLIGHT = "import sys; assert sys.version_info >= (3, 11), 'Python 3.11'; import orjson, psutil, wrapt"
 
 
@@ -79,6 +80,8 @@ class Target:
         if self.kind == "function":
             words.append(json.dumps(dict(self.arguments)))
         elif self.kind == "app":
+            from namel3ss_debug.capture.namel3ss.interpreters import lent  # noqa: PLC0415  (only apps need it)
+
             words.append(json.dumps({"flow": self.flow, "input": dict(self.arguments), "lent": lent()}))
         return [*words, *self.argv]
 
@@ -143,6 +146,8 @@ def _app(target: Target, run_args: Mapping[str, Any] | None, flow: str | None) -
         raise TargetError(
             f"{target.value} is a namel3ss app, which has no arguments ({target.argv[0]}): give its flow an input with --run-args"
         )
+    from namel3ss_debug.capture.namel3ss.sources import check_generation  # noqa: PLC0415  (only apps need it)
+
     check_generation(target.root / target.value)
     return replace(target, arguments=dict(run_args or {}), flow=flow)
 
@@ -210,6 +215,8 @@ def find_python(python: str | None, target: Target | None = None) -> str:
         TargetError: there is no such interpreter, or it lacks what recording needs.
     """
     if target is not None and target.kind == "app":
+        from namel3ss_debug.capture.namel3ss.interpreters import find_interpreter  # noqa: PLC0415  (only apps need it)
+
         return find_interpreter(python, target.value)
     if python is None:
         return sys.executable
@@ -276,24 +283,122 @@ def started(
         TargetError: the interpreter cannot be started.
     """
     environment = child_environment(os.environ if environ is None else environ, session)
-    command = [python or sys.executable, str(RUNNER), *target.command()]
     with _signals(_APART if apart else _TOGETHER) as deliver:
-        try:
-            # What the shell opened for the program (`app.py <(command)`) must stay open: close_fds=False.
-            child = subprocess.Popen(  # noqa: S603  (running it is the point)
-                command,
-                env=environment,
-                close_fds=False,
-                process_group=0 if apart else None,
-                cwd=cwd,
-                stdin=streams.stdin,
-                stdout=streams.stdout,
-                stderr=streams.stderr,
-            )
-        except OSError as error:
-            raise TargetError(f"cannot start {error.filename or command[0]}: {error.strerror}") from error
+        child = _popen(_words(target, python), environment, cwd, streams, apart=apart)
         deliver(child)
         yield child
+
+
+class Command(NamedTuple):
+    """What a process is started with: the words of its command line, its working directory and its environment."""
+
+    words: list[str]
+    cwd: Path
+    environment: dict[str, str]
+
+
+class Waiting:
+    """A process that was started ahead: it waits before the first line of the program to be told its session.
+
+    Args:
+        child: the process.
+        given: the descriptor on which it is told.
+    """
+
+    def __init__(self, child: subprocess.Popen[bytes], given: int) -> None:
+        self.child = child
+        self._given = given
+
+    @property
+    def waits(self) -> bool:
+        """Whether it was told nothing yet."""
+        return self._given >= 0
+
+    def go(self, session: Mapping[str, Any]) -> None:
+        """Tell the session: the program begins. A process that has died as it waited is not told, and has ended."""
+        given, self._given = self._given, -1
+        with contextlib.suppress(BrokenPipeError), os.fdopen(given, "wb") as stream:
+            stream.write(json.dumps(dict(session)).encode())
+
+    def end(self) -> None:
+        """Let a process that still waits end, without a line of the program; one that was told its session goes on."""
+        if not self.waits:
+            return
+        given, self._given = self._given, -1
+        os.close(given)
+        try:
+            self.child.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
+
+@contextlib.contextmanager
+def waiting(command: Command, streams: Streams) -> Iterator[Waiting]:
+    """Start the process of a program, no app, whose session is not known yet; it ends when this process does, or the block.
+
+    While the block lasts, signals are as with `started`, apart.
+
+    Args:
+        command: that of `command_for`; the session in its environment does not count.
+        streams: what the program reads and writes.
+
+    Raises:
+        TargetError: the interpreter cannot be started.
+    """
+    pipe, given = os.pipe()
+    source = fcntl.fcntl(pipe, fcntl.F_DUPFD, _FIRST_FREE)  # which the process inherits
+    os.close(pipe)
+    told = {**command.environment, SESSION_VARIABLE: json.dumps({"told_at": source})}
+    with _signals(_APART) as deliver:
+        try:
+            child = _popen(command.words, told, command.cwd, streams, apart=True)
+        except BaseException:
+            os.close(given)
+            raise
+        finally:
+            os.close(source)
+        deliver(child)
+        process = Waiting(child, given)
+        try:
+            yield process
+        finally:
+            process.end()
+
+
+def command_for(
+    target: Target, *, session: Mapping[str, Any], python: str, environ: Mapping[str, str], cwd: Path
+) -> Command:
+    """What the process of a program is started with; the arguments are as for `started`."""
+    return Command(_words(target, python), cwd, child_environment(environ, session))
+
+
+def _words(target: Target, python: str | None) -> list[str]:
+    return [python or sys.executable, str(RUNNER), *target.command()]
+
+
+def _popen(
+    words: list[str], environment: Mapping[str, str], cwd: Path | None, streams: Streams, *, apart: bool
+) -> subprocess.Popen[bytes]:
+    """Start a process.
+
+    Raises:
+        TargetError: it cannot be started.
+    """
+    try:
+        # What the shell opened for the program (`app.py <(command)`) must stay open: close_fds=False.
+        return subprocess.Popen(  # noqa: S603  (running it is the point)
+            words,
+            env=environment,
+            close_fds=False,
+            process_group=0 if apart else None,
+            cwd=cwd,
+            stdin=streams.stdin,
+            stdout=streams.stdout,
+            stderr=streams.stderr,
+        )
+    except OSError as error:
+        raise TargetError(f"cannot start {error.filename or words[0]}: {error.strerror}") from error
 
 
 def child_environment(environ: Mapping[str, str], session: Mapping[str, Any]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from namel3ss_debug.wire import is_telemetry
 if TYPE_CHECKING:  # the tracer only keeps it
     from namel3ss_debug.capture.tracer import ExecutionTracer
 
-_RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
+_RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "runner.py")
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _LOCAL_NAMES = frozenset({"", "localhost", "localhost.localdomain", "ip6-localhost", "<broadcast>"})
 _NEVER_ASKED = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})

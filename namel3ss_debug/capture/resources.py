@@ -14,8 +14,17 @@ _MB = 1024 * 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _ROOM, _FIELDS = 128, 7
 _HIGH = 256
+SHARED_NS = 5_000_000
+"""Spans that end within so many nanoseconds of each other share one reading of the memory, if they took no longer themselves."""
+
+TOGETHER_NS = 2_000_000
+"""Spans that end within so many share one however long they took: what ends with the last of its parts, mostly."""
+
 _kept: list[int] = []
 """The open file and its inode, where there is one."""
+
+_shared: tuple[int, float | None] = (-SHARED_NS, None)
+"""When the memory was last read for a span, and what it was."""
 
 
 def memory_mb() -> float | None:
@@ -30,6 +39,23 @@ def memory_mb() -> float | None:
         return round(int(pages[1]) * _PAGE / _MB, 2)
     except (IndexError, ValueError):
         return _memory_mb_by_psutil()
+
+
+def memory_mb_of_span(ended: int, lasted: int) -> float | None:
+    """Resident memory at the end of a span, in MB, or `None` where it cannot be read.
+
+    It is read again only where that could tell something new: a read costs as much as all else that is told of an end.
+
+    Args:
+        ended: when the span has ended, nanoseconds of `time.perf_counter_ns`.
+        lasted: for how many nanoseconds it was open.
+    """
+    global _shared  # noqa: PLW0603  (one process, one figure)
+    when, memory = _shared
+    if not 0 <= ended - when < (SHARED_NS if lasted < SHARED_NS else TOGETHER_NS):
+        memory = memory_mb()
+        _shared = ended, memory
+    return memory
 
 
 def _first_read() -> list[bytes]:
@@ -52,6 +78,8 @@ def _renew() -> None:
         if os.fstat(file).st_ino == inode:
             os.close(file)
     _kept.clear()
+    global _shared  # noqa: PLW0603  (as above)
+    _shared = -SHARED_NS, None
 
 
 os.register_at_fork(after_in_child=_renew)

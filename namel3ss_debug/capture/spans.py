@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from namel3ss_debug.capture import context
 from namel3ss_debug.capture.callsite import innermost, on_stack
-from namel3ss_debug.capture.context import CURRENT, MAIN, Holder
+from namel3ss_debug.capture.context import CURRENT, MAIN, NOWHERE, Holder
 from namel3ss_debug.capture.details import variables_at, variables_of_failure
 from namel3ss_debug.capture.failures import Failure, describe
-from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb
+from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb_of_span
 from namel3ss_debug.traces.events import Event
 
 if TYPE_CHECKING:  # the tracer makes spans, and a span only needs to know its type
@@ -130,7 +130,7 @@ class Span:
         tracer.tracing_ns += perf_counter_ns() - started
 
     def __enter__(self) -> Self:
-        return self._begin(frame_at(1), True)
+        return self._begin(frame_at(1), True, None)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -156,8 +156,8 @@ class Span:
             session_id = self.session_id or tracer.session_id
             if session_id is not None:
                 event["session_id"] = session_id
-            if get_ident() != MAIN.ident or tracer.running_loop() is not None:
-                tracer.place(event)
+            if (loop := context.running_loop()) is not None or get_ident() != MAIN.ident:
+                tracer.place(event, loop)
             held = 0 if tracer.held is None else self._held_since_start(tracer.held, ended)
             event["duration_ms"] = (ended - self.started - held) / 1e6
             if error is not None:
@@ -172,7 +172,10 @@ class Span:
                 self._add_end_fields(event)
             if held >= HELD_TOLD_NS and tracer.keeps_payloads:
                 event["metadata"] = {**event.get("metadata", {}), "held_ms": round(held / 1e6, 3)}
-            if tracer.measures_memory and (memory := memory_mb()) is not None:
+            if (
+                tracer.measures_memory
+                and (memory := memory_mb_of_span(ended, ended - self.started)) is not None
+            ):
                 event["memory_usage_mb"] = memory
             if tracer.measures_cpu:
                 event["cpu_time_ms"] = (cpu_time_ns() - self._cpu) / 1e6
@@ -187,7 +190,7 @@ class Span:
         tracer.tracing_ns += perf_counter_ns() - ended
 
     async def __aenter__(self) -> Self:
-        return self._begin(frame_at(1), True)
+        return self._begin(frame_at(1), True, None)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -201,15 +204,19 @@ class Span:
             frame: the frame that holds the `with` statement, when there is one.
             enter: whether what runs next is inside the span.
         """
-        return self._begin(frame, enter)
+        return self._begin(frame, enter, None)
 
-    def _begin(self, frame: FrameType | None, enter: bool) -> Self:
+    def open_within(self, outer: Holder | None) -> Self:
+        """Write the start event, inside of another span than the running code may be; the current one stays."""
+        return self._begin(None, False, outer or NOWHERE)
+
+    def _begin(self, frame: FrameType | None, enter: bool, holder: Holder | None) -> Self:
         started = self.started = perf_counter_ns()
         tracer = self._tracer
         if tracer.components and self.component not in tracer.components:
             return self
         try:
-            holder = CURRENT.get()
+            holder = holder or CURRENT.get()
             parent = context.current() if holder is None else holder.here() if holder.wanders else holder
             self._parent = parent
             self.name, start, self._end = tracer.kinds[self._prefix, self.component, self.name]
@@ -226,8 +233,8 @@ class Span:
                 del event["parent_event_id"]
             if session_id is not None or tracer.session_id is not None:
                 event["session_id"] = session_id or tracer.session_id
-            if get_ident() != MAIN.ident or tracer.running_loop() is not None:
-                tracer.place(event)
+            if (loop := context.running_loop()) is not None or get_ident() != MAIN.ident:
+                tracer.place(event, loop)
             if self._inputs and tracer.keeps_payloads:
                 payloads = tracer.payloads
                 event["inputs"] = payloads.flat(self._inputs) or payloads.mapping(self._inputs)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from sys import modules
 from threading import get_ident
 from time import perf_counter_ns, time
 from typing import TYPE_CHECKING, Any
@@ -81,7 +80,6 @@ class ExecutionTracer:
         self.kinds = Kinds(execution_id, payloads)
         self.sampler = Sampler() if config.level == "comprehensive" else None
         self.stacks: Stacks | None = None
-        self.running_loop: Callable[[], object] = self._find_running_loop
 
     def emit(
         self,
@@ -224,26 +222,17 @@ class ExecutionTracer:
         event["component"] = component
         if name is not None:
             event["component_name"] = name
-        self.place(event)
+        self.place(event, context.running_loop())
         return event
 
-    def place(self, event: Event) -> None:
-        """Say in which thread and task an event happens, where not in the main ones."""
+    def place(self, event: Event, loop: object) -> None:
+        """Say in which thread and task an event happens, where not in the main ones; the loop is the running one."""
         if get_ident() != MAIN.ident:
             thread = context.this_thread()
             event["thread"] = f"thread {get_ident()}" if thread is None else thread.name
-        if self.running_loop() is not None:
-            task = context.task_name()
-            if task is not None:
-                event["task"] = task
-
-    def _find_running_loop(self) -> object:
-        """The running event loop of this thread; once the program has imported asyncio, that is asked directly."""
-        loops = modules.get("asyncio.events")
-        if loops is None:
-            return None
-        self.running_loop = loops._get_running_loop  # noqa: SLF001  (as in `context`)
-        return self.running_loop()
+        task = None if loop is None else context.task_on(loop)
+        if task is not None:
+            event["task"] = task.get_name()
 
     def add_variables(self, event: Event, variables: dict[str, Any] | None) -> None:
         """Put the variables of the user's code into the event's metadata."""

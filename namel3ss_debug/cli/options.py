@@ -64,9 +64,20 @@ def open_reference(reference: str | None) -> Trace:
         TraceNotFoundError: there is none.
         UnreadableTraceError: nothing in it can be read.
     """
+    return open_recording(find_recording(reference))
+
+
+def find_recording(reference: str | None) -> Path:
+    """The file of the recording a user named, or of the latest.
+
+    Raises:
+        TraceNotFoundError: there is none.
+    """
+    if reference and is_recording(reference):  # nothing has to be looked for
+        return Path(reference)
     from namel3ss_debug.traces.store import find_trace
 
-    return open_recording(find_trace(reference, trace_directory()))
+    return find_trace(reference, trace_directory())
 
 
 def is_recording(word: str) -> bool:

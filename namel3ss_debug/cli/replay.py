@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from namel3ss_debug.cli.options import (
+    find_recording,
     format_option,
     open_reference,
     print_rows,
@@ -24,6 +26,7 @@ from namel3ss_debug.cli.stepping import given_commands, session_breakpoints, set
 if TYPE_CHECKING:
     from namel3ss_debug.replay.given.answers import Fault, Mock
     from namel3ss_debug.replay.results import Rerun
+    from namel3ss_debug.replay.starting import Early
     from namel3ss_debug.traces.reader import Trace
 
 WRONG_USAGE = 2
@@ -66,22 +69,35 @@ def replay(
     Raises:
         DebugError: the recording, a place, an answer or a fault cannot be used.
     """
-    trace = open_reference(reference)
     jsonl = output_format != "table"
-    given = given_commands(commands, files)
-    answers = all_answers(mocks, faults)
-    status = 0
-    if again:
-        from namel3ss_debug.cli.rerun import rerun, stepped_by
+    at_once = again and not (step or breakpoints or commands or files or options.get("python"))
+    with ahead(reference, jsonl=jsonl) if at_once else nullcontext() as early:
+        trace = open_reference(reference)
+        given = given_commands(commands, files)
+        answers = all_answers(mocks, faults)
+        status = 0
+        if again:
+            from namel3ss_debug.cli.rerun import rerun, stepped_by
 
-        stepped = stepped_by(step=step, breakpoints=breakpoints, commands=given)
-        status = rerun(trace, mocks=answers, stepped=stepped, jsonl=jsonl, **options)
-    elif step or breakpoints or given:
-        status = walk(trace, breakpoints, answers, given, typed_too=step or not given, jsonl=jsonl)
-    else:
-        show_all(trace, components, answers, chunks=chunks, jsonl=jsonl)
-    report_problems(trace)
+            stepped = stepped_by(step=step, breakpoints=breakpoints, commands=given)
+            status = rerun(trace, mocks=answers, stepped=stepped, jsonl=jsonl, early=early, **options)
+        elif step or breakpoints or given:
+            status = walk(trace, breakpoints, answers, given, typed_too=step or not given, jsonl=jsonl)
+        else:
+            show_all(trace, components, answers, chunks=chunks, jsonl=jsonl)
+        report_problems(trace)
     return status
+
+
+def ahead(reference: str | None, *, jsonl: bool) -> AbstractContextManager[Early | None]:
+    """The program that is to run again with this Python, started while it is seen to whether it can.
+
+    Raises:
+        TraceNotFoundError: there is no such recording.
+    """
+    from namel3ss_debug.cli.rerun import started_early
+
+    return started_early(find_recording(reference), jsonl=jsonl)
 
 
 def all_answers(mocks: Sequence[str], faults: Sequence[str]) -> tuple[Mock | Fault, ...]:

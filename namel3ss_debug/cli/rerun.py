@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from namel3ss_debug.replay.given.answers import Fault, Mock
     from namel3ss_debug.replay.rerun import Prepared
     from namel3ss_debug.replay.rerunning.outcomes import Outcome
+    from namel3ss_debug.replay.rerunning.outputs import Outputs
+    from namel3ss_debug.replay.starting import Early
     from namel3ss_debug.traces.reader import Trace
 
 STDOUT, STDERR = 1, 2
@@ -46,6 +49,18 @@ class Stepped:
     typed_too: bool = True
 
 
+def started_early(path: Path, *, jsonl: bool) -> AbstractContextManager[Early | None]:
+    """Start the program of a recording while it is seen to whether it can run again; it ends with the block where not.
+
+    Args:
+        path: the file of the recording.
+        jsonl: as for `rerun`.
+    """
+    from namel3ss_debug.replay.starting import early
+
+    return early(path, outputs(jsonl=jsonl))
+
+
 def rerun(
     trace: Trace,
     *,
@@ -58,6 +73,7 @@ def rerun(
     python: str | None = None,
     stepped: Stepped | None = None,
     jsonl: bool = False,
+    early: Early | None = None,
 ) -> int:
     """Run the program of a recording again.
 
@@ -72,6 +88,7 @@ def rerun(
         python: the interpreter; that of this process if left out.
         stepped: how it is walked through, where it is.
         jsonl: whether the report is JSON lines on stdout.
+        early: the program, where it was started already.
 
     Returns:
         The exit status: 0 where the program ended as recorded and nothing diverged, 1 where not, 2 where it could not be run
@@ -89,7 +106,9 @@ def rerun(
         prepared = prepare(trace, wanted, config, folder_for(trace, config))
     trace.progress = None
     outcome = (
-        walk_again(prepared, config, stepped) if stepped is not None else run_again(prepared, jsonl=jsonl)
+        walk_again(prepared, config, stepped)
+        if stepped is not None
+        else run_again(prepared, early, jsonl=jsonl)
     )
     report(outcome, jsonl=jsonl)
     return outcome.exit_status
@@ -113,16 +132,23 @@ def folder_for(trace: Trace, config: DebugConfiguration) -> Path:
     return folder if os.access(folder, os.W_OK | os.X_OK) else Path(config.trace_output_dir)
 
 
-def run_again(prepared: Prepared, *, jsonl: bool) -> Outcome:
+def run_again(prepared: Prepared, early: Early | None, *, jsonl: bool) -> Outcome:
     """Let the program run to its end; its output goes to the streams of this process."""
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.replay.rerun import rerun as run
-    from namel3ss_debug.replay.rerunning.outputs import Outputs
 
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    return run(prepared, Outputs(STDERR if jsonl else STDOUT, STDERR), tell, load_report)
+    ways = outputs(jsonl=jsonl) if early is None else early.outputs
+    return run(prepared, ways, tell, load_report, early)
+
+
+def outputs(*, jsonl: bool) -> Outputs:
+    """Where the output of the program goes."""
+    from namel3ss_debug.replay.rerunning.outputs import Outputs
+
+    return Outputs(STDERR if jsonl else STDOUT, STDERR)
 
 
 def load_report() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -17,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture.foreground import Foreground
 from namel3ss_debug.capture.foretold import asked
-from namel3ss_debug.capture.launch import Streams, Target, find_python, resolve_target, started
+from namel3ss_debug.capture.launch import Command, Streams, Target, started
 from namel3ss_debug.capture.session import Session, new_session, replace_recording
 from namel3ss_debug.config import DebugConfiguration
-from namel3ss_debug.errors import DebugError, RerunError, TargetError
+from namel3ss_debug.errors import DebugError
 from namel3ss_debug.replay.live import LiveProgram, Meeting
 from namel3ss_debug.replay.rerunning.apps import memory_of, workspace
 from namel3ss_debug.replay.rerunning.fitness import (
-    STILL,
     checked,
     ends_of,
     keeping,
@@ -36,6 +36,7 @@ from namel3ss_debug.replay.rerunning.forms import with_form
 from namel3ss_debug.replay.rerunning.outputs import Ends, Outputs
 from namel3ss_debug.replay.rerunning.plans import MOST_PASSES, Plan
 from namel3ss_debug.replay.rerunning.recorded import read_recorded
+from namel3ss_debug.replay.starting import Early, command_of, interpreter_of, randomness_of, target_of
 from namel3ss_debug.replay.words import Answering
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import Recorded as Inputs
@@ -113,6 +114,11 @@ class Prepared:
         """The environment of the program: what it read is as it was."""
         return self.inputs.variables(os.environ)
 
+    @property
+    def command(self) -> Command:
+        """What the process of the program is started with."""
+        return command_of(self.target, self.python, self.cwd, self.inputs)
+
 
 def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Path) -> Prepared:
     """See that a recorded program can run again.
@@ -136,8 +142,8 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
     inputs = Inputs.of(kept)
     notes += of_inputs(inputs)
     notes += _of_names(wanted, trace)
-    target, cwd = _target(trace, start)
-    python, noted = _interpreter(wanted.python, start, target)
+    target, cwd = target_of(trace.path, start)
+    python, noted = interpreter_of(wanted.python, start, target)
     notes += noted
     session = _new_session(trace, first, target, wanted, config, folder)
     plan = Plan(
@@ -191,6 +197,7 @@ def rerun(
     outputs: Outputs,
     notice: Callable[[str], None] = lambda _text: None,
     meanwhile: Callable[[], None] = lambda: None,
+    early: Early | None = None,
 ) -> Outcome:
     """Run a program again, and over where a guess turned out to be wrong.
 
@@ -199,17 +206,21 @@ def rerun(
         outputs: where its output goes.
         notice: told in words what the user should know while it runs.
         meanwhile: called when the program has been started and is not waiting yet, each time it is.
+        early: the program, where it was started ahead, with these outputs. One that is not quite this program is ended.
 
     Raises:
         TargetError: the interpreter cannot be started.
     """
+    if early is not None and early.command != prepared.command:
+        early.end()
+        early = None
     reserved: frozenset[int] = frozenset()
     foretells = True
     for passes in range(1, MOST_PASSES + 1):
         if passes > 1:
             replace_recording(Path(prepared.session.trace))
         run = _Run(prepared, outputs, reserved, notice, foretells=foretells)
-        run.through(meanwhile)
+        run.through(meanwhile, early if passes == 1 else None)
         failed = run.answering.restart is not None or run.answering.misled
         doomed = failed and not run.interrupted and passes < MOST_PASSES
         outputs.settle(shown=not doomed)
@@ -263,11 +274,13 @@ class _Run:
         self.interrupted = False
         self._numbers: dict[int, int] = {}
 
-    def through(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def through(self, meanwhile: Callable[[], None] = lambda: None, early: Early | None = None) -> None:
         """Let the program run to its end, or to where it cannot go on."""
         with self._outputs.run() as ends, Meeting() as meeting:
             waits = self._prepared.plan.answers_calls_only
-            opening = running(self._prepared, meeting, None, ends, waits_at_calls=waits, notice=self._notice)
+            opening = running(
+                self._prepared, meeting, None, ends, waits_at_calls=waits, notice=self._notice, early=early
+            )
             with opening as program:
                 self._outputs.started()
                 # What answers is imported and made while the program starts, which waits before its first line.
@@ -366,6 +379,7 @@ def running(
     foreground: Foreground | None = None,
     waits_at_calls: bool = False,
     notice: Callable[[str], None] = lambda _text: None,
+    early: Early | None = None,
 ) -> Iterator[LiveProgram]:
     """Start the program; it has ended when the block ends.
 
@@ -377,28 +391,41 @@ def running(
         foreground: the terminal, where somebody steps it.
         waits_at_calls: whether it waits at its calls alone, and not at every event.
         notice: as for `LiveProgram`.
+        early: the program, where it was started ahead and waits.
 
     Raises:
         TargetError: the interpreter cannot be started.
     """
+    session = _session(prepared, meeting, waits_at_calls=waits_at_calls)
+    with _begun(prepared, session, ends, early) as child:
+        program = LiveProgram(child, meeting, foreground, notice, answering, apart=True)
+        try:
+            yield program
+        finally:
+            program.end()
+
+
+@contextlib.contextmanager
+def _begun(
+    prepared: Prepared, session: dict[str, Any], ends: Ends, early: Early | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of the program: the one that was started ahead, or one that is started now."""
+    if early is not None:
+        yield early.go(session, prepared.inputs.stdin_bytes)
+        return
     with tempfile.TemporaryFile() as stdin:
         stdin.write(prepared.inputs.stdin_bytes)
         stdin.seek(0)
-        streams = Streams(stdin.fileno(), ends.stdout, ends.stderr)
         with started(
             prepared.target,
-            session=_session(prepared, meeting, waits_at_calls=waits_at_calls),
+            session=session,
             python=prepared.python,
             apart=True,
             environ=prepared.environment,
             cwd=prepared.cwd,
-            streams=streams,
+            streams=Streams(stdin.fileno(), ends.stdout, ends.stderr),
         ) as child:
-            program = LiveProgram(child, meeting, foreground, notice, answering, apart=True)
-            try:
-                yield program
-            finally:
-                program.end()
+            yield child
 
 
 def _session(prepared: Prepared, meeting: Meeting, *, waits_at_calls: bool) -> dict[str, Any]:
@@ -413,11 +440,7 @@ def _session(prepared: Prepared, meeting: Meeting, *, waits_at_calls: bool) -> d
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(inputs.to_text())
-    randomness: dict[str, Any] = {"seed": inputs.seed, "recorded": str(file)}
-    if inputs.hash_seed is not None:
-        randomness["hash_seed"] = inputs.hash_seed
-    if inputs.hash_seed_given:
-        randomness["hash_seed_given"] = True
+    randomness = randomness_of(inputs) | {"recorded": str(file)}
     if prepared.wanted.watch:
         randomness["watch"] = True
     return session | {"randomness": randomness}
@@ -445,51 +468,3 @@ def _changes(wanted: Wanted) -> dict[str, Any]:
         "offline": True if wanted.live_from and wanted.offline else None,
     }
     return {name: value for name, value in changes.items() if value not in (None, [])}
-
-
-# --- which program it is of
-
-
-def _target(trace: Trace, start: dict[str, Any]) -> tuple[Target, Path]:
-    """The recorded program and its working directory.
-
-    Raises:
-        RerunError: the recording does not name them.
-        TargetError: they are not there any more.
-    """
-    text, argv = (
-        lenient.string(start.get("target")),
-        [str(word) for word in lenient.sequence(start.get("argv"))],
-    )
-    folder = lenient.string(start.get("cwd"))
-    if not text or folder is None:
-        raise RerunError(f"{trace.path} does not say which program it is of; {STILL}")
-    cwd = Path(folder)
-    if not cwd.is_dir():
-        raise TargetError(
-            f"the program was recorded in {folder}, which is not there: put it back to run it again; {STILL}"
-        )
-    module = text.startswith("-m ")
-    try:
-        target = resolve_target(
-            [text.removeprefix("-m "), *argv[1:]],
-            module=module,
-            cwd=cwd,
-            run_args=lenient.mapping(start.get("arguments")),
-            flow=lenient.string(start.get("flow")),
-        )
-    except TargetError as error:
-        raise TargetError(f"{error}: the recorded program has to be there to run again; {STILL}") from None
-    return target, cwd
-
-
-def _interpreter(wanted: str | None, start: dict[str, Any], target: Target) -> tuple[str, tuple[str, ...]]:
-    """The interpreter that was asked for, else one that can run the program; a note where another one was recorded.
-
-    A recorded one is not started unasked: a recording is foreign data.
-    """
-    python = find_python(wanted, target)
-    recorded = lenient.string(start.get("executable"))
-    if wanted is not None or recorded is None or os.path.abspath(recorded) == os.path.abspath(python):
-        return python, ()
-    return python, (f"recorded with {recorded}, run again with {python}: --python chooses another",)

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
-from namel3ss_debug.traces.events import Event, TraceEvent
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.index import Index, IndexBuilder, StaleIndexError, load_index
 from namel3ss_debug.traces.lines import (
     LINE_LIMIT,
@@ -31,6 +31,9 @@ from namel3ss_debug.traces.process import Place, ProcessReader, Resume, event_on
 from namel3ss_debug.traces.ring import complete
 from namel3ss_debug.traces.spool import Spool
 from namel3ss_debug.traces.store import ProcessFiles, trace_files
+
+if TYPE_CHECKING:
+    from namel3ss_debug.traces.typed_events import TraceEvent
 
 __all__ = ["Problem", "Problems", "Trace", "open_trace", "read_trace"]
 
@@ -355,6 +358,8 @@ def read_trace(path: str | Path) -> Iterator[TraceEvent]:
         TraceNotFoundError: there is no such file.
         UnreadableTraceError: it is not a regular file, may not be read, or is in another encoding.
     """
+    from namel3ss_debug.traces.typed_events import TraceEvent  # noqa: PLC0415  (who imports the library needs it alone)
+
     for number, event in enumerate(open_trace(path).events(), 1):
         yield TraceEvent.from_dict(event, number)
 

@@ -366,3 +366,8 @@ def _file_system(device: int) -> str:
                     known = source.split()[0]
         _file_systems[device] = known
     return known
+
+
+def comes_fast(before: tuple[int, float], now: tuple[int, float], rate: float) -> bool:
+    """Whether from one number to another, each with its time, there were more than `rate` a second."""
+    return now[0] - before[0] > rate * (now[1] - before[1])

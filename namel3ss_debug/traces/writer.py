@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import itertools
 import os
 import sys
 import threading
@@ -25,12 +24,12 @@ from orjson import OPT_APPEND_NEWLINE, dumps
 
 from namel3ss_debug.traces import ring as rings
 from namel3ss_debug.traces.events import Event, without_payload
-from namel3ss_debug.traces.folders import link_latest, make_private_folder
+from namel3ss_debug.traces.folders import claim_process, create_segment, link_latest, make_private_folder
 from namel3ss_debug.traces.libc import LibcWrite, last_error, libc_write
 from namel3ss_debug.traces.names import segment_path
 from namel3ss_debug.traces.ring import CLOSED, FIRST, HEAD, LAST, Ring
 
-BURST_EVENTS, BURST_RATE = 32, 5000.0
+BURST_EVENTS, BURST_RATE = 32, 1000.0
 """The ring is taken when so many events in a row came faster than so many a second, and left below half of that."""
 
 ASK_AGAIN_EVENTS = 10_000
@@ -39,7 +38,6 @@ ASK_AGAIN_EVENTS = 10_000
 SPILL_SECONDS = 0.05
 """How long events may stand in the ring before the next one brings them into the file."""
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _DUMPS = OPT_APPEND_NEWLINE
 
 
@@ -88,7 +86,7 @@ class TraceWriter:
         self._libc_write: LibcWrite | None = None
         self._warned = False
         self.generation = 0
-        self.ahead: Callable[[Event], None] | None = None
+        self.ahead: Callable[[Event], Event | None] | None = None  # what is to be written before an event
         self._reset()
 
     def _reset(self) -> None:
@@ -140,9 +138,10 @@ class TraceWriter:
         for what the file system does: an event that cannot be written is counted in `dropped`. Of an event that
         JSON refuses, what it takes is written.
         """
-        ahead = self.ahead
-        if ahead is not None:
-            ahead(event)
+        before = None if self.ahead is None else self.ahead(event)
+        if before is not None and (self._ring is not None or not self.bursts or self._buffer_size > 1):
+            self.append(before)
+            before = None
         while (ring := self._ring) is not None:
             seq = self._next
             event["seq"] = seq
@@ -162,28 +161,36 @@ class TraceWriter:
                 ring.marks[HEAD] = ring.base + end - FIRST
                 ring.at = end
                 return event_id
-        return self._append_in_turn(event)
+        return self._append_in_turn(event, before)
 
-    def _append_in_turn(self, event: Event) -> str:
-        """The same, one thread after another: for what is written by itself, or when the ring should be spilled."""
+    def _append_in_turn(self, event: Event, before: Event | None) -> str:
+        """The same, one thread after another, where nothing goes into the ring now: in one write with what stands before it."""
         with self._lock:
             if self._ring is not None:
                 self._relieve(self._ring)
-            if self.size >= self._full_at:
+            if (self._written if self._ring is None else self.size) >= self._full_at:
                 self._open_segment()
             while True:
-                seq = self._next
-                event["seq"] = seq
-                event["event_id"] = event_id = f"{self.prefix}{seq + 1}"
-                try:
-                    line = dumps(event, None, _DUMPS)
-                except TypeError:
-                    line = dumps(without_payload(event), None, _DUMPS)
-                if self._commit(seq, line):
+                first = seq = self._next
+                data = b""
+                if before is not None:
+                    data, seq = self._line(before, seq), seq + 1
+                data += self._line(event, seq)
+                if self._commit(first, data, seq + 1 - first):
                     break
             if self._ring is None and self._next - self._measured[0] >= BURST_EVENTS:
                 self._measure()
-            return event_id
+        event_id: str = event["event_id"]
+        return event_id
+
+    def _line(self, event: Event, seq: int) -> bytes:
+        """The line of an event, which gets this number; of one that JSON refuses, what it takes."""
+        event["seq"] = seq
+        event["event_id"] = f"{self.prefix}{seq + 1}"
+        try:
+            return dumps(event, None, _DUMPS)
+        except TypeError:
+            return dumps(without_payload(event), None, _DUMPS)
 
     def flush(self) -> None:
         """Hand everything that waits in the buffer to the kernel, and what stands in the ring to the file."""
@@ -237,36 +244,36 @@ class TraceWriter:
         self.dropped = 0
         self.process, self.segment, self.prefix = 0, -1, ""
 
-    def _commit(self, seq: int, line: bytes) -> bool:
-        """Take the number and write the line; `False` where the number was taken meanwhile.
+    def _commit(self, seq: int, line: bytes, events: int = 1) -> bool:
+        """Take the number and write the line, or the numbers of several; `False` where the number was taken meanwhile.
 
         A signal handler or a finalizer of this very thread may emit in the middle of another emit, and take the
         number. Python only runs them after a call or a jump back; from the comparison to the system call there is
         neither, so the lines stand in the order of their numbers.
         """
         if self._buffer_size > 1:
-            return self._wait(seq, line)
+            return self._wait(seq, line)  # nothing is written together there
         if self._ring is not None:
-            return self._put(self._ring, seq, line)
+            return self._put(self._ring, seq, line, events)
         if self._torn:
             line = b"\n" + line
         fd, libc, size = self._fd, self._libc_write, len(line)
         try:
             if seq != self._next:
                 return False
-            self._next = seq + 1
+            self._next = seq + events
             written = write(fd, line) if libc is None else libc(fd, line, size)
         except OSError as error:
-            self._refused(line, error)
+            self._refused(line, error, events)
             return True
         if written != size:
-            self._finish(line, written)
+            self._finish(line, written, events)
             return True
         self._torn = False
         self._written += size
         return True
 
-    def _put(self, ring: Ring, seq: int, line: bytes) -> bool:
+    def _put(self, ring: Ring, seq: int, line: bytes, events: int) -> bool:
         """Put the line into the ring, in the way of `_commit`; it is lost where neither it nor the file has room."""
         at = ring.at
         end = at + len(line)
@@ -274,12 +281,12 @@ class TraceWriter:
         if end > LAST:
             if self._leave_ring() or seq != self._next:
                 return False
-            self._next = seq + 1
-            self.dropped += 1
+            self._next = seq + events
+            self.dropped += events
             return True
         if seq != self._next or at != ring.at:
             return False
-        self._next = seq + 1
+        self._next = seq + events
         ring.view[where] = line
         ring.marks[HEAD] = ring.base + end - FIRST
         ring.at = end
@@ -289,7 +296,7 @@ class TraceWriter:
         """Take a ring where the last events came so fast that it is worth one."""
         now = monotonic()
         last, self._measured = self._measured, (self._next, now)
-        if self._buffer_size > 1 or not self.bursts or not _is_fast(last, self._measured, BURST_RATE):
+        if self._buffer_size > 1 or not self.bursts or not rings.comes_fast(last, self._measured, BURST_RATE):
             return
         if self._torn or not self._begins or self._opening or self._ring is not None:
             return  # the last two: a signal handler has come first
@@ -323,7 +330,7 @@ class TraceWriter:
         if ring.at <= ring.room and now <= ring.due:
             return  # another thread has done it
         last, self._measured = self._measured, (self._next + 1, now)
-        if not _is_fast(last, self._measured, BURST_RATE / 2):
+        if not rings.comes_fast(last, self._measured, BURST_RATE / 2):
             self._leave_ring()
         elif self._spill(ring):
             ring.room = self._room()
@@ -395,7 +402,7 @@ class TraceWriter:
     def _refused(self, data: bytes, error: OSError, events: int = 1) -> None:
         """Count what could not be written; what is emitted while the first segment begins waits for it."""
         if self._fd < 0 and self._opening:
-            self._early.append(data)
+            self._early += data.splitlines(keepends=True)
             return
         self.dropped += events
         if self._fd >= 0:  # where there is no segment, that was told already
@@ -448,15 +455,10 @@ class TraceWriter:
         segment = self.segment + 1
         make_private_folder(self.first.parent)
         if segment or (self._first_process and not self._joins):
-            return os.open(segment_path(self.first, self.process, segment), _FLAGS, 0o600)
-        for process in itertools.count(0 if self._first_process else self.process + 1):
-            try:
-                fd = os.open(segment_path(self.first, process, 0), _FLAGS, 0o600)
-            except FileExistsError:
-                continue
-            self.process, self.prefix = process, f"p{process}." if process else ""
-            return fd
-        raise AssertionError
+            return create_segment(self.first, self.process, segment)
+        fd, process = claim_process(self.first, 0 if self._first_process else self.process + 1)
+        self.process, self.prefix = process, f"p{process}." if process else ""
+        return fd
 
     def _write_header(self, fd: int, seq: int) -> tuple[int, int]:
         """Write the header of a segment, under a number that is taken as in `_commit`; bytes written and wanted."""
@@ -493,8 +495,3 @@ class TraceWriter:
         text = f"namel3ss debug: recording stopped: {reason}: {self.first}; the program goes on\n"
         with suppress(OSError):
             os.write(2, text.encode(errors="replace"))
-
-
-def _is_fast(before: tuple[int, float], now: tuple[int, float], rate: float) -> bool:
-    """Whether from one number to another, each with its time, there were more than `rate` a second."""
-    return now[0] - before[0] > rate * (now[1] - before[1])

@@ -22,7 +22,7 @@ def decode_request(body: object) -> Json:
     request = lenient.mapping(body)
     messages = []
     if system := lenient.mappings(request.get("system")):
-        messages.append(parts.message("system", [_part(block) for block in system]))
+        messages += parts.messages([{"role": "system", "content": system}], _message)
     messages += parts.messages(lenient.mappings(request.get("messages")), _message)
     config = lenient.mapping(request.get("toolConfig"))
     tools = [_tool(tool) for tool in lenient.mappings(config.get("tools"))]
@@ -104,12 +104,19 @@ def decode_response(body: object) -> Answer:
     response = lenient.mapping(body)
     message = lenient.mapping(lenient.mapping(response.get("output")).get("message"))
     blocks = lenient.mappings(message.get("content"))
-    texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
-    uses = [block["toolUse"] for block in blocks if isinstance(block.get("toolUse"), dict)]
-    thoughts = [text for block in blocks if (text := _thought(block))]
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: list[Json] = []
+    for block in blocks:
+        if isinstance(said := block.get("text"), str):
+            texts.append(said)
+        if isinstance(use := block.get("toolUse"), dict) and use.get("type") != "server_tool_use":
+            calls.append(_call(use))
+        if "reasoningContent" in block and (thought := _thought(block)):
+            thoughts.append(thought)
     return Answer(
         text="".join(texts) if texts else None,
-        tool_calls=[_call(use) for use in uses if use.get("type") != "server_tool_use"],
+        tool_calls=calls,
         finish_reason=lenient.string(response.get("stopReason")),
         usage=decode_usage(response.get("usage")),
         reasoning="\n\n".join(thoughts) if thoughts else None,

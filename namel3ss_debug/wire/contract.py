@@ -103,10 +103,6 @@ class Format:
     stream_type: str = SERVER_SENT.content_type
     """The content type of a streamed answer, where it is written here."""
 
-    def matches(self, path: str, body: object) -> bool:
-        """Whether a request to the URL path `path` with the parsed `body` speaks this format."""
-        return path.endswith(self.paths) and isinstance(body, dict) and self.accepts(body)
-
     def join_stream(self, raw: bytes, content_type: str | None = None) -> Json:
         """The body a streamed response would have had without streaming.
 

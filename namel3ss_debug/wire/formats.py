@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import unquote
 
 from namel3ss_debug.wire import (
@@ -17,6 +18,9 @@ from namel3ss_debug.wire import (
     openai_responses,
 )
 from namel3ss_debug.wire.contract import Format, Json
+
+_REMEMBERED = 256
+"""How many paths are not looked at again: a program sends most of its requests to a few."""
 
 # --- the keys by which a request is known
 
@@ -55,12 +59,19 @@ def _has_prompt(body: Json) -> bool:
 
 def _with_path(path: str, request: Json) -> Json:
     """The request with the model and whether it streams: `/model/MODEL/converse-stream`, `/models/MODEL:rawPredict`."""
+    model, streams = _told_by(path)
+    return {"model": model, "stream": streams, **request}
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _told_by(path: str) -> tuple[str, bool]:
+    """The model that a path names, and whether its answers are streamed."""
     head, _, operation = path.rpartition("/")
     if ":" in operation:
         model, _, operation = operation.rpartition(":")
     else:
         model = head.rpartition("/model/")[2]
-    return {"model": unquote(model), "stream": "stream" in operation.lower(), **request}
+    return unquote(model), "stream" in operation.lower()
 
 
 def _with_stream(path: str, request: Json) -> Json:
@@ -151,5 +162,16 @@ def recognise(path: str, body: object) -> Format | None:
         path: The path of the URL; a query behind it is ignored.
         body: The parsed JSON of the request, None where it has none.
     """
+    if not isinstance(body, dict):
+        return None
+    for known in _spoken_at(path):
+        if known.accepts(body):
+            return known
+    return None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _spoken_at(path: str) -> tuple[Format, ...]:
+    """The formats that end their paths as this one ends."""
     plain = path.partition("?")[0].rstrip("/")
-    return next((known for known in _ROWS if known.matches(plain, body)), None)
+    return tuple(known for known in _ROWS if plain.endswith(known.paths))

@@ -6,6 +6,7 @@ written in the first. With `alt=sse` a stream is server-sent events, without it 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from namel3ss_debug.wire import lenient, parts, sse
@@ -15,14 +16,19 @@ _REQUEST = {"model", "contents", "systemInstruction", "system_instruction", "too
 _FINISH = ("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
 """Finish reasons by the numbers that some clients ask for; beyond these Google AI and Vertex AI do not agree."""
 
+_ROLES = {"model": "assistant", "function": "tool"}
 _SCHEMAS = ("parameters", "parametersJsonSchema", "parameters_json_schema")
 
 
 def _either(block: Json, name: str) -> Any:
     """The field of that name, in either spelling."""
-    if name in block:
-        return block[name]
-    return block.get("".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name))
+    return block[name] if name in block else block.get(_underscored(name))
+
+
+@lru_cache(maxsize=64)
+def _underscored(name: str) -> str:
+    """`functionCall` as `function_call`."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 # --- the request
@@ -35,7 +41,7 @@ def decode_request(body: object) -> Json:
     if instruction := _either(request, "systemInstruction"):
         content = _contents(instruction)[0] if isinstance(instruction, (dict, list)) else instruction
         told = content if isinstance(content, dict) else {"parts": [{"text": str(content)}]}
-        messages.append(_message({**told, "role": "system"}))
+        messages += parts.messages([{**told, "role": "system"}], _message)
     messages += parts.messages(_contents(request.get("contents")), _message)
     tools = [tool for group in lenient.mappings(request.get("tools")) for tool in _tools(group)]
     return parts.request(request, _REQUEST, messages, tools)
@@ -47,7 +53,8 @@ def _contents(value: object) -> list[Json]:
 
 def _message(content: Json) -> parts.Part:
     rest = {name: value for name, value in content.items() if name not in ("role", "parts")}
-    role = {"model": "assistant", "function": "tool"}.get(str(content.get("role")), content.get("role"))
+    role = content.get("role")
+    role = _ROLES.get(str(role), role)
     blocks = content.get("parts")
     found = [_part(block) for block in lenient.mappings(blocks if isinstance(blocks, list) else [blocks])]
     if role in (None, "user") and found and all(part["type"] == "tool_call_response" for part in found):
@@ -109,10 +116,14 @@ def decode_response(body: object) -> Answer:
     response = lenient.mapping(body)
     candidate = next(iter(lenient.mappings(response.get("candidates"))), {})
     blocks = lenient.mappings(lenient.mapping(candidate.get("content")).get("parts"))
-    said = [block for block in blocks if isinstance(block.get("text"), str)]
-    texts = [block["text"] for block in said if block.get("thought") is not True]
-    thoughts = [block["text"] for block in said if block.get("thought") is True]
-    calls = [_call(call) for block in blocks if isinstance(call := _either(block, "functionCall"), dict)]
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: list[Json] = []
+    for block in blocks:
+        if isinstance(said := block.get("text"), str):
+            (thoughts if block.get("thought") is True else texts).append(said)
+        if isinstance(call := _either(block, "functionCall"), dict):
+            calls.append(_call(call))
     blocked = lenient.string(lenient.mapping(_either(response, "promptFeedback")).get("blockReason"))
     return Answer(
         text="".join(texts) if texts else None,

@@ -37,6 +37,8 @@ def string(value: object) -> str | None:
 
 def count(value: object) -> int | None:
     """The value when it is a whole number that counts something, otherwise None."""
+    if type(value) is int:  # as nearly always; a bool is of another type
+        return value if value >= 0 else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if isinstance(value, float) and not value.is_integer():

@@ -56,14 +56,15 @@ def canonical_hash(method: str, url: str, body: object) -> str:
     """
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
-    if isinstance(body, (bytes, bytearray, memoryview)):
+    if isinstance(body, (dict, list)):
+        data = lenient.dump(body, ordered=True)
+    elif isinstance(body, (bytes, bytearray, memoryview)):
         raw = bytes(body)
         body = _parsed(raw) if raw else None
         data = raw if body is None else lenient.dump(body, ordered=True)
     else:
         data = b"" if body is None else lenient.dump(body, ordered=True)
-    head = f"{method.upper()} {_canonical_url(url)}\n".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(head + data).hexdigest()[:16]
+    return hashlib.sha256(_head(method, url) + data).hexdigest()[:16]
 
 
 def _parsed(raw: bytes) -> object:
@@ -76,6 +77,11 @@ def _parsed(raw: bytes) -> object:
 
 
 @lru_cache(maxsize=_REMEMBERED)
+def _head(method: str, url: str) -> bytes:
+    """What of a request counts beside its body."""
+    return f"{method.upper()} {_canonical_url(url)}\n".encode("utf-8", "surrogatepass")
+
+
 def _canonical_url(url: str) -> str:
     try:
         split = urlsplit(url)

@@ -33,6 +33,15 @@ def test_a_chain_names_the_users_functions_alone(tmp_path: Path, sites: CallSite
     assert [within(sites), beyond(sites), within(sites), beyond(sites)] == [["agent.py:ask"], []] * 2
 
 
+def test_a_trail_is_the_chain_and_the_call_site(tmp_path: Path, sites: CallSites) -> None:
+    """One walk gives what two give; where no function is the user's there is neither."""
+    source = "def ask(sites): return sites.trail(0), (sites.chain(0), sites.find(0))"
+    for folder, known in ((tmp_path, (["agent.py:ask"], "agent.py:1")), (tmp_path.parent, ([], None))):
+        names: dict[str, Any] = {}
+        exec(compile(source, str(folder / "agent.py"), "exec"), names)
+        assert names["ask"](sites) == (known, known)
+
+
 def test_equal_functions_of_two_files_keep_their_names(tmp_path: Path, sites: CallSites) -> None:
     """Code objects that compare equal are not taken for each other."""
     one, other = function_of(tmp_path / "one.py"), function_of(tmp_path / "other.py")

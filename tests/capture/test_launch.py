@@ -258,6 +258,13 @@ def test_a_failure_to_record_is_one_line_and_the_program_runs(notes):
     assert err == "namel3ss debug: not recording: RuntimeError: no recording today\n"
 
 
+def test_a_failure_to_record_ends_a_program_that_was_to_run_on_a_recording(notes):
+    """Nothing would answer its calls, so they would be made for real."""
+    status, out, err = run(traced_command(notes, "exit3.py", settings={"broken": True}, offline=True))
+    assert (status, out) == (1, "")
+    assert err == "namel3ss debug: not recording: RuntimeError: no recording today\n"
+
+
 @pytest.mark.parametrize(
     ("word", "run_args", "status", "out"),
     [

@@ -32,9 +32,25 @@ print(os.read(here, 9))
 """
 
 
+SHARED = """
+from namel3ss_debug.capture import resources
+
+figures = iter(range(1, 9))
+resources.memory_mb = lambda: float(next(figures))
+ms = 1_000_000
+ends = [(10, 1), (12, 1), (14, 4), (16, 1), (17, 900), (19, 900), (19, 1), (30, 20)]
+print([resources.memory_mb_of_span(ended * ms, lasted * ms) for ended, lasted in ends])
+"""
+
+
 def printed(program):
     """What a program prints."""
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+
+def test_spans_that_end_together_share_a_reading():
+    """Short ones within 5 ms, any within 2; what took longer than that has a reading of its own."""
+    assert printed(SHARED) == "[1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0]\n"
 
 
 def test_the_memory_of_a_forked_process_is_its_own():

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from namel3ss_debug.errors import ExpressionError
 from namel3ss_debug.expressions import FIELD_NAMES, NAMES, compile_expression, event_scope
 from namel3ss_debug.expressions.operations import FUNCTIONS
-from namel3ss_debug.traces.events import FIELDS, TraceEvent
+from namel3ss_debug.traces.events import FIELDS
+from namel3ss_debug.traces.typed_events import TraceEvent
 
 EVENT = {
     "event_type": "tool_call_end",

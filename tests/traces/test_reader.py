@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces import decoding, lines, process
-from namel3ss_debug.traces.events import FIELDS, TraceEvent
+from namel3ss_debug.traces.events import FIELDS
 from namel3ss_debug.traces.reader import open_trace, read_trace
 from namel3ss_debug.traces.spans import build_forest, spans
+from namel3ss_debug.traces.typed_events import TraceEvent
 
 DATA = Path(__file__).parent.parent / "data"
 TIME = 1_763_720_100.0

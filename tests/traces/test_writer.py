@@ -13,6 +13,7 @@ import threading
 
 import pytest
 
+from namel3ss_debug.traces import writer as writers
 from namel3ss_debug.traces.names import parse_name, segment_path, trace_name
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.store import find_trace
@@ -69,6 +70,51 @@ def test_an_event_is_in_the_file_when_append_returns(make):
     writer = make()
     assert writer.append(event("a")) == "2"
     assert [one["event_type"] for one in lines(writer.first)] == ["trace_start", "decision"]
+
+
+def ahead_of(writer, texts):
+    """Let something be written before each event but those that are written so themselves; these are its texts in turn."""
+    left = iter(texts)
+    writer.ahead = lambda later: None if later["error"] in texts else event(next(left))
+
+
+@pytest.mark.parametrize("settings", [{}, {"buffer_size": 3}, {"rotate_max_bytes": 300}])
+def test_what_goes_before_an_event_is_numbered_before_it(make, settings):
+    """Each has a number of its own, whether they are written together, wait, or begin a segment."""
+    writer = make(**settings)
+    ahead_of(writer, ["first", "second"])
+    writer.append(event("a"))
+    writer.append(event("b"))
+    writer.flush()
+    told = [one for one in open_trace(writer.first).events() if one["event_type"] == "decision"]
+    assert [one["error"] for one in told] == ["first", "a", "second", "b"]
+    assert writer.events == writer.next_seq
+
+
+def test_what_goes_before_an_event_is_written_with_it(make, monkeypatch):
+    """One write brings both lines into the file."""
+    writer = make()
+    writer.begin()
+    ahead_of(writer, ["first"])
+    written = []
+    monkeypatch.setattr(writers, "write", lambda fd, data: written.append(data) or os.write(fd, data))
+    writer.append(event("a"))
+    assert [data.count(b"\n") for data in written] == [2]
+
+
+def test_of_two_that_are_written_together_both_may_be_lost(make, monkeypatch, capfd):
+    """Each is counted where the file system refuses."""
+
+    def refuse(_fd, _data):
+        raise OSError(28, "No space left on device")
+
+    writer = make()
+    writer.begin()
+    ahead_of(writer, ["first"])
+    monkeypatch.setattr(writers, "write", refuse)
+    writer.append(event("a"))
+    assert (writer.dropped, writer.next_seq) == (2, 3)
+    assert "recording stopped" in capfd.readouterr().err
 
 
 def test_files_are_private_and_so_are_their_folders(make, tmp_path):

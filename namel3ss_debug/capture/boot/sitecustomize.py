@@ -23,7 +23,7 @@ def _start() -> None:
     words = getattr(sys, "orig_argv", ())
     if not session or sys.version_info < (3, 11):
         return
-    if os.path.join(_CAPTURE, "child.py") in words[:2]:  # the runner starts recording by itself
+    if os.path.join(_CAPTURE, "runner.py") in words[:2]:  # the runner starts recording by itself
         return
     if any("multiprocessing.resource_tracker" in word for word in words):  # runs nothing of the user's
         return

@@ -50,8 +50,8 @@ class Clock:
     def __init__(self, places: Places, note: Note, serve: Serve | None = None) -> None:
         import _time_machine  # noqa: PLC0415  (only where the clock is recorded)
 
-        self._places = places
         self._known = places.direct
+        self._around = places.around
         self._note = note
         self._serve = serve
         self._real: Callable[[], int] = _time_machine.original_time_ns
@@ -81,7 +81,7 @@ class Clock:
         """What a read in this frame gets."""
         code = frame.f_code
         known = self._known.get((id(code), frame.f_lasti))
-        place = known[1] if known is not None and known[0] is code else self._places.at(frame)
+        place = known[1] if known is not None and known[0] is code else self._around(frame)
         if place is None or (place.over and self._serve is None):
             return self._real()
         path = lineage.current().path

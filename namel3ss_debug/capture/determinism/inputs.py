@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from collections import deque
 from collections.abc import Callable
+from operator import sub
 from time import perf_counter_ns, time_ns
 from types import FrameType
 from typing import Any
@@ -29,6 +30,7 @@ _AT_ONCE = 200
 _CLOCK, _UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED = range(9)
 _MATTERS = frozenset({_CLOCK, _UUID, _STDIN, _OPENED})
 _TOGETHER = 32
+_LOST = "what was read could not be recorded"
 _WITHOUT_READS = frozenset({EVENT_TYPE, "log_record"})
 _STRUCTURE = frozenset(
     f"{prefix}_{moment}"
@@ -57,14 +59,28 @@ class Inputs:
         self._tracer = tracer
         self._places = places
         self._queue: deque[tuple[Any, ...]] = deque()
+        self._pressing = False  # whether more waits than reads of the clock by libraries
         self._at_once = _AT_ONCE if at_once else 0
         self._stdin_left = tracer.config.max_payload_size or STDIN_BOUND
         self._line = b""
+        self._forms: dict[int, Callable[[list[tuple[Any, ...]]], dict[str, Any]]] = {
+            _CLOCK: self._clock,
+            _UUID: _uuids,
+            _VARIABLE: self._variables,
+            _LISTED: lambda items: {"environment_listed": _counts(place.call_site for _, place in items)},
+            _DRAWN: lambda items: {"drawn": _counts(place.call_site or place.key for _, place in items)},
+            _NEW: lambda items: {"new": _new(items)},
+            _PRINTED: lambda items: {"printed": _by_site(items)},
+            _OPENED: lambda items: {"files": _files(items)},
+        }
 
     def clock(self, path: str, place: Place, value: int) -> None:
         """A read of the clock."""
-        self._queue.append((_CLOCK, path, place, value))
-        if self._at_once or len(self._queue) > _WAITING:
+        queue = self._queue
+        queue.append((_CLOCK, path, place, value))
+        if not place.by_library:
+            self._pressing = True
+        if self._at_once or len(queue) > _WAITING:
             self._write_now()
 
     def uuid_time(self, path: str, value: bytes) -> None:
@@ -75,13 +91,13 @@ class Inputs:
         """A variable was read; alone it is no reason to begin a file."""
         place = self._places.at(frame)
         if place is not None:
-            self._queue.append((_VARIABLE, name, value, place))
+            self._wait((_VARIABLE, name, value, place))
 
     def variables_listed(self, frame: FrameType) -> None:
         """All variables were gone through."""
         place = self._places.at(frame)
         if place is not None:
-            self._queue.append((_LISTED, place))
+            self._wait((_LISTED, place))
 
     def stdin(self, data: bytes) -> None:
         """The standard input was read; no bytes are its end."""
@@ -91,57 +107,55 @@ class Inputs:
         """A random number was drawn."""
         place = self._places.at(frame)
         if place is not None:
-            self._queue.append((_DRAWN, place))
+            self._wait((_DRAWN, place))
 
     def printed(self, number: int, frame: FrameType) -> None:
         """A line of output was begun."""
         place = self._places.at(frame)
         if place is not None and place.call_site:
-            self._queue.append((_PRINTED, number, place.call_site))
+            self._wait((_PRINTED, number, place.call_site))
 
     def opened(self, path: str, writes: bool, frame: FrameType) -> None:
         """A file was opened."""
         place = self._places.at(frame)
         if place is not None and place.call_site:
-            self._queue.append((_OPENED, path, writes, place.call_site))
+            self._wait((_OPENED, path, writes, place.call_site))
 
     def new(self, source: str, call_site: str) -> None:
         """A re-run read what the recording has not."""
-        self._queue.append((_NEW, source, call_site))
+        self._wait((_NEW, source, call_site))
 
-    def ahead(self, event: Event) -> None:
-        """Write what was read before this event.
+    def ahead(self, event: Event) -> Event | None:
+        """An event of what was read before this one, to be written before it.
 
         A log record reads the clock itself, so one event more for each would tell nothing: its reads wait for the next.
         So do frameworks between their own events: a few reads of libraries wait for the next call, and stand in one event.
         """
-        if not self._queue:
-            return
+        waiting = len(self._queue)
+        if not waiting:
+            return None
         kind = event["event_type"]
-        if kind not in _WITHOUT_READS and (kind not in _STRUCTURE or not self._may_wait()):
-            self.write(event["timestamp"], last=kind == "trace_end")
+        if kind in _WITHOUT_READS or (kind in _STRUCTURE and not self._pressing and waiting < _TOGETHER):
+            return None
+        try:
+            return self._event(event["timestamp"], last=kind == "trace_end")
+        except Exception as error:
+            self._tracer.problem(_LOST, error)
+            return None
 
-    def _may_wait(self) -> bool:
-        """Whether only libraries have read, only the clock, and not much."""
-        waiting = self._queue.copy()
-        return len(waiting) < _TOGETHER and all(
-            kind == _CLOCK and rest[1].by_library for kind, *rest in waiting
-        )
-
-    def write(self, timestamp: float | None = None, *, last: bool = False) -> None:
+    def write(self, *, last: bool = False) -> None:
         """Write what was read so far; never raises.
 
         Args:
-            timestamp: of the event; now if left out.
             last: whether nothing more will come, so that the beginning of a line need not wait for its end.
         """
         began = perf_counter_ns()
         try:
-            metadata = self._metadata(last)
-            if metadata:
-                self._emit(metadata, time_ns() / 1e9 if timestamp is None else timestamp)
+            event = self._event(time_ns() / 1e9, last=last)
+            if event is not None:
+                self._tracer.writer.append(event)
         except Exception as error:
-            self._tracer.problem("what was read could not be recorded", error)
+            self._tracer.problem(_LOST, error)
         self._tracer.tracing_ns += perf_counter_ns() - began
 
     def finish(self) -> None:
@@ -153,12 +167,18 @@ class Inputs:
     def renew(self) -> None:
         """This is a forked process now: what waits belongs to its parent."""
         self._queue.clear()
+        self._pressing = False
         self._line = b""
         self._at_once = _AT_ONCE
         self._places.forget_known()
 
-    def _add(self, item: tuple[Any, ...]) -> None:
+    def _wait(self, item: tuple[Any, ...]) -> None:
+        """Let something wait that makes all of it be written with the next event; it waits before that is said."""
         self._queue.append(item)
+        self._pressing = True
+
+    def _add(self, item: tuple[Any, ...]) -> None:
+        self._wait(item)
         if self._at_once or len(self._queue) > _WAITING:
             self._write_now()
 
@@ -166,7 +186,11 @@ class Inputs:
         self._at_once = max(0, self._at_once - 1)
         self.write()
 
-    def _emit(self, metadata: dict[str, Any], timestamp: float) -> None:
+    def _event(self, timestamp: float, *, last: bool) -> Event | None:
+        """What was read since the last time as an event; `None` where that is nothing."""
+        metadata = self._metadata(last)
+        if not metadata:
+            return None
         tracer = self._tracer
         event: Event = {"event_type": EVENT_TYPE, "event_id": None, "seq": 0, "timestamp": timestamp}
         if tracer.parent_id is not None:
@@ -174,49 +198,38 @@ class Inputs:
         event["execution_id"] = tracer.execution_id
         if tracer.session_id is not None:
             event["session_id"] = tracer.session_id
-        event |= {"component": "app", "metadata": {"process": lineage.root().path, **metadata}}
-        tracer.writer.append(event)
+        event["component"] = "app"
+        event["metadata"] = {"process": lineage.root().path, **metadata}
+        return event
 
     def _metadata(self, last: bool) -> dict[str, Any]:
         """What was read since the last time, by kind."""
-        queue, items = self._queue, list[tuple[Any, ...]]()
+        queue = self._queue
+        self._pressing = False
+        by_kind: dict[int, list[tuple[Any, ...]]] = {}
         while queue:
             try:
-                items.append(queue.popleft())
+                item = queue.popleft()
             except IndexError:  # another thread has taken the last one
                 break
-        by_kind: dict[int, list[tuple[Any, ...]]] = {}
-        for kind, *rest in items:
-            by_kind.setdefault(kind, []).append(tuple(rest))
+            by_kind.setdefault(item[0], []).append(item)
         metadata: dict[str, Any] = {}
-        for kind, make in self._forms().items():
-            if kind in by_kind:
-                metadata |= make(by_kind[kind])
-        if (_STDIN in by_kind) or (last and self._line):
-            metadata |= self._stdin(by_kind.get(_STDIN, []), last)
+        read = by_kind.pop(_STDIN, [])
+        for kind in sorted(by_kind):
+            metadata |= self._forms[kind](by_kind[kind])
+        if read or (last and self._line):
+            metadata |= self._stdin(read, last)
         return metadata
-
-    def _forms(self) -> dict[int, Callable[[list[tuple[Any, ...]]], dict[str, Any]]]:
-        return {
-            _CLOCK: self._clock,
-            _UUID: _uuids,
-            _VARIABLE: self._variables,
-            _LISTED: lambda items: {"environment_listed": _counts(place.call_site for (place,) in items)},
-            _DRAWN: lambda items: {"drawn": _counts(place.call_site or place.key for (place,) in items)},
-            _NEW: lambda items: {"new": _new(items)},
-            _PRINTED: lambda items: {"printed": _by_site(items)},
-            _OPENED: lambda items: {"files": _files(items)},
-        }
 
     def _clock(self, items: list[tuple[Any, ...]]) -> dict[str, Any]:
         """Values by line of work and place: the first in nanoseconds since the epoch, each other less the one before."""
         places: dict[str, Any] = {}
         left_out: list[str] = []
         reads: dict[str, dict[str, list[int]]] = {}
-        before: dict[tuple[str, int], int] = {}
         path: str
-        for path, place, value in items:
-            number = str(place.number)
+        place: Place
+        for _, path, place, value in items:
+            number = place.number
             if not place.known:
                 place.known = True
                 places[number] = {"code": place.key} | (
@@ -225,10 +238,17 @@ class Inputs:
             if value == LEFT_OUT:
                 left_out.append(number)
                 continue
-            reads.setdefault(path, {}).setdefault(number, []).append(
-                value - before.get((path, place.number), 0)
-            )
-            before[path, place.number] = value
+            by_place = reads.get(path)
+            if by_place is None:
+                by_place = reads[path] = {}
+            values = by_place.get(number)
+            if values is None:
+                by_place[number] = [value]
+            else:
+                values.append(value)
+        for by_place in reads.values():
+            for values in by_place.values():
+                values[1:] = map(sub, values[1:], values)
         clock: dict[str, Any] = {"places": places, "reads": reads, "left_out": left_out}
         return {"clock": {key: value for key, value in clock.items() if value}}
 
@@ -237,7 +257,7 @@ class Inputs:
         payloads = self._tracer.payloads
         redactor = payloads.redactor
         variables: dict[str, Any] = {}
-        for name, value, place in items:
+        for _, name, value, place in items:
             entry: dict[str, Any] = {"call_site": place.call_site} if place.call_site else {}
             if value is not None:
                 secret = redactor is not None and redactor.key_is_secret(name)
@@ -251,7 +271,7 @@ class Inputs:
 
     def _stdin(self, items: list[tuple[Any, ...]], last: bool) -> dict[str, Any]:
         """The bytes read; the beginning of a line waits for its end, since a secret could be cut in two."""
-        blocks = [data for (data,) in items]
+        blocks = [data for _, data in items]
         ended = b"" in blocks or last
         data = self._line + b"".join(blocks)
         end = (
@@ -297,7 +317,7 @@ class Inputs:
 
 def _uuids(items: list[tuple[Any, ...]]) -> dict[str, Any]:
     by_path: dict[str, list[str]] = {}
-    for path, value in items:
+    for _, path, value in items:
         by_path.setdefault(path, []).append(value.hex())
     return {"uuid1": by_path}
 
@@ -311,7 +331,7 @@ def _counts(names: Any) -> dict[str, int]:
 
 def _new(items: list[tuple[Any, ...]]) -> dict[str, dict[str, int]]:
     sources: dict[str, list[str]] = {}
-    for source, call_site in items:
+    for _, source, call_site in items:
         sources.setdefault(source, []).append(call_site)
     return {source: _counts(sites) for source, sites in sources.items()}
 
@@ -319,7 +339,7 @@ def _new(items: list[tuple[Any, ...]]) -> dict[str, dict[str, int]]:
 def _by_site(items: list[tuple[Any, ...]]) -> dict[str, list[int]]:
     """The numbers of lines of output by the line of code that prints them."""
     sites: dict[str, list[int]] = {}
-    for number, call_site in items:
+    for _, number, call_site in items:
         sites.setdefault(call_site, []).append(number)
     return sites
 
@@ -327,7 +347,7 @@ def _by_site(items: list[tuple[Any, ...]]) -> dict[str, list[int]]:
 def _files(items: list[tuple[Any, ...]]) -> dict[str, dict[str, list[str]]]:
     """The lines of code that open a file, by its path and by what for."""
     files: dict[str, dict[str, list[str]]] = {}
-    for path, writes, call_site in items:
+    for _, path, writes, call_site in items:
         sites = files.setdefault(path, {}).setdefault("written" if writes else "read", [])
         if call_site not in sites:
             sites.append(call_site)

@@ -22,7 +22,7 @@ import weakref
 from types import FunctionType
 from typing import Any
 
-from namel3ss_debug.capture.context import current_task, this_thread
+from namel3ss_debug.capture import context
 
 FIRST = "0"
 ATTRIBUTE = "_namel3ss_debug_lineage"
@@ -40,11 +40,12 @@ _tasks: dict[int, tuple[weakref.ref[Any], Lineage]] = {}
 class Lineage:
     """One line of work, and how far it has come."""
 
-    __slots__ = ("_children", "draws", "gauss", "generator", "path")
+    __slots__ = ("_children", "draws", "gauss", "generator", "path", "ready")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.draws = itertools.count()
+        self.ready: dict[tuple[int, int], bytes] = {}  # the next draws, by their number and size
         self.generator: Any = None
         self.gauss: float | None = None
         self._children: dict[str, itertools.count[int]] = {}
@@ -86,7 +87,7 @@ def root() -> Lineage:
 
 def current() -> Lineage:
     """The line of work that the running code belongs to."""
-    task = current_task()
+    task = context.current_task()
     if task is not None:
         known = _tasks.get(id(task))
         return known[1] if known is not None and known[0]() is task else _of_task(task)
@@ -95,8 +96,7 @@ def current() -> Lineage:
 
 def branch() -> Lineage | None:
     """The line of work of the running code; `None` in the first one of the process."""
-    loops = sys.modules.get("asyncio.events")
-    if loops is None or loops._get_running_loop() is None:  # noqa: SLF001  (as in `current`, which costs more)
+    if context.running_loop() is None:
         try:
             here: Lineage = _here.lineage
         except AttributeError:
@@ -174,7 +174,7 @@ def _of_thread() -> Lineage:
     try:
         lineage: Lineage = _here.lineage
     except AttributeError:
-        thread = this_thread()
+        thread = context.this_thread()
         lineage = (thread.__dict__.get(ATTRIBUTE) if thread is not None else None) or _foreign()
         _here.lineage = lineage
     return lineage

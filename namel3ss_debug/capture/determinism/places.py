@@ -25,7 +25,7 @@ class Place:
 
     def __init__(self, number: int, key: str, call_site: str | None, by_library: bool) -> None:
         self.by_library = by_library
-        self.number = number
+        self.number = str(number)  # as it stands in the recording
         self.key = key
         self.call_site = call_site
         self.stored = 0
@@ -47,6 +47,8 @@ class Places:
         # by the instruction, of frames that need no look at those around them
         self._reached: dict[tuple[int, int, int], tuple[CodeType, CodeType, Place]] = {}
         # by the function of a library, and the instruction of the program's that it runs below
+        self._libraries: dict[int, tuple[CodeType, str]] = {}
+        # the functions of libraries that read, as they are named
         self._names: dict[tuple[int, int], tuple[CodeType, str]] = {}
 
     def at(self, frame: FrameType) -> Place | None:
@@ -55,36 +57,46 @@ class Places:
         known = self.direct.get((id(code), frame.f_lasti))
         if known is not None and known[0] is code:
             return known[1]
-        return self._find(frame)
+        return self.around(frame)
+
+    def around(self, frame: FrameType) -> Place | None:
+        """The same, where `direct` does not know the instruction: of the user's own code when it runs first, of a library always."""
+        code = frame.f_code
+        library = self._libraries.get(id(code))
+        if library is None or library[0] is not code:
+            if code.co_filename.startswith(_OWN):
+                self._remember(frame, None)
+                return None
+            shown = self._sites.shown(code.co_filename)
+            if shown is not None:
+                place = self._place(self._name(frame), f"{shown}:{frame.f_lineno}", by_library=False)
+                self._remember(frame, place)
+                return place
+            library = self._library(code)
+        outer = self._sites.nearest(frame.f_back, _MOST_FRAMES)
+        if outer is None:
+            return self._place(library[1], None)
+        user = outer.f_code
+        reached = id(code), id(user), outer.f_lasti
+        known = self._reached.get(reached)
+        if known is None or known[0] is not code or known[1] is not user:
+            place = self._place(f"{self._name(outer)} {library[1]}", self._sites.at(outer))
+            if len(self._reached) >= _REMEMBERED:
+                self._reached.clear()
+            known = self._reached[reached] = code, user, place
+        return known[2]
 
     def forget_known(self) -> None:
         """Nothing has been told yet of any place, as in a process that was just forked."""
         for place in self._by_key.values():
             place.known = False
 
-    def _find(self, frame: FrameType) -> Place | None:
-        """The place in the user's own code at which something is read, also where a library reads it; None for our own reads."""
-        code = frame.f_code
-        if code.co_filename.startswith(_OWN):
-            self._remember(frame, None)
-            return None
-        if self._sites.shown(code.co_filename) is not None:
-            call_site = f"{self._sites.shown(code.co_filename)}:{frame.f_lineno}"
-            place = self._place(self._name(frame), call_site, by_library=False)
-            self._remember(frame, place)
-            return place
-        outer = self._sites.nearest(frame.f_back, _MOST_FRAMES)
-        if outer is None:
-            return self._place(f"{_tail(code.co_filename)}:{code.co_qualname}", None)
-        reached = id(code), id(outer.f_code), outer.f_lasti
-        known = self._reached.get(reached)
-        if known is None or known[0] is not code or known[1] is not outer.f_code:
-            inner = f"{_tail(code.co_filename)}:{code.co_qualname}"
-            place = self._place(f"{self._name(outer)} {inner}", self._sites.at(outer))
-            if len(self._reached) >= _REMEMBERED:
-                self._reached.clear()
-            known = self._reached[reached] = code, outer.f_code, place
-        return known[2]
+    def _library(self, code: CodeType) -> tuple[CodeType, str]:
+        """A function of a library, by the end of its path and its name."""
+        if len(self._libraries) >= _REMEMBERED:
+            self._libraries.clear()
+        known = self._libraries[id(code)] = code, f"{_tail(code.co_filename)}:{code.co_qualname}"
+        return known
 
     def _remember(self, frame: FrameType, place: Place | None) -> None:
         if len(self.direct) >= _REMEMBERED:

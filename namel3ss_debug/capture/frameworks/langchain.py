@@ -7,9 +7,9 @@ models are those recorded on the wire.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from sys import _getframe as frame_at
 from sys import modules
 from types import FrameType
@@ -186,8 +186,8 @@ def _on_chat_model_start(
     parent_run_id: Any = None,
     **more: Any,
 ) -> None:
-    said = [_message(message) for message in (messages[0] if messages else ())]
-    _begin_model(structure, serialized, said, run_id, parent_run_id, more)
+    said = tuple(messages[0] if messages else ())
+    _begin_model(structure, serialized, partial(map, _message, said), run_id, parent_run_id, more)
 
 
 def _on_llm_start(
@@ -199,23 +199,31 @@ def _on_llm_start(
     parent_run_id: Any = None,
     **more: Any,
 ) -> None:
-    said = [{"role": "user", "parts": [{"type": "text", "content": prompt}]} for prompt in prompts]
-    _begin_model(structure, serialized, said, run_id, parent_run_id, more)
+    said = tuple(prompts)
+    _begin_model(structure, serialized, partial(map, _prompt, said), run_id, parent_run_id, more)
 
 
 def _begin_model(
     structure: Structure,
     serialized: Any,
-    messages: list[Any],
+    said: Callable[[], Iterable[dict[str, Any]]],
     run_id: Any,
     parent: Any,
     more: Mapping[str, Any],
 ) -> None:
-    params = dict(more.get("invocation_params") or {})
+    params = more.get("invocation_params") or {}
     known = (more.get("metadata") or {}).get("ls_model_name")
     model = known or params.get("model") or params.get("model_name") or (serialized or {}).get("name")
-    inputs = {"model": model, "messages": messages}
+
+    def inputs() -> dict[str, Any]:
+        return {"model": model, "messages": list(said())}
+
     structure.begin_model(run_id, model, parent=parent, inputs=inputs, frame=_beginning())
+
+
+def _prompt(text: str) -> dict[str, Any]:
+    """A prompt in the words of an event."""
+    return {"role": "user", "parts": [{"type": "text", "content": text}]}
 
 
 def _message(message: Any) -> dict[str, Any]:
@@ -236,6 +244,8 @@ def _message(message: Any) -> dict[str, Any]:
 
 
 def _on_llm_end(structure: Structure, result: Any, *, run_id: Any, **_more: Any) -> None:
+    if structure.is_recorded(run_id):
+        return
     said = result.generations[0][0] if result.generations and result.generations[0] else None
     message = getattr(said, "message", None)
     outputs: dict[str, Any] = {"text": getattr(said, "text", None)}

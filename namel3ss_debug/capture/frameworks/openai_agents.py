@@ -121,10 +121,9 @@ class Processor:
             self._hand_off(structure, span)
         elif kind == "function":
             structure.end_tool(key, data.output, arguments=_arguments(data.input))
-        elif kind == "generation":
-            structure.end_model(key, *_generated(data), inputs={"model": data.model, "messages": data.input})
-        elif kind == "response":
-            structure.end_model(key, *_responded(data), inputs={"messages": data.input})
+        elif kind in {"generation", "response"}:
+            if not structure.is_recorded(key):
+                _end_model(structure, key, data)
         else:
             result = getattr(data, _RESULTS.get(kind, ""), None)
             structure.end(key, result)
@@ -150,6 +149,14 @@ class Processor:
 
     def force_flush(self) -> None:
         """Nothing waits here."""
+
+
+def _end_model(structure: Structure, key: str, data: Any) -> None:
+    """Tell of a model call that nobody has recorded where it was made."""
+    if data.type == "generation":
+        structure.end_model(key, *_generated(data), inputs={"model": data.model, "messages": data.input})
+    else:
+        structure.end_model(key, *_responded(data), inputs={"messages": data.input})
 
 
 def _arguments(told: Any) -> dict[str, Any] | None:

@@ -69,6 +69,8 @@ class Inside:
 
     def holds(self) -> bool:
         """Whether the running code is inside the span; what it started goes on inside of it after its end."""
+        if self.span.is_open and not self._generates:  # the most frequent
+            return True
         if self.lost and not self.span.is_open:
             return False
         if self._strand != context.strand():
@@ -94,6 +96,10 @@ class Moved(NamedTuple):
         """Set it to what it was, unless it was left meanwhile."""
         if self.to is not None and CURRENT.get() is self.to:
             CURRENT.set(self.before)
+
+
+STAYED = Moved()
+"""It was not set."""
 
 
 def standing() -> Holder | None:

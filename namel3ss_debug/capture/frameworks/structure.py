@@ -12,32 +12,47 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import wraps
 from time import perf_counter_ns
 from types import FrameType
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from namel3ss_debug.capture import beneath, rewrite
 from namel3ss_debug.capture.beneath import Expected
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.context import CURRENT, Holder
 from namel3ss_debug.capture.failures import describe
-from namel3ss_debug.capture.frameworks.places import Inside, Moved, is_within, left_standing, standing, valid
+from namel3ss_debug.capture.frameworks.places import (
+    STAYED,
+    Inside,
+    Moved,
+    is_within,
+    left_standing,
+    standing,
+    valid,
+)
 from namel3ss_debug.capture.results import set_result
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
 F = TypeVar("F", bound=Callable[..., None])
 
+Inputs: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+"""What goes into a call, or what gives it where it is needed."""
+
 
 class _Pending(NamedTuple):
     """A call that is only recorded here where nobody else records it."""
 
     name: str | None
-    inputs: Mapping[str, Any]
+    inputs: Inputs
     metadata: Mapping[str, Any]
     expected: Expected
     parent: Holder | None
     moved: Moved
     timestamp: float
     started: int
+
+    def told(self) -> Mapping[str, Any]:
+        """What went in."""
+        return self.inputs() if callable(self.inputs) else self.inputs
 
     def is_recorded(self) -> bool:
         """The call is over; whether somebody has recorded it, or may have."""
@@ -56,14 +71,12 @@ def _never_raises(method: F) -> F:
 
     @wraps(method)
     def safe(self: Structure, *args: Any, **kwargs: Any) -> None:
-        started = perf_counter_ns()
-        inner = self.tracer.tracing_ns
+        before = self.tracer.tracing_ns - perf_counter_ns()
         try:
             method(self, *args, **kwargs)
         except Exception as error:
-            self.tracer.problem(f"what {self.framework} tells could not be recorded", error)
-        # Spans add their own time as well: no time counts twice.
-        self.tracer.tracing_ns = max(self.tracer.tracing_ns, inner + perf_counter_ns() - started)
+            self._lost(error)
+        self._count_time(before)
 
     return cast("F", safe)
 
@@ -84,8 +97,7 @@ class Structure:
         self._open: dict[Hashable, Inside | _Pending | _Skipped] = {}
         self._own: set[Span] = set()  # those that are open
 
-    @_never_raises
-    def begin(
+    def begin(  # with `end` the most frequent: what `_never_raises` does is written out
         self,
         key: Hashable,
         component: str,
@@ -113,11 +125,15 @@ class Structure:
                 something that another frame began is inside of that, though the framework may name an outer parent.
             **fields: further fields of the start event.
         """
-        told = {"framework": self.framework, **(metadata or {})}
-        span = self.tracer.span(component, name, inputs, told, prefix, **fields)
-        self._open_span(key, span, self._parent(parent, frame), frame)
+        before = self.tracer.tracing_ns - perf_counter_ns()
+        try:
+            told = {"framework": self.framework, **(metadata or {})}
+            span = Span(self.tracer, component, name, inputs, told, prefix, fields)
+            self._open_span(key, span, self._parent(parent, frame), frame)
+        except Exception as error:
+            self._lost(error)
+        self._count_time(before)
 
-    @_never_raises
     def end(
         self, key: Hashable, outputs: Any = None, error: BaseException | None = None, **fields: Any
     ) -> None:
@@ -129,15 +145,19 @@ class Structure:
             error: the exception it ended by.
             **fields: further fields of the end event, `status` or `usage` for instance.
         """
-        inside = self._open.pop(key, None)
-        if not isinstance(inside, Inside):
-            return
-        span = self._leave(inside)
-        if outputs is not None:
-            span.set_output(outputs)
-        if fields:
-            span.set(**fields)
-        span.close(error)
+        before = self.tracer.tracing_ns - perf_counter_ns()
+        try:
+            inside = self._open.pop(key, None)
+            if isinstance(inside, Inside):
+                span = self._leave(inside)
+                if outputs is not None:
+                    span.set_output(outputs)
+                if fields:
+                    span.set(**fields)
+                span.close(error)
+        except Exception as problem:
+            self._lost(problem)
+        self._count_time(before)
 
     def skip(self, key: Hashable, parent: Hashable = None) -> None:
         """Something of no interest has begun: what names it as its parent belongs to `parent`."""
@@ -159,7 +179,7 @@ class Structure:
         model: str | None,
         *,
         parent: Hashable = None,
-        inputs: Mapping[str, Any] | None = None,
+        inputs: Inputs | None = None,
         metadata: Mapping[str, Any] | None = None,
         frame: FrameType | None = None,
     ) -> None:
@@ -169,12 +189,21 @@ class Structure:
             key: the framework's id of it.
             model: the name of the model.
             parent: the framework's id of what it belongs to, where it says so.
-            inputs: `model`, `messages`, `tools`, `params`, as far as they are told.
+            inputs: `model`, `messages`, `tools`, `params`, as far as they are told, or what gives them: that is asked when
+                they are recorded here.
             metadata: anything else.
             frame: as for `begin`.
         """
         told = {"framework": self.framework, "seen": False, **(metadata or {})}
         self._expect(key, beneath.LLM, model, inputs or {}, told, parent, frame)
+
+    def is_recorded(self, key: Hashable) -> bool:
+        """Whether the model call that has ended under this id was recorded where it was made: then nothing more is told of it."""
+        pending = self._open.get(key)
+        if isinstance(pending, _Pending) and not pending.is_recorded():
+            return False
+        self._open.pop(key, None)
+        return True
 
     @_never_raises
     def end_model(
@@ -202,7 +231,7 @@ class Structure:
             total = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
             fields = {"usage": dict(usage), "tokens_used": total}
         if inputs:
-            pending = pending._replace(inputs={**pending.inputs, **inputs})
+            pending = pending._replace(inputs={**pending.told(), **inputs})
         event_id = self._write(pending, outputs, error, fields)
         asked = (outputs or {}).get("tool_calls") or ()
         self._calls.asked(asked, event_id, pending.parent.event_id if pending.parent else None)
@@ -260,7 +289,7 @@ class Structure:
         if isinstance(found, _Pending):
             if found.is_recorded():
                 return
-            inputs = dict(found.inputs) | ({"arguments": arguments} if arguments is not None else {})
+            inputs = dict(found.told()) | ({"arguments": arguments} if arguments is not None else {})
             told = dict(found.metadata) | self._take(str(found.name), inputs, found.parent)
             self._write(found._replace(inputs=inputs, metadata=told), {"result": result}, error, {})
         elif isinstance(found, Inside):
@@ -313,18 +342,32 @@ class Structure:
             found = self._open.get(key)
         return key if isinstance(found, Inside) else None
 
+    def _lost(self, error: Exception) -> None:
+        """What a framework told could not be recorded."""
+        self.tracer.problem(f"what {self.framework} tells could not be recorded", error)
+
+    def _count_time(self, before: int) -> None:
+        """Count the time since then as that of tracing; spans have counted theirs, and no time counts twice.
+
+        Args:
+            before: what had been counted then, less the time that it was.
+        """
+        tracer = self.tracer
+        tracer.tracing_ns = max(tracer.tracing_ns, before + perf_counter_ns())
+
     def _expect(
         self,
         key: Hashable,
         kind: str,
         name: str | None,
-        inputs: Mapping[str, Any],
+        inputs: Inputs,
         metadata: Mapping[str, Any],
         parent: Hashable,
         frame: FrameType | None,
     ) -> None:
         """Wait for a call to be recorded where it is made."""
-        at, moved = self._parent(parent, frame), self._move(parent, frame)
+        found, before = self._found(parent), standing()
+        at, moved = self._inside(found, before, frame), self._move(found, before, frame)
         expected = Expected(kind, name if kind == beneath.TOOL else None)
         self._open[key] = _Pending(
             name, inputs, metadata, expected, at, moved, self.tracer.now(), perf_counter_ns()
@@ -343,11 +386,7 @@ class Structure:
 
     def _open_span(self, key: Hashable, span: Span, parent: Holder | None, frame: FrameType | None) -> None:
         outer = left_standing()
-        token = CURRENT.set(parent)
-        try:
-            span.open(enter=False)
-        finally:
-            CURRENT.reset(token)
+        span.open_within(parent)
         if not span.is_open:  # its component is not recorded
             self._open[key] = _Skipped(None if parent is None else self._key_of(parent))
             return
@@ -373,25 +412,28 @@ class Structure:
 
     def _parent(self, key: Hashable, frame: FrameType | None) -> Holder | None:
         """The span to be inside of."""
-        holder = standing()
+        return self._inside(self._found(key), standing(), frame)
+
+    def _inside(self, found: Inside | None, holder: Holder | None, frame: FrameType | None) -> Holder | None:
+        """The span to be inside of, where this one is named and this one stands in the context."""
         while isinstance(holder, Inside) and holder.is_beside(frame):
             holder = valid(holder.outer)
         here = None if holder is None else holder.here()
-        found = self._found(key)
         between = self._own if frame is None else ()
         return here if found is None or is_within(here, found.span, between) else found.span
 
     def _found(self, key: Hashable) -> Inside | None:
         """What a framework names as a parent, if it is open."""
-        found = self._open.get(self.parent_of(key))
+        found = self._open.get(key)
+        while isinstance(found, _Skipped):
+            found = self._open.get(found.parent)
         return found if isinstance(found, Inside) and found.span.is_open else None
 
-    def _move(self, key: Hashable, frame: FrameType | None) -> Moved:
+    def _move(self, found: Inside | None, before: Holder | None, frame: FrameType | None) -> Moved:
         """Let what is called next be recorded inside the parent that is named, where the context says otherwise."""
-        found, before = self._found(key), standing()
         here = None if before is None else before.here()
         if found is None or is_within(here, found.span, self._own if frame is None else ()):
-            return Moved()
+            return STAYED
         CURRENT.set(found)
         return Moved(found, before)
 
@@ -404,13 +446,9 @@ class Structure:
     ) -> str:
         """Record a whole call after it has ended, with the times it had; the id of its start."""
         ended = perf_counter_ns()
-        name, inputs, metadata = pending.name, pending.inputs, pending.metadata
+        name, inputs, metadata = pending.name, pending.told(), pending.metadata
         span = self.tracer.span(pending.expected.kind, name, inputs, metadata, timestamp=pending.timestamp)
-        token = CURRENT.set(pending.parent)
-        try:
-            span.open(enter=False)
-        finally:
-            CURRENT.reset(token)
+        span.open_within(pending.parent)
         if outputs is not None and error is None:
             span.set_output(outputs)
         failure = {} if error is None else describe(error, self.tracer.payloads).fields()

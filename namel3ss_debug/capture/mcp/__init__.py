@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.capture.mcp import sessions, transports
-from namel3ss_debug.capture.mcp.connections import Connections
 from namel3ss_debug.capture.patching import Undo, when_imported
 from namel3ss_debug.capture.tracer import ExecutionTracer
+
+if TYPE_CHECKING:
+    from namel3ss_debug.capture.mcp.connections import Connections
 
 _TRANSPORTS = {
     "mcp.client.stdio": ("stdio", ("stdio_client",)),
@@ -26,11 +27,27 @@ _TRANSPORTS = {
 
 
 def install(tracer: ExecutionTracer) -> Undo:
-    """Record the clients of MCP servers, now or when the package is imported."""
-    connections = Connections(tracer)
+    """Record the clients of MCP servers, now or when the package is imported; most programs have none."""
+
+    @functools.cache
+    def connections() -> Connections:
+        from namel3ss_debug.capture.mcp.connections import Connections  # noqa: PLC0415  (as above)
+
+        return Connections(tracer)
+
+    def patch_transport(module: Any, word: str, names: tuple[str, ...]) -> list[Undo]:
+        from namel3ss_debug.capture.mcp import transports  # noqa: PLC0415  (as above)
+
+        return transports.patch(module, connections=connections(), transport=word, names=names)
+
+    def patch_session(module: Any) -> list[Undo]:
+        from namel3ss_debug.capture.mcp import sessions  # noqa: PLC0415  (as above)
+
+        return sessions.patch(module, connections=connections())
+
     patches: dict[str, Callable[[Any], list[Undo]]] = {
-        module: functools.partial(transports.patch, connections=connections, transport=word, names=names)
+        module: functools.partial(patch_transport, word=word, names=names)
         for module, (word, names) in _TRANSPORTS.items()
     }
-    patches["mcp.client.session"] = functools.partial(sessions.patch, connections=connections)
+    patches["mcp.client.session"] = patch_session
     return when_imported(patches, tracer.problem)

@@ -17,7 +17,7 @@ from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.raising import error_like
 from namel3ss_debug.capture.traceparent import HEADER
-from namel3ss_debug.capture.transport.seams import Watched, in_memory, passes
+from namel3ss_debug.capture.transport.seams import OnDemand, Watched, in_memory, passes
 
 _MARK = "_namel3ss_exchange"
 
@@ -292,11 +292,11 @@ class _Nowhere:
 def _begin(exchanges: Exchanges, request: Any) -> Watched | None:
     try:
         body = in_memory(getattr(request.body, "_value", request.body))
-        headers = [(str(name), str(value)) for name, value in request.headers.items()]
         method, url = str(request.method), str(request.url)
     except Exception as error:
         exchanges.tracer.problem("an aiohttp request could not be read", error)
         return None
+    headers = OnDemand(lambda: [(str(name), str(value)) for name, value in request.headers.items()])
     return exchanges.begin(method, url, headers, body)
 
 

@@ -29,10 +29,10 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
         replace(connection, "endheaders", lambda original: _ends_head(original, leaves)),
         replace(connection, "send", lambda original: _sends(original, leaves)),
         replace(connection, "getresponse", lambda original: _gets(original, leaves, response)),
-        replace(connection, "close", lambda original: _closes_connection(original, leaves)),
+        replace(connection, "close", lambda original: _closes(original, leaves.give_up)),
         *(replace(response, name, _reads) for name in ("read", "read1", "readline")),
         replace(response, "readinto", _reads_into),
-        replace(response, "close", _closes),
+        replace(response, "close", lambda original: _closes(original, _let_go)),
     ]
 
 
@@ -94,7 +94,7 @@ class _Connects:
 
 def _ends_head(original: Callable[..., Any], leaves: Leaves) -> Callable[..., Any]:
     def endheaders(self: Any, message_body: Any = None, **kwargs: Any) -> None:
-        request = leaves.begin(self, message_body)
+        request = None if INSIDE.get() else leaves.begin(self, message_body)
         try:
             if request is None:
                 connect_anew(self)
@@ -174,24 +174,6 @@ def _gets(original: Callable[..., Any], leaves: Leaves, known: type) -> Callable
     return getresponse
 
 
-def _closes_connection(original: Callable[..., Any], leaves: Leaves) -> Callable[..., Any]:
-    def close(self: Any) -> None:
-        request = self.__dict__.get(MARK)
-        if request is not None and not request.busy:
-            del self.__dict__[MARK]
-            if request.waits:
-                leaves.begin_late(request)
-            if request.exchange is not None:
-                request.exchange.close()
-        try:
-            original(self)
-        except BaseException as error:
-            passes(error, None)
-            raise
-
-    return close
-
-
 def _reads(original: Callable[..., Any]) -> Callable[..., Any]:
     def read(self: Any, *args: Any, **kwargs: Any) -> Any:
         exchange = self.__dict__.pop(MARK, None)  # one way of reading makes use of another
@@ -222,11 +204,11 @@ def _reads_into(original: Callable[..., Any]) -> Callable[..., Any]:
     return readinto
 
 
-def _closes(original: Callable[..., Any]) -> Callable[..., Any]:
+def _closes(original: Callable[..., Any], tell: Callable[[Any], None]) -> Callable[..., Any]:
+    """Wrap the `close` of a connection or a response, which `tell` learns of before."""
+
     def close(self: Any) -> None:
-        exchange = self.__dict__.pop(MARK, None)
-        if exchange is not None:
-            exchange.close()
+        tell(self)
         try:
             original(self)
         except BaseException as error:
@@ -234,6 +216,12 @@ def _closes(original: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return close
+
+
+def _let_go(response: Any) -> None:
+    exchange = response.__dict__.pop(MARK, None)
+    if exchange is not None:
+        exchange.close()
 
 
 def _goes_on(response: Any, exchange: Watched, data: bytes) -> None:

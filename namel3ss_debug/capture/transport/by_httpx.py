@@ -10,8 +10,10 @@ from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.transport.seams import (
     Natures,
+    OnDemand,
     Watched,
-    carrying,
+    carry,
+    carry_no_more,
     in_memory,
     passes,
     reach_head,
@@ -42,13 +44,14 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                 if exchange is not None and exchange.delivery is not None:
                     response = _given(httpx, exchange, wait_for_head(exchange, natures), natures)
                 if response is None:
-                    with carrying(request.headers, exchange):
-                        response = original(self, request)
+                    carry(request.headers, exchange)
+                    response = original(self, request)
             except BaseException as error:
                 passes(error, exchange)
                 raise
             finally:
                 leave(token, exchange)
+                carry_no_more(request.headers, exchange)
             return response if exchange is None else told(exchange, response, tee)
 
         return handle_request
@@ -62,13 +65,14 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                 if exchange is not None and exchange.delivery is not None:
                     response = _given(httpx, exchange, await reach_head(exchange, natures), natures)
                 if response is None:
-                    with carrying(request.headers, exchange):
-                        response = await original(self, request)
+                    carry(request.headers, exchange)
+                    response = await original(self, request)
             except BaseException as error:
                 passes(error, exchange)
                 raise
             finally:
                 leave(token, exchange)
+                carry_no_more(request.headers, exchange)
             return response if exchange is None else told(exchange, response, async_tee)
 
         return handle_async_request
@@ -81,7 +85,8 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
 
 def _begin(exchanges: Exchanges, request: Any) -> Watched | None:
     body = in_memory(getattr(request, "_content", None))
-    return exchanges.begin(request.method, str(request.url), _pairs(request.headers), body)
+    headers = OnDemand(lambda: _pairs(request.headers))
+    return exchanges.begin(request.method, str(request.url), headers, body)
 
 
 def _pairs(headers: Any) -> list[tuple[str, str]]:

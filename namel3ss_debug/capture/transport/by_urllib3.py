@@ -17,6 +17,7 @@ from namel3ss_debug.capture.transport.leaving import MARK
 from namel3ss_debug.capture.transport.lines import Line, on_the_wire
 from namel3ss_debug.capture.transport.seams import (
     Natures,
+    OnDemand,
     Watched,
     in_memory,
     passes,
@@ -47,7 +48,8 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
                         if not gives_plain:
                             response = _given(HTTPResponse, response, self, method, url, kwargs)
                 if response is None:
-                    args, kwargs = _carrying(exchange, self, args, kwargs)
+                    if exchange is not None and exchange.carried is not None:
+                        args, kwargs = _carrying(exchange.carried, self, args, kwargs)
                     response = original(self, conn, method, url, *args, **kwargs)
             except BaseException as error:
                 passes(error, exchange)
@@ -77,12 +79,9 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
 
 
 def _carrying(
-    exchange: Watched | None, pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    carried: str, pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of an attempt with what it shall carry among the headers, which are a copy then."""
-    carried = None if exchange is None else exchange.carried
-    if carried is None:
-        return args, kwargs
+    """The arguments of an attempt with what it shall carry among the headers, which are a copy."""
     headers = (args[1] if len(args) > 1 else kwargs.get("headers")) or pool.headers or {}
     headers = headers.copy()
     headers[HEADER] = carried
@@ -93,7 +92,8 @@ def _carrying(
 
 def _told(exchange: Watched, response: Any, kwargs: dict[str, Any]) -> Any:
     """The response, whose head is told to the exchange now and whose body as the program reads it."""
-    exchange.respond(response.status, list(response.headers.items()), response.reason)
+    pairs = list(iter(response.headers.items()))  # to say how many they are, its items go through all of them
+    exchange.respond(response.status, pairs, response.reason)
     body = getattr(response, "_body", None)
     if body is None:
         response.__dict__[MARK] = exchange
@@ -150,13 +150,13 @@ def _begin(
 ) -> Watched | None:
     try:
         body = args[0] if args else kwargs.get("body")
-        headers = args[1] if len(args) > 1 else kwargs.get("headers")
-        pairs = [(str(name), str(value)) for name, value in (headers or pool.headers or {}).items()]
+        headers = (args[1] if len(args) > 1 else kwargs.get("headers")) or pool.headers or {}
         if url.startswith("/"):  # else whole, because a proxy is asked for it
             url = f"{pool.scheme}://{pool.host}{f':{pool.port}' if pool.port else ''}{url}"
     except Exception as error:
         exchanges.tracer.problem("a urllib3 request could not be read", error)
         return None
+    pairs = OnDemand(lambda: [(str(name), str(value)) for name, value in headers.items()])
     return exchanges.begin(method, url, pairs, in_memory(body))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from namel3ss_debug.capture.exchanges import INSIDE, Exchanges, Pairs, enter, leave
+from namel3ss_debug.capture.exchanges import Exchanges, Pairs, enter, leave
 from namel3ss_debug.capture.services import header_for
 from namel3ss_debug.capture.traceparent import HEADER
 from namel3ss_debug.capture.transport.lines import NOT_WHOLE, Nowhere, on_the_wire
@@ -127,7 +127,7 @@ class Leaves:
         """The head of a request ends; `None` where that is not recorded. Never raises an `Exception`."""
         tracer = self.exchanges.tracer
         try:
-            if INSIDE.get() or not connection._buffer:  # noqa: SLF001  (what is to be sent)
+            if not connection._buffer:  # noqa: SLF001  (what is to be sent)
                 return None
             request = Request(connection)
             body = None if message_body is None else _in_memory(message_body)
@@ -209,6 +209,17 @@ class Leaves:
             self._send(connection, b"".join(line.sent))
         finally:
             leave(token, exchange)
+
+    def give_up(self, connection: Any) -> None:
+        """A connection is closed; a request that the program has left on it ends without a response."""
+        request = connection.__dict__.get(MARK)
+        if request is None or request.busy:
+            return
+        del connection.__dict__[MARK]
+        if request.waits:
+            self.begin_late(request)
+        if request.exchange is not None:
+            request.exchange.close()
 
     def fail(self, request: Request, connection: Any, error: BaseException) -> None:
         """A request could not be sent, or not to its end; to be followed by a bare `raise`."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from namel3ss_debug.capture.answers import Raised, Response
@@ -32,17 +31,31 @@ def passes(error: BaseException, exchange: Watched | None) -> None:
     error.__traceback__ = None if trace is None else trace.tb_next
 
 
-@contextmanager
-def carrying(headers: MutableMapping[str, str], exchange: Watched | None) -> Iterator[None]:
-    """While a request is sent, its headers have what it shall carry; the program does not see it afterwards."""
-    carried = None if exchange is None else exchange.carried
-    if carried is None:
-        yield
-        return
-    headers[HEADER] = carried
-    try:
-        yield
-    finally:
+class OnDemand:
+    """The headers of a request as pairs of texts, which are made of the library's own when somebody asks for them.
+
+    Of a call of a model nobody does, and a library may take its time to tell them.
+
+    Args:
+        read: makes them.
+    """
+
+    def __init__(self, read: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._read())
+
+
+def carry(headers: MutableMapping[str, str], exchange: Watched | None) -> None:
+    """Give a request that is sent now what it shall carry; `carry_no_more` takes it back."""
+    if exchange is not None and exchange.carried is not None:
+        headers[HEADER] = exchange.carried
+
+
+def carry_no_more(headers: MutableMapping[str, str], exchange: Watched | None) -> None:
+    """What a request carried is not seen by the program afterwards, which has given it no such header."""
+    if exchange is not None and exchange.carried is not None:
         headers.pop(HEADER, None)
 
 
@@ -50,7 +63,7 @@ def in_memory(body: Any) -> bytes | None:
     """The body of a request where it is in memory; one that is streamed is not read for the recording's sake."""
     if isinstance(body, str):
         return body.encode("utf-8", "replace")
-    return bytes(body) if isinstance(body, bytes | bytearray) else None
+    return bytes(body) if isinstance(body, (bytes, bytearray)) else None
 
 
 def wait_for_head(exchange: Watched, natures: Natures) -> Response | None:

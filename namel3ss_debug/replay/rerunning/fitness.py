@@ -10,6 +10,7 @@ from typing import Any, Final
 from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.rerunning.apps import is_memory_at_start
 from namel3ss_debug.replay.rerunning.recorded import Finding, Recorded
+from namel3ss_debug.replay.starting import STILL
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.inputs import Recorded as Inputs
@@ -53,9 +54,6 @@ def keeping(kept: list[Event], events: Iterable[Event]) -> Iterator[Event]:
         if event["event_type"] in ("trace_start", "trace_end", INPUTS_READ) or is_memory_at_start(event):
             kept.append(event)
         yield event
-
-
-STILL: Final = "debug replay --step walks through what is there"
 
 
 def _is_first(start: Event) -> bool:

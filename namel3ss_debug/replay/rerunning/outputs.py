@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import tempfile
 import termios
 import threading
 import tty
+import zlib
 from collections.abc import Iterator
 from typing import IO, Final, NamedTuple
 
@@ -51,18 +51,27 @@ class Outputs:
         shared = stdout is not None and stderr is not None and _same(stdout, stderr)
         self._err = self._out if shared else _way(stderr)
         self._ways = [way for way in (self._out, None if shared else self._err) if way is not None]
+        self._ahead: Ends | None = None
         self.differs = False
+
+    def ahead(self) -> Ends:
+        """Open the way for a run that is still to come: what a program prints on it is held back until the run is settled."""
+        self._ahead = self._open()
+        self.hold()
+        return self._ahead
+
+    def _open(self) -> Ends:
+        out = None if self._out is None else self._out.open()
+        if self._err is None or self._err is self._out:
+            return Ends(out, out if self._err is not None else None)
+        return Ends(out, self._err.open())
 
     @contextlib.contextmanager
     def run(self) -> Iterator[Ends]:
         """The way is open for a run; the descriptors are for its program, and are closed by `started`."""
-        out = None if self._out is None else self._out.open()
-        if self._err is None or self._err is self._out:
-            err = out if self._err is not None else None
-        else:
-            err = self._err.open()
+        ends, self._ahead = self._ahead or self._open(), None
         try:
-            yield Ends(out, err)
+            yield ends
         finally:
             self.started()
             for way in self._ways:
@@ -79,7 +88,7 @@ class Outputs:
             way.hold()
 
     def settle(self, *, shown: bool) -> None:
-        """What is held back is shown, or thrown away; to be called when the run is over."""
+        """What is held back is shown, or thrown away; to be called when the run is over, or comes for sure."""
         for way in self._ways:
             way.settle(shown=shown)
             self.differs = self.differs or way.differs
@@ -93,9 +102,9 @@ class _Way:
         self._lock = threading.Lock()
         self._held: IO[bytes] | None = None
         self._shown = 0
-        self._digest = hashlib.sha256()
+        self._checksum = 0  # of what was shown
         self._came = 0  # of this run
-        self._again = hashlib.sha256()
+        self._again = 0  # the checksum of that part of it which this run has printed
         self._thread: threading.Thread | None = None
         self._given = -1
         self._closed = False
@@ -104,7 +113,7 @@ class _Way:
     def open(self) -> int:
         """Make a way for a run; the end for the program."""
         with self._lock:
-            self._came, self._again = 0, hashlib.sha256()
+            self._came = self._again = 0
         source, self._given = _terminal(self._target) if os.isatty(self._target) else os.pipe()
         self._thread = threading.Thread(target=self._pass_on, args=(source,), daemon=True)
         self._thread.start()
@@ -147,8 +156,8 @@ class _Way:
         before = max(self._shown - self._came, 0)
         again, block = block[:before], block[before:]
         if again:
-            self._again.update(again)
-            if len(again) == before and self._again.digest() != self._digest.digest():
+            self._again = zlib.crc32(again, self._again)
+            if len(again) == before and self._again != self._checksum:
                 self.differs = True
         self._came += len(again) + len(block)
         if block and self._held is not None:
@@ -158,7 +167,7 @@ class _Way:
 
     def _show(self, block: bytes) -> None:
         self._shown += len(block)
-        self._digest.update(block)
+        self._checksum = zlib.crc32(block, self._checksum)
         view = memoryview(block)
         try:
             while view and not self._closed:

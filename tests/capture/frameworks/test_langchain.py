@@ -180,6 +180,7 @@ def test_an_answer_from_a_cache_took_no_tokens(handler, recorded):
 def test_words_that_are_not_understood_are_a_problem_and_no_exception(handler, structure):
     """A callback of another version costs its own event."""
     handler.on_chain_start({}, {})
+    handler.on_llm_start({"name": "Fake"}, ["snow?"], run_id=1)
     handler.on_llm_end(None, run_id=1)
     assert sum(structure.tracer.problems.values()) == 2
 

@@ -131,3 +131,27 @@ def test_a_reader_that_has_gone_ends_the_way():
         print_on(ends.stdout)
     outputs.settle(shown=True)
     os.close(write)
+
+
+def test_what_comes_ahead_of_a_run_waits_until_the_run_is_settled(written):
+    """The run goes on with the same ends."""
+    ends = written.outputs.ahead()
+    os.write(ends.stdout, b"ahead, ")
+    written.arrived(b"ahead, ")
+    assert written.shown == b""
+    written.outputs.settle(shown=True)
+    with written.outputs.run() as same:
+        assert same == ends
+        os.write(same.stdout, b"then")
+    assert written.shown == b"ahead, then"
+
+
+def test_what_came_ahead_of_a_run_that_never_was_is_not_shown(written):
+    """The next run begins with nothing."""
+    os.write(written.outputs.ahead().stdout, b"ahead")
+    with written.outputs.run():
+        pass
+    written.outputs.settle(shown=False)
+    written.run(b"only this")
+    assert written.shown == b"only this"
+    assert not written.outputs.differs

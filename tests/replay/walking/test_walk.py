@@ -238,6 +238,14 @@ def test_only_the_last_call_is_waited_before(support):
     assert (walk.step(1).reason, walk.waiting) == ("end", False)
 
 
+@pytest.mark.parametrize("kind", ["http_exchange_start", "mcp_start"])
+def test_other_calls_are_waited_before_as_well(support, kind):
+    """A request over HTTP and one to an MCP server have not been sent yet when they are the last event."""
+    begun = one_by_one([*support[:2], {**support[2], "event_type": kind}])
+    walk = Walk(begun, begun)
+    assert walk.step(3).waiting
+
+
 def test_a_batch_of_events_is_passed_one_by_one(support):
     """A program that comes up with several events at once is stopped at the first that is asked for."""
     program = Played([support[:9], support[9:]])

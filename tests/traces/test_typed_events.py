@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.traces.events import TraceEvent
+from namel3ss_debug.traces.typed_events import TraceEvent
 
 VALUES = st.text(max_size=5) | st.integers() | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)
 
