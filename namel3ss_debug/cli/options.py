@@ -64,6 +64,7 @@ def open_reference(reference: str | None) -> Trace:
         TraceNotFoundError: there is none.
         UnreadableTraceError: nothing in it can be read.
     """
+    settings()  # what is shown of it costs what the settings say
     return open_recording(find_recording(reference))
 
 
