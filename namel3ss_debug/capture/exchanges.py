@@ -243,11 +243,7 @@ class Exchange:
         }
         self._owner.calls.returned(decoded.get("messages") or [], self._inside)
         self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
-        payloads = tracer.payloads
-        shown = {
-            name: parsed.repeated(payloads, value) if type(value) is list else parsed.ready(payloads, value)
-            for name, value in decoded.items()
-        }
+        shown = parsed.request(tracer.payloads, decoded)
         model = decoded.get("model")
         span = tracer.span("llm", model, shown, metadata, retry_count=retries, call_site=site)
         return span.open(enter=False)
@@ -423,9 +419,7 @@ class Exchange:
             return self._stream is not None
         whole = document if type(document) is dict else self._format.join_stream(body, self._content_type)
         answer = self._format.codec.decode_response(whole)
-        payloads = self._owner.tracer.payloads
-        outputs = {name: parsed.ready(payloads, value) for name, value in answer.outputs().items()}
-        self._span.set_output(outputs)
+        self._span.set_output(parsed.ready(self._owner.tracer.payloads, answer.outputs()))
         if answer.usage:
             total = answer.usage.get("input_tokens", 0) + answer.usage.get("output_tokens", 0)
             self._span.set(usage=answer.usage, tokens_used=total)

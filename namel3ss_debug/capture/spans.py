@@ -21,6 +21,7 @@ from namel3ss_debug.capture.callsite import innermost, on_stack
 from namel3ss_debug.capture.context import CURRENT, MAIN, NOWHERE, Holder
 from namel3ss_debug.capture.details import variables_at, variables_of_failure
 from namel3ss_debug.capture.failures import Failure, describe
+from namel3ss_debug.capture.payloads import Ready
 from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb_of_span
 from namel3ss_debug.traces.events import Event
 
@@ -78,7 +79,7 @@ class Span:
         tracer: ExecutionTracer,
         component: str,
         name: str | None,
-        inputs: Mapping[str, Any] | None,
+        inputs: Mapping[str, Any] | Ready | None,
         metadata: Mapping[str, Any] | None,
         prefix: str | None,
         fields: Mapping[str, Any],
@@ -92,7 +93,7 @@ class Span:
         self._prefix = prefix
         self.event_id = ""
         self.is_open = False
-        self.outputs: Mapping[str, Any] | None = None
+        self.outputs: Mapping[str, Any] | Ready | None = None
         self.end_fields: Mapping[str, Any] = _NO_FIELDS
         self.session_id: str | None = None
         self.totals: Counter[str] | None = None
@@ -104,11 +105,13 @@ class Span:
         self._text: str | None = None
 
     def set_output(self, output: Any) -> None:
-        """What came out: a mapping becomes `outputs` itself, any other value its `result`."""
+        """What came out: a mapping, or one that is ready, becomes `outputs` itself, any other value its `result`."""
         if type(output) is str:  # the most frequent, and asking whether it is a mapping takes a while
             self._text, self.outputs = output, {"result": output}
+        elif type(output) is dict or isinstance(output, (Ready, Mapping)):
+            self._text, self.outputs = None, output
         else:
-            self._text, self.outputs = None, output if isinstance(output, Mapping) else {"result": output}
+            self._text, self.outputs = None, {"result": output}
 
     def set(self, **fields: Any) -> None:
         """Further fields of the end event by name, `usage` or `status` for instance; `None` leaves one out."""

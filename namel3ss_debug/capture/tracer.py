@@ -19,7 +19,7 @@ from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.context import MAIN, Holder
 from namel3ss_debug.capture.details import Sampler
 from namel3ss_debug.capture.kinds import Kinds
-from namel3ss_debug.capture.payloads import Payloads
+from namel3ss_debug.capture.payloads import Payloads, Ready
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.traces.events import Event
@@ -125,7 +125,7 @@ class ExecutionTracer:
         self,
         component: str,
         name: str | None = None,
-        inputs: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | Ready | None = None,
         metadata: Mapping[str, Any] | None = None,
         prefix: str | None = None,
         **fields: Any,
@@ -135,7 +135,7 @@ class ExecutionTracer:
         Args:
             component: which part of the program it belongs to.
             name: the name of that part.
-            inputs: what goes in.
+            inputs: what goes in; a mapping may be ready.
             metadata: anything else that is known at the start.
             prefix: the event types without `_start` and `_end`; the execution pair of the component if left out.
             **fields: further fields of the start event by name.

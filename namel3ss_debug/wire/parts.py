@@ -15,6 +15,7 @@ from namel3ss_debug.wire import lenient
 
 Part = dict[str, Any]
 
+_TEXT = frozenset({"type", "text"})
 _REMEMBERED = 512
 _REMEMBERED_SIZE = 1 << 14
 _remembered: dict[tuple[Callable[[Part], Part], bytes], Part] = {}
@@ -34,7 +35,7 @@ def unknown(block: Part) -> Part:
 
 def text(content: str, block: Part | None = None) -> Part:
     """A part of plain text."""
-    if block is None:
+    if block is None or block.keys() <= _TEXT:
         return {"type": "text", "content": content}
     return make("text", block, ("text",), content=content)
 

@@ -58,31 +58,32 @@ def test_what_comes_again_is_what_it_was_the_first_time(messages):
     """Law: items that are looked at once and remembered give the payload that they give without."""
     payloads, plain = Payloads(Redactor()), Payloads(Redactor())
     for _ in range(2):
-        assert shown(payloads, parsed.repeated(payloads, messages)) == shown(plain, messages)
+        asked = {"model": "m", "messages": messages}
+        assert shown(payloads, parsed.request(payloads, asked)) == shown(plain, asked)
 
 
 def test_what_comes_again_differs_in_what_json_tells_apart():
     """`1`, `1.0` and `true` are equal to Python, and not the same."""
     payloads = Payloads()
-    each = [parsed.repeated(payloads, [{"n": n}]).value for n in (1, 1.0, True)]
+    each = [parsed.request(payloads, {"a": [{"n": n}]}).value["a"] for n in (1, 1.0, True)]
     assert orjson.dumps(each) == b'[[{"n":1}],[{"n":1.0}],[{"n":true}]]'
 
 
 def test_what_comes_again_counts_where_a_payload_has_a_bound():
     """Nothing is remembered then, because what is left out depends on what stands before."""
-    messages = [{"content": "x" * 50}] * 8
+    asked = {"messages": [{"content": "x" * 50}] * 8}
     payloads = Payloads(None, max_size=128)
-    assert parsed.repeated(payloads, messages) is messages
-    assert payloads.convert(messages).cut
+    assert parsed.request(payloads, asked) is asked
+    assert payloads.convert(asked).cut
 
 
 def test_what_is_remembered_is_bounded_in_number_and_in_size():
     """A long run with large messages holds few of them."""
     payloads = Payloads()
-    parsed.repeated(payloads, [{"content": "x" * 20_000}])
+    parsed.request(payloads, {"messages": [{"content": "x" * 20_000}]})
     assert not payloads.items
     for n in range(2000):
-        parsed.repeated(payloads, [{"content": f"{n}"}])
+        parsed.request(payloads, {"messages": [{"content": f"{n}"}]})
     assert 0 < len(payloads.items) <= 512
 
 

@@ -255,7 +255,8 @@ class _Asked:
             self._failed(error)
         self.connection.asked.remove(self)
         if self._notes:
-            self._span.set_output({**(self._span.outputs or {}), "notifications": self._notes})
+            told = self._span.outputs
+            self._span.set_output({**(told if isinstance(told, dict) else {}), "notifications": self._notes})
         self._span.leave()
         self._span.close(error)
 

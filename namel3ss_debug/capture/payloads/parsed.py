@@ -18,23 +18,32 @@ _UNCLEAR = -1
 
 
 def ready(payloads: Payloads, value: Any) -> Any:
-    """A value of JSON as a part of a payload."""
+    """A value of JSON as a payload, or a part of one."""
     return value if payloads.max_size else Ready(_shown(payloads, value))
 
 
-def repeated(payloads: Payloads, items: list[Any]) -> Any:
-    """Items of a payload that come again with the next one, as the messages of a conversation do: each is looked at once.
+def request(payloads: Payloads, decoded: dict[str, Any]) -> Any:
+    """A decoded request as a payload. The items of its lists, as the messages are, come again with the next: each is looked at once.
 
     Args:
         payloads: converts what has to change.
-        items: the next payload has the same objects.
+        decoded: the next request has the same objects.
     """
-    return items if payloads.max_size else Ready([_item(payloads, item) for item in items])
+    if payloads.max_size:
+        return decoded
+    return Ready(
+        {
+            name: [_item(payloads, item) for item in value]
+            if type(value) is list
+            else _shown(payloads, value)
+            for name, value in decoded.items()
+        }
+    )
 
 
 def is_clear(payloads: Payloads, value: Any) -> bool:
     """Whether nothing in a value of JSON is secret, and nothing else in it has to change; `False` also where it is not known."""
-    return _strings(payloads, value, _DEEPEST) != _UNCLEAR
+    return _strings(payloads, [value], _DEEPEST) != _UNCLEAR
 
 
 def vouch(payloads: Payloads, text: str, value: Any) -> None:
@@ -50,7 +59,7 @@ def vouch(payloads: Payloads, text: str, value: Any) -> None:
     """
     if payloads.redactor is None or payloads.max_size or "\\\\" in text:
         return
-    if text.count('"') - text.count('\\"') == 2 * _strings(payloads, value, _DEEPEST):
+    if text.count('"') - text.count('\\"') == 2 * _strings(payloads, [value], _DEEPEST):
         payloads.redactor.vouch(text)
 
 
@@ -79,41 +88,38 @@ def _is_small(item: Any) -> bool:
 
 
 def _strings(payloads: Payloads, value: Any, depth: int) -> int:
-    """How many names and texts a value has, if it needs no change; `_UNCLEAR` if it does, or may.
+    """How many names and texts an object or a list has, if it needs no change; `_UNCLEAR` if it does, or may.
 
     Args:
         payloads: knows the names and texts.
         value: of JSON.
         depth: how deep containers may nest in it.
     """
-    kind = type(value)
-    if kind is str:
-        return 1 if payloads.text(value) is value else _UNCLEAR
-    if kind is dict:
-        names, plain = payloads.names, payloads.plain
+    count = 0
+    items = value
+    if type(value) is dict:
         count = len(value)
-        for name, item in value.items():
-            if name not in names and not payloads.learn(name):
+        items = value.values()
+        if not value.keys() <= payloads.names and not all(map(payloads.learn, value)):
+            return _UNCLEAR
+    plain = payloads.plain
+    for item in items:
+        kind = type(item)
+        if kind is str:
+            if item not in plain and payloads.text(item) is not item:
                 return _UNCLEAR
-            if type(item) is str and item in plain:
-                count += 1
-                continue
+            count += 1
+        elif kind is dict or kind is list:
             inner = _strings(payloads, item, depth - 1) if depth else _UNCLEAR
             if inner == _UNCLEAR:
                 return _UNCLEAR
             count += inner
-        return count
-    if kind is list:
-        count = 0
-        for item in value:
-            if type(item) is float and item - item == 0.0:  # an embedding has thousands of them
-                continue
-            inner = _strings(payloads, item, depth - 1) if depth else _UNCLEAR
-            if inner == _UNCLEAR:
+        elif kind is int:
+            if not -CARD_LIKE < item < CARD_LIKE:
                 return _UNCLEAR
-            count += inner
-        return count
-    if kind is int:
-        return 0 if -CARD_LIKE < value < CARD_LIKE else _UNCLEAR
-    is_plain = value is None or kind is bool or (kind is float and value - value == 0.0)
-    return 0 if is_plain else _UNCLEAR
+        elif kind is float:
+            if item - item != 0.0:  # not a number, or infinite
+                return _UNCLEAR
+        elif item is not None and kind is not bool:
+            return _UNCLEAR
+    return count
