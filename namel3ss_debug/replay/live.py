@@ -27,7 +27,7 @@ from namel3ss_debug.capture.foreground import WANTS_TERMINAL, Foreground
 from namel3ss_debug.capture.marks import ASKS, FLUSHED, LISTENS, TAKEN, WAITS
 from namel3ss_debug.replay.ahead import TellingAhead
 from namel3ss_debug.replay.meeting import Meeting, Process
-from namel3ss_debug.replay.words import Answering, given_word, how_ended, tool_name
+from namel3ss_debug.replay.words import CALL_STARTS, Answering, given_word, how_ended, tool_name
 from namel3ss_debug.traces.events import Event
 
 if TYPE_CHECKING:  # imported where somebody gives answers
@@ -43,7 +43,6 @@ ANSWERED_GRACE_SECONDS = 1.0
 SILENCE_SECONDS = 1.0
 """How long nothing comes of a program that gets answers before it is looked why."""
 
-_CALLS = frozenset({"llm_call_start", "tool_call_start", "http_exchange_start", "mcp_start"})
 _BLOCK = 1 << 16
 
 __all__ = ["LiveProgram", "Meeting"]
@@ -283,7 +282,9 @@ class LiveProgram:
         until = time.monotonic() + ANSWERED_GRACE_SECONDS
         with self._listening():
             while not self.has_ended() and (left := until - time.monotonic()) > 0:
-                for waiting in [each for each in self._waiting if each.event["event_type"] not in _CALLS]:
+                for waiting in [
+                    each for each in self._waiting if each.event["event_type"] not in CALL_STARTS
+                ]:
                     self._waiting.remove(waiting)
                     self._send(waiting.process, {"at": waiting.event.get("event_id")})
                 self._look_at_child()

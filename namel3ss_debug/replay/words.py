@@ -14,6 +14,9 @@ from namel3ss_debug.wire import lenient
 if TYPE_CHECKING:  # imported where somebody gives answers
     from namel3ss_debug.replay.given.answers import Mocks
 
+CALL_STARTS = frozenset({"llm_call_start", "tool_call_start", "http_exchange_start", "mcp_start"})
+"""The events at which a running program waits before a call that has not been made yet."""
+
 
 class Ahead(NamedTuple):
     """An answer that is known before it is asked for: its number, what tells its question from others, and the word for it."""

@@ -1,7 +1,7 @@
 """JSON that was read here and that nobody changes any more: it stands in an event as it is, where nothing in it is secret.
 
-To see that costs a third of a conversion, which makes every container anew. What has to change is
-converted like anything else; so is everything where payloads are bounded.
+To see that costs a third of a conversion, which makes every container anew. What has to change is converted
+like anything else; so is everything where payloads are bounded.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from namel3ss_debug.replay.recording.variables import TELLING, told
 from namel3ss_debug.replay.results import BreakpointRow, Changed, Frame, Numbered, Stopped
 from namel3ss_debug.replay.walking import levels
 from namel3ss_debug.replay.walking.stops import FOLDED, Lookout, Met, Stop, Stops, Tally
+from namel3ss_debug.replay.words import CALL_STARTS
 from namel3ss_debug.traces.events import Event
 
 MOST_FRAMES: Final = 1000
@@ -28,8 +29,6 @@ MOST_FRAMES: Final = 1000
 
 _BLOCK: Final = 32
 _NOTHING: dict[str, Any] = {}
-CALLS: Final = frozenset({"llm_call_start", "tool_call_start", "http_exchange_start", "mcp_start"})
-"""The events before whose call a live program waits."""
 
 Find = Callable[[], int]
 """The number of the event that a move leads to; 0 as long as there is none."""
@@ -355,7 +354,7 @@ class Walk:
 
     def _waits_at(self, event: Event | None) -> bool:
         """Whether the current event is the start of a call, and the last one that there is."""
-        return event is not None and event["event_type"] in CALLS and self.position == self.total
+        return event is not None and event["event_type"] in CALL_STARTS and self.position == self.total
 
     def _over(self, outline: Outline, number: int) -> int:
         """Where `next` leads; in a live program nowhere, until the span that is passed over has ended."""
