@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import get_ident
 from time import monotonic
 from time import sleep as sleep_here
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from namel3ss_debug.capture import context
 from namel3ss_debug.capture.answers import Given, Step
 
 Turn = Callable[[Step, int, float], bool]
@@ -24,11 +25,15 @@ _GROWTH = 1.5
 _NO_MORE_PATIENCE = 1e9
 _HEARTBEAT = 1.0
 _APART = 0.002
+_TURNS_APART = 5
 
 LOOK: Callable[[], None] | None = None
 """Looks whether whoever answers is still there, and ends the program where not; set where a recording answers."""
 
 _ended: list[float] = [0, 0.0]  # the thread that got the last end of an answer, and when
+_going_on: list[tuple[Any, int]] = [
+    (None, 0)
+]  # the loop on which a task has just got such an end, and the identity of the task
 
 
 class Delivery:
@@ -44,6 +49,7 @@ class Delivery:
         self._turn = turn
         self._delays = delays
         self._pieces = pieces
+        self._task = 0 if turn is None else id(context.current_task())
 
     def pauses(self, step: Step, index: int = 0) -> Iterator[float]:
         """Seconds to wait, again and again, until the part may come."""
@@ -53,13 +59,44 @@ class Delivery:
         if self._turn is None or (step == "piece" and self._pieces < 2):
             return
         waited, pause = 0.0, _FIRST_PAUSE
-        while not self._turn(step, index, waited):
+        while True:
+            if self._others_go_on():
+                yield 0.0
+                continue
+            if self._turn(step, index, waited):
+                break
             before = monotonic()
             yield pause
             waited += min(
                 monotonic() - before, 2 * pause
             )  # not the time for which the program kept us from looking
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        if step == "end":
+            self._go_on()
+
+    def _others_go_on(self) -> bool:
+        """Whether another task of this loop has just got the end of its answer, and may not have done anything with it."""
+        loop, task = _going_on[0]
+        return loop is not None and task != self._task and loop is context.running_loop()
+
+    def _go_on(self) -> None:
+        """Leave the task that gets this end a few turns of its loop, before others get something.
+
+        What it does with the answer comes first then, as it did when answers came from a network, however many
+        callbacks of the loop are between the answer and the task.
+        """
+        loop = context.running_loop()
+        if loop is None:
+            return
+        here = _going_on[0] = (loop, self._task)
+
+        def turned(left: int) -> None:
+            if left:
+                loop.call_soon(turned, left - 1)
+            elif _going_on[0] is here:
+                _going_on[0] = (None, 0)
+
+        turned(_TURNS_APART)
 
     def wait(self, step: Step, index: int = 0) -> None:
         """Return when the part may come."""

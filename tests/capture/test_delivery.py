@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from namel3ss_debug.capture.answers import Given
 from namel3ss_debug.capture.delivery import Delivery, in_turn
 
@@ -69,3 +71,28 @@ def test_what_has_no_order_asks_nobody():
     assert in_turn(Given(), may, "7") is None
     assert in_turn(Given(ordered=True), may, "7")("head", 0, 0.0)
     assert asked == [("7", "head", 0, 0.0)]
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_task_goes_on_with_its_answer_before_another_gets_one(turns):
+    """However many turns of the loop it needs to see the answer, what it does with it comes first."""
+    order = []
+    ended = asyncio.Event()
+
+    async def first():
+        await Delivery(lambda *_question: True).reach("end")
+        ended.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        order.append("first")
+
+    async def second():
+        await ended.wait()
+        await Delivery(lambda *_question: True).reach("head")
+        order.append("second")
+
+    async def both():
+        await asyncio.gather(first(), second())
+
+    asyncio.run(both())
+    assert order == ["first", "second"]

@@ -88,7 +88,7 @@ def change_hash_seed(given: Given, form: int) -> Given:
 
 
 def change_order(given: Given, form: int) -> Given:
-    """Of answers to parallel calls, those of the line of work that began last come first."""
+    """Of answers to parallel calls, those of the line of work that got its last one last come first."""
     del form
     recorded = given.plan.recorded
     strands = {number: boundary.question.strand for number, boundary in recorded.boundaries.items()}
@@ -131,7 +131,7 @@ def clusters(steps: Sequence[Step]) -> Iterator[list[Step]]:
 
 
 def _last_first(cluster: list[Step], strands: dict[int, Strand]) -> Iterator[Step]:
-    """The steps line by line of work, the one that began last first; all calls have begun before, as far as they can."""
+    """The steps line by line of work, the one that was done last first; all calls have begun before, as far as they can."""
     lines = list(dict.fromkeys(strands[step.boundary] for step in cluster))
     if len(lines) == 1:
         yield from cluster
@@ -140,6 +140,7 @@ def _last_first(cluster: list[Step], strands: dict[int, Strand]) -> Iterator[Ste
         line: next(step.boundary for step in cluster if strands[step.boundary] == line) for line in lines
     }
     yield from (Step(first[line], START) for line in lines)
-    for line in reversed(lines):
+    done = {strands[step.boundary]: place for place, step in enumerate(cluster)}
+    for line in sorted(lines, key=lambda line: -done[line]):
         begun = Step(first[line], START)
         yield from (step for step in cluster if strands[step.boundary] == line and step != begun)

@@ -108,3 +108,11 @@ def test_calls_one_after_the_other_are_not_parallel_and_stay_as_they_are():
     assert list(change_order(plain(together), 1).plan.recorded.steps) == [
         Step(1, START), Step(2, START), Step(2, END), Step(1, END),
     ]  # fmt: skip
+
+
+def test_the_other_order_is_never_that_of_the_recording():
+    """Also where the call that began last was answered first, what was answered last comes first."""
+    steps = [Step(1, START), Step(2, START), Step(2, END), Step(1, END)]
+    assert list(change_order(plain(steps), 1).plan.recorded.steps) == [
+        Step(1, START), Step(2, START), Step(1, END), Step(2, END),
+    ]  # fmt: skip
