@@ -11,7 +11,8 @@ import os
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -134,7 +135,7 @@ def read_batches(
     number: int = 1,
     until: int | None = None,
     consumed: Callable[[int], None] | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the lines of a file in batches.
 
     Args:
@@ -197,10 +198,11 @@ def is_plain(path: Path) -> bool:
 def head_lines(path: Path) -> list[bytes]:
     """The first lines that are not blank, without their line feeds; empty when the file cannot be read."""
     try:
-        for batch in read_batches(path, Problems()):
-            lines = [line.removesuffix(b"\n") for line in batch.lines if line.strip()]
-            if lines:
-                return lines
+        with closing(read_batches(path, Problems())) as batches:  # else Ctrl-C in its end would be lost
+            for batch in batches:
+                lines = [line.removesuffix(b"\n") for line in batch.lines if line.strip()]
+                if lines:
+                    return lines
     except (TraceNotFoundError, UnreadableTraceError):
         pass
     return []
