@@ -1,27 +1,49 @@
 r"""What following a framework adds to one call of a model, beside the instrumentors of OpenTelemetry for the same framework.
 
-Each program is the same unmodified file for all: it makes some calls that do not count, then `CALLS` that do, and says what
-they took of a processor in its own process, all threads together; imports are before that. It runs plain, under
-`debug trace` with its default settings, and under each instrumentor that is installed, which gets a tracer
+Each program is the same file for all, a user's program but for the loop that waits for its turn. It makes some calls that
+do not count, then `BATCH` at each turn, and says what they took of a processor in its own process, all threads together.
+It runs plain, under `debug trace` with its default settings, and under each instrumentor that is installed, which gets a tracer
 provider with a `SimpleSpanProcessor` and an exporter that writes a line of JSON for each span: as with ours, what has ended is
 in the file. All record messages and answers. The model is in another process and answers at once; so does, for `mcp`, the server
 whose tool is called. What is compared is what each adds to the plain program. What is not installed is left out, and one line
-says so; names as arguments choose. Not all go into one environment:
+says so; names as arguments choose.
 
-    pip install opentelemetry-sdk openai anthropic langchain-openai openai-agents 'pydantic-ai-slim[openai]' \
+How it counts: in a run all programs are up at the same time and take turns, a batch each, so that a slow second is slow for all.
+There are `RUNS` runs, each with new processes. Of each batch (the first, the second, ...) the least of the runs counts, and the
+mean of all batches is the figure. The least of a batch is free of what other processes of the machine did at that moment. The work
+that comes again after so many calls, above all the collection of garbage, comes at the same place of each run (97 % of the
+batches in which one run collects young objects have it in all runs), so it is in the figure as often as it comes; a low quantile of
+the batches would leave it out for a program that needs it less often than once in a batch. Each program collects all garbage once
+before the calls that count: else the one full collection that is due after the imports falls on whichever program happens to be
+near it, 25 to 35 µs a call of 600. Later full collections come at most once in some thousand calls, and are not in the figure. The
+mean of whole rounds, one program after the other, differed between rounds by more than what is compared. Where the two halves of
+the runs say very different ratios, the machine was too busy: with four times as many runnable processes as processors they
+differ by a tenth and more.
+
+Not all go into one environment:
+
+    pip install opentelemetry-sdk openai anthropic langchain langchain-openai openai-agents 'pydantic-ai-slim[openai]' \
         opentelemetry-instrumentation-{openai,anthropic,langchain,openai-agents} \
-        openinference-instrumentation-{openai,anthropic,langchain,openai-agents}
+        openinference-instrumentation-{openai,anthropic,langchain,openai-agents} \
+        opentelemetry-instrumentation-genai-{openai,anthropic,langchain,openai-agents}
     pip install opentelemetry-sdk langgraph langchain langchain-openai google-genai ollama boto3 cohere mistralai groq mcp \
         'smolagents[openai]' litellm google-adk \
-        opentelemetry-instrumentation-{langchain,google-generativeai,ollama,bedrock,cohere,mistralai,groq,mcp} \
-        openinference-instrumentation-{langchain,google-genai,bedrock,mistralai,groq,smolagents,litellm,google-adk}
+        opentelemetry-instrumentation-{langchain,google-generativeai,ollama,bedrock,cohere,mistralai,groq,mcp,litellm} \
+        openinference-instrumentation-{langchain,google-genai,ollama,bedrock,cohere,mistralai,groq,smolagents,litellm,google-adk} \
+        opentelemetry-instrumentation-{google-genai,botocore,genai-bedrock,genai-langchain,genai-smolagents}
     pip install opentelemetry-sdk crewai {opentelemetry,openinference}-instrumentation-crewai
     pip install opentelemetry-sdk 'mcp<2' 'cohere<6' opentelemetry-instrumentation-{mcp,cohere}
 
+google-adk and crewai ask for older releases of what the others use, and OpenLLMetry's for mcp and cohere for older ones of these.
+
 What is recorded is not the same. Ours has a line at the start of each span, the HTTP exchange with its body as it was, the clock
 and the randomness that the program read; no instrumentor has these. The instructions of an agent of the OpenAI Agents SDK are
-in ours alone. Spans that the SDK of Anthropic makes itself have no texts, so they are not compared: the tracer provider is given
-to the instrumentor, and is not that of the whole process.
+in ours and in OpenTelemetry's. Spans that the SDK of Anthropic makes itself have no texts, so they are not compared: the tracer
+provider is given to the instrumentor, and is not that of the whole process.
+
+OpenTelemetry's own instrumentors (the third rival) have texts only where a variable of the environment says so; it is set to put them
+into the span. That of botocore knows log records only: it gets a logger provider too, whose exporter writes a line for each
+record into the same file. That of the agents has no calls of models and is run together with that of the SDK.
 """
 
 from __future__ import annotations
@@ -29,22 +51,23 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
-from typing import NamedTuple
+from statistics import mean
+from typing import BinaryIO, NamedTuple
 
 from serving import serving
-from timing import Rounds, differences, holds, interleaved, ratios, show, spread
+from timing import holds
 
-CALLS = 200
+BATCH = 10  # calls in a turn
 WARM = 20  # calls before those
-ROUNDS = 7
+RUNS = 8
 PLAIN, OURS = "plain", "debug trace"
-LLMETRY, INFERENCE, OWN = "OpenLLMetry", "OpenInference", "its own"
+LLMETRY, INFERENCE, OFFICIAL, OWN = "OpenLLMetry", "OpenInference", "OpenTelemetry", "its own"
 TRACE = ["-c", "from namel3ss_debug.cli.main import debug; debug()", "trace", "-o", "run.jsonl"]
 
 
@@ -55,54 +78,77 @@ class Rival(NamedTuple):
     statements: str
 
 
+class Subject(NamedTuple):
+    """What is run: its title, the program, and the file that switches an instrumentor on and runs it."""
+
+    title: str
+    program: str
+    instrumented: str = ""
+
+
+Run = dict[str, list[float]]
+"""Title of a subject -> what each of its batches took in one run, in seconds."""
+
+
 class Framework(NamedTuple):
-    """A framework: its distribution, what defines `ask(turn)` in the program, and its instrumentors."""
+    """A framework: its distribution, what defines `ask(turn)` in the program, its instrumentors, and how many turns make a run."""
 
     package: str
     program: str
     rivals: dict[str, Rival]
+    turns: int = 40
 
 
 SYNC = """\
 import sys
-from time import process_time
+from itertools import chain
 
-url, warm, calls, result = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+from turns import turns
+
+url, warm, *channel = sys.argv[1], *map(int, sys.argv[2:])
 RULES = "You answer for a shop that sends parcels. Be short, be polite, and do not promise a day. " * 6
 
 {ask}
 
-for turn in range(warm):
+for turn in chain(range(warm), turns(*channel)):
     assert ask(turn)
-began = process_time()
-for turn in range(calls):
-    assert ask(turn)
-taken = process_time() - began
-with open(result, "w") as file:
-    print(taken / calls, file=file)
 """
 ASYNC = """\
 import asyncio
 import sys
-from time import process_time
+from itertools import chain
 
-url, warm, calls, result = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+from turns import turns
+
+url, warm, *channel = sys.argv[1], *map(int, sys.argv[2:])
 RULES = "You answer for a shop that sends parcels. Be short, be polite, and do not promise a day. " * 6
 
 {ask}
 
 async def main():
-    for turn in range(warm):
+    for turn in chain(range(warm), turns(*channel)):
         assert await ask(turn)
-    began = process_time()
-    for turn in range(calls):
-        assert await ask(turn)
-    return process_time() - began
 
 
-taken = asyncio.run(main())
-with open(result, "w") as file:
-    print(taken / calls, file=file)
+asyncio.run(main())
+"""
+TURNS = """\
+import gc
+import os
+from time import process_time
+
+
+def turns(batch, go, told):
+    gc.collect()  # every program begins with a collector in the same state
+    ended = 0
+    before = process_time()
+    os.write(told, b"ready\\n")
+    while os.read(go, 1):
+        yield from range(ended, ended + batch)
+        ended += batch
+        now = process_time()
+        os.write(told, f"{now - before}\\n".encode())
+        before = now
 """
 OPENAI = """\
 from openai import OpenAI
@@ -296,28 +342,24 @@ def ask(turn):
 MCP = """\
 import asyncio
 import sys
-from time import process_time
+from itertools import chain
 
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from turns import turns
 
-url, warm, calls, result = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+url, warm, *channel = sys.argv[1], *map(int, sys.argv[2:])
 
 
 async def main():
     parcels = StdioServerParameters(command=sys.executable, args=["parcels.py"])
     async with stdio_client(parcels) as (read, write), ClientSession(read, write) as session:
         await session.initialize()
-        for turn in range(warm + calls):
-            if turn == warm:
-                began = process_time()
+        for turn in chain(range(warm), turns(*channel)):
             assert (await session.call_tool("find", {"parcel": f"A-{turn}"})).content[0].text
-        return process_time() - began
 
 
-taken = asyncio.run(main())
-with open(result, "w") as file:
-    print(taken / calls, file=file)
+asyncio.run(main())
 """
 PARCELS = """\
 try:
@@ -340,11 +382,37 @@ from pydantic_ai import Agent, InstrumentationSettings
 
 Agent.instrument_all(InstrumentationSettings(tracer_provider=provider))
 """
+# That of the agents leaves the calls of the model to that of the SDK.
+OPENAI_AGENTS_OFFICIAL = """\
+from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+from opentelemetry.instrumentation.genai.openai_agents import OpenAIAgentsInstrumentor
+
+OpenAIInstrumentor().instrument(tracer_provider=provider)
+OpenAIAgentsInstrumentor().instrument(tracer_provider=provider)
+"""
+# ADK makes its spans with the tracer provider of the process.
+GOOGLE_ADK_OWN = "from opentelemetry.trace import set_tracer_provider\nset_tracer_provider(provider)"
+# That of botocore has the texts of messages in log records, and other words switch them on.
+BOTOCORE_STATEMENTS = """\
+import os
+
+os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "true"
+
+from opentelemetry.instrumentation.botocore import BotocoreInstrumentor
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, SimpleLogRecordProcessor
+
+records = LoggerProvider()
+record_exporter = ConsoleLogRecordExporter(out=lines, formatter=lambda record: record.to_json(indent=None) + "\\n")
+records.add_log_record_processor(SimpleLogRecordProcessor(record_exporter))
+BotocoreInstrumentor().instrument(tracer_provider=provider, logger_provider=records)
+"""
+BOTOCORE = Rival("opentelemetry-instrumentation-botocore", BOTOCORE_STATEMENTS)
 
 
 def rival(start: str, framework: str, name: str, arguments: str = "") -> Rival:
     """The instrumentor whose class is `name`, in the family of distributions that begin with `start`."""
-    module = f"{start}.instrumentation.{framework.replace('-', '_')}"
+    module = f"{start}.instrumentation.{re.sub('^genai-', 'genai.', framework).replace('-', '_')}"
     statements = f"from {module} import {name}\n{name}().instrument({arguments}tracer_provider=provider)"
     return Rival(f"{start}-instrumentation-{framework}", statements)
 
@@ -357,6 +425,7 @@ FRAMEWORKS = {
         {
             LLMETRY: rival("opentelemetry", "openai", "OpenAIInstrumentor"),
             INFERENCE: rival("openinference", "openai", "OpenAIInstrumentor"),
+            OFFICIAL: rival("opentelemetry", "genai-openai", "OpenAIInstrumentor"),
         },
     ),
     "anthropic": Framework(
@@ -365,6 +434,7 @@ FRAMEWORKS = {
         {
             LLMETRY: rival("opentelemetry", "anthropic", "AnthropicInstrumentor"),
             INFERENCE: rival("openinference", "anthropic", "AnthropicInstrumentor"),
+            OFFICIAL: rival("opentelemetry", "genai-anthropic", "AnthropicInstrumentor"),
         },
     ),
     "langchain": Framework(
@@ -373,6 +443,7 @@ FRAMEWORKS = {
         {
             LLMETRY: rival("opentelemetry", "langchain", "LangchainInstrumentor"),
             INFERENCE: rival("openinference", "langchain", "LangChainInstrumentor"),
+            OFFICIAL: rival("opentelemetry", "genai-langchain", "LangChainInstrumentor"),
         },
     ),
     "openai-agents": Framework(
@@ -383,6 +454,7 @@ FRAMEWORKS = {
             INFERENCE: rival(
                 "openinference", "openai-agents", "OpenAIAgentsInstrumentor", "exclusive_processor=False, "
             ),
+            OFFICIAL: Rival("opentelemetry-instrumentation-genai-openai-agents", OPENAI_AGENTS_OFFICIAL),
         },
     ),
     "pydantic-ai": Framework(
@@ -396,6 +468,7 @@ FRAMEWORKS = {
         {
             LLMETRY: rival("opentelemetry", "langchain", "LangchainInstrumentor"),
             INFERENCE: rival("openinference", "langchain", "LangChainInstrumentor"),
+            OFFICIAL: rival("opentelemetry", "genai-langchain", "LangChainInstrumentor"),
         },
     ),
     "google-genai": Framework(
@@ -404,12 +477,16 @@ FRAMEWORKS = {
         {
             LLMETRY: rival("opentelemetry", "google-generativeai", "GoogleGenerativeAiInstrumentor"),
             INFERENCE: rival("openinference", "google-genai", "GoogleGenAIInstrumentor"),
+            OFFICIAL: rival("opentelemetry", "google-genai", "GoogleGenAiSdkInstrumentor"),
         },
     ),
     "ollama": Framework(
         "ollama",
         SYNC.format(ask=OLLAMA),
-        {LLMETRY: rival("opentelemetry", "ollama", "OllamaInstrumentor")},
+        {
+            LLMETRY: rival("opentelemetry", "ollama", "OllamaInstrumentor"),
+            INFERENCE: rival("openinference", "ollama", "OllamaInstrumentor"),
+        },
     ),
     "boto3": Framework(
         "boto3",
@@ -417,12 +494,17 @@ FRAMEWORKS = {
         {
             LLMETRY: rival("opentelemetry", "bedrock", "BedrockInstrumentor"),
             INFERENCE: rival("openinference", "bedrock", "BedrockInstrumentor"),
+            OFFICIAL: rival("opentelemetry", "genai-bedrock", "BedrockInstrumentor"),
+            f"{OFFICIAL} botocore": BOTOCORE,
         },
     ),
     "cohere": Framework(
         "cohere",
         SYNC.format(ask=COHERE),
-        {LLMETRY: rival("opentelemetry", "cohere", "CohereInstrumentor")},
+        {
+            LLMETRY: rival("opentelemetry", "cohere", "CohereInstrumentor"),
+            INFERENCE: rival("openinference", "cohere", "CohereInstrumentor"),
+        },
     ),
     "mistralai": Framework(
         "mistralai",
@@ -443,17 +525,26 @@ FRAMEWORKS = {
     "litellm": Framework(
         "litellm",
         SYNC.format(ask=LITELLM),
-        {INFERENCE: rival("openinference", "litellm", "LiteLLMInstrumentor")},
+        {
+            LLMETRY: rival("opentelemetry", "litellm", "LiteLLMInstrumentor"),
+            INFERENCE: rival("openinference", "litellm", "LiteLLMInstrumentor"),
+        },
     ),
     "smolagents": Framework(
         "smolagents",
         SYNC.format(ask=SMOLAGENTS),
-        {INFERENCE: rival("openinference", "smolagents", "SmolagentsInstrumentor")},
+        {
+            INFERENCE: rival("openinference", "smolagents", "SmolagentsInstrumentor"),
+            OFFICIAL: rival("opentelemetry", "genai-smolagents", "SmolagentsInstrumentor"),
+        },
     ),
     "google-adk": Framework(
         "google-adk",
         ASYNC.format(ask=GOOGLE_ADK),
-        {INFERENCE: rival("openinference", "google-adk", "GoogleADKInstrumentor")},
+        {
+            INFERENCE: rival("openinference", "google-adk", "GoogleADKInstrumentor"),
+            OWN: Rival("opentelemetry-sdk", GOOGLE_ADK_OWN),
+        },
     ),
     "crewai": Framework(
         "crewai",
@@ -462,6 +553,7 @@ FRAMEWORKS = {
             LLMETRY: rival("opentelemetry", "crewai", "CrewAIInstrumentor"),
             INFERENCE: rival("openinference", "crewai", "CrewAIInstrumentor"),
         },
+        turns=10,  # one call takes as long as ten of the others
     ),
     # That of OpenInference makes no spans: it only hands on the place in the trace.
     "mcp": Framework("mcp", MCP, {LLMETRY: rival("opentelemetry", "mcp", "McpInstrumentor")}),
@@ -545,9 +637,9 @@ def main() -> int:
     claims = []
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("script.py").write_text(SCRIPT)
-        Path("parcels.py").write_text(PARCELS)
         os.environ |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         os.environ |= {"LANGSMITH_TRACING": "false", "TRACELOOP_TRACE_CONTENT": "true"}
+        os.environ |= {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"}
         os.environ.pop("OPENAI_API_KEY", None)
         with serving("script") as url:
             for name in sys.argv[1:] or FRAMEWORKS:
@@ -561,59 +653,133 @@ def following(name: str, framework: Framework, url: str) -> list[bool]:
     if not version:
         print(f"{name}: {framework.package} is not installed: left out")
         return []
-    rivals = {}
+    subjects = {PLAIN: Subject(PLAIN, framework.program), OURS: Subject(OURS, framework.program)}
     for title, other in framework.rivals.items():
-        if found := installed(other.package):
-            rivals[f"{title} {found}" if title != OWN else title] = other.statements
-        else:
+        found = installed(other.package)
+        full = title if title == OWN else f"{title} {found}"
+        subject = Subject(full, framework.program, INSTRUMENTED.format(statements=other.statements))
+        if not found:
             print(f"{name}: {other.package} is not installed: {title} is left out")
-    Path("program.py").write_text(framework.program)
-    commands = {PLAIN: [], OURS: TRACE}
-    for number, (title, statements) in enumerate(rivals.items()):
-        Path(f"rival{number}.py").write_text(INSTRUMENTED.format(statements=statements))
-        commands[title] = [f"rival{number}.py"]
-    for title in list(rivals):
-        try:
-            run(title, commands[title], url)
-        except RuntimeError as error:  # it is for other versions of the framework
-            why = str(error).strip().splitlines()[-1]
-            print(f"{name}: {title} does not follow {framework.package} {version}, and is left out: {why}")
-            del rivals[title], commands[title]
-    taken = interleaved({title: partial(run, title, more, url) for title, more in commands.items()}, ROUNDS)
+        elif why := refused(subject, url):  # it is for other versions of the framework
+            print(f"{name}: {full} does not follow {framework.package} {version}, and is left out: {why}")
+        else:
+            subjects[full] = subject
+    runs = [in_turn(list(subjects.values()), url, framework.turns) for _ in range(RUNS)]
+    taken = least(runs)
+    width = max(map(len, taken))
     print(f"{name} ({framework.package} {version}), of a processor, each call:")
-    show(taken, 1e6, " µs")
-    return compared(name, taken, list(rivals))
+    for title, seconds in taken.items():
+        added = "" if title == PLAIN else f", {1e6 * (seconds - taken[PLAIN]):.0f} µs more than plain"
+        print(f"  {title:{width}}  {1e6 * seconds:.0f} µs{added}")
+    return [compared(name, title, runs) for title in subjects if title not in (PLAIN, OURS)]
 
 
-def compared(name: str, taken: Rounds, rivals: list[str]) -> list[bool]:
-    """Print what each adds to the plain program, and whether ours adds no more than each of the others."""
-    added = {title: differences(taken, title, PLAIN) for title in (OURS, *rivals)}
-    for title, more in added.items():
-        print(f"  {title} adds {spread(more, 1e6, ' µs')}")
-    return [
-        holds(f"{name}: what ours adds to a call / {title}", median(ratios(added, OURS, title)), 1.0)
-        for title in rivals
-    ]
+def compared(name: str, rival: str, runs: Sequence[Run]) -> bool:
+    """Print whether ours adds no more than an instrumentor, and what each half of the runs says alone."""
+    whole, even, odd = (added_beside(rival, least(part)) for part in (runs, runs[::2], runs[1::2]))
+    claim = f"{name}: what ours adds to a call / {rival} (every second run alone: {even:.2f} and {odd:.2f})"
+    return holds(claim, whole, 1.0)
 
 
-def run(title: str, before: list[str], url: str) -> float:
-    """Run the program once; the seconds of a processor that one call took.
+def added_beside(rival: str, taken: dict[str, float]) -> float:
+    """What ours adds to the plain program, as a part of what an instrumentor adds."""
+    return (taken[OURS] - taken[PLAIN]) / (taken[rival] - taken[PLAIN])
+
+
+def least(runs: Sequence[Run]) -> dict[str, float]:
+    """Subject -> seconds a call: the least of the runs for each batch, then the mean of all batches."""
+    return {
+        title: mean(map(min, zip(*(run[title] for run in runs), strict=True))) / BATCH for title in runs[0]
+    }
+
+
+def in_turn(subjects: Sequence[Subject], url: str, turns: int) -> Run:
+    """Start each program anew, and let them make a batch of calls each, in turn.
 
     Raises:
-        RuntimeError: the program failed, or not every call has been recorded.
+        RuntimeError: a program failed, or not every call has been recorded.
+        EOFError: a program ended before its turn, without an error.
     """
-    for path in ("run.jsonl", "spans.jsonl", "result"):
-        Path(path).unlink(missing_ok=True)
-    command = [sys.executable, *before, "program.py", url, str(WARM), str(CALLS), "result"]
-    done = subprocess.run(command, check=False, text=True, capture_output=True)
-    if done.returncode:
-        raise RuntimeError(f"{title}: status {done.returncode}\n{done.stderr}")
-    if title != PLAIN:
-        lines = Path("run.jsonl" if title == OURS else "spans.jsonl").read_bytes().splitlines()
-        seen = sum(b"It is on its way" in line for line in lines)
-        if seen < WARM + CALLS:
-            raise RuntimeError(f"{title}: {seen} answers are recorded, of {WARM + CALLS}\n{done.stderr}")
-    return float(Path("result").read_text())
+    with contextlib.ExitStack() as stack:
+        batches = {subject.title: stack.enter_context(started(subject, url, turns)) for subject in subjects}
+        for batch in batches.values():
+            next(batch)  # it has made the calls that do not count
+        taken: Run = {title: [] for title in batches}
+        for turn in range(turns):
+            first = turn % len(subjects)
+            for subject in (*subjects[first:], *subjects[:first]):
+                taken[subject.title].append(next(batches[subject.title]))
+    return taken
+
+
+@contextlib.contextmanager
+def started(subject: Subject, url: str, turns: int) -> Iterator[Iterator[float]]:
+    """Run a program; what is given waits for its first calls, then gives the seconds that each batch took.
+
+    Raises:
+        RuntimeError: it failed, or not every call has been recorded.
+    """
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryFile("w+") as errors:
+        folder = Path(name)
+        command = [sys.executable, *written(subject, folder), "program.py", url, str(WARM), str(BATCH)]
+        (its_go, go), (told, its_told) = os.pipe(), os.pipe()
+        process = subprocess.Popen(
+            [*command, str(its_go), str(its_told)],
+            cwd=folder,
+            pass_fds=(its_go, its_told),
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+        os.close(its_go)
+        os.close(its_told)
+        try:
+            with open(told, "rb") as answers:
+                yield steps(answers, go)
+        finally:
+            os.close(go)  # there are no more turns
+            status = process.wait()
+            errors.seek(0)
+            said = errors.read()
+            if status:
+                raise RuntimeError(f"{subject.title}: status {status}\n{said}")
+        if subject.title != PLAIN:
+            lines = (
+                (folder / ("run.jsonl" if subject.title == OURS else "spans.jsonl")).read_bytes().splitlines()
+            )
+            seen, made = sum(b"It is on its way" in line for line in lines), WARM + turns * BATCH
+            if seen < made:
+                raise RuntimeError(f"{said}\n{subject.title}: {seen} answers are recorded, of {made}")
+
+
+def steps(answers: BinaryIO, go: int) -> Iterator[float]:
+    """Wait until a program is ready (0), then give it a turn at each step: the seconds that its batch took.
+
+    Raises:
+        EOFError: the program has ended.
+    """
+    while line := answers.readline():
+        yield 0.0 if line == b"ready\n" else float(line)
+        os.write(go, b"1")
+    raise EOFError("it ended before its turn")
+
+
+def written(subject: Subject, folder: Path) -> list[str]:
+    """Write the files of a program; the arguments that come before it."""
+    for name, text in (("program", subject.program), ("turns", TURNS), ("parcels", PARCELS)):
+        (folder / f"{name}.py").write_text(text)
+    if not subject.instrumented:
+        return TRACE if subject.title == OURS else []
+    (folder / "instrumented.py").write_text(subject.instrumented)
+    return ["instrumented.py"]
+
+
+def refused(subject: Subject, url: str) -> str:
+    """Why an instrumentor does not record the calls of the framework; empty where it does."""
+    try:
+        in_turn([subject], url, 1)
+    except (RuntimeError, EOFError) as error:
+        return str(error).strip().splitlines()[-1]
+    return ""
 
 
 def installed(package: str) -> str:
