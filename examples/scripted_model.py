@@ -18,7 +18,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import groupby
 from typing import Any, Self
@@ -152,7 +152,7 @@ class Handler(BaseHTTPRequestHandler):
         ]
         usage = reply.answer.usage or estimated_usage(body, reply.answer)
         self.model.usage.append(told_usage(spoken, body, usage))
-        answer = replace(reply.answer, tool_calls=calls, usage=usage)
+        answer = reply.answer._replace(tool_calls=calls, usage=usage)
         frame: Json = {"response_id": ID_PREFIXES.get(spoken.name, "") + digest, "created": CREATED}
         if body.get("stream"):
             self.send_stream(

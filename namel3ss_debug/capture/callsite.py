@@ -44,9 +44,10 @@ class CallSites:
         try:
             return self._shown[filename]
         except KeyError:
-            shown = self._shown[filename] = self._look(filename)
+            shown = self._look(filename)
             if shown is None:
-                self._foreign.add(filename)
+                self._foreign.add(filename)  # before the other: what is known and not here is the user's
+            self._shown[filename] = shown
             return shown
 
     def find(self, depth: int) -> str | None:
@@ -80,12 +81,12 @@ class CallSites:
 
     def nearest(self, frame: FrameType | None, most: int) -> FrameType | None:
         """This frame, or the innermost user frame above it; `None` where none of so many is the user's."""
-        foreign = self._foreign
+        foreign, known = self._foreign, self._shown
         for _ in range(most):
             if frame is None:
                 return None
             name = frame.f_code.co_filename
-            if name not in foreign and self.shown(name) is not None:
+            if name not in foreign and (name in known or self.shown(name) is not None):
                 return frame
             frame = frame.f_back
         return None

@@ -26,6 +26,9 @@ _INDEXES = frozenset({"index", "output_index", "content_index", "summary_index",
 _ARGUMENTS = frozenset({"arguments", "args", "input", "partial_json"})
 """What holds the arguments of a tool call, where the name of a field tells that its value is secret."""
 
+TELLING = _ARGUMENTS | {"delta"}
+"""Names beneath which one document may hold a secret that is not seen in its text."""
+
 _INDEX_NAMES = frozenset(name.encode() for name in _INDEXES)
 _FEW = 4
 _MOST_SHAPES = 64

@@ -145,21 +145,28 @@ os.register_at_fork(after_in_child=MAIN.renew)
 
 def _find_running_loop() -> Any:
     """As `running_loop`; once the program has imported asyncio, that is asked directly."""
-    global running_loop, _tasks
-    tasks = sys.modules.get("asyncio.tasks")
+    global running_loop, task_on  # noqa: PLW0603  (the seam is chosen once)
+    tasks: Any = sys.modules.get("asyncio.tasks")
     events = getattr(tasks, "events", None)
     if events is None:
         return None
-    _tasks, running_loop = tasks, events._get_running_loop  # noqa: SLF001  (the check that never raises)
+    if sys.version_info >= (3, 12):
+        task_on = tasks.current_task
+    else:  # there it is a function in Python around this
+        task_on = tasks._current_tasks.get  # noqa: SLF001
+    running_loop = events._get_running_loop  # noqa: SLF001  (the check that never raises)
     return running_loop()
 
 
-_tasks: Any = None
-"""`asyncio.tasks`, once a loop was looked for there."""
+def _no_task(_loop: Any) -> Any:
+    """There is no loop, so nobody asks."""
 
 
 running_loop: Callable[[], Any] = _find_running_loop
 """The running event loop of this thread, without importing asyncio where the program has not; asked as `context.running_loop()`."""
+
+task_on: Callable[[Any], Any] = _no_task
+"""The running task of the running loop, if there is one; asked as `context.task_on(loop)`, once a loop was found."""
 
 
 def current_task() -> Any:
@@ -168,12 +175,8 @@ def current_task() -> Any:
     return None if loop is None else task_on(loop)
 
 
-def task_on(loop: Any) -> Any:
-    """The running task of the running loop, if there is one."""
-    return _tasks.current_task(loop)
-
-
 def strand() -> int:
     """What tells one line of execution from another: the running task, else the thread."""
-    task = current_task()
+    loop = running_loop()
+    task = None if loop is None else task_on(loop)
     return threading.get_ident() if task is None else id(task)

@@ -9,24 +9,25 @@ that is no model's answer, no more than can be shown of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
-from functools import lru_cache, partial
+from functools import partial
 from time import perf_counter_ns
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from namel3ss_debug import wire
-from namel3ss_debug.capture import beneath, context
+from namel3ss_debug.capture import beneath, context, heads
 from namel3ss_debug.capture.answers import REPORTED, Answers, Network, Response, response_of
 from namel3ss_debug.capture.attempts import Attempts
 from namel3ss_debug.capture.bodies import Decompressor, readable, readable_request
 from namel3ss_debug.capture.calls import ToolCalls
-from namel3ss_debug.capture.chunks import Chunks, may_be_in_pieces, without_pieces
+from namel3ss_debug.capture.chunks import TELLING, Chunks, may_be_in_pieces, without_pieces
 from namel3ss_debug.capture.delivery import Delivery, in_turn
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.failures import describe
-from namel3ss_debug.capture.payloads import Ready, parsed
+from namel3ss_debug.capture.payloads import parsed
 from namel3ss_debug.capture.services import header_for
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -40,14 +41,6 @@ INSIDE: ContextVar[bool] = ContextVar("namel3ss_debug_inside_exchange", default=
 
 _LEAST_ROOM = 1 << 20
 _WITHOUT_BODY = {204, 304}
-_KEPT_HEADERS = frozenset(
-    {
-        "content-type", "content-encoding", "content-disposition", "retry-after", "retry-after-ms", "x-should-retry",
-        "x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "location", "link", "etag", "last-modified",
-        "mcp-session-id", "www-authenticate",
-    }
-)  # fmt: skip
-_KEPT_FAMILIES = ("x-ratelimit-", "ratelimit-", "openai-", "anthropic-")
 
 
 class Exchanges:
@@ -157,6 +150,20 @@ class Exchange:
     carried: str | None = None
     sent: bool = True
 
+    _received = 0
+    _arrived = 0
+    _count = 0
+    _status = 0
+    _reason: str | None = None
+    _head = heads.NONE
+    _head_seq: int | None = None
+    _first_ms: float | None = None
+    _stream: EventDecoder | None = None
+    _framing: Framing | None = None
+    _decompressor: Decompressor | None = None
+    _pieces: Chunks | None = None
+    _marks: Mapping[str, Any] = MappingProxyType({})
+
     def __init__(
         self, owner: Exchanges, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
     ) -> None:
@@ -164,18 +171,6 @@ class Exchange:
         self._method = method.upper()
         self._url = url
         self._chunks: list[bytes] = []
-        self._received = 0
-        self._arrived = 0
-        self._status = 0
-        self._reason: str | None = None
-        self._headers: Pairs = []
-        self._content_type: str | None = None
-        self._first_ms: float | None = None
-        self._stream: EventDecoder | None = None
-        self._framing: Framing | None = None
-        self._decompressor: Decompressor | None = None
-        self._count = 0
-        self._pieces: Chunks | None = None
         request = readable_request(body, headers)
         path = urlsplit(url).path
         self._format = wire.recognise(path, request) if body else None
@@ -186,8 +181,6 @@ class Exchange:
         self._earlier = owner.attempts.take_up(self._key)
         self._span = self._begin(request, headers, body)
         self._started = perf_counter_ns()  # after the debugger may have held the program at the start
-        self._marks: dict[str, Any] = {}
-        self._head_seq: int | None = None
         if owner.tracer.answers is not None:
             self._ask(owner.tracer.answers, request)
         self.carried = header_for(owner.tracer, url, headers, self._span.event_id)
@@ -216,23 +209,25 @@ class Exchange:
 
     def _begin(self, request: Any, headers: Iterable[tuple[str, str]], body: bytes | None) -> Span:
         tracer = self._owner.tracer
-        exchange: dict[str, Any] = {"method": self._method, "url": tracer.payloads.url(self._url)}
-        exchange["hash"] = Ready(self._key[0])
+        payloads = tracer.payloads
+        url: Any = payloads.text(payloads.url(self._url))
+        exchange = {"method": payloads.text(self._method), "url": url, "hash": self._key[0]}
         if body:
             exchange["request_bytes"] = len(body)
-            exchange["body_sha256"] = Ready(hashlib.sha256(body).hexdigest())
+            exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
         chain, site = tracer.sites.trail(0)
         metadata: dict[str, Any] = {"chain": chain, "exchange": exchange}
         if lineage.active():
-            metadata["lineage"] = lineage.current().path
+            metadata["lineage"] = lineage.current().path  # names of code and numbers, other ones in each task
         retries = None
         if self._earlier is not None:
             metadata["retry_of"], retries = self._earlier.first, self._earlier.count
         if self._format is None:
-            inputs = {"method": self._method, "url": exchange["url"]}
-            inputs |= {"headers": dict(tracer.payloads.headers(headers)), "body": request}
+            inputs = {"method": self._method, "url": url}
+            inputs |= {"headers": dict(payloads.headers(headers)), "body": request}
             name = urlsplit(self._url).netloc.rpartition("@")[2]
-            span = tracer.span("http", name, inputs, metadata, retry_count=retries, call_site=site)
+            told = parsed.made(payloads, metadata, exchange, texts=chain)
+            span = tracer.span("http", name, inputs, told, retry_count=retries, call_site=site)
             return span.open(enter=False)
         beneath.recorded(beneath.LLM)
         decoded = self._format.codec.decode_request(request)
@@ -242,22 +237,23 @@ class Exchange:
             "format": self._format.name,
         }
         self._owner.calls.returned(decoded.get("messages") or [], self._inside)
-        self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
-        shown = parsed.request(tracer.payloads, decoded)
-        model = decoded.get("model")
-        span = tracer.span("llm", model, shown, metadata, retry_count=retries, call_site=site)
+        if decoded["tools"]:
+            self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
+        shown = parsed.request(payloads, decoded)
+        told = parsed.made(payloads, metadata, exchange, texts=chain)
+        span = tracer.span("llm", decoded.get("model"), shown, told, retry_count=retries, call_site=site)
         return span.open(enter=False)
 
     def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
         """The head of the response has arrived; `reason` is what stands behind the status."""
         try:
             self._status, self._reason = status, reason
-            self._headers = list(headers)
-            self._content_type = _header(self._headers, "content-type")
+            head = self._head = heads.read(headers)
             self._head_seq = self._owner.tracer.writer.next_seq
-            self._decompressor = Decompressor(_header(self._headers, "content-encoding"))
+            if head.encoding:
+                self._decompressor = Decompressor(head.encoding)
             if self._format is not None:
-                self._framing = wire.framing_of(self._content_type)
+                self._framing = wire.framing_of(head.content_type)
                 if self._framing is not None:
                     self._stream = self._framing.decoder()
                     tracer = self._owner.tracer
@@ -319,7 +315,7 @@ class Exchange:
         """Whether no more can be missing than an end that is known: a stream tells its end by what it says."""
         if self._stream is not None or self._method == "HEAD" or self._status in _WITHOUT_BODY:
             return self._status != 0
-        length = _header(self._headers, "content-length")
+        length = self._head.length
         return self._status != 0 and length is not None and str(self._arrived) == length.strip()
 
     def _end(self, *, error: BaseException | None = None, partial: bool = False) -> None:
@@ -344,51 +340,65 @@ class Exchange:
         if self._pieces is not None:
             self._pieces.finish()
         document = load(body) if self._format is not None and self._framing is None else None
-        named = [(name.lower(), value) for name, value in self._headers]
-        kept = {n: value for n, value in named if n in _KEPT_HEADERS or n.startswith(_KEPT_FAMILIES)}
-        exchange: dict[str, Any] = {
-            "status": self._status or None,
-            "reason": _unusual(self._status, self._reason),
-            "headers": kept,
-            "response_bytes": self._received,
-            "head_seq": self._head_seq,
-        }
-        if self._count:
-            exchange["chunks"] = self._count
-        elif self._format is not None and body:
-            exchange["body"] = self._shown_body(body, document)
-        if error is not None:
-            failure = describe(error, self._owner.tracer.payloads, with_trace=False)
-            if failure.error_type is not None:
-                exchange["raised"] = {"type": failure.error_type, "text": failure.error}
-                if not self.sent:
-                    exchange["raised"]["sent"] = False
-        metadata: dict[str, Any] = {
-            "exchange": {key: value for key, value in exchange.items() if value is not None}
-        }
-        metadata |= self._marks
-        if self._first_ms is not None:
-            metadata["time_to_first_token_ms"] = self._first_ms
-        if self._format is not None and self._status:
-            partial |= self._finish_llm(body, document)
+        text = raw = None
+        if self._format is not None:
+            text = self._clear_text(body, document)
+            if self._status:
+                partial |= self._finish_llm(body, document)
+            if text is None and body and not self._count:
+                raw = self._without_pieces(body, document)
         elif self._status:
             body = self._without_pieces(body, None)
-            shown = readable(body, self._content_type)
-            span.set_output({"status": self._status, "headers": kept, "body": shown})
-            if self._is_written_otherwise(body, shown):
-                metadata["exchange"]["body"] = readable_chunk(body)
+            shown = readable(body, self._head.content_type)
+            span.set_output({"status": self._status, "headers": self._head.kept, "body": shown})
+            raw = body if self._is_written_otherwise(body, shown) else None
         if self._status >= 400:
             self._finish_failed(body)
         elif partial and error is None:
             span.set(status="partial")
-        span.set(metadata=parsed.ready(self._owner.tracer.payloads, metadata))
+        metadata: dict[str, Any] = {"exchange": self._told(text, raw, error), **self._marks}
+        if self._first_ms is not None:
+            metadata["time_to_first_token_ms"] = self._first_ms
+        span.set(metadata=metadata)
 
-    def _shown_body(self, body: bytes, document: Any) -> dict[str, Any]:
-        clear = self._without_pieces(body, document)
-        shown = readable_chunk(clear)
-        if clear is body and type(document) is dict and "text" in shown:
-            parsed.vouch(self._owner.tracer.payloads, shown["text"], document)
-        return shown
+    def _told(self, text: str | None, raw: bytes | None, error: BaseException | None) -> Any:
+        """What the end of the exchange tells of it; its body as a text that has no secrets, or as bytes."""
+        payloads, status, reason = self._owner.tracer.payloads, self._status, self._reason
+        exchange: dict[str, Any] = {"status": status} if status else {}
+        if reason and reason != heads.phrase(status):
+            exchange["reason"] = reason
+        exchange["headers"] = self._head.kept
+        exchange["response_bytes"] = self._received
+        if self._head_seq is not None:
+            exchange["head_seq"] = self._head_seq
+        if self._count:
+            exchange["chunks"] = self._count
+        elif text is not None:
+            exchange["body"] = {"text": text}
+        elif raw is not None:
+            exchange["body"] = readable_chunk(raw)
+        if error is not None:
+            failure = describe(error, payloads, with_trace=False)
+            if failure.error_type is not None:
+                exchange["raised"] = {"type": failure.error_type, "text": failure.error}
+                if not self.sent:
+                    exchange["raised"]["sent"] = False
+        elif (
+            text is not None
+            and "reason" not in exchange
+            and parsed.texts_are_clear(payloads, exchange["headers"])
+        ):
+            return parsed.made(payloads, exchange, exchange["body"])
+        return parsed.ready(payloads, exchange)
+
+    def _clear_text(self, body: bytes, document: Any) -> str | None:
+        """The text of an answer where it is known to have no secrets, as that of most is."""
+        if type(document) is not dict:
+            return None
+        return parsed.document(self._owner.tracer.payloads, body, document, TELLING, self._may_be_in_pieces)
+
+    def _may_be_in_pieces(self, document: Any) -> bool:
+        return may_be_in_pieces(document, partial(parsed.is_clear, self._owner.tracer.payloads))
 
     def _without_pieces(self, body: bytes, document: Any) -> bytes:
         """A body without the secrets that its events or its items spell in pieces; `document` is what it says as JSON."""
@@ -396,8 +406,8 @@ class Exchange:
         redactor = payloads.redactor
         if redactor is None or not self._owner.tracer.keeps_payloads:
             return body
-        framing = self._framing if self._format is not None else wire.framing_of(self._content_type)
-        if framing is None and not may_be_in_pieces(document, partial(parsed.is_clear, payloads)):
+        framing = self._framing if self._format is not None else wire.framing_of(self._head.content_type)
+        if framing is None and not self._may_be_in_pieces(document):
             return body
         return without_pieces(body, framing, redactor)
 
@@ -417,13 +427,16 @@ class Exchange:
         assert self._format is not None
         if self._status >= 400 or not body:
             return self._stream is not None
-        whole = document if type(document) is dict else self._format.join_stream(body, self._content_type)
+        whole = (
+            document if type(document) is dict else self._format.join_stream(body, self._head.content_type)
+        )
         answer = self._format.codec.decode_response(whole)
         self._span.set_output(parsed.ready(self._owner.tracer.payloads, answer.outputs()))
         if answer.usage:
             total = answer.usage.get("input_tokens", 0) + answer.usage.get("output_tokens", 0)
             self._span.set(usage=answer.usage, tokens_used=total)
-        self._owner.calls.asked(answer.tool_calls, self._span.event_id, self._inside)
+        if answer.tool_calls:
+            self._owner.calls.asked(answer.tool_calls, self._span.event_id, self._inside)
         failure = wire.decode_error(whole) if self._stream is not None else None
         if failure is not None:
             self._span.set(status="failed", error_type=failure[0], error=failure[1])
@@ -434,7 +447,7 @@ class Exchange:
         self._span.set(
             status="failed",
             error_type=kind or f"HTTP {self._status}",
-            error=text or self._reason or _phrase(self._status) or f"HTTP {self._status}",
+            error=text or self._reason or heads.phrase(self._status) or f"HTTP {self._status}",
         )
 
 
@@ -447,23 +460,3 @@ def readable_chunk(data: bytes) -> dict[str, Any]:
 
         messages = event_stream.readable(data)
         return {"data": data} if messages is None else {"messages": messages}
-
-
-def _unusual(status: int, reason: str | None) -> str | None:
-    """What stands behind the status, where it is not what always does."""
-    return None if not reason or reason == _phrase(status) else reason
-
-
-@lru_cache(64)
-def _phrase(status: int) -> str:
-    """What always stands behind a status."""
-    from http import HTTPStatus  # noqa: PLC0415  (every library that has a response has imported it)
-
-    return next((one.phrase for one in HTTPStatus if one == status), "")
-
-
-def _header(headers: Pairs, name: str) -> str | None:
-    for key, value in headers:
-        if key.lower() == name:
-            return value
-    return None

@@ -155,8 +155,7 @@ def _decorate(
         if kind is _TOOL:
             beneath.recorded(beneath.TOOL, own)
             told = {**fields.get("metadata", {}), "chain": tracer.sites.chain(0)}
-            if lineage.active():
-                told["lineage"] = lineage.current().path
+            told |= lineage.told()
             if TAKE is not None and (asked := TAKE(own, shown) or TAKE(label, shown)):
                 told["asked_in"] = asked.asked_in
                 inputs = {**(inputs or {}), "call_id": asked.call_id}

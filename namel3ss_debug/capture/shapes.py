@@ -15,6 +15,8 @@ from typing import NamedTuple
 _TEXT = rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _TOKEN = re.compile(_TEXT + rb"(\s*+:)?|-?[0-9][0-9.eE+\-]*+", re.DOTALL)
 _NUMBER = rb"-?[0-9][0-9.eE+\-]*+"
+SHORT_NUMBER = rb"-?[0-9][0-9.eE+\-]{0,11}+"
+"""A number that is too short for that of a card."""
 
 
 class Shape(NamedTuple):
@@ -36,9 +38,23 @@ def shape_of(event: bytes, numbers: Collection[bytes]) -> Shape | None:
         event: its bytes.
         numbers: names of the numbers that are a part of the shape.
     """
-    done = event.find(b"{")
-    if done < 0:
+    if b"{" not in event:
         return None
+    pattern, texts = written(event, numbers)
+    return Shape(_compiled(pattern), texts)
+
+
+def written(
+    event: bytes, numbers: Collection[bytes] = (), number: bytes = _NUMBER
+) -> tuple[bytes, tuple[bytes, ...]]:
+    """A pattern of what is written like an event that holds a JSON object, and the texts in it.
+
+    Args:
+        event: its bytes.
+        numbers: names of the numbers that are a part of the shape.
+        number: a pattern of the others.
+    """
+    done = event.index(b"{")
     parts, texts, name = [re.escape(event[:done])], [], b""
     for token in _TOKEN.finditer(event, done):
         text, is_name = token[1], token[2] is not None
@@ -50,9 +66,9 @@ def shape_of(event: bytes, numbers: Collection[bytes]) -> Shape | None:
             parts.append(_TEXT)
             texts.append(text)
         else:
-            parts.append(re.escape(token[0]) if name in numbers else _NUMBER)
+            parts.append(re.escape(token[0]) if name in numbers else number)
         done = token.end()
-    return Shape(_compiled(b"".join([*parts, re.escape(event[done:])])), tuple(texts))
+    return b"".join([*parts, re.escape(event[done:])]), tuple(texts)
 
 
 @lru_cache(256)

@@ -248,7 +248,7 @@ class Span:
                 place = _NOWHERE if frame is None else (id(frame.f_code), frame.f_lasti)
                 code, site = tracer.sites.known.get(place, _UNKNOWN)
                 if site is None or frame is None or code is not frame.f_code:
-                    site = tracer.sites.find(2) if frame is None else tracer.sites.at(frame)
+                    site = tracer.sites.at(frame or frame_at(2))
                 if site is not None:
                     event["call_site"] = site
             if tracer.sampler is not None:

@@ -74,8 +74,7 @@ class ToolCall:
     ) -> None:
         inputs: dict[str, Any] = {"arguments": arguments}
         metadata: dict[str, Any] = {"chain": tracer.sites.chain(0)}
-        if lineage.active():
-            metadata["lineage"] = lineage.current().path
+        metadata |= lineage.told()
         path = tracer.sites.shown(code.co_filename)
         if path is not None:
             metadata["defined_at"] = f"{path}:{code.co_firstlineno}"

@@ -6,8 +6,8 @@ A `Format` is a row of the table in `formats`: how a request in it is known, and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.framing import SERVER_SENT, framing_of
@@ -15,8 +15,7 @@ from namel3ss_debug.wire.framing import SERVER_SENT, framing_of
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a model answered, whoever the provider is; None where it did not say.
 
     `finish_reason` is the provider's own word. A tool call is `{id, name, arguments}`, its arguments parsed
@@ -27,10 +26,10 @@ class Answer:
     """
 
     text: str | None = None
-    tool_calls: list[Json] = field(default_factory=list)
+    tool_calls: list[Json] = []  # noqa: RUF012  (nobody adds to it)
     finish_reason: str | None = None
     response_model: str | None = None
-    usage: dict[str, int] = field(default_factory=dict)
+    usage: dict[str, int] = {}  # noqa: RUF012  (as above)
     reasoning: str | None = None
     response_id: str | None = None
     refusal: str | None = None
@@ -43,11 +42,9 @@ class Answer:
             shown: Json = {"vectors": self.vectors, "dimensions": self.dimensions}
         else:
             shown = {"text": self.text, "tool_calls": self.tool_calls, "finish_reason": self.finish_reason}
-        shown |= {
-            "response_model": self.response_model,
-            "reasoning": self.reasoning,
-            "refusal": self.refusal,
-        }
+        shown["response_model"] = self.response_model
+        shown["reasoning"] = self.reasoning
+        shown["refusal"] = self.refusal
         return lenient.known(shown)
 
 

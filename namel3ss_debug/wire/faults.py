@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -239,13 +239,13 @@ def cut_answer(answer: Answer, format_name: str) -> Answer:
     """
     finish = _CUT_SHORT.get(format_name, "length")
     if answer.text:
-        return replace(answer, text=cut_text(answer.text), tool_calls=[], finish_reason=finish)
+        return answer._replace(text=cut_text(answer.text), tool_calls=[], finish_reason=finish)
     if answer.tool_calls:
         *earlier, last = answer.tool_calls
         arguments = cut_text(lenient.dump_arguments(last.get("arguments")))
-        return replace(answer, tool_calls=[*earlier, last | {"arguments": arguments}], finish_reason=finish)
+        return answer._replace(tool_calls=[*earlier, last | {"arguments": arguments}], finish_reason=finish)
     if answer.refusal:
-        return replace(answer, refusal=cut_text(answer.refusal), finish_reason=finish)
+        return answer._replace(refusal=cut_text(answer.refusal), finish_reason=finish)
     return answer
 
 

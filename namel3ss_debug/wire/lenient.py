@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 _LONG_NUMBER = re.compile(r"[0-9]{19}")
+_OBJECTS = frozenset({dict})
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -26,8 +27,12 @@ def sequence(value: object) -> list[Any]:
 
 
 def mappings(value: object) -> list[dict[str, Any]]:
-    """The objects in an array; anything else in it is left out."""
-    return [item for item in sequence(value) if isinstance(item, dict)]
+    """The objects in an array, which is not to be changed; anything else in it is left out."""
+    if not isinstance(value, list):
+        return []
+    return (
+        value if _OBJECTS.issuperset(map(type, value)) else [item for item in value if isinstance(item, dict)]
+    )
 
 
 def string(value: object) -> str | None:
@@ -39,7 +44,7 @@ def count(value: object) -> int | None:
     """The value when it is a whole number that counts something, otherwise None."""
     if type(value) is int:  # as nearly always; a bool is of another type
         return value if value >= 0 else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if isinstance(value, float) and not value.is_integer():
         return None

@@ -27,16 +27,14 @@ _CLIENT_CALLS = {
 def decode_request(body: object) -> Json:
     """The request as `{model, messages, tools, params}`; `instructions` are a first message of role system."""
     request = lenient.mapping(body)
-    messages = []
-    if request.get("instructions"):
-        messages.append(parts.message("system", parts.content_parts(request["instructions"], _part)))
+    sent = [{"role": "system", "content": request["instructions"]}] if request.get("instructions") else []
     given = request.get("input")
     for item in given if isinstance(given, list) else [given]:
         if isinstance(item, dict):
-            messages += parts.messages([item], _message)
+            sent.append(item)
         elif isinstance(item, str):
-            messages.append(parts.message("user", parts.content_parts(item, _part)))
-    return parts.request(request, _REQUEST, messages, decode_tools(request))
+            sent.append({"role": "user", "content": item})
+    return parts.request(request, _REQUEST, parts.messages(sent, _message), decode_tools(request))
 
 
 def _message(item: Json) -> parts.Part:
@@ -104,19 +102,25 @@ def _thought(item: Json) -> str | None:
 def decode_response(body: object) -> Answer:
     """The answer in a response body, finished or in progress."""
     response = lenient.mapping(body)
-    items = lenient.mappings(response.get("output"))
-    blocks = [
-        block
-        for item in items
-        if item.get("type") == "message"
-        for block in lenient.mappings(item.get("content"))
-    ]
-    texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
-    refusals = [block["refusal"] for block in blocks if isinstance(block.get("refusal"), str)]
-    thoughts = [thought for item in items if item.get("type") == "reasoning" and (thought := _thought(item))]
+    texts: list[str] = []
+    refusals: list[str] = []
+    thoughts: list[str] = []
+    calls: list[parts.Part] = []
+    for item in lenient.mappings(response.get("output")):
+        kind = item.get("type")
+        if kind == "message":
+            for block in lenient.mappings(item.get("content")):
+                if isinstance(block.get("text"), str):
+                    texts.append(block["text"])
+                if isinstance(block.get("refusal"), str):
+                    refusals.append(block["refusal"])
+        elif kind == "reasoning":
+            thoughts += filter(None, [_thought(item)])
+        elif (call := _tool_call(item)) is not None:
+            calls.append(call)
     return Answer(
         text="".join(texts) if texts else None,
-        tool_calls=[call for item in items if (call := _tool_call(item)) is not None],
+        tool_calls=calls,
         finish_reason=_finish_reason(response),
         response_model=lenient.string(response.get("model")),
         usage=openai_shared.decode_usage(response.get("usage")),

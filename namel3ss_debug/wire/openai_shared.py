@@ -41,7 +41,11 @@ def decode_usage(usage: object) -> dict[str, int]:
 
 
 def _first(told: dict[str, Any], *names: str) -> int | None:
-    return next((value for name in names if (value := lenient.count(told.get(name))) is not None), None)
+    for name in names:
+        value = lenient.count(told.get(name))
+        if value is not None:
+            return value
+    return None
 
 
 def encode_usage(usage: dict[str, int], given: str, output: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -82,6 +83,21 @@ def test_a_secret_in_pieces_reaches_no_event_and_the_answer_is_marked(exchanges)
     ]
     assert [flaw.kind for body in bodies for flaw in flaws_of_chunk(body)] == ["redacted"]
     assert '"pw' not in json.dumps(bodies)
+
+
+def test_the_line_of_work_stands_as_it_is_whatever_else_is_secret(tracing):
+    """It is made of names of code and numbers, and a re-run finds calls by it: a pattern of the user's takes nothing from it."""
+    tracer = tracing(record_randomness=True, redact_patterns={"parcel": "parcel_[a-z]+"})
+    exchanges = Exchanges(tracer, ToolCalls(lambda _names: None, lambda _call, _result: None))
+
+    async def parcel_finder():
+        exchanges.begin("GET", "http://h/parcel_house", [], None).end()
+
+    asyncio.run(parcel_finder())
+    [start] = [e for e in recorded() if e["event_type"] == "http_exchange_start"]
+    assert start["metadata"]["lineage"].startswith("0~")
+    assert start["metadata"]["lineage"].endswith("parcel_finder.1")
+    assert "parcel_house" not in json.dumps(start)
 
 
 def test_a_stream_that_is_only_shown_is_looked_through_as_well(exchanges):

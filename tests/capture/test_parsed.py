@@ -94,19 +94,56 @@ def test_a_document_nested_without_end_is_cut_and_does_not_raise():
     assert b"$truncated" in shown(payloads, parsed.ready(payloads, deep))
 
 
+def known_text(payloads: Payloads, document: str, value: object) -> str | None:
+    """The text of a document where it is known to have no secrets; texts in pieces do not count."""
+    return parsed.document(payloads, document.encode(), value, frozenset(), lambda _value: False)
+
+
+OBJECTS = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=4), JSON, max_size=4)
+
+
 @settings(max_examples=400)
-@given(JSON, st.sampled_from([None, 2]), st.booleans())
+@given(OBJECTS, st.sampled_from([None, 2]), st.booleans())
 @example({"a": TOKEN}, None, True)
 @example({"aws secret access key": "q7Rk29xLm4Tz81Wvq7Rk29xLm4Tz81Wvq7Rk29xL"}, None, True)
-def test_a_text_that_is_vouched_for_is_shown_as_if_it_was_looked_through(value, indent, escaped):
+def test_a_document_that_is_known_to_be_clear_has_nothing_that_a_search_would_find(value, indent, escaped):
     """Law: what is known of the names and texts of a document tells what a search in its text would find.
 
     But where a text ends like `password=`: what follows it in the document is no value of it, though a search takes it for one.
     """
     document = json.dumps(value, indent=indent, ensure_ascii=escaped)
+    assert known_text(Payloads(Redactor()), document, value) in (None, Redactor().text(document))
+
+
+def harmless(value: object) -> object:
+    """The same with other texts and numbers."""
+    if isinstance(value, dict):
+        return {name: harmless(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [harmless(one) for one in value]
+    return "x" if isinstance(value, str) else 1 if type(value) in (int, float) else value
+
+
+@given(OBJECTS, st.booleans())
+@example({"a": "\\u0073" + TOKEN[1:]}, True)
+@example({"a": CARD}, True)
+def test_a_document_that_is_written_like_a_clear_one_may_have_secrets_of_its_own(value, escaped):
+    """Law: that the names and the places of texts are known says nothing of the texts and numbers."""
     payloads = Payloads(Redactor())
-    parsed.vouch(payloads, document, value)
-    assert payloads.text(document) == Redactor().text(document)
+    for one in (harmless(value),) * 2:
+        known_text(payloads, json.dumps(one, ensure_ascii=escaped), one)
+    document = json.dumps(value, ensure_ascii=escaped)
+    assert known_text(payloads, document, value) in (None, Redactor().text(document))
+
+
+def test_a_text_of_a_document_counts_as_it_is_read():
+    """However it is written: what is written like a clear document may spell a secret with escapes."""
+    payloads = Payloads(Redactor())
+    for _ in range(2):
+        assert known_text(payloads, '{"a": "x"}', {"a": "x"}) is not None
+    document = '{"a": "' + "".join(f"\\u{ord(letter):04x}" for letter in TOKEN) + '"}'
+    assert orjson.loads(document) == {"a": TOKEN}
+    assert known_text(payloads, document, {"a": TOKEN}) is None
 
 
 @pytest.mark.parametrize(
@@ -121,27 +158,77 @@ def test_a_text_that_is_vouched_for_is_shown_as_if_it_was_looked_through(value, 
 )
 def test_a_name_that_stands_twice_hides_no_secret(document):
     """Only the last is read, and the text has both."""
-    payloads = Payloads(Redactor())
-    parsed.vouch(payloads, document, orjson.loads(document))
-    assert "[REDACTED:" in payloads.text(document)
+    assert known_text(Payloads(Redactor()), document, orjson.loads(document)) is None
 
 
 def test_rules_of_the_user_are_looked_for_in_the_whole_text():
     """They may know a secret by what stands around it in the document."""
     payloads = Payloads(Redactor(patterns={"badge": r'"badge": "(\d+)"'}))
     document = '{"badge": "12345", "text": "' + "x" * 300 + '"}'
-    parsed.vouch(payloads, document, orjson.loads(document))
-    assert "12345" not in payloads.text(document)
+    assert known_text(payloads, document, orjson.loads(document)) is None
 
 
 def test_a_clear_document_is_not_searched(monkeypatch):
-    """Neither it nor, after that, the texts in it."""
+    """Once its names and texts are known, neither it is nor they."""
     payloads = Payloads(Redactor())
     value = {"id": "x-1", "choices": [{"text": "It rains. " * 40, "n": 1}], "usage": {"total_tokens": 5}}
     document = json.dumps(value)
-    parsed.vouch(payloads, document, value)
+    assert known_text(payloads, document, value) == document
     searched: list[str] = []
     monkeypatch.setattr(Redactor, "_scan", lambda _self, text: searched.append(text) or text)
-    assert payloads.text(document) is document
+    assert known_text(payloads, document, value) == document
     assert parsed.ready(payloads, value).value is value
     assert searched == []
+
+
+@pytest.mark.parametrize(
+    ("value", "asked"),
+    [
+        ({"a": [{"b": "c"}], "vectors": [0.1, 0.2]}, False),
+        ({"a": [{"b": ["c", "d"]}]}, True),
+        ({"a": {"input": {}}}, True),
+    ],
+)
+def test_a_document_may_be_in_pieces_where_it_has_several_items_or_a_telling_name(value, asked):
+    """Only there it is looked at more closely, and may not be known to be clear."""
+    document, seen = json.dumps(value).encode(), []
+
+    def may_be(looked_at: object) -> bool:
+        seen.append(looked_at)
+        return True
+
+    known = parsed.document(Payloads(Redactor()), document, value, frozenset({"input"}), may_be)
+    assert (known is None) is bool(seen) is asked
+
+
+def test_texts_stand_as_they_are_where_none_of_them_has_to_change():
+    """That is known of an object of them without a look where all have been seen."""
+    payloads = Payloads(Redactor())
+    for _ in range(2):
+        assert parsed.texts_are_clear(payloads, {"content-type": "text/plain"})
+        assert not parsed.texts_are_clear(payloads, {"content-type": TOKEN})
+        assert not parsed.texts_are_clear(payloads, {"set-cookie": "abc"})
+
+
+def test_an_object_that_was_made_of_clear_values_may_have_a_name_that_the_user_calls_secret():
+    """Its value is replaced then, as that of any such field is."""
+    made = {"hash": "abc", "body": {"text": "hello"}}
+    payloads = Payloads(Redactor(["text"]))
+    assert payloads.value(parsed.made(payloads, made, made["body"])) == {
+        "hash": "abc",
+        "body": {"text": "[REDACTED:key]"},
+    }
+    assert parsed.made(Payloads(Redactor()), made, made["body"]).value is made
+
+
+def test_an_object_that_was_made_with_texts_is_clear_once_they_have_been_seen():
+    """Until then, and where one has to change, it is converted like any other."""
+    payloads = Payloads(Redactor())
+    for texts in (["a.py:main", "b.py:run"], ["a.py:main", TOKEN]):
+        made = {"chain": texts, "hash": "abc"}
+        shown = [payloads.value(parsed.made(payloads, made, texts=texts)) for _ in range(3)]
+        assert (
+            shown
+            == [{"chain": [text.replace(TOKEN, "[REDACTED:openai]") for text in texts], "hash": "abc"}] * 3
+        )
+        assert (shown[2] is made) is (TOKEN not in texts)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import sys
 import types
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -185,7 +184,7 @@ def test_without_a_text_the_last_call_of_a_tool_is_cut():
     """Its arguments are no JSON any more; where a model says nothing, nothing is cut."""
     shorter = cut_answer(CALLED, "openai.chat")
     assert shorter.tool_calls == [CALLED.tool_calls[0], {"id": "2", "name": "b", "arguments": '{"q"'}]
-    assert cut_answer(replace(CALLED, refusal="no"), "").refusal == "no"
+    assert cut_answer(CALLED._replace(refusal="no"), "").refusal == "no"
     assert cut_answer(Answer(refusal="never"), "").refusal == "ne"
     assert cut_answer(empty := Answer(vectors=3), "openai.embeddings") is empty
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import orjson
 import pytest
@@ -89,7 +88,7 @@ def answers(draw, name):
         refusal=None if "refusal" in never else draw(st.none() | texts),
     )
     if name == "ollama.chat" and answer.text is None and not (answer.tool_calls or answer.reasoning):
-        return replace(answer, text="")  # it always has a text, which means none beside something else
+        return answer._replace(text="")  # it always has a text, which means none beside something else
     return answer
 
 
@@ -116,7 +115,7 @@ def test_a_written_stream_is_read_back(name, data, counted):
     known, answer = wire.FORMATS[name], data.draw(answers(name))
     request = {"model": "m", "stream_options": {"include_usage": counted}}
     chunks = known.codec.encode_stream(answer, request, response_id=answer.response_id or "r", created=1)
-    expected = replace(answer, usage={}) if name == "openai.chat" and not counted else answer
+    expected = answer._replace(usage={}) if name == "openai.chat" and not counted else answer
     assert join(known, b"".join(chunks)) == expected
 
 

@@ -212,7 +212,11 @@ class Inputs:
                 item = queue.popleft()
             except IndexError:  # another thread has taken the last one
                 break
-            by_kind.setdefault(item[0], []).append(item)
+            items = by_kind.get(item[0])
+            if items is None:
+                by_kind[item[0]] = [item]
+            else:
+                items.append(item)
         metadata: dict[str, Any] = {}
         read = by_kind.pop(_STDIN, [])
         for kind in sorted(by_kind):

@@ -23,6 +23,7 @@ from types import FunctionType
 from typing import Any
 
 from namel3ss_debug.capture import context
+from namel3ss_debug.capture.payloads import Ready
 
 FIRST = "0"
 ATTRIBUTE = "_namel3ss_debug_lineage"
@@ -87,11 +88,17 @@ def root() -> Lineage:
 
 def current() -> Lineage:
     """The line of work that the running code belongs to."""
-    task = context.current_task()
-    if task is not None:
-        known = _tasks.get(id(task))
-        return known[1] if known is not None and known[0]() is task else _of_task(task)
-    return _of_thread()
+    loop = context.running_loop()
+    task = None if loop is None else context.task_on(loop)
+    if task is None:
+        return _of_thread()
+    known = _tasks.get(id(task))
+    return known[1] if known is not None and known[0]() is task else _of_task(task)
+
+
+def told() -> dict[str, Ready]:
+    """What the metadata of a call say of the line of work that makes it: names of code and numbers, other ones in each task."""
+    return {} if _root is None else {"lineage": Ready(current().path)}
 
 
 def branch() -> Lineage | None:

@@ -109,7 +109,8 @@ class Randomness:
 
     def _bytes(self, use: bytes, here: Lineage, count: int, size: int) -> bytes:
         name = here.path.encode("utf-8", "surrogatepass")
-        return bytes(shake_256(b"%b:%b:%b:%d" % (self._seed, use, name, count)).digest(size))
+        drawn: bytes = shake_256(b"%b:%b:%b:%d" % (self._seed, use, name, count)).digest(size)
+        return drawn
 
 
 class Shared(random.Random):

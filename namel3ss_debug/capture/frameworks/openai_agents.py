@@ -125,8 +125,7 @@ class Processor:
             if not structure.is_recorded(key):
                 _end_model(structure, key, data)
         else:
-            result = getattr(data, _RESULTS.get(kind, ""), None)
-            structure.end(key, result)
+            structure.end(key, getattr(data, _RESULTS[kind], None) if kind in _RESULTS else None)
 
     def _hand_off(self, structure: Structure, span: Any) -> None:
         data, parent = span.span_data, structure.parent_of(span.span_id)

@@ -81,6 +81,10 @@ class Inside:
             return on_stack(self._frame_id, self._code)
         return True
 
+    def is_here(self, frame: FrameType | None) -> bool:
+        """Whether what is begun in this frame is inside of this open span and of none within it: the most frequent."""
+        return CURRENT.get() is self and not self._generates and not self.is_beside(frame)
+
     def is_beside(self, frame: FrameType | None) -> bool:
         """Whether a span that is begun in this frame is a sibling: one call began them both, and neither has ended."""
         return frame is not None and self._frame_id == id(frame) and self._code is frame.f_code

@@ -129,7 +129,11 @@ class Structure:
         try:
             told = {"framework": self.framework, **(metadata or {})}
             span = Span(self.tracer, component, name, inputs, told, prefix, fields)
-            self._open_span(key, span, self._parent(parent, frame), frame)
+            found = self._found(parent)
+            if found is not None and found.is_here(frame):
+                self._open_span(key, span, found.span, found, frame)
+            else:
+                self._open_span(key, span, self._inside(found, standing(), frame), left_standing(), frame)
         except Exception as error:
             self._lost(error)
         self._count_time(before)
@@ -267,7 +271,7 @@ class Structure:
             self._expect(key, beneath.TOOL, name, inputs, told, parent, frame)
             return
         told |= self._take(name, inputs, at)
-        self._open_span(key, self.tracer.span("tool", name, inputs, told), at, None)
+        self._open_span(key, self.tracer.span("tool", name, inputs, told), at, left_standing(), None)
 
     @_never_raises
     def end_tool(
@@ -352,8 +356,9 @@ class Structure:
         Args:
             before: what had been counted then, less the time that it was.
         """
-        tracer = self.tracer
-        tracer.tracing_ns = max(tracer.tracing_ns, before + perf_counter_ns())
+        tracer, counted = self.tracer, before + perf_counter_ns()
+        if counted > tracer.tracing_ns:  # noqa: PLR1730  (`max` is a call more)
+            tracer.tracing_ns = counted
 
     def _expect(
         self,
@@ -366,8 +371,13 @@ class Structure:
         frame: FrameType | None,
     ) -> None:
         """Wait for a call to be recorded where it is made."""
-        found, before = self._found(parent), standing()
-        at, moved = self._inside(found, before, frame), self._move(found, before, frame)
+        found = self._found(parent)
+        at: Holder | None
+        if found is not None and found.is_here(frame):
+            at, moved = found.span, STAYED
+        else:
+            before = standing()
+            at, moved = self._inside(found, before, frame), self._move(found, before, frame)
         expected = Expected(kind, name if kind == beneath.TOOL else None)
         self._open[key] = _Pending(
             name, inputs, metadata, expected, at, moved, self.tracer.now(), perf_counter_ns()
@@ -384,8 +394,9 @@ class Structure:
             del inputs[missing]
         return {} if asked is None else {"asked_in": asked.asked_in}
 
-    def _open_span(self, key: Hashable, span: Span, parent: Holder | None, frame: FrameType | None) -> None:
-        outer = left_standing()
+    def _open_span(
+        self, key: Hashable, span: Span, parent: Holder | None, outer: Holder | None, frame: FrameType | None
+    ) -> None:
         span.open_within(parent)
         if not span.is_open:  # its component is not recorded
             self._open[key] = _Skipped(None if parent is None else self._key_of(parent))

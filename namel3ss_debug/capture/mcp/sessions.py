@@ -145,8 +145,7 @@ def _begin(connections: Connections, session: Any, method: str, params: Mapping[
         return None
     tracer, connection = connections.tracer, connections.of(session)
     metadata: dict[str, Any] = {"chain": tracer.sites.chain(0)} | connection.told()
-    if lineage.active():
-        metadata["lineage"] = lineage.current().path
+    metadata |= lineage.told()
     params = {name: value for name, value in params.items() if name != "_meta"}
     name = params.get("name")
     if method == _CALL and isinstance(name, str) and not _is_inside(name):

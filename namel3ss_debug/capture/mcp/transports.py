@@ -113,8 +113,7 @@ class _Client:
             "chain": tracer.sites.chain(0),
             "mcp": {"transport": connection.transport},
         }
-        if lineage.active():
-            metadata["lineage"] = lineage.current().path
+        metadata |= lineage.told()
         return tracer.span("mcp", "connect", inputs, metadata).open()
 
 

@@ -89,8 +89,7 @@ class Calls:
         scope = self._scope
         inputs: dict[str, Any] = {"arguments": plain(arguments)}
         metadata: dict[str, Any] = {"chain": scope.chain()}
-        if lineage.active():
-            metadata["lineage"] = lineage.current().path
+        metadata |= lineage.told()
         asked = self._asked.take(name) if getattr(ctx, "tool_call_source", None) == "ai" else None
         if asked is not None:
             inputs |= {"call_id": asked[0]} if asked[0] else {}

@@ -153,8 +153,7 @@ class Models:
             "format": _FORM.name,
             "exchange": {"method": _METHOD, "url": url, "hash": wire.canonical_hash(_METHOD, url, request)},
         }
-        if lineage.active():
-            metadata["lineage"] = lineage.current().path
+        metadata |= lineage.told()
         decoded = _FORM.codec.decode_request(request)
         return scope.open("llm", decoded.get("model"), scope.place, decoded, metadata)
 

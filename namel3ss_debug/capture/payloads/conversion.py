@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
+from namel3ss_debug.capture.payloads.alike import Alike
 from namel3ss_debug.capture.payloads.looks import from_signal, full_name
 from namel3ss_debug.capture.payloads.objects import describe
 from namel3ss_debug.capture.payloads.texts import clean, ends, printed, start
@@ -74,6 +75,7 @@ class Payloads:
         plain: texts that were seen and need no change.
         names: names of items that were seen and are not secret.
         items: what `parsed` has seen, by its identity: itself, and as it is shown.
+        alike: how the documents are written that `parsed` has seen.
     """
 
     redactor: Redactor | None = None
@@ -83,6 +85,7 @@ class Payloads:
     items: dict[int, tuple[Any, JsonValue]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    alike: Alike = field(default_factory=Alike, init=False, repr=False, compare=False)
 
     def value(self, value: Any) -> JsonValue:
         """Any value as JSON; see `convert`."""
@@ -123,11 +126,12 @@ class Payloads:
 
     def text(self, text: str) -> str:
         """A text, redacted; where it is too long, its middle is left out."""
-        if type(text) is str and text in self.plain:
-            return text
         exact = text if type(text) is str else _exact(text)
-        shown = ends(exact, self.redactor, self.max_size) if self.max_size else clean(exact, self.redactor)
-        if shown is text and len(text) <= _short(self.max_size):
+        if exact in self.plain:
+            return exact
+        size = self.max_size
+        shown = ends(exact, self.redactor, size) if size else clean(exact, self.redactor)
+        if shown is text and len(text) <= (_short(size) if size else _SHORT):
             _remember(self.plain, text)
         return shown
 
@@ -142,6 +146,8 @@ class Payloads:
 
     def url(self, url: str) -> str:
         """A URL without credentials."""
+        if type(url) is str and url in self.plain and "=" not in url:  # as that of a model is each time
+            return url
         exact = clean(url if type(url) is str else _exact(url), None)
         return self.redactor.url(exact) if self.redactor else exact
 
@@ -172,6 +178,8 @@ class Payloads:
             if kind is str:
                 if item not in plain:
                     return None
+            elif kind is Ready:
+                result[key] = item.value
             elif kind is int:
                 if not _LEAST_PLAIN < item < CARD_LIKE:
                     return None
@@ -190,8 +198,6 @@ class Payloads:
                     return None
                 room -= len(texts)
                 result[key] = texts
-            elif kind is Ready:
-                result[key] = item.value
             elif item is not None and kind is not bool:
                 return None
         return result

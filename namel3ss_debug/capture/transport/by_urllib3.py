@@ -92,8 +92,7 @@ def _carrying(
 
 def _told(exchange: Watched, response: Any, kwargs: dict[str, Any]) -> Any:
     """The response, whose head is told to the exchange now and whose body as the program reads it."""
-    pairs = list(iter(response.headers.items()))  # to say how many they are, its items go through all of them
-    exchange.respond(response.status, pairs, response.reason)
+    exchange.respond(response.status, _pairs(response.headers), response.reason)
     body = getattr(response, "_body", None)
     if body is None:
         response.__dict__[MARK] = exchange
@@ -101,6 +100,14 @@ def _told(exchange: Watched, response: Any, kwargs: dict[str, Any]) -> Any:
         exchange.receive(body, decoded=bool(kwargs.get("decode_content", True)))
         exchange.end()
     return response
+
+
+def _pairs(headers: Any) -> list[tuple[str, str]]:
+    """What `list(headers.items())` gives, which goes through all of them in Python to say how many they are, and once more."""
+    held = getattr(headers, "_container", None)
+    if type(held) is not dict:
+        return list(iter(headers.items()))
+    return [(values[0], value) for values in held.values() for value in values[1:]]
 
 
 def _natures(pool: Any, url: str) -> Natures:

@@ -49,7 +49,14 @@ _OWN_FIRST = -1000
 
 _ORDERED = [*enumerate(TOKENS), *enumerate(PHRASES, _AFTER_TOKENS)]
 _LITERALS = {literal for _, rule in _ORDERED for literal in rule.literals}
-_TRIGGERS = {one for one in _LITERALS if _LITERALS.isdisjoint(one[:end] for end in range(1, len(one)))}
+
+
+def _shortest(literals: set[str]) -> set[str]:
+    """Those that none of the others is the beginning of."""
+    return {one for one in literals if literals.isdisjoint(one[:end] for end in range(1, len(one)))}
+
+
+_TRIGGERS = _shortest(_LITERALS)
 _TRIGGERED: dict[str, list[tuple[int, Rule]]] = {trigger: [] for trigger in _TRIGGERS}
 """The rules with a literal that begins so."""
 
@@ -74,6 +81,9 @@ TRIGGER = trie(_TRIGGERS)
 
 LONGEST_TRIGGER = max(LONGEST_LITERAL, *map(len, _TRIGGERS))
 _TRIGGER = re.compile(f"(?=({TRIGGER}))")
+_PHRASE_TRIGGER = re.compile(trie(_shortest({literal for literal, _ in _PHRASE_LITERALS})))
+"""A literal of `PHRASES`; in a short text this is looked for sooner than all of them one by one."""
+
 CARD = r"[0-9](?:[ \-]?[0-9]){12}|[0-9][0-9 \-]{0,24}\.?\Z"
 """What a text holds where the number of a card may be in it, or have begun at its end."""
 
@@ -166,14 +176,10 @@ class Redactor:
             self._mark(mark)
         return scanned
 
-    def vouch(self, text: str) -> None:
-        """Spare the search in a text of which it is known that nothing in it is secret; not where the user has rules of their own."""
-        if self._own:
-            return
-        if len(text) <= _SHORT:
-            _remember(self._known, text, text)
-        else:
-            self._mark((hash(text), len(text)))
+    @property
+    def has_own_rules(self) -> bool:
+        """Whether the user has added names or patterns, which may know a secret by what stands around it."""
+        return bool(self._own)
 
     def headers(self, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """HTTP headers, name and value, without credentials."""
@@ -209,8 +215,10 @@ class Redactor:
         return any(words == key or words.endswith("_" + key) for key in self._keys)
 
     def _scan(self, text: str) -> str:
-        if "[REDACTED:" not in text and not self.finds(text):
-            return text
+        if "[REDACTED:" not in text:
+            rules = self._worth_trying(text)
+            if not rules or not self.finds(text, 0, rules):
+                return text
         for _ in range(_ROUNDS):
             replaced = self._once(text)
             if replaced is text:
@@ -289,7 +297,8 @@ class Redactor:
             if runs:
                 rules += [(order, TOKENS[order]) for order in self._orders(runs)]
             lower = text.lower()
-            if found := [order for literal, order in _PHRASE_LITERALS if literal in lower]:
+            if len(text) > _SHORT or _PHRASE_TRIGGER.search(lower):
+                found = [order for literal, order in _PHRASE_LITERALS if literal in lower]
                 rules += [(_AFTER_TOKENS + order, PHRASES[order]) for order in dict.fromkeys(found)]
             if _LONG_NUMBER.search(text):
                 rules.append(_CARD)

@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 
+from urllib3 import HTTPHeaderDict
+
+from namel3ss_debug.capture.transport import by_urllib3
 from namel3ss_debug.traces.reader import open_trace
 
 STAND_IN = {
@@ -86,3 +89,10 @@ def test_each_attempt_is_recorded_once_and_run_again(model_environment, scripted
     again = run("replay", "run.jsonl", "--rerun", environment=dict(os.environ))
     assert again.stdout == first.stdout
     assert not scripted_model.requests
+
+
+def test_headers_are_told_as_the_library_tells_them():
+    """Each as often as it came, under the name that came first."""
+    headers = HTTPHeaderDict([("Set-Cookie", "a"), ("X", "1"), ("set-cookie", "b"), ("Content-Type", "c")])
+    assert by_urllib3._pairs(headers) == list(headers.items())
+    assert by_urllib3._pairs({"X": "1"}) == [("X", "1")]
