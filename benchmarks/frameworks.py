@@ -635,6 +635,7 @@ def answer(path, body):
 def main() -> int:
     """Measure the frameworks named in the arguments, all without one; print, and return the exit status."""
     claims = []
+    sys.stdout.reconfigure(line_buffering=True)  # a row takes half a minute and more
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("script.py").write_text(SCRIPT)
         os.environ |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
