@@ -11,14 +11,12 @@ says so; names as arguments choose.
 How it counts: in a run all programs are up at the same time and take turns, a batch each, so that a slow second is slow for all.
 There are `RUNS` runs, each with new processes. Of each batch (the first, the second, ...) the least of the runs counts, and the
 mean of all batches is the figure. The least of a batch is free of what other processes of the machine did at that moment. The work
-that comes again after so many calls, above all the collection of garbage, comes at the same place of each run (97 % of the
-batches in which one run collects young objects have it in all runs), so it is in the figure as often as it comes; a low quantile of
-the batches would leave it out for a program that needs it less often than once in a batch. Each program collects all garbage once
-before the calls that count: else the one full collection that is due after the imports falls on whichever program happens to be
-near it, 25 to 35 µs a call of 600. Later full collections come at most once in some thousand calls, and are not in the figure. The
-mean of whole rounds, one program after the other, differed between rounds by more than what is compared. Where the two halves of
-the runs say very different ratios, the machine was too busy: with four times as many runnable processes as processors they
-differ by a tenth and more.
+that comes again after so many calls, above all the collection of garbage, comes at the same place of nearly every run, so it is in
+the figure as often as it comes; a low quantile of the batches would leave it out for a program that needs it less often than once in
+a batch. Each program collects all garbage once before the calls that count: else the one full collection that is due after the imports
+falls on whichever program happens to be near it. Later full collections are too rare to be in the figure. The mean of whole
+rounds, one program after the other, differed between rounds by more than what is compared. Where the two halves of
+the runs say very different ratios, the machine was too busy.
 
 Not all go into one environment:
 
