@@ -32,17 +32,19 @@ _MATTERS = frozenset({_CLOCK, _UUID, _STDIN, _OPENED})
 _TOGETHER = 32
 _LOST = "what was read could not be recorded"
 _WITHOUT_READS = frozenset({EVENT_TYPE, "log_record"})
-_STRUCTURE = frozenset(
-    f"{prefix}_{moment}"
-    for prefix in (
-        "agent_execution",
-        "agent_turn",
-        "chain_execution",
-        "chain_step",
-        "prompt_execution",
-        "validation",
-    )
-    for moment in ("start", "end")
+_STRUCTURE = (
+    "agent_execution",
+    "agent_turn",
+    "chain_execution",
+    "chain_step",
+    "prompt_execution",
+    "validation",
+)
+_WITH_THE_NEXT = frozenset(
+    [
+        *(f"{prefix}_{moment}" for prefix in _STRUCTURE for moment in ("start", "end")),
+        *(f"{prefix}_end" for prefix in ("llm_call", "tool_call", "http_exchange")),
+    ]
 )
 
 
@@ -129,13 +131,14 @@ class Inputs:
         """An event of what was read before this one, to be written before it.
 
         A log record reads the clock itself, so one event more for each would tell nothing: its reads wait for the next.
-        So do frameworks between their own events: a few reads of libraries wait for the next call, and stand in one event.
+        So do frameworks between their own events, and the end of a call asks for nothing that could depend on them: a few reads
+        of libraries wait for the next call, and stand in one event.
         """
         waiting = len(self._queue)
         if not waiting:
             return None
         kind = event["event_type"]
-        if kind in _WITHOUT_READS or (kind in _STRUCTURE and not self._pressing and waiting < _TOGETHER):
+        if kind in _WITHOUT_READS or (kind in _WITH_THE_NEXT and not self._pressing and waiting < _TOGETHER):
             return None
         try:
             return self._event(event["timestamp"], last=kind == "trace_end")

@@ -14,12 +14,18 @@ from types import CodeType, FrameType
 from namel3ss_debug.capture.callsite import CallSites
 
 _OWN = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+_NOT_KEPT = ("http/cookiejar.py:",)
+"""Libraries that read the clock to know whether something has expired, once for each answer of a server.
+
+A re-run moves their clock on from what it was served last, so what had not expired then has not now.
+"""
+
 _MOST_FRAMES = 60
 _REMEMBERED = 4096
 
 
 class Place:
-    """A place in the code, and how much it has read."""
+    """A place in the code, and how much it has read; `over` where that is not kept, or no more."""
 
     __slots__ = ("by_library", "call_site", "code", "key", "known", "number", "over", "stored")
 
@@ -73,6 +79,11 @@ class Places:
                 self._remember(frame, place)
                 return place
             library = self._library(code)
+        if library[1].startswith(_NOT_KEPT):
+            place = self._place(library[1], None)
+            place.over = True
+            self._remember(frame, place)
+            return place
         outer = self._sites.nearest(frame.f_back, _MOST_FRAMES)
         if outer is None:
             return self._place(library[1], None)

@@ -54,7 +54,7 @@ class Served:
         if value is None:
             value, since = self._last
             value += now - since
-            if place.key not in self._left_out:
+            if not place.over and place.key not in self._left_out:
                 self._on_new("clock", place.call_site or place.key)
         self._last = value, now
         return value

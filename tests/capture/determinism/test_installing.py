@@ -47,6 +47,8 @@ for n in range(3):
         library()
 with tracer.span("tool", "call"):
     time.time()
+with tracer.span("tool", "call"):
+    library()
 with tracer.span("chain", "own"):
     library()
     time.time()
@@ -55,9 +57,10 @@ with tracer.span("chain", "own"):
     kinds = [event["event_type"] for event in result.events]
     steps, read = ["chain_execution_start", "chain_execution_end"], "inputs_read"
     call = ["tool_call_start", read, "tool_call_end"]
-    assert kinds == ["trace_start", *steps * 3, read, *call, steps[0], read, steps[1], "trace_end"]
+    told = ["trace_start", *steps * 3, read, *call, call[0], call[2], steps[0], read, steps[1], "trace_end"]
+    assert kinds == told
     [places] = result.recorded.clock.values()
-    assert sorted(map(len, places.values())) == [2, 4]  # the two of the program are of one text
+    assert sorted(map(len, places.values())) == [2, 5]  # the two of the program are of one text
 
 
 def test_trace_start_says_what_numbers_follow_from(programs):

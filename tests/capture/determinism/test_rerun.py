@@ -171,6 +171,31 @@ def test_a_program_prints_the_same_ten_times(programs, name):
         assert programs.again(ALL[name], first).seen == first.seen
 
 
+def test_reads_that_date_cookies_are_not_kept_and_a_rerun_sees_the_time_of_the_recording(programs):
+    """What has not expired then has not expired when the program runs again a day later."""
+    program = """
+import http.client, http.cookiejar, io, time, urllib.request
+jar, asked = http.cookiejar.CookieJar(), urllib.request.Request("http://shop.test/")
+class Answer:
+    def info(self):
+        return http.client.parse_headers(io.BytesIO(b"Set-Cookie: a=1; Max-Age=3600\\r\\n\\r\\n"))
+now = time.time()
+jar.extract_cookies(Answer(), asked)
+jar.add_cookie_header(asked)
+print(asked.get_header("Cookie"), [abs(cookie.expires - now - 3600) < 60 for cookie in jar])
+"""
+    first = programs.record(program)
+    assert first.stdout == "a=1 [True]\n"
+    [places] = first.recorded.clock.values()
+    [(key, [now])] = places.items()
+    assert "cookiejar" not in key
+    trace = first.trace.read_text()
+    first.trace.write_text(trace.replace(str(now), str(now - 86_400 * 10**9)))
+    again = programs.again(program, first)
+    assert again.seen == first.seen
+    assert not again.read("new")
+
+
 def test_a_recording_of_a_rerun_can_be_run_again(programs):
     """What was served is recorded like what was read."""
     program = CLOCK + RANDOMNESS + SETS
