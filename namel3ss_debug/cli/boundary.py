@@ -75,8 +75,27 @@ def seldom_collecting() -> Iterator[None]:
 
 def run(command: Callable[[], object]) -> int:
     """Run a command and return the exit status; every failure is told on stderr here and nowhere else."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        open_closed_streams()
     with seldom_collecting():
         return _status_of(command)
+
+
+def open_closed_streams() -> None:
+    """Let the standard streams that whoever started us has closed lead nowhere, here and in the programs that we start.
+
+    Otherwise a file of ours would get the number of one, and what is printed would go there; git does the same
+    (`sanitize_stdfds`).
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(
+                os.open(os.devnull, os.O_RDWR), True
+            )  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _status_of(command: Callable[[], object]) -> int:
@@ -108,8 +127,6 @@ def tell(message: str) -> None:
     # Help and version need no view, and importing one would cost more than they do.
     from namel3ss_debug.views.cleaning import clean
 
-    if sys.stderr is None:  # closed by whoever started us
-        return
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{PREFIX}{clean(message)}\n")
         sys.stderr.flush()

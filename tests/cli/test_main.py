@@ -215,6 +215,27 @@ def test_a_closed_stderr_changes_nothing_about_the_program(tmp_path):
     assert (done.stdout, done.returncode) == ("hello\n", 0)
 
 
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_lead_nowhere(tmp_path, closed):
+    """With stdout closed a command ends as it would, and nothing a program writes there gets into its recording."""
+    program, trace = tmp_path / "app.py", tmp_path / "t.jsonl"
+    program.write_text("import os\nprint('hello')\nos.write(1, b'hello')")
+    for words, status in (
+        (f"trace -o {trace} {program}", 0),
+        (f"replay {trace} --rerun", 0),
+        (f"analyze {trace}", 0),
+        ("analyze no.jsonl", 2),
+    ):
+        command = f"exec {sys.executable} -m namel3ss_debug {words} {closed}"
+        done = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, check=False)
+        assert (done.returncode, done.stdout) == (status, b"")
+        assert b"Traceback" not in done.stderr
+    assert [json.loads(line)["event_type"] for line in trace.read_text().splitlines()] == [
+        "trace_start",
+        "trace_end",
+    ]
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_garbage_is_looked_for_as_before_when_a_command_is_over(fails):
     """While it runs this is done seldom; whoever calls it from a program of theirs is left nothing of that."""
