@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 _OPERATIONS = {
@@ -51,8 +52,8 @@ _FOLLOWED_OTHERWISE = (
     "mcp-python-sdk",
 )  # fmt: skip
 """Words in the names of instrumentations whose frameworks are followed without them."""
-_NO_CALL = ("(merged)",)
-"""Words in the names of spans that look like those of a call and are none: google-adk puts results together."""
+_NO_CALL = "(merged)"
+"""In the names of spans that look like those of a call and are none: google-adk puts results together."""
 
 
 class Meaning(NamedTuple):
@@ -70,7 +71,7 @@ def meaning(scope: str, name: str, attributes: Mapping[str, Any]) -> Meaning | N
         name: the name of the span.
         attributes: what is known of it at its start.
     """
-    if is_followed_otherwise(scope) or any(word in name for word in _NO_CALL):
+    if is_followed_otherwise(scope) or _NO_CALL in name:
         return None
     first, _, rest = name.partition(" ")
     kind = _OPERATIONS.get(str(attributes.get("gen_ai.operation.name")))
@@ -84,6 +85,7 @@ def meaning(scope: str, name: str, attributes: Mapping[str, Any]) -> Meaning | N
     return Meaning(kind, str(known) if known is not None else rest or None)
 
 
+@lru_cache(maxsize=256)  # a program has few of them
 def is_followed_otherwise(scope: str) -> bool:
     """Whether an instrumentation tells of a framework that is followed without it."""
     return any(word in scope for word in _FOLLOWED_OTHERWISE)
@@ -123,7 +125,11 @@ def answer(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return next((attributes[name] for name in names if attributes.get(name) is not None), None)
+    for name in names:
+        found = attributes.get(name)
+        if found is not None:
+            return found
+    return None
 
 
 def _json(text: Any) -> Any:

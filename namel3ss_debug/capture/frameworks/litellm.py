@@ -70,13 +70,14 @@ class _Call:
         given = dict(zip(("model", "messages"), args, strict=False)) | dict(kwargs)
         self._structure = structure
         self._open = True
-        structure.begin_model(self, given.get("model"), inputs=read(structure, _asked, given))
+        structure.begin_model(self, given.get("model"), inputs=lambda: read(structure, _asked, given) or {})
         self._token = _WITHIN.set(True)
 
     def answered(self, response: Any) -> Any:
         """The model has answered; a streamed answer is on its way, and what it will say is not known here."""
         self._open = False
-        self._structure.end_model(self, read(self._structure, _answered, response))
+        if not self._structure.is_recorded(self):
+            self._structure.end_model(self, read(self._structure, _answered, response))
         return response
 
     def failed(self, error: BaseException) -> None:

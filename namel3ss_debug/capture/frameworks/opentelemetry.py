@@ -328,14 +328,14 @@ def _detaching(original: Callable[..., None], spans: _Spans) -> Callable[..., No
 
 def _caller() -> FrameType | None:
     """The frame that makes a span current, behind those that do it for it, as a function made a context manager does."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  (the frame that calls `attach`)
-    while frame is not None and (_is_plumbing(frame) or _is_plumbing(frame.f_back, "contextlib")):
-        frame = frame.f_back
-    return frame
-
-
-def _is_plumbing(frame: FrameType | None, *names: str) -> bool:
-    return frame is not None and str(frame.f_globals.get("__name__")).startswith(names or _PLUMBING)
+    frame = sys._getframe(2)  # noqa: SLF001  (the frame that calls `attach`)
+    module = str(frame.f_globals.get("__name__"))
+    while (outer := frame.f_back) is not None:
+        outer_module = str(outer.f_globals.get("__name__"))
+        if not module.startswith(_PLUMBING) and not outer_module.startswith("contextlib"):
+            return frame
+        frame, module = outer, outer_module
+    return None if module.startswith(_PLUMBING) else frame
 
 
 def _processor(sdk: Any, spans: _Spans) -> Any:
