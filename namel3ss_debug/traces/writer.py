@@ -394,7 +394,11 @@ class TraceWriter:
                 self._torn = self._torn or written > 0
                 written += write(self._fd, data[written:])
         except OSError as error:
-            self._refused(data, error, events)
+            there = data[:written]
+            if there:
+                self._torn = not there.endswith(b"\n")
+                self._written += written
+            self._refused(data, error, events - there.lstrip(b"\n").count(b"\n"))
             return
         self._torn = False
         self._written += written

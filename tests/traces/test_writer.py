@@ -117,6 +117,37 @@ def test_of_two_that_are_written_together_both_may_be_lost(make, monkeypatch, ca
     assert "recording stopped" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(("beyond", "lost"), [(-5, 2), (0, 1), (5, 1)])
+def test_of_two_that_are_written_together_the_one_that_is_whole_counts(
+    make, monkeypatch, capfd, beyond, lost
+):
+    """Where the file system takes a part and then no more, what stands there as a whole line is not lost."""
+    taken = []
+
+    def some(fd, data):
+        if taken:
+            raise OSError(28, "No space left on device")
+        taken.append(data.index(b"\n") + 1 + beyond)
+        return os.write(fd, data[: taken[0]])
+
+    writer = make()
+    writer.begin()
+    ahead_of(writer, ["first"])
+    with monkeypatch.context() as patch:
+        patch.setattr(writers, "write", some)
+        writer.append(event("a"))
+    writer.ahead = None
+    writer.append(event("b"))
+    assert writer.dropped == lost
+    assert "recording stopped" in capfd.readouterr().err
+    lines = writer.first.read_bytes().split(b"\n")
+    whole = [line for line in lines if line.startswith(b"{") and line.endswith(b"}")]
+    assert len(whole) == writer.events
+    assert len(lines) == len(whole) + 1 + (
+        beyond != 0
+    )  # what is torn stands alone, and the last line is ended
+
+
 def test_files_are_private_and_so_are_their_folders(make, tmp_path):
     """Mode 0600 and 0700, whatever the umask is."""
     old = os.umask(0)

@@ -91,7 +91,11 @@ def current() -> Lineage:
     loop = context.running_loop()
     task = None if loop is None else context.task_on(loop)
     if task is None:
-        return _of_thread()
+        try:  # the most frequent
+            here: Lineage = _here.lineage
+        except AttributeError:
+            here = _of_thread()
+        return here
     known = _tasks.get(id(task))
     return known[1] if known is not None and known[0]() is task else _of_task(task)
 

@@ -63,8 +63,9 @@ class Inside:
 
     def here(self) -> Holder | None:
         """The span, or the nearest outer one the running code really is inside."""
-        if self.holds():
-            return self.span
+        span = self.span
+        if (span.is_open and not self._generates) or self.holds():  # the first as in `holds`, without a call
+            return span
         return None if self.outer is None else self.outer.here()
 
     def holds(self) -> bool:
