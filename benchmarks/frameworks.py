@@ -4,7 +4,8 @@ Each program is the same file for all, a user's program but for the loop that wa
 do not count, then `BATCH` at each turn, and says what they took of a processor in its own process, all threads together.
 It runs plain, under `debug trace` with its default settings, and under each instrumentor that is installed, which gets a tracer
 provider with a `SimpleSpanProcessor` and an exporter that writes a line of JSON for each span: as with ours, what has ended is
-in the file. All record messages and answers. The model is in another process and answers at once; so does, for `mcp`, the server
+in the file. All record messages, answers, and what the model says of its tokens; where the instrumentor of a framework leaves the calls
+of models to that of the SDK, both are switched on. The model is in another process and answers at once; so does, for `mcp`, the server
 whose tool is called. What is compared is what each adds to the plain program. What is not installed is left out, and one line
 says so; names as arguments choose.
 
@@ -25,11 +26,12 @@ Not all go into one environment:
         openinference-instrumentation-{openai,anthropic,langchain,openai-agents} \
         opentelemetry-instrumentation-genai-{openai,anthropic,langchain,openai-agents}
     pip install opentelemetry-sdk langgraph langchain langchain-openai google-genai ollama boto3 cohere mistralai groq mcp \
-        'smolagents[openai]' litellm google-adk \
+        'smolagents[openai]' litellm \
         opentelemetry-instrumentation-{langchain,google-generativeai,ollama,bedrock,cohere,mistralai,groq,mcp,litellm} \
-        openinference-instrumentation-{langchain,google-genai,ollama,bedrock,cohere,mistralai,groq,smolagents,litellm,google-adk} \
-        opentelemetry-instrumentation-{google-genai,botocore,genai-bedrock,genai-langchain,genai-smolagents}
-    pip install opentelemetry-sdk crewai {opentelemetry,openinference}-instrumentation-crewai
+        openinference-instrumentation-{langchain,google-genai,ollama,bedrock,cohere,mistralai,groq,smolagents,litellm} \
+        opentelemetry-instrumentation-{google-genai,botocore,genai-bedrock,genai-langchain,genai-openai,genai-smolagents}
+    pip install opentelemetry-sdk google-adk openinference-instrumentation-{google-adk,google-genai}
+    pip install opentelemetry-sdk crewai {opentelemetry,openinference}-instrumentation-{crewai,openai}
     pip install opentelemetry-sdk 'mcp<2' 'cohere<6' opentelemetry-instrumentation-{mcp,cohere}
 
 google-adk and crewai ask for older releases of what the others use, and OpenLLMetry's for mcp and cohere for older ones of these.
@@ -41,7 +43,7 @@ provider is given to the instrumentor, and is not that of the whole process.
 
 OpenTelemetry's own instrumentors (the third rival) have texts only where a variable of the environment says so; it is set to put them
 into the span. That of botocore knows log records only: it gets a logger provider too, whose exporter writes a line for each
-record into the same file. That of the agents has no calls of models and is run together with that of the SDK.
+record into the same file.
 """
 
 from __future__ import annotations
@@ -65,6 +67,8 @@ BATCH = 10  # calls in a turn
 WARM = 20  # calls before those
 RUNS = 8
 PLAIN, OURS = "plain", "debug trace"
+ANSWER = re.compile(rb"It is on its way")
+TOKENS = re.compile(rb'"(?:[\w.]*\.)?(?:input_tokens|prompt_tokens|prompt)": ?120\b')
 LLMETRY, INFERENCE, OFFICIAL, OWN = "OpenLLMetry", "OpenInference", "OpenTelemetry", "its own"
 TRACE = ["-c", "from namel3ss_debug.cli.main import debug; debug()", "trace", "-o", "run.jsonl"]
 
@@ -82,6 +86,7 @@ class Subject(NamedTuple):
     title: str
     program: str
     instrumented: str = ""
+    told: re.Pattern[bytes] = TOKENS  # stands in a line for each call
 
 
 Run = dict[str, list[float]]
@@ -89,12 +94,13 @@ Run = dict[str, list[float]]
 
 
 class Framework(NamedTuple):
-    """A framework: its distribution, what defines `ask(turn)` in the program, its instrumentors, and how many turns make a run."""
+    """A framework: its distribution, its program, its instrumentors, how many turns make a run, and what all record of a call."""
 
     package: str
     program: str
     rivals: dict[str, Rival]
     turns: int = 40
+    told: re.Pattern[bytes] = TOKENS
 
 
 SYNC = """\
@@ -380,14 +386,6 @@ from pydantic_ai import Agent, InstrumentationSettings
 
 Agent.instrument_all(InstrumentationSettings(tracer_provider=provider))
 """
-# That of the agents leaves the calls of the model to that of the SDK.
-OPENAI_AGENTS_OFFICIAL = """\
-from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
-from opentelemetry.instrumentation.genai.openai_agents import OpenAIAgentsInstrumentor
-
-OpenAIInstrumentor().instrument(tracer_provider=provider)
-OpenAIAgentsInstrumentor().instrument(tracer_provider=provider)
-"""
 # ADK makes its spans with the tracer provider of the process.
 GOOGLE_ADK_OWN = "from opentelemetry.trace import set_tracer_provider\nset_tracer_provider(provider)"
 # That of botocore has the texts of messages in log records, and other words switch them on.
@@ -415,16 +413,23 @@ def rival(start: str, framework: str, name: str, arguments: str = "") -> Rival:
     return Rival(f"{start}-instrumentation-{framework}", statements)
 
 
+def together(framework: Rival, sdk: Rival) -> Rival:
+    """An instrumentor that leaves the calls of models to that of the SDK by which the framework makes them."""
+    return Rival(framework.package, f"{framework.statements}\n{sdk.statements}")
+
+
+BY_OPENAI = {
+    LLMETRY: rival("opentelemetry", "openai", "OpenAIInstrumentor"),
+    INFERENCE: rival("openinference", "openai", "OpenAIInstrumentor"),
+    OFFICIAL: rival("opentelemetry", "genai-openai", "OpenAIInstrumentor"),
+}
+GENAI_INFERENCE = rival("openinference", "google-genai", "GoogleGenAIInstrumentor")
 # The instrumentors that are most used; that of the SDK's agents beside the SDK's own processor, as ours is.
 FRAMEWORKS = {
     "openai": Framework(
         "openai",
         SYNC.format(ask=OPENAI),
-        {
-            LLMETRY: rival("opentelemetry", "openai", "OpenAIInstrumentor"),
-            INFERENCE: rival("openinference", "openai", "OpenAIInstrumentor"),
-            OFFICIAL: rival("opentelemetry", "genai-openai", "OpenAIInstrumentor"),
-        },
+        BY_OPENAI,
     ),
     "anthropic": Framework(
         "anthropic",
@@ -452,7 +457,9 @@ FRAMEWORKS = {
             INFERENCE: rival(
                 "openinference", "openai-agents", "OpenAIAgentsInstrumentor", "exclusive_processor=False, "
             ),
-            OFFICIAL: Rival("opentelemetry-instrumentation-genai-openai-agents", OPENAI_AGENTS_OFFICIAL),
+            OFFICIAL: together(
+                rival("opentelemetry", "genai-openai-agents", "OpenAIAgentsInstrumentor"), BY_OPENAI[OFFICIAL]
+            ),
         },
     ),
     "pydantic-ai": Framework(
@@ -474,7 +481,7 @@ FRAMEWORKS = {
         SYNC.format(ask=GOOGLE_GENAI),
         {
             LLMETRY: rival("opentelemetry", "google-generativeai", "GoogleGenerativeAiInstrumentor"),
-            INFERENCE: rival("openinference", "google-genai", "GoogleGenAIInstrumentor"),
+            INFERENCE: GENAI_INFERENCE,
             OFFICIAL: rival("opentelemetry", "google-genai", "GoogleGenAiSdkInstrumentor"),
         },
     ),
@@ -533,14 +540,18 @@ FRAMEWORKS = {
         SYNC.format(ask=SMOLAGENTS),
         {
             INFERENCE: rival("openinference", "smolagents", "SmolagentsInstrumentor"),
-            OFFICIAL: rival("opentelemetry", "genai-smolagents", "SmolagentsInstrumentor"),
+            OFFICIAL: together(
+                rival("opentelemetry", "genai-smolagents", "SmolagentsInstrumentor"), BY_OPENAI[OFFICIAL]
+            ),
         },
     ),
     "google-adk": Framework(
         "google-adk",
         ASYNC.format(ask=GOOGLE_ADK),
         {
-            INFERENCE: rival("openinference", "google-adk", "GoogleADKInstrumentor"),
+            INFERENCE: together(
+                rival("openinference", "google-adk", "GoogleADKInstrumentor"), GENAI_INFERENCE
+            ),
             OWN: Rival("opentelemetry-sdk", GOOGLE_ADK_OWN),
         },
     ),
@@ -548,13 +559,13 @@ FRAMEWORKS = {
         "crewai",
         SYNC.format(ask=CREWAI),
         {
-            LLMETRY: rival("opentelemetry", "crewai", "CrewAIInstrumentor"),
-            INFERENCE: rival("openinference", "crewai", "CrewAIInstrumentor"),
+            LLMETRY: together(rival("opentelemetry", "crewai", "CrewAIInstrumentor"), BY_OPENAI[LLMETRY]),
+            INFERENCE: together(rival("openinference", "crewai", "CrewAIInstrumentor"), BY_OPENAI[INFERENCE]),
         },
         turns=10,  # one call takes as long as ten of the others
     ),
     # That of OpenInference makes no spans: it only hands on the place in the trace.
-    "mcp": Framework("mcp", MCP, {LLMETRY: rival("opentelemetry", "mcp", "McpInstrumentor")}),
+    "mcp": Framework("mcp", MCP, {LLMETRY: rival("opentelemetry", "mcp", "McpInstrumentor")}, told=ANSWER),
 }
 INSTRUMENTED = """\
 import runpy
@@ -652,11 +663,12 @@ def following(name: str, framework: Framework, url: str) -> list[bool]:
     if not version:
         print(f"{name}: {framework.package} is not installed: left out")
         return []
-    subjects = {PLAIN: Subject(PLAIN, framework.program), OURS: Subject(OURS, framework.program)}
+    program, told = framework.program, framework.told
+    subjects = {PLAIN: Subject(PLAIN, program), OURS: Subject(OURS, program, told=told)}
     for title, other in framework.rivals.items():
         found = installed(other.package)
         full = title if title == OWN else f"{title} {found}"
-        subject = Subject(full, framework.program, INSTRUMENTED.format(statements=other.statements))
+        subject = Subject(full, program, INSTRUMENTED.format(statements=other.statements), told)
         if not found:
             print(f"{name}: {other.package} is not installed: {title} is left out")
         elif why := refused(subject, url):  # it is for other versions of the framework
@@ -745,9 +757,11 @@ def started(subject: Subject, url: str, turns: int) -> Iterator[Iterator[float]]
             lines = (
                 (folder / ("run.jsonl" if subject.title == OURS else "spans.jsonl")).read_bytes().splitlines()
             )
-            seen, made = sum(b"It is on its way" in line for line in lines), WARM + turns * BATCH
-            if seen < made:
-                raise RuntimeError(f"{said}\n{subject.title}: {seen} answers are recorded, of {made}")
+            made = WARM + turns * BATCH
+            for what, pattern in (("answers", ANSWER), ("counts of tokens", subject.told)):
+                seen = sum(pattern.search(line) is not None for line in lines)
+                if seen < made:
+                    raise RuntimeError(f"{said}\n{subject.title}: {seen} {what} are recorded, of {made}")
 
 
 def steps(answers: BinaryIO, go: int) -> Iterator[float]:
