@@ -395,9 +395,8 @@ class TraceWriter:
                 written += write(self._fd, data[written:])
         except OSError as error:
             there = data[:written]
-            if there:
-                self._torn = not there.endswith(b"\n")
-                self._written += written
+            self._torn = self._torn and not there.endswith(b"\n")
+            self._written += written
             self._refused(data, error, events - there.lstrip(b"\n").count(b"\n"))
             return
         self._torn = False
