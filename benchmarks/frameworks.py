@@ -2,12 +2,17 @@ r"""What following a framework adds to one call of a model, beside the instrumen
 
 Each program is the same file for all, a user's program but for the loop that waits for its turn. It makes some calls that
 do not count, then `BATCH` at each turn, and says what they took of a processor in its own process, all threads together.
-It runs plain, under `debug trace` with its default settings, and under each instrumentor that is installed, which gets a tracer
+It runs plain, under `debug trace`, and under each instrumentor that is installed, which gets a tracer
 provider with a `SimpleSpanProcessor` and an exporter that writes a line of JSON for each span: as with ours, what has ended is
 in the file. All record messages, answers, and what the model says of its tokens; where the instrumentor of a framework leaves the calls
 of models to that of the SDK, both are switched on. The model is in another process and answers at once; so does, for `mcp`, the server
 whose tool is called. What is compared is what each adds to the plain program. What is not installed is left out, and one line
 says so; names as arguments choose.
+
+Ours runs twice. By default it also records what a re-run needs of a program besides its calls, whatever the program makes them with: the
+clock, the randomness and the environment that it and its libraries read; and memory and processor time of each span. No
+instrumentor records any of these. With three settings these are left out (`CALLS_ALONE`), and what is left is the integration: that is
+what the claims are about. What the default settings add is shown beside it.
 
 How it counts: in a run all programs are up at the same time and take turns, a batch each, so that a slow second is slow for all.
 There are `RUNS` runs, each with new processes. Of each batch (the first, the second, ...) the least of the runs counts, and the
@@ -36,8 +41,8 @@ Not all go into one environment:
 
 google-adk and crewai ask for older releases of what the others use, and OpenLLMetry's for mcp and cohere for older ones of these.
 
-What is recorded is not the same. Ours has a line at the start of each span, the HTTP exchange with its body as it was, the clock
-and the randomness that the program read; no instrumentor has these. The instructions of an agent of the OpenAI Agents SDK are
+Still not all record the same. Ours has a line at the start of each span, where in the program it was, and the HTTP exchange with its
+body as it was; no instrumentor has these. The instructions of an agent of the OpenAI Agents SDK are
 in ours and in OpenTelemetry's. Spans that the SDK of Anthropic makes itself have no texts, so they are not compared: the tracer
 provider is given to the instrumentor, and is not that of the whole process.
 
@@ -66,7 +71,14 @@ from timing import holds
 BATCH = 10  # calls in a turn
 WARM = 20  # calls before those
 RUNS = 8
-PLAIN, OURS = "plain", "debug trace"
+PLAIN, OURS, CALLS = "plain", "debug trace", "debug trace, calls alone"
+CALLS_ALONE = {
+    "NAMEL3SS_DEBUG_RECORD_RANDOMNESS": "false",
+    "NAMEL3SS_DEBUG_CAPTURE_MEMORY": "false",
+    "NAMEL3SS_DEBUG_CAPTURE_PERFORMANCE": "false",
+}
+"""Settings with which ours records of a program what an instrumentor records."""
+
 ANSWER = re.compile(rb"It is on its way")
 TOKENS = re.compile(rb'"(?:[\w.]*\.)?(?:input_tokens|prompt_tokens|prompt)": ?120\b')
 LLMETRY, INFERENCE, OFFICIAL, OWN = "OpenLLMetry", "OpenInference", "OpenTelemetry", "its own"
@@ -81,12 +93,13 @@ class Rival(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What is run: its title, the program, and the file that switches an instrumentor on and runs it."""
+    """What is run: its title, the program, the file that switches an instrumentor on and runs it, and settings of ours."""
 
     title: str
     program: str
     instrumented: str = ""
     told: re.Pattern[bytes] = TOKENS  # stands in a line for each call
+    settings: dict[str, str] = {}  # noqa: RUF012  (nobody changes it)
 
 
 Run = dict[str, list[float]]
@@ -388,6 +401,13 @@ Agent.instrument_all(InstrumentationSettings(tracer_provider=provider))
 """
 # ADK makes its spans with the tracer provider of the process.
 GOOGLE_ADK_OWN = "from opentelemetry.trace import set_tracer_provider\nset_tracer_provider(provider)"
+# What litellm calls its callback "otel". It works in the thread that litellm logs in, and the others in that of the program.
+LITELLM_OWN = """\
+import litellm
+from litellm.integrations.opentelemetry import OpenTelemetry, OpenTelemetryConfig
+
+litellm.callbacks = [OpenTelemetry(config=OpenTelemetryConfig(skip_set_global=True), tracer_provider=provider)]
+"""
 # That of botocore has the texts of messages in log records, and other words switch them on.
 BOTOCORE_STATEMENTS = """\
 import os
@@ -533,6 +553,7 @@ FRAMEWORKS = {
         {
             LLMETRY: rival("opentelemetry", "litellm", "LiteLLMInstrumentor"),
             INFERENCE: rival("openinference", "litellm", "LiteLLMInstrumentor"),
+            OWN: Rival("opentelemetry-sdk", LITELLM_OWN),
         },
     ),
     "smolagents": Framework(
@@ -664,7 +685,11 @@ def following(name: str, framework: Framework, url: str) -> list[bool]:
         print(f"{name}: {framework.package} is not installed: left out")
         return []
     program, told = framework.program, framework.told
-    subjects = {PLAIN: Subject(PLAIN, program), OURS: Subject(OURS, program, told=told)}
+    subjects = {
+        PLAIN: Subject(PLAIN, program),
+        OURS: Subject(OURS, program, told=told),
+        CALLS: Subject(CALLS, program, told=told, settings=CALLS_ALONE),
+    }
     for title, other in framework.rivals.items():
         found = installed(other.package)
         full = title if title == OWN else f"{title} {found}"
@@ -682,19 +707,20 @@ def following(name: str, framework: Framework, url: str) -> list[bool]:
     for title, seconds in taken.items():
         added = "" if title == PLAIN else f", {1e6 * (seconds - taken[PLAIN]):.0f} µs more than plain"
         print(f"  {title:{width}}  {1e6 * seconds:.0f} µs{added}")
-    return [compared(name, title, runs) for title in subjects if title not in (PLAIN, OURS)]
+    return [compared(name, title, runs) for title in subjects if title not in (PLAIN, OURS, CALLS)]
 
 
 def compared(name: str, rival: str, runs: Sequence[Run]) -> bool:
-    """Print whether ours adds no more than an instrumentor, and what each half of the runs says alone."""
+    """Print whether ours adds no more than an instrumentor, what each half of the runs says alone, and by default settings."""
     whole, even, odd = (added_beside(rival, least(part)) for part in (runs, runs[::2], runs[1::2]))
-    claim = f"{name}: what ours adds to a call / {rival} (every second run alone: {even:.2f} and {odd:.2f})"
-    return holds(claim, whole, 1.0)
+    default = added_beside(rival, least(runs), OURS)
+    more = f"every second run alone: {even:.2f} and {odd:.2f}; by default settings: {default:.2f}"
+    return holds(f"{name}: what ours adds to a call / {rival} ({more})", whole, 1.0)
 
 
-def added_beside(rival: str, taken: dict[str, float]) -> float:
+def added_beside(rival: str, taken: dict[str, float], ours: str = CALLS) -> float:
     """What ours adds to the plain program, as a part of what an instrumentor adds."""
-    return (taken[OURS] - taken[PLAIN]) / (taken[rival] - taken[PLAIN])
+    return (taken[ours] - taken[PLAIN]) / (taken[rival] - taken[PLAIN])
 
 
 def least(runs: Sequence[Run]) -> dict[str, float]:
@@ -737,6 +763,7 @@ def started(subject: Subject, url: str, turns: int) -> Iterator[Iterator[float]]
         process = subprocess.Popen(
             [*command, str(its_go), str(its_told)],
             cwd=folder,
+            env=os.environ | subject.settings,
             pass_fds=(its_go, its_told),
             stdout=subprocess.DEVNULL,
             stderr=errors,
@@ -755,7 +782,7 @@ def started(subject: Subject, url: str, turns: int) -> Iterator[Iterator[float]]
                 raise RuntimeError(f"{subject.title}: status {status}\n{said}")
         if subject.title != PLAIN:
             lines = (
-                (folder / ("run.jsonl" if subject.title == OURS else "spans.jsonl")).read_bytes().splitlines()
+                (folder / ("spans.jsonl" if subject.instrumented else "run.jsonl")).read_bytes().splitlines()
             )
             made = WARM + turns * BATCH
             for what, pattern in (("answers", ANSWER), ("counts of tokens", subject.told)):
@@ -781,7 +808,7 @@ def written(subject: Subject, folder: Path) -> list[str]:
     for name, text in (("program", subject.program), ("turns", TURNS), ("parcels", PARCELS)):
         (folder / f"{name}.py").write_text(text)
     if not subject.instrumented:
-        return TRACE if subject.title == OURS else []
+        return [] if subject.title == PLAIN else TRACE
     (folder / "instrumented.py").write_text(subject.instrumented)
     return ["instrumented.py"]
 

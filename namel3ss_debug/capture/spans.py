@@ -186,7 +186,7 @@ class Span:
             tracer.writer.append(event)
             if tracer.sampler is not None:
                 tracer.sample_when_due()
-            if self.component == "llm":
+            if self._parent is not None and self.component == "llm":
                 self._add_to_totals(event)
         except Exception as problem:
             tracer.problem("the end of a span could not be recorded", problem)

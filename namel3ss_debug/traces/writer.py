@@ -171,12 +171,12 @@ class TraceWriter:
             if (self._written if self._ring is None else self.size) >= self._full_at:
                 self._open_segment()
             while True:
-                first = seq = self._next
-                data = b""
-                if before is not None:
-                    data, seq = self._line(before, seq), seq + 1
-                data += self._line(event, seq)
-                if self._commit(first, data, seq + 1 - first):
+                seq = self._next
+                if before is None:
+                    done = self._commit(seq, self._line(event, seq))
+                else:
+                    done = self._commit(seq, self._line(before, seq) + self._line(event, seq + 1), 2)
+                if done:
                     break
             if self._ring is None and self._next - self._measured[0] >= BURST_EVENTS:
                 self._measure()

@@ -16,6 +16,13 @@ _REQUEST = {"model", "contents", "systemInstruction", "system_instruction", "too
 _FINISH = ("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
 """Finish reasons by the numbers that some clients ask for; beyond these Google AI and Vertex AI do not agree."""
 
+_COUNTS = (
+    "promptTokenCount",
+    "toolUsePromptTokenCount",
+    "candidatesTokenCount",
+    "thoughtsTokenCount",
+    "cachedContentTokenCount",
+)
 _ROLES = {"model": "assistant", "function": "tool"}
 _SCHEMAS = ("parameters", "parametersJsonSchema", "parameters_json_schema")
 
@@ -151,16 +158,7 @@ def decode_usage(usage: object) -> dict[str, int]:
     include both.
     """
     told = lenient.mapping(usage)
-    given, tools, made, thoughts, cached = (
-        lenient.count(_either(told, name))
-        for name in (
-            "promptTokenCount",
-            "toolUsePromptTokenCount",
-            "candidatesTokenCount",
-            "thoughtsTokenCount",
-            "cachedContentTokenCount",
-        )
-    )
+    given, tools, made, thoughts, cached = [lenient.count(_either(told, name)) for name in _COUNTS]
     counts = {
         "input_tokens": None if given is None else given + (tools or 0),
         "output_tokens": None if made is None and thoughts is None else (made or 0) + (thoughts or 0),

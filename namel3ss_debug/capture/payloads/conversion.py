@@ -158,7 +158,7 @@ class Payloads:
         )
 
     def flat(self, value: Any, room: int = _FLAT, inside: bool = False) -> dict[str, JsonValue] | None:
-        """A dict of remembered names with remembered texts and plain numbers; `None` if it is anything else.
+        """A dict of remembered names with remembered texts and plain numbers, or one that is ready; `None` if it is anything else.
 
         Args:
             value: what may be such a dict; dicts in it may be such ones too, as `arguments` of a tool call is, and lists
@@ -167,7 +167,7 @@ class Payloads:
             inside: whether it stands in another, and may have no dicts and lists in it.
         """
         if type(value) is not dict or len(value) > room:
-            return None
+            return value.value if type(value) is Ready and type(value.value) is dict else None
         room -= len(value)
         names, plain = self.names, self.plain
         result: dict[str, Any] = value.copy()  # in one step, so that no other thread changes it meanwhile
