@@ -72,7 +72,8 @@ class _Spans:
         self.noted = _noted_class(trace, self)
         self._places: dict[Any, Inside] = {}
         self._kinds: dict[Any, Meaning] = {}
-        self._attached: dict[int, tuple[object, Token[Holder | None]]] = {}
+        self.attached: dict[int, tuple[object, Token[Holder | None]]] = {}
+        # by the identity of a token of OpenTelemetry's: itself, and what is left with it
 
     def key(self, span: Any) -> Any:
         """What a span is known by; `None` where it is none that could be."""
@@ -137,7 +138,8 @@ class _Spans:
         if told is None:
             structure.end(key)
         elif told.kind == "model":
-            structure.end_model(key, conventions.answer(attributes), error, conventions.usage(attributes))
+            if not structure.is_recorded(key):
+                structure.end_model(key, conventions.answer(attributes), error, conventions.usage(attributes))
         elif told.kind == "tool":
             structure.end_tool(key, conventions.result(attributes), error)
         else:
@@ -168,16 +170,11 @@ class _Spans:
         """Where one is inside a span: in what stands for it, or for the nearest span around it that anything does."""
         return self._places.get(key) or self._places.get(self.structure.parent_of(key))
 
-    def attached(self, token: object, ours: Token[Holder | None]) -> None:
-        """Remember with a token of OpenTelemetry's what is left with it."""
-        self._attached[id(token)] = token, ours
-
     def leave(self, token: object) -> None:
-        """A context is current no more."""
-        known = self._attached.pop(id(token), None)
-        if known is not None:
-            with contextlib.suppress(ValueError):  # another context, as OpenTelemetry itself says of it
-                CURRENT.reset(known[1])
+        """A context is current no more that made something current here."""
+        ours = self.attached.pop(id(token))[1]
+        with contextlib.suppress(ValueError):  # another context, as OpenTelemetry itself says of it
+            CURRENT.reset(ours)
 
     def follow_providers(self, sdk: Any) -> list[Undo]:
         """Give a processor to each provider that is made from now on, and to the one that is in force."""
@@ -308,7 +305,7 @@ def _attaching(original: Callable[..., Any], spans: _Spans, runtime: Any, word: 
         if moves and spans.active:
             ours = read(spans.structure, spans.enter, context, _caller())
             if ours is not None:
-                spans.attached(token, ours)
+                spans.attached[id(token)] = token, ours
         return token
 
     return attach
@@ -316,7 +313,8 @@ def _attaching(original: Callable[..., Any], spans: _Spans, runtime: Any, word: 
 
 def _detaching(original: Callable[..., None], spans: _Spans) -> Callable[..., None]:
     def detach(token: Any) -> None:
-        read(spans.structure, spans.leave, token)
+        if id(token) in spans.attached:
+            read(spans.structure, spans.leave, token)
         try:
             original(token)
         except BaseException as error:
