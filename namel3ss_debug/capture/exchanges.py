@@ -24,6 +24,7 @@ from namel3ss_debug.capture.attempts import Attempts
 from namel3ss_debug.capture.bodies import Decompressor, readable, readable_request
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.chunks import TELLING, Chunks, may_be_in_pieces, without_pieces
+from namel3ss_debug.capture.context import Holder
 from namel3ss_debug.capture.delivery import Delivery, in_turn
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.failures import describe
@@ -174,12 +175,13 @@ class Exchange:
         request = readable_request(body, headers)
         path = urlsplit(url).path
         self._format = wire.recognise(path, request) if body else None
-        self._inside = context.current_id()
+        around = context.current()
+        self._inside = None if around is None else around.event_id
         self._key = (wire.canonical_hash(self._method, url, request), self._inside)
         if self._format is not None:
             request = self._format.complete(path, request)
         self._earlier = owner.attempts.take_up(self._key)
-        self._span = self._begin(request, headers, body)
+        self._span = self._begin(around, request, headers, body)
         self._started = perf_counter_ns()  # after the debugger may have held the program at the start
         if owner.tracer.answers is not None:
             self._ask(owner.tracer.answers, request)
@@ -207,11 +209,15 @@ class Exchange:
         elif given.effect is not None:
             self.delivery = Delivery(None, (given.effect.delay_ms / 1000,))
 
-    def _begin(self, request: Any, headers: Iterable[tuple[str, str]], body: bytes | None) -> Span:
+    def _begin(
+        self, around: Holder | None, request: Any, headers: Iterable[tuple[str, str]], body: bytes | None
+    ) -> Span:
         tracer = self._owner.tracer
         payloads = tracer.payloads
-        url: Any = payloads.text(payloads.url(self._url))
-        exchange = {"method": payloads.text(self._method), "url": url, "hash": self._key[0]}
+        url, method = payloads.url(self._url), self._method
+        if not payloads.plain.issuperset((url, method)):
+            url, method = payloads.text(url), payloads.text(method)
+        exchange: dict[str, Any] = {"method": method, "url": url, "hash": self._key[0]}
         if body:
             exchange["request_bytes"] = len(body)
             exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
@@ -223,12 +229,12 @@ class Exchange:
         if self._earlier is not None:
             metadata["retry_of"], retries = self._earlier.first, self._earlier.count
         if self._format is None:
-            inputs = {"method": self._method, "url": url}
+            inputs: dict[str, Any] = {"method": self._method, "url": url}
             inputs |= {"headers": dict(payloads.headers(headers)), "body": request}
             name = urlsplit(self._url).netloc.rpartition("@")[2]
             told = parsed.made(payloads, metadata, exchange, texts=chain)
             span = tracer.span("http", name, inputs, told, retry_count=retries, call_site=site)
-            return span.open(enter=False)
+            return span.open_within(around)
         beneath.recorded(beneath.LLM)
         decoded = self._format.codec.decode_request(request)
         metadata |= {
@@ -242,7 +248,7 @@ class Exchange:
         shown = parsed.request(payloads, decoded)
         told = parsed.made(payloads, metadata, exchange, texts=chain)
         span = tracer.span("llm", decoded.get("model"), shown, told, retry_count=retries, call_site=site)
-        return span.open(enter=False)
+        return span.open_within(around)
 
     def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
         """The head of the response has arrived; `reason` is what stands behind the status."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from namel3ss_debug.wire import event_stream, lenient, sse
@@ -125,6 +126,7 @@ FRAMINGS: dict[str, Framing] = {
 """Every framing by its content type."""
 
 
+@lru_cache(maxsize=64)  # a program gets few of them
 def framing_of(content_type: str | None) -> Framing | None:
     """The framing of a response with this `content-type`; None where it is no stream of events."""
     return FRAMINGS.get((content_type or "").partition(";")[0].strip().lower())
