@@ -23,6 +23,8 @@ _COUNTS = (
     "thoughtsTokenCount",
     "cachedContentTokenCount",
 )
+"""Counts of the usage, in the order in which they are read."""
+
 _ROLES = {"model": "assistant", "function": "tool"}
 _SCHEMAS = ("parameters", "parametersJsonSchema", "parameters_json_schema")
 
