@@ -262,10 +262,8 @@ def _make_tracer(
     first_process: bool,
     parent_id: str | None,
 ) -> ExecutionTracer:
-    redactor = (
-        _redactor(tuple(config.redact_keys), tuple(config.redact_patterns.items())) if config.redact else None
-    )
-    whole = Payloads(redactor)  # what a recording says of itself is never cut
+    whole = _whole(config.redact, tuple(config.redact_keys), tuple(config.redact_patterns.items()))
+    redactor = whole.redactor
     tracer: ExecutionTracer
 
     def header(process: int, segment: int, seq: int) -> Event:
@@ -306,8 +304,9 @@ def _make_tracer(
 
 
 @lru_cache(maxsize=4)  # a test runner starts and stops tracing again and again
-def _redactor(keys: tuple[str, ...], patterns: tuple[tuple[str, str], ...]) -> Redactor:
-    return Redactor(keys=keys, patterns=dict(patterns))
+def _whole(redact: bool, keys: tuple[str, ...], patterns: tuple[tuple[str, str], ...]) -> Payloads:
+    """Makes JSON of what a recording says of itself, which is never cut and names the same packages each time."""
+    return Payloads(Redactor(keys=keys, patterns=dict(patterns)) if redact else None)
 
 
 def _gated_writer(
