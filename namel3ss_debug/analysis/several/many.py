@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 WORTH_A_PROCESS = 8 << 20
 """Bytes of recordings for each process: what is read in the time that a process takes to start."""
 
+MOST_PROCESSES = 3
+"""How many processes read at most: each holds some 40 MB, and all together shall hold no more than 300 MB."""
+
 _AHEAD = 4
 """How many recordings for each process may be read before the first of them is taken."""
 
@@ -334,12 +337,17 @@ def analyze_many(
     return Many(document, rows, overviews, traces if request.documents else [])
 
 
+def worth(recordings: int, total: int) -> int:
+    """How many processes read so many recordings, of so many bytes together; less than two: this one alone."""
+    return min(processors(), MOST_PROCESSES, recordings, total // WORTH_A_PROCESS)
+
+
 def _read_all(
     paths: Sequence[str], total: int, request: Request, table: SectionTable, processes: int | None
 ) -> Iterator[Recording]:
     """The recordings in their order, read by as many processes as they are worth."""
     if processes is None:
-        processes = min(processors(), len(paths), total // WORTH_A_PROCESS)
+        processes = worth(len(paths), total)
     places = enumerate(paths, 1)
     if processes < 2:
         yield from (read(request, table, place, path) for place, path in places)

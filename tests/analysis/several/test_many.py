@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from namel3ss_debug.analysis.analyzer import TraceAnalyzer
 from namel3ss_debug.analysis.contract import is_pooled
 from namel3ss_debug.analysis.folds import FOLDS, Analysis
+from namel3ss_debug.analysis.several import many
 from namel3ss_debug.analysis.several.many import Request, Together, analyze_many, read
 from namel3ss_debug.errors import UnreadableTraceError, WrongUsageError
 
@@ -58,6 +59,16 @@ def week(write):
         return recording
 
     return [write(f"run{place}", run(place)) for place in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("recordings", "size", "processes"),
+    [(1000, 1 << 30, many.MOST_PROCESSES), (2, 1 << 30, 2), (1000, many.WORTH_A_PROCESS, 1), (1000, 1, 0)],
+)
+def test_processes_stay_few_on_a_large_machine(monkeypatch, recordings, size, processes):
+    """However many processors there are, no more processes read than memory allows and than there is work for."""
+    monkeypatch.setattr(many, "processors", lambda: 64)
+    assert many.worth(recordings, size) == processes
 
 
 def test_processes_change_nothing(week):
