@@ -11,8 +11,8 @@ says so; names as arguments choose.
 
 Ours runs twice. By default it also records what a re-run needs of a program besides its calls, whatever the program makes them with: the
 clock, the randomness and the environment that it and its libraries read; and memory and processor time of each span. No
-instrumentor records any of these. With three settings these are left out (`CALLS_ALONE`), and what is left is the integration: that is
-what the claims are about. What the default settings add is shown beside it.
+instrumentor records any of these. With three settings these are left out (`CALLS_ALONE`), and what is left is the following of calls. The
+claims are about the default settings, which is what users run; what it is without these is shown beside it.
 
 How it counts: in a run all programs are up at the same time and take turns, a batch each, so that a slow second is slow for all.
 There are `RUNS` runs, each with new processes. Of each batch (the first, the second, ...) the least of the runs counts, and the
@@ -711,14 +711,14 @@ def following(name: str, framework: Framework, url: str) -> list[bool]:
 
 
 def compared(name: str, rival: str, runs: Sequence[Run]) -> bool:
-    """Print whether ours adds no more than an instrumentor, what each half of the runs says alone, and by default settings."""
+    """Print whether ours adds no more than an instrumentor, what each half of the runs says alone, and it for calls alone."""
     whole, even, odd = (added_beside(rival, least(part)) for part in (runs, runs[::2], runs[1::2]))
-    default = added_beside(rival, least(runs), OURS)
-    more = f"every second run alone: {even:.2f} and {odd:.2f}; by default settings: {default:.2f}"
+    calls = added_beside(rival, least(runs), CALLS)
+    more = f"every second run alone: {even:.2f} and {odd:.2f}; calls alone: {calls:.2f}"
     return holds(f"{name}: what ours adds to a call / {rival} ({more})", whole, 1.0)
 
 
-def added_beside(rival: str, taken: dict[str, float], ours: str = CALLS) -> float:
+def added_beside(rival: str, taken: dict[str, float], ours: str = OURS) -> float:
     """What ours adds to the plain program, as a part of what an instrumentor adds."""
     return (taken[ours] - taken[PLAIN]) / (taken[rival] - taken[PLAIN])
 

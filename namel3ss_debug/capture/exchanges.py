@@ -214,10 +214,8 @@ class Exchange:
     ) -> Span:
         tracer = self._owner.tracer
         payloads = tracer.payloads
-        url, method = payloads.url(self._url), self._method
-        if not payloads.plain.issuperset((url, method)):
-            url, method = payloads.text(url), payloads.text(method)
-        exchange: dict[str, Any] = {"method": method, "url": url, "hash": self._key[0]}
+        url: Any = payloads.text(payloads.url(self._url))
+        exchange = {"method": payloads.text(self._method), "url": url, "hash": self._key[0]}
         if body:
             exchange["request_bytes"] = len(body)
             exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
@@ -229,7 +227,7 @@ class Exchange:
         if self._earlier is not None:
             metadata["retry_of"], retries = self._earlier.first, self._earlier.count
         if self._format is None:
-            inputs: dict[str, Any] = {"method": self._method, "url": url}
+            inputs = {"method": self._method, "url": url}
             inputs |= {"headers": dict(payloads.headers(headers)), "body": request}
             name = urlsplit(self._url).netloc.rpartition("@")[2]
             told = parsed.made(payloads, metadata, exchange, texts=chain)

@@ -51,7 +51,7 @@ WORTH_A_PROCESS = 8 << 20
 """Bytes of recordings for each process: what is read in the time that a process takes to start."""
 
 MOST_PROCESSES = 3
-"""How many processes read at most: each holds some 40 MB, and all together shall hold no more than 300 MB."""
+"""How many processes read at most: each holds 40 to 50 MB, and all together shall hold no more than 300 MB."""
 
 _AHEAD = 4
 """How many recordings for each process may be read before the first of them is taken."""

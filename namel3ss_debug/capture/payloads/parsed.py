@@ -58,10 +58,8 @@ def request(payloads: Payloads, decoded: dict[str, Any]) -> Any:
         return decoded
     return Ready(
         {
-            name: value
-            if not value
-            else [_item(payloads, item) for item in value]
-            if type(value) is list
+            name: [_item(payloads, item) for item in value]
+            if value and type(value) is list
             else _shown(payloads, value)
             for name, value in decoded.items()
         }
