@@ -29,13 +29,14 @@ class CallSites:
     Attributes:
         known: the identity of a code object and an instruction -> the code object, and the call site if it is the
             user's. Spans look here first.
+        foreign: the files that were found not to be the user's; most frames are of these, and this is the cheapest to ask.
     """
 
     def __init__(self, root: str, cwd: str) -> None:
         self._root = root.rstrip(os.sep) + os.sep
         self._cwd = cwd.rstrip(os.sep) + os.sep
         self._shown: dict[str, str | None] = {}
-        self._foreign: set[str] = set()  # files that are not the user's
+        self.foreign: set[str] = set()
         self.known: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
         self._named: dict[int, tuple[CodeType, str | None]] = {}
 
@@ -46,7 +47,7 @@ class CallSites:
         except KeyError:
             shown = self._look(filename)
             if shown is None:
-                self._foreign.add(filename)  # before the other: what is known and not here is the user's
+                self.foreign.add(filename)  # before the other: what is known and not here is the user's
             self._shown[filename] = shown
             return shown
 
@@ -63,7 +64,7 @@ class CallSites:
 
     def at(self, frame: FrameType | None) -> str | None:
         """The call site of this frame, or of the innermost user frame above it."""
-        sites, foreign = self.known, self._foreign
+        sites, foreign = self.known, self.foreign
         for _ in range(_MOST_FRAMES):
             if frame is None:
                 return None
@@ -76,18 +77,6 @@ class CallSites:
                 known = self._look_at(frame)
             if known[1] is not None:
                 return known[1]
-            frame = frame.f_back
-        return None
-
-    def nearest(self, frame: FrameType | None, most: int) -> FrameType | None:
-        """This frame, or the innermost user frame above it; `None` where none of so many is the user's."""
-        foreign, known = self._foreign, self._shown
-        for _ in range(most):
-            if frame is None:
-                return None
-            name = frame.f_code.co_filename
-            if name not in foreign and (name in known or self.shown(name) is not None):
-                return frame
             frame = frame.f_back
         return None
 
@@ -114,7 +103,7 @@ class CallSites:
         frame = innermost(depth + 1)
         site: str | None = None
         names: list[str] = []
-        named, foreign = self._named, self._foreign
+        named, foreign = self._named, self.foreign
         while frame is not None:
             code = frame.f_code
             if code.co_filename in foreign:

@@ -48,7 +48,7 @@ def _patch_threads(module: Any) -> list[Undo]:
             executed(self, *args, **kwargs)
         finally:
             CURRENT.reset(token)
-            lineage.enter(before)
+            lineage.leave(before)
 
     item.__init__, item.run = init, run
 
@@ -127,7 +127,7 @@ class _Job:
             error.__traceback__ = None if trace is None else trace.tb_next
             raise
         finally:
-            lineage.enter(before)
+            lineage.leave(before)
 
 
 def _patch_anyio(module: Any) -> list[Undo]:

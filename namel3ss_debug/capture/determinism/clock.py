@@ -11,9 +11,10 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
-from types import FrameType, ModuleType
-from typing import Any
+from types import ModuleType
+from typing import Any, Protocol
 
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.determinism.places import Place, Places
@@ -26,13 +27,24 @@ RATE = 100
 """How many reads a second a place may go on with."""
 
 LEFT_OUT = -1
-"""Noted once in place of a value: from here on the reads of a place are not kept."""
+"""Kept once in place of a value: from here on the reads of a place are not kept."""
 
 _SECOND = 1_000_000_000
 _HOOKED = "time_machine"
 
-Note = Callable[[str, Place, int], None]
-"""Told each read: line of work, place, nanoseconds since the epoch."""
+
+class Kept(Protocol):
+    """Where the reads are kept until they are written."""
+
+    reads: deque[tuple[str, Place, int]]
+    """Line of work, place, nanoseconds since the epoch."""
+
+    most: int
+    """How many of them may wait."""
+
+    def press(self) -> None:
+        """There are more than these, or one that may not wait."""
+
 
 Serve = Callable[[str, Place], int | None]
 """Asked for the value of a read in a re-run; `None` where the real clock is to be read."""
@@ -43,16 +55,16 @@ class Clock:
 
     Args:
         places: finds where a read comes from.
-        note: told each read that is kept.
+        kept: takes the reads.
         serve: gives the values of a recording; `None` where there is none.
     """
 
-    def __init__(self, places: Places, note: Note, serve: Serve | None = None) -> None:
+    def __init__(self, places: Places, kept: Kept, serve: Serve | None = None) -> None:
         import _time_machine  # noqa: PLC0415  (only where the clock is recorded)
 
         self._known = places.direct
         self._around = places.around
-        self._note = note
+        self._kept = kept
         self._serve = serve
         self._real: Callable[[], int] = _time_machine.original_time_ns
         self._seconds: Callable[[], float] = _time_machine.original_time
@@ -65,34 +77,32 @@ class Clock:
         except ValueError:  # there is no hook
             return time.time()
 
-    def hook(self) -> Callable[[], int]:
-        """The function that gives nanoseconds since the epoch; its caller is whoever reads the clock."""
-        real, read, getframe = self._real, self.read, sys._getframe  # noqa: SLF001  (the documented way to a frame)
+    def read(self, depth: int = 1) -> int:
+        """Nanoseconds since the epoch for the code that stands `depth` frames above: what the hook calls at each read.
 
-        def time_ns() -> int:
-            try:
-                return read(getframe(1))
-            except Exception:  # whatever goes wrong here, the program gets its time
-                return real()
-
-        return time_ns
-
-    def read(self, frame: FrameType) -> int:
-        """What a read in this frame gets."""
-        code = frame.f_code
-        known = self._known.get((id(code), frame.f_lasti))
-        place = known[1] if known is not None and known[0] is code else self._around(frame)
-        if place is None or (place.over and self._serve is None):
+        A library reads the clock a dozen times for a call of a model, so all of it is in one function.
+        """
+        try:
+            frame = sys._getframe(depth)  # noqa: SLF001  (the documented way to a frame)
+            code = frame.f_code
+            known = self._known.get((id(code), frame.f_lasti))
+            place = known[1] if known is not None and known[0] is code else self._around(frame)
+            if place is None or (place.over and self._serve is None):
+                return self._real()
+            path = lineage.current().path
+            value = None if self._serve is None else self._serve(path, place)
+            if value is None:
+                value = self._real()
+            if not place.over:
+                place.stored += 1
+                if place.stored > BURST and self._too_many(place):
+                    place.over = True
+                kept = self._kept
+                kept.reads.append((path, place, LEFT_OUT if place.over else value))
+                if not place.by_library or len(kept.reads) > kept.most:
+                    kept.press()
+        except Exception:  # whatever goes wrong here, the program gets its time
             return self._real()
-        path = lineage.current().path
-        value = None if self._serve is None else self._serve(path, place)
-        if value is None:
-            value = self._real()
-        if not place.over:
-            place.stored += 1
-            if place.stored > BURST and self._too_many(place):
-                place.over = True
-            self._note(path, place, LEFT_OUT if place.over else value)
         return value
 
     def _too_many(self, place: Place) -> bool:
@@ -146,7 +156,7 @@ class _Traveller:
     """What the hook asks for the time."""
 
     def __init__(self, clock: Clock) -> None:
-        self.time_ns = clock.hook()
+        self.time_ns = clock.read
 
     def _start(self) -> None:
         """Nothing: it is on the stack from the start."""
@@ -202,4 +212,4 @@ def _asctime_of(clock: Clock) -> Callable[[Callable[..., str]], Callable[..., st
 
 
 def _now(clock: Clock) -> int:
-    return clock.read(sys._getframe(2)) // _SECOND  # noqa: SLF001  (the documented way to a frame)
+    return clock.read(3) // _SECOND

@@ -27,8 +27,8 @@ STDIN_BOUND = 64 * 1024 * 1024
 
 _WAITING = 4096
 _AT_ONCE = 200
-_CLOCK, _UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED = range(9)
-_MATTERS = frozenset({_CLOCK, _UUID, _STDIN, _OPENED})
+_UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED = range(8)
+_MATTERS = frozenset({_UUID, _STDIN, _OPENED})
 _TOGETHER = 32
 _LOST = "what was read could not be recorded"
 _WITHOUT_READS = frozenset({EVENT_TYPE, "log_record"})
@@ -55,18 +55,25 @@ class Inputs:
         tracer: writes the events.
         places: finds where reads come from.
         at_once: whether this process may be killed as soon as it has done its work.
+
+    Attributes:
+        reads: those of the clock that wait: line of work, place, nanoseconds since the epoch or `LEFT_OUT`. Put there by
+            the clock itself, which calls `press` where they are more than `most`, or one of them is no library's.
+        most: how many may wait.
     """
 
     def __init__(self, tracer: ExecutionTracer, places: Places, *, at_once: bool) -> None:
         self._tracer = tracer
         self._places = places
+        self.reads: deque[tuple[str, Place, int]] = deque()
+        self.most = 0 if at_once else _WAITING
+        self._at_once = _AT_ONCE if at_once else 0
         self._queue: deque[tuple[Any, ...]] = deque()
         self._pressing = False  # whether more waits than reads of the clock by libraries
-        self._at_once = _AT_ONCE if at_once else 0
+        self._process = lineage.root().path
         self._stdin_left = tracer.config.max_payload_size or STDIN_BOUND
         self._line = b""
         self._forms: dict[int, Callable[[list[tuple[Any, ...]]], dict[str, Any]]] = {
-            _CLOCK: self._clock,
             _UUID: _uuids,
             _VARIABLE: self._variables,
             _LISTED: lambda items: {"environment_listed": _counts(place.call_site for _, place in items)},
@@ -76,14 +83,13 @@ class Inputs:
             _OPENED: lambda items: {"files": _files(items)},
         }
 
-    def clock(self, path: str, place: Place, value: int) -> None:
-        """A read of the clock."""
-        queue = self._queue
-        queue.append((_CLOCK, path, place, value))
-        if not place.by_library:
-            self._pressing = True
-        if self._at_once or len(queue) > _WAITING:
-            self._write_now()
+    def press(self) -> None:
+        """Let what waits be written with the next event, or now where it is too much."""
+        self._pressing = True
+        if len(self.reads) > self.most or len(self._queue) > self.most:
+            self._at_once = max(0, self._at_once - 1)
+            self.most = 0 if self._at_once else _WAITING
+            self.write()
 
     def uuid_time(self, path: str, value: bytes) -> None:
         """The time, node and sequence of a `uuid1`."""
@@ -134,7 +140,7 @@ class Inputs:
         So do frameworks between their own events, and the end of a call asks for nothing that could depend on them: a few reads
         of libraries wait for the next call, and stand in one event.
         """
-        waiting = len(self._queue)
+        waiting = len(self.reads) + len(self._queue)
         if not waiting:
             return None
         kind = event["event_type"]
@@ -163,16 +169,18 @@ class Inputs:
 
     def finish(self) -> None:
         """The process ends: write what no event would be written after."""
-        matters = any(item[0] in _MATTERS for item in self._queue.copy())
-        if (self._queue or self._line) and (self._tracer.writer.started or matters):
+        matters = self.reads or any(item[0] in _MATTERS for item in self._queue.copy())
+        if (matters or self._queue or self._line) and (matters or self._tracer.writer.started):
             self.write(last=True)
 
     def renew(self) -> None:
         """This is a forked process now: what waits belongs to its parent."""
+        self.reads.clear()
         self._queue.clear()
         self._pressing = False
+        self._process = lineage.root().path
         self._line = b""
-        self._at_once = _AT_ONCE
+        self.most, self._at_once = 0, _AT_ONCE
         self._places.forget_known()
 
     def _wait(self, item: tuple[Any, ...]) -> None:
@@ -181,18 +189,18 @@ class Inputs:
         self._pressing = True
 
     def _add(self, item: tuple[Any, ...]) -> None:
-        self._wait(item)
-        if self._at_once or len(self._queue) > _WAITING:
-            self._write_now()
-
-    def _write_now(self) -> None:
-        self._at_once = max(0, self._at_once - 1)
-        self.write()
+        self._queue.append(item)
+        self.press()
 
     def _event(self, timestamp: float, *, last: bool) -> Event | None:
         """What was read since the last time as an event; `None` where that is nothing."""
-        metadata = self._metadata(last)
-        if not metadata:
+        self._pressing = False
+        metadata: dict[str, Any] = {"process": self._process}
+        if self.reads and (clock := self._clock()):
+            metadata["clock"] = clock
+        if self._queue or last:
+            metadata |= self._others(last)
+        if len(metadata) == 1:
             return None
         tracer = self._tracer
         event: Event = {"event_type": EVENT_TYPE, "event_id": None, "seq": 0, "timestamp": timestamp}
@@ -202,13 +210,12 @@ class Inputs:
         if tracer.session_id is not None:
             event["session_id"] = tracer.session_id
         event["component"] = "app"
-        event["metadata"] = {"process": lineage.root().path, **metadata}
+        event["metadata"] = metadata
         return event
 
-    def _metadata(self, last: bool) -> dict[str, Any]:
-        """What was read since the last time, by kind."""
+    def _others(self, last: bool) -> dict[str, Any]:
+        """What was read since the last time besides the clock, by kind."""
         queue = self._queue
-        self._pressing = False
         by_kind: dict[int, list[tuple[Any, ...]]] = {}
         while queue:
             try:
@@ -228,14 +235,17 @@ class Inputs:
             metadata |= self._stdin(read, last)
         return metadata
 
-    def _clock(self, items: list[tuple[Any, ...]]) -> dict[str, Any]:
+    def _clock(self) -> dict[str, Any]:
         """Values by line of work and place: the first in nanoseconds since the epoch, each other less the one before."""
+        waiting = self.reads
         places: dict[str, Any] = {}
         left_out: list[str] = []
         reads: dict[str, dict[str, list[int]]] = {}
-        path: str
-        place: Place
-        for _, path, place, value in items:
+        while waiting:
+            try:
+                path, place, value = waiting.popleft()
+            except IndexError:  # another thread has taken the last one
+                break
             number = place.number
             if not place.known:
                 place.known = True
@@ -257,7 +267,7 @@ class Inputs:
             for values in by_place.values():
                 values[1:] = map(sub, values[1:], values)
         clock: dict[str, Any] = {"places": places, "reads": reads, "left_out": left_out}
-        return {"clock": {key: value for key, value in clock.items() if value}}
+        return {key: value for key, value in clock.items() if value}
 
     def _variables(self, items: list[tuple[Any, ...]]) -> dict[str, Any]:
         """The variables that were read, with their values; secrets are replaced, and named as such."""

@@ -80,9 +80,7 @@ class Running:
         return undo
 
     def _put_clock(self) -> list[Undo]:
-        reader = clock.Clock(
-            self.places, self.inputs.clock, None if self.served is None else self.served.clock
-        )
+        reader = clock.Clock(self.places, self.inputs, None if self.served is None else self.served.clock)
         undo = clock.install(reader, self._uuid_time, self.tracer.problem)
         self.tracer.now = reader.now
         return undo
@@ -148,8 +146,8 @@ class Running:
         self.inputs.uuid_time(path, value)
         return value, sure
 
-    def _drawn(self) -> None:
-        self.inputs.drawn(sys._getframe(3))  # noqa: SLF001  (the documented way to a frame)
+    def _drawn(self, depth: int) -> None:
+        self.inputs.drawn(sys._getframe(depth + 1))  # noqa: SLF001  (the documented way to a frame)
 
 
 def install(

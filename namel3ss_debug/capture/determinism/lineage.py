@@ -140,11 +140,21 @@ def of_task(name: str) -> Lineage:
 
 
 def enter(lineage: Lineage | None) -> Lineage | None:
-    """What this thread does from now on belongs to a job; gives what is to be entered again after it."""
+    """What this thread does from now on belongs to a job; gives what `leave` is told after it."""
     if lineage is None or _root is None:
         return None
-    before, _here.lineage = _of_thread(), lineage
+    try:  # the most frequent
+        before: Lineage = _here.lineage
+    except AttributeError:
+        before = _of_thread()
+    _here.lineage = lineage
     return before
+
+
+def leave(before: Lineage | None) -> None:
+    """The job is over: what this thread does from now on belongs to what it did before."""
+    if before is not None and _root is not None:
+        _here.lineage = before
 
 
 def new_process() -> str | None:

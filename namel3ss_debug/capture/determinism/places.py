@@ -49,12 +49,13 @@ class Places:
     def __init__(self, sites: CallSites) -> None:
         self._sites = sites
         self._by_key: dict[str, Place] = {}
-        self.direct: dict[tuple[int, int], tuple[CodeType, Place | None]] = {}
         # by the instruction, of frames that need no look at those around them
-        self._reached: dict[tuple[int, int, int], tuple[CodeType, CodeType, Place]] = {}
+        self.direct: dict[tuple[int, int], tuple[CodeType, Place | None]] = {}
         # by the function of a library, and the instruction of the program's that it runs below
-        self._libraries: dict[int, tuple[CodeType, str]] = {}
+        self._reached: dict[tuple[int, int, int], tuple[CodeType, CodeType, Place]] = {}
         # the functions of libraries that read, as they are named
+        self._libraries: dict[int, tuple[CodeType, str]] = {}
+        # the instructions of the program's that were reached, as their lines are named
         self._names: dict[tuple[int, int], tuple[CodeType, str]] = {}
 
     def at(self, frame: FrameType) -> Place | None:
@@ -70,49 +71,53 @@ class Places:
         code = frame.f_code
         library = self._libraries.get(id(code))
         if library is None or library[0] is not code:
-            if code.co_filename.startswith(_OWN):
-                self._remember(frame, None)
-                return None
-            shown = self._sites.shown(code.co_filename)
-            if shown is not None:
-                place = self._place(self._name(frame), f"{shown}:{frame.f_lineno}", by_library=False)
-                self._remember(frame, place)
-                return place
-            library = self._library(code)
-        if library[1].startswith(_NOT_KEPT):
-            place = self._place(library[1], None)
+            return self._first(frame)
+        foreign, sites = self._sites.foreign, self._sites
+        outer = frame.f_back
+        for _ in range(_MOST_FRAMES):
+            if outer is None:
+                break
+            user = outer.f_code
+            if user.co_filename not in foreign:
+                reached = id(code), id(user), outer.f_lasti
+                known = self._reached.get(reached)
+                if known is not None and known[0] is code and known[1] is user:
+                    return known[2]
+                if sites.shown(user.co_filename) is not None:
+                    place = self._place(f"{self._name(outer)} {library[1]}", sites.at(outer))
+                    if len(self._reached) >= _REMEMBERED:
+                        self._reached.clear()
+                    self._reached[reached] = code, user, place
+                    return place
+            outer = outer.f_back
+        return self._place(library[1], None)
+
+    def _first(self, frame: FrameType) -> Place | None:
+        """The same, of a function that has not read before."""
+        code = frame.f_code
+        place: Place | None
+        if code.co_filename.startswith(_OWN):
+            place = None
+        elif (shown := self._sites.shown(code.co_filename)) is not None:
+            place = self._place(self._name(frame), f"{shown}:{frame.f_lineno}", by_library=False)
+        else:
+            name = f"{_tail(code.co_filename)}:{code.co_qualname}"
+            if not name.startswith(_NOT_KEPT):
+                if len(self._libraries) >= _REMEMBERED:
+                    self._libraries.clear()
+                self._libraries[id(code)] = code, name
+                return self.around(frame)
+            place = self._place(name, None)
             place.over = True
-            self._remember(frame, place)
-            return place
-        outer = self._sites.nearest(frame.f_back, _MOST_FRAMES)
-        if outer is None:
-            return self._place(library[1], None)
-        user = outer.f_code
-        reached = id(code), id(user), outer.f_lasti
-        known = self._reached.get(reached)
-        if known is None or known[0] is not code or known[1] is not user:
-            place = self._place(f"{self._name(outer)} {library[1]}", self._sites.at(outer))
-            if len(self._reached) >= _REMEMBERED:
-                self._reached.clear()
-            known = self._reached[reached] = code, user, place
-        return known[2]
+        if len(self.direct) >= _REMEMBERED:
+            self.direct.clear()
+        self.direct[id(code), frame.f_lasti] = code, place
+        return place
 
     def forget_known(self) -> None:
         """Nothing has been told yet of any place, as in a process that was just forked."""
         for place in self._by_key.values():
             place.known = False
-
-    def _library(self, code: CodeType) -> tuple[CodeType, str]:
-        """A function of a library, by the end of its path and its name."""
-        if len(self._libraries) >= _REMEMBERED:
-            self._libraries.clear()
-        known = self._libraries[id(code)] = code, f"{_tail(code.co_filename)}:{code.co_qualname}"
-        return known
-
-    def _remember(self, frame: FrameType, place: Place | None) -> None:
-        if len(self.direct) >= _REMEMBERED:
-            self.direct.clear()
-        self.direct[id(frame.f_code), frame.f_lasti] = frame.f_code, place
 
     def _name(self, frame: FrameType) -> str:
         """A line of the user's code: file, function and a checksum of its text."""

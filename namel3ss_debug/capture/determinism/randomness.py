@@ -36,8 +36,8 @@ _SHARED: random.Random = random._inst  # noqa: SLF001  (what the functions of `r
 _plain_random = random.Random.random
 _plain_getrandbits = random.Random.getrandbits
 
-Told: TypeAlias = Callable[[], None]
-"""Called at each draw; finds out by itself where that was."""
+Told: TypeAlias = Callable[[int], None]
+"""Called at each draw, with how many frames above its caller the code stands that draws."""
 
 _Function: TypeAlias = Callable[..., Any]
 
@@ -55,13 +55,19 @@ class Randomness:
         self._seed = bytes.fromhex(seed)
         self._told = told
 
-    def urandom(self, size: int) -> bytes:
-        """What `os.urandom` gives."""
-        here = lineage.current()
-        if self._told is not None:
-            self._told()
-        count = next(here.draws)
-        return here.ready.pop((count, size), None) or self._urandom(here, count, size)
+    def urandom(self, original: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        """What stands in the place of `os.urandom`, which it is given."""
+
+        def urandom(size: int, /) -> bytes:
+            if type(size) is not int or size < 0 or not lineage.active():
+                return original(size)
+            here = lineage.current()
+            if self._told is not None:
+                self._told(1)
+            count = next(here.draws)
+            return here.ready.pop((count, size), None) or self._urandom(here, count, size)
+
+        return urandom
 
     def seed_for(self, generator: random.Random, seed: Any) -> Any:
         """The seed a generator gets; `seed` where the program gave one."""
@@ -72,7 +78,7 @@ class Randomness:
             self.seeded = False
         here = lineage.current()
         if self._told is not None:
-            self._told()
+            self._told(2)
         return int.from_bytes(self._bytes(b"seed", here, next(here.draws), _SEED_BYTES), "big")
 
     def touch(self, generator: random.Random) -> None:
@@ -82,7 +88,7 @@ class Randomness:
     def generator_here(self) -> random.Random | None:
         """The generator of the running line of work; `None` where it draws from the shared one."""
         if self._told is not None:
-            self._told()
+            self._told(2)
         here = None if self.seeded else lineage.branch()
         if here is None:
             return None
@@ -185,7 +191,7 @@ def install(source: Randomness, problem: Callable[[str], None], *, fresh: bool) 
     Returns:
         What puts everything back; the numbers that are drawn then follow from those before.
     """
-    undo = [replace(os, "urandom", _urandom_of(source)), replace(random, "_urandom", _urandom_of(source))]
+    undo = [replace(os, "urandom", source.urandom), replace(random, "_urandom", source.urandom)]
     undo += _edit_generators(source, problem)
     Shared.source = source
     _SHARED.__class__ = Shared
@@ -217,18 +223,6 @@ def set_state(text: str) -> None:
         super(random.Random, _SHARED).setstate(_WORDS.unpack(base64.b64decode(text)))
     except (struct.error, TypeError) as error:
         raise ValueError(str(error)) from error
-
-
-def _urandom_of(source: Randomness) -> Callable[[Callable[[int], bytes]], Callable[[int], bytes]]:
-    def make(original: Callable[[int], bytes]) -> Callable[[int], bytes]:
-        def urandom(size: int, /) -> bytes:
-            if type(size) is not int or size < 0 or not lineage.active():
-                return original(size)
-            return source.urandom(size)
-
-        return urandom
-
-    return make
 
 
 def _put(name: str, function: _Function) -> Undo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import shake_256
 
 import pytest
@@ -31,6 +32,6 @@ def as_recordings_rely_on(number, size):
 def test_a_draw_follows_from_its_number_and_size_alone(sizes):
     """Whether some were made ready before, and for which size, makes no difference."""
     lineage.begin(lineage.FIRST)
-    source = Randomness(SEED)
-    drawn = [source.urandom(size) for size in sizes]
+    urandom = Randomness(SEED).urandom(os.urandom)
+    drawn = [urandom(size) for size in sizes]
     assert drawn == [as_recordings_rely_on(number, size) for number, size in enumerate(sizes)]
