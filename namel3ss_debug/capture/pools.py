@@ -14,7 +14,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from namel3ss_debug.capture.context import ATTRIBUTE, CURRENT, NOWHERE, Remote, current, current_id
+from namel3ss_debug.capture.context import CURRENT, NOWHERE, Remote, current, current_id
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.editing import call_of, edit_body
 from namel3ss_debug.capture.patching import Undo, when_imported
@@ -32,28 +32,32 @@ def install(missing: Callable[[str], None]) -> Undo:
 
 
 def _patch_threads(module: Any) -> list[Undo]:
-    """Let a work item run in the span, and as the job, in which it was submitted."""
+    """Let a work item run in the span, and as the job, in which it was submitted.
+
+    Both are an attribute, not put into its `__dict__`: an object has none of its own until somebody asks for it.
+    """
     item = module._WorkItem  # noqa: SLF001  (no public seam sees a work item run)
     created, executed = item.__init__, item.run
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         created(self, *args, **kwargs)
-        self.__dict__[ATTRIBUTE] = current() or NOWHERE
-        self.__dict__[lineage.ATTRIBUTE] = lineage.new_job()
+        self._namel3ss_debug_place = current() or NOWHERE, lineage.new_job()
 
     def run(self: Any, *args: Any, **kwargs: Any) -> None:
-        token = CURRENT.set(self.__dict__.get(ATTRIBUTE))
-        before = lineage.enter(self.__dict__.get(lineage.ATTRIBUTE))
+        holder, job = self._namel3ss_debug_place
+        token = CURRENT.set(holder)
+        before = lineage.enter(job)
         try:
             executed(self, *args, **kwargs)
         finally:
             CURRENT.reset(token)
             lineage.leave(before)
 
+    item._namel3ss_debug_place = None, None  # noqa: SLF001  (those that wait already)
     item.__init__, item.run = init, run
 
     def put_back() -> None:
-        item.__init__, item.run = created, executed
+        item.__init__, item.run = created, executed  # the attribute stays: one may be just about to run
 
     return [put_back]
 
