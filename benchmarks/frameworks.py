@@ -87,7 +87,7 @@ CALLS_ALONE = {
 
 ANSWER = re.compile(rb"It is on its way")
 TOKENS = re.compile(
-    rb'"(?:[\w.]*\.)?(?:input_tokens|prompt_tokens|prompt)"(?:: ?|,"value":\{"intValue":")120\b'
+    rb'"(?:[\w.]*\.)?(?:input_tokens|prompt_tokens|prompt)"(?:: ?|,"value":\{"(?:int|double)Value":"?)120\b'
 )
 LLMETRY, INFERENCE, OFFICIAL, OWN = "OpenLLMetry", "OpenInference", "OpenTelemetry", "its own"
 TRACE = ["-c", "from namel3ss_debug.cli.main import debug; debug()", "trace", "-o", "run.jsonl"]

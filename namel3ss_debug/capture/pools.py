@@ -46,12 +46,13 @@ def _patch_threads(module: Any) -> list[Undo]:
     def run(self: Any, *args: Any, **kwargs: Any) -> None:
         holder, job = self._namel3ss_debug_place
         token = CURRENT.set(holder)
-        before = lineage.enter(job)
+        before = None if job is None else lineage.begin_job(job)
         try:
             executed(self, *args, **kwargs)
         finally:
             CURRENT.reset(token)
-            lineage.leave(before)
+            if job is not None:
+                lineage.end_job(before)
 
     item._namel3ss_debug_place = None, None  # noqa: SLF001  (those that wait already)
     item.__init__, item.run = init, run
@@ -73,7 +74,7 @@ def _patch_processes(module: Any) -> list[Undo]:
     def submit(self: Any, future: Any, fn: Any, args: Any, kwargs: Any) -> None:
         submitted_init(self, future, fn, args, kwargs)
         job = lineage.new_job()
-        waiting[id(kwargs)] = current_id(), None if job is None else job.path
+        waiting[id(kwargs)] = current_id(), None if job is None else lineage.of_job(job).path
 
     def send(self: Any, work_id: Any, fn: Any, args: Any, kwargs: Any) -> None:
         sent_init(self, work_id, fn, args, kwargs)
@@ -83,7 +84,8 @@ def _patch_processes(module: Any) -> list[Undo]:
         parent, job = state.pop(_PARENT, None), state.pop(lineage.ATTRIBUTE, None)
         self.__dict__.update(state)
         CURRENT.set(Remote(parent) if parent else NOWHERE)
-        lineage.enter(lineage.Lineage(job) if job else None)
+        if job:
+            lineage.enter(lineage.Lineage(job))
 
     submitted.__init__, sent.__init__, sent.__setstate__ = submit, send, arrive
 
@@ -120,10 +122,10 @@ class _Job:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._lineage = lineage.new_job()
+        self._job = lineage.new_job()
 
     def __call__(self, *args: Any) -> Any:
-        before = lineage.enter(self._lineage)
+        before = None if self._job is None else lineage.begin_job(self._job)
         try:
             return self._function(*args)
         except BaseException as error:
@@ -131,7 +133,8 @@ class _Job:
             error.__traceback__ = None if trace is None else trace.tb_next
             raise
         finally:
-            lineage.leave(before)
+            if self._job is not None:
+                lineage.end_job(before)
 
 
 def _patch_anyio(module: Any) -> list[Undo]:

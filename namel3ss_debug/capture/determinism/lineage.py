@@ -20,7 +20,7 @@ import sys
 import threading
 import weakref
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeAlias
 
 from namel3ss_debug.capture import context
 from namel3ss_debug.capture.payloads import Ready
@@ -34,18 +34,31 @@ _FRAMES = 12
 
 _root: Lineage | None = None
 _forked = False
-_here = threading.local()
+
+Job: TypeAlias = "tuple[Lineage, int]"
+"""A job of an executor: the line of work that gave it, and its number there. Most read nothing, and are never named."""
+
+
+class _Here(threading.local):
+    """Of each thread: its line of work, once somebody has asked for it, and the job that it does, until then."""
+
+    lineage: Lineage | None = None
+    job: Job | None = None
+
+
+_here = _Here()
 _tasks: dict[int, tuple[weakref.ref[Any], Lineage]] = {}
 
 
 class Lineage:
     """One line of work, and how far it has come."""
 
-    __slots__ = ("_children", "draws", "gauss", "generator", "path", "ready")
+    __slots__ = ("_children", "draws", "gauss", "generator", "jobs", "path", "ready")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.draws = itertools.count()
+        self.jobs = itertools.count(1)
         self.ready: dict[tuple[int, int], bytes] = {}  # the next draws, by their number and size
         self.generator: Any = None
         self.gauss: float | None = None
@@ -63,7 +76,7 @@ def begin(path: str, *, forked: bool = False) -> None:
     """The running thread is the first of a process, whose name is `path`."""
     global _root, _here, _forked  # noqa: PLW0603  (one process, one first line of work)
     _forked = forked
-    _here = threading.local()
+    _here = _Here()
     _tasks.clear()
     _here.lineage = _root = Lineage(path)
 
@@ -91,11 +104,7 @@ def current() -> Lineage:
     loop = context.running_loop()
     task = None if loop is None else context.task_on(loop)
     if task is None:
-        try:  # the most frequent
-            here: Lineage = _here.lineage
-        except AttributeError:
-            here = _of_thread()
-        return here
+        return _here.lineage or _of_thread()
     known = _tasks.get(id(task))
     return known[1] if known is not None and known[0]() is task else _of_task(task)
 
@@ -107,13 +116,7 @@ def told() -> dict[str, Ready]:
 
 def branch() -> Lineage | None:
     """The line of work of the running code; `None` in the first one of the process."""
-    if context.running_loop() is None:
-        try:
-            here: Lineage = _here.lineage
-        except AttributeError:
-            here = _of_thread()
-    else:
-        here = current()
+    here = (_here.lineage or _of_thread()) if context.running_loop() is None else current()
     return None if here is _root else here
 
 
@@ -126,9 +129,18 @@ def thread_starts(thread: threading.Thread) -> None:
         thread.__dict__[ATTRIBUTE] = Lineage(current().child(".w" if own else "."))
 
 
-def new_job() -> Lineage | None:
-    """The line of work of a job that is given to an executor now."""
-    return None if _root is None else Lineage(current().child(":"))
+def new_job() -> Job | None:
+    """A job that is given to an executor now."""
+    if _root is None:
+        return None
+    here = current()
+    return here, next(here.jobs)
+
+
+def of_job(job: Job) -> Lineage:
+    """The line of work that a job is."""
+    outer, number = job
+    return Lineage(f"{outer.path}:{number}")
 
 
 def of_task(name: str) -> Lineage:
@@ -139,22 +151,23 @@ def of_task(name: str) -> Lineage:
     return Lineage(f"{path}:{name}")
 
 
-def enter(lineage: Lineage | None) -> Lineage | None:
-    """What this thread does from now on belongs to a job; gives what `leave` is told after it."""
-    if lineage is None or _root is None:
-        return None
-    try:  # the most frequent
-        before: Lineage = _here.lineage
-    except AttributeError:
-        before = _of_thread()
-    _here.lineage = lineage
+def enter(lineage: Lineage) -> None:
+    """What this thread does from now on belongs to a line of work."""
+    if _root is not None:
+        _here.lineage, _here.job = lineage, None
+
+
+def begin_job(job: Job) -> Lineage | None:
+    """What this thread does from now on belongs to a job; gives what `end_job` is told after it."""
+    here = _here
+    before = here.lineage if here.job is None else _of_thread()
+    here.lineage, here.job = None, job
     return before
 
 
-def leave(before: Lineage | None) -> None:
+def end_job(before: Lineage | None) -> None:
     """The job is over: what this thread does from now on belongs to what it did before."""
-    if before is not None and _root is not None:
-        _here.lineage = before
+    _here.lineage, _here.job = before, None
 
 
 def new_process() -> str | None:
@@ -192,13 +205,16 @@ def _inside_an_executor() -> bool:
 
 
 def _of_thread() -> Lineage:
-    try:
-        lineage: Lineage = _here.lineage
-    except AttributeError:
-        thread = context.this_thread()
-        lineage = (thread.__dict__.get(ATTRIBUTE) if thread is not None else None) or _foreign()
-        _here.lineage = lineage
-    return lineage
+    here = _here
+    if here.lineage is None:
+        if here.job is not None:
+            found = of_job(here.job)
+        else:
+            thread = context.this_thread()
+            found = (thread.__dict__.get(ATTRIBUTE) if thread is not None else None) or _foreign()
+        if here.lineage is None:  # else a finalizer has asked meanwhile
+            here.lineage, here.job = found, None
+    return here.lineage
 
 
 def _foreign() -> Lineage:
