@@ -9,8 +9,7 @@ instrumentor of a framework leaves the calls of models to that of the SDK, both 
 answers at once; so does, for `mcp`, the server whose tool is called. What is compared is what each adds to the plain program. What is not
 installed is left out, and one line says so; names as arguments choose.
 
-The claim for each framework is that ours adds no more than the spans that it makes itself or a common instrumentor for it. Every one that is
-installed is measured, and a line says of each whether ours adds more than it.
+Every one that is installed is a claim: that ours adds no more than it.
 
 Ours runs twice. By default it also records what a re-run needs of a program besides its calls, whatever the program makes them with: the
 clock, the randomness and the environment that it and its libraries read; and memory and processor time of each span. No
@@ -679,16 +678,20 @@ def main() -> int:
         os.environ |= {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"}
         os.environ.pop("OPENAI_API_KEY", None)
         with serving("script") as url:
-            claims = [following(name, FRAMEWORKS[name], url) for name in sys.argv[1:] or FRAMEWORKS]
+            claims = [
+                claim
+                for name in sys.argv[1:] or FRAMEWORKS
+                for claim in following(name, FRAMEWORKS[name], url)
+            ]
     return 0 if all(claims) else 1
 
 
-def following(name: str, framework: Framework, url: str) -> bool:
-    """What each adds to a call of one framework, and whether ours adds no more than one of the others, where there are any."""
+def following(name: str, framework: Framework, url: str) -> list[bool]:
+    """What each adds to a call of one framework; a claim for each instrumentor."""
     version = installed(framework.package)
     if not version:
         print(f"{name}: {framework.package} is not installed: left out")
-        return True
+        return []
     program, told = framework.program, framework.told
     subjects = {
         PLAIN: Subject(PLAIN, program),
@@ -712,20 +715,15 @@ def following(name: str, framework: Framework, url: str) -> bool:
     for title, seconds in taken.items():
         added = "" if title == PLAIN else f", {1e6 * (seconds - taken[PLAIN]):.0f} µs more than plain"
         print(f"  {title:{width}}  {1e6 * seconds:.0f} µs{added}")
-    ratios = {title: compared(title, runs) for title in subjects if title not in (PLAIN, OURS, CALLS)}
-    if not ratios:
-        return True
-    rival = min(ratios, key=ratios.__getitem__)
-    return holds(f"{name}: what ours adds to a call / {rival}", ratios[rival], 1.0)
+    return [compared(name, title, runs) for title in subjects if title not in (PLAIN, OURS, CALLS)]
 
 
-def compared(rival: str, runs: Sequence[Run]) -> float:
-    """What ours adds as a part of what an instrumentor adds; printed with what each half of the runs says, and for calls alone."""
+def compared(name: str, rival: str, runs: Sequence[Run]) -> bool:
+    """Print whether ours adds no more than an instrumentor, what each half of the runs says alone, and it for calls alone."""
     whole, even, odd = (added_beside(rival, least(part)) for part in (runs, runs[::2], runs[1::2]))
     calls = added_beside(rival, least(runs), CALLS)
     more = f"every second run alone: {even:.2f} and {odd:.2f}; calls alone: {calls:.2f}"
-    print(f"  ours adds {'less' if whole <= 1 else 'MORE'} than {rival}: {whole:.2f} of it ({more})")
-    return whole
+    return holds(f"{name}: what ours adds to a call / {rival} ({more})", whole, 1.0)
 
 
 def added_beside(rival: str, taken: dict[str, float], ours: str = OURS) -> float:

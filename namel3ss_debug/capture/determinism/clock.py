@@ -212,4 +212,4 @@ def _asctime_of(clock: Clock) -> Callable[[Callable[..., str]], Callable[..., st
 
 
 def _now(clock: Clock) -> int:
-    return clock.read(3) // _SECOND
+    return clock.read(3) // _SECOND  # past this function and what stands in the place of `ctime` or `asctime`
