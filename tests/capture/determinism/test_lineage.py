@@ -35,11 +35,12 @@ def test_a_job_keeps_its_name_and_its_draws_for_as_long_as_it_runs():
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_job_within_a_job_leaves_the_outer_one_as_it_was(asked):
-    """An executor may run a job in the thread that gives it, before anybody has asked for the outer one or after."""
-    before = lineage.begin_job(lineage.new_job())
+    """An executor may run a job in a thread that does another, before anybody has asked for that one or after."""
+    first, second = lineage.new_job(), lineage.new_job()
+    before = lineage.begin_job(first)
     outer = lineage.current() if asked else None
-    within = lineage.begin_job(lineage.new_job())
-    assert lineage.current().path == "0:1:1"
+    within = lineage.begin_job(second)
+    assert lineage.current().path == "0:2"
     lineage.end_job(within)
     assert lineage.current().path == "0:1"
     assert outer is None or lineage.current() is outer
