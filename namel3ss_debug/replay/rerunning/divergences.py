@@ -92,6 +92,7 @@ class Match(NamedTuple):
         how: `exact`, `changed`, `new`, or `expected`: it differs by nothing but what the user gave in place of recorded answers.
         given: whether it was the user who answered it, and not the recording.
         real: whether it was made for real.
+        unanswered: whether the run could not go on there, because its answer cannot be given.
     """
 
     number: int
@@ -99,6 +100,7 @@ class Match(NamedTuple):
     how: str
     given: bool = False
     real: bool = False
+    unanswered: bool = False
 
 
 class Joined(NamedTuple):
@@ -161,16 +163,15 @@ def summary(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Summ
     ordered = in_order(divergences)
     first = ordered[0] if ordered else None
     counts = Counter(found.kind for found in ordered)
+    told = [match for match in matches if not (match.given or match.real or match.unanswered)]
     return Summary(
         first=first,
         kinds={kind: counts[kind] for kind in KINDS if counts[kind]},
-        exact=sum(match.how == EXACT and not (match.given or match.real) for match in matches),
-        expected=tuple(
-            match for match in matches if match.how == EXPECTED and not (match.given or match.real)
-        ),
+        exact=sum(match.how == EXACT for match in told),
+        expected=tuple(match for match in told if match.how == EXPECTED),
         given=sum(match.given for match in matches),
         joined=None if first is None else _joined(first, ordered, matches),
-        changed=sum(match.how == CHANGED and not (match.given or match.real) for match in matches),
+        changed=sum(match.how == CHANGED for match in told),
     )
 
 

@@ -160,6 +160,14 @@ class Matcher:
         found, kin = self._like(question) if guesses else (None, None)
         return self._without(asked) if found is None else self._with(asked, found, kin)
 
+    def given_later(self, answer: Answer) -> None:
+        """The user has answered a question of which was written down already that nothing could."""
+        number = answer.question.number
+        self.matches = [
+            match._replace(given=True) if match.number == number else match for match in self.matches
+        ]
+        self._expect(answer)
+
     def replaced(self, question: Question, recorded: Boundary | None, outputs: dict[str, Any]) -> None:
         """A question was answered otherwise than recorded, as by a tool that was run for real: later ones may differ by it.
 
@@ -239,14 +247,12 @@ class Matcher:
         question = asked.question
         divergence = None if kin is None else self._changed(question, found)
         how = EXACT if kin is None else CHANGED if divergence is not None else EXPECTED
-        findings = () if asked.given or asked.runs else self.recorded.findings_of(found.number)
         answer = replace(
             asked,
             how=how,
             recorded=found,
             divergence=divergence,
             overtook=self._overtook(question, found),
-            findings=findings,
         )
         if asked.fails:
             self._excused.append(found)
@@ -328,9 +334,13 @@ class Matcher:
         question = answer.question
         number = 0 if answer.recorded is None else answer.recorded.number
         self.matches.append(Match(question.number, number, answer.how, answer.given, answer.runs))
-        if not answer.given:
-            return
-        then = {} if answer.recorded is None else self.recorded.end(number)
+        if answer.given:
+            self._expect(answer)
+
+    def _expect(self, answer: Answer) -> None:
+        """Later questions may differ by what the user gives."""
+        question = answer.question
+        then = {} if answer.recorded is None else self.recorded.end(answer.recorded.number)
         outputs, event = lenient.mapping(then.get("outputs")), question.event or _NO_EVENT
         try:
             for each in (answer.mock, answer.fault):

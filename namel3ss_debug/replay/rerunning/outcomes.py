@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from namel3ss_debug.replay.rerunning.divergences import Divergence, Match, Summary, in_order, summary
+from namel3ss_debug.replay.rerunning.divergences import Divergence, Summary, in_order, summary
 from namel3ss_debug.replay.rerunning.impasses import Stop
 from namel3ss_debug.replay.rerunning.passes import Pass
 from namel3ss_debug.replay.rerunning.recorded import Recorded
@@ -119,11 +119,10 @@ def outcome_of(
     """
     seen = run.seen
     divergences = _marked(run, run.divergences(ended=ended))
-    matches: Iterable[Match] = run.matcher.matches
+    matches = run.matches()
     if numbers:
         divergences = in_order(_renumbered(each, numbers) for each in divergences)
         matches = [each._replace(number=numbers.get(each.number, each.number)) for each in matches]
-    counts = summary(divergences, list(matches))
     return Outcome(
         of=of,
         trace=trace,
@@ -132,7 +131,7 @@ def outcome_of(
         stop=stop,
         problem=problem,
         divergences=divergences,
-        summary=replace(counts, given=counts.given + seen.given),
+        summary=summary(divergences, matches),
         recorded=run.plan.recorded,
         real=len(seen.real),
         live_since=numbers.get(seen.live_since, seen.live_since),

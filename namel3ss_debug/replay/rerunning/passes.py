@@ -30,6 +30,7 @@ from namel3ss_debug.replay.rerunning.divergences import (
     RESULT,
     Difference,
     Divergence,
+    Match,
     in_order,
 )
 from namel3ss_debug.replay.rerunning.foretelling import Foretelling
@@ -37,7 +38,7 @@ from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.matching import Matcher
 from namel3ss_debug.replay.rerunning.ordering import Order
 from namel3ss_debug.replay.rerunning.plans import ALL, Plan
-from namel3ss_debug.replay.rerunning.recorded import END, HEAD, Boundary, Finding, Step
+from namel3ss_debug.replay.rerunning.recorded import END, HEAD, Boundary, Step
 from namel3ss_debug.replay.rerunning.recorded_answers import outputs_of
 from namel3ss_debug.replay.rerunning.verdicts import Answer, New, Restart
 from namel3ss_debug.replay.words import Ahead, given_word
@@ -60,7 +61,6 @@ class Seen:
         last: that of its `trace_end`; None as long as there is none.
         refused: the events that tell of a refused way to the network.
         new_inputs: what was read that the recording has not: source and call site, and how often.
-        given: how many calls the user has answered only when the run could not go on.
         real: the numbers of the questions that were asked for real.
         live_since: the number of the first of them behind which the recording counts no more; 0 for none.
     """
@@ -69,7 +69,6 @@ class Seen:
     last: dict[str, Any] | None = None
     refused: list[Event] = field(default_factory=list)
     new_inputs: Counter[tuple[str, str]] = field(default_factory=Counter)
-    given: int = 0
     real: set[int] = field(default_factory=set)
     live_since: int = 0
 
@@ -228,6 +227,10 @@ class Pass:
         """For how many seconds nothing happened in the recording, at most."""
         return self.plan.recorded.longest_silence()
 
+    def matches(self) -> list[Match]:
+        """What became of each question, in the order in which they were asked."""
+        return [match._replace(unanswered=match.number in self._held_up) for match in self.matcher.matches]
+
     def divergences(self, *, ended: bool) -> tuple[Divergence, ...]:
         """Where the code and the recording have parted; what was asked for real is none.
 
@@ -265,12 +268,8 @@ class Pass:
 
     def _of_question(self, question: Question, event: Event) -> dict[str, Any]:
         held_up = self._held_up.pop(question.number, None)
-        if isinstance(held_up, Answer):
-            return self._of_answer(self._given_now(held_up), event)
         if held_up is not None:
-            word = given_word(self._mocks, question.number, event) or self._without(held_up)
-            self.seen.given += 1
-            return word
+            return self._of_held_up(held_up, event)
         if self._is_real(question, event):
             self.seen.real.add(question.number)
             return {"run": True}
@@ -282,17 +281,20 @@ class Pass:
             result = result.answer
         return self._of_answer(result, event)
 
-    def _given_now(self, answer: Answer) -> Answer:
-        """What could not be answered before, with what the user gives by now."""
-        number, event = answer.question.number, answer.question.event or {}
-        mock = None if self._mocks is None else self._mocks.answer_for(number, event)
-        fault = None if self._mocks is None else self._mocks.fault_for(number, event)
-        given = mock is not None or fault is not None
-        findings = () if given or answer.recorded is None else self._findings(answer.recorded)
-        return replace(answer, mock=mock, fault=fault, findings=findings)
-
-    def _findings(self, found: Boundary) -> tuple[Finding, ...]:
-        return self.plan.recorded.findings_of(found.number)
+    def _of_held_up(self, held_up: Answer | New, event: Event) -> dict[str, Any]:
+        """The word for what could not be answered before, with what the user gives by now."""
+        question = held_up.question
+        before = held_up if isinstance(held_up, Answer) else Answer(question, NEW)
+        mock = None if self._mocks is None else self._mocks.answer_for(question.number, event)
+        fault = None if self._mocks is None else self._mocks.fault_for(question.number, event)
+        answer = replace(before, mock=mock, fault=fault)
+        if isinstance(held_up, Answer):
+            word = self._of_answer(answer, event)
+        else:
+            word = given_word(self._mocks, question.number, event) or self._without(held_up)
+        if answer.given:
+            self.matcher.given_later(answer)
+        return word
 
     def _runs(self, question: Question) -> bool:
         """Whether a tool is run for real, or a server of one is there; then what else it is asked is asked of it."""
@@ -401,7 +403,7 @@ class Pass:
         given = given_word(self._mocks, question.number, event, recorded) if answer.given else {}
         if "answer" in given or answer.fails or found is None:
             return given
-        findings = self._findings(found)
+        findings = plan.recorded.findings_of(found.number)
         if findings and not self._is_open(found, question):
             call = self._call(question)
             raise CannotGoOnError(Stop("unusable", question, found, answer.divergence, findings, call))

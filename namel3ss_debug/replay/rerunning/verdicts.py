@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from namel3ss_debug.replay.rerunning.boundaries import Question
 from namel3ss_debug.replay.rerunning.divergences import Divergence
-from namel3ss_debug.replay.rerunning.recorded import Boundary, Finding
+from namel3ss_debug.replay.rerunning.recorded import Boundary
 from namel3ss_debug.traces.events import Event
 
 
@@ -55,7 +55,6 @@ class Answer:
         divergence: how the question differs from the recorded one.
         overtook: the first recorded boundary of its strand that comes before it and was not asked yet; with `--strict`, a
             divergence.
-        findings: what of the recorded answer cannot be given as it was.
     """
 
     question: Question
@@ -66,7 +65,6 @@ class Answer:
     runs: bool = False
     divergence: Divergence | None = None
     overtook: Boundary | None = None
-    findings: tuple[Finding, ...] = ()
 
     @property
     def given(self) -> bool:

@@ -70,10 +70,11 @@ def test_expected_questions_are_listed_and_no_parting():
 
 
 def test_each_question_is_counted_once():
-    """What the user gave, and what was made for real, did not get its answer from the recording."""
+    """What the user gave, what was made for real and what could not be answered did not get its answer from the recording."""
     hows = ("exact", "expected", "changed")
     matches = [Match(number, number, how, given=True) for number, how in enumerate(hows, 1)]
     matches += [Match(number, number, how, real=True) for number, how in enumerate(hows, 11)]
+    matches += [Match(number, number, how, unanswered=True) for number, how in enumerate(hows, 21)]
     found = summary((), matches)
     assert (found.exact, found.expected, found.changed, found.given) == (0, (), 0, 3)
 

@@ -99,7 +99,28 @@ def test_a_call_without_an_answer_waits_until_it_is_given_one(start):
     run.mocks.add(parse_mock("other:1"))
     assert run.run.word(1, run.made.events[-1]) == {"answer": 1, "outputs": {"result": 1}}
     assert sorted(kind for kind, *_ in run.divergences()) == ["missing", "missing", "missing", "new"]
-    assert run.run.seen.given == 1
+    assert [match[2:] for match in run.run.matches()] == [("new", True, False, False)]
+
+
+def test_a_secret_that_was_left_out_can_be_given_at_the_call(listed, boundary_events):
+    """Until then the call counts as unanswered; then as given, and what is asked with that differs as expected."""
+    made = boundary_events()
+    made.give(made.call("key", {}), "key", "[REDACTED:key]")
+    made.say(made.ask("use [REDACTED:key]"), "done")
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    run.made.call("key", {})
+    with pytest.raises(CannotGoOnError, match="a secret in the answer was left out"):
+        run.word()
+    assert [match[2:] for match in run.run.matches()] == [("exact", False, False, True)]
+    run.mocks.add(parse_mock('key:"kitten"'))
+    assert run.run.word(1, run.made.events[-1])["answer"] == "kitten"
+    run.made.ask("use kitten")
+    assert "http" in run.word()
+    assert [match[2:] for match in run.run.matches()] == [
+        ("exact", True, False, False),
+        ("expected", False, False, False),
+    ]
+    assert run.divergences() == []
 
 
 def test_a_mock_and_latency_are_told_together(start):
