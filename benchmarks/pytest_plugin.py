@@ -7,6 +7,7 @@ ours. Beside it: what the plugin costs a run of pytest that does not use it.
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -92,6 +93,8 @@ def suites(folder: Path) -> None:
 
 def main() -> int:
     """Run the suites in turn."""
+    # pytest compiles the modules of plugins anew in each run where it may not keep them
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         suites(folder)
