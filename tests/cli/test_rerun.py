@@ -543,7 +543,7 @@ def test_the_network_is_closed(bench):
 
 
 def test_an_answer_that_was_cut_ends_the_run_with_the_setting(bench):
-    """The line names the call, the event and what would have kept the answer; what came before was printed."""
+    """The line names the call, the event and what would have kept the answer; to leave there is no success."""
     bench.write(AGENT)
     bench.environment["NAMEL3SS_DEBUG_MAX_PAYLOAD_SIZE"] = "600"
     bench.record("app.py")
@@ -553,6 +553,9 @@ def test_an_answer_that_was_cut_ends_the_run_with_the_setting(bench):
     assert "but the answer was cut" in told
     assert "record it again with max_payload_size 0" in told
     assert "--mock 'llm@" in told
+    left = bench.rerun("--step", *commands("continue", "quit"))
+    assert left.status == 2
+    assert "the re-run could not go on" in left.told
 
 
 def test_a_tool_result_that_is_no_plain_data_names_the_option_that_runs_it(bench):

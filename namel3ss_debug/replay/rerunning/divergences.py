@@ -92,7 +92,7 @@ class Match(NamedTuple):
         how: `exact`, `changed`, `new`, or `expected`: it differs by nothing but what the user gave in place of recorded answers.
         given: whether it was the user who answered it, and not the recording.
         real: whether it was made for real.
-        unanswered: whether the run could not go on there, because its answer cannot be given.
+        unanswered: whether the run did not go on there: its answer cannot be given, or was not to be because of `strict`.
     """
 
     number: int
@@ -169,7 +169,7 @@ def summary(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Summ
         kinds={kind: counts[kind] for kind in KINDS if counts[kind]},
         exact=sum(match.how == EXACT for match in told),
         expected=tuple(match for match in told if match.how == EXPECTED),
-        given=sum(match.given for match in matches),
+        given=sum(match.given and not (match.real or match.unanswered) for match in matches),
         joined=None if first is None else _joined(first, ordered, matches),
         changed=sum(match.how == CHANGED for match in told),
     )
@@ -189,7 +189,7 @@ def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Differ
 def _joined(first: Divergence, ordered: tuple[Divergence, ...], matches: Sequence[Match]) -> Joined | None:
     start = first.number or _AT_THE_END
     parted = {found.number for found in ordered if found.kind in (CHANGED, NEW)}
-    after = [match for match in matches if match.number >= start]
+    after = [match for match in matches if match.number >= start and not match.unanswered]
     place = 0
     for same, run in groupby(
         after, key=lambda match: match.number not in parted and match.how in (EXACT, EXPECTED)

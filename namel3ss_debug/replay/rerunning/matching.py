@@ -146,11 +146,7 @@ class Matcher:
             question: the question, with its event.
             guesses: whether it may get the answer of another question that it may have become one of.
         """
-        event = question.event or _NO_EVENT
-        mock = None if self._mocks is None else self._mocks.answer_for(question.number, event)
-        fault = None if self._mocks is None else self._mocks.fault_for(question.number, event)
-        runs = mock is None and question.kind in VALUED and self._runs is not None and self._runs(question)
-        asked = Answer(question, EXACT, None, mock, fault, runs)
+        asked = self.given_now(Answer(question, EXACT))
         found = self._same(question)
         if found is not None:
             return self._with(asked, found, None)
@@ -160,13 +156,31 @@ class Matcher:
         found, kin = self._like(question) if guesses else (None, None)
         return self._without(asked) if found is None else self._with(asked, found, kin)
 
-    def given_later(self, answer: Answer) -> None:
-        """The user has answered a question of which was written down already that nothing could."""
+    def given_now(self, answer: Answer) -> Answer:
+        """An answer with what the user gives by now; a tool that would be run is run unless that stands in its place."""
+        question = answer.question
+        event = question.event or _NO_EVENT
+        mock = None if self._mocks is None else self._mocks.answer_for(question.number, event)
+        fault = None if self._mocks is None else self._mocks.fault_for(question.number, event)
+        now = replace(answer, mock=mock, fault=fault)
+        may_run = question.kind in VALUED and not now.replaced
+        return replace(now, runs=may_run and self._runs is not None and self._runs(question))
+
+    def answered_later(self, answer: Answer) -> None:
+        """A question was answered of which was written down already that it could not be, or otherwise."""
         number = answer.question.number
         self.matches = [
-            match._replace(given=True) if match.number == number else match for match in self.matches
+            match._replace(given=answer.given, real=answer.runs) if match.number == number else match
+            for match in self.matches
         ]
-        self._expect(answer)
+        if answer.given:
+            self._expect(answer)
+        found = answer.recorded
+        if answer.replaced and answer.how != EXACT and found is not None:  # it was only guessed, for nothing
+            for guesses in filter(None, map(self._guessed.get, found.question.keys)):
+                if found.number in guesses:
+                    guesses[found.number] = guesses[found.number]._replace(harmless=True)
+            self._lines[answer.question.strand, found.question.strand].take_back(found)
 
     def replaced(self, question: Question, recorded: Boundary | None, outputs: dict[str, Any]) -> None:
         """A question was answered otherwise than recorded, as by a tool that was run for real: later ones may differ by it.
@@ -420,6 +434,19 @@ class _Line:
             else:
                 low = middle + 1
         self._late.setdefault(low, []).append(found)
+
+    def take_back(self, found: Boundary) -> None:
+        """The question that was added last does not stand for this boundary."""
+        if self._leaders and self._leaders[-1][1] is found:
+            self._leaders.pop()
+            self.last = self._leaders[-1][1].number if self._leaders else 0
+            return
+        for place, late in self._late.items():
+            if late[-1] is found:
+                late.pop()
+                if not late:
+                    del self._late[place]
+                return
 
     def out_of_order(self) -> Iterator[Divergence]:
         """One divergence for each question that was asked too early."""

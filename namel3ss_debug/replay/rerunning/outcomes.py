@@ -44,6 +44,7 @@ class Outcome:
         notes: what the user should know besides, a line each.
         interrupted: whether the user interrupted it.
         left: whether the user has ended the program in the debugger.
+        stuck: whether a call was left that has a recorded answer which cannot be given.
     """
 
     of: Path
@@ -64,6 +65,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     left: bool = False
+    stuck: bool = False
 
     @property
     def ended_otherwise(self) -> bool:
@@ -77,7 +79,7 @@ class Outcome:
         """Whether it could not go on, for a reason that is none of the code's."""
         stop = self.stop
         unanswered = stop is not None and (stop.kind == "unusable" or stop.offline)
-        return bool(self.problem) or unanswered
+        return bool(self.problem) or unanswered or (self.left and self.stuck)
 
     @property
     def exit_status(self) -> int:
@@ -138,6 +140,7 @@ def outcome_of(
         refused=tuple(seen.refused),
         new_inputs=tuple((*place, times) for place, times in sorted(seen.new_inputs.items())),
         out_of_order=len(run.order.out_of_order()),
+        stuck=run.is_stuck(),
         **more,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from namel3ss_debug.errors import DebugError
@@ -231,6 +231,13 @@ class Pass:
         """What became of each question, in the order in which they were asked."""
         return [match._replace(unanswered=match.number in self._held_up) for match in self.matcher.matches]
 
+    def is_stuck(self) -> bool:
+        """Whether a call waits whose recorded answer cannot be given; `strict` alone is no such reason."""
+        return any(
+            isinstance(held, Answer) and held.recorded is not None and number not in self._told_of
+            for number, held in self._held_up.items()
+        )
+
     def divergences(self, *, ended: bool) -> tuple[Divergence, ...]:
         """Where the code and the recording have parted; what was asked for real is none.
 
@@ -272,7 +279,7 @@ class Pass:
             return self._of_held_up(held_up, event)
         if self._is_real(question, event):
             self.seen.real.add(question.number)
-            return {"run": True}
+            return {"run": True} | given_word(self._mocks, question.number, event)
         result = self.matcher.answer(question, guesses=self._may_guess(question))
         if isinstance(result, New):
             return self._without(result)
@@ -283,17 +290,17 @@ class Pass:
 
     def _of_held_up(self, held_up: Answer | New, event: Event) -> dict[str, Any]:
         """The word for what could not be answered before, with what the user gives by now."""
-        question = held_up.question
-        before = held_up if isinstance(held_up, Answer) else Answer(question, NEW)
-        mock = None if self._mocks is None else self._mocks.answer_for(question.number, event)
-        fault = None if self._mocks is None else self._mocks.fault_for(question.number, event)
-        answer = replace(before, mock=mock, fault=fault)
-        if isinstance(held_up, Answer):
-            word = self._of_answer(answer, event)
-        else:
-            word = given_word(self._mocks, question.number, event) or self._without(held_up)
-        if answer.given:
-            self.matcher.given_later(answer)
+        before = held_up if isinstance(held_up, Answer) else Answer(held_up.question, NEW)
+        answer = self.matcher.given_now(before)
+        try:
+            if answer.recorded is None and not (answer.runs or answer.replaced):
+                word = self._without(held_up)
+            else:
+                word = self._of_answer(answer, event)
+        except DebugError:
+            self._held_up[answer.question.number] = held_up
+            raise
+        self.matcher.answered_later(answer)
         return word
 
     def _runs(self, question: Question) -> bool:
@@ -308,7 +315,7 @@ class Pass:
 
     def _is_real(self, question: Question, event: Event) -> bool:
         """Whether a request goes to the network: in a tool that is run for real, or behind the event from which on it is open."""
-        if question.kind in VALUED or self._is_given(question, event):
+        if question.kind in VALUED or self.matcher.given_now(Answer(question, NEW)).replaced:
             return False
         found, same = self.matcher.likely(question)
         if event.get("parent_event_id") in self._inside:
@@ -331,9 +338,6 @@ class Pass:
         there = self.matcher.expected_next(question)
         return there is not None and there.number < self.plan.live_from
 
-    def _is_given(self, question: Question, event: Event) -> bool:
-        return self._mocks is not None and self._mocks.changes(question.number, event)
-
     def _may_guess(self, question: Question) -> bool:
         """Whether an answer may be given to a question that is not the recorded one: behind the event of a fork it may not."""
         if self.seen.live_since:
@@ -343,10 +347,14 @@ class Pass:
         found, _ = self.matcher.likely(question)
         return found is None or found.number < self.plan.live_from
 
-    def _without(self, new: New) -> dict[str, Any]:
-        self._held_up[new.question.number] = new
-        there, call, reserved = new.divergence.recorded, self._call(new.question), len(new.held_back)
-        raise CannotGoOnError(Stop("new", new.question, there, new.divergence, call=call, reserved=reserved))
+    def _without(self, new: Answer | New) -> dict[str, Any]:
+        question, divergence = new.question, new.divergence
+        self._held_up[question.number] = new
+        there = self.matcher.expected_next(question) if divergence is None else divergence.recorded
+        reserved = len(new.held_back) if isinstance(new, New) else 0
+        raise CannotGoOnError(
+            Stop("new", question, there, divergence, call=self._call(question), reserved=reserved)
+        )
 
     def _call(self, question: Question) -> str:
         """How a mock names a call that has just begun."""
@@ -389,7 +397,12 @@ class Pass:
             word["ordered"] = True
 
     def _told(self, answer: Answer, event: Event) -> dict[str, Any]:
-        """The word for an answer; nothing is changed by it."""
+        """The word for an answer; that it is a guess is announced first.
+
+        Raises:
+            CannotGoOnError: it cannot be given, or is not to be because of `strict`.
+            MockError: the user's answer does not fit the call.
+        """
         question, found, plan = answer.question, answer.recorded, self.plan
         parted = answer.divergence is not None or answer.overtook is not None
         if plan.strict and parted and not answer.given and question.number not in self._told_of:
@@ -398,7 +411,7 @@ class Pass:
         if answer.how != "exact" and found is not None:
             self._on_guess()
         if answer.runs:
-            return {"run": True}
+            return {"run": True} | given_word(self._mocks, question.number, event)
         recorded = {} if found is None else outputs_of(plan.recorded.end(found.number))
         given = given_word(self._mocks, question.number, event, recorded) if answer.given else {}
         if "answer" in given or answer.fails or found is None:

@@ -76,6 +76,11 @@ class Answer:
         """Whether the user wants an error here, so that the recorded answer is left for another attempt."""
         return self.fault is not None and self.fault.replaces
 
+    @property
+    def replaced(self) -> bool:
+        """Whether what the user gives stands in place of any answer; one that is only late or cut short is still needed."""
+        return self.mock is not None or self.fails
+
 
 @dataclass(frozen=True)
 class New:

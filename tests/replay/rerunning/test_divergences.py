@@ -54,6 +54,12 @@ def test_a_missing_call_is_joined_at_the_question_that_came_instead():
     assert summary([at_the_end], matches).joined is None
 
 
+def test_a_run_has_not_joined_where_it_could_not_go_on():
+    """Nobody answered there."""
+    matches = [Match(1, 1, "changed"), Match(3, 3, "exact", unanswered=True)]
+    assert summary([changed(1, 1)], matches).joined is None
+
+
 def test_expected_questions_are_listed_and_no_parting():
     """They got an answer that did not know of the user's, which the report says."""
     matches = [
@@ -75,6 +81,7 @@ def test_each_question_is_counted_once():
     matches = [Match(number, number, how, given=True) for number, how in enumerate(hows, 1)]
     matches += [Match(number, number, how, real=True) for number, how in enumerate(hows, 11)]
     matches += [Match(number, number, how, unanswered=True) for number, how in enumerate(hows, 21)]
+    matches += [Match(31, 31, "exact", given=True, unanswered=True)]
     found = summary((), matches)
     assert (found.exact, found.expected, found.changed, found.given) == (0, (), 0, 3)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from namel3ss_debug.errors import DebugError
 from namel3ss_debug.replay.given.answers import Mocks, parse_fault, parse_mock
+from namel3ss_debug.replay.rerunning.divergences import summary
 from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, told
 from namel3ss_debug.replay.rerunning.passes import Pass
@@ -32,6 +34,14 @@ class Run:
         number = len(self.made.events)
         self.run.heard(number, self.made.events[-1])
         return self.run.word(number, self.made.events[-1])
+
+    def again(self):
+        """What it is told that still waits at the latest event."""
+        return self.run.word(len(self.made.events), self.made.events[-1])
+
+    def summary(self):
+        """What became of the run so far."""
+        return summary(self.run.divergences(ended=False), self.run.matches())
 
     def divergences(self):
         """Kind, number in the run and in the recording of each."""
@@ -121,6 +131,107 @@ def test_a_secret_that_was_left_out_can_be_given_at_the_call(listed, boundary_ev
         ("expected", False, False, False),
     ]
     assert run.divergences() == []
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_call_that_is_not_recorded_is_not_made_because_it_would_be_late(start, first):
+    """Latency is no answer: the call waits on, whether it was given from the start or at the call."""
+    latency = parse_fault("tool:other:latency:1s")
+    run = start(*([latency] if first else []))
+    run.made.call("other", {})
+    with pytest.raises(CannotGoOnError):
+        run.word()
+    run.mocks.add(latency)
+    with pytest.raises(CannotGoOnError):
+        run.again()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_new_call_waits_on_when_a_mock_that_does_not_fit_is_taken_back(start, first):
+    """It is not made, and counts once."""
+    misfit = parse_mock("tool:other.result.temp=1")
+    run = start(*([misfit] if first else []))
+    run.made.call("other", {})
+    if not first:
+        with pytest.raises(CannotGoOnError):
+            run.word()
+        run.mocks.add(misfit)
+    with pytest.raises(DebugError):
+        run.word()
+    assert [match.unanswered for match in run.run.matches()] == [True]
+    run.mocks.remove()
+    with pytest.raises(CannotGoOnError):
+        run.again()
+    run.mocks.add(parse_mock("other:1"))
+    assert run.again()["answer"] == 1
+    assert [(match.given, match.unanswered) for match in run.run.matches()] == [(True, False)]
+    assert [kind for kind, *_ in run.divergences()].count("new") == (not first)
+
+
+def test_a_recorded_call_is_answered_as_recorded_when_a_mock_that_does_not_fit_is_taken_back(start):
+    """Until then nobody has answered it."""
+    run = start(parse_mock("search.result.temp.deep=1"))
+    run.made.call("search", {"q": "x"})
+    with pytest.raises(DebugError):
+        run.word()
+    assert (run.summary().given, run.summary().exact) == (0, 0)
+    run.mocks.remove("search")
+    assert run.again()["answer"] == 7
+    assert (run.summary().given, run.summary().exact) == (0, 1)
+
+
+def test_a_mock_at_a_strict_stop_stands_in_place_of_a_tool_that_would_be_run(start):
+    """As it does from the start."""
+    run = start(strict=True, run_tools=frozenset({"search"}))
+    run.made.call("search", {"q": "y"})
+    with pytest.raises(CannotGoOnError):
+        run.word()
+    run.mocks.add(parse_mock("search:9"))
+    assert run.again() == {"answer": 9, "outputs": {"result": 9}}
+    assert [(match.given, match.real) for match in run.run.matches()] == [(True, False)]
+
+
+@pytest.mark.parametrize(("fault", "runs"), [("search:timeout", False), ("search:latency:2s", True)])
+def test_a_fault_reaches_a_tool_that_is_to_be_run(start, fault, runs):
+    """An error stands in its place; one that is late is run, later."""
+    run = start(parse_fault(fault), run_tools=frozenset({"search"}))
+    run.made.call("search", {"q": "x"})
+    word = run.word()
+    assert "fault" in word
+    assert word.get("run", False) is runs
+    assert run.summary().given == (not runs)
+
+
+@pytest.mark.parametrize("given", [parse_mock('search:"mine"'), parse_fault("search:timeout")])
+@pytest.mark.parametrize("first", [True, False])
+def test_what_the_user_answers_was_no_guess(start, given, first):
+    """The recorded call itself may still come, and nothing has gone wrong."""
+    run = start(*([given] if first else []), strict=True)
+    run.made.ask("first")
+    run.word()
+    run.made.call("search", {"q": "y"})
+    if not first:
+        with pytest.raises(CannotGoOnError):
+            run.word()
+        run.mocks.add(given)
+    run.again() if not first else run.word()
+    run.mocks.remove()
+    run.made.call("search", {"q": "x"})
+    assert run.word()["answer"] == 7
+    assert run.run.restart is None
+    assert "order" not in [kind for kind, *_ in run.divergences()]
+
+
+def test_latency_keeps_no_request_from_the_network_behind_a_fork(start):
+    """It is made for real, and late."""
+    run = start(parse_fault("llm:latency:1s"), live_from=5)
+    run.made.ask("first")
+    assert "http" in run.word()
+    run.made.call("search", {"q": "x"})
+    run.word()
+    run.made.ask("second")
+    word = run.word()
+    assert (word["run"], word["fault"]["kind"]) == (True, "latency")
 
 
 def test_a_mock_and_latency_are_told_together(start):
