@@ -13,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import tempfile
 import termios
 import threading
@@ -133,6 +134,8 @@ class _Way:
         """The program has ended: what it has printed is taken."""
         if self._thread is not None:
             self._thread.join(PATIENCE_SECONDS)
+        with self._lock:
+            self.differs = self.differs or self._came < self._shown
 
     def settle(self, *, shown: bool) -> None:
         with self._lock:
@@ -171,7 +174,10 @@ class _Way:
         view = memoryview(block)
         try:
             while view and not self._closed:
-                view = view[os.write(self._target, view) :]
+                try:
+                    view = view[os.write(self._target, view) :]
+                except BlockingIOError:  # somebody has made it so, and reads slowly
+                    select.select([], [self._target], [])
         except OSError:
             self._closed = True
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 
 import pytest
 
@@ -80,6 +82,31 @@ def test_a_beginning_that_differs_is_noticed(written):
     written.run(b"at 10:02 ", b"right")
     assert written.shown == b"at 10:01 right"
     assert written.outputs.differs
+
+
+def test_a_second_run_that_prints_less_is_noticed(written):
+    """What was shown of the first stays, and is more than the program has printed."""
+    written.run(b"one\n", b"two\n", hold_after=1, shown=False)
+    written.run(b"on")
+    assert written.outputs.differs
+
+
+def test_a_reader_that_is_slow_gets_all():
+    """Also where its end is set not to wait."""
+    source, target = os.pipe()
+    os.set_blocking(target, False)
+    printed, came = b"x" * 300_000, []
+    reader = threading.Thread(target=lambda: came.extend(iter(lambda: os.read(source, 1000), b"")))
+    outputs = Outputs(target, None)
+    with outputs.run() as ends, contextlib.suppress(BrokenPipeError):
+        os.write(ends.stdout, printed[:100_000])  # more than the pipe takes, and nobody reads yet
+        reader.start()
+        os.write(ends.stdout, printed[100_000:])
+    outputs.settle(shown=True)
+    os.close(target)
+    reader.join()
+    os.close(source)
+    assert b"".join(came) == printed
 
 
 def test_streams_that_lead_to_one_place_keep_their_order(tmp_path):
