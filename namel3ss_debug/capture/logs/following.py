@@ -36,12 +36,15 @@ def install(tracer: ExecutionTracer) -> Undo:
         return lambda: None
 
     def note(record: LogRecord) -> None:
-        from namel3ss_debug.capture.logs.handlers import record_standard  # noqa: PLC0415  (it imports `logging`)
+        from namel3ss_debug.capture.logs.handlers import UNRECORDED, record_standard  # noqa: PLC0415  (imports `logging`)
 
         if switch.ACTIVE is tracer:
             SEEN.record = record
-            if record.levelno >= least:
-                record_standard(record, tracer)
+            try:
+                if record.levelno >= least:
+                    record_standard(record, tracer)
+            except Exception as error:
+                tracer.problem(UNRECORDED, error)
 
     def edit(module: ModuleType) -> list[Undo]:
         change = _NoteFirst()

@@ -14,33 +14,53 @@ from typing import Any
 from namel3ss_debug.capture import context, switch
 from namel3ss_debug.capture.logs.following import SEEN
 from namel3ss_debug.capture.logs.records import level_of, record_log
+from namel3ss_debug.capture.payloads.texts import printed
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _STRUCTLOG_FIELDS = frozenset(
     {"event", "level", "logger", "logger_name", "exc_info", "timestamp", "stack_info"}
 )
+UNRECORDED = "a log record could not be recorded"
+"""The problem that is told of a record so broken that nothing of it could be recorded."""
 
 
 def record_standard(record: logging.LogRecord, tracer: ExecutionTracer) -> None:
-    """Put a record of the standard library into the recording; what is wrong with it is the program's to find."""
+    """Put a record of the standard library into the recording; what is wrong with it is the program's to find.
+
+    A member that is not what it should be is told as well as it can be; a record may be so broken that this raises.
+    """
     try:
         message = record.getMessage()
     except Exception:
-        message = f"{record.msg}"
-    error = record.exc_info[1] if record.exc_info else None
-    path = tracer.sites.shown(record.pathname)
+        message = printed(record.msg, str)
+    name: object = record.levelname
     extra = {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS}
     category = extra.pop("category", None)
     record_log(
         message,
-        level=level_of(record.levelname),
+        level=level_of(name if isinstance(name, str) else logging.getLevelName(record.levelno)),
         logger=record.name,
         category=category if isinstance(category, str) else None,
         extra=extra,
-        error=error,
-        call_site="" if path is None else f"{path}:{record.lineno}",
+        error=_error(record.exc_info),
+        call_site=_site(tracer, record.pathname, record.lineno),
     )
+
+
+def _error(told: object) -> BaseException | None:
+    """The exception of an `exc_info`, in any of the forms that a record may have it in."""
+    if told is True:
+        return sys.exc_info()[1]
+    if isinstance(told, tuple):
+        told = told[1] if len(told) > 1 else None
+    return told if isinstance(told, BaseException) else None
+
+
+def _site(tracer: ExecutionTracer, path: object, line: object) -> str:
+    """`path.py:42`; empty where that is not the user's own code, or no file and line."""
+    shown = tracer.sites.shown(path) if isinstance(path, str) and isinstance(line, int) else None
+    return "" if shown is None else f"{shown}:{line}"
 
 
 class TraceHandler(logging.Handler):
@@ -56,8 +76,8 @@ class TraceHandler(logging.Handler):
             return
         try:
             record_standard(record, tracer)
-        except Exception:
-            self.handleError(record)
+        except Exception as error:
+            tracer.problem(UNRECORDED, error)
 
 
 class CorrelationFilter(logging.Filter):
@@ -85,37 +105,45 @@ def structlog_processor(
     Put it before the renderer. Where structlog writes through the standard `logging`, which is recorded anyway, it is
     not needed.
     """
-    if switch.ACTIVE is not None:
-        told = event_dict.get("exc_info")
-        error = told[1] if isinstance(told, tuple) and len(told) > 1 else told
-        name = event_dict.get("logger") or event_dict.get("logger_name") or getattr(logger, "name", None)
-        category = event_dict.get("category")
-        record_log(
-            str(event_dict.get("event", "")),
-            level=level_of(str(event_dict.get("level") or method_name)),
-            logger=name if isinstance(name, str) else None,
-            category=category if isinstance(category, str) else None,
-            extra={
-                key: value
-                for key, value in event_dict.items()
-                if key not in _STRUCTLOG_FIELDS and key != "category" and not key.startswith("_")
-            },
-            error=error if isinstance(error, BaseException) else _current_error(told),
-        )
+    tracer = switch.ACTIVE
+    if tracer is not None:
+        try:
+            _record_structlog(logger, method_name, event_dict)
+        except Exception as error:
+            tracer.problem(UNRECORDED, error)
     return event_dict
 
 
-def _current_error(wanted: object) -> BaseException | None:
-    return sys.exc_info()[1] if wanted is True else None
+def _record_structlog(logger: Any, method_name: str, event_dict: MutableMapping[str, Any]) -> None:
+    event = event_dict.get("event", "")
+    name = event_dict.get("logger") or event_dict.get("logger_name") or getattr(logger, "name", None)
+    category = event_dict.get("category")
+    record_log(
+        event if type(event) is str else printed(event, str),
+        level=level_of(str(event_dict.get("level") or method_name)),
+        logger=name if isinstance(name, str) else None,
+        category=category if isinstance(category, str) else None,
+        extra={key: value for key, value in event_dict.items() if not _is_known(key)},
+        error=_error(event_dict.get("exc_info")),
+    )
+
+
+def _is_known(key: object) -> bool:
+    """Whether what stands under a key of a structlog event is recorded in another place, or is structlog's own."""
+    return key in _STRUCTLOG_FIELDS or key == "category" or (isinstance(key, str) and key.startswith("_"))
 
 
 def loguru_sink(message: Any) -> None:
     """A sink for loguru: `logger.add(loguru_sink)`."""
     tracer = switch.ACTIVE
-    if tracer is None:
-        return
-    record = message.record
-    path = tracer.sites.shown(record["file"].path)
+    if tracer is not None:
+        try:
+            _record_loguru(message.record, tracer)
+        except Exception as error:
+            tracer.problem(UNRECORDED, error)
+
+
+def _record_loguru(record: Any, tracer: ExecutionTracer) -> None:
     extra = dict(record["extra"])
     category = extra.pop("category", None)
     caught = record["exception"]
@@ -126,5 +154,5 @@ def loguru_sink(message: Any) -> None:
         category=category if isinstance(category, str) else None,
         extra=extra,
         error=None if caught is None else caught.value,
-        call_site="" if path is None else f"{path}:{record['line']}",
+        call_site=_site(tracer, record["file"].path, record["line"]),
     )

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from namel3ss_debug.capture.logs.following import SEEN
+from namel3ss_debug.capture.logs.handlers import TraceHandler
 from namel3ss_debug.capture.start import shutdown_tracing
 from namel3ss_debug.traces.reader import open_trace
 
@@ -34,6 +36,32 @@ def serve(order):
 
 serve(3)
 print(len(logging.getLogger().handlers))
+"""
+
+BROKEN = """\
+import logging, sys
+
+
+class Unprintable:
+    def __str__(self):
+        raise RuntimeError("cannot be printed")
+
+
+logging.raiseExceptions = False
+logging.basicConfig(stream=sys.stdout)
+logging.getLogger("shop").warning(Unprintable())
+for broken in (
+    {"levelname": None},
+    {"levelname": 20},
+    {"pathname": None},
+    {"pathname": 5},
+    {"lineno": None},
+    {"exc_info": True},
+    {"exc_info": (ValueError,)},
+):
+    record = logging.makeLogRecord({"name": "shop", "levelno": 30, "levelname": "WARNING", "msg": "kept"} | broken)
+    logging.getLogger("shop").handle(record)
+print("goes on")
 """
 
 
@@ -102,6 +130,32 @@ def test_a_record_that_cannot_be_formatted_is_recorded_as_it_stands(tracing, log
     with pytest.raises(TypeError, match="a real number is required"):  # pytest's own handler raises it
         logger.info("%d parcels", "many")
     assert [event["metadata"]["message"] for event in recorded()] == ["%d parcels"]
+
+
+def test_broken_records_are_recorded_and_the_program_goes_on(tmp_path):
+    """A message that cannot be printed and members of a wrong type are told as well as they can be; output stays."""
+    (tmp_path / "shop.py").write_text(BROKEN)
+    plain = subprocess.run([sys.executable, "shop.py"], cwd=tmp_path, capture_output=True, check=True)
+    command = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "t.jsonl", "shop.py"]
+    traced = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert traced.stdout == plain.stdout
+    assert traced.stdout.endswith(b"goes on\n")
+    events = list(open_trace(tmp_path / "t.jsonl").events())
+    told = [event["metadata"] for event in events if event["event_type"] == "log_record"]
+    assert "raised RuntimeError" in told[0]["message"]
+    assert [one["message"] for one in told[1:]] == ["kept"] * 7
+    assert {one["level"] for one in told} == {"warning"}
+    assert events[-1]["metadata"]["problems"] == {}
+
+
+def test_a_record_of_which_nothing_can_be_told_is_a_problem_of_the_recording(tracer, logger):
+    """What is raised while a record is read does not reach the call that logs; the recording counts it."""
+    record = logging.makeLogRecord({"levelno": 30})
+    del record.levelname
+    logger.handle(record)
+    SEEN.record = None
+    TraceHandler().handle(record)
+    assert tracer.problems == {"a log record could not be recorded: AttributeError": 2}
 
 
 def test_a_secret_in_a_record_is_redacted(tracing, logger):

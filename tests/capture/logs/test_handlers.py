@@ -18,6 +18,13 @@ from namel3ss_debug.capture.start import shutdown_tracing
 from namel3ss_debug.traces.reader import open_trace
 
 
+class Unprintable:
+    """An event that fails when it is asked for its text."""
+
+    def __str__(self):
+        raise RuntimeError("cannot be printed")
+
+
 @pytest.fixture
 def logger():
     """A logger of its own."""
@@ -96,6 +103,29 @@ def test_structlog_events_are_recorded_and_handed_on(tracing):
         "extra": {"sku": "A-17"},
     }
     assert event["error_type"] == "KeyError"
+
+
+def test_a_broken_structlog_event_is_recorded_and_handed_on(tracing):
+    """An event that cannot be printed and a name that is no text break nothing, and are told as well as they can be."""
+    tracing()
+    event_dict = {"event": Unprintable(), 5: "five", "exc_info": (1,), "level": "info"}
+    assert structlog_processor(None, "info", event_dict) is event_dict
+    (event,) = recorded()
+    assert "raised RuntimeError" in event["metadata"]["message"]
+    assert event["metadata"]["extra"] == {"5": "five"}
+    assert "error" not in event
+
+
+def test_what_cannot_be_recorded_at_all_is_a_problem_of_the_recording(tracing):
+    """Neither the processor nor the sink raises into the call that logs; the recording counts what it has not."""
+    tracer = tracing()
+    event_dict = {"event": "hello", "level": Unprintable()}
+    assert structlog_processor(None, "info", event_dict) is event_dict
+    loguru_sink(SimpleNamespace(record={"message": "hello"}))
+    assert tracer.problems == {
+        "a log record could not be recorded: RuntimeError": 1,
+        "a log record could not be recorded: KeyError": 1,
+    }
 
 
 def test_loguru_messages_are_recorded(tracing):
