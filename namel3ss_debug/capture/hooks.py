@@ -20,7 +20,7 @@ from namel3ss_debug.capture.failures import describe
 from namel3ss_debug.capture.results import add_metadata, set_result
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
-from namel3ss_debug.capture.wrapping import Arguments, Recorder, wrap
+from namel3ss_debug.capture.wrapping import Arguments, Recorder, is_used_bare, name_of, wrap
 from namel3ss_debug.config import enabled_never
 
 if TYPE_CHECKING:  # only known where traffic is recorded
@@ -106,7 +106,7 @@ def _hook(kind: _Kind, purpose: str) -> Hook:
     def hook(
         name: Any = None, /, *, capture_inputs: bool = True, capture_outputs: bool = True, **fields: Any
     ) -> Any:
-        if callable(name) or isinstance(name, staticmethod | classmethod):
+        if is_used_bare(name):
             return _decorate(name, kind, None, capture_inputs=True, capture_outputs=True, fields={})
         return lambda function: _decorate(
             function,
@@ -144,7 +144,7 @@ def _decorate(
     """The function with a wrapper that records its calls as those of a kind."""
     if enabled_never():
         return function
-    own = getattr(getattr(function, "__func__", function), "__name__", type(function).__name__)
+    own = name_of(function)
     if kind is _TOOL and (code := _code(function)) is not None:
         HOOKED.add(code)
 

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Callable
-from contextlib import ContextDecorator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from time import perf_counter_ns
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, overload
 
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb
+from namel3ss_debug.capture.wrapping import enclose, is_used_bare, name_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_Begin = tuple[int, int, float | None, int]
+"""Wall and CPU time in nanoseconds, memory in MB, garbage collections."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,11 @@ class Profile:
     collections: int
 
 
-class DebugProfiler(ContextDecorator):
+class DebugProfiler:
     """Measures one block, as a context manager, a decorator, or by `start()` and `stop()`.
+
+    A call of a coroutine function is measured until it has been awaited, one of a generator from its first item to its
+    end, with what its consumer does meanwhile.
 
     Args:
         name: what is measured; the name of the `performance_marker` that tells it.
@@ -40,11 +49,11 @@ class DebugProfiler(ContextDecorator):
     def __init__(self, name: str) -> None:
         self.name = name
         self.profile: Profile | None = None
-        self._begin: list[tuple[int, int, float | None, int]] = []
+        self._begin: list[_Begin] = []
 
     def start(self) -> Self:
         """Begin to measure; a profiler that is started again inside measures the inner block by itself."""
-        self._begin.append((perf_counter_ns(), cpu_time_ns(), memory_mb(), _collections()))
+        self._begin.append(_now())
         return self
 
     def stop(self) -> Profile:
@@ -55,7 +64,10 @@ class DebugProfiler(ContextDecorator):
         """
         if not self._begin:
             raise RuntimeError(f"the profiler {self.name!r} was not started")
-        wall, cpu, memory, collections = self._begin.pop()
+        return self._measured_since(self._begin.pop())
+
+    def _measured_since(self, begin: _Begin) -> Profile:
+        wall, cpu, memory, collections = begin
         now = memory_mb()
         self.profile = Profile(
             self.name,
@@ -78,10 +90,35 @@ class DebugProfiler(ContextDecorator):
     ) -> None:
         self.stop()
 
+    async def __aenter__(self) -> Self:
+        return self.start()
 
-def profile_execution(name: str) -> DebugProfiler:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __call__(self, function: F) -> F:
+        """The function, each call of which is measured."""
+        return enclose(function, self._one_call)
+
+    @contextmanager
+    def _one_call(self) -> Iterator[None]:
+        """A call of a decorated function, which others may overlap: on other threads, or as its tasks take turns."""
+        begin = _now()
+        try:
+            yield
+        finally:
+            self._measured_since(begin)
+
+
+@overload
+def profile_execution(function: F, /) -> F: ...
+@overload
+def profile_execution(name: str) -> DebugProfiler: ...
+def profile_execution(name: Any) -> Any:
     """Measure a block in a `with` statement, or a function as its decorator, under this name."""
-    return DebugProfiler(name)
+    return DebugProfiler(name_of(name))(name) if is_used_bare(name) else DebugProfiler(name)
 
 
 @dataclass(frozen=True)
@@ -129,6 +166,10 @@ class MemoryTracker:
         known = [made.memory_mb for made in self.checkpoints if made.memory_mb is not None]
         growth = round(known[-1] - known[0], 2) if known else None
         return {"checkpoints": [asdict(made) for made in self.checkpoints], "growth_mb": growth}
+
+
+def _now() -> _Begin:
+    return perf_counter_ns(), cpu_time_ns(), memory_mb(), _collections()
 
 
 def _collections() -> int:

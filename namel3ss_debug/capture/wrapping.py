@@ -11,14 +11,17 @@ import functools
 import inspect
 import keyword
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager
 from types import CodeType, FunctionType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.replies import Reply, take_reply
 from namel3ss_debug.capture.results import add_metadata
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 Arguments = dict[str, Any]
 """The arguments of one call by parameter name."""
@@ -53,6 +56,64 @@ def wrap(function: Callable[..., Any], recorder: Recorder) -> Callable[..., Any]
     if wrapper is None:
         wrapper = _taking_anything(function, call)
     return functools.wraps(function)(wrapper)
+
+
+def is_used_bare(given: object) -> bool:
+    """Whether what a decorator is given is the function itself, and no name."""
+    return callable(given) or isinstance(given, staticmethod | classmethod)
+
+
+def name_of(function: Any) -> str:
+    """The name of a decorated function; of another callable that of its class."""
+    name: str = getattr(getattr(function, "__func__", function), "__name__", type(function).__name__)
+    return name
+
+
+def enclose(function: F, block: Callable[[], AbstractContextManager[Any]]) -> F:
+    """A function like `function`, each call of which runs within a block of its own, whether tracing is on or not.
+
+    The block of a coroutine function, generator or async generator begins with its body, and ends with it.
+    """
+    if isinstance(function, staticmethod | classmethod):
+        return cast("F", type(function)(enclose(function.__func__, block)))
+    return cast("F", functools.wraps(function)(_enclosed(function, block)))
+
+
+def _enclosed(
+    function: Callable[..., Any], block: Callable[[], AbstractContextManager[Any]]
+) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with block():
+            return function(*args, **kwargs)
+
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        with block():
+            return await function(*args, **kwargs)
+
+    def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        with block():
+            return (yield from function(*args, **kwargs))
+
+    async def generate_on_loop(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        with block():
+            generator = function(*args, **kwargs)
+            step, value = generator.asend, None
+            while True:
+                try:
+                    item = await step(value)
+                except StopAsyncIteration:
+                    return
+                try:
+                    step, value = generator.asend, (yield item)
+                except GeneratorExit:
+                    await generator.aclose()
+                    raise
+                except BaseException as error:  # thrown in by the consumer: the generator shall see it
+                    step, value = generator.athrow, error
+
+    if inspect.isasyncgenfunction(function):
+        return generate_on_loop
+    return {_run_coroutine: run, _run_generator: generate}.get(_runner(function), call)
 
 
 def _runner(function: Callable[..., Any]) -> Callable[..., Any]:

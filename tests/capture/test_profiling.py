@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
+from time import perf_counter
 
 import pytest
 
@@ -37,6 +39,73 @@ def test_a_function_is_measured_each_time_it_is_called(tracer):
 
     assert fib(3) == 2
     assert len(recorded("performance_marker")) == 5
+
+
+def test_what_is_awaited_or_yields_items_is_measured_to_its_end(tracer):
+    """The marker of a coroutine function, a generator or an async generator comes after all that its body does."""
+
+    def work(name):
+        tracer.emit("decision", component="app", component_name=name)
+
+    @profile_execution("coroutine")
+    async def awaited():
+        await asyncio.sleep(0)
+        work("coroutine")
+        return 1
+
+    @profile_execution("generator")
+    def items():
+        yield 1
+        work("generator")
+
+    @profile_execution("async generator")
+    async def streamed():
+        yield 1
+        work("async generator")
+
+    @profile_execution
+    def bare(number):
+        work("bare")
+        return number
+
+    async def consume():
+        async with profile_execution("block"):
+            work("block")
+        return [item async for item in streamed()]
+
+    assert (asyncio.run(awaited()), list(items()), asyncio.run(consume()), bare(2)) == (1, [1], [1], 2)
+    events = list(open_trace(shutdown_tracing()).events())
+    names = ["coroutine", "generator", "block", "async generator", "bare"]
+    assert [
+        (event["event_type"], event["component_name"]) for event in events if "component_name" in event
+    ] == [(kind, name) for name in names for kind in ("decision", "performance_marker")]
+
+
+def test_calls_that_overlap_are_measured_each_by_itself():
+    """A call that began before another and ends before it has its own time."""
+    profiler = DebugProfiler("answer")
+    took = []
+
+    @profiler
+    async def answer(started, wait_for):
+        begin = perf_counter()
+        sum(range(200_000))
+        started.set()
+        await wait_for.wait()
+        took.append((perf_counter() - begin) * 1000)
+
+    async def overlapping():
+        first, second = asyncio.Event(), asyncio.Event()
+        earlier = asyncio.create_task(answer(first, second))
+        await first.wait()
+        later = asyncio.create_task(answer(second, asyncio.Event()))
+        await earlier
+        measured = profiler.profile.duration_ms
+        later.cancel()
+        await asyncio.gather(later, return_exceptions=True)
+        return measured
+
+    assert asyncio.run(overlapping()) >= took[0]
 
 
 def test_measuring_works_while_tracing_is_off():

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.hooks import trace_chain_step, trace_error
-from namel3ss_debug.capture.profiling import DebugProfiler
+from namel3ss_debug.capture.profiling import DebugProfiler, profile_execution
 from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.wrapping import enclose, is_used_bare, name_of
+from namel3ss_debug.config import enabled_never
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def measure_performance(name: str) -> DebugProfiler:
+@overload
+def measure_performance(function: F, /) -> F: ...
+@overload
+def measure_performance(name: str) -> DebugProfiler: ...
+def measure_performance(name: Any) -> Any:
     """Measure a block in a `with` statement, or a function as its decorator: a `performance_marker` tells it."""
-    return DebugProfiler(name)
+    return profile_execution(name)
 
 
 @overload
@@ -53,14 +59,50 @@ def _step(name: Any, category: str) -> Any:
     return trace_chain_step(name, metadata=metadata)
 
 
-@contextmanager
-def trace_errors(name: str | None = None) -> Iterator[None]:
+class ErrorWatch:
+    """Records an exception that leaves a block, in a `with` statement, or a function, as its decorator.
+
+    Args:
+        name: what is watched; the name of the function if left out.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            trace_error(error, name=self.name, category="errors")
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def __call__(self, function: F) -> F:
+        """The function, whose errors are recorded; each call until its end, also where that is awaited or yields items."""
+        if enabled_never():
+            return function
+        watch = self if self.name is not None else ErrorWatch(name_of(function))
+        return enclose(function, lambda: watch)
+
+
+@overload
+def trace_errors(function: F, /) -> F: ...
+@overload
+def trace_errors(name: str | None = None) -> ErrorWatch: ...
+def trace_errors(name: Any = None) -> Any:
     """Record an exception that leaves the block, or the function it decorates, and let it go on its way."""
-    try:
-        yield
-    except Exception as error:
-        trace_error(error, name=name, category="errors")
-        raise
+    if is_used_bare(name):
+        return ErrorWatch()(name)
+    return ErrorWatch(name)
 
 
 def trace_context(name: str, component: str = "chain", **inputs: Any) -> Span | switch.OffSpan:

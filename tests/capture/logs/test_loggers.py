@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 
@@ -119,6 +120,78 @@ def test_blocks_are_measured_watched_and_spanned(tracing):
     ]
     assert events[1]["outputs"] == {"rows": 5}
     assert (events[3]["component_name"], events[3]["error"]) == ("parser", "bad")
+
+
+def test_errors_of_every_kind_of_function_are_recorded(tracing):
+    """What leaves a coroutine function or a generator, or is thrown into one, is recorded as what leaves a function."""
+
+    @measuring.trace_errors("coroutine")
+    async def awaited():
+        await asyncio.sleep(0)
+        raise ValueError("of a coroutine")
+
+    @measuring.trace_errors("generator")
+    def items():
+        yield 1
+        raise ValueError("of a generator")
+
+    @measuring.trace_errors("async generator")
+    async def streamed():
+        try:
+            yield 1
+        except KeyError:
+            yield 2
+        raise ValueError("of an async generator")
+
+    async def consume():
+        stream = streamed()
+        assert [await anext(stream), await stream.athrow(KeyError())] == [1, 2]
+        await anext(stream)
+
+    tracing()
+    for fails in (lambda: asyncio.run(awaited()), lambda: list(items()), lambda: asyncio.run(consume())):
+        with pytest.raises(ValueError, match="of a"):
+            fails()
+    assert [(event["component_name"], event["error"]) for event in recorded()] == [
+        ("coroutine", "of a coroutine"),
+        ("generator", "of a generator"),
+        ("async generator", "of an async generator"),
+    ]
+
+
+def test_errors_are_recorded_by_a_bare_decorator_and_on_a_loop(tracing):
+    """Used bare, it calls the function and takes its name; a generator that is left early has not failed."""
+
+    @measuring.trace_errors
+    def half(number):
+        return number // (number - 1)
+
+    class Parser:
+        @measuring.trace_errors
+        @staticmethod
+        def parse(text):
+            return int(text)
+
+    @measuring.trace_errors()
+    def count():
+        yield from range(9)
+
+    async def block():
+        async with measuring.trace_errors("block"):
+            raise KeyError("A-17")
+
+    tracing()
+    assert (half(3), Parser.parse("3"), half.__name__) == (1, 3, "half")
+    with pytest.raises(ZeroDivisionError):
+        half(1)
+    with pytest.raises(ValueError, match="invalid literal"):
+        Parser().parse("x")
+    counted = count()
+    next(counted)
+    counted.close()
+    with pytest.raises(KeyError):
+        asyncio.run(block())
+    assert [event["component_name"] for event in recorded()] == ["half", "parse", "block"]
 
 
 def test_set_up_logging_correlates_on_request(tracing):
