@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from namel3ss_debug.capture import beneath, switch
 from namel3ss_debug.capture.determinism import lineage
-from namel3ss_debug.capture.failures import describe
+from namel3ss_debug.capture.failures import describe, type_name
 from namel3ss_debug.capture.results import add_metadata, set_result
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -245,12 +245,16 @@ def trace_memory_operation(
 
 
 def trace_error(
-    error: BaseException | str, *, component: str = "app", name: str | None = None, **metadata: Any
+    error: BaseException | type[BaseException] | str,
+    *,
+    component: str = "app",
+    name: str | None = None,
+    **metadata: Any,
 ) -> EventId:
     """Record an error that the program has dealt with itself.
 
     Args:
-        error: the exception, or a text.
+        error: the exception, its class, or a text.
         component: the part of the program that failed.
         name: its name.
         **metadata: anything else.
@@ -258,9 +262,12 @@ def trace_error(
     tracer = switch.ACTIVE
     if tracer is None:
         return EventId()
-    fields = (
-        describe(error, tracer.payloads).fields() if isinstance(error, BaseException) else {"error": error}
-    )
+    if isinstance(error, BaseException):
+        fields = describe(error, tracer.payloads).fields()
+    elif isinstance(error, type) and issubclass(error, BaseException):
+        fields = {"error": "", "error_type": type_name(error)}
+    else:
+        fields = {"error": tracer.payloads.text(error)}
     fields["status"] = "failed"
     return _emit("error_occurred", component=component, component_name=name, metadata=metadata, **fields)
 

@@ -245,6 +245,20 @@ def test_events_are_for_sync_and_async_code_alike(tracer):
     assert events["validation_end"]["outputs"] == {"valid": False}
 
 
+def test_an_error_may_be_a_class_or_anything(tracing):
+    """A class is told by its name, and what is no exception by its text, so that readers have nothing to mend."""
+    tracing()
+    hooks.trace_error(KeyError)
+    hooks.trace_error({"code": 5})
+    trace = open_trace(shutdown_tracing())
+    told = [event for event in trace.events() if event["event_type"] == "error_occurred"]
+    assert [(event.get("error_type"), event["error"]) for event in told] == [
+        ("KeyError", ""),
+        (None, "{'code': 5}"),
+    ]
+    assert trace.problems.total == 0
+
+
 def test_the_functions_do_nothing_while_tracing_is_off():
     """No tracer, no event, no failure."""
     assert hooks.performance_marker("x") == ""

@@ -11,6 +11,7 @@ from typing import Any
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.hooks import EventId
 from namel3ss_debug.capture.logs.records import record_log
+from namel3ss_debug.capture.payloads.texts import printed
 
 
 class AgentLogger:
@@ -26,7 +27,7 @@ class AgentLogger:
     def log_action(
         self, action: str, details: Mapping[str, Any] | None = None, *, level: str = "info"
     ) -> EventId:
-        """Record something the agent did: a `log_record`."""
+        """Record something the agent did: a `log_record`; details that have no names stand under `value`."""
         return _log(self.agent, action, "agents", details, level)
 
     def log_decision(
@@ -68,7 +69,7 @@ class AgentLogger:
     ) -> EventId:
         """Record something the agent wrote or made: a `log_record` with the content in `metadata.extra`."""
         told = _known(kind=kind, prompt=prompt, content=content, **details)
-        return _log(self.agent, f"generated {kind}", "agents", told, "info")
+        return _log(self.agent, f"generated {printed(kind, str)}", "agents", told, "info")
 
 
 class LearningLogger:
@@ -83,11 +84,12 @@ class LearningLogger:
 
     def log_training_step(self, step: int, *, loss: float | None = None, **metrics: Any) -> EventId:
         """Record one step of training with its loss and other figures."""
-        return self._log(f"training step {step}", _known(step=step, loss=loss, **metrics))
+        return self._log(f"training step {printed(step, str)}", _known(step=step, loss=loss, **metrics))
 
     def log_reward(self, reward: float, *, action: Any = None, state: Any = None, **details: Any) -> EventId:
         """Record a reward, with the action and the state it was for."""
-        return self._log(f"reward {reward:g}", _known(reward=reward, action=action, state=state, **details))
+        figure = f"{reward:g}" if isinstance(reward, float) else printed(reward, str)
+        return self._log(f"reward {figure}", _known(reward=reward, action=action, state=state, **details))
 
     def log_exploration_exploitation(
         self, mode: str, *, epsilon: float | None = None, action: Any = None, **details: Any
@@ -110,13 +112,23 @@ class PerformanceLogger:
         self.name = name
 
     def log_metric(self, metric: str, value: float, *, unit: str | None = None, **details: Any) -> EventId:
-        """Record a figure: a `performance_marker`."""
-        told = _known(category="performance", value=value, unit=unit, of=self.name, **details)
-        return _emit("performance_marker", metric, component="app", metadata=told)
+        """Record a figure: a `performance_marker`.
+
+        Args:
+            metric: what was measured.
+            value: the figure.
+            unit: its unit.
+            **details: anything else; a `category` or an `of` among them stands in place of ours.
+        """
+        return self._mark(metric, {"value": value, "unit": unit, "of": self.name} | details)
 
     def log_timing(self, operation: str, duration_ms: float, **details: Any) -> EventId:
-        """Record how long something took, in milliseconds."""
-        return self.log_metric(operation, duration_ms, unit="ms", **details)
+        """Record how long something took, in milliseconds unless a `unit` among the details says otherwise."""
+        return self._mark(operation, {"value": duration_ms, "unit": "ms", "of": self.name} | details)
+
+    def _mark(self, name: str, told: Mapping[str, Any]) -> EventId:
+        metadata = _known(**{"category": "performance", **told})
+        return _emit("performance_marker", name, component="app", metadata=metadata)
 
 
 def _known(**told: Any) -> dict[str, Any]:

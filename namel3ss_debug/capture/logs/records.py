@@ -36,7 +36,7 @@ def record_log(
     level: str = "info",
     logger: str | None = None,
     category: str | None = None,
-    extra: Mapping[str, Any] | None = None,
+    extra: object = None,
     error: BaseException | None = None,
     call_site: str | None = None,
 ) -> str:
@@ -47,7 +47,7 @@ def record_log(
         level: one of `traces.events.LOG_LEVELS`, or the program's own.
         logger: the name of the logger.
         category: which log it belongs to: `agents learning interactions performance system errors events`.
-        extra: what else the program says.
+        extra: what else the program says, a mapping; anything else stands under `value`.
         error: the exception that is logged.
         call_site: `path.py:42`; found in the running stack if left out.
 
@@ -60,8 +60,10 @@ def record_log(
     metadata: dict[str, Any] = {"level": level, "message": message}
     if category is not None:
         metadata["category"] = category
-    if extra:
+    if isinstance(extra, Mapping) and extra:
         metadata["extra"] = dict(extra)
+    elif not isinstance(extra, Mapping | None):
+        metadata["extra"] = {"value": extra}
     failure = {} if error is None else describe(error, tracer.payloads).fields()
     failure.pop("status", None)
     found = tracer.emit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+from fractions import Fraction
 
 import pytest
 
@@ -70,6 +71,58 @@ def test_a_performance_logger_records_figures(tracing):
     (event,) = recorded()
     assert (event["event_type"], event["component_name"]) == ("performance_marker", "rebuild")
     assert event["metadata"] == {"category": "performance", "value": 12.5, "unit": "ms", "of": "index"}
+
+
+class Unprintable:
+    """A value that fails when it is asked for its text."""
+
+    def __str__(self):
+        raise RuntimeError("cannot be printed")
+
+
+REWARDS = [("0.5", "0.5"), (None, "None"), (Fraction(1, 2), "1/2"), ([1, 2], "[1, 2]"), (1e-7, "1e-07")]
+
+
+@pytest.mark.parametrize(("reward", "shown"), REWARDS)
+def test_a_reward_may_be_anything(tracing, reward, shown):
+    """What is no number is told as it prints itself; while tracing is off, it is not looked at."""
+    log = LearningLogger("Player")
+    assert log.log_reward(reward) == ""
+    tracing()
+    log.log_reward(reward)
+    assert [event["metadata"]["message"] for event in recorded()] == [f"reward {shown}"]
+
+
+def test_values_that_cannot_be_printed_are_recorded_all_the_same(tracing):
+    """Their text says what went wrong, and the program goes on."""
+    tracing()
+    LearningLogger("Player").log_reward(Unprintable())
+    LearningLogger("Player").log_training_step(Unprintable())
+    AgentLogger("Player").log_content_generation("", kind=Unprintable())
+    messages = [event["metadata"]["message"] for event in recorded()]
+    assert [message.partition(" <")[0] for message in messages] == ["reward", "training step", "generated"]
+    assert all("raised RuntimeError" in message for message in messages)
+
+
+@pytest.mark.parametrize("details", ["a text", ["a", "list"], 5, ""])
+def test_details_without_names_are_recorded_under_value(tracing, details):
+    """An action may have details of any kind."""
+    tracing()
+    AgentLogger("Researcher").log_action("search", details)
+    (event,) = recorded()
+    assert event["metadata"]["extra"] == {"value": details}
+
+
+def test_details_may_have_the_names_of_our_own(tracing):
+    """What the program calls `category`, `of` or `unit` stands in place of what the logger would say."""
+    tracing()
+    log = PerformanceLogger("index")
+    log.log_metric("rows", 5, category="db", of="orders")
+    log.log_timing("rebuild", 2, unit="s")
+    assert [event["metadata"] for event in recorded()] == [
+        {"category": "db", "value": 5, "of": "orders"},
+        {"category": "performance", "value": 2, "unit": "s", "of": "index"},
+    ]
 
 
 def test_loggers_do_nothing_while_tracing_is_off():
