@@ -10,6 +10,7 @@ from typing import Any
 
 from namel3ss_debug.analysis.analyzer import analyze
 from namel3ss_debug.analysis.failures.explain import explain
+from namel3ss_debug.cli.options import open_recording
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import name_fits
@@ -17,7 +18,6 @@ from namel3ss_debug.inspection.activity import agent_activity, learning_progress
 from namel3ss_debug.inspection.journey import journey
 from namel3ss_debug.inspection.logs import every_line
 from namel3ss_debug.traces.events import LOG_LEVELS
-from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.store import find_trace
 from namel3ss_debug.views.journey import document
 from namel3ss_debug.views.payloads import json_bytes
@@ -34,12 +34,12 @@ class LogAnalyzer:
 
     Raises:
         TraceNotFoundError: no recording answers to it.
-        UnreadableTraceError: what is there is no recording.
+        UnreadableTraceError: what is there is no recording, or nothing in it can be read.
     """
 
     def __init__(self, path: str | Path) -> None:
         directory = Path(load_configuration().config.trace_output_dir)
-        self.trace = open_trace(find_trace(str(path), directory))
+        self.trace = open_recording(find_trace(str(path), directory))
         self._sections: dict[str, Any] = {}
 
     def analyze_agent_activity(self, agent: str | None = None) -> dict[str, Any]:
@@ -148,7 +148,12 @@ class LogAnalyzer:
 
 
 def analyze_session(path: str | Path) -> dict[str, Any]:
-    """Everything that the logs of a recording tell, as `LogAnalyzer(path).export_analysis()` gives it."""
+    """Everything that the logs of a recording tell, as `LogAnalyzer(path).export_analysis()` gives it.
+
+    Raises:
+        TraceNotFoundError: no recording answers to it.
+        UnreadableTraceError: what is there is no recording, or nothing in it can be read.
+    """
     return LogAnalyzer(path).export_analysis()
 
 
@@ -161,6 +166,10 @@ def debug_issue(path: str | Path, number: int | None = None) -> dict[str, Any]:
 
     Returns:
         `errors`, the section of `analyze`; `causality`, the explanation of the event, `None` where nothing failed.
+
+    Raises:
+        TraceNotFoundError: no recording answers to it.
+        UnreadableTraceError: what is there is no recording, nothing in it can be read, or there is no such event.
     """
     analyzer = LogAnalyzer(path)
     return {

@@ -17,7 +17,7 @@ from namel3ss_debug import (
     shutdown_tracing,
 )
 from namel3ss_debug.analysis.failures.explain import explain
-from namel3ss_debug.errors import TraceNotFoundError, WrongUsageError
+from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError, WrongUsageError
 from namel3ss_debug.traces.reader import open_trace
 
 
@@ -134,3 +134,19 @@ def test_a_recording_is_found_as_by_the_commands(recorded, tmp_path):
     assert LogAnalyzer(recorded.parent).trace.path.resolve() == recorded
     with pytest.raises(TraceNotFoundError):
         LogAnalyzer(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize("ask", [LogAnalyzer, analyze_session, debug_issue])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ('{"a": 1}\n', "line 1: not an event"),
+        ("", "it is empty"),
+        ('{"event_type":"trace_start","event_id":"1","se', "only the beginning of a line"),
+    ],
+)
+def test_what_is_no_recording_is_refused(tmp_path, ask, content, why):
+    """A file without an event has no clean bill: it is refused as by the commands."""
+    (tmp_path / "other.jsonl").write_text(content)
+    with pytest.raises(UnreadableTraceError, match=rf"there is no event in it \({why}\)"):
+        ask(tmp_path / "other.jsonl")
