@@ -6,7 +6,8 @@ A row for each operation of which a slow span was sampled, `number` that of the 
      "memory_growth_mb": 31.5,
      "functions": [{"function": "json.decoder.JSONDecoder.decode", "at": "app.py:42", "self_ms": 2709.3, "share": 0.6007}]}
 
-What inner spans did is theirs. `share` is of what was sampled in the operation, and `memory_growth_mb` the most that the memory
+What inner spans did is theirs. A function of the program's own file is one, whether the program ran it or a child that was spawned,
+where that file goes by another name. `share` is of what was sampled in the operation, and `memory_growth_mb` the most that the memory
 of the process grew within one of its spans, from the first sample to the highest.
 """
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 EVENT_TYPE: Final = "stack_sample"
 MOST_FUNCTIONS: Final = 10
 """So many functions of an operation are listed, those that took longest."""
+
+_SPAWNED = "__mp_main__."
+"""What `multiprocessing` calls the program's own file in a child that it spawned."""
 
 _KB = 1024  # memory is added up in whole KB, as floats would depend on the order
 
@@ -103,7 +107,7 @@ class HotFunctions:
         for row in functions if isinstance(functions, list) else ():
             if isinstance(row, dict) and isinstance(row.get("function"), str):
                 at = row.get("at")
-                place = row["function"], at if isinstance(at, str) else ""
+                place = _called(row["function"]), at if isinstance(at, str) else ""
                 operation.functions[place] = operation.functions.get(place, 0) + _ns(row.get("self_ms"))
 
     def merge(self, later: HotFunctions) -> None:
@@ -123,6 +127,11 @@ class HotFunctions:
             return {}
         ordered = sorted(self._operations.items(), key=lambda item: (-item[1].sampled_ns, item[0]))
         return {"hot_functions": [operation.result(*key) for key, operation in ordered[:LISTED]]}
+
+
+def _called(function: str) -> str:
+    """The name of a function, which in a spawned child is that of the program itself."""
+    return f"__main__.{function.removeprefix(_SPAWNED)}" if function.startswith(_SPAWNED) else function
 
 
 def _ns(value: object) -> int:

@@ -52,6 +52,18 @@ def test_slow_spans_of_an_operation_are_added_up(recording, analysed):
     ]
 
 
+def test_a_function_is_one_in_the_program_and_in_its_spawned_children(recording, analysed):
+    """A spawned child calls the file of the program otherwise; its time is added, and other modules keep their names."""
+    sample(recording, 1, "search", 2000.0, ("__main__.burn", 1500.0), ("__mp_main__x.burn", 100.0))
+    sample(recording, 2, "search", 2000.0, ("__mp_main__.burn", 1500.0), ("__mp_main__.A.turn", 200.0))
+    (row,) = analysed(recording.events, ["performance"])["performance"]["hot_functions"]
+    assert [(function["function"], function["self_ms"]) for function in row["functions"]] == [
+        ("__main__.burn", 3000.0),
+        ("__main__.A.turn", 200.0),
+        ("__mp_main__x.burn", 100.0),
+    ]
+
+
 def test_what_is_slow_is_what_the_user_says(recording, analysed):
     """With a lower limit more operations are told."""
     sample(recording, 1, "quick", 10.0, ("a.b", 10.0))
