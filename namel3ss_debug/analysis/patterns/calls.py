@@ -5,7 +5,8 @@ same few hundred bytes whatever its payload. -1 stands for what the trace does n
 
 Two calls are at one level where their nearest enclosing agent, chain or tool is the same: the turns of an agent and the
 steps of a chain do not part what is done in them. The steps, chains and agents themselves are a level of their own
-beside the calls of models, tools and memory, because they hold these.
+beside the calls of models, tools and memory, because they hold these. Of steps within steps, those are at one level that are
+as deep as each other, and so it is with calls within calls of models: no call is at one level with what runs inside it.
 """
 
 from __future__ import annotations
@@ -316,29 +317,33 @@ def levels_of(calls: Iterable[Call], links: Mapping[str, str]) -> Levels:
         links: id of a `trace_start` -> id of the span in which the process was started.
     """
     kinds: list[int] = []
-    around: list[int] = []
+    around: list[tuple[int, int, int]] = []  # the boundary, and how many calls and steps lie between
     places: dict[str, int] = {}
     tops: dict[str, int] = {}
-    found: tuple[dict[int, list[Call]], dict[int, list[Call]]] = ({}, {})
+    found: tuple[dict[tuple[int, int], list[Call]], dict[tuple[int, int], list[Call]]] = ({}, {})
     for place, call in enumerate(calls):
         parent = call.parent
         for _ in range(9):
             if parent in places or parent not in links:
                 break
             parent = links[parent]
-        if parent in places:
-            above = places[parent]
-            level = above if kinds[above] in _BOUNDARIES else around[above]
+        above = places.get(parent)
+        if above is None:
+            boundary, deep, steps = tops.setdefault(parent, -1 - len(tops)), 0, 0
+        elif kinds[above] in _BOUNDARIES:
+            boundary, deep, steps = above, 0, 0
         else:
-            level = tops.setdefault(parent, -1 - len(tops))
+            boundary, deep, steps = around[above]
+            deep += kinds[above] in _CALLS
+            steps += kinds[above] == STEP
         kinds.append(call.kind)
-        around.append(level)
+        around.append((boundary, deep, steps))
         if call.id is not None:
             places[call.id] = place
         if call.kind in _CALLS:
-            found[0].setdefault(level, []).append(call)
+            found[0].setdefault((boundary, deep), []).append(call)
         elif call.kind in _PARTS:
-            found[1].setdefault(level, []).append(call)
+            found[1].setdefault((boundary, steps), []).append(call)
     return Levels(list(found[0].values()), list(found[1].values()))
 
 

@@ -50,6 +50,56 @@ def test_steps_do_not_part_a_level_and_tools_do():
     assert [[each.id for each in level] for level in levels.parts] == [["a"], ["s1", "s2"]]
 
 
+def test_what_is_as_deep_in_steps_is_together():
+    """The agents in two nodes of a graph are compared, and neither with the node that it runs in."""
+    calls = [
+        call(1, module.CHAIN, "c", "\0run"),
+        call(3, STEP, "s1", "c"),
+        call(5, module.AGENT, "a1", "s1"),
+        call(7, STEP, "s2", "c"),
+        call(9, module.OTHER, "o", "s2"),
+        call(11, module.AGENT, "a2", "o"),
+        call(13, STEP, "s3", "o"),
+        call(15, STEP, "s4", "s3"),
+    ]
+    levels = levels_of(calls, {})
+    assert [[each.id for each in level] for level in levels.parts] == [
+        ["c"],
+        ["s1", "s2"],
+        ["a1", "a2", "s3"],
+        ["s4"],
+    ]
+
+
+def test_a_call_of_a_model_within_another_is_at_a_level_of_its_own():
+    """As those of a library that asks by way of another library; what both are asked with stays with them."""
+    calls = [call(1, LLM, "outer", "\0run"), call(3, LLM, "inner", "outer"), call(7, TOOL, "t", "\0run")]
+    levels = levels_of(calls, {})
+    assert [[each.id for each in level] for level in levels.calls] == [["outer", "t"], ["inner"]]
+
+
+@given(st.data())
+def test_nothing_is_at_one_level_with_what_it_runs_inside(data):
+    """Of any tree of calls, also of one that goes on in child processes."""
+    parents = [data.draw(st.integers(-1, place - 1)) for place in range(data.draw(st.integers(0, 12)))]
+    kinds = [data.draw(st.integers(LLM, module.OTHER)) for _ in parents]
+    calls, links = [], {}
+    for place, (parent, kind) in enumerate(zip(parents, kinds, strict=True)):
+        above = f"s{parent}" if parent >= 0 else "\0run"
+        if data.draw(st.booleans()):
+            links[f"p{place}"] = above
+            above = f"p{place}"
+        calls.append(call(2 * place + 1, kind, f"s{place}", above))
+    levels = levels_of(calls, links)
+    for level in (*levels.calls, *levels.parts):
+        together = {each.id for each in level}
+        for each in level:
+            above = parents[int(each.id[1:])]
+            while above >= 0:
+                assert f"s{above}" not in together
+                above = parents[above]
+
+
 def test_what_is_not_in_the_trace_keeps_its_calls_together():
     """Calls of a parent that is lost are at one level, and not at that of others; links are followed and end."""
     calls = [call(1, TOOL, "1", "lost"), call(3, TOOL, "2", "gone"), call(5, TOOL, "3", "lost")]

@@ -67,6 +67,34 @@ def test_calls_that_overlap_are_a_parallel_group(recording, found):
     assert (group["wall_ms"], group["saved_ms"]) == (4000, 8000)
 
 
+@pytest.mark.parametrize("inner", ["chain", "agent"])
+def test_a_step_and_what_runs_inside_it_are_neither_parallel_nor_a_sequence(recording, found, inner):
+    """A node of a graph runs an agent or a step of its own, again and again, and nothing at once."""
+    graph = recording.start("chain", "graph", 0)
+    for turn in range(4):
+        node = recording.start("chain", "node", 10 * turn, graph, kind="chain_step")
+        kind = {"kind": "chain_step"} if inner == "chain" else {}
+        inside = recording.start(inner, "inside", 10 * turn + 1, node, **kind)
+        recording.span("tool", "search", 10 * turn + 2, 10 * turn + 3, inside)
+        recording.end(inside, 10 * turn + 4)
+        recording.end(node, 10 * turn + 5)
+    recording.end(graph, 50)
+    assert found("parallel") + found("sequence") == []
+
+
+def test_steps_at_once_are_a_group_and_so_are_the_steps_inside_them(recording, found):
+    """Two branches of a graph, each with a step of its own: two at once on each level, and not four."""
+    graph = recording.start("chain", "graph", 0)
+    branches = [recording.start("chain", f"b{n}", 0, graph, kind="chain_step") for n in range(2)]
+    inner = [recording.start("chain", f"i{n}", 1, branches[n], kind="chain_step") for n in range(2)]
+    for start in (*inner, *branches, graph):
+        recording.end(start, 5)
+    assert [(names(group), group["count"], group["saved_ms"]) for group in found("parallel")] == [
+        (["b0", "b1"], 2, 5000),
+        (["i0", "i1"], 2, 4000),
+    ]
+
+
 def test_calls_that_never_ended_are_in_no_group(recording, found):
     """How long they would have run at once is not known."""
     for _ in range(3):
