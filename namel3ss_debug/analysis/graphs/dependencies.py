@@ -117,6 +117,7 @@ class Dependencies:
             *(span.number, span.end_number, _when(start), _when(end), span.duration_ns),
             *(start.get("event_id"), end.get("event_id"), start.get("parent_event_id")),
             *(span.component, span.name, _ids(needs), given, taken, bool(inputs), span.retried),
+            start["event_type"] == "app_load_start",
         )
         self._rows.append(_new(Row, facts))
         if len(self._rows) > MOST_SPANS + MOST_SPANS // 4:

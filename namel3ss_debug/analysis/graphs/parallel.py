@@ -2,10 +2,11 @@
 
 The model. Spans that ran one after the other inside the same span may be started together where nothing says that
 the later one needs the earlier one. What says so: a recorded or inferred edge between them or between spans inside
-them; that the earlier one gave nothing by which its use would be seen; that what the later one was given was not
-recorded; that the later one is another attempt. What the span around them did itself, while none of them ran, is not
-moved beside anything: it takes as long as it took, and so does what it did to start one child after another. So a span
-could take its own such work, and the longest chain of children that need each other.
+them; that the earlier one gave nothing by which its use would be seen, or loaded the program, which all that follows
+needs; that what the later one was given was not recorded; that the later one is another attempt. What the span around
+them did itself, while none of them ran, is not moved beside anything: it takes as long as it took, and so does what
+it did to start one child after another. So a span could take its own such work, and the longest chain of children
+that need each other.
 
 How long a span would take follows from how long its children would take, from the inside to the outside, so what
 is saved inside a span counts outside only as far as it matters there, and nothing is counted twice. The saving of the
@@ -86,7 +87,7 @@ class Parallel:
         return needs
 
     def _mark_known(self, rows: Sequence[Row]) -> None:
-        """Whether a span or anything inside it tells what it was given, and what it gave."""
+        """Whether a span or anything inside it tells what it was given, and what it gave; what a load gave is never told whole."""
         self._takes = [False, *(row.takes for row in rows)]
         self._gives = [False, *(bool(row.given) for row in rows)]
         for place in range(len(rows), 0, -1):
@@ -95,6 +96,7 @@ class Parallel:
             self._gives[above] |= self._gives[place]
         for place, row in enumerate(rows, 1):
             self._takes[place] &= not row.retried
+            self._gives[place] &= not row.loads
 
     def _relax_all(self) -> list[tuple[int, int]]:
         """Treat every span, from the inside to the outside; returns (gain, place) of those that would gain."""

@@ -45,6 +45,7 @@ class Row(NamedTuple):
         given, taken: the keys of the values that it gave and was given, as `fingerprints` has them.
         takes: whether what it was given was recorded.
         retried: whether it is an attempt that follows a failed one.
+        loads: whether the program was loaded in it.
     """
 
     number: int
@@ -62,6 +63,7 @@ class Row(NamedTuple):
     taken: array[int]
     takes: bool
     retried: bool
+    loads: bool = False
 
 
 class Moment(NamedTuple):

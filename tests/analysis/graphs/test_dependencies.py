@@ -240,6 +240,25 @@ def test_what_is_needed_is_waited_for(recording, call, section, why):
     assert (row(found, 2)["level"], row(found, 4)["level"]) == (0, 1)
 
 
+@pytest.mark.parametrize("at", ["top", "test"])
+def test_what_runs_after_the_app_was_loaded_needs_its_loading(recording, call, section, at):
+    """Nothing runs beside it, whatever it gave, also where a test loads the app; what follows it is compared as ever."""
+    root = recording.start("chain", "test", 0) if at == "test" else None
+    load = recording.start("app", "app.ai", 0, root)
+    recording.span("tool", "parse", 1, 2, load, outputs={"result": TEXTS[1]})
+    recording.end(load, 3, outputs={"flows": [TEXTS[0]]})
+    call("a", 3, 5, root)
+    call("b", 5, 9, root)
+    if root is not None:
+        recording.end(root, 9)
+    found = section(recording.events)
+    loaded = 1 if root is None else 2
+    numbers = [loaded, loaded + 4, loaded + 6]
+    assert [row(found, number)["level"] for number in numbers] == [0, 1, 1]
+    assert [chance["groups"] for chance in found["parallel"]["chances"]] == [[numbers[1:]]]
+    assert found["parallel"]["saves_ms"] == 2000
+
+
 def test_own_work_is_not_moved_beside_anything(recording, call, section):
     """Of three calls the last needs the first: both run beside the second, the work between them stays by itself."""
     root = recording.start("agent", "root", 0)
