@@ -37,7 +37,8 @@ class Step:
         depth: 0 for what NAME did itself, 1 for what ran directly inside.
         own: whether it is NAME's own span or event.
         caller: the name, or the kind, of the span it ran inside; empty at the top.
-        opening: whether something ran inside, so that a step of its own tells the end.
+        opening: whether it tells only the beginning: something ran inside, so that a step of its own tells the end, or
+            that comes after the last event of the story.
         closing: whether it is such an end.
         end: the end event, where the span ended.
         end_number: its number.

@@ -37,6 +37,8 @@ class _Part:
 def leading(trace: Recorded, number: int, *, most: int = MOST_STEPS) -> Story:
     """The story of everybody up to an event, of which the last steps are kept.
 
+    A span that ends after the event is told by its beginning; its end is known, but no step of the story.
+
     Args:
         trace: the recording.
         number: the place of the event in it, from 1.
@@ -52,6 +54,7 @@ def leading(trace: Recorded, number: int, *, most: int = MOST_STEPS) -> Story:
     told.steps = told.steps[-most:]
     for step in told.steps:
         _renumber(step, first - 1)
+    _end_later(told.steps, trace, number)
     return told
 
 
@@ -59,3 +62,20 @@ def _renumber(step: Step, by: int) -> None:
     step.number += by
     if step.end_number is not None:
         step.end_number += by
+
+
+def _end_later(steps: Sequence[Step], trace: Recorded, number: int) -> None:
+    """Give spans that are open after an event the ends that come later; one that never ended stays open."""
+    still_open = {
+        step.event["event_id"]: step
+        for step in steps
+        if step.end is None and step.event["event_type"].endswith("_start")
+    }
+    if not still_open:
+        return
+    for later, event in enumerate(trace.events(number + 1), number + 1):
+        if event["event_type"].endswith("_end") and event.get("parent_event_id") in still_open:
+            step = still_open.pop(event["parent_event_id"])
+            step.end, step.end_number, step.opening = event, later, True
+            if not still_open:
+                return

@@ -3,8 +3,11 @@
 from itertools import islice
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from namel3ss_debug.inspection.leading import LOOKED_BACK, leading
+from namel3ss_debug.views.journey import outcome
 
 
 class Recorded:
@@ -42,6 +45,47 @@ def test_far_into_a_recording_only_what_is_near_is_read(number):
     told = leading(spans(2 * LOOKED_BACK), number, most=2)
     assert [step.number for step in told.steps] == [number - 3, number - 1]
     assert told.began_at == 0.0
+
+
+def nested(count, ended):
+    """As many agents, each inside the one before, of which the innermost have ended, all as failed, after a last tool."""
+    names = [{"component": "agent", "component_name": f"a{number}"} for number in range(count)]
+    events = [
+        {"event_type": "agent_execution_start", "event_id": f"s{number}", "timestamp": float(number)}
+        | ({"parent_event_id": f"s{number - 1}"} if number else {})
+        | name
+        for number, name in enumerate(names)
+    ]
+    tool = {"component": "tool", "component_name": "t"}
+    events += [
+        {"event_type": "tool_call_start", "event_id": "t", "parent_event_id": f"s{count - 1}"} | tool,
+        {"event_type": "tool_call_end", "event_id": "u", "parent_event_id": "t", "status": "failed"} | tool,
+    ]
+    for number in range(count - 1, count - 1 - ended, -1):
+        end = {"event_type": "agent_execution_end", "event_id": f"e{number}", "parent_event_id": f"s{number}"}
+        events.append(end | {"status": "failed", "duration_ms": 5.0} | names[number])
+    return Recorded(events)
+
+
+@given(st.integers(1, 5), st.data())
+def test_only_what_never_ends_is_said_to(count, data):
+    """Of what was open at the event the real end is known, and the story has only its beginning."""
+    ended = data.draw(st.integers(0, count))
+    told = leading(nested(count, ended), count + 2)
+    *agents, tool = told.steps
+    assert (tool.end_number, outcome(tool)) == (count + 2, "fails")
+    assert [outcome(step) for step in agents] == ["never ended"] * (count - ended) + [""] * ended
+    ends = [None] * (count - ended) + [2 * count + 2 - number for number in range(count - ended, count)]
+    assert [step.end_number for step in agents] == ends
+
+
+@pytest.mark.parametrize("number", [3, LOOKED_BACK + 3])
+def test_a_call_that_runs_beside_the_event_is_not_said_to_have_stopped(number):
+    """Its end comes later, however far into the recording the event is."""
+    told = leading(spans(2 * LOOKED_BACK), number, most=1)
+    assert [(step.number, step.end_number, outcome(step)) for step in told.steps] == [
+        (number, number + 1, "")
+    ]
 
 
 def test_where_nothing_has_a_name_there_is_no_story():

@@ -87,7 +87,7 @@ class Parallel:
         return needs
 
     def _mark_known(self, rows: Sequence[Row]) -> None:
-        """Whether a span or anything inside it tells what it was given, and what it gave; what a load gave is never told whole."""
+        """Whether a span or anything inside it tells what it was given, and what it gave; a load does not tell all of it."""
         self._takes = [False, *(row.takes for row in rows)]
         self._gives = [False, *(bool(row.given) for row in rows)]
         for place in range(len(rows), 0, -1):
