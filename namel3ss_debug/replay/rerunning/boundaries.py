@@ -22,6 +22,9 @@ HTTP: Final = "http"
 TOOL: Final = "tool"
 MCP: Final = "mcp"
 
+ANSWERED: Final = frozenset({MODEL, HTTP, TOOL, MCP})
+"""Components whose calls get an answer; agents, steps and whatever else is made of calls run."""
+
 VALUED: Final = frozenset({TOOL, MCP})
 """Kinds of questions that are answered by a value, and not by a response."""
 
@@ -97,7 +100,7 @@ def question_of(number: int, event: Event, *, keep_event: bool = True) -> Questi
         keep_event: whether the question holds the event.
     """
     component = event.get("component")
-    if event["event_type"][-6:] != "_start" or component not in (MODEL, HTTP, TOOL, MCP):
+    if event["event_type"][-6:] != "_start" or component not in ANSWERED:
         return None
     metadata = lenient.mapping(event.get("metadata"))
     functions = _functions(metadata.get("chain"))

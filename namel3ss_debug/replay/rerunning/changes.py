@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, calls_of, write_fault, write_mock
 from namel3ss_debug.replay.given.calls import parts
 from namel3ss_debug.replay.recording.breakpoints import Known, know
+from namel3ss_debug.replay.rerunning.boundaries import ANSWERED
 from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.passes import Pass
 from namel3ss_debug.replay.rerunning.plans import ALL, Plan
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
 
+_NEW_TOOL: Final = "tool:NAME names a tool that only new code calls"
+_NOT_ANSWERED: Final = "a re-run answers calls of models, tools, HTTP and MCP; agents and steps run"
+
 
 def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace) -> Iterator[str]:
-    """Refuse answers that calls cannot have, and names that nothing in the recording has.
+    """Refuse answers that calls cannot have, and names that no call in the recording has that a re-run answers.
 
     New code may call more: what it is asked of is allowed with a note where a call of this name is recorded, only fewer of
     them, where a model was offered such a tool, and where a component is named, as in `tool:search`.
@@ -28,15 +34,17 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
         trace: the recording.
 
     Raises:
-        MockError: an answer is not one that the calls it is for can have, or there is nothing of its name.
+        MockError: an answer is not one that the calls it is for can have, or there is no call of its name.
     """
-    known = know(trace.events())
+    whole = know(trace.events())
+    known = _answered(whole)
     for what in mocks:
         try:
             calls = calls_of(what, known)
         except MockError as problem:
-            if not may_be_called(what.name, known, trace):
-                raise MockError(f"{problem} (tool:NAME names a tool that only new code calls)") from None
+            why = _not_to_come(what.name, whole, known, trace)
+            if why is not None:
+                raise MockError(f"{problem} ({why})") from None
             yield str(problem)
             continue
         if calls is not None:
@@ -46,14 +54,29 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
             yield f"--run-tools {name}: the recording holds no call of such a tool"
 
 
-def may_be_called(name: str, known: Known, trace: Trace) -> bool:
-    """Whether new code may well make calls of a name that the recording does not hold, or not so often."""
-    component, plain = parts(name, known)
+def _answered(known: Known) -> Known:
+    """What a recording holds of the components whose calls get answers."""
+    return known._replace(
+        components=Counter({each: times for each, times in known.components.items() if each in ANSWERED}),
+        names={each: names for each, names in known.names.items() if each in ANSWERED},
+    )
+
+
+def _not_to_come(name: str, whole: Known, known: Known, trace: Trace) -> str | None:
+    """What to say where new code makes no calls of a name either; None where it may well make some, or more of them."""
+    component, plain = parts(name, whole)
+    if component in ANSWERED:
+        return None
     if component is not None or plain is None:
-        return True
-    if any(name_fits(held, plain) for names in known.names.values() for held in names):
-        return True
-    return any(name_fits(tool, plain) for tool in _offered(trace))
+        return _NOT_ANSWERED
+    if _holds(known, plain) or any(name_fits(tool, plain) for tool in _offered(trace)):
+        return None
+    return _NOT_ANSWERED if _holds(whole, plain) else _NEW_TOOL
+
+
+def _holds(known: Known, plain: str) -> bool:
+    """Whether there is anything of a name."""
+    return any(name_fits(held, plain) for names in known.names.values() for held in names)
 
 
 def _offered(trace: Trace) -> Iterator[str]:

@@ -1,10 +1,11 @@
-"""Which event of a program that runs is the N-th entry into a place, counted as the events come."""
+"""Which event of a program that runs begins the N-th call at a place, counted as the events come."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from namel3ss_debug.replay.recording.breakpoints import Nth, Place
+from namel3ss_debug.replay.rerunning.boundaries import ANSWERED
 from namel3ss_debug.traces.events import Event
 
 
@@ -18,13 +19,18 @@ class _Count:
 
 
 class Entries:
-    """Counts the entries into the places that are asked for; each from when it was first asked for."""
+    """Counts the calls at the places that are asked for; each from when it was first asked for.
+
+    What gets no answer is not counted: an agent may have the name of a tool.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[Place, _Count] = {}
 
     def heard(self, number: int, event: Event) -> None:
         """An event has come."""
+        if event.get("component") not in ANSWERED:
+            return
         for place, count in self._counts.items():
             if count.found is None and place.enters(event):
                 times = count.times + 1

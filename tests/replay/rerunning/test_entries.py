@@ -22,3 +22,14 @@ def test_it_finds_what_a_look_at_all_events_finds(calls, nth):
         events.append(event | ({"component_name": name} if name else {}))
         entries.heard(number, events[-1])
         assert [entries.find(place) for place in places] == [find_nth(place, events) for place in places]
+
+
+def test_an_agent_is_no_call_of_the_tool_that_has_its_name():
+    """The first call of it is that of the tool."""
+    entries, place = Entries(), parse_place('"search"@1')
+    entries.find(place)
+    shapes = [("agent_execution_start", "agent"), ("tool_call_start", "tool"), ("tool_call_start", "tool")]
+    for number, (kind, component) in enumerate(shapes, 1):
+        event = {"event_type": kind, "component": component, "component_name": "search"}
+        entries.heard(number, event | {"event_id": f"e{number}"})
+    assert entries.find(place) == (2, "e2")

@@ -1,0 +1,83 @@
+"""What may be given in a re-run: answers and faults for calls that it answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from namel3ss_debug.errors import MockError
+from namel3ss_debug.replay.given.answers import parse_fault, parse_mock
+from namel3ss_debug.replay.rerunning.changes import checked_names
+
+
+@pytest.fixture
+def trace(written, boundary_events):
+    """A flow with an agent in a step, which asks a model and calls a tool, beside a tool that has the agent's name."""
+    made = boundary_events()
+    made.add("trace_start", "app", metadata={"format": 1})
+    flow = made.add("chain_execution_start", "chain", component_name="flow")
+    step = made.add("chain_step_start", "chain", flow, component_name="plan")
+    agent = made.add("agent_execution_start", "agent", step, component_name="Ada")
+    twin = made.add("agent_execution_start", "agent", agent, component_name="echo")
+    own = made.add("retriever_start", "retriever", twin, component_name="shelf")
+    made.say(made.ask("first", parent=own), "one")
+    made.give(made.call("search", {"q": "x"}, parent=twin), "search", 7)
+    made.give(made.call("echo", {"q": "x"}, parent=twin), "echo", 7)
+    return written(made.events)
+
+
+NOT_ANSWERED = "a re-run answers calls of models, tools, HTTP and MCP; agents and steps run"
+CALLS = "; there are echo, m, search, llm, tool"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Ada", CALLS),
+        ("ADA@1", CALLS),
+        ("plan", CALLS),
+        ("flow", CALLS),
+        ("shelf", CALLS),
+        ("agent:Ada", ""),
+        ("agent:Ada@2", ""),
+        ("agent:echo", ""),
+        ("agent:nobody", ""),
+        ("retriever:shelf", CALLS),
+        ("agent", "; there are llm, tool"),
+        ("chain", "; there are llm, tool"),
+    ],
+)
+@pytest.mark.parametrize("what", ["mock", "fault"])
+def test_what_a_rerun_does_not_answer_is_refused(trace, name, hint, what):
+    """An agent, a step, a flow or a span of the user's own is no call to give an answer for; the calls are named."""
+    given = parse_mock(f"{name}:5") if what == "mock" else parse_fault(f"{name}:timeout")
+    with pytest.raises(MockError) as caught:
+        list(checked_names([given], (), trace))
+    assert str(caught.value) == (
+        f"{name.partition('@')[0]}: the recording holds no such call{hint} ({NOT_ANSWERED})"
+    )
+
+
+def test_a_mistyped_name_is_told_from_one_that_is_not_answered(trace):
+    """Nothing has it, so it may be meant as that of a new tool."""
+    with pytest.raises(MockError, match=r"did you mean 'search'\? \(tool:NAME names a tool"):
+        list(checked_names([parse_mock("serch:1")], (), trace))
+
+
+@pytest.mark.parametrize("name", ["search", "tool", "tool:echo", "echo", "llm.text", "*", "m.text"])
+def test_calls_are_given_answers(trace, name):
+    """Also where an agent has the name of a tool."""
+    text = f"{name}=x" if name.endswith(".text") else f'{name}:{{"text": "x"}}'
+    assert list(checked_names([parse_mock(text)], (), trace)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("tool:plan", "tool:plan: the recording holds no such call; there are echo, search"),
+        ("echo@2", "echo@2: the recording holds only 1 call of it"),
+        ("http", "http: the recording holds no such call; there are llm, tool"),
+    ],
+)
+def test_what_new_code_may_call_is_a_note(trace, name, told):
+    """A tool that is named as one, a further call of a tool, and the first call of another kind."""
+    assert list(checked_names([parse_mock(f"{name}:1")], (), trace)) == [told]
