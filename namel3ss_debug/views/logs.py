@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -46,6 +47,8 @@ _STYLES: Final = {"debug": DIM, "warning": WARNING, "error": ERROR, "critical": 
 _UNSAFE = re.compile(r"[^\w.-]+")
 _LONGEST_NAME = 80
 _WHO_CELLS = 24
+_ABSENT = "(none)"
+_MOST_MEMBERS = 8
 _MOST_FILES = 200
 """How many files are open at once; of more names, those that come later share `other.log`."""
 
@@ -98,22 +101,59 @@ def words(line: LogLine) -> str:
         return "  ".join(
             filter(None, (f"{event['event_type'].removesuffix('_end')}", *facts(event), summary(event)))
         )
-    said = line.message or summary(event)
+    metadata, inputs, outputs = (_mapping(event.get(name)) for name in ("metadata", "inputs", "outputs"))
+    if event["event_type"] == "state_change" and "before" in inputs and "after" in outputs:
+        said = _change(inputs["before"], outputs["after"])
+    else:
+        said = line.message or summary({**event, "metadata": _uncategorised(metadata)})
+    reason = _reason(event)
+    if reason is not None:
+        said = f"{said} ({gist(reason)})"
     error = event.get("error")
     kind = event.get("error_type")
     failed = f"{kind}: {error}" if kind and error else str(error or "")
     if failed and str(error) not in said:
         said = f"{said} ({failed})" if said else failed
-    metadata = event.get("metadata")
-    extra = metadata.get("extra") if isinstance(metadata, dict) else None
+    extra = metadata.get("extra")
     return f"{said}  {gist(extra, 160)}" if extra else said
+
+
+def _change(before: object, after: object) -> str:
+    """A state before and after; of two objects the members that differ, so that a line has room for them."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return f"{gist(before, 160)} -> {gist(after, 160)}"
+    differing = (key for key in before | after if before.get(key, _ABSENT) != after.get(key, _ABSENT))
+    told = (
+        f"{clean(key, 60)}: {gist(before.get(key, _ABSENT), 80)} -> {gist(after.get(key, _ABSENT), 80)}"
+        for key in islice(differing, _MOST_MEMBERS)
+    )
+    return ", ".join(told) or "unchanged"
+
+
+def _reason(event: Event) -> Any:
+    """Why something was decided or changed, as far as the event tells; None where it does not."""
+    if event["event_type"] not in {"decision", "state_change"}:
+        return None
+    places = (_mapping(event.get("metadata")), _mapping(event.get("inputs")))
+    told = (place.get(key) for place in places for key in ("reason", "reasoning"))
+    return next((reason for reason in told if reason not in (None, "", {}, [])), None)
+
+
+def _uncategorised(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What stands beside an event, without the name of its log."""
+    return {key: value for key, value in metadata.items() if key != "category"}
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def document(line: LogLine) -> dict[str, Any]:
     """One line as JSON."""
     event = line.event
-    metadata = event.get("metadata")
-    extra = metadata.get("extra") if isinstance(metadata, dict) else None
+    metadata, inputs, outputs = (_mapping(event.get(name)) for name in ("metadata", "inputs", "outputs"))
+    changed = event["event_type"] == "state_change"
+    figure = event["event_type"] == "performance_marker"
     told = {
         "number": line.number,
         "timestamp": event.get("timestamp"),
@@ -123,7 +163,10 @@ def document(line: LogLine) -> dict[str, Any]:
         "source": line.source or None,
         "event_type": event["event_type"],
         "message": line.message or None,
-        "extra": extra or None,
+        "before": inputs.get("before") if changed else None,
+        "after": outputs.get("after") if changed else None,
+        "reason": _reason(event),
+        "extra": (_uncategorised(metadata) if figure else metadata.get("extra")) or None,
         "error_type": event.get("error_type"),
         "error": event.get("error"),
         "call_site": event.get("call_site"),

@@ -53,6 +53,65 @@ def test_lines_are_json(run, logged):
     assert [json.loads(row)["source"] for row in rows] == ["shop"]
 
 
+@pytest.fixture
+def told(workspace):
+    """A recording of what an agent decided and of how its state changed, and of a figure."""
+    made = [
+        {"event_type": "trace_start", "component": "app", "metadata": {"format": 1}},
+        {
+            "event_type": "state_change",
+            "inputs": {"before": "idle"},
+            "outputs": {"after": "busy"},
+            "metadata": {"category": "agents", "reason": "a new question"},
+        },
+        {
+            "event_type": "state_change",
+            "inputs": {"before": {"plan": [1, 2], "phase": "plan", "left": 3}},
+            "outputs": {"after": {"plan": [1, 2], "phase": "write", "open": True}},
+            "metadata": {"category": "agents"},
+        },
+        {
+            "event_type": "decision",
+            "inputs": {"reasoning": "it arrived broken", "confidence": 0.9},
+            "outputs": {"decision": "refund"},
+            "metadata": {"category": "agents"},
+        },
+        {
+            "event_type": "performance_marker",
+            "metadata": {"category": "performance", "value": 12, "unit": "rows"},
+        },
+    ]
+    lines = [
+        {"event_id": str(n + 1), "seq": n, "timestamp": 1763726400.0 + n, "component_name": "Ada"} | event
+        for n, event in enumerate(made)
+    ]
+    file = workspace / "told.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+def test_a_change_shows_both_states_and_a_decision_its_reasoning(run, told, tmp_path):
+    """Before and after with the reason, of objects only what differs; in the table, the files and JSON."""
+    result = run("logs", told)
+    rows = result.stdout.splitlines()
+    said = [row.partition("Ada")[2].strip() for row in rows[1:]]
+    assert said == [
+        "idle -> busy (a new question)",
+        "phase: plan -> write, left: 3 -> (none), open: …",
+        "refund (it arrived broken)",
+        '{"value": 12, "unit": "rows"}',
+    ]
+    assert max(map(len, rows)) <= 80
+    run("logs", told, "--write", tmp_path / "logs")
+    (file,) = (tmp_path / "logs").glob("*/agents/Ada.log")
+    written = [line.partition(": ")[2] for line in file.read_text().splitlines()]
+    assert written == [said[0], "phase: plan -> write, left: 3 -> (none), open: (none) -> true", said[2]]
+    change, _, decision, figure = map(json.loads, run("logs", told, "--format", "jsonl").stdout.splitlines())
+    assert (change["before"], change["after"], change["reason"]) == ("idle", "busy", "a new question")
+    assert (decision["message"], decision["reason"]) == ("refund", "it arrived broken")
+    assert figure["extra"] == {"value": 12, "unit": "rows"}
+
+
 def test_nothing_that_fits_is_said(run, trace):
     """An empty log is no failure, and tells of the setting."""
     result = run("logs", trace, "--category", "learning")
