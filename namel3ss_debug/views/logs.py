@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import islice
+from io import TextIOWrapper
+from itertools import chain, count, islice
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import orjson
 from rich.text import Text
 
-from namel3ss_debug.inspection.logs import LogLine
+from namel3ss_debug.inspection.logs import CATEGORIES, LogLine
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.folders import make_private_folder
 from namel3ss_debug.views.events import NUMBER_WIDTH, facts
 from namel3ss_debug.views.gists import gist, summary
 from namel3ss_debug.views.payloads import json_bytes
@@ -42,6 +47,8 @@ LIMITS: Final = {
 }
 """Category to the bytes a file grows to before it is rotated, and how many rotated ones are kept."""
 
+SUMMARY: Final = "trace_summary.json"
+_OWN_FILE = re.compile(r".\.log(\.\d+)?\Z")
 _OTHERS: Final = (50 * _MB, 5)
 _STYLES: Final = {"debug": DIM, "warning": WARNING, "error": ERROR, "critical": ERROR}
 _UNSAFE = re.compile(r"[^\w.-]+")
@@ -200,20 +207,22 @@ def write_tree(
 ) -> Written:
     """Write the classic tree: `session_YYYYMMDD_HHMMSS/CATEGORY/NAME.log` and `trace_summary.json`.
 
-    A name is that of the agent, of the logger where there is none. Files rotate by `LIMITS`.
+    A name is that of the agent, of the logger where there is none. Files rotate by `LIMITS`. Folders are made with the
+    mode 0700, files with 0600. What was written of the same recording before makes room; where another one stands, the
+    folder is called `session_YYYYMMDD_HHMMSS_ID8`.
 
     Args:
         found: the lines.
         directory: where the folder of the session is made.
         began: when the recording began, in seconds since the epoch; now where that is not known.
-        about: what else the summary says.
+        about: what else the summary says: `execution_id`, or `trace` where that is None, tells which recording it is of.
 
     Raises:
         OSError: a file cannot be written.
     """
     at = datetime.now(UTC) if began is None else datetime.fromtimestamp(began, UTC)
-    folder = directory / f"session_{at:%Y%m%d_%H%M%S}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _session_folder(directory, f"session_{at:%Y%m%d_%H%M%S}", about)
+    _write_summary(folder, about)  # first of all, so that what is interrupted is known as well
     handlers: dict[tuple[str, str], RotatingFileHandler] = {}
     counts: Counter[str] = Counter()
     try:
@@ -224,12 +233,69 @@ def write_tree(
     finally:
         for handler in handlers.values():
             handler.close()
-    summary_file = folder / "trace_summary.json"
-    summary_file.write_text(
-        json_bytes({**about, "lines": dict(sorted(counts.items()))}, indent=True) + "\n", "utf-8"
-    )
+    lines_by_category = dict(sorted(counts.items()))
+    summary_file = _write_summary(folder, {**about, "lines": lines_by_category})
     files = sorted({Path(handler.baseFilename) for handler in handlers.values()})
-    return Written(folder, (*files, summary_file), dict(sorted(counts.items())))
+    return Written(folder, (*files, summary_file), lines_by_category)
+
+
+def _session_folder(directory: Path, classic: str, about: dict[str, Any]) -> Path:
+    """The folder for this recording, without the logs that an earlier command wrote there."""
+    make_private_folder(directory)
+    for folder in sorted(directory.glob(f"{classic}*")):
+        if _is_of(folder, about):
+            _remove_logs(folder)
+            return folder
+    execution = _UNSAFE.sub("_", str(about.get("execution_id") or "other"))[:8]
+    others = (f"{classic}_{execution}_{again}" for again in count(2))
+    for name_of_folder in chain((classic, f"{classic}_{execution}"), others):
+        with suppress(FileExistsError):
+            (directory / name_of_folder).mkdir(mode=0o700)
+            return directory / name_of_folder
+    raise AssertionError
+
+
+def _is_of(folder: Path, about: dict[str, Any]) -> bool:
+    """Whether the summary in a folder says that it is of this recording."""
+    key = "execution_id" if about.get("execution_id") else "trace"
+    try:
+        told = orjson.loads((folder / SUMMARY).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and told.get(key) == about.get(key) is not None
+
+
+def _remove_logs(folder: Path) -> None:
+    """Remove the files that we write, and the folders they stood in where nothing else is left there."""
+    for category in CATEGORIES:
+        inside = folder / category
+        if inside.is_symlink() or not inside.is_dir():
+            continue
+        for path in list(inside.iterdir()):
+            if _OWN_FILE.search(path.name):
+                path.unlink()
+        with suppress(OSError):
+            inside.rmdir()
+
+
+def _write_summary(folder: Path, told: dict[str, Any]) -> Path:
+    path = folder / SUMMARY
+    path.unlink(missing_ok=True)  # it may be one of an earlier command, with another mode
+    with open(path, "x", encoding="utf-8", opener=_private) as file:
+        file.write(json_bytes(told, indent=True) + "\n")
+    return path
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that is made for its owner alone."""
+    return os.open(path, flags, 0o600)
+
+
+class _PrivateLog(RotatingFileHandler):
+    """A file that rotates, readable for its owner alone."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding="utf-8", opener=_private)
 
 
 def _handler(
@@ -244,11 +310,9 @@ def _handler(
     handler = handlers.get(key)
     if handler is None:
         path = folder / line.category / f"{key[1]}.log"
-        path.parent.mkdir(exist_ok=True)
+        make_private_folder(path.parent)
         most, kept = LIMITS.get(line.category, _OTHERS)
-        handler = RotatingFileHandler(
-            path, "w", maxBytes=most, backupCount=kept, encoding="utf-8", delay=True
-        )
+        handler = _PrivateLog(path, maxBytes=most, backupCount=kept, delay=True)
         handler.setFormatter(logging.Formatter("%(message)s"))
         handlers[key] = handler
     return handler

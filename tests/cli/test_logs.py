@@ -2,9 +2,12 @@
 
 import json
 import os
+import stat
 import subprocess
 
 import pytest
+
+from namel3ss_debug.views import logs
 
 
 @pytest.fixture
@@ -134,6 +137,69 @@ def test_the_classic_tree_is_written(run, logged, tmp_path):
     assert "no stock" in second
     summary = json.loads((session / "trace_summary.json").read_text())
     assert summary["lines"]["system"] == 2
+
+
+@pytest.mark.parametrize(
+    ("execution", "suffix"),
+    [("0011223344556677", "_00112233"), ("../../../away", "_.._.._.."), (None, "_other")],
+)
+def test_recordings_of_one_second_are_kept_apart(run, trace, tmp_path, execution, suffix):
+    """The first has the classic name, that of another execution its id behind it, and each has it again next time."""
+    out, other = tmp_path / "logs", trace.with_name("other.jsonl")
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    other.write_text("".join(json.dumps(event | {"execution_id": execution}) + "\n" for event in events))
+    for recording in (trace, other, trace, other):
+        assert run("logs", recording, "--write", out, "--category", "events").exit_code == 0
+    first, second = sorted(out.iterdir())
+    assert second.name == first.name + suffix
+    summaries = [json.loads((folder / "trace_summary.json").read_text()) for folder in (first, second)]
+    assert [summary.get("execution_id") for summary in summaries] == ["ab12cd34ef567890", execution]
+    assert [summary["trace"] for summary in summaries] == [str(trace), str(other)]
+
+
+def test_what_is_no_folder_of_ours_is_left_alone(run, trace, tmp_path):
+    """Where nothing tells which recording a folder is of, neither it nor what is in it is touched."""
+    run("logs", trace, "--write", tmp_path / "logs")
+    (first,) = (tmp_path / "logs").iterdir()
+    (first / "trace_summary.json").write_text("[]")
+    before = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
+    names = [f"{first.name}_ab12cd34", f"{first.name}_ab12cd34_2"]
+    (first.with_name(names[0])).touch()
+    run("logs", trace, "--write", tmp_path / "logs")
+    assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before
+    assert sorted(path.name for path in first.parent.iterdir()) == [first.name, *names]
+
+
+def test_writing_again_replaces_what_was_written(run, logged, tmp_path):
+    """Logs of an earlier filter go, rotated ones too; what the user put beside them stays."""
+    run("logs", logged, "--write", tmp_path / "logs")
+    (session,) = (tmp_path / "logs").iterdir()
+    (session / "system/Support.log.1").write_text("rotated")
+    (session / "events/notes.txt").write_text("mine")
+    run("logs", logged, "--write", tmp_path / "logs", "--category", "errors")
+    files = {str(path.relative_to(session)) for path in session.rglob("*") if path.is_file()}
+    assert files == {"events/notes.txt", "trace_summary.json"}
+    assert not (session / "system").exists()
+    run("logs", logged, "--write", tmp_path / "logs", "--category", "system")
+    run("logs", logged, "--write", tmp_path / "logs", "--category", "system")
+    assert len((session / "system/Support.log").read_text().splitlines()) == 2
+
+
+def test_what_is_written_is_for_its_owner_alone(run, logged, tmp_path, monkeypatch):
+    """Files have the mode 0600, rotated ones too, and folders 0700, also where an older summary was for everyone."""
+    monkeypatch.setattr(logs, "LIMITS", {"system": (1, 3)})
+    before = os.umask(0)
+    try:
+        for _ in range(2):
+            assert run("logs", logged, "--write", tmp_path / "new/logs").exit_code == 0
+            (summary,) = (tmp_path / "new").rglob("trace_summary.json")
+            modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").rglob("*")}
+            assert {oct(mode) for path, mode in modes.items() if path.is_file()} == {"0o600"}
+            assert {oct(mode) for path, mode in modes.items() if path.is_dir()} == {"0o700"}
+            assert any(path.name == "Support.log.1" for path in modes)
+            summary.chmod(0o644)
+    finally:
+        os.umask(before)
 
 
 def test_wrong_combinations_are_refused(run, trace, tmp_path):
