@@ -6,18 +6,21 @@ again, and what never can be is left to the commands that read the finished reco
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from heapq import merge
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
-import orjson
-
-from namel3ss_debug.traces.decoding import looks_like_event, normalise
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.lines import first_line
 from namel3ss_debug.traces.names import parse_name
+from namel3ss_debug.traces.process import event_on
 from namel3ss_debug.traces.ring import ForeignRingError, open_remainder
+from namel3ss_debug.traces.store import is_written, trace_files
 from namel3ss_debug.views.events import RunningLines
 from namel3ss_debug.views.terminal import Terminal, console
 
@@ -30,40 +33,104 @@ class Follower:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._name = parse_name(path.name)
-        self._files: dict[Path, BinaryIO] = {}
-        self._rests: dict[Path, bytes] = {}
+        self._names: list[str] = []
+        self._processes: dict[int, _Process] = {}
 
     def events(self) -> Iterator[Event]:
-        """The events that were written since the last call, file by file."""
+        """The events that were written since the last call, the processes merged by time as the reader does it."""
         self._find_files()
-        for path, file in self._files.items():
-            while chunk := file.read(CHUNK_BYTES) or _behind_end(path, file):
-                *lines, self._rests[path] = (self._rests.get(path, b"") + chunk).split(b"\n")
-                for line in lines:
-                    with suppress(orjson.JSONDecodeError):
-                        event = orjson.loads(line)
-                        if looks_like_event(event):
-                            normalise(event)
-                            yield event
+        for _, event in merge(*(each.events() for each in self._processes.values()), key=itemgetter(0)):
+            yield event
+
+    def is_over(self) -> bool:
+        """Whether nobody writes any more, as far as the files of the last call tell.
+
+        Each process has said that it ended, or has let go of its last file. Just now it may have begun another.
+        """
+        return not any(each.is_written() for each in self._processes.values())
 
     def close(self) -> None:
         """Let go of the files."""
-        for file in self._files.values():
-            file.close()
+        for each in self._processes.values():
+            each.close()
 
     def _find_files(self) -> None:
+        """Take in the files that have come; none before the first says which execution they are to be of."""
         try:
-            found = sorted(self.path.parent.iterdir())
+            names = os.listdir(self.path.parent)
         except OSError:
             return
-        for path in found:
+        if names != self._names and (self._processes or first_line(self.path)):
+            self._names = names
+            for number, files in trace_files(self.path):
+                self._processes.setdefault(number, _Process()).files = files
+
+
+class _Process:
+    """Reads whole lines from the segments of one process, one after the other.
+
+    Attributes:
+        files: its segments, in order, as far as there are some.
+    """
+
+    def __init__(self) -> None:
+        self.files: tuple[Path, ...] = ()
+        self._file: BinaryIO | None = None
+        self._path = Path()
+        self._segment = -1
+        self._rest = b""
+        self._latest = float("-inf")
+        self._ended = False
+
+    def events(self) -> Iterator[tuple[float, Event]]:
+        """The events that were written since the last call, each with the latest time of the process until then."""
+        while True:
+            following = self._following()  # looked for first: what is written before it came is read below
+            yield from self._written()
+            if following is None or not self._open(*following):
+                return
+
+    def is_written(self) -> bool:
+        """Whether it has not said that it ended, and holds its last file."""
+        return not self._ended and is_written(self.files[-1])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _following(self) -> tuple[int, Path] | None:
+        """The segment after the one that is open, with its number."""
+        for path in self.files:
             name = parse_name(path.name)
-            if name is None or self._name is None or name.stem != self._name.stem or path in self._files:
-                continue
-            with suppress(OSError):
-                if not path.is_symlink():
-                    self._files[path] = path.open("rb")
+            number = name.segment if name is not None else 0
+            if number > self._segment:
+                return number, path
+        return None
+
+    def _open(self, number: int, path: Path) -> bool:
+        """Go on with this segment; not where it cannot be opened now."""
+        try:
+            file = path.open("rb")
+        except OSError:
+            return False
+        self.close()
+        self._file, self._path, self._segment, self._rest = file, path, number, b""
+        return True
+
+    def _written(self) -> Iterator[tuple[float, Event]]:
+        file, path = self._file, self._path
+        # The writer may have brought what stood behind the end into the file meanwhile, so that is looked at again.
+        while file is not None and (
+            chunk := file.read(CHUNK_BYTES) or _behind_end(path, file) or file.read(CHUNK_BYTES)
+        ):
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            for line in lines:
+                event = event_on(line)
+                if event is not None:
+                    self._latest = max(self._latest, event.get("timestamp", self._latest))
+                    self._ended = self._ended or event["event_type"] == "trace_end"
+                    yield self._latest, event
 
 
 def _behind_end(path: Path, file: BinaryIO) -> bytes:

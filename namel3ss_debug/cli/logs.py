@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING
 
 import click
 
 from namel3ss_debug.cli.options import (
+    find_recording,
     format_option,
+    open_recording,
     open_reference,
     print_document,
     print_rows,
     reading,
     report_problems,
     trace_argument,
-    trace_directory,
 )
 from namel3ss_debug.inspection.logs import CATEGORIES, log_lines
 from namel3ss_debug.traces.events import LOG_LEVELS
 
 if TYPE_CHECKING:
-    from namel3ss_debug.cli.follow import Follower
     from namel3ss_debug.inspection.logs import LogLine
     from namel3ss_debug.traces.events import Event
 
@@ -92,42 +95,79 @@ def follow_logs(
     category: str | None = None,
     output_format: str = "table",
 ) -> None:
-    """Print the lines as they are recorded, from the beginning on, until the recording ends.
+    """Print the lines as they are recorded, from the beginning on, until no process writes the recording any more.
+
+    They have no numbers: an event of another process that comes later may belong before those that were shown.
 
     Raises:
         TraceNotFoundError: there is no such recording.
+        UnreadableTraceError: nothing in it can be read.
     """
-    from namel3ss_debug.cli.follow import Follower
-    from namel3ss_debug.traces.store import find_trace
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.traces.reader import open_trace
+    from namel3ss_debug.traces.store import ending
     from namel3ss_debug.views import logs
     from namel3ss_debug.views.terminal import console
 
-    follower = Follower(find_trace(reference, trace_directory()).resolve())
-    found = log_lines(enumerate(_until_the_end(follower), 1), agent=agent, least=level, category=category)
+    path = find_recording(reference)
+    real = path.resolve()  # the link to the latest may soon lead to another one
+    events = ((0, event) for event in _growing(path, real))
     screen = console()
+    for line in log_lines(events, agent=agent, least=level, category=category):
+        if output_format == "table":
+            screen.lines([logs.running_line(line, screen.width)])
+        else:
+            print_rows([logs.document(line)])
+    if ending(open_trace(real).processes) == "killed":
+        tell("the program ended without saying so: it was killed, or left by os._exit")
+
+
+def _growing(path: Path, real: Path) -> Iterator[Event]:
+    """The events of a recording, until no process writes it any more.
+
+    Args:
+        path: the file as the user named it.
+        real: the same without links.
+
+    Raises:
+        UnreadableTraceError: there is no event in it, and it is not one that has only just been begun.
+    """
+    from namel3ss_debug.cli.follow import Follower
+    from namel3ss_debug.traces.store import ending
+
+    _await_first_line(real)
+    trace = open_recording(path)
+    if ending(trace.processes) != "open":
+        yield from trace.events()
+        report_problems(trace)
+        return
+    follower = Follower(real)
     try:
-        for line in found:
-            if output_format == "table":
-                screen.lines([logs.running_line(line, screen.width)])
-            else:
-                print_rows([logs.document(line)])
+        was_over = False
+        while True:
+            over = follower.is_over()
+            for event in follower.events():
+                over = False
+                yield event
+            if over and was_over:  # at the first look alone, a process may just have begun its next file
+                return
+            was_over = over
+            sys.stdout.flush()
+            sleep(_POLL_SECONDS)
     finally:
         follower.close()
 
 
-def _until_the_end(follower: Follower) -> Iterator[Event]:
-    """The events of a growing recording, until its first process says that it ended."""
-    from time import sleep
+def _await_first_line(path: Path) -> None:
+    """Wait for the first line of a file that somebody writes."""
+    from namel3ss_debug.traces.lines import Problems, read_batches
+    from namel3ss_debug.traces.store import is_written
 
-    ended = False
-    while not ended:
-        waiting = True
-        for event in follower.events():
-            waiting = False
-            ended = ended or (event["event_type"] == "trace_end" and not event["event_id"].startswith("p"))
-            yield event
-        if waiting and not ended:
-            sleep(_POLL_SECONDS)
+    while is_written(path):
+        with closing(read_batches(path, Problems())) as batches:
+            if any(batch.whole for batch in batches):
+                return
+        sleep(_POLL_SECONDS)
 
 
 def write_logs(

@@ -29,7 +29,7 @@ class LogLine(NamedTuple):
     """One line of a log.
 
     Attributes:
-        number: the event's place in the recording.
+        number: the event's place in the recording, from 1; 0 where it is not known.
         event: the event.
         category: one of `CATEGORIES`.
         level: one of `LOG_LEVELS`, or the program's own.
@@ -57,7 +57,7 @@ def log_lines(
     """The lines of the logs, in order, as the events are read.
 
     Args:
-        events: the events with their numbers.
+        events: the events with their numbers; 0 where these are not known.
         agent: only those of agents and loggers whose name fits; `*` and `?` stand for anything.
         least: only those from this level on; words that are no level of `LOG_LEVELS` count as `info`.
         category: only those of this log; all but `events` if left out.

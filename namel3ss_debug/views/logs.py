@@ -21,7 +21,7 @@ from rich.text import Text
 from namel3ss_debug.inspection.logs import CATEGORIES, LogLine
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import make_private_folder
-from namel3ss_debug.views.events import NUMBER_WIDTH, facts
+from namel3ss_debug.views.events import facts
 from namel3ss_debug.views.gists import gist, summary
 from namel3ss_debug.views.payloads import json_bytes
 from namel3ss_debug.views.quantities import is_number
@@ -74,11 +74,11 @@ def lines(found: Iterable[LogLine], width: int) -> Iterator[Text]:
 
 
 def running_line(line: LogLine, width: int) -> Text:
-    """One line as it comes, where nobody knows yet how wide the others will be."""
+    """One line as it comes, where nobody knows yet its number, and how wide the others will be."""
     style = _STYLES.get(line.level, "")
     who = line.agent or line.source
     parts = (
-        Piece(f"{line.number:>{NUMBER_WIDTH}}  {_clock(line.event)}  ", DIM),
+        Piece(f"{_clock(line.event)}  ", DIM),
         Piece(f"{clean(line.level, 8):<8}  ", style),
         Piece(
             f"{shorten(clean(who, 60), _WHO_CELLS, middle=True)}  ",
@@ -162,7 +162,8 @@ def document(line: LogLine) -> dict[str, Any]:
     changed = event["event_type"] == "state_change"
     figure = event["event_type"] == "performance_marker"
     told = {
-        "number": line.number,
+        "number": line.number or None,
+        "event_id": event.get("event_id"),
         "timestamp": event.get("timestamp"),
         "level": line.level,
         "category": line.category,

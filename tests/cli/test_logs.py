@@ -1,12 +1,17 @@
 """`debug logs`."""
 
+import fcntl
+import gzip
 import json
 import os
 import stat
 import subprocess
+import sys
+from subprocess import PIPE
 
 import pytest
 
+from namel3ss_debug.cli import logs as command
 from namel3ss_debug.views import logs
 
 
@@ -210,25 +215,178 @@ def test_wrong_combinations_are_refused(run, trace, tmp_path):
 
 @pytest.mark.parametrize("output_format", ["table", "jsonl"])
 def test_a_growing_log_is_followed_to_its_end(logged, program, output_format):
-    """Lines come as they are recorded; the end of the recording is the end of the log."""
+    """Lines come as they are recorded, through a pipe too; the end of the recording is the end of the log."""
     command = [*program, "logs", "--follow", str(logged), "--format", output_format]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-    ) as shown:
-        first = shown.stdout.readline()
-        assert first
-        with logged.open("a") as file:
-            for event in (
-                {
-                    "event_type": "log_record",
-                    "event_id": "90",
-                    "seq": 89,
-                    "component": "log",
-                    "metadata": {"level": "info", "message": "late"},
-                },
-                {"event_type": "trace_end", "event_id": "91", "seq": 90, "component": "app"},
-            ):
-                file.write(json.dumps(event) + "\n")
-        rest = shown.stdout.read()
+    with logged.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as shown:
+            assert shown.stdout.readline()
+            put(file, "log_record", 89, message="late")
+            put(file, "trace_end", 90)
+            rest, told = shown.communicate(timeout=60)
     assert "late" in rest
+    assert (shown.returncode, told) == (0, "")
+
+
+def put(file, event_type, seq, *, at=0.0, process="", **metadata):
+    """Append an event to a file, as a writer does."""
+    event = {
+        "event_type": event_type,
+        "event_id": f"{process}{seq + 1}",
+        "seq": seq,
+        "timestamp": 1763726410.0 + at,
+        "execution_id": "ab12cd34ef567890",
+        "component": "log",
+        "metadata": {"format": 1} | metadata,
+    }
+    file.write(json.dumps(event) + "\n")
+    file.flush()
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Makes each wait of the command one step of what happens meanwhile; a wait with nothing left to come fails."""
+
+    def happen(*steps):
+        left = [*steps, lambda: None, lambda: None]
+        monkeypatch.setattr(command, "sleep", lambda _seconds: left.pop(0)())
+
+    return happen
+
+
+@pytest.fixture
+def held(workspace):
+    """Opens a file for appending and holds it as a writer does, until it is closed."""
+    files = []
+
+    def hold(name):
+        files.append((workspace / name).open("a"))
+        fcntl.flock(files[-1], fcntl.LOCK_SH)
+        return files[-1]
+
+    yield hold
+    for file in files:
+        file.close()
+
+
+def test_every_process_is_followed_in_the_order_of_time(run, held, meanwhile):
+    """What is there is merged as the reader does it, a child outlives the first process, and no line has a number."""
+    first, child = held("run.jsonl"), held("run.p1.jsonl")
+    put(first, "trace_start", 0)
+    put(child, "trace_start", 0, at=2, process="p1.")
+    for n in range(3):
+        put(first, "log_record", n + 1, at=2 * n + 1, message=f"first {n}")
+        put(child, "log_record", n + 1, at=2 * n + 2.5, process="p1.", message=f"child {n}")
+    meanwhile(
+        lambda: put(first, "trace_end", 4, at=8),
+        lambda: put(child, "log_record", 4, at=9, process="p1.", message="late"),
+        lambda: None,
+        lambda: put(child, "log_record", 5, at=10, process="p1.", message="later"),
+        child.close,
+    )
+    result = run("logs", first.name, "--follow", "--format", "jsonl")
+    followed = [json.loads(row) for row in result.stdout.splitlines()]
+    read = [json.loads(row) for row in run("logs", first.name, "--format", "jsonl").stdout.splitlines()]
+    assert [row["message"] for row in followed][-2:] == ["late", "later"]
+    assert [row["event_id"] for row in followed[:3]] == ["2", "p1.2", "3"]
+    assert followed == [{key: value for key, value in row.items() if key != "number"} for row in read]
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_a_process_is_followed_into_its_next_file(run, held, meanwhile):
+    """That it lets go of a file is not its end where it has begun another."""
+    first, second = held("run.jsonl"), []
+    put(first, "trace_start", 0)
+
+    def rotate():
+        second.append(held("run.s1.jsonl"))
+        first.close()
+
+    def go_on():
+        put(second[0], "trace_start", 1)
+        put(second[0], "log_record", 2, message="further")
+        put(second[0], "trace_end", 3)
+
+    meanwhile(rotate, go_on)
+    assert "further" in run("logs", first.name, "--follow").stdout
+
+
+def test_a_recording_that_has_just_begun_is_waited_for(run, held, meanwhile):
+    """A file without a whole line is followed as long as somebody writes it."""
+    file = held("new.jsonl")
+
+    def begin():
+        file.write('{"event_type": "trace_')
+        file.flush()
+
+    def go_on():
+        file.write('start", "event_id": "1", "seq": 0}\n')
+        put(file, "log_record", 1, message="there")
+        put(file, "trace_end", 2)
+
+    meanwhile(begin, go_on)
+    assert "there" in run("logs", file.name, "--follow").stdout
+
+
+@pytest.mark.parametrize("content", ["import os\nprint(1)\n", '{"a": 1}\n', "{", ""])
+def test_what_is_no_recording_is_not_followed(run, workspace, content):
+    """It is refused in the line in which it is without --follow, as nothing can come of waiting."""
+    (workspace / "other.jsonl").write_text(content)
+    refused = run("logs", "other.jsonl", "--follow")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "there is no event in it" in refused.stderr
+    assert refused.stderr == run("logs", "other.jsonl").stderr
+
+
+def test_a_recording_without_a_writer_is_read_as_it_stands(run, logged, workspace):
+    """A compressed one too; that its program never said that it ended stands on stderr."""
+    packed = workspace / "packed.jsonl.gz"
+    packed.write_bytes(gzip.compress(logged.read_bytes()))
+    for path in (logged, packed):
+        result = run("logs", path, "--follow")
+        assert "order A-17" in result.stdout
+        assert result.exit_code == 0
+        assert result.stderr.count("\n") == 1
+        assert "ended without saying so" in result.stderr
+
+
+LEAVES = """
+import logging, os, sys
+import namel3ss_debug.auto
+import namel3ss_debug.traces.writer as writer
+writer.BURST_EVENTS, writer.BURST_RATE, writer.SPILL_SECONDS = 1, 0.0, 1e6  # all that follows stays in the ring
+logging.basicConfig(level=20, stream=open(os.devnull, "w"))
+logging.info("first")
+sys.stdin.readline()
+for n in range(20):
+    logging.info("more %d", n)
+os.{end}
+"""
+
+
+@pytest.mark.parametrize("end", ["_exit(0)", "kill(os.getpid(), 9)"])
+def test_following_ends_with_a_program_that_does_not_say_so(program, workspace, end):
+    """All that it recorded is shown, with what was left in the ring, and one line says how it ended."""
+    link = workspace / "debug/traces/trace_latest.jsonl"
+    alone = [
+        sys.executable,
+        "-c",
+        LEAVES.format(end=end),
+    ]  # with a parent, that would bring the ring into the file
+    environment = os.environ | {"NAMEL3SS_DEBUG_ENABLED": "1"}
+    with subprocess.Popen(alone, stdin=PIPE, stderr=PIPE, text=True, env=environment) as app:
+        wait_for(lambda: link.exists() and '"first"' in link.read_text(), app)
+        with subprocess.Popen([*program, "logs", "--follow"], stdout=PIPE, stderr=PIPE, text=True) as shown:
+            assert "first" in shown.stdout.readline()
+            app.communicate("go\n", timeout=60)
+            rest, told = shown.communicate(timeout=60)
+    assert [line.split()[-2:] for line in rest.splitlines()] == [["more", str(n)] for n in range(20)]
+    assert told.count("\n") == 1
+    assert "ended without saying so" in told
     assert shown.returncode == 0
+
+
+def wait_for(condition, process):
+    """Look again until it is so, as long as the process runs."""
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
