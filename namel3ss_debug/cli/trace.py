@@ -123,7 +123,7 @@ def check_folder(folder: Path) -> None:
 
 
 def read_run_args(given: str | None) -> dict[str, Any] | None:
-    """The keyword arguments of `--run-args`.
+    """The keyword arguments of a function, or the input of a flow, from `--run-args`.
 
     Raises:
         WrongUsageError: it is no JSON object.
@@ -137,7 +137,10 @@ def read_run_args(given: str | None) -> dict[str, Any] | None:
             f"--run-args is not JSON: {error}; give one object such as '{{\"n\": 3}}'"
         ) from None
     if not isinstance(value, dict):
-        raise WrongUsageError("--run-args must be one JSON object of keyword arguments, such as '{\"n\": 3}'")
+        raise WrongUsageError(
+            "--run-args must be one JSON object, the keyword arguments of a function or the input of a flow, "
+            "such as '{\"n\": 3}'"
+        )
     return value
 
 

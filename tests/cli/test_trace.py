@@ -111,7 +111,7 @@ def test_a_function_with_arguments(program, workspace):
         (["nope.py"], "there is no nope.py in {cwd} (see DEBUGGING_GUIDE.md#target-not-found)"),
         (["--bogus", "app.py"], "there is no option --bogus (see namel3ss debug trace --help)"),
         (["jobs:greet", "--run-args", "{"], "--run-args is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1); give one object such as '{{\"n\": 3}}' (see DEBUGGING_GUIDE.md#wrong-usage)"),
-        (["jobs:greet", "--run-args", "[1]"], "--run-args must be one JSON object of keyword arguments, such as '{{\"n\": 3}}' (see DEBUGGING_GUIDE.md#wrong-usage)"),
+        (["jobs:greet", "--run-args", "[1]"], "--run-args must be one JSON object, the keyword arguments of a function or the input of a flow, such as '{{\"n\": 3}}' (see DEBUGGING_GUIDE.md#wrong-usage)"),
         (["x.py", "-o", "out.txt"], "cannot record to out.txt: give a file name that ends with .jsonl (see DEBUGGING_GUIDE.md#wrong-usage)"),
         (["x.py", "-o", "x.py/out.jsonl"], "cannot record to {cwd}/x.py: it is no directory; give -o FILE, or set trace_output_dir (see DEBUGGING_GUIDE.md#wrong-usage)"),
         (["x.py", "-o", "x.py/a/out.jsonl"], "cannot record to {cwd}/x.py/a: {cwd}/x.py is no directory; give -o FILE, or set trace_output_dir (see DEBUGGING_GUIDE.md#wrong-usage)"),

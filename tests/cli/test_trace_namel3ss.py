@@ -341,9 +341,10 @@ def test_faults_and_mocks_reach_the_app_as_its_own_errors_and_answers(bench, giv
     ("words", "status", "what"),
     [
         (["app.ai"], 2, "app.ai has several flows: choose one with --flow: size of, pipeline"),
-        (["--flow", "x", "app.ai"], 2, "app.ai has no flow x; it has size of, pipeline"),
+        (["--flow", "x", "app.ai"], 2, "app.ai has no flow 'x'; it has size of, pipeline"),
+        (["--flow", "", "app.ai"], 2, "app.ai has no flow ''; it has size of, pipeline"),
     ],
-    ids=["several", "none"],
+    ids=["several", "none", "empty"],
 )
 def test_a_flow_that_cannot_be_run_is_one_line(bench, words, status, what):
     """Which flow is meant has to be said where there are several, and has to be there."""
@@ -362,6 +363,20 @@ def test_an_app_that_does_not_parse_fails_at_its_line(bench):
     assert "line 4" in done.stderr
     error = next(event for event in told(app.recording) if event["event_type"] == "error_occurred")
     assert error["call_site"] == "app.ai:4"
+
+
+def test_an_app_that_is_not_utf_8_is_one_line(bench):
+    """The file is named, with the byte, and what to do."""
+    app = bench("broken")
+    (app.folder / "app.ai").write_bytes(b"\xff\xfe")
+    done = app.run("trace", "-o", app.recording, "app.ai")
+    assert done.returncode == 1
+    said, recorded = done.stderr.splitlines()
+    assert said.startswith(
+        "namel3ss debug: app.ai is not UTF-8 ('utf-8' codec can't decode byte 0xff in position 0"
+    )
+    assert said.endswith("save it as UTF-8")
+    assert recorded.startswith("namel3ss debug: recorded ")
 
 
 @pytest.mark.slow

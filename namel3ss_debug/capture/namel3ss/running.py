@@ -189,7 +189,7 @@ def _flow(program: Any, wanted: str | None, name: str) -> str:
     flows = [flow.name for flow in program.flows]
     entries = getattr(program, "entry_flows", None) or flows
     if wanted is not None and wanted not in flows:
-        _give_up(f"{name} has no flow {wanted}; it has {_some(flows)}")
+        _give_up(f"{name} has no flow {wanted!r}; it has {_some(flows)}")
     if wanted is None and len(entries) != 1:
         _give_up(f"{name} has {'several flows' if entries else 'no flow'}: {_choice(entries)}")
     return str(wanted or entries[0])
@@ -256,6 +256,10 @@ def _show(result: Any) -> None:
 
 def _fail(error: Exception, app: Path) -> NoReturn:
     """End as the language's command does, with its own message and the line of the source."""
+    undecodable = _undecodable(error, app.parent) if isinstance(error, UnicodeDecodeError) else None
+    if undecodable is not None:
+        _tell(f"{undecodable} is not UTF-8 ({error}): save it as UTF-8")
+        raise SystemExit(1)
     if type(error).__module__.partition(".")[0] != "namel3ss":
         raise error
     text = f"{error}"
@@ -264,6 +268,15 @@ def _fail(error: Exception, app: Path) -> NoReturn:
         text = render(error, app.read_text(encoding="utf-8"))
     print(text, file=sys.stderr)
     raise SystemExit(1)
+
+
+def _undecodable(error: UnicodeDecodeError, root: Path) -> Path | None:
+    """The file of an app that could not be decoded, found by what it holds; None where it is none of its source."""
+    for path in root.rglob("*.ai"):
+        with suppress(OSError):
+            if path.read_bytes() == error.object:
+                return path.relative_to(root)
+    return None
 
 
 def _give_up(what: str) -> NoReturn:
