@@ -238,17 +238,22 @@ class _Thread:
             pass
 
 
-def check(python: str) -> None:
+def check(python: str, *, app: bool = False) -> None:
     """See that the sampler is there, before a program runs.
 
     Args:
         python: the interpreter that the program runs with.
+        app: whether the program is a namel3ss app, to which modules are lent.
 
     Raises:
         MissingExtraError: it has no pyinstrument.
     """
     if python == sys.executable:
         found = importlib.util.find_spec("pyinstrument") is not None
+    elif app:
+        from namel3ss_debug.capture.namel3ss.interpreters import can_sample  # noqa: PLC0415  (only apps need it)
+
+        found = can_sample(python)
     else:
         words = [python, "-c", "import pyinstrument"]
         found = subprocess.run(words, capture_output=True, check=False).returncode == 0  # noqa: S603  (the user's own)

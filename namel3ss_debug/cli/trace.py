@@ -68,7 +68,10 @@ def trace(
     loaded = load_configuration(overrides=overrides, defaults=DEFAULTS)
     target = resolve_target(words, module=module, run_args=read_run_args(run_args), flow=flow)
     interpreter = find_python(python, target)
-    check_profiler(interpreter, wanted=loaded.config.profile)
+    if loaded.config.profile:
+        from namel3ss_debug.capture.stacks import check
+
+        check(interpreter, app=target.kind == "app")
     session = new_session(loaded.config, output=output, **known_of(target))
     check_folder(Path(session.trace).parent)
     with watching(Path(session.trace), live=live):
@@ -94,18 +97,6 @@ def watching(path: Path, *, live: bool) -> AbstractContextManager[Any]:
     from namel3ss_debug.cli.follow import following
 
     return following(path)
-
-
-def check_profiler(python: str, *, wanted: bool) -> None:
-    """See that stacks can be sampled, where that is asked for.
-
-    Raises:
-        MissingExtraError: the interpreter lacks the sampler.
-    """
-    if wanted:
-        from namel3ss_debug.capture.stacks import check
-
-        check(python)
 
 
 def check_folder(folder: Path) -> None:

@@ -19,11 +19,13 @@ from namel3ss_debug.errors import TargetError
 WORKS = "0.1.0a13"
 """The newest published version that runs apps with AI blocks and can be installed on every Python that recording runs on."""
 
-_LOOK = """
+_BORROW = """
 import importlib.util, json, sys
 version, paths = json.loads(sys.argv[1])
 if list(sys.version_info[:2]) == version and importlib.util.find_spec("orjson") is None:
     sys.path.extend(paths)
+"""
+_LOOK = f"""{_BORROW}
 names = ("orjson", "psutil", "wrapt")
 lacks = [name for name in names if importlib.util.find_spec(name) is None]
 known = importlib.util.find_spec("namel3ss")
@@ -35,6 +37,11 @@ def lent() -> tuple[list[int], list[str]]:
     """The version of this Python, and the folders of its modules that another of this version may use."""
     folders = [sysconfig.get_paths()[key] for key in ("purelib", "platlib")]
     return list(sys.version_info[:2]), list(dict.fromkeys(folders))
+
+
+def can_sample(python: str) -> bool:
+    """Whether an app can import the sampler of `--profile` there, with what is lent."""
+    return _run(python, f"{_BORROW}\nimport pyinstrument").returncode == 0
 
 
 def find_interpreter(python: str | None, app: str) -> str:
@@ -92,10 +99,8 @@ def _of_command() -> str | None:
 @functools.cache
 def _checked(python: str, app: str) -> str:
     """The interpreter, once it has said itself that it can record an app."""
-    given = json.dumps(lent())
-    look = subprocess.run([python, "-c", _LOOK, given], capture_output=True, text=True, check=False)  # noqa: S603  (the user's own interpreter)
     try:
-        recent, lacks, has_language = json.loads(look.stdout)
+        recent, lacks, has_language = json.loads(_run(python, _LOOK).stdout)
     except ValueError:
         raise TargetError(f"{python} does not run as a Python: give another to --python") from None
     if not has_language:
@@ -109,3 +114,9 @@ def _checked(python: str, app: str) -> str:
             f"{python} cannot record ({why}): pip install namel3ss-debug there, on Python 3.11 or later"
         )
     return python
+
+
+def _run(python: str, code: str) -> subprocess.CompletedProcess[str]:
+    """Run a few lines there, which are given what is lent."""
+    words = [python, "-c", code, json.dumps(lent())]
+    return subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603  (the user's own interpreter)

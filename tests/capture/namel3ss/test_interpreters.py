@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import subprocess
 import sys
+import venv
 
 import pytest
 
+from namel3ss_debug.capture import stacks
 from namel3ss_debug.capture.namel3ss import interpreters
-from namel3ss_debug.capture.namel3ss.interpreters import find_interpreter, lent
-from namel3ss_debug.errors import TargetError
+from namel3ss_debug.capture.namel3ss.interpreters import can_sample, find_interpreter, lent
+from namel3ss_debug.errors import MissingExtraError, TargetError
 
 
 @pytest.fixture
@@ -92,3 +95,14 @@ def test_the_look_says_what_this_python_has():
     look = [sys.executable, "-I", "-c", interpreters._LOOK, json.dumps(lent())]
     recent, lacks, _has_language = json.loads(subprocess.run(look, capture_output=True, check=True).stdout)
     assert (recent, lacks) == (True, [])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyinstrument") is None, reason="needs pyinstrument")
+def test_the_sampler_of_this_python_is_lent_to_one_without_it(tmp_path):
+    """An environment of the same version that has nothing of its own can sample the app that it runs."""
+    venv.create(tmp_path / "bare", symlinks=True)
+    python = str(tmp_path / "bare" / "bin" / "python")
+    assert can_sample(python)
+    stacks.check(python, app=True)
+    with pytest.raises(MissingExtraError):
+        stacks.check(python)
