@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, parse_fault
 from namel3ss_debug.replay.given.calls import parse_name
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Nth, find_nth, know, parse_place
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, Nth, find_nth, know, parse_place
 from namel3ss_debug.replay.recording.variables import told
 from namel3ss_debug.replay.results import Numbered
 from namel3ss_debug.traces.events import Event
@@ -93,7 +93,7 @@ class ExecutionReplayer:
             *_mocks(mock_responses),
             *(parse_fault(each) if isinstance(each, str) else each for each in faults),
         ]
-        known = know(self.trace.events()) if given or self.breakpoints else None
+        self._known = known = know(self.trace.events() if given or self.breakpoints else ())
         for each in self.breakpoints:
             parse_place(each.parsed.text, known)
         self.mocks = Mocks(lambda: known, lambda place: find_nth(place, self.trace.events()))
@@ -105,7 +105,7 @@ class ExecutionReplayer:
         """Every event in order."""
         self._count = count = _Count()
         nths = [find_nth(each.parsed, self.trace.events()) for each in self.breakpoints]
-        reached = _Reached()
+        reached = _Reached(self._known)
         mocked: dict[str, Numbered] = {}
         for number, event in enumerate(self.trace.events(), 1):
             reached.add(event)
@@ -146,7 +146,8 @@ def _mocks(given: Mapping[str, Any] | Iterable[Mock | Fault]) -> Iterator[Mock |
 class _Reached:
     """Totals and state on the way through a recording, for the conditions of breakpoints."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Known) -> None:
+        self._known = known
         self.totals = RunningTotals()
         self.state: dict[str, Any] = {}
 
@@ -160,7 +161,7 @@ class _Reached:
     def hits(self, wanted: Breakpoint, nth: Nth | None, number: int, event: Event) -> bool:
         """Whether the latest event is one that a breakpoint stops at."""
         totals = self.totals.totals().scope() if wanted.reads_totals else {}
-        return wanted.enabled and wanted.stops(number, event, totals, self.state, nth)
+        return wanted.enabled and wanted.stops(number, event, totals, self.state, nth, lambda: self._known)
 
 
 @dataclass

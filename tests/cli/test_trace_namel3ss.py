@@ -317,6 +317,16 @@ def test_a_line_of_an_app_stops_the_debugger_with_the_local_values(bench):
 
 
 @pytest.mark.slow
+def test_a_line_that_makes_calls_stops_the_debugger_once(bench):
+    """Not at the calls of the model, of the tool and of the memory that the statement makes."""
+    app = bench("support")
+    done = app.record("-b", "app.ai:24", *(word for each in ("c", "c") for word in ("-c", each)))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("breakpoint 1, app.ai:24") == 1
+    assert "end of the recording" in done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "text", "status"),
     [

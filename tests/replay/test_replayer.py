@@ -166,3 +166,13 @@ def test_a_second_pass_begins_anew(path):
         == [9]
     )
     assert replayer.statistics.events == 16
+
+
+def test_a_line_of_an_app_is_hit_once_for_each_statement(written):
+    """What a statement does has its line as well, and is not marked."""
+    events = [
+        {"event_type": kind, "event_id": f"{number}", "call_site": "app.ai:24"}
+        for number, kind in enumerate(("chain_step_start", "llm_call_start", "chain_step_start"), 1)
+    ]
+    replayer = ExecutionReplayer(written(events).path, breakpoints=["app.ai:24"])
+    assert [each.number for each in replayer if each.breakpoint] == [1, 3]

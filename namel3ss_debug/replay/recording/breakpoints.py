@@ -6,7 +6,8 @@ A place is one of these, and any of them may be followed by `if CONDITION` (or, 
 - a component (`llm`), or the N-th entry into it (`llm:3`, or `llm@3` as in a mock);
 - `component:name` (`llm:gpt-4o`, `tool:search`, `agent:Researcher`), or a bare name (`search`); with `@N` its N-th entry;
 - `error`: every event that says something failed;
-- `file.py:42`: the place in the user's own code that an event came from;
+- `file.py:42`: the place in the user's own code that an event came from; of a line in an app, such as `app.ai:42`, the
+  start of the statement there;
 - a number (`42`): the event with this number;
 - `/regex/`: any text in the event;
 - nothing before `if`: every event.
@@ -27,7 +28,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from namel3ss_debug.errors import DebugError, PlaceError
 from namel3ss_debug.expressions import Expression, compile_expression, compile_pattern, name_fits, nearest
-from namel3ss_debug.replay.recording.kinds import Kinds
+from namel3ss_debug.replay.recording.kinds import Kind, Kinds
 from namel3ss_debug.traces.events import EVENT_TYPES, EXECUTION_PREFIX, Event
 from namel3ss_debug.traces.totals import is_failure
 
@@ -52,15 +53,22 @@ Reads = Literal["kind", "name", "text"]
 class Known(NamedTuple):
     """What a recording holds, so that a place that cannot match is refused: how often each thing occurs.
 
-    `components` and `names` (component -> name) count entries. `complete` is false where there are so many names or
-    call sites that not all of them are here.
+    `components` and `names` (component -> name) count entries. `openings` tells of each line of an app which events
+    stand at its start: type and name. `complete` is false where there are so many names or call sites that not all of
+    them are here.
     """
 
     types: Counter[str]
     components: Counter[str]
     names: dict[str, Counter[str]]
     sites: Counter[str]
+    openings: dict[str, tuple[str, str | None]]
     complete: bool = True
+
+    def opens(self, event: Event) -> bool:
+        """Whether an event stands at the start of its line of an app, and not inside of what the line does."""
+        opening = self.openings.get(str(event.get("call_site")))
+        return opening is None or opening == (event["event_type"], event.get("component_name"))
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,7 @@ class Place:
     condition: Expression | None = None
     number: int | None = None
     reads: Reads = "kind"
+    of_app: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,7 @@ class Breakpoint:
         totals: Mapping[str, Any],
         state: Mapping[str, Any],
         nth: Nth | None = None,
+        known: Callable[[], Known] | None = None,
     ) -> bool:
         """Whether the walk stops at this event.
 
@@ -138,7 +148,21 @@ class Breakpoint:
             totals: the totals up to it, where `reads_totals`.
             state: the state at it, where `reads_totals`.
             nth: which entry the place means, where it has an occurrence; see `find_nth`.
+            known: tells what the recording holds, up to this event at least; without it, every event of a line of an
+                app counts, and not its start alone.
         """
+        place = self.parsed
+        met = self._meets(number, event, totals, state, nth)
+        return met and (not place.of_app or known is None or known().opens(event))
+
+    def _meets(
+        self,
+        number: int,
+        event: Event,
+        totals: Mapping[str, Any],
+        state: Mapping[str, Any],
+        nth: Nth | None,
+    ) -> bool:
         place = self.parsed
         if place.number is not None and place.number != number:
             return False
@@ -191,12 +215,13 @@ def know(events: Iterable[Event]) -> Known:
 
 def know_kinds(kinds: Kinds) -> Known:
     """What a recording holds, by the kinds of its events."""
-    known = Known(Counter(), Counter(), {}, Counter(), complete=not kinds.times[0])
+    known = Known(Counter(), Counter(), {}, Counter(), {}, complete=not kinds.times[0])
     for kind, times in kinds.counted():
         entries = times * is_entry(kind.event())
         known.types[kind.event_type] += times
         if kind.site is not None:
             known.sites[kind.site] += times
+            _open_line(known.openings, kind)
         if kind.component is None:
             continue
         known.components[kind.component] += entries
@@ -205,6 +230,16 @@ def know_kinds(kinds: Kinds) -> Known:
         elif not kind.told:
             known = known._replace(complete=False)
     return known
+
+
+def _open_line(openings: dict[str, tuple[str, str | None]], kind: Kind) -> None:
+    """Take the next kind of events, in the order in which they first came: a statement begins its line, or else the first."""
+    site = str(kind.site)
+    if not _of_app(site) or kind.event_type[-4:] == "_end":
+        return
+    is_statement = kind.event_type == "chain_step_start"
+    if site not in openings or (is_statement and openings[site][0] != kind.event_type):
+        openings[site] = (kind.event_type, kind.name)
 
 
 def is_entry(event: Event) -> bool:
@@ -243,7 +278,8 @@ def parse_place(text: str, known: Known | None = None) -> Place:
     found = _place(where, known)
     if found.nth == 0:
         raise PlaceError(f"{where}: occurrences are counted from 1")
-    return Place(text, found.covers, found.enters, found.nth, asked, reads=found.reads)
+    of_app = _SITE.fullmatch(where) is not None and _of_app(where)
+    return Place(text, found.covers, found.enters, found.nth, asked, reads=found.reads, of_app=of_app)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -401,6 +437,10 @@ def _call_site(site: str, known: Known | None) -> _Tests:
         hint = _nearest_line(site, known.sites) or nearest(site, list(known.sites))
         raise PlaceError(f"{site}: no event of the recording came from there{hint}")
     return _Tests(covers, lambda event: covers(event) and event["event_type"][-4:] != "_end")
+
+
+def _of_app(site: str) -> bool:
+    return site.rpartition(":")[0].endswith(".ai")
 
 
 def _nearest_line(site: str, sites: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from namel3ss_debug.errors import ExpressionError, PlaceError
 from namel3ss_debug.expressions import Expression, compile_expression, event_scope
 from namel3ss_debug.expressions.language import FIELD_NAMES
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Nth, Place
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, Nth, Place
 from namel3ss_debug.replay.recording.variables import TELLING
 from namel3ss_debug.replay.results import BreakpointRow, Changed
 from namel3ss_debug.traces.events import Event
@@ -203,6 +203,7 @@ class Lookout:
         stops: what to look out for; what is switched off is left out.
         entry: the entry that the place of a breakpoint means, where it has an occurrence.
         before: the value of an expression at the event with a number; asked where the way leads back.
+        known: what the recording holds by now.
     """
 
     def __init__(
@@ -210,12 +211,14 @@ class Lookout:
         stops: Iterable[Stop],
         entry: Callable[[Place], Nth | None],
         before: Callable[[Expression, int], Any],
+        known: Callable[[], Known],
     ) -> None:
         self.stops = [stop for stop in stops if stop.enabled]
         names: frozenset[str] = frozenset().union(*(stop.names for stop in self.stops))
         self.reads_totals, self.reads_state = "totals" in names, "state" in names
         self._entry = entry
         self._before = before
+        self._known = known
         self._values: dict[int, tuple[int, Any]] = {}
 
     @property
@@ -238,7 +241,7 @@ class Lookout:
             if stop.breakpoint is not None:
                 place = stop.breakpoint.parsed
                 nth = None if place.occurrence is None else self._entry(place)
-                if stop.breakpoint.stops(number, event, totals, state, nth):
+                if stop.breakpoint.stops(number, event, totals, state, nth, self._known):
                     found.append(Met(stop))
             elif stop.watch is not None:
                 changed = self._changed(stop.number, stop.watch, number, event, totals, state)

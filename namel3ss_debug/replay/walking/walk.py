@@ -275,7 +275,10 @@ class Walk:
     def _pass(self, first: int, end: int, *, back: bool = False) -> Stopped | None:
         """Pass the events from one to before another; where one of them stops the walk, stand there."""
         lookout = Lookout(
-            self.stops, self._entry, lambda watched, number: self._value(watched, number, number)
+            self.stops,
+            self._entry,
+            lambda watched, number: self._value(watched, number, number),
+            lambda: self.history.known,
         )
         if first >= end or not lookout.stops:
             return None

@@ -195,6 +195,41 @@ def one_by_one(events):
     return Played([event] for event in events)
 
 
+APP = (
+    ("chain_step_start", "chain", "ask ai helper", "app.ai:24"),
+    ("llm_call_start", "llm", "m", "app.ai:24"),
+    ("llm_call_end", "llm", "m", None),
+    ("tool_call_start", "tool", "t", "app.ai:24"),
+    ("tool_call_end", "tool", "t", None),
+    ("memory_operation", "memory", "helper", "app.ai:24"),
+    ("chain_step_end", "chain", "ask ai helper", None),
+    ("chain_step_start", "chain", "ask ai helper", "app.ai:24"),
+    ("agent_execution_start", "agent", "drafter", "app.ai:47"),
+    ("llm_call_start", "llm", "m", "app.ai:47"),
+    ("state_change", "chain", "main", "app.ai:24"),
+)
+"""Events of an app: type, component, name and call site."""
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_line_of_an_app_stops_at_the_start_of_its_statement(live):
+    """Not at the calls that the statement makes; where no statement begins, at the first event there; with a condition too."""
+    events = [
+        {"event_type": kind, "event_id": f"{number}", "component": component, "component_name": name}
+        | ({"call_site": site} if site else {})
+        for number, (kind, component, name, site) in enumerate(APP, 1)
+    ]
+    program = one_by_one(events) if live else Played([])
+    program.listed.extend([] if live else events)
+    walk = Walk(program, program if live else None)
+    walk.add(Breakpoint("app.ai:24"))
+    walk.add(Breakpoint("app.ai:24 if n > 1"))
+    walk.add(Breakpoint("app.ai:47"))
+    assert [walk.run().number for _ in range(4)] == [1, 8, 9, 11]
+    assert [walk.run_back().number for _ in range(4)] == [9, 8, 1, 0]
+    assert [row.hits for row in walk.rows()] == [4, 2, 2]
+
+
 def test_a_live_program_goes_on_by_what_is_asked(support):
     """Each move past the last event lets the program go on as far as it has to, and no further."""
     program = one_by_one(support)
