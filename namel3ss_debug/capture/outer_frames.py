@@ -2,8 +2,8 @@
 
 `logging` prints the call stack of a record that it cannot format, a program prints its own, and Python, which has no
 frames below a script, would show none of ours there. The two functions of the standard library that all of these go
-through are changed in their bodies. Who follows `f_back` itself, or has `faulthandler` print the stack, still sees
-the two frames of the runner.
+through are changed in their bodies, and that of loguru, which shows the local values of each frame as well. Who follows
+`f_back` itself otherwise, or has `faulthandler` print the stack, still sees the two frames of the runner.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def install() -> Undo:
         {
             "traceback": lambda module: _edit(module.walk_stack),
             "inspect": lambda module: _edit(module.getouterframes),
+            "loguru._better_exceptions": lambda module: _edit(module.ExceptionFormatter._extract_frames),  # noqa: SLF001  (its walk)
         },
         lambda _: None,  # a Python that walks in another way shows our frames, and nothing else comes of it
     )
@@ -40,12 +41,13 @@ def outer(frame: FrameType | None) -> FrameType | None:
 
 
 class _StepOutwards(ast.NodeTransformer):
-    """`frame = frame.f_back` in the loop of a walk gets the next frame that is not ours."""
+    """`frame = frame.f_back` in a walk, or its first step from a traceback, gets the next frame that is not ours."""
 
     def visit_Assign(self, node: ast.Assign) -> ast.Assign:
         target, value = node.targets[0], node.value
-        is_step = isinstance(value, ast.Attribute) and value.attr == "f_back"
-        if is_step and isinstance(target, ast.Name) and ast.unparse(value) == f"{target.id}.f_back":
+        if not isinstance(target, ast.Name) or not isinstance(value, ast.Attribute):
+            return node
+        if ast.unparse(value) in {f"{target.id}.f_back", "tb.tb_frame.f_back"}:
             node.value = call_of(_NAME, value)
         return node
 

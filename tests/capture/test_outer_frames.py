@@ -8,6 +8,8 @@ import subprocess
 import sys
 import traceback
 
+import pytest
+
 from namel3ss_debug.capture import outer_frames
 
 PROGRAM = """
@@ -33,9 +35,31 @@ thread.join()
 """
 
 
-def test_a_traced_program_prints_the_stacks_of_plain_python(tmp_path):
-    """Records that cannot be formatted, `stack_info`, `print_stack` and `inspect.stack`, wherever they are made."""
-    (tmp_path / "app.py").write_text(PROGRAM)
+LOGURU = """
+import threading
+from loguru import logger
+
+@logger.catch
+def fail():
+    raise KeyError("k")
+
+def inside():
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logger.exception("boom")
+    fail()
+
+inside()
+thread = threading.Thread(target=inside)
+thread.start()
+thread.join()
+"""
+
+
+def printed(folder, program):
+    """What a program prints on stderr by itself, and what it prints when it is traced."""
+    (folder / "app.py").write_text(program)
     environ = {
         name: value
         for name, value in os.environ.items()
@@ -43,16 +67,32 @@ def test_a_traced_program_prints_the_stacks_of_plain_python(tmp_path):
     }
     starter = "from namel3ss_debug.cli.main import debug; debug(prog_name='namel3ss debug')"
     commands = (["app.py"], ["-c", starter, "trace", "-o", "run.jsonl", "app.py"])
-    plain, traced = (
+    return [
         subprocess.run(
-            [sys.executable, *words], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+            [sys.executable, *words], cwd=folder, env=environ, capture_output=True, text=True, check=True
         ).stderr
         for words in commands
-    )
+    ]
+
+
+def test_a_traced_program_prints_the_stacks_of_plain_python(tmp_path):
+    """Records that cannot be formatted, `stack_info`, `print_stack` and `inspect.stack`, wherever they are made."""
+    plain, traced = printed(tmp_path, PROGRAM)
     *lines, ours = traced.splitlines(keepends=True)
     assert "".join(lines) == plain
     assert ours.startswith("namel3ss debug: recorded ")
     assert plain.count("Call stack:") == 3
+
+
+def test_loguru_prints_the_frames_and_values_of_the_program_alone(tmp_path):
+    """What it catches is shown with the frames around, and the local values of each: as without us."""
+    pytest.importorskip("loguru")
+    plain, traced = (
+        [line for line in text.splitlines() if line.startswith(("  File", "> File", "Traceback"))]
+        for text in printed(tmp_path, LOGURU)
+    )
+    assert traced == plain
+    assert sum(line.startswith("> File") for line in plain) == 4
 
 
 def walked():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import json
 import subprocess
 import sys
@@ -97,9 +96,9 @@ def test_the_look_says_what_this_python_has():
     assert (recent, lacks) == (True, [])
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyinstrument") is None, reason="needs pyinstrument")
 def test_the_sampler_of_this_python_is_lent_to_one_without_it(tmp_path):
     """An environment of the same version that has nothing of its own can sample the app that it runs."""
+    pytest.importorskip("pyinstrument")
     venv.create(tmp_path / "bare", symlinks=True)
     python = str(tmp_path / "bare" / "bin" / "python")
     assert can_sample(python)
