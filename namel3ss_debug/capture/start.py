@@ -46,6 +46,7 @@ from namel3ss_debug.errors import SettingError, WrongUsageError
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.exits import flush_on_exit
 from namel3ss_debug.traces.redaction import Redactor
+from namel3ss_debug.traces.unrecorded import take_marks
 from namel3ss_debug.traces.writer import TraceWriter
 
 if TYPE_CHECKING:  # imported where a program is stepped
@@ -218,6 +219,8 @@ def finish() -> None:
     tracer = switch.ACTIVE
     if tracer is None or not tracer.writer.started:
         return
+    if tracer.writer.process == 0:
+        tracer.problems.update(take_marks(tracer.writer.first, tracer.execution_id))
     tracer.finish()
     if tracer.problems:
         others = sum(tracer.problems.values()) - 1

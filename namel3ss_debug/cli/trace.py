@@ -138,6 +138,7 @@ def read_run_args(given: str | None) -> dict[str, Any] | None:
 def report(session: Session, output_format: str, status: int = 0) -> None:
     """Say in one line what was recorded, where, what killed the program if anything did, and what to do next."""
     from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.traces.unrecorded import take_marks
     from namel3ss_debug.views.cleaning import shorter_path
     from namel3ss_debug.views.quantities import count
 
@@ -149,6 +150,10 @@ def report(session: Session, output_format: str, status: int = 0) -> None:
     if not events:
         tell("nothing was recorded: the program ended before its first event")
         return
+    for told in dict.fromkeys(
+        take_marks(path, session.execution_id)
+    ):  # of those that the program has left behind
+        tell(f"while recording: {told}")
     shown = shorter_path(path)
     following = "" if session.link_latest else f" {shown}"
     document = f" and {shorter_path(write_document(path))}" if output_format == "json" else ""

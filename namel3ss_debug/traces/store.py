@@ -23,6 +23,7 @@ from namel3ss_debug.traces.folders import link_latest
 from namel3ss_debug.traces.lines import first_line, head_lines, is_compressed, last_line
 from namel3ss_debug.traces.names import LATEST, OWN_NAME, parse_name
 from namel3ss_debug.traces.ring import complete, remove_ring, segment_of
+from namel3ss_debug.traces.unrecorded import remove_marks
 
 SHORTEST_ID = 4
 """How many characters of an execution id are needed to mean a trace by it."""
@@ -383,6 +384,7 @@ def _delete(group: tuple[ProcessFiles, ...]) -> bool:
     try:
         for file in reversed(files):
             remove_ring(file)
+            remove_marks(file)
             file.unlink(missing_ok=True)
     except OSError:
         return False

@@ -12,6 +12,7 @@ import pytest
 
 from namel3ss_debug.capture import launch, processes
 from namel3ss_debug.capture.editing import edit_body
+from namel3ss_debug.traces.unrecorded import take_marks
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "data" / "programs"
 BOOT = os.fsencode(processes.BOOT)
@@ -234,15 +235,22 @@ def test_every_python_process_starts_recording_in_its_span(tmp_path, words, expe
     assert {note: notes.count(note) for note in notes} == expected
 
 
-def test_a_python_without_our_dependencies_starts_silently(tmp_path):
-    """A grandchild that cannot record says nothing and runs."""
-    environment = launch.child_environment(os.environ, {"trace": "t"})
-    command = [sys.executable, "-c", "import sys; print(sorted(m for m in sys.modules if 'namel3ss' in m))"]
+@pytest.mark.parametrize(
+    ("target", "sampled", "marks"), [("app.py", True, 1), ("app.py", False, 0), ("app.ai", True, 0)]
+)
+def test_a_python_without_our_dependencies_runs_silently_and_leaves_a_mark(tmp_path, target, sampled, marks):
+    """What it lacks stands beside the recording, if there is one; tools of an app are never in it."""
+    first = tmp_path / "t.jsonl"
+    session = {"trace": str(first), "execution_id": "e1", "sampled": sampled, "target": target}
+    environment = launch.child_environment(os.environ, session)
+    command = [sys.executable, "-c", "print('runs')"]
     broken = tmp_path / "orjson.py"
     broken.write_text("raise ImportError('not for this Python')")
     environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "runs\n", "")
+    told = f"a process of {sys.executable} was not recorded (not for this Python): "
+    assert [text.startswith(told) for text in take_marks(first, "e1")] == [True] * marks
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,29 @@ def test_live_shows_events_on_stderr(program, app):
     assert done.stderr.index("tool_call_start search") < done.stderr.index("tool_call_end search")
 
 
+@pytest.mark.parametrize("end", ["", "os._exit(0)"])
+def test_a_child_of_a_python_that_cannot_record_is_named_at_the_end(program, workspace, end):
+    """In `trace_end` and on stderr; where the program ends without a word, on stderr all the same."""
+    (workspace / "lacking").mkdir()
+    (workspace / "lacking" / "orjson.py").write_text("raise ImportError('not here')")
+    (workspace / "app.py").write_text(
+        "import os, subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'pass'], env=os.environ | {'PYTHONPATH': 'lacking'}, check=True)\n"
+        f"{end}\n"
+    )
+    done = debug(program, "trace", "-o", "t.jsonl", "app.py")
+    told, recorded = done.stderr.splitlines()
+    assert told.startswith("namel3ss debug: while recording: a process of ")
+    assert told.endswith(
+        " was not recorded (not here): install namel3ss-debug for it, on Python 3.11 or later"
+    )
+    assert recorded.startswith("namel3ss debug: recorded ")
+    last = events(workspace / "t.jsonl")[-1]
+    assert end or list(last["metadata"]["problems"]) == [
+        told.removeprefix("namel3ss debug: while recording: ")
+    ]
+
+
 def test_a_function_with_arguments(program, workspace):
     """module:function is called with --run-args."""
     (workspace / "jobs.py").write_text("def greet(name):\n    print('hello', name)\n")

@@ -9,6 +9,7 @@ import pytest
 
 from namel3ss_debug.errors import TraceNotFoundError
 from namel3ss_debug.traces.store import ProcessFiles, clean, find_trace, is_written, list_traces, trace_files
+from namel3ss_debug.traces.unrecorded import mark_of
 
 DAY = 86_400.0
 NOW = 1_763_720_100.0
@@ -307,3 +308,14 @@ def test_two_cleaners_do_not_work_at_once(tmp_path):
     finally:
         os.close(descriptor)
     assert names(clean(tmp_path, days=1, max_bytes=None, now=NOW)) == ["aaaaaaaa"]
+
+
+def test_the_marks_of_processes_that_could_not_record_go_with_their_recording(tmp_path):
+    """Nothing of a recording that is cleaned away stays behind."""
+    record(tmp_path, "aaaaaaaa", days_ago=100)
+    record(tmp_path, "bbbbbbbb")
+    for path in list(tmp_path.glob("trace_*.jsonl")):
+        mark_of(path).touch()
+    clean(tmp_path, days=1, max_bytes=None, now=NOW)
+    assert [path.name for path in tmp_path.glob(".*.unrecorded") if "aaaaaaaa" in path.name] == []
+    assert len(list(tmp_path.glob(".*.unrecorded"))) == 1

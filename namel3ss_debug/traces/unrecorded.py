@@ -1,0 +1,57 @@
+"""Python processes of a run that could not record: their interpreters leave a mark beside the recording, which is told once.
+
+Such an interpreter may lack everything that we need, so it writes the mark by what `capture/boot/sitecustomize.py` has of
+its own: a line of JSON, `[execution id, interpreter, why]`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_MOST_READ = 1 << 17
+
+
+def mark_of(first: Path) -> Path:
+    """Where the marks of a trace stand, from the path of the first segment of its first process."""
+    return first.with_name(f".{first.name}.unrecorded")
+
+
+def take_marks(first: Path, execution_id: str) -> list[str]:
+    """Take away the marks of a trace.
+
+    Args:
+        first: the first segment of its first process.
+        execution_id: the run whose marks count; others are of an older recording with the name.
+
+    Returns:
+        A sentence for each process.
+    """
+    path = mark_of(first)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return []
+    with suppress(OSError), open(descriptor, "rb") as file:
+        lines = file.read(_MOST_READ).splitlines()
+        path.unlink()
+        return [told for line in lines if (told := _told(line, execution_id))]
+    return []
+
+
+def remove_marks(first: Path) -> None:
+    """Remove the marks of a trace that is removed."""
+    with suppress(OSError):
+        mark_of(first).unlink()
+
+
+def _told(line: bytes, execution_id: str) -> str:
+    try:
+        held, interpreter, why = json.loads(line)
+    except (ValueError, TypeError):
+        return ""
+    if held != execution_id:
+        return ""
+    return f"a process of {interpreter} was not recorded ({why}): install namel3ss-debug for it, on Python 3.11 or later"
