@@ -13,7 +13,7 @@ found inside of it, in a `stack_sample` before its end; inner spans have their o
 
 `at` is the line of the user's own code that runs, or that the function was called from. Threads that run already when
 tracing begins, and those that Python did not start, are not sampled; neither is a thread in which the program has a
-profiler of its own.
+profiler of its own. Where one takes the place of the sampler, the thread stays without it, which is a problem of the recording.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ _MOST_OPEN = 10_000
 _MOST_FRAMES = 200
 _MEMORY_EVERY = 8
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+_REPLACED = "stacks are sampled no more in a thread in which the program used a profiler of its own (sys.setprofile, cProfile)"
 
 _Key = tuple[CodeType | str, str, CodeType | None, int]
 """A function by its code or, of one of C, its name; its module; the code and the line of the user's code."""
@@ -104,9 +106,11 @@ class Stacks:
         self._found: dict[str, _Found] = {}
         self._active = True
         self._began = perf_counter_ns()
+        self._thread = threading.local()
 
     def start_thread(self) -> None:
         """Sample the running thread from now on."""
+        self._thread.sampled = True
         self._sample_with(_Thread(self).sample, interval=INTERVAL_SECONDS, timer_type="walltime")
 
     def stop(self) -> None:
@@ -155,6 +159,7 @@ class Stacks:
 
     def ended(self, span: Span, elapsed_ns: int) -> None:
         """Write what was found inside a span that ends now."""
+        self._see_sampler()
         found = self._found.pop(span.event_id, None)
         if found is None or found.sampled_ns < LEAST_NS:
             return
@@ -163,9 +168,16 @@ class Stacks:
 
     def finish(self) -> None:
         """Write what was found outside of every span; the process ends."""
+        self._see_sampler()
         found = self._found.pop("", None)
         if found is not None and found.sampled_ns >= LEAST_NS:
             self._write(found, perf_counter_ns() - self._began, None)
+
+    def _see_sampler(self) -> None:
+        """Note once for a thread that the sampler is gone."""
+        if getattr(self._thread, "sampled", False) and not _is_ours(sys.getprofile()):
+            self._thread.sampled = False
+            self._tracer.problem(_REPLACED)
 
     def _write(self, found: _Found, elapsed_ns: int, span: Span | None) -> None:
         tracer = self._tracer

@@ -180,6 +180,32 @@ def test_a_profiler_of_the_program_stays(tracing):
     assert seen
 
 
+def test_a_profiler_of_the_program_that_has_ended_is_told(tracing):
+    """Its thread is not sampled any more, which is noted once for each such thread, and for no other."""
+    tracer = tracing(profile=True)
+
+    def work():
+        for name in ("one", "two"):
+            with tracer.span("tool", name):
+                pass
+
+    def profiled():
+        sys.setprofile(lambda *_: None)
+        sys.setprofile(None)
+        work()
+
+    for target in (work, profiled):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+    assert tracer.problems.total() == 1
+    profiled()
+    *_, last = open_trace(shutdown_tracing()).events()
+    ((told, times),) = last["metadata"]["problems"].items()
+    assert told.startswith("stacks are sampled no more in a thread in which the program used a profiler")
+    assert times == 2
+
+
 def test_without_the_extra_the_program_runs_and_is_recorded(tracing, monkeypatch):
     """What is missing stands in the recording, with what to do."""
     monkeypatch.setitem(sys.modules, "pyinstrument.low_level.stat_profile", None)
