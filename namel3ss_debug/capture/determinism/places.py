@@ -6,6 +6,7 @@ numbers, but the function and a checksum of the line's text, so lines that are a
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import os
 import zlib
@@ -49,6 +50,7 @@ class Places:
     def __init__(self, sites: CallSites) -> None:
         self._sites = sites
         self._by_key: dict[str, Place] = {}
+        self._numbers = itertools.count()  # some are left out, where two threads make the same place
         # by the instruction, of frames that need no look at those around them
         self.direct: dict[tuple[int, int], tuple[CodeType, Place | None]] = {}
         # by the function of a library, and the instruction of the program's that it runs below
@@ -135,7 +137,8 @@ class Places:
     def _place(self, key: str, call_site: str | None, *, by_library: bool = True) -> Place:
         place = self._by_key.get(key)
         if place is None:
-            place = self._by_key.setdefault(key, Place(len(self._by_key), key, call_site, by_library))
+            made = Place(next(self._numbers), key, call_site, by_library)
+            place = self._by_key.setdefault(key, made)
         return place
 
 
