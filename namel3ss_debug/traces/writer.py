@@ -78,15 +78,13 @@ class TraceWriter:
         self.process, self.segment, self.prefix = 0, -1, ""
         self._first_process, self._joins = first_process, joins
         self._header = header
-        self._buffer_size = buffer_size
-        self._flush_interval = flush_interval
+        self._buffer_size, self._flush_interval = buffer_size, flush_interval
         self._segment_size = rotate_max_bytes or sys.maxsize
         self._rotate_keep = rotate_keep
         self._link_latest = link_latest
         self._libc_write: LibcWrite | None = None
-        self._warned = False
-        self.generation = 0
-        self.ahead: Callable[[Event], Event | None] | None = None  # what is to be written before an event
+        self._warned, self.generation = False, 0
+        self.ahead: Callable[[Event], str] | None = None  # writes what comes first, by `append_before`
         self._reset()
 
     def _reset(self) -> None:
@@ -138,10 +136,8 @@ class TraceWriter:
         for what the file system does: an event that cannot be written is counted in `dropped`. Of an event that
         JSON refuses, what it takes is written.
         """
-        before = None if self.ahead is None else self.ahead(event)
-        if before is not None and (self._ring is not None or not self.bursts or self._buffer_size > 1):
-            self.append(before)
-            before = None
+        if self.ahead is not None and (event_id := self.ahead(event)):
+            return event_id
         while (ring := self._ring) is not None:
             seq = self._next
             event["seq"] = seq
@@ -161,23 +157,29 @@ class TraceWriter:
                 ring.marks[HEAD] = ring.base + end - FIRST
                 ring.at = end
                 return event_id
-        return self._append_in_turn(event, before)
+        return self._append_in_turn(event)
 
-    def _append_in_turn(self, event: Event, before: Event | None) -> str:
+    def append_before(self, event: Event, before: Event) -> str:
+        """Append `before`, and `event` with it where one write does for both; the id of `event`, "" where it is yet to be appended."""
+        if self._ring is None and self.bursts and self._buffer_size <= 1:
+            return self._append_in_turn(event, before)
+        self.append(before)
+        return ""
+
+    def _append_in_turn(self, event: Event, before: Event | None = None) -> str:
         """The same, one thread after another, where nothing goes into the ring now: in one write with what stands before it."""
         with self._lock:
             if self._ring is not None:
                 self._relieve(self._ring)
             if (self._written if self._ring is None else self.size) >= self._full_at:
                 self._open_segment()
-            while True:
+            done = False
+            while not done:
                 seq = self._next
                 if before is None:
                     done = self._commit(seq, self._line(event, seq))
                 else:
                     done = self._commit(seq, self._line(before, seq) + self._line(event, seq + 1), 2)
-                if done:
-                    break
             if self._ring is None and self._next - self._measured[0] >= BURST_EVENTS:
                 self._measure()
         event_id: str = event["event_id"]
@@ -486,10 +488,8 @@ class TraceWriter:
         if self._first_process and self._link_latest and (self.segment == 0 or oldest > 0):
             link_latest(segment_path(self.first, 0, max(oldest, 0)))
         if oldest > 0:
-            try:
+            with suppress(FileNotFoundError):
                 os.unlink(segment_path(self.first, self.process, oldest - 1))
-            except FileNotFoundError:
-                pass
 
     def _warn(self, reason: str) -> None:
         if self._warned:

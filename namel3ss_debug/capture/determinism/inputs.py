@@ -1,8 +1,9 @@
 """What was read since the last event, and how it becomes an `inputs_read` event before the next one.
 
-Everything waits in one queue, whose ends are safe without a lock: reads come from any thread, from finalizers and from
-signal handlers. A process that was started by another one writes each read at once, up to a bound, because such
-processes are often killed when they have handed over their result.
+Everything waits in queues, whose ends are safe without a lock: reads come from any thread, from finalizers and from
+signal handlers. Who takes them from there writes them before anybody takes more. A process that was started by another
+one writes each read at once, up to a bound, because such processes are often killed when they have handed over their
+result.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 from collections import deque
 from collections.abc import Callable
 from operator import sub
+from threading import Lock
 from time import perf_counter_ns, time_ns
 from types import FrameType
 from typing import Any
@@ -30,6 +32,9 @@ _AT_ONCE = 200
 _UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED = range(8)
 _MATTERS = frozenset({_UUID, _STDIN, _OPENED})
 _TOGETHER = 32
+_PATIENCE = 0.1
+"""For how many seconds the end of the process waits for another thread that is writing what was read."""
+
 _LOST = "what was read could not be recorded"
 _WITHOUT_READS = frozenset({EVENT_TYPE, "log_record"})
 _STRUCTURE = (
@@ -69,6 +74,7 @@ class Inputs:
         self.most = 0 if at_once else _WAITING
         self._at_once = _AT_ONCE if at_once else 0
         self._queue: deque[tuple[Any, ...]] = deque()
+        self._writing = Lock()
         self._pressing = False  # whether more waits than reads of the clock by libraries
         self._process = lineage.root().path
         self._stdin_left = tracer.config.max_payload_size or STDIN_BOUND
@@ -86,10 +92,9 @@ class Inputs:
     def press(self) -> None:
         """Let what waits be written with the next event, or now where it is too much."""
         self._pressing = True
-        if len(self.reads) > self.most or len(self._queue) > self.most:
+        while (len(self.reads) > self.most or len(self._queue) > self.most) and self.write():
             self._at_once = max(0, self._at_once - 1)
             self.most = 0 if self._at_once else _WAITING
-            self.write()
 
     def uuid_time(self, path: str, value: bytes) -> None:
         """The time, node and sequence of a `uuid1`."""
@@ -133,8 +138,8 @@ class Inputs:
         """A re-run read what the recording has not."""
         self._wait((_NEW, source, call_site))
 
-    def ahead(self, event: Event) -> Event | None:
-        """An event of what was read before this one, to be written before it.
+    def ahead(self, event: Event) -> str:
+        """Write what was read before this event; its id where it is written with that, "" where it is yet to be.
 
         A log record reads the clock itself, so one event more for each would tell nothing: its reads wait for the next.
         So do frameworks between their own events, and the end of a call asks for nothing that could depend on them: a few reads
@@ -142,30 +147,28 @@ class Inputs:
         """
         waiting = len(self.reads) + len(self._queue)
         if not waiting:
-            return None
+            return ""
         kind = event["event_type"]
         if kind in _WITHOUT_READS or (kind in _WITH_THE_NEXT and not self._pressing and waiting < _TOGETHER):
-            return None
-        try:
-            return self._event(event["timestamp"], last=kind == "trace_end")
-        except Exception as error:
-            self._tracer.problem(_LOST, error)
-            return None
+            return ""
+        event_id = self._write(event["timestamp"], event, last=kind == "trace_end")
+        if len(self.reads) > self.most or len(self._queue) > self.most:  # left by another thread meanwhile
+            self.press()
+        return event_id or ""
 
-    def write(self, *, last: bool = False) -> None:
+    def write(self, *, last: bool = False) -> bool:
         """Write what was read so far; never raises.
 
         Args:
             last: whether nothing more will come, so that the beginning of a line need not wait for its end.
+
+        Returns:
+            Whether it was done here: somebody else may be at it, who looks again when that is written.
         """
         began = perf_counter_ns()
-        try:
-            event = self._event(time_ns() / 1e9, last=last)
-            if event is not None:
-                self._tracer.writer.append(event)
-        except Exception as error:
-            self._tracer.problem(_LOST, error)
+        done = self._write(time_ns() / 1e9, None, last=last) is not None
         self._tracer.tracing_ns += perf_counter_ns() - began
+        return done
 
     def finish(self) -> None:
         """The process ends: write what no event would be written after."""
@@ -177,6 +180,7 @@ class Inputs:
         """This is a forked process now: what waits belongs to its parent."""
         self.reads.clear()
         self._queue.clear()
+        self._writing = Lock()
         self._pressing = False
         self._process = lineage.root().path
         self._line = b""
@@ -191,6 +195,36 @@ class Inputs:
     def _add(self, item: tuple[Any, ...]) -> None:
         self._queue.append(item)
         self.press()
+
+    def _write(self, timestamp: float, later: Event | None, *, last: bool) -> str | None:
+        """Take what waits and write it, with the event that comes after it if there is one.
+
+        Two that did so at once could write the reads of one line in another order than they were made, and reads of a place before
+        it is told. Nobody waits for the other, who may be what a signal handler or a finalizer has interrupted: what was
+        read meanwhile waits for the next event.
+
+        Returns:
+            The id of `later`, "" where it is yet to be written; `None` where nothing was done.
+        """
+        writing = self._writing  # a forked process has another one
+        held = writing.acquire(False) or (last and writing.acquire(timeout=_PATIENCE))
+        if not (held or last):
+            return None
+        try:
+            event = self._event(timestamp, last=last)
+            if event is None:
+                return ""
+            if later is not None:
+                return self._tracer.writer.append_before(later, event)
+            self._tracer.writer.append(event)
+        except Exception as error:
+            self._tracer.problem(_LOST, error)
+            return None
+        else:
+            return ""
+        finally:
+            if held:
+                writing.release()
 
     def _event(self, timestamp: float, *, last: bool) -> Event | None:
         """What was read since the last time as an event; `None` where that is nothing."""
