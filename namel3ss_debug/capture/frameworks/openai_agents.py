@@ -169,7 +169,7 @@ def _generated(data: Any) -> tuple[dict[str, Any], None, dict[str, int]]:
     said = [part for part in data.output or () if isinstance(part, Mapping)]
     text = "".join(part["content"] for part in said if isinstance(part.get("content"), str))
     usage = {name: n for name, n in (data.usage or {}).items() if name in {"input_tokens", "output_tokens"}}
-    return {"text": text}, None, usage
+    return {"text": text} if said else {}, None, usage
 
 
 def _responded(data: Any) -> tuple[dict[str, Any], None, dict[str, int]]:
@@ -178,4 +178,4 @@ def _responded(data: Any) -> tuple[dict[str, Any], None, dict[str, int]]:
     usage = getattr(response, "usage", None)
     counted = {name: getattr(usage, name, None) for name in ("input_tokens", "output_tokens")}
     known = {name: n for name, n in counted.items() if isinstance(n, int)}
-    return {"text": getattr(response, "output_text", None)}, None, known
+    return {} if response is None else {"text": getattr(response, "output_text", None)}, None, known

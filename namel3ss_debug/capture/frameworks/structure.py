@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from functools import wraps
 from time import perf_counter_ns
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from namel3ss_debug.capture import beneath, rewrite
@@ -49,6 +49,7 @@ class _Pending(NamedTuple):
     moved: Moved
     timestamp: float
     started: int
+    failure: Mapping[str, str | None] = MappingProxyType({})  # as `failed` was told of it
 
     def told(self) -> Mapping[str, Any]:
         """What went in."""
@@ -295,7 +296,8 @@ class Structure:
                 return
             inputs = dict(found.told()) | ({"arguments": arguments} if arguments is not None else {})
             told = dict(found.metadata) | self._take(str(found.name), inputs, found.parent)
-            self._write(found._replace(inputs=inputs, metadata=told), {"result": result}, error, {})
+            outputs = None if found.failure and result is None else {"result": result}
+            self._write(found._replace(inputs=inputs, metadata=told), outputs, error, {})
         elif isinstance(found, Inside):
             span = self._leave(found)
             if error is None:
@@ -329,10 +331,12 @@ class Structure:
         return {} if asked is None else {"asked_in": asked.asked_in, "call_id": asked.call_id}
 
     def failed(self, key: Hashable, kind: str | None, text: str | None) -> None:
-        """What is open under this id has failed, as the framework words it; `end` still has to be told."""
-        found = self._open.get(key)
+        """What is open under this id has failed, as the framework words it; its end still has to be told."""
+        found, failure = self._open.get(key), {"status": "failed", "error_type": kind, "error": text}
         if isinstance(found, Inside):
-            found.span.set(status="failed", error_type=kind, error=text)
+            found.span.set(**failure)
+        elif isinstance(found, _Pending):
+            self._open[key] = found._replace(failure=failure)
 
     def is_open(self, key: Hashable) -> bool:
         """Whether something has begun under this id and has not ended."""
@@ -462,7 +466,7 @@ class Structure:
         span.open_within(pending.parent)
         if outputs is not None and error is None:
             span.set_output(outputs)
-        failure = {} if error is None else describe(error, self.tracer.payloads).fields()
+        failure = pending.failure if error is None else describe(error, self.tracer.payloads).fields()
         span.set(duration_ms=(ended - pending.started) / 1e6, **fields, **failure)
         span.close()
         return span.event_id

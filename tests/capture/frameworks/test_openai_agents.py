@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import beneath
+from namel3ss_debug.capture import beneath, rewrite
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.frameworks import openai_agents
 from namel3ss_debug.capture.frameworks.structure import Structure
@@ -148,6 +148,31 @@ def test_a_generation_is_told_with_model_and_tokens(processor, recorded):
     run(processor, [span("generation", "s1", model="fake", input=[], output=output, usage=usage)])
     start, end = recorded()
     assert (start["component_name"], end["outputs"], end["tokens_used"]) == ("fake", {"text": "white"}, 7)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"kind": "generation", "model": "mine", "input": [], "output": None, "usage": None},
+        {"kind": "response", "response": None, "input": "snow?"},
+    ],
+)
+def test_a_model_call_that_failed_and_sent_nothing_has_failed(processor, recorded, told):
+    """A model of the program's own that raises has answered nothing; the words are the SDK's."""
+    run(processor, [span(**told, span_id="s1", error={"message": "Error getting response", "data": None})])
+    _start, end = recorded()
+    assert (end["status"], end["error"]) == ("failed", "Error getting response")
+    assert "outputs" not in end
+
+
+@pytest.mark.parametrize(("output", "told"), [(None, None), ("try again", {"result": "try again"})])
+def test_a_tool_that_failed_and_was_not_seen_has_failed(processor, recorded, monkeypatch, output, told):
+    """What the model is given in place of a result is told all the same."""
+    monkeypatch.setattr(rewrite, "EDITED", {"lookup"})
+    error = {"message": "Error running tool", "data": None}
+    run(processor, [span("function", "s1", name="lookup", input="{}", output=output, error=error)])
+    _start, end = recorded()
+    assert (end["status"], end["error"], end.get("outputs")) == ("failed", "Error running tool", told)
 
 
 def test_other_spans_are_steps(processor, recorded):
