@@ -60,7 +60,7 @@ _MEMORY: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 """Type of an event -> the operation on the memory, its key, and its value."""
 
-_ENDINGS = ("_completed", "_finished", "_failed", "_error", "_paused")
+_ENDINGS = ("_completed", "_finished", "_failed", "_error", "_paused", "_canceled")
 _COWORKERS = {"delegate_work_to_coworker": "handoff", "ask_question_to_coworker": "message"}
 """The tools by which an agent turns to another -> the kind of what it says."""
 
@@ -75,13 +75,16 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     if "started_event_id" not in getattr(base, "model_fields", ()):
         raise AttributeError("its events do not say what they belong to")
     bus = module.CrewAIEventsBus
-    undo = [replace(bus, "emit", lambda original: _emitting(original, structure))]
+    scopes: frozenset[str] = getattr(module, "SCOPE_STARTING_EVENTS", frozenset())
+    undo = [replace(bus, "emit", lambda original: _emitting(original, structure, scopes))]
     if hasattr(bus, "aemit"):
-        undo.append(replace(bus, "aemit", lambda original: _emitting_on_loop(original, structure)))
+        undo.append(replace(bus, "aemit", lambda original: _emitting_on_loop(original, structure, scopes)))
     return undo
 
 
-def _emitting(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _emitting(
+    original: Callable[..., Any], structure: Structure, scopes: frozenset[str]
+) -> Callable[..., Any]:
     def emit(self: Any, source: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return original(self, source, event, *args, **kwargs)
@@ -89,12 +92,14 @@ def _emitting(original: Callable[..., Any], structure: Structure) -> Callable[..
             without_us(error)
             raise
         finally:
-            read(structure, _hear, structure, source, event)
+            read(structure, _hear, structure, scopes, source, event)
 
     return emit
 
 
-def _emitting_on_loop(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _emitting_on_loop(
+    original: Callable[..., Any], structure: Structure, scopes: frozenset[str]
+) -> Callable[..., Any]:
     async def aemit(self: Any, source: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return await original(self, source, event, *args, **kwargs)
@@ -102,24 +107,25 @@ def _emitting_on_loop(original: Callable[..., Any], structure: Structure) -> Cal
             without_us(error)
             raise
         finally:
-            read(structure, _hear, structure, source, event)
+            read(structure, _hear, structure, scopes, source, event)
 
     return aemit
 
 
-def _hear(structure: Structure, source: Any, event: Any) -> None:
+def _hear(structure: Structure, scopes: frozenset[str], source: Any, event: Any) -> None:
+    """An event was given to the bus; `scopes` are the types of those that others are in, until another ends them."""
     kind = event.type
     if kind in _MEMORY:
         _remember(structure, event)
     if kind in _OF_FLOWS and type(source).__module__.startswith("crewai."):
         structure.skip(event.event_id, event.parent_event_id)
     elif kind.endswith("_started"):
-        _begin(structure, kind, event)
+        _begin(structure, scopes, kind, event)
     elif kind.endswith(_ENDINGS) and event.started_event_id is not None:
         _end(structure, kind, event)
 
 
-def _begin(structure: Structure, kind: str, event: Any) -> None:
+def _begin(structure: Structure, scopes: frozenset[str], kind: str, event: Any) -> None:
     key, parent = event.event_id, event.parent_event_id
     if kind == "llm_call_started":
         inputs = {"model": event.model, "messages": _messages(event.messages)}
@@ -136,7 +142,7 @@ def _begin(structure: Structure, kind: str, event: Any) -> None:
         name = name if len(name) <= _MOST_NAME else name[: _MOST_NAME - 1] + "…"
         inputs = {what: value for what, value in begins.inputs(event).items() if value}
         structure.begin(key, begins.component, name, parent=parent, prefix=begins.prefix, inputs=inputs)
-    else:
+    elif kind in scopes:  # nothing ends any other, such as a line of the log, nor is anything in it
         structure.skip(key, parent)
 
 

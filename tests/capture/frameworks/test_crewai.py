@@ -38,7 +38,10 @@ class CrewAIEventsBus:
 @pytest.fixture
 def bus(structure):
     """A bus that is followed."""
-    module = SimpleNamespace(CrewAIEventsBus=CrewAIEventsBus, BaseEvent=BaseEvent)
+    scopes = frozenset({"a2a_server_task_started", "memory_query_started", "crew_kickoff_started"})
+    module = SimpleNamespace(
+        CrewAIEventsBus=CrewAIEventsBus, BaseEvent=BaseEvent, SCOPE_STARTING_EVENTS=scopes
+    )
     undo = crewai.follow(module, structure)
     yield CrewAIEventsBus()
     while undo:
@@ -159,6 +162,19 @@ def test_memory_is_read_and_written(bus, recorded):
     assert (event["event_type"], event["component_name"]) == ("memory_operation", "long_term_memory")
     assert event["inputs"] == {"key": "snow", "value": ["white"]}
     assert event["metadata"]["operation"] == "search"
+
+
+@pytest.mark.parametrize("ending", ["a2a_server_task_completed", "a2a_server_task_canceled"])
+def test_what_is_not_shown_leaves_its_parent_to_what_is_in_it(emit, structure, tree, ending):
+    """Until it ends; nothing is kept of a line of the log, which is told to have started and never to have ended."""
+    crew = emit("crew_kickoff_started", crew_name="travel", inputs=None)
+    served = emit("a2a_server_task_started", crew)
+    emit("agent_logs_started", served)
+    emit("crew_kickoff_completed", begun=emit("crew_kickoff_started", served, crew_name="hotel", inputs=None))
+    emit(ending, begun=served)
+    emit("crew_kickoff_completed", begun=crew)
+    assert not structure._open
+    assert tree() == ["chain_execution travel", "  chain_execution hotel"]
 
 
 def test_an_event_that_is_not_as_expected_costs_what_it_tells(emit, structure):
