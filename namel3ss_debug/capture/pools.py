@@ -63,22 +63,32 @@ def _patch_threads(module: Any) -> list[Undo]:
     return [put_back]
 
 
+class _Keywords(dict[str, Any]):
+    """The keywords of a job for another process, with the span and the line of work that it was submitted in; a plain `dict` there."""
+
+    __slots__ = ("job", "parent")
+    job: str | None
+    parent: str | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
 def _patch_processes(module: Any) -> list[Undo]:
     """The id of the span travels with the pickled call, and is the current one from when a worker unpickles it."""
     submitted, sent = module._WorkItem, module._CallItem  # noqa: SLF001  (as above)
     submitted_init, sent_init = submitted.__init__, sent.__init__
-    waiting: dict[
-        int, tuple[str | None, str | None]
-    ] = {}  # by the identity of the keywords, which both items share
 
     def submit(self: Any, future: Any, fn: Any, args: Any, kwargs: Any) -> None:
-        submitted_init(self, future, fn, args, kwargs)
+        told = _Keywords(kwargs)  # the one thing that both items share
         job = lineage.new_job()
-        waiting[id(kwargs)] = current_id(), None if job is None else lineage.of_job(job).path
+        told.parent, told.job = current_id(), None if job is None else lineage.of_job(job).path
+        submitted_init(self, future, fn, args, told)
 
     def send(self: Any, work_id: Any, fn: Any, args: Any, kwargs: Any) -> None:
         sent_init(self, work_id, fn, args, kwargs)
-        self.__dict__[_PARENT], self.__dict__[lineage.ATTRIBUTE] = waiting.pop(id(kwargs), (None, None))
+        if isinstance(kwargs, _Keywords):  # else it was submitted before
+            self.__dict__[_PARENT], self.__dict__[lineage.ATTRIBUTE] = kwargs.parent, kwargs.job
 
     def arrive(self: Any, state: dict[str, Any]) -> None:
         parent, job = state.pop(_PARENT, None), state.pop(lineage.ATTRIBUTE, None)

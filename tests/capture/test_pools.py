@@ -1,0 +1,43 @@
+"""What is kept of the jobs that executors are given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import gc, multiprocessing, os, weakref
+from concurrent.futures import ProcessPoolExecutor
+from namel3ss_debug.capture.context import CURRENT, Remote
+
+class Id(str):
+    pass
+
+def wait(fd, why=None):
+    os.read(fd, 1)
+
+if __name__ == "__main__":
+    told, tell = os.pipe()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        jobs, spans = [], []
+        for number in range(9):
+            span = Id(f"9.{number}")
+            spans.append(weakref.ref(span))
+            CURRENT.set(Remote(span))
+            jobs.append(pool.submit(wait, told, why="nothing"))
+        CURRENT.set(None)
+        assert any([job.cancel() for job in jobs])
+        os.write(tell, b"1" * 9)
+    del pool, jobs, span
+    gc.collect()
+    print(sum(span() is not None for span in spans))
+"""
+
+
+def test_nothing_is_kept_of_a_job_for_another_process_that_is_cancelled(tmp_path):
+    """One that no worker has taken is forgotten with its future."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    words = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", str(tmp_path / "t.jsonl"), str(program)]
+    ended = subprocess.run(words, check=True, capture_output=True, timeout=60)
+    assert ended.stdout == b"0\n"
