@@ -60,6 +60,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import math
 import os
 import re
 import subprocess
@@ -719,16 +720,23 @@ def following(name: str, framework: Framework, url: str) -> list[bool]:
 
 
 def compared(name: str, rival: str, runs: Sequence[Run]) -> bool:
-    """Print whether ours adds no more than an instrumentor, what each half of the runs says alone, and it for calls alone."""
+    """Print whether ours adds no more than an instrumentor, what each half of the runs says alone, and it for calls alone.
+
+    It does not hold beside one that adds nothing that can be measured, as where the machine was too busy.
+    """
     whole, even, odd = (added_beside(rival, least(part)) for part in (runs, runs[::2], runs[1::2]))
     calls = added_beside(rival, least(runs), CALLS)
     more = f"every second run alone: {even:.2f} and {odd:.2f}; calls alone: {calls:.2f}"
+    if whole == math.inf:
+        print(f"over  {name}: {rival} adds nothing measurable to a call ({more})")
+        return False
     return holds(f"{name}: what ours adds to a call / {rival} ({more})", whole, 1.0)
 
 
 def added_beside(rival: str, taken: dict[str, float], ours: str = OURS) -> float:
-    """What ours adds to the plain program, as a part of what an instrumentor adds."""
-    return (taken[ours] - taken[PLAIN]) / (taken[rival] - taken[PLAIN])
+    """What ours adds to the plain program, as a part of what an instrumentor adds; infinite where that adds nothing."""
+    beside = taken[rival] - taken[PLAIN]
+    return (taken[ours] - taken[PLAIN]) / beside if beside > 0 else math.inf
 
 
 def least(runs: Sequence[Run]) -> dict[str, float]:
