@@ -31,7 +31,7 @@ from namel3ss_debug.replay.rerunning.recorded_answers import (
     flaws_of_end,
     http_answer,
 )
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.values import SETTINGS, Flaw, find_flaws
 
@@ -77,7 +77,6 @@ class Boundary:
         question: what was asked.
         end: the number of its end event; 0 where the call never ended.
         inside: the number of the tool call it happened inside; 0 for none.
-        first_attempt: where the call repeats a failed one, the number of the first of these; else 0.
         chunks: the numbers of the events that hold the chunks of a stream, in order.
         asked: what tells its question from others; "" where that was not wanted, or cannot be told.
     """
@@ -86,7 +85,6 @@ class Boundary:
     question: Question
     end: int = 0
     inside: int = 0
-    first_attempt: int = 0
     chunks: array[int] = field(default_factory=lambda: array("Q"), compare=False)
     asked: str = field(default="", compare=False)
 
@@ -205,7 +203,6 @@ class _Reader:
         self.boundaries: dict[int, Boundary] = {}
         self.findings: list[Finding] = []
         self._ids: dict[str, int] = {}  # open boundary, by the id of its start
-        self._attempts: dict[str, int] = {}  # boundary, by the id of its start, where another may repeat it
         self._tools: dict[str, int] = {}  # open span -> the tool call it is inside or is
         self._steps: list[tuple[float, Step]] = []
         self._seqs: dict[int, tuple[array[int], array[int]]] = {}  # process -> seq and number of its steps
@@ -244,13 +241,11 @@ class _Reader:
             self._cut += any(flaw.kind == "cut" for flaw in asked)
         if question is None:
             return
-        retry_of = lenient.mapping(event.get("metadata")).get("retry_of")
-        first = self._attempts.get(retry_of, 0) if isinstance(retry_of, str) else 0
         try:
             told = self._asked(event)
         except TypeError:
             told = ""
-        self.boundaries[number] = Boundary(number, self._sharing(question), 0, inside, first, asked=told)
+        self.boundaries[number] = Boundary(number, self._sharing(question), 0, inside, asked=told)
         self._ids[event_id] = number
         if question.kind == MCP and question.name == CONNECT:
             self._connections[event_id] = question.keys[0]
@@ -297,10 +292,8 @@ class _Reader:
         old = self.boundaries[begun]
         if old.question.kind == MCP:
             self._answers(event_id, begun, event)
-        boundary = Boundary(begun, old.question, number, old.inside, old.first_attempt, old.chunks, old.asked)
+        boundary = Boundary(begun, old.question, number, old.inside, old.chunks, old.asked)
         self.boundaries[begun] = boundary
-        if event.get("status") in SPAN_FAILURES:
-            self._attempts[event_id] = old.first_attempt or begun
         head = exchange_of(event).get("head_seq")
         if isinstance(head, int):
             self._steps.append((self._place(old.question.strand.process, head), Step(begun, HEAD)))

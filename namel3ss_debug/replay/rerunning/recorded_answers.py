@@ -33,7 +33,6 @@ class HttpAnswer:
         status: the HTTP status; 0 where no head ever came.
         headers: those that are recorded, without the ones that tell how the body was encoded on the wire.
         chunks: the body, in the pieces of a stream, else whole.
-        streamed: whether it came as a stream of events.
         raised: the exception that ended it, after the head and the chunks where there are any.
         given_up: whether it was the program that gave it up, by a timeout of its own or by cancelling.
         whole: whether the body was received to its end.
@@ -44,7 +43,6 @@ class HttpAnswer:
     status: int
     headers: tuple[tuple[str, str], ...]
     chunks: tuple[bytes, ...]
-    streamed: bool
     raised: Raised | None
     given_up: bool
     whole: bool
@@ -87,7 +85,6 @@ def http_answer(end: Event, pieces: tuple[Any, ...]) -> HttpAnswer:
         status=lenient.count(exchange.get("status")) or 0,
         headers=tuple((name, str(value)) for name, value in headers.items() if name not in _NOT_ON_THE_WIRE),
         chunks=tuple(map(_chunk, pieces)) if pieces else tuple(filter(None, [_body(exchange, end)])),
-        streamed=bool(pieces),
         raised=raised,
         given_up=given_up or not end,
         whole=bool(end) and raised is None and not given_up and end.get("status") != "partial",
