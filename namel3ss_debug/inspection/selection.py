@@ -165,7 +165,7 @@ class _Named:
         kind = event["event_type"]
         if taken and kind[-6:] == "_start" and "event_id" in event:
             self.inside.add(event["event_id"])
-        elif taken and kind[-4:] == "_end" and parent in self.inside:
+        elif taken and kind[-4:] == "_end" and kind != "trace_end" and parent in self.inside:
             self.ended.append(parent)
             if len(self.ended) > _ENDED_KEPT:
                 self.inside.discard(self.ended.popleft())

@@ -59,7 +59,8 @@ class Streams:
 
     def ended(self, event: Event) -> Streamed | None:
         """What was streamed to the call that ends with this event; None where it is no such end."""
-        if not self._calls or str(event.get("event_type"))[-4:] != "_end":
+        kind = str(event.get("event_type"))
+        if not self._calls or kind[-4:] != "_end" or kind == "trace_end":
             return None
         call = event.get("parent_event_id")
         count = self._calls.pop(call, None) if isinstance(call, str) else None

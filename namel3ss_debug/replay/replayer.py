@@ -130,7 +130,7 @@ class ExecutionReplayer:
         if "event_id" in event and self.mocks.changes(number, event):
             mocked[event["event_id"]] = (number, event)
         start = None
-        if event["event_type"][-4:] == "_end":
+        if event["event_type"][-4:] == "_end" and event["event_type"] != "trace_end":
             start = mocked.pop(event.get("parent_event_id", ""), None)
         return self.mocks.answered(number, event, start)
 

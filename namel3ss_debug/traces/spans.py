@@ -131,7 +131,7 @@ class SpanPairing:
         An end without a start returns None and is kept in `orphans`: an earlier part may hold its start.
         """
         event_type = event["event_type"]
-        if event_type[-4:] == "_end":
+        if event_type[-4:] == "_end" and event_type != "trace_end":
             found = self.finish(number, event)
             return None if found is None else Span(found[0], found[1], event, number)
         if event_type[-6:] == "_start":
@@ -153,8 +153,7 @@ class SpanPairing:
         parent = end.get("parent_event_id", "")
         found = self.open.pop(parent, None)
         if found is None:
-            if end["event_type"] != "trace_end":
-                self.orphans.append((number, end))
+            self.orphans.append((number, end))
         elif self._under:
             self._uncover(parent)
         return found

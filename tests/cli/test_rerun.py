@@ -852,6 +852,34 @@ def test_processes_that_the_program_starts_get_their_answers(bench):
     assert (again.status, again.out) == (0, first.out), again.told
 
 
+WITH_A_CHILD = """
+import os, subprocess, sys, urllib3
+from namel3ss_debug.hooks import trace_tool_call
+
+def ask(text):
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}
+    url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+    return urllib3.PoolManager().request("POST", url, json=body).json()["choices"][0]["message"]["content"]
+
+@trace_tool_call
+def fetch():
+    code = "from app import ask; print(ask('in the child'))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+
+if __name__ == "__main__":
+    print(fetch())
+"""
+
+
+def test_the_result_of_a_tool_that_starts_a_recorded_process_comes_back(bench):
+    """What ends first is the process, and the tool after it."""
+    bench.write(WITH_A_CHILD)
+    first = bench.record("app.py")
+    assert first.out == b"You said: in the child\n\n"
+    again = bench.rerun()
+    assert (again.status, again.out) == (0, first.out), again.told
+
+
 def test_a_program_that_was_killed_in_a_call_is_stopped_there(bench):
     """Nothing was ever answered, so there is nothing to give; what came before is as recorded."""
     killer = (

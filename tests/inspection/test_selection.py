@@ -96,6 +96,17 @@ def test_what_outlives_its_parent_belongs_to_it(written_events, recording):
     assert numbers(select(written_events(made), Selection(agent="A"))) == [1, 2, 3]
 
 
+def test_processes_that_end_inside_a_span_do_not_make_it_forgotten(written_events, recording, monkeypatch):
+    """Only spans that have ended are, and only when there are very many of them."""
+    monkeypatch.setattr("namel3ss_debug.inspection.selection._ENDED_KEPT", 1)
+    made = recording
+    agent = made.start("agent", "A")
+    for _ in range(3):
+        made.event("trace_end", agent, component="app")
+    made.start("tool", "late", agent)
+    assert numbers(select(written_events(made), Selection(agent="A"))) == [1, 2, 3, 4, 5]
+
+
 def test_folded_chunks_are_told_of_once(recording, written_events):
     """A line tells of the chunks of its call; those of a call whose line is not wanted are counted as left out."""
     made = recording

@@ -34,6 +34,14 @@ def test_an_end_tells_of_the_chunks_of_its_call():
     assert counted.left() == 0
 
 
+def test_a_process_that_ends_inside_a_call_takes_none_of_its_chunks():
+    """Its end has the call as its parent, and is not the end of it."""
+    counted = Streams()
+    assert counted.folds(chunk("a"))
+    assert counted.ended({"event_type": "trace_end", "parent_event_id": "a"}) is None
+    assert counted.ended(end("a")) == Streamed(1, 1, None)
+
+
 def test_only_chunks_of_a_call_fold():
     """A chunk without a call, and any other event, stands for itself."""
     counted = Streams()

@@ -176,3 +176,14 @@ def test_a_line_of_an_app_is_hit_once_for_each_statement(written):
     ]
     replayer = ExecutionReplayer(written(events).path, breakpoints=["app.ai:24"])
     assert [each.number for each in replayer if each.breakpoint] == [1, 3]
+
+
+def test_the_answer_is_shown_at_the_end_of_its_call_and_at_no_other(written, boundary_events):
+    """The end of a process that a tool started is not the end of the tool."""
+    made = boundary_events()
+    tool = made.call("fetch", {})
+    made.add("trace_start", "app", tool)
+    made.add("trace_end", "app", tool)
+    made.give(tool, "fetch", "fetched")
+    replayer = ExecutionReplayer(written(made.events).path, mock_responses={"fetch": "mocked"})
+    assert [each.number for each in replayer if each.mocked] == [4]

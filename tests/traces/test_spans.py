@@ -91,6 +91,12 @@ def test_marks_of_segments_are_no_spans():
     assert pairing.links == {"p1.1": "4"}
 
 
+def test_the_end_of_a_child_process_ends_no_span():
+    """The span that the process was started in, which it names as its parent, goes on."""
+    mark = {"event_type": "trace_end", "event_id": "p1.2", "parent_event_id": "1"}
+    assert seen(spans([start("1"), mark, end("1")])) == [(1, 3, False)]
+
+
 def test_equal_ids_nest_like_brackets():
     """The latest start with an id ends first, then the one before it."""
     found = spans([start("1"), start("1"), end("1"), end("1"), end("1"), start("1")])

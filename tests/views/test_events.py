@@ -68,3 +68,20 @@ def test_lines_move_with_the_open_spans():
         "    4  +1.000  agent_execution_end",
     ]
     assert isinstance(running.line(5, {}), Text)
+
+
+def test_a_process_that_ends_inside_a_span_does_not_move_what_follows():
+    """It stands inside the span, and the span's own end where that began."""
+    running = RunningLines(80)
+    events = [
+        {"event_type": "tool_call_start", "event_id": "1", "timestamp": 5.0},
+        {"event_type": "trace_end", "event_id": "p1.2", "parent_event_id": "1", "timestamp": 5.5},
+        {"event_type": "log_record", "event_id": "2", "parent_event_id": "1", "timestamp": 6.0},
+        {"event_type": "tool_call_end", "event_id": "3", "parent_event_id": "1", "timestamp": 6.0},
+    ]
+    assert [running.line(number, event).plain for number, event in enumerate(events, 1)] == [
+        "    1  +0.000  tool_call_start",
+        "    2  +0.500    trace_end",
+        "    3  +1.000    log_record",
+        "    4  +1.000  tool_call_end",
+    ]

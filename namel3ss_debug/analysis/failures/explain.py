@@ -113,7 +113,8 @@ def _read(trace: Recorded, number: int, event: Event) -> _Before:
         other_kind = other["event_type"]
         if place == number and not begins:
             break
-        if place > number and other_kind.endswith("_end") and other.get("parent_event_id") == wanted:
+        ends = other_kind.endswith("_end") and other_kind != "trace_end"
+        if place > number and ends and other.get("parent_event_id") == wanted:
             ended, end_number = other, place
             break
         if other_kind not in WATCHED:
@@ -121,7 +122,7 @@ def _read(trace: Recorded, number: int, event: Event) -> _Before:
         events.append((place, other))
         if other_kind.endswith("_start"):
             running[str(other.get("event_id"))] = place, other
-        elif other_kind.endswith("_end") and place < number:
+        elif ends and place < number:
             running.pop(str(other.get("parent_event_id")), None)
     target = _target(number, event, running, (end_number, ended))
     if begins and not end_number:

@@ -191,9 +191,9 @@ class Nth(NamedTuple):
         """Whether an event is this entry or its end."""
         if number <= self.number:  # an id may stand in the trace before: what ends there is another span
             return number == self.number
-        return event.get("parent_event_id") == self.event_id is not None and event["event_type"].endswith(
-            "_end"
-        )
+        kind = event["event_type"]
+        ends = kind.endswith("_end") and kind != "trace_end"
+        return ends and event.get("parent_event_id") == self.event_id is not None
 
 
 def find_nth(place: Place, events: Iterable[Event]) -> Nth | None:

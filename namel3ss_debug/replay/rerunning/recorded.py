@@ -217,7 +217,7 @@ class _Reader:
         event_type = event["event_type"]
         if event_type[-6:] == "_start":
             self._begin(number, event)
-        elif event_type[-4:] == "_end":
+        elif event_type[-4:] == "_end" and event_type != "trace_end":
             self._close(number, event)
         elif event_type == "stream_chunk":
             boundary = self.boundaries.get(self._ids.get(event.get("parent_event_id", ""), 0))

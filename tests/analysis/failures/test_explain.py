@@ -100,6 +100,15 @@ def test_an_error_that_the_program_reported_leads_to_the_call_that_failed(shop, 
     assert [step["number"] for step in found["chain"]][:2] == [11, 8] or found["origins"][0]["number"] == 4
 
 
+def test_a_failure_is_not_lost_where_a_process_ends_inside_the_call(recording, explained):
+    """The end of the process that a tool started is not the end of the tool."""
+    tool = recording.start("tool", "fetch", 0)
+    recording.add("trace_end", 1, parent_event_id=tool)
+    recording.end(tool, 2, status="failed", error="gone", error_type="ValueError")
+    found = explained(1)
+    assert (found["failed"], found["span"]) == (True, [1, 3])
+
+
 def test_an_attempt_leads_to_the_one_before(recording, explained):
     """And a value to the call that gave it."""
     give = recording.start("tool", "give", 0)

@@ -231,3 +231,8 @@ def test_an_entry_covers_no_end_that_came_before_it():
     end = {"event_type": "tool_call_end", "parent_event_id": "a"}
     assert not Nth(3, "a").covers(2, end)
     assert Nth(3, "a").covers(4, end)
+
+
+def test_the_end_of_a_process_is_no_end_of_the_entry_that_started_it():
+    """A `trace_end` has the span as its parent that the process was started in."""
+    assert not Nth(3, "a").covers(4, {"event_type": "trace_end", "parent_event_id": "a"})

@@ -298,6 +298,20 @@ def test_boundaries_inside_a_tool_are_known(listed, boundary_events):
     assert sorted(recorded.within(1)) == [3, 4, 8]
 
 
+def test_a_child_process_that_ends_does_not_end_the_tool_that_started_it(listed, boundary_events):
+    """Its `trace_end` stands inside the tool, whose result comes later."""
+    made = boundary_events()
+    tool = made.call("fetch", {})
+    child = made.add("trace_start", "app", tool)
+    made.say(made.ask("a", parent=tool), "a")
+    made.add("trace_end", "app", tool)
+    inner = made.ask("b", parent=child)
+    made.give(tool, "fetch", "fetched")
+    recorded = read_recorded(listed(made.events))
+    assert tool_answer(recorded.end(1)).value == "fetched"
+    assert recorded.boundaries[int(inner)].inside == 1
+
+
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
