@@ -11,6 +11,7 @@ import base64
 import time
 from collections.abc import Mapping
 from contextvars import Token
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from namel3ss_debug.traces.events import Event
@@ -41,13 +42,14 @@ class Raised(NamedTuple):
     """An exception that ended a call: its type as `module.Class`, a built-in one by its name alone, and its text.
 
     `stack` is the stack trace that was recorded with it; "" where there is none. `sent` says of a request whether it had
-    left by then, where that makes a difference.
+    left by then, where that makes a difference. `state` is what an exception of a tool held besides, see `failures.state_of`.
     """
 
     type: str
     text: str
     stack: str = ""
     sent: bool = True
+    state: Mapping[str, Any] = MappingProxyType({})
 
 
 class Played(NamedTuple):
@@ -129,7 +131,7 @@ class Given(NamedTuple):
             word.get("outputs") or {} if "answer" in word else None,
             effect,
             Played.from_json(word["http"]) if word.get("http") else None,
-            None if raised is None else Raised(raised["type"], raised["text"], raised.get("stack") or ""),
+            None if raised is None else _raised(raised),
             bool(word.get("given_up")),
             bool(word.get("run")),
             bool(word.get("ordered")),
@@ -153,6 +155,11 @@ class Given(NamedTuple):
         elif self.answers:
             marks |= FROM_RECORDING if self.recorded else MOCKED
         return marks
+
+
+def _raised(told: Mapping[str, Any]) -> Raised:
+    """The exception of a tool, of what the gate is told."""
+    return Raised(told["type"], told["text"], told.get("stack") or "", state=told.get("state") or {})
 
 
 class Gate(Protocol):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 import os
+import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from namel3ss_debug.capture.callsite import CallSites
-from namel3ss_debug.capture.payloads import Payloads
+from namel3ss_debug.capture.payloads import Exact, Payloads, exact
 
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -47,6 +49,66 @@ def describe(error: BaseException, payloads: Payloads, *, with_trace: bool = Tru
         return Failure("completed") if code in (None, 0) else Failure("failed", f"exit {code}", "SystemExit")
     trace = _stack_trace(error, payloads) if with_trace else None
     return Failure(_status(error), payloads.text(_message(error)), type_name(type(error)), trace)
+
+
+def state_of(error: BaseException, payloads: Payloads, sites: CallSites) -> dict[str, Any]:
+    """What an exception of a tool holds besides its type and text, so that it can be raised again with it; {} for nothing.
+
+    Args:
+        error: what ended the call.
+        payloads: redacts the values, and says how large they may be.
+        sites: knows which classes are the program's own.
+
+    Returns:
+        `args`, where these are not the text alone, and `attributes`, in the forms of results. Of a class of the program's own
+        what is no plain data stands there too, with what JSON would hide of it in `inexact`, so that no one takes the
+        exception for the one that it was. Libraries keep requests, responses and the like in theirs, which few programs
+        read: of these classes what is no plain data is left out, and named in `lost`.
+    """
+    if not isinstance(error, Exception):
+        return {}
+    message = _message(error)
+    plain = repr if isinstance(error, KeyError) else str  # of a key its text is the form
+    is_text = len(error.args) == 1 and type(error.args[0]) is str and plain(error.args[0]) == message
+    attributes = dict(vars(error))
+    held: dict[str, Any] = {"attributes": attributes} if attributes else {}
+    if not is_text and (error.args or message or attributes):
+        held["args"] = list(error.args)
+    parts = {name: exact(payloads, part) for name, part in held.items()}
+    if all(map(_is_plain, parts.values())):
+        return parts
+    if _is_of_program(type(error), sites):
+        return {**parts, "inexact": [name for part in parts.values() for name in part.inexact]}
+    return _plain_parts(held, parts, payloads)
+
+
+def _plain_parts(held: Mapping[str, Any], parts: Mapping[str, Exact], payloads: Payloads) -> dict[str, Any]:
+    """The parts that are plain data, of the attributes those that are; the others are named in `lost`."""
+    kept: dict[str, Any] = {name: part for name, part in parts.items() if _is_plain(part)}
+    lost = ["args"] if "args" in held and "args" not in kept else []
+    if "attributes" in held and "attributes" not in kept:
+        every: dict[str, Any] = held["attributes"]
+        plain = {name: value for name, value in every.items() if _is_plain(exact(payloads, {name: value}))}
+        attributes = exact(payloads, plain)
+        if _is_plain(attributes):  # each by itself may be small enough, and all of them not
+            kept["attributes"] = attributes
+        else:
+            plain = {}
+        lost += every.keys() - plain.keys()
+    return {**kept, "lost": sorted(lost)}
+
+
+def _is_plain(part: Exact) -> bool:
+    """Whether a value comes back from its form as it was."""
+    from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (only here is it needed)
+
+    return not part.inexact and revive(part.json).exact
+
+
+def _is_of_program(kind: type, sites: CallSites) -> bool:
+    """Whether a class is defined in a file of the program."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return kind.__module__ == "__main__" or (isinstance(file, str) and sites.shown(file) is not None)
 
 
 def call_site_of(error: BaseException, sites: CallSites) -> str | None:

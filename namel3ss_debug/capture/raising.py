@@ -1,7 +1,7 @@
 """Exceptions of a recording, raised again: the class by its name, where the program has it, made of the recorded text.
 
-Nothing is imported to find a class. One whose making needs more than a text is made without it: then it has its type and
-its text, but none of its own attributes.
+Nothing is imported to find a class. What an exception of a tool held besides its text is put back as far as it was recorded.
+One whose making needs more than is there is made without it: then it has its type and its text.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ def recorded_error(raised: Raised) -> BaseException | None:
     if kind is None:
         return None
     error: BaseException | None = None
-    for make in _ways(kind, raised.text):
+    held = _held(raised.state)
+    for make in _ways(kind, raised.text, held.get("args")):
         with suppress(Exception):  # whatever the class does with a text that is none of its own making
             made = make()
+            _restore(made, held)
             if f"{made}" == raised.text:
                 return made
             error = made
@@ -106,8 +108,29 @@ def _imported(parts: list[str]) -> Any:
     return None
 
 
-def _ways(kind: type[Exception], text: str) -> Iterator[Callable[[], BaseException]]:
-    """Ways to make an exception of this class with this text, the likeliest first."""
+def _held(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What an exception held, as it was: `args` and `attributes`, as far as they were recorded."""
+    if not state:
+        return {}
+    from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (only here is it needed)
+
+    values = {name: revive(state.get(name)).value for name in ("args", "attributes")}
+    kinds = {"args": list, "attributes": dict}
+    return {name: value for name, value in values.items() if isinstance(value, kinds[name])}
+
+
+def _restore(error: BaseException, held: Mapping[str, Any]) -> None:
+    """Put back what an exception held."""
+    if "args" in held:
+        error.args = tuple(held["args"])
+    if "attributes" in held:
+        vars(error).update(held["attributes"])
+
+
+def _ways(kind: type[Exception], text: str, args: list[Any] | None) -> Iterator[Callable[[], BaseException]]:
+    """Ways to make an exception of this class with this text, the likeliest first; its `args`, where they are known."""
+    if args is not None:
+        yield lambda: kind(*args)
     of_system = re.match(_OF_SYSTEM, text) if issubclass(kind, OSError) else None
     if of_system is not None:
         words = [int(of_system["number"]), of_system["what"], *filter(None, [of_system["file"]])]

@@ -94,7 +94,7 @@ class Reply:
         if effect is not None and effect.replaces:
             raise self._marked(self._fault())
         if given.raised is not None:
-            raise self._marked(tool_error(given.raised) or self._unknown(given.raised))
+            raise self._marked(self._recorded(given.raised))
         value = given.value
         if effect is not None and effect.kind == "truncate":
             from namel3ss_debug.wire.faults import cut_value  # noqa: PLC0415  (only here is it needed)
@@ -126,6 +126,15 @@ class Reply:
             self._tracer.problem(f"a fault is raised as RuntimeError: {problem}")
             return RuntimeError(effect.text)
 
-    def _unknown(self, raised: Raised) -> Exception:
-        self._tracer.problem(f"{raised.type} is raised as RuntimeError: the program has no such class here")
-        return RuntimeError(f"{raised.type}: {raised.text}")
+    def _recorded(self, raised: Raised) -> BaseException:
+        """The exception that was recorded; of a class that cannot be had here, RuntimeError."""
+        error = tool_error(raised)
+        if error is None:
+            self._tracer.problem(
+                f"{raised.type} is raised as RuntimeError: the program has no such class here"
+            )
+            return RuntimeError(f"{raised.type}: {raised.text}")
+        if lost := raised.state.get("lost"):
+            what = ", ".join(map(str, lost))
+            self._tracer.problem(f"{raised.type} is raised without {what}, which was no plain data")
+        return error

@@ -20,7 +20,7 @@ from namel3ss_debug.capture import context
 from namel3ss_debug.capture.callsite import innermost, on_stack
 from namel3ss_debug.capture.context import CURRENT, MAIN, NOWHERE, Holder
 from namel3ss_debug.capture.details import variables_at, variables_of_failure
-from namel3ss_debug.capture.failures import Failure, describe
+from namel3ss_debug.capture.failures import Failure, describe, state_of
 from namel3ss_debug.capture.payloads import Ready
 from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb_of_span
 from namel3ss_debug.traces.events import Event
@@ -315,6 +315,10 @@ class Span:
     def _add_failure(self, event: Event, error: BaseException) -> None:
         failure = self._failure(self._tracer, error)
         event.update(failure.fields())
+        if self.component == "tool" and self._tracer.keeps_payloads:
+            state = state_of(error, self._tracer.payloads, self._tracer.sites)
+            if state:
+                self.set(metadata={**self.end_fields.get("metadata", {}), "raised": state})
         if self._tracer.sampler is not None:
             self._tracer.add_variables(event, failure.variables)
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from namel3ss_debug.capture import rewrite
+from namel3ss_debug.capture import rewrite, switch
 from namel3ss_debug.hooks import trace_tool_call
 
 SOURCE = """
@@ -92,6 +92,23 @@ def test_a_recorded_exception_is_raised_again(shell, call, tool, kind, text, exp
     assert type(caught.value) is type(expected)
     assert str(caught.value) == (str(expected) if kind == "gone.away.Error" else text)
     assert last_end(shell)["status"] == "failed"
+
+
+@TOOLS
+def test_a_recorded_exception_has_what_it_held(shell, call, tool):
+    """Its arguments and attributes; what is missing of it is told as a problem."""
+    held = {
+        "args": ["no", 4],
+        "attributes": {"hint": {"$type": "tuple", "items": ["a"]}},
+        "lost": ["response"],
+    }
+    shell.words[tool] = {"raised": {"type": "ValueError", "text": "('no', 4)", "state": held}}
+    with pytest.raises(ValueError, match="no") as caught:
+        call(tool)
+    assert (caught.value.args, vars(caught.value)) == (("no", 4), {"hint": ("a",)})
+    assert last_end(shell)["metadata"]["raised"] == {name: held[name] for name in ("args", "attributes")}
+    assert list(switch.ACTIVE.problems) == ["ValueError is raised without response, which was no plain data"]
+    switch.ACTIVE.problems.clear()
 
 
 BODY = """

@@ -573,6 +573,44 @@ def test_a_tool_result_that_is_no_plain_data_names_the_option_that_runs_it(bench
     assert bench.rerun("--run-tools", "get_time").out == first.out
 
 
+REFUSED = """
+from namel3ss_debug.hooks import trace_tool_call
+
+class Refused(Exception):
+    def __init__(self, code, *, hint):
+        super().__init__(f"refused {code}")
+        self.code, self.hint = code, hint
+
+@trace_tool_call
+def book(day):
+    raise Refused(day, hint=HINT)
+
+try:
+    book(4)
+except Refused as error:
+    print(error, error.code, error.hint)
+"""
+
+
+def test_an_exception_of_a_tool_comes_back_with_its_attributes(bench):
+    """Those that are plain data, whatever its class wants to be made of."""
+    bench.write(REFUSED.replace("HINT", "('try', {'monday'})"))
+    first = bench.record("app.py")
+    again = bench.rerun()
+    assert (again.status, again.out) == (0, first.out), again.told
+    assert first.out == b"refused 4 4 ('try', {'monday'})\n"
+
+
+def test_an_exception_that_holds_no_plain_data_names_the_option_that_runs_the_tool(bench):
+    """As a result does; with that option the run is through."""
+    bench.write(REFUSED.replace("HINT", "type('Hint', (), {'__str__': lambda self: 'monday'})()"))
+    first = bench.record("app.py")
+    again = bench.rerun()
+    assert (again.status, again.out) == (2, b"")
+    assert "run the tool with --run-tools book" in " ".join(again.told.split())
+    assert bench.rerun("--run-tools", "book").out == first.out == b"refused 4 4 monday\n"
+
+
 def test_a_recording_without_payloads_is_refused(bench):
     """Before anything is run, with what can still be done."""
     bench.write(AGENT)

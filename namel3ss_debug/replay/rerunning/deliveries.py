@@ -9,7 +9,7 @@ from typing import Any
 
 from namel3ss_debug.replay.rerunning.boundaries import VALUED, Question
 from namel3ss_debug.replay.rerunning.recorded import Boundary, Recorded
-from namel3ss_debug.replay.rerunning.recorded_answers import HttpAnswer, Raised, raised_by
+from namel3ss_debug.replay.rerunning.recorded_answers import HttpAnswer, Raised, raised_by, state_raised
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
@@ -46,8 +46,8 @@ def _tool_word(recorded: Recorded, number: int) -> dict[str, Any]:
     end = recorded.end(number)
     raised, given_up = raised_by(end, is_http=False)
     if raised is not None:
-        stack = lenient.string(end.get("stack_trace"))
-        return {"raised": _raised(raised) | ({"stack": stack} if stack else {})}
+        more = {"stack": lenient.string(end.get("stack_trace")), "state": state_raised(end)}
+        return {"raised": _raised(raised) | {name: told for name, told in more.items() if told}}
     if given_up or not end:
         return {"given_up": True}
     outputs = lenient.mapping(end.get("outputs"))

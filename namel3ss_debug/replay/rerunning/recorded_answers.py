@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from namel3ss_debug.replay.rerunning.boundaries import MODEL, VALUED
@@ -101,9 +102,13 @@ def tool_answer(end: Event) -> ToolAnswer:
     """
     raised, given_up = raised_by(end, is_http=False)
     if raised is not None:
-        return ToolAnswer(None, raised, given_up, find_flaws(raised.text))
+        return ToolAnswer(
+            None, raised, given_up, find_flaws(raised.text) + _flaws_of_state(state_raised(end))
+        )
     value, flaws = revive(lenient.mapping(end.get("outputs")).get("result"))
-    return ToolAnswer(value, None, given_up or not end, flaws + _inexact(end))
+    return ToolAnswer(
+        value, None, given_up or not end, flaws + _inexact(lenient.mapping(end.get("metadata")))
+    )
 
 
 def flaws_of_end(kind: str, end: Event, *, streamed: bool) -> tuple[Flaw, ...]:
@@ -125,9 +130,20 @@ def flaws_of_chunk(payload: Any) -> tuple[Flaw, ...]:
     return revive(form.get("data")).flaws if told is None else find_flaws(told)
 
 
-def _inexact(end: Event) -> tuple[Flaw, ...]:
+def state_raised(end: Event) -> dict[str, Any]:
+    """What the exception that ended a call of a tool held besides its type and text, as far as it is recorded."""
+    return lenient.mapping(lenient.mapping(end.get("metadata")).get("raised"))
+
+
+def _flaws_of_state(state: dict[str, Any]) -> tuple[Flaw, ...]:
+    """What an exception held and is not recorded as it was, but for what is `lost`: without that it is given."""
+    parts = (revive(state.get(name)).flaws for name in ("args", "attributes"))
+    return (*chain.from_iterable(parts), *_inexact(state))
+
+
+def _inexact(told_in: dict[str, Any]) -> tuple[Flaw, ...]:
     """What the recording itself says of a value: that its JSON form does not tell it as it was."""
-    told = lenient.mapping(end.get("metadata")).get("inexact")
+    told = told_in.get("inexact")
     return tuple(Flaw("opaque", "$", str(one)) for one in told) if isinstance(told, list) else ()
 
 

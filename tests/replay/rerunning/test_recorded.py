@@ -169,6 +169,32 @@ def test_the_result_of_a_tool_is_a_python_value_again(listed, boundary_events):
     assert recorded.findings_of(7) == recorded.findings[1:]
 
 
+def test_what_an_exception_of_a_tool_held_is_looked_at_as_a_result_is(listed, boundary_events):
+    """What is no plain data, cut or redacted in it is a flaw of the answer; what a library's goes without is none."""
+    made = boundary_events()
+    held = [
+        {"args": ["a", {"$type": "tuple", "items": []}], "attributes": {"code": 4}},
+        {"attributes": {"order": {"$type": "shop.Order", "fields": {}}}},
+        {"args": [1], "inexact": ["shop.Colour"]},
+        {"attributes": {"page": {"$truncated": "x", "length": 9}}},
+        {"attributes": {"code": 4}, "lost": ["response"]},
+    ]
+    for state in held:
+        fields = {
+            "status": "failed",
+            "error_type": "shop.Refused",
+            "error": "no",
+            "metadata": {"raised": state},
+        }
+        made.give(made.call("pay", {}), "pay", None, outputs={}, **fields)
+    found = read_recorded(listed(made.events)).findings
+    assert [(finding.kind, finding.number, finding.what) for finding in found] == [
+        ("opaque", 3, "$.order: shop.Order"),
+        ("opaque", 5, "$: shop.Colour"),
+        ("cut", 7, "$.page: $truncated"),
+    ]
+
+
 def test_what_cannot_be_given_again_names_the_setting_that_would_keep_it(listed, boundary_events):
     """A cut body, a cut chunk, a redacted result; each once, in the order of the recording."""
     made = boundary_events()

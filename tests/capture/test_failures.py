@@ -1,0 +1,126 @@
+"""What an exception says in the end event of its span; of a tool's, what it holds, so that it can be raised again."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import urllib.error
+from pathlib import Path
+
+import orjson
+import pytest
+
+from namel3ss_debug.capture.answers import Raised
+from namel3ss_debug.capture.callsite import CallSites
+from namel3ss_debug.capture.failures import state_of, type_name
+from namel3ss_debug.capture.payloads import Payloads
+from namel3ss_debug.capture.raising import recorded_error
+from namel3ss_debug.traces.redaction import Redactor
+
+SHOP = """
+class Refused(Exception):
+    def __init__(self, code, *, hint):
+        super().__init__(f"refused {code}")
+        self.code, self.hint = code, hint
+
+class Many(Exception):
+    pass
+
+class Quiet(Exception):
+    def __init__(self, *, job):
+        self.job = job
+        super().__init__()
+"""
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """A module of the program's, with exceptions of its own."""
+    (tmp_path / "shop_of_errors.py").write_text(SHOP)
+    monkeypatch.syspath_prepend(tmp_path)
+    return importlib.import_module("shop_of_errors")
+
+
+@pytest.fixture
+def state(tmp_path):
+    """What is recorded of an exception by a program in the folder, as it stands in a trace."""
+    sites = CallSites(str(tmp_path), str(tmp_path))
+
+    def state(error, **settings):
+        payloads = Payloads(**settings)
+        return orjson.loads(orjson.dumps(payloads.value(state_of(error, payloads, sites))))
+
+    return state
+
+
+def again(error, state):
+    """The exception, raised again of what is recorded."""
+    return recorded_error(Raised(type_name(type(error)), f"{error}", state=state))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda shop: shop.Refused(4, hint=("try", {"monday"})),
+        lambda shop: shop.Many(4, "b", (1, 2)),
+        lambda shop: shop.Many({"a": b"x"}),
+        lambda shop: shop.Quiet(job=3),
+        lambda _shop: KeyError(4),
+        lambda _shop: json.JSONDecodeError("Expecting value", "[x", 1),
+        lambda _shop: UnicodeDecodeError("utf-8", b"x\xff", 1, 2, "invalid start byte"),
+        lambda _shop: FileNotFoundError(2, "No such file or directory", "a b.txt"),
+    ],
+)
+def test_an_exception_comes_back_with_what_it_held(shop, state, make):
+    """Its arguments and its attributes, whatever its class wants to be made of."""
+    error = make(shop)
+    made = again(error, state(error))
+    assert type(made) is type(error)
+    assert (f"{made}", made.args, vars(made)) == (f"{error}", error.args, vars(error))
+    if isinstance(error, UnicodeDecodeError):
+        assert (made.object, made.start, made.reason) == (b"x\xff", 1, "invalid start byte")
+    if isinstance(error, OSError):
+        assert (made.errno, made.filename) == (2, "a b.txt")
+
+
+def test_notes_of_an_exception_come_back(state):
+    """What `add_note` was told is an attribute."""
+    error = ValueError("no")
+    error.add_note("at the till")
+    assert again(error, state(error)).__notes__ == ["at the till"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), KeyError("a'b"), ValueError(), SystemExit(3), KeyboardInterrupt("x")]
+)
+def test_an_exception_of_its_text_alone_holds_nothing_more(state, error):
+    """Nothing is recorded of it, nor of what ends a program."""
+    assert state(error) == {}
+
+
+def test_what_is_no_plain_data_in_an_exception_of_the_program_is_told(shop, state):
+    """The form says so, and what it would hide is named."""
+    told = state(shop.Refused(shop, hint=Path("a")))
+    assert told["attributes"]["code"]["$type"] == "module"
+    assert told["inexact"] == [type_name(type(Path("a")))]
+    assert "lost" not in told
+
+
+def test_an_exception_of_a_library_goes_without_what_is_no_plain_data(state):
+    """It is named; what is plain comes back."""
+    error = urllib.error.HTTPError("http://h/a", 404, "gone", {"a": object()}, None)
+    told = state(error)
+    assert "hdrs" in told["lost"]
+    made = again(error, told)
+    assert (f"{made}", made.args, made.code) == (f"{error}", error.args, 404)
+
+
+def test_what_an_exception_holds_is_redacted_and_bounded(shop, state):
+    """As results are: it does not come back, and that is seen; of a library's it is left out."""
+    secret = state(shop.Quiet(job={"api_key": "sk-12345"}), redactor=Redactor())
+    assert secret["attributes"]["job"] == {"api_key": "[REDACTED:key]"}
+    assert "$truncated" in state(shop.Quiet(job="x" * 4000), max_size=1000)["attributes"]["job"]
+    error = json.JSONDecodeError("Expecting value", "x" * 4000, 0)
+    told = state(error, max_size=1000)
+    assert told["lost"] == ["doc"]
+    assert again(error, told).pos == 0
