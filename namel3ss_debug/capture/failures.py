@@ -7,13 +7,24 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.payloads import Exact, Payloads, exact
 
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+_HANDED_ON = {
+    "langgraph.errors.GraphInterrupt": "pending",
+    "langgraph.errors.GraphBubbleUp": "completed",
+    "pydantic_ai.exceptions.CallDeferred": "pending",
+    "pydantic_ai.exceptions.ApprovalRequired": "pending",
+}
+"""Exceptions by which a framework is told how to go on: that a person is asked, or a command is sent to the graph around."""
+
+_INTERRUPT = "langgraph.types.Interrupt"
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,18 @@ def describe(error: BaseException, payloads: Payloads, *, with_trace: bool = Tru
     return Failure(_status(error), payloads.text(_message(error)), type_name(type(error)), trace)
 
 
+def handed_on(error: BaseException) -> str | None:
+    """The status of a span that such an exception ends, which has not failed; `None` of any other exception."""
+    names = map(type_name, type(error).__mro__)
+    return next((_HANDED_ON[name] for name in names if name in _HANDED_ON), None)
+
+
+def ending(error: BaseException, payloads: Payloads, *, with_trace: bool = True) -> Failure:
+    """How an exception ends a span: as `describe`, but one that tells a framework how to go on is no failure."""
+    status = handed_on(error)
+    return describe(error, payloads, with_trace=with_trace) if status is None else Failure(status)
+
+
 def state_of(error: BaseException, payloads: Payloads, sites: CallSites) -> dict[str, Any]:
     """What an exception of a tool holds besides its type and text, so that it can be raised again with it; {} for nothing.
 
@@ -60,26 +83,42 @@ def state_of(error: BaseException, payloads: Payloads, sites: CallSites) -> dict
         sites: knows which classes are the program's own.
 
     Returns:
-        `args`, where these are not the text alone, and `attributes`, in the forms of results. Of a class of the program's own
-        what is no plain data stands there too, with what JSON would hide of it in `inexact`, so that no one takes the
-        exception for the one that it was. Libraries keep requests, responses and the like in theirs, which few programs
-        read: of these classes what is no plain data is left out, and named in `lost`.
+        `args`, where these are not the text alone, and `attributes`, in the forms of results; of a `GraphInterrupt` its
+        `interrupts` in place of `args`. Of a class of the program's own what is no plain data stands there too, with what
+        JSON would hide of it in `inexact`, so that no one takes the exception for the one that it was. Libraries keep
+        requests, responses and the like in theirs, which few programs read: of these classes what is no plain data is left
+        out, and named in `lost`. An exception that tells a framework how to go on is as one of the program's own, for what
+        it holds is what it is raised for; it has its `type` and `text` here, because its span has not failed.
     """
     if not isinstance(error, Exception):
         return {}
+    held = _held_by(error)
+    parts = {name: exact(payloads, part) for name, part in held.items()}
+    told: dict[str, Any] = dict(parts)
+    passed = handed_on(error) is not None
+    if passed:
+        told |= {"type": type_name(type(error)), "text": payloads.text(_message(error))}
+    if all(map(_is_plain, parts.values())):
+        return told
+    if passed or _is_of_program(type(error), sites):
+        return told | {"inexact": [name for part in parts.values() for name in part.inexact]}
+    return _plain_parts(held, parts, payloads)
+
+
+def _held_by(error: Exception) -> dict[str, Any]:
+    """What an exception holds that its text does not tell."""
+    attributes, args = dict(vars(error)), error.args
+    held: dict[str, Any] = {"attributes": attributes} if attributes else {}
+    asked = args[0] if len(args) == 1 and isinstance(args[0], list | tuple) else ()
+    if asked and all(type_name(type(each)) == _INTERRUPT for each in asked):
+        interrupts = [{field.name: getattr(each, field.name) for field in fields(each)} for each in asked]
+        return held | {"interrupts": interrupts}
     message = _message(error)
     plain = repr if isinstance(error, KeyError) else str  # of a key its text is the form
-    is_text = len(error.args) == 1 and type(error.args[0]) is str and plain(error.args[0]) == message
-    attributes = dict(vars(error))
-    held: dict[str, Any] = {"attributes": attributes} if attributes else {}
-    if not is_text and (error.args or message or attributes):
-        held["args"] = list(error.args)
-    parts = {name: exact(payloads, part) for name, part in held.items()}
-    if all(map(_is_plain, parts.values())):
-        return parts
-    if _is_of_program(type(error), sites):
-        return {**parts, "inexact": [name for part in parts.values() for name in part.inexact]}
-    return _plain_parts(held, parts, payloads)
+    is_text = len(args) == 1 and type(args[0]) is str and plain(args[0]) == message
+    if not is_text and (args or message or attributes):
+        held["args"] = list(args)
+    return held
 
 
 def _plain_parts(held: Mapping[str, Any], parts: Mapping[str, Exact], payloads: Payloads) -> dict[str, Any]:

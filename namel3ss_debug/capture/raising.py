@@ -109,13 +109,13 @@ def _imported(parts: list[str]) -> Any:
 
 
 def _held(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What an exception held, as it was: `args` and `attributes`, as far as they were recorded."""
+    """What an exception held, as it was: `args`, `attributes` and `interrupts`, as far as they were recorded."""
     if not state:
         return {}
     from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (only here is it needed)
 
-    values = {name: revive(state.get(name)).value for name in ("args", "attributes")}
-    kinds = {"args": list, "attributes": dict}
+    kinds = {"args": list, "attributes": dict, "interrupts": list}
+    values = {name: revive(state.get(name)).value for name in kinds}
     return {name: value for name, value in values.items() if isinstance(value, kinds[name])}
 
 
@@ -123,8 +123,19 @@ def _restore(error: BaseException, held: Mapping[str, Any]) -> None:
     """Put back what an exception held."""
     if "args" in held:
         error.args = tuple(held["args"])
+    kind = _imported(["langgraph", "types", "Interrupt"]) if "interrupts" in held else None
+    if kind is not None:
+        error.args = (tuple(_interrupt(kind, fields) for fields in held["interrupts"]),)
     if "attributes" in held:
         vars(error).update(held["attributes"])
+
+
+def _interrupt(kind: Any, fields: Mapping[str, Any]) -> Any:
+    """A question of LangGraph to a person; its class is made otherwise in each version, and may be frozen."""
+    made = kind.__new__(kind)
+    for name, value in fields.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 def _ways(kind: type[Exception], text: str, args: list[Any] | None) -> Iterator[Callable[[], BaseException]]:

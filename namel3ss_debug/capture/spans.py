@@ -20,7 +20,7 @@ from namel3ss_debug.capture import context
 from namel3ss_debug.capture.callsite import innermost, on_stack
 from namel3ss_debug.capture.context import CURRENT, MAIN, NOWHERE, Holder
 from namel3ss_debug.capture.details import variables_at, variables_of_failure
-from namel3ss_debug.capture.failures import Failure, describe, state_of
+from namel3ss_debug.capture.failures import Failure, ending, state_of
 from namel3ss_debug.capture.payloads import Ready
 from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb_of_span
 from namel3ss_debug.traces.events import Event
@@ -307,7 +307,7 @@ class Span:
         if isinstance(self._parent, Span):
             self._parent._reported = id(error)  # noqa: SLF001  (a span of our own)
         with_trace = tracer.keeps_payloads and self._reported != id(error)
-        failure = describe(error, tracer.payloads, with_trace=with_trace)
+        failure = ending(error, tracer.payloads, with_trace=with_trace)
         if tracer.sampler is not None and with_trace:
             return replace(failure, variables=variables_of_failure(error, tracer.sites))
         return failure
@@ -316,11 +316,19 @@ class Span:
         failure = self._failure(self._tracer, error)
         event.update(failure.fields())
         if self.component == "tool" and self._tracer.keeps_payloads:
-            state = state_of(error, self._tracer.payloads, self._tracer.sites)
-            if state:
-                self.set(metadata={**self.end_fields.get("metadata", {}), "raised": state})
+            self._keep_state(error)
         if self._tracer.sampler is not None:
             self._tracer.add_variables(event, failure.variables)
+
+    def _keep_state(self, error: BaseException) -> None:
+        """Tell what the exception of a tool holds, for a re-run to raise it again."""
+        try:
+            state = state_of(error, self._tracer.payloads, self._tracer.sites)
+        except Exception as problem:  # an exception may have anything in it
+            self._tracer.problem("what an exception of a tool holds could not be recorded", problem)
+            return
+        if state:
+            self.set(metadata={**self.end_fields.get("metadata", {}), "raised": state})
 
     def _add_start_fields(self, event: Event) -> None:
         payloads = self._tracer.payloads

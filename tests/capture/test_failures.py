@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 import urllib.error
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import orjson
 import pytest
 
 from namel3ss_debug.capture.answers import Raised
 from namel3ss_debug.capture.callsite import CallSites
-from namel3ss_debug.capture.failures import state_of, type_name
+from namel3ss_debug.capture.failures import handed_on, state_of, type_name
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.raising import recorded_error
 from namel3ss_debug.traces.redaction import Redactor
@@ -113,6 +116,64 @@ def test_an_exception_of_a_library_goes_without_what_is_no_plain_data(state):
     assert "hdrs" in told["lost"]
     made = again(error, told)
     assert (f"{made}", made.args, made.code) == (f"{error}", error.args, 404)
+
+
+@dataclass(init=False)
+class Interrupt:
+    """A question of a graph to a person."""
+
+    value: object
+    id: str
+
+
+Interrupt.__module__ = "langgraph.types"
+
+
+class GraphInterrupt(Exception):  # noqa: N818  (LangGraph's name)
+    """A node waits for a person."""
+
+    __module__ = "langgraph.errors"
+
+
+class CallDeferred(Exception):  # noqa: N818  (pydantic-ai's name)
+    """A call is answered later."""
+
+    __module__ = "pydantic_ai.exceptions"
+
+    def __init__(self, metadata=None):
+        self.metadata = metadata
+        super().__init__()
+
+
+@pytest.fixture
+def frameworks(monkeypatch):
+    """Modules with these classes."""
+    for kind in (Interrupt, GraphInterrupt, CallDeferred):
+        module = sys.modules.get(kind.__module__) or ModuleType(kind.__module__)
+        setattr(module, kind.__name__, kind)
+        monkeypatch.setitem(sys.modules, kind.__module__, module)
+
+
+def test_an_interrupt_comes_back_with_what_it_asks(frameworks, state):
+    """Its questions are objects again, of the class that the framework has."""
+    asked = Interrupt()
+    asked.value, asked.id = {"pay": (5,)}, "9588"
+    error = GraphInterrupt((asked,))
+    told = state(error)
+    assert (handed_on(error), told["type"]) == ("pending", "langgraph.errors.GraphInterrupt")
+    made = again(error, told)
+    assert (type(made), made.args) == (GraphInterrupt, ((asked,),))
+    assert type(made.args[0][0]) is Interrupt
+
+
+def test_an_exception_for_a_framework_holds_what_it_is_raised_for(frameworks, state):
+    """Therefore what is no plain data stays where it stands, though the class is that of a library."""
+    error = CallDeferred({"job": 3})
+    assert vars(again(error, state(error))) == {"metadata": {"job": 3}}
+    told = state(CallDeferred({"job": object()}))
+    assert told["attributes"]["metadata"]["job"]["$type"] == "object"
+    assert "lost" not in told
+    assert handed_on(ValueError("no")) is None
 
 
 def test_what_an_exception_holds_is_redacted_and_bounded(shop, state):

@@ -611,6 +611,38 @@ def test_an_exception_that_holds_no_plain_data_names_the_option_that_runs_the_to
     assert bench.rerun("--run-tools", "book").out == first.out == b"refused 4 4 monday\n"
 
 
+WITH_A_PERSON = """
+from langgraph.errors import GraphInterrupt
+from langgraph.types import Interrupt
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def pay(amount):
+    raise GraphInterrupt((Interrupt({"pay": amount}),))
+
+try:
+    pay(5)
+except GraphInterrupt as asked:
+    print(asked.args[0][0].value)
+"""
+
+
+def test_a_tool_that_asks_a_person_asks_again(bench):
+    """The framework gets the question as it was, and the call is pending, not failed, in both recordings."""
+    (bench.folder / "langgraph").mkdir()
+    bench.write("class GraphInterrupt(Exception):\n    pass\n", "langgraph/errors.py")
+    types = "import dataclasses\n\n@dataclasses.dataclass\nclass Interrupt:\n    value: object\n    id: str = 'a'\n"
+    bench.write(types, "langgraph/types.py")
+    bench.write(WITH_A_PERSON)
+    first = bench.record("app.py")
+    again = bench.rerun()
+    assert (again.status, again.out) == (0, first.out), again.told
+    assert first.out == b"{'pay': 5}\n"
+    for path in (bench.folder / "run.jsonl", *bench.again):
+        (end,) = [event for event in open_trace(path).events() if event["event_type"] == "tool_call_end"]
+        assert (end["status"], "error" in end) == ("pending", False)
+
+
 def test_a_recording_without_payloads_is_refused(bench):
     """Before anything is run, with what can still be done."""
     bench.write(AGENT)

@@ -15,6 +15,7 @@ from sys import modules
 from types import FrameType
 from typing import Any
 
+from namel3ss_debug.capture.failures import handed_on
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo
 
@@ -110,13 +111,11 @@ def _on_chain_end(structure: Structure, outputs: Any, *, run_id: Any, **_more: A
 
 
 def _on_error(structure: Structure, error: BaseException, *, run_id: Any, **_more: Any) -> None:
-    errors = modules.get("langgraph.errors")
-    if errors is None or not isinstance(error, errors.GraphBubbleUp):
+    status = handed_on(error)
+    if status is None:
         structure.end(run_id, error=error)
-        return
-    # LangGraph passes on by an exception that a node waits for a person, or has sent a command to the graph around it.
-    waits = isinstance(error, errors.GraphInterrupt)
-    structure.end(run_id, {"interrupt": error.args}, status="pending" if waits else "completed")
+    else:  # LangGraph passes on so that a node waits for a person, or has sent a command to the graph around it
+        structure.end(run_id, {"interrupt": error.args}, status=status)
 
 
 def _on_tool_start(

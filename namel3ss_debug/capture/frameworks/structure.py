@@ -18,7 +18,7 @@ from namel3ss_debug.capture import beneath, rewrite
 from namel3ss_debug.capture.beneath import Expected
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.context import CURRENT, Holder
-from namel3ss_debug.capture.failures import describe
+from namel3ss_debug.capture.failures import ending
 from namel3ss_debug.capture.frameworks.places import (
     STAYED,
     Inside,
@@ -466,7 +466,7 @@ class Structure:
         span.open_within(pending.parent)
         if outputs is not None and error is None:
             span.set_output(outputs)
-        failure = pending.failure if error is None else describe(error, self.tracer.payloads).fields()
+        failure = pending.failure if error is None else ending(error, self.tracer.payloads).fields()
         span.set(duration_ms=(ended - pending.started) / 1e6, **fields, **failure)
         span.close()
         return span.event_id

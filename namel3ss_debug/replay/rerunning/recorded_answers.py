@@ -137,7 +137,7 @@ def state_raised(end: Event) -> dict[str, Any]:
 
 def _flaws_of_state(state: dict[str, Any]) -> tuple[Flaw, ...]:
     """What an exception held and is not recorded as it was, but for what is `lost`: without that it is given."""
-    parts = (revive(state.get(name)).flaws for name in ("args", "attributes"))
+    parts = (revive(state.get(name)).flaws for name in ("args", "attributes", "interrupts"))
     return (*chain.from_iterable(parts), *_inexact(state))
 
 
@@ -158,6 +158,9 @@ def raised_by(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
     if isinstance(told, dict):
         sent = told.get("sent") is not False
         return Raised(str(told.get("type", "")), str(told.get("text", "")), sent), False
+    state = {} if is_http else state_raised(end)
+    if isinstance(state.get("type"), str):  # it told a framework how to go on, and so is no failure
+        return Raised(state["type"], str(state.get("text", ""))), False
     if end.get("status") not in SPAN_FAILURES:
         return None, False
     if not is_http and _is_told_by_value(end):

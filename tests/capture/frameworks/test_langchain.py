@@ -20,9 +20,13 @@ class BaseCallbackHandler:
 class GraphBubbleUp(Exception):  # noqa: N818  (LangGraph's name)
     """Control flow of LangGraph."""
 
+    __module__ = "langgraph.errors"
+
 
 class GraphInterrupt(GraphBubbleUp):
     """A node waits for a person."""
+
+    __module__ = "langgraph.errors"
 
 
 @pytest.fixture
@@ -33,9 +37,7 @@ def handler(structure, monkeypatch):
         register_configure_hook=lambda var, inheritable: hooks.append((var, inheritable))
     )
     base = SimpleNamespace(BaseCallbackHandler=BaseCallbackHandler)
-    errors = SimpleNamespace(GraphBubbleUp=GraphBubbleUp, GraphInterrupt=GraphInterrupt)
     monkeypatch.setitem(sys.modules, "langchain_core.callbacks.base", base)
-    monkeypatch.setitem(sys.modules, "langgraph.errors", errors)
     monkeypatch.setattr(langchain, "_installed", False)
     undo = langchain.follow(module, structure)
     langchain.follow(module, structure)
@@ -142,6 +144,16 @@ def test_a_tool_of_a_library_has_its_arguments_and_its_result(handler, recorded)
     assert end_1["outputs"] == {"result": "white"}
     assert start_2["inputs"] == {"arguments": {"input": "snow"}}
     assert (end_2["status"], end_2["error_type"]) == ("failed", "KeyError")
+
+
+def test_a_tool_that_waits_for_a_person_has_not_failed(handler, recorded):
+    """It is pending, as the node around it is."""
+    handler.on_tool_start({"name": "pay"}, "5", run_id=1)
+    handler.on_tool_error(GraphInterrupt("sure?"), run_id=1)
+    _start, end = recorded()
+    assert end["status"] == "pending"
+    assert not {"error", "error_type", "stack_trace"} & end.keys()
+    assert end["metadata"]["raised"] == {"type": "langgraph.errors.GraphInterrupt", "text": "sure?"}
 
 
 def answer(usage):

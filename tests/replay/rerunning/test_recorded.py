@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.replay.rerunning.boundaries import Strand
+from namel3ss_debug.replay.rerunning.deliveries import recorded_word
 from namel3ss_debug.replay.rerunning.recorded import END, HEAD, START, Step, read_recorded
 from namel3ss_debug.replay.rerunning.recorded_answers import Raised, outputs_of, tool_answer
 from namel3ss_debug.traces.decoding import normalise
@@ -193,6 +194,23 @@ def test_what_an_exception_of_a_tool_held_is_looked_at_as_a_result_is(listed, bo
         ("opaque", 5, "$: shop.Colour"),
         ("cut", 7, "$.page: $truncated"),
     ]
+
+
+def test_an_exception_that_told_a_framework_how_to_go_on_is_raised_again(listed, boundary_events):
+    """Its call has not failed, so what was raised stands beside what it held."""
+    made = boundary_events()
+    state = {
+        "type": "langgraph.errors.GraphInterrupt",
+        "text": "(?)",
+        "interrupts": [{"value": 5, "id": "a"}],
+    }
+    made.give(made.call("pay", {}), "pay", None, outputs={}, status="pending", metadata={"raised": state})
+    recorded = read_recorded(listed(made.events))
+    answer = tool_answer(recorded.end(1))
+    assert (answer.raised, answer.flaws) == (Raised("langgraph.errors.GraphInterrupt", "(?)"), ())
+    assert recorded_word(recorded, recorded.boundaries[1], recorded.boundaries[1].question) == {
+        "raised": {"type": "langgraph.errors.GraphInterrupt", "text": "(?)", "state": state}
+    }
 
 
 def test_what_cannot_be_given_again_names_the_setting_that_would_keep_it(listed, boundary_events):
