@@ -129,7 +129,7 @@ def _plain_parts(held: Mapping[str, Any], parts: Mapping[str, Exact], payloads: 
         every: dict[str, Any] = held["attributes"]
         plain = {name: value for name, value in every.items() if _is_plain(exact(payloads, {name: value}))}
         attributes = exact(payloads, plain)
-        if _is_plain(attributes):  # each by itself may be small enough, and all of them not
+        if plain and _is_plain(attributes):  # each by itself may be small enough, and all of them not
             kept["attributes"] = attributes
         else:
             plain = {}

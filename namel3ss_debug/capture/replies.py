@@ -136,5 +136,5 @@ class Reply:
             return RuntimeError(f"{raised.type}: {raised.text}")
         if lost := raised.state.get("lost"):
             what = ", ".join(map(str, lost))
-            self._tracer.problem(f"{raised.type} is raised without {what}, which was no plain data")
+            self._tracer.problem(f"{raised.type} is raised without {what}, which the recording does not hold")
         return error

@@ -109,6 +109,13 @@ def test_what_is_no_plain_data_in_an_exception_of_the_program_is_told(shop, stat
     assert "lost" not in told
 
 
+def test_attributes_that_are_all_no_plain_data_leave_nothing(state):
+    """Only their names."""
+    error = ValueError("no")
+    error.response = object()
+    assert state(error) == {"lost": ["response"]}
+
+
 def test_an_exception_of_a_library_goes_without_what_is_no_plain_data(state):
     """It is named; what is plain comes back."""
     error = urllib.error.HTTPError("http://h/a", 404, "gone", {"a": object()}, None)

@@ -107,7 +107,9 @@ def test_a_recorded_exception_has_what_it_held(shell, call, tool):
         call(tool)
     assert (caught.value.args, vars(caught.value)) == (("no", 4), {"hint": ("a",)})
     assert last_end(shell)["metadata"]["raised"] == {name: held[name] for name in ("args", "attributes")}
-    assert list(switch.ACTIVE.problems) == ["ValueError is raised without response, which was no plain data"]
+    assert list(switch.ACTIVE.problems) == [
+        "ValueError is raised without response, which the recording does not hold"
+    ]
     switch.ACTIVE.problems.clear()
 
 
