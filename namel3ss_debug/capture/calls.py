@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from namel3ss_debug.wire import tool_results
@@ -21,13 +21,19 @@ _PLAIN = (str, int, float, bool, type(None))
 
 @dataclass(frozen=True, eq=False)
 class AskedCall:
-    """One call that a model asked for: in which model call, and inside which span that ran."""
+    """One call that a model asked for: in which model call, and inside which span that ran.
+
+    Attributes:
+        held: whether it waits for a person's consent: a function may take it yet, and a result without one is that it was
+            refused.
+    """
 
     call_id: str
     name: str
     arguments: Any
     asked_in: str
     inside: str | None
+    held: bool = False
 
 
 class ToolCalls:
@@ -89,6 +95,13 @@ class ToolCalls:
                 self._remove(found)
             return found
 
+    def hold(self, name: str, arguments: Mapping[str, Any], inside: str | None) -> None:
+        """The waiting call that `take` would find is held."""
+        with self._lock:
+            found = self.take(name, arguments, inside)
+            if found is not None:
+                self._waiting.setdefault(found.call_id, []).append(replace(found, held=True))
+
     def returned(self, messages: list[Any], inside: str | None) -> None:
         """A request inside this span carries these messages: results in them belong to calls asked for earlier."""
         if not self._waiting:
@@ -101,7 +114,8 @@ class ToolCalls:
                     continue
                 call = next((call for call in waiting if call.inside == inside), waiting[0])
                 self._remove(call)
-            self._on_unseen(call, result)
+            if not call.held:
+                self._on_unseen(call, result)
 
     def _remove(self, call: AskedCall) -> None:
         waiting = self._waiting[call.call_id]

@@ -70,6 +70,18 @@ def test_a_result_is_unseen_only_where_no_function_took_the_call(calls, unseen):
     assert unseen == [("b", 2)]
 
 
+def test_a_held_call_is_taken_when_it_runs_and_its_refusal_is_no_result(calls, unseen):
+    """Of two equal calls that wait for a person one runs, and what goes back for the other is that it was refused."""
+    calls.asked(asked_for(("a", "wipe", {"x": 1}), ("b", "wipe", {"x": 1})), "2", None)
+    for _ in range(2):
+        calls.hold("wipe", {"x": 1}, None)
+    assert calls.take("wipe", {"x": 1}, None).call_id == "a"
+    calls.returned(results(("a", "wiped"), ("b", "refused")), None)
+    assert calls.take("wipe", {"x": 1}, None) is None
+    calls.hold("wipe", {"x": 1}, None)
+    assert unseen == []
+
+
 def test_looking_for_a_call_runs_no_code_of_the_program(calls):
     """An argument whose comparison fails or hangs is never compared."""
 

@@ -19,6 +19,8 @@ from namel3ss_debug.wire.lenient import load
 _NO_NAME = re.compile("[^a-zA-Z0-9_]")
 _RESULTS = {"speech": "output", "transcription": "output", "mcp_tools": "result", "custom": "data"}
 """Other types of spans, recorded as steps: where their result stands."""
+_REFUSED = "was manually rejected by user."
+"""How the SDK words that a person refused a tool."""
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
@@ -120,7 +122,10 @@ class Processor:
         elif kind == "handoff":
             self._hand_off(structure, span)
         elif kind == "function":
-            structure.end_tool(key, data.output, arguments=_arguments(data.input))
+            arguments = _arguments(data.input)
+            if _may_be_held(data, error):
+                structure.hold_tool(key, arguments)
+            structure.end_tool(key, data.output, arguments=arguments)
         elif kind in {"generation", "response"}:
             if not structure.is_recorded(key):
                 _end_model(structure, key, data)
@@ -156,6 +161,14 @@ def _end_model(structure: Structure, key: str, data: Any) -> None:
         structure.end_model(key, *_generated(data), inputs={"model": data.model, "messages": data.input})
     else:
         structure.end_model(key, *_responded(data), inputs={"messages": data.input})
+
+
+def _may_be_held(data: Any, error: Any) -> bool:
+    """Whether a tool may have waited for a person instead of running, which tells nothing, or was refused by one."""
+    if not error:
+        return data.output is None
+    told = error.get("data")
+    return isinstance(told, Mapping) and str(told.get("error")).endswith(_REFUSED)
 
 
 def _arguments(told: Any) -> dict[str, Any] | None:

@@ -305,6 +305,21 @@ class Structure:
             span.close(error)
 
     @_never_raises
+    def hold_tool(self, key: Hashable, arguments: Mapping[str, Any] | None = None) -> None:
+        """A person may have to allow the tool first, or has refused it: where its function is seen, and was not, nothing is recorded.
+
+        Args:
+            key: the framework's id of it; `end_tool` still has to be told.
+            arguments: as for `end_tool`.
+        """
+        found = self._open.get(key)
+        if isinstance(found, _Pending) and not found.is_recorded():
+            del self._open[key]
+            self._calls.hold(
+                str(found.name), arguments or {}, found.parent.event_id if found.parent else None
+            )
+
+    @_never_raises
     def tell(self, event_type: str, *, parent: Hashable = None, **fields: Any) -> None:
         """Record one event, such as an `agent_message`, inside what the framework names, else where the program is.
 

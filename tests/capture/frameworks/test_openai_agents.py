@@ -122,6 +122,45 @@ def test_a_tool_of_the_sdk_tells_arguments_and_result(processor, calls, recorded
     assert end["outputs"] == {"result": "white"}
 
 
+@pytest.mark.parametrize(
+    ("error", "output"),
+    [
+        (None, None),
+        (
+            {
+                "message": "Not now.",
+                "data": {"error": "Tool execution for c1 was manually rejected by user."},
+            },
+            "Not now.",
+        ),
+    ],
+)
+def test_a_tool_that_waits_for_a_person_or_is_refused_is_not_called(
+    processor, calls, recorded, monkeypatch, error, output
+):
+    """The function that is seen where it runs has not run; when it does, it finds the call that asked for it."""
+    monkeypatch.setattr(rewrite, "EDITED", {"wipe"})
+    calls.asked([{"id": "c1", "name": "wipe", "arguments": {"path": "/x"}}], "7", None)
+    run(processor, [span("function", "s1", error=error, name="wipe", input='{"path": "/x"}', output=output)])
+    assert recorded() == []
+    assert calls.take("wipe", {"path": "/x"}, None).call_id == "c1"
+
+
+def test_a_tool_that_fails_before_its_function_runs_is_a_call(processor, calls, recorded, monkeypatch):
+    """Arguments that do not fit, for instance: the SDK tells the model, and nobody was asked."""
+    monkeypatch.setattr(rewrite, "EDITED", {"wipe"})
+    calls.asked([{"id": "c1", "name": "wipe", "arguments": {}}], "7", None)
+    error = {"message": "Error running tool", "data": {"error": "path is missing"}}
+    run(processor, [span("function", "s1", error=error, name="wipe", input="{}", output=None)])
+    assert [event["event_type"] for event in recorded()] == ["tool_call_start", "tool_call_end"]
+
+
+def test_a_tool_of_a_library_that_gives_nothing_is_a_call(processor, recorded):
+    """Where no function is seen, only the SDK knows of the call."""
+    run(processor, [span("function", "s1", name="wipe", input="{}", output=None)])
+    assert [event["event_type"] for event in recorded()] == ["tool_call_start", "tool_call_end"]
+
+
 def test_an_error_that_the_sdk_tells_fails_its_span(processor, recorded):
     """The words are the SDK's."""
     run(processor, [span("agent", "s1", name="Ada", error={"message": "Max turns exceeded", "data": None})])
