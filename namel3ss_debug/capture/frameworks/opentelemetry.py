@@ -31,7 +31,12 @@ from namel3ss_debug.capture.spans import Span
 
 _COMPONENTS = {"step": ("chain", "chain_step")}
 SDK = "opentelemetry.sdk.trace"
+_OWN = __name__.partition(".")[0] + "."
 _PLUMBING = ("contextlib", "opentelemetry.", __name__)
+_STARTING = ("contextlib", "opentelemetry.trace", "opentelemetry.sdk.", "opentelemetry.util._decorator", _OWN)
+"""The modules between a span and the code that starts it."""
+_DECORATING = ("inner", "async_wrapper")
+"""Their functions that start a span for another one, which is their `func`."""
 
 
 _FOLLOWED: WeakKeyDictionary[Structure, _Spans] = WeakKeyDictionary()
@@ -208,9 +213,9 @@ class _Spans:
         return Meaning("step", name) if found is None and self._is_own(scope) else found
 
     def _is_own(self, scope: str) -> bool:
-        """Whether an instrumentation is named for a module of the user's own."""
+        """Whether the user's own code makes a span: an instrumentation is named for its module; else where it starts decides."""
         file = getattr(sys.modules.get(scope), "__dict__", {}).get("__file__")
-        return isinstance(file, str) and self.structure.tracer.sites.shown(file) is not None
+        return self.structure.tracer.sites.shown(file if isinstance(file, str) else _started_in()) is not None
 
 
 def _is_inside(span: Span) -> bool:
@@ -334,6 +339,18 @@ def _caller() -> FrameType | None:
             return frame
         frame, module = outer, outer_module
     return None if module.startswith(_PLUMBING) else frame
+
+
+def _started_in() -> str:
+    """The file of the code that starts a span, or that a tracer decorates for it."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  (the documented way to a frame)
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith(_STARTING):
+        if frame.f_code.co_name in _DECORATING:
+            decorated = getattr(frame.f_locals.get("func"), "__code__", None)
+            if decorated is not None:
+                return str(decorated.co_filename)
+        frame = frame.f_back
+    return "" if frame is None else frame.f_code.co_filename
 
 
 def _processor(sdk: Any, spans: _Spans) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,8 +30,9 @@ def followed_by_the_test_alone(monkeypatch):
 
 @pytest.fixture
 def followed(structure, monkeypatch):
-    """OpenTelemetry followed, in a program that has set no provider."""
+    """OpenTelemetry followed, in a program that has set no provider and has loaded a framework, whose tracer is `loom`."""
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    monkeypatch.setitem(sys.modules, "loom", SimpleNamespace(__file__=pytest.__file__))
     undo = opentelemetry.follow(trace, structure) + opentelemetry.follow(sdk, structure)
     yield structure
     while undo:
@@ -252,6 +255,56 @@ def test_spans_of_the_users_own_code_are_steps(followed, monkeypatch, recorded):
     begun, ended = recorded()
     assert (begun["event_type"], begun["component_name"]) == ("chain_step_start", "look up")
     assert ended["metadata"] == {"attributes": {"city": "Oslo"}}
+
+
+PROGRAM = """
+from concurrent.futures import ThreadPoolExecutor
+from opentelemetry import trace
+import shelf
+tracer = trace.get_tracer("shop.checkout", "1.0")
+with tracer.start_as_current_span("price the cart"):
+    shelf.look_up(tracer)
+@tracer.start_as_current_span("decorated")
+def decorated():
+    pass
+@tracer.start_as_current_span("decorated coroutine")
+async def decorated_coroutine():
+    pass
+with ThreadPoolExecutor(1) as pool:
+    pool.submit(decorated).result()
+shelf.drive(decorated_coroutine())
+with trace.use_span(tracer.start_span("begun"), end_on_exit=True):
+    pass
+"""
+LIBRARY = """
+import asyncio
+from opentelemetry import trace
+def look_up(tracer):
+    for each in (trace.get_tracer("org.shelf"), tracer):
+        with each.start_as_current_span("look up"):
+            pass
+drive = asyncio.run
+"""
+PROVIDER = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+"""
+
+
+@pytest.mark.parametrize("before", ["", PROVIDER])
+def test_a_tracer_that_is_named_for_no_module_makes_steps_of_what_the_users_code_starts(tmp_path, before):
+    """Wherever a function of the user that a tracer decorates is called; what a library starts is passed over."""
+    library = tmp_path / "site-packages"
+    library.mkdir()
+    (library / "shelf.py").write_text(LIBRARY)
+    (tmp_path / "app.py").write_text(before + PROGRAM)
+    command = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "t.jsonl", "app.py"]
+    path = {"PYTHONPATH": str(library)}
+    subprocess.run(command, cwd=tmp_path, env=os.environ | path, check=True, capture_output=True)
+    events = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    steps = [event["component_name"] for event in events if event["event_type"] == "chain_step_start"]
+    assert steps == ["price the cart", "decorated", "decorated coroutine", "begun"]
 
 
 def test_a_surprise_costs_structure_and_not_the_run(nobody, followed, monkeypatch):
