@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, when_imported
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -74,7 +75,13 @@ def install(tracer: ExecutionTracer, calls: ToolCalls) -> Undo:
         name: functools.partial(_follow, seam=seam, structure=structures[seam.framework])
         for name, seam in SEAMS.items()
     }
-    return when_imported(patches, tracer.problem)
+    let_go = when_imported(patches, tracer.problem)
+
+    def undo() -> None:
+        let_go()
+        tasks.stop()
+
+    return undo
 
 
 def _follow(module: Any, *, seam: Seam, structure: Structure) -> list[Undo]:

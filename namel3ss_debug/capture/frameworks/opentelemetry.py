@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 
 from namel3ss_debug.capture import context
 from namel3ss_debug.capture.context import CURRENT, Holder
-from namel3ss_debug.capture.frameworks import conventions
+from namel3ss_debug.capture.frameworks import conventions, tasks
 from namel3ss_debug.capture.frameworks.conventions import Meaning
 from namel3ss_debug.capture.frameworks.places import Inside
 from namel3ss_debug.capture.frameworks.reading import read, without_us
@@ -169,7 +169,10 @@ class _Spans:
         place = None if span is None else self._place(self.key(span))
         if place is None or not place.span.is_open or _is_inside(place.span):
             return None
-        return CURRENT.set(Inside(place.span, CURRENT.get(), frame))
+        inside = Inside(place.span, CURRENT.get(), frame)
+        if inside.generates:
+            tasks.follow(self.structure.tracer.problem)
+        return CURRENT.set(inside)
 
     def _place(self, key: Any) -> Inside | None:
         """Where one is inside a span: in what stands for it, or for the nearest span around it that anything does."""

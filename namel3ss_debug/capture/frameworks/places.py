@@ -22,10 +22,10 @@ class Inside:
     __slots__ = (
         "_code",
         "_frame_id",
-        "_generates",
         "_strand",
         "_token",
         "event_id",
+        "generates",
         "lost",
         "outer",
         "session_id",
@@ -43,8 +43,8 @@ class Inside:
         self.outer = outer
         self._frame_id = id(frame)
         self._code = None if frame is None else frame.f_code
-        self._generates = frame is not None and bool(frame.f_code.co_flags & _GENERATOR)
-        self._strand = context.strand()
+        self.generates = frame is not None and bool(frame.f_code.co_flags & _GENERATOR)
+        self._strand: int | None = context.strand()  # nothing: that which asks first
 
     def enter(self) -> None:
         """What runs next is inside."""
@@ -64,31 +64,46 @@ class Inside:
     def here(self) -> Holder | None:
         """The span, or the nearest outer one the running code really is inside."""
         span = self.span
-        if (span.is_open and not self._generates) or self.holds():  # the first as in `holds`, without a call
+        if (span.is_open and not self.generates) or self.holds():  # the first as in `holds`, without a call
             return span
         return None if self.outer is None else self.outer.here()
 
     def holds(self) -> bool:
         """Whether the running code is inside the span; what it started goes on inside of it after its end."""
-        if self.span.is_open and not self._generates:  # the most frequent
+        if self.span.is_open and not self.generates:  # the most frequent
             return True
         if self.lost and not self.span.is_open:
             return False
-        if self._strand != context.strand():
-            return True
+        strand = context.strand()
+        if self._strand != strand:
+            if self._strand is not None:
+                return True
+            self._strand = strand
         if not self.span.is_open:
             return False
-        if self._generates and self._code is not None:
+        if self.generates and self._code is not None:
             return on_stack(self._frame_id, self._code)
         return True
 
     def is_here(self, frame: FrameType | None) -> bool:
         """Whether what is begun in this frame is inside of this open span and of none within it: the most frequent."""
-        return CURRENT.get() is self and not self._generates and not self.is_beside(frame)
+        return CURRENT.get() is self and not self.generates and not self.is_beside(frame)
 
     def is_beside(self, frame: FrameType | None) -> bool:
         """Whether a span that is begun in this frame is a sibling: one call began them both, and neither has ended."""
         return frame is not None and self._frame_id == id(frame) and self._code is frame.f_code
+
+    def elsewhere(self) -> Inside:
+        """The same place, in a line of execution that is made outside of it: inside is there what the generator does there."""
+        place = Inside(self.span, elsewhere(self.outer), None)
+        place._frame_id, place._code, place.generates = self._frame_id, self._code, self.generates
+        place._strand = None
+        return place
+
+
+def elsewhere(holder: Holder | None) -> Holder | None:
+    """What stands for a place in what the running code makes: the place itself, where the running code is inside."""
+    return holder.elsewhere() if isinstance(holder, Inside) and not holder.holds() else holder
 
 
 class Moved(NamedTuple):

@@ -19,6 +19,7 @@ from namel3ss_debug.capture.beneath import Expected
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.context import CURRENT, Holder
 from namel3ss_debug.capture.failures import ending
+from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.places import (
     STAYED,
     Inside,
@@ -423,6 +424,8 @@ class Structure:
         self._own.add(span)
         self._open[key] = inside = Inside(span, outer, frame)
         inside.enter()
+        if inside.generates:
+            tasks.follow(self.tracer.problem)
 
     def _leave(self, inside: Inside) -> Span:
         """What runs next is not inside any more; the span that has ended."""

@@ -151,6 +151,25 @@ def test_a_generator_that_is_suspended_is_not_inside(tracer_of_a_framework, tree
     assert tree() == ["agent_execution ada", "  tool_call lookup", "  tool_call again", "tool_call meanwhile"]
 
 
+def test_what_the_consumer_of_a_generator_starts_is_not_inside(tracer_of_a_framework, tree):
+    """Nor are its tasks."""
+
+    async def used(name):
+        tool(name)
+
+    async def events():
+        with tracer_of_a_framework.start_as_current_span("invoke_agent ada"):
+            yield
+            await asyncio.create_task(used("again"))
+
+    async def main():
+        async for _event in events():
+            await asyncio.create_task(used("meanwhile"))
+
+    asyncio.run(main())
+    assert tree() == ["agent_execution ada", "  tool_call again", "tool_call meanwhile"]
+
+
 def test_a_context_manager_of_the_frameworks_is_inside_as_long_as_it_is_entered(tracer_of_a_framework, tree):
     """Though it is a generator, and suspended meanwhile."""
 
