@@ -74,7 +74,11 @@ def _end_later(steps: Sequence[Step], trace: Recorded, number: int) -> None:
     if not still_open:
         return
     for later, event in enumerate(trace.events(number + 1), number + 1):
-        if event["event_type"].endswith("_end") and event.get("parent_event_id") in still_open:
+        kind = event["event_type"]
+        ends = (
+            kind.endswith("_end") and kind != "trace_end"
+        )  # the end of a process is not that of what started it
+        if ends and event.get("parent_event_id") in still_open:
             step = still_open.pop(event["parent_event_id"])
             step.end, step.end_number, step.opening = event, later, True
             if not still_open:

@@ -134,7 +134,7 @@ class _Agents:
                 around = name
             if around:
                 self._inside[event["event_id"]] = around
-        elif event_type[-4:] == "_end" and parent in self._inside:
+        elif event_type[-4:] == "_end" and event_type != "trace_end" and parent in self._inside:
             self._ended.append(parent)
             if len(self._ended) > _ENDED_KEPT:
                 self._inside.pop(self._ended.popleft(), None)

@@ -88,6 +88,15 @@ def test_a_call_that_runs_beside_the_event_is_not_said_to_have_stopped(number):
     ]
 
 
+def test_the_end_of_a_process_is_not_that_of_the_tool_that_started_it():
+    """It comes before the end of the tool, and is its child as well."""
+    tools = spans(2)
+    process = {"event_type": "trace_end", "event_id": "p1.2", "parent_event_id": "s1", "component": "app"}
+    tools.all.insert(3, process)
+    (step,) = leading(tools, 3, most=1).steps
+    assert (step.number, step.end_number) == (3, 5)
+
+
 def test_where_nothing_has_a_name_there_is_no_story():
     """Events without names are no steps."""
     assert leading(Recorded([{"event_type": "trace_start", "component": "app"}]), 1).steps == []
