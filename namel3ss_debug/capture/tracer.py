@@ -28,6 +28,9 @@ from namel3ss_debug.traces.writer import TraceWriter
 if TYPE_CHECKING:  # imported where stacks are sampled
     from namel3ss_debug.capture.stacks import Stacks
 
+_TEXTS = frozenset({"error", "error_type", "stack_trace"})
+"""Fields that are texts however long they are: of a long one the middle is left out."""
+
 
 class ExecutionTracer:
     """Records what happens in this process.
@@ -200,7 +203,8 @@ class ExecutionTracer:
             self.add_payloads(event, inputs, outputs, metadata)
         for key, value in fields.items():
             if value is not None:
-                event[key] = self.payloads.value(value)
+                is_text = key in _TEXTS and isinstance(value, str)
+                event[key] = self.payloads.text(value) if is_text else self.payloads.value(value)
         if event.setdefault("call_site", None) is None:
             event["call_site"] = self.sites.find(2)
         if not event["call_site"]:

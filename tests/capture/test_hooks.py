@@ -259,6 +259,17 @@ def test_an_error_may_be_a_class_or_anything(tracing):
     assert trace.problems.total == 0
 
 
+def test_a_long_error_stays_a_text(tracing):
+    """Its middle is left out, as that of an exception that ends a span."""
+    tracing(max_payload_size=1000)
+    hooks.trace_error(ValueError("x y " * 10_000))
+    trace = open_trace(shutdown_tracing())
+    (told,) = (event for event in trace.events() if event["event_type"] == "error_occurred")
+    assert told["error"].startswith("x y ")
+    assert len(told["error"]) < 2000
+    assert trace.problems.total == 0
+
+
 def test_the_functions_do_nothing_while_tracing_is_off():
     """No tracer, no event, no failure."""
     assert hooks.performance_marker("x") == ""
