@@ -10,7 +10,6 @@ from typing import Any
 
 from namel3ss_debug.analysis.analyzer import analyze
 from namel3ss_debug.analysis.failures.explain import explain
-from namel3ss_debug.cli.options import open_recording
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import name_fits
@@ -18,6 +17,7 @@ from namel3ss_debug.inspection.activity import agent_activity, learning_progress
 from namel3ss_debug.inspection.journey import journey
 from namel3ss_debug.inspection.logs import every_line
 from namel3ss_debug.traces.events import LOG_LEVELS
+from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.store import find_trace
 from namel3ss_debug.views.journey import document
 from namel3ss_debug.views.payloads import json_bytes

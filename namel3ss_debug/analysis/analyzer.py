@@ -11,7 +11,8 @@ from namel3ss_debug.analysis.contract import Fold
 from namel3ss_debug.analysis.folds import FOLDS, Analysis, in_order
 from namel3ss_debug.analysis.halves import Asked, collecting_rarely, read_in_two, read_whole
 from namel3ss_debug.analysis.totals import Options
-from namel3ss_debug.traces.reader import Trace, open_trace
+from namel3ss_debug.traces.opening import open_recording
+from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.traces.store import ending
 
 if TYPE_CHECKING:
@@ -121,13 +122,13 @@ class TraceAnalyzer:
 
     Raises:
         TraceNotFoundError: there is nothing at that path.
-        UnreadableTraceError: what is there is no trace.
+        UnreadableTraceError: what is there is no trace, or nothing in it can be read.
     """
 
     def __init__(
         self, path: str | Path, *, sections: Collection[str] | None = None, slow_ms: float = 1000.0
     ) -> None:
-        self.trace = open_trace(Path(path))
+        self.trace = open_recording(path)
         self.sections = sections
         self.options = Options(slow_ms=slow_ms)
 

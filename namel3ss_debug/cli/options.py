@@ -87,25 +87,15 @@ def is_recording(word: str) -> bool:
 
 
 def open_recording(path: Path) -> Trace:
-    """Open a file that holds at least one event.
+    """As `traces.opening.open_recording`, which is loaded where a command reads something.
 
     Raises:
         TraceNotFoundError: there is no such file.
         UnreadableTraceError: nothing in it can be read.
     """
-    from namel3ss_debug.errors import UnreadableTraceError
-    from namel3ss_debug.traces.reader import open_trace
+    from namel3ss_debug.traces import opening
 
-    trace = open_trace(path)
-    if next(trace.events(), None) is None:
-        first = next(iter(trace.problems.first), None)
-        unfinished = "it is empty" if not path.stat().st_size else "only the beginning of a line"
-        told = first is not None and first.line and "torn" not in first.what
-        why = f"line {first.line}: {first.what}" if first is not None and told else unfinished
-        raise UnreadableTraceError(
-            f"{path}: there is no event in it ({why}); give the .jsonl file of a recording"
-        )
-    return trace
+    return opening.open_recording(path)
 
 
 def print_document(document: dict[str, Any]) -> None:

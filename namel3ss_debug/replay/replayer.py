@@ -18,7 +18,7 @@ from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, Nth, 
 from namel3ss_debug.replay.recording.variables import told
 from namel3ss_debug.replay.results import Numbered
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.totals import RunningTotals
 from namel3ss_debug.wire import lenient
 
@@ -70,7 +70,7 @@ class ExecutionReplayer:
 
     Raises:
         TraceNotFoundError: there is no such file.
-        UnreadableTraceError: it is no trace.
+        UnreadableTraceError: it is no trace, or nothing in it can be read.
         PlaceError: a place does not parse, or the recording does not hold it.
         ExpressionError: the condition of a place does not parse.
         MockError: the recording does not hold a call that is mocked or fails, or a model's answer does not have its shape.
@@ -84,7 +84,7 @@ class ExecutionReplayer:
         components: Collection[str] = (),
         faults: Iterable[str | Fault] = (),
     ) -> None:
-        self.trace = open_trace(path)
+        self.trace = open_recording(path)
         self.components = frozenset(components)
         self.breakpoints = [
             each if isinstance(each, Breakpoint) else Breakpoint(each) for each in breakpoints
