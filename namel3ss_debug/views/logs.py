@@ -52,7 +52,9 @@ _OWN_FILE = re.compile(r".\.log(\.\d+)?\Z")
 _OTHERS: Final = (50 * _MB, 5)
 _STYLES: Final = {"debug": DIM, "warning": WARNING, "error": ERROR, "critical": ERROR}
 _UNSAFE = re.compile(r"[^\w.-]+")
-_LONGEST_NAME = 80
+_LONGEST_NAME = 200
+"""In bytes; file systems take 255, and a number and `.log` come behind it."""
+
 _WHO_CELLS = 24
 _ABSENT = "(none)"
 _MOST_MEMBERS = 8
@@ -298,13 +300,17 @@ class _PrivateLog(RotatingFileHandler):
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding="utf-8", opener=_private)
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  (the contract of `logging`)
+        """Let whoever writes know what went wrong, in place of a traceback on stderr."""
+        raise  # noqa: PLE0704  (called where an exception was caught)
+
 
 def _handler(
     handlers: dict[tuple[str, str], RotatingFileHandler], folder: Path, line: LogLine
 ) -> RotatingFileHandler:
     """The file of a category and a name, opened when first used; of very many names the rest share one."""
     named = line.agent or line.source
-    safe = _UNSAFE.sub("_", named).strip("._")[:_LONGEST_NAME] or "unnamed"
+    safe = _UNSAFE.sub("_", named).strip("._").encode()[:_LONGEST_NAME].decode("utf-8", "ignore") or "unnamed"
     key = (line.category, safe)
     if key not in handlers and len(handlers) >= _MOST_FILES:
         key = (line.category, "other")

@@ -162,6 +162,29 @@ def test_recordings_of_one_second_are_kept_apart(run, trace, tmp_path, execution
     assert [summary["trace"] for summary in summaries] == [str(trace), str(other)]
 
 
+def test_a_file_that_cannot_be_written_is_told(logged, tmp_path):
+    """In one line, as where nothing can be: here no file may be longer than 1,024 bytes."""
+    logged.write_text(logged.read_text().replace("order A-17", "order A-17 " * 500))
+    write = f"ulimit -f 1; exec {sys.executable} -m namel3ss_debug logs {logged} --write {tmp_path}/out"
+    done = subprocess.run(["bash", "-c", write], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the logs cannot be written there: File too large" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["\U00020000" * 80, "\ud800", "../../etc"], ids=["long", "surrogate", "path"]
+)
+def test_any_name_is_that_of_a_file(run, logged, tmp_path, name):
+    """Of a long one the beginning, as far as a file system takes it."""
+    events = [json.loads(line) for line in logged.read_text().splitlines()]
+    events[-1] |= {"component_name": name, "parent_event_id": "none"}
+    logged.write_text("".join(json.dumps(event) + "\n" for event in events))
+    result = run("logs", logged, "--write", tmp_path / "logs", "--category", "system")
+    assert (result.exit_code, "Traceback" in result.stderr) == (0, False)
+    assert [path for path in (tmp_path / "logs").rglob("system/*.log") if "stock" in path.read_text()]
+
+
 def test_what_is_no_folder_of_ours_is_left_alone(run, trace, tmp_path):
     """Where nothing tells which recording a folder is of, neither it nor what is in it is touched."""
     run("logs", trace, "--write", tmp_path / "logs")
