@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, parse_fault
 from namel3ss_debug.replay.given.calls import parse_name
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, Nth, find_nth, know, parse_place
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, find_nth, know, parse_place
+from namel3ss_debug.replay.recording.nth import Nth
 from namel3ss_debug.replay.recording.variables import told
 from namel3ss_debug.replay.results import Numbered
 from namel3ss_debug.traces.events import Event

@@ -16,7 +16,8 @@ from namel3ss_debug.replay.given.calls import Calls, find_calls, parse_name, sam
 from namel3ss_debug.replay.given.faults import Fault, faulted, parse_fault, write_effect, write_fault
 from namel3ss_debug.replay.given.members import write_path
 from namel3ss_debug.replay.given.mocks import Mock, add_change, mocked, parse_mock, write_mock
-from namel3ss_debug.replay.recording.breakpoints import Known, Nth, Place
+from namel3ss_debug.replay.recording.breakpoints import Known, Place
+from namel3ss_debug.replay.recording.nth import Nth
 from namel3ss_debug.replay.results import MockRow, Numbered
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient

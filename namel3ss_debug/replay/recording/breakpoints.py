@@ -29,6 +29,7 @@ from typing import Any, Final, Literal, NamedTuple
 from namel3ss_debug.errors import DebugError, PlaceError
 from namel3ss_debug.expressions import Expression, compile_expression, compile_pattern, name_fits, nearest
 from namel3ss_debug.replay.recording.kinds import Kind, Kinds
+from namel3ss_debug.replay.recording.nth import Nth, end_of, entered
 from namel3ss_debug.traces.events import EVENT_TYPES, EXECUTION_PREFIX, Event
 from namel3ss_debug.traces.totals import is_failure
 
@@ -181,28 +182,14 @@ ReplayBreakpoint = Breakpoint
 """The name under which library users import it."""
 
 
-class Nth(NamedTuple):
-    """The entry that a place with an occurrence means: its number and its id."""
-
-    number: int
-    event_id: str | None
-
-    def covers(self, number: int, event: Event) -> bool:
-        """Whether an event is this entry or its end."""
-        if number <= self.number:  # an id may stand in the trace before: what ends there is another span
-            return number == self.number
-        kind = event["event_type"]
-        ends = kind.endswith("_end") and kind != "trace_end"
-        return ends and event.get("parent_event_id") == self.event_id is not None
-
-
 def find_nth(place: Place, events: Iterable[Event]) -> Nth | None:
     """The N-th entry into a place among all events of a trace; None where there are fewer, or no N is given."""
     if place.occurrence is None:
         return None
-    entries = ((number, event) for number, event in enumerate(events, 1) if place.enters(event))
+    numbered = iter(enumerate(events, 1))
+    entries = ((number, event) for number, event in numbered if place.enters(event))
     found = next(islice(entries, place.occurrence - 1, None), None)
-    return None if found is None else Nth(found[0], found[1].get("event_id"))
+    return None if found is None else entered(*found, end_of(found[1], numbered))
 
 
 def know(events: Iterable[Event]) -> Known:

@@ -15,8 +15,9 @@ from typing import Protocol, runtime_checkable
 
 from namel3ss_debug.prices import PICODOLLARS
 from namel3ss_debug.replay.recording import kept
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, Nth, Place, know_kinds
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, Place, know_kinds
 from namel3ss_debug.replay.recording.ledger import Ledger
+from namel3ss_debug.replay.recording.nth import Nth, entered
 from namel3ss_debug.replay.recording.outline import Outline
 from namel3ss_debug.replay.results import CallRow, Frame
 from namel3ss_debug.traces.events import Event
@@ -182,7 +183,7 @@ class History:
         numbers = outline.forward(wanted, 1, outline.count + 1)
         sure = (number for number in numbers if self._belongs(place, number))
         number = next(islice(sure, place.occurrence - 1, None), 0)
-        return Nth(number, self._recording.event(number).get("event_id")) if number else None
+        return entered(number, self._recording.event(number), outline.end(number)) if number else None
 
     def passing(
         self, first: int, end: int, breakpoints: Iterable[Breakpoint] | None = None, *, back: bool = False
@@ -217,7 +218,11 @@ class History:
                 single.add(place.number)
             elif place.occurrence is not None:
                 nth = self.nth(place)
-                single |= {nth.number, outline.end(nth.number)} if nth is not None else set()
+                single |= {nth.number, nth.end} if nth is not None else set()
+                if nth is not None and nth.event_id and not nth.end and place.condition is not None:
+                    # by its id, which another span may have as well
+                    ends = outline.kinds.wanted(lambda event: event["event_type"][-4:] == "_end", named=False)
+                    wanted = ends if wanted is None else bytearray(map(int.__or__, wanted, ends))
             elif place.reads == "text":
                 return None
             else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from namel3ss_debug.replay.recording.breakpoints import Nth, Place
+from namel3ss_debug.replay.recording.breakpoints import Place
+from namel3ss_debug.replay.recording.nth import Nth
 from namel3ss_debug.replay.rerunning.boundaries import ANSWERED
 from namel3ss_debug.traces.events import Event
 

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 from namel3ss_debug.errors import ExpressionError, PlaceError
 from namel3ss_debug.expressions import Expression, compile_expression, event_scope
 from namel3ss_debug.expressions.language import FIELD_NAMES
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, Nth, Place
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, Place
+from namel3ss_debug.replay.recording.nth import Nth
 from namel3ss_debug.replay.recording.variables import TELLING
 from namel3ss_debug.replay.results import BreakpointRow, Changed
 from namel3ss_debug.traces.events import Event

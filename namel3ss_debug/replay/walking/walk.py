@@ -14,8 +14,9 @@ from typing import Any, Final, Protocol
 
 from namel3ss_debug.expressions import Expression, event_scope
 from namel3ss_debug.replay.given.answers import Mocks
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, Nth, Place
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, Place
 from namel3ss_debug.replay.recording.history import History, Recording, State
+from namel3ss_debug.replay.recording.nth import Nth
 from namel3ss_debug.replay.recording.outline import Outline
 from namel3ss_debug.replay.recording.variables import TELLING, told
 from namel3ss_debug.replay.results import BreakpointRow, Changed, Frame, Numbered, Stopped

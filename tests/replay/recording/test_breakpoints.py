@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.errors import DebugError, ExpressionError, PlaceError
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Nth, find_nth, know, parse_place
+from namel3ss_debug.replay.recording.breakpoints import Breakpoint, find_nth, know, parse_place
+from namel3ss_debug.replay.recording.nth import Nth
 
 
 def stops_at(text, events, known=None):

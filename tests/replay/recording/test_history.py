@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from namel3ss_debug.replay.recording.breakpoints import Breakpoint, find_nth, know
@@ -99,7 +99,25 @@ def test_the_state_at_an_event_is_that_of_a_fold(listed, events):
     assert history.at(len(events) + 5) == history.at(len(events))
 
 
+def one_id(*shapes):
+    """Calls of a model that all have one id: a name for a start, tokens for an end."""
+    call = {"event_id": "a", "component": "llm", "parent_event_id": "a"}
+    return [
+        call
+        | (
+            {"event_type": "llm_call_end", "tokens_used": shape}
+            if isinstance(shape, int)
+            else {"event_type": "llm_call_start", "component_name": shape}
+        )
+        for shape in shapes
+    ]
+
+
 @given(EVENTS, PLACES, st.integers(0, 45), st.integers(0, 45), st.sampled_from([1, 3, 100]))
+@example(one_id("x", "x", "y", 2), ["x@2 if tokens_used > 1"], 0, 9, 1)  # what ends is the last of three
+@example(
+    one_id("x", "x", 2, "y", 2, 2), ["x@2 if tokens_used > 1"], 0, 9, 1
+)  # the id comes again after its end
 def test_nothing_is_passed_that_a_breakpoint_stops_at(listed, events, places, first, end, most_kinds):
     """Both ways, what breakpoints stop at among the events that are passed is what they stop at among all of them."""
     breakpoints = [Breakpoint(place) for place in places]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.replay.recording.breakpoints import find_nth, parse_place
+from namel3ss_debug.replay.recording.nth import Nth
 from namel3ss_debug.replay.rerunning.entries import Entries
 
 
@@ -32,4 +33,4 @@ def test_an_agent_is_no_call_of_the_tool_that_has_its_name():
     for number, (kind, component) in enumerate(shapes, 1):
         event = {"event_type": kind, "component": component, "component_name": "search"}
         entries.heard(number, event | {"event_id": f"e{number}"})
-    assert entries.find(place) == (2, "e2")
+    assert entries.find(place) == Nth(2, "e2")

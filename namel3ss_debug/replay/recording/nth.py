@@ -1,0 +1,65 @@
+"""The one entry that a place with an occurrence means, such as `search@2`, and the end of it.
+
+Recordings of other writers may have an id more than once, even of spans that are open at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from namel3ss_debug.traces.events import Event
+
+
+class Nth(NamedTuple):
+    """The entry that a place with an occurrence means.
+
+    Attributes:
+        number: its number.
+        event_id: its id, by which its end is known; None where it begins no span.
+        end: the number of its end; 0 where that has not come, or is not looked for.
+    """
+
+    number: int
+    event_id: str | None
+    end: int = 0
+
+    def covers(self, number: int, event: Event) -> bool:
+        """Whether an event is this entry or its end, which may have come since."""
+        if number <= self.number:  # an id may stand in the trace before: what ends there is another span
+            return number == self.number
+        if self.end:
+            return number == self.end
+        return _ends(event["event_type"]) and event.get("parent_event_id") == self.event_id is not None
+
+
+def entered(number: int, event: Event, end: int) -> Nth:
+    """The entry that is this event, with the end that is known of it."""
+    return Nth(number, event.get("event_id") if _begins(event["event_type"]) else None, end)
+
+
+def end_of(start: Event, rest: Iterable[tuple[int, Event]]) -> int:
+    """The number of the end of a span among the events behind its start; 0 where there is none.
+
+    Of several spans with one id the latest that is open ends first.
+    """
+    event_id, inner = start.get("event_id"), 0
+    if event_id is None or not _begins(start["event_type"]):
+        return 0
+    for number, event in rest:
+        kind = event["event_type"]
+        if _begins(kind) and event.get("event_id") == event_id:
+            inner += 1
+        elif _ends(kind) and event.get("parent_event_id") == event_id:
+            if not inner:
+                return number
+            inner -= 1
+    return 0
+
+
+def _begins(event_type: str) -> bool:
+    return event_type[-6:] == "_start" and event_type != "trace_start"
+
+
+def _ends(event_type: str) -> bool:
+    return event_type[-4:] == "_end" and event_type != "trace_end"
