@@ -47,7 +47,7 @@ from namel3ss_debug.analysis.timing.performance import Performance
 from namel3ss_debug.analysis.totals import Options, Totals
 from namel3ss_debug.analysis.triggers.triggers import Triggers
 from namel3ss_debug.errors import WrongUsageError
-from namel3ss_debug.traces.events import SPAN_FAILURES, unheld
+from namel3ss_debug.traces.events import SPAN_FAILURES, begins_span, ends_span, unheld
 from namel3ss_debug.traces.spans import SpanPairing
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ class _Type:
     def __init__(self, event_type: str, listeners: tuple[Callable[[int, Event], None], ...]) -> None:
         self.count = 0
         self.listeners = listeners
-        self.begins = event_type.endswith("_start") and event_type != "trace_start"
-        self.ends = event_type.endswith("_end") and event_type != "trace_end"
+        self.begins = begins_span(event_type)
+        self.ends = ends_span(event_type)
 
 
 class Analysis:

@@ -45,7 +45,7 @@ from namel3ss_debug.capture.answers import Gate, Given, Raised, Step
 from namel3ss_debug.capture.foretold import Foretold
 from namel3ss_debug.capture.marks import ASKS, FLUSHED, LISTENS, TAKEN, TOLD, WAITS
 from namel3ss_debug.capture.spans import HELD_TOLD_NS
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.traces.writer import TraceWriter
 
 ONLY_TOLD = frozenset({"stream_chunk", "resource_sample", "stack_sample", "inputs_read"})
@@ -113,7 +113,7 @@ class SocketGate:
         if self._over:
             return None if self._alone or not _is_call(event) else _NOBODY
         waits = not self._busy and self._holds(event)
-        if self._only_calls and not waits and _is_end(event):
+        if self._only_calls and not waits and ends_span(event["event_type"]):
             self._unsent.append(TOLD + line)
             return None
         outermost, self._busy = not self._busy, True
@@ -275,12 +275,6 @@ class SocketGate:
 
 def _is_call(event: Event) -> bool:
     return event["event_type"][-6:] == "_start" and event.get("component") in _CALLS
-
-
-def _is_end(event: Event) -> bool:
-    """Whether an event is the end of a span."""
-    event_type: str = event["event_type"]
-    return event_type[-4:] == "_end" and event_type != "trace_end"
 
 
 def _is_of_the_program(error: BaseException) -> bool:

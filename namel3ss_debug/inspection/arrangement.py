@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from namel3ss_debug.inspection.selection import Chooser, Events, Selection
 from namel3ss_debug.inspection.streams import Streams
 from namel3ss_debug.traces.costs import RECORDED, CallCosts, Cost
-from namel3ss_debug.traces.events import Event, unheld
+from namel3ss_debug.traces.events import Event, ends_span, unheld
 from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
 
 _ROOM = 1000
@@ -61,7 +61,7 @@ def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Spa
             pairing.feed(number, _slim(event, _START_FIELDS) | _continued(event_type, event))
             if taken:
                 started.add(number)
-        elif event_type[-4:] == "_end" and event_type != "trace_end":
+        elif ends_span(event_type):
             span = pairing.feed(number, event)
             streamed = streams.ended(event)
             if span is None:

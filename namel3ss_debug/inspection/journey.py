@@ -14,7 +14,7 @@ from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.inspection.selection import Events
 from namel3ss_debug.inspection.streams import CHUNK
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event, ends_span
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
 UNTOLD = frozenset({CHUNK, INPUTS_READ, "resource_sample", "stack_sample", "trace_start", "trace_end"})
@@ -181,7 +181,7 @@ class _Teller:
         kind = event["event_type"]
         if kind.endswith("_start"):
             return self._begin(number, event)
-        if kind.endswith("_end") and kind != "trace_end":
+        if ends_span(kind):
             return self._finish(number, event)
         if kind in UNTOLD:
             return False

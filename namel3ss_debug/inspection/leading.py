@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from namel3ss_debug.inspection.journey import Step, Story, journey
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, ends_span
 
 LOOKED_BACK = 400
 """Events before the one that are looked at."""
@@ -75,9 +75,7 @@ def _end_later(steps: Sequence[Step], trace: Recorded, number: int) -> None:
         return
     for later, event in enumerate(trace.events(number + 1), number + 1):
         kind = event["event_type"]
-        ends = (
-            kind.endswith("_end") and kind != "trace_end"
-        )  # the end of a process is not that of what started it
+        ends = ends_span(kind)  # the end of a process is not that of what started it
         if ends and event.get("parent_event_id") in still_open:
             step = still_open.pop(event["parent_event_id"])
             step.end, step.end_number, step.opening = event, later, True

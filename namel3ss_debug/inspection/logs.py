@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.expressions import name_fits
-from namel3ss_debug.traces.events import LOG_LEVELS, Event
+from namel3ss_debug.traces.events import LOG_LEVELS, Event, ends_span
 
 CATEGORIES: Final = ("agents", "learning", "interactions", "performance", "system", "errors", "events")
 """The logs there are. `events` is every span that ended; it is only read where it is asked for."""
@@ -84,7 +84,7 @@ def every_line(events: Iterable[tuple[int, Event]]) -> Iterator[LogLine]:
 def _line(number: int, event: Event, agent: str) -> LogLine | None:
     """The line that an event makes; None where it is none of a log."""
     event_type = event["event_type"]
-    is_end = event_type[-4:] == "_end" and event_type != "trace_end"
+    is_end = ends_span(event_type)
     usual = "events" if is_end else _BY_TYPE.get(event_type)
     if usual is None:
         return None
@@ -134,7 +134,7 @@ class _Agents:
                 around = name
             if around:
                 self._inside[event["event_id"]] = around
-        elif event_type[-4:] == "_end" and event_type != "trace_end" and parent in self._inside:
+        elif ends_span(event_type) and parent in self._inside:
             self._ended.append(parent)
             if len(self._ended) > _ENDED_KEPT:
                 self._inside.pop(self._ended.popleft(), None)

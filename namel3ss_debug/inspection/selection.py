@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.inspection.streams import Streamed, Streams
 from namel3ss_debug.traces.costs import CallCosts
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.traces.totals import RunningTotals, is_failure
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class _Named:
         kind = event["event_type"]
         if taken and kind[-6:] == "_start" and "event_id" in event:
             self.inside.add(event["event_id"])
-        elif taken and kind[-4:] == "_end" and kind != "trace_end" and parent in self.inside:
+        elif taken and ends_span(kind) and parent in self.inside:
             self.ended.append(parent)
             if len(self.ended) > _ENDED_KEPT:
                 self.inside.discard(self.ended.popleft())

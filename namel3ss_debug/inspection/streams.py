@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, ends_span
 
 CHUNK = "stream_chunk"
 _MOST_CALLS = 100_000
@@ -60,7 +60,7 @@ class Streams:
     def ended(self, event: Event) -> Streamed | None:
         """What was streamed to the call that ends with this event; None where it is no such end."""
         kind = str(event.get("event_type"))
-        if not self._calls or kind[-4:] != "_end" or kind == "trace_end":
+        if not self._calls or not ends_span(kind):
             return None
         call = event.get("parent_event_id")
         count = self._calls.pop(call, None) if isinstance(call, str) else None

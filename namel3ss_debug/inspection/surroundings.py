@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Protocol
 
 from namel3ss_debug.inspection.selection import Events, Numbered
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, ends_span
 
 LOOK = 50_000
 """How many events `context` reads to either side at most."""
@@ -67,7 +67,7 @@ def context(trace: Indexed, number: int, *, look: int = LOOK) -> Context:
     """
     event = trace.event(number)
     kind = event["event_type"]
-    is_end = kind.endswith("_end") and kind != "trace_end"
+    is_end = ends_span(kind)
     parent = event.get("parent_event_id")
     sought = _Search(trace, number, look)
     start = sought.find(parent) if is_end else None

@@ -18,7 +18,7 @@ from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, find_
 from namel3ss_debug.replay.recording.nth import Nth
 from namel3ss_debug.replay.recording.variables import told
 from namel3ss_debug.replay.results import Numbered
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.totals import RunningTotals
 from namel3ss_debug.wire import lenient
@@ -131,7 +131,7 @@ class ExecutionReplayer:
         if "event_id" in event and self.mocks.changes(number, event):
             mocked[event["event_id"]] = (number, event)
         start = None
-        if event["event_type"][-4:] == "_end" and event["event_type"] != "trace_end":
+        if ends_span(event["event_type"]):
             start = mocked.pop(event.get("parent_event_id", ""), None)
         return self.mocks.answered(number, event, start)
 

@@ -149,6 +149,16 @@ def span_prefix(component: str) -> str:
     return EXECUTION_PREFIX.get(component, component)
 
 
+def begins_span(event_type: str) -> bool:
+    """Whether an event of this type is the start of a span; `trace_start` begins a segment of a file."""
+    return event_type[-6:] == "_start" and event_type != "trace_start"
+
+
+def ends_span(event_type: str) -> bool:
+    """Whether an event of this type is the end of a span; `trace_end` ends a process."""
+    return event_type[-4:] == "_end" and event_type != "trace_end"
+
+
 def unheld(event: Event) -> Event:
     """The event at the time at which it would have come had no debugger held its process; itself where none did.
 

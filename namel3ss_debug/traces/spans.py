@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event, ends_span
 
 
 class Span:
@@ -131,7 +131,7 @@ class SpanPairing:
         An end without a start returns None and is kept in `orphans`: an earlier part may hold its start.
         """
         event_type = event["event_type"]
-        if event_type[-4:] == "_end" and event_type != "trace_end":
+        if ends_span(event_type):
             found = self.finish(number, event)
             return None if found is None else Span(found[0], found[1], event, number)
         if event_type[-6:] == "_start":

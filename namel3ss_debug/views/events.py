@@ -8,7 +8,7 @@ from rich.text import Text
 
 from namel3ss_debug.inspection import Streamed, Streams
 from namel3ss_debug.traces.costs import CallCosts
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.quantities import count, duration, is_number, money, tokens
 from namel3ss_debug.views.terminal import (
@@ -133,7 +133,7 @@ class RunningLines:
     def _depth(self, event: Event) -> int:
         """How deep an event stands: an end as deep as its start, anything else below its parent."""
         parent, kind = event.get("parent_event_id"), str(event.get("event_type"))
-        if kind.endswith("_end") and kind != "trace_end" and parent in self._depths:
+        if ends_span(kind) and parent in self._depths:
             return self._depths.pop(parent)
         depth = self._depths.get(parent, -1) + 1 if isinstance(parent, str) else 0
         if kind.endswith("_start") and isinstance(event.get("event_id"), str):

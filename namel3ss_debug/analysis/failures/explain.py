@@ -25,7 +25,7 @@ from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, WATCHED
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.steps import Numbered, Step, blob, holds, leaves, steps_of, trace_of
 from namel3ss_debug.analysis.failures.suspects import Cause, Told, View, told_of, who
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, begins_span, ends_span
 
 SCHEMA = "namel3ss-debug/explain/1"
 MOST_STEPS = 12
@@ -103,7 +103,7 @@ def explain(trace: Recorded, number: int) -> dict[str, Any]:
 def _read(trace: Recorded, number: int, event: Event) -> _Before:
     """Read up to the event, or to the end of the span that it begins."""
     kind = event["event_type"]
-    begins = kind.endswith("_start") and kind != "trace_start"
+    begins = begins_span(kind)
     wanted = event.get("event_id") if begins else None
     events: deque[Numbered] = deque(maxlen=HISTORY)
     running: dict[str, Numbered] = {}
@@ -113,7 +113,7 @@ def _read(trace: Recorded, number: int, event: Event) -> _Before:
         other_kind = other["event_type"]
         if place == number and not begins:
             break
-        ends = other_kind.endswith("_end") and other_kind != "trace_end"
+        ends = ends_span(other_kind)
         if place > number and ends and other.get("parent_event_id") == wanted:
             ended, end_number = other, place
             break
@@ -135,9 +135,9 @@ def _read(trace: Recorded, number: int, event: Event) -> _Before:
 
 def _target(number: int, event: Event, running: dict[str, Numbered], ended: tuple[int, Event]) -> Step:
     kind = event["event_type"]
-    if kind.endswith("_start") and kind != "trace_start":
+    if begins_span(kind):
         return Step(number, ended[0], event, ended[1])
-    if kind.endswith("_end") and kind != "trace_end":
+    if ends_span(kind):
         begun, start = running.get(str(event.get("parent_event_id")), (number, _NOTHING))
         return Step(begun, number, start, event)
     return Step(number, number, _NOTHING, event)

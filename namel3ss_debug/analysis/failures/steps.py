@@ -15,7 +15,7 @@ import orjson
 
 from namel3ss_debug.analysis.failures.claims import Claim, claimed_error
 from namel3ss_debug.analysis.nesting import has_failed
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, begins_span, ends_span
 
 Numbered = tuple[int, Event]
 
@@ -186,9 +186,9 @@ def steps_of(events: Iterable[Numbered], known: dict[tuple[int, int], Step] | No
 
     for number, event in events:
         kind = event["event_type"]
-        if kind[-6:] == "_start" and kind != "trace_start":
+        if begins_span(kind):
             open_steps[event.get("event_id", "")] = number, event
-        elif kind[-4:] == "_end" and kind != "trace_end":
+        elif ends_span(kind):
             begun, start = open_steps.pop(event.get("parent_event_id", ""), (number, _NOTHING))
             add(begun, number, start, event)
     for number, start in open_steps.values():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, begins_span, ends_span
 
 
 class Nth(NamedTuple):
@@ -30,12 +30,12 @@ class Nth(NamedTuple):
             return number == self.number
         if self.end:
             return number == self.end
-        return _ends(event["event_type"]) and event.get("parent_event_id") == self.event_id is not None
+        return ends_span(event["event_type"]) and event.get("parent_event_id") == self.event_id is not None
 
 
 def entered(number: int, event: Event, end: int) -> Nth:
     """The entry that is this event, with the end that is known of it."""
-    return Nth(number, event.get("event_id") if _begins(event["event_type"]) else None, end)
+    return Nth(number, event.get("event_id") if begins_span(event["event_type"]) else None, end)
 
 
 def end_of(start: Event, rest: Iterable[tuple[int, Event]]) -> int:
@@ -44,22 +44,14 @@ def end_of(start: Event, rest: Iterable[tuple[int, Event]]) -> int:
     Of several spans with one id the latest that is open ends first.
     """
     event_id, inner = start.get("event_id"), 0
-    if event_id is None or not _begins(start["event_type"]):
+    if event_id is None or not begins_span(start["event_type"]):
         return 0
     for number, event in rest:
         kind = event["event_type"]
-        if _begins(kind) and event.get("event_id") == event_id:
+        if begins_span(kind) and event.get("event_id") == event_id:
             inner += 1
-        elif _ends(kind) and event.get("parent_event_id") == event_id:
+        elif ends_span(kind) and event.get("parent_event_id") == event_id:
             if not inner:
                 return number
             inner -= 1
     return 0
-
-
-def _begins(event_type: str) -> bool:
-    return event_type[-6:] == "_start" and event_type != "trace_start"
-
-
-def _ends(event_type: str) -> bool:
-    return event_type[-4:] == "_end" and event_type != "trace_end"

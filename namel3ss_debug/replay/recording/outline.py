@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from namel3ss_debug.replay.recording.kinds import Kind, Kinds
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.traces.totals import is_failure
 
 MOST_ENDED: Final = 16_384
@@ -155,7 +155,7 @@ class Outline:
         self._following.append(0)
         parent = event.get("parent_event_id")
         begun = 0
-        if event_type[-4:] == "_end" and event_type != "trace_end":
+        if ends_span(event_type):
             begun = self._close(parent, number)
             level = self._still_open(self._enclosing[begun]) if begun else self._inside(parent)
             self._enclosing.append(begun or level)

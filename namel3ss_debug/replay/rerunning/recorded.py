@@ -31,7 +31,7 @@ from namel3ss_debug.replay.rerunning.recorded_answers import (
     flaws_of_end,
     http_answer,
 )
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.values import SETTINGS, Flaw, find_flaws
 
@@ -217,7 +217,7 @@ class _Reader:
         event_type = event["event_type"]
         if event_type[-6:] == "_start":
             self._begin(number, event)
-        elif event_type[-4:] == "_end" and event_type != "trace_end":
+        elif ends_span(event_type):
             self._close(number, event)
         elif event_type == "stream_chunk":
             boundary = self.boundaries.get(self._ids.get(event.get("parent_event_id", ""), 0))

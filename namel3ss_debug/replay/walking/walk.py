@@ -23,7 +23,7 @@ from namel3ss_debug.replay.results import BreakpointRow, Changed, Frame, Numbere
 from namel3ss_debug.replay.walking import levels
 from namel3ss_debug.replay.walking.stops import FOLDED, Lookout, Met, Stop, Stops, Tally
 from namel3ss_debug.replay.words import CALL_STARTS
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, begins_span
 
 MOST_FRAMES: Final = 1000
 """How many spans of a stack are shown."""
@@ -375,7 +375,7 @@ class Walk:
     def _is_start(self, number: int) -> bool:
         kind = self.outline.kind(number)
         event_type = self.recording.event(number)["event_type"] if kind is None else kind.event_type
-        return event_type[-6:] == "_start" and event_type != "trace_start"
+        return begins_span(event_type)
 
     def _shown(self, number: int, event: Event) -> Event:
         """An event of the recording with a mock's answer; what a live program was answered is in its events already."""
