@@ -52,18 +52,20 @@ class Raised(NamedTuple):
     state: Mapping[str, Any] = MappingProxyType({})
 
 
-class Played(NamedTuple):
-    """An HTTP response as it was recorded, or what came in its place.
+class Response(NamedTuple):
+    """An HTTP response that is not sent over the network: as it was recorded, or what is given in place of an exchange.
 
     Attributes:
-        status: the HTTP status; 0 where no head ever came.
+        status: the HTTP status; 0 where no head ever comes.
         reason: the words behind it.
         headers: those that do not speak of the body as it was sent; it is given decoded.
-        pieces: the body as it arrived.
-        raised: the exception that ended it, after the head and the pieces where there are any.
-        given_up: whether nothing more ever came, until the program gave up by itself.
+        pieces: the body, as it arrived or as a stream would bring it.
+        raised: the exception that ends it, of a recorded class or of a nature, `timeout` or `connection`: after the head and
+            the pieces where there are any.
+        given_up: whether nothing more ever comes, until the program gives up by itself.
         delays: the seconds before the head, before each piece and before the end; those that are missing are 0.
-        encoding: how the body was encoded as it was sent; "" where it was not.
+        encoding: how the body was encoded as it was sent; "" where it was not. Clients that decode it by themselves are
+            given it decoded.
     """
 
     status: int
@@ -76,7 +78,7 @@ class Played(NamedTuple):
     encoding: str = ""
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Played:
+    def from_json(cls, values: Mapping[str, Any]) -> Response:
         """What the gate is told: the pieces in base64."""
         raised = values.get("raised")
         return cls(
@@ -89,6 +91,11 @@ class Played(NamedTuple):
             tuple(values.get("delays") or ()),
             values.get("encoding") or "",
         )
+
+
+REPORTED = Response(200, "OK", [("content-type", _JSON)], [b'{"status":1,"successes":[],"errors":[]}'])
+"""What SDKs that report their own use are answered where nothing is to be sent. Some repeat a report for minutes until it is
+taken, and of an empty 204 not all believe that it was; the members are those that some look for."""
 
 
 class Given(NamedTuple):
@@ -109,7 +116,7 @@ class Given(NamedTuple):
     value: Any = None
     outputs: dict[str, Any] | None = None
     effect: Effect | None = None
-    played: Played | None = None
+    played: Response | None = None
     raised: Raised | None = None
     given_up: bool = False
     runs: bool = False
@@ -130,7 +137,7 @@ class Given(NamedTuple):
             word.get("answer"),
             word.get("outputs") or {} if "answer" in word else None,
             effect,
-            Played.from_json(word["http"]) if word.get("http") else None,
+            Response.from_json(word["http"]) if word.get("http") else None,
             None if raised is None else _raised(raised),
             bool(word.get("given_up")),
             bool(word.get("run")),
@@ -230,31 +237,6 @@ class Network(Protocol):
         """What runs from here on may not; what was started before still may."""
 
 
-class Response(NamedTuple):
-    """An HTTP response that was never sent: the body stands in pieces, as a stream would bring them.
-
-    Attributes:
-        status: the HTTP status; 0 where no head comes.
-        raised: the exception that comes after that, of a recorded class or of a nature, `timeout` or `connection`.
-        given_up: whether nothing comes after that, and no end either.
-        delays, encoding: as of `Played`; clients that decode a body by themselves are given it decoded.
-    """
-
-    status: int
-    reason: str
-    headers: list[tuple[str, str]]
-    pieces: list[bytes]
-    raised: Raised | None = None
-    given_up: bool = False
-    delays: tuple[float, ...] = ()
-    encoding: str = ""
-
-
-REPORTED = Response(200, "OK", [("content-type", _JSON)], [b'{"status":1,"successes":[],"errors":[]}'])
-"""What SDKs that report their own use are answered where nothing is to be sent. Some repeat a report for minutes until it is
-taken, and of an empty 204 not all believe that it was; the members are those that some look for."""
-
-
 def response_of(
     given: Given, spoken: Format | None, request: Any, *, method: str, event_id: str
 ) -> Response | None:
@@ -297,14 +279,14 @@ def _failed(effect: Effect, spoken: Format | None) -> Response:
     return Response(status, reason, list(headers), [body])
 
 
-def _played(played: Played, method: str) -> Response:
+def _played(played: Response, method: str) -> Response:
     """A recorded response: its headers fit the body as it is given, which is decoded and may be in pieces."""
     headers = [(name, value) for name, value in played.headers if name.lower() not in _OF_THE_WIRE]
     whole = played.raised is None and not played.given_up
     has_body = method != "HEAD" and played.status >= 200 and played.status not in (204, 304)
     if whole and has_body and not is_stream(headers):
         headers.append(("content-length", str(sum(map(len, played.pieces)))))
-    return Response(**played._asdict() | {"headers": headers})
+    return played._replace(headers=headers)
 
 
 def is_stream(headers: list[tuple[str, str]]) -> bool:
