@@ -40,6 +40,13 @@ class Stepping(NamedTuple):
     step: bool = False
 
 
+class Held(NamedTuple):
+    """How a session on a program ended: the status of the program, and how many commands could not be done."""
+
+    status: int
+    mistakes: int
+
+
 class Seat(NamedTuple):
     """Where the user sits: the terminal, open for reading and writing, and whether its keys can be given to a program."""
 
@@ -116,13 +123,13 @@ def step_program(
             try:
                 debugger = LiveDebugger(program, breakpoints, wanted.mocks)
                 program.go_on()
-                return hold(debugger, wanted, seated)
+                return hold(debugger, wanted, seated).status
             finally:
                 program.end()
 
 
-def hold(debugger: LiveDebugger, wanted: Stepping, seated: Seat | None) -> int:
-    """Hold the session, and see the program to its end."""
+def hold(debugger: LiveDebugger, wanted: Stepping, seated: Seat | None, *, jsonl: bool = False) -> Held:
+    """Hold the session, and see the program to its end; with `jsonl`, each result is one JSON line on stdout."""
     from namel3ss_debug.cli.stepping import step_through
 
     program = debugger.program
@@ -130,14 +137,17 @@ def hold(debugger: LiveDebugger, wanted: Stepping, seated: Seat | None) -> int:
     typed_too = wanted.typed_too
     started_at = program.event(1).get("timestamp") if program.count() else None
     terminal = sys.stderr if seated is None else seated.terminal
+    mistakes = 0
     while True:
-        step_through(debugger, commands, typed_too=typed_too, started_at=started_at, terminal=terminal)
+        mistakes += step_through(
+            debugger, commands, typed_too=typed_too, jsonl=jsonl, started_at=started_at, terminal=terminal
+        )
         if not debugger.over and not program.free:  # nobody has more to say
             program.run_out()
         if program.free or program.has_ended():
-            return program.wait()
+            return Held(program.wait(), mistakes)
         if seated is None or not typed_too or may_end(seated.terminal):
-            return program.end()
+            return Held(program.end(), mistakes)
         debugger.over, commands, typed_too = False, (), True
 
 

@@ -1,7 +1,7 @@
 """`debug replay --rerun`: the recorded program runs again on the answers of its recording.
 
 The program's stdout and stderr are its own; what became of the re-run stands on stderr when it is over. With `--format jsonl`
-stdout carries the report, and what the program prints goes to stderr.
+stdout carries the report, behind the results of a walk through it, and what the program prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -106,7 +106,7 @@ def rerun(
         prepared = prepare(trace, wanted, config, folder_for(trace, config))
     trace.progress = None
     outcome = (
-        walk_again(prepared, config, stepped)
+        walk_again(prepared, config, stepped, jsonl=jsonl)
         if stepped is not None
         else run_again(prepared, early, jsonl=jsonl)
     )
@@ -157,10 +157,13 @@ def load_report() -> None:
     from namel3ss_debug.views import outcomes, rows  # noqa: F401
 
 
-def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped) -> Outcome:
+def walk_again(
+    prepared: Prepared, config: DebugConfiguration, stepped: Stepped, *, jsonl: bool = False
+) -> Outcome:
     """Walk through the program as it runs again, in the debugger's shell.
 
     Where its code is newer than the recording, it is run to its end before, unseen, to learn which answers belong to which calls.
+    A session of JSON lines is held by a program, whose commands stand on stdin.
     """
     from namel3ss_debug.capture.foreground import Foreground
     from namel3ss_debug.cli.live import Stepping, hold, notices, seat
@@ -174,8 +177,8 @@ def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped)
 
     breakpoints = session_breakpoints(config, stepped.breakpoints)
     reserved = reserved_for(prepared) if prepared.newer else frozenset()
-    stop = None
-    with seat() as seated, Meeting() as meeting:
+    stop, mistakes = None, 0
+    with nullcontext() if jsonl else seat() as seated, Meeting() as meeting:
         # The standard input is not the program's, which reads what it read then: commands may stand there.
         typed_too = stepped.typed_too and seated is not None
         commands = (
@@ -185,16 +188,18 @@ def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped)
         say = notices(seated)
         for note in prepared.notes:
             say(note)
-        opening = running(prepared, meeting, None, Ends(None, None), foreground=foreground, notice=say)
+        ends = Ends(STDERR if jsonl else None, None)
+        opening = running(prepared, meeting, None, ends, foreground=foreground, notice=say)
         with opening as program:
             debugger = LiveDebugger(program, breakpoints, prepared.wanted.mocks)
             program.answering = run = Pass(prepared.plan, debugger.walk.mocks, reserved)
             program.go_on()
             try:
-                hold(debugger, Stepping(breakpoints, (), commands, typed_too), seated)
+                held = hold(debugger, Stepping(breakpoints, (), commands, typed_too), seated, jsonl=jsonl)
+                mistakes = 0 if stepped.typed_too else held.mistakes
             except CannotGoOnError as impasse:
                 stop = impasse.stop
-        return stepped_outcome(prepared, run, program, stop)
+        return stepped_outcome(prepared, run, program, stop, mistakes)
 
 
 def given_lines() -> Iterator[str]:

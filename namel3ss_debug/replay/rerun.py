@@ -342,7 +342,9 @@ class _Run:
         )
 
 
-def stepped_outcome(prepared: Prepared, run: Pass, program: LiveProgram, stop: Stop | None) -> Outcome:
+def stepped_outcome(
+    prepared: Prepared, run: Pass, program: LiveProgram, stop: Stop | None, mistakes: int = 0
+) -> Outcome:
     """What came of a re-run that somebody has walked through.
 
     Args:
@@ -350,6 +352,7 @@ def stepped_outcome(prepared: Prepared, run: Pass, program: LiveProgram, stop: S
         run: what has answered its calls.
         program: the program, which has ended.
         stop: why it could not go on.
+        mistakes: how many of the commands that were given could not be done.
     """
     from namel3ss_debug.replay.rerunning.outcomes import changes_since, outcome_of  # noqa: PLC0415  (see `_Run.through`)
 
@@ -365,6 +368,7 @@ def stepped_outcome(prepared: Prepared, run: Pass, program: LiveProgram, stop: S
         stop=stop,
         ended=not program.stopped,
         left=program.stopped and stop is None,
+        mistakes=mistakes,
         notes=tuple(notes),
     )
 

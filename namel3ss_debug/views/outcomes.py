@@ -52,7 +52,7 @@ def _verdict(outcome: Outcome) -> Piece:
     kinds = ", ".join(f"{number} {kind}" for kind, number in outcome.summary.kinds.items())
     if kinds:
         return Piece(f"the re-run and the recording part: {kinds}", WARNING)
-    if outcome.exit_status:
+    if outcome.parted:
         return Piece("the re-run ended otherwise than the recording", WARNING)
     if outcome.live_since:
         return Piece(f"as recorded up to event {outcome.live_since}, and live from there", GOOD)

@@ -842,6 +842,31 @@ def test_commands_may_stand_on_stdin(agent):
     assert again.status == 0
 
 
+def test_a_given_command_that_cannot_be_done_is_in_the_status(agent):
+    """Whoever gave it is not there to read it; the program runs to its end all the same."""
+    again = agent.rerun(*commands("brake tool", "continue"))
+    assert (again.status, again.out) == (2, agent.first.out)
+    assert "the re-run is as recorded" in again.told
+    typed = agent.rerun("--step", stdin=b"brake tool\ncontinue\n")
+    assert typed.status == 0
+
+
+def test_a_rerun_is_walked_through_by_a_program(agent):
+    """Commands are the lines of stdin; stdout has nothing but JSON, first their results and then the report."""
+    again = agent.rerun("--step", "--format", "jsonl", stdin=b"tbreak tool\ncontinue\nprint n\ncontinue\n")
+    assert [row["result"] for row in again.rows] == [
+        "stopped",
+        "message",
+        "stopped",
+        "value",
+        "stopped",
+        "rerun",
+    ]
+    assert (again.rows[2]["number"], again.rows[2]["waiting"]) == (PARIS_TOOL, True)
+    assert again.err.decode().startswith(agent.first.out.decode())
+    assert again.status == 0
+
+
 def test_quit_ends_the_program(agent):
     """What has not come by then is not missed."""
     again = agent.rerun("-b", "tool", *commands("continue", "quit"))

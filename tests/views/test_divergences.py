@@ -118,6 +118,7 @@ def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
         ({"status": 1, "live_since": 5}, 0, "as recorded up to event 5, and live from there"),
         ({"interrupted": True, "status": -2}, 130, "interrupted"),
         ({"problem": "no"}, 2, "the re-run could not go on"),
+        ({"mistakes": 1}, 2, "the re-run is as recorded"),
         (
             {"refused": ({"event_type": "divergence", "metadata": {"address": "a:1"}},)},
             1,

@@ -45,6 +45,7 @@ class Outcome:
         interrupted: whether the user interrupted it.
         left: whether the user has ended the program in the debugger.
         stuck: whether a call was left that has a recorded answer which cannot be given.
+        mistakes: how many of the debugger commands that were given could not be done.
     """
 
     of: Path
@@ -66,6 +67,7 @@ class Outcome:
     interrupted: bool = False
     left: bool = False
     stuck: bool = False
+    mistakes: int = 0
 
     @property
     def ended_otherwise(self) -> bool:
@@ -82,14 +84,19 @@ class Outcome:
         return bool(self.problem) or unanswered or (self.left and self.stuck)
 
     @property
+    def parted(self) -> bool:
+        """Whether the code asked or ended otherwise than the recording, or was stopped before."""
+        stopped = self.stop is not None and self.stop.kind != "open"
+        return bool(self.divergences or self.refused or self.ended_otherwise or stopped)
+
+    @property
     def exit_status(self) -> int:
         """The status with which the command ends."""
         if self.interrupted:
             return INTERRUPTED
-        if self.not_done:
+        if self.not_done or self.mistakes:
             return NOT_DONE
-        parted = self.divergences or self.refused or self.ended_otherwise
-        return PARTED if parted or (self.stop is not None and self.stop.kind != "open") else FINE
+        return PARTED if self.parted else FINE
 
 
 def outcome_of(
