@@ -182,6 +182,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
             'mock get_weather@1:{"temp_c": -30}',
             "rerun",
             "next",
+            "clear",
             "fault llm@2:status:503",
             "tbreak llm_call_end",
             "continue",

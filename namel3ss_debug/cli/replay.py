@@ -25,7 +25,7 @@ from namel3ss_debug.cli.stepping import given_commands, session_breakpoints, set
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.given.answers import Fault, Mock
-    from namel3ss_debug.replay.results import Rerun
+    from namel3ss_debug.replay.rerun import Prepared
     from namel3ss_debug.replay.starting import Early
     from namel3ss_debug.traces.reader import Trace
 
@@ -159,15 +159,25 @@ def walk(
 ) -> int:
     """Walk through the recording: the commands that were given, then those that are typed.
 
+    Where one of them is `rerun`, the program runs again up to the event at which the walk stood, with the answers, the
+    breakpoints and the displays of the walk, and the commands behind it are for that.
+
     Returns:
-        The exit status: 2 where nobody types and a command could not be done.
+        The exit status: 2 where nobody types and a command could not be done; of a re-run its own.
 
     Raises:
         DebugError: a breakpoint cannot match, or a mock is not for what the recording holds.
     """
+    from namel3ss_debug.cli.rerun import Stepped, prepared_again, run_prepared
     from namel3ss_debug.replay.debugger import Debugger
 
-    places = [place for place in session_breakpoints(settings().config) if place not in breakpoints]
+    def prepare(answers: tuple[Mock | Fault, ...]) -> Prepared:
+        from namel3ss_debug.replay.rerun import Wanted
+
+        return prepared_again(trace, Wanted(answers), config)
+
+    config = settings().config
+    places = [place for place in session_breakpoints(config) if place not in breakpoints]
     with reading(trace):
         debugger = Debugger(trace, breakpoints, mocks)
         set_held(debugger, places)
@@ -175,22 +185,15 @@ def walk(
         _ = debugger.walk.outline  # read or made once, and kept; moves and completion look into it
     trace.progress = None
     opening = [] if commands else ["continue" if breakpoints else "step"]
-    mistakes = step_through(
-        debugger, [*opening, *commands], typed_too=typed_too, jsonl=jsonl, started_at=started_at
-    )
-    wanted = debugger.session.rerun
-    if wanted is not None:
-        return from_here(trace, wanted, debugger.walk.mocks.given)
-    return WRONG_USAGE if mistakes and not typed_too else 0
-
-
-def from_here(trace: Trace, wanted: Rerun, mocks: Sequence[Mock | Fault]) -> int:
-    """Run the program again up to the event at which the walk stood, with the answers of the walk, and go on from there."""
-    from namel3ss_debug.cli.rerun import rerun, stepped_by
-
-    opening = [f"until {wanted.number}"] if wanted.number > 1 else ["step"]
-    stepped = stepped_by(step=True, breakpoints=(), commands=(), opening=opening)
-    return rerun(trace, mocks=mocks, stepped=stepped)
+    debugger.session.prepare = prepare
+    given = iter([*opening, *commands])
+    mistakes = step_through(debugger, given, typed_too=typed_too, jsonl=jsonl, started_at=started_at)
+    mistakes = 0 if typed_too else mistakes
+    if debugger.session.rerun is not None:
+        rest = [*debugger.left, *given]
+        stepped = Stepped((), rest, typed_too=typed_too or not rest, walked=debugger, mistakes=mistakes)
+        return run_prepared(debugger.session.prepared, config, stepped, jsonl=jsonl)
+    return WRONG_USAGE if mistakes else 0
 
 
 @click.command("replay", short_help="Walk through a recording, event by event.")

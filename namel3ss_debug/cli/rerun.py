@@ -20,8 +20,10 @@ from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
     from namel3ss_debug.config import DebugConfiguration
+    from namel3ss_debug.replay.debugger import Debugger
     from namel3ss_debug.replay.given.answers import Fault, Mock
-    from namel3ss_debug.replay.rerun import Prepared
+    from namel3ss_debug.replay.live_debugger import LiveDebugger
+    from namel3ss_debug.replay.rerun import Prepared, Wanted
     from namel3ss_debug.replay.rerunning.outcomes import Outcome
     from namel3ss_debug.replay.rerunning.outputs import Outputs
     from namel3ss_debug.replay.starting import Early
@@ -42,11 +44,21 @@ ONLY_AGAIN = {
 
 @dataclass(frozen=True)
 class Stepped:
-    """How a re-run is walked through: the places of `-b`, commands, and whether some are typed after them."""
+    """How a re-run is walked through.
+
+    Attributes:
+        breakpoints: the places of `-b`.
+        commands: the commands that are given.
+        typed_too: whether some are typed after them.
+        walked: the walk through the recording from which it goes on, where it does.
+        mistakes: how many of the commands given for that could not be done.
+    """
 
     breakpoints: Sequence[str] = ()
     commands: Sequence[str] = ()
     typed_too: bool = True
+    walked: Debugger | None = None
+    mistakes: int = 0
 
 
 def started_early(path: Path, *, jsonl: bool) -> AbstractContextManager[Early | None]:
@@ -97,14 +109,42 @@ def rerun(
     Raises:
         DebugError: the recording, the program or an answer cannot be used.
     """
-    from namel3ss_debug.replay.rerun import Wanted, prepare
+    from namel3ss_debug.replay.rerun import Wanted
 
     wanted = Wanted(tuple(mocks), tuple(run_tools), strict, live_from or 0, offline, realtime, python)
     config = settings().config
+    prepared = prepared_again(trace, wanted, config)
+    return run_prepared(prepared, config, stepped, jsonl=jsonl, early=early)
+
+
+def prepared_again(trace: Trace, wanted: Wanted, config: DebugConfiguration) -> Prepared:
+    """See that the program of a recording can run again.
+
+    Raises:
+        DebugError: the recording, the program or an answer cannot be used.
+    """
+    from namel3ss_debug.replay.rerun import prepare
+
     with reading(trace):
-        check_from(trace, live_from or 0)
+        check_from(trace, wanted.live_from)
         prepared = prepare(trace, wanted, config, folder_for(trace, config))
     trace.progress = None
+    return prepared
+
+
+def run_prepared(
+    prepared: Prepared,
+    config: DebugConfiguration,
+    stepped: Stepped | None,
+    *,
+    jsonl: bool,
+    early: Early | None = None,
+) -> int:
+    """Run the program, tell what became of the re-run, and give the exit status.
+
+    Raises:
+        DebugError: a place cannot be used, or the program cannot be started.
+    """
     outcome = (
         walk_again(prepared, config, stepped, jsonl=jsonl)
         if stepped is not None
@@ -175,15 +215,14 @@ def walk_again(
     from namel3ss_debug.replay.rerunning.outputs import Ends
     from namel3ss_debug.replay.rerunning.passes import Pass
 
-    breakpoints = session_breakpoints(config, stepped.breakpoints)
+    walked = stepped.walked
+    breakpoints = session_breakpoints(config, stepped.breakpoints) if walked is None else []
     reserved = reserved_for(prepared) if prepared.newer else frozenset()
-    stop, mistakes = None, 0
+    stop, mistakes = None, stepped.mistakes
     with nullcontext() if jsonl else seat() as seated, Meeting() as meeting:
         # The standard input is not the program's, which reads what it read then: commands may stand there.
         typed_too = stepped.typed_too and seated is not None
-        commands = (
-            stepped.commands if typed_too == stepped.typed_too else chain(stepped.commands, given_lines())
-        )
+        read = given_lines() if typed_too != stepped.typed_too else ()
         foreground = Foreground(seated.terminal.fileno()) if seated is not None and seated.controls else None
         say = notices(seated)
         for note in prepared.notes:
@@ -194,12 +233,22 @@ def walk_again(
             debugger = LiveDebugger(program, breakpoints, prepared.wanted.mocks)
             program.answering = run = Pass(prepared.plan, debugger.walk.mocks, reserved)
             program.go_on()
+            commands = chain(led_on(debugger, walked) if walked else (), stepped.commands, read)
             try:
                 held = hold(debugger, Stepping(breakpoints, (), commands, typed_too), seated, jsonl=jsonl)
-                mistakes = 0 if stepped.typed_too else held.mistakes
+                mistakes += 0 if stepped.typed_too else held.mistakes
             except CannotGoOnError as impasse:
                 stop = impasse.stop
         return stepped_outcome(prepared, run, program, stop, mistakes)
+
+
+def led_on(debugger: LiveDebugger, walked: Debugger) -> Iterator[str]:
+    """The command that leads to where an earlier walk stood; its breakpoints are set there, and stop nothing on the way."""
+    wanted = walked.session.rerun
+    number = 1 if wanted is None else wanted.number
+    debugger.session.display_as(walked.session)
+    yield f"until {number}" if number > 1 else "step"
+    debugger.walk.stops.adopt(walked.walk.stops)
 
 
 def given_lines() -> Iterator[str]:
@@ -231,12 +280,10 @@ def report(outcome: Outcome, *, jsonl: bool) -> None:
         tell(f"the re-run is recorded in {shorter_path(outcome.trace)}")
 
 
-def stepped_by(
-    *, step: bool, breakpoints: Sequence[str], commands: Sequence[str], opening: Sequence[str] = ()
-) -> Stepped | None:
+def stepped_by(*, step: bool, breakpoints: Sequence[str], commands: Sequence[str]) -> Stepped | None:
     """How the options of a walk ask a re-run to be walked through; None where they do not."""
     if not (step or breakpoints or commands):
         return None
     typed_too = step or bool(breakpoints and not commands)
-    first = opening or (() if commands or not typed_too else ["continue" if breakpoints else "step"])
+    first = () if commands or not typed_too else ["continue" if breakpoints else "step"]
     return Stepped(breakpoints, [*first, *commands], typed_too)

@@ -46,6 +46,7 @@ class Debugger:
         walk: the walk.
         session: what else the session remembers.
         over: whether `quit` or `rerun` has ended it.
+        left: the commands of the line that ended it which stand behind that.
 
     Raises:
         PlaceError: a place does not parse or cannot match.
@@ -63,6 +64,7 @@ class Debugger:
         self.walk = Walk(recording, program)
         self.session = Session(self.walk)
         self.over = False
+        self.left: list[str] = []
         self._last = ""
         self._completed = False  # commands of a breakpoint, by one that moves; an `end` may still follow
         for wanted in breakpoints:
@@ -125,6 +127,7 @@ class Debugger:
                     continue
             self.over = isinstance(result, Quit | Detached | Rerun)
             yield result
+        self.left = list(todo) if self.over else []
         collecting = self.session.collecting
         if collecting is not None and collecting.one_line:
             yield self._collected(collecting)

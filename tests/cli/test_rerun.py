@@ -884,6 +884,44 @@ def test_a_walk_through_the_recording_becomes_a_rerun_from_here(agent):
     assert "the re-run is as recorded, apart from what you gave" in again.told
 
 
+def test_a_rerun_keeps_the_breakpoints_of_the_walk(agent):
+    """They stop nothing before the event at which the walk stood; what is given behind `rerun` is for the re-run."""
+    given = commands("break llm", "display n", f"goto {PARIS_TOOL}", "rerun ;; info breakpoints", "continue")
+    again = agent.run("replay", "run.jsonl", *given)
+    assert "breakpoint 1, llm\nwaiting before this call\n->    15" in again.told
+    assert "1  break  llm       0" in again.told
+    assert again.told.count("1: n = ") == 2
+    assert "the re-run is as recorded" in again.told
+    assert again.status == 0
+    wrong = agent.run("replay", "run.jsonl", *commands("brake llm", "rerun", "continue"))
+    assert wrong.status == 2
+
+
+def test_a_walk_of_json_lines_becomes_a_rerun_of_json_lines(agent):
+    """Nothing that the program prints comes between them."""
+    typed = f"goto {PARIS_TOOL}\nrerun\nreturn\ncontinue\n".encode()
+    again = agent.run("replay", "run.jsonl", "--step", "--format", "jsonl", stdin=typed)
+    assert [(row["result"], row.get("number")) for row in again.rows] == [
+        ("stopped", 1),
+        ("stopped", PARIS_TOOL),
+        ("rerun", PARIS_TOOL),
+        ("stopped", PARIS_TOOL),
+        ("stopped", PARIS_TOOL + 1),
+        ("stopped", 23),
+        ("rerun", None),
+    ]
+
+
+def test_a_recording_that_cannot_be_run_again_is_walked_on(bench):
+    """The refusal is one line at the prompt."""
+    bench.write(AGENT)
+    bench.record("--level", "basic", "app.py")
+    again = bench.run("replay", "run.jsonl", "--step", stdin=b"goto 9\nrerun\nwhen\n")
+    assert b"was recorded at level basic" in again.out
+    assert b"event 9 of" in again.out
+    assert again.status == 0
+
+
 FUNCTION = """
 import os, urllib3
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import Expression
+from namel3ss_debug.replay.given.answers import Fault, Mock
 from namel3ss_debug.replay.results import Displayed, Rerun, Result, Stack, Stopped
 from namel3ss_debug.replay.walking.stops import Stop
 from namel3ss_debug.replay.walking.walk import Walk
@@ -50,7 +51,9 @@ class Session:
         listed: the last event that `list` has listed since the walk moved; 0 for none.
         sought: what was last searched for.
         collecting: the commands of a breakpoint that are being typed.
+        prepare: gets the program ready to run again with some answers and faults, or refuses.
         rerun: what has ended the session, where that was the wish to run the program again.
+        prepared: what `prepare` has given for it.
     """
 
     walk: Walk
@@ -59,7 +62,9 @@ class Session:
     listed: int = 0
     sought: Sought | None = None
     collecting: Collecting | None = None
+    prepare: Callable[[tuple[Mock | Fault, ...]], Any] | None = None
     rerun: Rerun | None = None
+    prepared: Any = None
     _numbered: int = 0
 
     def arrived(self, result: Result) -> Result:
@@ -80,6 +85,10 @@ class Session:
         self._numbered += 1
         self.displays[self._numbered] = expression
         return self._numbered
+
+    def display_as(self, earlier: Session) -> None:
+        """Show at every stop what an earlier session showed, under the same numbers."""
+        self.displays, self._numbered = dict(earlier.displays), earlier._numbered
 
     def displayed(self) -> tuple[Displayed, ...]:
         """The expressions that are shown at every stop, with their values at the current event."""

@@ -157,6 +157,11 @@ class Stops:
         self._set[stop.number] = stop
         return stop
 
+    def adopt(self, earlier: Stops) -> None:
+        """Set those of an earlier session under their numbers, as if none of them had been met yet."""
+        self._set = {stop.number: replace(stop, hits=0) for stop in earlier}
+        self._given = earlier.latest
+
     def find(self, number: int) -> Stop | None:
         """The one with this number, where it is set."""
         return self._set.get(number)

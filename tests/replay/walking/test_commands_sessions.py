@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.debugger import Debugger
 from namel3ss_debug.replay.results import Message, Mistake, MocksInForce, Rerun, Stopped
 
@@ -55,3 +56,55 @@ def test_rerun_takes_nothing_behind_it(session):
     (mistake,) = session.execute("rerun 3")
     assert isinstance(mistake, Mistake)
     assert not session.over
+
+
+def test_a_rerun_that_is_refused_leaves_the_walk_where_it_is(session):
+    """The mistake says why; the answers of the walk were what it was asked for."""
+    asked = []
+
+    def refuse(answers):
+        asked.append(answers)
+        raise RerunError("it was recorded without answers")
+
+    session.execute("goto 8")
+    session.execute("mock search:1")
+    session.session.prepare = refuse
+    assert session.execute("rerun") == [Mistake("it was recorded without answers")]
+    assert (session.over, session.session.rerun, session.walk.position) == (False, None, 8)
+    assert asked == [session.walk.mocks.given]
+    session.session.prepare = len
+    session.execute("rerun")
+    assert (session.over, session.session.prepared) == (True, 1)
+
+
+def test_what_stands_behind_a_rerun_is_left_for_it(session):
+    """The commands of a line behind the one that ended the session; of a line that did not end it, there are none."""
+    session.execute("step ;; foo ;; step")
+    assert session.left == []
+    session.execute("step ;; rerun ;; print n ;; next")
+    assert session.left == ["print n", "next"]
+
+
+def test_another_session_takes_breakpoints_and_displays_over(session, support, written):
+    """Numbers, conditions and commands are those that were given; hits are counted anew, and no number is given twice."""
+    for line in (
+        "break llm if n > 5",
+        "watch totals.tokens",
+        "tbreak tool",
+        "clear 3",
+        "display n",
+        "commands 1 print n",
+        "ignore 2 5",
+        "continue",
+        "continue",
+    ):
+        session.execute(line)
+    assert [row.hits for row in session.walk.rows()] != [0, 0]
+    later = Debugger(written(support))
+    later.walk.stops.adopt(session.walk.stops)
+    later.session.display_as(session.session)
+    assert later.walk.rows() == tuple(row._replace(hits=0) for row in session.walk.rows())
+    assert later.execute("break error") == [Message("breakpoint 4 at error")]
+    assert [row.number for row in later.session.displayed()] == [1]
+    later.execute("clear 1")
+    assert session.walk.stops.find(1) is not None

@@ -64,7 +64,7 @@ MORE: Final[dict[str, str]] = {
     "info": "The beginning of a word is enough: info b. Of several that begin so, it is the first in this list.",
     "mock": "NAME is the name of a tool or a model, a component, or component:name; NAME@N only its N-th call. NAME:@file.json reads the answer from a file.\nIn a recording, it is shown in place of what was recorded, which stands beside it; in a live program, it answers the call.",
     "fault": "NAME is as for mock; behind it stands timeout, error:TYPE:TEXT, status:429, latency:2s or truncate. unmock takes it back.",
-    "rerun": "The program runs offline, on its recorded answers and on those that mock and fault give here. The walk through the recording is over.",
+    "rerun": "The program runs offline, on its recorded answers and on those that mock and fault give here. The walk through the recording is over; its breakpoints, watches and displays are kept, and stop nothing before here.",
     "unmock": "Without an argument, all of them.",
     "bookmark": "goto NAME leads there.",
     "detach": "The session is over then. A recording has no program to let go.",

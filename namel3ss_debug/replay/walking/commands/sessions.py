@@ -64,6 +64,8 @@ def rerun(session: Session, argument: str) -> Result:
     nothing(argument, "rerun")
     if session.walk.program is not None:
         raise WrongUsageError("rerun is for the walk through a recording; here a program runs already")
+    if session.prepare is not None:
+        session.prepared = session.prepare(session.walk.mocks.given)
     session.rerun = Rerun(max(session.walk.position, 1))
     return session.rerun
 
