@@ -352,6 +352,30 @@ def test_messages_are_compared_with_the_call_before_in_the_conversation(talk):
     assert (found.before, [change.kind for change in found.changes]) == (None, ["added"])
 
 
+def test_messages_of_branches_without_spans_are_compared_with_their_own(listed):
+    """Threads and tasks that share a system message are told apart by what follows it, else by where they ran."""
+
+    def calls(task, *texts):
+        messages = [{"role": "user", "parts": [{"type": "text", "text": text}]} for text in texts]
+        yield {"event_type": "llm_call_start", "task": task, "inputs": {"messages": messages}}
+        yield {"event_type": "llm_call_end"}
+
+    session = Debugger(
+        listed(
+            [
+                *calls("t1", "be brief", "Oslo?"),
+                *calls("t2", "be brief", "Rome?"),
+                *calls("t3", "be brief", "Oslo?", "4 °C"),
+                *calls("t2", "be brief", "Rome?", "19 °C"),
+                *calls("t1", "be brief", "summary"),
+                *calls("t4", ["deep"]),
+            ]
+        )
+    )
+    before = [last(session, f"messages --diff {number}").before for number in (1, 3, 5, 7, 9, 11)]
+    assert before == [None, 1, 1, 3, 1, 9]
+
+
 @pytest.fixture
 def coded(listed, tmp_path):
     """Makes a debugger on a recording whose events came from call sites in a folder."""

@@ -9,7 +9,9 @@ from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.replay.results import MessageChanges, Messages, Result
 from namel3ss_debug.replay.walking.commands.arguments import event_number
 from namel3ss_debug.replay.walking.session import Session
+from namel3ss_debug.replay.walking.stops import same
 from namel3ss_debug.replay.walking.walk import Walk
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire.conversations import diff_messages
 from namel3ss_debug.wire.tools import offered_tools
 
@@ -32,28 +34,34 @@ def messages(session: Session, argument: str) -> Result:
     if not call:
         raise WrongUsageError(f"no model was called up to event {at}")
     if not diff:
-        inputs = _inputs(walk, call)
+        inputs = _inputs(walk.event_at(call))
         model = inputs.get("model")
         return Messages(call, model if isinstance(model, str) else None, _read(inputs), offered_tools(inputs))
     before = call_before(walk, call)
-    earlier = _read(_inputs(walk, before)) if before else ()
-    return MessageChanges(call, before or None, diff_messages(earlier, _read(_inputs(walk, call))))
+    earlier = _read(_inputs(walk.event_at(before))) if before else ()
+    return MessageChanges(call, before or None, diff_messages(earlier, _read(_inputs(walk.event_at(call)))))
 
 
 def call_before(walk: Walk, call: int) -> int:
     """The model call before another in the same conversation; 0 where there is none.
 
-    Of the latest calls it is the one that shares most of the spans around it, so that in a program of several agents
-    each is compared with its own; of several the one that is as deep inside; of these the latest.
+    Of the latest calls it is the one whose messages begin alike for longest, so that each of several agents that work at
+    the same time is compared with its own; of several the one that shares most of the spans around it; of these the one
+    that is as deep inside, then one of the same thread and task, and then the latest.
     """
     outline = walk.outline
-    own = _around(walk, call)
-    best, best_rank = 0, (-1, 0)
+    own, event = _around(walk, call), walk.event_at(call)
+    read = _read(_inputs(event))
+    best, best_rank = 0, (-1, 0, 0, False)
     calls = outline.kinds.wanted(lambda event: bool(event["event_type"] == _CALL), named=False)
     for found in islice(outline.backward(calls, 1, call), _LOOKED_BACK):
-        around = _around(walk, found)
-        shared = len(own & around)
-        rank = (shared, -abs(len(own) - len(around)))
+        around, earlier = _around(walk, found), walk.event_at(found)
+        rank = (
+            _alike(read, _read(_inputs(earlier))),
+            len(own & around),
+            -abs(len(own) - len(around)),
+            all(event.get(name) == earlier.get(name) for name in ("thread", "task")),
+        )
         if rank > best_rank:
             best, best_rank = found, rank
     return best
@@ -76,8 +84,14 @@ def _around(walk: Walk, call: int) -> frozenset[int]:
     return frozenset(walk.outline.stack(call)[:_MOST_SPANS])
 
 
-def _inputs(walk: Walk, call: int) -> dict[str, Any]:
-    inputs = walk.event_at(call).get("inputs")
+def _alike(one: tuple[Any, ...], other: tuple[Any, ...]) -> int:
+    """How many messages two calls begin with alike."""
+    pairs = zip(one, other, strict=False)
+    return next((place for place, pair in enumerate(pairs) if not same(*pair)), min(len(one), len(other)))
+
+
+def _inputs(call: Event) -> dict[str, Any]:
+    inputs = call.get("inputs")
     return inputs if isinstance(inputs, dict) else {}
 
 
