@@ -439,6 +439,13 @@ def test_source_reads_a_bounded_part(coded, tmp_path, monkeypatch):
     assert len(last(coded("app.py:2"), "goto 2 ;; source").rows[1][1]) == source.MOST_COLUMNS
 
 
+def test_source_counts_lines_as_python_does(coded, tmp_path):
+    """A form feed between functions and a line separator in a text end no line."""
+    (tmp_path / "app.py").write_bytes("one\x0c\ntwo = 'a\u2028b\x85'\r\nthree\rfour\n".encode())
+    shown = last(coded("app.py:3"), "goto 2 ;; source")
+    assert shown.rows == ((1, "one\x0c"), (2, "two = 'a\u2028b\x85'"), (3, "three"), (4, "four"))
+
+
 def test_source_of_an_event_without_a_call_site(session):
     """It is that of the nearest span around it that has one."""
     assert last(session, "goto 4 ;; source").line == 42

@@ -83,9 +83,11 @@ def _read(path: Path, line: int) -> tuple[tuple[tuple[int, str], ...], float]:
     with os.fdopen(open_regular(path), "rb") as file:
         changed_at = os.fstat(file.fileno()).st_mtime
         content = file.read(MOST_BYTES)
-    lines = content.decode("utf-8", "replace").splitlines()
+    lines = (
+        content.splitlines()
+    )  # of bytes: Python's lines do not end at a form feed or a separator of Unicode
     first = max(line - EACH_WAY, 1)
     if not 1 <= line <= len(lines):
         return (), changed_at
-    rows = tuple(enumerate((text[:MOST_COLUMNS] for text in lines[first - 1 : line + EACH_WAY]), first))
-    return rows, changed_at
+    shown = (text.decode("utf-8", "replace")[:MOST_COLUMNS] for text in lines[first - 1 : line + EACH_WAY])
+    return tuple(enumerate(shown, first)), changed_at
