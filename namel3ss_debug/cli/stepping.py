@@ -74,11 +74,11 @@ def read_commands(path: Path) -> Iterator[str]:
     from namel3ss_debug.errors import WrongUsageError
 
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise WrongUsageError(f"cannot read commands from {path}: {reason}; give a text file") from error
-    for line in content.splitlines():
+    for line in content.split("\n"):  # a text in a command may hold what else ends a line
         if line.strip() and not line.lstrip().startswith("#"):
             yield line
 

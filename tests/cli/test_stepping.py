@@ -67,9 +67,11 @@ def test_what_a_warning_is(event, warns):
 
 
 def test_commands_of_files_come_first(tmp_path):
-    """Comments and blank lines of a file are no commands; a file that is none is a mistake."""
+    """Comments, blank lines and the mark of an editor are no commands; a file that is none is a mistake."""
     (tmp_path / "one").write_text("# to the end\ngoto end\n\n  p n\n")
     assert given_commands(["w"], [tmp_path / "one"]) == ["goto end", "  p n", "w"]
+    (tmp_path / "marked").write_text('\ufeffp n\r\nmock search:"a\u2028b"\n')
+    assert given_commands([], [tmp_path / "marked"]) == ["p n", 'mock search:"a\u2028b"']
     (tmp_path / "two").write_bytes(b"\xff")
     with pytest.raises(WrongUsageError, match="it is not UTF-8"):
         given_commands([], [tmp_path / "two"])
