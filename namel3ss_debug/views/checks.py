@@ -107,7 +107,7 @@ def _notes(report: Report, found: int) -> Iterator[Note]:
         yield Note(f"{found - SHOWN} more; --format json has all of them")
     for rule in report.rules:
         if rule.skipped:
-            yield Note(f"{rule.rule} was not checked: {rule.skipped}")
+            yield Note(defused(plain(f"{rule.rule} was not checked: {rule.skipped}")))
 
 
 def _heaviest_first(report: Report) -> list[Finding]:

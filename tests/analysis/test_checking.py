@@ -66,15 +66,21 @@ def run(recording, own_prices):
 
 
 @pytest.fixture
-def broken(recording, tmp_path):
-    """Checks what was recorded against one rule, and gives the findings."""
+def reported(recording, tmp_path):
+    """Checks what was recorded against one rule, and gives the report."""
 
-    def broken(rule, **options):
+    def reported(rule, **options):
         path = tmp_path / "run.jsonl"
         path.write_text("".join(json.dumps(event) + "\n" for event in recording.events))
-        return check_trace(path, [rule], **options).findings
+        return check_trace(path, [rule], **options)
 
-    return broken
+    return reported
+
+
+@pytest.fixture
+def broken(reported):
+    """Checks what was recorded against one rule, and gives the findings."""
+    return lambda rule, **options: reported(rule, **options).findings
 
 
 @pytest.fixture
@@ -143,6 +149,37 @@ def test_a_rule_is_kept_by_a_run_that_keeps_it_and_broken_by_one_that_does_not(g
     findings = broken(not_kept)
     assert findings
     assert all(finding.message and finding.fingerprint and finding.level == "error" for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ({"assert": "1 == 2", "on": "tool:delete_*"}, "there was no tool:delete_*"),
+        ({"assert": "1 == 2", "on": "span if cost > 5"}, "there was no span if cost > 5"),
+        ({"assert": "1 == 2", "on": "event if kind == 'memory'"}, "there was no event if kind == 'memory'"),
+        ({"schema": False, "on": "llm if refused"}, "there was no llm if refused with an output"),
+        ({"limit": "calls < 1", "by": "tool", "of": "serch"}, "no tool serch; did you mean 'search'?"),
+        ({"limit": "calls < 1", "by": "model", "of": "gpt-*"}, "there was no model gpt-*"),
+    ],
+    ids=lambda given: json.dumps(given)[:60],
+)
+def test_a_rule_that_is_held_against_nothing_is_not_kept(good, reported, rule, why):
+    """Nothing that such a rule is about was there: it has no finding, and says what there was not."""
+    (result,) = reported(rule).rules
+    assert result.findings == ()
+    assert why in result.skipped
+    assert result.to_json()["state"] == "skipped"
+
+
+def test_a_pattern_finds_a_component_of_the_programs_own(run, broken):
+    """As in the debugger, its name stands for all its spans; a name of something else is no component."""
+    run.call("retrieval", "documents", 0.1, {})
+    run.call("mcp", "tools/list", 0.1, {})
+    for pattern in ("retrieval", 'retrieval:"doc*"', "documents", "mcp", "mcp:tools/*"):
+        (finding,) = broken({"forbid": pattern})
+        assert finding.subject in {"retrieval:documents", "mcp:tools/list"}
+    for pattern in ("retriev*", "list"):
+        assert broken({"forbid": pattern}) == ()
 
 
 def test_a_finding_has_its_events_its_place_and_its_level(good, broken, recording):
@@ -266,7 +303,7 @@ def test_what_is_not_known_breaks_a_limit(run, broken):
     run.llm("fine")
     run.call("llm", "unheard-of-model", 0.1, {}, outputs={"text": "x"}, usage={"input_tokens": 5})
     (finding,) = broken({"limit": "cost < 100"})
-    assert "cost is not known: 1 calls have no price" in finding.message
+    assert "cost is not known: 1 call has no price" in finding.message
     assert broken({"limit": "cost < 100", "by": "model", "of": MODEL}) == ()
     (finding,) = broken({"limit": "memory_mb < 100"})
     assert "memory_mb is not known" in finding.message

@@ -20,6 +20,7 @@ WRONG = [
     ({"forbid": "tool", "message": 3}, "message is 3, allowed is a text"),
     ({"forbid": "tool", "name": "a\nb"}, "name is"),
     ({"forbid": "tol:x"}, "forbid: 'tol:x' begins with no component; did you mean 'tool'"),
+    ({"forbid": "retrieval:x"}, 'of one of your own, write retrieval:"x"'),
     ({"forbid": []}, "forbid is [], allowed is a pattern"),
     ({"forbid": ""}, "forbid: a pattern is empty"),
     ({"forbid": "tool delete"}, "write component:name"),
@@ -127,6 +128,7 @@ def test_without_the_package_a_schema_names_the_extra(monkeypatch):
         ("tool", "tool", None),
         ("tool:delete_*", "tool", "delete_*"),
         ("llm:gpt-4o if duration_ms > 5", "llm", "gpt-4o"),
+        ("mcp", "mcp", None),
         ("search", None, "search"),
         ('mine:"a thing if any"', "mine", "a thing if any"),
         ("if failed", None, None),
@@ -138,6 +140,20 @@ def test_a_pattern_is_a_component_a_name_and_a_condition(text, component, name):
     pattern = parse_pattern(text)
     assert (pattern.component, pattern.name) == (component, name)
     assert (pattern.condition is not None) == (" if " in f" {text} " and '"' not in text)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"limit": "cost < 1", "limit": "tokens < 9"}', '{"no": "loops", "no": "loops"}']
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path, text):
+    """The first of the two rules would not be held, and nothing would say so."""
+    path = tmp_path / "rules.json"
+    path.write_text(f"[{text}]")
+    for read in (lambda: read_file(path), lambda: read_option(text)):
+        with pytest.raises(
+            RuleError, match=r"(rules\.json|--rule .*): the key '\w+' stands twice in one object"
+        ):
+            read()
 
 
 def test_every_kind_says_what_it_takes():

@@ -132,6 +132,13 @@ class AgainstBaseline(Quiet):
             else:
                 yield from self._more(run, run.baseline, aspect)
 
+    def idle(self, run: Run) -> str:
+        """Whether no baseline tells any of the figures."""
+        assert run.baseline is not None
+        if any(run.baseline.figures.get(FIGURES.get(aspect, ""), True) for aspect in self._aspects):
+            return ""
+        return f"no baseline tells its {' or '.join(self._aspects)}"
+
     def _new_failures(self, run: Run, baseline: Baseline) -> Iterator[Found]:
         """The failures whose fingerprint is in no baseline."""
         for known, row in failures_of(run):

@@ -14,7 +14,7 @@ from namel3ss_debug.analysis.checking.findings import Found
 from namel3ss_debug.analysis.checking.measures import Measured
 from namel3ss_debug.analysis.checking.words import shown
 from namel3ss_debug.errors import MissingExtraError
-from namel3ss_debug.expressions import name_fits
+from namel3ss_debug.expressions import name_fits, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,15 @@ class Limit(Quiet):
                 measured.call_site if self._by != "run" else None,
             )
 
+    def idle(self, run: Run) -> str:
+        """Whether there was nobody for whom the limit is."""
+        names = run.measured[self._by]
+        if self._only is None:
+            return "" if names else f"there was no {self._by}"
+        if any(name_fits(name, self._only) for name in names):
+            return ""
+        return f"there was no {self._by} {self._only}{nearest(self._only, list(names))}"
+
     def _who(self, name: str) -> str:
         return "the run" if self._by == "run" else f"{self._by} {name}".strip()
 
@@ -72,12 +81,16 @@ class Limit(Quiet):
 
 def _why(unknown: list[str], measured: Measured) -> str:
     if "cost" in unknown and measured.unpriced:
-        return f": {measured.unpriced:,} calls have no price; the setting prices can tell it"
+        return f": {_calls(measured.unpriced)} no price; the setting prices can tell it"
     if measured.uncounted and {"tokens", "input_tokens", "output_tokens", "context_tokens"} & set(unknown):
-        return f": {measured.uncounted:,} calls do not tell their usage"
+        return f": {_calls(measured.uncounted)} no usage"
     if "memory_mb" in unknown:
         return ": no memory was recorded"
     return ""
+
+
+def _calls(number: int) -> str:
+    return "1 call has" if number == 1 else f"{number:,} calls have"
 
 
 def run_values(run: Run) -> dict[str, Any]:

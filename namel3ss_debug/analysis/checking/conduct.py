@@ -51,6 +51,9 @@ class Watcher(Protocol):
     def found(self, run: Run) -> Iterator[Found]:
         """What the run did that the rule does not allow."""
 
+    def idle(self, run: Run) -> str:
+        """What was not there, so that the rule was held against nothing; empty where it was held against something."""
+
 
 @dataclass(slots=True)
 class Kept:
@@ -76,13 +79,18 @@ class Kept:
 
 
 class Quiet:
-    """A watcher that looks at no event, at no span, or at neither."""
+    """A watcher that looks at no event, at no span, or at neither; and whose rule is about what must not be there."""
 
     def span(self, span: SeenSpan) -> None:
         """Look away."""
 
     def event(self, number: int, event: Event) -> None:
         """Look away."""
+
+    def idle(self, run: Run) -> str:
+        """Nothing, which is what such a rule asks for."""
+        del run
+        return ""
 
 
 class Forbid(Quiet):
@@ -187,12 +195,14 @@ class SpanAssert(Quiet):
     def __init__(self, expression: Expression, pattern: Pattern) -> None:
         self._expression = expression
         self._pattern = pattern
+        self._asked = False
         self._kept = Kept()
 
     def span(self, span: SeenSpan) -> None:
         """Ask of a span."""
         if not self._pattern.fits(span):
             return
+        self._asked = True
         scope = span.scope()
         if not self._expression.matches(scope):
             what = f"{span.words}: {broken(self._expression, scope)}"
@@ -203,6 +213,11 @@ class SpanAssert(Quiet):
         del run
         return self._kept.all()
 
+    def idle(self, run: Run) -> str:
+        """Whether there was no such span."""
+        del run
+        return "" if self._asked else f"there was no {self._pattern.text}"
+
 
 class EventAssert(Quiet):
     """`assert` on events: it must be true of each of them."""
@@ -210,12 +225,14 @@ class EventAssert(Quiet):
     def __init__(self, expression: Expression, condition: Expression | None) -> None:
         self._expression = expression
         self._condition = condition
+        self._asked = False
         self._kept = Kept()
 
     def event(self, number: int, event: Event) -> None:
         """Ask of an event."""
         if self._condition is not None and not self._condition.matches_event(number, event):
             return
+        self._asked = True
         if not self._expression.matches_event(number, event):
             site = event.get("call_site")
             kind, name = str(event.get("event_type", "")), event.get("component_name")
@@ -234,6 +251,13 @@ class EventAssert(Quiet):
         del run
         return self._kept.all()
 
+    def idle(self, run: Run) -> str:
+        """Whether there was no such event."""
+        del run
+        return (
+            "" if self._asked or self._condition is None else f"there was no event if {self._condition.text}"
+        )
+
 
 Validate = Callable[[Any], Sequence[tuple[str, str]]]
 """Says of a value where in it something is not as it should be, and what."""
@@ -248,12 +272,14 @@ class SchemaAssert(Quiet):
         self._validate = validate
         self._value = value
         self._pattern = pattern
+        self._asked = False
         self._kept = Kept()
 
     def span(self, span: SeenSpan) -> None:
         """Compare the value of a span with the schema."""
         if not span.end or span.failed or not self._pattern.fits(span):
             return
+        self._asked = True
         value = self._value.evaluate(span.scope())
         problems = [("", NO_VALUE)] if value is None else self._validate(value)
         for place, what in problems[:5]:
@@ -267,3 +293,8 @@ class SchemaAssert(Quiet):
         """Where values were not as the schema says."""
         del run
         return self._kept.all()
+
+    def idle(self, run: Run) -> str:
+        """Whether no such span came to an output."""
+        del run
+        return "" if self._asked else f"there was no {self._pattern.text} with an output"

@@ -90,7 +90,8 @@ def evaluate(
             found = make_findings(rule.name, rule.level, rule.message, watcher.found(run), about["cwd"])
         except RuleError as error:
             raise RuleError(f"rule {rule.name}: {error}") from None
-        results.append(RuleResult(rule.name, rule.level, rule.describes, found))
+        idle = "" if found else watcher.idle(run)
+        results.append(RuleResult(rule.name, rule.level, rule.describes, found, idle))
     return Report(
         trace=str(trace.path),
         files=len(trace.files),

@@ -82,7 +82,7 @@ class Finding:
 
 
 class RuleResult(NamedTuple):
-    """One rule and what it found; `skipped` says why it was not evaluated, where it was not."""
+    """One rule and what it found; `skipped` says why it was held against nothing, where it was."""
 
     rule: str
     level: str

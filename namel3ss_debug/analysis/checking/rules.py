@@ -131,11 +131,13 @@ def read_file(path: Path) -> Source:
         RuleError: it cannot be read, or holds something else.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes(), object_pairs_hook=_members)
     except OSError as error:
         raise RuleError(f"cannot read the rules {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise RuleError(f"{path} is not JSON: {error}") from None
+    except RuleError as error:
+        raise RuleError(f"{path}: {error}") from None
     rules = document.get("checks") if isinstance(document, dict) else document
     others = sorted(document.keys() - {"checks"}) if isinstance(document, dict) else []
     if not isinstance(rules, list) or others:
@@ -154,9 +156,24 @@ def read_option(text: str) -> Source:
     if not text.lstrip().startswith("{"):
         return Source(where, [text])
     try:
-        return Source(where, [json.loads(text)])
+        return Source(where, [json.loads(text, object_pairs_hook=_members)])
     except (ValueError, RecursionError) as error:
         raise RuleError(f"{where}: it is not JSON: {error}") from None
+    except RuleError as error:
+        raise RuleError(f"{where}: {error}") from None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of a JSON object; of a key that stands there twice, the first rule would be lost without a word.
+
+    Raises:
+        RuleError: a key stands there twice.
+    """
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        twice = next(key for key in members if sum(key == other for other, _ in pairs) > 1)
+        raise RuleError(f"the key {twice!r} stands twice in one object")
+    return members
 
 
 def _read_rule(written: object, folder: Path, taken: set[str]) -> Rule:

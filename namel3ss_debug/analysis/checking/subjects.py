@@ -2,7 +2,8 @@
 
 A pattern is written as a place of the debugger is: a component (`tool`), `component:name` (`tool:search`,
 `llm:gpt-4*`), or a bare name (`search`), each with `if CONDITION` behind it where only some are meant. Names are
-compared but for upper and lower case and may hold `*` and `?`.
+compared but for upper and lower case and may hold `*` and `?`. Which components of its own a program has is not known
+before it is read, so a bare name stands for such a component as well, and `component:name` needs quotes around the name.
 
 A span belongs to the nearest agent it began inside. A model call that follows a failed one is an attempt of its own
 and a retry.
@@ -23,7 +24,7 @@ from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.spans import Span, SpanPairing
 
 COMPONENTS: Final = frozenset(
-    ["app", "agent", "prompt", "chain", "llm", "tool", "memory", "validation", "http"]
+    ["app", "agent", "prompt", "chain", "llm", "tool", "memory", "validation", "http", "mcp"]
 )
 """The words that stand for all spans of a component where they stand alone."""
 
@@ -208,9 +209,13 @@ class Pattern:
         """Whether the span is one of those that are meant."""
         if self.component is not None and span.component != self.component:
             return False
-        if self.name is not None and not name_fits(span.name, self.name):
+        if self.name is not None and not name_fits(span.name, self.name) and not self._is_of(span.component):
             return False
         return self.condition is None or self.condition.matches(span.scope())
+
+    def _is_of(self, component: str) -> bool:
+        """Whether a bare name is that of a component of the program's own."""
+        return self.component is None and component == self.name and component not in COMPONENTS
 
     @property
     def subject(self) -> str:
@@ -235,10 +240,9 @@ def parse_pattern(text: str) -> Pattern:
     head, colon, name = place.partition(":")
     if colon:
         if head not in COMPONENTS:
+            known = f'; they are {", ".join(sorted(COMPONENTS))}; of one of your own, write {head}:"{name}"'
             near = nearest(head, COMPONENTS)
-            raise WrongUsageError(
-                f"{text!r} begins with no component{near or '; they are ' + ', '.join(sorted(COMPONENTS))}"
-            )
+            raise WrongUsageError(f"{text!r} begins with no component{near or known}")
         return Pattern(text, head, name or None, compiled)
     if not place or place in COMPONENTS:
         return Pattern(text, place or None, None, compiled)
