@@ -120,6 +120,17 @@ def test_without_a_baseline_the_rule_is_skipped_and_says_so(recorded):
     assert rule.to_json()["state"] == "skipped"
 
 
+def test_what_no_baseline_tells_is_not_checked(recorded):
+    """Nothing can be more than what is not known; the answer says so where the rule is about nothing else."""
+    now, before = recorded("a"), recorded("b")
+    before.write_text(before.read_text().replace("cost_estimate", "billed_otherwise"))
+    (cost, both) = check_trace(
+        now, [{"baseline": "cost"}, {"baseline": ["cost", "calls"]}], baseline=before
+    ).rules
+    assert cost.skipped == "no baseline tells its cost"
+    assert (both.skipped, both.findings) == ("", ())
+
+
 figures = st.lists(st.floats(0, 1e9), min_size=1, max_size=30)
 
 

@@ -115,6 +115,22 @@ def test_junit_has_a_suite_for_each_recording_and_a_case_for_each_rule(junit_sch
     assert len(cases["kept rule"]) == 0
 
 
+def test_no_two_cases_of_several_recordings_have_the_same_class_and_name(junit_schema):
+    """GitLab would show the first of them only; the class of a single recording is the same for every run."""
+    paths = ("runs/a/run.jsonl", "runs/b/run.jsonl", "runs/other.jsonl")
+    written = junit.junit([report(finding(), trace=path) for path in paths], "error")
+    junit_schema.validate(written.decode())
+    suites = ET.fromstring(written)
+    assert [suite.get("name") for suite in suites] == ["runs/a/run.jsonl", "runs/b/run.jsonl", "other.jsonl"]
+    assert [suite[0].get("classname") for suite in suites] == [
+        "namel3ss-debug.check.runs/a/run_jsonl",
+        "namel3ss-debug.check.runs/b/run_jsonl",
+        "namel3ss-debug.check.other_jsonl",
+    ]
+    (alone,) = ET.fromstring(junit.junit([report(finding(), trace=paths[0])], "error"))
+    assert (alone.get("name"), alone[0].get("classname")) == ("run.jsonl", "namel3ss-debug.check")
+
+
 def test_sarif_stands_at_the_call_site_with_the_events_beside_it(sarif_schema):
     """A result has a stable rule id and fingerprint, a relative uri, and the recording as a related location."""
     document = sarif.sarif([report(finding(file="src/my app.py"), finding("b", file=None, mark="b"))], ROOT)

@@ -1,11 +1,13 @@
 """JUnit XML: one suite for each recording, one test case for each rule.
 
 The elements and attributes are those of the schema that Jenkins publishes (junit-10.xsd). Jenkins keeps only one failure
-of a test case, so all findings of a rule stand in one.
+of a test case, so all findings of a rule stand in one. GitLab reads no suites, and of test cases with the same class and
+name only the first; so where there are several recordings, the class names the recording.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
@@ -24,8 +26,9 @@ def junit(reports: Sequence[Report], fail_on: str) -> bytes:
         fail_on: the level from which a finding is a failure of its test case; lighter ones are told in its output.
     """
     suites = ET.Element("testsuites", name="namel3ss debug check")
-    for report in reports:
-        _suite(suites, report, LEVELS[LEVELS.index(fail_on) :])
+    for report, name in zip(reports, _names(reports), strict=True):
+        class_name = f"{CLASS}.{name.replace('.', '_')}" if len(reports) > 1 else CLASS
+        _suite(suites, report, name, class_name, LEVELS[LEVELS.index(fail_on) :])
     cases = [len(report.rules) for report in reports]
     suites.set("tests", str(sum(cases)))
     suites.set("failures", str(sum(int(suite.get("failures", 0)) for suite in suites)))
@@ -34,12 +37,21 @@ def junit(reports: Sequence[Report], fail_on: str) -> bytes:
     return bytes(ET.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
-def _suite(suites: ET.Element, report: Report, failing: Sequence[str]) -> None:
+def _names(reports: Sequence[Report]) -> list[str]:
+    """What each recording is called: the name of its file, or its path where another file has that name."""
+    files = [report.trace.rpartition("/")[2] for report in reports]
+    times = Counter(files)
+    return [
+        plain(file if times[file] == 1 else report.trace) for file, report in zip(files, reports, strict=True)
+    ]
+
+
+def _suite(suites: ET.Element, report: Report, name: str, class_name: str, failing: Sequence[str]) -> None:
     broken = [rule for rule in report.rules if any(found.level in failing for found in rule.findings)]
     suite = ET.SubElement(
         suites,
         "testsuite",
-        name=plain(report.trace.rpartition("/")[2]),
+        name=name,
         tests=str(len(report.rules)),
         failures=str(len(broken)),
         errors="0",
@@ -49,11 +61,11 @@ def _suite(suites: ET.Element, report: Report, failing: Sequence[str]) -> None:
     if report.started_at is not None:
         suite.set("timestamp", _moment(report.started_at))
     for rule in report.rules:
-        _case(suite, rule, failing)
+        _case(suite, rule, class_name, failing)
 
 
-def _case(suite: ET.Element, rule: RuleResult, failing: Sequence[str]) -> None:
-    case = ET.SubElement(suite, "testcase", classname=CLASS, name=plain(rule.rule), time="0")
+def _case(suite: ET.Element, rule: RuleResult, class_name: str, failing: Sequence[str]) -> None:
+    case = ET.SubElement(suite, "testcase", classname=class_name, name=plain(rule.rule), time="0")
     if rule.skipped:
         ET.SubElement(case, "skipped", message=plain(rule.skipped))
         return
