@@ -71,6 +71,7 @@ class Missing(Protocol):
 
 
 _Ready = list[tuple[Place | None, Event]]
+_Line = tuple[str, int]  # the name of a file, and a line of it
 
 
 class ProcessReader:
@@ -127,7 +128,7 @@ class ProcessReader:
         self._expected = 0
         self._began = False
         self._nesting: Nesting | None = None
-        self._held: list[tuple[int, int, int, Place | None, Event]] = []
+        self._held: list[tuple[int, int, int, _Line, Place | None, Event]] = []
         self._held_bytes = 0
         self._held_count = 0
         self._until = until
@@ -319,20 +320,20 @@ class ProcessReader:
         if seq is None:
             ready.append((place, event))
         elif seq < self._expected:
-            self._report("a number (seq) repeated or too late")
+            self._report(self._line(), "a number (seq) repeated or too late")
             ready.append((place, event))
         elif seq == self._expected:
             self._expected += 1
             ready.append((place, event))
             ready += self._due()
         elif not self._began and self._expected == 0:
-            self._skip_to(seq, at_start=True)
+            self._skip_to(seq, self._line())
             self._expected += 1
             ready.append((place, event))
         else:
             self._held_count += 1
             self._held_bytes += size
-            heappush(self._held, (seq, self._held_count, size, place, event))
+            heappush(self._held, (seq, self._held_count, size, self._line(), place, event))
             ready += self._due()
 
     def _due(self, *, everything: bool = False) -> _Ready:
@@ -345,39 +346,37 @@ class ProcessReader:
             or len(held) > WINDOW_EVENTS
             or self._held_bytes > WINDOW_BYTES
         ):
-            seq, _, size, place, event = heappop(held)
+            seq, _, size, line, place, event = heappop(held)
             self._held_bytes -= size
             if seq > self._expected:
-                self._skip_to(seq, at_start=False)
+                self._skip_to(seq, line)
             if seq < self._expected:
-                self._report("a number (seq) repeated or too late")
+                self._report(line, "a number (seq) repeated or too late")
             else:
                 self._expected += 1
             ready.append((place, event))
         return ready
 
-    def _skip_to(self, seq: int, *, at_start: bool) -> None:
-        """Some numbers are missing before `seq`: count the events that stood there."""
+    def _skip_to(self, seq: int, line: _Line) -> None:
+        """Some numbers are missing before `seq`, which stands on `line`: count the events that stood there."""
         lost = seq - self._expected
         parts = parse_name(self._files[0].name)
-        rotated = at_start and parts is not None and parts.segment > 0
+        rotated = not self._began and self._expected == 0 and parts is not None and parts.segment > 0
         if rotated:
-            self._report(
-                "earlier segments were rotated away",
-                f"{lost:,} events are gone, the trace cannot be re-run",
-                whole_file=True,
-            )
+            gone = f"{lost:,} events are gone, the trace cannot be re-run"
+            self._report((line[0], 0), "earlier segments were rotated away", gone)
         else:
-            self._report("events are missing", f"{lost:,} before the one with seq {seq}")
+            self._report(line, "events are missing", f"{lost:,} before the one with seq {seq}")
         self._missing(lost, rotated=rotated)
         self._expected = seq
 
-    def _report(self, what: str, detail: str = "", *, whole_file: bool = False) -> None:
-        line = 0
-        if self._batch is not None and not whole_file:
-            batch, index = self._position()
-            line = batch.number + index
-        self._problems.add(self._files[self._batch_file - self._first_file].name, line, what, detail)
+    def _line(self) -> _Line:
+        """Where the event that is being read stands."""
+        batch, index = self._position()
+        return self._files[self._batch_file - self._first_file].name, batch.number + index
+
+    def _report(self, line: _Line, what: str, detail: str = "") -> None:
+        self._problems.add(*line, what, detail)
 
     def _resume_point(self, resume: Resume | None, before_batch: int) -> Resume | None:
         """Behind the last whole line; None when what follows could belong before what was already given."""

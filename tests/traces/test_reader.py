@@ -215,6 +215,20 @@ def test_a_gap_is_reported_and_nothing_else_is_disturbed(tmp_path):
     ]
 
 
+def test_a_gap_is_told_at_the_event_behind_it(tmp_path):
+    """Events are held back for those that may be late; the gap is still named by the file and line where it is."""
+    write(tmp_path / "run.jsonl", line(0, "trace_start") + b"".join(map(line, range(1, 5))))
+    write(
+        tmp_path / "run.s2.jsonl", b"".join(map(line, range(10, 300))) + b"".join(map(line, range(301, 400)))
+    )
+    trace = open_trace(tmp_path / "run.jsonl")
+    assert sum(1 for _ in trace.events()) == 5 + 290 + 99
+    assert [(problem.file, problem.line) for problem in trace.problems.first] == [
+        ("run.s2.jsonl", 1),
+        ("run.s2.jsonl", 291),
+    ]
+
+
 def test_segments_rotated_away_are_reported(tmp_path):
     """When the first segments are gone the reader says how many events went and that a re-run is impossible."""
     write(tmp_path / "run.s3.jsonl", line(500, "trace_start") + line(501))
