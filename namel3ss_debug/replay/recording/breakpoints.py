@@ -335,7 +335,7 @@ def _place(text: str, known: Known | None) -> _Tests:
         raise PlaceError(
             f"{text}: only event types and components are counted so; write {head}@{rest} for a name"
         )
-    return _named(None, *_nth(text), known)
+    return _bare(*_nth(text), known)
 
 
 def _nth(text: str) -> tuple[str, int | None]:
@@ -397,6 +397,23 @@ def _named(component: str | None, name: str, nth: int | None, known: Known | Non
         return held is not None and component in (None, event.get("component")) and name_fits(held, name)
 
     return _Tests(covers, lambda event: covers(event) and is_entry(event), nth)
+
+
+def _bare(name: str, nth: int | None, known: Known | None) -> _Tests:
+    """The events of a name, or of what is not known yet: a type or a component of the program's own, or a name in one."""
+    named = _named(None, name, nth, known)
+    component, colon, rest = name.partition(":")
+
+    def covers(event: Event) -> bool:
+        if event.get("component") != component:
+            return event["event_type"] == name or named.covers(event)
+        held = event.get("component_name")
+        return not colon or (held is not None and name_fits(held, rest)) or named.covers(event)
+
+    def enters(event: Event) -> bool:
+        return event["event_type"] == name or (covers(event) and is_entry(event))
+
+    return _Tests(covers, enters, nth)
 
 
 def _there_are(names: list[str]) -> str:

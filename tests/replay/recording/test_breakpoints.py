@@ -202,6 +202,33 @@ def test_the_users_own_components_and_types_are_places_once_known():
     assert stops_at("cache", events, known) == [2]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("retrieval", [1, 4]), ("retrieval@2", [4]), ("retrieval if status", [3]), ("cache_hit", [2, 5])),
+        *(("retrieval:docs", [1]), ("retrieval:d*", [1]), ("retrieval:shelf", []), ("docs", [1])),
+        *(('"retrieval"', []), ("retriev*", [])),
+    ],
+)
+def test_the_users_own_components_and_types_are_places_before_they_are_known(text, expected):
+    """A program that runs, and a library that has not read the recording, stop there all the same."""
+    own = {"component": "retrieval", "component_name": "docs"}
+    events = [
+        {"event_type": "retrieval_start", "event_id": "1", **own},
+        {"event_type": "cache_hit", "event_id": "2", "component": "tool"},
+        {
+            "event_type": "retrieval_end",
+            "event_id": "3",
+            "parent_event_id": "1",
+            "status": "completed",
+            **own,
+        },
+        {"event_type": "retrieval_start", "event_id": "4", "component": "retrieval"},
+        {"event_type": "cache_hit", "event_id": "5", "component": "cache"},
+    ]
+    assert stops_at(text, events) == expected
+
+
 def test_a_hostile_event_is_searched_in_part():
     """A pattern looks at a bounded number of values, however many an event has and however deep they are."""
     deep = []
