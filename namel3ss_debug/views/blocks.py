@@ -37,7 +37,10 @@ class Table(NamedTuple):
 
 
 class Note(NamedTuple):
-    """One sentence below a table; `left` is how many rows of it are not shown, where that is what it says."""
+    """One sentence below a table; `left` is how many rows of it are not shown, where that is what it says.
+
+    One with a command of ours stays on one line, however long, so that it can be pasted.
+    """
 
     words: str
     left: int = 0
@@ -73,6 +76,7 @@ _LEAST_HEAD = 20
 """So many cells of a title stay, however much stands behind it."""
 
 _QUOTE_LIMIT = 4000
+_COMMAND = "namel3ss debug "
 
 
 def lines(blocks: Iterable[Block], width: int) -> Iterator[Text]:
@@ -89,10 +93,7 @@ def lines(blocks: Iterable[Block], width: int) -> Iterator[Text]:
 
 def _block_lines(block: Block, width: int) -> Iterator[Text]:
     if isinstance(block, Heading):
-        aside = f"  {clean(block.aside)}" if block.aside else ""
-        room = max(width - cells(aside), _LEAST_HEAD)
-        head = Text(shorten(clean(block.title), room, middle=True), block.style, end="")
-        yield Text(end="").append_text(head).append(aside, DIM) if aside else head
+        yield from _heading(block, width)
     elif isinstance(block, Facts):
         yield from pairs(block.rows, width, indent=INDENT)
     elif isinstance(block, Table):
@@ -107,7 +108,23 @@ def _block_lines(block: Block, width: int) -> Iterator[Text]:
             for words in wrapped(paragraph, width - len(INDENT), width - len(INDENT)):
                 yield Text((INDENT + words).rstrip(), end="")
     else:
-        yield Text(INDENT + clean(block.words), DIM, end="")
+        words, room = clean(block.words), width - len(INDENT)
+        for part in [words] if _COMMAND in words else wrapped(words, room, room):
+            yield Text((INDENT + part).rstrip(), DIM, end="")
+
+
+def _heading(block: Heading, width: int) -> Iterator[Text]:
+    """The title with the words behind it; below it, where they are too long for what a short title leaves."""
+    title, aside = clean(block.title), clean(block.aside)
+    behind = f"  {aside}" if aside else ""
+    if cells(title) + cells(behind) > width and cells(title) <= width // 2:
+        yield Text(title, block.style, end="")
+        for part in wrapped(aside, width - len(INDENT), width - len(INDENT)):
+            yield Text((INDENT + part).rstrip(), DIM, end="")
+        return
+    room = max(width - cells(behind), _LEAST_HEAD)
+    head = Text(shorten(title, room, middle=True), block.style, end="")
+    yield Text(end="").append_text(head).append(behind, DIM) if aside else head
 
 
 def _points(block: Points, width: int) -> Iterator[Text]:

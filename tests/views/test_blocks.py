@@ -87,3 +87,23 @@ def test_a_note_says_how_much_is_left():
     """A note on rows that are not shown carries their number."""
     assert Note("… 3 more", 3).left == 3
     assert Note("a remark").left == 0
+
+
+def test_words_behind_a_short_title_go_below_it_where_they_do_not_fit():
+    """The title stays whole, and no line is wider than the screen."""
+    kinds = "1 arguments, 1 result, 1 path, 1 model, 2 prompt, 2 context, 1 status, 6 added"
+    assert shown(Heading("The runs part", "1 result"), width=80) == ["The runs part  1 result"]
+    title, *below = shown(Heading("What sets the failing run apart", kinds), width=80)
+    assert title == "What sets the failing run apart"
+    assert " ".join(line.strip() for line in below) == kinds
+    assert all(len(line) <= 80 for line in below)
+
+
+def test_a_note_is_wrapped_unless_it_has_a_command():
+    """A sentence takes as many lines as it needs; a command stays whole, so that it can be pasted."""
+    words = "debug/traces/trace_20261121_210013_d373deeb.jsonl: 2 places cannot be read, so something may be missing."
+    rows = shown(Note(words), width=80)
+    assert " ".join(row.strip() for row in rows) == words
+    assert all(len(row) <= 80 and row.startswith("  ") for row in rows)
+    command = f"how it came to the first of them: namel3ss debug explain 25 {'folder/' * 10}run.jsonl"
+    assert shown(Note(command), width=80) == [f"  {command}"]
