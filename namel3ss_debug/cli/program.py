@@ -57,7 +57,9 @@ def split(
             theirs.append(word)
         else:
             ours.append(word)
-            if name in valued and not attached and "=" not in word and rest:
+            if name in valued and not attached and "=" not in word:
+                if not rest:
+                    return Split(ours, target, theirs, name)
                 ours.append(rest.pop(0))
     return Split(ours, target, theirs)
 
@@ -74,6 +76,10 @@ class ProgramCommand(click.Command):
                 option.opts, option.secondary_opts
             )
         sorted_out = split(args, frozenset(names[False]), frozenset(names[True]), ONLY_BEFORE)
+        if sorted_out.lacking is not None:
+            raise click.BadOptionUsage(
+                sorted_out.lacking, f"Option {sorted_out.lacking!r} requires an argument.", ctx
+            )
         ours = [] if sorted_out.target is None else ["--", sorted_out.target, *sorted_out.theirs]
         return super().parse_args(ctx, sorted_out.ours + ours)
 

@@ -1,10 +1,12 @@
 """Which words of a command line are ours and which are the program's."""
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.cli.program import split
+from namel3ss_debug.cli.trace import command
 
 VALUED = frozenset({"-o", "--output", "--level"})
 FLAGS = frozenset({"-m", "--live", "--help"})
@@ -39,7 +41,22 @@ def sort(*words):
 )
 def test_words_are_sorted(words, ours, target, theirs):
     """Before TARGET all options are ours, after it those we know, and nothing behind `--`."""
-    assert sort(*words.split()) == (ours.split(), target, theirs.split())
+    assert sort(*words.split())[:3] == (ours.split(), target, theirs.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "lacking"),
+    [("app.py -o", "-o"), ("app.py a --level", "--level"), ("app.py -o -o", None), ("app.py --level=", None)],
+)
+def test_an_option_at_the_end_lacks_its_value(words, lacking):
+    """It is named, where the word behind it is none."""
+    assert sort(*words.split()).lacking == lacking
+
+
+def test_an_option_without_its_value_is_an_error():
+    """What stands before it is not taken for its value."""
+    done = CliRunner().invoke(command, ["app.py", "--flow"])
+    assert "Option '--flow' requires an argument." in done.output
 
 
 @given(st.lists(st.sampled_from(["a", "-o", "--live", "--level=x", "-z", "--", "-m", "-"])))
