@@ -129,10 +129,13 @@ def resolve_target(
         return _app(target, run_args, flow)
     if run_args:
         raise TargetError(
-            f"--run-args are for a function (module:function), and {word} is none: leave them out"
+            f"--run-args are for a function (module:function), and {word} is none: leave them out, or put them behind -- if they are "
+            "the program's own"
         )
     if flow is not None:
-        raise TargetError(f"--flow is for a namel3ss app, and {word} is none: leave it out")
+        raise TargetError(
+            f"--flow is for a namel3ss app, and {word} is none: leave it out, or put it behind -- if it is the program's own"
+        )
     return target
 
 

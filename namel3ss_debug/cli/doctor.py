@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from namel3ss_debug.cli.options import format_option, print_document
-from namel3ss_debug.cli.program import ProgramCommand, arguments, python_option
+from namel3ss_debug.cli.program import (
+    ProgramCommand,
+    arguments,
+    flow_option,
+    python_option,
+    run_args_option,
+)
 from namel3ss_debug.cli.trace import DEFAULTS, read_run_args
 
 if TYPE_CHECKING:
@@ -224,9 +230,8 @@ def show(target: str, found: Sequence[Any], runs: int, status: int, output_forma
 @click.command("doctor", cls=ProgramCommand, short_help="Say what makes a program irreproducible.")
 @arguments("TARGET")
 @click.option("-m", "module", is_flag=True, help="TARGET is a module or package, as with python -m.")
-@click.option("--run-args", metavar="JSON",
-              help="Keyword arguments of a function, or the input of a flow, as one JSON object.")  # fmt: skip
-@click.option("--flow", metavar="NAME", help="Run this flow of a namel3ss app; the only one if left out.")
+@run_args_option
+@flow_option
 @click.option("--run-tools", multiple=True, metavar="NAME",
               help="Run this tool for real each time; all for every tool; may be repeated.")  # fmt: skip
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",

@@ -18,14 +18,26 @@ ONLY_BEFORE = frozenset({"-m", "-c", "-x"})
 
 
 python_option = click.option("--python", metavar="PATH", help="The Python to run the program with.")
+run_args_option = click.option(
+    "--run-args",
+    metavar="JSON",
+    help="Keyword arguments of a function, or the input of a flow, as one JSON object.",
+)
+flow_option = click.option(
+    "--flow", metavar="NAME", help="Run this flow of a namel3ss app; the only one if left out."
+)
 
 
 class Split(NamedTuple):
-    """The words of a command line: our options with their values, the target, and the program's arguments."""
+    """The words of a command line: our options with their values, the target, and the program's arguments.
+
+    `lacking` is an option of ours that stands at the end without its value.
+    """
 
     ours: list[str]
     target: str | None
     theirs: list[str]
+    lacking: str | None = None
 
 
 def split(

@@ -11,15 +11,30 @@ from typing import Any, NoReturn
 import click
 
 from namel3ss_debug.cli.options import settings
-from namel3ss_debug.cli.program import ProgramCommand, arguments, python_option
+from namel3ss_debug.cli.program import (
+    ProgramCommand,
+    arguments,
+    flow_option,
+    python_option,
+    run_args_option,
+)
 
 
-def run(words: Sequence[str], *, module: bool = False, python: str | None = None) -> int:
+def run(
+    words: Sequence[str],
+    *,
+    module: bool = False,
+    run_args: str | None = None,
+    flow: str | None = None,
+    python: str | None = None,
+) -> int:
     """Run a program, recorded where `enabled` says so, and as it is otherwise.
 
     Args:
         words: the target and the program's own arguments.
         module: whether the target is the name of a module.
+        run_args: keyword arguments of a function, or the input of a flow, as a JSON object.
+        flow: which flow of a namel3ss app.
         python: the interpreter to run the program with.
 
     Returns:
@@ -30,14 +45,14 @@ def run(words: Sequence[str], *, module: bool = False, python: str | None = None
     """
     from namel3ss_debug.capture.launch import find_python, launch, resolve_target
     from namel3ss_debug.capture.session import new_session
-    from namel3ss_debug.cli.trace import report
+    from namel3ss_debug.cli.trace import known_of, read_run_args, report
 
     config = settings().config
-    target = resolve_target(words, module=module)
+    target = resolve_target(words, module=module, run_args=read_run_args(run_args), flow=flow)
     if not config.enabled and target.kind in {"script", "module"}:
         switch = ["-m"] if target.kind == "module" else []
         replace_process(python or sys.executable, [*switch, target.value, *target.argv])
-    session = new_session(config, target=target.text, root=target.root)
+    session = new_session(config, **known_of(target))
     if not config.enabled:
         # A function or an app needs our runner to be called; an execution that is not sampled is not recorded.
         interpreter = find_python(python, target) if target.kind == "app" else python
@@ -68,6 +83,8 @@ def replace_process(python: str, words: Sequence[str]) -> NoReturn:
 @click.command("run", cls=ProgramCommand, short_help="Run an app under the configuration in force.")
 @arguments("APP")
 @click.option("-m", "module", is_flag=True, help="APP is a module or package, as with python -m.")
+@run_args_option
+@flow_option
 @python_option
 def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     """Run an app under the configuration in force.

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from namel3ss_debug.cli.program import ProgramCommand, arguments, python_option
+from namel3ss_debug.cli.program import (
+    ProgramCommand,
+    arguments,
+    flow_option,
+    python_option,
+    run_args_option,
+)
 from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
@@ -223,9 +229,8 @@ def write_document(path: Path) -> Path:
 )
 @click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT",
               help="Record this component only, such as llm or tool; may be given several times.")  # fmt: skip
-@click.option("--run-args", metavar="JSON",
-              help="Keyword arguments of a function, or the input of a flow, as one JSON object.")  # fmt: skip
-@click.option("--flow", metavar="NAME", help="Run this flow of a namel3ss app; the only one if left out.")
+@run_args_option
+@flow_option
 @click.option(
     "--level", type=click.Choice(["basic", "detailed", "comprehensive"]), help="How much is recorded."
 )

@@ -109,14 +109,20 @@ class Bench:
         shutil.copytree(APPS / name, self.folder)
         self.recording = folder / "run.jsonl"
 
-    def run(self, *words, url=NOWHERE, **more):
+    def plainly(self, *words, **more):
+        """Run a command of `namel3ss`."""
+        return self.run(
+            *words, program=("-c", "from namel3ss_debug.cli.main import namel3ss; namel3ss()"), **more
+        )
+
+    def run(self, *words, url=NOWHERE, program=("-m", "namel3ss_debug"), **more):
         """Run a command of the debugger in the folder of the app."""
         environment = os.environ | {"NAMEL3SS_OPENAI_BASE_URL": url, "PYTHON_COLORS": "0", **more}
         if url == NOWHERE:
             environment = {name: value for name, value in environment.items() if "API_KEY" not in name}
         else:
             environment["NAMEL3SS_OPENAI_API_KEY"] = "unused"
-        command = [sys.executable, "-m", "namel3ss_debug", *map(str, words)]
+        command = [sys.executable, *program, *map(str, words)]
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
             stdin=subprocess.DEVNULL,
@@ -391,16 +397,13 @@ def test_an_app_that_is_not_utf_8_is_one_line(bench):
 
 @pytest.mark.slow
 def test_an_app_runs_without_being_recorded(bench):
-    """`namel3ss run` runs an app where tracing is off, and leaves no recording."""
-    app = bench("broken")
-    (app.folder / "app.ai").write_text('spec is "1.0"\n\nflow "x":\n  return map:\n    "n" is 1.5\n')
-    command = [
-        sys.executable,
-        "-c",
-        "from namel3ss_debug.cli.main import namel3ss; namel3ss()",
-        "run",
-        "app.ai",
-    ]
-    done = subprocess.run(command, cwd=app.folder, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"n": 1.5}), done.stderr
+    """`namel3ss run` runs a flow of an app where tracing is off, and leaves no recording."""
+    app = bench("pipeline")
+    given = ["--flow", "size of", "--run-args", '{"words": 1}']
+    done = app.plainly("run", *given, "app.ai")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"size": "short"}), done.stderr
     assert not (app.folder / "debug").exists()
+    done = app.plainly("run", "app.ai", *given, NAMEL3SS_DEBUG_ENABLED="true")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"size": "short"}), done.stderr
+    done = app.run("replay", "--rerun", "latest")
+    assert "the re-run is as recorded" in done.stderr
