@@ -89,11 +89,12 @@ def traceback_at(frame: FrameType, line: int) -> TracebackType:
     return TracebackType(None, frame, min(places, default=-1), line)
 
 
-def _class_of(name: str) -> type[Exception] | None:
+def _class_of(name: str) -> type[BaseException] | None:
+    """A class of exceptions that a call may end with: of those that are no `Exception`, the interrupt from the keyboard alone."""
     found: Any = vars(builtins).get(name)
     if found is None:
         found = _imported(name.split("."))
-    return found if isinstance(found, type) and issubclass(found, Exception) else None
+    return found if isinstance(found, type) and issubclass(found, Exception | KeyboardInterrupt) else None
 
 
 def _imported(parts: list[str]) -> Any:
@@ -138,7 +139,9 @@ def _interrupt(kind: Any, fields: Mapping[str, Any]) -> Any:
     return made
 
 
-def _ways(kind: type[Exception], text: str, args: list[Any] | None) -> Iterator[Callable[[], BaseException]]:
+def _ways(
+    kind: type[BaseException], text: str, args: list[Any] | None
+) -> Iterator[Callable[[], BaseException]]:
     """Ways to make an exception of this class with this text, the likeliest first; its `args`, where they are known."""
     if args is not None:
         yield lambda: kind(*args)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.capture.answers import Raised
 from namel3ss_debug.capture.failures import type_name
-from namel3ss_debug.capture.raising import error_like, recorded_error
+from namel3ss_debug.capture.raising import error_like, recorded_error, tool_error
 
 KINDS = (ValueError, KeyError, OSError, ConnectionResetError, TimeoutError, ZeroDivisionError, LookupError)
 
@@ -49,8 +49,15 @@ def test_exceptions_with_more_in_them_keep_their_class(error):
         assert again.errno == error.errno
 
 
+def test_an_interrupt_from_the_keyboard_comes_back():
+    """It ended the call then, and nobody interrupts it again."""
+    natures = {"timeout": TimeoutError, "connection": ConnectionError}
+    assert type(error_like(Raised("KeyboardInterrupt", ""), natures)) is KeyboardInterrupt
+    assert type(tool_error(Raised("KeyboardInterrupt", ""))) is KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
-    "name", ["", ".", "gone.Error", "builtins", "os.path", "print", "json.loads", "KeyboardInterrupt"]
+    "name", ["", ".", "gone.Error", "builtins", "os.path", "print", "json.loads", "SystemExit"]
 )
 def test_what_names_no_exception_makes_none(name):
     """A recording may name anything: only exceptions that are there are made, and nothing is imported or called."""

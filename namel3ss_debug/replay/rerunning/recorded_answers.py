@@ -11,6 +11,7 @@ from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 from namel3ss_debug.wire import event_stream, lenient
 from namel3ss_debug.wire.values import Flaw, find_flaws, revive
 
+_INTERRUPT = "KeyboardInterrupt"
 _NOT_ON_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 """Headers that speak of the body as it was sent; a recording has it decoded."""
 
@@ -150,9 +151,12 @@ def _inexact(told_in: dict[str, Any]) -> tuple[Flaw, ...]:
 def raised_by(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
     """The exception that ended a call, and whether it was the program that gave the call up.
 
-    A response of status 400 or more is a failure and no exception, and so is an error that a stream tells.
+    A response of status 400 or more is a failure and no exception, and so is an error that a stream tells. An interrupt from the
+    keyboard is an exception: nobody would interrupt the call again.
     """
     if end.get("status") == "cancelled":
+        if end.get("error_type") == _INTERRUPT:
+            return Raised(_INTERRUPT, ""), False
         return None, True
     told = exchange_of(end).get("raised")
     if isinstance(told, dict):

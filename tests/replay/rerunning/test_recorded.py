@@ -120,6 +120,7 @@ def test_a_raw_body_goes_before_the_one_that_is_shown(listed, boundary_events):
         ({}, {"status": "timeout", "error_type": "TimeoutError", "error": "late"}, Raised("TimeoutError", "late")),
         ({"status": 200, "raised": {"type": "httpx.ReadError", "text": "cut"}}, {"error_type": "other"}, Raised("httpx.ReadError", "cut")),
         ({"status": 200}, {"error_type": "httpx.ReadError", "error": "cut", "stack_trace": "..."}, Raised("httpx.ReadError", "cut")),
+        ({}, {"status": "cancelled", "error_type": "KeyboardInterrupt", "error": ""}, Raised("KeyboardInterrupt", "")),
         ({"status": 500}, {"error_type": "server_error", "error": "no"}, None),
         ({"status": 200}, {"error_type": "overloaded_error", "error": "in the stream"}, None),
     ],
