@@ -27,6 +27,15 @@ def test_a_page_becomes_what_happened_and_why():
     assert message(LanguageError(TOOL)) == TOOL
 
 
+def test_the_message_of_an_inner_exception_is_the_reason():
+    """What happened is not told twice."""
+    page = "error: {}.\n\nWhat happened\n- {}.\n\nWhy\n- Error message: {}\n\nHow to fix\n- x"
+    field = page.format("Runtime error", "Runtime error", "Field 'id' must be present")
+    assert words(LanguageError(field)) == "Runtime error: Field 'id' must be present"
+    key = page.format("AI provider error", "AI provider error", "AI provider error: Missing OpenAI API key.")
+    assert words(LanguageError(key)) == "AI provider error: Missing OpenAI API key."
+
+
 def test_what_has_no_reason_is_told_alone():
     """A message in a line, one without its second part, and an exception of another library."""
     assert words(LanguageError("Unexpected token")) == "Unexpected token"
@@ -35,7 +44,9 @@ def test_what_has_no_reason_is_told_alone():
 
 
 def test_the_type_is_that_of_the_exception_in_a_tool():
-    """Only the message tells it; any other exception has its own."""
+    """Only the message tells it; any other exception has its own, one of the language's by its name alone."""
     assert kind(LanguageError(TOOL)) == "KeyError"
     assert kind(ValueError("bad")) == "ValueError"
-    assert kind(LanguageError("x")).endswith("LanguageError")
+    own = type("Namel3ssError", (LanguageError,), {"__module__": "namel3ss.errors.base"})
+    assert kind(own("x")) == "Namel3ssError"
+    assert kind(LanguageError("x")).endswith(".LanguageError")
