@@ -23,6 +23,7 @@ RUNS = {
     "broken": ["--run-args", '{"text": "hello"}'],
 }
 NOWHERE = "http://127.0.0.1:9"
+REFUSED = "How much is it?"
 ANSWER = "Your order A-17 has shipped; 2 days."
 
 SUPPORT = """
@@ -148,6 +149,8 @@ def bench(tmp_path, scripted_model_module):
 
     def script(request):
         said, call = scripted_model_module.say, scripted_model_module.call
+        if REFUSED in json.dumps(request["messages"]):
+            return scripted_model_module.fail(429, "slow down")
         if any(message["role"] == "tool" for message in request["messages"]):
             return said(ANSWER, usage={"input_tokens": 40, "output_tokens": 9})
         return said("", call("lookup order", order_id="A-17"), usage={"input_tokens": 31, "output_tokens": 9})
@@ -250,6 +253,23 @@ def test_a_failure_is_told_in_a_line_and_with_its_place(bench):
     assert tool["error"] == 'Python tool "flaky tool" failed with ValueError: the lookup service is away'
     assert (error["call_site"], error["metadata"]["column"]) == ("app.ai:19", 18)
     assert error["metadata"]["error_id"].startswith("E-TOOLS-")
+
+
+@pytest.mark.slow
+def test_what_a_provider_says_when_it_refuses_is_told_by_all_around_it(bench):
+    """The language leaves the reason out; the re-run has it from the recording."""
+    app = bench("support")
+    given = ["--run-args", json.dumps({"question": REFUSED})]
+    done = app.run("trace", "-o", app.recording, *given, "app.ai", url=app.url)
+    assert done.returncode == 1
+    events = told(app.recording)
+    failed = [event for event in events if event.get("error")]
+    assert all(event["error"].endswith("invalid response: slow down") for event in failed)
+    assert [event["event_type"].removesuffix("_end") for event in failed] == [
+        "llm_call", "chain_step", "error_occurred", "chain_execution",
+    ]  # fmt: skip
+    _again, recording = app.again()
+    assert content(told(recording)) == content(events)
 
 
 def test_another_result_of_a_tool_takes_the_other_branch(bench):

@@ -12,15 +12,15 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
+from urllib.error import HTTPError, URLError
 
 from namel3ss_debug import wire
 from namel3ss_debug.capture.answers import Given, Response, response_of
 from namel3ss_debug.capture.delivery import Delivery, in_turn, never
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.exchanges import INSIDE
-from namel3ss_debug.capture.failures import type_name
 from namel3ss_debug.capture.namel3ss.calls import Asked
-from namel3ss_debug.capture.namel3ss.messages import message
+from namel3ss_debug.capture.namel3ss.messages import kind, message
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.seams import Seams, language
 from namel3ss_debug.capture.namel3ss.values import plain
@@ -33,6 +33,7 @@ _METHOD = "ASK"
 _OK = 200
 _LEAST_FAILURE = 400
 _NATURES = {"timeout": "TimeoutError", "connection": "ConnectionError"}
+_INTERRUPT = "KeyboardInterrupt"
 
 
 class Failure(NamedTuple):
@@ -40,7 +41,36 @@ class Failure(NamedTuple):
 
     kind: str
     text: str
-    status: int = 0
+
+
+class Refusal(NamedTuple):
+    """What came over the network in place of an answer, of which the language tells in words of its own.
+
+    Attributes:
+        status: the HTTP status; 0 where no response came.
+        reason: the words behind it, or why none came.
+        body: that of the response.
+    """
+
+    status: int
+    reason: str
+    body: bytes = b""
+
+    def exchange(self) -> dict[str, Any]:
+        """It as the metadata of a call tells it."""
+        told = {"status": self.status, "reason": self.reason}
+        if self.body:
+            told["body"] = {"text": self.body.decode("utf-8", "replace")}
+        return {name: value for name, value in told.items() if value}
+
+    def explain(self, failure: Failure) -> Failure:
+        """A failure with what the provider said of it."""
+        word, text = wire.decode_error(wire.load(self.body)) or ("", "")
+        if self.status:
+            word = word if word not in ("", "error") else f"HTTP {self.status}"
+        why = text or self.reason
+        known = not why or why in failure.text
+        return Failure(word or failure.kind, failure.text if known else f"{failure.text}: {why}")
 
 
 class Models:
@@ -55,6 +85,7 @@ class Models:
         self._scope = scope
         self._asked = asked
         self._heard: list[Answer] = []
+        self._refusal: Refusal | None = None
 
     def install(self, seams: Seams) -> None:
         """Replace what finds providers, and the one way in which they send requests."""
@@ -96,9 +127,28 @@ class Models:
 
     def _listening(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def urlopen(request: Any, *args: Any, **kwargs: Any) -> Any:
-            return _Watched(self, request, original(request, *args, **kwargs))
+            try:
+                return _Watched(self, request, original(request, *args, **kwargs))
+            except HTTPError as error:
+                self._refused(error)
+                raise
+            except URLError as error:
+                self._refusal = Refusal(0, f"{error.reason}")
+                raise
 
         return urlopen
+
+    def _refused(self, error: HTTPError) -> None:
+        """A provider refuses a request: what the language reads of its response is heard."""
+        self._refusal = Refusal(error.code, f"{error.reason}")
+        read = error.read
+
+        def reading(*size: Any) -> bytes:
+            data = read(*size)
+            self._refusal = Refusal(error.code, f"{error.reason}", data)
+            return data
+
+        error.read = reading  # type: ignore[method-assign,assignment]
 
     def heard(self, request: Any, body: bytes) -> None:
         """A provider has sent this body: what it says beside its text is part of the running call."""
@@ -127,6 +177,7 @@ class Models:
         answers = self._scope.tracer.answers
         given = None if answers is None else answers.take(span.event_id)
         said: Answer | Failure | None = None
+        self._refusal = None
         try:
             response = None if given is None else _in_place(given, request, span)
             if given is not None and response is not None:
@@ -135,7 +186,7 @@ class Models:
                 said = self._made(given, span, make)
             return said
         except BaseException as error:
-            said = Failure(type_name(type(error)), message(error))
+            said = Failure(kind(error), message(error))
             raise
         finally:
             with self._scope.quiet("the end of a model call could not be recorded"):
@@ -187,15 +238,18 @@ class Models:
         if response.given_up:
             never()
         delivery.wait("end")
+        body = b"".join(response.pieces)
         if response.raised is not None:
-            kind = _NATURES.get(response.raised.type, response.raised.type)
-            return Failure(kind, response.raised.text)
-        body = wire.load(b"".join(response.pieces))
+            if response.raised.type == _INTERRUPT:
+                raise KeyboardInterrupt
+            if response.status or response.reason:
+                self._refusal = Refusal(response.status, response.reason, body)
+            return Failure(_NATURES.get(response.raised.type, response.raised.type), response.raised.text)
         if response.status >= _LEAST_FAILURE:
-            kind, text = wire.decode_error(body) or ("", "")
+            word, text = wire.decode_error(wire.load(body)) or ("", "")
             status = f"HTTP {response.status}"
-            return Failure(kind or status, text or status, response.status)
-        return _FORM.codec.decode_response(body)
+            return Failure(word or status, text or status)
+        return _FORM.codec.decode_response(wire.load(body))
 
     def _tell(
         self, span: Span, request: dict[str, Any], said: Answer | Failure | None, marks: Mapping[str, Any]
@@ -217,7 +271,13 @@ class Models:
             self._asked.asked(said.tool_calls, span.event_id)
         elif said is not None:
             exchange = {"raised": {"type": said.kind, "text": said.text}}
-            span.set(status="failed", error_type=said.kind, error=said.text)
+            if self._refusal is not None:
+                exchange |= self._refusal.exchange()
+                explained = self._refusal.explain(said)
+                self._scope.explained = (said.text, explained.text)
+                said = explained
+            status = "cancelled" if said.kind == _INTERRUPT else "failed"
+            span.set(status=status, error_type=said.kind, error=said.text)
         add_metadata(span, {"exchange": exchange, **marks})
 
 

@@ -50,6 +50,7 @@ class Scope:
     Attributes:
         flows: the names of the running flows, outermost first.
         place: the place of the statement that runs.
+        explained: how the language told of the latest refusal of a provider, and the same with what the provider said.
     """
 
     def __init__(self, tracer: ExecutionTracer, places: Places, *, shows_variables: bool = False) -> None:
@@ -58,6 +59,7 @@ class Scope:
         self.shows_variables = shows_variables
         self.flows: list[str] = []
         self.place = Place()
+        self.explained = ("", "")
         self._open: list[Span] = []
 
     @property
@@ -126,4 +128,11 @@ class Scope:
 
     def tell(self, span: Span, error: BaseException) -> None:
         """Say that a span has failed. The frames of the language say nothing of the app, so they are left out."""
-        span.set(status="failed", error_type=kind(error), error=words(error))
+        status = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
+        span.set(status=status, error_type=kind(error), error=self.words(error))
+
+    def words(self, error: BaseException) -> str:
+        """What an exception says in a line; the refusal of a provider, on its way through the app, with its reason."""
+        told, explained = self.explained
+        found = words(error)
+        return found.replace(told, explained) if told else found

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from namel3ss_debug.capture.namel3ss.messages import kind as kind_of
-from namel3ss_debug.capture.namel3ss.messages import words
 from namel3ss_debug.capture.namel3ss.places import Place
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.seams import Seams
@@ -153,8 +152,8 @@ class Steps:
             scope.flow,
             scope.line(line, getattr(error, "column", None)),
             metadata=told,
-            status="failed",
-            error=words(cause),
+            status="cancelled" if isinstance(cause, KeyboardInterrupt) else "failed",
+            error=scope.words(cause),
             error_type=kind_of(cause),
         )
 

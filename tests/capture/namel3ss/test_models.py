@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+from email.message import Message
 from types import SimpleNamespace
+from urllib.error import HTTPError, URLError
 
 import pytest
 
@@ -22,7 +25,7 @@ class Provider:
 
     def ask(self, **_asked):
         """Answer, or fail."""
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
@@ -138,3 +141,61 @@ def test_tokens_are_those_that_the_provider_tells(models, told):
     assert end["usage"] == {"input_tokens": 7, "output_tokens": 2}
     assert end["outputs"]["response_model"] == "m-1"
     assert end["outputs"]["finish_reason"] == "stop"
+
+
+class Refused(Provider):
+    """Sends a request that fails so, and says of it what the language says."""
+
+    def __init__(self, models, failure):
+        super().__init__(None)
+        self.models, self.failure = models, failure
+        self.read = b""
+
+    def ask(self, **_asked):
+        """Fail."""
+        try:
+            self.models._listening(self.send)(None)
+        except HTTPError as error:
+            self.read = error.read()
+            raise ValueError("AI failed") from error
+        except URLError as error:
+            raise ValueError("AI failed") from error
+
+    def send(self, _request):
+        """Fail on the network."""
+        raise self.failure
+
+
+REFUSAL = b'{"error": {"type": "rate_limit_error", "message": "slow down"}}'
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "text", "exchange"),
+    [
+        (HTTPError("http://x", 429, "Too Many", Message(), io.BytesIO(REFUSAL)), "rate_limit_error", "AI failed: slow down",
+         {"status": 429, "reason": "Too Many", "body": {"text": REFUSAL.decode()}}),
+        (HTTPError("http://x", 500, "Broken", Message(), io.BytesIO()), "HTTP 500", "AI failed: Broken",
+         {"status": 500, "reason": "Broken"}),
+        (URLError("refused"), "ValueError", "AI failed: refused", {"reason": "refused"}),
+    ],
+    ids=["body", "status", "network"],
+)  # fmt: skip
+def test_what_a_provider_says_when_it_refuses_is_told(models, scope, told, failure, kind, text, exchange):
+    """The language tells of it in words of its own, in which the reason is missing; the app gets these."""
+    refused = Refused(models, failure)
+    with pytest.raises(ValueError, match="AI failed") as raised:
+        models._finding(lambda _name: refused)("openai").ask(**ASKED)
+    assert scope.words(raised.value) == text
+    (_start, end), problems = told()
+    assert (end["error_type"], end["error"]) == (kind, text)
+    assert end["metadata"]["exchange"] == exchange | {"raised": {"type": "ValueError", "text": "AI failed"}}
+    assert refused.read == (REFUSAL if "body" in exchange else b"")
+    assert problems == {}
+
+
+def test_an_interrupted_call_is_cancelled(models, told):
+    """Ctrl-C is no failure of the model."""
+    with pytest.raises(KeyboardInterrupt):
+        provider(models, KeyboardInterrupt()).ask(**ASKED)
+    (_start, end), _problems = told()
+    assert (end["status"], end["error_type"]) == ("cancelled", "KeyboardInterrupt")
