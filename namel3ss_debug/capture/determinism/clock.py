@@ -31,6 +31,10 @@ LEFT_OUT = -1
 
 _SECOND = 1_000_000_000
 _HOOKED = "time_machine"
+_DOCUMENTATION = """What the hook of time-machine looks for, until more is asked of it.
+
+Where pytest runs in a traced program it takes time-machine for a plugin that came too early: PYTEST_DONT_REWRITE.
+"""
 
 
 class Kept(Protocol):
@@ -166,7 +170,7 @@ class _Traveller:
 
 def _stand_in(hook: ModuleType) -> ModuleType:
     """A module `time_machine` with what the hook looks for; it loads itself when more is asked of it."""
-    module = ModuleType(_HOOKED)
+    module = ModuleType(_HOOKED, _DOCUMENTATION)
     spec = importlib.util.find_spec(_HOOKED)
     module.__dict__.update(_time_machine=hook, traveller_stack=[], __spec__=spec)
     if spec is not None:

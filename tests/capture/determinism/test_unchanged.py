@@ -165,6 +165,19 @@ print(now <= time.time() < now + 60, time_machine.travel.__module__)
     assert programs.again(program, first).seen == first.seen
 
 
+def test_a_program_may_run_pytest(programs):
+    """Time-machine is a plugin of pytest, which does not complain that something of that name is there already."""
+    program = """
+import sys, pytest
+open("test_one.py", "w").write("def test_one():\\n    import time_machine\\n    time_machine.travel(0)\\n")
+strict = "error::pytest.PytestAssertRewriteWarning"
+sys.exit(pytest.main(["-q", "-W", strict, "-p", "no:cacheprovider", "-p", "no:randomly", "test_one.py"]))
+"""
+    recorded = programs.record(program)
+    assert (recorded.status, recorded.stderr) == (0, "")
+    assert "warning" not in recorded.stdout
+
+
 def test_input_at_a_terminal_is_recorded(programs, tmp_path):
     """At a terminal `input()` goes around `sys.stdin`, and is recorded all the same."""
     programs.write("import sys\nprint('hello', input('name? '))\nprint(sys.stdin.readline())")
