@@ -222,7 +222,7 @@ class Exchange:
         chain, site = tracer.sites.trail(0)
         metadata: dict[str, Any] = {"chain": chain, "exchange": exchange}
         if lineage.active():
-            metadata["lineage"] = lineage.current().path  # names of code and numbers, other ones in each task
+            metadata["lineage"] = lineage.current().told  # names of code and numbers, other ones in each task
         retries = None
         if self._earlier is not None:
             metadata["retry_of"], retries = self._earlier.first, self._earlier.count

@@ -172,7 +172,7 @@ def _decorate(
         elif kind is _TOOL:
             add_metadata(span, {"inexact": ["not recorded"]})
 
-    return wrap(function, Recorder(open_span, output))
+    return wrap(function, Recorder(open_span, output, kind in {_TOOL, _LLM}))
 
 
 def _code(function: Any) -> CodeType | None:

@@ -41,7 +41,7 @@ def _patch_threads(module: Any) -> list[Undo]:
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         created(self, *args, **kwargs)
-        self._namel3ss_debug_place = current() or NOWHERE, lineage.new_job()
+        self._namel3ss_debug_place = current() or NOWHERE, lineage.new_job(self.fn, self.args)
 
     def run(self: Any, *args: Any, **kwargs: Any) -> None:
         holder, job = self._namel3ss_debug_place
@@ -81,7 +81,7 @@ def _patch_processes(module: Any) -> list[Undo]:
 
     def submit(self: Any, future: Any, fn: Any, args: Any, kwargs: Any) -> None:
         told = _Keywords(kwargs)  # the one thing that both items share
-        job = lineage.new_job()
+        job = lineage.new_job(fn, args)
         told.parent, told.job = current_id(), None if job is None else lineage.of_job(job).path
         submitted_init(self, future, fn, args, told)
 
@@ -132,7 +132,7 @@ class _Job:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._job = lineage.new_job()
+        self._job = lineage.new_job(function)
 
     def __call__(self, *args: Any) -> Any:
         before = None if self._job is None else lineage.begin_job(self._job)

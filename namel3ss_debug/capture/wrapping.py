@@ -16,6 +16,7 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.replies import Reply, take_reply
 from namel3ss_debug.capture.results import add_metadata
 from namel3ss_debug.capture.spans import Span
@@ -35,10 +36,17 @@ class Opener(Protocol):
 
 
 class Recorder(NamedTuple):
-    """What a wrapper does with a call while tracing is on."""
+    """What a wrapper does with a call while tracing is on.
+
+    Attributes:
+        open: makes the span of a call.
+        output: puts what a call returned into its span.
+        is_answered: whether a re-run answers such calls in place of making them.
+    """
 
     open: Opener
     output: Callable[[Span, Arguments, Any], None]
+    is_answered: bool = False
 
 
 def wrap(function: Callable[..., Any], recorder: Recorder) -> Callable[..., Any]:
@@ -133,17 +141,22 @@ def _run_function(
     kwargs: Arguments,
 ) -> Any:
     span = _opened(recorder, tracer, named)
-    if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
-        if reply.answers:
-            return _answer(span, recorder, named, reply)
-        reply.before()
+    line = lineage.begin_call(str(span.name)) if recorder.is_answered else None
     try:
-        result = function(*args, **kwargs)
-    except BaseException as error:
-        _fail(span, error)
-        raise
-    _finish(span, recorder, named, result)
-    return result
+        if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
+            if reply.answers:
+                return _answer(span, recorder, named, reply)
+            reply.before()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            _fail(span, error)
+            raise
+        _finish(span, recorder, named, result)
+        return result
+    finally:
+        if line is not None:
+            lineage.end_call(line)
 
 
 async def _run_coroutine(
@@ -155,17 +168,22 @@ async def _run_coroutine(
     kwargs: Arguments,
 ) -> Any:
     span = _opened(recorder, tracer, named)
-    if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
-        if reply.answers:
-            return await _answer_on_loop(span, recorder, named, reply)
-        await reply.before_on_loop()
+    line = lineage.begin_call(str(span.name)) if recorder.is_answered else None
     try:
-        result = await function(*args, **kwargs)
-    except BaseException as error:
-        _fail(span, error)
-        raise
-    _finish(span, recorder, named, result)
-    return result
+        if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
+            if reply.answers:
+                return await _answer_on_loop(span, recorder, named, reply)
+            await reply.before_on_loop()
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            _fail(span, error)
+            raise
+        _finish(span, recorder, named, result)
+        return result
+    finally:
+        if line is not None:
+            lineage.end_call(line)
 
 
 def _run_generator(

@@ -451,6 +451,58 @@ def test_times_random_ids_stdin_and_arguments_are_those_of_the_recording(bench):
     assert (again.status, again.out) == (0, first.out), again.told
 
 
+DRAWING_TOOLS = """
+import asyncio, random, time, uuid
+from concurrent.futures import ThreadPoolExecutor
+from namel3ss_debug.hooks import trace_tool_call
+from openai import OpenAI
+
+async def reader():
+    return uuid.uuid4()
+
+async def readers():
+    return await asyncio.gather(reader(), reader())
+
+def draw():
+    with ThreadPoolExecutor(1) as pool:
+        in_a_thread = pool.submit(random.random).result()
+    return f"{random.random()} {uuid.uuid4()} {time.time()} {in_a_thread} {asyncio.run(readers())}"
+
+def get_weather(city):
+    return draw()
+
+@trace_tool_call
+def look(word):
+    return draw()
+
+@trace_tool_call
+async def search(word):
+    return [uuid.uuid4(), *await readers()] and 1
+
+tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+
+def ask():
+    messages = [{"role": "user", "content": draw()}]
+    OpenAI().chat.completions.create(model="gpt-4o-mini", messages=messages, tools=[tool])
+
+for _ in range(2):
+    ask()
+    get_weather("Rome")
+    look("snow")
+    asyncio.run(search("snow"))
+ask()
+"""
+
+
+def test_what_a_tool_draws_shifts_no_number_after_it(bench):
+    """A tool that is answered draws nothing, reads no clock and starts nothing; the program has the same numbers all the same."""
+    bench.write(DRAWING_TOOLS)
+    bench.record("app.py")
+    again = bench.rerun("--strict")
+    assert again.status == 0, again.told
+    assert "new input" not in again.told
+
+
 PARALLEL = """
 import asyncio
 from openai import AsyncOpenAI

@@ -5,8 +5,9 @@ process is `0`. What a line of work starts is numbered there, each kind by itsel
 
 - `0.2` the second thread started by `0`; `0.w1` one of an executor, which works only for jobs; `0.x1` one that
   `threading` did not start,
-- `0:3` the third job that `0` gave to executors, in whichever thread or process it runs; `0:p3.1` the second task of the
-  fourth job that a pool of `multiprocessing` got in the process `0`,
+- `0:work.3` the third job to run `work` that `0` gave to executors, in whichever thread or process it runs; `0:p3.1` the
+  second task of the fourth job that a pool of `multiprocessing` got in the process `0`,
+- `0(search 2)` the second call of the tool `search` in `0`: a re-run that answers it does nothing of what is done in it,
 - `0~main.1` the first asyncio task of the coroutine `main` that read anything in the thread `0`,
 - `0/1` the first process that `0` started; `0/w1` a worker of an executor.
 
@@ -19,8 +20,11 @@ import itertools
 import sys
 import threading
 import weakref
-from types import FunctionType
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from contextvars import Context, ContextVar, Token
+from functools import partial
+from types import BuiltinMethodType, FunctionType, MethodType
+from typing import Any, NamedTuple, TypeAlias
 
 from namel3ss_debug.capture import context
 from namel3ss_debug.capture.payloads import Ready
@@ -31,12 +35,13 @@ _EXECUTORS = "concurrent.futures."
 _OWN = (_EXECUTORS, "namel3ss_debug.")
 _WORKERS = "anyio."
 _FRAMES = 12
+_LAYERS = 8
 
 _root: Lineage | None = None
 _forked = False
 
-Job: TypeAlias = "tuple[Lineage, int]"
-"""A job of an executor: the line of work that gave it, and its number there. Most read nothing, and are never named."""
+Job: TypeAlias = "tuple[Lineage, str, int]"
+"""A job of an executor: the line of work that gave it, what it runs, and its number among those. Most are never named."""
 
 
 class _Here(threading.local):
@@ -47,29 +52,50 @@ class _Here(threading.local):
 
 
 _here = _Here()
+_calls: ContextVar[Lineage | None] = ContextVar("namel3ss_debug_lineage", default=None)
+"""The innermost call of a tool that the running code is inside, by the line of work that it is."""
+
 _tasks: dict[int, tuple[weakref.ref[Any], Lineage]] = {}
 
 
 class Lineage:
-    """One line of work, and how far it has come."""
+    """One line of work, and how far it has come.
 
-    __slots__ = ("_children", "draws", "gauss", "generator", "jobs", "path", "ready")
+    Attributes:
+        path: its name.
+        told: the name that events tell: of the call of a tool that of the line of work that makes it.
+    """
 
-    def __init__(self, path: str) -> None:
+    __slots__ = ("_children", "draws", "gauss", "generator", "path", "ready", "told")
+
+    def __init__(self, path: str, told: str | None = None) -> None:
         self.path = path
+        self.told = path if told is None else told
         self.draws = itertools.count()
-        self.jobs = itertools.count(1)
         self.ready: dict[tuple[int, int], bytes] = {}  # the next draws, by their number and size
         self.generator: Any = None
         self.gauss: float | None = None
         self._children: dict[str, itertools.count[int]] = {}
 
     def child(self, kind: str) -> str:
-        """The path of the next child of a kind; safe in several threads at once."""
+        """The path of the next child of a kind."""
+        return f"{self.path}{kind}{self.number(kind)}"
+
+    def number(self, kind: str) -> int:
+        """The number of the next child of a kind; safe in several threads at once."""
         numbers = self._children.get(kind)
         if numbers is None:
             numbers = self._children.setdefault(kind, itertools.count(1))
-        return f"{self.path}{kind}{next(numbers)}"
+        return next(numbers)
+
+
+class Call(NamedTuple):
+    """A call of a tool that runs: what `end_call` needs to leave it."""
+
+    outer: Lineage
+    inner: Lineage
+    task: Any
+    token: Token[Lineage | None]
 
 
 def begin(path: str, *, forked: bool = False) -> None:
@@ -111,7 +137,7 @@ def current() -> Lineage:
 
 def told() -> dict[str, Ready]:
     """What the metadata of a call say of the line of work that makes it: names of code and numbers, other ones in each task."""
-    return {} if _root is None else {"lineage": Ready(current().path)}
+    return {} if _root is None else {"lineage": Ready(current().told)}
 
 
 def branch() -> Lineage | None:
@@ -129,18 +155,25 @@ def thread_starts(thread: threading.Thread) -> None:
         thread.__dict__[ATTRIBUTE] = Lineage(current().child(".w" if own else "."))
 
 
-def new_job() -> Job | None:
-    """A job that is given to an executor now."""
+def new_job(function: Callable[..., Any], args: tuple[Any, ...] = ()) -> Job | None:
+    """A job that is given to an executor now.
+
+    What it runs is part of its name, for some libraries give their executor jobs beside it as it comes, which only wait.
+
+    Args:
+        function: what the executor is to call.
+        args: what it is to be called with, by position.
+    """
     if _root is None:
         return None
-    here = current()
-    return here, next(here.jobs)
+    here, name = current(), _run_by(function, args)
+    return here, name, here.number(f":{name}.")
 
 
 def of_job(job: Job) -> Lineage:
     """The line of work that a job is."""
-    outer, number = job
-    return Lineage(f"{outer.path}:{number}")
+    outer, name, number = job
+    return Lineage(f"{outer.path}:{name}.{number}")
 
 
 def of_task(name: str) -> Lineage:
@@ -170,6 +203,29 @@ def end_job(before: Lineage | None) -> None:
     _here.lineage, _here.job = before, None
 
 
+def begin_call(name: str) -> Call | None:
+    """What runs here from now on, and what that starts, belongs to a call of a tool of this name.
+
+    A re-run that answers the call does nothing of it, and all else keeps its names and draws the same numbers.
+    """
+    if _root is None:
+        return None
+    outer = current()
+    inner = Lineage(f"{outer.child(f'({name} ')})", outer.told)
+    task = context.current_task()
+    _stand(task, outer, inner)
+    return Call(outer, inner, task, _calls.set(inner))
+
+
+def end_call(call: Call) -> None:
+    """The call is over, in the task or thread that began it."""
+    _stand(call.task, call.inner, call.outer)
+    try:
+        _calls.reset(call.token)
+    except ValueError:  # in another context, which a task of an interrupted loop may end in
+        pass
+
+
 def new_process() -> str | None:
     """The name of a process that is started now."""
     if _root is None:
@@ -191,6 +247,32 @@ def after_fork_in_child() -> None:
 def was_forked() -> bool:
     """Whether this process came of a fork."""
     return _forked
+
+
+def _stand(task: Any, before: Lineage, now: Lineage) -> None:
+    """Let a task, or the running thread, that belongs to one line of work belong to another."""
+    if task is None:
+        if _here.lineage is before:
+            _here.lineage = now
+        return
+    known = _tasks.get(id(task))
+    if known is not None and known[1] is before:
+        _tasks[id(task)] = known[0], now
+
+
+def _run_by(function: Any, args: tuple[Any, ...]) -> str:
+    """The name of the function that a job runs in the end, without what only passes it on."""
+    for _ in range(_LAYERS):
+        if type(function) is partial:
+            function, args = function.func, (*function.args, *args)
+        elif args and type(function) is BuiltinMethodType and type(function.__self__) is Context:
+            function, args = args[0], args[1:]
+        else:
+            break
+    if type(function) is MethodType:
+        function = function.__func__
+    known = type(function) in {FunctionType, BuiltinMethodType}
+    return str(function.__qualname__ if known else type(function).__name__)
 
 
 def _inside_an_executor() -> bool:
@@ -224,11 +306,14 @@ def _foreign() -> Lineage:
 def _of_task(task: Any) -> Lineage:
     coroutine = task.get_coro()
     name = getattr(coroutine, "__qualname__", None)
-    lineage = Lineage(_of_thread().child(f"~{name if type(name) is str else type(coroutine).__name__}."))
+    outer, call = _of_thread(), _calls.get()
+    if call is not None and not outer.path.startswith(call.path):
+        outer = call
+    lineage = Lineage(outer.child(f"~{name if type(name) is str else type(coroutine).__name__}."))
     key = id(task)
 
-    def forget(_reference: object) -> None:
-        if key in _tasks and _tasks[key][1] is lineage:
+    def forget(reference: object) -> None:
+        if key in _tasks and _tasks[key][0] is reference:
             del _tasks[key]
 
     _tasks[key] = (weakref.ref(task, forget), lineage)

@@ -65,6 +65,7 @@ class Calls:
             if span is None:
                 return tuple(original(ctx, tool_name, args, **place))
             failed: BaseException | None = None
+            line = lineage.begin_call(tool_name)
             try:
                 reply = take_reply(scope.tracer, span)
                 if reply is not None and reply.answers:
@@ -80,6 +81,8 @@ class Calls:
                 failed = raised
                 raise
             finally:
+                if line is not None:
+                    lineage.end_call(line)
                 scope.close(span, failed)
 
         return _execute_tool_call_internal
