@@ -11,6 +11,7 @@ from typing import Any
 
 from namel3ss_debug.capture.answers import Given, Raised
 from namel3ss_debug.capture.delivery import Delivery, in_turn, never, never_on_loop
+from namel3ss_debug.capture.determinism import lineage, stdin
 from namel3ss_debug.capture.raising import line_in, tool_error, traceback_at
 from namel3ss_debug.capture.results import add_metadata
 from namel3ss_debug.capture.spans import Span
@@ -29,6 +30,8 @@ def take_reply(tracer: ExecutionTracer, span: Span) -> Reply | None:
         given = given._replace(effect=None)
     turn = in_turn(given, answers.may, span.event_id)
     delays = () if effect is None else (effect.delay_ms / 1000,)
+    if given.answers:
+        stdin.pass_over(lineage.current().path)
     if marks := given.marks():
         add_metadata(span, marks)
     if given.runs and tracer.network is not None:

@@ -47,6 +47,7 @@ class Recorded:
         stdin: what was read from the standard input, base64.
         stdin_whole: whether that is all that was read, unchanged.
         stdin_ended: whether its end was reached.
+        stdin_lines: how many lines of it were read in a call of a tool, by the line of work that the call is.
     """
 
     seed: str = ""
@@ -64,6 +65,7 @@ class Recorded:
     stdin: str = ""
     stdin_whole: bool = True
     stdin_ended: bool = False
+    stdin_lines: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Recorded:
@@ -157,6 +159,9 @@ class Recorded:
                 if _mapping(entry).get("redacted"):
                     self.redacted.append(name)
         self._add_stdin(_mapping(metadata.get("stdin")), stdin)
+        for path, count in _mapping(metadata.get("stdin_lines")).items():
+            if isinstance(count, int):
+                self.stdin_lines[path] = self.stdin_lines.get(path, 0) + count
 
     def _add_stdin(self, read: Mapping[str, Any], stdin: list[bytes]) -> None:
         if "text" in read:

@@ -503,6 +503,36 @@ def test_what_a_tool_draws_shifts_no_number_after_it(bench):
     assert "new input" not in again.told
 
 
+ASKING_TOOLS = """
+import asyncio
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def name():
+    return input("name? ") + input("surname? ")
+
+@trace_tool_call
+async def confirm(what):
+    return await asyncio.to_thread(input, f"{what}? ") + name()
+
+print("first", input())
+name()
+print("second", input())
+asyncio.run(confirm("sure"))
+print("third", input())
+"""
+
+
+def test_the_lines_that_a_tool_read_are_not_those_of_the_program(bench):
+    """A tool that asks a person is answered, or mocked, and what the program reads next is what it read then."""
+    bench.write(ASKING_TOOLS)
+    first = bench.record("app.py", stdin=b"a\nBob\nMay\nb\nyes\nAnn\nLee\nc\n")
+    assert first.out.splitlines()[-1].endswith(b"third c")
+    for options in ((), ("--mock", 'name@1:"Tom"')):
+        again = bench.rerun(*options)
+        assert (again.status, again.out) == (0, b"first a\nsecond b\nthird c\n"), again.told
+
+
 PARALLEL = """
 import asyncio
 from openai import AsyncOpenAI

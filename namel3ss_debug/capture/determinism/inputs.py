@@ -29,7 +29,7 @@ STDIN_BOUND = 64 * 1024 * 1024
 
 _WAITING = 4096
 _AT_ONCE = 200
-_UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED = range(8)
+_UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED, _LINE = range(9)
 _MATTERS = frozenset({_UUID, _STDIN, _OPENED})
 _TOGETHER = 32
 _PATIENCE = 0.1
@@ -87,6 +87,7 @@ class Inputs:
             _NEW: lambda items: {"new": _new(items)},
             _PRINTED: lambda items: {"printed": _by_site(items)},
             _OPENED: lambda items: {"files": _files(items)},
+            _LINE: lambda items: {"stdin_lines": _counts(path for _, path in items)},
         }
 
     def press(self) -> None:
@@ -115,6 +116,11 @@ class Inputs:
     def stdin(self, data: bytes) -> None:
         """The standard input was read; no bytes are its end."""
         self._add((_STDIN, data))
+
+    def lines_read(self, calls: list[str]) -> None:
+        """A line of the standard input was given to the program inside these calls of tools."""
+        for path in calls:
+            self._wait((_LINE, path))
 
     def drawn(self, frame: FrameType) -> None:
         """A random number was drawn."""

@@ -90,7 +90,8 @@ class Running:
         return [environment_reads.install(reads)]
 
     def _put_stdin(self) -> list[Undo]:
-        return [stdin.install(self._stdin)]
+        passed = {} if self.served is None else self.served.stdin_lines
+        return [stdin.install(self._stdin, self._line_read, passed)]
 
     def _put_watch(self) -> list[Undo]:
         if not self._settings.get("watch"):
@@ -133,6 +134,9 @@ class Running:
         self.inputs.stdin(data)
         if not data and self.served is not None and not (self.served.live or self.served.stdin_ended):
             self.inputs.new("stdin", self.tracer.sites.find(1) or "")
+
+    def _line_read(self) -> None:
+        self.inputs.lines_read(lineage.calls())
 
     def _uuid_time(self, original: Callable[[], tuple[bytes, Any]]) -> tuple[bytes, Any]:
         """What libuuid gives for a `uuid1`: the bytes, and whether it is sure that they are the only ones."""

@@ -249,6 +249,12 @@ def was_forked() -> bool:
     return _forked
 
 
+def calls() -> list[str]:
+    """The calls of tools that the running code is inside, the outermost first."""
+    path = current().path
+    return [path[: place + 1] for place, sign in enumerate(path) if sign == ")"]
+
+
 def _stand(task: Any, before: Lineage, now: Lineage) -> None:
     """Let a task, or the running thread, that belongs to one line of work belong to another."""
     if task is None:

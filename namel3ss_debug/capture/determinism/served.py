@@ -40,6 +40,7 @@ class Served:
         self.live = False
         self.state = recorded.state
         self.stdin_ended = recorded.stdin_ended
+        self.stdin_lines = recorded.stdin_lines
 
     def clock(self, path: str, place: Place) -> int | None:
         """The value of a read of the clock; `None` once the re-run goes on by itself."""

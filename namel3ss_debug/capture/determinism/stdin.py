@@ -4,6 +4,8 @@
 before. `input()` at a terminal goes around `sys.stdin`: there an audit hook, which leaves no frame in tracebacks, is told
 the line. A child process that has the standard input of its parent is recorded likewise; one that has a pipe of its
 parent's is not, for the parent writes there again.
+
+A tool that a re-run answers reads nothing, so which lines were read in it is noted, and those are passed over then.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from namel3ss_debug.capture.patching import Undo
@@ -20,6 +22,9 @@ Note = Callable[[bytes], None]
 """Told what was read; nothing where the end was reached."""
 
 _note: Note | None = None
+_on_line: Callable[[], None] | None = None
+_passed: Mapping[str, int] = {}
+_text: io.TextIOWrapper | None = None
 _hooked = False
 
 
@@ -44,13 +49,15 @@ class _Input(io.FileIO):
         return data
 
 
-def install(note: Note) -> Undo:
+def install(note: Note, on_line: Callable[[], None], passed: Mapping[str, int]) -> Undo:
     """Note what is read from the standard input from now on; only for a program that has not read from it yet.
 
     Args:
         note: told what was read.
+        on_line: told that a line was given to the program.
+        passed: how many lines were read in calls of tools, by their lines of work, in what a re-run is one of.
     """
-    global _note, _hooked  # noqa: PLW0603  (one standard input, and audit hooks are for ever)
+    global _note, _on_line, _passed, _text, _hooked  # noqa: PLW0603  (one standard input, and audit hooks are for ever)
     before = sys.stdin
     if type(before) is not io.TextIOWrapper or before is not sys.__stdin__ or before.fileno() != 0:
         return _stop
@@ -61,12 +68,24 @@ def install(note: Note) -> Undo:
         buffer, before.encoding, before.errors, newline="\n", line_buffering=before.line_buffering
     )
     text.mode = "r"  # type: ignore[misc]  # as above
+    text.readline = _counting(text)  # type: ignore[method-assign]  # `input()` and others find it in the object
     sys.stdin = sys.__stdin__ = text  # type: ignore[misc]
-    _note = note
+    _note, _on_line, _passed, _text = note, on_line, passed, text
     if raw.isatty() and not _hooked:
         _hooked = True
         sys.addaudithook(_audit)
     return _stop
+
+
+def pass_over(path: str) -> None:
+    """A call of a tool is answered: the lines that it read are not for what comes after it.
+
+    Args:
+        path: the line of work of the call.
+    """
+    if _text is not None and not _text.closed:
+        for _ in range(_passed.get(path, 0)):
+            _text.readline()
 
 
 def identity() -> str:
@@ -89,8 +108,30 @@ def _tell(data: bytes) -> None:
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "builtins.input/result" and _note is not None:
         _tell(f"{arguments[0]}\n".encode(errors="surrogateescape"))
+        _tell_line()
+
+
+def _counting(text: io.TextIOWrapper) -> Callable[..., str]:
+    """The `readline` of a file, which tells each line."""
+    plain = text.readline
+
+    def readline(*args: Any) -> str:
+        line = plain(*args)
+        if line.endswith("\n"):
+            _tell_line()
+        return line
+
+    return readline
+
+
+def _tell_line() -> None:
+    if _on_line is not None:
+        try:
+            _on_line()
+        except Exception:  # noqa: S110  (as above)
+            pass
 
 
 def _stop() -> None:
-    global _note  # noqa: PLW0603  (as above)
-    _note = None
+    global _note, _on_line, _passed, _text
+    _note, _on_line, _passed, _text = None, None, {}, None

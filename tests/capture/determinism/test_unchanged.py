@@ -178,9 +178,22 @@ sys.exit(pytest.main(["-q", "-W", strict, "-p", "no:cacheprovider", "-p", "no:ra
     assert "warning" not in recorded.stdout
 
 
+ASKING_TOOL = """
+import sys
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def ask_name():
+    return input("name? ")
+
+print("hello", ask_name())
+print(sys.stdin.readline())
+"""
+
+
 def test_input_at_a_terminal_is_recorded(programs, tmp_path):
-    """At a terminal `input()` goes around `sys.stdin`, and is recorded all the same."""
-    programs.write("import sys\nprint('hello', input('name? '))\nprint(sys.stdin.readline())")
+    """At a terminal `input()` goes around `sys.stdin`, and is recorded all the same, with the tool that asks."""
+    programs.write(ASKING_TOOL)
     target = resolve_target(["app.py"], cwd=programs.folder)
     config = load_configuration(programs.folder, {}, {"record_randomness": True}).config
     session = new_session(config, root=target.root, output=tmp_path / "t.jsonl")
@@ -205,4 +218,6 @@ def test_input_at_a_terminal_is_recorded(programs, tmp_path):
     from namel3ss_debug.traces.inputs import Recorded
     from namel3ss_debug.traces.reader import open_trace
 
-    assert Recorded.of(open_trace(tmp_path / "t.jsonl").events()).stdin_bytes == b"Bob\nmore\n"
+    recorded = Recorded.of(open_trace(tmp_path / "t.jsonl").events())
+    assert recorded.stdin_bytes == b"Bob\nmore\n"
+    assert recorded.stdin_lines == {"0(ask_name 1)": 1}
