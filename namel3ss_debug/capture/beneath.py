@@ -26,16 +26,18 @@ class Expected:
     Attributes:
         kind: `llm` or `tool`.
         name: of a tool, its name; a model may have another name on the wire than the framework knows.
+        call_id: of a tool, the id under which a model asked for it, where the framework says so.
         met: whether it was recorded where it was made.
         outer: the call that it is made within.
         is_over: whether it has ended, which it may in another context than it began in, or before one within it.
     """
 
-    __slots__ = ("is_over", "kind", "met", "name", "outer", "unexpected")
+    __slots__ = ("call_id", "is_over", "kind", "met", "name", "outer", "unexpected")
 
-    def __init__(self, kind: str, name: str | None = None) -> None:
+    def __init__(self, kind: str, name: str | None = None, call_id: str | None = None) -> None:
         self.kind = kind
         self.name = name
+        self.call_id = call_id
         self.met = False
         self.is_over = False
         self.outer = _innermost()
@@ -59,6 +61,16 @@ def recorded(kind: str, name: str | None = None) -> None:
             return
         expected = expected.outer
     UNEXPECTED[kind, name] += 1
+
+
+def call_id(name: str) -> str | None:
+    """The id under which a model asked for the tool of this name that is about to run, where a framework says so."""
+    expected = NOW.get()
+    while expected is not None:
+        if expected.kind == TOOL and expected.name == name and not (expected.met or expected.is_over):
+            return expected.call_id
+        expected = expected.outer
+    return None
 
 
 def _innermost() -> Expected | None:

@@ -16,6 +16,7 @@ from typing import Any
 from namel3ss_debug.wire import tool_results
 
 _MOST_IDS = 4096
+_MOST_TAKEN = 256
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -52,6 +53,7 @@ class ToolCalls:
         self._on_offer = on_offer
         self._on_unseen = on_unseen
         self._waiting: OrderedDict[str, list[AskedCall]] = OrderedDict()
+        self._taken: OrderedDict[str, AskedCall] = OrderedDict()  # those that a framework may begin again
         self._lock = threading.RLock()
 
     def renew(self) -> None:
@@ -73,7 +75,13 @@ class ToolCalls:
                 self._waiting.popitem(last=False)
 
     def take(
-        self, name: str, arguments: Mapping[str, Any], inside: str | None, *, only_inside: bool = False
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        inside: str | None,
+        *,
+        only_inside: bool = False,
+        call_id: str | None = None,
     ) -> AskedCall | None:
         """The waiting call that a function of this name answers; it waits no longer.
 
@@ -83,8 +91,13 @@ class ToolCalls:
             inside: the span that the function was called in.
             only_inside: whether the call must have been asked for inside that span; else one with the same
                 arguments, and then one asked for inside that span, only comes first.
+            call_id: the id of the call, where a framework says it: the model may know the function by another name, and
+                a framework that tries a failed one again means the same call.
         """
         with self._lock:
+            known = self._of_id(call_id, arguments, inside) if call_id else None
+            if known is not None:
+                return known
             found, best = None, -1
             for call in (call for calls in self._waiting.values() for call in calls if call.name == name):
                 here = call.inside == inside
@@ -116,6 +129,18 @@ class ToolCalls:
                 self._remove(call)
             if not call.held:
                 self._on_unseen(call, result)
+
+    def _of_id(self, call_id: str, arguments: Mapping[str, Any], inside: str | None) -> AskedCall | None:
+        waiting = self._waiting.get(call_id)
+        if not waiting:
+            taken = self._taken.get(call_id)
+            return taken if taken is not None and _same(taken.arguments, arguments) else None
+        found = next((call for call in waiting if call.inside == inside), waiting[0])
+        self._remove(found)
+        self._taken[call_id] = found
+        if len(self._taken) > _MOST_TAKEN:
+            self._taken.popitem(last=False)
+        return found
 
     def _remove(self, call: AskedCall) -> None:
         waiting = self._waiting[call.call_id]

@@ -153,12 +153,12 @@ def _decorate(
         shown = {key: value for key, value in arguments.items() if key not in {"self", "cls"}}
         inputs = kind.inputs(shown) if capture_inputs else None
         if kind is _TOOL:
-            beneath.recorded(beneath.TOOL, own)
             told = {**fields.get("metadata", {}), "chain": tracer.sites.chain(0)}
             told |= lineage.told()
             if TAKE is not None and (asked := TAKE(own, shown) or TAKE(label, shown)):
                 told["asked_in"] = asked.asked_in
                 inputs = {**(inputs or {}), "call_id": asked.call_id}
+            beneath.recorded(beneath.TOOL, own)
             return tracer.span(
                 kind.component, label, inputs=inputs, prefix=kind.prefix, **fields | {"metadata": told}
             )

@@ -34,7 +34,13 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
     calls = ToolCalls(on_offer=offer, on_unseen=lambda call, result: _record_unseen(tracer, call, result))
 
     def take(name: str, arguments: dict[str, Any]) -> AskedCall | None:
-        return calls.take(name, arguments, context.current_id(), only_inside=_inside_tool(name))
+        return calls.take(
+            name,
+            arguments,
+            context.current_id(),
+            only_inside=_inside_tool(name),
+            call_id=beneath.call_id(name),
+        )
 
     def call(name: str, code: CodeType, arguments: dict[str, Any]) -> ToolCall | None:
         """The span of a call of a tool; None where it has one already, or nobody asked for it."""

@@ -49,6 +49,25 @@ def test_the_arguments_and_then_the_span_decide_between_calls(calls):
     assert calls.take("add", {"x": 9}, "agent 2").call_id == "a"
 
 
+def test_the_id_that_a_framework_says_decides_before_all_else(calls, unseen):
+    """The model may know the tool by another name; what is begun again is the same call, and takes no other one."""
+    calls.asked(asked_for(("a", "m_add", {"x": 1}), ("b", "m_add", {"x": 2})), "2", None)
+    assert calls.take("add", {"x": 2}, None, call_id="b").asked_in == "2"
+    assert calls.take("add", {"x": 2}, None, call_id="b").call_id == "b"
+    assert calls.take("add", {"x": 1}, None) is None
+    calls.returned(results(("b", 2), ("a", 1)), None)
+    assert unseen == [("a", 1)]
+
+
+def test_an_id_that_no_model_gave_decides_nothing(calls):
+    """A framework makes one up where a server gives none; and one that is used again is another call."""
+    calls.asked(asked_for((None, "add", {"x": 1})), "2", None)
+    assert calls.take("add", {"x": 1}, None, call_id="made-up").asked_in == "2"
+    calls.asked(asked_for(("a", "add", {"x": 1})), "4", None)
+    assert calls.take("add", {"x": 1}, None, call_id="a").asked_in == "4"
+    assert calls.take("add", {"x": 9}, None, call_id="a") is None
+
+
 def test_a_server_that_repeats_its_ids_loses_no_call(calls, unseen):
     """Two conversations with the same id at the same time, then the id again, and a call without any."""
     calls.asked(asked_for(("c0", "add", {})), "2", "agent 1")

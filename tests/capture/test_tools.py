@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from namel3ss_debug.capture import rewrite
+from namel3ss_debug.capture import rewrite, tools
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.exchanges import Exchanges
+from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.start import shutdown_tracing
 from namel3ss_debug.hooks import trace_tool_call
 from namel3ss_debug.traces.reader import open_trace
@@ -57,3 +58,24 @@ def test_calls_tell_their_line_of_work_where_randomness_is_recorded(tracing):
     starts = [e for e in open_trace(shutdown_tracing()).events() if e["component"] in ("tool", "http")]
     lines = [e["metadata"]["lineage"] for e in starts if e["event_type"].endswith("_start")]
     assert lines == ["0"] * 3 + ["0.1"] * 3
+
+
+def test_a_function_answers_the_call_that_a_framework_names(tracing):
+    """Tried again, it is the same call; and the model may know it by another name."""
+    names = {}
+    exec(rewrite.compile_source(PROGRAM, str(Path.cwd() / "weather_agent.py")), names)
+    tracer = tracing()
+    calls, uninstall = tools.install(tracer)
+    structure = Structure(tracer, calls, "loom")
+    asked = [
+        {"id": city, "name": "my_weather", "arguments": {"city": city}} for city in ("Rome", "Oslo", "Rome 2")
+    ]
+    calls.asked(asked, "2", None)
+    for key, city in enumerate(("Rome", "Rome", "Oslo")):
+        structure.begin_tool(key, "weather", {"city": city}, call_id=city)
+        names["weather"](city)
+        structure.end_tool(key, "dry")
+    uninstall()
+    starts = [e for e in open_trace(shutdown_tracing()).events() if e["event_type"] == "tool_call_start"]
+    assert [e["inputs"]["call_id"] for e in starts] == ["Rome", "Rome", "Oslo"]
+    assert {e["metadata"]["asked_in"] for e in starts} == {"2"}

@@ -270,7 +270,7 @@ class Structure:
         told: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
         inputs = {"arguments": arguments, "call_id": call_id}
         if name in rewrite.EDITED:
-            self._expect(key, beneath.TOOL, name, inputs, told, parent, frame)
+            self._expect(key, beneath.TOOL, name, inputs, told, parent, frame, call_id)
             return
         told |= self._take(name, inputs, at)
         self._open_span(key, self.tracer.span("tool", name, inputs, told), at, left_standing(), None)
@@ -389,6 +389,7 @@ class Structure:
         metadata: Mapping[str, Any],
         parent: Hashable,
         frame: FrameType | None,
+        call_id: str | None = None,
     ) -> None:
         """Wait for a call to be recorded where it is made."""
         found = self._found(parent)
@@ -398,14 +399,15 @@ class Structure:
         else:
             before = standing()
             at, moved = self._inside(found, before, frame), self._move(found, before, frame)
-        expected = Expected(kind, name if kind == beneath.TOOL else None)
+        expected = Expected(kind, name if kind == beneath.TOOL else None, call_id)
         self._open[key] = _Pending(
             name, inputs, metadata, expected, at, moved, self.tracer.now(), perf_counter_ns()
         )
 
     def _take(self, name: str, inputs: dict[str, Any], at: Holder | None) -> dict[str, Any]:
         """Find the call of a model that a tool answers; what its span tells of it in its metadata, and in `inputs`."""
-        asked = self._calls.take(name, inputs["arguments"] or {}, at.event_id if at is not None else None)
+        inside = at.event_id if at is not None else None
+        asked = self._calls.take(name, inputs["arguments"] or {}, inside, call_id=inputs["call_id"])
         if asked is not None:
             inputs["call_id"] = inputs["call_id"] or asked.call_id
             if inputs["arguments"] is None:
