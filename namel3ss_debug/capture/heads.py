@@ -6,14 +6,19 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-_KEPT = frozenset(
+from namel3ss_debug.traces.redaction.keys import SECRET_HEADERS, is_secret_name
+
+_PASSED_OVER = frozenset(
     {
-        "content-type", "content-encoding", "content-disposition", "retry-after", "retry-after-ms", "x-should-retry",
-        "x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "location", "link", "etag", "last-modified",
-        "mcp-session-id", "www-authenticate",
+        "content-length", "transfer-encoding", "connection", "keep-alive", "trailer", "upgrade", "date", "server", "via",
+        "x-powered-by", "vary", "strict-transport-security", "content-security-policy", "permissions-policy",
+        "referrer-policy", "x-content-type-options", "x-frame-options", "x-xss-protection", "x-robots-tag", "alt-svc",
+        "nel", "report-to", "reporting-endpoints", "server-timing", "cf-ray", "cf-cache-status", "x-openai-proxy-wasm",
+        "x-envoy-upstream-service-time",
     }
 )  # fmt: skip
-_KEPT_FAMILIES = ("x-ratelimit-", "ratelimit-", "openai-", "anthropic-")
+"""What speaks of the connection, and what browsers and proxies are told: programs do not look at it."""
+_PASSED_OVER_FAMILIES = ("access-control-", "cross-origin-")
 
 
 class Head(NamedTuple):
@@ -57,10 +62,16 @@ def _places(names: tuple[str, ...]) -> _Places:
     """Where in headers of these names stands what is wanted: the answers of a server have the same ones nearly always."""
     lower = [name.lower() for name in names]
     first = {name: place for place, name in reversed(list(enumerate(lower)))}
-    kept = [(name, at) for at, name in enumerate(lower) if name in _KEPT or name.startswith(_KEPT_FAMILIES)]
+    kept = [(name, at) for at, name in enumerate(lower) if _is_kept(name)]
     return _Places(
         first.get("content-type"), first.get("content-encoding"), first.get("content-length"), tuple(kept)
     )
+
+
+def _is_kept(name: str) -> bool:
+    """Whether a program may look at a header; none that carries a credential is kept."""
+    passed_over = name in _PASSED_OVER or name.startswith(_PASSED_OVER_FAMILIES)
+    return not passed_over and name not in SECRET_HEADERS and not is_secret_name(name)
 
 
 @lru_cache(64)

@@ -233,7 +233,7 @@ def test_a_body_with_a_secret_under_a_name_is_not_kept_as_text(exchanges):
     assert "hunter2" not in json.dumps(end)
 
 
-def test_headers_that_an_sdk_may_look_at_are_kept_and_cookies_never(exchanges):
+def test_headers_that_a_program_may_look_at_are_kept_and_cookies_never(exchanges):
     """Request ids, limits and waits, and those of the providers."""
     names = [
         "x-ratelimit-reset",

@@ -16,7 +16,7 @@ NAMES = st.sampled_from(
         "Set-Cookie",
         "x-ratelimit-a",
         "ETag",
-        "x",
+        "Server",
     ]
 )
 
@@ -30,8 +30,28 @@ def test_a_head_tells_the_first_of_each_header_and_keeps_the_last(headers):
     assert head.content_type == first.get("content-type")
     assert head.encoding == first.get("content-encoding")
     assert head.length == first.get("content-length")
-    kept = {name: value for name, value in lower if name not in ("content-length", "set-cookie", "x")}
+    kept = {name: value for name, value in lower if name not in ("content-length", "set-cookie", "server")}
     assert list(head.kept.items()) == list(kept.items())
+
+
+def test_what_a_server_tells_programs_is_kept():
+    """Whatever its name: how an error is called, where an upload goes, what comes next."""
+    names = ["x-amzn-ErrorType", "x-goog-upload-url", "X-Next-Page", "x-ms-continuationtoken", "retry-after"]
+    head = heads.read((name, "1") for name in names)
+    assert list(head.kept) == [name.lower() for name in names]
+
+
+def test_credentials_and_words_to_browsers_are_not_kept():
+    """Nor is what speaks of the connection."""
+    names = [
+        "Set-Cookie",
+        "X-Auth-Token",
+        "x-session-secret",
+        "Date",
+        "alt-svc",
+        "Access-Control-Allow-Origin",
+    ]
+    assert heads.read((name, "1") for name in names).kept == {}
 
 
 def test_a_phrase_is_the_usual_one():
