@@ -106,7 +106,7 @@ class Given(NamedTuple):
         outputs: the `outputs` that it makes in the call's end event; `None` where no answer is given as a value.
         effect: what goes wrong at the call.
         played: the recorded response that is given in its place.
-        raised: the recorded exception that a tool raises in its place.
+        raised: the recorded exception that a tool raises in its place; where it never ends, what its connection is lost by.
         given_up: whether it never ends, until the program gives it up by itself.
         runs: whether it is made for real, with the network open meanwhile.
         ordered: whether its answer waits for its turn, see `Answers.may`.

@@ -84,6 +84,14 @@ class Reply:
         await self._delivery.reach("end")
         return self._answer()
 
+    async def lost(self) -> BaseException | None:
+        """What ended the connection while the call waited, as soon as that may come; `None`: nothing did."""
+        raised = self._given.raised
+        if raised is None or not self._given.given_up:
+            return None
+        await self._delivery.reach("end")
+        return self._recorded(raised)
+
     def raised_in(self, frame: FrameType, error: BaseException) -> TracebackType | None:
         """The traceback of what came in place of an answer, from the frame of the function on; `None` of any other error."""
         if id(error) != self._raised:

@@ -161,6 +161,37 @@ def test_a_tool_that_is_called_anew_stops_the_run_with_the_ways_out(bench):
     assert "--run-tools sub" in told
 
 
+UNREACHED = """
+import asyncio, sys
+from mcp import ClientSession
+from mcp.client import streamable_http
+
+opened = getattr(streamable_http, "streamable_http_client", None) or streamable_http.streamablehttp_client
+
+
+async def main():
+    async with opened(sys.argv[1]) as streams, ClientSession(streams[0], streams[1]) as session:
+        await session.initialize()
+
+
+try:
+    asyncio.run(main())
+except BaseException as error:
+    print(type(error).__name__, [type(each).__name__ for each in error.exceptions])
+"""
+
+
+def test_a_server_that_is_not_reached_is_not_reached_again(tmp_path):
+    """The transport fails by itself, which cancels the request; it would be waited for without end."""
+    bench = Workbench(tmp_path.resolve())
+    (tmp_path / "client.py").write_text(UNREACHED)
+    bench.calls.touch()
+    first = bench.record(f"http://127.0.0.1:{free_port()}/mcp")
+    assert first.stdout == "ExceptionGroup ['ConnectError']\n"
+    again = bench.rerun()
+    assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
+
+
 def free_port():
     """A port of loopback that nobody uses."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

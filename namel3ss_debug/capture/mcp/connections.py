@@ -24,6 +24,7 @@ class Connection:
         real: whether there is a server though a recording answers.
         on_log: what the program wants to be told of the server's log messages.
         asked: the requests that wait for an answer, the latest last.
+        break_off: ends a silent connection by an exception, as the transport itself failed then.
     """
 
     transport: str
@@ -33,6 +34,7 @@ class Connection:
     real: bool = False
     on_log: Callable[..., Awaitable[Any]] | None = None
     asked: list[Any] = field(default_factory=list)
+    break_off: Callable[[BaseException], None] | None = None
 
     def told(self) -> dict[str, Any]:
         """What an event says of it in its `metadata`."""

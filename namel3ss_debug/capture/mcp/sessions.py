@@ -227,6 +227,9 @@ class _Asked:
         """
         reply = self._reply
         assert reply is not None
+        lost = await reply.lost()
+        if lost is not None and self.connection.break_off is not None:
+            self.connection.break_off(lost)
         value = await reply.reach()
         if reply.recorded:
             await self._tell_again((reply.outputs or {}).get("notifications"), on_progress)

@@ -16,12 +16,14 @@ from urllib.parse import urlsplit
 
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.exchanges import INSIDE
+from namel3ss_debug.capture.failures import describe, state_of
 from namel3ss_debug.capture.mcp.connections import Connection, Connections
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.replies import take_reply
 from namel3ss_debug.capture.results import set_result
 from namel3ss_debug.capture.spans import Span
 
+_CONNECT = "connect"
 _NO_SERVER = -32000
 _MOST_STREAMS = 3
 
@@ -73,8 +75,9 @@ class _Client:
         try:
             reply = take_reply(tracer, span)
             if reply is not None and reply.answers:
-                self._inner = _Silence(await reply.reach())
-                streams = await self._inner.__aenter__()
+                self._inner = silence = _Silence(await reply.reach())
+                streams = await silence.__aenter__()
+                connection.break_off = silence.break_off
             else:
                 connection.real = reply is not None
                 self._inner = self._open()
@@ -95,8 +98,24 @@ class _Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Any:
         self._connections.closed(self._connection)
-        with self._connections.beneath(self._connection):
-            return await self._inner.__aexit__(kind, error, trace)
+        try:
+            with self._connections.beneath(self._connection):
+                return await self._inner.__aexit__(kind, error, trace)
+        except BaseException as left_by:
+            own = [each for each in _parts(left_by) if each not in _parts(error)]
+            lost = next((each for each in own if isinstance(each, Exception)), None)
+            if lost is not None and self._connection.event_id:
+                self._tell_lost(lost)
+            left_by.__traceback__ = None if left_by.__traceback__ is None else left_by.__traceback__.tb_next
+            raise
+
+    def _tell_lost(self, error: Exception) -> None:
+        """The transport has failed by itself, which cancelled what the program did with it."""
+        tracer = self._connections.tracer
+        state = state_of(error, tracer.payloads, tracer.sites)
+        metadata = self._connection.told() | ({"raised": state} if state else {})
+        fields = describe(error, tracer.payloads).fields()
+        tracer.emit("error_occurred", component="mcp", component_name=_CONNECT, metadata=metadata, **fields)
 
     def _begin(self) -> Span:
         """The span of the connection; where it leads is named without credentials."""
@@ -114,7 +133,7 @@ class _Client:
             "mcp": {"transport": connection.transport},
         }
         metadata |= lineage.told()
-        return tracer.span("mcp", "connect", inputs, metadata).open()
+        return tracer.span("mcp", _CONNECT, inputs, metadata).open()
 
 
 class _Silence:
@@ -143,6 +162,13 @@ class _Silence:
             for stream in (self._to_program, self._read, self._write, self._from_program):
                 stream.close()
 
+    def break_off(self, error: BaseException) -> None:
+        """Fail by an exception, which cancels what the program does with the transport."""
+        self._group.start_soon(self._fail, error)
+
+    async def _fail(self, error: BaseException) -> None:
+        raise error
+
     async def _refuse(self) -> None:
         async for message in self._from_program:
             plain = getattr(message.message, "root", message.message)
@@ -151,6 +177,13 @@ class _Silence:
                 if plain is not message.message:
                     answer = type(message.message)(answer)
                 self._to_program.send_nowait(type(message)(answer))
+
+
+def _parts(error: BaseException | None) -> list[BaseException]:
+    """An exception, or those that are in a group of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return [part for each in error.exceptions for part in _parts(each)]
+    return [] if error is None else [error]
 
 
 def refusal(request: Any) -> Any:

@@ -46,12 +46,20 @@ def _tool_word(recorded: Recorded, number: int) -> dict[str, Any]:
     end = recorded.end(number)
     raised, given_up = raised_by(end, is_http=False)
     if raised is not None:
-        more = {"stack": lenient.string(end.get("stack_trace")), "state": state_raised(end)}
-        return {"raised": _raised(raised) | {name: told for name, told in more.items() if told}}
+        return _tool_raised(end)
     if given_up or not end:
-        return {"given_up": True}
+        lost = recorded.lost_by(number)
+        return {"given_up": True} | ({} if lost is None else _tool_raised(lost))
     outputs = lenient.mapping(end.get("outputs"))
     return {"answer": outputs.get("result"), "outputs": outputs, "recorded": True}
+
+
+def _tool_raised(end: Event) -> dict[str, Any]:
+    """The exception that an event tells of."""
+    raised, _given_up = raised_by(end, is_http=False)
+    more = {"stack": lenient.string(end.get("stack_trace")), "state": state_raised(end)}
+    told = {} if raised is None else _raised(raised)
+    return {"raised": told | {name: value for name, value in more.items() if value}}
 
 
 def _response(answer: HttpAnswer) -> dict[str, Any]:

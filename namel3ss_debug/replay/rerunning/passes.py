@@ -390,7 +390,8 @@ class Pass:
     def _deliver(self, found: Boundary, word: dict[str, Any], event_id: str, *, left_out: bool) -> None:
         """Let the parts of an answer come in their turn, where several lines of work could come in another."""
         self.order.leave_out(self.plan.recorded.within(found.number))
-        if left_out or "given_up" in word.get("http", word):
+        told = word.get("http", word)
+        if left_out or ("given_up" in told and "raised" not in told):
             self.order.leave_out([found.number])
         elif self._ordered:
             self._delivered[event_id] = found.number

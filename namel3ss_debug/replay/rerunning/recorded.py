@@ -106,12 +106,14 @@ class Recorded:
         findings: tuple[Finding, ...] = (),
         steps: tuple[Step, ...] = (),
         servers: Mapping[str, set[str]] | None = None,
+        lost: Mapping[int, int] | None = None,
     ) -> None:
         self._recording = recording
         self.boundaries = boundaries
         self.findings = findings
         self.servers = servers or {}
         self.steps = steps
+        self._lost = lost or {}
         self._last: tuple[int, Event] = (0, {})  # one answer is looked at several times in a row
         self._within: dict[int, list[int]] = {}
         self._findings: dict[int, list[Finding]] = {}
@@ -159,6 +161,10 @@ class Recorded:
             self._last = end, self._recording.event(end)
         return self._last[1] if end else {}
 
+    def lost_by(self, number: int) -> Event | None:
+        """What tells of the failure of its connection, for which a boundary was given up; None where that was not so."""
+        return self._recording.event(self._lost[number]) if number in self._lost else None
+
     def chunks(self, number: int) -> Iterator[Event]:
         """The events that hold the chunks of a stream, in order; read in one go where they lie close together."""
         chunks = self.boundaries[number].chunks
@@ -190,9 +196,8 @@ def read_recorded(
         reader.feed(number, event)
     if reader.boundaries:
         recording.count()  # the places of the events are found now, not at the first answer
-    return Recorded(
-        recording, reader.boundaries, tuple(reader.all_findings(recording)), reader.steps(), reader.servers
-    )
+    findings = tuple(reader.all_findings(recording))
+    return Recorded(recording, reader.boundaries, findings, reader.steps(), reader.servers, reader.lost)
 
 
 class _Reader:
@@ -211,6 +216,9 @@ class _Reader:
         self._connections: dict[str, str] = {}  # id of the start of a connection -> the key of its question
         self._listing: dict[int, str] = {}  # number of a question for the tools of a server -> that key
         self.servers: dict[str, set[str]] = {}
+        self._speaking: dict[int, str] = {}  # open boundary -> the id of its connection to an MCP server
+        self._given_up: dict[str, list[int]] = {}  # that id -> what was given up there
+        self.lost: dict[int, int] = {}  # what was given up -> what tells by which failure of its connection
         self._cut = 0
 
     def feed(self, number: int, event: Event) -> None:
@@ -226,6 +234,8 @@ class _Reader:
                 self._step(number, event, Step(boundary.number, len(boundary.chunks)), arrived)
                 boundary.chunks.append(number)
                 self._note(boundary.number, flaws_of_chunk(event.get("outputs")))
+        elif event_type == "error_occurred" and event.get("component") == MCP:
+            self.lost |= dict.fromkeys(self._given_up.pop(_connection(event), ()), number)
 
     def _begin(self, number: int, event: Event) -> None:
         event_id = str(event.get("event_id", ""))
@@ -255,8 +265,10 @@ class _Reader:
 
     def _speaks(self, number: int, event: Event, question: Question) -> None:
         """A question goes to an MCP server, if it does: one to a tool tells that the server has it."""
-        connection = lenient.mapping(lenient.mapping(event.get("metadata")).get("mcp")).get("connection")
-        key = self._connections.get(connection) if isinstance(connection, str) else None
+        connection = _connection(event)
+        if connection:
+            self._speaking[number] = connection
+        key = self._connections.get(connection)
         if key is not None and question.kind == TOOL:
             self.servers.setdefault(key, set()).add(question.name)
         elif key is not None and question.name == LIST_TOOLS:
@@ -292,6 +304,9 @@ class _Reader:
         old = self.boundaries[begun]
         if old.question.kind == MCP:
             self._answers(event_id, begun, event)
+        connection = self._speaking.pop(begun, "")
+        if connection and event.get("status") == "cancelled":
+            self._given_up.setdefault(connection, []).append(begun)
         boundary = Boundary(begun, old.question, number, old.inside, old.chunks, old.asked)
         self.boundaries[begun] = boundary
         head = exchange_of(event).get("head_seq")
@@ -362,3 +377,9 @@ class _Reader:
         without = sum(not boundary.question.kins for boundary in self.boundaries.values())
         if without:
             yield Finding("chains", 0, str(without))
+
+
+def _connection(event: Event) -> str:
+    """The id of the event with which the connection to an MCP server began that an event is about; "" for none."""
+    told = lenient.mapping(lenient.mapping(event.get("metadata")).get("mcp"))
+    return lenient.string(told.get("connection")) or ""

@@ -24,8 +24,14 @@ def module():
         module.opened.append(INSIDE.get())
         if server.command == "gone":
             raise FileNotFoundError(2, "No such file or directory", "gone")
-        yield object(), object()
+        async with anyio.create_task_group() as group:
+            if server.command == "refused":
+                group.start_soon(refuse)
+            yield object(), object()
         module.closed.append(INSIDE.get())
+
+    async def refuse():
+        raise ConnectionRefusedError("nobody listens")
 
     module = types.SimpleNamespace(stdio_client=stdio_client, opened=[], closed=[])
     return module
@@ -44,6 +50,10 @@ def client(module):
     yield make
     while undo:
         undo.pop()()
+
+
+class Model:
+    """Something that a weak reference can be made to, as a session."""
 
 
 def events(path):
@@ -80,6 +90,34 @@ def test_a_server_that_cannot_be_started_fails_as_without_us(tracer, client):
     assert events(tracer.writer.first)[-1]["error_type"] == "FileNotFoundError"
 
 
+async def use(way):
+    """Wait for an answer on a connection, without end."""
+    async with way:
+        await anyio.sleep_forever()
+
+
+def test_a_transport_that_fails_while_it_is_used_tells_why(tracer, client):
+    """What the program did with it is only cancelled; the program gets the same group of exceptions."""
+    with pytest.raises(ExceptionGroup) as found:
+        anyio.run(use, client("refused"))
+    assert [f"{error}" for error in found.value.exceptions] == ["nobody listens"]
+    connected, told = events(tracer.writer.first)[-2:]
+    assert (told["event_type"], told["error_type"]) == ("error_occurred", "ConnectionRefusedError")
+    assert told["metadata"]["mcp"]["connection"] == connected["parent_event_id"]
+
+
+def test_what_the_program_raises_on_a_connection_is_no_failure_of_its_transport(tracer, client):
+    """Though the transport puts it into a group."""
+
+    async def run():
+        async with client():
+            raise KeyError("mine")
+
+    with pytest.raises(ExceptionGroup):
+        anyio.run(run)
+    assert [event["event_type"] for event in events(tracer.writer.first)] == ["mcp_start", "mcp_end"]
+
+
 RECORDED = {"answer": {"streams": 3}, "outputs": {"result": {"streams": 3}}, "recorded": True}
 
 
@@ -109,6 +147,26 @@ def test_what_fails_inside_is_grouped_as_with_a_server(shell, client):
     with pytest.raises(ExceptionGroup) as found:
         anyio.run(run)
     assert [type(error) for error in found.value.exceptions] == [KeyError]
+
+
+def test_a_recorded_connection_is_broken_off_as_it_was(shell, module):
+    """What waits there is cancelled, and the program gets the exception in a group."""
+    shell.words = {"connect": RECORDED}
+    connections = Connections(switch.ACTIVE)
+    [undo] = transports.patch(module, connections, "stdio", ("stdio_client",))
+
+    async def run():
+        way = module.stdio_client(types.SimpleNamespace(command="python3", args=[]))
+        async with way as (read, *_):
+            session = Model()
+            connections.begun(session, read)
+            connections.of(session).break_off(ConnectionRefusedError("nobody listens"))
+            await anyio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup) as found:
+        anyio.run(run)
+    undo()
+    assert [f"{error}" for error in found.value.exceptions] == ["nobody listens"]
 
 
 def test_a_request_that_no_seam_has_answered_is_refused(shell, client):

@@ -30,6 +30,17 @@ def made(boundary_events):
     return boundary_events()
 
 
+def test_a_request_whose_connection_was_lost_tells_by_what(made, told):
+    """A request to an MCP server that was only cancelled, because the way to the server failed."""
+    connection = {"mcp": {"connection": "0"}}
+    start = made.add("mcp_start", "mcp", component_name="initialize", metadata=connection)
+    made.add("mcp_end", "mcp", start, status="cancelled", error_type="asyncio.exceptions.CancelledError")
+    assert told(made) == {"given_up": True}
+    failure = {"status": "failed", "error_type": "httpx.ConnectError", "error": "no", "metadata": connection}
+    made.add("error_occurred", "mcp", **failure)
+    assert told(made) == {"given_up": True, "raised": {"type": "httpx.ConnectError", "text": "no"}}
+
+
 def test_a_response_is_told_with_its_bytes(made, told):
     """Status, reason, headers without those of the encoding, the body decoded, and beside it how it was encoded."""
     made.say(made.ask("hello"), '{"a":1}')
