@@ -35,30 +35,32 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
 
 def _asking(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def completion(*args: Any, **kwargs: Any) -> Any:
-        if _WITHIN.get():
-            return original(*args, **kwargs)
-        call = _Call(structure, args, kwargs)
+        call = None if _WITHIN.get() else _Call(structure, args, kwargs)
         try:
-            return call.answered(original(*args, **kwargs))
+            response = original(*args, **kwargs)
+            return response if call is None else call.answered(response)
         except BaseException as error:
             without_us(error)
-            call.failed(error)
+            if call is not None:
+                call.failed(error)
             raise
         finally:
-            call.over()
+            if call is not None:
+                call.over()
 
     async def acompletion(*args: Any, **kwargs: Any) -> Any:
-        if _WITHIN.get():
-            return await original(*args, **kwargs)
-        call = _Call(structure, args, kwargs)
+        call = None if _WITHIN.get() else _Call(structure, args, kwargs)
         try:
-            return call.answered(await original(*args, **kwargs))
+            response = await original(*args, **kwargs)
+            return response if call is None else call.answered(response)
         except BaseException as error:
             without_us(error)
-            call.failed(error)
+            if call is not None:
+                call.failed(error)
             raise
         finally:
-            call.over()
+            if call is not None:
+                call.over()
 
     return acompletion if iscoroutinefunction(original) else completion
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from types import SimpleNamespace
 
 import pytest
@@ -35,7 +36,7 @@ def module(structure):
         await asyncio.sleep(0)
         return module.completion(*args, **kwargs)
 
-    module = SimpleNamespace(completion=completion, acompletion=acompletion)
+    module = SimpleNamespace(completion=completion, acompletion=acompletion, structure=structure)
     undo = litellm.follow(module, structure)
     yield module
     while undo:
@@ -74,6 +75,25 @@ def test_a_failure_that_the_program_gives_is_a_failed_call(module, recorded):
         module.completion("gpt", ASK, mock_response=ValueError("too long"))
     _begun, ended = recorded()
     assert (ended["status"], ended["error_type"]) == ("failed", "ValueError")
+
+
+def test_the_traceback_of_a_call_within_another_does_not_show_us(module):
+    """Litellm itself calls one of them from the other, and logs what it raises there."""
+    shown = []
+
+    async def fall_back(*_args, **_kwargs):
+        try:
+            await module.acompletion("gpt", ASK, mock_response=ValueError("too long"))
+        except ValueError as error:
+            shown.extend(frame.filename for frame in traceback.extract_tb(error.__traceback__))
+
+    around = SimpleNamespace(completion=fall_back, acompletion=fall_back)
+    undo = litellm.follow(around, module.structure)
+    asyncio.run(around.acompletion("gpt", ASK))
+    for each in undo:
+        each()
+    assert shown
+    assert litellm.__file__ not in shown
 
 
 def test_calls_at_once_do_not_hide_each_other(module, recorded):
