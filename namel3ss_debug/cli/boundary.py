@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -35,6 +36,10 @@ _PLAINER = {
     r"is not in the range x>=(\d+)$": r"is less than \1",
 }
 """How click says what is wrong with a number, and how we do."""
+
+
+_NO_COMMAND: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What click raises, from version 8.2 on, where a program is called without a command: its message is the help."""
 
 
 class ClosedPipeError(Exception):
@@ -109,7 +114,10 @@ def _status_of(command: Callable[[], object]) -> int:
     except click.exceptions.Abort:
         return INTERRUPTED
     except click.ClickException as error:
-        tell(usage_message(error))
+        if isinstance(error, _NO_COMMAND):
+            show_help(error)
+        else:
+            tell(usage_message(error))
         return USAGE
     except ClosedPipeError:
         silence()
@@ -129,6 +137,13 @@ def tell(message: str) -> None:
 
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{PREFIX}{clean(message)}\n")
+        sys.stderr.flush()
+
+
+def show_help(error: click.ClickException) -> None:
+    """Write the help that an error is made of on stderr, as it stands."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{error.format_message()}\n")
         sys.stderr.flush()
 
 

@@ -32,6 +32,13 @@ def test_help_lists_the_commands_in_their_order(run):
     assert all(text in shown for _, text in COMMANDS.values())
 
 
+@pytest.mark.parametrize("words", [["debug"], []])
+def test_without_a_command_the_help_stands_there_as_it_is(words):
+    """A program that is called without a command shows its help in lines, as `--help` does."""
+    result = CliRunner().invoke(namel3ss, words)
+    assert result.output == CliRunner().invoke(namel3ss, [*words, "--help"]).output
+
+
 def test_help_imports_no_more_than_click():
     """The help stays quick: nothing that costs is imported for it."""
     code = (
