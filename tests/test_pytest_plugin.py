@@ -298,6 +298,34 @@ def test_a_test_that_fails_leaves_no_recording(suite):
     suite(TEST).assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        "self.assertEqual(said, '')",
+        "self.skipTest('later')",
+        "with self.subTest(): self.assertEqual(said, '')",
+    ],
+)
+def test_a_test_of_unittest_that_does_not_pass_leaves_no_recording(suite, end):
+    """A test case that fails, is skipped, or fails in a subtest is not kept, though pytest is told by no exception."""
+    tests = f"""
+        import agent, pytest, unittest
+
+        @pytest.mark.agent_recording
+        class TestAgent(unittest.TestCase):
+            def test_passes(self):
+                self.assertEqual(agent.run("Hello"), "It is on its way.")
+
+            def test_does_not(self):
+                said = agent.run("Hello")
+                {end}
+    """
+    suite(tests)
+    assert [path.name for path in suite.path.rglob(".agent_traces/**/*.jsonl")] == [
+        "TestAgent.test_passes.jsonl"
+    ]
+
+
 def test_modes_of_the_mark_the_option_and_the_settings(suite):
     """`none` fails without a recording, `rewrite` records anew; the option goes before the mark, the mark before the settings."""
     result = suite(TEST.replace('"x.jsonl"', '"x.jsonl", mode="none"'))

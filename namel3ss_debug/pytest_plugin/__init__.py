@@ -89,7 +89,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     except BaseException as error:
         test.failed(error)
         raise
-    test.passed()
+    caught = getattr(item, "_excinfo", None)
+    if caught:  # a test of unittest, whose exceptions pytest keeps until the report
+        test.failed(caught[0].value)
+    else:
+        test.passed()
     return result
 
 
@@ -97,9 +101,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure shows what the agents did."""
+    """A failure shows what the agents did; that of a subtest comes before the end of its test."""
     report = yield
     test = item.stash.get(_TEST, None)
     if test is not None and report.failed and report.when == "call":
+        test.failed_within()
         report.sections.extend(test.sections())
     return report

@@ -71,6 +71,7 @@ class RecordedTest:
     def __init__(self, node: pytest.Item, wanted: _Wanted, trace: Path, shared: _Shared) -> None:
         self._node, self._wanted = node, wanted
         self._stopped: BaseException | None = None
+        self._failed_within = False
         self._sections: list[tuple[str, str]] = []
         recording = wanted.recording
         self._answers = recording is not None and wanted.mode != "rewrite" and recording.exists()
@@ -101,10 +102,11 @@ class RecordedTest:
         self._run.end()
         if self._stopped is not None and error is not self._stopped:
             raise self._stopped from error
-        if self._wanted.recording is not None and not self._answers:
-            self._sections.append(
-                (testing.SECTION, f"the test failed, so {self._wanted.recording.name} was not written")
-            )
+        self._leave_unwritten()
+
+    def failed_within(self) -> None:
+        """A part of the test has failed, which itself may go on."""
+        self._failed_within = True
 
     def passed(self) -> None:
         """The test has come to its end; what it recorded is kept.
@@ -119,6 +121,9 @@ class RecordedTest:
         if recording is None:
             return
         if not self._answers:
+            if self._failed_within:
+                self._leave_unwritten()
+                return
             try:
                 self._run.keep(recording)
             except (DebugError, OSError) as error:
@@ -127,6 +132,12 @@ class RecordedTest:
         found, closed = self._run.parted(), self._run.refused()
         if (found or closed) and self._run.recorded is not None:
             raise _failure(testing.parted(found, closed, self._run.recorded, recording, self._again()))
+
+    def _leave_unwritten(self) -> None:
+        """Say of a test that fails and was to be recorded that there is no recording."""
+        recording = self._wanted.recording
+        if recording is not None and not self._answers:
+            self._sections.append((testing.SECTION, f"the test failed, so {recording.name} was not written"))
 
     def sections(self) -> list[tuple[str, str]]:
         """What the report of a failure shows."""
