@@ -75,6 +75,7 @@ def test_the_file_is_searched_upwards(folder):
         ("output_dir", "/x", "/x"),
         ("components", "agent, llm", ("agent", "llm")),
         ("components", "all", ()),
+        ("redact_keys", '["email", "phone"]', ("email", "phone")),
         ("max_payload_size", "4KB", 4096),
         ("rotate_max_bytes", "1.5 MB", 1572864),
         ("redact", "off", False),
@@ -100,6 +101,15 @@ def test_the_environment_speaks_in_words(tmp_path, key, text, value):
         ({"buffer_size": 0}, "{file}: buffer_size is 0, allowed is a whole number of events from 1"),
         ({"sample_rate": "x"}, '{file}: sample_rate is "x", allowed is a number from 0 to 1'),
         ({"enabled": 3}, "{file}: enabled is 3, allowed is true or false, or never in the environment"),
+        ({"trace_output_dir": "a\0b"}, '{file}: trace_output_dir is "a\\u0000b", allowed is a path'),
+        (
+            {"redact_patterns": {"ticket": "T-("}},
+            "{file}: redact_patterns: 'ticket' is not a valid regular expression: missing ), unterminated subpattern at position 2",
+        ),
+        (
+            {"redact_patterns": {"": "x"}},
+            "{file}: redact_patterns: '' is not a usable name; use letters, digits, '_', '-' and '.'",
+        ),
         (
             {"faults": {"search": 1}},
             '{file}: faults is {{"search": 1}}, allowed is a list of NAME:FAULT or NAME@N:FAULT, such as ["search:timeout", "llm@2:status:429"]',
@@ -154,6 +164,17 @@ def test_a_mistake_in_the_environment_names_the_variable(tmp_path):
         SettingError, match="NAMEL3SS_DEBUG_LEVL in the environment; did you mean NAMEL3SS_DEBUG_LEVEL"
     ):
         load_configuration(tmp_path, {"NAMEL3SS_DEBUG_LEVL": "basic"})
+
+
+def test_mistakes_can_be_taken_apart_from_what_is_right(folder):
+    """Each setting that is wrong is left out with its mistake, and the rest is in force."""
+    cwd = folder({"levle": 1, "level": "loud", "slow_ms": 5})
+    mistakes = []
+    environ = {"NAMEL3SS_DEBUG_REDACT_KEY": "email", "NAMEL3SS_DEBUG_BUFFER_SIZE": "7"}
+    config = load_configuration(cwd, environ, mistakes=mistakes).config
+    assert (config.level, config.slow_ms, config.buffer_size) == ("detailed", 5, 7)
+    assert [each.key for each in mistakes] == ["levle", "level", "redact_key"]
+    assert [each.may_be_about_secrets for each in mistakes] == [False, False, True]
 
 
 def test_never_is_told_from_off():

@@ -376,6 +376,17 @@ def test_a_mark_that_is_wrong_is_told(suite, mark, told):
     assert told in result.stdout.str()
 
 
+def test_a_setting_that_is_wrong_is_told(suite, monkeypatch):
+    """Nothing is recorded, for the setting may have said what must not be written."""
+    monkeypatch.setenv("NAMEL3SS_DEBUG_REDACT_PATTERNS", '{"ticket": "T-("}')
+    result = suite(TEST)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["NAMEL3SS_DEBUG_REDACT_PATTERNS: redact_patterns: 'ticket' is not a valid *"]
+    )
+    assert not suite.asked
+
+
 def test_what_the_other_fixtures_of_a_test_do_is_recorded_too(suite):
     """A marked test is recorded from before its own fixtures on, whether or not it names the fixture."""
     tests = """

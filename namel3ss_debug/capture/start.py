@@ -11,6 +11,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from threading import get_ident
@@ -41,8 +42,8 @@ from namel3ss_debug.capture.logs import following
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.session import Session, new_session, working_directory
 from namel3ss_debug.capture.tracer import ExecutionTracer
-from namel3ss_debug.config import DebugConfiguration, enabled_never, load_configuration
-from namel3ss_debug.errors import SettingError, WrongUsageError
+from namel3ss_debug.config import REDACTING, DebugConfiguration, Mistake, enabled_never, load_configuration
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.exits import flush_on_exit
 from namel3ss_debug.traces.redaction import Redactor
@@ -79,33 +80,53 @@ def initialize_tracing(
     if isinstance(config, DebugConfiguration):
         config = config.to_json()
     given = {**(config or {}), **settings}
-    in_force = configuration_in_force(given)
-    session = new_session(in_force, target=sys.argv[0] if sys.argv else "", running=True)
-    return activate(session, first_process=True) or switch.get_global_tracer()
+    return _start(configuration_in_force(given), given) or switch.get_global_tracer()
 
 
 def start_if_enabled() -> None:
     """Start tracing where the configuration in force says so; a mistake in it is a warning, never an end."""
-    if not configuration_in_force({}).enabled:
-        return
+    if switch.ACTIVE is None and not enabled_never():
+        config = configuration_in_force({})
+        if config.enabled:
+            _start(config, {})
+
+
+def _start(config: DebugConfiguration, given: Mapping[str, Any]) -> ExecutionTracer | None:
+    """Start tracing in this process, which runs already; `None` where nothing is recorded.
+
+    Raises:
+        WrongUsageError: what the setting `join` names is no recording, and it was given by the program.
+    """
     try:
-        initialize_tracing()
+        session = new_session(config, target=sys.argv[0] if sys.argv else "", running=True)
     except WrongUsageError as error:
+        if "join" in given:
+            raise
         _tell(f"{error}; nothing is recorded")
+        return None
+    return activate(session, first_process=True)
 
 
 def configuration_in_force(overrides: Mapping[str, Any]) -> DebugConfiguration:
     """The configuration for a program that runs: a mistake in its file or environment is only a warning.
 
+    What is wrong is left out, and the rest is in force. Where it is about secrets, no execution is sampled: it is not known
+    what must not be written.
+
     Raises:
         SettingError: one of the `overrides` is wrong.
     """
-    own = load_configuration(Path("/nonexistent"), {}, overrides).config
-    try:
-        return load_configuration(working_directory(), overrides=overrides).config
-    except SettingError as error:
-        _tell(f"{error}; settings of the file and the environment are left out")
-        return own
+    mistakes: list[Mistake] = []
+    config = load_configuration(working_directory(), overrides=overrides, mistakes=mistakes).config
+    unsafe = [each for each in mistakes if each.may_be_about_secrets and not overrides.keys() >= REDACTING]
+    if unsafe:
+        config = replace(config, sample_rate=0.0)
+    if mistakes:
+        first = (unsafe or mistakes)[0].error
+        others = len(mistakes) - 1
+        more = f", and {others} more" if others else ""
+        _tell(f"{first}{more}; {'nothing is recorded' if unsafe else 'it is left out'}")
+    return config
 
 
 def start_in_child(session: Mapping[str, Any], role: str) -> None:

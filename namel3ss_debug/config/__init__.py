@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +38,9 @@ INTERNAL_VARIABLES = frozenset({LINEAGE_VARIABLE, SESSION_VARIABLE, PARENT_VARIA
 
 FOR_READERS = frozenset({"prices", "triggers", "checks", "diff_ignore"})
 """Settings of commands that read recordings; a program that is recorded is not told of them."""
+
+REDACTING = frozenset({"redact", "redact_keys", "redact_patterns"})
+"""Settings that say what must not be written."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +139,24 @@ class Loaded(NamedTuple):
     file: Path | None
 
 
+class Mistake(NamedTuple):
+    """What is wrong with a setting of the file or the environment; without a key, with the whole file."""
+
+    key: str
+    error: SettingError
+
+    @property
+    def may_be_about_secrets(self) -> bool:
+        """Whether it may have been what says what must not be written."""
+        return not self.key or self.key.startswith("redact")
+
+
 def load_configuration(
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    mistakes: list[Mistake] | None = None,
 ) -> Loaded:
     """Read the settings from their four sources.
 
@@ -148,28 +165,50 @@ def load_configuration(
         environ: the environment; `os.environ` if left out.
         overrides: values of command options or keyword arguments; `None` values are not given.
         defaults: defaults of one command that differ from those of the table.
+        mistakes: takes what is wrong in the file and the environment, which is then left out, and the rest read.
 
     Raises:
         SettingError: an unknown key or a value that is not allowed, naming where it stands.
     """
     values: dict[str, Any] = dict(defaults or {})
     sources = {setting.key: "default" for setting in SETTINGS}
+
+    def take(key: str, value: object, source: str) -> None:
+        with _noted(key, mistakes):
+            values[key] = _checked(key, value, source)
+            sources[key] = source
+
     path = find_file(cwd or _working_directory())
-    for key, value in (_read_file(path) if path else {}).items():
-        values[key] = _checked(key, value, str(path))
-        sources[key] = str(path)
+    in_file: dict[str, Any] = {}
+    with _noted("", mistakes):
+        in_file = _read_file(path) if path else {}
+    for key, value in in_file.items():
+        take(key, value, str(path))
     environ = os.environ if environ is None else environ
-    _refuse_unknown(environ)
+    for name in sorted(environ.keys() - _VARIABLES):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            with _noted(name.removeprefix(ENVIRONMENT_PREFIX).lower(), mistakes):
+                raise _unknown(name)
     for setting in SETTINGS:
         variable = next((name for name in setting.variables if environ.get(name)), None)
         if variable:
-            values[setting.key] = _checked(setting.key, environ[variable], variable)
-            sources[setting.key] = variable
+            take(setting.key, environ[variable], variable)
     for key, value in (overrides or {}).items():
         if value is not None:
             values[key] = _checked(key, value, "option")
             sources[key] = "option"
     return Loaded(replace(_DEFAULTS, **values), sources, path)
+
+
+@contextmanager
+def _noted(key: str, mistakes: list[Mistake] | None) -> Iterator[None]:
+    """Keep what is wrong with a setting for later, where it is wanted."""
+    try:
+        yield
+    except SettingError as error:
+        if mistakes is None:
+            raise
+        mistakes.append(Mistake(key, error))
 
 
 def _working_directory() -> Path:
@@ -194,18 +233,13 @@ def enabled_never(environ: Mapping[str, str] | None = None) -> bool:
     return environ.get(ENVIRONMENT_PREFIX + "ENABLED", "").strip().lower() == NEVER
 
 
-def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    """Refuse a variable with our prefix that is no setting: it is a mistyped one."""
-    known = {variable for setting in SETTINGS for variable in setting.variables} | INTERNAL_VARIABLES
-    for variable in sorted(environ):
-        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
-            import difflib  # noqa: PLC0415  (only a mistake needs it)
+def _unknown(variable: str) -> SettingError:
+    """What is wrong with a variable that has our prefix and is no setting: it is a mistyped one."""
+    import difflib  # noqa: PLC0415  (only a mistake needs it)
 
-            near = difflib.get_close_matches(variable, known, 1)
-            hint = (
-                f"; did you mean {near[0]}?" if near else "; run `namel3ss debug config` to see every setting"
-            )
-            raise SettingError(f"unknown setting {variable} in the environment{hint}")
+    near = difflib.get_close_matches(variable, _VARIABLES, 1)
+    hint = f"; did you mean {near[0]}?" if near else "; run `namel3ss debug config` to see every setting"
+    return SettingError(f"unknown setting {variable} in the environment{hint}")
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -249,7 +283,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "trace_output_dir",
-        values.text,
+        values.path,
         "a path",
         "where recordings are written; `trace_latest.jsonl` points to the newest",
         ("OUTPUT_DIR",),
@@ -350,7 +384,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "join",
-        values.optional_text,
+        values.optional_path,
         "a path that ends with .jsonl",
         "one recording for several services: each that starts with the same path writes files of the same trace",
     ),
@@ -413,3 +447,4 @@ SETTINGS: tuple[Setting, ...] = (
 
 _DEFAULTS = DebugConfiguration()
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
+_VARIABLES = {variable for setting in SETTINGS for variable in setting.variables} | INTERNAL_VARIABLES

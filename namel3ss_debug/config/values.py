@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from namel3ss_debug.errors import SettingError
 NEVER = "never"
 """The value of NAMEL3SS_DEBUG_ENABLED that turns decorators into nothing at all."""
 
+_RULE_NAME = re.compile(r"[\w.\-]{1,64}")
 LEVELS = ("basic", "detailed", "comprehensive")
 TRIGGERS: Mapping[str, float] = {
     "response_time": 2.0,
@@ -99,8 +101,8 @@ def size(value: object) -> int:
 
 
 def words(value: object) -> tuple[str, ...]:
-    """Names, in a list or with commas between them."""
-    items = value.split(",") if isinstance(value, str) else value
+    """Names: a list, or a text that is one as JSON, or else names with commas between them."""
+    items = _listed(value, lambda text: text.split(","))
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise TypeError
     return tuple(item.strip() for item in items if item.strip() and item.strip().lower() != "all")
@@ -108,26 +110,32 @@ def words(value: object) -> tuple[str, ...]:
 
 def texts(value: object) -> tuple[str, ...]:
     """Texts that may hold commas: a list, or a text that is one as JSON, or else one text alone."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value) if value.lstrip().startswith("[") else [value]
-        except RecursionError:
-            raise ValueError from None
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+    items = _listed(value, lambda text: [text])
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise TypeError
-    return tuple(item.strip() for item in value if item.strip())
+    return tuple(item.strip() for item in items if item.strip())
 
 
-def text(value: object) -> str:
-    """A text that is not empty."""
-    if not isinstance(value, str | os.PathLike) or not str(value):
+def _listed(value: object, part: Callable[[str], list[str]]) -> object:
+    """What stands in a text that is a list as JSON, or what a text without brackets is parted into."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value.lstrip().startswith("[") else part(value)
+    except RecursionError:
+        raise ValueError from None
+
+
+def path(value: object) -> str:
+    """A path."""
+    if not optional_path(value):
         raise TypeError
     return str(value)
 
 
-def optional_text(value: object) -> str:
-    """A text; an empty one where there is none."""
-    if not isinstance(value, str | os.PathLike):
+def optional_path(value: object) -> str:
+    """A path; an empty text where there is none."""
+    if not isinstance(value, str | os.PathLike) or "\0" in str(value):
         raise TypeError
     return str(value)
 
@@ -147,13 +155,31 @@ def log_level(value: object) -> str:
 
 
 def patterns(value: object) -> Mapping[str, str]:
-    """An object of texts."""
+    """An object of names and regular expressions."""
     items = json.loads(value) if isinstance(value, str) else value
     if not isinstance(items, dict) or not all(
         isinstance(text, str) for pair in items.items() for text in pair
     ):
         raise TypeError
+    for name, pattern in items.items():
+        check_pattern(name, pattern)
     return items
+
+
+def check_pattern(name: str, pattern: str) -> None:
+    """Refuse what cannot be a rule of `redact_patterns`.
+
+    Raises:
+        SettingError: its name or its regular expression cannot be used.
+    """
+    if not _RULE_NAME.fullmatch(name):
+        raise SettingError(
+            f"redact_patterns: {name!r} is not a usable name; use letters, digits, '_', '-' and '.'"
+        )
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError, RecursionError, OverflowError) as error:
+        raise SettingError(f"redact_patterns: {name!r} is not a valid regular expression: {error}") from None
 
 
 def checks(value: object) -> tuple[Mapping[str, Any] | str, ...]:

@@ -17,9 +17,8 @@ import pytest
 
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.loaded import LoadedFunctions
-from namel3ss_debug.capture.start import configuration_in_force
-from namel3ss_debug.config import DebugConfiguration
-from namel3ss_debug.errors import DebugError
+from namel3ss_debug.config import DebugConfiguration, load_configuration
+from namel3ss_debug.errors import DebugError, SettingError
 from namel3ss_debug.replay.inprocess import InProcess, Recordable
 from namel3ss_debug.replay.rerunning.impasses import Stop
 from namel3ss_debug.replay.rerunning.recorded import Recorded
@@ -148,13 +147,16 @@ def begin(request: pytest.FixtureRequest) -> RecordedTest:
     """Begin to record a test, and to answer it where it has a recording.
 
     Raises:
-        Failed: its recording is missing or cannot answer, or its mark is wrong.
+        Failed: its recording is missing or cannot answer, or its mark or a setting is wrong.
     """
     node, config = request.node, request.config
     shared = config.stash.get(_SHARED, None)
     if shared is None:
-        shared = _Shared(configuration_in_force({}), LoadedFunctions(str(config.rootpath)))
-        config.stash[_SHARED] = shared
+        try:
+            settings = load_configuration().config
+        except SettingError as error:
+            raise _failure(f"{error}") from None
+        shared = config.stash[_SHARED] = _Shared(settings, LoadedFunctions(str(config.rootpath)))
     wanted = _wanted(node)
     missing = wanted.recording is not None and not wanted.recording.exists()
     if missing and wanted.mode == "none":

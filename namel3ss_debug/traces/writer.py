@@ -383,7 +383,7 @@ class TraceWriter:
     def _flush_forever(self) -> None:
         mine = threading.current_thread()
         while self._flusher is mine:
-            sleep(self._flush_interval)
+            sleep(min(self._flush_interval, threading.TIMEOUT_MAX))
             self.flush()
 
     def _finish(self, data: bytes, written: int, events: int = 1) -> None:

@@ -61,15 +61,44 @@ def test_a_wrong_setting_given_by_the_program_is_its_error(tmp_path):
 
 
 def test_a_wrong_setting_in_the_file_is_one_warning(tmp_path):
-    """The program runs on, with what it asked for itself."""
+    """The program runs on, with what it asked for itself, and with the settings that are right."""
     (tmp_path / ".namel3ss").mkdir()
-    (tmp_path / ".namel3ss" / "debug.json").write_text('{"levle": 1}')
-    done = run(
-        "import namel3ss_debug as n; n.initialize_tracing(); print(n.get_global_tracer().enabled)", tmp_path
-    )
-    assert (done.stdout, done.returncode) == ("True\n", 0)
+    (tmp_path / ".namel3ss" / "debug.json").write_text('{"levle": 1, "trace_output_dir": "runs"}')
+    done = run("import namel3ss_debug as n; n.initialize_tracing(); print(n.shutdown_tracing())", tmp_path)
+    assert (done.stdout.startswith(f"{tmp_path}/runs/"), done.returncode) == (True, 0)
     assert done.stderr.count("\n") == 1
-    assert "unknown setting 'levle'" in done.stderr
+    assert "unknown setting 'levle'; did you mean level?; it is left out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "environment"),
+    [
+        ('{"redact_patterns": {"ticket": "T-("}}', {}),
+        ('{"redact_keys": ["email"],}', {}),
+        ("{}", {"NAMEL3SS_DEBUG_REDACT_KEY": "email"}),
+    ],
+)
+@pytest.mark.parametrize("start", ["import namel3ss_debug.auto", "n.initialize_tracing()"])
+def test_where_it_is_not_known_what_is_secret_nothing_is_recorded(tmp_path, start, content, environment):
+    """A mistake in what says what must not be written is one warning, and no file is made."""
+    (tmp_path / ".namel3ss").mkdir()
+    (tmp_path / ".namel3ss" / "debug.json").write_text(content)
+    program = f"import namel3ss_debug as n; {start}; print(n.get_global_tracer().enabled)"
+    done = run(program, tmp_path, NAMEL3SS_DEBUG_ENABLED="1", **environment)
+    assert (done.stdout, done.returncode) == ("False\n", 0)
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith("; nothing is recorded\n")
+    assert not (tmp_path / "debug").exists()
+
+
+def test_a_wrong_recording_to_join_in_the_environment_is_one_warning(tmp_path):
+    """The program runs on without being recorded; what it gives itself is its error."""
+    program = "import namel3ss_debug as n; n.initialize_tracing(); print(n.get_global_tracer().enabled)"
+    done = run(program, tmp_path, NAMEL3SS_DEBUG_JOIN="notes.txt")
+    assert (done.stdout, done.returncode) == ("False\n", 0)
+    assert done.stderr.endswith("give a file name that ends with .jsonl; nothing is recorded\n")
+    with pytest.raises(WrongUsageError, match="cannot join"):
+        initialize_tracing(trace_output_dir=str(tmp_path), join="notes.txt")
 
 
 def test_auto_follows_the_configuration(tmp_path):

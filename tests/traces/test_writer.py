@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import queue
 import signal
 import stat
 import subprocess
@@ -63,6 +64,19 @@ def make(tmp_path):
 def lines(path):
     """The events of one file."""
     return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_a_buffer_may_wait_for_longer_than_a_clock_can_tell(make, monkeypatch):
+    """An interval that means never is no error of the thread that waits."""
+    writer, waits = make(buffer_size=3, flush_interval=1e300), queue.Queue()
+
+    def sleep(seconds):
+        waits.put(seconds)
+        writer._flusher = None  # the thread ends
+
+    monkeypatch.setattr(writers, "sleep", sleep)
+    writer.append(event())
+    assert waits.get() == threading.TIMEOUT_MAX
 
 
 def test_an_event_is_in_the_file_when_append_returns(make):

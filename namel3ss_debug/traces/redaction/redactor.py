@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
-from namel3ss_debug.errors import SettingError
+from namel3ss_debug.config.values import check_pattern
 from namel3ss_debug.traces.redaction.keys import SECRET_HEADERS, SECRET_PARAMETERS, is_secret_name, snake
 from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal
 from namel3ss_debug.traces.redaction.rules import PHRASES, RUN, TOKENS, Rule, assigned
@@ -36,7 +36,6 @@ _REMEMBERED = 4096
 _ROUNDS = 6
 _LOOK_BACK = 4096
 _PLACEHOLDER = re.compile(r"(\[REDACTED:[\w.\-]{1,64}\])")
-_RULE_NAME = re.compile(r"[\w.\-]{1,64}")
 _PARAMETER = re.compile(r"([?&;#])([^=&#?;\s]{1,100}+)=([^&#;\s]*+)")
 _RUNS = re.compile(rf"[A-Za-z0-9_\-+/=.:]{{{RUN},}}+")
 _NUMBER = re.compile(r"-?\d[\d.]*\Z")
@@ -368,14 +367,7 @@ def at_literals(
 
 def _own_rule(name: str, pattern: str) -> Rule:
     """A rule of the user's."""
-    if not _RULE_NAME.fullmatch(name):
-        raise SettingError(
-            f"redact_patterns: {name!r} is not a usable name; use letters, digits, '_', '-' and '.'"
-        )
-    try:
-        re.compile(pattern)
-    except (re.error, TypeError, RecursionError, OverflowError) as error:
-        raise SettingError(f"redact_patterns: {name!r} is not a valid regular expression: {error}") from None
+    check_pattern(name, pattern)
     return Rule(name, pattern, (first_literal(pattern),))
 
 
