@@ -106,12 +106,13 @@ def _hook(kind: _Kind, purpose: str) -> Hook:
     def hook(
         name: Any = None, /, *, capture_inputs: bool = True, capture_outputs: bool = True, **fields: Any
     ) -> Any:
-        if is_used_bare(name):
+        if name is not None and not isinstance(name, str):
             return _decorate(name, kind, None, capture_inputs=True, capture_outputs=True, fields={})
+        named = fields.pop("name", None)
         return lambda function: _decorate(
             function,
             kind,
-            name if name is not None else fields.pop("name", None),
+            named if name is None else name,
             capture_inputs=capture_inputs,
             capture_outputs=capture_outputs,
             fields=fields,
@@ -141,7 +142,15 @@ def _decorate(
     capture_outputs: bool,
     fields: dict[str, Any],
 ) -> Any:
-    """The function with a wrapper that records its calls as those of a kind."""
+    """The function with a wrapper that records its calls as those of a kind.
+
+    Raises:
+        TypeError: it is no function.
+    """
+    if isinstance(function, type):
+        raise TypeError(f"{function!r} is a class: decorate its methods, or the class with instrument_agent")
+    if not is_used_bare(function):
+        raise TypeError(f"{function!r} is no function whose calls could be recorded")
     if enabled_never():
         return function
     own = name_of(function)
@@ -315,7 +324,7 @@ def instrument_agent(
     if enabled_never():
         return cls
     for name, member in list(vars(cls).items()):
-        if name in _ENTRY_POINTS and callable(member):
+        if name in _ENTRY_POINTS and _is_method(member):
             setattr(
                 cls,
                 name,

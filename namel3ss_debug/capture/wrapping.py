@@ -53,17 +53,30 @@ def wrap(function: Callable[..., Any], recorder: Recorder) -> Callable[..., Any]
     """A function like `function` whose calls are recorded while tracing is on.
 
     Works on functions, methods, coroutine functions, generators, async generators, and on what `staticmethod` and
-    `classmethod` made; any other callable gets a wrapper that takes whatever it is given.
+    `classmethod` made; any other callable object stays what it is, apart from its calls.
     """
     if isinstance(function, staticmethod | classmethod):
         return type(function)(wrap(function.__func__, recorder))
-    if inspect.isasyncgenfunction(function):
-        return functools.wraps(function)(_async_generator(function, recorder))
+    return _in_place_of(function, _wrapper(function, recorder), lambda other: wrap(other, recorder))
+
+
+def _wrapper(function: Callable[..., Any], recorder: Recorder) -> Callable[..., Any]:
+    if _runs_as(function, inspect.isasyncgenfunction):
+        return _async_generator(function, recorder)
     call = functools.partial(_runner(function), function, recorder)
     wrapper = _compile(function, call) if isinstance(function, FunctionType) else None
-    if wrapper is None:
-        wrapper = _taking_anything(function, call)
-    return functools.wraps(function)(wrapper)
+    return _taking_anything(function, call) if wrapper is None else wrapper
+
+
+def _in_place_of(
+    function: Callable[..., Any], wrapper: Callable[..., Any], again: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    """The wrapper of a function under its name; of another callable object something that is only called otherwise."""
+    if isinstance(function, FunctionType):
+        return functools.wraps(function)(wrapper)
+    from namel3ss_debug.capture.callables import CalledOtherwise  # noqa: PLC0415  (only here is it needed)
+
+    return CalledOtherwise(function, wrapper, again)
 
 
 def is_used_bare(given: object) -> bool:
@@ -84,7 +97,8 @@ def enclose(function: F, block: Callable[[], AbstractContextManager[Any]]) -> F:
     """
     if isinstance(function, staticmethod | classmethod):
         return cast("F", type(function)(enclose(function.__func__, block)))
-    return cast("F", functools.wraps(function)(_enclosed(function, block)))
+    wrapper = _enclosed(function, block)
+    return cast("F", _in_place_of(function, wrapper, lambda other: enclose(other, block)))
 
 
 def _enclosed(
@@ -119,17 +133,22 @@ def _enclosed(
                 except BaseException as error:  # thrown in by the consumer: the generator shall see it
                     step, value = generator.athrow, error
 
-    if inspect.isasyncgenfunction(function):
+    if _runs_as(function, inspect.isasyncgenfunction):
         return generate_on_loop
     return {_run_coroutine: run, _run_generator: generate}.get(_runner(function), call)
 
 
 def _runner(function: Callable[..., Any]) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(function):
+    if _runs_as(function, inspect.iscoroutinefunction):
         return _run_coroutine
-    if inspect.isgeneratorfunction(function):
+    if _runs_as(function, inspect.isgeneratorfunction):
         return _run_generator
     return _run_function
+
+
+def _runs_as(function: Callable[..., Any], kind: Callable[[Any], bool]) -> bool:
+    """Whether a call runs a function of a kind: the function itself, or the `__call__` of an object."""
+    return kind(function) or kind(type(function).__call__)
 
 
 def _run_function(

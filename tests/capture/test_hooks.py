@@ -338,3 +338,22 @@ def test_a_failing_result_does_not_fail_the_call(tracer):
     with contextlib.suppress(RuntimeError):
         assert ask() == {"a": 1}
     assert recorded()[-1]["status"] == "completed"
+
+
+def test_a_decorator_names_all_that_it_decorates(tracing):
+    """It is made once and used for several functions."""
+    tracing()
+    named = hooks.trace_tool_call(name="look up")
+    assert [named(function)(1) for function in (lambda x: x, lambda y: y)] == [1, 1]
+    assert {event["component_name"] for event in recorded()} == {"look up"}
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [(Agent, "is a class: .* instrument_agent"), (property(len), "is no function"), (3, "^3 is no")],
+)
+@pytest.mark.parametrize("hook", [hooks.trace_tool_call, hooks.trace_tool_call("named")])
+def test_what_is_no_function_is_refused_where_it_is_decorated(hook, what, told):
+    """A class would become a function, and a property nothing that works."""
+    with pytest.raises(TypeError, match=told):
+        hook(what)

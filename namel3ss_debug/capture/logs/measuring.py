@@ -54,9 +54,9 @@ def trace_learning_update(name: Any = None, /) -> Any:
 
 def _step(name: Any, category: str) -> Any:
     metadata = {"category": category}
-    if callable(name):
-        return trace_chain_step(None, metadata=metadata)(name)
-    return trace_chain_step(name, metadata=metadata)
+    if name is None or isinstance(name, str):
+        return trace_chain_step(name, metadata=metadata)
+    return trace_chain_step(None, metadata=metadata)(name)
 
 
 class ErrorWatch:

@@ -148,12 +148,20 @@ def test_decorators_record_steps_in_their_category(tracing):
     def learn():
         return 2
 
+    class Agent:
+        @measuring.trace_agent_action
+        @classmethod
+        def made(cls):
+            return cls()
+
     assert (act(1), quick(), learn()) == (2, 1, 2)
+    assert type(Agent.made()) is Agent
     starts = [event for event in recorded() if event["event_type"] == "chain_step_start"]
     assert [(event["component_name"], event["metadata"]["category"]) for event in starts] == [
         ("act", "agents"),
         ("fast", "performance"),
         ("learn", "learning"),
+        ("made", "agents"),
     ]
 
 

@@ -1,0 +1,59 @@
+"""Callable objects that are no functions, such as a `functools.partial` or what `lru_cache` makes, with another call.
+
+A function in their place would lose their attributes, and be bound where they are not: as a member of a class.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+if TYPE_CHECKING:
+    _Proxy = wrapt.ObjectProxy[Any]
+else:
+    _Proxy = wrapt.ObjectProxy  # in version 1 it takes no parameters
+
+
+class CalledOtherwise(_Proxy):
+    """An object that is called in a way of ours, and is in all else what it is.
+
+    Args:
+        wrapped: the object.
+        call: what is called in its place.
+        again: does the same to what the object becomes when it is bound or copied.
+    """
+
+    def __init__(self, wrapped: Any, call: Callable[..., Any], again: Callable[[Any], Any]) -> None:
+        super().__init__(wrapped)
+        self._self_call = call
+        self._self_again = again
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the other call."""
+        return self._self_call(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """As a member of a class it is bound where the object would be."""
+        bind = getattr(type(self.__wrapped__), "__get__", None)
+        bound = self.__wrapped__ if bind is None else bind(self.__wrapped__, instance, owner)
+        if bound is self.__wrapped__:
+            return self
+        if isinstance(bound, MethodType) and bound.__func__ is self.__wrapped__:
+            return MethodType(self, instance)
+        return self._self_again(bound) if callable(bound) else bound
+
+    def __copy__(self) -> Any:
+        """A copy is called in the same way."""
+        return self._self_again(copy.copy(self.__wrapped__))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy is called in the same way."""
+        return self._self_again(copy.deepcopy(self.__wrapped__, memo))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Another process gets the object itself."""
+        return self.__wrapped__.__reduce_ex__(protocol)
