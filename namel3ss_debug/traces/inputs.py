@@ -21,8 +21,11 @@ EVENT_TYPE = "inputs_read"
 MEMORY_AT_START = "restore"
 """The `operation` of the `memory_operation` that holds the memory of a namel3ss app as it stood at the start, in `outputs.snapshot`."""
 
-VERSION = 1
-"""The version of the names of lines of work and places, and of how numbers are drawn for them."""
+VERSION = 2
+"""The version of the names of lines of work and places, and of how numbers are drawn for them.
+
+History: 1 counted the jobs of executors together, whatever they ran, and a call of a tool was no line of work.
+"""
 
 _INTERPRETER = frozenset({"TZ", "LANG", "LANGUAGE", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONCOERCECLOCALE"})
 

@@ -129,6 +129,12 @@ def test_a_recording_without_its_inputs_is_told(prepared):
     assert any("record_randomness" in note for note in prepared().notes)
 
 
+def test_inputs_of_another_version_are_told(prepared, recording):
+    """Its lines of work have other names, so nothing would be found again."""
+    (note,) = prepared(trace=recording(randomness={"seed": "00" * 16, "lineage": 1})).notes
+    assert note == "clock and random numbers were recorded by another version: they are those of now"
+
+
 def test_calls_of_an_earlier_version_are_told(prepared, recording):
     """Without the functions they came through, edited questions find no answer."""
     trace = recording()

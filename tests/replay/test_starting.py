@@ -13,6 +13,7 @@ import pytest
 
 from namel3ss_debug.replay.rerunning.outputs import Outputs
 from namel3ss_debug.replay.starting import early
+from namel3ss_debug.traces.inputs import VERSION
 
 WITNESS = """\
 import os, sys
@@ -56,7 +57,13 @@ class Folder:
             "argv": ["app.py", "x y"],
             "cwd": str(self.path),
         }
-        randomness = {"seed": "00" * 16, "hash_seed": 7, "lineage": 1, "process": "0", "interpreter": {}}
+        randomness = {
+            "seed": "00" * 16,
+            "hash_seed": 7,
+            "lineage": VERSION,
+            "process": "0",
+            "interpreter": {},
+        }
         events = [
             {"event_type": "trace_start", "metadata": start | {"randomness": randomness} | metadata},
             *more,

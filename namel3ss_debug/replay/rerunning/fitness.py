@@ -103,7 +103,12 @@ _NOTES: Final[Mapping[str, Callable[[Finding], str]]] = {
 def of_inputs(inputs: Inputs) -> Iterator[str]:
     """Notes on inputs that cannot be given again."""
     if not inputs.usable:
-        yield "clock and random numbers are not in the recording (record_randomness): they are those of now"
+        why = (
+            "were recorded by another version"
+            if inputs.seed
+            else "are not in the recording (record_randomness)"
+        )
+        yield f"clock and random numbers {why}: they are those of now"
     if not inputs.stdin_whole:
         yield "the standard input is not whole in the recording: the program reads what there is of it"
 

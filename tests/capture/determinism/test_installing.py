@@ -11,7 +11,7 @@ import pytest
 
 from namel3ss_debug.capture.determinism import clock
 from namel3ss_debug.capture.start import shutdown_tracing
-from namel3ss_debug.traces.inputs import Recorded, sources
+from namel3ss_debug.traces.inputs import VERSION, Recorded, sources
 from namel3ss_debug.traces.reader import open_trace
 
 
@@ -69,7 +69,7 @@ def test_trace_start_says_what_numbers_follow_from(programs):
     first, second = [e["metadata"]["randomness"] for e in result.events if e["event_type"] == "trace_start"]
     assert len(bytes.fromhex(first["seed"])) == 16
     assert first["seed"] == second["seed"]
-    assert (first["lineage"], first["process"], second["process"]) == (1, "0", "0/1")
+    assert (first["lineage"], first["process"], second["process"]) == (VERSION, "0", "0/1")
     assert first["hash_seed"] == second["hash_seed"] > 0
     assert result.trace.stat().st_mode & 0o777 == 0o600
 
