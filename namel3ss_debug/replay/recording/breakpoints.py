@@ -9,7 +9,7 @@ A place is one of these, and any of them may be followed by `if CONDITION` (or, 
 - `file.py:42`: the place in the user's own code that an event came from; of a line in an app, such as `app.ai:42`, the
   start of the statement there;
 - a number (`42`): the event with this number;
-- `/regex/`: any text in the event;
+- `/regex/`: any text in the event, or a number in its inputs or outputs;
 - nothing before `if`: every event.
 
 A component or a name stops where its spans begin, as a function breakpoint does. With a condition every event of
@@ -40,6 +40,7 @@ COMPONENTS: Final = frozenset(
 _MOST_DIGITS = 15
 _MOST_VALUES = 2000
 _MOST_SHOWN = 6
+_PAYLOADS = ("inputs", "outputs")
 _LONGEST_SHOWN = 60
 _REGEX = re.compile(r"/((?:\\.|[^/\\])+)/\s*(?:$|(?=,|if\s))")
 _SITE = re.compile(r"(.+\.(?:py|ai|ipynb)):(\d+)")
@@ -473,21 +474,31 @@ def _regex(pattern: str) -> tuple[Test, Test]:
         raise PlaceError(f"/{pattern}/: {problem}") from None
 
     def test(event: Event) -> bool:
-        return any(map(search, _texts(event)))
+        return any(map(search, texts(event)))
 
     return test, test
 
 
-def _texts(event: Event) -> Iterator[str]:
-    """The texts among the values of an event, in no matter how deep a member; the nearest first, not all of very many."""
-    todo: list[Any] = [event]
-    for value in islice(todo, _MOST_VALUES):  # the list grows while it is read
-        if type(value) is str:
+def texts(event: Event, most: int = _MOST_VALUES) -> Iterator[str]:
+    """The texts among the values of an event, in no matter how deep a member, and the numbers that it was asked or answered.
+
+    The nearest first, and not all of very many: at most so many values of the inputs and outputs, and of the rest.
+    """
+    yield from _texts([value for name, value in event.items() if name not in _PAYLOADS], most)
+    yield from _texts([event.get(name) for name in _PAYLOADS], most, numbers=True)
+
+
+def _texts(todo: list[Any], most: int, *, numbers: bool = False) -> Iterator[str]:
+    for value in islice(todo, most):  # the list grows while it is read
+        kind = type(value)
+        if kind is str:
             yield value
-        elif type(value) is dict:
-            todo.extend(islice(value.values(), _MOST_VALUES))
-        elif type(value) is list:
-            todo.extend(value[:_MOST_VALUES])
+        elif kind is dict:
+            todo.extend(islice(value.values(), most))
+        elif kind is list:
+            todo.extend(value[:most])
+        elif numbers and (kind is int or kind is float):
+            yield str(value)
 
 
 def _always(_event: Event) -> bool:

@@ -229,6 +229,21 @@ def test_the_users_own_components_and_types_are_places_before_they_are_known(tex
     assert stops_at(text, events) == expected
 
 
+def test_a_pattern_meets_numbers_of_inputs_and_outputs():
+    """They are compared as JSON writes them; when and where an event happened is none of what it holds."""
+    event = {
+        "event_type": "tool_call_end",
+        "seq": 4711,
+        "duration_ms": 39.9,
+        "outputs": {"result": [{"price": 39.9, "paid": True}, -30]},
+        "metadata": {"bytes": 815},
+    }
+    found = {
+        word: parse_place(f"/^{word}$/").enters(event) for word in (r"39\.9", "-30", "4711", "815", "True")
+    }
+    assert found == {r"39\.9": True, "-30": True, "4711": False, "815": False, "True": False}
+
+
 def test_a_hostile_event_is_searched_in_part():
     """A pattern looks at a bounded number of values, however many an event has and however deep they are."""
     deep = []

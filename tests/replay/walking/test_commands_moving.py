@@ -222,6 +222,21 @@ def test_search_goes_to_the_event_that_holds_it(session):
     assert "at most 1000" in mistake(session, "search " + "x" * 2000)
 
 
+def test_search_finds_numbers_that_were_asked_or_answered(listed):
+    """An order number is none of text in JSON; a timestamp is not what the event holds."""
+    call = {"event_type": "tool_call_start", "timestamp": 4711.0, "inputs": {"arguments": {"order": 4711}}}
+    session = Debugger(
+        listed([{"event_type": "decision", "timestamp": 4711.0}, call, {"event_type": "decision"}])
+    )
+    assert numbers(session, "search 4711", "goto end", "rsearch 471", "goto start", r"search /^47\d\d$/") == [
+        2,
+        3,
+        2,
+        0,
+        2,
+    ]
+
+
 def test_a_search_needs_words(session):
     """Before the first search there is nothing to go on with; what is no /regex/ is a text."""
     assert mistake(session, "search") == "search needs a text or a /regex/; after that, search alone goes on"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from namel3ss_debug.errors import WrongUsageError
-from namel3ss_debug.replay.recording.breakpoints import parse_place
+from namel3ss_debug.replay.recording.breakpoints import parse_place, texts
 from namel3ss_debug.replay.results import Result
 from namel3ss_debug.replay.walking.commands.arguments import shown
 from namel3ss_debug.replay.walking.session import Session, Sought
@@ -55,18 +54,4 @@ def _test(words: str) -> Callable[[Event], bool]:
     if _REGEX.fullmatch(words):
         return parse_place(words).covers
     text = words.casefold()
-    return lambda event: _holds(event, text)
-
-
-def _holds(event: Event, text: str) -> bool:
-    """Whether one of the texts of an event holds a text, in upper or lower case; of very many values not the last."""
-    todo: list[Any] = [event]
-    for value in islice(todo, _MOST_VALUES):  # the list grows while it is read
-        if type(value) is str:
-            if text in value.casefold():
-                return True
-        elif type(value) is dict:
-            todo.extend(islice(value.values(), _MOST_VALUES))
-        elif type(value) is list:
-            todo.extend(value[:_MOST_VALUES])
-    return False
+    return lambda event: any(text in each.casefold() for each in texts(event, _MOST_VALUES))
