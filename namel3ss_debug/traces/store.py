@@ -91,8 +91,8 @@ def find_trace(reference: str | None, directory: Path) -> Path:
     """The file of the trace that the user means.
 
     Args:
-        reference: a file, a directory (its newest trace), the beginning of an execution id, or `latest`
-            (also None).
+        reference: a file, also one that was rotated away, a directory (its newest trace), the beginning of an
+            execution id, or `latest` (also None).
         directory: where recordings are.
 
     Raises:
@@ -110,6 +110,9 @@ def find_trace(reference: str | None, directory: Path) -> Path:
         pass  # a reference that no file system takes
     if path.name == LATEST:
         return _newest(path.parent)
+    left = _left_of(path)
+    if left is not None:
+        return left
     if len(reference) < SHORTEST_ID or "/" in reference or reference.endswith((".jsonl", ".gz", ".json")):
         raise TraceNotFoundError(f"{reference}: no such recording; {_LIST}")
     return _by_execution(reference, directory)
@@ -188,6 +191,19 @@ def is_written(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _left_of(path: Path) -> Path | None:
+    """The first file that is left of a trace whose first segment had this path: older segments are rotated away."""
+    parts = parse_name(path.name)
+    if parts is None or parts.process or parts.segment:
+        return None
+    try:
+        names = [name for name in _names_in(path.parent) if name.startswith(parts.stem)]
+    except (TraceNotFoundError, ValueError):
+        return None
+    processes = _group(names, path.parent).get(parts.stem)
+    return processes[0].files[0] if processes else None
 
 
 def _names_in(directory: Path) -> list[str]:

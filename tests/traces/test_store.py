@@ -72,6 +72,16 @@ def test_the_files_of_a_trace_are_found_from_any_of_them(tmp_path):
         assert trace_files(file) == expected
 
 
+def test_a_trace_is_found_by_its_name_where_its_first_segments_were_rotated_away(tmp_path):
+    """That is how `trace` calls it, and `-o`; a further segment that is gone is none."""
+    for name in ("run.s12.jsonl", "run.s9.jsonl", "run.p1.jsonl", "runner.s1.jsonl"):
+        (tmp_path / name).write_bytes(start("a" * 16, NOW))
+    assert find_trace(str(tmp_path / "run.jsonl"), tmp_path) == tmp_path / "run.s9.jsonl"
+    for gone in ("run.s8.jsonl", "ru.jsonl", "run", "none/run.jsonl"):
+        with pytest.raises(TraceNotFoundError):
+            find_trace(str(tmp_path / gone), tmp_path)
+
+
 def test_a_file_with_any_other_name_is_a_trace_of_its_own(tmp_path):
     """`trace.json` has no further files."""
     (tmp_path / "trace.json").write_bytes(b"")
