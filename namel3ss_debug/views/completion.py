@@ -44,7 +44,7 @@ _DERIVED = {
 }
 _TOTALS = ("cost", "errors", "ms", "tokens")
 _PATH = re.compile(r"(?:[^\W\d]\w*(?:\[\d+\])?\.)*(?:[^\W\d]\w*)?$")
-_STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
+_STEP = re.compile(r"(\w+)(?:\[(\d{1,9})\])?")
 _CONDITION = re.compile(r"(?:^|\s)if\s|,")
 _PLAIN_NAME = re.compile(r"[\w./*?+-]+")
 
@@ -250,7 +250,7 @@ def _files(_debugger: Debugger, _: Command, argument: str, at: int) -> Offers:
     try:
         with os.scandir(Path(folder or ".").expanduser()) as entries:
             found = sorted((entry.name, entry.is_dir()) for entry in islice(entries, MOST_FILES))
-    except OSError:
+    except (OSError, RuntimeError, ValueError):  # also a home that is not there, and a null in the name
         return iter(())
     offered = (
         (f"{entry}/" if is_folder else entry, "")

@@ -64,6 +64,7 @@ def test_every_kind_of_argument_has_an_offer():
         ("p outputs.t", ["p outputs.text", "p outputs.tool_calls"]),
         ("p len(outputs.tool_calls[0].ar", ["p len(outputs.tool_calls[0].arguments"]),
         ("p outputs.tool_calls[9].ar", []),
+        pytest.param(f"p outputs.tool_calls[{'9' * 5000}].ar", [], id="no index"),
         ("p event.outputs.te", ["p event.outputs.text"]),
         ("p totals.", ["p totals.cost", "p totals.errors", "p totals.ms", "p totals.tokens"]),
         ("p 1 + totals.co", ["p 1 + totals.cost"]),
@@ -110,6 +111,8 @@ def test_files_are_offered(debugger, tmp_path, monkeypatch):
     assert offered(debugger, "save .h") == ["save .hidden"]
     assert offered(debugger, "mock search:@folder/i") == ["mock search:@folder/inside.json"]
     assert offered(debugger, "save missing/") == []
+    assert offered(debugger, "save ~nobody-of-this-name/f") == []
+    assert offered(debugger, "save a\0b/f") == []
 
 
 def test_what_is_offered_by_a_place_can_be_set(debugger):

@@ -308,12 +308,21 @@ def _integer(digits: str) -> int:
     return int(digits) if len(digits) <= _MOST_DIGITS else _no_number(digits)
 
 
+def _in_home(path: Path) -> Path:
+    """The path with `~` replaced, as a shell does it; where nobody has that name, the file is called so."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def _read(file: str, name: str, folder: Path | None) -> Any:
     """The answer in a file."""
     if not file:
         raise MockError(f"{in_line(name)}:@: the name of a file is needed behind the @")
     where = f"{in_line(name)}:@{' '.join(file.split())}"
-    path = Path(file) if folder is None else folder / file
+    path = _in_home(Path(file))
+    path = path if folder is None else folder / path
     try:
         if not path.is_file():
             raise MockError(f"{where}: {'this is no file' if path.exists() else 'there is no such file'}")

@@ -171,6 +171,16 @@ def test_a_file_is_found_from_the_working_directory(tmp_path, monkeypatch):
     assert parse_mock(f"search:@{tmp_path / 'a.json'}", tmp_path / "elsewhere").answer == 7
 
 
+def test_a_file_may_stand_in_the_home_folder(tmp_path, monkeypatch):
+    """As `save` and completion have it; what is nobody's home is the name of a file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.json").write_text("7")
+    (tmp_path / "~nobody.json").write_text("8")
+    assert parse_mock("search:@~/a.json", tmp_path / "elsewhere").answer == 7
+    assert parse_mock("search:@~nobody.json").answer == 8
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
