@@ -43,6 +43,10 @@ SECTIONS = {
 """Flag to the sections of the document it chooses."""
 
 
+SHOWN = 5
+"""How many files that are left out are named."""
+
+
 def analyze(
     references: Sequence[str],
     *,
@@ -93,6 +97,9 @@ def options(config: DebugConfiguration) -> Options:
 def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | None = None) -> list[Path]:
     """A file of each recording that is meant, once each, in the order they were named; of a directory, oldest first.
 
+    Files of a directory that are named like a recording and hold none are left out and named on stderr; one that bears a
+    name of ours is a recording that cannot be read.
+
     Args:
         references: recordings and directories; the latest if empty.
         directory: where recordings are.
@@ -102,16 +109,20 @@ def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | 
     Raises:
         TraceNotFoundError: a recording is not there, or a directory holds none.
     """
-    from namel3ss_debug.traces.store import find_trace, list_traces, trace_files
+    from namel3ss_debug.traces.names import is_own
+    from namel3ss_debug.traces.store import find_trace, look_through, trace_files
 
     paths: list[Path] = []
     for reference in references or ["latest"]:
         if Path(reference).is_dir():
-            infos = list(reversed(list_traces(Path(reference))))
+            listed, others = look_through(Path(reference))
+            infos = list(reversed(listed))
             real = [info for info in infos if reruns is None or info.rerun_of is None]
             if reruns is not None and real:
                 reruns += [info.path for info in infos if info.rerun_of is not None]
-            paths += [info.path for info in real or infos] or [find_trace(reference, directory)]
+            damaged = [path for path in others if is_own(path.name)]
+            tell_left_out(reference, [path.name for path in others if path not in damaged])
+            paths += [info.path for info in real or infos] + damaged or [find_trace(reference, directory)]
         else:
             paths.append(find_trace(reference, directory))
     if len(references) < 2:
@@ -122,6 +133,16 @@ def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | 
     if reruns:
         reruns[:] = [path for path in dict.fromkeys(reruns) if trace_files(path)[0].files[0] not in first]
     return list(first.values())
+
+
+def tell_left_out(directory: str, names: Sequence[str]) -> None:
+    """Say on stderr which files of a directory are left out, because there is no event in them."""
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.views.quantities import count
+
+    if names:
+        listed = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        tell(f"{directory}: {count(len(names), 'file')} without an event left out: {listed}")
 
 
 def within(paths: Iterable[Path], last: str) -> list[Path]:

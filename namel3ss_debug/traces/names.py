@@ -23,6 +23,12 @@ _PARTS = re.compile(
 )
 
 
+def is_own(name: str) -> bool:
+    """Whether a file bears the name of a trace that we named ourselves."""
+    parts = parse_name(name)
+    return parts is not None and OWN_NAME.match(parts.stem) is not None
+
+
 class SegmentName(NamedTuple):
     """A file name taken apart: the stem of the trace, the process (0 is the first) and the segment (from 0)."""
 

@@ -123,12 +123,26 @@ def list_traces(directory: Path) -> list[TraceInfo]:
 
     Files that do not begin with an event are not shown.
     """
+    return look_through(directory)[0]
+
+
+def look_through(directory: Path) -> tuple[list[TraceInfo], list[Path]]:
+    """The traces in a directory, newest first, and the files that are named like one and do not begin with an event.
+
+    A file without an event that somebody writes to is a trace that only begins, and is none of them.
+    """
     try:
         groups = _group(_names_in(directory), directory)
     except TraceNotFoundError:
-        return []
-    found = [info for group in groups.values() if (info := _describe(group)) is not None]
-    return sorted(found, key=_age, reverse=True)
+        return [], []
+    found, others = [], []
+    for group in groups.values():
+        info, first = _describe(group), group[0].files[0]
+        if info is not None:
+            found.append(info)
+        elif first.exists() and not is_written(first):
+            others.append(first)
+    return sorted(found, key=_age, reverse=True), others
 
 
 def clean(

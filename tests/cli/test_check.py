@@ -328,6 +328,28 @@ def test_reruns_in_a_directory_are_neither_checked_nor_baselines(run, write, eve
     assert run("check", "runs", *words).exit_code == 1
 
 
+def test_no_file_of_a_directory_is_passed_over_in_silence(run, write, events, workspace):
+    """What holds no event is named; a recording of our own name that cannot be read ends the check, as it does by itself."""
+    (workspace / "runs").mkdir()
+    write(events, "runs/a")
+    (workspace / "runs/questions.jsonl").write_text('{"question": "why"}\n')
+    words = ("check", "runs", "--rule", "tokens < 1000")
+    others = run(*words)
+    assert (others.exit_code, others.stderr) == (
+        0,
+        "namel3ss debug: runs: 1 file without an event left out: questions.jsonl\n",
+    )
+    (workspace / "runs/trace_20261121_210013_d373deeb.jsonl").touch()
+    damaged = run(*words)
+    assert (damaged.exit_code, damaged.stdout) == (2, "")
+    assert (
+        "runs/trace_20261121_210013_d373deeb.jsonl: there is no event in it (it is empty)" in damaged.stderr
+    )
+    analysed = run("analyze", "runs", "--summary")
+    assert analysed.exit_code == 0
+    assert "trace_20261121_210013_d373deeb.jsonl: there is no event in it" in analysed.stderr
+
+
 def test_a_directory_is_checked_whole_and_is_its_own_baseline(run, write, events, workspace):
     """Of a directory every recording is checked; a recording is no baseline of itself."""
     (workspace / "runs").mkdir()
