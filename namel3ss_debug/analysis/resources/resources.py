@@ -6,13 +6,13 @@ chains may state the sum of their calls once more, so only one component counts 
 call ended. A cost is what the trace says, else what the tokens of a model call cost by its price (`traces.costs`);
 calls whose price is not known are counted beside it, never guessed. A tool and a turn of an agent hold all that ran
 inside them, agents included, and what they state themselves where no model call ran inside; so inner ones
-are in the outer ones once more.
+are in the outer ones once more. A tool that runs inside itself holds each call once.
 """
 
 from __future__ import annotations
 
 from heapq import nsmallest
-from operator import add
+from operator import add, sub
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
@@ -45,6 +45,8 @@ _NS_PER_US = 1000
 _CALLS, _TOKENS, _PARTS, _COST, _PRICED, _UNPRICED, _UNCOUNTED, _WIDTH = 0, 1, 2, 7, 8, 9, 10, 11
 _SUMS = "usage"
 _CLAIMED = "usage of inner agents"
+_COUNTED = "usage of the tool "
+"""Before the name of a tool: what inner calls of it hold already."""
 
 
 class _Turn(NamedTuple):
@@ -188,7 +190,11 @@ class ResourceUsage:
             if turn:
                 self._note_turn(span, inside)
             else:
-                add_up(_row(self._by_tool, span.name), inside)
+                counted = sums.pop(_COUNTED + span.name, None)
+                row = _row(self._by_tool, span.name)
+                add_up(row, inside if counted is None else list(map(sub, inside, counted)))
+                if span.above is not None:
+                    _leave(span.above, inside, _COUNTED + span.name)
         if span.component == "agent" and not turn:
             if free:
                 add_up(_row(self._by_agent, span.name), free)
@@ -200,6 +206,9 @@ class ResourceUsage:
                 _leave(span.above, free, _SUMS)
             if claimed:
                 _leave(span.above, claimed, _CLAIMED)
+            for name, counted in sums.items():
+                if name.startswith(_COUNTED):
+                    _leave(span.above, counted, name)
 
     def _note_turn(self, span: MeasuredSpan, row: Sequence[int]) -> None:
         self._turn_count += 1

@@ -208,6 +208,29 @@ def test_tools_and_turns_hold_all_that_ran_inside(recording, resources):
     assert tokens["cached_share"] == 0.4
 
 
+def test_a_tool_that_runs_inside_itself_holds_each_call_once(recording, analysed):
+    """Its tokens are never more than those of the run, however deep it calls itself, and through what."""
+    outer = recording.start("tool", "research", 0)
+    recording.span("llm", "m", 1, 2, outer, usage={"input_tokens": 1, "output_tokens": 0}, cost_estimate=0.5)
+    for at in (3, 6):
+        agent = recording.start("agent", "Helper", at, outer)
+        other = recording.start("tool", "ask", at, agent)
+        inner = recording.start("tool", "research", at, other)
+        recording.span("llm", "m", at, at + 1, inner, usage={"input_tokens": 10, "output_tokens": 0})
+        recording.end(inner, at + 2)
+        recording.end(other, at + 2)
+        recording.end(agent, at + 2)
+    recording.end(outer, 9)
+    for cuts in ((), (7, 15)):
+        found = analysed(recording.events, ["resource_usage"], cuts)["resource_usage"]
+        assert found["tokens"]["total"] == 21
+        assert {name: row["total"] for name, row in found["tokens"]["by_tool"].items()} == {
+            "ask": 20,
+            "research": 21,
+        }
+        assert found["cost"]["by_tool"]["research"] == 0.5
+
+
 def test_the_numbers_of_events_tell_their_recording_after_renumbering(recording):
     """Everything that names an event is moved."""
     turn = recording.start("agent", "turn", 0, kind="agent_turn")
