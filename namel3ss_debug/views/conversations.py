@@ -203,6 +203,8 @@ def _part(part: Any) -> Text:
     if not isinstance(part, dict):
         return _plain(part)
     kind = part.get("type")
+    if not isinstance(kind, str | None):
+        kind = gist(kind)
     if kind in {"tool_call", "server_tool_call"}:
         return _call(part)
     if kind in {"tool_call_response", "server_tool_call_response"}:

@@ -138,6 +138,24 @@ def test_any_field_may_hold_anything(run, trace, value):
         assert run(*words).exit_code == 0
 
 
+@pytest.mark.parametrize("value", [1, [], [1], {"a": 1}, {"$type": "app.Role", "repr": "USER"}])
+def test_any_member_of_a_message_may_hold_anything(run, trace, value):
+    """Roles, types of parts and the program's arguments are compared and shown, whatever they are."""
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    events[0]["metadata"]["argv"] = value
+    for event in events:
+        if event["event_type"] == "llm_call_start":
+            parts = [{"type": value, "content": "x"}]
+            event["inputs"]["messages"] = [{"role": value, "parts": parts}, {"role": "user", "parts": parts}]
+    changed = trace.with_name("changed.jsonl")
+    changed.write_text("".join(json.dumps(event) + "\n" for event in events))
+    shown = ("replay", changed, "-c", "goto llm ;; messages ;; messages --diff")
+    for words in (("analyze", changed), ("report", changed), ("journey", "llm", changed), shown):
+        assert "bug in the debugger" not in run(*words).output
+    for words in (("diff", trace, changed), ("diff", changed, trace), ("diff", changed, changed)):
+        assert run(*words).exit_code in {0, 1}
+
+
 def test_the_shell_on_a_terminal(trace, program):
     """On a terminal the debugger prompts, and its answers are drawn there."""
     pexpect = pytest.importorskip("pexpect")

@@ -87,7 +87,7 @@ def message_parts(messages: Sequence[Any]) -> list[str]:
     parts: list[str] = []
     of_the_run = False
     for message in messages:
-        role = lenient.mapping(message).get("role")
+        role = lenient.string(lenient.mapping(message).get("role"))
         if role in _INSTRUCTING:
             parts.append(INSTRUCTIONS)
         else:
@@ -150,5 +150,5 @@ def _metadata(event: Event) -> Any:
 def _responds(message: Any) -> bool:
     """Whether a message holds nothing but results of tools."""
     parts = lenient.mapping(message).get("parts", lenient.mapping(message).get("content"))
-    kinds = [lenient.mapping(part).get("type") for part in lenient.sequence(parts)]
+    kinds = [lenient.string(lenient.mapping(part).get("type")) for part in lenient.sequence(parts)]
     return bool(kinds) and all(kind in _RESPONSES for kind in kinds)

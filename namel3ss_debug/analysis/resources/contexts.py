@@ -237,7 +237,7 @@ def _opening(span: MeasuredSpan) -> tuple[int, int]:
         return crc32(told) << 20 ^ adler32(told), 0
     first = messages[0]
     before, count = 0, len(messages)
-    if count > 1 and type(first) is dict and first.get("role") in _OPENING:
+    if count > 1 and type(first) is dict and lenient.string(first.get("role")) in _OPENING:
         before, first = len(_text(first)), messages[1]
     told = _encoded(run + _text(first))
     return crc32(told, before) << 20 ^ len(told), count

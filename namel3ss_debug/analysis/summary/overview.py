@@ -64,7 +64,10 @@ class ExecutionOverview:
         process = metadata.get("process")
         self._begun.add(process if isinstance(process, int) else 0)
         if self._start is None or number < self._start[0]:
-            self._start = (number, {name: metadata[name] for name in _TOLD if name in metadata})
+            told = {name: metadata[name] for name in _TOLD if name in metadata}
+            if not isinstance(told.get("argv"), list):
+                told.pop("argv", None)
+            self._start = (number, told)
 
     def _identify(self, event: Event) -> None:
         if "execution_id" in event:
