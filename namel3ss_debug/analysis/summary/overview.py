@@ -127,7 +127,9 @@ class ExecutionOverview:
         gone = ending == "killed" or (ending == "untold" and not self._ended)
         if gone and unended and 0 in self._begun:
             return "killed"
-        if totals.open_spans or unended:
+        if totals.open_spans or (
+            unended and ending != "finished"
+        ):  # pools kill their workers when they are done
             return "open"
         return "failed" if self._failed_at_top or self._exit_status else "completed"
 

@@ -1,5 +1,7 @@
 import pytest
 
+from namel3ss_debug.analysis.folds import Analysis
+
 
 @pytest.fixture
 def overview(analysed):
@@ -51,6 +53,19 @@ def test_processes_and_segments_are_told_apart(recording, overview):
     found = overview(recording)
     assert (found["processes"], found["processes_without_end"]) == (2, 1)
     assert (found["python"], found["argv"], found["target"]) == ("3.11.7", ["app.py"], "app.py")
+
+
+@pytest.mark.parametrize(("ending", "expected"), [("finished", "completed"), ("open", "open")])
+def test_a_process_that_was_killed_by_the_program_leaves_the_run_ended(recording, ending, expected):
+    """The workers of a pool never say that they ended; the run has, once the program did and nobody writes any more."""
+    begin(recording)
+    begin(recording, process=1)
+    recording.span("tool", "t", 1, 2)
+    recording.add("trace_end", 3, metadata={"exit_status": 0})
+    analysis = Analysis(["execution_overview"])
+    analysis.feed_all(recording.events)
+    found = analysis.results({"ending": ending})["execution_overview"]
+    assert (found["status"], found["processes_without_end"]) == (expected, 1)
 
 
 def test_the_overview_sums_up_the_other_sections(recording, overview):
