@@ -401,6 +401,29 @@ def test_an_app_that_does_not_parse_fails_at_its_line(bench):
     assert error["call_site"] == "app.ai:4"
 
 
+IDENTITY = """spec is "1.0"
+
+identity "user":
+  field "email" is text must be present
+
+flow "x":
+  return 1
+"""
+
+
+def test_an_app_without_the_identity_that_it_needs_fails_as_the_language_says(bench):
+    """Before a flow begins: a message with its line, no traceback, and the place in the recording."""
+    app = bench("broken")
+    (app.folder / "app.ai").write_text(IDENTITY)
+    done = app.run("trace", "-o", app.recording, "app.ai")
+    assert done.returncode == 1
+    assert done.stderr.startswith("[line 3, col 1] What happened: Identity field 'email' failed")
+    assert "Traceback" not in done.stderr
+    failed = [event for event in told(app.recording) if event.get("error")]
+    assert [(event["event_type"], event["call_site"]) for event in failed] == [("error_occurred", "app.ai:3")]
+    assert failed[0]["error"].startswith("Identity field 'email' failed validation: ")
+
+
 def test_an_app_that_is_not_utf_8_is_one_line(bench):
     """The file is named, with the byte, and what to do."""
     app = bench("broken")

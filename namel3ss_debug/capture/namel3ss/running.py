@@ -19,9 +19,9 @@ from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.namel3ss.calls import Asked, Calls
 from namel3ss_debug.capture.namel3ss.interpreters import WORKS
 from namel3ss_debug.capture.namel3ss.memory import Memory
-from namel3ss_debug.capture.namel3ss.messages import kind, words
+from namel3ss_debug.capture.namel3ss.messages import is_own, kind, words
 from namel3ss_debug.capture.namel3ss.models import Models
-from namel3ss_debug.capture.namel3ss.places import Places
+from namel3ss_debug.capture.namel3ss.places import Places, declared_in
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.seams import Seams, language
 from namel3ss_debug.capture.namel3ss.steps import Steps
@@ -70,9 +70,13 @@ def run(value: str, options: Mapping[str, Any], workspace: str = "", *, stepped:
                 f"with n3 itself in {WORKS}"
             )
         flow = _flow(app.program, options.get("flow"), path.name)
-        if tracer is not None:
-            _install(tracer, app, seams, stepped=stepped)
-        result = _executed(app.program, flow, options.get("input") or {})
+        scope = None if tracer is None else _install(tracer, app, seams, stepped=stepped)
+        try:
+            result = _executed(app.program, flow, options.get("input") or {})
+        except Exception as error:
+            if scope is not None and scope.failure != id(error):
+                _told(scope.tracer, error, path)
+            _fail(error, here)
     finally:
         seams.undo()
     _show(result)
@@ -154,17 +158,21 @@ def _loaded(here: Path, path: Path, tracer: ExecutionTracer | None) -> App:
         return app
     except Exception as error:
         if tracer is not None and span is not None:
-            line = getattr(error, "line", None)
-            shown = tracer.sites.shown(str(path))
-            site = f"{shown}:{line}" if shown and line else shown or ""
-            told: dict[str, Any] = {"status": "failed", "error": words(error), "error_type": kind(error)}
-            tracer.emit("error_occurred", component="app", component_name=name, call_site=site, **told)
-            span.set(**told)
+            span.set(**_told(tracer, error, path))
         _fail(error, here)
     finally:
         if span is not None:
             span.leave()
             span.close()
+
+
+def _told(tracer: ExecutionTracer, error: Exception, path: Path) -> dict[str, Any]:
+    """Record that the app could not be run; the same fields, for a span that has failed so."""
+    line, shown = getattr(error, "line", None), tracer.sites.shown(str(path))
+    site = f"{shown}:{line}" if shown and line else shown or ""
+    told: dict[str, Any] = {"status": "failed", "error": words(error), "error_type": kind(error)}
+    tracer.emit("error_occurred", component="app", component_name=path.name, call_site=site, **told)
+    return told
 
 
 def _summary(program: Any) -> dict[str, Any]:
@@ -207,8 +215,8 @@ def _some(flows: list[str]) -> str:
 # --- the run
 
 
-def _install(tracer: ExecutionTracer, app: App, seams: Seams, *, stepped: bool) -> None:
-    """Put what records in place at the doors of the language."""
+def _install(tracer: ExecutionTracer, app: App, seams: Seams, *, stepped: bool) -> Scope:
+    """Put what records in place at the doors of the language; where the app is from now on."""
     program = app.program
     here = Path(program.app_path).parent
 
@@ -217,7 +225,7 @@ def _install(tracer: ExecutionTracer, app: App, seams: Seams, *, stepped: bool) 
         own = app.root / file.relative_to(here) if file.is_relative_to(here) else file
         return tracer.sites.shown(str(own))
 
-    places = Places(app.sources, Path(program.app_path), shown, program.flows)
+    places = Places(app.sources, Path(program.app_path), shown, declared_in(program))
     scope = Scope(tracer, places, shows_variables=stepped or tracer.sampler is not None)
     asked, memory = Asked(), Memory(scope)
     memory.tell_start(here)
@@ -225,6 +233,7 @@ def _install(tracer: ExecutionTracer, app: App, seams: Seams, *, stepped: bool) 
     memory.install(seams)
     Models(scope, asked).install(seams)
     Calls(scope, asked).install(seams)
+    return scope
 
 
 def _executed(program: Any, flow: str, given: Mapping[str, Any]) -> Any:
@@ -236,10 +245,7 @@ def _executed(program: Any, flow: str, given: Mapping[str, Any]) -> Any:
         resolve = language("runtime.auth").resolve_auth_context
         auth = resolve(None, config=config, identity_schema=getattr(program, "identity", None), store=None)
         settings |= {"auth_context": auth, "identity": getattr(auth, "identity", None)}
-    try:
-        return api.execute_program_flow(program, flow, state={}, input=dict(given), **settings).last_value
-    except Exception as error:
-        _fail(error, Path(program.app_path))
+    return api.execute_program_flow(program, flow, state={}, input=dict(given), **settings).last_value
 
 
 def _show(result: Any) -> None:
@@ -260,7 +266,7 @@ def _fail(error: Exception, app: Path) -> NoReturn:
     if undecodable is not None:
         _tell(f"{undecodable} is not UTF-8 ({error}): save it as UTF-8")
         raise SystemExit(1)
-    if type(error).__module__.partition(".")[0] != "namel3ss":
+    if not is_own(error):
         raise error
     text = f"{error}"
     with suppress(Exception):

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from namel3ss_debug.capture.namel3ss.messages import kind, words
-from namel3ss_debug.capture.namel3ss.places import Place, Places
+from namel3ss_debug.capture.namel3ss.places import Body, Place, Places
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
@@ -48,8 +48,9 @@ class Scope:
         shows_variables: whether steps tell the variables: at level `comprehensive`, and where somebody steps the app.
 
     Attributes:
-        flows: the names of the running flows, outermost first.
+        running: the flows, functions and jobs that run, outermost first.
         place: the place of the statement that runs.
+        failure: the exception by which the latest flow has failed, by its id; it is told.
         explained: how the language told of the latest refusal of a provider, and the same with what the provider said.
     """
 
@@ -57,24 +58,31 @@ class Scope:
         self.tracer = tracer
         self.places = places
         self.shows_variables = shows_variables
-        self.flows: list[str] = []
+        self.running: list[Body] = []
         self.place = Place()
+        self.failure = 0
         self.explained = ("", "")
         self._open: list[Span] = []
 
     @property
+    def body(self) -> Body | None:
+        """What the running statement stands in."""
+        return self.running[-1] if self.running else None
+
+    @property
     def flow(self) -> str | None:
         """The innermost running flow."""
-        return self.flows[-1] if self.flows else None
+        return next((body.name for body in reversed(self.running) if body.kind == "flow"), None)
 
     def line(self, line: Any, column: Any) -> Place:
-        """The place of a line of the running flow; that of the running statement where there is none."""
-        place = self.places.line(line, column, self.flow)
+        """The place of a line of what runs; that of the running statement where there is none."""
+        place = self.places.line(line, column, self.body)
         return self.place if place.site is None else place
 
     def chain(self) -> list[str]:
         """The running flows as functions of a call chain: `app.ai:support`."""
-        return [f"{self.places.file(name) or ''}:{name}" for name in self.flows[-_MOST_IN_CHAIN:]]
+        flows = [body for body in self.running if body.kind == "flow"]
+        return [f"{self.places.file(body) or ''}:{body.name}" for body in flows[-_MOST_IN_CHAIN:]]
 
     def open(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from namel3ss_debug.capture.namel3ss.messages import kind as kind_of
-from namel3ss_debug.capture.namel3ss.places import Place
+from namel3ss_debug.capture.namel3ss.places import Body, Place
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.seams import Seams
 from namel3ss_debug.capture.namel3ss.values import plain, variables
@@ -69,6 +69,9 @@ _PAIRS = {
 }
 """Steps of the language that begin something -> component, event types, and the member of their data with its name."""
 
+_BODIES = {"flow_call_start": "flow", "function_enter": "function", "job_start": "job"}
+"""Those of them in which statements stand."""
+
 _ENDS = {
     "flow_call_end": "flow_call_start",
     "flow_call_error": "flow_call_start",
@@ -95,6 +98,8 @@ class Steps:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._paired: list[tuple[str, Span]] = []
+        self._failed: tuple[int, Body | None] = (0, None)
+        """The exception that passes through statements, by its id, and what the innermost of them stands in."""
 
     def install(self, seams: Seams) -> None:
         """Replace what runs them."""
@@ -108,8 +113,8 @@ class Steps:
         scope = self._scope
 
         def run(executor: Any, *args: Any, **kwargs: Any) -> Any:
-            scope.flows.append(executor.ctx.flow.name)
-            span = None
+            depth, span = len(self._paired), None
+            scope.running.append(Body("flow", executor.ctx.flow.name))
             with scope.quiet("a flow could not be recorded"):
                 span = self._open_flow(executor.ctx)
             error: BaseException | None = None
@@ -124,8 +129,9 @@ class Steps:
                     self._tell(raised)
                 raise
             finally:
+                self._forget(depth)
                 scope.close(span, error)
-                scope.flows.pop()
+                scope.running.pop()
 
         return run
 
@@ -133,13 +139,17 @@ class Steps:
         inputs = {"input": ctx.locals.get("input"), "state": ctx.state or None}
         inputs = {name: plain(value) for name, value in inputs.items() if value is not None}
         return self._scope.open(
-            "chain", ctx.flow.name, self._scope.places.at(ctx.flow, ctx.flow.name), inputs
+            "chain", ctx.flow.name, self._scope.places.at(ctx.flow, self._scope.body), inputs
         )
 
     def _tell(self, error: BaseException) -> None:
         """An app that fails says so once, where it failed."""
         scope, cause = self._scope, error.__cause__ or error
+        scope.failure = id(error)
         line = getattr(error, "line", None) or getattr(cause, "line", None)
+        failed, body = self._failed
+        within = body if failed == id(cause) else scope.body
+        place = scope.places.line(line, getattr(error, "column", None), within)
         details = getattr(error, "details", None)
         told = {
             name: value
@@ -150,7 +160,7 @@ class Steps:
             "error_occurred",
             "chain",
             scope.flow,
-            scope.line(line, getattr(error, "column", None)),
+            place if place.site else scope.place,
             metadata=told,
             status="cancelled" if isinstance(cause, KeyboardInterrupt) else "failed",
             error=scope.words(cause),
@@ -174,6 +184,8 @@ class Steps:
             except BaseException as raised:
                 if type(raised).__name__ != "_ReturnSignal":  # how the language leaves a flow
                     error = raised
+                    if self._failed[0] != id(raised):
+                        self._failed = (id(raised), scope.body)
                 elif type(stmt).__name__ == "Return" and span is not None:
                     span.set_output({"result": plain(getattr(raised, "value", None))})
                 raise
@@ -189,7 +201,7 @@ class Steps:
 
     def _open_statement(self, ctx: Any, stmt: Any) -> Span:
         scope = self._scope
-        scope.place = place = scope.places.at(stmt, scope.flow)
+        scope.place = place = scope.places.at(stmt, scope.body)
         told = {"locals": variables(ctx.locals, ctx.state)} if scope.shows_variables else None
         step_type = _type_of(stmt)
         return scope.open("chain", name_of(stmt), place, None, told, prefix="chain_step", step_type=step_type)
@@ -236,11 +248,17 @@ class Steps:
         component, prefix, member = _PAIRS[kind]
         scope, data = self._scope, fields.get("data") or {}
         name = data.get(member) or _name_in(what)
-        place = scope.line(fields.get("line"), fields.get("column"))
+        body = Body(_BODIES[kind], str(name)) if kind in _BODIES else None
+        told_of = (
+            body if kind == "job_start" else scope.body
+        )  # the line of a job is its own, of all else that of the call
+        place = scope.places.line(fields.get("line"), fields.get("column"), told_of)
         step_type = "parallel" if kind == "parallel_task_start" else None
-        span = scope.open(component, name, place, prefix=prefix, step_type=step_type)
-        if kind == "flow_call_start":
-            scope.flows.append(str(name))
+        span = scope.open(
+            component, name, place if place.site else scope.place, prefix=prefix, step_type=step_type
+        )
+        if body is not None:
+            scope.running.append(body)
         self._paired.append((kind, span))
 
     def _ended(self, kind: str, failed: str | None) -> None:
@@ -248,8 +266,8 @@ class Steps:
         scope = self._scope
         while self._paired:
             begun, span = self._paired.pop()
-            if begun == "flow_call_start":
-                scope.flows.pop()
+            if begun in _BODIES:
+                scope.running.pop()
             if begun == kind:
                 if failed is not None:
                     span.set(status="failed", error=failed)
@@ -260,8 +278,8 @@ class Steps:
         """What a statement has begun is over with it."""
         while len(self._paired) > depth:
             begun, _span = self._paired.pop()
-            if begun == "flow_call_start":
-                self._scope.flows.pop()
+            if begun in _BODIES:
+                self._scope.running.pop()
 
     def _agent(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """Run an agent inside a span of its own."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from namel3ss_debug.capture.namel3ss.places import Body, Places
 from namel3ss_debug.capture.namel3ss.steps import Steps, name_of
 
 
@@ -136,6 +138,57 @@ def test_choices_become_decisions_and_pairs_become_spans(scope, told):
     ]
     assert (events[0]["inputs"], events[0]["outputs"]) == ({"condition": "n > 1"}, {"decision": True})
     assert (events[-1]["status"], events[-1]["error"]) == ("failed", "no such record")
+    assert problems == {}
+
+
+def test_what_stands_in_a_function_of_another_file_has_its_place_there(scope, told):
+    """Its statements and the failure that began in it; the call of it has that of the caller."""
+    function = Body("function", "double")
+    files = {Path("/x/common.ai"): 'define function "double":\n'}
+    scope.places = Places(
+        files, Path("/x/app.ai"), lambda path: path.name, [(function, SimpleNamespace(line=1))]
+    )
+    steps = Steps(scope)
+    noted = steps._step(lambda *_words, **_fields: None)
+    failure = ValueError("no number")
+    failure.line, failure.column = 7, 9
+
+    def fail(*_words):
+        raise failure
+
+    def call(ctx, _stmt):
+        noted(None, "function_enter", "entered function double", line=5, column=3)
+        try:
+            steps._statement(fail)(ctx, statement("Let", name="n", line=6, column=3))
+        finally:
+            noted(None, "function_error", "error in double", line=5, column=3)
+
+    def flow(executor):
+        steps._statement(call)(executor.ctx, statement("Let", name="m", line=5, column=1))
+
+    ctx = context()
+    ctx.flow = SimpleNamespace(name="main", line=2, column=1)
+    with pytest.raises(ValueError, match="no number"):
+        steps._flow(flow)(SimpleNamespace(ctx=ctx))
+    events, problems = told()
+    assert [(each.get("component_name"), each["call_site"]) for each in events if "call_site" in each] == [
+        ("main", "app.ai:2"), ("let m", "app.ai:5"), ("double", "app.ai:5"), ("let n", "common.ai:6"), ("main", "common.ai:7"),
+    ]  # fmt: skip
+    assert events[-2]["event_type"] == "error_occurred"
+    assert [body.name for body in scope.running] == ["main"]
+    assert problems == {}
+
+
+def test_a_job_has_its_place_in_its_own_file(scope, told):
+    """The line that the language tells of it is that of its declaration."""
+    job = Body("job", "tidy")
+    files = {Path("/x/common.ai"): 'job "tidy":\n'}
+    scope.places = Places(files, Path("/x/app.ai"), lambda path: path.name, [(job, SimpleNamespace(line=1))])
+    noted = Steps(scope)._step(lambda *_words, **_fields: None)
+    noted(None, "job_start", "job 'tidy' started", line=1, column=1)
+    noted(None, "job_finish", "job 'tidy' finished", line=1, column=1)
+    (start, _end), problems = told()
+    assert (start["component_name"], start["call_site"]) == ("tidy", "common.ai:1")
     assert problems == {}
 
 
