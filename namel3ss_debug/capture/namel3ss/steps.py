@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from namel3ss_debug.capture.logs.records import level_of, record_log
 from namel3ss_debug.capture.namel3ss.messages import kind as kind_of
 from namel3ss_debug.capture.namel3ss.places import Body, Place
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.seams import Seams
 from namel3ss_debug.capture.namel3ss.values import plain, variables
 from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.traces.events import LOG_LEVELS
 
 _NAMES: Mapping[str, tuple[str, str]] = {
     "Let": ("let", "name"),
@@ -48,6 +50,9 @@ _TYPES = {
 }
 _TOOL_CALL = "ToolCallExpr"
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
+
+_RECORDS = {"Save", "Find", "Update", "Delete"}
+"""Statements whose value is what they saved or found, or how many records they changed."""
 
 _DECISIONS = {
     "decision_if",
@@ -180,6 +185,8 @@ class Steps:
                 result = original(ctx, stmt, *args, **kwargs)
                 with scope.quiet("the value of a statement could not be recorded"):
                     _outcome(span, ctx, stmt)
+                    if type(stmt).__name__ == "LogStmt":
+                        self._log(ctx, stmt)
                 return result
             except BaseException as raised:
                 if type(raised).__name__ != "_ReturnSignal":  # how the language leaves a flow
@@ -205,6 +212,14 @@ class Steps:
         told = {"locals": variables(ctx.locals, ctx.state)} if scope.shows_variables else None
         step_type = _type_of(stmt)
         return scope.open("chain", name_of(stmt), place, None, told, prefix="chain_step", step_type=step_type)
+
+    def _log(self, ctx: Any, stmt: Any) -> None:
+        """What a flow logs, where the settings want records of its level."""
+        level = level_of(str(stmt.level))
+        least = LOG_LEVELS.get(self._scope.tracer.config.log_level)
+        if least is not None and LOG_LEVELS.get(level, least) >= least:
+            message = str(plain(ctx.last_value))
+            record_log(message, level=level, logger=self._scope.flow, call_site=self._scope.place.site or "")
 
     def _state(self, ctx: Any, stmt: Any, place: Place) -> None:
         """What a flow has put into its state."""
@@ -335,8 +350,11 @@ def _type_of(stmt: Any) -> str | None:
 
 
 def _outcome(span: Span | None, ctx: Any, stmt: Any) -> None:
-    """What a statement has made: the value of the variable that it sets."""
+    """What a statement has made: the value of the variable that it sets, or what it did with records."""
     if span is None:
+        return
+    if type(stmt).__name__ in _RECORDS:
+        span.set_output({"result": plain(ctx.last_value)})
         return
     target = stmt.name if type(stmt).__name__ == "Let" else getattr(stmt, "target", None)
     name = getattr(target, "name", target)

@@ -63,6 +63,35 @@ def test_a_statement_is_a_step_with_the_value_it_sets(scope, told):
     assert problems == {}
 
 
+def test_what_is_found_in_records_is_told(scope, told):
+    """A `find` sets a variable that it does not name."""
+
+    def find(ctx, _stmt):
+        ctx.last_value = [{"id": Decimal(1)}]
+
+    run(scope, statement("Find", record_name="Note", line=7, column=3), context(), find)
+    (_start, end), problems = told()
+    assert end["outputs"] == {"result": [{"id": 1}]}
+    assert problems == {}
+
+
+@pytest.mark.parametrize(("level", "recorded"), [("info", "info"), ("warn", "warning"), ("debug", None)])
+def test_what_a_flow_logs_is_a_log_record(scope, told, level, recorded):
+    """Inside its step, from the level on that the settings name."""
+
+    def log(ctx, _stmt):
+        ctx.last_value = "No stock"
+
+    run(scope, statement("LogStmt", level=level, line=7, column=3), context(), log)
+    (start, *records, _end), problems = told()
+    shown = [(each["component_name"], each["call_site"], each["metadata"]) for each in records]
+    assert shown == (
+        [] if recorded is None else [("main", "app.ai:7", {"level": recorded, "message": "No stock"})]
+    )
+    assert all(each["parent_event_id"] == start["event_id"] for each in records)
+    assert problems == {}
+
+
 def test_a_return_is_no_failure(scope, told):
     """The language leaves a flow by an exception."""
 
