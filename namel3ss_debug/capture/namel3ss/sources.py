@@ -8,6 +8,11 @@ from pathlib import Path
 from namel3ss_debug.errors import TargetError
 
 _OLDER = re.compile(r'(?:app|model|memory|frame|agent|page|flow|ai)\s+"[^"]*".*\{?\s*\Z')
+_ONLY_OLDER = re.compile(
+    r"(?:module|import)(?:\s|\Z)|use\s+[\w.]+::|(?:app|agent|page|dataset|model|llm|prompt)\s+[A-Za-z_]\w*\s*:"
+)
+"""First statements that the present language does not have: it has no imports of this kind, and its names stand in quotes."""
+
 _MOST = 1 << 16
 
 
@@ -42,4 +47,8 @@ def is_older(text: str) -> bool:
     first = lines[0]
     if first.endswith("{") or (len(lines) > 1 and lines[1].startswith("{")):
         return True
-    return first.startswith('app "') or (first.endswith(".") and _OLDER.match(first[:-1]) is not None)
+    return (
+        first.startswith('app "')
+        or _ONLY_OLDER.match(first) is not None
+        or (first.endswith(".") and _OLDER.match(first[:-1]) is not None)
+    )

@@ -15,6 +15,9 @@ from namel3ss_debug.errors import TargetError
         '# app "X" {\nspec is "1.0"\n',
         'flow "x":\n  return 1\n',
         "use inventory as inv\n",
+        'use module "modules/common.ai" as common\n',
+        'app:\n  theme is "dark"\n',
+        'packs:\n  "builtin.text"\n',
         "",
         "# nothing yet\n",
         'page "home":\n  title is "{{NAME}}"\n',
@@ -34,10 +37,14 @@ def test_the_present_language(text):
         'agent "a" {\n goal: "x"\n}',
         'model "m" .',
         'page "Home" at "/" {\n}\n',
+        'module main\n\nuse example.utils::validation\n\napp "X" {\n}\n',
+        'import ai.models as models\n\napp "X" {\n}\n',
+        "use shop.core::orders as orders\n",
+        'agent triage:\n  name: "Triage"\n',
     ],
 )
 def test_the_older_language(text):
-    """Blocks in braces, and statements that end with a full stop, are."""
+    """Blocks in braces, statements that end with a full stop, imports of its kind and names without quotes are."""
     assert is_older(text)
 
 
