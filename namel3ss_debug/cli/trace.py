@@ -154,7 +154,7 @@ def report(session: Session, output_format: str, status: int = 0) -> None:
         return
     events = count_lines(path)
     if not events:
-        tell("nothing was recorded: the program ended before its first event")
+        tell(f"nothing was recorded: there is no event in {shorter_path(path)}")
         return
     for told in dict.fromkeys(
         take_marks(path, session.execution_id)

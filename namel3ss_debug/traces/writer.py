@@ -10,7 +10,6 @@ numbered (`seq`) here, in the step in which it is written, so that a gap in the 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import sys
 import threading
@@ -22,9 +21,9 @@ from time import monotonic, sleep
 
 from orjson import OPT_APPEND_NEWLINE, dumps
 
+from namel3ss_debug.traces import folders
 from namel3ss_debug.traces import ring as rings
 from namel3ss_debug.traces.events import Event, without_payload
-from namel3ss_debug.traces.folders import claim_process, create_segment, link_latest, make_private_folder
 from namel3ss_debug.traces.libc import LibcWrite, last_error, libc_write
 from namel3ss_debug.traces.names import segment_path
 from namel3ss_debug.traces.ring import CLOSED, FIRST, HEAD, LAST, Ring
@@ -202,6 +201,8 @@ class TraceWriter:
                 lines, self._buffer = self._buffer, []
                 data = (b"\n" if self._torn else b"") + b"".join(lines)
                 self._finish(data, 0, len(lines))
+            if folders.is_removed(self._fd):
+                self._warn("the recording was removed while it was written")
 
     def close(self) -> None:
         """Flush and close the segment; a later `append` would open the next one."""
@@ -210,11 +211,8 @@ class TraceWriter:
             ring, self._ring = self._ring, None
             if ring is not None:  # a full disk: who opens the recording finds the rest in the ring's file
                 self._written += ring.abandon()
-            if self._fd >= 0:
-                if os.fstat(self._fd).st_nlink == 0:
-                    self._warn("the recording was removed while it was written")
-                os.close(self._fd)
-                self._fd, self._full_at = -1, 0
+            folders.close_segment(self._fd)
+            self._fd, self._full_at = -1, 0
 
     def hold_the_gil(self) -> None:
         """Write without giving the GIL away from now on; called when the process starts a second thread.
@@ -236,8 +234,7 @@ class TraceWriter:
 
     def after_fork_in_child(self) -> None:
         """Become the writer of a further process, which opens its own file when it has something to write."""
-        if self._fd >= 0:
-            os.close(self._fd)
+        folders.close_segment(self._fd)
         if self._ring is not None:
             self._ring.abandon()  # it is the parent's
         self._reset()
@@ -364,6 +361,8 @@ class TraceWriter:
             if ring.at == CLOSED:  # a signal handler has left it, and the segment
                 return True
             error = refused
+        if self._opened_again(error):
+            return self._spill(ring, last=last)
         ring.room = LAST
         self._warn(error.strerror or str(error))
         return False
@@ -399,7 +398,7 @@ class TraceWriter:
             there = data[:written]
             self._torn = self._torn and not there.endswith(b"\n")
             self._written += written
-            self._refused(data, error, events - there.lstrip(b"\n").count(b"\n"))
+            self._refused(data[written:], error, events - there.lstrip(b"\n").count(b"\n"))
             return
         self._torn = False
         self._written += written
@@ -409,9 +408,20 @@ class TraceWriter:
         if self._fd < 0 and self._opening:
             self._early += data.splitlines(keepends=True)
             return
+        if self._opened_again(error):
+            self._finish(data, 0, events)
+            return
         self.dropped += events
         if self._fd >= 0:  # where there is no segment, that was told already
             self._warn(error.strerror or str(error))
+
+    def _opened_again(self, error: OSError) -> bool:
+        """Whether it was the program that had closed the segment, and it is open again."""
+        if error.errno == errno.EBADF and self._fd >= 0:
+            with suppress(OSError):
+                self._fd = folders.reopen_segment(self.first, self.process, self.segment)
+                return True
+        return False
 
     def _open_segment(self) -> None:
         """Begin the next segment; keep the old one when that fails.
@@ -428,7 +438,6 @@ class TraceWriter:
         try:
             self.flush()
             fd = self._create()
-            fcntl.flock(fd, fcntl.LOCK_SH)  # tells `clean` that somebody still writes here
             self.segment += 1
             try:
                 written, header = self._write_header(fd, seq)
@@ -441,9 +450,9 @@ class TraceWriter:
             self._full_at = self._written + self._segment_size
             self._measured = (self._next, monotonic())
             self._written += written
-            if old >= 0:
-                os.close(old)
-            self._tidy()
+            folders.close_segment(old)
+            linked = self._first_process and self._link_latest
+            folders.tidy(self.first, self.process, self.segment, self._rotate_keep, linked=linked)
         except OSError as error:
             self.dropped += self._fd < 0  # the header, as above: its number is missing now
             self._failed_until = monotonic() + 1.0
@@ -458,10 +467,10 @@ class TraceWriter:
         if self._ring is not None:
             raise OSError(errno.ENOSPC, "no room for what stands in the ring")
         segment = self.segment + 1
-        make_private_folder(self.first.parent)
+        folders.make_private_folder(self.first.parent)
         if segment or (self._first_process and not self._joins):
-            return create_segment(self.first, self.process, segment)
-        fd, process = claim_process(self.first, 0 if self._first_process else self.process + 1)
+            return folders.create_segment(self.first, self.process, segment)
+        fd, process = folders.claim_process(self.first, 0 if self._first_process else self.process + 1)
         self.process, self.prefix = process, f"p{process}." if process else ""
         return fd
 
@@ -481,15 +490,6 @@ class TraceWriter:
             if seq == self._next:
                 self._next = seq + 1
                 return write(fd, line), size
-
-    def _tidy(self) -> None:
-        """Keep the link to the newest trace, and remove the segments that `rotate_keep` says to."""
-        oldest = self.segment - self._rotate_keep + 1 if self._rotate_keep else 0
-        if self._first_process and self._link_latest and (self.segment == 0 or oldest > 0):
-            link_latest(segment_path(self.first, 0, max(oldest, 0)))
-        if oldest > 0:
-            with suppress(FileNotFoundError):
-                os.unlink(segment_path(self.first, self.process, oldest - 1))
 
     def _warn(self, reason: str) -> None:
         if self._warned:

@@ -165,6 +165,16 @@ def test_death_by_a_signal_is_ours_too(program, workspace):
     assert "; the program was killed by signal 15 (SIGTERM); next: namel3ss debug analyze" in done.stderr
 
 
+def test_a_recording_that_the_program_removes_is_told(program, workspace):
+    """Nobody is told that the program had nothing to record."""
+    (workspace / "tidy.py").write_text("import shutil\nshutil.rmtree('debug')\n")
+    done = debug(program, "trace", "-o", "debug/one.jsonl", "tidy.py")
+    assert (done.returncode, done.stdout) == (0, "")
+    removed, nothing = done.stderr.splitlines()
+    assert "recording stopped: the recording was removed while it was written: " in removed
+    assert nothing == "namel3ss debug: nothing was recorded: there is no event in debug/one.jsonl"
+
+
 def test_run_is_plain_where_nothing_says_record(program, app, workspace):
     """Without `enabled` the program runs as it is, and no recording is made."""
     done = debug(program, "run", "app.py", "4", "--mine", stdin="x")

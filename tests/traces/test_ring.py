@@ -148,6 +148,17 @@ def test_a_ring_that_is_half_full_is_spilled(make):
     assert [text.split()[0] for text in texts(writer.first)[1:]] == list(map(str, range(3000)))
 
 
+def test_a_program_may_close_all_descriptors(make, capfd):
+    """What stands in the ring comes into the segment all the same."""
+    writer = make()
+    for number in range(3):
+        writer.append(event(str(number)))
+    os.close(writer._fd)
+    writer.close()
+    assert texts(writer.first) == ["x", "0", "1", "2"]
+    assert (in_file(writer.first), writer.dropped, capfd.readouterr().err) == (5, 0, "")
+
+
 def test_an_event_larger_than_the_ring_is_written_by_itself(make):
     """Order and content are as without a ring."""
     writer = make()

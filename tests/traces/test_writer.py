@@ -14,6 +14,7 @@ import threading
 
 import pytest
 
+from namel3ss_debug.traces import folders
 from namel3ss_debug.traces import writer as writers
 from namel3ss_debug.traces.names import parse_name, segment_path, trace_name
 from namel3ss_debug.traces.reader import open_trace
@@ -276,14 +277,54 @@ def test_a_folder_that_cannot_be_written_is_one_message(make, capfd):
     assert message.startswith("namel3ss debug: recording stopped: ")
 
 
-def test_a_recording_that_is_removed_is_told_at_the_end(make, capfd):
-    """Somebody deleted the file while it was written."""
+@pytest.mark.parametrize("end", [TraceWriter.flush, TraceWriter.close])
+def test_a_recording_that_is_removed_is_told_at_the_end(make, capfd, end):
+    """Somebody deleted the file while it was written; a process that ends flushes."""
     writer = make()
     writer.append(event())
     writer.first.unlink()
     writer.append(event())
-    writer.close()
+    end(writer)
     assert "the recording was removed while it was written" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("settings", [{}, {"buffer_size": 2}, {"rotate_max_bytes": 300}])
+@pytest.mark.parametrize("threads", [False, True])
+def test_a_program_may_close_all_descriptors(make, tmp_path, capfd, settings, threads):
+    """What it opens after that is its own, and the recording goes on."""
+    writer = make(**settings)
+    writer.append(event("a"))
+    if threads:
+        writer.hold_the_gil()
+    os.close(writer._fd)
+    with (tmp_path / "own.txt").open("w") as own:
+        writer.append(event("b"))
+        writer.append(event("c"))
+        writer.close()
+        own.write("mine")
+    assert (tmp_path / "own.txt").read_text() == "mine"
+    told = [one["error"] for one in open_trace(writer.first).events() if "error" in one]
+    assert (told, writer.dropped, capfd.readouterr().err) == (["a", "b", "c"], 0, "")
+
+
+def test_where_high_descriptors_are_taken_a_low_one_does(make, monkeypatch):
+    """The recording does not depend on them."""
+    monkeypatch.setattr(folders, "_DESCRIPTORS", 1 << 40)
+    monkeypatch.setattr(os, "sysconf", lambda _name: 1 << 30)
+    writer = make()
+    writer.append(event("a"))
+    assert [one["event_type"] for one in lines(writer.first)] == ["trace_start", "decision"]
+
+
+def test_a_child_of_a_program_that_has_closed_all_descriptors_records(tmp_path):
+    """After the fork it is a process of its own, with a file of its own."""
+    writer = TraceWriter(tmp_path / "a.jsonl", first_process=True, header=header)
+    writer.append(event("parent"))
+    os.close(writer._fd)
+    writer.after_fork_in_child()
+    writer.append(event("child"))
+    writer.close()
+    assert [one["event_id"] for one in lines(tmp_path / "a.p1.jsonl")] == ["p1.1", "p1.2"]
 
 
 FULL_DISK = """
