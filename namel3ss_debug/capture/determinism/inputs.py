@@ -12,7 +12,7 @@ import base64
 from collections import deque
 from collections.abc import Callable
 from operator import sub
-from threading import Lock
+from threading import RLock
 from time import perf_counter_ns, time_ns
 from types import FrameType
 from typing import Any
@@ -74,7 +74,7 @@ class Inputs:
         self.most = 0 if at_once else _WAITING
         self._at_once = _AT_ONCE if at_once else 0
         self._queue: deque[tuple[Any, ...]] = deque()
-        self._writing = Lock()
+        self._writing = RLock()
         self._pressing = False  # whether more waits than reads of the clock by libraries
         self._process = lineage.root().path
         self._stdin_left = tracer.config.max_payload_size or STDIN_BOUND
@@ -186,7 +186,7 @@ class Inputs:
         """This is a forked process now: what waits belongs to its parent."""
         self.reads.clear()
         self._queue.clear()
-        self._writing = Lock()
+        self._writing = RLock()
         self._pressing = False
         self._process = lineage.root().path
         self._line = b""
@@ -213,10 +213,12 @@ class Inputs:
             The id of `later`, "" where it is yet to be written; `None` where nothing was done.
         """
         writing = self._writing  # a forked process has another one
-        held = writing.acquire(False) or (last and writing.acquire(timeout=_PATIENCE))
-        if not (held or last):
+        if writing._is_owned() and not last:  # type: ignore[attr-defined]  # noqa: SLF001  (as `threading.Condition` asks it)
             return None
         try:
+            held = writing.acquire(False) or (last and writing.acquire(timeout=_PATIENCE))
+            if not (held or last):
+                return None
             event = self._event(timestamp, last=last)
             if event is None:
                 return ""
@@ -229,8 +231,11 @@ class Inputs:
         else:
             return ""
         finally:
-            if held:
+            # Ctrl-C may come after any call, after `acquire` too: only the lock itself knows whether it is held.
+            try:
                 writing.release()
+            except RuntimeError:  # by another thread
+                pass
 
     def _event(self, timestamp: float, *, last: bool) -> Event | None:
         """What was read since the last time as an event; `None` where that is nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from threading import Thread
+from threading import RLock, Thread
 
 import pytest
 
@@ -75,6 +75,36 @@ def test_what_is_read_while_reads_are_written_comes_after_them(begun, monkeypatc
     read(30)
     recorded = Recorded.of(open_trace(shutdown_tracing()).events())
     assert recorded.clock == {"0": {"app.py:run#1": [10, 20, 30]}}
+
+
+class Interrupted(type(RLock())):
+    """A lock after which Ctrl-C comes: once, as soon as it is taken."""
+
+    done = False
+
+    def acquire(self, *args, **kwargs):
+        """Take it, and be interrupted."""
+        held = super().acquire(*args, **kwargs)
+        if not self.done:
+            self.done = True
+            raise KeyboardInterrupt
+        return held
+
+
+def test_ctrl_c_while_reads_are_written_does_not_keep_later_ones_from_it(begun, monkeypatch):
+    """A program that goes on after it is recorded as before, whichever thread reads."""
+    tracer, inputs, read = begun()
+    monkeypatch.setattr(inputs, "_writing", Interrupted())
+    read(10)
+    with pytest.raises(KeyboardInterrupt):
+        inputs.write()
+    in_a_thread(lambda: tracer.emit("decision", component="app"))
+    read(20)
+    tracer.emit("decision", component="app")
+    assert [event["event_type"] for event in open_trace(tracer.writer.first).events()][1:] == [
+        "inputs_read",
+        "decision",
+    ] * 2
 
 
 def test_what_is_read_while_reads_are_written_is_written_at_once_where_all_is(begun, monkeypatch):
