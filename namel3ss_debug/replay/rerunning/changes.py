@@ -9,8 +9,8 @@ from typing import Final
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, calls_of, write_fault, write_mock
-from namel3ss_debug.replay.given.calls import parts
-from namel3ss_debug.replay.recording.breakpoints import Known, know
+from namel3ss_debug.replay.given.calls import in_line, parts
+from namel3ss_debug.replay.recording.breakpoints import Known, Place, know
 from namel3ss_debug.replay.rerunning.boundaries import ANSWERED
 from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.passes import Pass
@@ -19,6 +19,7 @@ from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
 
 _NEW_TOOL: Final = "tool:NAME names a tool that only new code calls"
+_RUNS_AGAIN: Final = "no function of the program was seen to run in these calls; they are made again, and nothing is given to them"
 _NOT_ANSWERED: Final = "a re-run answers calls of models, tools, HTTP and MCP; agents and steps run"
 
 
@@ -35,6 +36,9 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
 
     Raises:
         MockError: an answer is not one that the calls it is for can have, or there is no call of its name.
+
+    Returns:
+        What the user should know: names of which new code has to make more calls, and calls that no answer reaches.
     """
     whole = know(trace.events())
     known = _answered(whole)
@@ -49,6 +53,8 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
             continue
         if calls is not None:
             what.check(calls.components)
+            if _runs_again(calls.place, trace):
+                yield f"{in_line(what.name)}: {_RUNS_AGAIN}"
     for name in run_tools:
         if name != ALL and name not in known.names.get("tool", ()):
             yield f"--run-tools {name}: the recording holds no call of such a tool"
@@ -60,6 +66,15 @@ def _answered(known: Known) -> Known:
         components=Counter({each: times for each, times in known.components.items() if each in ANSWERED}),
         names={each: names for each, names in known.names.items() if each in ANSWERED},
     )
+
+
+def _runs_again(place: Place, trace: Trace) -> bool:
+    """Whether nobody saw any of these calls where it was made, so that no answer reaches it."""
+    starts = [
+        event for event in trace.events() if event["event_type"][-6:] == "_start" and place.enters(event)
+    ]
+    seen = [lenient.mapping(event.get("metadata")).get("seen") for event in starts]
+    return bool(seen) and all(each is False for each in seen)
 
 
 def _not_to_come(name: str, whole: Known, known: Known, trace: Trace) -> str | None:

@@ -81,3 +81,15 @@ def test_calls_are_given_answers(trace, name):
 def test_what_new_code_may_call_is_a_note(trace, name, told):
     """A tool that is named as one, a further call of a tool, and the first call of another kind."""
     assert list(checked_names([parse_mock(f"{name}:1")], (), trace)) == [told]
+
+
+@pytest.mark.parametrize("what", [parse_mock("ask_expert:1"), parse_fault("tool:ask_expert:timeout")])
+def test_what_only_a_framework_tells_of_gets_no_answer_and_that_is_told(written, boundary_events, what):
+    """An agent that is a tool runs again; where a function was seen in one of its calls, that one is answered."""
+    made = boundary_events()
+    made.add("trace_start", "app", metadata={"format": 1})
+    made.give(made.call("ask_expert", {}, metadata={"seen": False}), "ask_expert", 7)
+    told = ": no function of the program was seen to run in these calls; they are made again, and nothing is given"
+    assert list(checked_names([what], (), written(made.events))) == [f"{what.name}{told} to them"]
+    made.give(made.call("ask_expert", {}), "ask_expert", 7)
+    assert list(checked_names([what], (), written(made.events))) == []
