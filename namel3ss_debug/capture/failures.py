@@ -88,10 +88,27 @@ def state_of(error: BaseException, payloads: Payloads, sites: CallSites) -> dict
         JSON would hide of it in `inexact`, so that no one takes the exception for the one that it was. Libraries keep
         requests, responses and the like in theirs, which few programs read: of these classes what is no plain data is left
         out, and named in `lost`. An exception that tells a framework how to go on is as one of the program's own, for what
-        it holds is what it is raised for; it has its `type` and `text` here, because its span has not failed.
+        it holds is what it is raised for; it has its `type` and `text` here, because its span has not failed. Of a group
+        `exceptions` holds its members, each with `type`, `text` and what is told of it here.
     """
     if not isinstance(error, Exception):
         return {}
+    told = _state_alone(error, payloads, sites)
+    if not isinstance(error, ExceptionGroup):
+        return told
+    members = [
+        {
+            "type": type_name(type(each)),
+            "text": payloads.text(_message(each)),
+            **state_of(each, payloads, sites),
+        }
+        for each in error.exceptions
+    ]
+    return told | {"exceptions": members}
+
+
+def _state_alone(error: Exception, payloads: Payloads, sites: CallSites) -> dict[str, Any]:
+    """The same, of an exception without the members of a group."""
     held = _held_by(error)
     parts = {name: exact(payloads, part) for name, part in held.items()}
     told: dict[str, Any] = dict(parts)
@@ -108,6 +125,8 @@ def state_of(error: BaseException, payloads: Payloads, sites: CallSites) -> dict
 def _held_by(error: Exception) -> dict[str, Any]:
     """What an exception holds that its text does not tell."""
     attributes, args = dict(vars(error)), error.args
+    if isinstance(error, ExceptionGroup):
+        args = (error.message,)
     held: dict[str, Any] = {"attributes": attributes} if attributes else {}
     asked = args[0] if len(args) == 1 and isinstance(args[0], list | tuple) else ()
     if asked and all(type_name(type(each)) == _INTERRUPT for each in asked):

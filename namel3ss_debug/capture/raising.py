@@ -33,6 +33,9 @@ def recorded_error(raised: Raised) -> BaseException | None:
         return None
     error: BaseException | None = None
     held = _held(raised.state)
+    members = raised.state.get("exceptions")
+    if issubclass(kind, ExceptionGroup) and isinstance(members, list) and "args" in held:
+        held["args"] = [*held["args"], [_member(told) for told in members if isinstance(told, Mapping)]]
     for make in _ways(kind, raised.text, held.get("args")):
         with suppress(Exception):  # whatever the class does with a text that is none of its own making
             made = make()
@@ -41,6 +44,12 @@ def recorded_error(raised: Raised) -> BaseException | None:
                 return made
             error = made
     return error
+
+
+def _member(told: Mapping[str, Any]) -> BaseException:
+    """A member of a group; of a class that cannot be had here, RuntimeError."""
+    raised = Raised(f"{told.get('type')}", f"{told.get('text')}", state=told)
+    return recorded_error(raised) or RuntimeError(f"{raised.type}: {raised.text}")
 
 
 def error_like(raised: Raised, natures: Mapping[str, Callable[[str], BaseException]]) -> BaseException:

@@ -125,6 +125,19 @@ def test_an_exception_of_a_library_goes_without_what_is_no_plain_data(state):
     assert (f"{made}", made.args, made.code) == (f"{error}", error.args, 404)
 
 
+def test_a_group_of_exceptions_comes_back_with_its_members(shop, state):
+    """Each as it would by itself; one that cannot be had is a RuntimeError."""
+    inner = ExceptionGroup("inner", [shop.Refused(4, hint="try"), FileNotFoundError(2, "No such file", "a")])
+    error = ExceptionGroup("two", [KeyError("a"), inner])
+    told = state(error)
+    made = again(error, told)
+    assert (repr(made), f"{made}", made.message) == (repr(error), f"{error}", "two")
+    refused, missing = made.exceptions[1].exceptions
+    assert (type(refused), refused.code, missing.filename) == (shop.Refused, 4, "a")
+    told["exceptions"][0]["type"] = "gone.Error"
+    assert repr(again(error, told).exceptions[0]) == "RuntimeError(\"gone.Error: 'a'\")"
+
+
 @dataclass(init=False)
 class Interrupt:
     """A question of a graph to a person."""

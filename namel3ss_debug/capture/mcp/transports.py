@@ -20,7 +20,7 @@ from namel3ss_debug.capture.failures import describe, state_of
 from namel3ss_debug.capture.mcp.connections import Connection, Connections
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.replies import take_reply
-from namel3ss_debug.capture.results import set_result
+from namel3ss_debug.capture.results import add_metadata, set_result
 from namel3ss_debug.capture.spans import Span
 
 _CONNECT = "connect"
@@ -86,6 +86,8 @@ class _Client:
             self._connections.opened(streams[0], connection)
             set_result(span, tracer, {"streams": len(streams)})
         except BaseException as error:
+            if held := self._held_by(error):
+                add_metadata(span, held)
             span.leave()
             span.close(error)
             error.__traceback__ = None if error.__traceback__ is None else error.__traceback__.tb_next
@@ -112,10 +114,21 @@ class _Client:
     def _tell_lost(self, error: Exception) -> None:
         """The transport has failed by itself, which cancelled what the program did with it."""
         tracer = self._connections.tracer
-        state = state_of(error, tracer.payloads, tracer.sites)
-        metadata = self._connection.told() | ({"raised": state} if state else {})
+        metadata = self._connection.told() | self._held_by(error)
         fields = describe(error, tracer.payloads).fields()
         tracer.emit("error_occurred", component="mcp", component_name=_CONNECT, metadata=metadata, **fields)
+
+    def _held_by(self, error: BaseException) -> dict[str, Any]:
+        """What an exception holds, as the metadata of an event tells it; a group of them often."""
+        tracer = self._connections.tracer
+        try:
+            state = state_of(error, tracer.payloads, tracer.sites)
+        except Exception as problem:  # an exception may have anything in it
+            tracer.problem(
+                "what an exception of an MCP server's connection holds could not be recorded", problem
+            )
+            return {}
+        return {"raised": state} if state else {}
 
     def _begin(self) -> Span:
         """The span of the connection; where it leads is named without credentials."""

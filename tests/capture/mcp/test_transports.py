@@ -24,6 +24,8 @@ def module():
         module.opened.append(INSIDE.get())
         if server.command == "gone":
             raise FileNotFoundError(2, "No such file or directory", "gone")
+        if server.command == "group":
+            raise ExceptionGroup("of tasks", [ConnectionRefusedError("nobody listens")])
         async with anyio.create_task_group() as group:
             if server.command == "refused":
                 group.start_soon(refuse)
@@ -88,6 +90,14 @@ def test_a_server_that_cannot_be_started_fails_as_without_us(tracer, client):
     with pytest.raises(FileNotFoundError):
         anyio.run(run)
     assert events(tracer.writer.first)[-1]["error_type"] == "FileNotFoundError"
+
+
+def test_a_group_that_a_connection_fails_by_is_told_with_its_members(tracer, client):
+    """A transport has a group of tasks, and fails with their exceptions."""
+    with pytest.raises(ExceptionGroup):
+        anyio.run(use, client("group"))
+    [told] = events(tracer.writer.first)[-1]["metadata"]["raised"]["exceptions"]
+    assert told == {"type": "ConnectionRefusedError", "text": "nobody listens"}
 
 
 async def use(way):
