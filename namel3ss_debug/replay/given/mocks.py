@@ -26,6 +26,9 @@ from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.faults import finish_word
 
 _RECORDED: Final = ("status", "error", "error_type", "stack_trace", "outputs")
+_ANSWERED: Final = frozenset({"tool", "http", "mcp"})
+"""Components whose calls get an answer while a program runs, apart from models."""
+
 _WHOLE: Final = {("text",), ("tool_calls",)}
 """The members of a model's answer by which the whole answer is given: what it says."""
 
@@ -68,7 +71,7 @@ class Mock:
         if self.of and of_model != (self.of == "llm"):
             raise _of_another_kind(self)
         if not of_model:
-            return self._changed(recorded) if self.changes else {RESULT: self.answer}
+            return self._changed(recorded) if self.changes else self._whole(call, recorded)
         outputs = model_answer(
             self.name, self._changed(recorded) if self.changes else self.answer, number
         ).outputs()
@@ -92,6 +95,11 @@ class Mock:
             raise _of_another_kind(self)
         if of_model and self.of != "tool" and not self.changes:
             model_answer(self.name, self.answer, 0)
+
+    def _whole(self, call: Event, recorded: dict[str, Any] | None) -> dict[str, Any]:
+        """The whole answer; members where a span of the program's own has recorded members and no result."""
+        named = recorded and RESULT not in recorded and call.get("component") not in _ANSWERED
+        return self.answer if named and isinstance(self.answer, dict) else {RESULT: self.answer}
 
     def _changed(self, recorded: dict[str, Any] | None) -> dict[str, Any]:
         """The recorded answer with the changes of this mock."""

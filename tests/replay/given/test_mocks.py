@@ -378,6 +378,21 @@ def test_an_answer_that_cannot_be_that_of_the_call_is_refused(text, call, record
 
 
 @pytest.mark.parametrize(
+    ("component", "recorded", "outputs"),
+    [
+        ("retrieval", {"found": 3}, {"found": 2}),
+        ("retrieval", {"result": {"found": 3}}, {"result": {"found": 2}}),
+        ("retrieval", {}, {"result": {"found": 2}}),
+        ("tool", {"found": 3}, {"result": {"found": 2}}),
+    ],
+)
+def test_a_span_of_the_program_has_the_members_that_it_had(component, recorded, outputs):
+    """Where it recorded members, and no result, a whole answer has members."""
+    call = {"event_type": f"{component}_start", "component": component, "component_name": "documents"}
+    assert parse_mock('documents:{"found": 2}').outputs(7, call, recorded) == outputs
+
+
+@pytest.mark.parametrize(
     ("spoken", "word"),
     [
         ("openai.chat", "length"),
