@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import subprocess
 import sys
+import typing
 import zipfile
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_every_public_name_loads(name):
     """Each name of `__all__` is there, is listed by `dir`, and says what it is."""
     value = getattr(namel3ss_debug, name)
     assert name in dir(namel3ss_debug)
-    assert value.__doc__ or name == "TraceEventType"
+    assert value.__doc__
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():
@@ -77,6 +78,14 @@ def test_a_light_import_leaves_the_heavy_ones_alone(statement):
 def test_the_command_line_is_quick_to_load():
     """The table of commands needs click alone; no command, and nothing a command needs, is imported with it."""
     assert imported_by("import namel3ss_debug.cli.main") & HEAVY <= {"click"}
+
+
+@pytest.mark.parametrize(
+    "name", ["instrument_agent", "measure_performance", "trace_errors", "trace_performance"]
+)
+def test_what_is_used_bare_and_with_arguments_has_a_type_for_each(name):
+    """So what it decorates keeps its own type in the eyes of a type checker."""
+    assert len(typing.get_overloads(getattr(namel3ss_debug, name))) == 2
 
 
 def test_the_types_are_shipped():

@@ -302,6 +302,14 @@ _ENTRY_POINTS = frozenset(
 )
 
 
+@overload
+def instrument_agent(
+    cls: T, /, *, trace_all: bool = False, cost_tracking: bool = False, session_replay: bool = False
+) -> T: ...
+@overload
+def instrument_agent(
+    cls: None = None, /, *, trace_all: bool = False, cost_tracking: bool = False, session_replay: bool = False
+) -> Callable[[T], T]: ...
 def instrument_agent(
     cls: Any = None, /, *, trace_all: bool = False, cost_tracking: bool = False, session_replay: bool = False
 ) -> Any:

@@ -6,10 +6,53 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from namel3ss_debug.traces.events import EVENT_TYPES, Event
+from namel3ss_debug.traces.events import Event
 
-TraceEventType = StrEnum("TraceEventType", {name.upper(): name for name in EVENT_TYPES})  # type: ignore[misc]
-"""The event types by name, for library users: `TraceEventType.LLM_CALL_END == "llm_call_end"`."""
+
+class TraceEventType(StrEnum):
+    """The event types by name, for library users: `TraceEventType.LLM_CALL_END == "llm_call_end"`."""
+
+    TRACE_START = "trace_start"
+    TRACE_END = "trace_end"
+    APP_LOAD_START = "app_load_start"
+    APP_LOAD_END = "app_load_end"
+    AGENT_EXECUTION_START = "agent_execution_start"
+    AGENT_EXECUTION_END = "agent_execution_end"
+    AGENT_TURN_START = "agent_turn_start"
+    AGENT_TURN_END = "agent_turn_end"
+    LLM_CALL_START = "llm_call_start"
+    LLM_CALL_END = "llm_call_end"
+    TOOL_CALL_START = "tool_call_start"
+    TOOL_CALL_END = "tool_call_end"
+    PROMPT_EXECUTION_START = "prompt_execution_start"
+    PROMPT_EXECUTION_END = "prompt_execution_end"
+    CHAIN_EXECUTION_START = "chain_execution_start"
+    CHAIN_EXECUTION_END = "chain_execution_end"
+    CHAIN_STEP_START = "chain_step_start"
+    CHAIN_STEP_END = "chain_step_end"
+    MEMORY_OPERATION = "memory_operation"
+    MEMORY_SUMMARIZATION = "memory_summarization"
+    VALIDATION_START = "validation_start"
+    VALIDATION_END = "validation_end"
+    ERROR_OCCURRED = "error_occurred"
+    PERFORMANCE_MARKER = "performance_marker"
+    HTTP_EXCHANGE_START = "http_exchange_start"
+    HTTP_EXCHANGE_END = "http_exchange_end"
+    MCP_START = "mcp_start"
+    MCP_END = "mcp_end"
+    STREAM_CHUNK = "stream_chunk"
+    AGENT_MESSAGE = "agent_message"
+    LOG_RECORD = "log_record"
+    DECISION = "decision"
+    STATE_CHANGE = "state_change"
+    REQUEST_START = "request_start"
+    REQUEST_END = "request_end"
+    TASK_START = "task_start"
+    TASK_END = "task_end"
+    RESOURCE_SAMPLE = "resource_sample"
+    STACK_SAMPLE = "stack_sample"
+    INPUTS_READ = "inputs_read"
+    DIVERGENCE = "divergence"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.traces.typed_events import TraceEvent
+from namel3ss_debug.traces.events import EVENT_TYPES
+from namel3ss_debug.traces.typed_events import TraceEvent, TraceEventType
 
 VALUES = st.text(max_size=5) | st.integers() | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)
 
@@ -16,3 +17,11 @@ def test_an_event_comes_back_as_it_stands_in_the_file(event):
     read = TraceEvent.from_dict({"event_type": "decision", **event}, 3)
     assert (read.number, read.event_type) == (3, "decision")
     assert read.to_dict() == {"event_type": "decision", **event}
+
+
+def test_the_enumeration_has_every_event_type():
+    """By its name in capitals, in the order of the format."""
+    assert {member.name: member.value for member in TraceEventType} == {
+        name.upper(): name for name in EVENT_TYPES
+    }
+    assert list(TraceEventType) == list(EVENT_TYPES)
