@@ -233,10 +233,14 @@ class ExecutionTracer:
         """Say in which thread and task an event happens, where not in the main ones; the loop is the running one."""
         if get_ident() != MAIN.ident:
             thread = context.this_thread()
-            event["thread"] = f"thread {get_ident()}" if thread is None else thread.name
+            event["thread"] = f"thread {get_ident()}" if thread is None else self.payloads.text(thread.name)
         task = None if loop is None else context.task_on(loop)
         if task is not None:
-            event["task"] = task.get_name()
+            name = task.get_name()
+            plain = (
+                name[:5] == "Task-" and name[5:].isdecimal()
+            )  # as asyncio itself names them, each otherwise
+            event["task"] = name if plain else self.payloads.text(name)
 
     def add_variables(self, event: Event, variables: dict[str, Any] | None) -> None:
         """Put the variables of the user's code into the event's metadata."""

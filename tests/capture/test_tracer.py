@@ -126,6 +126,29 @@ def test_a_cancelled_task_ends_its_span_as_cancelled(tracer):
     assert recorded("tool_call_end")[0]["status"] == "cancelled"
 
 
+def test_names_of_threads_and_tasks_are_written_like_any_text(tracer):
+    """A secret in them is replaced, and what is no Unicode costs no payload."""
+    key = "sk-proj-" + "a1B2c3D4e5F6" * 4
+
+    def work():
+        tracer.emit("decision", component="tool", metadata={"kept": True})
+
+    async def work_on_loop(name):
+        asyncio.current_task().set_name(name)
+        work()
+
+    for name in (f"fetch {key}", "\ud800"):
+        thread = threading.Thread(target=work, name=name)
+        thread.start()
+        thread.join()
+        asyncio.run(work_on_loop(name))
+    asyncio.run(work_on_loop("Task-7"))
+    events = [event for event in recorded() if event["event_type"] == "decision"]
+    places = [event.get("thread") or event["task"] for event in events]
+    assert places == ["fetch [REDACTED:openai]"] * 2 + ["\\ud800"] * 2 + ["Task-7"]
+    assert all(event["metadata"] == {"kept": True} for event in events)
+
+
 def test_threads_inherit_the_span_they_were_started_in(tracer):
     """A thread has an empty context, and still its spans have the right parent."""
     with tracer.span("agent", "A") as agent:
