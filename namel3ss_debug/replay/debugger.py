@@ -77,6 +77,12 @@ class Debugger:
         """Whether lines are taken as the commands of a breakpoint, until one says `end`."""
         return self.session.collecting is not None
 
+    def stop_collecting(self) -> Message:
+        """Take no more lines as the commands of a breakpoint, which keeps those it had."""
+        collecting, self.session.collecting = self.session.collecting, None
+        called = "" if collecting is None else f" of {collecting.stop.called}"
+        return Message(f"the commands{called} stay as they were")
+
     def execute(self, line: str) -> list[Result]:
         """Do what a line says and return what came of it.
 

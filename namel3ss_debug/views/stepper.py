@@ -119,7 +119,8 @@ class _TypedLines:
                 if self.interrupted:
                     return LEAVE
                 self.interrupted = not self.debugger.collecting
-                self.screen.lines([line((LEAVING, DIM))])
+                told = self.debugger.stop_collecting().text if self.debugger.collecting else LEAVING
+                self.screen.lines([line((told, DIM))])
                 continue
             self.interrupted = False
             if words is not None:

@@ -238,6 +238,20 @@ def test_ctrl_c_clears_the_line_and_ctrl_d_leaves(session):
     assert session.end() == 0
 
 
+def test_ctrl_c_takes_commands_back(session):
+    """The breakpoint keeps those that it had, and the session goes on; on a line that was begun it takes back the line."""
+    session.say("b error ;; commands 1 p n", "breakpoint 1 has 1 command", "(debug 1/8)")
+    session.say("commands", "type the commands", COLLECTING)
+    session.say("p name", COLLECTING)
+    session.child.send("p ki" + CTRL_C)
+    session.wait_for(COLLECTING)
+    session.child.send(CTRL_C)
+    session.wait_for("the commands of breakpoint 1 stay as they were", "(debug 1/8)")
+    session.child.send(CTRL_C)
+    session.wait_for("Ctrl-C again leaves", "(debug 1/8)")
+    session.say("c", "breakpoint 1, error", "\r\n6\r\n", "(debug 6/8)")
+
+
 def test_ctrl_c_twice_leaves(session):
     """Twice on an empty line is quit as well."""
     session.child.send(CTRL_C)
