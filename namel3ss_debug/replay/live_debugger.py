@@ -39,7 +39,7 @@ class LiveDebugger(Debugger):
 
     def results(self, line: str) -> Iterator[Result]:
         """The results of a line, as soon as they are there."""
-        before = self.walk.total
+        before = self.walk.position, self.walk.total
         try:
             for result in super().results(line):
                 if isinstance(result, Detached) and self.program.answering is not None:
@@ -50,6 +50,7 @@ class LiveDebugger(Debugger):
                 if isinstance(result, Detached):  # it is shown before anything that the program prints
                     self.program.detach()
         except KeyboardInterrupt:
-            if self.walk.total == before:
+            position, total = self.walk.position, self.walk.total
+            if (position, total) == before:
                 raise
-            yield self.walk.go(self.walk.total, "interrupt")
+            yield self.session.arrived(self.walk.go(position if total == before[1] else total, "interrupt"))

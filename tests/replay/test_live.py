@@ -120,6 +120,46 @@ def test_a_walk_goes_backwards_while_the_program_waits(live):
         assert session.walk.waiting
 
 
+def test_a_move_that_ctrl_c_ends_is_a_stop(live, monkeypatch):
+    """What is displayed is shown there, and what was chosen before is chosen no longer; where nothing moved, it is none."""
+    inside = """
+from namel3ss_debug.hooks import trace_agent_execution, trace_tool_call
+
+@trace_tool_call
+def search(n):
+    return n
+
+@trace_agent_execution("A")
+def work():
+    search(1)
+
+work()
+"""
+    with live(inside) as program:
+        session = LiveDebugger(program, ["search"])
+        for line in ("continue", "clear", "up", "display n"):
+            session.execute(line)
+        assert session.session.selected
+        steps = iter([program.go_on])
+
+        def go_on():
+            step = next(steps, None)
+            if step is None:
+                raise KeyboardInterrupt
+            return step()
+
+        monkeypatch.setattr(program, "go_on", go_on)
+        (stop,) = session.execute("continue")
+        assert (stop.reason, stop.number) == ("interrupt", program.count())
+        assert [row.value for row in stop.displayed] == [stop.number]
+        assert session.session.selected == 0
+        session.execute("goto 1")
+        (again,) = session.execute("continue")
+        assert (again.reason, again.number) == ("interrupt", stop.number)
+        with pytest.raises(KeyboardInterrupt):
+            session.execute("continue")
+
+
 def test_a_mock_of_the_wrong_shape_keeps_the_program_waiting(live):
     """A mock that turns out not to fit the call is a mistake, and the call is not made until it is taken back."""
     with live(CALLS) as program:
