@@ -103,6 +103,7 @@ class Debugger:
         while (due or todo) and not self.over:
             scripted = bool(due)
             part = due.popleft() if due else todo.popleft()
+            begun_at = self.walk.position
             try:
                 collecting = self.session.collecting
                 if collecting is not None:
@@ -115,6 +116,8 @@ class Debugger:
                 result = self.session.arrived(command.run(self.session, argument))
                 begun = self.session.collecting
             except DebugError as problem:
+                if self.walk.position != begun_at:  # a live program could not go on from where it had come to
+                    self.session.look_anew()
                 self._give_up()
                 yield Mistake(str(problem))
                 break

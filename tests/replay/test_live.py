@@ -171,6 +171,8 @@ def test_a_mock_of_the_wrong_shape_keeps_the_program_waiting(live):
         assert program.count() == count
         with pytest.raises(MockError):
             program.go_on()
+        session.execute("clear ;; goto 2 ;; list 1 ;; continue")
+        assert (session.walk.position, session.session.listed) == (count, 0)
         session.execute("unmock ask")
         (stop,) = session.execute("step")
         assert stop.event.get("outputs") == {"text": "real"}, stop

@@ -71,8 +71,12 @@ class Session:
         """A result as it is told: a stop begins a new look around and shows what is displayed."""
         if not isinstance(result, Stopped):
             return result
-        self.selected = self.listed = 0
+        self.look_anew()
         return replace(result, displayed=self.displayed()) if self.displays else result
+
+    def look_anew(self) -> None:
+        """Choose no span, and list from the current event: the walk has moved."""
+        self.selected = self.listed = 0
 
     def display(self, expression: Expression) -> int:
         """Show an expression at every stop, and return its number.
