@@ -142,7 +142,8 @@ def test_any_field_may_hold_anything(run, trace, value):
 def test_any_member_of_a_message_may_hold_anything(run, trace, value):
     """Roles, types of parts and the program's arguments are compared and shown, whatever they are."""
     events = [json.loads(line) for line in trace.read_text().splitlines()]
-    events[0]["metadata"]["argv"] = value
+    for told in ("argv", "target", "cwd", "agent_version", "git_commit"):
+        events[0]["metadata"][told] = value
     for event in events:
         if event["event_type"] == "llm_call_start":
             parts = [{"type": value, "content": "x"}]
@@ -152,6 +153,8 @@ def test_any_member_of_a_message_may_hold_anything(run, trace, value):
     shown = ("replay", changed, "-c", "goto llm ;; messages ;; messages --diff")
     for words in (("analyze", changed), ("report", changed), ("journey", "llm", changed), shown):
         assert "bug in the debugger" not in run(*words).output
+    for by in ("agent", "version"):
+        assert run("analyze", trace, changed, "--by", by).exit_code == 0
     for words in (("diff", trace, changed), ("diff", changed, trace), ("diff", changed, changed)):
         assert run(*words).exit_code in {0, 1}
 

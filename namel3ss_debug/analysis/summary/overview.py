@@ -16,6 +16,7 @@ _BOUNDARIES = frozenset({"llm", "tool", "http", "validation", "memory"})
 """Components whose failure a program meets every day: one at the top does not mean that the run failed."""
 
 _TOLD = ("target", "argv", "cwd", "python", "platform", "git_commit", "user", "environment", "agent_version")
+"""What a `trace_start` tells of the run: texts, and `argv`, a list; what is neither is not told."""
 
 
 class ExecutionOverview:
@@ -23,7 +24,7 @@ class ExecutionOverview:
 
     `status` is `killed` when the first process began, did not say that it ended, and nobody writes to the recording any
     more (`ending`, which the reader tells); `open` when a span has no end, or a process that began has not said that it
-    ended; else `failed` when the program ended with another exit status than 0, or when a span at the top failed that is no
+    ended, unless the first has and nobody writes: a pool kills its workers; else `failed` when the program ended with another exit status than 0, or when a span at the top failed that is no
     mere call (of a model, a tool, a server); else `completed`.
     `success_rate` is 1 less the `error_rate` of the section `errors`.
     """
@@ -64,9 +65,11 @@ class ExecutionOverview:
         process = metadata.get("process")
         self._begun.add(process if isinstance(process, int) else 0)
         if self._start is None or number < self._start[0]:
-            told = {name: metadata[name] for name in _TOLD if name in metadata}
-            if not isinstance(told.get("argv"), list):
-                told.pop("argv", None)
+            told = {
+                name: metadata[name]
+                for name in _TOLD
+                if isinstance(metadata.get(name), list if name == "argv" else str)
+            }
             self._start = (number, told)
 
     def _identify(self, event: Event) -> None:
@@ -127,9 +130,7 @@ class ExecutionOverview:
         gone = ending == "killed" or (ending == "untold" and not self._ended)
         if gone and unended and 0 in self._begun:
             return "killed"
-        if totals.open_spans or (
-            unended and ending != "finished"
-        ):  # pools kill their workers when they are done
+        if totals.open_spans or (unended and ending != "finished"):
             return "open"
         return "failed" if self._failed_at_top or self._exit_status else "completed"
 
