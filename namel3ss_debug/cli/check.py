@@ -118,12 +118,13 @@ def earlier_runs(references: Sequence[str], loaded: Loaded, checked: Sequence[Pa
     """
     from namel3ss_debug.analysis.checking.evaluation import read_baseline
     from namel3ss_debug.errors import TraceNotFoundError
+    from namel3ss_debug.traces.store import trace_files
 
     if not references:
         return None
     found = find_paths(references, Path(loaded.config.trace_output_dir), [])
-    own = {path.resolve() for path in checked}
-    others = [path for path in dict.fromkeys(found) if path.resolve() not in own]
+    own = {trace_files(path)[0].files[0] for path in checked}
+    others = [path for path in dict.fromkeys(found) if trace_files(path)[0].files[0] not in own]
     if not others:
         raise TraceNotFoundError("--baseline: there is no recording but the one that is checked")
     return read_baseline([open_recording(path) for path in others])

@@ -360,9 +360,12 @@ def test_a_directory_is_checked_whole_and_is_its_own_baseline(run, write, events
     assert len(document["traces"]) == 2
     status, document = check_document(run, "runs/a.jsonl", "--baseline", "runs")
     assert (status, [rule["name"] for rule in document["rules"]]) == (0, ["baseline", "baseline-path"])
-    alone = run("check", "runs/a.jsonl", "--baseline", "runs/a.jsonl")
-    assert alone.exit_code == 2
-    assert "no recording but the one that is checked" in alone.stderr
+    (workspace / "runs/b.jsonl").unlink()
+    (workspace / "runs/a.s1.jsonl").write_text(json.dumps({**events[-1], "seq": len(events)}) + "\n")
+    for name in ("a", "a.s1"):
+        alone = run("check", f"runs/{name}.jsonl", "--baseline", "runs")
+        assert alone.exit_code == 2
+        assert "no recording but the one that is checked" in alone.stderr
 
 
 def test_how_full_a_context_was_can_be_limited(run, write, events):
