@@ -169,7 +169,8 @@ def _integrity(section: Section, _sections: Mapping[str, Any], _run: Run) -> Ite
         if check in {"open_spans", "open_processes"}:
             continue
         numbers = [row["number"] for row in section["findings"] if row["check"] == check]
-        words = f"the recording has {lowered['count']:,} {check.replace('_', ' ')}: {lowered['why']}"
+        share = f"{lowered['count']:,} of {lowered['of']:,} {lowered['unit']}"
+        words = f"integrity: {check.replace('_', ' ')}, {share}: {lowered['why']}"
         step = f"inspect --event {numbers[0]}" if numbers else "analyze --integrity"
         yield _finding(check, "stability", "integrity", min(lowered["lowered_by"], 1.0), words, numbers, step)
 

@@ -67,7 +67,7 @@ def test_a_weaker_sign_weighs_its_own_severity():
 def test_what_is_wrong_with_the_recording():
     """Each check takes what it takes from the integrity; open spans are told by the errors."""
     rows = [
-        {"check": check, "count": 2, "lowered_by": 0.2, "why": "why"}
+        {"check": check, "count": 1, "of": 1200, "unit": "events", "lowered_by": 0.2, "why": "why"}
         for check in ("lost_events", "open_spans")
     ]
     places = [{"check": "lost_events", "number": 8}]
@@ -78,6 +78,7 @@ def test_what_is_wrong_with_the_recording():
         (8,),
         "inspect --event 8",
     )
+    assert found.words == "integrity: lost events, 1 of 1,200 events: why"
 
 
 @pytest.mark.parametrize(
