@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -25,6 +25,7 @@ from namel3ss_debug.replay.rerunning.boundaries import (
     question_of,
 )
 from namel3ss_debug.replay.rerunning.recorded_answers import (
+    INTERRUPT,
     HttpAnswer,
     exchange_of,
     flaws_of_chunk,
@@ -219,6 +220,7 @@ class _Reader:
         self._speaking: dict[int, str] = {}  # open boundary -> the id of its connection to an MCP server
         self._given_up: dict[str, list[int]] = {}  # that id -> what was given up there
         self.lost: dict[int, int] = {}  # what was given up -> what tells by which failure of its connection
+        self._cancelled: list[int] = []  # boundaries that were cancelled since the latest question
         self._cut = 0
 
     def feed(self, number: int, event: Event) -> None:
@@ -227,6 +229,8 @@ class _Reader:
             self._begin(number, event)
         elif ends_span(event_type):
             self._close(number, event)
+        elif event_type == "error_occurred":
+            self._failed(number, event)
         elif event_type == "stream_chunk":
             boundary = self.boundaries.get(self._ids.get(event.get("parent_event_id", ""), 0))
             if boundary is not None:
@@ -234,8 +238,17 @@ class _Reader:
                 self._step(number, event, Step(boundary.number, len(boundary.chunks)), arrived)
                 boundary.chunks.append(number)
                 self._note(boundary.number, flaws_of_chunk(event.get("outputs")))
-        elif event_type == "error_occurred" and event.get("component") == MCP:
+
+    def _failed(self, number: int, event: Event) -> None:
+        """A connection to a server has failed; or Ctrl-C has ended the program.
+
+        What Ctrl-C cancelled has never ended, for nobody would cancel it again.
+        """
+        if event.get("component") == MCP:
             self.lost |= dict.fromkeys(self._given_up.pop(_connection(event), ()), number)
+        elif event.get("component") == "app" and event.get("error_type") == INTERRUPT:
+            for cancelled in self._cancelled:
+                self.boundaries[cancelled] = replace(self.boundaries[cancelled], end=0)
 
     def _begin(self, number: int, event: Event) -> None:
         event_id = str(event.get("event_id", ""))
@@ -262,6 +275,7 @@ class _Reader:
         elif question.kind in VALUED:
             self._speaks(number, event, question)
         self._step(number, event, Step(number, START))
+        self._cancelled.clear()
 
     def _speaks(self, number: int, event: Event, question: Question) -> None:
         """A question goes to an MCP server, if it does: one to a tool tells that the server has it."""
@@ -309,6 +323,8 @@ class _Reader:
             self._given_up.setdefault(connection, []).append(begun)
         boundary = Boundary(begun, old.question, number, old.inside, old.chunks, old.asked)
         self.boundaries[begun] = boundary
+        if event.get("status") == "cancelled" and event.get("error_type") != INTERRUPT:
+            self._cancelled.append(begun)
         head = exchange_of(event).get("head_seq")
         if isinstance(head, int):
             self._steps.append((self._place(old.question.strand.process, head), Step(begun, HEAD)))

@@ -11,7 +11,9 @@ from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 from namel3ss_debug.wire import event_stream, lenient
 from namel3ss_debug.wire.values import Flaw, find_flaws, revive
 
-_INTERRUPT = "KeyboardInterrupt"
+INTERRUPT = "KeyboardInterrupt"
+"""The type of the exception that Ctrl-C raises."""
+
 _NOT_ON_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 """Headers that speak of the body as it was sent; a recording has it decoded."""
 
@@ -156,8 +158,8 @@ def raised_by(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
     keyboard is an exception: nobody would interrupt the call again.
     """
     if end.get("status") == "cancelled":
-        if end.get("error_type") == _INTERRUPT:
-            return Raised(_INTERRUPT, ""), False
+        if end.get("error_type") == INTERRUPT:
+            return Raised(INTERRUPT, ""), False
         return None, True
     told = exchange_of(end).get("raised")
     if isinstance(told, dict):

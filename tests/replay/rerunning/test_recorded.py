@@ -151,6 +151,18 @@ def test_what_the_program_gave_up_is_told(listed, boundary_events):
     assert [finding[:3] for finding in recorded.findings] == [("open", 5, "m")]
 
 
+def test_what_was_cancelled_because_the_program_was_interrupted_has_never_ended(listed, boundary_events):
+    """Nobody would cancel it again; what was cancelled before the latest question was by the program."""
+    made = boundary_events()
+    for _ in range(2):
+        exchange(made, {"status": 200}, status="cancelled", error_type="asyncio.CancelledError", error="")
+    ending = {"component_name": None, "status": "cancelled", "error_type": "KeyboardInterrupt", "error": ""}
+    made.add("error_occurred", "app", **ending)
+    recorded = read_recorded(listed(made.events))
+    assert [boundary.end for boundary in recorded.boundaries.values()] == [2, 0]
+    assert [finding[:2] for finding in recorded.findings] == [("open", 3)]
+
+
 def test_the_result_of_a_tool_is_a_python_value_again(listed, boundary_events):
     """Or the exception it raised; where the value is none that can come back, the place and the type are told."""
     made = boundary_events()
