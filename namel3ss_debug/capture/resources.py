@@ -31,7 +31,11 @@ def memory_mb() -> float | None:
     """Resident memory of the process in MB (1,048,576 bytes), or `None` where it cannot be read."""
     try:
         pages = os.pread(_kept[0], _ROOM, 0).split()
-    except (OSError, IndexError):
+    except IndexError:
+        pages = []
+    except OSError as error:
+        if error.errno is None:  # a signal handler of the program has raised it
+            raise
         pages = []
     if len(pages) != _FIELDS:  # not open yet; or the program has closed it, and its number is another's now
         pages = _first_read()

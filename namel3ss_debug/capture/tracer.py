@@ -2,7 +2,8 @@
 
 Everything that records goes through `ExecutionTracer.emit` or a `Span`; the hooks, the transport and the tool
 seam are only different ways to open spans. Nothing here raises into the program: what goes wrong inside is
-counted under `problems`, stands in `trace_end`, and is one line on stderr at the end.
+counted under `problems`, stands in `trace_end`, and is one line on stderr at the end; what a signal handler of the
+program raises meanwhile goes on to the program.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from threading import get_ident
 from time import perf_counter_ns, time
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.capture import context
+from namel3ss_debug.capture import context, interruptions
 from namel3ss_debug.capture.answers import Answers, Network
 from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.context import MAIN, Holder
@@ -150,7 +151,13 @@ class ExecutionTracer:
         self.writer.flush()
 
     def problem(self, what: str, error: BaseException | None = None) -> None:
-        """Remember that something went wrong inside tracing; it is told in `trace_end`."""
+        """Remember that something went wrong inside tracing; it is told in `trace_end`.
+
+        Raises:
+            BaseException: `error` itself, where nothing went wrong, and a signal handler of the program has raised it.
+        """
+        if error is not None and interruptions.is_of_the_program(error):
+            raise error
         text = what if error is None else f"{what}: {type(error).__name__}"
         self.problems[text] += 1
 

@@ -251,7 +251,11 @@ def create(segment: Path, descriptor: int, begins: bytes) -> Ring | None:
             os.close(ring)
             if not made:
                 os.unlink(path)
-    except (OSError, ValueError, ImportError):
+    except OSError as error:
+        if error.errno is None:  # a signal handler of the program has raised it
+            raise
+        return None
+    except (ValueError, ImportError):
         return None
 
 

@@ -73,8 +73,7 @@ class TraceWriter:
         joins: bool = False,
     ) -> None:
         self.first = first
-        self.dropped = 0
-        self.process, self.segment, self.prefix = 0, -1, ""
+        self.dropped, self.process, self.segment, self.prefix = 0, 0, -1, ""
         self._first_process, self._joins = first_process, joins
         self._header = header
         self._buffer_size, self._flush_interval = buffer_size, flush_interval
@@ -215,10 +214,9 @@ class TraceWriter:
             self._fd, self._full_at = -1, 0
 
     def hold_the_gil(self) -> None:
-        """Write without giving the GIL away from now on; called when the process starts a second thread.
+        """Write without giving the GIL away from now on, as the process starts a second thread.
 
-        `os.write` releases the GIL, and beside one CPU-bound thread each event would then wait a switch interval
-        (5 ms) to get it back. The same system call through `ctypes.PyDLL` keeps it.
+        After `os.write`, beside a thread that computes, each event would wait a switch interval (5 ms) to get it back.
         """
         if self._libc_write is None:
             self._libc_write = libc_write()
@@ -240,15 +238,13 @@ class TraceWriter:
         self._reset()
         self.generation += 1
         self._first_process = self._joins = False
-        self.dropped = 0
-        self.process, self.segment, self.prefix = 0, -1, ""
+        self.dropped, self.process, self.segment, self.prefix = 0, 0, -1, ""
 
     def _commit(self, seq: int, line: bytes, events: int = 1) -> bool:
         """Take the number and write the line, or the numbers of several; `False` where the number was taken meanwhile.
 
-        A signal handler or a finalizer of this very thread may emit in the middle of another emit, and take the
-        number. Python only runs them after a call or a jump back; from the comparison to the system call there is
-        neither, so the lines stand in the order of their numbers.
+        A signal handler or a finalizer of this very thread may emit in the middle of another emit, and take the number. Python
+        runs them after a call or a jump back, of which there is none from the comparison to the system call.
         """
         if self._buffer_size > 1:
             return self._wait(seq, line)  # nothing is written together there
@@ -416,7 +412,9 @@ class TraceWriter:
             self._warn(error.strerror or str(error))
 
     def _opened_again(self, error: OSError) -> bool:
-        """Whether it was the program that had closed the segment, and it is open again."""
+        """Whether the program had closed the segment, and it is open again; raises what one of its signal handlers raised."""
+        if error.errno is None:  # such as the TimeoutError of an alarm
+            raise error
         if error.errno == errno.EBADF and self._fd >= 0:
             with suppress(OSError):
                 self._fd = folders.reopen_segment(self.first, self.process, self.segment)
@@ -454,6 +452,8 @@ class TraceWriter:
             linked = self._first_process and self._link_latest
             folders.tidy(self.first, self.process, self.segment, self._rotate_keep, linked=linked)
         except OSError as error:
+            if error.errno is None:  # as in `_opened_again`
+                raise
             self.dropped += self._fd < 0  # the header, as above: its number is missing now
             self._failed_until = monotonic() + 1.0
             self._warn(error.strerror or str(error))

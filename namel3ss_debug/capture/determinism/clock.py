@@ -16,6 +16,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Protocol
 
+from namel3ss_debug.capture import interruptions
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.determinism.places import Place, Places
 from namel3ss_debug.capture.patching import Undo, replace, when_imported
@@ -105,7 +106,9 @@ class Clock:
                 kept.reads.append((path, place, LEFT_OUT if place.over else value))
                 if not place.by_library or len(kept.reads) > kept.most:
                     kept.press()
-        except Exception:  # whatever goes wrong here, the program gets its time
+        except Exception as error:  # whatever goes wrong here, the program gets its time
+            if interruptions.is_of_the_program(error):
+                raise
             return self._real()
         return value
 

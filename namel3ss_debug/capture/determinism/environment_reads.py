@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from namel3ss_debug.capture import interruptions
 from namel3ss_debug.capture.patching import Undo
 
 _PASSED = frozenset({"os", "_collections_abc", "collections.abc"})
@@ -73,15 +74,16 @@ class Reads:
         self._going_through: tuple[int, int] | None = None
 
     def read(self, key: bytes, value: bytes | None) -> None:
-        """A variable is read; never raises."""
+        """A variable is read; raises nothing of its own."""
         try:
             frame = _reader()
             if frame is None or (id(frame), frame.f_lasti) == self._going_through:
                 return
             self.known.add(key)
             self._note(os.fsdecode(key), None if value is None else os.fsdecode(value), frame)
-        except Exception:  # noqa: S110  (the program gets its variable)
-            pass
+        except Exception as error:  # the program gets its variable
+            if interruptions.is_of_the_program(error):
+                raise
 
     def list_all(self) -> None:
         """All names are listed; the values that the same instruction then reads belong to that."""
@@ -90,8 +92,9 @@ class Reads:
             if frame is not None:
                 self._going_through = id(frame), frame.f_lasti
                 self._listed(frame)
-        except Exception:  # noqa: S110  (as above)
-            pass
+        except Exception as error:  # as above
+            if interruptions.is_of_the_program(error):
+                raise
 
 
 def install(reads: Reads) -> Undo:

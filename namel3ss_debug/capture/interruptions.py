@@ -1,0 +1,29 @@
+"""Exceptions that a signal handler of the program raises while the recorder is at work: they are the program's, and go on to it."""
+
+from __future__ import annotations
+
+import sys
+from types import CodeType
+from typing import Any
+
+
+def is_of_the_program(error: BaseException) -> bool:
+    """Whether a signal handler has raised this, as those of timeouts do; then nothing has gone wrong in what it interrupted."""
+    signals: Any = sys.modules.get("signal")
+    if signals is None:  # a handler cannot have been set
+        return False
+    handlers = {_code_of(signals.getsignal(number)) for number in signals.valid_signals()}
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code in handlers:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    """The code of a handler: a function, a method, or an object that can be called; `None` where there is none in Python."""
+    function = getattr(handler, "__func__", handler)
+    if not hasattr(function, "__code__"):
+        function = vars(type(handler)).get("__call__")
+    return getattr(function, "__code__", None)
