@@ -624,6 +624,36 @@ def test_the_network_is_closed(bench):
     assert "192.0.2.1:80 at app.py:3: the network is closed" in " ".join(again.told.split())
 
 
+BLOCKS = """
+from openai import OpenAI
+
+from namel3ss_debug import get_global_tracer
+
+client = OpenAI()
+for word in ("one", "two"):
+    with get_global_tracer().span("tool", "ask", inputs={"word": word}) as span:
+        messages = [{"role": "user", "content": word}]
+        answer = client.chat.completions.create(model="gpt-4o-mini", messages=messages)
+        span.set_output("answered")
+"""
+
+
+def test_what_is_asked_within_a_block_of_a_tool_is_answered(bench):
+    """The block is no call: nothing answers it, and an edited question in it gets the answer that belongs to it."""
+    bench.write(BLOCKS)
+    bench.record("app.py")
+    again = bench.rerun()
+    assert (again.status, again.out) == (0, b"")
+    assert again.told.startswith("the re-run is as recorded\n")
+    assert (
+        " ".join(again.told.split()).count("answered 2 as recorded namel3ss debug: the re-run is recorded")
+        == 1
+    )
+    bench.write(BLOCKS.replace('"one", "two"', '"ONE", "TWO"'))
+    edited = bench.rerun("--format", "jsonl")
+    assert [row.get("kind") for row in edited.rows] == ["changed", "changed", None]
+
+
 def test_an_answer_that_was_cut_ends_the_run_with_the_setting(bench):
     """The line names the call, the event and what would have kept the answer; to leave there is no success."""
     bench.write(AGENT)

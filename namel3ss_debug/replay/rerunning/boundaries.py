@@ -94,7 +94,8 @@ def question_of(number: int, event: Event, *, keep_event: bool = True) -> Questi
     """The question that a call asks which begins with this event; None where the event begins no call at a boundary.
 
     A span of a model or a tool that a program records by itself, without its request, is no boundary: what it asks is asked
-    inside it. Neither is the call of a tool of which only the result was seen.
+    inside it. Of a block of code neither the arguments nor the functions it came through are told. Nor is the call of a
+    tool of which only the result was seen.
 
     Args:
         number: the number of the event.
@@ -108,7 +109,7 @@ def question_of(number: int, event: Event, *, keep_event: bool = True) -> Questi
     functions = _functions(metadata.get("chain"))
     inputs = lenient.mapping(event.get("inputs"))
     if component == TOOL:
-        if metadata.get("seen") is False:
+        if metadata.get("seen") is False or (functions is None and "arguments" not in inputs):
             return None
         keys, kins = _of_tool(event, inputs, functions)
     elif component == MCP:

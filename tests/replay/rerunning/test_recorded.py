@@ -291,9 +291,10 @@ def test_a_comprehension_is_no_function(listed, boundary_events):
 
 
 def test_what_was_only_seen_and_what_has_no_request_is_no_boundary(listed, boundary_events):
-    """A tool of which only the result came by, and a span that a program records by itself."""
+    """A tool of which only the result came by, and spans that a program records by itself."""
     made = boundary_events()
     made.add("tool_call_start", "tool", component_name="search", metadata={"seen": False})
+    made.add("tool_call_start", "tool", component_name="search", inputs={"query": "a"})
     made.add("llm_call_start", "llm", component_name="m", inputs={"prompt": "a"})
     made.add("agent_execution_start", "agent", component_name="A")
     assert read_recorded(listed(made.events)).boundaries == {}
