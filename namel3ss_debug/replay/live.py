@@ -213,7 +213,7 @@ class LiveProgram:
         """Nothing has come for a while.
 
         Raises:
-            RerunError: nothing will, for the program waits for requests that nobody makes.
+            RerunError: nothing will, for the program waits for requests that nobody makes, or for what never came.
         """
         if self.answering is None or self.has_ended():
             return
@@ -222,7 +222,7 @@ class LiveProgram:
             from namel3ss_debug.replay.rerunning.silences import Silence  # noqa: PLC0415  (as above)
 
             self._silence = Silence(lambda: state_of(self._child.pid), self.answering.longest_silence)
-        self._silence.look(self._servers)
+        self._silence.look(self._servers, self.answering.never_answered)
 
     def wait(self) -> int:
         """Wait for the end of a program that was let go; the terminal is its own.

@@ -57,6 +57,9 @@ class Answering(Protocol):
     def longest_silence(self) -> float:
         """For how many seconds nothing happened in the recording, at most."""
 
+    def never_answered(self) -> Exception | None:
+        """Why nothing will come any more, if that is so: the program waits for an answer that never came."""
+
 
 def given_word(
     mocks: Mocks | None, number: int, event: Event, recorded: dict[str, Any] | None = None

@@ -59,7 +59,9 @@ def told(stop: Stop) -> str:
         return f"{asks}, and the recording holds no answer to that; it {holds}: {_ways_out(stop)}"
     number = 0 if there is None else there.number
     if stop.kind == "open":
-        return f"{asks}, which was never answered: the recording ends inside this call, at event {number}"
+        given_up = there is not None and there.end
+        came = "the program gave this call up then" if given_up else "the recording ends inside this call"
+        return f"{asks}, which was never answered: {came}, at event {number}"
     if stop.kind == "strict":
         return f"{asks} otherwise than the recording, which holds {'nothing' if there is None else held(there)} at event {number}"
     flaw = stop.findings[0]

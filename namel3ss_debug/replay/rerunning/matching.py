@@ -209,6 +209,11 @@ class Matcher:
         out_of_order = (found for line in self._lines.values() for found in line.out_of_order())
         return in_order([*self._divergences, *out_of_order, *missing])
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether all that was recorded has been asked."""
+        return not any(map(self._free, self.recorded.boundaries))
+
     def _free(self, number: int) -> bool:
         return number not in self._used
 

@@ -119,6 +119,7 @@ class Pass:
         self._run_for: set[int] = set()  # recorded boundaries of these tools
         self._calls: Counter[str] = Counter()
         self._results: list[Divergence] = []
+        self._given_up: dict[str, Stop] = {}  # calls without an end, by the ids of their start events
         self._held_up: dict[int, Answer | New] = {}  # what could not be answered yet
         self._told_of: set[int] = set()  # questions at which `strict` has ended the run; a debugger may go on
         self._live: set[int] = set()  # processes that know that the recording counts no more
@@ -150,6 +151,7 @@ class Pass:
 
     def _ended(self, event: Event) -> None:
         begun = event.get("parent_event_id", "")
+        self._given_up.pop(begun, None)
         if begun not in self._servers:
             self._inside.discard(begun)
         if begun in self._run:
@@ -226,6 +228,11 @@ class Pass:
     def longest_silence(self) -> float:
         """For how many seconds nothing happened in the recording, at most."""
         return self.plan.recorded.longest_silence()
+
+    def never_answered(self) -> CannotGoOnError | None:
+        """Why nothing comes any more: a call waits that was never answered, and all that was recorded has been asked."""
+        stop = next(iter(self._given_up.values()), None)
+        return None if stop is None or not self.matcher.is_exhausted else CannotGoOnError(stop)
 
     def matches(self) -> list[Match]:
         """What became of each question, in the order in which they were asked."""
@@ -379,6 +386,8 @@ class Pass:
                 self.order.leave_out([found.number])
             else:
                 self._deliver(found, word, event["event_id"], left_out=answer.given)
+            if "given_up" in word.get("http", word):
+                self._given_up[event["event_id"]] = Stop("open", question, found)
         if answer.runs:
             self._inside.add(event["event_id"])
             if question.kind == MCP and question.name == CONNECT:

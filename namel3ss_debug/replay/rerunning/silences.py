@@ -1,7 +1,8 @@
-"""A program that runs again and waits for requests to a server of its own, which nobody makes: told, and not waited for for ever.
+"""A program that runs again and waits for what will not come: told, and not waited for for ever.
 
-A re-run answers what the program asks; it does not ask the program. It has come to that where the program listens on a
-port, nobody is connected to it, no processor is busy, and nothing has happened for longer than ever in the recording.
+That is an answer that it was not given in the recording either, because somebody interrupted it; or requests to a server of
+its own, for a re-run answers what the program asks, and does not ask the program. It has come to that where the program
+listens on a port, nobody is connected to it, no processor is busy, and nothing has happened for longer than ever in the recording.
 """
 
 from __future__ import annotations
@@ -46,11 +47,12 @@ class Silence:
         """Something has come."""
         self._since, self._used = self._now(), None
 
-    def look(self, servers: Mapping[int, str]) -> None:
-        """Look whether the program can only be waiting for requests.
+    def look(self, servers: Mapping[int, str], never: Callable[[], Exception | None] = lambda: None) -> None:
+        """Look whether the program can only be waiting for what does not come.
 
         Args:
             servers: where it began to listen on a port; 0 for a port that it did not choose.
+            never: tells why nothing will come, where it waits for an answer that never came.
 
         Raises:
             RerunError: it is.
@@ -60,7 +62,8 @@ class Silence:
             return
         used, ports = self._state()
         before, self._used = self._used, (now, used)
-        if not ports or before is None:
+        stop = never()
+        if not (ports or stop) or before is None:
             return
         if used - before[1] > _BUSY * (now - before[0]):
             self._since = now
@@ -68,6 +71,8 @@ class Silence:
         if self._patience is None:
             self._patience = self._longest() + _MARGIN_SECONDS
         if now - self._since >= self._patience:
+            if stop is not None:
+                raise stop
             raise RerunError(_told(min(ports), servers))
 
 

@@ -357,3 +357,34 @@ def test_a_call_in_which_the_recording_ends_ends_the_run(listed, boundary_events
         run.word()
     assert problem.value.stop.kind == "open"
     assert told(problem.value.stop).endswith("the recording ends inside this call, at event 1")
+
+
+def test_a_call_that_was_given_up_by_an_interrupt_ends_the_run(listed, boundary_events):
+    """Nobody interrupts the re-run. A call that was cancelled before another one was asked is one that the program gave up."""
+    made = boundary_events()
+    made.say(made.ask("first"), None, status="cancelled")
+    made.say(made.ask("second"), None, status="cancelled")
+    made.add("error_occurred", "app", error_type="KeyboardInterrupt", metadata={"uncaught": True})
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    run.made.ask("first")
+    assert run.word()["http"]["given_up"]
+    run.made.ask("second")
+    with pytest.raises(CannotGoOnError, match="the recording ends inside this call, at event 3"):
+        run.word()
+
+
+def test_who_waits_for_what_was_given_up_waits_in_vain_when_all_is_asked(listed, boundary_events):
+    """Until then, and once it has given the call up itself, it may go on."""
+    made = boundary_events()
+    made.say(made.ask("first", task="Task-1"), None, status="cancelled")
+    made.say(made.ask("second", task="Task-2"), "two")
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    first = run.made.ask("first", task="Task-1")
+    run.word()
+    assert run.run.never_answered() is None
+    run.made.ask("second", task="Task-2")
+    run.word()
+    assert "the program gave this call up then, at event 1" in str(run.run.never_answered())
+    run.made.say(first, None, status="cancelled")
+    run.run.heard(3, run.made.events[-1])
+    assert run.run.never_answered() is None

@@ -56,6 +56,15 @@ def test_who_listens_for_longer_than_ever_is_told_with_the_place(clock, server):
         after(silence, clock, 2, servers)
 
 
+def test_who_waits_for_what_never_came_is_told(clock):
+    """It listens on no port, and nothing would ever come."""
+    silence = Silence(lambda: (0.0, set()), lambda: 3.0, clock)
+    after(silence, clock, 9)
+    clock.seconds += 1
+    with pytest.raises(RerunError, match="never"):
+        silence.look({}, lambda: RerunError("never"))
+
+
 def test_what_happens_begins_the_silence_anew(clock, server):
     """Only what is longer at a stretch counts."""
     silence = Silence(lambda: state_of(os.getpid()), lambda: 3.0, clock)
