@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -63,6 +64,7 @@ class Processor:
 
     def __init__(self, structure: Structure) -> None:
         self._structure: Structure | None = structure
+        self._before: dict[str, BaseException | None] = {}
 
     def stop(self) -> None:
         """Tell nothing from now on."""
@@ -73,12 +75,13 @@ class Processor:
         if self._structure is not None:
             group = getattr(trace, "group_id", None)
             metadata = {"group_id": group} if group else None
+            self._begins(trace.trace_id)
             self._structure.begin(trace.trace_id, "chain", trace.name, metadata=metadata)
 
     def on_trace_end(self, trace: Any) -> None:
         """It has ended."""
         if self._structure is not None:
-            self._structure.end(trace.trace_id)
+            self._structure.end(trace.trace_id, error=self._cancelled(trace.trace_id))
 
     def on_span_start(self, span: Any) -> None:
         """Something in a workflow begins."""
@@ -86,6 +89,7 @@ class Processor:
         if structure is None:
             return
         key, parent, kind = span.span_id, span.parent_id or span.trace_id, data.type
+        self._begins(key)
         if kind == "agent":
             known = {name: getattr(data, name, None) for name in ("tools", "handoffs", "output_type")}
             metadata = {name: value for name, value in known.items() if value}
@@ -114,11 +118,11 @@ class Processor:
         if structure is None:
             return
         key, kind = span.span_id, data.type
-        error = span.error
+        error, cancelled = span.error, self._cancelled(span.span_id)
         if error:
             structure.failed(key, "error", str(error.get("message")))
         if kind == "guardrail":
-            structure.end(key, {"triggered": data.triggered})
+            structure.end(key, {"triggered": data.triggered}, cancelled)
         elif kind == "handoff":
             self._hand_off(structure, span)
         elif kind == "function":
@@ -130,7 +134,17 @@ class Processor:
             if not structure.is_recorded(key):
                 _end_model(structure, key, data)
         else:
-            structure.end(key, getattr(data, _RESULTS[kind], None) if kind in _RESULTS else None)
+            structure.end(key, getattr(data, _RESULTS[kind], None) if kind in _RESULTS else None, cancelled)
+
+    def _begins(self, key: str) -> None:
+        """Remember what is being handled where something begins."""
+        if (handled := _interrupting()) is not None:
+            self._before[key] = handled
+
+    def _cancelled(self, key: str) -> BaseException | None:
+        """What has cancelled that which ends; the SDK ends it as if it had gone well."""
+        cancelled = _interrupting()
+        return None if cancelled is self._before.pop(key, None) else cancelled
 
     def _hand_off(self, structure: Structure, span: Any) -> None:
         data, parent = span.span_data, structure.parent_of(span.span_id)
@@ -153,6 +167,12 @@ class Processor:
 
     def force_flush(self) -> None:
         """Nothing waits here."""
+
+
+def _interrupting() -> BaseException | None:
+    """The interruption that is on its way through the running code, if there is one."""
+    error = sys.exc_info()[1]
+    return error if isinstance(error, CancelledError | KeyboardInterrupt) else None
 
 
 def _end_model(structure: Structure, key: str, data: Any) -> None:

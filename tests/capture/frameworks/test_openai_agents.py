@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -166,6 +167,28 @@ def test_an_error_that_the_sdk_tells_fails_its_span(processor, recorded):
     run(processor, [span("agent", "s1", name="Ada", error={"message": "Max turns exceeded", "data": None})])
     _start, end = recorded()
     assert (end["status"], end["error"]) == ("failed", "Max turns exceeded")
+
+
+def test_what_was_cancelled_did_not_end_well(processor, recorded):
+    """The SDK ends its spans on the way out as if nothing were wrong; a run in the course of a cancelling is none of that."""
+    trace = SimpleNamespace(trace_id="t", name="Agent workflow", group_id=None)
+    agent = span("agent", "s1", name="Ada")
+    processor.on_trace_start(trace)
+    processor.on_span_start(agent)
+    task = asyncio.Future(loop=SimpleNamespace(get_debug=lambda: False))
+    task.cancel()
+    try:
+        task.result()
+    except asyncio.CancelledError:
+        run(processor, [span("agent", "s2", "s1", name="cleaner")])
+        processor.on_span_end(agent)
+        processor.on_trace_end(trace)
+    ends = [event for event in recorded() if event["event_type"].endswith("_end")]
+    assert [(end["component_name"], end["status"]) for end in ends] == [
+        ("cleaner", "completed"),
+        ("Ada", "cancelled"),
+        ("Agent workflow", "cancelled"),
+    ]
 
 
 def test_a_response_is_only_told_where_it_was_not_seen(processor, recorded):
