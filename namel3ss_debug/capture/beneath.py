@@ -16,6 +16,9 @@ TOOL: Final = "tool"
 NOW: ContextVar[Expected | None] = ContextVar("namel3ss_debug_beneath", default=None)
 """The innermost call that a framework has told of and that is not over."""
 
+SERVED: set[str] = set()
+"""Names of tools that MCP servers have listed: their calls are recorded where they are asked of the server."""
+
 UNEXPECTED: Counter[tuple[str, str | None]] = Counter()
 """How many calls were recorded beneath nothing that a framework told of, for instance in a thread without its context."""
 

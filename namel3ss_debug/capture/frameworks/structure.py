@@ -254,7 +254,7 @@ class Structure:
         metadata: Mapping[str, Any] | None = None,
         frame: FrameType | None = None,
     ) -> None:
-        """A tool is about to run. A function of the user is recorded where it runs; else the tool is recorded here.
+        """A tool is about to run. It is recorded here, unless it is where it is made: a user's function, or a server's tool.
 
         Args:
             key: the framework's id of it.
@@ -269,7 +269,7 @@ class Structure:
         at = self._parent(parent, frame)
         told: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
         inputs = {"arguments": arguments, "call_id": call_id}
-        if name in rewrite.EDITED:
+        if name in rewrite.EDITED or name in beneath.SERVED:
             self._expect(key, beneath.TOOL, name, inputs, told, parent, frame, call_id)
             return
         told |= self._take(name, inputs, at)

@@ -22,6 +22,7 @@ from namel3ss_debug.capture.results import set_result
 from namel3ss_debug.capture.spans import Span
 
 _CALL = "tools/call"
+_LIST = "tools/list"
 _DISCOVER = "server/discover"
 _PROGRESS = "notifications/progress"
 _LOG = "notifications/message"
@@ -279,6 +280,9 @@ class _Asked:
         if self._span.component == "mcp" and isinstance(info, Mapping):
             self.connection.server = str(info.get("name"))
             self.connection.protocol = result.get("protocolVersion") or self.connection.protocol
+        if self._span.component == "mcp" and self._span.name == _LIST:
+            told = result.get("tools") or ()
+            beneath.SERVED.update(str(tool.get("name")) for tool in told if isinstance(tool, Mapping))
         if self._span.component == "tool" and result.get("isError") is True:
             self._span.set(status="failed", error_type="tool_error", error=_text(result))
 

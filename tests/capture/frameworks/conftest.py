@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug.capture import rewrite
+from namel3ss_debug.capture import beneath, rewrite
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.start import shutdown_tracing
@@ -15,8 +15,9 @@ _LEFT_OUT = ("trace_start", "trace_end")
 
 @pytest.fixture(autouse=True)
 def no_function_is_seen(monkeypatch):
-    """Which functions were edited is known to the process for good: here, those of the test."""
+    """Which functions were edited is known to the process for good, and so is what servers have: here, those of the test."""
     monkeypatch.setattr(rewrite, "EDITED", set())
+    monkeypatch.setattr(beneath, "SERVED", set())
 
 
 @pytest.fixture

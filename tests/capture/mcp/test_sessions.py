@@ -10,8 +10,10 @@ from typing import ClassVar
 
 import pytest
 
-from namel3ss_debug.capture import switch
+from namel3ss_debug.capture import beneath, switch
+from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.exchanges import INSIDE
+from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.mcp import sessions
 from namel3ss_debug.capture.mcp.connections import Connection, Connections
 from namel3ss_debug.capture.patching import when_imported
@@ -160,6 +162,24 @@ def test_a_call_inside_a_tool_of_its_name_is_counted_once(tracer, session_class,
     assert len(events(tracer.writer.first, "tool_call_start")) == 1
     (inner,) = events(tracer.writer.first, "mcp_start")
     assert inner["component_name"] == "tools/call"
+
+
+def test_a_tool_that_a_server_has_listed_is_recorded_where_the_server_is_asked(
+    tracer, session_class, connected, monkeypatch
+):
+    """A framework that has made a tool of it tells of the same call: it fails and is answered as any other of the server."""
+    monkeypatch.setattr(beneath, "SERVED", set())
+    session = connected()
+    session_class.answers = {"tools/list": {"tools": [{"name": "add"}]}, "add": text("3") | {"isError": True}}
+    ask(session, "tools/list")
+    structure = Structure(tracer, ToolCalls(lambda _names: None, lambda _call, _result: None), "loom")
+    structure.begin_tool(1, "add", {"a": 1})
+    call(session, "add", a=1)
+    structure.end_tool(1, "3")
+    (begun,) = events(tracer.writer.first, "tool_call_start")
+    (ended,) = events(tracer.writer.first, "tool_call_end")
+    assert (begun["metadata"].get("seen"), begun["metadata"]["server"]) == (None, "python3")
+    assert (ended["status"], ended["error_type"]) == ("failed", "tool_error")
 
 
 @pytest.mark.parametrize(
