@@ -56,14 +56,20 @@ class Expected:
 
 
 def recorded(kind: str, name: str | None = None) -> None:
-    """A call is recorded where it is made: of a model, or of the tool of this name."""
-    expected = NOW.get()
+    """A call is recorded where it is made: of a model, or of the tool of this name.
+
+    A framework may tell of it around an SDK that does so as well, as that of Anthropic: then it is the call of both.
+    """
+    expected, met = NOW.get(), False
     while expected is not None:
-        if expected.kind == kind and expected.name == name and not expected.is_over:
-            expected.met = True
+        if expected.kind == kind and expected.name == name:
+            if not expected.is_over:
+                expected.met = met = True
+        elif met:
             return
         expected = expected.outer
-    UNEXPECTED[kind, name] += 1
+    if not met:
+        UNEXPECTED[kind, name] += 1
 
 
 def call_id(name: str) -> str | None:

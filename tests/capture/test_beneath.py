@@ -37,3 +37,11 @@ def test_a_call_that_ended_in_another_context_is_expected_no_more():
     assert not call.met
     assert elsewhere.over()
     assert Expected(LLM).outer is None
+
+
+def test_a_call_that_a_framework_and_the_sdk_beneath_it_tell_of_is_the_call_of_both():
+    """But not of a model call around the tool in which it is made."""
+    around, tool = Expected(LLM), Expected(TOOL, "lookup")
+    framework, sdk = Expected(LLM), Expected(LLM)
+    recorded(LLM)
+    assert (sdk.over(), framework.over(), tool.over(), around.over()) == (True, True, False, False)
