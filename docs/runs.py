@@ -25,10 +25,6 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug analyze --summary",
     ),
     "tree": ("namel3ss debug inspect --tree", "namel3ss debug inspect --event 8"),
-    "check": (
-        "namel3ss debug check --init",
-        """namel3ss debug check --rules debug.rules.json --rule '{"forbid": "tool:refund_*"}'""",
-    ),
     "testify": ("namel3ss debug testify", "sed -n '/^@/,$p' test_support_agent.py"),
     "failing": ("namel3ss debug trace examples/failing_agent.py 2> errors.txt",),
     "explain": ("namel3ss debug analyze --errors", "namel3ss debug explain 25"),
@@ -204,6 +200,11 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "doctor": (
         "sed -i 's/^import json/&, datetime/; s/= \"What/= f\"{datetime.date.today()}: What/' examples/weather_agent.py",
         "namel3ss debug doctor examples/weather_agent.py",
+    ),
+    "check": (
+        "namel3ss debug trace examples/support_agent.py > steps.txt 2>&1",
+        "namel3ss debug check --init",
+        """namel3ss debug check --rules debug.rules.json --rule '{"forbid": "tool:refund_*"}'""",
     ),
 }
 """Name of a part to its commands, in the order they run; a tuple is a session: a command and what is typed in it."""
