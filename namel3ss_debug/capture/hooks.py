@@ -10,8 +10,8 @@ import inspect
 import itertools
 import weakref
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
-from types import CodeType
+from collections.abc import Callable, Generator, Iterator, Mapping
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
 from namel3ss_debug.capture import beneath, switch
@@ -316,7 +316,7 @@ def instrument_agent(
     """Record the work of an agent class; bare or with arguments.
 
     Methods that start the agent's work (`run`, `execute`, `invoke`, `chat`, `__call__`, and their async kin) are
-    recorded as its executions.
+    recorded as its executions, also where they are inherited.
 
     Args:
         cls: the class.
@@ -331,16 +331,30 @@ def instrument_agent(
         )
     if enabled_never():
         return cls
-    for name, member in list(vars(cls).items()):
-        if name in _ENTRY_POINTS and _is_method(member):
-            setattr(
-                cls,
-                name,
-                wrap(member, _agent_recorder(cost_tracking=cost_tracking, session_replay=session_replay)),
-            )
-        elif trace_all and not name.startswith("_") and _is_method(member):
+    options = {"cost_tracking": cost_tracking, "session_replay": session_replay}
+    recorder = _agent_recorder(cls.__name__, **options)
+    for name, member in _entries(cls):
+        setattr(cls, name, wrap(member, recorder))
+    for name, member in list(vars(cls).items()) if trace_all else ():
+        if name not in _ENTRY_POINTS and not name.startswith("_") and _is_method(member):
             setattr(cls, name, trace_chain_step(member))
+    _INSTRUMENTED.add(cls)
     return cls
+
+
+def _entries(cls: type) -> Iterator[tuple[str, Any]]:
+    """The methods that start the work of an agent; of those of a base class, the ones that are not recorded there."""
+    for name in sorted(_ENTRY_POINTS):
+        owner = next((base for base in cls.__mro__ if name in vars(base)), None)
+        if owner is None or (owner is not cls and owner in _INSTRUMENTED):
+            continue
+        member = vars(owner)[name]
+        if _is_method(member) if owner is cls else isinstance(member, FunctionType):
+            yield name, member
+
+
+_INSTRUMENTED: weakref.WeakSet[type] = weakref.WeakSet()
+"""The classes whose work is recorded."""
 
 
 def _is_method(member: Any) -> bool:
@@ -349,12 +363,18 @@ def _is_method(member: Any) -> bool:
     )
 
 
-def _agent_recorder(*, cost_tracking: bool, session_replay: bool) -> Recorder:
-    """What records the calls of an agent's methods, with their costs and the agent's state where that is asked for."""
+def _agent_recorder(name: str, *, cost_tracking: bool, session_replay: bool) -> Recorder:
+    """What records the calls of an agent's methods, with their costs and the agent's state where that is asked for.
+
+    Args:
+        name: that of the class, for methods that are called without an object.
+        cost_tracking: as `instrument_agent` takes it.
+        session_replay: the same.
+    """
 
     def open_span(tracer: ExecutionTracer, arguments: Arguments) -> Span:
         shown = {key: value for key, value in arguments.items() if key != "self"}
-        span = tracer.span("agent", _own_name(arguments), inputs=shown)
+        span = tracer.span("agent", _own_name(arguments) or name, inputs=shown)
         if cost_tracking:
             span.totals = Counter()
         if session_replay and "self" in arguments:

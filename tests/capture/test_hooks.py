@@ -357,3 +357,23 @@ def test_what_is_no_function_is_refused_where_it_is_decorated(hook, what, told):
     """A class would become a function, and a property nothing that works."""
     with pytest.raises(TypeError, match=told):
         hook(what)
+
+
+def test_the_work_of_an_agent_is_recorded_where_its_methods_are_inherited(tracing):
+    """Once, also where the base class is recorded itself; without an object, and whatever `self` is called, it has the name of the class."""
+    tracing()
+
+    class Base:
+        def run(this, question):  # noqa: N805
+            return question
+
+        async def arun(self, question):
+            return question
+
+    first = hooks.instrument_agent(type("First", (Base,), {}))
+    second = hooks.instrument_agent(type("Second", (first,), {"chat": staticmethod(str)}))
+    assert [first().run("a"), second().run("b"), second.chat("c")] == ["a", "b", "c"]
+    assert asyncio.run(first().arun("d")) == "d"
+    assert Base().run("e") == "e"
+    starts = [event for event in recorded() if event["event_type"] == "agent_execution_start"]
+    assert [event["component_name"] for event in starts] == ["First", "First", "Second", "First"]
