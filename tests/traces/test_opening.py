@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug import ExecutionReplayer, TraceAnalyzer
+from namel3ss_debug import ExecutionReplayer, TraceAnalyzer, check_trace, diff_traces
 from namel3ss_debug.errors import UnreadableTraceError
 from namel3ss_debug.traces.opening import open_recording
 
@@ -17,7 +17,16 @@ from namel3ss_debug.traces.opening import open_recording
         ('{"event', "only the beginning of a line"),
     ],
 )
-@pytest.mark.parametrize("opened_by", [open_recording, TraceAnalyzer, ExecutionReplayer])
+@pytest.mark.parametrize(
+    "opened_by",
+    [
+        open_recording,
+        TraceAnalyzer,
+        ExecutionReplayer,
+        lambda path: check_trace(path, [{"forbid": "tool:x"}]),
+        lambda path: diff_traces(path, path),
+    ],
+)
 def test_a_file_without_an_event_is_refused_with_the_reason(tmp_path, opened_by, text, why):
     """Whoever opens it: nothing in it is not the same as nothing wrong."""
     path = tmp_path / "other.jsonl"

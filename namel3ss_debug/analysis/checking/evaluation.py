@@ -16,7 +16,8 @@ from namel3ss_debug.analysis.checking.rules import Given, Rule, Source, read_fil
 from namel3ss_debug.analysis.checking.subjects import SeenSpan, Spans
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import RuleError
-from namel3ss_debug.traces.reader import Trace, open_trace
+from namel3ss_debug.traces.opening import open_recording
+from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.traces.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ def check_trace(
         RuleError: a rule is not as it should be.
         MissingExtraError: a rule needs a package that is not installed.
         TraceNotFoundError: a recording is not there.
-        UnreadableTraceError: nothing in a recording can be read.
+        UnreadableTraceError: there is no event in a recording.
     """
     source = read_file(Path(rules)) if isinstance(rules, str | Path) else Source("rules", list(rules))
     read = read_rules([source])
     earlier = [baseline] if isinstance(baseline, str | Path) else baseline
-    before = read_baseline([open_trace(Path(each)) for each in earlier])
-    return evaluate(open_trace(Path(path)), read, baseline=before)
+    before = read_baseline([open_recording(each) for each in earlier])
+    return evaluate(open_recording(path), read, baseline=before)
 
 
 def evaluate(

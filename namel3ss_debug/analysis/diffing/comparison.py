@@ -29,7 +29,8 @@ from namel3ss_debug.analysis.diffing.differences import (
 from namel3ss_debug.analysis.diffing.masks import Masks
 from namel3ss_debug.analysis.diffing.ordering import harmless
 from namel3ss_debug.analysis.diffing.rows import NEVER, NOBODY, Rows, read_rows
-from namel3ss_debug.traces.reader import Trace, open_trace
+from namel3ss_debug.traces.opening import open_recording
+from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire.value_changes import PathChange
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def read_run(trace: str | Path | Trace, masks: Masks) -> Run:
         TraceNotFoundError: there is nothing at the path.
         UnreadableTraceError: what is there is no trace.
     """
-    opened = trace if isinstance(trace, Trace) else open_trace(trace)
+    opened = trace if isinstance(trace, Trace) else open_recording(trace)
     return Run(opened, read_rows(opened, masks))
 
 
