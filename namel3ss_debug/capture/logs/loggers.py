@@ -5,12 +5,13 @@ They do nothing while tracing is off. What they record is read back by `debug lo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.hooks import EventId
-from namel3ss_debug.capture.logs.records import record_log
+from namel3ss_debug.capture.logs.records import level_of, record_log
 from namel3ss_debug.capture.payloads.texts import printed
 
 
@@ -25,9 +26,15 @@ class AgentLogger:
         self.agent = agent
 
     def log_action(
-        self, action: str, details: Mapping[str, Any] | None = None, *, level: str = "info"
+        self, action: str, details: Mapping[str, Any] | None = None, *, level: str | int = "info"
     ) -> EventId:
-        """Record something the agent did: a `log_record`; details that have no names stand under `value`."""
+        """Record something the agent did: a `log_record`; details that have no names stand under `value`.
+
+        Args:
+            action: what it did.
+            details: anything else.
+            level: a name, or a number such as `logging.WARNING`.
+        """
         return _log(self.agent, action, "agents", details, level)
 
     def log_decision(
@@ -135,8 +142,11 @@ def _known(**told: Any) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _log(name: str, message: str, category: str, details: Mapping[str, Any] | None, level: str) -> EventId:
-    return EventId(record_log(message, level=level, logger=name, category=category, extra=details))
+def _log(
+    name: str, message: str, category: str, details: Mapping[str, Any] | None, level: str | int
+) -> EventId:
+    known = level_of(logging.getLevelName(level) if isinstance(level, int) else printed(level, str))
+    return EventId(record_log(message, level=known, logger=name, category=category, extra=details))
 
 
 def _emit(event_type: str, name: str, *, component: str = "agent", **payloads: Mapping[str, Any]) -> EventId:

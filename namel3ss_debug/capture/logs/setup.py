@@ -14,7 +14,7 @@ CORRELATED = "%(asctime)s %(levelname)-8s %(name)s [%(execution_id)s/%(event_id)
 
 
 def setup_logging(
-    level: str = "info",
+    level: str | int = "info",
     *,
     file: str | Path | None = None,
     stream: IO[str] | None = None,
@@ -23,7 +23,7 @@ def setup_logging(
     """Give the root logger a handler that writes one line a record.
 
     Args:
-        level: the least level, for the root logger.
+        level: the least level, for the root logger: a name, or a number such as `logging.INFO`.
         file: the file it is appended to; the stream if left out.
         stream: where it goes without a file; stderr if left out.
         correlate: write the ids of the execution and of the span beside each record.
@@ -34,7 +34,7 @@ def setup_logging(
     Raises:
         WrongUsageError: there is no level of that name.
     """
-    number = logging.getLevelNamesMapping().get(level.upper())
+    number = level if isinstance(level, int) else logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         names = ", ".join(name.lower() for name in logging.getLevelNamesMapping() if name != "NOTSET")
         raise WrongUsageError(f"there is no log level {level!r}; there are {names}")

@@ -255,6 +255,19 @@ def test_errors_are_recorded_by_a_bare_decorator_and_on_a_loop(tracing):
     assert [event["component_name"] for event in recorded()] == ["half", "parse", "block"]
 
 
+@pytest.mark.parametrize("given", [logging.WARNING, "warning", "WARN"])
+def test_a_level_is_a_name_or_a_number_of_logging(tracing, given):
+    """It is the same level, for the program's own logging and for what an agent did."""
+    tracing()
+    root = logging.getLogger()
+    level = root.level
+    root.removeHandler(setup_logging(given))
+    assert root.level == logging.WARNING
+    root.setLevel(level)
+    AgentLogger("a").log_action("stopped", level=given)
+    assert [event["metadata"]["level"] for event in recorded()] == ["warning"]
+
+
 def test_set_up_logging_correlates_on_request(tracing):
     """One call gives the root logger a handler whose lines carry the ids of the recording."""
     tracer = tracing()
