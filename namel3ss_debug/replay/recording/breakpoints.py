@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
@@ -30,6 +30,7 @@ from namel3ss_debug.errors import DebugError, PlaceError
 from namel3ss_debug.expressions import Expression, compile_expression, compile_pattern, name_fits, nearest
 from namel3ss_debug.replay.recording.kinds import Kind, Kinds
 from namel3ss_debug.replay.recording.nth import Nth, end_of, entered
+from namel3ss_debug.replay.recording.texts import texts
 from namel3ss_debug.traces.events import EVENT_TYPES, EXECUTION_PREFIX, Event
 from namel3ss_debug.traces.totals import is_failure
 
@@ -38,9 +39,7 @@ COMPONENTS: Final = frozenset(
 )
 
 _MOST_DIGITS = 15
-_MOST_VALUES = 2000
 _MOST_SHOWN = 6
-_PAYLOADS = ("inputs", "outputs")
 _LONGEST_SHOWN = 60
 _REGEX = re.compile(r"/((?:\\.|[^/\\])+)/\s*(?:$|(?=,|if\s))")
 _SITE = re.compile(r"(.+\.(?:py|ai|ipynb)):(\d+)")
@@ -477,28 +476,6 @@ def _regex(pattern: str) -> tuple[Test, Test]:
         return any(map(search, texts(event)))
 
     return test, test
-
-
-def texts(event: Event, most: int = _MOST_VALUES) -> Iterator[str]:
-    """The texts among the values of an event, in no matter how deep a member, and the numbers that it was asked or answered.
-
-    The nearest first, and not all of very many: at most so many values of the inputs and outputs, and of the rest.
-    """
-    yield from _texts([value for name, value in event.items() if name not in _PAYLOADS], most)
-    yield from _texts([event.get(name) for name in _PAYLOADS], most, numbers=True)
-
-
-def _texts(todo: list[Any], most: int, *, numbers: bool = False) -> Iterator[str]:
-    for value in islice(todo, most):  # the list grows while it is read
-        kind = type(value)
-        if kind is str:
-            yield value
-        elif kind is dict:
-            todo.extend(islice(value.values(), most))
-        elif kind is list:
-            todo.extend(value[:most])
-        elif numbers and (kind is int or kind is float):
-            yield str(value)
 
 
 def _always(_event: Event) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from namel3ss_debug.errors import WrongUsageError
-from namel3ss_debug.replay.recording.breakpoints import parse_place, texts
+from namel3ss_debug.replay.recording.breakpoints import parse_place
+from namel3ss_debug.replay.recording.texts import texts
 from namel3ss_debug.replay.results import Result
 from namel3ss_debug.replay.walking.commands.arguments import shown
 from namel3ss_debug.replay.walking.session import Session, Sought

@@ -1,0 +1,34 @@
+"""What an event says in texts, for searches through a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from namel3ss_debug.traces.events import Event
+
+_MOST_VALUES = 2000
+_PAYLOADS = ("inputs", "outputs")
+
+
+def texts(event: Event, most: int = _MOST_VALUES) -> Iterator[str]:
+    """The texts among the values of an event, in no matter how deep a member, and the numbers that it was asked or answered.
+
+    The nearest first, and not all of very many: at most so many values of the inputs and outputs, and of the rest.
+    """
+    yield from _texts([value for name, value in event.items() if name not in _PAYLOADS], most)
+    yield from _texts([event.get(name) for name in _PAYLOADS], most, numbers=True)
+
+
+def _texts(todo: list[Any], most: int, *, numbers: bool = False) -> Iterator[str]:
+    for value in islice(todo, most):  # the list grows while it is read
+        kind = type(value)
+        if kind is str:
+            yield value
+        elif kind is dict:
+            todo.extend(islice(value.values(), most))
+        elif kind is list:
+            todo.extend(value[:most])
+        elif numbers and (kind is int or kind is float):
+            yield str(value)
