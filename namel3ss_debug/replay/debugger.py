@@ -5,6 +5,7 @@ A shell, a script and a program that reads JSON lines drive the same `Debugger`;
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -31,6 +32,7 @@ LEAVING: Final = ("quit", "detach", "rerun")
 
 SILENT: Final = "silent"
 END: Final = "end"
+_QUOTED_OR_END: Final = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|;;""", re.DOTALL)
 
 
 class Debugger:
@@ -174,15 +176,11 @@ class Debugger:
 
 def split_commands(line: str) -> list[str]:
     """The commands of a line, parted at every `;;` that is not inside quotes."""
-    parts, start, quote = [], 0, ""
-    for place, character in enumerate(line):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'" and line.find(character, place + 1) > 0:
-            quote = character
-        elif character == ";" and line.startswith(";;", place) and place >= start:
-            parts.append(line[start:place])
-            start = place + 2
+    parts, start = [], 0
+    for found in _QUOTED_OR_END.finditer(line):
+        if found[0] == ";;":
+            parts.append(line[start : found.start()])
+            start = found.end()
     parts.append(line[start:])
     return [part.strip() for part in parts if part.strip()]
 

@@ -64,6 +64,7 @@ def test_semicolons_in_quotes_join_nothing():
     assert split_commands("p 'a;;b' ;; p \"c;;'\";;s") == ["p 'a;;b'", 'p "c;;\'"', "s"]
     assert split_commands("b /don't/;;c") == ["b /don't/", "c"]
     assert split_commands(";;;; ;;") == []
+    assert split_commands(r'mock t:"say \"hi" ;; p "\";;"') == [r'mock t:"say \"hi"', r'p "\";;"']
 
 
 @pytest.mark.parametrize(
