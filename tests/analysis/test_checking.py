@@ -298,6 +298,15 @@ def test_a_secret_is_found_and_not_told(run, broken):
     assert all(secret not in finding.message and "hunter2" not in finding.message for finding in findings)
 
 
+def test_an_embedding_is_no_answer_and_no_turn(good, broken):
+    """An agent that puts its answer into a memory at the end has answered, in as many turns as without."""
+    good.begin("Support")
+    good.call("llm", "embedder", 0.1, {}, outputs={"vectors": 1, "dimensions": 8}, tokens_used=5)
+    good.finish()
+    for by in ({}, {"by": "agent"}):
+        assert broken({"limit": "answered and turns == 2 and llm_calls == 3", **by}) == ()
+
+
 def test_what_is_not_known_breaks_a_limit(run, broken):
     """A call without usage or price leaves a budget undecided, which is a finding that says so."""
     run.llm("fine")

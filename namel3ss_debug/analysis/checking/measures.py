@@ -21,8 +21,8 @@ MEASURES: Final = {
     "calls": "calls of models and tools; by tool or model, its own",
     "llm_calls": "calls of models, with retries",
     "tool_calls": "calls of tools",
-    "turns": "turns of the agents, else model calls without retries",
-    "answered": "whether the last model call gave an answer and asked for no tool",
+    "turns": "turns of the agents, else model calls without retries and embeddings",
+    "answered": "whether the last model call but for embeddings gave an answer and asked for no tool",
     "failures": "spans that failed",
     "retries": "attempts that followed a failed one",
     "duration_ms": "of a run from its first event to its last; else all spans of it together",
@@ -57,7 +57,7 @@ class Measured:
     agent_turns: int = 0
     failures: int = 0
     retries: int = 0
-    llm_retries: int = 0
+    no_turns: int = 0
     duration_ns: int = 0
     longest_ns: int = 0
     tokens: int = 0
@@ -104,7 +104,8 @@ class Measured:
 
     def _add_call(self, span: SeenSpan) -> None:
         """Add the tokens and the cost of a model call."""
-        self.last_llm = max(self.last_llm, (span.number, span.answered))
+        if not span.embedded:
+            self.last_llm = max(self.last_llm, (span.number, span.answered))
         usage = {name: value for name, value in span.usage.items() if type(value) is int and value >= 0}
         total = span.end.get("tokens_used")
         read, written = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
@@ -113,7 +114,7 @@ class Measured:
         self.input_tokens += read
         self.output_tokens += written
         self.context_tokens = max(self.context_tokens, read)
-        self.llm_retries += span.retried
+        self.no_turns += span.retried or span.embedded
         self.uncounted += not span.failed and not usage and total is None
         cost = span.cost()
         if cost is not None:
@@ -141,7 +142,7 @@ class Measured:
             "calls": self.calls,
             "llm_calls": self.llm_calls,
             "tool_calls": self.tool_calls,
-            "turns": self.agent_turns or self.llm_calls - self.llm_retries,
+            "turns": self.agent_turns or self.llm_calls - self.no_turns,
             "answered": self.last_llm[1],
             "failures": self.failures,
             "retries": self.retries,

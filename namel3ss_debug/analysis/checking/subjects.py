@@ -107,6 +107,12 @@ class SeenSpan(NamedTuple):
             return False
         return bool(outputs.get("text")) and not outputs.get("tool_calls")
 
+    @property
+    def embedded(self) -> bool:
+        """Whether a model made vectors, which is neither an answer nor a turn."""
+        outputs = self.end.get("outputs")
+        return isinstance(outputs, dict) and self.component == "llm" and outputs.get("vectors") is not None
+
     def cost(self) -> Cost | None:
         """What the span says it cost, or what the tokens of a model call cost; None where that is not known."""
         if self.component == "llm":
