@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from threading import get_ident
-from time import monotonic
 from time import sleep as sleep_here
 from typing import Any, NoReturn
 
 from namel3ss_debug.capture import context
 from namel3ss_debug.capture.answers import Given, Step
+from namel3ss_debug.traces.clocks import monotonic
 
 Turn = Callable[[Step, int, float], bool]
 """Whether a part may come now: which, its index, and the seconds for which it has waited already."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import threading
-from time import monotonic
 from types import FrameType, FunctionType, ModuleType
 from typing import Any, Final
 
 from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb
+from namel3ss_debug.traces.clocks import monotonic
 
 SAMPLE_SECONDS = 1.0
 """At most one sample in this time; taken when an event is recorded, so that no thread of ours is needed."""

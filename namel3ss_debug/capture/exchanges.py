@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
 from functools import partial
-from time import perf_counter_ns
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +31,7 @@ from namel3ss_debug.capture.payloads import parsed
 from namel3ss_debug.capture.services import header_for
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
+from namel3ss_debug.traces.clocks import perf_counter_ns
 from namel3ss_debug.wire.framing import EventDecoder, Framing
 from namel3ss_debug.wire.lenient import dump, load
 

@@ -36,7 +36,6 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter_ns
 from typing import Any
 
 from orjson import OPT_APPEND_NEWLINE, dumps, loads
@@ -45,6 +44,7 @@ from namel3ss_debug.capture.answers import Gate, Given, Raised, Step
 from namel3ss_debug.capture.foretold import Foretold
 from namel3ss_debug.capture.marks import ASKS, FLUSHED, LISTENS, TAKEN, TOLD, WAITS
 from namel3ss_debug.capture.spans import HELD_TOLD_NS
+from namel3ss_debug.traces.clocks import perf_counter_ns
 from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.traces.writer import TraceWriter
 

@@ -10,13 +10,13 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb
 from namel3ss_debug.capture.wrapping import enclose, is_used_bare, name_of
+from namel3ss_debug.traces.clocks import perf_counter_ns
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from time import perf_counter_ns
 from typing import Any
 
 from namel3ss_debug.capture.payloads import exact
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
+from namel3ss_debug.traces.clocks import perf_counter_ns
 
 _EXACT = frozenset({int, float, bool, type(None)})
 

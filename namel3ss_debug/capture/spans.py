@@ -12,7 +12,6 @@ from contextvars import Token
 from dataclasses import replace
 from sys import _getframe as frame_at
 from threading import get_ident
-from time import perf_counter_ns
 from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +22,7 @@ from namel3ss_debug.capture.details import variables_at, variables_of_failure
 from namel3ss_debug.capture.failures import Failure, ending, state_of
 from namel3ss_debug.capture.payloads import Ready
 from namel3ss_debug.capture.resources import cpu_time_ns, memory_mb_of_span
+from namel3ss_debug.traces.clocks import perf_counter_ns
 from namel3ss_debug.traces.events import Event
 
 if TYPE_CHECKING:  # the tracer makes spans, and a span only needs to know its type

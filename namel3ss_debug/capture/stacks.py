@@ -24,7 +24,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from time import perf_counter_ns
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +31,7 @@ from namel3ss_debug.capture import context
 from namel3ss_debug.capture.patching import Undo
 from namel3ss_debug.capture.resources import memory_mb
 from namel3ss_debug.errors import MissingExtraError
+from namel3ss_debug.traces.clocks import perf_counter_ns
 
 if TYPE_CHECKING:  # the tracer is what asks, and a span only needs to know its type
     from namel3ss_debug.capture.spans import Span

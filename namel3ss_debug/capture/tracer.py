@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from threading import get_ident
-from time import perf_counter_ns, time
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture import context, interruptions
@@ -23,6 +22,7 @@ from namel3ss_debug.capture.kinds import Kinds
 from namel3ss_debug.capture.payloads import Payloads, Ready
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.config import DebugConfiguration
+from namel3ss_debug.traces.clocks import perf_counter_ns, time
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.writer import TraceWriter
 

@@ -1,10 +1,10 @@
 """The one place that writes events: a line in the kernel before the call returns, and no lost or glued lines.
 
-Each process writes files of its own, opened `O_APPEND | O_EXCL`, mode 0600, so that no two processes ever share
-one. With the default buffer of one event a line is in the kernel before `append` returns, so that a killed process
-loses nothing: as one write to the file, or, while events come fast, in the `ring`, from where many are written at
-once. What cannot be written is counted, said once on stderr, and never reaches the program as an exception. A line is
-numbered (`seq`) here, in the step in which it is written, so that a gap in the numbers is a loss.
+Each process writes files of its own, opened `O_APPEND | O_EXCL`, mode 0600, so that no two processes ever share one. With the
+default buffer of one event a line is in the kernel before `append` returns, so that a killed process loses nothing: as one
+write to the file, or, while events come fast, in the `ring`, from where many are written at once. What cannot be written is
+counted, said once on stderr, and never reaches the program as an exception. A line is numbered (`seq`) here, in the step in
+which it is written, so that a gap in the numbers is a loss.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from os import write
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 
 from orjson import OPT_APPEND_NEWLINE, dumps
 
 from namel3ss_debug.traces import folders
 from namel3ss_debug.traces import ring as rings
+from namel3ss_debug.traces.clocks import monotonic
 from namel3ss_debug.traces.events import Event, without_payload
 from namel3ss_debug.traces.libc import LibcWrite, last_error, libc_write
 from namel3ss_debug.traces.names import segment_path
@@ -93,9 +94,8 @@ class TraceWriter:
         self._full_at = 0  # the value of `size` at which the next segment begins
         self._begins = b""  # the first bytes of the segment; empty where it shall have no ring
         self._ring: Ring | None = None
-        self._measured = (0, 0.0)  # a number and the time when it was taken
+        self._measured, self._failed_until = (0, 0.0), 0.0  # a number and the time when it was taken
         self._opening = False  # a segment or a ring
-        self._failed_until = 0.0
         self._torn = False
         self._early: list[bytes] = []
         self._buffer: list[bytes] = []

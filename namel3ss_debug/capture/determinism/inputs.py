@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from operator import sub
 from threading import RLock
-from time import perf_counter_ns, time_ns
 from types import FrameType
 from typing import Any
 
@@ -21,6 +20,7 @@ from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.determinism.clock import LEFT_OUT
 from namel3ss_debug.capture.determinism.places import Place, Places
 from namel3ss_debug.capture.tracer import ExecutionTracer
+from namel3ss_debug.traces.clocks import perf_counter_ns, time_ns
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from functools import wraps
-from time import perf_counter_ns
 from types import FrameType, MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -32,6 +31,7 @@ from namel3ss_debug.capture.frameworks.places import (
 from namel3ss_debug.capture.results import set_result
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
+from namel3ss_debug.traces.clocks import perf_counter_ns
 
 F = TypeVar("F", bound=Callable[..., None])
 
