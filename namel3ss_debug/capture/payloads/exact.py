@@ -28,6 +28,9 @@ _COME_BACK = frozenset(
     {"bytearray", "bytes", "datetime.date", "datetime.timedelta", "decimal.Decimal", "frozenset", "set"}
 )
 
+_AS_TEXT = frozenset({"langchain_core.messages.base.TextAccessor"})
+"""Texts of libraries that come back as plain ones: their class adds nothing but a way to ask for the text that is to go away."""
+
 
 class Exact:
     """A value as JSON; in a payload it stands for this JSON.
@@ -138,4 +141,4 @@ def _is_exact(value: Any, kind: type, form: Any) -> bool:
     if kind in (dt.datetime, dt.time):
         zone = value.tzinfo
         return not value.fold and (zone is None or type(zone) is dt.timezone)
-    return full_name(kind) in _COME_BACK
+    return full_name(kind) in _COME_BACK or (type(form) is str and full_name(kind) in _AS_TEXT)
