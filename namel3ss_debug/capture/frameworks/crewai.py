@@ -7,7 +7,7 @@ which is in the context of what the event is about. Its events name the event th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from namel3ss_debug.capture.frameworks.reading import read, without_us
@@ -65,6 +65,18 @@ _COWORKERS = {"delegate_work_to_coworker": "handoff", "ask_question_to_coworker"
 """The tools by which an agent turns to another -> the kind of what it says."""
 
 
+class _Scopes(NamedTuple):
+    """What is known of the events of a bus that others are in.
+
+    Attributes:
+        starting: the types of those that begin it.
+        begun: by the id of each that has not ended, what it begins, and the id of what it is in.
+    """
+
+    starting: frozenset[str]
+    begun: dict[Hashable, tuple[str, Hashable]]
+
+
 def follow(module: Any, structure: Structure) -> list[Undo]:
     """Listen to the event bus.
 
@@ -75,16 +87,14 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     if "started_event_id" not in getattr(base, "model_fields", ()):
         raise AttributeError("its events do not say what they belong to")
     bus = module.CrewAIEventsBus
-    scopes: frozenset[str] = getattr(module, "SCOPE_STARTING_EVENTS", frozenset())
+    scopes = _Scopes(getattr(module, "SCOPE_STARTING_EVENTS", frozenset()), {})
     undo = [replace(bus, "emit", lambda original: _emitting(original, structure, scopes))]
     if hasattr(bus, "aemit"):
         undo.append(replace(bus, "aemit", lambda original: _emitting_on_loop(original, structure, scopes)))
     return undo
 
 
-def _emitting(
-    original: Callable[..., Any], structure: Structure, scopes: frozenset[str]
-) -> Callable[..., Any]:
+def _emitting(original: Callable[..., Any], structure: Structure, scopes: _Scopes) -> Callable[..., Any]:
     def emit(self: Any, source: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return original(self, source, event, *args, **kwargs)
@@ -98,7 +108,7 @@ def _emitting(
 
 
 def _emitting_on_loop(
-    original: Callable[..., Any], structure: Structure, scopes: frozenset[str]
+    original: Callable[..., Any], structure: Structure, scopes: _Scopes
 ) -> Callable[..., Any]:
     async def aemit(self: Any, source: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -112,20 +122,34 @@ def _emitting_on_loop(
     return aemit
 
 
-def _hear(structure: Structure, scopes: frozenset[str], source: Any, event: Any) -> None:
-    """An event was given to the bus; `scopes` are the types of those that others are in, until another ends them."""
-    kind = event.type
+def _hear(structure: Structure, scopes: _Scopes, source: Any, event: Any) -> None:
+    """An event was given to the bus."""
+    kind: str = event.type
     if kind in _MEMORY:
         _remember(structure, event)
-    if kind in _OF_FLOWS and type(source).__module__.startswith("crewai."):
-        structure.skip(event.event_id, event.parent_event_id)
-    elif kind.endswith("_started"):
-        _begin(structure, scopes, kind, event)
+    if kind.endswith("_started"):
+        is_own = kind in _OF_FLOWS and type(source).__module__.startswith("crewai.")
+        if is_own:
+            structure.skip(event.event_id, event.parent_event_id)
+        if is_own or _begin(structure, scopes.starting, kind, event):
+            scopes.begun[event.event_id] = kind.removesuffix("_started"), event.parent_event_id
     elif kind.endswith(_ENDINGS) and event.started_event_id is not None:
-        _end(structure, kind, event)
+        key = _ended(scopes.begun, kind.rpartition("_")[0], event.started_event_id)
+        if key is not None:
+            scopes.begun.pop(key, None)
+            _end(structure, kind, key, event)
 
 
-def _begin(structure: Structure, scopes: frozenset[str], kind: str, event: Any) -> None:
+def _ended(begun: Mapping[Hashable, tuple[str, Hashable]], what: str, named: Hashable) -> Hashable:
+    """What an end ends: what it names, or what began in that. Of a failure that it tells twice, crewai ends what is around it."""
+    if named not in begun or begun[named][0] == what:
+        return named
+    inner = (key for key, (kind, parent) in list(begun.items()) if kind == what and parent == named)
+    return next(inner, None)
+
+
+def _begin(structure: Structure, scopes: frozenset[str], kind: str, event: Any) -> bool:
+    """Something has begun; whether it ends, too."""
     key, parent = event.event_id, event.parent_event_id
     if kind == "llm_call_started":
         inputs = {"model": event.model, "messages": _messages(event.messages)}
@@ -144,10 +168,12 @@ def _begin(structure: Structure, scopes: frozenset[str], kind: str, event: Any) 
         structure.begin(key, begins.component, name, parent=parent, prefix=begins.prefix, inputs=inputs)
     elif kind in scopes:  # nothing ends any other, such as a line of the log, nor is anything in it
         structure.skip(key, parent)
+    else:
+        return False
+    return True
 
 
-def _end(structure: Structure, kind: str, event: Any) -> None:
-    key = event.started_event_id
+def _end(structure: Structure, kind: str, key: Hashable, event: Any) -> None:
     told = getattr(event, "error", None)
     failed = kind.endswith(("_failed", "_error"))
     error = None

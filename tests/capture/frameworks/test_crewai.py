@@ -188,3 +188,24 @@ def test_a_version_whose_events_do_not_belong_together_is_not_followed(structure
     old = SimpleNamespace(CrewAIEventsBus=CrewAIEventsBus, BaseEvent=SimpleNamespace(model_fields=()))
     with pytest.raises(AttributeError, match="do not say"):
         crewai.follow(old, structure)
+
+
+def test_a_failure_that_is_told_twice_ends_nothing_but_the_call(emit, recorded):
+    """Then the bus takes each end for that of what is around: what has begun there ends, once each."""
+    crew = emit("crew_kickoff_started", crew_name="travel", inputs=None)
+    task = emit("task_started", crew, task=SimpleNamespace(name="find"), context=None)
+    agent = emit("agent_execution_started", task, agent=SimpleNamespace(role="Scout"), task_prompt="Find.")
+    call = emit("llm_call_started", agent, model="m", messages="Well?")
+    emit("llm_call_failed", agent, begun=call, error="no JSON")
+    emit("llm_call_failed", task, begun=agent, error="no JSON")
+    emit("agent_execution_completed", crew, begun=task, output="It is cold.")
+    emit("task_completed", begun=crew, output=SimpleNamespace(raw="It is cold."))
+    emit("crew_kickoff_completed", begun=crew, output="Dress warmly.")
+    ended = [event for event in recorded() if event["event_type"].endswith("_end")]
+    assert [(event["component_name"], event["status"]) for event in ended] == [
+        ("m", "failed"),
+        ("Scout", "completed"),
+        ("find", "completed"),
+        ("travel", "completed"),
+    ]
+    assert ended[-1]["outputs"] == {"result": "Dress warmly."}
