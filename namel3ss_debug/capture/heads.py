@@ -68,6 +68,7 @@ def _places(names: tuple[str, ...]) -> _Places:
     )
 
 
+@lru_cache(256)
 def _is_kept(name: str) -> bool:
     """Whether a program may look at a header; none that carries a credential is kept."""
     passed_over = name in _PASSED_OVER or name.startswith(_PASSED_OVER_FAMILIES)
