@@ -298,6 +298,32 @@ def test_the_memory_is_that_of_the_start_of_the_recording(bench):
     assert {path: path.stat().st_mtime_ns for path in app.folder.rglob("*")} == before
 
 
+NOTES = """spec is "1.0"
+
+record "Note":
+  body is text must be present
+
+flow "add": requires true
+  set state.note with:
+    body is "hello"
+  create "Note" with state.note as saved
+  find "Note" where body is "hello"
+  return list length of note_results
+"""
+
+
+def test_a_rerun_keeps_its_records_in_a_copy(bench):
+    """It begins with the records of now; those of the app are as they were."""
+    app = bench("broken")
+    (app.folder / "app.ai").write_text(NOTES)
+    kept = {"N3_PERSIST_TARGET": "sqlite"}
+    assert app.run("trace", "-o", app.recording, "app.ai", **kept).stdout == "1\n"
+    before = (app.folder / ".namel3ss" / "data.db").read_bytes()
+    done = app.run("replay", app.recording, "--rerun", **kept)
+    assert done.stdout == "2\n", done.stderr
+    assert (app.folder / ".namel3ss" / "data.db").read_bytes() == before
+
+
 @pytest.mark.slow
 def test_a_rerun_is_stepped_as_well(bench):
     """With the local values, and with nothing there."""

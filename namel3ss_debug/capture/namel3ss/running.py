@@ -26,7 +26,7 @@ from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.seams import Seams, language
 from namel3ss_debug.capture.namel3ss.steps import Steps
 from namel3ss_debug.capture.namel3ss.values import plain
-from namel3ss_debug.capture.namel3ss.workspace import mirror
+from namel3ss_debug.capture.namel3ss.workspace import copy_database, mirror
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
 SNAPSHOT_FILE = "memory_snapshot.json"
@@ -90,7 +90,10 @@ def _told_missing(tracer: ExecutionTracer | None) -> Callable[[str], None]:
 
 
 def _mirrored(path: Path, workspace: Path, seams: Seams) -> Path:
-    """The app in a folder of its own, with the memory of the recording; the language takes it for the one it was."""
+    """The app in a folder of its own, with the memory of the recording and a copy of its records.
+
+    The language takes it for the one that it was.
+    """
     held = workspace / SNAPSHOT_FILE
     snapshot = held.read_text(encoding="utf-8") if held.is_file() else None
     into = mirror(path.parent, workspace / "app" / path.parent.name, snapshot)
@@ -103,7 +106,17 @@ def _mirrored(path: Path, workspace: Path, seams: Seams) -> Path:
 
         return _resolve_project_id
 
+    def apart(original: Callable[..., Any]) -> Callable[..., Any]:
+        def resolve_config(*args: Any, **kwargs: Any) -> Any:
+            config, sources = original(*args, **kwargs)
+            held = config.persistence
+            held.db_path = str(copy_database(Path(held.db_path), workspace))
+            return config, sources
+
+        return resolve_config
+
     seams.function("runtime.memory.spaces", "_resolve_project_id", known)
+    seams.function("config.loader", "resolve_config", apart)
     return into / path.name
 
 

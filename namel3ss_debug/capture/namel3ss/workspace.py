@@ -1,7 +1,8 @@
 """Where an app runs again: a folder that looks like its own, so that nothing in its own is changed.
 
 The language keeps its memory, its records and its reports beside the app. A re-run gets a folder with copies of the sources, of the
-settings and of what the language keeps, with links to everything else, and with the memory of the recording's start.
+settings and of what the language keeps, with links to everything else, and with the memory of the recording's start. The database
+of its records, which may be anywhere, is a copy as well.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ _OF_ONE_RUN = frozenset(
 )  # fmt: skip
 _NEVER_SOURCES = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", "debug"})
 _COPIED = frozenset({".ai", ".toml", ".yaml", ".json"})
+_RECORDS = "records"
+_DATABASE = ("", "-wal", "-journal")
+"""What SQLite adds to the name of a database for the files beside it that belong to its contents."""
+
 _LARGEST_FILE = 1 << 24
 _MOST_FILES = 1000
 
@@ -43,6 +48,23 @@ def mirror(root: Path, into: Path, snapshot: str | None) -> Path:
     if snapshot is not None:
         restore(into, snapshot)
     return into
+
+
+def copy_database(file: Path, into: Path) -> Path:
+    """Copy a database of records that is a file, with what is not in it yet.
+
+    Args:
+        file: the database, which need not be there.
+        into: a folder, in which one copy is made once.
+    """
+    copy = into / _RECORDS / file.name
+    if not copy.parent.is_dir():
+        copy.parent.mkdir(parents=True)
+        for suffix in _DATABASE:
+            part = file.with_name(file.name + suffix)
+            if part.is_file():
+                shutil.copyfile(part, copy.with_name(part.name))
+    return copy
 
 
 def _copy(folder: Path, into: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from namel3ss_debug.capture.namel3ss.workspace import mirror
+from namel3ss_debug.capture.namel3ss.workspace import copy_database, mirror
 
 
 @pytest.fixture
@@ -77,3 +77,17 @@ def test_what_is_large_is_linked(app, tmp_path):
         (many / str(number)).touch()
     into = mirror(app, tmp_path / "into", None)
     assert (into / ".namel3ss" / "venv").is_symlink()
+
+
+def test_a_database_is_copied_once_with_what_stands_beside_it(tmp_path):
+    """What is written into the copy stays there; one that is not there yet has a place."""
+    (tmp_path / "kept.db").write_text("records")
+    (tmp_path / "kept.db-wal").write_text("latest")
+    copy = copy_database(tmp_path / "kept.db", tmp_path / "workspace")
+    assert (copy.read_text(), copy.with_name("kept.db-wal").read_text()) == ("records", "latest")
+    copy.write_text("more records")
+    assert copy_database(tmp_path / "kept.db", tmp_path / "workspace").read_text() == "more records"
+    assert (tmp_path / "kept.db").read_text() == "records"
+    new = copy_database(tmp_path / "none.db", tmp_path / "other")
+    assert new.parent.is_dir()
+    assert not new.exists()
