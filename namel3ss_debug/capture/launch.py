@@ -126,7 +126,7 @@ def resolve_target(
         return Target("function", word, argv, folder, dict(run_args or {}))
     target = Target("module", word, argv, folder) if module else _file_or_package(word, argv, folder)
     if target.kind == "app":
-        return _app(target, run_args, flow)
+        return _app(target, folder, run_args, flow)
     if run_args:
         raise TargetError(
             f"--run-args are for a function (module:function), and {word} is none: leave them out, or put them behind -- if they are "
@@ -139,8 +139,8 @@ def resolve_target(
     return target
 
 
-def _app(target: Target, run_args: Mapping[str, Any] | None, flow: str | None) -> Target:
-    """An app with what its flow is given.
+def _app(target: Target, folder: Path, run_args: Mapping[str, Any] | None, flow: str | None) -> Target:
+    """An app, named from this folder, with what its flow is given.
 
     Raises:
         TargetError: it has arguments, or is of the older language.
@@ -151,7 +151,7 @@ def _app(target: Target, run_args: Mapping[str, Any] | None, flow: str | None) -
         )
     from namel3ss_debug.capture.namel3ss.sources import check_generation  # noqa: PLC0415  (only apps need it)
 
-    check_generation(target.root / target.value)
+    check_generation(folder / target.value)
     return replace(target, arguments=dict(run_args or {}), flow=flow)
 
 

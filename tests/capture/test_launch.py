@@ -341,9 +341,10 @@ def test_a_target_is_what_it_looks_like(project, words, module, kind, value, roo
     assert target.root == (project / root).resolve()
 
 
-def test_a_script_elsewhere_has_its_own_root(project):
-    """For a script outside the working directory the user's code is what lies beside it."""
-    target = resolve_target([str(project / "app.py")], cwd=project / "sub")
+@pytest.mark.parametrize("word", ["{}/app.py", "../app.py", "../flow.ai", "{}/flow.ai"])
+def test_a_script_elsewhere_has_its_own_root(project, word):
+    """For a script or an app outside the working directory the user's code is what lies beside it."""
+    target = resolve_target([word.format(project)], cwd=project / "sub")
     assert target.root == project
 
 
