@@ -85,6 +85,12 @@ LOADED: Callable[[Iterable[str]], None] | None = None
 EDITED: set[str] = set()
 """Names of functions that have been edited, each at least once: a tool of such a name is likely to be one of them."""
 
+PLAIN: dict[str, CodeType] = {}
+"""By path: the code of each module with edited functions, as it would be without them."""
+
+CALLS = "__n3_calls__"
+"""The name that every edited function asks for first."""
+
 _LOOKS_AT_LOCALS = frozenset({"locals", "vars", "dir", "exec", "eval", "f_locals"})
 _COMPILES_BYTECODE = frozenset({"jit", "njit", "vectorize", "guvectorize", "cfunc", "stencil"})
 _FOREIGN = frozenset({"site-packages", "dist-packages", "lib2to3"})
@@ -209,6 +215,7 @@ def compile_source(source: bytes | str, path: str, *, silent: bool = False) -> C
             code: CodeType = compile(tree, path, "exec", dont_inherit=True)
     except Exception:  # such as more nested blocks than Python compiles, or more depth than Python walks
         return plain
+    PLAIN[path] = plain
     return code
 
 

@@ -18,6 +18,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture import (
+    byvalue,
     context,
     delivery,
     frameworks,
@@ -139,8 +140,9 @@ def start_in_child(session: Mapping[str, Any], role: str) -> None:
     opened = Session(**session)
     _undo.append(outer_frames.install())
     parent_id = None if role == "main" else _parent_id(processes.parent_from_environment(os.environ))
-    if activate(opened, first_process=role == "main", parent_id=parent_id, fresh=True) is not None:
-        _undo.append(rewrite.install(opened.root))
+    tracer = activate(opened, first_process=role == "main", parent_id=parent_id, fresh=True)
+    if tracer is not None:
+        _undo.extend([rewrite.install(opened.root), byvalue.install(tracer.problem)])
 
 
 def activate(
