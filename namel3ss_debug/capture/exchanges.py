@@ -448,6 +448,8 @@ class Exchange:
 
     def _finish_failed(self, body: bytes) -> None:
         kind, text = wire.decode_error(load(body)) or (None, None)
+        if kind in (None, "error"):
+            kind = self._head.kept.get("x-amzn-errortype", "").partition(":")[0] or kind
         self._span.set(
             status="failed",
             error_type=kind or f"HTTP {self._status}",

@@ -278,7 +278,19 @@ def _block_events(block: Json) -> list[tuple[str, Json]]:
     return [*begun, *(("contentBlockDelta", {"delta": delta}) for delta in deltas), ("contentBlockStop", {})]
 
 
+_ERROR_KINDS = {
+    400: "ValidationException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    424: "ModelErrorException",
+    429: "ThrottlingException",
+    500: "InternalServerException",
+    503: "ServiceUnavailableException",
+}
+
+
 def encode_error(status: int, kind: str, message: str) -> Json:
     """The body of an HTTP error; its kind is in a header, `x-amzn-errortype`, and here again."""
-    del status
-    return {"message": message, "__type": kind} if kind else {"message": message}
+    word = kind or _ERROR_KINDS.get(status)
+    return {"message": message, "__type": word} if word else {"message": message}

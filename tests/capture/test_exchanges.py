@@ -247,6 +247,16 @@ def test_headers_that_a_program_may_look_at_are_kept_and_cookies_never(exchanges
     assert sorted(end["metadata"]["exchange"]["headers"]) == sorted(names)
 
 
+def test_the_kind_of_a_failure_of_amazon_is_in_a_header(exchanges):
+    """Its body has the message alone."""
+    exchange = ask(exchanges)
+    exchange.respond(400, [("x-amzn-ErrorType", "ValidationException:http://internal.amazon.com/")])
+    exchange.receive(b'{"message": "bad input"}')
+    exchange.end()
+    [end] = [event for event in recorded() if event.get("status") == "failed"]
+    assert (end["error_type"], end["error"]) == ("ValidationException", "bad input")
+
+
 def test_an_exchange_tells_when_its_head_arrived(exchanges, tracer):
     """By the number of the next event then."""
     exchange = ask(exchanges)

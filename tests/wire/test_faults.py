@@ -51,6 +51,7 @@ class OwnError(Exception):
         (Effect("status", status=429), "openai.chat", 429, ("rate_limit_error", "Too Many Requests (fault)")),
         (Effect("status", status=429), "anthropic.messages", 429, ("rate_limit_error", "Too Many Requests (fault)")),
         (Effect("status", status=529), "anthropic.messages", 529, ("overloaded_error", "Overloaded (fault)")),
+        (Effect("status", status=429), "bedrock.converse", 429, ("ThrottlingException", "Too Many Requests (fault)")),
         (Effect("status", status=503, message="down"), "openai.responses", 503, ("server_error", "down")),
         (Effect("status", status=499), "openai.chat", 499, ("server_error", "HTTP 499 (fault)")),
         (Effect("error", "overloaded_error"), "anthropic.messages", 529, ("overloaded_error", "fault")),
