@@ -50,7 +50,7 @@ _HOMES = {
     "DebugConfiguration": "config",
     "TraceEvent": "traces.typed_events",
     "TraceEventType": "traces.typed_events",
-    "read_trace": "traces.reader",
+    "read_trace": "inspection.reading",
     "TraceFilter": "inspection",
     "ExecutionReplayer": "replay.replayer",
     "ReplayBreakpoint": "replay.recording.breakpoints",
@@ -174,8 +174,8 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.tracer import ExecutionTracer
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.inspection import TraceFilter
+    from namel3ss_debug.inspection.reading import read_trace
     from namel3ss_debug.log_analysis import LogAnalyzer, analyze_session, debug_issue
     from namel3ss_debug.replay.recording.breakpoints import ReplayBreakpoint
     from namel3ss_debug.replay.replayer import ExecutionReplayer
-    from namel3ss_debug.traces.reader import read_trace
     from namel3ss_debug.traces.typed_events import TraceEvent, TraceEventType

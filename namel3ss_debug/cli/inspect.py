@@ -202,7 +202,7 @@ def nothing_fits(wanted: Selection) -> None:
     """Say that the answer is empty, and how to look deeper where that may have been meant."""
     from namel3ss_debug.cli.boundary import tell
 
-    hint = wanted.where.hint if wanted.where is not None else ""
+    hint = wanted.condition.hint if wanted.condition is not None else ""
     tell("nothing in this recording fits" + (f"; {hint}" if hint else ""))
 
 

@@ -6,12 +6,12 @@ Choosing streams: one pass, and no more memory than the ids of the spans that ar
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from namel3ss_debug.expressions import name_fits
+from namel3ss_debug.expressions import compile_expression, name_fits
 from namel3ss_debug.inspection.streams import Streamed, Streams
 from namel3ss_debug.traces.costs import CallCosts
 from namel3ss_debug.traces.events import Event, ends_span
@@ -38,7 +38,10 @@ class Selection:
 
     `agent`, `chain`, `prompt`, `tool` and `llm` name spans, exactly but for upper and lower case, or with `*` and `?`:
     wanted is what belongs to such a span or happened inside one. `components` are the components that are wanted,
-    none meaning all.
+    none meaning all. `where` is an expression, as `inspect --where` takes it.
+
+    Raises:
+        ExpressionError: `where` does not parse.
     """
 
     agent: str | None = None
@@ -46,9 +49,18 @@ class Selection:
     prompt: str | None = None
     tool: str | None = None
     llm: str | None = None
-    components: tuple[str, ...] = ()
+    components: Collection[str] = ()
     errors_only: bool = False
-    where: Expression | None = None
+    where: Expression | str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.where, str):
+            object.__setattr__(self, "where", compile_expression(self.where))
+
+    @property
+    def condition(self) -> Expression | None:
+        """The expression of `where`."""
+        return None if isinstance(self.where, str) else self.where
 
     @property
     def everything(self) -> bool:
@@ -127,7 +139,8 @@ class Chooser:
         kinds = ("agent", "chain", "prompt", "tool", "llm")
         asked = ((kind, getattr(self.wanted, kind)) for kind in kinds)
         self.spans = [_Named(kind, pattern) for kind, pattern in asked if pattern is not None]
-        self.counts_totals = self.wanted.where is not None and "totals" in self.wanted.where.names
+        condition = self.wanted.condition
+        self.counts_totals = condition is not None and "totals" in condition.names
 
     def takes(self, number: int, event: Event) -> bool:
         """Whether the next event is wanted."""
@@ -140,7 +153,7 @@ class Chooser:
             return False
         if wanted.errors_only and not is_failure(event):
             return False
-        where = wanted.where
+        where = wanted.condition
         return where is None or where.matches_event(
             number, event, self.totals.totals().scope() if self.counts_totals else {}
         )

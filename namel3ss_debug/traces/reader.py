@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.events import Event
@@ -32,10 +32,7 @@ from namel3ss_debug.traces.ring import complete
 from namel3ss_debug.traces.spool import Spool
 from namel3ss_debug.traces.store import ProcessFiles, trace_files
 
-if TYPE_CHECKING:
-    from namel3ss_debug.traces.typed_events import TraceEvent
-
-__all__ = ["Problem", "Problems", "Trace", "open_trace", "read_trace"]
+__all__ = ["Problem", "Problems", "Trace", "open_trace"]
 
 SCAN_LIMIT = 2_000
 """Up to this number, an event is found by reading from the beginning when there is no index yet."""
@@ -349,19 +346,6 @@ def open_trace(path: str | Path) -> Trace:
     for file in trace.files:
         complete(file)
     return trace
-
-
-def read_trace(path: str | Path) -> Iterator[TraceEvent]:
-    """Yield the events of a trace, in order.
-
-    Raises:
-        TraceNotFoundError: there is no such file.
-        UnreadableTraceError: it is not a regular file, may not be read, or is in another encoding.
-    """
-    from namel3ss_debug.traces.typed_events import TraceEvent  # noqa: PLC0415  (who imports the library needs it alone)
-
-    for number, event in enumerate(open_trace(path).events(), 1):
-        yield TraceEvent.from_dict(event, number)
 
 
 def _placed(readers: list[ProcessReader], resume: Resume | None) -> Iterator[tuple[Place, Event]]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from namel3ss_debug import read_trace
 from namel3ss_debug.traces.events import EVENT_TYPES, FIELDS, FORMAT_VERSION
-from namel3ss_debug.traces.reader import open_trace, read_trace
+from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.spans import spans
 
 FORMATS = Path(__file__).parents[1] / "data" / "formats"

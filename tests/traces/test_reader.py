@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces import decoding, lines, process
 from namel3ss_debug.traces.events import FIELDS
-from namel3ss_debug.traces.reader import open_trace, read_trace
+from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.spans import build_forest, spans
 from namel3ss_debug.traces.typed_events import TraceEvent
 
@@ -669,14 +669,6 @@ print(sum(1 for _ in trace.events()), trace.problems.total, trace.event(301)["ev
     command = [sys.executable, "-c", script, str(tmp_path / "run.jsonl")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["601", "0", "p150.2"]
-
-
-def test_events_for_library_users_carry_number_and_unknown_fields(tmp_path):
-    """`read_trace` gives TraceEvents."""
-    found = list(read_trace(write(tmp_path / "t.jsonl", WHOLE + line(8, own=1))))
-    assert [item.number for item in found] == list(range(1, 10))
-    assert found[8].extra == {"own": 1}
-    assert found[2].parent_event_id == "2"
 
 
 @given(data=st.data())
