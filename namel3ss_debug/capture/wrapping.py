@@ -85,9 +85,17 @@ def is_used_bare(given: object) -> bool:
 
 
 def name_of(function: Any) -> str:
-    """The name of a decorated function; of another callable that of its class."""
-    name: str = getattr(getattr(function, "__func__", function), "__name__", type(function).__name__)
+    """The name of a decorated function, or of the one that a `partial` calls; of another callable that of its class."""
+    called = _called(getattr(function, "__func__", function))
+    name: str = getattr(called, "__name__", type(called).__name__)
     return name
+
+
+def _called(function: Any) -> Any:
+    """What a `partial` calls, or else the function itself."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 def enclose(function: F, block: Callable[[], AbstractContextManager[Any]]) -> F:
@@ -148,7 +156,8 @@ def _runner(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _runs_as(function: Callable[..., Any], kind: Callable[[Any], bool]) -> bool:
     """Whether a call runs a function of a kind: the function itself, or the `__call__` of an object."""
-    return kind(function) or kind(type(function).__call__)
+    called = _called(function)
+    return kind(called) or kind(type(called).__call__)
 
 
 def _run_function(

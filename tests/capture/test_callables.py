@@ -106,3 +106,16 @@ def test_an_object_can_be_copied_and_sent(tracing):
         event for event in open_trace(shutdown_tracing()).events() if event["event_type"] == "tool_call_end"
     ]
     assert [event["outputs"]["result"] for event in ends] == [1, 2]
+
+
+def test_a_partial_has_the_name_of_the_function_that_it_calls(tracing):
+    """So several of them can be told apart; an object has that of its class."""
+    tracing()
+    for what in (functools.partial(functools.partial(int, base=2)), functools.partial(str.upper)):
+        hooks.trace_tool_call(what)("1")
+    asyncio.run(hooks.trace_tool_call(functools.partial(Searcher(), "c"))())
+    ends = [
+        event for event in open_trace(shutdown_tracing()).events() if event["event_type"] == "tool_call_end"
+    ]
+    assert [event["component_name"] for event in ends] == ["int", "upper", "Searcher"]
+    assert [event["outputs"]["result"] for event in ends] == [1, "1", "ccc"]
