@@ -164,6 +164,10 @@ def test_a_mistake_in_the_environment_names_the_variable(tmp_path):
         SettingError, match="NAMEL3SS_DEBUG_LEVL in the environment; did you mean NAMEL3SS_DEBUG_LEVEL"
     ):
         load_configuration(tmp_path, {"NAMEL3SS_DEBUG_LEVL": "basic"})
+    with pytest.raises(
+        SettingError, match="NAMEL3SS_DEBUG_UNKNOWN in the environment; run `namel3ss debug config`"
+    ):
+        load_configuration(tmp_path, {"NAMEL3SS_DEBUG_UNKNOWN": "1"})
 
 
 def test_mistakes_can_be_taken_apart_from_what_is_right(folder):

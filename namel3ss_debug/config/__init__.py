@@ -237,8 +237,10 @@ def _unknown(variable: str) -> SettingError:
     """What is wrong with a variable that has our prefix and is no setting: it is a mistyped one."""
     import difflib  # noqa: PLC0415  (only a mistake needs it)
 
-    near = difflib.get_close_matches(variable, _VARIABLES, 1)
-    hint = f"; did you mean {near[0]}?" if near else "; run `namel3ss debug config` to see every setting"
+    names = [name.removeprefix(ENVIRONMENT_PREFIX) for name in _VARIABLES - INTERNAL_VARIABLES]
+    near = difflib.get_close_matches(variable.removeprefix(ENVIRONMENT_PREFIX), sorted(names), 1)
+    meant = f"; did you mean {ENVIRONMENT_PREFIX}{near[0]}?" if near else ""
+    hint = meant or "; run `namel3ss debug config` to see every setting"
     return SettingError(f"unknown setting {variable} in the environment{hint}")
 
 
