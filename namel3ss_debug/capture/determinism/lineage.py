@@ -66,27 +66,24 @@ class Lineage:
         told: the name that events tell: of the call of a tool that of the line of work that makes it.
     """
 
-    __slots__ = ("_children", "draws", "gauss", "generator", "path", "ready", "told")
+    __slots__ = ("_children", "draws", "gauss", "generator", "jobs", "path", "ready", "told")
 
     def __init__(self, path: str, told: str | None = None) -> None:
         self.path = path
         self.told = path if told is None else told
         self.draws = itertools.count()
+        self.jobs: dict[str, itertools.count[int]] = {}  # by what they run
         self.ready: dict[tuple[int, int], bytes] = {}  # the next draws, by their number and size
         self.generator: Any = None
         self.gauss: float | None = None
         self._children: dict[str, itertools.count[int]] = {}
 
     def child(self, kind: str) -> str:
-        """The path of the next child of a kind."""
-        return f"{self.path}{kind}{self.number(kind)}"
-
-    def number(self, kind: str) -> int:
-        """The number of the next child of a kind; safe in several threads at once."""
+        """The path of the next child of a kind; safe in several threads at once."""
         numbers = self._children.get(kind)
         if numbers is None:
             numbers = self._children.setdefault(kind, itertools.count(1))
-        return next(numbers)
+        return f"{self.path}{kind}{next(numbers)}"
 
 
 class Call(NamedTuple):
@@ -167,7 +164,10 @@ def new_job(function: Callable[..., Any], args: tuple[Any, ...] = ()) -> Job | N
     if _root is None:
         return None
     here, name = current(), _run_by(function, args)
-    return here, name, here.number(f":{name}.")
+    numbers = here.jobs.get(name)
+    if numbers is None:
+        numbers = here.jobs.setdefault(name, itertools.count(1))
+    return here, name, next(numbers)
 
 
 def of_job(job: Job) -> Lineage:
