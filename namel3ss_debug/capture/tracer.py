@@ -244,9 +244,8 @@ class ExecutionTracer:
         task = None if loop is None else context.task_on(loop)
         if task is not None:
             name = task.get_name()
-            plain = (
-                name[:5] == "Task-" and name[5:].isdecimal()
-            )  # as asyncio itself names them, each otherwise
+            # As asyncio itself names them, each otherwise.
+            plain = name[:5] == "Task-" and name[5:].isdecimal()
             event["task"] = name if plain else self.payloads.text(name)
 
     def add_variables(self, event: Event, variables: dict[str, Any] | None) -> None:

@@ -264,9 +264,8 @@ class Steps:
         scope, data = self._scope, fields.get("data") or {}
         name = data.get(member) or _name_in(what)
         body = Body(_BODIES[kind], str(name)) if kind in _BODIES else None
-        told_of = (
-            body if kind == "job_start" else scope.body
-        )  # the line of a job is its own, of all else that of the call
+        # The line of a job is its own, of all else that of the call.
+        told_of = body if kind == "job_start" else scope.body
         place = scope.places.line(fields.get("line"), fields.get("column"), told_of)
         step_type = "parallel" if kind == "parallel_task_start" else None
         span = scope.open(

@@ -83,9 +83,8 @@ def _read(path: Path, line: int) -> tuple[tuple[tuple[int, str], ...], float]:
     with os.fdopen(open_regular(path), "rb") as file:
         changed_at = os.fstat(file.fileno()).st_mtime
         content = file.read(MOST_BYTES)
-    lines = (
-        content.splitlines()
-    )  # of bytes: Python's lines do not end at a form feed or a separator of Unicode
+    # Of bytes: Python's lines do not end at a form feed or a separator of Unicode.
+    lines = content.splitlines()
     first = max(line - EACH_WAY, 1)
     if not 1 <= line <= len(lines):
         return (), changed_at
