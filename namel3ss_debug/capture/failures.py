@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from namel3ss_debug.capture.callsite import CallSites
@@ -23,8 +23,6 @@ _HANDED_ON = {
     "pydantic_ai.exceptions.ApprovalRequired": "pending",
 }
 """Exceptions by which a framework is told how to go on: that a person is asked, or a command is sent to the graph around."""
-
-_INTERRUPT = "langgraph.types.Interrupt"
 
 
 @dataclass(frozen=True)
@@ -83,13 +81,13 @@ def state_of(error: BaseException, payloads: Payloads, sites: CallSites) -> dict
         sites: knows which classes are the program's own.
 
     Returns:
-        `args`, where these are not the text alone, and `attributes`, in the forms of results; of a `GraphInterrupt` its
-        `interrupts` in place of `args`. Of a class of the program's own what is no plain data stands there too, with what
-        JSON would hide of it in `inexact`, so that no one takes the exception for the one that it was. Libraries keep
-        requests, responses and the like in theirs, which few programs read: of these classes what is no plain data is left
-        out, and named in `lost`. An exception that tells a framework how to go on is as one of the program's own, for what
-        it holds is what it is raised for; it has its `type` and `text` here, because its span has not failed. Of a group
-        `exceptions` holds its members, each with `type`, `text` and what is told of it here.
+        `args`, where these are not the text alone, and `attributes`, in the forms of results. Of a class of the program's own
+        what is no plain data stands there too, with what JSON would hide of it in `inexact`, so that no one takes the
+        exception for the one that it was. Libraries keep requests, responses and the like in theirs, which few programs
+        read: of these classes what is no plain data is left out, and named in `lost`. An exception that tells a framework how
+        to go on is as one of the program's own, for what it holds is what it is raised for; it has its `type` and `text`
+        here, because its span has not failed. Of a group `exceptions` holds its members, each with `type`, `text` and what
+        is told of it here.
     """
     if not isinstance(error, Exception):
         return {}
@@ -128,10 +126,6 @@ def _held_by(error: Exception) -> dict[str, Any]:
     if isinstance(error, ExceptionGroup):
         args = (error.message,)
     held: dict[str, Any] = {"attributes": attributes} if attributes else {}
-    asked = args[0] if len(args) == 1 and isinstance(args[0], list | tuple) else ()
-    if asked and all(type_name(type(each)) == _INTERRUPT for each in asked):
-        interrupts = [{field.name: getattr(each, field.name) for field in fields(each)} for each in asked]
-        return held | {"interrupts": interrupts}
     message = _message(error)
     plain = repr if isinstance(error, KeyError) else str  # of a key its text is the form
     is_text = len(args) == 1 and type(args[0]) is str and plain(args[0]) == message

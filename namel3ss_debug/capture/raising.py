@@ -10,13 +10,13 @@ import ast
 import builtins
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from namel3ss_debug.capture.answers import Raised
+from namel3ss_debug.capture.payloads import holders
 
 _OF_SYSTEM = r"\[Errno (?P<number>-?\d{1,5})\] (?P<what>[^\n]*?)(?:: '(?P<file>[^'\n]*)')?\Z"
 _OF_URLLIB = r"(?s:HTTP Error (\d{3}): (.*)\Z|<urlopen error (.*)>\Z)"
@@ -102,50 +102,31 @@ def _class_of(name: str) -> type[BaseException] | None:
     """A class of exceptions that a call may end with: of those that are no `Exception`, the interrupt from the keyboard alone."""
     found: Any = vars(builtins).get(name)
     if found is None:
-        found = _imported(name.split("."))
+        found = holders.imported(name)
     return found if isinstance(found, type) and issubclass(found, Exception | KeyboardInterrupt) else None
 
 
-def _imported(parts: list[str]) -> Any:
-    """What has a dotted name in a module that is there already; no attribute is computed to find it."""
-    for place in range(len(parts) - 1, 0, -1):
-        found: Any = sys.modules.get(".".join(parts[:place]))
-        if found is None:
-            continue
-        for part in parts[place:]:
-            found = vars(found).get(part) if hasattr(found, "__dict__") else None
-        return found
-    return None
-
-
 def _held(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What an exception held, as it was: `args`, `attributes` and `interrupts`, as far as they were recorded."""
+    """What an exception held, as it was: `args` and `attributes`, as far as they were recorded and can be had here."""
     if not state:
         return {}
     from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (only here is it needed)
 
-    kinds = {"args": list, "attributes": dict, "interrupts": list}
-    values = {name: revive(state.get(name)).value for name in kinds}
-    return {name: value for name, value in values.items() if isinstance(value, kinds[name])}
+    kinds = {"args": list, "attributes": dict}
+    values = {name: revive(state.get(name), holders.make) for name in kinds}
+    return {
+        name: found.value
+        for name, found in values.items()
+        if found.exact and isinstance(found.value, kinds[name])
+    }
 
 
 def _restore(error: BaseException, held: Mapping[str, Any]) -> None:
     """Put back what an exception held."""
     if "args" in held:
         error.args = tuple(held["args"])
-    kind = _imported(["langgraph", "types", "Interrupt"]) if "interrupts" in held else None
-    if kind is not None:
-        error.args = (tuple(_interrupt(kind, fields) for fields in held["interrupts"]),)
     if "attributes" in held:
         vars(error).update(held["attributes"])
-
-
-def _interrupt(kind: Any, fields: Mapping[str, Any]) -> Any:
-    """A question of LangGraph to a person; its class is made otherwise in each version, and may be frozen."""
-    made = kind.__new__(kind)
-    for name, value in fields.items():
-        object.__setattr__(made, name, value)
-    return made
 
 
 def _ways(

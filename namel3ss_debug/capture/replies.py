@@ -12,6 +12,7 @@ from typing import Any
 from namel3ss_debug.capture.answers import Given, Raised
 from namel3ss_debug.capture.delivery import Delivery, in_turn, never, never_on_loop
 from namel3ss_debug.capture.determinism import lineage, stdin
+from namel3ss_debug.capture.payloads import holders
 from namel3ss_debug.capture.raising import line_in, tool_error, traceback_at
 from namel3ss_debug.capture.results import add_metadata
 from namel3ss_debug.capture.spans import Span
@@ -115,9 +116,12 @@ class Reply:
             return value
         from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (only here is it needed)
 
-        revived = revive(value)
+        revived = revive(value, holders.make)
         if revived.flaws:
-            self._tracer.problem("an answer is given as the JSON that it is written in")
+            what = revived.flaws[0].what
+            self._tracer.problem(
+                f"an answer is given as the JSON that it is written in: no {what} is made here"
+            )
         return value if revived.flaws else revived.value
 
     def _marked(self, error: BaseException) -> BaseException:

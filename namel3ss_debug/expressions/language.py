@@ -7,7 +7,8 @@ of an object is ever read, nothing is called but the functions below, and time a
 - A name is a field of the event, or `kind` (its component), `name` (its component name), `llm`, `tool`, `agent` (the
   name, when the kind is that), `n` (event number), `totals.cost|tokens|errors|ms`, `state.*`, `event`. `tokens` and
   `cost` are `tokens_used` and `cost_estimate` where only these are known, and the other way round.
-- `a.b`, `a["b"]` and `a[0]` look into objects and lists. What is missing is `null`.
+- `a.b`, `a["b"]` and `a[0]` look into objects and lists; of an object of the program's own, `a.b` is its field. What is
+  missing is `null`. What JSON does not have counts as its `value`: a date as its text, a member of an enumeration as its own.
 - `and or not`, `== != < <= > >=` (also chained), `in`, `not in`, `is null`, `x if c else y`, `+ - * / // %` on numbers.
 - Values of different kinds are unequal, and `<` between them is false; a sum with something that is no number is `null`.
 - `any(c.name == "search" for c in outputs.tool_calls)` and `all(...)` go through a list, its first 1,000 items.
@@ -394,7 +395,9 @@ class _Compiler:
             search = compile_pattern(given.value).search
         except ExpressionError as problem:
             self.fail(given, str(problem))
-        return operations.call(lambda value: type(value) is str and search(value), [text])
+        return operations.call(
+            lambda value: type(value := operations.said(value)) is str and search(value), [text]
+        )
 
     def loop(self, node: ast.GeneratorExp, combine: Callable[[Any], bool], depth: int) -> Evaluate:
         part = node.generators[0]

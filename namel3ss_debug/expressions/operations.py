@@ -33,11 +33,15 @@ def always(_scope: Any) -> bool:
 
 
 def lookup(inner: Evaluate, key: str) -> Evaluate:
-    """`a.key`: the member of an object."""
+    """`a.key`: the member of an object; of an object of the program's, which a recording tells by its class, a field too."""
 
     def look(scope: Any) -> Any:
         value = inner(scope)
-        return value.get(key) if type(value) is dict else None
+        if type(value) is not dict:
+            return None
+        if key not in value and "$type" in value and type(value.get("fields")) is dict:
+            value = value["fields"]
+        return value.get(key)
 
     return look
 
@@ -48,17 +52,19 @@ def item(inner: Evaluate, index: int) -> Evaluate:
     def look(scope: Any) -> Any:
         value = inner(scope)
         if type(value) is dict:
-            value = _untupled(value)
+            value = said(value)
         return value[index] if type(value) is list and -len(value) <= index < len(value) else None
 
     return look
 
 
-def _untupled(value: Any) -> Any:
-    """A tuple of the program's, which a recording tells apart from a list, as the list of its items."""
-    if type(value) is dict and value.get("$type") == "tuple" and type(value.get("items")) is list:
+def said(value: Any) -> Any:
+    """What a value that JSON does not have says in a recording: the items of a tuple, the text of a date, a member's value."""
+    if type(value) is not dict or "$type" not in value:
+        return value
+    if value["$type"] == "tuple" and type(value.get("items")) is list:
         return value["items"]
-    return value
+    return value.get("value", value)
 
 
 def both(parts: list[Evaluate]) -> Evaluate:
@@ -101,7 +107,7 @@ def loop(
     """`any` or `all` over the first 1,000 items of a list; false where it is no list."""
 
     def run(scope: Any) -> bool:
-        values = _untupled(items(scope))
+        values = said(items(scope))
         if type(values) is not list:
             return False
         scopes = ({**scope, variable: value} for value in values[:_LOOP_ITEMS])
@@ -115,6 +121,9 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
 
     def test(left: Any, right: Any) -> bool:
         kind, other = type(left), type(right)
+        if kind is dict or other is dict:
+            left, right = said(left), said(right)
+            kind, other = type(left), type(right)
         if (kind in NUMBERS and other in NUMBERS) or (kind is str and other is str):
             return compare(left, right)
         return False
@@ -127,11 +136,14 @@ def _same(left: Any, right: Any) -> bool:
     kind, other = type(left), type(right)
     if kind is other:
         return kind in _JSON and bool(left == right)
+    if kind is dict or other is dict:
+        left, right = said(left), said(right)
+        return type(left) is not dict and type(right) is not dict and _same(left, right)
     return kind in NUMBERS and other in NUMBERS and bool(left == right)
 
 
 def _contains(container: Any, item: Any) -> bool:
-    container = _untupled(container)
+    container, item = said(container), said(item)
     kind = type(container)
     if kind is list:
         return any(_same(item, value) for value in container)
@@ -216,6 +228,7 @@ def call(function: Callable[..., Any], parts: list[Evaluate]) -> Evaluate:
 
 
 def _text(value: Any) -> str:
+    value = said(value)
     return value if type(value) is str else ""
 
 
@@ -287,16 +300,16 @@ def _round(value: Any, digits: Any = 0) -> Any:
 
 
 FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], int, int]]] = {
-    "len": (lambda value: len(_untupled(value)) if type(value) in _SIZED else None, 1, 1),
-    "lower": (lambda value: value.lower() if type(value) is str else None, 1, 1),
-    "upper": (lambda value: value.upper() if type(value) is str else None, 1, 1),
+    "len": (lambda value: len(value) if type(value := said(value)) in _SIZED else None, 1, 1),
+    "lower": (lambda value: value.lower() if type(value := said(value)) is str else None, 1, 1),
+    "upper": (lambda value: value.upper() if type(value := said(value)) is str else None, 1, 1),
     "startswith": (lambda text, part: type(part) is str and _text(text).startswith(part), 2, 2),
     "endswith": (lambda text, part: type(part) is str and _text(text).endswith(part), 2, 2),
     "contains": (_contains, 2, 2),
     "matches": (always, 2, 2),
     "text": (_as_text, 1, 1),
-    "any": (lambda values: type(values := _untupled(values)) is list and any(values), 1, 1),
-    "all": (lambda values: type(values := _untupled(values)) is list and all(values), 1, 1),
+    "any": (lambda values: type(values := said(values)) is list and any(values), 1, 1),
+    "all": (lambda values: type(values := said(values)) is list and all(values), 1, 1),
     "min": (_extreme(min), 1, 20),
     "max": (_extreme(max), 1, 20),
     "abs": (lambda value: abs(value) if type(value) in NUMBERS else None, 1, 1),

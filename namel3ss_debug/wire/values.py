@@ -1,8 +1,9 @@
 """Python values from the JSON forms that a recording holds, and what in them would not come back as it was.
 
 JSON has no word for tuples, sets, bytes, decimals, dates and times, numbers that are none, and integers beyond 64 bits:
-a recording holds them as objects with a `$type`. Whatever else stands under a `$type` was an object of the program's
-own, which only the program can make. Nothing here imports, calls or evaluates what a recording names.
+a recording holds them as objects with a `$type`. Whatever else stands under a `$type` was an object of a class that the
+standard library does not have, which only the program can make, and only where `made` says how. Nothing here imports, calls
+or evaluates what a recording names.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import re
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
 TYPE: Final = "$type"
@@ -25,6 +29,7 @@ _NAME = re.compile(r"[^\W\d]\w*\Z")
 _REDACTED = re.compile(r"\[REDACTED:[^\]]{1,100}\]")
 _INTEGER = re.compile(r"-?(?:0x[0-9a-f]+|[0-9]{1,4000})\Z")
 _FLOATS = {"nan", "inf", "-inf"}
+_FACTORIES = {one.__name__: one for one in (bool, dict, float, int, list, set, str, tuple)}
 
 
 class Flaw(NamedTuple):
@@ -57,16 +62,36 @@ class Revived(NamedTuple):
         return not self.flaws
 
 
-def revive(form: Any) -> Revived:
-    """The Python value that a payload of a recording stands for."""
-    reviver = _Reviver()
+@dataclass(frozen=True, eq=False)
+class Held:
+    """An object that only holds data, of a class that the program has.
+
+    Attributes:
+        type: its class, as `module.Class`.
+        made: how it is made again: `object`, `model`, `tuple` or `member`.
+        parts: what it held, by the names in its form.
+    """
+
+    type: str
+    made: str
+    parts: dict[str, Any]
+
+
+def revive(form: Any, make: Callable[[Held], Any] | None = None) -> Revived:
+    """The Python value that a payload of a recording stands for.
+
+    Args:
+        form: the payload.
+        make: makes an object of a class of the program's, or raises LookupError; without it a `Held` stands for each of them.
+    """
+    reviver = _Reviver(make)
     value = reviver.value(form, "$", 0)
     return Revived(value, tuple(reviver.flaws))
 
 
 def find_flaws(payload: Any) -> tuple[Flaw, ...]:
     """What is cut or redacted in a payload that was JSON in the program too, where a `$type` means nothing."""
-    reviver = _Reviver(plain=True)
+    reviver = _Reviver(None, plain=True)
     reviver.value(payload, "$", 0)
     return tuple(reviver.flaws)
 
@@ -82,8 +107,9 @@ def at_key(path: str, key: str) -> str:
 class _Reviver:
     """One walk over one payload."""
 
-    def __init__(self, *, plain: bool = False) -> None:
+    def __init__(self, make: Callable[[Held], Any] | None, *, plain: bool = False) -> None:
         self.flaws: list[Flaw] = []
+        self._make = make
         self._plain = plain
 
     def flaw(self, kind: str, path: str, what: str) -> None:
@@ -113,16 +139,24 @@ class _Reviver:
         kind = form.get(TYPE)
         if self._plain or not isinstance(kind, str):
             return {key: self.value(item, at_key(path, key), depth + 1) for key, item in form.items()}
-        revive_form = _FORMS.get(kind)
+        revive_form = _FORMS.get(kind, _held if isinstance(form.get("made"), str) else None)
         if revive_form is None:
             self.flaw("opaque", path, kind)
             return None
         before = len(self.flaws)
         try:
             return revive_form(self, form, path, depth)
-        except (KeyError, TypeError, ValueError, ArithmeticError):
+        except (KeyError, TypeError, ValueError, ArithmeticError, NotImplementedError):
             if len(self.flaws) == before:
                 self.flaw("damaged", path, kind)
+            return None
+
+    def held(self, held: Held, path: str) -> Any:
+        """An object of a class of the program's."""
+        try:
+            return held if self._make is None else self._make(held)
+        except LookupError:
+            self.flaw("opaque", path, held.type)
             return None
 
     def items(self, form: dict[str, Any], path: str, depth: int) -> list[Any]:
@@ -153,6 +187,39 @@ def _hashable(item: Any) -> Hashable:
 def _dict(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
     """A dict whose keys JSON could not tell: a list of pairs."""
     return {_hashable(key): value for key, value in reviver.items(form, path, depth)}
+
+
+def _mapping(make: Callable[[Any], Any]) -> _Form:
+    """A dict of another class: its `fields`, or its items as pairs."""
+
+    def form(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
+        fields = form.get("fields")
+        if fields is None:
+            return make(_dict(reviver, form, path, depth))
+        if not isinstance(fields, dict):
+            raise TypeError
+        return make(reviver.value(fields, f"{path}.fields", depth + 1))
+
+    return form
+
+
+def _with_default(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
+    factory = form["default"]
+    found = None if factory is None else _FACTORIES[factory]
+    return _mapping(lambda items: defaultdict(found, items))(reviver, form, path, depth)
+
+
+def _held(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
+    """An object that only holds data, once all of it is as it was."""
+    before = len(reviver.flaws)
+    parts = {
+        name: reviver.value(part, at_key(path, name), depth + 1)
+        for name, part in form.items()
+        if name not in {TYPE, "made"}
+    }
+    if len(reviver.flaws) > before:
+        return None
+    return reviver.held(Held(form[TYPE], form["made"], parts), path)
 
 
 def _bytes(reviver: _Reviver, form: dict[str, Any], path: str, _depth: int) -> Any:
@@ -205,10 +272,50 @@ def _from_text(make: Callable[[str], Any]) -> _Form:
     return form
 
 
+def _moment(make: Callable[[str], Any]) -> _Form:
+    """A date and time, or a time, with its zone."""
+
+    def form(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
+        before = len(reviver.flaws)
+        moment = make(form["value"]).replace(fold=form.get("fold", 0))
+        if "zone" not in form:
+            return moment
+        zone = reviver.value(form["zone"], at_key(path, "zone"), depth + 1)
+        return (
+            moment if len(reviver.flaws) > before or isinstance(zone, Held) else moment.replace(tzinfo=zone)
+        )
+
+    return form
+
+
+def _zone(text: str) -> Any:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  (not many programs have one)
+
+    return ZoneInfo(text)
+
+
+def _namespace(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
+    return SimpleNamespace(**reviver.value(form["fields"], at_key(path, "fields"), depth + 1))
+
+
 def _decimal(text: str) -> Any:
-    from decimal import Decimal  # noqa: PLC0415  (not many programs have one)
+    from decimal import Decimal  # noqa: PLC0415  (as above)
 
     return Decimal(text)
+
+
+def _uuid(text: str) -> Any:
+    from uuid import UUID  # noqa: PLC0415  (as above)
+
+    return UUID(text)
+
+
+def _path(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
+    import pathlib  # noqa: PLC0415  (as above)
+
+    classes = (pathlib.PosixPath, pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.WindowsPath)
+    by_name = {one.__name__: one for one in classes}
+    return by_name[form["class"]](reviver.value(form["value"], at_key(path, "value"), depth + 1))
 
 
 _Form = Callable[[_Reviver, dict[str, Any], str, int], Any]
@@ -223,10 +330,17 @@ _FORMS: dict[str, _Form] = {
     "int": _integer,
     "float": _float,
     "decimal": _from_text(_decimal),
-    "datetime": _from_text(dt.datetime.fromisoformat),
+    "datetime": _moment(dt.datetime.fromisoformat),
     "date": _from_text(dt.date.fromisoformat),
-    "time": _from_text(dt.time.fromisoformat),
+    "time": _moment(dt.time.fromisoformat),
     "timedelta": _timedelta,
+    "types.SimpleNamespace": _namespace,
+    "uuid": _from_text(_uuid),
+    "zone": _from_text(_zone),
+    "path": _path,
+    "collections.Counter": _mapping(Counter),
+    "collections.OrderedDict": _mapping(OrderedDict),
+    "collections.defaultdict": _with_default,
 }
 """The forms that stand for a value of the standard library, by their `$type`."""
 

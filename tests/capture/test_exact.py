@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import uuid
-from collections import OrderedDict
-from pathlib import PurePosixPath
-from typing import NamedTuple
+from collections import Counter, OrderedDict, defaultdict, deque
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -28,10 +27,12 @@ leaves = (
     | st.text(st.characters(exclude_categories=["Cs"]))
     | st.binary()
     | st.decimals(allow_nan=False)
-    | st.datetimes(timezones=st.none() | st.just(dt.UTC)).map(lambda moment: moment.replace(fold=0))
+    | st.datetimes(timezones=st.none() | st.just(dt.UTC) | st.just(ZoneInfo("Europe/Oslo")))
     | st.dates()
-    | st.times().map(lambda time: time.replace(fold=0))
+    | st.times(timezones=st.none() | st.just(ZoneInfo("UTC")))
     | st.timedeltas(dt.timedelta(days=-9999), dt.timedelta(days=9999))
+    | st.uuids()
+    | st.sampled_from([PurePosixPath("a/b"), PurePosixPath(), Path("/a b"), PureWindowsPath("c:/x")])
 )
 keys = (
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])) | st.dates()
@@ -45,6 +46,12 @@ trees = st.recursive(
         | st.sets(keys | st.tuples(keys, keys), max_size=4)
         | st.frozensets(keys, max_size=4)
         | st.binary().map(bytearray)
+        | st.dictionaries(keys, inner, max_size=4).map(OrderedDict)
+        | st.dictionaries(keys, st.integers(), max_size=4).map(Counter)
+        | st.dictionaries(keys, inner, max_size=4).map(lambda items: defaultdict(list, items))
+        | st.dictionaries(st.from_regex(r"[a-z_]+\Z"), inner, max_size=4).map(
+            lambda held: SimpleNamespace(**held)
+        )
         | st.fixed_dictionaries({"$type": inner})
         | st.fixed_dictionaries({"$truncated": inner})
     ),
@@ -54,8 +61,13 @@ trees = st.recursive(
 
 def types(value):
     """A value with the type of everything in it beside it."""
+    if isinstance(value, SimpleNamespace):
+        return SimpleNamespace, types(vars(value))
     if isinstance(value, dict):
-        return dict, [(types(key), types(item)) for key, item in value.items()]
+        factory = getattr(value, "default_factory", None)
+        return type(value), factory, [(types(key), types(item)) for key, item in value.items()]
+    if isinstance(value, dt.datetime | dt.time):
+        return type(value), value.isoformat(), value.fold, repr(value.tzinfo)
     if isinstance(value, list | tuple):
         return type(value), [types(item) for item in value]
     return type(value), sorted(map(repr, map(types, value))) if isinstance(value, set | frozenset) else value
@@ -71,33 +83,32 @@ def test_what_is_recorded_of_a_value_gives_it_back(value):
     assert types(revived.value) == types(value)
 
 
-class Colour(enum.Enum):
-    """An enumeration."""
+class Bits(enum.Flag):
+    """Flags."""
 
-    RED = "red"
+    A = 1
+    B = 2
 
 
-class Point(NamedTuple):
-    """A tuple with names."""
+class Far(dt.tzinfo):
+    """A zone of the program's own."""
 
-    x: int
-    y: int
+    def utcoffset(self, _moment):
+        """Five hours."""
+        return dt.timedelta(hours=5)
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        Colour.RED,
-        uuid.UUID(int=1),
-        PurePosixPath("x"),
-        OrderedDict(a=1),
-        Point(1, 2),
+        Bits.A | Bits.B,
+        defaultdict(lambda: 1, a=1),
+        deque([1]),
         object(),
         range(3),
         memoryview(b"x"),
         {1}.__iter__(),
-        dt.datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC")),
-        dt.time(1, fold=1),
+        dt.datetime(2026, 1, 1, tzinfo=Far()),
         "\ud800",
         type("Own", (int,), {})(1),
         type("OwnDict", (dict,), {})(a=1),

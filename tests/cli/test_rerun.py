@@ -723,6 +723,59 @@ def test_an_exception_that_holds_no_plain_data_names_the_option_that_runs_the_to
     assert bench.rerun("--run-tools", "book").out == first.out == b"refused 4 4 monday\n"
 
 
+WEATHER = """
+import dataclasses, datetime, enum, pathlib
+from collections import Counter
+from zoneinfo import ZoneInfo
+from pydantic import BaseModel
+from namel3ss_debug.hooks import trace_tool_call
+
+class Sky(enum.Enum):
+    CLEAR = "clear"
+    GREY = "grey"
+
+class Wind(BaseModel):
+    speed: float
+
+@dataclasses.dataclass(frozen=True)
+class Weather:
+    city: str
+    sky: Sky
+    wind: Wind
+    at: datetime.datetime
+
+@trace_tool_call
+def weather(city):
+    pathlib.Path("called").touch()
+    return Weather(city, Sky.CLEAR, Wind(speed=2.5), datetime.datetime(2026, 11, 22, tzinfo=ZoneInfo("Europe/Oslo")))
+
+found = weather("Oslo")
+print(found, found.sky is Sky.CLEAR, found.wind.model_copy(), Counter(found.city))
+"""
+
+
+def test_a_tool_that_returns_an_object_returns_one_in_a_re_run(bench):
+    """Of the class that the program has, with all that it held, and the function does not run; its fields can be mocked."""
+    bench.write(WEATHER)
+    first = bench.record("app.py")
+    (bench.folder / "called").unlink()
+    again = bench.rerun()
+    assert (again.status, again.out) == (0, first.out), again.told
+    assert not (bench.folder / "called").exists()
+    other = bench.rerun("--mock", "weather.result.sky=grey", "--mock", "weather.result.wind.speed=9.5")
+    said = first.out.replace(b"Sky.CLEAR: 'clear'", b"Sky.GREY: 'grey'").replace(b"True", b"False")
+    assert other.out == said.replace(b"speed=2.5", b"speed=9.5"), other.told
+
+
+def test_an_object_of_a_class_that_is_gone_is_told_and_given_as_json(bench):
+    """The program was edited since."""
+    bench.write(WEATHER)
+    bench.record("app.py")
+    bench.write(WEATHER.replace("Wind", "Breeze"))
+    again = bench.rerun()
+    assert "no __main__.Wind is made here" in " ".join(again.told.split())
+
+
 WITH_A_PERSON = """
 from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt

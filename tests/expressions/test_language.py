@@ -575,3 +575,39 @@ def test_a_tuple_counts_as_a_list(text):
     """A recording tells tuples and lists apart for a re-run; a condition need not."""
     for result in ([1, 2], {"$type": "tuple", "items": [1, 2]}):
         assert value(text, EVENT | {"outputs": {"result": result}})
+
+
+ORDER = {
+    "$type": "shop.Order",
+    "fields": {
+        "state": {"$type": "shop.State", "made": "member", "name": "SENT", "value": "sent"},
+        "day": {"$type": "date", "value": "2026-11-21"},
+        "count": {"$type": "shop.Level", "made": "member", "name": "TWO", "value": 2},
+    },
+    "made": "object",
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'outputs.result.state == "sent"',
+        '"sent" == outputs.result.state',
+        'outputs.result.state in ["open", "sent"]',
+        'outputs.result.state != "open"',
+        'outputs.result["day"] > "2026-11-20"',
+        'startswith(outputs.result.day, "2026")',
+        'matches(outputs.result.state, "^s")',
+        'upper(outputs.result.state) == "SENT"',
+        'lower(outputs.result.state) == "sent"',
+        "len(outputs.result.state) == 4",
+        "outputs.result.count > 1",
+        "len(outputs.result.count) == null",
+        'outputs.result.fields.state.value == "sent"',
+        "outputs.result.there == null",
+        "not outputs.result == outputs.result.state",
+    ],
+)
+def test_what_an_object_of_the_program_holds_is_asked_as_in_the_program(text):
+    """Its fields are its members, and a member of an enumeration, a date or a time is what it says."""
+    assert value(text, EVENT | {"outputs": {"result": ORDER}})

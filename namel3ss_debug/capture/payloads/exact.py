@@ -1,32 +1,39 @@
 """JSON that gives a value back as it was, for what a recording shall answer with: nothing in it is hidden by its form.
 
 Tuples are `{"$type": "tuple", "items"}`, dicts whose keys are not all texts `{"$type": "dict", "items"}` with pairs as
-items, byte arrays `{"$type": "bytearray", "base64"}`. What JSON would show as something else, such as an enumeration that
-is shown as its value, is named beside it.
+items, byte arrays `{"$type": "bytearray", "base64"}`; dicts of the standard library with an order, a default or a count
+have `fields`, or `items` where their keys are not all texts. Objects that only hold data are those of `holders`. What JSON
+would show as something else, such as a text of a class of its own, is named beside it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from namel3ss_debug.capture.payloads import holders
 from namel3ss_debug.capture.payloads.conversion import JsonValue, Payloads, _Conversion
 from namel3ss_debug.capture.payloads.looks import from_signal, full_name
 from namel3ss_debug.capture.payloads.objects import describe
 
 STANDARD = frozenset(
     {
-        "bytearray", "bytes", "date", "datetime", "decimal", "dict", "float", "frozenset", "int", "set", "time",
-        "timedelta", "tuple",
+        "bytearray", "bytes", "collections.Counter", "collections.OrderedDict", "collections.defaultdict", "date",
+        "datetime", "decimal", "dict", "float", "frozenset", "int", "path", "set", "time", "timedelta", "tuple",
+        "types.SimpleNamespace", "uuid", "zone",
     }
 )  # fmt: skip
 """Every `$type` whose form gives a value back; under any other stands an object of the program's own."""
 
 _FORM_KEYS = frozenset({"$type", "$truncated", "$cycle"})
 _COME_BACK = frozenset(
-    {"bytearray", "bytes", "datetime.date", "datetime.timedelta", "decimal.Decimal", "frozenset", "set"}
-)
+    {
+        "bytearray", "bytes", "datetime.date", "datetime.timedelta", "decimal.Decimal", "frozenset", "set",
+        "types.SimpleNamespace",
+    }
+)  # fmt: skip
 
 _AS_TEXT = frozenset({"langchain_core.messages.base.TextAccessor"})
 """Texts of libraries that come back as plain ones: their class adds nothing but a way to ask for the text that is to go away."""
@@ -104,18 +111,24 @@ class _ExactConversion(_Conversion):
         if kind is tuple:
             return {"$type": "tuple", "items": self.items(value, len(value), depth)}
         if kind is dict:
-            keys = list(value)
-            if all(type(key) is str for key in keys) and _FORM_KEYS.isdisjoint(keys):
+            if _has_plain_keys(value):
                 return self.pairs(value.items(), len(value), depth)
-            return {"$type": "dict", "items": self._pairs_as_items(value, depth + 1)}
+            return {"$type": "dict", "items": self.pairs_as_items(value, depth + 1)}
+        in_full = _IN_FULL.get(full_name(kind))
+        whole: JsonValue | None = None if in_full is None else in_full(self, value, depth)
+        if whole is not None:
+            return whole
         form: JsonValue = describe(self, value, kind, depth)
+        held = holders.told(self, value, form, depth)
+        if held is not None:
+            return held
         if kind is bytearray and type(form) is dict and form.get("$type") == "bytes":
             return {**form, "$type": "bytearray"}
-        if not _is_exact(value, kind, form):
+        if not _is_exact(kind, form):
             self.inexact[self.clean(full_name(kind))] = None
         return form
 
-    def _pairs_as_items(self, value: dict[Any, Any], depth: int) -> list[JsonValue]:
+    def pairs_as_items(self, value: dict[Any, Any], depth: int) -> list[JsonValue]:
         """The items of a dict as pairs; values of secret names are replaced here too."""
         taken = list(islice(value.items(), self._items))
         result: list[JsonValue] = []
@@ -134,11 +147,69 @@ class _ExactConversion(_Conversion):
         return result
 
 
-def _is_exact(value: Any, kind: type, form: Any) -> bool:
+def _has_plain_keys(value: dict[Any, Any]) -> bool:
+    keys = list(value)
+    return all(type(key) is str for key in keys) and _FORM_KEYS.isdisjoint(keys)
+
+
+def _mapping(conversion: _ExactConversion, value: dict[Any, Any], depth: int) -> dict[str, JsonValue]:
+    """A dict of a class of the standard library."""
+    name = full_name(type(value))
+    if _has_plain_keys(value):
+        return {"$type": name, "fields": conversion.pairs(value.items(), len(value), depth + 1)}
+    return {"$type": name, "items": conversion.pairs_as_items(value, depth + 1)}
+
+
+def _with_default(conversion: _ExactConversion, value: Any, depth: int) -> dict[str, JsonValue] | None:
+    factory = value.default_factory
+    if factory is not None and factory not in _FACTORIES:
+        return None
+    return {**_mapping(conversion, value, depth), "default": None if factory is None else factory.__name__}
+
+
+def _moment(_conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue] | None:
+    """A date and time, or a time; its zone stands beside it where it is more than an offset."""
+    form = {"$type": type(value).__name__, "value": value.isoformat()}
+    if value.fold:
+        form["fold"] = value.fold
+    zone = value.tzinfo
+    if zone is None or type(zone) is dt.timezone:
+        return form
+    if full_name(type(zone)) == "zoneinfo.ZoneInfo":
+        told = None if zone.key is None else {"$type": "zone", "value": zone.key}
+    else:
+        told = holders.told_zone(zone)
+    return None if told is None else {**form, "zone": told}
+
+
+def _uuid(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue]:
+    return {"$type": "uuid", "value": conversion.clean(str(value))}
+
+
+def _path(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue]:
+    text = conversion.text(str(value))
+    return {"$type": "path", "class": type(value).__name__, "value": text}
+
+
+_FACTORIES = (bool, dict, float, int, list, set, str, tuple)
+_InFull = Callable[[_ExactConversion, Any, int], "dict[str, JsonValue] | None"]
+_IN_FULL: dict[str, _InFull] = {
+    "collections.Counter": _mapping,
+    "collections.OrderedDict": _mapping,
+    "collections.defaultdict": _with_default,
+    "datetime.datetime": _moment,
+    "datetime.time": _moment,
+    "uuid.UUID": _uuid,
+} | {
+    f"{module}.{name}": _path
+    for module in ("pathlib", "pathlib._local")  # the latter from Python 3.13 on
+    for name in ("PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
+}
+"""What is shown to people more simply than it is, by the name of its class; no class that is derived from it."""
+
+
+def _is_exact(kind: type, form: Any) -> bool:
     """Whether the form of an object gives it back as it was, or else does not look as if it did."""
     if type(form) is dict and "$type" in form and form["$type"] not in STANDARD:
         return True  # an object of the program's own, which the form says
-    if kind in (dt.datetime, dt.time):
-        zone = value.tzinfo
-        return not value.fold and (zone is None or type(zone) is dt.timezone)
     return full_name(kind) in _COME_BACK or (type(form) is str and full_name(kind) in _AS_TEXT)

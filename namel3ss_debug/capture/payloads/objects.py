@@ -109,6 +109,10 @@ def _attrs(conversion: Conversion, value: Any, depth: int) -> Any:
     return _fields(conversion, value, _stored(value, names), depth)
 
 
+def _slots(conversion: Conversion, value: Any, depth: int) -> Any:
+    return _fields(conversion, value, _stored(value, class_attribute(type(value), "__slots__")), depth)
+
+
 def _struct(conversion: Conversion, value: Any, depth: int) -> Any:
     return _fields(
         conversion, value, _stored(value, class_attribute(type(value), "__struct_fields__")), depth
@@ -329,6 +333,7 @@ FORMS: dict[str, Form] = {
     "pathlib._local.PurePath": _text,
     "pydantic.main.BaseModel": _model,
     "pydantic.v1.main.BaseModel": _model,
+    "langgraph.types.Send": _slots,
     "numpy.ndarray": arrays.array,
     "numpy.generic": arrays.scalar,
     "pandas.core.frame.DataFrame": arrays.frame,

@@ -32,6 +32,10 @@ _INDEX = re.compile(r"-?\d{1,9}\Z", re.ASCII)
 _NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
+_OF_VALUE = frozenset({"fold", "name", "zone"})
+"""What a form says of the very value that stood in it."""
+
+
 class Change(NamedTuple):
     """A member of an answer, and what it shall be."""
 
@@ -60,7 +64,8 @@ def changed(whole: Any, change: Change, name: str) -> Any:
     """An answer with one of its members changed; nothing in the answer itself is touched.
 
     An object may get a member that it did not have. Where a text is JSON, as tools often answer, its members are those
-    of the JSON. Of an object of the program's own the members are its fields.
+    of the JSON. Of an object of the program's own the members are its fields. What stands in place of a date, a member of an
+    enumeration or the like is one as well.
 
     Args:
         whole: the `outputs` of a call.
@@ -76,7 +81,7 @@ def changed(whole: Any, change: Change, name: str) -> Any:
 def _with(holder: Any, change: Change, depth: int, name: str) -> Any:
     """The holder with the value at the rest of the path; JSON inside a text is a holder as well."""
     if depth == len(change.path):
-        return change.value
+        return _in_place_of(holder, change.value)
     step = change.path[depth]
     if isinstance(holder, str):
         held = _json(holder)
@@ -93,6 +98,13 @@ def _with(holder: Any, change: Change, depth: int, name: str) -> Any:
         if place is not None:
             return [*holder[:place], _with(holder[place], change, depth + 1, name), *holder[place + 1 :]]
     raise _missing(holder, change, depth, name)
+
+
+def _in_place_of(before: Any, value: Any) -> Any:
+    """The new value; of the type of the old one where that is a date, a member of an enumeration or the like, and told by such a value."""
+    if isinstance(before, dict) and "$type" in before and type(before.get("value")) is type(value):
+        return {key: part for key, part in before.items() if key not in _OF_VALUE} | {"value": value}
+    return value
 
 
 def _in_object(holder: dict[str, Any], change: Change, depth: int, name: str) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def state_raised(end: Event) -> dict[str, Any]:
 
 def _flaws_of_state(state: dict[str, Any]) -> tuple[Flaw, ...]:
     """What an exception held and is not recorded as it was, but for what is `lost`: without that it is given."""
-    parts = (revive(state.get(name)).flaws for name in ("args", "attributes", "interrupts"))
+    parts = (revive(state.get(name)).flaws for name in ("args", "attributes"))
     members = chain.from_iterable(map(_flaws_of_state, lenient.mappings(state.get("exceptions"))))
     return (*chain.from_iterable(parts), *_inexact(state), *members)
 

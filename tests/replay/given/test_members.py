@@ -58,6 +58,24 @@ def test_a_path_comes_back_when_it_is_written(steps):
             {"$type": "app.Weather", "fields": {"temp_c": "new"}},
         ),
         ({"$type": "tuple", "items": [1, 2]}, ".result[1]", {"$type": "tuple", "items": [1, "new"]}),
+        (
+            [{"$type": "app.State", "made": "member", "name": "OPEN", "value": "open"}],
+            ".result[0]",
+            [{"$type": "app.State", "made": "member", "value": "new"}],
+        ),
+        ([{"$type": "app.Level", "made": "member", "name": "LOW", "value": 1}], ".result[0]", ["new"]),
+        (
+            {
+                "at": {
+                    "$type": "datetime",
+                    "value": "old",
+                    "fold": 1,
+                    "zone": {"$type": "zone", "value": "UTC"},
+                }
+            },
+            ".result.at",
+            {"at": {"$type": "datetime", "value": "new"}},
+        ),
         ({"a": 1}, ".result", "new"),
     ],
 )

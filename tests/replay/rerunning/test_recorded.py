@@ -215,7 +215,7 @@ def test_an_exception_that_told_a_framework_how_to_go_on_is_raised_again(listed,
     state = {
         "type": "langgraph.errors.GraphInterrupt",
         "text": "(?)",
-        "interrupts": [{"value": 5, "id": "a"}],
+        "args": [{"$type": "langgraph.types.Interrupt", "fields": {"value": 5}, "made": "object"}],
     }
     made.give(made.call("pay", {}), "pay", None, outputs={}, status="pending", metadata={"raised": state})
     recorded = read_recorded(listed(made.events))

@@ -1,0 +1,272 @@
+"""Objects that only hold data: what is recorded of them makes them again."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import sys
+from http import HTTPStatus
+from types import ModuleType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import attrs
+import orjson
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import TzInfo
+
+from namel3ss_debug.capture.payloads import Payloads, exact, holders
+from namel3ss_debug.traces.redaction import Redactor
+from namel3ss_debug.wire.values import Held, revive
+
+T = TypeVar("T")
+
+
+class State(enum.Enum):
+    """Of an order."""
+
+    OPEN = "open"
+    SENT = ("sent", 2)
+
+
+class Word(enum.StrEnum):
+    """A text with a name."""
+
+    YES = "yes"
+
+
+class Point(NamedTuple):
+    """A tuple with names."""
+
+    x: Any
+    y: Any
+
+
+@dataclasses.dataclass
+class Order:
+    """As most are."""
+
+    item: Any
+    state: Any = State.OPEN
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    """One that does not change."""
+
+    item: Any
+
+
+@dataclasses.dataclass
+class Noted(Order):
+    """One that keeps more than its fields."""
+
+    def __post_init__(self):
+        """Keep it."""
+        self.note = ("noted", self.item)
+
+
+@dataclasses.dataclass
+class Box(Generic[T]):
+    """One of a generic class."""
+
+    item: T
+
+
+class Slotted(Frozen):
+    """With a slot beside the fields."""
+
+    __slots__ = ("more",)
+
+
+@attrs.define
+class Parcel:
+    """A class of attrs with slots."""
+
+    item: Any
+
+
+@attrs.frozen(cache_hash=True)
+class Hashed:
+    """One that keeps its hash, which is another one in each process."""
+
+    item: Any
+
+
+class Model(pydantic.BaseModel):
+    """A model that takes more than it declares."""
+
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+
+    item: Any
+    state: Any = State.OPEN
+    _seen: Any = pydantic.PrivateAttr(default=())
+
+
+class Items(pydantic.RootModel[list[Any]]):
+    """A model of one value."""
+
+
+@dataclasses.dataclass
+class FailedError(Exception):
+    """An exception that is a dataclass; its memory is not that of a plain object."""
+
+    item: Any
+
+
+class Plain:
+    """A class that says nothing of what it holds."""
+
+    def __init__(self):
+        """Hold something."""
+        self.item = 1
+
+
+def back(value: Any) -> Any:
+    """What comes of the bytes of a recording; fails where a flaw is told."""
+    recorded = exact(Payloads(), value)
+    revived = revive(orjson.loads(orjson.dumps(recorded.json)), holders.make)
+    assert (recorded.inexact, revived.flaws) == ((), ())
+    return revived.value
+
+
+leaves = (
+    st.none() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(State)
+)
+trees = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=3),
+        *(st.builds(kind, inner) for kind in (Order, Frozen, Noted, Box, Parcel, Slotted)),
+        st.builds(Model, item=inner, more=inner),
+        st.builds(Items, st.lists(inner, max_size=3)),
+        st.builds(Point, inner, inner),
+    ),
+    max_leaves=8,
+)
+
+
+@given(trees)
+def test_what_is_recorded_of_an_object_makes_it_again(value):
+    """A law: equal and shown alike, whatever it holds and wherever it stands."""
+    made = back(value)
+    assert made == value
+    assert repr(made) == repr(value)
+
+
+@pytest.mark.parametrize("member", [*State, *Word, HTTPStatus.NOT_FOUND], ids=str)
+def test_a_member_of_an_enumeration_is_the_same_object(member):
+    """As `is` compares them."""
+    assert back([member])[0] is member
+
+
+def test_a_member_is_found_by_its_value_where_an_answer_was_changed():
+    """It has no name then; of a value that no member has, none is made."""
+    form = exact(Payloads(), Word.YES).json
+    del form["name"]
+    assert revive(form, holders.make).value is Word.YES
+    assert revive(form | {"value": "no"}, holders.make).flaws[0].what == f"{__name__}.Word"
+
+
+def test_what_an_object_holds_besides_its_fields_comes_back():
+    """Attributes that it was given later, in a slot or not."""
+    slotted = Slotted(1)
+    object.__setattr__(slotted, "more", [2])
+    assert back(slotted).more == [2]
+    assert back(Noted(3)).note == ("noted", 3)
+    assert "__orig_class__" not in vars(back(Box[int](1)))
+
+
+def test_a_model_comes_back_with_what_pydantic_knows_of_it():
+    """Which fields were given, what it took beyond the declared ones, and its private attributes."""
+    model = Model(item=1, more=[2])
+    model.__pydantic_private__["_seen"] = (3,)
+    made = back(model)
+    assert made.model_fields_set == {"item", "more"}
+    assert (made.more, made.model_extra, made._seen) == ([2], {"more": [2]}, (3,))
+    assert made.model_dump_json(exclude_unset=True) == '{"item":1,"more":[2]}'
+    assert made.model_copy(update={"item": 5}).item == 5
+    assert hash(back(Model(item="a", more="b"))) == hash(Model(item="a", more="b"))
+
+
+def test_a_date_that_pydantic_read_comes_back_with_its_zone():
+    """The zone is of a class of its own, which shows in texts."""
+    moment = pydantic.TypeAdapter(dt.datetime).validate_python("2026-11-22T10:00:00+02:00")
+    assert type(moment.tzinfo) is TzInfo
+    assert repr(back(moment)) == repr(moment)
+
+
+def local() -> Any:
+    """An object of a class that cannot be found by its name."""
+
+    @dataclasses.dataclass
+    class Order:
+        item: Any
+
+    return Order(1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [local(), Plain(), FailedError(1), Hashed(1), Order(Plain()), Model(item=object()), [Point(Plain(), 1)]],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_cannot_be_made_again_is_told(value):
+    """Its class stands behind no name, or it holds what no form tells."""
+    for whole in (value, {"a": [value]}):
+        recorded = exact(Payloads(), whole)
+        assert recorded.inexact or not revive(recorded.json, holders.make).exact
+
+
+def test_a_secret_in_an_object_does_not_count_as_what_it_was():
+    """A field of a secret name is replaced as in a dict."""
+    kind = dataclasses.make_dataclass("Login", ["user", "password"], namespace={"__module__": __name__})
+    sys.modules[__name__].Login = kind
+    recorded = exact(Payloads(Redactor()), kind("ada", "hunter2"))
+    assert b"hunter2" not in orjson.dumps(recorded.json)
+    assert [flaw.kind for flaw in revive(recorded.json, holders.make).flaws] == ["redacted"]
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("subprocess.Popen", "object"),
+        ("no.such.Class", "object"),
+        (f"{__name__}.Plain", "object"),
+        (f"{__name__}.local", "object"),
+        (f"{__name__}.Order", "model"),
+        (f"{__name__}.Order", "other"),
+        (f"{__name__}.FailedError", "object"),
+    ],
+)
+def test_nothing_else_is_made_of_what_a_recording_names(name, made):
+    """No class that the program does not have, and none but of the kinds that only hold data, as the kind they are."""
+    form = {"$type": name, "fields": {"item": 1, "args": ["true"]}, "made": made}
+    assert [flaw[::2] for flaw in revive(form, holders.make).flaws] == [("opaque", name)]
+
+
+def test_a_class_that_is_another_one_now_is_told():
+    """A program may have been edited since; what does not fit is not made."""
+    form = {"$type": f"{__name__}.Point", "fields": {"x": 1}, "made": "tuple"}
+    assert not revive(form, holders.make).exact
+
+
+def test_without_the_program_an_object_stands_for_itself():
+    """So it is known beforehand that an answer is whole."""
+    revived = revive(exact(Payloads(), Order(Frozen((1,)))).json)
+    assert revived.exact
+    assert isinstance(revived.value, Held)
+    assert revived.value.type == f"{__name__}.Order"
+    assert revived.value.parts["fields"]["item"].parts == {"fields": {"item": (1,)}}
+
+
+def test_a_name_is_looked_up_without_asking_for_attributes(monkeypatch):
+    """A module that computes what it is asked for is not asked."""
+    module = ModuleType("computes")
+    module.__getattr__ = pytest.fail
+    monkeypatch.setitem(sys.modules, "computes", module)
+    assert holders.imported("computes.Order") is None
