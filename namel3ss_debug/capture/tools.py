@@ -92,7 +92,7 @@ class ToolCall:
         self._tracer = tracer
         self._on_loop = bool(code.co_flags & CO_COROUTINE)
         self._span = tracer.span("tool", name, inputs, metadata, call_site=site)
-        self._line: lineage.Call | None = None
+        self._line = lineage.Call(name)
 
     def ret(self, value: Any) -> Any:
         """Take what the function returned."""
@@ -101,7 +101,7 @@ class ToolCall:
 
     def __enter__(self) -> Self:
         self._span.open()
-        self._line = lineage.begin_call(str(self._span.name))
+        self._line.__enter__()
         if self._tracer.answers is not None:
             self._reply = reply = take_reply(self._tracer, self._span)
             self.handled = reply is not None and reply.answers
@@ -136,8 +136,7 @@ class ToolCall:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._line is not None:
-            lineage.end_call(self._line)
+        self._line.__exit__()
         self._span.leave()
         self._span.close(error)
 

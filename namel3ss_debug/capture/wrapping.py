@@ -11,7 +11,7 @@ import functools
 import inspect
 import keyword
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
@@ -26,6 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 Arguments = dict[str, Any]
 """The arguments of one call by parameter name."""
+
+
+_NO_CALL = nullcontext()
 
 
 class Opener(Protocol):
@@ -169,8 +172,7 @@ def _run_function(
     kwargs: Arguments,
 ) -> Any:
     span = _opened(recorder, tracer, named)
-    line = lineage.begin_call(str(span.name)) if recorder.is_answered else None
-    try:
+    with lineage.Call(str(span.name)) if recorder.is_answered else _NO_CALL:
         if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
             if reply.answers:
                 return _answer(span, recorder, named, reply)
@@ -182,9 +184,6 @@ def _run_function(
             raise
         _finish(span, recorder, named, result)
         return result
-    finally:
-        if line is not None:
-            lineage.end_call(line)
 
 
 async def _run_coroutine(
@@ -196,8 +195,7 @@ async def _run_coroutine(
     kwargs: Arguments,
 ) -> Any:
     span = _opened(recorder, tracer, named)
-    line = lineage.begin_call(str(span.name)) if recorder.is_answered else None
-    try:
+    with lineage.Call(str(span.name)) if recorder.is_answered else _NO_CALL:
         if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
             if reply.answers:
                 return await _answer_on_loop(span, recorder, named, reply)
@@ -209,9 +207,6 @@ async def _run_coroutine(
             raise
         _finish(span, recorder, named, result)
         return result
-    finally:
-        if line is not None:
-            lineage.end_call(line)
 
 
 def _run_generator(

@@ -21,10 +21,10 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from contextvars import Context, ContextVar, Token
+from contextvars import Context, ContextVar
 from functools import partial
 from types import BuiltinMethodType, FunctionType, MethodType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from namel3ss_debug.capture import context
 from namel3ss_debug.capture.payloads import Ready
@@ -86,13 +86,36 @@ class Lineage:
         return f"{self.path}{kind}{next(numbers)}"
 
 
-class Call(NamedTuple):
-    """A call of a tool that runs: what `end_call` needs to leave it."""
+class Call:
+    """A call of a tool: what runs in its block, and what that starts, belongs to it, in the task or thread that it begins in.
 
-    outer: Lineage
-    inner: Lineage
-    task: Any
-    token: Token[Lineage | None]
+    A re-run that answers the call does nothing of it, and all else keeps its names and draws the same numbers. While nothing is
+    named, the block is nothing but that.
+    """
+
+    __slots__ = ("_inner", "_name", "_outer", "_task", "_token")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._outer: Lineage | None = None
+
+    def __enter__(self) -> Self:
+        if _root is not None:
+            self._outer = outer = current()
+            self._inner = Lineage(f"{outer.child(f'({self._name} ')})", outer.told)
+            self._task = context.current_task()
+            _stand(self._task, outer, self._inner)
+            self._token = _calls.set(self._inner)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._outer is None:
+            return
+        _stand(self._task, self._inner, self._outer)
+        try:
+            _calls.reset(self._token)
+        except ValueError:  # in another context, which a task of an interrupted loop may end in
+            pass
 
 
 def begin(path: str, *, forked: bool = False) -> None:
@@ -201,29 +224,6 @@ def begin_job(job: Job) -> Lineage | None:
 def end_job(before: Lineage | None) -> None:
     """The job is over: what this thread does from now on belongs to what it did before."""
     _here.lineage, _here.job = before, None
-
-
-def begin_call(name: str) -> Call | None:
-    """What runs here from now on, and what that starts, belongs to a call of a tool of this name.
-
-    A re-run that answers the call does nothing of it, and all else keeps its names and draws the same numbers.
-    """
-    if _root is None:
-        return None
-    outer = current()
-    inner = Lineage(f"{outer.child(f'({name} ')})", outer.told)
-    task = context.current_task()
-    _stand(task, outer, inner)
-    return Call(outer, inner, task, _calls.set(inner))
-
-
-def end_call(call: Call) -> None:
-    """The call is over, in the task or thread that began it."""
-    _stand(call.task, call.inner, call.outer)
-    try:
-        _calls.reset(call.token)
-    except ValueError:  # in another context, which a task of an interrupted loop may end in
-        pass
 
 
 def new_process() -> str | None:

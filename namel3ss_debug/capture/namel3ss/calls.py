@@ -65,24 +65,22 @@ class Calls:
             if span is None:
                 return tuple(original(ctx, tool_name, args, **place))
             failed: BaseException | None = None
-            line = lineage.begin_call(tool_name)
             try:
-                reply = take_reply(scope.tracer, span)
-                if reply is not None and reply.answers:
-                    outcome, error = self._answered(ctx, tool_name, reply)
-                else:
-                    if reply is not None:
-                        reply.before()
-                    outcome, error = original(ctx, tool_name, args, **place)
-                with scope.quiet("the result of a tool could not be recorded"):
-                    self._tell(span, outcome, error)
-                return outcome, error
+                with lineage.Call(tool_name):
+                    reply = take_reply(scope.tracer, span)
+                    if reply is not None and reply.answers:
+                        outcome, error = self._answered(ctx, tool_name, reply)
+                    else:
+                        if reply is not None:
+                            reply.before()
+                        outcome, error = original(ctx, tool_name, args, **place)
+                    with scope.quiet("the result of a tool could not be recorded"):
+                        self._tell(span, outcome, error)
+                    return outcome, error
             except BaseException as raised:
                 failed = raised
                 raise
             finally:
-                if line is not None:
-                    lineage.end_call(line)
                 scope.close(span, failed)
 
         return _execute_tool_call_internal

@@ -81,26 +81,25 @@ def test_a_job_within_a_job_leaves_the_outer_one_as_it_was(asked):
 
 
 def test_nothing_is_named_while_nothing_is_recorded():
-    """After the end of a recording a job is none, and neither is the call of a tool."""
+    """After the end of a recording a job is none, and the call of a tool stands nowhere."""
     lineage.end()
     assert lineage.new_job(work) is None
-    assert lineage.begin_call("search") is None
+    before = lineage.current()
+    with lineage.Call("search"):
+        assert lineage.current() is before
 
 
 def test_the_call_of_a_tool_is_a_line_of_work_of_its_own():
     """What it reads and starts is its own; it is told as the line of work that it is made in."""
-    first = lineage.begin_call("search")
-    assert (path(), lineage.current().told) == ("0(search 1)", "0")
-    assert lineage.of_job(lineage.new_job(work)).path == "0(search 1):work.1"
-    within = lineage.begin_call("look")
-    assert path() == "0(search 1)(look 1)"
-    lineage.end_call(within)
-    lineage.end_call(first)
+    with lineage.Call("search"):
+        assert (path(), lineage.current().told) == ("0(search 1)", "0")
+        assert lineage.of_job(lineage.new_job(work)).path == "0(search 1):work.1"
+        with lineage.Call("look"):
+            assert path() == "0(search 1)(look 1)"
     assert lineage.current() is lineage.root()
     assert lineage.of_job(lineage.new_job(work)).path == "0:work.1"
-    again = lineage.begin_call("search")
-    assert path() == "0(search 2)"
-    lineage.end_call(again)
+    with lineage.Call("search"):
+        assert path() == "0(search 2)"
 
 
 def test_tasks_that_a_tool_makes_are_its_own():
@@ -111,11 +110,8 @@ def test_tasks_that_a_tool_makes_are_its_own():
         return path()
 
     async def tool():
-        call = lineage.begin_call("search")
-        try:
+        with lineage.Call("search"):
             return [*await asyncio.gather(reader(), reader()), path()]
-        finally:
-            lineage.end_call(call)
 
     async def main():
         inside = await asyncio.create_task(tool())
@@ -138,8 +134,6 @@ def test_a_task_in_a_thread_that_a_tool_gave_work_is_inside_of_that_work():
         finally:
             lineage.end_job(before)
 
-    call = lineage.begin_call("search")
-    with ThreadPoolExecutor(1) as executor:
+    with lineage.Call("search"), ThreadPoolExecutor(1) as executor:
         found = executor.submit(copy_context().run, job, lineage.new_job(work)).result()
-    lineage.end_call(call)
     assert found.startswith("0(search 1):work.1~")
