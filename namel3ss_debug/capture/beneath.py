@@ -7,8 +7,9 @@ says so here; what nobody has recorded by the end, the framework's own word stan
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 LLM: Final = "llm"
 TOOL: Final = "tool"
@@ -18,6 +19,9 @@ NOW: ContextVar[Expected | None] = ContextVar("namel3ss_debug_beneath", default=
 
 SERVED: set[str] = set()
 """Names of tools that MCP servers have listed: their calls are recorded where they are asked of the server."""
+
+NAMED: set[str] = set()
+"""Names of tools that a framework runs by a function of the user's with another name: they are recorded where that runs."""
 
 UNEXPECTED: Counter[tuple[str, str | None]] = Counter()
 """How many calls were recorded beneath nothing that a framework told of, for instance in a thread without its context."""
@@ -30,17 +34,25 @@ class Expected:
         kind: `llm` or `tool`.
         name: of a tool, its name; a model may have another name on the wire than the framework knows.
         call_id: of a tool, the id under which a model asked for it, where the framework says so.
+        arguments: of a tool, what it is called with, by name, as the framework tells it.
         met: whether it was recorded where it was made.
         outer: the call that it is made within.
         is_over: whether it has ended, which it may in another context than it began in, or before one within it.
     """
 
-    __slots__ = ("call_id", "is_over", "kind", "met", "name", "outer", "unexpected")
+    __slots__ = ("arguments", "call_id", "is_over", "kind", "met", "name", "outer", "unexpected")
 
-    def __init__(self, kind: str, name: str | None = None, call_id: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str | None = None,
+        call_id: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
         self.kind = kind
         self.name = name
         self.call_id = call_id
+        self.arguments = arguments
         self.met = False
         self.is_over = False
         self.outer = _innermost()
@@ -74,10 +86,16 @@ def recorded(kind: str, name: str | None = None) -> None:
 
 def call_id(name: str) -> str | None:
     """The id under which a model asked for the tool of this name that is about to run, where a framework says so."""
+    expected = about_to_run({name})
+    return None if expected is None else expected.call_id
+
+
+def about_to_run(names: Collection[str]) -> Expected | None:
+    """The innermost tool with one of these names that a framework has told of, and that has not been recorded."""
     expected = NOW.get()
     while expected is not None:
-        if expected.kind == TOOL and expected.name == name and not (expected.met or expected.is_over):
-            return expected.call_id
+        if expected.kind == TOOL and expected.name in names and not (expected.met or expected.is_over):
+            return expected
         expected = expected.outer
     return None
 

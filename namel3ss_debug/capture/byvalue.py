@@ -26,7 +26,7 @@ def install(missing: Callable[[str], None]) -> Undo:
 def as_written(code: CodeType) -> CodeType:
     """The code of a function as it is in its source; that itself, where neither it nor a function within it was edited."""
     module = rewrite.PLAIN.get(code.co_filename)
-    if module is None or not any(rewrite.CALLS in inner.co_names for inner in _codes(code)):
+    if module is None or not any(map(rewrite.is_edited, _codes(code))):
         return code
     same = code.co_qualname, code.co_firstlineno
     return next((one for one in _codes(module) if (one.co_qualname, one.co_firstlineno) == same), code)

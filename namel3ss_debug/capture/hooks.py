@@ -154,7 +154,7 @@ def _decorate(
     if enabled_never():
         return function
     own = name_of(function)
-    if kind is _TOOL and (code := _code(function)) is not None:
+    if kind is _TOOL and (code := code_of(function)) is not None:
         HOOKED.add(code)
 
     def open_span(tracer: ExecutionTracer, arguments: Arguments) -> Span:
@@ -184,8 +184,8 @@ def _decorate(
     return wrap(function, Recorder(open_span, output, kind in {_TOOL, _LLM}))
 
 
-def _code(function: Any) -> CodeType | None:
-    """The code that runs in the end when a decorated function is called."""
+def code_of(function: Any) -> CodeType | None:
+    """The code that runs in the end when a function, decorated or a method or not, is called; `None` of anything else."""
     try:
         code = inspect.unwrap(getattr(function, "__func__", function)).__code__
     except (AttributeError, ValueError):  # a callable object; one that wraps itself

@@ -173,6 +173,11 @@ def _arguments(code: CodeType, variables: Mapping[str, Any]) -> dict[str, Any]:
     return {name: variables[name] for name in code.co_varnames[:count]}
 
 
+def is_edited(code: CodeType) -> bool:
+    """Whether this is the code of a function whose calls can be of interest."""
+    return CALLS in code.co_names
+
+
 def _nothing() -> AbstractContextManager[object]:
     """A context manager without a Python frame, so that a call deep in a recursion is not one frame deeper.
 

@@ -15,6 +15,34 @@ from namel3ss_debug.capture.results import set_result
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
+_RUN_AS: dict[CodeType, set[str]] = {}
+"""The names of the tools that a function with another name runs as."""
+
+_HOT_AS_TOOLS: set[str] = set()
+"""The names of these functions."""
+
+
+def runs_as(name: str, *functions: Any) -> None:
+    """A framework runs the tool of this name by these functions, whichever of them are the user's.
+
+    A method of a class is one of each tool that is made of the class. `None` among them is none.
+    """
+    codes = _codes(functions)
+    new = {code.co_name for code in codes} - rewrite.HOT - {name}
+    if new and rewrite.LOADED is not None:
+        rewrite.LOADED(new)
+        codes = _codes(functions)
+    for code in codes:
+        if code.co_name != name and rewrite.is_edited(code):
+            _RUN_AS.setdefault(code, set()).add(name)
+            beneath.NAMED.add(name)
+            rewrite.HOT.add(code.co_name)
+            _HOT_AS_TOOLS.add(code.co_name)
+
+
+def _codes(functions: Iterable[Any]) -> list[CodeType]:
+    return [code for code in map(hooks.code_of, functions) if code is not None]
+
 
 def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
     """Record calls of functions that models are offered as tools.
@@ -46,9 +74,16 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         """The span of a call of a tool; None where it has one already, or nobody asked for it."""
         if code in hooks.HOOKED:  # its span is open already
             return None
-        if name not in offered and _has_span(name):  # only an answer names it, and it is given to that span
-            return None
-        shown = _shown(code, arguments)
+        expected = beneath.about_to_run(_RUN_AS.get(code, ()))
+        if expected is not None:
+            name = str(expected.name)
+        elif name not in offered and (name in _HOT_AS_TOOLS or _has_span(name)):
+            return None  # it runs as no tool now; or only an answer names it, and that is given to its span
+        shown = (
+            _shown(code, arguments)
+            if expected is None or expected.arguments is None
+            else dict(expected.arguments)
+        )
         asked = take(name, shown)
         if asked is None and _inside_tool(name):
             return None
@@ -60,6 +95,9 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
     def uninstall() -> None:
         rewrite.CALL = hooks.TAKE = None
         rewrite.HOT.clear()
+        _RUN_AS.clear()
+        _HOT_AS_TOOLS.clear()
+        beneath.NAMED.clear()
 
     return calls, uninstall
 

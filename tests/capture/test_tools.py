@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 
@@ -79,3 +80,76 @@ def test_a_function_answers_the_call_that_a_framework_names(tracing):
     starts = [e for e in open_trace(shutdown_tracing()).events() if e["event_type"] == "tool_call_start"]
     assert [e["inputs"]["call_id"] for e in starts] == ["Rome", "Rome", "Oslo"]
     assert {e["metadata"]["asked_in"] for e in starts} == {"2"}
+
+
+OTHER_NAMES = """
+class Weather:
+    def __init__(self, name):
+        self.name = name
+
+    def _run(self, city, manager=None):
+        return f"{self.name}, {city}: dry"
+
+    async def _arun(self, city):
+        return self._run(city)
+
+def helper(city):
+    return city
+
+class Other:
+    def _run(self, city):
+        return helper(city)
+"""
+
+
+def test_a_function_runs_as_the_tool_that_a_framework_names(tracing):
+    """Each tool of a class by the method of that, once, with what the framework says it is called with; nothing else is a call."""
+    names = {}
+    exec(rewrite.compile_source(OTHER_NAMES, str(Path.cwd() / "weather_tools.py")), names)
+    tracer = tracing()
+    calls, uninstall = tools.install(tracer)
+    structure = Structure(tracer, calls, "loom")
+    dry, wet = names["Weather"]("dry"), names["Weather"]("wet")
+    for tool in (dry, wet):
+        tools.runs_as(tool.name, None, tool._run, tool._arun)
+    names["Other"]()._run("Rome")  # of the same name, and no tool
+    dry._run("Rome")  # nobody has asked for it
+    structure.begin_tool(1, "dry", {"city": "Oslo"})
+    assert asyncio.run(dry._arun("Oslo")) == "dry, Oslo: dry"
+    structure.end_tool(1, "dry, Oslo: dry")
+    calls.asked([{"id": "c1", "name": "wet", "arguments": {"city": "Oslo"}}], "9", None)
+    structure.begin_tool(2, "wet", {"city": "Oslo"}, call_id="c1")
+    wet._run("Oslo", manager=object())
+    structure.end_tool(2, "wet, Oslo: dry")
+    uninstall()
+    wet._run("Rome")
+    told = [e for e in open_trace(shutdown_tracing()).events() if e["component"] == "tool"]
+    assert [(e["event_type"], e["component_name"]) for e in told] == [
+        ("tool_call_start", "dry"),
+        ("tool_call_end", "dry"),
+        ("tool_call_start", "wet"),
+        ("tool_call_end", "wet"),
+    ]
+    assert [e["inputs"] for e in told[::2]] == [
+        {"arguments": {"city": "Oslo"}},
+        {"arguments": {"city": "Oslo"}, "call_id": "c1"},
+    ]
+    assert told[0]["metadata"]["defined_at"] == "weather_tools.py:9"
+
+
+def test_a_function_may_be_a_tool_by_its_own_name_and_by_another(tracing):
+    """Whichever the framework names is the one."""
+    names = {}
+    exec(rewrite.compile_source(PROGRAM, str(Path.cwd() / "weather_agent.py")), names)
+    tracer = tracing()
+    calls, uninstall = tools.install(tracer)
+    structure = Structure(tracer, calls, "loom")
+    for key, name in enumerate(("forecast", "weather")):
+        tools.runs_as(name, names["weather"])
+        structure.begin_tool(key, name, {"city": "Rome"})
+        names["weather"]("Rome")
+        structure.end_tool(key, "dry")
+    uninstall()
+    told = [e for e in open_trace(shutdown_tracing()).events() if e["component"] == "tool"]
+    assert [e["component_name"] for e in told[::2]] == ["forecast", "weather"]
+    assert all("defined_at" in e["metadata"] for e in told[::2])

@@ -45,9 +45,11 @@ class Seam(NamedTuple):
 
 SEAMS: dict[str, Seam] = {
     "langchain_core.tracers.context": Seam("langchain-core", "langchain"),
+    "agents.tool": Seam("openai-agents", "openai_agents"),
     "agents.tracing.provider": Seam("openai-agents", "openai_agents"),
     "crewai.events.event_bus": Seam("crewai", "crewai"),
     "crewai.utilities.events.crewai_event_bus": Seam("crewai", "crewai"),
+    "crewai.tools.base_tool": Seam("crewai", "crewai"),
     "google.adk.tools.function_tool": Seam("google-adk", "google_adk"),
     "litellm": Seam("litellm", "litellm"),
     "opentelemetry.trace": Seam("opentelemetry-api", "opentelemetry"),

@@ -7,12 +7,14 @@ which is in the context of what the event is about. Its events name the event th
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from namel3ss_debug.capture.frameworks.reading import read, without_us
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.tools import runs_as
 
 _MOST_NAME = 80
 
@@ -61,6 +63,7 @@ _MEMORY: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
 """Type of an event -> the operation on the memory, its key, and its value."""
 
 _ENDINGS = ("_completed", "_finished", "_failed", "_error", "_paused", "_canceled")
+_TOOLS = "crewai.tools.base_tool"
 _COWORKERS = {"delegate_work_to_coworker": "handoff", "ask_question_to_coworker": "message"}
 """The tools by which an agent turns to another -> the kind of what it says."""
 
@@ -78,11 +81,20 @@ class _Scopes(NamedTuple):
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Listen to the event bus.
+    """Listen to the event bus, or learn what tools are made of, whichever the module is about.
 
     Raises:
-        AttributeError: its events do not say what they belong to.
+        AttributeError: events do not say what they belong to, or the module has not what is followed there.
     """
+    if module.__name__ == _TOOLS:
+        kinds = (
+            module.BaseTool,
+            getattr(module, "Tool", None),
+        )  # pydantic gives the second a method of its own
+        own = [kind for kind in kinds if "model_post_init" in vars(kind or object)]
+        return [
+            replace(kind, "model_post_init", lambda original: _making(original, structure)) for kind in own
+        ]
     base = getattr(module, "BaseEvent", None)
     if "started_event_id" not in getattr(base, "model_fields", ()):
         raise AttributeError("its events do not say what they belong to")
@@ -92,6 +104,22 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     if hasattr(bus, "aemit"):
         undo.append(replace(bus, "aemit", lambda original: _emitting_on_loop(original, structure, scopes)))
     return undo
+
+
+def _making(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+    def model_post_init(self: Any, context: Any, /) -> None:
+        original(self, context)
+        read(structure, _learn, self)
+
+    return model_post_init
+
+
+def _learn(tool: Any) -> None:
+    """What a tool runs, under the names that it may have in an event."""
+    strings = sys.modules.get("crewai.utilities.string_utils")
+    sanitized = getattr(strings, "sanitize_tool_name", str)(tool.name)
+    for name in {tool.name, sanitized}:
+        runs_as(name, getattr(tool, "func", None), tool._run, tool._arun)  # noqa: SLF001  (which each tool has for its own)
 
 
 def _emitting(original: Callable[..., Any], structure: Structure, scopes: _Scopes) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ from typing import Any
 from namel3ss_debug.capture.failures import handed_on
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo
+from namel3ss_debug.capture.tools import runs_as
 
 _HIDDEN = "langsmith:hidden"
 _MANAGERS = "langchain_core.callbacks"
@@ -27,6 +28,9 @@ _GRAPHS = "langgraph.pregel"
 _BRANCHES = "langgraph.graph._branch"
 _NEAR = 8
 _METADATA = (_NODE, "langgraph_step", "langgraph_triggers", "lc_agent_name", "thread_id")
+_RUN_BY = ("func", "coroutine", "_run", "_arun")
+"""What a tool runs: the functions that it was made of, or the methods of its class."""
+
 _DETAILS = {
     ("input_token_details", "cache_read"): "cache_read_tokens",
     ("input_token_details", "cache_creation"): "cache_write_tokens",
@@ -132,9 +136,10 @@ def _on_tool_start(
 ) -> None:
     arguments = inputs if isinstance(inputs, dict) else {"input": text}
     name = name or (serialized or {}).get("name") or "tool"
-    structure.begin_tool(
-        run_id, name, arguments, parent=parent_run_id, call_id=tool_call_id, frame=_beginning()
-    )
+    frame = _beginning()
+    tool = None if frame is None else frame.f_locals.get("self")
+    runs_as(name, *(getattr(tool, each, None) for each in _RUN_BY))
+    structure.begin_tool(run_id, name, arguments, parent=parent_run_id, call_id=tool_call_id, frame=frame)
 
 
 def _on_tool_end(structure: Structure, output: Any, *, run_id: Any, **_more: Any) -> None:

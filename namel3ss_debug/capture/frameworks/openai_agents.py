@@ -15,6 +15,7 @@ from typing import Any
 
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.tools import runs_as
 from namel3ss_debug.wire.lenient import load
 
 _NO_NAME = re.compile("[^a-zA-Z0-9_]")
@@ -25,12 +26,14 @@ _REFUSED = "was manually rejected by user."
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Register a processor with each provider of traces, when the program makes it.
+    """Register a processor with each provider of traces, when the program makes it; learn which functions are made tools.
 
     Args:
-        module: `agents.tracing.provider`.
+        module: `agents.tracing.provider`, or `agents.tool`.
         structure: where to tell.
     """
+    if module.__name__ == "agents.tool":
+        return [replace(module, "function_schema", _describing)]
     processor = Processor(structure)
     kind = module.DefaultTraceProvider
     setup = sys.modules.get("agents.tracing.setup")
@@ -57,6 +60,15 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         replace(kind, "set_processors", setting),
         processor.stop,
     ]
+
+
+def _describing(original: Callable[..., Any]) -> Callable[..., Any]:
+    def function_schema(func: Any, *args: Any, **kwargs: Any) -> Any:
+        schema = original(func, *args, **kwargs)
+        runs_as(schema.name, func)
+        return schema
+
+    return function_schema
 
 
 class Processor:

@@ -14,6 +14,7 @@ from typing import Any
 from namel3ss_debug.capture.frameworks.reading import read, without_us
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.tools import runs_as
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
@@ -88,6 +89,7 @@ class _Run:
 def _calling(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     async def call_tool(self: Any, name: str, tool_args: Any, ctx: Any, *args: Any, **kwargs: Any) -> Any:
         key = object()
+        runs_as(name, getattr(getattr(self, "tools", {}).get(name), "function", None))
         structure.begin_tool(key, name, tool_args, call_id=getattr(ctx, "tool_call_id", None))
         try:
             result = await original(self, name, tool_args, ctx, *args, **kwargs)

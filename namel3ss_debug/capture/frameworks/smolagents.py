@@ -15,6 +15,7 @@ from namel3ss_debug.capture.frameworks.reading import read, without_us
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.tools import runs_as
 
 _LOCAL_MODELS = ("TransformersModel", "VLLMModel", "MLXModel")
 """The models that answer within the process; the others send requests, which are recorded."""
@@ -144,6 +145,7 @@ def _checking(original: Callable[..., Any], structure: Structure) -> Callable[..
 def _calling(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  (it stands in the place of one)
         key = object()
+        runs_as(self.name, getattr(self, "forward", None))
         structure.begin_tool(key, self.name, read(structure, _given, self, args, kwargs))
         try:
             result = original(self, *args, **kwargs)

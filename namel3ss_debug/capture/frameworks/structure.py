@@ -201,7 +201,7 @@ class Structure:
             frame: as for `begin`.
         """
         told = {"framework": self.framework, "seen": False, **(metadata or {})}
-        self._expect(key, beneath.LLM, model, inputs or {}, told, parent, frame)
+        self._expect(key, Expected(beneath.LLM), model, inputs or {}, told, parent, frame)
 
     def is_recorded(self, key: Hashable) -> bool:
         """Whether the model call that has ended under this id was recorded where it was made: then nothing more is told of it."""
@@ -269,8 +269,9 @@ class Structure:
         at = self._parent(parent, frame)
         told: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
         inputs = {"arguments": arguments, "call_id": call_id}
-        if name in rewrite.EDITED or name in beneath.SERVED:
-            self._expect(key, beneath.TOOL, name, inputs, told, parent, frame, call_id)
+        if name in rewrite.EDITED or name in beneath.NAMED or name in beneath.SERVED:
+            expected = Expected(beneath.TOOL, name, call_id, arguments)
+            self._expect(key, expected, name, inputs, told, parent, frame)
             return
         told |= self._take(name, inputs, at)
         self._open_span(key, self.tracer.span("tool", name, inputs, told), at, left_standing(), None)
@@ -383,13 +384,12 @@ class Structure:
     def _expect(
         self,
         key: Hashable,
-        kind: str,
+        expected: Expected,
         name: str | None,
         inputs: Inputs,
         metadata: Mapping[str, Any],
         parent: Hashable,
         frame: FrameType | None,
-        call_id: str | None = None,
     ) -> None:
         """Wait for a call to be recorded where it is made."""
         found = self._found(parent)
@@ -399,7 +399,6 @@ class Structure:
         else:
             before = standing()
             at, moved = self._inside(found, before, frame), self._move(found, before, frame)
-        expected = Expected(kind, name if kind == beneath.TOOL else None, call_id)
         self._open[key] = _Pending(
             name, inputs, metadata, expected, at, moved, self.tracer.now(), perf_counter_ns()
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from namel3ss_debug.errors import RerunError
+from namel3ss_debug.replay.given.calls import in_line
 from namel3ss_debug.replay.rerunning.apps import is_memory_at_start
 from namel3ss_debug.replay.rerunning.recorded import Finding, Recorded
 from namel3ss_debug.replay.starting import STILL
@@ -92,6 +93,10 @@ _NOTES: Final[Mapping[str, Callable[[Finding], str]]] = {
     "inputs": lambda finding: (
         f"calls whose inputs were cut ({finding.setting}): {finding.what}; a tool or a word that is missing there is not recognised, "
         f"and a call may find no answer: record it again with {finding.setting} 0"
+    ),
+    "unseen": lambda finding: (
+        f"{in_line(finding.what)}: the program has no function of this name, so only the results were seen, and the function behind it "
+        "runs again; decorate that with trace_tool_call(name=...) to have it answered"
     ),
     "chains": lambda finding: (
         f"{finding.what} calls were recorded by an earlier version, which did not write down the functions they came through: "

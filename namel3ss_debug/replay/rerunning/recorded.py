@@ -57,7 +57,7 @@ class Finding(NamedTuple):
 
     Attributes:
         kind: `cut redacted opaque damaged` of one answer; `open`: a call that never ended; `level filtered rotated lost inputs
-            chains` of the recording as a whole.
+            unseen chains` of the recording as a whole.
         number: the number of the boundary; 0 for the recording as a whole.
         what: the name of what is meant, such as a path into the answer or a count of events.
         setting: the setting that would have kept it; "" where there is none.
@@ -222,6 +222,9 @@ class _Reader:
         self.lost: dict[int, int] = {}  # what was given up -> what tells by which failure of its connection
         self._cancelled: list[int] = []  # boundaries that were cancelled since the latest question
         self._cut = 0
+        self._unseen: dict[
+            str, None
+        ] = {}  # tools that the program ran by functions that nobody knew for theirs
 
     def feed(self, number: int, event: Event) -> None:
         event_type = event["event_type"]
@@ -263,6 +266,10 @@ class _Reader:
             asked = find_flaws([event.get("inputs"), event.get("metadata")])
             self._cut += any(flaw.kind == "cut" for flaw in asked)
         if question is None:
+            if event["event_type"] == "tool_call_start" and _is_unseen(
+                lenient.mapping(event.get("metadata"))
+            ):
+                self._unseen[str(event.get("component_name", ""))] = None
             return
         try:
             told = self._asked(event)
@@ -390,9 +397,16 @@ class _Reader:
             yield Finding("lost", 0, str(lost - rotated))
         if self._cut:
             yield Finding("inputs", 0, str(self._cut), "max_payload_size")
+        if self._unseen:
+            yield Finding("unseen", 0, ", ".join(self._unseen))
         without = sum(not boundary.question.kins for boundary in self.boundaries.values())
         if without:
             yield Finding("chains", 0, str(without))
+
+
+def _is_unseen(metadata: Mapping[str, Any]) -> bool:
+    """Whether of a call of a tool the result alone was seen, which the program sent to the model; no framework told of it."""
+    return metadata.get("seen") is False and "framework" not in metadata
 
 
 def _connection(event: Event) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from namel3ss_debug.capture import beneath, rewrite
+from namel3ss_debug.capture import beneath, rewrite, tools
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.start import shutdown_tracing
@@ -18,6 +21,33 @@ def no_function_is_seen(monkeypatch):
     """Which functions were edited is known to the process for good, and so is what servers have: here, those of the test."""
     monkeypatch.setattr(rewrite, "EDITED", set())
     monkeypatch.setattr(beneath, "SERVED", set())
+    monkeypatch.setattr(beneath, "NAMED", set())
+
+
+OWN = """
+def look(word):
+    return word.upper()
+
+class Look:
+    name = "lookup"
+
+    def _run(self, word):
+        return look(word)
+
+    async def _arun(self, word):
+        return look(word)
+"""
+
+
+@pytest.fixture
+def own(tracer):
+    """Functions of the user's, by name, while those that run as tools are recorded."""
+    _calls, uninstall = tools.install(tracer)
+    names = {}
+    exec(rewrite.compile_source(OWN, str(Path.cwd() / "own_tools.py")), names)
+    rewrite.EDITED.clear()  # as if the tool had another name than any function
+    yield SimpleNamespace(**names)
+    uninstall()
 
 
 @pytest.fixture
@@ -37,6 +67,20 @@ def recorded():
         return [event for event in events if event["event_type"] not in _LEFT_OUT]
 
     return read
+
+
+@pytest.fixture
+def one_call_of_lookup(recorded):
+    """A function that ends tracing and checks that one call was recorded, where the user's function ran as a tool."""
+
+    def check():
+        begun, ended = recorded()
+        assert (begun["event_type"], begun["component_name"]) == ("tool_call_start", "lookup")
+        assert (begun["inputs"]["arguments"], ended["outputs"]) == ({"word": "snow"}, {"result": "SNOW"})
+        assert begun["metadata"]["defined_at"].startswith("own_tools.py:")
+        assert "seen" not in begun["metadata"]
+
+    return check
 
 
 @pytest.fixture

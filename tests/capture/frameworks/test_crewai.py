@@ -40,7 +40,10 @@ def bus(structure):
     """A bus that is followed."""
     scopes = frozenset({"a2a_server_task_started", "memory_query_started", "crew_kickoff_started"})
     module = SimpleNamespace(
-        CrewAIEventsBus=CrewAIEventsBus, BaseEvent=BaseEvent, SCOPE_STARTING_EVENTS=scopes
+        __name__="crewai.events.event_bus",
+        CrewAIEventsBus=CrewAIEventsBus,
+        BaseEvent=BaseEvent,
+        SCOPE_STARTING_EVENTS=scopes,
     )
     undo = crewai.follow(module, structure)
     yield CrewAIEventsBus()
@@ -177,6 +180,36 @@ def test_what_is_not_shown_leaves_its_parent_to_what_is_in_it(emit, structure, t
     assert tree() == ["chain_execution travel", "  chain_execution hotel"]
 
 
+@pytest.mark.parametrize("made_of", ["a function", "a class"])
+def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(
+    emit, structure, own, one_call_of_lookup, made_of
+):
+    """What it runs is learnt when it is made."""
+
+    class BaseTool:
+        """A tool as crewai makes it of a function; one of a class has the methods alone."""
+
+        name = "lookup"
+        _run = _arun = None
+
+        def __init__(self, **fields):
+            vars(self).update(fields)
+            self.model_post_init(None)
+
+        def model_post_init(self, context, /):
+            """Be ready."""
+
+    module = SimpleNamespace(__name__="crewai.tools.base_tool", BaseTool=BaseTool)
+    undo = crewai.follow(module, structure)
+    run = own.look if made_of == "a function" else own.Look()._run
+    BaseTool(**({"func": run} if made_of == "a function" else {"_run": run}))
+    call = emit("tool_usage_started", tool_name="lookup", tool_args={"word": "snow"}, agent_role="Scout")
+    emit("tool_usage_finished", begun=call, output=run("snow"))
+    for put_back in undo:
+        put_back()
+    one_call_of_lookup()
+
+
 def test_an_event_that_is_not_as_expected_costs_what_it_tells(emit, structure):
     """And nothing else."""
     emit("agent_execution_started", agent=None, task_prompt="Find.")
@@ -185,7 +218,11 @@ def test_an_event_that_is_not_as_expected_costs_what_it_tells(emit, structure):
 
 def test_a_version_whose_events_do_not_belong_together_is_not_followed(structure):
     """It says so."""
-    old = SimpleNamespace(CrewAIEventsBus=CrewAIEventsBus, BaseEvent=SimpleNamespace(model_fields=()))
+    old = SimpleNamespace(
+        __name__="crewai.events.event_bus",
+        CrewAIEventsBus=CrewAIEventsBus,
+        BaseEvent=SimpleNamespace(model_fields=()),
+    )
     with pytest.raises(AttributeError, match="do not say"):
         crewai.follow(old, structure)
 

@@ -146,6 +146,27 @@ def test_a_tool_of_a_library_has_its_arguments_and_its_result(handler, recorded)
     assert (end_2["status"], end_2["error_type"]) == ("failed", "KeyError")
 
 
+def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(
+    handler, own, one_call_of_lookup, monkeypatch
+):
+    """A tool that is made of a function with another name, or of a class with a method for it; LangChain's frame has the tool."""
+
+    class BaseTool:
+        """A tool as LangChain makes it of a function."""
+
+        func, coroutine = staticmethod(own.look), None
+
+        def run(self, word):
+            """Tell of it, and run it."""
+            monkeypatch.setattr(langchain, "_beginning", lambda: frame)
+            frame = sys._getframe()
+            handler.on_tool_start({"name": "lookup"}, word, run_id=1, inputs={"word": word})
+            handler.on_tool_end(self.func(word), run_id=1)
+
+    BaseTool().run("snow")
+    one_call_of_lookup()
+
+
 def test_a_tool_that_waits_for_a_person_has_not_failed(handler, recorded):
     """It is pending, as the node around it is."""
     handler.on_tool_start({"name": "pay"}, "5", run_id=1)

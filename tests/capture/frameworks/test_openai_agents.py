@@ -37,7 +37,8 @@ def calls():
 @pytest.fixture
 def module():
     """Stands in for `agents.tracing.provider`, with classes of its own."""
-    return SimpleNamespace(DefaultTraceProvider=type("DefaultTraceProvider", (DefaultTraceProvider,), {}))
+    kind = type("DefaultTraceProvider", (DefaultTraceProvider,), {})
+    return SimpleNamespace(__name__="agents.tracing.provider", DefaultTraceProvider=kind)
 
 
 @pytest.fixture
@@ -145,6 +146,26 @@ def test_a_tool_that_waits_for_a_person_or_is_refused_is_not_called(
     run(processor, [span("function", "s1", error=error, name="wipe", input='{"path": "/x"}', output=output)])
     assert recorded() == []
     assert calls.take("wipe", {"path": "/x"}, None).call_id == "c1"
+
+
+def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(
+    processor, structure, own, one_call_of_lookup
+):
+    """The SDK describes each function to the model under the name of its tool."""
+
+    def function_schema(func, name_override=None):
+        return SimpleNamespace(name=name_override or func.__name__)
+
+    module = SimpleNamespace(__name__="agents.tool", function_schema=function_schema)
+    (put_back,) = openai_agents.follow(module, structure)
+    assert module.function_schema(own.look, name_override="lookup").name == "lookup"
+    put_back()
+    assert module.function_schema is function_schema
+    call = span("function", "s1", name="lookup", input='{"word": "snow"}', output="SNOW")
+    processor.on_span_start(call)
+    own.look("snow")
+    processor.on_span_end(call)
+    one_call_of_lookup()
 
 
 def test_a_tool_that_fails_before_its_function_runs_is_a_call(processor, calls, recorded, monkeypatch):

@@ -118,6 +118,14 @@ def test_a_run_that_fails_has_failed(follow, recorded):
     assert (ended["status"], ended["error_type"]) == ("failed", "KeyError")
 
 
+def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(follow, own, one_call_of_lookup):
+    """Its toolset knows the function."""
+    tools = FunctionToolset()
+    tools.tools = {"lookup": SimpleNamespace(function=own.look)}
+    assert asyncio.run(tools.call_tool("lookup", {"word": "snow"}, None, own.look)) == "SNOW"
+    one_call_of_lookup()
+
+
 def test_a_tool_is_one_call(follow, recorded, monkeypatch):
     """It is recorded here where no function of the user's is, and there where one is."""
     monkeypatch.setattr(rewrite, "EDITED", {"lookup"})

@@ -172,6 +172,14 @@ def test_an_answer_that_is_refused_fails_check_and_run(recorded):
     assert [event["component_name"] for event in ended] == ["final_answer_checks", "ada"]
 
 
+def test_a_tool_is_recorded_where_its_forward_runs(own, one_call_of_lookup):
+    """As the tool of the name that its class gives it."""
+    tool = Tool("lookup", own.look)
+    tool.forward = own.look
+    assert tool("snow") == "SNOW"
+    one_call_of_lookup()
+
+
 def test_a_tool_takes_its_arguments_by_name_by_place_or_in_a_dict(recorded):
     """They are told by name each time."""
     tool = Tool("echo", lambda word: word)

@@ -1,4 +1,4 @@
-"""crewai: a flow around a crew of two agents and two tasks, one of them with a tool."""
+"""crewai: a flow around a crew of two agents and two tasks, each of them with a tool: of a function, of a class."""
 
 import io
 import os
@@ -8,18 +8,26 @@ os.environ.update(CREWAI_DISABLE_TELEMETRY="true", CREWAI_TRACING_ENABLED="false
 
 from crewai import LLM, Agent, Crew, Task
 from crewai.flow.flow import Flow, listen, start
-from crewai.tools import tool
+from crewai.tools import BaseTool, tool
 
 
-@tool("get_weather")
-def get_weather(city: str) -> str:
+@tool("Get Weather")
+def weather(city: str) -> str:
     """The weather of a city."""
     return f"{city}: -3"
 
 
+class Wardrobe(BaseTool):
+    name: str = "Wardrobe"
+    description: str = "What there is to wear."
+
+    def _run(self, city: str) -> str:
+        return f"A coat for {city}."
+
+
 llm = LLM(model="openai/gpt-4o-mini", base_url=os.environ["OPENAI_BASE_URL"], api_key="unused")
-scout = Agent(role="Scout", goal="Find.", backstory="None.", llm=llm, tools=[get_weather])
-packer = Agent(role="Packer", goal="Pack.", backstory="None.", llm=llm)
+scout = Agent(role="Scout", goal="Find.", backstory="None.", llm=llm, tools=[weather])
+packer = Agent(role="Packer", goal="Pack.", backstory="None.", llm=llm, tools=[Wardrobe()])
 find = Task(name="find", description="Find the weather", expected_output="A line", agent=scout)
 pack = Task(name="pack", description="What to wear", expected_output="A line", agent=packer)
 

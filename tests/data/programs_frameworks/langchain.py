@@ -1,4 +1,4 @@
-"""LangChain: a chain of prompt, model and parser, three branches at once, a retriever, a tool that a library made, a stream."""
+"""LangChain: a chain of prompt, model and parser, three branches at once, a retriever, a tool of a class, a stream."""
 
 import asyncio
 
@@ -8,13 +8,21 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableParallel
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool
 from langchain_openai import ChatOpenAI
 
 
 class Shelf(BaseRetriever):
     def _get_relevant_documents(self, query, *, run_manager):
         return [Document(f"About {query}.")]
+
+
+class Upper(BaseTool):
+    name: str = "upper"
+    description: str = "Capitals."
+
+    def _run(self, text: str) -> str:
+        return text.upper()
 
 
 def ask(text):
@@ -28,8 +36,9 @@ def main():
     print(asyncio.run(three.ainvoke({"city": "Oslo"})))
     print(ask("How cold is it in {city}?").batch([{"city": "Oslo"}, {"city": "Rome"}]))
     print(Shelf().invoke("Oslo"))
-    upper = StructuredTool.from_function(func=lambda text: text.upper(), name="upper", description="Capitals.")
-    print(upper.invoke({"text": "cold"}))
+    print(Upper().invoke({"text": "cold"}))
+    lower = StructuredTool.from_function(func=lambda text: text.lower(), name="lower", description="Small letters.")
+    print(lower.invoke({"text": "COLD"}))
     print(FakeListChatModel(responses=["It is all made up."]).invoke("And Atlantis?").content)
     for part in ask("What to wear in {city}?").stream({"city": "Oslo"}):
         print(part, end="|")

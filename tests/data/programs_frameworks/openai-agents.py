@@ -30,8 +30,8 @@ class Counting(TracingProcessor):
     def force_flush(self): ...
 
 
-@function_tool
-def get_weather(city: str) -> str:
+@function_tool(name_override="get_weather")
+def weather(city: str) -> str:
     """The weather of a city."""
     return f"{city}: -3 degrees"
 
@@ -44,7 +44,7 @@ def polite(context, agent, text):
 counting = Counting()
 set_trace_processors([counting])
 forecaster = Agent(
-    name="forecaster", instructions="Tell the weather.", model="gpt-4o-mini", tools=[get_weather]
+    name="forecaster", instructions="Tell the weather.", model="gpt-4o-mini", tools=[weather]
 )
 desk = Agent(
     name="desk",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.replay.rerunning.boundaries import Strand
 from namel3ss_debug.replay.rerunning.deliveries import recorded_word
-from namel3ss_debug.replay.rerunning.recorded import END, HEAD, START, Step, read_recorded
+from namel3ss_debug.replay.rerunning.fitness import checked
+from namel3ss_debug.replay.rerunning.recorded import END, HEAD, START, Finding, Step, read_recorded
 from namel3ss_debug.replay.rerunning.recorded_answers import Raised, outputs_of, tool_answer
 from namel3ss_debug.traces.decoding import normalise
 from namel3ss_debug.traces.reader import open_trace
@@ -181,6 +183,17 @@ def test_the_result_of_a_tool_is_a_python_value_again(listed, boundary_events):
     assert [flaw.what for flaw in tool_answer(recorded.end(5)).flaws] == ["shop.Order"]
     assert [finding[:2] for finding in recorded.findings] == [("opaque", 5), ("opaque", 7)]
     assert recorded.findings_of(7) == recorded.findings[1:]
+
+
+def test_tools_that_only_their_results_told_of_are_named_once(listed, boundary_events):
+    """Their functions run again. What a framework told of may be a library's own, and is not named."""
+    made = boundary_events()
+    for name, metadata in (("a", {}), ("b", {"framework": "loom"}), ("a", {}), ("c", {})):
+        made.give(made.call(name, {}, metadata={"seen": False, **metadata}), name, "x")
+    recorded = read_recorded(listed(made.events))
+    assert recorded.findings == (Finding("unseen", 0, "a, c"),)
+    (note,) = checked(Path("t.jsonl"), recorded)
+    assert note.startswith("a, c: the program has no function of this name")
 
 
 def test_what_an_exception_of_a_tool_held_is_looked_at_as_a_result_is(listed, boundary_events):
