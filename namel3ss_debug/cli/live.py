@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.session import Session
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.replay.given.answers import Fault, Mock
+    from namel3ss_debug.replay.live import LiveProgram
     from namel3ss_debug.replay.live_debugger import LiveDebugger
 
 
@@ -123,7 +124,10 @@ def step_program(
             try:
                 debugger = LiveDebugger(program, breakpoints, wanted.mocks)
                 program.go_on()
-                return hold(debugger, wanted, seated).status
+                status = hold(debugger, wanted, seated).status
+                if wanted.mocks and not program.free:
+                    tell_unreached(wanted.mocks, program, notices(seated))
+                return status
             finally:
                 program.end()
 
@@ -149,6 +153,14 @@ def hold(debugger: LiveDebugger, wanted: Stepping, seated: Seat | None, *, jsonl
         if seated is None or not typed_too or may_end(seated.terminal):
             return Held(program.end(), mistakes)
         debugger.over, commands, typed_too = False, (), True
+
+
+def tell_unreached(given: Sequence[Mock | Fault], program: LiveProgram, say: Callable[[str], None]) -> None:
+    """Say which answers and faults no call of the program got."""
+    from namel3ss_debug.replay.rerunning.changes import unreached
+
+    for line in unreached(given, program):
+        say(line)
 
 
 def may_end(terminal: TextIO) -> bool:

@@ -96,6 +96,17 @@ def test_a_mock_at_the_pause_answers_in_place_of_the_call(debug, app, workspace)
     assert second["outputs"] == {"result": {"found": 99}}
 
 
+def test_an_answer_that_no_call_got_is_told_at_the_end(debug, app):
+    """A mistyped name, and a call that was not made; the program ran, and keeps its status."""
+    given = ["--mock", "serch:1", "--mock", 'search@7:{"found": 7}', "--mock", 'search:{"found": 7}']
+    done = debug(*given, app(AGENT))
+    assert (done.returncode, "found 7" in done.stdout) == (3, True)
+    told = [line for line in done.stderr.splitlines() if "never used" in line]
+    assert len(told) == 2
+    assert "given and never used: serch: the recording holds no such call" in told[0]
+    assert "given and never used: search@7: the recording holds only" in told[1]
+
+
 def test_mocks_alone_need_nobody_at_a_terminal(debug, app):
     """`--mock` without commands runs the program to its end with its calls answered, and shows nothing of a session."""
     done = debug("--mock", 'search:{"found": 7}', app(AGENT), stdin="typed\n")

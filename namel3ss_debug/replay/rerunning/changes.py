@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.expressions import name_fits
@@ -15,12 +15,18 @@ from namel3ss_debug.replay.rerunning.boundaries import ANSWERED
 from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.passes import Pass
 from namel3ss_debug.replay.rerunning.plans import ALL, Plan
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
 
 _NEW_TOOL: Final = "tool:NAME names a tool that only new code calls"
-_RUNS_AGAIN: Final = "no function of the program was seen to run in these calls; they are made again, and nothing is given to them"
+_UNSEEN: Final = "no function of the program was seen to run in these calls"
+_RUNS_AGAIN: Final = f"{_UNSEEN}; they are made again, and nothing is given to them"
 _NOT_ANSWERED: Final = "a re-run answers calls of models, tools, HTTP and MCP; agents and steps run"
+
+
+class _Events(Protocol):
+    def events(self) -> Iterator[Event]: ...
 
 
 def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace) -> Iterator[str]:
@@ -60,6 +66,24 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
             yield f"--run-tools {name}: the recording holds no call of such a tool"
 
 
+def unreached(given: Sequence[Mock | Fault], trace: _Events) -> Iterator[str]:
+    """What the user should know of answers and faults once the program has ended: which of them reached no call, and why.
+
+    Args:
+        given: those that were given beforehand.
+        trace: the events of the program.
+    """
+    known = _answered(know(trace.events()))
+    for what in given:
+        try:
+            calls = calls_of(what, known)
+        except MockError as problem:
+            yield f"given and never used: {problem}"
+            continue
+        if calls is not None and _runs_again(calls.place, trace):
+            yield f"given and never used: {in_line(what.name)}: {_UNSEEN}"
+
+
 def _answered(known: Known) -> Known:
     """What a recording holds of the components whose calls get answers."""
     return known._replace(
@@ -68,7 +92,7 @@ def _answered(known: Known) -> Known:
     )
 
 
-def _runs_again(place: Place, trace: Trace) -> bool:
+def _runs_again(place: Place, trace: _Events) -> bool:
     """Whether nobody saw any of these calls where it was made, so that no answer reaches it."""
     starts = [
         event for event in trace.events() if event["event_type"][-6:] == "_start" and place.enters(event)
