@@ -192,8 +192,16 @@ def _pieced(value: Any, limit: int) -> str:
 
 
 def _pieces(value: Any, limit: int, depth: int) -> list[str]:
-    """Short JSON in pieces that stop soon after `limit` characters."""
+    """Short JSON in pieces that stop soon after `limit` characters; an object of a class is its fields behind its name."""
     value = untupled(value)
+    kind = value.get("$type") if isinstance(value, dict) else None
+    if isinstance(kind, str):
+        if isinstance(value.get("repr"), str):
+            return [clean(value["repr"], limit)]
+        held = next((value[part] for part in ("fields", "items", "value") if part in value), None)
+        name = [clean(kind.rpartition(".")[2], 60), " "] if isinstance(held, dict | list) else []
+        if held is not None:
+            return [*name, *_pieces(held, limit, depth + 1)]
     if isinstance(value, str):
         return [f'"{clean(value, limit)}"']
     if isinstance(value, bool):

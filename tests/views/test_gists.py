@@ -4,6 +4,16 @@ import pytest
 
 from namel3ss_debug.views.gists import call, chunk_text, gist, summary
 
+ORDER = {
+    "$type": "shop.Order",
+    "fields": {
+        "state": {"$type": "shop.State", "made": "member", "name": "SENT", "value": "sent"},
+        "tags": {"$type": "set", "items": ["a"]},
+        "by": {"$type": "shop.Clerk", "repr": "<Clerk 7>"},
+    },
+    "made": "object",
+}
+
 
 @pytest.mark.parametrize(
     ("event", "shown"),
@@ -14,6 +24,7 @@ from namel3ss_debug.views.gists import call, chunk_text, gist, summary
         ({"event_type": "llm_call_end", "outputs": {"text": "fine", "tool_calls": []}}, "fine"),
         ({"event_type": "llm_call_end", "outputs": {"text": None, "tool_calls": [{"name": "f", "arguments": {"a": 1}}]}}, "f(a=1)"),
         ({"event_type": "tool_call_end", "outputs": {"result": [1, None, True]}}, "[1, null, true]"),
+        ({"event_type": "tool_call_end", "outputs": {"result": ORDER}}, 'Order {"state": "sent", "tags": set ["a"], "by": <Clerk 7>}'),
         ({"event_type": "tool_call_start", "inputs": {"arguments": {"q": "x"}}}, '{"q": "x"}'),
         ({"event_type": "trace_start", "metadata": {"target": "app.py"}}, "app.py"),
         ({"event_type": "log_record", "component": "log", "metadata": {"message": "ready"}}, "ready"),
