@@ -128,6 +128,20 @@ def test_a_test_asks_what_its_agents_did(suite):
     assert not (suite.path / ".agent_traces").exists()
 
 
+def test_a_rule_about_nothing_in_the_run_is_warned_of(suite):
+    """It has not been kept either; the warning stands at the line of the test."""
+    tests = """
+        import agent
+
+        def test_agent(agent_trace):
+            agent.run("Where is A-17?")
+            agent_trace.check({"limit": "cost < 1", "by": "agent", "of": "packer"}, "tool_calls == 1")
+        """
+    result = suite(tests, "-W", "default")
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*test_it.py:5: UserWarning: * was not checked: there was no agent packer"])
+
+
 @pytest.mark.parametrize(
     ("assertion", "told"),
     [

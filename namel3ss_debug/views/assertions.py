@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -155,7 +156,7 @@ class AgentTrace:
             raise AssertionError("\n  ".join([f"{count(len(failures), 'failure')} in the run:", *rows]))
 
     def check(self, *rules: str | Mapping[str, Any]) -> Report:
-        """Hold the run against rules, as `debug check` does.
+        """Hold the run against rules, as `debug check` does; of a rule that is about nothing in the run, a warning says so.
 
         Args:
             *rules: expressions that must be true of the run, or rules as objects.
@@ -175,6 +176,10 @@ class AgentTrace:
                 for found in report.findings
             ]
             raise AssertionError("\n  ".join([f"{count(len(rows), 'broken rule')}:", *rows[:_MOST_NAMED]]))
+        for rule in report.rules:
+            if rule.skipped:
+                told = clean(f"{rule.rule} was not checked: {rule.skipped}", _LONGEST)
+                warnings.warn(told, stacklevel=2)
         return report
 
     def _run(self) -> Run:
