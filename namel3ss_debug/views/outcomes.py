@@ -5,7 +5,10 @@ Most re-runs have nothing else to tell, so this needs nothing to draw with (`row
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.replay.rerunning.impasses import told
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from namel3ss_debug.replay.rerunning.outcomes import Outcome
 
 MOST_NUMBERS = 8
+_OF_PROGRAM = re.compile(r":\d+\Z")
+"""What a place in the program's own code ends with; one in a library has the name of a function."""
 
 
 def outcome_rows(outcome: Outcome, width: int) -> Iterator[Row]:
@@ -31,7 +36,7 @@ def outcome_rows(outcome: Outcome, width: int) -> Iterator[Row]:
         ("passes", _passes(outcome)),
         ("order", _order(outcome)),
         *(("refused", Piece(refused(each))) for each in outcome.refused[:MOST_NUMBERS]),
-        *(("new input", piece(_new_input(each), "", 200)) for each in outcome.new_inputs[:MOST_NUMBERS]),
+        *(("new input", piece(each, "", 200)) for each in islice(_new_inputs(outcome), MOST_NUMBERS)),
     ]
     yield from labelled(rows, width, indent="  ")
     for words in (*_stopped(outcome), *outcome.notes, *_hints(outcome)):
@@ -129,9 +134,16 @@ def refused(event: dict[str, Any]) -> str:
     return clean(f"a connection to {where}{site}: {why}", 200)
 
 
-def _new_input(read: tuple[str, str, int]) -> str:
-    source, site, times = read
-    return f"{source}{f' at {site}' if site else ''}, read {count(times, 'time')} more than recorded"
+def _new_inputs(outcome: Outcome) -> Iterator[str]:
+    """What was read that was not read then: where in the program; what libraries read beside it, in one."""
+    of_libraries: Counter[str] = Counter()
+    for source, site, times in outcome.new_inputs:
+        if site and not _OF_PROGRAM.search(site):
+            of_libraries[source] += times
+        else:
+            yield f"{source}{f' at {site}' if site else ''}, read {count(times, 'time')} more than recorded"
+    for source, times in of_libraries.items():
+        yield f"{source}, read {count(times, 'time')} more by libraries than recorded"
 
 
 def _stopped(outcome: Outcome) -> Iterator[str]:

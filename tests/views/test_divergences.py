@@ -186,6 +186,22 @@ def test_no_foreign_text_reaches_the_screen_as_it_is(old, new, width):
         assert cell_len(row) <= width
 
 
+def test_what_was_read_anew_is_told_by_its_line_and_of_libraries_in_one():
+    """Their threads read the clock as it comes; the document for programs has each place."""
+    reads = (
+        ("clock", "app.py:12", 1),
+        ("clock", "trace/__init__.py:Span.end", 2),
+        ("clock", "trace/__init__.py:Span.start", 1),
+        ("stdin", "", 1),
+    )
+    told = [row.strip() for row in lines(outcome(new_inputs=reads)) if "new input" in row]
+    assert told == [
+        "new input  clock at app.py:12, read 1 time more than recorded",
+        "new input  stdin, read 1 time more than recorded",
+        "new input  clock, read 3 times more by libraries than recorded",
+    ]
+
+
 def test_the_rows_for_programs_are_json_and_tell_the_same():
     """One for each divergence, and one for the whole."""
     found = outcome(
