@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from namel3ss_debug.capture import rewrite, tools
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.frameworks.structure import Structure
+from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.capture.start import shutdown_tracing
 from namel3ss_debug.hooks import trace_tool_call
 from namel3ss_debug.traces.reader import open_trace
@@ -135,6 +137,26 @@ def test_a_function_runs_as_the_tool_that_a_framework_names(tracing):
         {"arguments": {"city": "Oslo"}, "call_id": "c1"},
     ]
     assert told[0]["metadata"]["defined_at"] == "weather_tools.py:9"
+
+
+def test_a_function_that_was_loaded_before_runs_as_a_tool_of_another_name(tracing, tmp_path, monkeypatch):
+    """As where a test runner has imported the program already."""
+    (tmp_path / "loaded_tools.py").write_text(OTHER_NAMES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tool = importlib.import_module("loaded_tools").Weather("dry")
+    tracer = tracing()
+    put_back = LoadedFunctions(str(tmp_path)).install()
+    calls, uninstall = tools.install(tracer)
+    structure = Structure(tracer, calls, "loom")
+    tools.runs_as("dry", tool._run)
+    structure.begin_tool(1, "dry", {"city": "Oslo"})
+    assert tool._run("Oslo") == "dry, Oslo: dry"
+    structure.end_tool(1, "dry, Oslo: dry")
+    uninstall()
+    put_back()
+    told = [e for e in open_trace(shutdown_tracing()).events() if e["component"] == "tool"]
+    assert [e["component_name"] for e in told] == ["dry", "dry"]
+    assert "seen" not in told[0]["metadata"]
 
 
 def test_a_function_may_be_a_tool_by_its_own_name_and_by_another(tracing):
