@@ -17,6 +17,7 @@ from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.tools import runs_as
 
 _MOST_NAME = 80
+_MOST_BEGUN = 4096
 
 
 class _Begins(NamedTuple):
@@ -161,6 +162,8 @@ def _hear(structure: Structure, scopes: _Scopes, source: Any, event: Any) -> Non
             structure.skip(event.event_id, event.parent_event_id)
         if is_own or _begin(structure, scopes.starting, kind, event):
             scopes.begun[event.event_id] = kind.removesuffix("_started"), event.parent_event_id
+            if len(scopes.begun) > _MOST_BEGUN:  # the oldest will never end
+                scopes.begun.pop(next(iter(scopes.begun)), None)
     elif kind.endswith(_ENDINGS) and event.started_event_id is not None:
         key = _ended(scopes.begun, kind.rpartition("_")[0], event.started_event_id)
         if key is not None:

@@ -246,3 +246,15 @@ def test_a_failure_that_is_told_twice_ends_nothing_but_the_call(emit, recorded):
         ("travel", "completed"),
     ]
     assert ended[-1]["outputs"] == {"result": "Dress warmly."}
+
+
+def test_what_never_ends_is_not_kept_for_ever(emit, recorded, monkeypatch):
+    """And what is forgotten for it still ends, where it does."""
+    monkeypatch.setattr(crewai, "_MOST_BEGUN", 1)
+    crew = emit("crew_kickoff_started", crew_name="travel", inputs=None)
+    task = emit("task_started", crew, task=SimpleNamespace(name="find"), context=None)
+    emit("agent_execution_started", task, agent=SimpleNamespace(role="Scout"), task_prompt="Find.")
+    emit("task_completed", begun=task, output=SimpleNamespace(raw="It is cold."))
+    emit("crew_kickoff_completed", begun=crew, output="Dress warmly.")
+    ended = [event["component_name"] for event in recorded() if event["event_type"].endswith("_end")]
+    assert ended == ["find", "travel"]
