@@ -109,6 +109,7 @@ class _Reviver:
 
     def __init__(self, make: Callable[[Held], Any] | None, *, plain: bool = False) -> None:
         self.flaws: list[Flaw] = []
+        self.objects: dict[int, Any] = {}
         self._make = make
         self._plain = plain
 
@@ -210,16 +211,26 @@ def _with_default(reviver: _Reviver, form: dict[str, Any], path: str, depth: int
 
 
 def _held(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
-    """An object that only holds data, once all of it is as it was."""
+    """An object that only holds data, once all of it is as it was; of what has a name the value is only shown.
+
+    What says that it is the same as another one is that one.
+    """
+    same = form.get("same")
+    if isinstance(same, int) and same in reviver.objects:
+        return reviver.objects[same]
     before = len(reviver.flaws)
+    told = {TYPE, "made", "same", "value"} if "name" in form else {TYPE, "made", "same"}
     parts = {
         name: reviver.value(part, at_key(path, name), depth + 1)
         for name, part in form.items()
-        if name not in {TYPE, "made"}
+        if name not in told
     }
     if len(reviver.flaws) > before:
         return None
-    return reviver.held(Held(form[TYPE], form["made"], parts), path)
+    made = reviver.held(Held(form[TYPE], form["made"], parts), path)
+    if isinstance(same, int):
+        reviver.objects[same] = made
+    return made
 
 
 def _bytes(reviver: _Reviver, form: dict[str, Any], path: str, _depth: int) -> Any:

@@ -101,7 +101,6 @@ class Far(dt.tzinfo):
 @pytest.mark.parametrize(
     "value",
     [
-        Bits.A | Bits.B,
         defaultdict(lambda: 1, a=1),
         deque([1]),
         object(),

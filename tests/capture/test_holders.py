@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import sys
 from http import HTTPStatus
 from types import ModuleType
@@ -38,11 +39,28 @@ class Word(enum.StrEnum):
     YES = "yes"
 
 
+class Allowed(enum.Flag):
+    """Of which several stand together."""
+
+    READ = 1
+    WRITE = 2
+
+
+class Kind(enum.Enum):
+    """Whose values are no data."""
+
+    NUMBER = int
+
+
 class Point(NamedTuple):
     """A tuple with names."""
 
     x: Any
     y: Any
+
+
+class Spot(Point):
+    """One that has room for more."""
 
 
 @dataclasses.dataclass
@@ -67,6 +85,35 @@ class Noted(Order):
     def __post_init__(self):
         """Keep it."""
         self.note = ("noted", self.item)
+
+
+class Checked:
+    """Stands in a class in place of a field, and checks what is put into it."""
+
+    def __set__(self, holder, value):
+        """No test makes one that is checked."""
+        raise AssertionError(value)
+
+
+@dataclasses.dataclass
+class Guarded:
+    """One with a field that is checked, and with a property that can be set."""
+
+    item: Any = 0
+    more = property(lambda self: self._more, pytest.fail)
+
+
+Guarded.item = Checked()
+
+
+@dataclasses.dataclass
+class Closing:
+    """One that does something when it goes."""
+
+    item: Any
+
+    def __del__(self):
+        """Say so."""
 
 
 @dataclasses.dataclass
@@ -105,9 +152,16 @@ class Model(pydantic.BaseModel):
     state: Any = State.OPEN
     _seen: Any = pydantic.PrivateAttr(default=())
 
+    @functools.cached_property
+    def length(self):
+        """Computed once."""
+        return len(self.item)
+
 
 class Items(pydantic.RootModel[list[Any]]):
     """A model of one value."""
+
+    _seen: Any = pydantic.PrivateAttr(default=())
 
 
 @dataclasses.dataclass
@@ -158,7 +212,11 @@ def test_what_is_recorded_of_an_object_makes_it_again(value):
     assert repr(made) == repr(value)
 
 
-@pytest.mark.parametrize("member", [*State, *Word, HTTPStatus.NOT_FOUND], ids=str)
+@pytest.mark.parametrize(
+    "member",
+    [*State, *Word, *Kind, HTTPStatus.NOT_FOUND, Allowed.READ | Allowed.WRITE, Allowed(0)],
+    ids=str,
+)
 def test_a_member_of_an_enumeration_is_the_same_object(member):
     """As `is` compares them."""
     assert back([member])[0] is member
@@ -169,6 +227,7 @@ def test_a_member_is_found_by_its_value_where_an_answer_was_changed():
     form = exact(Payloads(), Word.YES).json
     del form["name"]
     assert revive(form, holders.make).value is Word.YES
+    assert revive(form | {"value": "YES"}, holders.make).value is Word.YES
     assert revive(form | {"value": "no"}, holders.make).flaws[0].what == f"{__name__}.Word"
 
 
@@ -179,6 +238,37 @@ def test_what_an_object_holds_besides_its_fields_comes_back():
     assert back(slotted).more == [2]
     assert back(Noted(3)).note == ("noted", 3)
     assert "__orig_class__" not in vars(back(Box[int](1)))
+    spot = Spot(1, 2)
+    spot.note = [3]
+    assert (back(spot), back(spot).note) == (spot, [3])
+
+
+def test_several_flags_that_nobody_has_put_together_here_yet_come_back():
+    """By their value, as the library itself puts them together; of a value that cannot be, nothing is made."""
+    form = exact(Payloads(), Allowed.READ | Allowed.WRITE).json
+    Allowed._value2member_map_.pop(3)
+    made = revive(form, holders.make).value
+    assert made is Allowed.READ | Allowed.WRITE
+    assert not revive(form | {"value": 64}, holders.make).exact
+
+
+def test_nothing_of_the_class_runs_when_an_object_gets_what_it_held():
+    """No descriptor that checks a field, and no setter of a property, though a recording may name one."""
+    guarded = object.__new__(Guarded)
+    vars(guarded).update(item=1, _more=2)
+    assert vars(back(guarded)) == vars(guarded)
+    form = exact(Payloads(), guarded).json
+    made = revive(form | {"beside": {"more": 5}}, holders.make).value
+    assert vars(made) == {"item": 1, "more": 5}
+
+
+def test_an_object_that_stands_in_several_places_is_one_again():
+    """Also a model, and within another that is; what is only alike stays two."""
+    order, other, model = Order([1]), Order([1]), Model(item=1)
+    made = back({"all": [order, other, model], "best": order, "in": Order([order, model])})
+    assert made["best"] is made["all"][0] is made["in"].item[0]
+    assert made["in"].item[1] is made["all"][2]
+    assert made["all"][1] is not made["all"][0]
 
 
 def test_a_model_comes_back_with_what_pydantic_knows_of_it():
@@ -191,6 +281,14 @@ def test_a_model_comes_back_with_what_pydantic_knows_of_it():
     assert made.model_dump_json(exclude_unset=True) == '{"item":1,"more":[2]}'
     assert made.model_copy(update={"item": 5}).item == 5
     assert hash(back(Model(item="a", more="b"))) == hash(Model(item="a", more="b"))
+
+
+def test_a_model_comes_back_with_what_it_has_computed_once():
+    """It stands in the model, though it is no field; so do the private attributes of a model of one value."""
+    model, items = Model(item="abc"), Items([1])
+    assert (model.length, "length" in vars(back(model)), back(model).length) == (3, True, 3)
+    items._seen = (1,)
+    assert back(items)._seen == (1,)
 
 
 def test_a_date_that_pydantic_read_comes_back_with_its_zone():
@@ -212,7 +310,16 @@ def local() -> Any:
 
 @pytest.mark.parametrize(
     "value",
-    [local(), Plain(), FailedError(1), Hashed(1), Order(Plain()), Model(item=object()), [Point(Plain(), 1)]],
+    [
+        local(),
+        Plain(),
+        FailedError(1),
+        Hashed(1),
+        Closing(1),
+        Order(Plain()),
+        Model(item=object()),
+        [Point(Plain(), 1)],
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_what_cannot_be_made_again_is_told(value):

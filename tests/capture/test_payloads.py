@@ -36,7 +36,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.capture.payloads import Converted, Payloads, to_json
+from namel3ss_debug.capture.payloads import Converted, Payloads, exact, to_json
 from namel3ss_debug.traces.redaction import Redactor
 
 SECRET = "sk-" + "proj-" + string.ascii_letters
@@ -660,6 +660,15 @@ def test_long_texts_are_cut_and_say_how_long_they_were():
     assert result.value["a"]["length"] == 5000
     assert set(result.value["a"]["$truncated"]) == {"é"}
     assert len(result.value["a"]["$truncated"].encode()) <= 1000
+
+
+def test_objects_that_all_lead_to_each_other_come_to_an_end():
+    """There are more ways through ten of them than anybody could write down."""
+    nodes: list[typing.Any] = [[number] for number in range(16)]
+    for node in nodes:
+        node.append([other for other in nodes if other is not node])
+    whole = {"argument": Payloads().value(nodes[0]), "result": exact(Payloads(), nodes[0]).json}
+    assert all(len(orjson.dumps(json)) < 20_000_000 for json in whole.values())
 
 
 def test_many_items_and_deep_nesting_are_cut():

@@ -1,7 +1,8 @@
 """JSON of any Python value: the walk over containers, its bounds, and the short way for what is seen all the time.
 
 Bounds: containers nest to a depth of 32, hold 1,000 items and a payload stays near `max_size`; with `max_size` 0
-whatever JSON itself can say stays whole down to a depth of 100, so that a recorded answer can be given again.
+whatever JSON itself can say stays whole down to a depth of 100, so that a recorded answer can be given again; but for
+100,000 containers that are nested deeply, as the nodes of a net are that lead to each other.
 What was left out is told in its place: `{"$truncated": "text", "length": n}`, or `{"$truncated": n}` as the last
 item of a list; `{"$cycle": true}` stands for a container inside itself.
 """
@@ -27,6 +28,10 @@ _DEPTH = 32
 _DEPTH_WHOLE = 100
 _ITEMS = 1000
 _ENDLESS = sys.maxsize
+DEEP = 24
+"""Containers below this depth are counted, because objects that lead to each other are met on ever more ways."""
+
+_MOST_DEEP = 100_000
 _SHORT = 256
 _LONGEST_NAME = 128
 _FLAT = 32
@@ -237,6 +242,7 @@ class _Conversion:
         "_names",
         "_path",
         "_plain",
+        "_price",
         "_short",
         "cut",
         "redacted",
@@ -257,6 +263,7 @@ class _Conversion:
         self._learn = payloads.learn
         self._flat = payloads.flat
         self._bounded = bool(size)
+        self._price = 0 if size else _ENDLESS // _MOST_DEEP
         self._path: set[int] = set()
 
     @property
@@ -293,6 +300,8 @@ class _Conversion:
             self.cut = True
             return {"$cycle": True}
         self._path.add(marker)
+        if depth > DEEP:
+            self._left -= self._price
         try:
             if kind is dict:
                 return self.pairs(value.items(), len(value), depth)
@@ -444,18 +453,10 @@ _SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "array", "o
 _SCHEMA_FORMS = ("anyOf", "oneOf", "allOf", "$ref")
 _SCHEMA = frozenset(
     {
-        "type",
-        "title",
-        "description",
-        "format",
-        "default",
-        "minLength",
-        "maxLength",
-        "items",
-        "nullable",
+        "type", "title", "description", "format", "default", "minLength", "maxLength", "items", "nullable",
         *_SCHEMA_FORMS,
     }
-)
+)  # fmt: skip
 """The words of a schema that hold no value, but for a `default`."""
 
 

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from namel3ss_debug.capture.payloads import holders
-from namel3ss_debug.capture.payloads.conversion import JsonValue, Payloads, _Conversion
+from namel3ss_debug.capture.payloads.conversion import DEEP, JsonValue, Payloads, _Conversion
 from namel3ss_debug.capture.payloads.looks import from_signal, full_name
 from namel3ss_debug.capture.payloads.objects import describe
 
@@ -74,11 +74,12 @@ def exact(payloads: Payloads, value: Any) -> Exact:
 class _ExactConversion(_Conversion):
     """The same walk, in which each kind of value has a form of its own."""
 
-    __slots__ = ("inexact",)
+    __slots__ = ("_objects", "inexact")
 
     def __init__(self, payloads: Payloads) -> None:
         super().__init__(payloads)
         self.inexact: dict[str, None] = {}
+        self._objects: dict[int, tuple[Any, int, dict[str, Any]]] = {}
 
     def convert(self, value: Any, depth: int) -> JsonValue:
         """Any value as JSON."""
@@ -90,6 +91,8 @@ class _ExactConversion(_Conversion):
             self.cut = True
             return {"$cycle": True}
         self._path.add(marker)
+        if depth > DEEP:
+            self._left -= self._price
         try:
             return self._container(value, kind, depth)
         except RecursionError:
@@ -121,11 +124,19 @@ class _ExactConversion(_Conversion):
         form: JsonValue = describe(self, value, kind, depth)
         held = holders.told(self, value, form, depth)
         if held is not None:
-            return held
+            return self._object(value, held)
         if kind is bytearray and type(form) is dict and form.get("$type") == "bytes":
             return {**form, "$type": "bytearray"}
         if not _is_exact(kind, form):
             self.inexact[self.clean(full_name(kind))] = None
+        return form
+
+    def _object(self, value: Any, form: dict[str, Any]) -> dict[str, JsonValue]:
+        """The form of an object; where it stands in several places, each says which one it is."""
+        if form["made"] in holders.WITH_IDENTITY:
+            _, number, first = self._objects.setdefault(id(value), (value, len(self._objects) + 1, form))
+            if first is not form:
+                form["same"] = first["same"] = number
         return form
 
     def pairs_as_items(self, value: dict[Any, Any], depth: int) -> list[JsonValue]:

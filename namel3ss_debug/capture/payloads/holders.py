@@ -1,17 +1,18 @@
 """Objects of classes that only hold data, told so that they can be made again.
 
 These are dataclasses, classes of attrs, models of pydantic 2, named tuples, members of enumerations, and time zones of some
-libraries; a `made` in their form says which. Nothing is imported to make one, and but for those of zones no constructor runs:
-the class is the one that the program has under the name, and what the object held is put back into it.
+libraries; a `made` in their form says which. Nothing is imported to make one, and but for those of zones no constructor runs,
+nor a setter: the class is the one that the program has under the name, and what the object held is put back into it.
 """
 
 from __future__ import annotations
 
+import enum
 import sys
 import types
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture.payloads.contract import Conversion
 from namel3ss_debug.capture.payloads.looks import (
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 OBJECT, MODEL, TUPLE, MEMBER, ZONE = "object", "model", "tuple", "member", "zone"
 """What `made` says: of a dataclass or of attrs, a model of pydantic, a named tuple, a member of an enumeration, a time zone."""
+
+WITH_IDENTITY = frozenset({OBJECT, MODEL})
+"""What `made` says of objects that may be changed, so that it matters whether two are one."""
 
 _AS_DATACLASSES = frozenset({"langgraph.types.Send"})
 """Classes that hold nothing but what they were made of, though nothing in them says so."""
@@ -105,6 +109,8 @@ def make(held: Held) -> Any:
 def _made_as(kind: type) -> str | None:
     """How objects of a class can be made again, if they can be."""
     names = {full_name(ancestor) for ancestor in lineage(kind)}
+    if class_attribute(kind, "__del__") is not None:  # it does something with what it holds
+        return None
     if names & _ZONES.keys():
         return ZONE
     if "enum.Enum" in names:
@@ -129,16 +135,22 @@ def _told_object(conversion: Conversion, value: Any, form: Any, depth: int) -> d
                     held[name] = slot.__get__(value)
     if _OWN_HASH in held:
         raise TypeError
-    beside = [
+    return {**form, **_beside(conversion, held, form, depth)}
+
+
+def _beside(conversion: Conversion, held: Mapping[str, Any], form: Any, depth: int) -> dict[str, Any]:
+    """What an object holds that is none of its fields, such as what a property has computed once."""
+    more = [
         (name, part) for name, part in held.items() if name not in form["fields"] and name not in _NOT_HELD
     ]
-    return {**form, "beside": conversion.pairs(beside, len(beside), depth + 1)} if beside else form
+    return {"beside": conversion.pairs(more, len(more), depth + 1)} if more else {}
 
 
 def _told_model(conversion: Conversion, value: Any, form: Any, depth: int) -> dict[str, Any]:
-    """The fields; and which of them were given, which are beyond the declared ones, and the private attributes."""
+    """The fields; which of them were given, which are beyond the declared ones, the private attributes, and what else there is."""
     given = sorted(attribute(value, "__pydantic_fields_set__"))
     told = {**form, "given": conversion.items(given, len(given), depth + 1)}
+    told |= _beside(conversion, instance_dict(value), form, depth)
     with suppress(AttributeError):  # a model of one value has neither
         extra = attribute(value, "__pydantic_extra__")
         if extra is not None:
@@ -149,27 +161,38 @@ def _told_model(conversion: Conversion, value: Any, form: Any, depth: int) -> di
     return told
 
 
-def _told_tuple(_conversion: Conversion, _value: Any, form: Any, _depth: int) -> dict[str, Any]:
-    return cast("dict[str, Any]", form)
+def _told_tuple(conversion: Conversion, value: Any, form: Any, depth: int) -> dict[str, Any]:
+    return {**form, **_beside(conversion, instance_dict(value), {"fields": {}}, depth)}
 
 
 def _told_member(conversion: Conversion, value: Any, form: Any, _depth: int) -> dict[str, Any] | None:
-    name = attribute(value, "_name_")
-    if class_attribute(type(value), "_member_map_")[name] is not value:
-        return None
-    return {"$type": conversion.clean(full_name(type(value))), "name": name, "value": form}
+    """Its name and its value; of several flags together, which have no name, the value."""
+    kind, name = type(value), attribute(value, "_name_")
+    told = {"$type": conversion.clean(full_name(kind))}
+    if class_attribute(kind, "_member_map_").get(name) is value:
+        return {**told, "name": name, "value": form}
+    return {**told, "value": form} if enum.Flag in lineage(kind) else None
 
 
 def _made_object(kind: type, parts: Mapping[str, Any]) -> Any:
     made: Any = object.__new__(kind)
-    for name, value in {**parts["fields"], **parts.get("beside", {})}.items():
-        object.__setattr__(made, name, value)
+    _put(made, {**parts["fields"], **parts.get("beside", {})})
     return made
+
+
+def _put(made: Any, held: Mapping[str, Any]) -> None:
+    """Put into an object what it held, where it is stored: in a slot, or in its dict, whatever stands in the class."""
+    for name, value in held.items():
+        slot = class_attribute(type(made), name)
+        if type(slot) is types.MemberDescriptorType:
+            slot.__set__(made, value)
+        else:
+            object.__getattribute__(made, "__dict__")[name] = value
 
 
 def _made_model(kind: type, parts: Mapping[str, Any]) -> Any:
     made: Any = object.__new__(kind)
-    extra, fields = parts.get("extra"), dict(parts["fields"])
+    extra, fields = parts.get("extra"), {**parts["fields"], **parts.get("beside", {})}
     own = {
         "__pydantic_fields_set__": set(parts["given"]),
         "__pydantic_extra__": None if extra is None else {name: fields.pop(name) for name in extra},
@@ -183,13 +206,25 @@ def _made_model(kind: type, parts: Mapping[str, Any]) -> Any:
 
 
 def _made_tuple(kind: Any, parts: Mapping[str, Any]) -> Any:
-    return tuple.__new__(kind, [parts["fields"][name] for name in kind._fields])
+    names = class_attribute(kind, "_fields")
+    made = tuple.__new__(kind, [parts["fields"][name] for name in names])
+    _put(made, parts.get("beside", {}))
+    return made
 
 
 def _made_member(kind: Any, parts: Mapping[str, Any]) -> Any:
     if "name" in parts:
         return class_attribute(kind, "_member_map_")[parts["name"]]
-    return class_attribute(kind, "_value2member_map_")[parts["value"]]
+    found = class_attribute(kind, "_value2member_map_").get(parts["value"])
+    if found is None:  # by its name, as one who changes an answer may write it
+        found = class_attribute(kind, "_member_map_").get(parts["value"])
+    if found is None and enum.Flag in lineage(
+        kind
+    ):  # several flags together, which nobody has put together here yet
+        found = vars(enum.Flag)["_missing_"].__func__(kind, parts["value"])
+    if found is None:
+        raise LookupError
+    return found
 
 
 def _made_zone(kind: Any, parts: Mapping[str, Any]) -> Any:
