@@ -18,6 +18,7 @@ from typing import Any
 from namel3ss_debug.capture.answers import Raised
 from namel3ss_debug.capture.payloads import holders
 
+_HELD: dict[str, type] = {"args": list, "attributes": dict}
 _OF_SYSTEM = r"\[Errno (?P<number>-?\d{1,5})\] (?P<what>[^\n]*?)(?:: '(?P<file>[^'\n]*)')?\Z"
 _OF_URLLIB = r"(?s:HTTP Error (\d{3}): (.*)\Z|<urlopen error (.*)>\Z)"
 _OF_TLS = 1  # the number of nearly all failures of TLS, which their text does not tell
@@ -112,13 +113,22 @@ def _held(state: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (only here is it needed)
 
-    kinds = {"args": list, "attributes": dict}
-    values = {name: revive(state.get(name), holders.make) for name in kinds}
+    values = {name: revive(state.get(name), holders.make) for name in _HELD}
     return {
         name: found.value
         for name, found in values.items()
-        if found.exact and isinstance(found.value, kinds[name])
+        if found.exact and isinstance(found.value, _HELD[name])
     }
+
+
+def missing_of(raised: Raised) -> str:
+    """The class of something that an exception held and that cannot be made here; "" where there is none such."""
+    if not raised.state:
+        return ""
+    from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (as above)
+
+    flaws = (flaw for name in _HELD for flaw in revive(raised.state.get(name), holders.make).flaws)
+    return next((flaw.what for flaw in flaws), "")
 
 
 def _restore(error: BaseException, held: Mapping[str, Any]) -> None:

@@ -13,10 +13,15 @@ from namel3ss_debug.capture.answers import Given, Raised
 from namel3ss_debug.capture.delivery import Delivery, in_turn, never, never_on_loop
 from namel3ss_debug.capture.determinism import lineage, stdin
 from namel3ss_debug.capture.payloads import holders
-from namel3ss_debug.capture.raising import line_in, tool_error, traceback_at
+from namel3ss_debug.capture.raising import line_in, missing_of, tool_error, traceback_at
 from namel3ss_debug.capture.results import add_metadata
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
+
+NOT_MADE = "not_made"
+"""What the end of a call says in its `metadata` where the program has no class for a recorded answer: the name of the class."""
+
+_OF_TOOLS = frozenset({"tool", "mcp"})
 
 
 def take_reply(tracer: ExecutionTracer, span: Span) -> Reply | None:
@@ -37,7 +42,7 @@ def take_reply(tracer: ExecutionTracer, span: Span) -> Reply | None:
         add_metadata(span, marks)
     if given.runs and tracer.network is not None:
         tracer.network.open_for(span)
-    return Reply(tracer, given, Delivery(turn, delays), of_tool=span.component in {"tool", "mcp"})
+    return Reply(tracer, given, Delivery(turn, delays), span)
 
 
 class Reply:
@@ -49,14 +54,14 @@ class Reply:
         recorded: whether that answer is a recorded one.
     """
 
-    def __init__(self, tracer: ExecutionTracer, given: Given, delivery: Delivery, *, of_tool: bool) -> None:
+    def __init__(self, tracer: ExecutionTracer, given: Given, delivery: Delivery, span: Span) -> None:
         self.answers = given.answers
         self.outputs = given.outputs
         self.recorded = given.recorded
         self._tracer = tracer
         self._given = given
         self._delivery = delivery
-        self._of_tool = of_tool
+        self._span = span
         self._raised = 0  # the id, because the error itself would hold itself by way of its traceback
 
     def before(self) -> None:
@@ -112,7 +117,7 @@ class Reply:
             from namel3ss_debug.wire.faults import cut_value  # noqa: PLC0415  (only here is it needed)
 
             value = cut_value(value)
-        if not self._of_tool:
+        if self._span.component not in _OF_TOOLS:
             return value
         from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (only here is it needed)
 
@@ -122,7 +127,13 @@ class Reply:
             self._tracer.problem(
                 f"an answer is given as the JSON that it is written in: no {what} is made here"
             )
+            self._not_made(what)
         return value if revived.flaws else revived.value
+
+    def _not_made(self, what: str) -> None:
+        """The end of the call says what the program has no class for, so that the answer does not count as the recorded one."""
+        if self.recorded:
+            add_metadata(self._span, {NOT_MADE: what})
 
     def _marked(self, error: BaseException) -> BaseException:
         self._raised = id(error)
@@ -148,7 +159,11 @@ class Reply:
             self._tracer.problem(
                 f"{raised.type} is raised as RuntimeError: the program has no such class here"
             )
+            self._not_made(raised.type)
             return RuntimeError(f"{raised.type}: {raised.text}")
+        if missing := missing_of(raised):
+            self._tracer.problem(f"{raised.type} is raised without what it held: no {missing} is made here")
+            self._not_made(missing)
         if lost := raised.state.get("lost"):
             what = ", ".join(map(str, lost))
             self._tracer.problem(f"{raised.type} is raised without {what}, which the recording does not hold")

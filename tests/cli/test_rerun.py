@@ -776,6 +776,42 @@ def test_an_object_of_a_class_that_is_gone_is_told_and_given_as_json(bench):
     assert "no __main__.Wind is made here" in " ".join(again.told.split())
 
 
+LAZY = """
+from namel3ss_debug.hooks import trace_tool_call
+
+class FullError(Exception):
+    def __init__(self, table):
+        super().__init__("full")
+        self.table = table
+
+@trace_tool_call
+def book(fails):
+    from tables import Table
+    if fails:
+        raise FullError(Table(4))
+    return Table(4)
+
+print(type(book(False)).__name__)
+try:
+    book(True)
+except FullError as error:
+    print(type(error.table).__name__)
+"""
+
+
+def test_an_answer_of_a_class_that_only_the_tool_imports_does_not_count_as_recorded(bench):
+    """The tool does not run, and so the class is not there; neither is what its exception held."""
+    bench.write("import dataclasses\n\n@dataclasses.dataclass\nclass Table:\n    seats: int\n", "tables.py")
+    bench.write(LAZY)
+    assert bench.record("app.py").out == b"Table\nTable\n"
+    again = bench.rerun()
+    assert (again.status, again.out) == (1, b"dict\nstr\n")
+    assert "part: 2 result" in again.told
+    assert again.told.count("tables.Table -> no such class here") == 2
+    bench.write("import tables\n" + LAZY)
+    assert bench.rerun().status == 0
+
+
 WITH_A_PERSON = """
 from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt

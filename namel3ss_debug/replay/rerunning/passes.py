@@ -44,7 +44,7 @@ from namel3ss_debug.replay.rerunning.verdicts import Answer, New, Restart
 from namel3ss_debug.replay.words import Ahead, given_word
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.value_changes import path_changes
+from namel3ss_debug.wire.value_changes import PathChange, path_changes
 
 if TYPE_CHECKING:  # imported where somebody gives answers
     from namel3ss_debug.replay.given.answers import Mocks
@@ -116,6 +116,7 @@ class Pass:
         self._delivered: dict[str, int] = {}  # id of the start event -> recorded boundary
         self._inside: set[str] = set()  # ids of open spans in tools that are run for real
         self._run: dict[str, tuple[Question, Boundary | None]] = {}
+        self._valued: dict[str, tuple[Question, Boundary]] = {}  # calls of tools that the recording answers
         self._run_for: set[int] = set()  # recorded boundaries of these tools
         self._calls: Counter[str] = Counter()
         self._results: list[Divergence] = []
@@ -154,6 +155,11 @@ class Pass:
         self._given_up.pop(begun, None)
         if begun not in self._servers:
             self._inside.discard(begun)
+        valued = self._valued.pop(begun, None)
+        what = lenient.string(lenient.mapping(event.get("metadata")).get("not_made"))
+        if valued is not None and what is not None:
+            said = PathChange("$.result", "changed", what, "no such class here")
+            self._results.append(Divergence(RESULT, valued[0].number, *valued, Difference(paths=(said,))))
         if begun in self._run:
             question, found = self._run.pop(begun)
             now = outputs_of(event)
@@ -209,6 +215,7 @@ class Pass:
         if not isinstance(answer, Answer) or answer.recorded is not recorded:
             self.misled = True
             return
+        self._follow(answer, event)
         self.order.began(ahead)
         self.order.leave_out(self.plan.recorded.within(ahead))
 
@@ -377,6 +384,7 @@ class Pass:
         except DebugError:
             self._held_up[question.number] = answer
             raise
+        self._follow(answer, event)
         if found is not None:
             self.order.began(found.number)
             if self._foretelling is not None:
@@ -395,6 +403,12 @@ class Pass:
             self._run[event["event_id"]] = (question, found)
             self.seen.real.add(question.number)
         return word
+
+    def _follow(self, answer: Answer, event: Event) -> None:
+        """A call of a tool is answered; its end tells whether the program has what the answer is made of."""
+        question, found = answer.question, answer.recorded
+        if question.kind in VALUED and found is not None:
+            self._valued[event["event_id"]] = (question, found)
 
     def _deliver(self, found: Boundary, word: dict[str, Any], event_id: str, *, left_out: bool) -> None:
         """Let the parts of an answer come in their turn, where several lines of work could come in another."""
