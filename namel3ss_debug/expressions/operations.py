@@ -39,8 +39,9 @@ def lookup(inner: Evaluate, key: str) -> Evaluate:
         value = inner(scope)
         if type(value) is not dict:
             return None
-        if key not in value and "$type" in value and type(value.get("fields")) is dict:
-            value = value["fields"]
+        fields = value.get("fields") if "$type" in value else None
+        if type(fields) is dict and (key in fields or key not in value):
+            value = fields
         return value.get(key)
 
     return look

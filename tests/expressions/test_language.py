@@ -583,6 +583,7 @@ ORDER = {
         "state": {"$type": "shop.State", "made": "member", "name": "SENT", "value": "sent"},
         "day": {"$type": "date", "value": "2026-11-21"},
         "count": {"$type": "shop.Level", "made": "member", "name": "TWO", "value": 2},
+        "made": "by hand",
     },
     "made": "object",
 }
@@ -604,6 +605,7 @@ ORDER = {
         "outputs.result.count > 1",
         "len(outputs.result.count) == null",
         'outputs.result.fields.state.value == "sent"',
+        'outputs.result.made == "by hand"',
         "outputs.result.there == null",
         "not outputs.result == outputs.result.state",
     ],

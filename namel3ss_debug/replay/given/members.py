@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.replay.given.calls import in_line
+from namel3ss_debug.wire.values import TYPE, revive
 
 Step = str | int
 Path = tuple[Step, ...]
@@ -63,8 +64,8 @@ def write_path(path: Path) -> str:
 def changed(whole: Any, change: Change, name: str) -> Any:
     """An answer with one of its members changed; nothing in the answer itself is touched.
 
-    An object may get a member that it did not have. Where a text is JSON, as tools often answer, its members are those
-    of the JSON. Of an object of the program's own the members are its fields. What stands in place of a date, a member of an
+    An object of JSON may get a member that it did not have. Where a text is JSON, as tools often answer, its members are those
+    of the JSON. Of an object of the program's own the members are its fields, and no others. What stands in place of a date, a member of an
     enumeration or the like is one as well.
 
     Args:
@@ -73,7 +74,7 @@ def changed(whole: Any, change: Change, name: str) -> Any:
         name: whose answer it is, for the message.
 
     Raises:
-        MockError: the answer has no such member.
+        MockError: the answer has no such member, or what stands there cannot be this.
     """
     return _with(whole, change, 0, name)
 
@@ -81,7 +82,11 @@ def changed(whole: Any, change: Change, name: str) -> Any:
 def _with(holder: Any, change: Change, depth: int, name: str) -> Any:
     """The holder with the value at the rest of the path; JSON inside a text is a holder as well."""
     if depth == len(change.path):
-        return _in_place_of(holder, change.value)
+        form = _in_place_of(holder, change.value)
+        if form is not change.value and not revive(form).exact:
+            what = f"{in_line(json.dumps(change.value, ensure_ascii=False))} is no {form[TYPE]}"
+            raise MockError(f"{in_line(name + write_path(change.path))}: {what}")
+        return form
     step = change.path[depth]
     if isinstance(holder, str):
         held = _json(holder)
@@ -90,7 +95,10 @@ def _with(holder: Any, change: Change, depth: int, name: str) -> Any:
     if isinstance(holder, dict):
         form = _form(holder)
         if form is not None:
-            return holder | {form: _with(holder[form], change, depth, name)}
+            if "made" in holder and form == "fields" and str(step) not in holder[form]:
+                raise _missing(holder[form], change, depth, name)
+            inner = _with(holder[form], change, depth, name)
+            return {key: part for key, part in holder.items() if key != "same"} | {form: inner}
         if "$truncated" not in holder and "$type" not in holder:
             return _in_object(holder, change, depth, name)
     if isinstance(holder, list):

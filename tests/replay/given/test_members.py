@@ -65,16 +65,9 @@ def test_a_path_comes_back_when_it_is_written(steps):
         ),
         ([{"$type": "app.Level", "made": "member", "name": "LOW", "value": 1}], ".result[0]", ["new"]),
         (
-            {
-                "at": {
-                    "$type": "datetime",
-                    "value": "old",
-                    "fold": 1,
-                    "zone": {"$type": "zone", "value": "UTC"},
-                }
-            },
-            ".result.at",
-            {"at": {"$type": "datetime", "value": "new"}},
+            {"$type": "app.Order", "made": "object", "fields": {"item": "old"}, "same": 1},
+            ".result.item",
+            {"$type": "app.Order", "made": "object", "fields": {"item": "new"}},
         ),
         ({"a": 1}, ".result", "new"),
     ],
@@ -85,6 +78,16 @@ def test_one_member_is_changed(result, path, new):
     before = copy.deepcopy(outputs)
     assert changed(outputs, Change(parse_path(path), "new"), "search") == {"result": new, "more": 1}
     assert outputs == before
+
+
+def test_a_date_is_replaced_by_the_text_of_one():
+    """What belonged to the date that was recorded goes with it; a text that is no date is refused."""
+    zone = {"$type": "zone", "value": "UTC"}
+    outputs = {"result": {"$type": "datetime", "value": "2026-10-25T02:30:00", "fold": 1, "zone": zone}}
+    later = changed(outputs, Change(("result",), "2027-01-01T00:00:00+00:00"), "search")
+    assert later == {"result": {"$type": "datetime", "value": "2027-01-01T00:00:00+00:00"}}
+    with pytest.raises(MockError, match='"tomorrow" is no datetime'):
+        changed(outputs, Change(("result",), "tomorrow"), "search")
 
 
 @pytest.mark.parametrize(
@@ -107,6 +110,11 @@ def test_one_member_is_changed(result, path, new):
             {"$type": "app.Weather", "repr": "<W>"},
             ".a",
             "result is recorded as app.Weather, whose members are not known",
+        ),
+        (
+            {"$type": "app.Weather", "made": "object", "fields": {"sky": 1, "wind": 2}},
+            ".ski",
+            "search.result.ski: the answer has no such member; there are sky, wind",
         ),
     ],
 )
