@@ -78,7 +78,7 @@ def _told(metadata: Any, event_type: str) -> str:
 
 
 def gist(value: Any, limit: int = GIST_LIMIT) -> str:
-    """The beginning of a value as short JSON on one line; looks no further into it than `limit` characters."""
+    """The beginning of a value as short JSON on one line, of an object its fields; looks no further into it than `limit` characters."""
     if isinstance(value, str):
         return clean(value.strip() if len(value) < 10_000 else value, limit)
     return shorten("".join(_pieces(value, limit, 0)), limit)

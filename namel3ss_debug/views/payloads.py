@@ -76,10 +76,18 @@ def _plain(value: Any, depth: int) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
+_FOR_THE_RE_RUN = frozenset({"extra", "given", "made", "same"})
+"""What the form of an object says that only a re-run needs."""
+
+
 def untupled(value: Any) -> Any:
-    """A tuple of the program's, which a recording tells apart from a list, as the list of its items."""
-    if isinstance(value, dict) and value.get("$type") == "tuple" and isinstance(value.get("items"), list):
+    """A tuple of the program's, which a recording tells apart from a list, as the list of its items; an object as a reader needs it."""
+    if not isinstance(value, dict) or "$type" not in value:
+        return value
+    if value["$type"] == "tuple" and isinstance(value.get("items"), list):
         return value["items"]
+    if "made" in value:
+        return {name: part for name, part in value.items() if name not in _FOR_THE_RE_RUN}
     return value
 
 

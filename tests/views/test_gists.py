@@ -109,3 +109,11 @@ def test_a_tuple_looks_as_a_list():
     assert gist({"a": {"$type": "tuple", "items": [1, {"$type": "tuple", "items": []}]}}) == gist(
         {"a": [1, []]}
     )
+
+
+def test_an_object_is_shown_by_its_class_and_its_fields():
+    """A date and a member of an enumeration by what they say."""
+    at = {"$type": "datetime", "value": "2026-01-01T00:00:00"}
+    sky = {"$type": "app.Sky", "name": "CLEAR", "value": "clear", "made": "member"}
+    whole = {"$type": "app.Weather", "fields": {"at": at, "sky": sky}, "given": ["at"], "made": "model"}
+    assert gist([whole]) == '[Weather {"at": "2026-01-01T00:00:00", "sky": "clear"}]'

@@ -128,3 +128,10 @@ def test_a_tuple_looks_as_a_list():
     for items in ([1, 2], ["word " * 20] * 5):
         shown = [line.plain for line in json_text({"a": tupled(*items, tupled())}, 60)]
         assert shown == [line.plain for line in json_text({"a": [*items, []]}, 60)]
+
+
+def test_what_only_a_re_run_needs_of_an_object_is_not_shown():
+    """Its class, its fields, and what else it holds are."""
+    form = {"$type": "app.Wind", "fields": {"speed": 1}, "given": ["speed"], "made": "model", "same": 1}
+    shown = "".join(line.plain for line in json_text(form | {"private": {"_seen": 2}}, 200))
+    assert shown == '{"$type": "app.Wind", "fields": {"speed": 1}, "private": {"_seen": 2}}'
