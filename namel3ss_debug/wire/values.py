@@ -147,7 +147,9 @@ class _Reviver:
         before = len(self.flaws)
         try:
             return revive_form(self, form, path, depth)
-        except (KeyError, TypeError, ValueError, ArithmeticError, NotImplementedError):
+        except (
+            Exception
+        ):  # of a form that is damaged, or of a class whose objects are hashed for a set or a dict
             if len(self.flaws) == before:
                 self.flaw("damaged", path, kind)
             return None

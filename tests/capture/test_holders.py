@@ -6,10 +6,11 @@ import dataclasses
 import datetime as dt
 import enum
 import functools
+import importlib.util
 import sys
 from http import HTTPStatus
 from types import ModuleType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import attrs
 import orjson
@@ -171,6 +172,44 @@ class FailedError(Exception):
     item: Any
 
 
+@dataclasses.dataclass
+class Later:
+    """One that got more fields since."""
+
+    item: Any
+    size: int = 3
+    tags: list = dataclasses.field(default_factory=list)
+    unset: Any = dataclasses.field(init=False, repr=False, compare=False)
+    of_all: ClassVar[int] = 1
+    only_now: dataclasses.InitVar[int] = 1
+
+
+@dataclasses.dataclass(slots=True)
+class LaterSlots:
+    """The same with slots."""
+
+    item: Any
+    size: int = 3
+    tags: list = dataclasses.field(default_factory=list)
+
+
+@attrs.define
+class LaterAttrs:
+    """The same of attrs."""
+
+    item: Any
+    size: int = 3
+    tags: list = attrs.Factory(list)
+
+
+class LaterModel(pydantic.BaseModel):
+    """The same of pydantic."""
+
+    item: Any
+    size: int = 3
+    tags: list = pydantic.Field(default_factory=list)
+
+
 class Plain:
     """A class that says nothing of what it holds."""
 
@@ -243,10 +282,10 @@ def test_what_an_object_holds_besides_its_fields_comes_back():
     assert (back(spot), back(spot).note) == (spot, [3])
 
 
-def test_several_flags_that_nobody_has_put_together_here_yet_come_back():
+def test_several_flags_that_nobody_has_put_together_here_yet_come_back(monkeypatch):
     """By their value, as the library itself puts them together; of a value that cannot be, nothing is made."""
     form = exact(Payloads(), Allowed.READ | Allowed.WRITE).json
-    Allowed._value2member_map_.pop(3)
+    monkeypatch.delitem(Allowed._value2member_map_, 3)
     made = revive(form, holders.make).value
     assert made is Allowed.READ | Allowed.WRITE
     assert not revive(form | {"value": 64}, holders.make).exact
@@ -289,6 +328,14 @@ def test_a_model_comes_back_with_what_it_has_computed_once():
     assert (model.length, "length" in vars(back(model)), back(model).length) == (3, True, 3)
     items._seen = (1,)
     assert back(items)._seen == (1,)
+
+
+def test_an_object_that_was_made_without_some_of_its_fields_comes_back_without_them():
+    """So a model comes of `model_construct`, and an object that lost one."""
+    order = Order(1)
+    del order.item
+    assert vars(back(order)) == vars(order)
+    assert vars(back(Model.model_construct(state=1))) == {"state": 1}
 
 
 def test_a_date_that_pydantic_read_comes_back_with_its_zone():
@@ -362,6 +409,25 @@ def test_a_class_that_is_another_one_now_is_told():
     assert not revive(form, holders.make).exact
 
 
+def edited(kind: type, **fields: Any) -> Any:
+    """A recorded object of a class that had these fields then."""
+    made = "model" if issubclass(kind, pydantic.BaseModel) else "object"
+    beside = {"given": list(fields), "private": None} if made == "model" else {}
+    form = {"$type": f"{__name__}.{kind.__name__}", "fields": fields, "made": made, **beside}
+    return revive(form, holders.make)
+
+
+@pytest.mark.parametrize("kind", [Later, LaterSlots, LaterAttrs, LaterModel], ids=lambda kind: kind.__name__)
+def test_a_field_that_a_class_has_by_now_has_its_default(kind):
+    """As an object that the program makes now; one that the class has no longer is not there."""
+    made = edited(kind, item=1, gone=2)
+    assert made.exact
+    assert made.value == kind(item=1)
+    assert repr(made.value) == repr(kind(item=1))
+    assert made.value.tags is not edited(kind, item=1).value.tags
+    assert not edited(kind, gone=1).exact
+
+
 def test_without_the_program_an_object_stands_for_itself():
     """So it is known beforehand that an answer is whole."""
     revived = revive(exact(Payloads(), Order(Frozen((1,)))).json)
@@ -377,3 +443,20 @@ def test_a_name_is_looked_up_without_asking_for_attributes(monkeypatch):
     module.__getattr__ = pytest.fail
     monkeypatch.setitem(sys.modules, "computes", module)
     assert holders.imported("computes.Order") is None
+
+
+def test_a_module_that_is_loaded_when_it_is_used_is_not_loaded(monkeypatch, tmp_path):
+    """That it was only put there is no reason to run it."""
+    (tmp_path / "idle.py").write_text("raise AssertionError")
+    spec = importlib.util.spec_from_file_location("idle", tmp_path / "idle.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "idle", module)
+    importlib.util.LazyLoader(spec.loader).exec_module(module)
+    assert holders.imported("idle.Order") is None
+
+
+def test_an_object_that_cannot_be_hashed_any_more_is_told():
+    """The class was edited since, or the recording was."""
+    form = exact(Payloads(), {Frozen(1)}).json
+    del form["items"][0]["fields"]["item"]
+    assert not revive(form, holders.make).exact

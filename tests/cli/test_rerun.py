@@ -807,7 +807,7 @@ def test_an_answer_of_a_class_that_only_the_tool_imports_does_not_count_as_recor
     again = bench.rerun()
     assert (again.status, again.out) == (1, b"dict\nstr\n")
     assert "part: 2 result" in again.told
-    assert again.told.count("tables.Table -> no such class here") == 2
+    assert again.told.count("tables.Table -> cannot be made here") == 2
     bench.write("import tables\n" + LAZY)
     assert bench.rerun().status == 0
 

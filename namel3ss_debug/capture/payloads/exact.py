@@ -74,11 +74,12 @@ def exact(payloads: Payloads, value: Any) -> Exact:
 class _ExactConversion(_Conversion):
     """The same walk, in which each kind of value has a form of its own."""
 
-    __slots__ = ("_objects", "inexact")
+    __slots__ = ("_kinds", "_objects", "inexact")
 
     def __init__(self, payloads: Payloads) -> None:
         super().__init__(payloads)
         self.inexact: dict[str, None] = {}
+        self._kinds: dict[int, str | None] = {}  # by the ids of classes, which what is told keeps alive
         self._objects: dict[int, tuple[Any, int, dict[str, Any]]] = {}
 
     def convert(self, value: Any, depth: int) -> JsonValue:
@@ -122,7 +123,11 @@ class _ExactConversion(_Conversion):
         if whole is not None:
             return whole
         form: JsonValue = describe(self, value, kind, depth)
-        held = holders.told(self, value, form, depth)
+        marker = id(kind)
+        if marker not in self._kinds:
+            self._kinds[marker] = holders.found_as(kind)
+        made = self._kinds[marker]
+        held = None if made is None else holders.told(self, value, made, form, depth)
         if held is not None:
             return self._object(value, held)
         if kind is bytearray and type(form) is dict and form.get("$type") == "bytes":

@@ -7,12 +7,13 @@ nor a setter: the class is the one that the program has under the name, and what
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import sys
 import types
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from namel3ss_debug.capture.payloads.contract import Conversion
 from namel3ss_debug.capture.payloads.looks import (
@@ -44,6 +45,17 @@ _ZONES: dict[str, Callable[[Any, float], Any]] = {
 
 _WRITTEN_IN_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _OWN_HASH = "_attrs_cached_hash"  # attrs computed it in the process that made the object
+_UNSET = frozenset(
+    {
+        "attr._make._Nothing",
+        "dataclasses._MISSING_TYPE",
+        "pydantic_core._pydantic_core.PydanticUndefinedType",
+    }
+)
+"""What stands in place of a default where there is none."""
+
+_PLAIN = (str, int, float, bool, bytes, type(None))
+_EMPTY = (dict, frozenset, list, set, tuple)
 _NOT_HELD = frozenset({"__dict__", "__weakref__", "__orig_class__"})
 
 
@@ -55,29 +67,32 @@ def imported(name: str) -> Any:
         if found is None:
             continue
         for part in parts[place:]:
-            found = vars(found).get(part) if hasattr(found, "__dict__") else None
+            members = own_attributes(found) if issubclass(type(found), type) else instance_dict(found)
+            found = members.get(part)
         return found
     return None
 
 
-def told(conversion: Conversion, value: Any, form: Any, depth: int) -> dict[str, Any] | None:
-    """The form of an object from which it can be made again; `None` of any other value.
+def found_as(kind: type) -> str | None:
+    """How objects of a class can be told and made again, if they can be: the class has to be found by its name."""
+    made = _made_as(kind)
+    return made if made in _TELLERS and imported(full_name(kind)) is kind else None
+
+
+def told(conversion: Conversion, value: Any, made: str, form: Any, depth: int) -> dict[str, Any] | None:
+    """The form of an object from which it can be made again; `None` where it does not hold what its class says.
 
     Args:
         conversion: the walk that the form is part of.
         value: the object.
+        made: what `found_as` says of its class.
         form: its form, as it is shown to people.
         depth: where it stands.
     """
-    kind = type(value)
-    made = _made_as(kind)
-    tell = None if made is None else _TELLERS.get(made)
-    if tell is None or imported(full_name(kind)) is not kind:
-        return None
     if made != MEMBER and not (type(form) is dict and "fields" in form):
         return None
     try:
-        told = tell(conversion, value, form, depth)
+        told = _TELLERS[made](conversion, value, form, depth)
     except (AttributeError, TypeError, KeyError):  # a class that does otherwise than its kind
         return None
     return None if told is None else {**told, "made": made}
@@ -135,7 +150,13 @@ def _told_object(conversion: Conversion, value: Any, form: Any, depth: int) -> d
                     held[name] = slot.__get__(value)
     if _OWN_HASH in held:
         raise TypeError
-    return {**form, **_beside(conversion, held, form, depth)}
+    return {**form, **_without(type(value), OBJECT, form), **_beside(conversion, held, form, depth)}
+
+
+def _without(kind: type, made: str, form: Any) -> dict[str, Any]:
+    """Which fields an object does not have that others of its class have, as one that no constructor has made."""
+    missing = _missing(kind, made, form["fields"])
+    return {"without": list(missing)} if missing else {}
 
 
 def _beside(conversion: Conversion, held: Mapping[str, Any], form: Any, depth: int) -> dict[str, Any]:
@@ -150,7 +171,7 @@ def _told_model(conversion: Conversion, value: Any, form: Any, depth: int) -> di
     """The fields; which of them were given, which are beyond the declared ones, the private attributes, and what else there is."""
     given = sorted(attribute(value, "__pydantic_fields_set__"))
     told = {**form, "given": conversion.items(given, len(given), depth + 1)}
-    told |= _beside(conversion, instance_dict(value), form, depth)
+    told |= _without(type(value), MODEL, form) | _beside(conversion, instance_dict(value), form, depth)
     with suppress(AttributeError):  # a model of one value has neither
         extra = attribute(value, "__pydantic_extra__")
         if extra is not None:
@@ -176,8 +197,64 @@ def _told_member(conversion: Conversion, value: Any, form: Any, _depth: int) -> 
 
 def _made_object(kind: type, parts: Mapping[str, Any]) -> Any:
     made: Any = object.__new__(kind)
-    _put(made, {**parts["fields"], **parts.get("beside", {})})
+    _put(made, {**_fields_now(kind, OBJECT, parts), **parts.get("beside", {})})
     return made
+
+
+def _fields_now(kind: type, made: str, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that the class has by now; one that it had not then has its default, where that is plain.
+
+    Raises:
+        LookupError: one has no such default, as where it was named otherwise.
+    """
+    now, held, without = _declared(kind, made), parts["fields"], parts.get("without", ())
+    kept = {name: value for name, value in held.items() if now is None or name in now}
+    added = {name: one for name, one in _missing(kind, made, held).items() if name not in without}
+    return kept | {name: _default(one) for name, one in added.items()}
+
+
+def _declared(kind: type, made: str) -> dict[str, Any] | None:
+    """The fields that a class declares, by their names; `None` of one that declares none."""
+    if made == MODEL:
+        return cast("dict[str, Any]", class_attribute(kind, "__pydantic_fields__"))
+    of_attrs = class_attribute(kind, "__attrs_attrs__")
+    if of_attrs is not None:
+        return {one.name: one for one in of_attrs}
+    is_dataclass = class_attribute(kind, "__dataclass_fields__") is not None
+    return {one.name: one for one in dataclasses.fields(kind)} if is_dataclass else None
+
+
+def _missing(kind: type, made: str, held: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that every object of a class has, and these fields are without."""
+    missing = {name: one for name, one in (_declared(kind, made) or {}).items() if name not in held}
+    return {name: one for name, one in missing.items() if _is_always_there(kind, name, one)}
+
+
+def _is_always_there(kind: type, name: str, field: Any) -> bool:
+    """Whether the constructor stores a field: it has a value, and no property stands in its place."""
+    stored = class_attribute(kind, name)
+    if (
+        type(stored) is not types.MemberDescriptorType
+        and class_attribute(type(stored), "__get__") is not None
+    ):
+        return False
+    return field.init is not False or not _is_unset(field.default)
+
+
+def _default(field: Any) -> Any:
+    default = field.default
+    factory: Any = getattr(default, "factory", getattr(field, "default_factory", None))
+    if type(default) in _EMPTY and not default:
+        factory = type(default)
+    if any(factory is plain for plain in _EMPTY):
+        return factory()
+    if not _is_unset(default) and type(default) in _PLAIN:
+        return default
+    raise LookupError
+
+
+def _is_unset(default: Any) -> bool:
+    return full_name(type(default)) in _UNSET
 
 
 def _put(made: Any, held: Mapping[str, Any]) -> None:
@@ -192,10 +269,13 @@ def _put(made: Any, held: Mapping[str, Any]) -> None:
 
 def _made_model(kind: type, parts: Mapping[str, Any]) -> Any:
     made: Any = object.__new__(kind)
-    extra, fields = parts.get("extra"), {**parts["fields"], **parts.get("beside", {})}
+    extra = parts.get("extra")
+    fields = _fields_now(kind, MODEL, parts) | parts.get("beside", {})
     own = {
-        "__pydantic_fields_set__": set(parts["given"]),
-        "__pydantic_extra__": None if extra is None else {name: fields.pop(name) for name in extra},
+        "__pydantic_fields_set__": {
+            name for name in parts["given"] if name in fields or name in (extra or ())
+        },
+        "__pydantic_extra__": None if extra is None else {name: parts["fields"][name] for name in extra},
         "__pydantic_private__": parts.get("private"),
     }
     object.__setattr__(made, "__dict__", fields)

@@ -158,7 +158,7 @@ class Pass:
         valued = self._valued.pop(begun, None)
         what = lenient.string(lenient.mapping(event.get("metadata")).get("not_made"))
         if valued is not None and what is not None:
-            said = PathChange("$.result", "changed", what, "no such class here")
+            said = PathChange("$.result", "changed", what, "cannot be made here")
             self._results.append(Divergence(RESULT, valued[0].number, *valued, Difference(paths=(said,))))
         if begun in self._run:
             question, found = self._run.pop(begun)
