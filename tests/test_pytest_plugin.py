@@ -287,6 +287,29 @@ def test_a_way_around_the_seams_is_closed_and_told(suite):
     result.stdout.fnmatch_lines(["*1 closed way to the network", "*a connection to 192.0.2.1:80*"])
 
 
+def test_an_answer_that_the_program_has_no_class_for_fails_the_test(suite):
+    """Only the tool imports it, and the tool does not run."""
+    tests = """
+        import pytest, sys
+        from namel3ss_debug.hooks import trace_tool_call
+
+        sys.modules.pop("sched", None)
+
+        @trace_tool_call
+        def next_event():
+            from sched import Event
+            return Event(1, 2, None, None, (), {})
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_one():
+            next_event()
+        """
+    suite(tests).assert_outcomes(passed=1)
+    result = suite()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*sched.Event -> cannot be made here"])
+
+
 def test_a_recorded_error_comes_back_as_the_same_exception(suite):
     """What the SDK raised for a status of 500 it raises again, from the recording."""
     tests = """

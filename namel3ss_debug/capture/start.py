@@ -57,6 +57,7 @@ if TYPE_CHECKING:  # imported where a program is stepped
 _undo: list[Callable[[], None]] = []
 _renewed_by_fork: list[Callable[[], None]] = []
 _registered = False
+_LONGEST_TOLD = 500
 
 
 def initialize_tracing(
@@ -252,10 +253,18 @@ def finish() -> None:
 
 
 def _tell(text: str) -> None:
-    """Say something on the stderr of the process, which is not what the program has put in its place."""
+    """Say something on the stderr of the process, which is not what the program has put in its place.
+
+    What is told may hold a name out of a recording: a terminal gets nothing of it to obey.
+    """
+    shown = text if len(text) <= _LONGEST_TOLD else f"{text[: _LONGEST_TOLD - 1]}…"
+    if not shown.isprintable():
+        shown = "".join(
+            each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown
+        )
     try:
         if sys.__stderr__ is not None:
-            sys.__stderr__.write(f"namel3ss debug: {text}\n")
+            sys.__stderr__.write(f"namel3ss debug: {shown}\n")
     except (OSError, ValueError):  # nobody listens any more
         pass
 

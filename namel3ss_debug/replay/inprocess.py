@@ -24,7 +24,7 @@ from namel3ss_debug.capture.session import Session, new_session
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.rerunning.boundaries import question_of
-from namel3ss_debug.replay.rerunning.divergences import CHANGED, MISSING, ORDER, Divergence
+from namel3ss_debug.replay.rerunning.divergences import CHANGED, MISSING, ORDER, RESULT, Divergence
 from namel3ss_debug.replay.rerunning.fitness import checked
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.passes import Pass
@@ -140,13 +140,17 @@ class InProcess:
     def parted(self) -> tuple[Divergence, ...]:
         """What the program did otherwise than the recording though it came to its end: left out, or in another order.
 
-        Threads of pools share their work as they come, so order is only told of the main thread.
+        So is an answer that could not be given as it was, because the program has no class for it. Threads of pools share their work as they come, so order is only told of the main thread.
         """
         if self._answering is None:
             return ()
-        found = self._answering.divergences(ended=True)
+        found, real = self._answering.divergences(ended=True), self._answering.seen.real
         return tuple(
-            each for each in found if each.kind == MISSING or (each.kind == ORDER and _is_main(each))
+            each
+            for each in found
+            if each.kind == MISSING
+            or (each.kind == ORDER and _is_main(each))
+            or (each.kind == RESULT and each.number not in real)
         )
 
     def refused(self) -> tuple[Event, ...]:

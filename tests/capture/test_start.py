@@ -136,3 +136,12 @@ def test_a_recording_is_written_over_and_anything_else_is_not(tmp_path):
     assert output.read_text() == "precious"
     with pytest.raises(WrongUsageError, match=r"ends with \.jsonl"):
         new_session(DebugConfiguration(), output=tmp_path / "run.txt")
+
+
+def test_what_is_told_at_the_end_holds_nothing_that_a_terminal_obeys(tmp_path):
+    """It may hold a name out of a recording; a very long one is cut."""
+    program = "import namel3ss_debug as d; t = d.initialize_tracing(); t.emit('performance_marker', component='app'); "
+    for name, told in (("\\x1b[31mRed", r"\x1b[31mRed"), ("é", "é")):
+        ended = run(f"{program}t.problem('no {name}')", tmp_path)
+        assert ended.stderr == f"namel3ss debug: while recording: no {told}\n"
+    assert len(run(f"{program}t.problem('x' * 9999)", tmp_path).stderr) < 600

@@ -34,6 +34,7 @@ OBJECT, MODEL, TUPLE, MEMBER, ZONE = "object", "model", "tuple", "member", "zone
 WITH_IDENTITY = frozenset({OBJECT, MODEL})
 """What `made` says of objects that may be changed, so that it matters whether two are one."""
 
+_MOST_PARTS = 100
 _AS_DATACLASSES = frozenset({"langgraph.types.Send"})
 """Classes that hold nothing but what they were made of, though nothing in them says so."""
 
@@ -61,7 +62,7 @@ _NOT_HELD = frozenset({"__dict__", "__weakref__", "__orig_class__"})
 
 def imported(name: str) -> Any:
     """What has a dotted name in a module that is there already; no attribute is computed to find it."""
-    parts = name.split(".")
+    parts = name.split(".", _MOST_PARTS)
     for place in range(len(parts) - 1, 0, -1):
         found: Any = sys.modules.get(".".join(parts[:place]))
         if found is None:
