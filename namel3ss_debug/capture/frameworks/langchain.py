@@ -101,7 +101,7 @@ def _on_chain_start(
     fields["inputs"] = inputs if isinstance(inputs, dict) else {"input": inputs}
     if run_type == "prompt":
         structure.begin(run_id, "prompt", name, **fields)
-    elif name and metadata.get("lc_agent_name") == name and metadata.get(_NODE) != name:
+    elif name and metadata.get("lc_agent_name") == name and (metadata.get(_NODE) != name or _is_graph(frame)):
         structure.begin(run_id, "agent", name, **fields)
     elif structure.parent_of(parent_run_id) is None or _is_graph(frame):
         structure.begin(run_id, "chain", name, **fields)

@@ -95,6 +95,22 @@ def test_a_graph_is_a_chain_of_steps_with_an_agent_in_it(handler, tree):
     ]
 
 
+def test_an_agent_that_stands_under_its_own_name_is_an_agent(handler, tree):
+    """Where a node has the name of the agent in it, as in a supervisor's graph or a swarm, the agent is one all the same."""
+    node, agent = {"langgraph_node": "Ada"}, {"lc_agent_name": "Ada", "langgraph_node": "Ada"}
+    managed(handler, "langgraph.pregel.main", start(1, name="LangGraph"))
+    managed(handler, "langgraph._internal._runnable", start(2, 1, "Ada", metadata=node))
+    managed(handler, "langgraph.pregel.main", start(3, 2, "Ada", metadata=agent))
+    managed(handler, "langgraph._internal._runnable", start(4, 3, "Ada", metadata=agent))
+    managed(handler, "x", end(4), end(3), end(2), end(1))
+    assert tree() == [
+        "chain_execution LangGraph",
+        "  chain_step Ada",
+        "    agent_execution Ada",
+        "      chain_step Ada",
+    ]
+
+
 def test_a_function_that_chooses_the_way_is_a_condition(handler, recorded):
     """The step of a conditional edge says so."""
     managed(handler, "langgraph.pregel.main", start(1, name="LangGraph"))
