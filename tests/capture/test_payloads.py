@@ -214,6 +214,24 @@ def test_records_give_their_fields():
     assert "**" in model["fields"]["hidden"]["repr"]
 
 
+def test_a_run_of_pydantic_ai_is_shown_by_what_is_of_the_program():
+    """What a tool is given of its run holds the agent and all messages, too, which are other ones in each run."""
+    context = dataclasses.make_dataclass("RunContext", ["deps", "agent", "messages", "retry"])
+    context.__module__ = "pydantic_ai._run_context"
+    shown = whole(context({"user": "u"}, object(), [1], 0))
+    assert shown == {
+        "$type": "pydantic_ai._run_context.RunContext",
+        "fields": {"deps": {"user": "u"}, "retry": 0},
+    }
+
+
+def test_validators_of_pydantic_are_not_asked_what_they_hold():
+    """They tell an address of memory, and their fields in an order that is another one in each run."""
+    for held in (Model.__pydantic_validator__, Model.__pydantic_serializer__):
+        name = f"pydantic_core._pydantic_core.{type(held).__name__}"
+        assert whole(held) == {"$type": name, "repr": f"<{name} object>"}
+
+
 def test_attrs_classes_give_their_fields():
     """An attrs class is known by what attrs leaves in it."""
     attrs = pytest.importorskip("attrs")

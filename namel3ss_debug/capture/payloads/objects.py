@@ -30,6 +30,7 @@ from namel3ss_debug.capture.payloads.looks import (
 from namel3ss_debug.capture.payloads.texts import TEXT_LIMIT, printed, start
 
 _BYTES_LIMIT = 1024 * 1024
+_OF_A_RUN = ("deps", "retry", "tool_call_approved", "tool_call_metadata", "metadata")
 
 
 def describe(conversion: Conversion, value: Any, kind: type, depth: int) -> Any:
@@ -111,6 +112,11 @@ def _attrs(conversion: Conversion, value: Any, depth: int) -> Any:
 
 def _slots(conversion: Conversion, value: Any, depth: int) -> Any:
     return _fields(conversion, value, _stored(value, class_attribute(type(value), "__slots__")), depth)
+
+
+def _run_context(conversion: Conversion, value: Any, depth: int) -> Any:
+    """What a tool of pydantic-ai is given of its run: what is of the program, and not the agent and the messages behind it."""
+    return _fields(conversion, value, _stored(value, _OF_A_RUN), depth)
 
 
 def _struct(conversion: Conversion, value: Any, depth: int) -> Any:
@@ -276,8 +282,8 @@ def _module(conversion: Conversion, value: Any, _depth: int) -> Any:
     return _opaque(conversion, "module", str(instance_dict(value).get("__name__")))
 
 
-def _lazy(conversion: Conversion, value: Any, _depth: int) -> Any:
-    """An object whose `repr` would fetch something."""
+def _unasked(conversion: Conversion, value: Any, _depth: int) -> Any:
+    """An object whose `repr` would fetch something, or is another one in each run."""
     name = full_name(type(value))
     return _opaque(conversion, name, f"<{name} object>")
 
@@ -343,7 +349,10 @@ FORMS: dict[str, Form] = {
     "pandas._libs.tslibs.nattype.NaTType": _shown,
     "pandas.api.typing.NaTType": _shown,
     "torch.Tensor": arrays.tensor,
-    "django.db.models.query.QuerySet": _lazy,
+    "django.db.models.query.QuerySet": _unasked,
+    "pydantic_ai._run_context.RunContext": _run_context,
+    "pydantic_core._pydantic_core.SchemaSerializer": _unasked,
+    "pydantic_core._pydantic_core.SchemaValidator": _unasked,
 }
 """By the qualified name of the first class in the order of method resolution that has a form."""
 
