@@ -31,6 +31,10 @@ _MARK = re.compile(
 """What stands where a text was cut: dots, or a remark in brackets or between dots."""
 
 
+_CONTINUED = ("previous_response_id", "conversation", "thread")
+"""Parameters of a request that goes on from messages which the provider has kept."""
+
+
 class MessageChange(NamedTuple):
     """One message of either list, or of both.
 
@@ -47,6 +51,12 @@ class MessageChange(NamedTuple):
     after: int | None
     old: Any
     new: Any
+
+
+def goes_on(inputs: Any) -> bool:
+    """Whether a request leaves out the messages before it, because the provider has kept them."""
+    params = inputs.get("params") if isinstance(inputs, dict) else None
+    return isinstance(params, dict) and any(params.get(name) for name in _CONTINUED)
 
 
 def diff_messages(before: Sequence[Any], after: Sequence[Any]) -> tuple[MessageChange, ...]:

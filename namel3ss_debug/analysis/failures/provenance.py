@@ -10,7 +10,7 @@ from typing import Any
 
 from namel3ss_debug.analysis.failures.steps import Leaf, Step, blob, holds, trace_of
 from namel3ss_debug.analysis.failures.suspects import MOST, Cause, View, cause_of, events_of, until, who
-from namel3ss_debug.wire.conversations import diff_messages
+from namel3ss_debug.wire.conversations import diff_messages, goes_on
 
 _MOST_LLM_DIFFS = 400
 _WHOLE = 90_000
@@ -38,7 +38,7 @@ def arguments(view: View) -> Iterator[Cause]:
         else:
             yield cause_of(writer, "wrote_argument", wrote, 0.8 * fit, events, shown)
         return
-    if not holds(writer.taken, culprit):
+    if not view.had_read(culprit):
         known = bool(writer.taken)
         reason = f"{wrote}, which nothing that it had read holds" if known else wrote
         yield cause_of(writer, "wrote_argument", reason, (0.9 if known else 0.8) * fit, events, shown)
@@ -107,9 +107,7 @@ def empty_results(view: View) -> Iterator[Cause]:
     """Calls that returned nothing before the argument was written."""
     reader = view.writer or view.failed
     traces = [leaf for leaf in view.leaves if trace_of(leaf)]
-    invented = (
-        view.writer is not None and view.culprit is not None and not holds(view.writer.taken, view.culprit)
-    )
+    invented = view.writer is not None and view.culprit is not None and not view.had_read(view.culprit)
     empties = [step for step in view.ahead if step.end_number < reader.number and step.empty]
     for rank, step in enumerate(reversed(empties[-MOST:])):
         related = any(holds(step.taken, leaf) for leaf in traces) or step.parent_id == view.failed.id
@@ -157,7 +155,7 @@ def contexts(view: View) -> Iterator[Cause]:
         for step in view.ahead
         if step.component == "llm" and step.number < writer.number and step.parent_id == writer.parent_id
     ]
-    if earlier:
+    if earlier and not goes_on(writer.start.get("inputs")):
         old, new = _messages(earlier[-1]), _messages(writer)
         if old and new and len(old) + len(new) <= _MOST_LLM_DIFFS:
             lost = [change for change in diff_messages(old, new) if change.kind in {"dropped", "truncated"}]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.failures.steps import Leaf, Step, holds, leaves, quoted_in, read_json, trace_of
+from namel3ss_debug.wire.conversations import goes_on
 
 MOST = 5
 """How many origins are told of a failure."""
@@ -137,7 +138,20 @@ class View:
 
     def invented(self, leaf: Leaf) -> bool:
         """Whether the model wrote a value that nothing it had read holds."""
-        return self.writer is not None and bool(self.writer.taken) and not holds(self.writer.taken, leaf)
+        return self.writer is not None and bool(self.writer.taken) and not self.had_read(leaf)
+
+    def had_read(self, leaf: Leaf) -> bool:
+        """Whether the model that wrote the arguments had read a value, in its request or in what its provider keeps of those before."""
+        writer = self.writer
+        if writer is None:
+            return False
+        if holds(writer.taken, leaf):
+            return True
+        return goes_on(writer.start.get("inputs")) and any(
+            holds(step.taken, leaf) or holds(step.given, leaf)
+            for step in self.ahead
+            if step.end_number < writer.number
+        )
 
     def _named(self) -> Leaf | None:
         """The value that the error names: one that was made up first, then one in quotes, then the longest."""

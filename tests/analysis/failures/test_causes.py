@@ -183,6 +183,25 @@ def test_a_context_that_was_changed_is_named(recording, origins):
     assert kinds & set(origins(recording))
 
 
+@pytest.mark.parametrize(
+    "kept", [{"previous_response_id": "r1"}, {"thread": {"type": "continue", "previous_message_id": "m1"}}]
+)
+def test_what_the_provider_keeps_of_a_conversation_is_read_though_it_is_not_sent(recording, origins, kept):
+    """A request that names the one before it leaves its messages out, and what stood there is not made up."""
+    agent = recording.start("agent", "root", 0)
+    asked = {"messages": [*say("What is the weather in Pari-7?")["messages"], *say("Tell.")["messages"]]}
+    model(recording, 1, asked, ask("find"), agent)
+    call(recording, 2, "find", {}, agent, outputs={"result": "fine"})
+    result = {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "fine"}]}
+    model(recording, 3, {"messages": [result], "params": kept}, ask("weather", "c2", city="Pari-7"), agent)
+    bad = BAD | {"error": "there is no city 'Pari-7'"}
+    call(recording, 4, "weather", {"city": "Pari-7"}, agent, call_id="c2", **bad)
+    recording.end(agent, 5)
+    found = origins(recording)
+    assert found[0] == (2, "given")
+    assert "context_changed" not in [kind for _number, kind in found]
+
+
 def test_a_result_of_which_the_model_read_the_beginning_is_named(recording, origins):
     """What came later in the result could not be known."""
     result = " ".join(f"line {n} of the report" for n in range(60))
