@@ -37,6 +37,8 @@ _STARTING = ("contextlib", "opentelemetry.trace", "opentelemetry.sdk.", "opentel
 """The modules between a span and the code that starts it."""
 _DECORATING = ("inner", "async_wrapper")
 """Their functions that start a span for another one, which is their `func`."""
+_ENDS = 8
+"""The place of `end_on_exit`, which `start_span` does not take, among the arguments of `start_as_current_span`."""
 
 
 _FOLLOWED: WeakKeyDictionary[Structure, _Spans] = WeakKeyDictionary()
@@ -292,8 +294,8 @@ def _entering(original: Callable[..., Any], spans: _Spans) -> Callable[..., Any]
             with original(self, *args, **kwargs) as span:
                 yield span
             return
-        ends = kwargs.pop("end_on_exit", True)
-        with spans.trace.use_span(self.start_span(*args, **kwargs), end_on_exit=ends) as span:
+        ends = args[_ENDS] if len(args) > _ENDS else kwargs.pop("end_on_exit", True)
+        with spans.trace.use_span(self.start_span(*args[:_ENDS], **kwargs), end_on_exit=ends) as span:
             yield span
 
     followed: Callable[..., Any] = make(start_as_current_span)

@@ -198,6 +198,23 @@ def test_a_model_call_that_was_seen_is_not_told_again(tracer_of_a_framework, rec
     )
 
 
+def test_a_span_may_be_entered_with_all_its_arguments_in_their_order(tracer_of_a_framework, tree):
+    """The last of them says whether it ends where it is left."""
+    arguments = (None, trace.SpanKind.INTERNAL, {}, (), None, True, True)
+    with tracer_of_a_framework.start_as_current_span("invoke_agent ada", *arguments, False) as span:
+        tool("lookup")
+    tool("count")
+    with tracer_of_a_framework.start_as_current_span("invoke_agent bob", *arguments, True):
+        pass
+    span.end()
+    assert tree() == [
+        "agent_execution ada",
+        "  tool_call lookup",
+        "tool_call count",
+        "agent_execution bob",
+    ]
+
+
 def test_a_span_that_is_thrown_away_without_an_end_leaves_nothing_behind(nobody, followed, recorded):
     """As an SDK does that asks whether it records. A step that is thrown away stays open in the recording."""
     before = beneath.NOW.get()
