@@ -214,15 +214,19 @@ def test_records_give_their_fields():
     assert "**" in model["fields"]["hidden"]["repr"]
 
 
-def test_a_run_of_pydantic_ai_is_shown_by_what_is_of_the_program():
-    """What a tool is given of its run holds the agent and all messages, too, which are other ones in each run."""
-    context = dataclasses.make_dataclass("RunContext", ["deps", "agent", "messages", "retry"])
-    context.__module__ = "pydantic_ai._run_context"
-    shown = whole(context({"user": "u"}, object(), [1], 0))
-    assert shown == {
-        "$type": "pydantic_ai._run_context.RunContext",
-        "fields": {"deps": {"user": "u"}, "retry": 0},
-    }
+@pytest.mark.parametrize(
+    ("module", "given"),
+    [
+        ("pydantic_ai._run_context", {"deps": {"user": "u"}, "retry": 0}),
+        ("agno.run.base", {"session_state": {}}),
+    ],
+)
+def test_the_run_that_a_tool_is_given_is_shown_by_what_is_of_the_program(module, given):
+    """It holds the agent and all messages, too, which are other ones in each run."""
+    context = dataclasses.make_dataclass("RunContext", [*given, "agent", "messages"])
+    context.__module__ = module
+    shown = whole(context(*given.values(), object(), [1]))
+    assert shown == {"$type": f"{module}.RunContext", "fields": given}
 
 
 def test_validators_of_pydantic_are_not_asked_what_they_hold():

@@ -30,7 +30,19 @@ from namel3ss_debug.capture.payloads.looks import (
 from namel3ss_debug.capture.payloads.texts import TEXT_LIMIT, printed, start
 
 _BYTES_LIMIT = 1024 * 1024
-_OF_A_RUN = ("deps", "retry", "tool_call_approved", "tool_call_metadata", "metadata")
+_OF_A_RUN = (
+    "deps",
+    "retry",
+    "tool_call_approved",
+    "tool_call_metadata",
+    "metadata",
+    "session_id",
+    "user_id",
+    "dependencies",
+    "knowledge_filters",
+    "session_state",
+)
+"""What is the program's own of the run that a framework gives to a tool."""
 
 
 def describe(conversion: Conversion, value: Any, kind: type, depth: int) -> Any:
@@ -115,7 +127,7 @@ def _slots(conversion: Conversion, value: Any, depth: int) -> Any:
 
 
 def _run_context(conversion: Conversion, value: Any, depth: int) -> Any:
-    """What a tool of pydantic-ai is given of its run: what is of the program, and not the agent and the messages behind it."""
+    """What a framework tells a tool of its run: what is of the program, and not the agent and the messages behind it."""
     return _fields(conversion, value, _stored(value, _OF_A_RUN), depth)
 
 
@@ -349,6 +361,7 @@ FORMS: dict[str, Form] = {
     "pandas._libs.tslibs.nattype.NaTType": _shown,
     "pandas.api.typing.NaTType": _shown,
     "torch.Tensor": arrays.tensor,
+    "agno.run.base.RunContext": _run_context,
     "django.db.models.query.QuerySet": _unasked,
     "pydantic_ai._run_context.RunContext": _run_context,
     "pydantic_core._pydantic_core.SchemaSerializer": _unasked,
