@@ -23,11 +23,12 @@ from namel3ss_debug.capture.tools import runs_as
 _HIDDEN = "langsmith:hidden"
 _MANAGERS = "langchain_core.callbacks"
 _NODE = "langgraph_node"
+_AGENT = "lc_agent_name"
 _ROLES = {"human": "user", "ai": "assistant"}
 _GRAPHS = "langgraph.pregel"
 _BRANCHES = "langgraph.graph._branch"
 _NEAR = 8
-_METADATA = (_NODE, "langgraph_step", "langgraph_triggers", "lc_agent_name", "thread_id")
+_METADATA = (_NODE, "langgraph_step", "langgraph_triggers", _AGENT, "thread_id")
 _RUN_BY = ("func", "coroutine", "_run", "_arun")
 """What a tool runs: the functions that it was made of, or the methods of its class."""
 
@@ -101,7 +102,7 @@ def _on_chain_start(
     fields["inputs"] = inputs if isinstance(inputs, dict) else {"input": inputs}
     if run_type == "prompt":
         structure.begin(run_id, "prompt", name, **fields)
-    elif name and metadata.get("lc_agent_name") == name and (metadata.get(_NODE) != name or _is_graph(frame)):
+    elif name and _is_agent(name, metadata, frame):
         structure.begin(run_id, "agent", name, **fields)
     elif structure.parent_of(parent_run_id) is None or _is_graph(frame):
         structure.begin(run_id, "chain", name, **fields)
@@ -298,6 +299,20 @@ def _chooses(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _is_agent(name: str, metadata: Mapping[str, Any], frame: FrameType | None) -> bool:
+    """Whether a run of this name is that of an agent: what runs inside of one has its name in the metadata, too.
+
+    Where the run was given the configuration of another agent's, only the graph itself still says whose it is.
+    """
+    is_graph = _is_graph(frame)
+    if metadata.get(_AGENT) == name:
+        return is_graph or metadata.get(_NODE) != name
+    if frame is None or not is_graph or _AGENT not in metadata:
+        return False
+    own = getattr(frame.f_locals.get("self"), "config", None) or {}
+    return bool((own.get("metadata") or {}).get(_AGENT) == name)
 
 
 def _is_graph(frame: FrameType | None) -> bool:

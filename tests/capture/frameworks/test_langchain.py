@@ -48,18 +48,18 @@ def handler(structure, monkeypatch):
         each()
 
 
-def managed(handler, module, *calls):
-    """Call the handler as LangChain's manager would from a function of this module."""
+def managed(handler, module, *calls, graph=None):
+    """Call the handler as LangChain's manager would from a function of this module, a method of a graph where there is one."""
     manager = types.FunctionType(_tell.__code__, {"__name__": "langchain_core.callbacks.manager"})
     caller = types.FunctionType(_call.__code__, {"__name__": module})
-    caller(manager, handler, calls)
+    caller(graph, manager, handler, calls)
 
 
 def _tell(handler, name, words, more):
     getattr(handler, name)(*words, **more)
 
 
-def _call(manager, handler, calls):
+def _call(self, manager, handler, calls):
     for name, words, more in calls:
         manager(handler, name, words, more)
 
@@ -109,6 +109,18 @@ def test_an_agent_that_stands_under_its_own_name_is_an_agent(handler, tree):
         "    agent_execution Ada",
         "      chain_step Ada",
     ]
+
+
+def test_an_agent_that_was_given_the_configuration_of_another_is_an_agent(handler, tree):
+    """A tool of an agent may hand its own configuration on to the agent that it asks; a graph in between is none."""
+    ada = SimpleNamespace(config={"metadata": {"lc_agent_name": "Ada"}})
+    managed(handler, "langgraph.pregel.main", start(1, name="Bob", metadata={"lc_agent_name": "Bob"}))
+    managed(
+        handler, "langgraph.pregel.main", start(2, 1, "Ada", metadata={"lc_agent_name": "Bob"}), graph=ada
+    )
+    managed(handler, "langgraph.pregel.main", start(3, 2, "between", metadata={"lc_agent_name": "Bob"}))
+    managed(handler, "x", end(3), end(2), end(1))
+    assert tree() == ["agent_execution Bob", "  agent_execution Ada", "    chain_execution between"]
 
 
 def test_a_function_that_chooses_the_way_is_a_condition(handler, recorded):
