@@ -171,10 +171,6 @@ class Span:
                 if self._text not in payloads.plain or "result" not in payloads.names:
                     outputs = payloads.flat(outputs) or payloads.mapping(outputs)
                 event["outputs"] = outputs
-            if self.totals or self.end_fields:
-                self._add_end_fields(event)
-            if held >= HELD_TOLD_NS and tracer.keeps_payloads:
-                event["metadata"] = {**event.get("metadata", {}), "held_ms": round(held / 1e6, 3)}
             if (
                 tracer.measures_memory
                 and (memory := memory_mb_of_span(ended, ended - self.started)) is not None
@@ -182,6 +178,10 @@ class Span:
                 event["memory_usage_mb"] = memory
             if tracer.measures_cpu:
                 event["cpu_time_ms"] = (cpu_time_ns() - self._cpu) / 1e6
+            if self.totals or self.end_fields:
+                self._add_end_fields(event)
+            if held >= HELD_TOLD_NS and tracer.keeps_payloads:
+                event["metadata"] = {**event.get("metadata", {}), "held_ms": round(held / 1e6, 3)}
             self.outputs = self._text = None
             tracer.writer.append(event)
             if tracer.sampler is not None:

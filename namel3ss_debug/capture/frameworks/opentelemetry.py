@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import Token
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from namel3ss_debug.capture import context
@@ -28,6 +28,7 @@ from namel3ss_debug.capture.frameworks.reading import read, without_us
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.traces.clocks import perf_counter_ns
 
 _COMPONENTS = {"step": ("chain", "chain_step")}
 SDK = "opentelemetry.sdk.trace"
@@ -60,12 +61,21 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     runtime, word = module.context_api._RUNTIME_CONTEXT, module._SPAN_KEY  # noqa: SLF001
     spans = _Spans(module, structure, word)
     _FOLLOWED[structure] = spans
+    structure.tracer.at_end.append(spans.close_left)
     return [
         replace(module.ProxyTracer, "start_span", lambda original: _starting(original, spans)),
         replace(module.ProxyTracer, "start_as_current_span", lambda original: _entering(original, spans)),
         replace(runtime, "attach", lambda original: _attaching(original, spans, runtime, word)),
         replace(runtime, "detach", lambda original: _detaching(original, spans)),
     ]
+
+
+class _Left(NamedTuple):
+    """How a span was left that nobody may ever end."""
+
+    timestamp: float
+    at: int
+    failure: tuple[str, str] | None
 
 
 class _Spans:
@@ -79,8 +89,10 @@ class _Spans:
         self.noted = _noted_class(trace, self)
         self._places: dict[Any, Inside] = {}
         self._kinds: dict[Any, Meaning] = {}
-        self.attached: dict[int, tuple[object, Token[Holder | None]]] = {}
-        # by the identity of a token of OpenTelemetry's: itself, and what is left with it
+        self.attached: dict[int, tuple[object, Token[Holder | None], Any]] = {}
+        # by the identity of a token of OpenTelemetry's: itself, what is left with it, and the span that was entered
+        self._left: dict[Any, _Left] = {}
+        self._thrown: list[Any] = []  # of these the keys of those that nobody holds any more
 
     def key(self, span: Any) -> Any:
         """What a span is known by; `None` where it is none that could be."""
@@ -91,6 +103,9 @@ class _Spans:
 
     def begin(self, key: Any, parent: Any, scope: str, name: str, attributes: Mapping[str, Any]) -> None:
         """A span has begun; it is not entered yet."""
+        with contextlib.suppress(IndexError):
+            while self._thrown:
+                self._close(self._thrown.pop())
         told = self._means(scope, name, attributes) if self.active else None
         structure = self.structure
         if told is None or self._is_within(parent, told):
@@ -131,15 +146,47 @@ class _Spans:
         return noted
 
     def drop(self, key: Any) -> None:
-        """Nobody holds a span any more that has not ended: nobody will end it. What it stands for stays open."""
+        """Nobody holds a span any more that has not ended: nobody will end it.
+
+        What it stands for has ended where it was left, if somebody had asked whether it records; else it stays open.
+        """
+        if key in self._left:
+            self._thrown.append(key)  # and no more: this may be in the midst of anything
+            return
         self._kinds.pop(key, None)
         self._places.pop(key, None)
         self.structure.drop(key)
+
+    def left(self, span: Any, failure: tuple[str, str] | None = None) -> None:
+        """Nobody is inside a span, and somebody has asked whether it records: that may have been its end."""
+        told = self._kinds.get(span.known_as)
+        if told is not None and told.kind != "model":
+            self._left[span.known_as] = _Left(self.structure.tracer.now(), perf_counter_ns(), failure)
+
+    def close_left(self) -> None:
+        """End what was left, because the recording ends."""
+        for key in list(self._left):
+            read(self.structure, self._close, key)
+
+    def _close(self, key: Any) -> None:
+        left, structure = self._left.pop(key, None), self.structure
+        if left is None:
+            return
+        place = self._places.pop(key, None)
+        self._kinds.pop(key, None)
+        structure.drop(key)
+        if left.failure is not None:
+            structure.failed(key, *left.failure)
+        lasted = None if place is None else (left.at - place.span.started) / 1e6
+        structure.end(
+            key, timestamp=left.timestamp, duration_ms=lasted, cpu_time_ms=None, memory_usage_mb=None
+        )
 
     def end(self, key: Any, attributes: Mapping[str, Any], failure: tuple[str, str] | None) -> None:
         """A span has ended, by an error of this type and text where it failed."""
         told = self._kinds.pop(key, None)
         self._places.pop(key, None)
+        self._left.pop(key, None)
         structure = self.structure
         error = None if failure is None else _error(*failure)
         if told is None:
@@ -174,6 +221,9 @@ class _Spans:
         inside = Inside(place.span, CURRENT.get(), frame)
         if inside.generates:
             tasks.follow(self.structure.tracer.problem)
+        if isinstance(span, self.noted):
+            span.entered += 1
+            self._left.pop(span.known_as, None)
         return CURRENT.set(inside)
 
     def _place(self, key: Any) -> Inside | None:
@@ -182,7 +232,9 @@ class _Spans:
 
     def leave(self, token: object) -> None:
         """A context is current no more that made something current here."""
-        ours = self.attached.pop(id(token))[1]
+        _token, ours, span = self.attached.pop(id(token))
+        if isinstance(span, self.noted):
+            span.leave()
         with contextlib.suppress(ValueError):  # another context, as OpenTelemetry itself says of it
             CURRENT.reset(ours)
 
@@ -237,16 +289,33 @@ def _noted_class(trace: Any, spans: _Spans) -> type[Any]:
     class NotedSpan(trace.NonRecordingSpan):  # type: ignore[misc]  # known where the program runs
         """A span that records nothing for the program; it carries on the trace of the span that it stands in for.
 
-        Whoever asks whether it records may throw it away without an end; what is known of it goes with it.
+        Whoever asks whether it records may throw it away without an end, as an SDK does that has nothing more to say of it.
         """
 
         def __init__(self, stands_for: Any) -> None:
             super().__init__(stands_for.get_span_context())
             self.known_as = object()
             self.has_ended = False
+            self.entered = 0
+            self.asked = False
             self.noted: dict[str, Any] = {}
             self.failure: tuple[str, str] | None = None
             self._handled = sys.exc_info()[1]
+
+        def is_recording(self) -> bool:
+            self.asked = True
+            if not self.entered and not self.has_ended:
+                read(spans.structure, spans.left, self, self.failure)
+            return False
+
+        def leave(self) -> None:
+            """The running code is inside of it no more."""
+            self.entered -= 1
+            raised = sys.exc_info()[1]
+            if raised is not self._handled and isinstance(raised, Exception):
+                self.record_exception(raised)
+            if self.asked and not self.entered:
+                spans.left(self, self.failure)
 
         def set_attribute(self, key: str, value: Any) -> None:
             self.noted[key] = value
@@ -315,7 +384,7 @@ def _attaching(original: Callable[..., Any], spans: _Spans, runtime: Any, word: 
         if moves and spans.active:
             ours = read(spans.structure, spans.enter, context, _caller())
             if ours is not None:
-                spans.attached[id(token)] = token, ours
+                spans.attached[id(token)] = token, ours, context.get(word)
         return token
 
     return attach

@@ -216,7 +216,7 @@ def test_a_span_may_be_entered_with_all_its_arguments_in_their_order(tracer_of_a
 
 
 def test_a_span_that_is_thrown_away_without_an_end_leaves_nothing_behind(nobody, followed, recorded):
-    """As an SDK does that asks whether it records. A step that is thrown away stays open in the recording."""
+    """A step of which nobody asked whether it records stays open in the recording."""
     before = beneath.NOW.get()
     for _ in range(3):
         assert not nobody.start_span("chat gpt").is_recording()
@@ -227,6 +227,58 @@ def test_a_span_that_is_thrown_away_without_an_end_leaves_nothing_behind(nobody,
     assert [(each["event_type"], each["component_name"]) for each in recorded()] == [
         ("chain_step_start", "plan")
     ]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("asks_inside", [True, False])
+def test_a_span_that_an_sdk_throws_away_ended_where_it_was_left(
+    nobody, followed, recorded, kept, asks_inside
+):
+    """An SDK that asks whether a span records ends none that does not: its end is told when nobody holds it any more, or the recording ends."""
+    agent = nobody.start_span("invoke_agent ada")
+    with trace.use_span(agent):
+        with trace.use_span(nobody.start_span("execute_tool ask")) as asked:
+            tool("lookup")
+        asked.is_recording()
+        if asks_inside:
+            agent.is_recording()
+    agent.is_recording()
+    held = agent if kept else None
+    del agent, asked
+    with nobody.start_as_current_span("invoke_agent bob"):
+        pass
+    for end in followed.tracer.at_end:
+        end()
+    ends = {each["component_name"]: each for each in recorded() if each["event_type"].endswith("_end")}
+    assert ends.keys() == {"lookup", "ask", "ada", "bob"}
+    assert ends["lookup"]["timestamp"] <= ends["ask"]["timestamp"] <= ends["ada"]["timestamp"]
+    assert ends["ada"]["timestamp"] <= ends["bob"]["timestamp"]
+    assert all(each["duration_ms"] >= 0 for each in ends.values())
+    assert "cpu_time_ms" not in ends["ada"]
+    del held
+
+
+def test_a_span_that_an_error_leaves_has_failed_though_nobody_ends_it(nobody, followed, recorded):
+    """The error is told as that of any other."""
+    with pytest.raises(ValueError, match="no wind"), trace.use_span(nobody.start_span("invoke_agent ada")):
+        raise ValueError("no wind")
+    for end in followed.tracer.at_end:
+        end()
+    ended = recorded()[-1]
+    assert (ended["status"], ended["error_type"], ended["error"]) == ("failed", "ValueError", "no wind")
+
+
+def test_a_span_that_is_entered_again_goes_on(nobody, followed, tree):
+    """What happens in it then is inside of it, and its end is its own."""
+    agent = nobody.start_span("invoke_agent ada")
+    for name in ("lookup", "count"):
+        with trace.use_span(agent):
+            agent.is_recording()
+            tool(name)
+    agent.end()
+    for end in followed.tracer.at_end:
+        end()
+    assert tree() == ["agent_execution ada", "  tool_call lookup", "  tool_call count"]
 
 
 def test_a_tool_that_no_function_shows_is_told(tracer_of_a_framework, recorded):
