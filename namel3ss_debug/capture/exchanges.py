@@ -72,7 +72,7 @@ class Exchanges:
         try:
             if INSIDE.get():
                 return None
-            if wire.is_telemetry(url):
+            if wire.is_telemetry(url, headers):
                 network = self.tracer.network
                 return Report() if network is not None and network.is_closed() else None
             return Exchange(self, method, url, headers, body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -23,10 +24,11 @@ _TELEMETRY = tuple(
         r"\bsmith\.langchain\.com(/api)?(/v1)?/(info|runs(/[0-9a-f-]{36})?)$",
         r"/api/public/ingestion$",  # Langfuse
         r"^huggingface\.co/api/telemetry\b",
-        r"\blogfire[a-z-]*\.pydantic\.dev/",
-        r"\bi\.posthog\.com/|^app\.posthog\.com/(batch|capture)\b",
-        r"\bingest(\.[a-z]+)?\.sentry\.io/",
-        r"^api(-js)?\.mixpanel\.com/|^api2?\.amplitude\.com/|^api\.segment\.io/",
+        r"\blogfire[a-z-]*\.pydantic\.dev/v1/(metrics|logs)$",
+        r"\b(i|app)\.posthog\.com/(batch|capture|engage|track|e|i|s)\b",
+        r"\bingest(\.[a-z]+)?\.sentry\.io/|/api/\d+/envelope$",  # Sentry, also self-hosted
+        r"^api(-[a-z]+)?\.mixpanel\.com/(track|engage|groups|import)\b",
+        r"^api2?\.amplitude\.com/|^api\.segment\.io/",
         r"^http-intake\.logs\.|^browser-intake-",  # Datadog
         r"^statsig\.anthropic\.com/|^telemetry\.crewai\.com|\bscarf\.sh/",
     )
@@ -34,10 +36,12 @@ _TELEMETRY = tuple(
 """Where SDKs report their own use, as patterns of host and path.
 
 Each names an address that only takes reports: an answer invented for it must not reach a program that
-reads, so a host that serves both (LangSmith's prompts, Sentry's API) is named with its paths.
+reads, so a host that serves both (LangSmith's prompts, PostHog's flags) is named with its paths.
 """
 
 _OTLP_PORTS = {4317, 4318}
+_OTLP = re.compile(r"/v1/(metrics|logs)$")
+_OTLP_TYPE = "application/x-protobuf"
 
 _REMEMBERED = 256
 """How many URLs are not looked at again: a program sends most of its requests to a few."""
@@ -103,9 +107,22 @@ def _query(query: str) -> list[tuple[str, str]]:
         return [(query, "")]
 
 
+def is_telemetry(url: str, headers: Iterable[tuple[str, str]] = ()) -> bool:
+    """Whether a request to `url` only reports an SDK's use or traces, so that no answer of it matters.
+
+    Args:
+        url: The whole URL.
+        headers: What the request says of itself, where it is there to be asked.
+    """
+    reports = _takes_reports(url)
+    if reports is None:
+        return any(name.lower() == "content-type" and value == _OTLP_TYPE for name, value in headers)
+    return reports
+
+
 @lru_cache(maxsize=_REMEMBERED)
-def is_telemetry(url: str) -> bool:
-    """Whether a request to `url` only reports an SDK's use or traces, so that no answer of it matters."""
+def _takes_reports(url: str) -> bool | None:
+    """Whether the address takes nothing but reports; `None` where those of OTLP have a form that others have not."""
     try:
         split = urlsplit(url)
         host, port = (split.hostname or "").lower(), split.port
@@ -114,4 +131,6 @@ def is_telemetry(url: str) -> bool:
     path = split.path.rstrip("/")
     if port in _OTLP_PORTS and path.startswith("/v1/"):
         return True
-    return any(pattern.search(f"{host}{path or '/'}") for pattern in _TELEMETRY)
+    if any(pattern.search(f"{host}{path or '/'}") for pattern in _TELEMETRY):
+        return True
+    return None if _OTLP.search(path) else False

@@ -198,7 +198,7 @@ def test_reports_of_sdks_are_answered_and_neither_sent_nor_told(shell):
         assert httpx2.post(url, json={}).json()["status"] == 1
         assert requests.post(url, json={}).status_code == 200
     with pytest.raises(ConnectionRefusedError):
-        socket.getaddrinfo("us.i.posthog.com", 443)
+        socket.getaddrinfo("o1.ingest.us.sentry.io", 443)
     types = {json.loads(line)["event_type"] for line in shell.trace.read_text().splitlines()}
     assert types == {"trace_start"}
 

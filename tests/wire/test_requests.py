@@ -85,7 +85,10 @@ def test_any_request_has_a_hash(method, url, body):
         "http://collector/v1/traces/",
         "https://cloud.langfuse.com/api/public/ingestion",
         "https://us.i.posthog.com/batch/",
+        "https://eu.i.posthog.com/i/v0/e/",
+        "https://api-eu.mixpanel.com/track",
         "https://o1.ingest.us.sentry.io/api/2/envelope/",
+        "https://sentry.example.com/api/2/envelope/",
         "https://logfire-us.pydantic.dev/v1/logs",
         "https://huggingface.co/api/telemetry/transformers",
     ],
@@ -103,6 +106,10 @@ def test_telemetry_is_known(url):
         "https://api.smith.langchain.com/commits/owner/prompt/latest",
         "https://api.smith.langchain.com/runs/query",
         "https://sentry.io/api/0/projects/",
+        "https://logfire-us.pydantic.dev/v1/info",
+        "https://logfire-eu.pydantic.dev/v1/query?sql=select+1",
+        "https://us.i.posthog.com/flags/?v=2",
+        "https://api.mixpanel.com/flags",
         "https://example.com/v1/logs",
         "https://huggingface.co/api/models/x",
         "https://posthog.com/docs",
@@ -114,3 +121,15 @@ def test_telemetry_is_known(url):
 def test_what_a_program_reads_is_not_telemetry(url):
     """An address whose answer a program may need is never taken for telemetry."""
     assert not is_telemetry(url)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "reports"),
+    [("application/x-protobuf", True), ("application/json", False), (None, False)],
+)
+def test_metrics_and_logs_are_telemetry_in_the_form_of_opentelemetry(content_type, reports):
+    """The paths of OTLP for metrics and logs may be anybody's, but what its exporters send there says what it is."""
+    headers = [("User-Agent", "x"), *([("Content-Type", content_type)] if content_type else [])]
+    assert is_telemetry("https://otlp.example.com/otlp/v1/metrics", headers) is reports
+    assert is_telemetry("https://otlp.example.com:8443/v1/logs", headers) is reports
+    assert not is_telemetry("https://otlp.example.com/v1/logs/1", headers)
