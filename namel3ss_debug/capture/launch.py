@@ -178,7 +178,12 @@ def _script(word: str, argv: tuple[str, ...], folder: Path) -> Target:
         )
     home = path.resolve() if path.is_dir() else path.resolve().parent
     kind: Literal["script", "app"] = "app" if path.suffix == ".ai" and path.is_file() else "script"
-    return Target(kind, word, argv, folder if home.is_relative_to(folder) else home)
+    return Target(kind, word, argv, folder if home.is_relative_to(folder) or _is_command(path) else home)
+
+
+def _is_command(path: Path) -> bool:
+    """Whether the file is a command that was installed: what it runs lies elsewhere."""
+    return path.is_file() and not path.suffix and path.resolve().parent.name == "bin"
 
 
 def _is_recording(path: Path) -> bool:

@@ -348,6 +348,17 @@ def test_a_script_elsewhere_has_its_own_root(project, word):
     assert target.root == project
 
 
+def test_an_installed_command_runs_the_code_of_the_working_directory(project):
+    """A command in the `bin` of an environment holds nothing of the user's, unlike a script in a folder of that name."""
+    folder = project / "environment" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("my-agent", "agent.py"):
+        (folder / name).touch()
+    here = project / "sub"
+    assert resolve_target([str(folder / "my-agent")], cwd=here).root == here.resolve()
+    assert resolve_target([str(folder / "agent.py")], cwd=here).root == folder.resolve()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
