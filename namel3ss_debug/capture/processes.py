@@ -130,6 +130,16 @@ def hide() -> None:
         data.pop(b"PYTHONPATH", None)
 
 
+def keep_hook(paths: bytes = b"") -> None:
+    """The program has set its `PYTHONPATH`, or deleted it: what inherits the C environment finds our hook there still."""
+    if SESSION_VARIABLE.encode() in _hidden:
+        os.putenv(b"PYTHONPATH", _behind_boot(paths))
+
+
+def _behind_boot(paths: bytes) -> bytes:
+    return os.pathsep.encode().join(filter(None, [os.fsencode(BOOT), _without_boot(paths)]))
+
+
 def _without_boot(paths: bytes) -> bytes:
     separator = os.pathsep.encode()
     return separator.join(path for path in paths.split(separator) if path != os.fsencode(BOOT))
@@ -179,10 +189,9 @@ def _additions(given: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     session = _hidden.get(SESSION_VARIABLE.encode())
     if session is None or _current is None:
         return {}
-    paths = [os.fsencode(BOOT), _without_boot(given.get(b"PYTHONPATH", b""))]
     parent = _current() or parent_from_environment({})
     return {
-        b"PYTHONPATH": os.pathsep.encode().join(filter(None, paths)),
+        b"PYTHONPATH": _behind_boot(given.get(b"PYTHONPATH", b"")),
         SESSION_VARIABLE.encode(): session,
         **({PARENT_VARIABLE.encode(): parent.encode()} if parent else {}),
         **(_carried.variables(given) if _carried is not None else {}),

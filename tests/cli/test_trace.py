@@ -121,6 +121,27 @@ def test_a_child_of_a_python_that_cannot_record_is_named_at_the_end(program, wor
     ]
 
 
+def test_what_replaces_a_process_is_recorded_though_the_program_set_its_own_path(program, workspace):
+    """A program that gives Python other folders, as launchers of instrumentation do, is followed past `subprocess`."""
+    (workspace / "marks.py").write_text(
+        "import os\n"
+        "from namel3ss_debug import performance_marker\n"
+        "print(os.environ.get('PYTHONPATH'), flush=True)\n"
+        "performance_marker('mark')\n"
+    )
+    (workspace / "app.py").write_text(
+        "import os, sys\n"
+        "os.environ['PYTHONPATH'] = '/theirs'\n"
+        "os.system(sys.executable + ' marks.py')\n"
+        "del os.environ['PYTHONPATH']\n"
+        "os.execv(sys.executable, [sys.executable, 'marks.py'])\n"
+    )
+    done = debug(program, "trace", "-o", "t.jsonl", "app.py")
+    assert (done.stdout, done.returncode) == ("/theirs\nNone\n", 0)
+    children = [events(path) for path in sorted(workspace.glob("t.p*.jsonl"))]
+    assert [[e["event_type"] for e in told].count("performance_marker") for told in children] == [1, 1]
+
+
 def test_a_function_with_arguments(program, workspace):
     """module:function is called with --run-args."""
     (workspace / "jobs.py").write_text("def greet(name):\n    print('hello', name)\n")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from namel3ss_debug.capture import interruptions
+from namel3ss_debug.capture import interruptions, processes
 from namel3ss_debug.capture.patching import Undo
 
 _PASSED = frozenset({"os", "_collections_abc", "collections.abc"})
@@ -49,11 +49,15 @@ class _Watched(dict[bytes, bytes]):
         if _Watched.reads is not None:
             _Watched.reads.known.add(key)
         super().__setitem__(key, value)
+        if key == b"PYTHONPATH":
+            processes.keep_hook(value)
 
     def __delitem__(self, key: bytes) -> None:
         if _Watched.reads is not None:
             _Watched.reads.known.add(key)
         super().__delitem__(key)
+        if key == b"PYTHONPATH":
+            processes.keep_hook()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
