@@ -44,7 +44,8 @@ class Recorded:
         clock: the reads by line of work and place, in order.
         left_out: places that read on when no more was kept.
         uuid1: time, node and sequence of each, by line of work, hexadecimal.
-        environment: the variables that were read, `None` for one that was not set; the first process first.
+        environment: the variables that were read, `None` for one that was not set; what a process was given that another
+            process of the program started counts only where that one did not read it as well.
         redacted: those of them whose value was not kept.
         interpreter: the variables that the interpreter read at its start.
         stdin: what was read from the standard input, base64.
@@ -75,6 +76,7 @@ class Recorded:
         """Gather the inputs from the events of a trace, in the order of the trace; events it does not know are passed over."""
         recorded = cls()
         places: dict[tuple[str, str], str] = {}
+        readers: dict[str, int] = {}
         stdin: list[bytes] = []
         for event in events:
             metadata = event.get("metadata")
@@ -83,6 +85,7 @@ class Recorded:
                     recorded._start(event, metadata.get("randomness"))
                 elif event.get("event_type") == EVENT_TYPE:
                     recorded._add(metadata, places, stdin)
+                    recorded._add_variables(metadata, readers)
         recorded.stdin = base64.b64encode(b"".join(stdin)).decode()
         return recorded
 
@@ -156,15 +159,32 @@ class Recorded:
         self.left_out += [places.get((process, str(number)), "") for number in clock.get("left_out") or ()]
         for path, values in _mapping(metadata.get("uuid1")).items():
             self.uuid1.setdefault(path, []).extend(values)
-        for name, entry in _mapping(metadata.get("environment")).items():
-            if name not in self.environment:
-                self.environment[name] = _mapping(entry).get("value")
-                if _mapping(entry).get("redacted"):
-                    self.redacted.append(name)
         self._add_stdin(_mapping(metadata.get("stdin")), stdin)
         for path, count in _mapping(metadata.get("stdin_lines")).items():
             if isinstance(count, int):
                 self.stdin_lines[path] = self.stdin_lines.get(path, 0) + count
+
+    def _add_variables(self, metadata: Mapping[str, Any], readers: dict[str, int]) -> None:
+        """Take in variables: what an outer process read goes before what the program gave to those that it started.
+
+        Where one of these was given a variable and another one beside it has none, the program began without it.
+
+        Args:
+            metadata: of an event that tells of inputs.
+            readers: for each variable, how many processes the one that read it stands below the first.
+        """
+        below = str(metadata.get("process")).count("/")
+        for name, entry in _mapping(metadata.get("environment")).items():
+            value = _mapping(entry).get("value")
+            known = readers.get(name, below + 1)
+            if known < below or (known == below and value is not None):
+                continue
+            readers[name] = below
+            self.environment[name] = value
+            if name in self.redacted:
+                self.redacted.remove(name)
+            if _mapping(entry).get("redacted"):
+                self.redacted.append(name)
 
     def _add_stdin(self, read: Mapping[str, Any], stdin: list[bytes]) -> None:
         if "text" in read:

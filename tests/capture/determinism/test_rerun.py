@@ -250,6 +250,25 @@ def test_variables_that_were_set_then_are_set_again(programs):
     assert again.seen == first.seen
 
 
+STARTS_ITSELF = """
+import os, subprocess, sys, time
+
+if "WORKER" in os.environ:
+    print("worker", os.environ["WORKER"], os.environ.get("PLACE"), time.time() > 0, flush=True)
+else:
+    print("first", flush=True)
+    for given in ({"WORKER": "1", "PLACE": "0"}, {"WORKER": "2"}):
+        subprocess.run([sys.executable, __file__], env={**os.environ, **given}, check=True)
+"""
+
+
+def test_a_variable_that_a_program_gives_to_a_process_of_its_own_is_not_set_before_it_does(programs):
+    """A program that knows by a variable which of its processes it is takes the same way, though that was read twice."""
+    first = programs.record(STARTS_ITSELF)
+    assert first.stdout == "first\nworker 1 0 True\nworker 2 None True\n"
+    assert programs.again(STARTS_ITSELF, first).seen == first.seen
+
+
 def test_a_variable_that_the_recording_has_not_is_told(programs):
     """A program that reads a further variable is told of, with the line, and gets what it is now."""
     first = programs.record("print(1)")
