@@ -29,6 +29,7 @@ from namel3ss_debug.replay.ahead import TellingAhead
 from namel3ss_debug.replay.meeting import Meeting, Process
 from namel3ss_debug.replay.words import CALL_STARTS, Answering, given_word, how_ended, tool_name
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
 if TYPE_CHECKING:  # imported where somebody gives answers
     from namel3ss_debug.replay.given.answers import Mocks
@@ -106,6 +107,7 @@ class LiveProgram:
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._ahead = TellingAhead(self._wake)
         self._silence: Silence | None = None
+        self._came = False  # whether more came lately than what was read of a clock
         self._unflushed = (
             0  # processes that were told to print what they hold, and have not said that they did
         )
@@ -366,23 +368,25 @@ class LiveProgram:
             raise KeyboardInterrupt
 
     def _take(self, seconds: float | None) -> bool:
-        """Take what comes: connections, lines, or nothing but being woken; whether anything came."""
-        ready = self._selector.select(seconds)
-        if ready and self._silence is not None:
-            self._silence.broken()
-        for key, _events in ready:
+        """Take what comes: connections, lines, or nothing but being woken; whether more came than what was read of a clock."""
+        self._came = False
+        for key, _events in self._selector.select(seconds):
             if key.fileobj is self._wake:
                 with contextlib.suppress(BlockingIOError):
                     self._wake.recv(_BLOCK)
+                self._came = True
             elif key.fileobj is self._meeting.socket:
                 self._accept()
             else:
                 self._read(key.data)
-        return bool(ready)
+        if self._came and self._silence is not None:
+            self._silence.broken()
+        return self._came
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             connection, _address = self._meeting.socket.accept()
+            self._came = True
             connection.setblocking(True)
             process = Process(connection)
             self._ahead.met(process)
@@ -395,6 +399,7 @@ class LiveProgram:
         except OSError:
             block = b""
         if not block:
+            self._came = True
             self._forget(process)
             return
         if self._foreground is not None:
@@ -416,6 +421,8 @@ class LiveProgram:
             event: Event = orjson.loads(line)
         except ValueError:  # an exception has ended the sending of this line
             return
+        # Servers look at the clock while they wait, each of their processes for itself: nothing happens by that.
+        self._came = self._came or event.get("event_type") != INPUTS_READ
         if mark == ASKS:
             self._send(process, {"may": self.answering is None or self.answering.may(event)})
             return

@@ -1276,10 +1276,55 @@ while not server.ended:
 """
 
 
+SERVES_APART = """
+import subprocess, sys, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+if not sys.argv[1:]:
+    sys.exit(subprocess.call([sys.executable, __file__, "serve"]))
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.server.ended = True
+
+
+server = HTTPServer(("127.0.0.1", 0), Handler)
+server.timeout, server.ended = 0.2, False
+print(server.server_port, flush=True)
+while not server.ended:
+    time.time()
+    server.handle_request()
+"""
+
+
 @pytest.mark.slow
 def test_a_program_that_waits_for_requests_from_outside_is_ended_and_told(bench):
     """A re-run makes none: one line names the server, its port and what can be done; the status says that it could not go on."""
-    command = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "run.jsonl", bench.write(SERVES)]
+    record_served(bench, SERVES)
+    again = bench.rerun()
+    assert again.status == 2
+    told = " ".join(again.told.split())
+    assert "app.py:12 listens on port" in told
+    assert "waits for requests from outside, which a re-run does not repeat" in told
+
+
+@pytest.mark.slow
+def test_a_server_that_looks_at_the_clock_while_it_waits_is_ended_too(bench):
+    """What a worker reads is written at once, and is not what somebody waits for."""
+    record_served(bench, SERVES_APART)
+    again = bench.rerun()
+    assert again.status == 2
+    assert "listens on port" in " ".join(again.told.split())
+    events = open_trace(bench.again[0]).events()
+    assert 1 < [event["event_type"] for event in events].count("inputs_read") < 150
+
+
+def record_served(bench, program):
+    """Record a server that tells its port, and ask it once."""
+    command = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "run.jsonl", bench.write(program)]
     with subprocess.Popen(
         command, cwd=bench.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=bench.without
     ) as traced:
@@ -1289,8 +1334,3 @@ def test_a_program_that_waits_for_requests_from_outside_is_ended_and_told(bench)
             client.sendall(b"GET / HTTP/1.0\r\n\r\n")
             assert client.recv(1000).startswith(b"HTTP/1.0 200")
         assert traced.wait() == 0
-    again = bench.rerun()
-    assert again.status == 2
-    told = " ".join(again.told.split())
-    assert "app.py:12 listens on port" in told
-    assert "waits for requests from outside, which a re-run does not repeat" in told

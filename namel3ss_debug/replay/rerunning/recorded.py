@@ -33,6 +33,7 @@ from namel3ss_debug.replay.rerunning.recorded_answers import (
     http_answer,
 )
 from namel3ss_debug.traces.events import Event, ends_span
+from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.values import SETTINGS, Flaw, find_flaws
 
@@ -141,8 +142,12 @@ class Recorded:
         return lenient.mapping(self._recording.event(number).get("inputs"))
 
     def longest_silence(self) -> float:
-        """For how many seconds no event came, at most."""
-        times = [event.get("timestamp") for event in self._recording.events()]
+        """For how many seconds no event came, at most; that something was read from outside is none."""
+        times = [
+            event.get("timestamp")
+            for event in self._recording.events()
+            if event.get("event_type") != INPUTS_READ
+        ]
         known = [time for time in times if isinstance(time, int | float)]
         return max((later - time for time, later in pairwise(known)), default=0.0)
 

@@ -58,7 +58,7 @@ class Silence:
             RerunError: it is.
         """
         now = self._now()
-        if now - self._since < LOOK_SECONDS:
+        if now - (self._since if self._used is None else self._used[0]) < LOOK_SECONDS:
             return
         used, ports = self._state()
         before, self._used = self._used, (now, used)
