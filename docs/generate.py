@@ -99,7 +99,9 @@ def _value(value: object) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
-    return "none" if value in ((), {}) else str(value)
+    if value and isinstance(value, dict):
+        return json.dumps(value)  # as it would stand in the file
+    return str(value) if value or value == 0 else "none"
 
 
 def fields() -> str:

@@ -93,6 +93,14 @@ def test_the_environment_speaks_in_words(tmp_path, key, text, value):
     assert getattr(config, name) == value
 
 
+@pytest.mark.parametrize("key", ["trace_output_dir", "join"])
+def test_a_tilde_is_the_home(folder, monkeypatch, key):
+    """No shell reads the file of settings, so `~` is replaced where the path is read, and no folder of that name is made."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    config = load_configuration(folder({key: "~/runs/x.jsonl"}), {}).config
+    assert getattr(config, key) == "/home/ada/runs/x.jsonl"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -101,7 +109,7 @@ def test_the_environment_speaks_in_words(tmp_path, key, text, value):
         ({"buffer_size": 0}, "{file}: buffer_size is 0, allowed is a whole number of events from 1"),
         ({"sample_rate": "x"}, '{file}: sample_rate is "x", allowed is a number from 0 to 1'),
         ({"enabled": 3}, "{file}: enabled is 3, allowed is true or false, or never in the environment"),
-        ({"trace_output_dir": "a\0b"}, '{file}: trace_output_dir is "a\\u0000b", allowed is a path'),
+        ({"trace_output_dir": "a\0b"}, '{file}: trace_output_dir is "a\\u0000b", allowed is a path, in which ~ is the home'),
         (
             {"redact_patterns": {"ticket": "T-("}},
             "{file}: redact_patterns: 'ticket' is not a valid regular expression: missing ), unterminated subpattern at position 2",

@@ -286,7 +286,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "trace_output_dir",
         values.path,
-        "a path",
+        "a path, in which ~ is the home",
         "where recordings are written; `trace_latest.jsonl` points to the newest",
         ("OUTPUT_DIR",),
     ),

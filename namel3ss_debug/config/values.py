@@ -128,16 +128,17 @@ def _listed(value: object, part: Callable[[str], list[str]]) -> object:
 
 def path(value: object) -> str:
     """A path."""
-    if not optional_path(value):
+    read = optional_path(value)
+    if not read:
         raise TypeError
-    return str(value)
+    return read
 
 
 def optional_path(value: object) -> str:
-    """A path; an empty text where there is none."""
+    """A path; an empty text where there is none. `~` is the home, which no shell puts into a file of settings."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
         raise TypeError
-    return str(value)
+    return os.path.expanduser(str(value))
 
 
 def level(value: object) -> str:

@@ -74,4 +74,4 @@ def _shown(key: str, value: object) -> str:
         return bytes_text(value) if value else nothing
     if isinstance(value, float):
         return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value)
+    return (value or "none") if isinstance(value, str) else json.dumps(value)

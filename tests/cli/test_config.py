@@ -31,6 +31,7 @@ def test_the_table_shows_what_people_set(run, workspace):
     assert "slow_ms                 250             file" in lines
     assert "max_payload_size        16 KB           default" in lines
     assert "default_components      all             default" in lines
+    assert "join                    none            default" in lines
     assert lines[-2].startswith("file         ")
 
 
