@@ -109,7 +109,10 @@ def test_a_tilde_is_the_home(folder, monkeypatch, key):
         ({"buffer_size": 0}, "{file}: buffer_size is 0, allowed is a whole number of events from 1"),
         ({"sample_rate": "x"}, '{file}: sample_rate is "x", allowed is a number from 0 to 1'),
         ({"enabled": 3}, "{file}: enabled is 3, allowed is true or false, or never in the environment"),
-        ({"trace_output_dir": "a\0b"}, '{file}: trace_output_dir is "a\\u0000b", allowed is a path, in which ~ is the home'),
+        (
+            {"trace_output_dir": "a\0b"},
+            '{file}: trace_output_dir is "a\\u0000b", allowed is a path, in which ~ is the home',
+        ),
         (
             {"redact_patterns": {"ticket": "T-("}},
             "{file}: redact_patterns: 'ticket' is not a valid regular expression: missing ), unterminated subpattern at position 2",

@@ -80,7 +80,9 @@ class ExecutionTracer:
         self.keeps_payloads = config.level != "basic"
         self.measures_memory = config.capture_memory
         self.measures_cpu = config.capture_performance
-        self.components = frozenset(config.default_components)
+        self.components = frozenset(
+            form for name in config.default_components for form in (name, name.lower())
+        )
         self.kinds = Kinds(execution_id, payloads)
         self.sampler = Sampler() if config.level == "comprehensive" else None
         self.stacks: Stacks | None = None

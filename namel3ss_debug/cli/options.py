@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,6 +38,26 @@ def limit_option(text: str, default: int | None = None) -> Decorator[Any]:
     return click.option(
         "--limit", type=click.IntRange(min=0), default=default, show_default=True, metavar="N", help=text
     )
+
+
+def component_names(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The names of `--filter`: one in each, or several with commas between them, as in the setting `default_components`."""
+    del ctx, parameter
+    from namel3ss_debug.config.values import words
+
+    return words(",".join(given))
+
+
+def nothing_of(components: Sequence[str], what: str = "nothing in this recording is of") -> None:
+    """Say that a recording has nothing of these components, and which may have been meant."""
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.expressions import nearest
+    from namel3ss_debug.replay.recording.breakpoints import COMPONENTS
+
+    hint = "".join(nearest(name, COMPONENTS) for name in components if name.lower() not in COMPONENTS)
+    tell(f"{what} {' or '.join(components)}{hint}")
 
 
 def settings(**overrides: Any) -> Loaded:

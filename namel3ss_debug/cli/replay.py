@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from namel3ss_debug.cli.options import (
+    component_names,
     find_recording,
     format_option,
+    nothing_of,
     open_reference,
     print_rows,
     reading,
@@ -138,16 +140,6 @@ def show_all(
     print_rows([{"result": "statistics"} | asdict(replayer.statistics)])
 
 
-def nothing_of(components: Sequence[str]) -> None:
-    """Say that the recording has nothing of these components."""
-    from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.expressions import nearest
-    from namel3ss_debug.replay.recording.breakpoints import COMPONENTS
-
-    hint = "".join(nearest(name, COMPONENTS) for name in components if name not in COMPONENTS)
-    tell(f"nothing in this recording is of {' or '.join(components)}{hint}")
-
-
 def walk(
     trace: Trace,
     breakpoints: Sequence[str],
@@ -219,7 +211,7 @@ def walk(
               help="Run this tool for real in the re-run, or all; may be repeated.")  # fmt: skip
 @click.option("--realtime", is_flag=True, help="Let recorded answers take the time that they took.")
 @click.option("--python", metavar="PATH", help="The Python to run the program again with.")
-@click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT",
+@click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT", callback=component_names,
               help="Replay this component only; may be repeated.")  # fmt: skip
 @click.option(
     "-c", "--command", "commands", multiple=True, metavar="CMD", help="A debugger command to do first."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from namel3ss_debug.cli.options import component_names, nothing_of
 from namel3ss_debug.cli.program import (
     ProgramCommand,
     arguments,
@@ -161,13 +163,24 @@ def report(session: Session, output_format: str, status: int = 0) -> None:
     ):  # of those that the program has left behind
         tell(f"while recording: {told}")
     shown = shorter_path(path)
-    following = "" if session.link_latest else f" {shown}"
+    wanted = session.settings["default_components"]
+    if wanted and not holds_any(path, wanted):
+        nothing_of(wanted, "nothing was recorded of")
+    following = "" if session.link_latest else f" {shlex.quote(shown)}"
     document = f" and {shorter_path(write_document(path))}" if output_format == "json" else ""
     killed = f"; the program was killed by {killer(status)}" if status < 0 else ""
     tell(
         f"recorded {count(events, 'event')} in {shown}{document}{killed}; "
         f"next: namel3ss debug analyze{following}"
     )
+
+
+def holds_any(path: Path, components: Sequence[str]) -> bool:
+    """Whether a recording has an event of one of these components."""
+    from namel3ss_debug.traces.reader import open_trace
+
+    wanted = {form for name in components for form in (name, name.lower())}
+    return any(event.get("component") in wanted for event in open_trace(path).events())
 
 
 def killer(status: int) -> str:
@@ -227,7 +240,7 @@ def write_document(path: Path) -> Path:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Record to FILE (.jsonl)."
 )
-@click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT",
+@click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT", callback=component_names,
               help="Record this component only, such as llm or tool; may be given several times.")  # fmt: skip
 @run_args_option
 @flow_option

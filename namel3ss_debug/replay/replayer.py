@@ -86,7 +86,7 @@ class ExecutionReplayer:
         faults: Iterable[str | Fault] = (),
     ) -> None:
         self.trace = open_recording(path)
-        self.components = frozenset(components)
+        self.components = frozenset(form for name in components for form in (name, name.lower()))
         self.breakpoints = [
             each if isinstance(each, Breakpoint) else Breakpoint(each) for each in breakpoints
         ]

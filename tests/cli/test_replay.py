@@ -148,6 +148,12 @@ def test_a_command_that_cannot_be_done_is_status_2(run, trace):
     assert run("replay", trace, "--step", stdin="frob\n").exit_code == 0
 
 
+@pytest.mark.parametrize("given", [["-f", "llm,tool"], ["-f", "LLM", "-f", "Tool"]])
+def test_components_are_given_as_people_write_them(run, trace, given):
+    """One option may name several components, and capitals do not matter."""
+    assert run("replay", trace, *given).stdout == run("replay", trace, "-f", "llm", "-f", "tool").stdout
+
+
 def test_a_component_that_is_not_there_is_said(run, trace):
     """Nothing is replayed, and the nearest component is suggested."""
     result = run("replay", trace, "-f", "tol")

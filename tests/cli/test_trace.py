@@ -84,6 +84,28 @@ def test_options_become_settings(program, app, workspace):
     assert "tool_call_start" not in [event["event_type"] for event in recorded]
 
 
+def test_the_hint_can_be_pasted_whatever_the_file_is_called(program, app):
+    """A path with a space in it is quoted in the command that the last line suggests."""
+    done = debug(program, "trace", "app.py", "-o", "my run.jsonl")
+    assert done.stderr.endswith(" in my run.jsonl; next: namel3ss debug analyze 'my run.jsonl'\n")
+
+
+@pytest.mark.parametrize("given", [["-f", "llm,tool"], ["-f", "Tool"], ["-f", "llm", "-f", "TOOL"]])
+def test_components_are_given_as_people_write_them(program, app, workspace, given):
+    """One option may name several components, as the setting does, and capitals do not matter."""
+    done = debug(program, "trace", *given, "-o", "a.jsonl", "app.py")
+    assert "tool_call_start" in [event["event_type"] for event in events(workspace / "a.jsonl")]
+    assert "nothing was recorded of" not in done.stderr
+
+
+def test_components_of_which_there_is_nothing_are_told(program, app):
+    """A recording that a mistyped filter left empty says so, with the component that may have been meant."""
+    done = debug(program, "trace", "-f", "tools", "-o", "a.jsonl", "app.py")
+    assert done.stderr.splitlines()[0] == (
+        "namel3ss debug: nothing was recorded of tools; did you mean 'tool'?"
+    )
+
+
 def test_a_setting_wins_over_the_default_of_the_command(program, app, workspace):
     """What file or environment say about payloads still holds."""
     debug(program, "trace", "-o", "a.jsonl", "app.py", NAMEL3SS_DEBUG_MAX_PAYLOAD_SIZE="5000")
