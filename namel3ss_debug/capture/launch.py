@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal, NamedTuple, NoReturn
 
+from namel3ss_debug.capture.target_hints import check_word, suggestion
 from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE
 from namel3ss_debug.errors import TargetError
 
@@ -121,6 +122,8 @@ def resolve_target(
     if not words or not words[0]:
         raise TargetError("no program given: name a file, -m package, or module:function")
     word, argv = words[0], tuple(words[1:])
+    if not module:
+        check_word(word, argv, folder)
     function = _FUNCTION.match(word)
     if not module and function and not (folder / word).exists():
         return Target("function", word, argv, folder, dict(run_args or {}))
@@ -164,7 +167,7 @@ def _file_or_package(word: str, argv: tuple[str, ...], folder: Path) -> Target:
         if (path / "__init__.py").is_file():
             return Target("module", word, argv, folder)
     if not path.exists():
-        raise TargetError(f"there is no {word} in {folder}{_suggestion(path)}")
+        raise TargetError(f"there is no {word} in {folder}{suggestion(word, folder)}")
     return _script(word, argv, folder)
 
 
@@ -199,19 +202,6 @@ def _is_recording(path: Path) -> bool:
         return False
 
 
-def _suggestion(path: Path) -> str:
-    try:
-        names = os.listdir(path.parent)
-    except OSError:
-        return ""
-    programs = sorted(n for n in names if n.endswith((".py", ".ai", ".pyz")) or (path.parent / n).is_dir())
-    import difflib  # noqa: PLC0415  (only a mistake needs it)
-
-    near = difflib.get_close_matches(path.name, programs, n=1)
-    near = near or difflib.get_close_matches(f"{path.name}.py", programs, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 def find_python(python: str | None, target: Target | None = None) -> str:
     """The interpreter to run the program with, after a look whether it can record.
 
@@ -234,7 +224,8 @@ def find_python(python: str | None, target: Target | None = None) -> str:
     look = subprocess.run([found, "-c", _PREFLIGHT], capture_output=True, text=True, check=False)  # noqa: S603  (the user's own interpreter)
     if look.returncode:
         lines = look.stderr.strip().splitlines() or ["it does not run"]
-        lacks = lines[-1].removeprefix("ModuleNotFoundError: ").removeprefix("AssertionError: ")
+        told = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+        lacks = told.removeprefix("ModuleNotFoundError: ").removeprefix("AssertionError: ")
         raise TargetError(
             f"{found} cannot record ({lacks}): install namel3ss-debug for it, on Python 3.11 or later"
         )

@@ -34,6 +34,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name of a command of `debug` to where it stands and its line in the help."""
 
+MEANT = {
+    "errors": "analyze --errors",
+    "ls": "list",
+    "record": "trace",
+    "rerun": "replay --rerun",
+    "rm": "clean",
+    "show": "inspect",
+    "step": "replay --step",
+    "summary": "analyze --summary",
+    "timeline": "inspect --timeline",
+    "tree": "inspect --tree",
+}
+"""Words that people try for something that another command does, to what does it."""
+
 
 class Commands(click.Group):
     """A click group over a literal table, which imports a command when it is called, inside the error boundary."""
@@ -82,12 +96,26 @@ class Commands(click.Group):
         """
         name = args[0]
         if name not in self.table and not name.startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(name, self.table, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(self.table)}"
-            raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)
+            raise click.UsageError(f"there is no command {name!r}; {self._hint(name)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def _hint(self, word: str) -> str:
+        """What somebody may have meant who gave this word for a command."""
+        import difflib
+
+        inside = "debug " if self.table is not COMMANDS else ""  # where the commands of debug are from here
+        near = difflib.get_close_matches(word, self.table, 1)
+        if word == "help":
+            meant = "--help"
+        elif word in MEANT or word in COMMANDS:
+            meant = inside + MEANT.get(word, word)
+        elif word.endswith((".py", ".ai")):
+            meant = f"{inside}trace {word}"
+        elif near:
+            meant = near[0]
+        else:
+            return f"the commands are {', '.join(self.table)}"
+        return f"did you mean {meant}?"
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table, without importing what stands in it."""

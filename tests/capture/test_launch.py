@@ -366,6 +366,19 @@ def test_an_installed_command_runs_the_code_of_the_working_directory(project):
         (["ap.py"], "there is no ap.py in {}; did you mean app.py?"),
         (["ap"], "there is no ap in {}; did you mean app.py?"),
         (["zzz"], "there is no zzz in {}"),
+        (["sub/dep.py"], "there is no sub/dep.py in {}; did you mean sub/deep.py?"),
+        (
+            ["python3", "app.py"],
+            "python3 is an interpreter: leave it out and name the program alone; --python PATH chooses another one",
+        ),
+        (
+            ["sub/deep.py:main"],
+            "sub/deep.py:main names a function by its file; a function is named as module:function, so did you mean sub.deep:main?",
+        ),
+        (
+            ["app.py:Agent.run"],
+            "app.py:Agent.run names a function by its file; a function is named as module:function, so did you mean app:Agent.run?",
+        ),
         (
             ["flow", "x"],
             "flow.ai is a namel3ss app, which has no arguments (x): give its flow an input with --run-args",
@@ -379,6 +392,20 @@ def test_a_target_that_is_not_there_is_one_line(project, words, message):
     with pytest.raises(TargetError) as error:
         resolve_target(words, cwd=project)
     assert str(error.value) == message.format(project)
+
+
+def test_an_installed_command_is_named_by_its_path(project, monkeypatch):
+    """A target is a file: of a command that is a Python script, the message has the file."""
+    commands = project / "bin"
+    commands.mkdir()
+    for name, head in (("serve", "#!/usr/bin/env python3\n"), ("shell", "#!/bin/sh\n")):
+        (commands / name).write_text(head)
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(commands))
+    with pytest.raises(TargetError, match=f"there is no serve in .*; did you mean {commands}/serve\\?$"):
+        resolve_target(["serve", "app:app"], cwd=project)
+    with pytest.raises(TargetError, match=r"there is no shell in [^;]*$"):
+        resolve_target(["shell"], cwd=project)
 
 
 def test_run_args_without_a_function_are_an_error(project):
@@ -399,6 +426,17 @@ def test_an_interpreter_that_cannot_record_is_one_line(tmp_path):
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     python.chmod(0o755)
     with pytest.raises(TargetError, match=r"cannot record \(No module named '\w+'\)"):
+        launch.find_python(str(python))
+
+
+def test_an_interpreter_that_does_not_start_says_why_in_its_first_line(tmp_path):
+    """What is no traceback of Python says first what is wrong, as the stand-ins of pyenv do."""
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\necho '  Note: more' >&2\nexit 127\n"
+    )
+    python.chmod(0o755)
+    with pytest.raises(TargetError, match=r"cannot record \(pyenv: python3.12: command not found\)"):
         launch.find_python(str(python))
 
 

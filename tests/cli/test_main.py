@@ -84,6 +84,27 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, message):
 
 
 @pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["debug", "rerun"], "replay --rerun"),
+        (["debug", "tree", "latest"], "inspect --tree"),
+        (["debug", "record", "app.py"], "trace"),
+        (["debug", "app.py"], "trace app.py"),
+        (["debug", "help", "trace"], "--help"),
+        (["trace", "app.py"], "debug trace"),
+        (["tree"], "debug inspect --tree"),
+        (["app.ai"], "debug trace app.ai"),
+        (["help"], "--help"),
+    ],
+)
+def test_a_word_that_people_try_leads_to_what_they_mean(words, hint):
+    """What another command does, a command of the other program, or a program itself is suggested as it is to be typed."""
+    result = CliRunner().invoke(namel3ss, words)
+    assert result.stderr.partition("; ")[2].partition(" (see")[0] == f"did you mean {hint}?"
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["analyze"], "debug/traces: no such directory; record a run with `namel3ss debug trace` (see DEBUGGING_GUIDE.md#trace-not-found)"),

@@ -1,0 +1,69 @@
+"""What was meant by a target that is no program: the hints behind the message that it cannot be run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from namel3ss_debug.errors import TargetError
+
+_INTERPRETER = re.compile(r"(.*/)?(python|pypy)[\d.]*\Z")
+_FILE_AND_FUNCTION = re.compile(r"(?P<file>[^:]+)\.py:(?P<function>[^\W\d][\w.]*)\Z")
+
+
+def check_word(word: str, argv: tuple[str, ...], folder: Path) -> None:
+    """See that a target is no interpreter, and no function named by its file.
+
+    Raises:
+        TargetError: it is; the message says what was meant.
+    """
+    path = folder / word
+    if (
+        argv
+        and _INTERPRETER.match(word)
+        and not path.is_dir()
+        and not path.with_name(f"{path.name}.py").is_file()
+    ):
+        raise TargetError(
+            f"{word} is an interpreter: leave it out and name the program alone; --python PATH chooses another one"
+        )
+    named = _FILE_AND_FUNCTION.match(word)
+    if named and not path.exists() and (folder / f"{named['file']}.py").is_file():
+        module = ".".join(Path(named["file"]).parts)
+        raise TargetError(
+            f"{word} names a function by its file; a function is named as module:function"
+            + (
+                f", so did you mean {module}:{named['function']}?"
+                if all(map(str.isidentifier, module.split(".")))
+                else ""
+            )
+        )
+
+
+def suggestion(word: str, folder: Path) -> str:
+    """The words "; did you mean ...?" with the nearest program there is, or nothing where none is near."""
+    path = folder / word
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return ""
+    programs = sorted(n for n in names if n.endswith((".py", ".ai", ".pyz")) or (path.parent / n).is_dir())
+    import difflib  # noqa: PLC0415  (only a mistake needs it)
+
+    near = difflib.get_close_matches(path.name, programs, n=1)
+    near = near or difflib.get_close_matches(f"{path.name}.py", programs, n=1)
+    meant = str(Path(word).with_name(near[0])) if near else _installed(word)
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def _installed(word: str) -> str | None:
+    """The path of a command of that name which is a Python script, such as pytest; a target is a file, and no command."""
+    found = None if "/" in word else shutil.which(word)
+    try:
+        with open(found or os.devnull, "rb") as stream:
+            head = stream.readline(300)
+    except OSError:
+        return None
+    return found if head.startswith(b"#!") and b"python" in head else None
