@@ -13,7 +13,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -153,7 +153,9 @@ def usage_message(error: click.ClickException) -> str:
         import difflib
 
         near = difflib.get_close_matches(error.option_name, error.possibilities or (), 1)
-        message = f"there is no option {error.option_name}" + (f"; did you mean {near[0]}?" if near else "")
+        word = error.option_name.removeprefix("--")
+        meant = f"--format {word}" if word in _formats(error.ctx) else near[0] if near else ""
+        message = f"there is no option {error.option_name}" + (f"; did you mean {meant}?" if meant else "")
     else:
         message = error.format_message().strip().rstrip(".")
         message = message[:1].lower() + message[1:]
@@ -162,6 +164,14 @@ def usage_message(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "namel3ss debug"
     return f"{message} (see {path} --help)"
+
+
+def _formats(context: click.Context | None) -> Sequence[str]:
+    """What the option `--format` of a command can be."""
+    for parameter in context.command.params if context else ():
+        if "--format" in parameter.opts and isinstance(parameter.type, click.Choice):
+            return parameter.type.choices
+    return ()
 
 
 def bug_message(error: Exception) -> str:

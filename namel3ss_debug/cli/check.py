@@ -12,6 +12,7 @@ import click
 
 from namel3ss_debug.cli.analyze import find_paths, quoted
 from namel3ss_debug.cli.options import (
+    files,
     format_option,
     open_recording,
     open_reference,
@@ -295,6 +296,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     "--rules",
     "rules",
     metavar="FILE",
+    shell_complete=files,
     multiple=True,
     help="Rules of a JSON file; may be given several times.",
 )
@@ -308,6 +310,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     "--baseline",
     "baselines",
     metavar="TRACE",
+    shell_complete=files,
     multiple=True,
     help="A good run, or a directory of them: nothing may be worse than there.",
 )
@@ -318,10 +321,14 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     show_default=True,
     help="The lightest finding that ends with status 1.",
 )
-@click.option("--junit", metavar="FILE", help="Write JUnit XML, a test case for each rule.")
-@click.option("--sarif", metavar="FILE", help="Write SARIF 2.1.0, located in your source.")
-@click.option("--gitlab", metavar="FILE", help="Write a code quality report of GitLab.")
-@click.option("--markdown", metavar="FILE", help="Write the answer as Markdown.")
+@click.option(
+    "--junit", metavar="FILE", shell_complete=files, help="Write JUnit XML, a test case for each rule."
+)
+@click.option(
+    "--sarif", metavar="FILE", shell_complete=files, help="Write SARIF 2.1.0, located in your source."
+)
+@click.option("--gitlab", metavar="FILE", shell_complete=files, help="Write a code quality report of GitLab.")
+@click.option("--markdown", metavar="FILE", shell_complete=files, help="Write the answer as Markdown.")
 @click.option(
     "--github/--no-github",
     default=None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from namel3ss_debug.cli.options import (
+    files,
     format_option,
     limit_option,
     open_recording,
@@ -104,8 +105,8 @@ def show(found: Diff | BaselineDiff, limit: int, output_format: str) -> None:
 
 
 @click.command("diff", short_help="Say where two runs part.")
-@click.argument("references", metavar="A B", nargs=-1)
-@click.option("--baseline", "baselines", multiple=True, metavar="TRACE",
+@click.argument("references", metavar="A B", nargs=-1, shell_complete=files)
+@click.option("--baseline", "baselines", multiple=True, metavar="TRACE", shell_complete=files,
               help="A passing run to compare one failing run with; may be repeated.")  # fmt: skip
 @click.option("--ignore", multiple=True, metavar="PATTERN",
               help="Do not compare this key, or this path of keys from the event on; may be repeated.")  # fmt: skip

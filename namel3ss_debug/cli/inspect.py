@@ -227,7 +227,7 @@ def nothing_fits(wanted: Selection) -> None:
 def command(ctx: click.Context, /, reference: str | None, **options: Any) -> None:
     """Look at the events of a recording: as a table, or one of --event, --tree and --timeline.
 
-    The other options choose events; every one of them must hold. The names of an expression are the fields of an
+    The other options choose the events of a table, tree or timeline; every one of them must hold. The names of an expression are the fields of an
     event, and kind, name, llm, tool, agent and n: --where 'tool == "search" and duration_ms > 500'. A text anywhere
     in a payload is found by --where '"S-00" in text(outputs)'.
     """

@@ -11,14 +11,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from namel3ss_debug.config import Loaded
     from namel3ss_debug.traces.reader import Trace
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
-trace_argument = click.argument("reference", metavar="[TRACE]", required=False)
-traces_argument = click.argument("references", metavar="[TRACE]...", nargs=-1)
+
+def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """What the Tab key offers where a path may stand: the files, as the shell itself completes them."""
+    del ctx, parameter
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+trace_argument = click.argument("reference", metavar="[TRACE]", required=False, shell_complete=files)
+traces_argument = click.argument("references", metavar="[TRACE]...", nargs=-1, shell_complete=files)
 
 
 def format_option(*formats: str) -> Decorator[Any]:

@@ -11,13 +11,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from namel3ss_debug.cli.options import files
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 ONLY_BEFORE = frozenset({"-m", "-c", "-x"})
 """Our short options that stand before TARGET alone, as Python's and those of pdb: behind it, programs have their own."""
 
 
-python_option = click.option("--python", metavar="PATH", help="The Python to run the program with.")
+python_option = click.option(
+    "--python", metavar="PATH", shell_complete=files, help="The Python to run the program with."
+)
 run_args_option = click.option(
     "--run-args",
     metavar="JSON",
@@ -88,7 +92,9 @@ class ProgramCommand(click.Command):
                 option.opts, option.secondary_opts
             )
         sorted_out = split(args, frozenset(names[False]), frozenset(names[True]), ONLY_BEFORE)
-        if sorted_out.lacking is not None:
+        if sorted_out.lacking is not None and ctx.resilient_parsing:  # its value is being typed
+            sorted_out = sorted_out._replace(ours=sorted_out.ours[:-1])
+        elif sorted_out.lacking is not None:
             raise click.BadOptionUsage(
                 sorted_out.lacking, f"Option {sorted_out.lacking!r} requires an argument.", ctx
             )
@@ -100,7 +106,9 @@ def arguments(name: str) -> Callable[[Decorated], Decorated]:
     """The two arguments of a `ProgramCommand`."""
 
     def decorate(function: Decorated) -> Decorated:
-        function = click.argument("args", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)(function)
-        return click.argument("target", metavar=name)(function)
+        function = click.argument(
+            "args", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED, shell_complete=files
+        )(function)
+        return click.argument("target", metavar=name, shell_complete=files)(function)
 
     return decorate

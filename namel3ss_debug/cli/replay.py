@@ -13,6 +13,7 @@ import click
 
 from namel3ss_debug.cli.options import (
     component_names,
+    files,
     find_recording,
     format_option,
     nothing_of,
@@ -210,7 +211,9 @@ def walk(
 @click.option("--run-tools", "run_tools", multiple=True, metavar="NAME",
               help="Run this tool for real in the re-run, or all; may be repeated.")  # fmt: skip
 @click.option("--realtime", is_flag=True, help="Let recorded answers take the time that they took.")
-@click.option("--python", metavar="PATH", help="The Python to run the program again with.")
+@click.option(
+    "--python", metavar="PATH", shell_complete=files, help="The Python to run the program again with."
+)
 @click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT", callback=component_names,
               help="Replay this component only; may be repeated.")  # fmt: skip
 @click.option(

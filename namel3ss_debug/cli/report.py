@@ -82,7 +82,13 @@ def chosen(words: str | None, reference: str | None) -> tuple[str, Path]:
         except TraceNotFoundError:
             if Path(words).suffix in {".jsonl", ".gz"}:
                 raise
-    return (words or "").strip(), find_trace(reference, directory)
+    words = (words or "").strip()
+    try:
+        return words, find_trace(reference, directory)
+    except TraceNotFoundError as error:
+        if reference is None or not words or " " in words:
+            raise
+        raise TraceNotFoundError(f"{error}; several WORDS stand in quotes") from None
 
 
 def write(output: Path | None, content: str | dict[str, Any]) -> None:
@@ -110,14 +116,26 @@ def write(output: Path | None, content: str | dict[str, Any]) -> None:
 @click.command("report", short_help="Write one page about a failure, for an issue.")
 @click.argument("words", metavar="[WORDS]", required=False)
 @trace_argument
+@click.argument("more", nargs=-1, metavar="")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it there."
 )
 @format_option("markdown", "json")
-def command(words: str | None, reference: str | None, output: Path | None, output_format: str) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    words: str | None,
+    reference: str | None,
+    more: tuple[str, ...],
+    output: Path | None,
+    output_format: str,
+) -> None:
     """Write one page about a failure, for an issue tracker.
 
     WORDS say what is wrong, in quotes: the failure that fits them best is told, without them the most severe. One
     argument that names a recording is TRACE. Paths below a home are shortened; read the page before it is sent.
     """
+    if more:
+        raise click.UsageError("put WORDS in quotes, as in: report 'it orders twice'", ctx)
     report(words, reference, output=output, output_format=output_format)

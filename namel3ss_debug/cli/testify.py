@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from namel3ss_debug.cli.options import open_reference, reading, trace_argument
+from namel3ss_debug.cli.options import files, open_reference, reading, trace_argument
 
 if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
@@ -229,6 +229,7 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
     "-o",
     "output",
     metavar="FILE",
+    shell_complete=files,
     help="Where the test is written; test_PROGRAM.py in this folder without it.",
 )
 def command(reference: str | None, output: str | None) -> None:

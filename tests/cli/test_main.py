@@ -39,6 +39,32 @@ def test_without_a_command_the_help_stands_there_as_it_is(words):
     assert result.output == CliRunner().invoke(namel3ss, [*words, "--help"]).output
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("analyze a", ["file,a"]),
+        ("diff a.jsonl b", ["file,b"]),
+        ("check --rules ", ["file,"]),
+        ("trace ap", ["file,ap"]),
+        ("trace -o ", ["file,"]),
+        ("trace --level d", ["plain,detailed"]),
+        ("trace app.py in", ["file,in"]),
+        ("trace app.py --st", ["plain,--step"]),
+        ("expl", ["plain,explain"]),
+    ],
+)
+def test_the_shell_completes_commands_options_values_and_files(words, offered):
+    """The Tab key in a shell offers what may stand there, also where an option of `trace` still lacks its value."""
+    typed = f"namel3ss-debug {words}"
+    environment = {
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split(" ")) - 1),
+        "_NAMEL3SS_DEBUG_COMPLETE": "bash_complete",
+    }
+    done = CliRunner(env=environment).invoke(main.debug, prog_name="namel3ss-debug")
+    assert (done.stdout.splitlines(), done.stderr) == (offered, "")
+
+
 def test_help_imports_no_more_than_click():
     """The help stays quick: nothing that costs is imported for it."""
     code = (
@@ -73,6 +99,8 @@ def test_namel3ss_has_debug_and_run(workspace):
         (["trace"], "missing argument 'TARGET' (see namel3ss debug trace --help)"),
         (["inspect", "--evnt", "3"], "there is no option --evnt; did you mean --event? (see namel3ss debug inspect --help)"),
         (["inspect", "--event", "abc"], "invalid value for '--event': 'abc' is not a whole number (see namel3ss debug inspect --help)"),
+        (["inspect", "--jsonl"], "there is no option --jsonl; did you mean --format jsonl? (see namel3ss debug inspect --help)"),
+        (["trace", "--json", "app.py"], "there is no option --json; did you mean --format json? (see namel3ss debug trace --help)"),
         (["clean", "--days", "x"], "invalid value for '--days': 'x' is not a number (see namel3ss debug clean --help)"),
         (["inspect", "--event", "0"], "invalid value for '--event': 0 is less than 1 (see namel3ss debug inspect --help)"),
     ],

@@ -52,6 +52,16 @@ def test_a_recording_that_is_not_there(run, trace):
     assert (done.exit_code, "other.jsonl" in done.stderr) == (2, True)
 
 
+def test_words_without_quotes(run, trace):
+    """What the shell has parted into several arguments is answered with what is missing."""
+    assert "two: no " in (said := run("report", "orders", "two").stderr)
+    assert "; several WORDS stand in quotes (see " in said
+    assert run("report", "it", "orders", "twice").stderr == (
+        "namel3ss debug: put WORDS in quotes, as in: report 'it orders twice' (see namel3ss debug report --help)\n"
+    )
+    assert "WORDS" not in run("report", "it orders twice", "other.jsonl").stderr
+
+
 def test_the_page_as_json(run, trace):
     """One document with its schema first."""
     document = json.loads(run("report", "lookup", trace, "--format", "json").stdout)
