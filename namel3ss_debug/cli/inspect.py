@@ -140,7 +140,7 @@ def show_table(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bo
     started_at = began(trace)
     first = next(found, None)
     if first is None and not folded.left_out:
-        nothing_fits(wanted)
+        nothing_fits(trace, wanted)
         return
     screen = console()
     if first is not None:
@@ -174,7 +174,7 @@ def show_spans(trace: Trace, wanted: Selection, limit: int | None, output_format
     chosen = forest(trace, wanted, limit=limit or None)
     if output_format == "table":
         if not chosen.total:
-            nothing_fits(wanted)
+            nothing_fits(trace, wanted)
             return
         screen = console()
         draw = timeline_lines if bars else tree_lines
@@ -198,11 +198,12 @@ def began(trace: Trace) -> float | None:
     return next((event.get("timestamp") for event in trace.events()), None)
 
 
-def nothing_fits(wanted: Selection) -> None:
-    """Say that the answer is empty, and how to look deeper where that may have been meant."""
+def nothing_fits(trace: Trace, wanted: Selection) -> None:
+    """Say that the answer is empty, and which name or which expression may have been meant."""
     from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.inspection import unknown_name
 
-    hint = wanted.condition.hint if wanted.condition is not None else ""
+    hint = unknown_name(trace, wanted) or (wanted.condition.hint if wanted.condition is not None else "")
     tell("nothing in this recording fits" + (f"; {hint}" if hint else ""))
 
 

@@ -16,6 +16,7 @@ from namel3ss_debug.inspection.selection import (
     Selection,
     TraceFilter,
     select,
+    unknown_name,
 )
 from namel3ss_debug.inspection.streams import CHUNK, Streamed, Streams, first_token_ms
 from namel3ss_debug.inspection.surroundings import Context, context
@@ -40,4 +41,5 @@ __all__ = [
     "rows",
     "select",
     "select_spans",
+    "unknown_name",
 ]

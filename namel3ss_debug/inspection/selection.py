@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from namel3ss_debug.expressions import compile_expression, name_fits
+from namel3ss_debug.expressions import compile_expression, name_fits, nearest
 from namel3ss_debug.inspection.streams import Streamed, Streams
 from namel3ss_debug.traces.costs import CallCosts
 from namel3ss_debug.traces.events import Event, ends_span
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Numbered = tuple[int, Event]
 
 _ENDED_KEPT = 100_000
+_NAMES_KEPT, _NAMES_SHOWN = 1_000, 6
 
 
 class Events(Protocol):
@@ -157,6 +158,23 @@ class Chooser:
         return where is None or where.matches_event(
             number, event, self.totals.totals().scope() if self.counts_totals else {}
         )
+
+
+def unknown_name(trace: Events, wanted: Selection) -> str:
+    """Which of the wanted names nothing in a trace has, with those that there are; an empty text where each is there."""
+    asked = Chooser(wanted).spans
+    there: dict[str | None, set[str]] = {spans.component: set() for spans in asked}
+    for event in trace.events() if asked else ():
+        names, name = there.get(event.get("component")), event.get("component_name")
+        if names is not None and name is not None and len(names) < _NAMES_KEPT:
+            names.add(name)
+    for spans in asked:
+        names = there[spans.component]
+        if not any(name_fits(name, spans.pattern) for name in names):
+            some = ", ".join(sorted(names)[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+            hint = nearest(spans.pattern, names) or (f"; there are {some}" if names else "")
+            return f"no {spans.component} is called {spans.pattern!r}{hint}"
+    return ""
 
 
 class _Named:

@@ -151,7 +151,24 @@ def test_an_empty_answer_says_so(run, trace):
     for shape in ([], ["--tree"], ["--timeline"]):
         result = run("inspect", trace, "--tool", "none", *shape)
         assert (result.exit_code, result.stdout) == (0, "")
-        assert result.stderr == "namel3ss debug: nothing in this recording fits\n"
+        assert result.stderr == (
+            "namel3ss debug: nothing in this recording fits; no tool is called 'none'; there are lookup, send_mail\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--tool", "lokup"], "; no tool is called 'lokup'; did you mean 'lookup'?"),
+        (["--llm", "gpt"], "; no llm is called 'gpt'; there are gpt-4o-mini"),
+        (["--chain", "main"], "; no chain is called 'main'"),
+        (["--tool", "LOOK*", "--llm", "claude"], "; no llm is called 'claude'; there are gpt-4o-mini"),
+        (["--tool", "lookup", "--where", "n > 99"], ""),
+    ],
+)
+def test_an_empty_answer_names_what_there_is(run, trace, options, hint):
+    """A name that nothing has is told, with the nearest that there is, or else with all of them."""
+    assert run("inspect", trace, *options).stderr == f"namel3ss debug: nothing in this recording fits{hint}\n"
 
 
 @pytest.mark.parametrize(
