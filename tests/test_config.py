@@ -75,6 +75,8 @@ def test_the_file_is_searched_upwards(folder):
         ("output_dir", "/x", "/x"),
         ("components", "agent, llm", ("agent", "llm")),
         ("components", "all", ()),
+        ("level", "Basic", "basic"),
+        ("log_level", "WARNING", "warning"),
         ("redact_keys", '["email", "phone"]', ("email", "phone")),
         ("max_payload_size", "4KB", 4096),
         ("rotate_max_bytes", "1.5 MB", 1572864),

@@ -216,7 +216,9 @@ def write_logs(
 @click.option(
     "--agent", metavar="NAME", help="Of this agent or logger; * and ? stand for anything in a name."
 )
-@click.option("--level", type=click.Choice(list(LOG_LEVELS)), help="From this level on.")
+@click.option(
+    "--level", type=click.Choice(list(LOG_LEVELS), case_sensitive=False), help="From this level on."
+)
 @click.option("--category", type=click.Choice(CATEGORIES), help="Of this log; without it, all but events.")
 @click.option("--follow", is_flag=True, help="Show lines as they are recorded, until the program ends.")
 @click.option(

@@ -245,7 +245,9 @@ def write_document(path: Path) -> Path:
 @run_args_option
 @flow_option
 @click.option(
-    "--level", type=click.Choice(["basic", "detailed", "comprehensive"]), help="How much is recorded."
+    "--level",
+    type=click.Choice(["basic", "detailed", "comprehensive"], case_sensitive=False),
+    help="How much is recorded.",
 )
 @click.option(
     "--memory/--no-memory", "capture_memory", default=None, help="Record the memory of the process."

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from namel3ss_debug.errors import SettingError
@@ -142,17 +142,20 @@ def optional_path(value: object) -> str:
 
 
 def level(value: object) -> str:
-    """One of `LEVELS`."""
-    if value not in LEVELS:
-        raise ValueError
-    return str(value)
+    """One of `LEVELS`, in small letters or capitals."""
+    return _one_of(LEVELS, value)
 
 
 def log_level(value: object) -> str:
-    """The name of a log level, or `off`."""
-    if value not in ("off", "debug", "info", "warning", "error", "critical"):
+    """The name of a log level, in small letters or, as `logging` has it, in capitals; or `off`."""
+    return _one_of(("off", "debug", "info", "warning", "error", "critical"), value)
+
+
+def _one_of(words: Sequence[str], value: object) -> str:
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in words:
         raise ValueError
-    return str(value)
+    return word
 
 
 def patterns(value: object) -> Mapping[str, str]:

@@ -49,6 +49,11 @@ def test_lines_are_a_table(run, logged):
     assert max(map(len, rows)) <= 80
 
 
+def test_a_level_may_be_written_as_logging_has_it(run, logged):
+    """Capitals do not matter."""
+    assert run("logs", logged, "--level", "ERROR").stdout == run("logs", logged, "--level", "error").stdout
+
+
 def test_lines_are_json(run, logged):
     """One document, or one line each, with the number of the event."""
     document = json.loads(run("logs", logged, "--level", "error", "--format", "json").stdout)
