@@ -82,6 +82,10 @@ def test_a_mark_may_follow_a_command_at_once(session, line, value):
     [
         ("contineu", "unknown command 'contineu'; did you mean 'continue'?"),
         ("zzz", "unknown command 'zzz'; 'help' lists the commands"),
+        ("errors", "unknown command 'errors'; did you mean 'info errors'?"),
+        ("cost", "unknown command 'cost'; did you mean 'info cost'?"),
+        ("12", "unknown command '12'; did you mean 'goto 12'?"),
+        ("/S-00", "unknown command '/S-00'; did you mean 'search /S-00'?"),
         ("outputs.text", "unknown command 'outputs.text'; 'print outputs.text' shows a value; 'help'"),
         ("x" * 5000, "unknown command 'xxx"),
         ("help zzz", "unknown command 'zzz'; 'help' lists the commands"),

@@ -228,7 +228,9 @@ def test_search_finds_numbers_that_were_asked_or_answered(listed):
     session = Debugger(
         listed([{"event_type": "decision", "timestamp": 4711.0}, call, {"event_type": "decision"}])
     )
-    assert numbers(session, "search 4711", "goto end", "rsearch 471", "goto start", r"search /^47\d\d$/") == [
+    assert numbers(
+        session, "search 4711", "goto end", "reverse-search 471", "goto start", r"search /^47\d\d$/"
+    ) == [
         2,
         3,
         2,

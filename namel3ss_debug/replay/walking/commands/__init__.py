@@ -72,9 +72,19 @@ def find_command(word: str) -> Command:
     if word not in _BY_NAME:
         head = re.match(r"\w*", word)
         value = f"; 'print {word}' shows a value" if head and head[0] in NAMES and len(word) < 60 else ""
-        hint = nearest(word[:60], _LONG_NAMES) or f"{value}; 'help' lists the commands"
+        hint = _meant(word) or nearest(word[:60], _LONG_NAMES) or f"{value}; 'help' lists the commands"
         raise WrongUsageError(f"unknown command {shown(word)}{hint}")
     return _BY_NAME[word]
+
+
+def _meant(word: str) -> str:
+    """The words "; did you mean ...?" for what is no command but stands behind one: an event, a search, a topic of `info`."""
+    if len(word) > 60:
+        return ""
+    command = (
+        "info" if word in told.TOPICS else "goto" if word.isdecimal() else "search" if word[0] == "/" else ""
+    )
+    return f"; did you mean {shown(f'{command} {word}')}?" if command else ""
 
 
 def parse_command(text: str) -> tuple[Command, str]:
@@ -113,7 +123,7 @@ _TABLE: Final = (
     Command("reverse-next", ("rn", "reverse-nexti", "rni"), "reverse-next [COUNT]", "go back at this level, over spans", "backwards", "", moving.step_back_over),
     Command("reverse-finish", ("rf",), "reverse-finish", "go back to the start of the current span", "backwards", "", moving.finish_back),
     Command("reverse-continue", ("rc",), "reverse-continue", "go back to the breakpoint before, or to the start", "backwards", "", moving.run_back),
-    Command("rsearch", (), "rsearch /REGEX/|TEXT", "go back to the event before that holds it", "backwards", "", searching.search_back),
+    Command("rsearch", ("reverse-search",), "rsearch /REGEX/|TEXT", "go back to the event before that holds it", "backwards", "", searching.search_back),
     Command("break", ("b",), "break [PLACE [if CONDITION]]", "set a breakpoint, or list them", "stopping", "place", stopping.set_break, repeats=False),
     Command("breakpoint", (), "breakpoint [PLACE [if CONDITION]]", "set a breakpoint, here without a place", "stopping", "place", stopping.set_here, repeats=False),
     Command("tbreak", (), "tbreak [PLACE [if CONDITION]]", "set a breakpoint that stops once", "stopping", "place", stopping.set_temporary, repeats=False),
