@@ -354,7 +354,7 @@ def test_a_key_that_the_analysis_does_not_have_is_an_error_of_the_rule(good, bro
         ("tokens\n  < 100 and errors.total_errors == 0", ": tokens is 240, errors.total_errors is 0"),
         (
             {"assert": 'arguments.query == "sofa" and len(result) > 3', "on": "tool"},
-            'tool search: not arguments.query == "sofa" and len(result) > 3: arguments.query is "lamp"',
+            'tool search: not (arguments.query == "sofa" and len(result) > 3): arguments.query is "lamp"',
         ),
         ({"assert": "duration_ms < 100 or n > 9", "on": "llm"}, "duration_ms is 500, n is 2"),
         ({"assert": "any(c.name == 'x' for c in outputs.tool_calls)", "on": "llm if not answered"}, '[{"id"'),

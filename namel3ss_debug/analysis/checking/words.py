@@ -23,13 +23,14 @@ def broken(expression: Expression, scope: Mapping[str, Any]) -> str:
         for path, value in paths(expression, scope)
         if not isinstance(value, dict)
     ]
-    return f"not {expression.text}" + (f": {', '.join(read[:MOST_VALUES])}" if read else "")
+    joined = isinstance(_tree(expression).body, ast.BoolOp | ast.IfExp | ast.UnaryOp)
+    text = f"({expression.text})" if joined else expression.text  # `not a and b` would speak of `a` alone
+    return f"not {text}" + (f": {', '.join(read[:MOST_VALUES])}" if read else "")
 
 
 def paths(expression: Expression, scope: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The names and paths such as `errors.total_errors` in an expression, each once, in the order they stand there."""
-    # the language reads any white space as a space
-    tree = ast.parse(" ".join(expression.text.split()), mode="eval")
+    tree = _tree(expression)
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     outer = [
         node
@@ -45,6 +46,11 @@ def paths(expression: Expression, scope: Mapping[str, Any]) -> Iterator[tuple[st
             for key in keys:
                 value = value.get(key) if isinstance(value, Mapping) else None
             yield ".".join(keys), value
+
+
+def _tree(expression: Expression) -> ast.Expression:
+    # the language reads any white space as a space
+    return ast.parse(" ".join(expression.text.split()), mode="eval")
 
 
 def _keys(node: ast.expr) -> tuple[str, ...]:
