@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.text import Text
 
 from namel3ss_debug.inspection.arrangement import forest
+from namel3ss_debug.inspection.calls import read_run
 from namel3ss_debug.replay.rerunning.divergences import NEW, Divergence
 from namel3ss_debug.replay.rerunning.impasses import Stop, asked, held, told
 from namel3ss_debug.replay.rerunning.recorded import Recorded
@@ -79,7 +80,7 @@ def run_section(path: Path) -> str:
     trace = open_trace(path)
     chosen = forest(trace, limit=MOST_SPANS)
     rows = _plain(tree_lines(chosen, WIDTH)) if chosen.total else ["nothing was recorded"]
-    failed = _last_trouble(chosen.forest)
+    failed = _last_trouble(chosen.forest, {failure.number for failure in read_run(trace.events()).failures})
     if failed is not None:
         site = trace.event(failed.number).get("call_site")
         where = f", {site}" if site else ""
@@ -92,9 +93,14 @@ def run_section(path: Path) -> str:
     return "\n".join(rows)
 
 
-def _last_trouble(trees: Forest) -> Span | None:
-    """The innermost of the spans that failed last, or never ended."""
-    troubled = [node.span for _, node in trees.walk() if node.span.failed or node.span.end is None]
+def _last_trouble(trees: Forest, failures: Container[int]) -> Span | None:
+    """The innermost of the spans that failed last and for good, or never ended; `failures` are the events that tell of it."""
+    found = (node.span for _, node in trees.walk())
+    troubled = [
+        span
+        for span in found
+        if span.end is None or (span.failed and (span.end_number or span.number) in failures)
+    ]
     return max(troubled, key=lambda span: span.number, default=None)
 
 
