@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # A cut answer cannot be replayed, nor can a run whose seed is not known; file, environment and option still win.
 DEFAULTS = {"max_payload_size": 0, "record_randomness": True}
+SHORT = 1 << 20
+"""A recording up to this size is read at the end, to see what its program lacked."""
 
 
 def trace(
@@ -89,8 +92,28 @@ def trace(
             from namel3ss_debug.cli.live import step_program
 
             status = step_program(target, session, stepping, loaded.config, python=interpreter)
+    if status == 1 and python is None and target.kind != "app":
+        tell_of_environment(Path(session.trace))
     report(session, output_format, status)
     return status
+
+
+def tell_of_environment(recording: Path) -> None:
+    """Say how to run a program that lacked a module in the environment that is active, where ours is another."""
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.traces.reader import open_trace
+
+    active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX") or sys.prefix
+    interpreter = Path(active, "bin", "python")
+    if not interpreter.exists() or Path(active).samefile(sys.prefix):
+        return
+    if not recording.is_file() or recording.stat().st_size > SHORT:  # what lacks a module ends soon
+        return
+    if any(event.get("error_type") == "ModuleNotFoundError" for event in open_trace(recording).events()):
+        tell(
+            f"the program ran under {sys.executable}, and another environment is active: install "
+            f"namel3ss-debug there as well, and say --python {shlex.quote(str(interpreter))}"
+        )
 
 
 def known_of(target: Target) -> dict[str, Any]:

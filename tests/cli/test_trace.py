@@ -90,6 +90,19 @@ def test_the_hint_can_be_pasted_whatever_the_file_is_called(program, app):
     assert done.stderr.endswith(" in my run.jsonl; next: namel3ss debug analyze 'my run.jsonl'\n")
 
 
+@pytest.mark.parametrize(("active", "told"), [("theirs", True), ("", False), (sys.prefix, False)])
+def test_a_module_that_the_active_environment_may_have(program, workspace, active, told):
+    """A program that lacks a module under our interpreter is told how it runs under that of the active environment."""
+    (workspace / "imports.py").write_text("import nowhere_to_be_found")
+    python = workspace / "theirs/bin/python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    path = str(workspace / active) if told else active
+    done = debug(program, "trace", "imports.py", VIRTUAL_ENV=path, CONDA_PREFIX="")
+    assert done.returncode == 1
+    assert (f"and say --python {python}\n" in done.stderr) is told
+
+
 @pytest.mark.parametrize("given", [["-f", "llm,tool"], ["-f", "Tool"], ["-f", "llm", "-f", "TOOL"]])
 def test_components_are_given_as_people_write_them(program, app, workspace, given):
     """One option may name several components, as the setting does, and capitals do not matter."""
