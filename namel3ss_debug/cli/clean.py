@@ -114,6 +114,7 @@ def command(directory: Path | None, **options: Any) -> None:
     """Remove old recordings from DIRECTORY; without it, from trace_output_dir.
 
     Only what namel3ss-debug recorded under a name of its own is removed; the newest recording and one that is still
-    being written stay.
+    being written stay. Where neither an option nor a setting of your own says how long recordings are kept, it says what
+    would be removed by the defaults, and removes nothing.
     """
     clean(directory, **options)

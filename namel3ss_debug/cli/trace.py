@@ -238,6 +238,7 @@ def write_document(path: Path) -> Path:
     Raises:
         WrongUsageError: the document cannot be written.
     """
+    from namel3ss_debug.traces.names import DOCUMENT_HEAD
     from namel3ss_debug.traces.reader import open_trace
     from namel3ss_debug.views.payloads import json_bytes
 
@@ -246,7 +247,7 @@ def write_document(path: Path) -> Path:
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write('{"schema":"namel3ss-debug/trace/1","events":[')
+            stream.write(DOCUMENT_HEAD)
             for number, event in enumerate(open_trace(path).events()):
                 stream.write((",\n" if number else "\n") + json_bytes(event))
             stream.write("\n]}\n")

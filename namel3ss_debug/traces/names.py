@@ -18,6 +18,9 @@ LATEST = "trace_latest.jsonl"
 OWN_NAME = re.compile(r"trace_\d{8}_\d{6}_[0-9a-f]{8}\Z")
 """The stem of a trace we named ourselves."""
 
+DOCUMENT_HEAD = '{"schema":"namel3ss-debug/trace/1","events":['
+"""How the document begins that `trace --format json` writes beside a trace, under its stem and `.json`."""
+
 _PARTS = re.compile(
     r"(?P<stem>.+?)(?:\.p(?P<process>[1-9]\d*))?(?:\.s(?P<segment>[1-9]\d*))?\.jsonl(?:\.gz)?\Z"
 )

@@ -21,7 +21,7 @@ from namel3ss_debug.traces.decoding import looks_like_event
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import link_latest
 from namel3ss_debug.traces.lines import first_line, head_lines, is_compressed, last_line
-from namel3ss_debug.traces.names import LATEST, OWN_NAME, parse_name
+from namel3ss_debug.traces.names import DOCUMENT_HEAD, LATEST, OWN_NAME, parse_name
 from namel3ss_debug.traces.ring import complete, remove_ring, segment_of
 from namel3ss_debug.traces.unrecorded import remove_marks
 
@@ -412,6 +412,7 @@ def _delete(group: tuple[ProcessFiles, ...]) -> bool:
     """Delete the files of a trace, the first one last, so that what an interruption leaves is still a trace."""
     files = [file for process in group for file in process.files]
     try:
+        _delete_document(files[0])
         for file in reversed(files):
             remove_ring(file)
             remove_marks(file)
@@ -419,6 +420,19 @@ def _delete(group: tuple[ProcessFiles, ...]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _delete_document(first: Path) -> None:
+    """Delete the document that `trace --format json` wrote beside a trace: it holds the same."""
+    name = parse_name(first.name)
+    if name is None:
+        return
+    document = first.with_name(f"{name.stem}.json")
+    if document.is_file():
+        with document.open("rb") as stream:
+            ours = stream.read(len(DOCUMENT_HEAD)) == DOCUMENT_HEAD.encode()
+        if ours:
+            document.unlink(missing_ok=True)
 
 
 def _remove_orphans(directory: Path) -> None:

@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from namel3ss_debug.cli.trace import write_document
+
 
 @pytest.fixture
 def old(trace):
@@ -36,6 +38,17 @@ def test_an_option_removes(run, old):
     assert result.stdout.splitlines()[1].startswith("ab12cd34   2025-11-21 12:00  app.py")
     assert result.stdout.splitlines()[-1].startswith("1 recording, ")
     assert result.stdout.splitlines()[-1].endswith("removed from debug/traces")
+
+
+@pytest.mark.parametrize(("content", "stays"), [(None, False), ('{"schema": "theirs"}', True)])
+def test_the_document_beside_a_recording_goes_with_it(run, old, content, stays):
+    """What `trace --format json` wrote holds the same payloads, and is removed too; a file of somebody else's stays."""
+    document = old.with_suffix(".json")
+    write_document(old)
+    if content is not None:
+        document.write_text(content)
+    run("clean", "--days", "30")
+    assert (old.exists(), document.exists()) == (False, stays)
 
 
 def test_a_setting_removes(run, old, monkeypatch):
