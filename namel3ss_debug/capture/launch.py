@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -177,7 +178,7 @@ def _script(word: str, argv: tuple[str, ...], folder: Path) -> Target:
         raise TargetError(f"{word} is a folder without __main__.py: name the file to run in it")
     if path.is_file() and _is_recording(path):
         raise TargetError(
-            f"{word} is a recording, and no program: did you mean `namel3ss debug analyze {word}`?"
+            f"{word} is a recording, and no program: did you mean `namel3ss debug analyze {shlex.quote(word)}`?"
         )
     home = path.resolve() if path.is_dir() else path.resolve().parent
     kind: Literal["script", "app"] = "app" if path.suffix == ".ai" and path.is_file() else "script"

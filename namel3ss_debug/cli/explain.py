@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -62,7 +63,7 @@ class EventNumber(click.IntRange):
         if is_recording(str(value)):
             raise WrongUsageError(
                 f"{value} is a recording, and N is missing: give the number of an event before it, "
-                f"as in `namel3ss debug explain 3 {value}`"
+                f"as in `namel3ss debug explain 3 {shlex.quote(str(value))}`"
             )
         return super().convert(value, param, ctx)
 

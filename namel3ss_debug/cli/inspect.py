@@ -60,11 +60,17 @@ def inspect(
     Raises:
         DebugError: the recording, an event in it or the expression cannot be used.
     """
+    from namel3ss_debug.errors import TraceNotFoundError
     from namel3ss_debug.expressions import compile_expression
     from namel3ss_debug.inspection import CHUNK, Selection
 
     wanted = Selection(where=compile_expression(where) if where is not None else None, **names)
-    trace = open_reference(reference)
+    try:
+        trace = open_reference(reference)
+    except TraceNotFoundError as error:
+        if event is not None or not (reference or "").isdecimal():
+            raise
+        raise TraceNotFoundError(f"{error}; an event is shown by --event {reference}") from None
     with reading(trace):
         if event is not None:
             show_event(trace, event, output_format)

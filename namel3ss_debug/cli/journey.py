@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from namel3ss_debug.cli.options import (
@@ -60,7 +62,7 @@ def check_name(name: str, reference: str | None) -> None:
     if reference is None and is_recording(name):
         raise WrongUsageError(
             f"{name} is a recording, and NAME is missing: name an agent, a tool or a component before it, "
-            f"as in `namel3ss debug journey llm {name}`"
+            f"as in `namel3ss debug journey llm {shlex.quote(name)}`"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,7 @@ def testify(reference: str | None, output: str | None) -> None:
     copy = path.with_suffix(".jsonl")
     text = written_test(_slug(path.stem.removeprefix("test_")), copy.name, program, read_run(events))
     _write(path, copy, text, trace)
-    click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(path)}")
+    click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
     clocks = [each for each in sources(events) if each.source in ("clock", "uuid1", "randomness")]
     if clocks:
         where = clean(clocks[0].call_site or clocks[0].what or "the program", 120)

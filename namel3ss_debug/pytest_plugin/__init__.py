@@ -35,7 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="for every test with agent_recording: once (record what has no recording), none (never record) or rewrite "
         "(record anew); without it, as the mark says",
     )
-    parser.addini("agent_record", "MODE of tests whose agent_recording says none", default="once")
+    parser.addini(
+        "agent_record", "MODE of tests whose agent_recording has no mode of its own", default="once"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

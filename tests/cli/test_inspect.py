@@ -146,6 +146,14 @@ def test_events_are_chosen(run, trace, options, numbers):
     assert [event["number"] for event in document["events"]] == numbers
 
 
+def test_a_number_alone_is_an_event(run, trace):
+    """Who gives a number for a recording, as for `explain`, is told of --event; an id that is a number is none."""
+    assert "; an event is shown by --event 5 (see " in run("inspect", "5").stderr
+    assert "--event" not in run("inspect", "nowhere").stderr
+    trace.write_text(trace.read_text().replace("ab12cd34ef567890", "1234567890123456"))
+    assert run("inspect", "12345678").exit_code == 0
+
+
 def test_an_empty_answer_says_so(run, trace):
     """Where nothing fits, stdout is empty and stderr says it; that is no failure."""
     for shape in ([], ["--tree"], ["--timeline"]):

@@ -104,6 +104,8 @@ def test_no_file_is_overwritten(run, trace, monkeypatch):
     assert result.exit_code == 2
     assert "test_app.py is there already" in result.stderr
     assert Path("test_app.py").read_bytes() == before
+    written = run("testify", str(trace), "-o", "my tests/test_app.py").stdout
+    assert written.endswith(": pytest 'my tests/test_app.py'\n")
 
 
 TEXTS = st.text(max_size=120)
