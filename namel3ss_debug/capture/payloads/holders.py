@@ -172,7 +172,7 @@ def _told_model(conversion: Conversion, value: Any, form: Any, depth: int) -> di
     """The fields; which of them were given, which are beyond the declared ones, the private attributes, and what else there is."""
     given = sorted(attribute(value, "__pydantic_fields_set__"))
     told = {**form, "given": conversion.items(given, len(given), depth + 1)}
-    told |= _without(type(value), MODEL, form) | _beside(conversion, instance_dict(value), form, depth)
+    told |= _without(type(value), MODEL, form) | _beside(conversion, dict(instance_dict(value)), form, depth)
     with suppress(AttributeError):  # a model of one value has neither
         extra = attribute(value, "__pydantic_extra__")
         if extra is not None:
@@ -184,7 +184,7 @@ def _told_model(conversion: Conversion, value: Any, form: Any, depth: int) -> di
 
 
 def _told_tuple(conversion: Conversion, value: Any, form: Any, depth: int) -> dict[str, Any]:
-    return {**form, **_beside(conversion, instance_dict(value), {"fields": {}}, depth)}
+    return {**form, **_beside(conversion, dict(instance_dict(value)), {"fields": {}}, depth)}
 
 
 def _told_member(conversion: Conversion, value: Any, form: Any, _depth: int) -> dict[str, Any] | None:
