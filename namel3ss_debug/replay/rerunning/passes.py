@@ -153,6 +153,8 @@ class Pass:
     def _ended(self, event: Event) -> None:
         begun = event.get("parent_event_id", "")
         self._given_up.pop(begun, None)
+        if begun in self._delivered:  # also where the program did not read its answer to the end
+            self.order.leave_out([self._delivered.pop(begun)])
         if begun not in self._servers:
             self._inside.discard(begun)
         valued = self._valued.pop(begun, None)

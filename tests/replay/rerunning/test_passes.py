@@ -347,6 +347,25 @@ def test_parallel_answers_are_given_in_turn(listed, boundary_events):
     assert run.run.may({**end, "at": "unknown"})
 
 
+def test_an_answer_that_the_program_leaves_before_its_end_keeps_nobody_waiting(listed, boundary_events):
+    """As an SDK does that closes a stream behind its last words. What comes after it goes without losing patience."""
+    made = boundary_events()
+    one, two = made.ask("one", task="Task-1"), made.ask("two", task="Task-2")
+    made.say(one, "one")
+    made.say(two, "two")
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    first = run.made.ask("one", task="Task-1")
+    run.word()
+    second = run.made.ask("two", task="Task-2")
+    run.word()
+    end = {"at": second, "step": "end", "index": 0, "waited": 0.0}
+    assert not run.run.may(end)
+    run.made.say(first, "one")
+    run.run.heard(len(run.made.events), run.made.events[-1])
+    assert run.run.may(end)
+    assert run.divergences() == []
+
+
 def test_a_call_in_which_the_recording_ends_ends_the_run(listed, boundary_events):
     """Nothing was ever answered there."""
     made = boundary_events()
