@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.capture import context
+from namel3ss_debug.capture import context, processes
 from namel3ss_debug.capture.patching import Undo, when_imported
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.wire import is_telemetry
@@ -183,7 +183,8 @@ class Offline:
             self._missed.pop(key, None)
         elif connects and port not in _REPORTING and self.is_closed():
             self._missed.setdefault(key, (f"{host}:{port}", self._tracer.sites.find(0)))
-        return bool(listening) and any(pid not in _own_processes() for pid in listening)
+        strangers = listening - _own_processes() if listening else ()
+        return not all(_is_left_behind(pid) for pid in strangers)
 
     def _tell_missed(self) -> None:
         """Tell of the ports of loopback where nobody has come to listen: what was there is there no more."""
@@ -294,3 +295,13 @@ def _own_processes() -> set[int | None]:
             if _RUNNER in parent.cmdline():
                 first = parent
     return {first.pid, *(child.pid for child in first.children(recursive=True))}
+
+
+def _is_left_behind(pid: int | None) -> bool:
+    """Whether the program started a process that has lost its parent since, as one in the background of a shell has, or a daemon."""
+    import psutil  # noqa: PLC0415  (as above)
+
+    try:
+        return pid is not None and processes.has_our_session(psutil.Process(pid).environ())
+    except psutil.Error:
+        return False

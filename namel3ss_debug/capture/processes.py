@@ -103,6 +103,12 @@ def parent_from_environment(environ: Mapping[str, str]) -> str | None:
     return environ.get(PARENT_VARIABLE) or (os.fsdecode(hidden) if hidden else None)
 
 
+def has_our_session(environ: Mapping[str, str]) -> bool:
+    """Whether a process with this environment was started in the recording that this process belongs to."""
+    session = _hidden.get(SESSION_VARIABLE.encode())
+    return session is not None and environ.get(SESSION_VARIABLE) == os.fsdecode(session)
+
+
 def hide() -> None:
     """Take our variables out of the program's view of `os.environ`.
 

@@ -238,9 +238,9 @@ os.wait()
 """
 
 
-def run_child(shell, tmp_path, server, **more):
-    """Run a program with a child and a fork under the runner, offline; what it prints."""
-    (tmp_path / "app.py").write_text(PARENT)
+def run_child(shell, tmp_path, server, text=PARENT, **more):
+    """Run a program, by default one with a child and a fork, under the runner, offline; what it prints."""
+    (tmp_path / "app.py").write_text(text)
     session = {
         "trace": str(tmp_path / "t.jsonl"),
         "execution_id": "e",
@@ -263,6 +263,27 @@ def test_child_processes_are_kept_offline_too(shell, tmp_path, server):
     assert run_child(shell, tmp_path, server) == ["refused", "refused"]
     events = [shell.told.get()[1] for _ in range(shell.told.qsize())]
     assert sum(event["event_type"] == "divergence" for event in events) == 2
+
+
+LEAVES = """
+import os, socket, subprocess, sys
+server = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); s.settimeout(20); s.accept()"
+read, write = os.pipe()
+if os.fork() == 0:
+    subprocess.Popen([sys.executable, "-c", server], stdout=write, start_new_session=True)
+    os._exit(0)
+os.wait()
+os.close(write)
+port = int(os.fdopen(read).readline())
+socket.create_connection(("127.0.0.1", port)).close()
+print("reached")
+"""
+
+
+@OFFLINE
+def test_a_server_that_the_program_left_in_the_background_is_its_own(shell, tmp_path, server):
+    """What has lost its parent, as a daemon has, was started by the program all the same, and may be reached."""
+    assert run_child(shell, tmp_path, server, LEAVES) == ["reached"]
 
 
 def waiting_program(tmp_path, shell):
