@@ -75,6 +75,7 @@ def trace(
     from namel3ss_debug.capture.session import new_session
     from namel3ss_debug.config import load_configuration
 
+    check_components(components)
     overrides |= {"enabled": True, "default_components": list(components) or None}
     loaded = load_configuration(overrides=overrides, defaults=DEFAULTS)
     target = resolve_target(words, module=module, run_args=read_run_args(run_args), flow=flow)
@@ -128,6 +129,19 @@ def watching(path: Path, *, live: bool) -> AbstractContextManager[Any]:
     from namel3ss_debug.cli.follow import following
 
     return following(path)
+
+
+def check_components(components: Sequence[str]) -> None:
+    """See that `-f` got no words of the program, which may have an option of that name, too.
+
+    Raises:
+        WrongUsageError: a component is an option or a file.
+    """
+    for word in components:
+        if word.startswith("-") or os.sep in word or word.endswith(".py"):
+            raise WrongUsageError(
+                f"-f is for a component such as llm, and {word} is none: put the program's own options behind --"
+            )
 
 
 def check_folder(folder: Path) -> None:

@@ -119,6 +119,15 @@ def test_components_of_which_there_is_nothing_are_told(program, app):
     )
 
 
+@pytest.mark.parametrize("word", ["-o", "test_app.py", "tests/unit"])
+def test_a_filter_that_is_a_word_of_the_program_is_refused(program, app, workspace, word):
+    """An option of the program that is called -f, as of pytest or unittest, takes nothing away from it in silence."""
+    done = debug(program, "trace", "app.py", "-f", word)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"-f is for a component such as llm, and {word} is none: put the program's own" in done.stderr
+    assert debug(program, "trace", "app.py", "--", "-f", word).stdout.startswith(f"args ['-f', '{word}']")
+
+
 def test_a_setting_wins_over_the_default_of_the_command(program, app, workspace):
     """What file or environment say about payloads still holds."""
     debug(program, "trace", "-o", "a.jsonl", "app.py", NAMEL3SS_DEBUG_MAX_PAYLOAD_SIZE="5000")
