@@ -111,18 +111,20 @@ def more_spans(left_out: int) -> Iterator[Text]:
 
 
 def _drawn(forest: Forest) -> Iterator[tuple[str, Node]]:
-    """Every node with the guides before it, parents before children; any depth, no recursion."""
-    stack = [("", "", node) for node in reversed(forest.roots)]
+    """Every node with the guides before it, parents before children; any depth, no recursion.
+
+    From `GUIDE_LEVELS` on the guides grow no longer, and the level is told in words.
+    """
+    stack = [("", "", 0, node) for node in reversed(forest.roots)]
     while stack:
-        guides, below, node = stack.pop()
-        yield guides, node
+        guides, below, level, node = stack.pop()
+        yield guides + (f"level {level + 1}  " if level > GUIDE_LEVELS else ""), node
         last = len(node.children) - 1
         for i in range(last, -1, -1):
             own, inner = ("└─ ", "   ") if i == last else ("├─ ", "│  ")
             kept = below[-3 * GUIDE_LEVELS :]
-            stack.append(
-                (kept + own, below + inner if len(below) < 3 * GUIDE_LEVELS else kept, node.children[i])
-            )
+            further = below + inner if len(below) < 3 * GUIDE_LEVELS else kept
+            stack.append((kept + own, further, level + 1, node.children[i]))
 
 
 def _tree_row(guides: str, node: Node) -> tuple[Cell, ...]:

@@ -259,6 +259,23 @@ def test_a_long_tree_says_what_is_missing(run, workspace, shape):
     assert len(run("inspect", "long.jsonl").stdout.splitlines()) == 1201
 
 
+def test_a_span_too_deep_to_be_indented_tells_its_level(run, workspace):
+    """Where the guides end, a span inside another does not look as if it stood beside it."""
+    with (workspace / "deep.jsonl").open("w") as file:
+        for number in range(1, 15):
+            event = {"event_type": "chain_step_start", "event_id": str(number), "timestamp": number}
+            if number > 1:
+                event["parent_event_id"] = str(number - 1)
+            file.write(json.dumps(event | {"component": "chain", "component_name": f"s{number}"}) + "\n")
+    rows = run("inspect", "deep.jsonl", "--tree").stdout.splitlines()
+    assert rows[11].endswith("└─ chain_step s11  open")
+    assert [row.partition("└─ ")[2] for row in rows[12:15]] == [
+        "level 12  chain_step s12  open",
+        "level 13  chain_step s13  open",
+        "level 14  chain_step s14  open",
+    ]
+
+
 def test_an_empty_answer_says_how_to_search_inside(run, trace):
     """Who looked for a text among the names of an object is told how to look in its values."""
     result = run("inspect", trace, "--where", '"A-17" in outputs')
