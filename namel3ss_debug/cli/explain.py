@@ -32,6 +32,7 @@ def explain(reference: str | None, number: int, *, output_format: str = "table")
     """
     from namel3ss_debug.analysis.failures.explain import SCHEMA
     from namel3ss_debug.analysis.failures.explain import explain as explained
+    from namel3ss_debug.cli.analyze import quoted
     from namel3ss_debug.views import blocks
     from namel3ss_debug.views.explain import explain as shown
     from namel3ss_debug.views.terminal import console
@@ -40,13 +41,14 @@ def explain(reference: str | None, number: int, *, output_format: str = "table")
     with reading(trace):
         document = {"schema": SCHEMA, "trace": str(trace.path), **explained(trace, number)}
     report_problems(trace)
+    named = quoted(reference or "")
     if output_format == "json":
         print_document(document)
     elif output_format == "markdown":
-        click.echo("\n".join(blocks.markdown(shown(document))))
+        click.echo("\n".join(blocks.markdown(shown(document, named))))
     else:
         screen = console()
-        screen.lines(blocks.lines(shown(document), screen.width))
+        screen.lines(blocks.lines(shown(document, named), screen.width))
 
 
 class EventNumber(click.IntRange):

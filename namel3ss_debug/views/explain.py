@@ -23,8 +23,8 @@ _ROOTS = {
 }
 
 
-def explain(document: Section) -> Iterator[Block]:
-    """The report on one event."""
+def explain(document: Section, recording: str = "") -> Iterator[Block]:
+    """The report on one event; `recording` is how its recording is named in a command, nothing for the latest."""
     label = " ".join(str(document[key]) for key in ("event_type", "component_name") if document.get(key))
     failed, weak = document.get("failed"), document.get("weak")
     aside = (
@@ -62,7 +62,7 @@ def explain(document: Section) -> Iterator[Block]:
         yield Note("there may be more before it, which was not looked at")
     for line in wrap(str(document.get("resolution") or ""), 76):
         yield Note(line)
-    yield Note("namel3ss debug inspect --event N shows a step")
+    yield Note(f"namel3ss debug inspect --event N{f' {recording}' if recording else ''} shows a step")
 
 
 def _rows(step: Section) -> Iterator[tuple[Cell, ...]]:

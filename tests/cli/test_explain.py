@@ -11,7 +11,9 @@ def test_a_failure_is_explained(run, trace):
     assert shown[0] == "event 6  tool_call_end lookup  failed"
     assert any(line.split()[:3] == ["3", "llm", "gpt-4o-mini"] for line in shown)
     assert any("Where is A-17?" in line for line in shown)
-    assert all(len(line) <= 80 for line in shown)
+    assert shown[-1] == f"  namel3ss debug inspect --event N {trace} shows a step"
+    assert all(len(line) <= 80 for line in shown[:-1])
+    assert run("explain", "6").stdout.splitlines()[-1] == "  namel3ss debug inspect --event N shows a step"
 
 
 def test_the_document_has_a_schema(run, trace):
