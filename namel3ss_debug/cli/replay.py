@@ -201,7 +201,7 @@ def walk(
               help="Let these calls go wrong: timeout, error:TYPE:TEXT, status:429, latency:2s, truncate; NAME@N; "
               "may be repeated.")  # fmt: skip
 @click.option("--rerun", "again", is_flag=True,
-              help="Run the program again, offline, on its recorded answers; answers and faults count for it.")  # fmt: skip
+              help="Run the program again, offline, on its recorded answers; --mock and --fault count for it.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="End the re-run where it first parts from the recording.")
 @click.option("--from", "live_from", type=click.IntRange(min=1), metavar="N",
               help="Answer the calls before event N from the recording, and ask models and servers for real from there.")  # fmt: skip

@@ -121,7 +121,8 @@ _NO_SCOPE: Final[dict[str, Any]] = {}
 class Expression:
     """A checked expression: its text, the top-level names it reads, and what evaluates it.
 
-    `hint` says how to look deeper, where the expression looks for a text among the names of an object only.
+    `hint` says what may have been meant, where the expression looks for a text among the names of an object only, or
+    compares a component with a name.
     """
 
     text: str
@@ -344,8 +345,12 @@ class _Compiler:
             if isinstance(sign, (ast.In, ast.NotIn)) and _is_text(left) and _is_payload(right):
                 wanted = json.dumps(ast.literal_eval(left), ensure_ascii=False)
                 self.hint = f"to search inside it, write {wanted} in text({ast.unparse(right)})"
+            named = {side.id for side in (left, right) if isinstance(side, ast.Name)}
+            if named & {"kind", "component"} and named & {"llm", "tool", "agent"}:
+                (component,) = named - {"kind", "component"}
+                self.hint = f'{component} is the name of one here; the component is written "{component}"'
             if not (isinstance(left, ast.Constant) or isinstance(right, ast.Constant)):
-                self.compared.update(side.id for side in (left, right) if isinstance(side, ast.Name))
+                self.compared.update(named)
         tests = [operations.COMPARISONS[type(sign)] for sign in node.ops]
         parts = [self.compile(side, depth) for side in sides]
         if len(tests) > 1:

@@ -548,6 +548,8 @@ def test_text_is_what_json_writes(value):
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
+        ("kind == tool", 'tool is the name of one here; the component is written "tool"'),
+        ("llm != component and n > 2", 'llm is the name of one here; the component is written "llm"'),
         ('"S-00" in outputs', 'to search inside it, write "S-00" in text(outputs)'),
         ("'S' not in inputs.messages", 'to search inside it, write "S" in text(inputs.messages)'),
         ('"S-00" in outputs.text', ""),
