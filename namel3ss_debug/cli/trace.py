@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.launch import Target
     from namel3ss_debug.capture.session import Session
     from namel3ss_debug.cli.live import Stepping
+    from namel3ss_debug.config import DebugConfiguration
 
 # A cut answer cannot be replayed, nor can a run whose seed is not known; file, environment and option still win.
 DEFAULTS = {"max_payload_size": 0, "record_randomness": True}
@@ -71,7 +72,7 @@ def trace(
     Raises:
         DebugError: the program, a setting or the file cannot be used.
     """
-    from namel3ss_debug.capture.launch import find_python, launch, resolve_target
+    from namel3ss_debug.capture.launch import find_python, resolve_target
     from namel3ss_debug.capture.session import new_session
     from namel3ss_debug.config import load_configuration
 
@@ -87,16 +88,24 @@ def trace(
     session = new_session(loaded.config, output=output, **known_of(target))
     check_folder(Path(session.trace).parent)
     with watching(Path(session.trace), live=live):
-        if stepping is None:
-            status = launch(target, session=asdict(session), python=interpreter)
-        else:
-            from namel3ss_debug.cli.live import step_program
-
-            status = step_program(target, session, stepping, loaded.config, python=interpreter)
+        status = run_program(target, session, stepping, loaded.config, interpreter)
     if status == 1 and python is None and target.kind != "app":
         tell_of_environment(Path(session.trace))
     report(session, output_format, status)
     return status
+
+
+def run_program(
+    target: Target, session: Session, stepping: Stepping | None, config: DebugConfiguration, python: str
+) -> int:
+    """Run a program to its end, by itself or under the debugger's shell; its exit status."""
+    if stepping is None:
+        from namel3ss_debug.capture.launch import launch
+
+        return launch(target, session=asdict(session), python=python)
+    from namel3ss_debug.cli.live import step_program
+
+    return step_program(target, session, stepping, config, python=python)
 
 
 def tell_of_environment(recording: Path) -> None:
