@@ -301,10 +301,15 @@ def _moment(make: Callable[[str], Any]) -> _Form:
     return form
 
 
-def _zone(text: str) -> Any:
+def _zone(_reviver: _Reviver, form: dict[str, Any], _path: str, _depth: int) -> Any:
+    """A zone of the world by its key; one that is an offset with a name, as `astimezone()` gives it."""
+    if not isinstance(form["value"], str):
+        raise TypeError
+    if "seconds" in form:
+        return dt.timezone(dt.timedelta(seconds=form["seconds"]), form["value"])
     from zoneinfo import ZoneInfo  # noqa: PLC0415  (not many programs have one)
 
-    return ZoneInfo(text)
+    return ZoneInfo(form["value"])
 
 
 def _namespace(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
@@ -349,7 +354,7 @@ _FORMS: dict[str, _Form] = {
     "timedelta": _timedelta,
     "types.SimpleNamespace": _namespace,
     "uuid": _from_text(_uuid),
-    "zone": _from_text(_zone),
+    "zone": _zone,
     "path": _path,
     "collections.Counter": _mapping(Counter),
     "collections.OrderedDict": _mapping(OrderedDict),

@@ -161,3 +161,18 @@ def test_the_text_of_a_message_of_langchain_is_a_text(module, comes_back):
     made = exact(Payloads(), {"told": type("TextAccessor", (str,), names)("cold")})
     assert made.json == {"told": "cold"}
     assert made.inexact == (() if comes_back else ("app.TextAccessor",))
+
+
+@pytest.mark.parametrize(
+    "kind", [dt.datetime(2026, 1, 1, tzinfo=dt.UTC).replace, dt.time(1, 2).replace], ids=["datetime", "time"]
+)
+@pytest.mark.parametrize(
+    "zone", [dt.UTC, dt.timezone(dt.timedelta(hours=1), "CET"), dt.timezone(dt.timedelta(0), "UTC")], ids=repr
+)
+def test_the_name_of_an_offset_comes_back(kind, zone):
+    """A date in the zone of the machine has one, and a program prints it."""
+    moment = kind(tzinfo=zone)
+    recorded = exact(Payloads(), [moment])
+    made = values.revive(orjson.loads(orjson.dumps(recorded.json)))
+    assert (recorded.inexact, made.flaws) == ((), ())
+    assert repr(made.value[0]) == repr(moment)

@@ -183,15 +183,25 @@ def _with_default(conversion: _ExactConversion, value: Any, depth: int) -> dict[
     return {**_mapping(conversion, value, depth), "default": None if factory is None else factory.__name__}
 
 
-def _moment(_conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue] | None:
+def _moment(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue] | None:
     """A date and time, or a time; its zone stands beside it where it is more than an offset."""
     form = {"$type": type(value).__name__, "value": value.isoformat()}
     if value.fold:
         form["fold"] = value.fold
     zone = value.tzinfo
-    if zone is None or type(zone) is dt.timezone:
+    if zone is None:
         return form
-    if full_name(type(zone)) == "zoneinfo.ZoneInfo":
+    if type(zone) is dt.timezone:
+        offset, *named = zone.__getinitargs__()  # type: ignore[attr-defined]  # what it is pickled by
+        if not named:
+            return form
+        name = conversion.clean(named[0])
+        told: dict[str, JsonValue] | None = {
+            "$type": "zone",
+            "value": name,
+            "seconds": offset.total_seconds(),
+        }
+    elif full_name(type(zone)) == "zoneinfo.ZoneInfo":
         told = None if zone.key is None else {"$type": "zone", "value": zone.key}
     else:
         told = holders.told_zone(zone)
