@@ -96,3 +96,43 @@ def test_headers_are_told_as_the_library_tells_them():
     headers = HTTPHeaderDict([("Set-Cookie", "a"), ("X", "1"), ("set-cookie", "b"), ("Content-Type", "c")])
     assert by_urllib3._pairs(headers) == list(headers.items())
     assert by_urllib3._pairs({"X": "1"}) == [("X", "1")]
+
+
+CASSETTE = """
+import urllib3
+from urllib3.connection import HTTPConnection
+
+class Played:
+    status, version, version_string, reason, length_remaining = 200, 11, "HTTP/1.1", "OK", 0
+    headers, data = urllib3.HTTPHeaderDict(), b"played"
+
+    def get_redirect_location(self):
+        return False
+
+    def drain_conn(self):
+        pass
+
+class Cassette(HTTPConnection):
+    def request(self, *args, **more):
+        pass
+
+    def getresponse(self):
+        return Played()
+
+pool = urllib3.HTTPConnectionPool("127.0.0.1", 9)
+pool.ConnectionCls = Cassette
+print(pool.request("POST", "/v1/chat/completions", body=b'{"model": "m", "messages": []}').data)
+"""
+
+
+def test_what_stands_in_the_place_of_a_connection_answers_by_itself(tmp_path):
+    """The answers of a cassette, which are read past the library, are no attempts, and a re-run leaves them to it."""
+    (tmp_path / "app.py").write_text(CASSETTE)
+    command = [sys.executable, "-m", "namel3ss_debug"]
+    for words in (["trace", "-o", "run.jsonl", "app.py"], ["replay", "run.jsonl", "--rerun"]):
+        done = subprocess.run(
+            [*command, *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (done.stdout, done.returncode) == ("b'played'\n", 0), done.stderr
+    told = [event["event_type"] for event in open_trace(tmp_path / "run.jsonl").events()]
+    assert "llm_call_start" not in told
