@@ -105,7 +105,7 @@ def follow_logs(
     """
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.traces.reader import open_trace
-    from namel3ss_debug.traces.store import ending
+    from namel3ss_debug.traces.store import ending, trace_files
     from namel3ss_debug.views import logs
     from namel3ss_debug.views.terminal import console
 
@@ -118,7 +118,8 @@ def follow_logs(
             screen.lines([logs.running_line(line, screen.width)])
         else:
             print_rows([logs.document(line)])
-    if ending(open_trace(real).processes) == "killed":
+    last = trace_files(real)[0].files[-1]  # a first file may have been rotated away meanwhile
+    if ending(open_trace(last).processes) == "killed":
         tell("the program ended without saying so: it was killed, or left by os._exit")
 
 

@@ -339,6 +339,28 @@ def test_a_process_is_followed_into_its_next_file(run, held, meanwhile):
     assert "further" in run("logs", first.name, "--follow").stdout
 
 
+def test_a_log_whose_first_file_is_rotated_away_is_followed_to_its_end(run, held, meanwhile, workspace):
+    """What is gone had been shown, and how the program ended stands in the files that are left."""
+    first, second = held("run.jsonl"), []
+    put(first, "trace_start", 0)
+    put(first, "log_record", 1, message="early")
+
+    def rotate():
+        second.append(held("run.s1.jsonl"))
+        put(second[0], "trace_start", 2)
+        first.close()
+
+    def go_on():
+        (workspace / first.name).unlink()
+        put(second[0], "log_record", 3, message="further")
+        put(second[0], "trace_end", 4)
+
+    meanwhile(rotate, go_on)
+    result = run("logs", first.name, "--follow", "--format", "jsonl")
+    assert [json.loads(row)["message"] for row in result.stdout.splitlines()] == ["early", "further"]
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
 def test_a_recording_that_has_just_begun_is_waited_for(run, held, meanwhile):
     """A file without a whole line is followed as long as somebody writes it."""
     file = held("new.jsonl")
