@@ -82,5 +82,6 @@ def _told(port: int, servers: Mapping[int, str]) -> str:
     return (
         f"{where or 'the program'} listens on port {port} and waits for requests from outside, "
         "which a re-run does not repeat: the run was ended here; "
-        "ask it from within the program, or walk through what was recorded with debug replay --step"
+        "ask it from within the program, as by the test client of its framework, "
+        "or walk through what was recorded with debug replay --step"
     )
