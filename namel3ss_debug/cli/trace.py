@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 
 # A cut answer cannot be replayed, nor can a run whose seed is not known; file, environment and option still win.
 DEFAULTS = {"max_payload_size": 0, "record_randomness": True}
+_ADDRESS = re.compile(
+    r"(\d{1,3}(\.\d{1,3}){3}|localhost|\[[\da-fA-F:]*\])?:\d{1,5}|\d{1,3}(\.\d{1,3}){3}|unix:.+"
+)
+"""What servers take behind their own `-b`."""
+
 SHORT = 1 << 20
 """A recording up to this size is read at the end, to see what its program lacked."""
 
@@ -76,7 +82,7 @@ def trace(
     from namel3ss_debug.capture.session import new_session
     from namel3ss_debug.config import load_configuration
 
-    check_components(components)
+    check_words(components, () if stepping is None else stepping.breakpoints)
     overrides |= {"enabled": True, "default_components": list(components) or None}
     loaded = load_configuration(overrides=overrides, defaults=DEFAULTS)
     target = resolve_target(words, module=module, run_args=read_run_args(run_args), flow=flow)
@@ -140,16 +146,21 @@ def watching(path: Path, *, live: bool) -> AbstractContextManager[Any]:
     return following(path)
 
 
-def check_components(components: Sequence[str]) -> None:
-    """See that `-f` got no words of the program, which may have an option of that name, too.
+def check_words(components: Sequence[str], breakpoints: Sequence[str]) -> None:
+    """See that `-f` and `-b` got no words of the program, which may have options of these names, too.
 
     Raises:
-        WrongUsageError: a component is an option or a file.
+        WrongUsageError: a component is an option or a file, or a breakpoint the address of a server.
     """
     for word in components:
         if word.startswith("-") or os.sep in word or word.endswith(".py"):
             raise WrongUsageError(
                 f"-f is for a component such as llm, and {word} is none: put the program's own options behind --"
+            )
+    for word in breakpoints:
+        if _ADDRESS.fullmatch(word):
+            raise WrongUsageError(
+                f"-b is for a breakpoint such as llm, and {word} is none: put the program's own options behind --"
             )
 
 

@@ -128,6 +128,17 @@ def test_a_filter_that_is_a_word_of_the_program_is_refused(program, app, workspa
     assert debug(program, "trace", "app.py", "--", "-f", word).stdout.startswith(f"args ['-f', '{word}']")
 
 
+@pytest.mark.parametrize(
+    "word", ["127.0.0.1:8000", ":8000", "localhost:80", "[::]:80", "0.0.0.0", "unix:/tmp/s"]
+)
+def test_a_breakpoint_that_is_an_address_is_refused(program, app, word):
+    """As gunicorn and hypercorn take one behind -b."""
+    done = debug(program, "trace", "app.py", "-b", word)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"-b is for a breakpoint such as llm, and {word} is none: put the program's own" in done.stderr
+    assert debug(program, "trace", "app.py", "--", "-b", word).stdout.startswith(f"args ['-b', '{word}']")
+
+
 def test_a_setting_wins_over_the_default_of_the_command(program, app, workspace):
     """What file or environment say about payloads still holds."""
     debug(program, "trace", "-o", "a.jsonl", "app.py", NAMEL3SS_DEBUG_MAX_PAYLOAD_SIZE="5000")
