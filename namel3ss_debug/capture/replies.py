@@ -147,7 +147,7 @@ class Reply:
         effect = self._given.effect
         assert effect is not None
         try:
-            return error_of(effect)
+            return error_of(effect, holders.imported)
         except (MockError, TypeError) as problem:
             self._tracer.problem(f"a fault is raised as RuntimeError: {problem}")
             return RuntimeError(effect.text)

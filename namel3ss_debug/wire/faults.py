@@ -6,7 +6,7 @@ Plain descriptions that those can use who stand at a call, in whatever process, 
 from __future__ import annotations
 
 import builtins
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Literal, NamedTuple, get_args
@@ -170,12 +170,15 @@ def failure_of(effect: Effect, spoken: Format | None) -> Failure:
     return Failure(status, _reason(status), tuple(headers), raw)
 
 
-def error_of(effect: Effect) -> Exception:
+def error_of(effect: Effect, find: Callable[[str], Any]) -> Exception:
     """The exception that a tool raises: of a timeout a `TimeoutError`, of an error its own.
 
-    A class of the program's is looked for among the modules that it has imported; nothing is imported for it. One that
-    cannot be made of a text is made without its `__init__`, so that it has a text and its type, but none of its own
-    attributes.
+    One that cannot be made of a text is made without its `__init__`, so that it has a text and its type, but none of its
+    own attributes.
+
+    Args:
+        effect: what goes wrong.
+        find: gives what has a dotted name in a module that the program has imported, or something else.
 
     Raises:
         MockError: the program has imported no such exception, or a call of this kind fails in another way.
@@ -184,30 +187,13 @@ def error_of(effect: Effect) -> Exception:
         return TimeoutError(effect.text)
     if effect.kind != "error":
         raise MockError(f"{effect.kind}: this is nothing that a tool raises")
-    kind = BUILTIN_ERRORS.get(effect.error_type) or _imported(effect.error_type)
-    if kind is None:
+    kind: Any = BUILTIN_ERRORS.get(effect.error_type) or find(effect.error_type)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
         raise MockError(f"{effect.error_type[:80]}: the program has imported no such exception")
     try:
         return kind(effect.text)
     except Exception:
         return kind.__new__(kind, effect.text)
-
-
-def _imported(name: str) -> type[Exception] | None:
-    """The class with a dotted name in a module that is there already; nothing is run to find it."""
-    parts = name.split(".")
-    for place in range(len(parts) - 1, 0, -1):
-        found: Any = sys.modules.get(".".join(parts[:place]))
-        if found is None:
-            continue
-        for part in parts[place:]:
-            try:
-                found = vars(found).get(part)
-            except TypeError:
-                return None
-        if isinstance(found, type) and issubclass(found, Exception):
-            return found
-    return None
 
 
 def _reason(status: int) -> str:
