@@ -239,7 +239,7 @@ def test_a_cut_and_another_change_is_a_change():
 
 @given(st.text(max_size=40), st.data())
 def test_every_beginning_is_a_cut(text, data):
-    """A law, for every text and with every mark."""
+    """A law, for every text and with every mark; but where only dots are left, which are the mark's."""
     kept = text[: data.draw(st.integers(0, len(text)))]
     mark = data.draw(st.sampled_from(["", "…", "...", " [truncated]"]))
     if kept.strip() and len(kept) < len(text):
