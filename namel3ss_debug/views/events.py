@@ -9,6 +9,7 @@ from rich.text import Text
 from namel3ss_debug.inspection import Streamed, Streams
 from namel3ss_debug.traces.costs import CallCosts
 from namel3ss_debug.traces.events import Event, ends_span
+from namel3ss_debug.views.cleaning import wrapped
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.quantities import count, duration, is_number, money, tokens
 from namel3ss_debug.views.terminal import (
@@ -16,12 +17,14 @@ from namel3ss_debug.views.terminal import (
     DIM,
     ERROR,
     STATUS_STYLES,
+    WARNING,
     Piece,
     clean,
     fitted,
     piece,
     shorten,
 )
+from namel3ss_debug.wire import lenient
 
 NAME_LIMIT = 120
 LINE_NAME_CELLS = 40
@@ -78,18 +81,26 @@ def is_mocked(event: Event) -> bool:
     return isinstance(metadata, dict) and metadata.get("mocked") is True
 
 
-def recorded_line(event: Event, width: int) -> Text | None:
-    """For an event with the answer of a mock, a line that tells what was recorded in its place."""
-    recorded = event["metadata"].get("recorded") if is_mocked(event) else None
-    if not isinstance(recorded, dict):
-        return None
+def recorded_lines(event: Event, width: int) -> Iterator[Text]:
+    """For an event with the answer of a mock, a line that tells what was recorded in its place; of one without it, why."""
+    metadata, margin = lenient.mapping(event.get("metadata")), " " * (NUMBER_WIDTH + 10)
+    problem, recorded = metadata.get("mock_problem"), metadata.get("recorded")
+    if isinstance(problem, str):
+        label = "not mocked  "
+        room = max(width - len(margin) - len(label), 16)
+        for place, row in enumerate(wrapped(clean(problem, 400), room, room)):
+            yield fitted(
+                [Piece(margin + (" " * len(label) if place else label), WARNING), Piece(row, DIM)], width
+            )
+    if not is_mocked(event) or not isinstance(recorded, dict):
+        return
     before = {name: value for name, value in event.items() if name not in _REPLACED} | recorded
     status = recorded.get("status")
-    parts = [Piece(" " * (NUMBER_WIDTH + 10) + "recorded", DIM)]
+    parts = [Piece(f"{margin}recorded", DIM)]
     if status not in {None, "completed"} if isinstance(status, str | None) else True:
         parts.append(piece(f"  {status}", DIM, 30))
     parts.append(Piece(f"  {summary(before)}", ERROR if status_style(before) == ERROR else DIM))
-    return fitted(parts, width)
+    yield fitted(parts, width)
 
 
 class RunningLines:

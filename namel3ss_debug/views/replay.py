@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from namel3ss_debug.views.events import RunningLines, recorded_line
+from namel3ss_debug.views.events import RunningLines, recorded_lines
 from namel3ss_debug.views.quantities import count, duration, tokens
 from namel3ss_debug.views.tables import Cell, pairs
 from namel3ss_debug.views.terminal import DIM, ERROR, HEADING, clean, line, piece
@@ -32,9 +32,7 @@ def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool = Fal
         shown = running.line(item.number, item.event, "mocked" if item.mocked else "")
         if shown is not None:
             yield shown
-        recorded = recorded_line(item.event, width) if item.mocked else None
-        if recorded is not None:
-            yield recorded
+        yield from recorded_lines(item.event, width)
     yield from left_out(running.streams.left())
 
 

@@ -13,7 +13,7 @@ from namel3ss_debug.replay.results import Frame, Result
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.cleaning import wrapped
 from namel3ss_debug.views.conversations import change_lines, message_lines
-from namel3ss_debug.views.events import event_line, is_mocked, recorded_line, title
+from namel3ss_debug.views.events import event_line, is_mocked, recorded_lines, title
 from namel3ss_debug.views.gists import gist
 from namel3ss_debug.views.payloads import json_text
 from namel3ss_debug.views.quantities import count, duration, money, tokens
@@ -97,8 +97,7 @@ def _stopped(stop: results.Stopped, look: Look) -> Iterator[Text]:
         if stop.waiting:
             yield line(("waiting before this call", WARNING))
         yield _marked(stop.number, stop.event, look, current=True)
-        recorded = recorded_line(stop.event, look.width - len(MARK))
-        if recorded is not None:
+        for recorded in recorded_lines(stop.event, look.width - len(MARK)):
             yield Text(" " * len(MARK), end="").append_text(recorded)
         if stop.waiting:
             yield from _about_to_be_sent(stop.number, stop.event, look)

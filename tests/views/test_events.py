@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from namel3ss_debug.views.events import RunningLines, event_line, recorded_line
+from namel3ss_debug.views.events import RunningLines, event_line, recorded_lines
 
 
 def styles_of(text, part):
@@ -48,8 +48,20 @@ def test_what_was_recorded_is_told_beside_a_fault():
         "error_type": "TimeoutError",
         "metadata": {"mocked": True, "recorded": {"status": "completed", "outputs": {"result": 5}}},
     }
-    assert recorded_line(event, 80).plain == "               recorded  5"
-    assert recorded_line(event | {"metadata": {}}, 80) is None
+    (row,) = recorded_lines(event, 80)
+    assert row.plain == "               recorded  5"
+    assert list(recorded_lines(event | {"metadata": {}}, 80)) == []
+
+
+def test_a_mock_that_a_call_could_not_be_given_says_why():
+    """In lines of their own, within the screen."""
+    problem = "search.result.x: the answer has no such member; there are found, pages"
+    event = {"event_type": "tool_call_end", "metadata": {"mock_problem": problem}}
+    assert [row.plain for row in recorded_lines(event, 60)] == [
+        "               not mocked  search.result.x: the answer has",
+        "                           no such member; there are found,",
+        "                           pages",
+    ]
 
 
 def test_lines_move_with_the_open_spans():
