@@ -42,6 +42,8 @@ _ENDS = 8
 """The place of `end_on_exit`, which `start_span` does not take, among the arguments of `start_as_current_span`."""
 
 
+_ENDS_OF_ITERATORS = (StopIteration, StopAsyncIteration)
+
 _FOLLOWED: WeakKeyDictionary[Structure, _Spans] = WeakKeyDictionary()
 
 
@@ -305,17 +307,14 @@ def _noted_class(trace: Any, spans: _Spans) -> type[Any]:
         def is_recording(self) -> bool:
             self.asked = True
             if not self.entered and not self.has_ended:
-                read(spans.structure, spans.left, self, self.failure)
+                read(spans.structure, spans.left, self, _raised_since(self._handled) or self.failure)
             return False
 
         def leave(self) -> None:
             """The running code is inside of it no more."""
             self.entered -= 1
-            raised = sys.exc_info()[1]
-            if raised is not self._handled and isinstance(raised, Exception):
-                self.record_exception(raised)
             if self.asked and not self.entered:
-                spans.left(self, self.failure)
+                spans.left(self, _raised_since(self._handled) or self.failure)
 
         def set_attribute(self, key: str, value: Any) -> None:
             self.noted[key] = value
@@ -327,9 +326,7 @@ def _noted_class(trace: Any, spans: _Spans) -> type[Any]:
             self.failure = type(exception).__name__, str(exception)
 
         def end(self, end_time: int | None = None) -> None:  # noqa: ARG002  (the signature of the interface)
-            raised = sys.exc_info()[1]
-            if raised is not self._handled and isinstance(raised, Exception):
-                self.record_exception(raised)
+            self.failure = _raised_since(self._handled) or self.failure
             self.has_ended = True
             read(spans.structure, spans.end, self.known_as, self.noted, self.failure)
 
@@ -341,6 +338,14 @@ def _noted_class(trace: Any, spans: _Spans) -> type[Any]:
                 return
 
     return NotedSpan
+
+
+def _raised_since(handled: BaseException | None) -> tuple[str, str] | None:
+    """Type and text of the exception that goes through here and that is not this one; that an iterator has come to its end is none."""
+    raised = sys.exc_info()[1]
+    if raised is handled or not isinstance(raised, Exception) or isinstance(raised, _ENDS_OF_ITERATORS):
+        return None
+    return type(raised).__name__, str(raised)
 
 
 def _starting(original: Callable[..., Any], spans: _Spans) -> Callable[..., Any]:

@@ -268,6 +268,43 @@ def test_a_span_that_an_error_leaves_has_failed_though_nobody_ends_it(nobody, fo
     assert (ended["status"], ended["error_type"], ended["error"]) == ("failed", "ValueError", "no wind")
 
 
+def test_a_span_that_is_left_as_an_iterator_ends_has_not_failed(nobody, followed, recorded):
+    """An agent that yields what it does ends by an exception that its consumer takes for the end."""
+
+    async def steps():
+        span = nobody.start_span("invoke_agent ada")
+        try:
+            with trace.use_span(span):
+                yield 1
+                span.is_recording()
+        finally:
+            span.end()
+
+    async def last():
+        iterator = steps()
+        await anext(iterator)
+        try:
+            await anext(iterator)
+        except StopAsyncIteration:
+            with trace.use_span(nobody.start_span("invoke_agent bob"), end_on_exit=True):
+                pass
+        agent = nobody.start_span("invoke_agent eve")
+        token = context.attach(trace.set_span_in_context(agent))
+        try:
+            await anext(iterator)
+        except StopAsyncIteration:
+            context.detach(token)
+            agent.end()
+
+    asyncio.run(last())
+    ended = [each for each in recorded() if each["event_type"].endswith("_end")]
+    assert [(each["component_name"], each["status"]) for each in ended] == [
+        ("ada", "completed"),
+        ("bob", "completed"),
+        ("eve", "completed"),
+    ]
+
+
 def test_a_span_that_is_entered_again_goes_on(nobody, followed, tree):
     """What happens in it then is inside of it, and its end is its own."""
     agent = nobody.start_span("invoke_agent ada")
