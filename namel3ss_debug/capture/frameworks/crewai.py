@@ -88,10 +88,8 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         AttributeError: events do not say what they belong to, or the module has not what is followed there.
     """
     if module.__name__ == _TOOLS:
-        kinds = (
-            module.BaseTool,
-            getattr(module, "Tool", None),
-        )  # pydantic gives the second a method of its own
+        # pydantic gives the second a method of its own
+        kinds = module.BaseTool, getattr(module, "Tool", None)
         own = [kind for kind in kinds if "model_post_init" in vars(kind or object)]
         return [
             replace(kind, "model_post_init", lambda original: _making(original, structure)) for kind in own

@@ -13,6 +13,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from namel3ss_debug.capture.frameworks.reading import read
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.tools import runs_as
@@ -33,7 +34,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         structure: where to tell.
     """
     if module.__name__ == "agents.tool":
-        return [replace(module, "function_schema", _describing)]
+        return [replace(module, "function_schema", lambda original: _describing(original, structure))]
     processor = Processor(structure)
     kind = module.DefaultTraceProvider
     setup = sys.modules.get("agents.tracing.setup")
@@ -62,10 +63,10 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     ]
 
 
-def _describing(original: Callable[..., Any]) -> Callable[..., Any]:
+def _describing(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def function_schema(func: Any, *args: Any, **kwargs: Any) -> Any:
         schema = original(func, *args, **kwargs)
-        runs_as(schema.name, func)
+        read(structure, lambda: runs_as(schema.name, func))
         return schema
 
     return function_schema

@@ -89,7 +89,7 @@ class _Run:
 def _calling(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     async def call_tool(self: Any, name: str, tool_args: Any, ctx: Any, *args: Any, **kwargs: Any) -> Any:
         key = object()
-        runs_as(name, getattr(getattr(self, "tools", {}).get(name), "function", None))
+        read(structure, runs_as, name, getattr(getattr(self, "tools", {}).get(name), "function", None))
         structure.begin_tool(key, name, tool_args, call_id=getattr(ctx, "tool_call_id", None))
         try:
             result = await original(self, name, tool_args, ctx, *args, **kwargs)

@@ -145,7 +145,7 @@ def _checking(original: Callable[..., Any], structure: Structure) -> Callable[..
 def _calling(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  (it stands in the place of one)
         key = object()
-        runs_as(self.name, getattr(self, "forward", None))
+        read(structure, runs_as, self.name, getattr(self, "forward", None))
         structure.begin_tool(key, self.name, read(structure, _given, self, args, kwargs))
         try:
             result = original(self, *args, **kwargs)
