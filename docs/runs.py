@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
 import pexpect
@@ -209,6 +208,9 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
 }
 """Name of a part to its commands, in the order they run; a tuple is a session: a command and what is typed in it."""
 
+IN_ANY_ORDER = frozenset({"examples parallel"})
+"""The parts whose lines come in the order of what ran at once."""
+
 _NUMBER = re.compile(r"[-+]?\d[\d.,:]*")
 _ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{8,16}(?![0-9a-zA-Z])")
 _BAR = re.compile(r"[━╸╺╶─╼╴\s]+$|(?<=  )[━╸╺╶─╼╴ ]+(?=  )")
@@ -284,7 +286,6 @@ def scratch(folder: Path) -> Path:
     return folder
 
 
-@cache
 def all_runs() -> dict[str, str]:
     """The text of every run, by its name; the folder it ran in is shown as `~/shop`."""
     with tempfile.TemporaryDirectory() as name:
@@ -306,9 +307,11 @@ def fenced(text: str, language: str) -> str:
     return "\n".join((f"```{language}", *lines, "```", ""))
 
 
-def same(old: str, new: str) -> bool:
-    """Whether two texts of the same run say the same, but for times, sizes, ids, and where a line was cut."""
+def same(old: str, new: str, *, in_order: bool = True) -> bool:
+    """Whether two texts of a run say the same, but for times, sizes, ids and cuts, and for the order of lines if it does not count."""
     before, after = [shape(line) for line in old.splitlines()], [shape(line) for line in new.splitlines()]
+    if not in_order:
+        before, after = sorted(before), sorted(after)
     return len(before) == len(after) and all(map(_same_line, before, after))
 
 
