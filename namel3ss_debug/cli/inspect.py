@@ -31,6 +31,9 @@ SCHEMA = "namel3ss-debug/inspect/1"
 LIMIT = 1000
 """The rows that are shown where nobody said how many: of a tree and of bars always, of a table on a terminal."""
 
+COUNTED = 10_000
+"""The rows that are counted behind the last one shown; what comes after them need not be read to say that there is more."""
+
 
 def inspect(
     reference: str | None,
@@ -152,8 +155,8 @@ def show_table(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bo
     if first is not None:
         rows = islice(chain([first], found), most)
         screen.lines(event_lines(rows, screen.width, started_at))
-    if limit is None and most is not None and next(found, None) is not None:
-        screen.lines(more_events(most))
+    if left := sum(1 for _ in islice(found, COUNTED + 1)):
+        screen.lines(more_events(left, COUNTED))
     else:
         screen.lines(left_out(folded.left_out))
 

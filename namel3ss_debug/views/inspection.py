@@ -70,9 +70,9 @@ def _event_row(item: Line, started_at: float | None, width: int) -> tuple[Cell, 
     )
 
 
-def more_events(shown: int) -> Iterator[Text]:
-    """A note that there are more events than a terminal was given."""
-    yield line((f"… the first {shown:,}; --limit 0 shows all, --llm, --tool and --where choose", DIM))
+def more_events(left_out: int, counted: int) -> Iterator[Text]:
+    """A note on the events that the limit left out, of which at most so many were counted."""
+    yield _more(f"more than {counted:,} more events" if left_out > counted else count(left_out, "more event"))
 
 
 def tree_lines(chosen: Chosen, width: int) -> Iterator[Text]:
@@ -105,9 +105,11 @@ def tree_lines(chosen: Chosen, width: int) -> Iterator[Text]:
 def more_spans(left_out: int) -> Iterator[Text]:
     """A note on the spans that the limit left out."""
     if left_out > 0:
-        yield line(
-            (f"… {count(left_out, 'more span')}; --limit 0 shows all, --llm, --tool and --where choose", DIM)
-        )
+        yield _more(count(left_out, "more span"))
+
+
+def _more(what: str) -> Text:
+    return line((f"… {what}; --limit 0 shows all, --llm, --tool and --where choose", DIM))
 
 
 def _drawn(forest: Forest) -> Iterator[tuple[str, Node]]:

@@ -213,7 +213,7 @@ def test_chunks_stand_in_the_row_of_their_call(run, streamed_trace):
         (["--where", 'event_type == "stream_chunk"'], ["3", "4", "5", "8"]),
         (["--where", 'kind == "llm" and n > 6'], ["7", "…"]),
         (["--where", "n == 4"], ["…"]),
-        (["--limit", "3"], ["1", "2", "6"]),
+        (["--limit", "3"], ["1", "2", "6", "…"]),
     ],
 )
 def test_chunks_are_shown_where_they_are_asked_for(run, streamed_trace, options, shown):
@@ -294,3 +294,22 @@ def test_what_was_skipped_is_said_on_stderr(run, trace):
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 9
     assert result.stderr == f"1 problem while reading: not JSON ({trace.name}:4)\n"
+
+
+def test_a_table_that_ends_early_says_what_is_missing(run, workspace, monkeypatch):
+    """The last line counts the events behind the limit, up to where counting them would take long; JSON stays as it is."""
+    with (workspace / "long.jsonl").open("w") as file:
+        for place in range(30):
+            event = {"event_type": "tool_call_start", "event_id": str(place), "seq": place, "timestamp": 1e9}
+            file.write(json.dumps(event | {"component": "tool", "component_name": "t"}) + "\n")
+
+    def last(*options):
+        return run("inspect", "long.jsonl", *options).stdout.splitlines()[-1]
+
+    assert last("--limit", "3") == "… 27 more events; --limit 0 shows all, --llm, --tool and --where choose"
+    assert last("--limit", "3", "--where", "n < 5").startswith("… 1 more event;")
+    assert last("--limit", "30").split()[0] == last("--limit", "0").split()[0] == "30"
+    monkeypatch.setattr("namel3ss_debug.cli.inspect.COUNTED", 20)
+    assert last("--limit", "3").startswith("… more than 20 more events;")
+    assert last("--limit", "10").startswith("… 20 more events;")
+    assert len(run("inspect", "long.jsonl", "--limit", "3", "--format", "jsonl").stdout.splitlines()) == 3
