@@ -100,10 +100,10 @@ def moment(timestamp: object) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}.{when.microsecond // 1000:03d}" if when else other(timestamp)
 
 
-def day_and_minute(timestamp: object) -> str:
-    """A time in seconds since the epoch as `2026-11-21 12:24` in UTC."""
+def day_and_minute(timestamp: object, *, year: bool = True) -> str:
+    """A time in seconds since the epoch as `2026-11-21 12:24` in UTC, or as `11-21 12:24` where there is little room."""
     when = _datetime(timestamp)
-    return f"{when:%Y-%m-%d %H:%M}" if when else other(timestamp)
+    return f"{when:{'%Y-' if year else ''}%m-%d %H:%M}" if when else other(timestamp)
 
 
 def other(value: object) -> str:

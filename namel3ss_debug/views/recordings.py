@@ -11,7 +11,7 @@ from rich.text import Text
 from namel3ss_debug.traces.names import OWN_NAME
 from namel3ss_debug.views.cleaning import shorter_path
 from namel3ss_debug.views.quantities import bytes_text, count, day_and_minute, tokens
-from namel3ss_debug.views.tables import Column, name, number, prose, table
+from namel3ss_debug.views.tables import Cell, Column, name, number, prose, table
 from namel3ss_debug.views.terminal import DIM, WARNING, line, text
 
 if TYPE_CHECKING:
@@ -19,26 +19,20 @@ if TYPE_CHECKING:
 
 STATUS_STYLES = {"finished": "", "open": "green", "killed": "yellow"}
 SHOWN_PROBLEMS = 2
+NARROW = 64
+"""With fewer cells, a list keeps what tells its recordings apart: which, when, of what, and an end out of order."""
 
 
 def recording_lines(found: Sequence[TraceInfo], directory: Path, width: int) -> Iterator[Text]:
     """One row for each recording, the newest first as they came."""
-    columns = (
-        name("recording", 8),
-        Column("started (UTC)"),
-        name("program", 8),
-        number("events"),
-        number("size"),
-        prose("status", 6),
-    )
+    narrow = width < NARROW
+    columns = (*_which(width), number("events"), number("size"), prose("status", 6))
     rows = (
         (
-            text(short_name(info.path), limit=120),
-            text(day_and_minute(info.started_at), DIM),
-            text(program(info), limit=80),
-            tokens(info.events),
-            bytes_text(info.size_bytes),
-            text(*_status(info)),
+            *_told(info, width),
+            "" if narrow else tokens(info.events),
+            "" if narrow else bytes_text(info.size_bytes),
+            "" if narrow and info.status == "finished" and info.rerun_of is None else text(*_status(info)),
         )
         for info in found
     )
@@ -46,6 +40,20 @@ def recording_lines(found: Sequence[TraceInfo], directory: Path, width: int) -> 
     size = bytes_text(sum(info.size_bytes for info in found))
     yield Text("")
     yield line((f"{count(len(found), 'recording')}, {size}, in {directory}", DIM))
+
+
+def _which(width: int) -> tuple[Column, Column, Column]:
+    """The columns that say which recording a row is of."""
+    return name("recording", 8), Column("UTC" if width < NARROW else "started (UTC)"), name("program", 8)
+
+
+def _told(info: TraceInfo, width: int) -> tuple[Cell, Cell, Cell]:
+    """Which recording this is, when it began, on a narrow screen without the year, and of what it is."""
+    return (
+        text(short_name(info.path), limit=120),
+        text(day_and_minute(info.started_at, year=width >= NARROW), DIM),
+        text(program(info), limit=80),
+    )
 
 
 def _status(info: TraceInfo) -> tuple[str, str]:
@@ -58,17 +66,8 @@ def _status(info: TraceInfo) -> tuple[str, str]:
 
 def removed_lines(removed: Sequence[TraceInfo], width: int) -> Iterator[Text]:
     """One row for each recording that was, or would be, removed."""
-    columns = (name("recording", 8), Column("started (UTC)"), name("program", 8), number("size"))
-    rows = (
-        (
-            text(short_name(info.path), limit=120),
-            text(day_and_minute(info.started_at), DIM),
-            text(program(info), limit=80),
-            bytes_text(info.size_bytes),
-        )
-        for info in removed
-    )
-    yield from table(columns, rows, width)
+    columns = (*_which(width), number("size"))
+    yield from table(columns, ((*_told(info, width), bytes_text(info.size_bytes)) for info in removed), width)
 
 
 def recordings_document(found: Iterable[TraceInfo]) -> list[dict[str, Any]]:

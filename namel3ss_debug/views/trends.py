@@ -169,7 +169,7 @@ def _recording(row: Section, scores: Sequence[str]) -> tuple[Cell, ...]:
     took, calls, *amounts = _amounts(told)
     return (
         text(short_name(behind(Path(str(row["trace"]["path"])))), limit=120),
-        text(day_and_minute(told.get("started_at"))[len("2026-") :], DIM),
+        text(day_and_minute(told.get("started_at"), year=False), DIM),
         text("" if status == "completed" else status, STATUS_STYLES.get(status, "")),
         took,
         *(() if scores == ["health"] else (calls,)),

@@ -13,6 +13,16 @@ def test_recordings_are_rows(run, trace):
     ]
 
 
+def test_a_narrow_list_keeps_what_tells_recordings_apart(run, trace, monkeypatch):
+    """At 40 columns a row has the whole id, the day without its year, the program, and an end that was not in order."""
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = ["recording  UTC          program  status", "ab12cd34   11-21 12:00  app.py   killed", ""]
+    assert run("list").stdout.splitlines()[:3] == rows
+    end = {"event_type": "trace_end", "event_id": "9", "seq": 8, "timestamp": 1763726402.0}
+    trace.write_text(trace.read_text() + json.dumps(end | {"component": "app"}) + "\n")
+    assert run("list").stdout.splitlines()[1] == "ab12cd34   11-21 12:00  app.py"
+
+
 def test_a_rerun_is_told_apart_from_a_run(run, trace):
     """The status says that it is one, and how it ended where that was not in order; the document names the recording."""
     text = trace.read_text().replace('"format": 1', '"format": 1, "rerun": {"of": "ab12cd34ef567890"}')
