@@ -20,6 +20,7 @@ from namel3ss_debug.cli.options import (
     report_problems,
     settings,
     traces_argument,
+    write_file,
     write_json,
 )
 
@@ -179,26 +180,6 @@ def write_reports(reports: Sequence[Report], files: dict[str, str], fail_on: str
         write_file(Path(name), content)
 
 
-def write_file(path: Path, content: bytes, *, new: bool = False) -> None:
-    """Write a file, and the folders above it; `new`: only where there is none.
-
-    Raises:
-        WrongUsageError: it cannot be written, or is there.
-    """
-    from namel3ss_debug.errors import WrongUsageError
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb" if new else "wb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise WrongUsageError(
-            f"{path} is there already; name another file with --rules, or remove it"
-        ) from None
-    except OSError as error:
-        raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None
-
-
 def tell_github(reports: Sequence[Report]) -> None:
     """Write annotations on stderr, where the runner reads them too, and append to the summary of the step."""
     from namel3ss_debug.errors import WrongUsageError
@@ -281,7 +262,12 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     trace = open_reference(references[0] if references else None)
     with reading(trace):
         rules, left_out, status = suggest(trace)
-    write_file(path, (json_bytes({"checks": rules}, indent=True) + "\n").encode(), new=True)
+    try:
+        write_file(path, (json_bytes({"checks": rules}, indent=True) + "\n").encode(), new=True)
+    except FileExistsError:
+        raise WrongUsageError(
+            f"{path} is there already; name another file with --rules, or remove it"
+        ) from None
     if status in NOT_GOOD or left_out:
         broken = f", so these rules are left out: {', '.join(left_out)}" if left_out else ""
         tell(f"{NOT_GOOD.get(status, 'not all was well')}{broken}; better take rules from a good run")

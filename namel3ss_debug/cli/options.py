@@ -149,6 +149,46 @@ def write_json(written: str) -> None:
     sys.stdout.buffer.write(written.encode())
 
 
+def write_file(path: Path, content: bytes, *, new: bool = False) -> None:
+    """Write a file that the user named, and the folders above it.
+
+    Args:
+        path: the file.
+        content: what stands in it then.
+        new: whether one that is there is left alone.
+
+    Raises:
+        WrongUsageError: it cannot be written.
+        FileExistsError: it is there, and has to be new.
+    """
+    from namel3ss_debug.errors import WrongUsageError
+
+    make_folder_for(path)
+    try:
+        with path.open("xb" if new else "wb") as file:
+            file.write(content)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise WrongUsageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def make_folder_for(path: Path) -> None:
+    """Make the folders above a file that the user named, where they are missing.
+
+    Raises:
+        WrongUsageError: they cannot be made.
+    """
+    from namel3ss_debug.errors import WrongUsageError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise WrongUsageError(f"cannot write {path}: {path.parent} is no directory") from None
+    except OSError as error:
+        raise WrongUsageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
 @contextmanager
 def reading(trace: Trace) -> Iterator[None]:
     """Show on a terminal how far a long reading of this recording has come."""

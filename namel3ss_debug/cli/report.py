@@ -15,6 +15,7 @@ from namel3ss_debug.cli.options import (
     report_problems,
     settings,
     trace_argument,
+    write_file,
 )
 
 
@@ -97,7 +98,6 @@ def write(output: Path | None, content: str | dict[str, Any]) -> None:
     Raises:
         WrongUsageError: the file cannot be written.
     """
-    from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.views.payloads import json_bytes
 
     if output is None:
@@ -107,10 +107,7 @@ def write(output: Path | None, content: str | dict[str, Any]) -> None:
             print_document(content)
         return
     text = content if isinstance(content, str) else json_bytes(content, indent=True)
-    try:
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise WrongUsageError(f"cannot write {output}: {error.strerror or error}") from error
+    write_file(output, (text + "\n").encode("utf-8", "replace"))
 
 
 @click.command("report", short_help="Write one page about a failure, for an issue.")

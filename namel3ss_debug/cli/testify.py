@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from namel3ss_debug.cli.options import files, open_reference, reading, trace_argument
+from namel3ss_debug.cli.options import files, make_folder_for, open_reference, reading, trace_argument
 
 if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
@@ -215,8 +215,8 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
     for there in (path, *files):
         if there.exists():
             raise WrongUsageError(f"{there} is there already; name another file with -o, or remove it")
+    make_folder_for(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         for new, old in files.items():
             shutil.copyfile(old, new)
         path.write_text(text, encoding="utf-8")

@@ -219,11 +219,13 @@ def test_without_findings_the_status_is_0(run, trace):
         ([], "there are no rules; give --rules FILE"),
         (["--rule", "tokens < 1", "--baseline", "none.jsonl"], "none.jsonl"),
         (["--rule", "tokens < 1", "--junit", "debug"], "cannot write debug"),
+        (["--init", "--rules", "notes.txt/rules.json"], "notes.txt/rules.json: notes.txt is no dir"),
         (["--rule", "tokens < 1", "nothing.jsonl"], "nothing.jsonl"),
     ],
 )
-def test_a_check_that_cannot_be_done_ends_with_2(run, trace, words, said):
+def test_a_check_that_cannot_be_done_ends_with_2(run, trace, workspace, words, said):
     """A bad rule, an unreadable recording or a report that cannot be written is no finding."""
+    (workspace / "notes.txt").touch()
     result = run("check", *words)
     assert result.exit_code == 2
     assert result.stdout == ""

@@ -71,16 +71,15 @@ def test_the_page_as_json(run, trace):
 
 
 def test_the_page_goes_into_a_file(run, trace, workspace):
-    """With -o nothing is printed; a place that cannot be written is told."""
+    """With -o nothing is printed, and folders that are missing are made; a place that cannot be written is told."""
     done = run("report", "-o", "issue.md")
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr == "namel3ss debug: the page is in issue.md\n"
     assert (workspace / "issue.md").read_text() == run("report").stdout
-    done = run("report", "-o", "nowhere/issue.md")
-    assert (done.exit_code, done.stderr.startswith("namel3ss debug: cannot write nowhere/issue.md")) == (
-        2,
-        True,
-    )
+    assert run("report", "-o", "new/folder/issue.md").exit_code == 0
+    assert (workspace / "new/folder/issue.md").read_text() == run("report").stdout
+    done = run("report", "-o", "issue.md/page.md")
+    assert (done.exit_code, done.stderr.startswith("namel3ss debug: cannot write issue.md/page.md: issue.md is no dir")) == (2, True)  # fmt: skip
 
 
 def test_the_same_page_every_time(run, trace):
