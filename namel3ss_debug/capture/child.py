@@ -211,7 +211,7 @@ def _run_function(value: str, arguments: str) -> None:
     for part in path.split("."):
         function = getattr(function, part, None)
     if not callable(function):
-        _give_up(f"{name} has no function {path}")
+        _give_up(_no_function(sys.modules[name], path, function))
     result = function(**json.loads(arguments))
     if hasattr(result, "__await__"):
         import asyncio  # noqa: PLC0415
@@ -220,6 +220,19 @@ def _run_function(value: str, arguments: str) -> None:
             await result
 
         asyncio.run(result if asyncio.iscoroutine(result) else wait())
+
+
+def _no_function(module: ModuleType, path: str, found: object) -> str:
+    """What stands in a module, which has run by now, where a function was meant, and which functions it has."""
+    import difflib  # noqa: PLC0415  (only a mistake needs it)
+
+    if found is not None:
+        return f"{path} of {module.__name__} is no function, it is of type {type(found).__name__}"
+    there = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+    near = difflib.get_close_matches(path, there, n=1)
+    own = [name for name in there if getattr(vars(module)[name], "__module__", None) == module.__name__]
+    hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(own[:6])}" if own else ""
+    return f"{module.__name__} has no function {path}{hint}"
 
 
 def _app(arguments: str) -> Callable[[str], None]:

@@ -291,7 +291,9 @@ def test_a_function_that_raises_shows_its_own_frames_only(notes):
     ("word", "what"),
     [
         ("nowhere:f", "there is no module nowhere for nowhere:f: run from the folder that holds it"),
-        ("functions:nothing", "functions has no function nothing"),
+        ("functions:ad", "functions has no function ad; did you mean add?"),
+        ("functions:nothing", "functions has no function nothing; it has add, fails, later, leaves"),
+        ("functions:__name__", "__name__ of functions is no function, it is of type str"),
     ],
 )
 def test_a_function_that_is_not_there_is_one_line(notes, word, what):
