@@ -4,7 +4,7 @@ Python's engine tries alternatives one after the other, so a short pattern can t
 Here a pattern is parsed by Python's own parser, and its work is bounded before it runs: where trying every
 alternative is cheap, Python's engine searches; everywhere else a table of states built from the same parse tree
 reads each character once (Thompson 1968, "Regular Expression Search Algorithm"; states made when first needed,
-as in grep and RE2). Only "is it there" is answered, so greedy and lazy quantifiers mean the same.
+as in grep and RE2). Only "is it there" and "about where" are answered, so greedy and lazy quantifiers mean the same.
 
 The rules: at most 256 characters; an open-ended quantifier (`*`, `+`, `{n,}`) not inside another one; no
 backreferences, look-around, conditionals, atomic groups or possessive quantifiers; counts such as `{50}` only up
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from bisect import bisect_left
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from re import _compiler, _parser  # type: ignore[attr-defined]  # the parse tree Python's own engine runs
@@ -50,7 +51,7 @@ class _Node(NamedTuple):
 
 
 class Pattern:
-    """A checked pattern; `search` tells whether it occurs in a text, in bounded time and memory."""
+    """A checked pattern; `search` tells whether it occurs in a text, `span` where, in bounded time and memory."""
 
     __slots__ = ("_moves", "_nodes", "_placed", "_quick", "_start", "text")
 
@@ -69,9 +70,27 @@ class Pattern:
         text = text[:MAX_TEXT]
         if self._quick is not None:
             return self._quick(text) is not None
-        return self._walk(text)
+        return self._walk(text) >= 0
 
-    def _walk(self, text: str) -> bool:
+    def span(self, text: str) -> tuple[int, int] | None:
+        """Where it occurs first, as the places of its first character and behind its last; None where it does not.
+
+        Where Python's engine does not search, it is the shortest that ends first; of a pattern with positions such as `^`
+        only that end is known, and the span is empty.
+        """
+        text = text[:MAX_TEXT]
+        if self._quick is not None:
+            found = self._quick(text)
+            return None if found is None else found.span()
+        end = self._walk(text)
+        if end < 0:
+            return None
+        if self._placed:
+            return end, end
+        too_late = bisect_left(range(end + 1), True, key=lambda begin: self._walk(text[begin:end]) < 0)
+        return too_late - 1, end
+
+    def _walk(self, text: str) -> int:
         moves, current, before, last = self._moves, self._start, "", len(text) - 1
         for place, character in enumerate(text):
             key = (current, before, character, self._placed and place == last)
@@ -82,11 +101,11 @@ class Pattern:
                     moves.clear()
                 following = moves[key] = self._move(*key)
             if following is None:
-                return True
+                return place
             current = following
             if self._placed:
                 before = character
-        return self._reach(current, before, "", last=False) is None
+        return len(text) if self._reach(current, before, "", last=False) is None else -1
 
     def _move(
         self, current: frozenset[int], before: str, character: str, last: bool

@@ -27,6 +27,15 @@ class Changed(NamedTuple):
     new: Any
 
 
+class Found(NamedTuple):
+    """Where an event holds what was searched for: the path of the value, and in it what fits, with what stands around."""
+
+    path: str
+    before: str
+    text: str
+    after: str
+
+
 class Displayed(NamedTuple):
     """An expression shown at every stop: its number, its value, or why it has none here."""
 
@@ -43,7 +52,8 @@ class Stopped:
     `reason` is `step`, `return`, `until`, `goto`, `search`, `breakpoint`, `watch`, `interrupt` (where Ctrl-C
     stopped a live program), `start` (before the first event) or `end` (at the last one); `breakpoint` is the number of the breakpoint or watch, `place` its text; `total` is how many
     events the recording has. `changed` tells the old and the new value where a watch stopped the walk, `displayed` what
-    `display` shows at every stop. `waiting` is true where a live program waits before the call that starts here.
+    `display` shows at every stop. `waiting` is true where a live program waits before the call that starts here. `found`
+    tells where the event holds what was searched for.
     """
 
     number: int
@@ -55,6 +65,7 @@ class Stopped:
     changed: Changed | None = None
     displayed: tuple[Displayed, ...] = ()
     waiting: bool = False
+    found: Found | None = None
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,8 @@ def _stopped(stop: results.Stopped, look: Look) -> Iterator[Text]:
         yield _marked(stop.number, stop.event, look, current=True)
         for recorded in recorded_lines(stop.event, look.width - len(MARK)):
             yield Text(" " * len(MARK), end="").append_text(recorded)
+        if stop.found is not None:
+            yield from _found(stop.found, look.width)
         if stop.waiting:
             yield from _about_to_be_sent(stop.number, stop.event, look)
         if stop.reason in _REASONS:
@@ -116,6 +118,25 @@ def _changed(stop: results.Stopped, changed: results.Changed, width: int) -> Ite
     yield fitted([Piece(head, WARNING)], width)
     yield fitted([Piece("  old  ", DIM), Piece(old)], width)
     yield fitted([Piece("  new  ", DIM), Piece(new, HEADING)], width)
+
+
+def _found(found: results.Found, width: int) -> Iterator[Text]:
+    """Where an event holds what was searched for: the path, and what was found with as much around it as fits."""
+    indent = " " * len(MARK)
+    path = shorten(clean(found.path), width - len(MARK), middle=True)
+    beside = cells(path) + 2 if cells(path) < width // 2 else 0
+    room = width - len(MARK) - beside
+    held = shorten(clean(found.text), room)
+    before, after = clean(found.before), clean(found.after)
+    left = room - cells(held)
+    lead = max(left // 2, left - cells(after))  # what the one side does not need is for the other
+    before = shorten(before, lead, tail=max(lead - 1, 0))
+    around = [Piece(before), Piece(held, HEADING), Piece(shorten(after, left - cells(before)))]
+    if beside:
+        yield fitted([Piece(f"{indent}{path}  ", DIM), *around], width)
+    else:
+        yield fitted([Piece(indent + path, DIM)], width)
+        yield fitted([Piece(indent), *around], width)
 
 
 def _about_to_be_sent(number: int, event: Event, look: Look) -> Iterator[Text]:

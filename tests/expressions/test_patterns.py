@@ -62,7 +62,8 @@ def test_the_table_of_states_agrees_with_pythons_engine(pattern, text):
     """Where the rules allow a pattern, the answer is the one `re.search` gives, whichever way it is found."""
     checked = compiled(pattern)
     expected = re.search(pattern, text) is not None
-    assert (checked._walk(text), checked.search(text)) == (expected, expected)
+    assert (checked._walk(text) >= 0, checked.search(text)) == (expected, expected)
+    assert (checked.span(text) is not None) == expected
 
 
 @given(st.text(max_size=40))
@@ -134,3 +135,14 @@ def test_memory_stays_bounded_on_text_of_many_characters():
     pattern.search("".join(map(chr, range(0x4E00, 0x4E00 + MAX_TEXT))))
     pattern.search("".join(map(chr, range(0x6E00, 0x6E00 + MAX_TEXT))))
     assert len(pattern._moves) <= 4096
+
+
+def test_where_a_pattern_occurs():
+    """Of alternatives that take long it is the shortest that ends first; with a position in it only its end is told."""
+    assert Pattern("b.a").span("aabbabba") == (2, 5)
+    assert Pattern("b.a").span("aac") is None
+    assert Pattern("R[EF]+").span("the REFUND") == (4, 6)
+    assert Pattern("x*").span("axx") == (0, 0)
+    assert Pattern("(a|b)*c").span("--abc--") == (4, 5)
+    assert Pattern("^a*b").span("aab--") == (3, 3)
+    assert Pattern("^a*b").span("-aab--") is None

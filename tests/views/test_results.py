@@ -22,6 +22,7 @@ from namel3ss_debug.replay.results import (
     Displayed,
     Displays,
     Failures,
+    Found,
     Frame,
     Help,
     HelpRow,
@@ -84,6 +85,7 @@ def with_text(text):
         Stopped(3, event, "watch", 9, 1, text, Changed(text, {text: text})),
         Stopped(3, call, "step", 3, waiting=True),
         Stopped(3, tool, "step", 3, waiting=True),
+        Stopped(3, call, "search", 3, found=Found(text, text, text, text)),
         Listing(((3, event), (4, call)), 3, 8),
         Stack((frame, frame), 3, event, 1),
         OpenSpans((frame,)),
@@ -127,6 +129,21 @@ def test_no_text_breaks_a_drawing(text, width):
     """Whatever stands in a recording, every result is drawn, on lines without line ends or controls."""
     for result in with_text(text):
         assert not any(NEVER.search(line) for line in shown(result, width))
+
+
+def test_a_search_says_where_it_found_the_words():
+    """The path stands before as much of the value as fits, on a line of its own where it takes half of the screen."""
+    held = Found("inputs.messages[0].content", "so very long ago " * 9, "refund", " of the order" * 9)
+
+    def told(found, width=80):
+        return shown(Stopped(14, CALL, "search", 120, found=found), width)[1:]
+
+    (line,) = told(held)
+    assert line == "   inputs.messages[0].content  …go so very long ago refund of the order of the …"
+    assert told(held, 40) == ["   inputs.messages[0].content", "   …very long ago refund of the order o…"]
+    (line,) = told(held._replace(after=""))
+    assert line == "   inputs.messages[0].content  …ong ago so very long ago so very long ago refund"
+    assert told(Found("outputs.text", "a ", "refund", "."), 40) == ["   outputs.text  a refund."]
 
 
 def test_a_breakpoint_and_a_watch_say_why_the_walk_stopped():

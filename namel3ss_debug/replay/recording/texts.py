@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire.values import at_key
 
 _MOST_VALUES = 2000
 _PAYLOADS = ("inputs", "outputs")
@@ -32,3 +33,27 @@ def _texts(todo: list[Any], most: int, *, numbers: bool = False) -> Iterator[str
             todo.extend(value[:most])
         elif numbers and (kind is int or kind is float):
             yield str(value)
+
+
+def located(event: Event, most: int = _MOST_VALUES) -> Iterator[tuple[str, str]]:
+    """The same texts, what was asked and answered first, each behind the path by which `p` reads it: `outputs.calls[0].name`."""
+    yield from _located([(name, event.get(name)) for name in _PAYLOADS], most, numbers=True)
+    rest = [(_at_key("", name), value) for name, value in event.items() if name not in _PAYLOADS]
+    yield from _located(rest, most)
+
+
+def _located(todo: list[tuple[str, Any]], most: int, *, numbers: bool = False) -> Iterator[tuple[str, str]]:
+    for path, value in islice(todo, most):
+        kind = type(value)
+        if kind is str:
+            yield path, value
+        elif kind is dict:
+            todo.extend((_at_key(path, key), inner) for key, inner in islice(value.items(), most))
+        elif kind is list:
+            todo.extend((f"{path}[{place}]", inner) for place, inner in enumerate(value[:most]))
+        elif numbers and (kind is int or kind is float):
+            yield path, str(value)
+
+
+def _at_key(path: str, key: str) -> str:
+    return at_key(path, key).removeprefix("." if not path else "")

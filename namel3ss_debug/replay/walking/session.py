@@ -34,10 +34,11 @@ class Collecting:
 
 @dataclass
 class Sought:
-    """What was last searched for: the words, and the test of an event."""
+    """What was last searched for: the words, the test of an event, and where a text holds it."""
 
     words: str
     test: Callable[[Event], bool]
+    span: Callable[[str], tuple[int, int] | None]
 
 
 @dataclass

@@ -239,6 +239,30 @@ def test_search_finds_numbers_that_were_asked_or_answered(listed):
     ]
 
 
+def test_a_search_tells_where_the_event_holds_it(listed):
+    """The path is one that `p` reads; of the value comes what fits and what is around, also where folding changes lengths."""
+    long = "x" * 500
+    message = {
+        "role": "user",
+        "parts": [{"type": "text", "content": f"{long}Straße ßß REFUND, please{long}"}],
+    }
+    call = {"event_type": "llm_call_start", "inputs": {"messages": [message], "odd key": {"n": 4711}}}
+    session = Debugger(listed([call]))
+
+    def where(words):
+        (stopped,) = session.execute(f"goto start ;; {words}")[1:]
+        return stopped.found
+
+    path = "inputs.messages[0].parts[0].content"
+    whole = message["parts"][0]["content"]
+    assert where("search refund") == (path, whole[310:510], "REFUND", f", please{long}"[:200])
+    assert where("search strasse")[2:] == ("Straße", f" ßß REFUND, please{long}"[:200])
+    assert where("search /R[EF]+/")[2] == "RE"
+    assert where("search 47") == ("inputs['odd key'].n", "", "47", "11")
+    assert session.execute(f"p {where('search 4711').path}")[0].value == 4711
+    assert session.execute("goto 1")[0].found is None
+
+
 def test_a_search_needs_words(session):
     """Before the first search there is nothing to go on with; what is no /regex/ is a text."""
     assert mistake(session, "search") == "search needs a text or a /regex/; after that, search alone goes on"

@@ -33,7 +33,7 @@ MORE: Final[dict[str, str]] = {
     "continue": "In a live program, it also ends where the program ends.",
     "jump": "Breakpoints on the way do not stop it, and count no hits.",
     "goto": "Breakpoints on the way do not stop it, and count no hits. Before the first event stands 'start'.",
-    "search": "A /REGEX/ is compared as it is written, TEXT in upper and lower case; only values are searched, and of numbers those of inputs and outputs. Without an argument, the last search goes on. ?REGEX? goes backwards.",
+    "search": "A /REGEX/ is compared as it is written, TEXT in upper and lower case; only values are searched, and of numbers those of inputs and outputs. Below the event stands the field that holds it, as p reads it. Without an argument, the last search goes on. ?REGEX? goes backwards.",
     "reverse-step": _MOVES,
     "reverse-next": f"At an end, it leads to the start of that span, and from anywhere else to the event before at the same level; from the first one, to the start of the span around. {_FROM_CHOSEN}\n{_LEVEL}\n{_MOVES}",
     "reverse-finish": f"From a start, it leads to the start of the span around. {_FROM_CHOSEN}\n{_MOVES}",
