@@ -670,6 +670,32 @@ def test_an_answer_that_was_cut_ends_the_run_with_the_setting(bench):
     assert "the re-run could not go on" in left.told
 
 
+def test_an_answer_that_is_nested_too_deeply_is_not_told_to_be_recorded_again(bench):
+    """Where the setting was in force already, what is left to do is told, and the long path of the place is cut."""
+    bench.write(
+        """
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def walk():
+    found = []
+    for _ in range(120):
+        found = [found]
+    return found
+
+walk()
+"""
+    )
+    bench.record("app.py")
+    again = bench.rerun()
+    told = " ".join(again.told.split())
+    assert again.status == 2
+    assert "but the answer was cut ($[0][0]" in told
+    assert "[0][0]: $truncated): run the tool with --run-tools walk, or give an answer with" in told
+    assert "max_payload_size" not in told
+    assert len(told.partition("was cut (")[2].partition(":")[0]) < 70
+
+
 def test_a_tool_result_that_is_no_plain_data_names_the_option_that_runs_it(bench):
     """With that option the run is through."""
     text = AGENT.replace('return f"12:00 {zone}"', "return Time(zone)").replace(

@@ -143,7 +143,7 @@ def _missing(holder: Any, change: Change, depth: int, name: str) -> MockError:
     """What to say of a member that is not there: what is there instead."""
     whole, here = write_path(change.path[: depth + 1]), write_path(change.path[:depth])
     if isinstance(holder, dict) and "$truncated" in holder:
-        what = f"{in_line(here[1:])} was cut when it was recorded; max_payload_size 0 keeps it whole"
+        what = f"{in_line(here[1:])} was cut when it was recorded; max_payload_size 0 keeps 100 levels whole"
     elif isinstance(holder, dict) and "$type" in holder:
         what = (
             f"{in_line(here[1:])} is recorded as {in_line(str(holder['$type']))}, whose members are not known"

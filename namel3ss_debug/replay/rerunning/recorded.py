@@ -45,6 +45,8 @@ HEAD: Final = -2
 END: Final = -1
 """The parts of a delivery that are no chunk; chunks are counted from 0."""
 
+_LONGEST_PATH: Final = 70
+
 
 class Step(NamedTuple):
     """One step of an answer's delivery: `part` is `START`, `HEAD`, the number of a chunk, or `END`."""
@@ -370,8 +372,14 @@ class _Reader:
                 finding.number == number and finding.kind == flaw.kind for finding in self.findings[-4:]
             )
             if not known:
-                what = f"{flaw.path}: {flaw.what}"
-                self.findings.append(Finding(flaw.kind, number, what, SETTINGS.get(flaw.kind, "")))
+                path = flaw.path if len(flaw.path) <= _LONGEST_PATH else f"{flaw.path[:40]}…{flaw.path[-20:]}"
+                what = f"{path}: {flaw.what}"
+                self.findings.append(Finding(flaw.kind, number, what, self._keeping(flaw)))
+
+    def _keeping(self, flaw: Flaw) -> str:
+        """The setting that would have kept a value; "" where there is none, or where it was in force and has not sufficed."""
+        setting = SETTINGS.get(flaw.kind, "")
+        return "" if self._settings.get(setting) in (0, False) else setting
 
     def steps(self) -> tuple[Step, ...]:
         """The steps of all deliveries in their order."""

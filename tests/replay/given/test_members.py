@@ -104,7 +104,7 @@ def test_a_date_is_replaced_by_the_text_of_one():
         (
             {"$truncated": "30 d", "length": 9},
             ".a",
-            "was cut when it was recorded; max_payload_size 0 keeps it whole",
+            "was cut when it was recorded; max_payload_size 0 keeps 100 levels whole",
         ),
         (
             {"$type": "app.Weather", "repr": "<W>"},
