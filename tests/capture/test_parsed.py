@@ -232,3 +232,17 @@ def test_an_object_that_was_made_with_texts_is_clear_once_they_have_been_seen():
             == [{"chain": [text.replace(TOKEN, "[REDACTED:openai]") for text in texts], "hash": "abc"}] * 3
         )
         assert (shown[2] is made) is (TOKEN not in texts)
+
+
+def test_a_document_written_like_a_clear_one_may_hide_a_secret_behind_an_option():
+    """Its texts are looked at one by one, and what one of them makes of the next shows in the list alone."""
+    payloads = Payloads(Redactor())
+
+    def written(*words):
+        value = {"id": "c", "args": list(words)}
+        return known_text(payloads, json.dumps(value), value)
+
+    assert None not in [written("mysql", "--user", "ann"), written("mysql", "--user", "pw")]
+    assert written("mysql", "now", "pw") is not None
+    assert written("mysql", "--password", "pw") is None
+    assert parsed.is_clear(payloads, [])

@@ -36,7 +36,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.capture.payloads import Converted, Payloads, exact, to_json
+from namel3ss_debug.capture.payloads import Converted, Payloads, exact, parsed, to_json
 from namel3ss_debug.traces.redaction import Redactor
 
 SECRET = "sk-" + "proj-" + string.ascii_letters
@@ -613,6 +613,21 @@ def test_values_of_secret_names_and_secrets_in_texts_are_replaced():
     assert base64.b64encode(SECRET.encode()).decode() not in text
     assert result.value["password"] == "[REDACTED:key]"
     assert json.loads(result.value["text"]) == {"a": "[REDACTED:openai]"}
+
+
+def test_what_stands_behind_an_option_is_judged_by_the_list_it_is_in():
+    """A word and an option that were seen by themselves do not make the list of both a clear one, in whatever form it comes."""
+    payloads = Payloads(Redactor())
+    command = ["mysql", "--password", "pw", "db"]
+    for one in (*command, ["pw"], {"args": ["mysql", "db"]}):
+        payloads.value(one)
+    shown = ["mysql", "--password", "[REDACTED:key]", "db"]
+    assert payloads.flat({"args": command}) is None
+    assert payloads.value({"args": command}) == {"args": shown}
+    assert payloads.convert(tuple(command)) == Converted(shown, cut=False, redacted=True)
+    assert exact(payloads, command).json == shown
+    assert not parsed.is_clear(payloads, {"args": command})
+    assert Payloads().value(command) == command
 
 
 def test_a_secret_name_without_a_secret_stays():

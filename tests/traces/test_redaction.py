@@ -140,6 +140,12 @@ IN_CONTEXT = [
     ("assignment", "A=1\\nTOKEN={}\\nB=2", "abc123abc123abc123"),
     ("assignment", "password: '{}'", "my_dog_null_2020"),
     ("assignment", "password='{}'", "$ecret-Sauce1"),
+    ("assignment", '["--host", "h", "--db-password", "{}", "x"]', "hunter2hunter"),
+    ("assignment", "run(['mysql', '--password','{}'])", "hunter2hunter"),
+    ("assignment", '{{\\"args\\": [\\"--api-key\\", \\"{}\\"]}}', "abcdefgh12345"),
+    ("assignment", "<Login><Password>{}</Password></Login>", "pw12pw12"),
+    ("assignment", '<wsse:Password Type="#PasswordText">{}</wsse:Password>', "hunter2hunter"),
+    ("assignment", "<user><apiKey>{}</apiKey></user>", "abcdefgh12345"),
 ]
 
 BENIGN = [
@@ -173,6 +179,13 @@ BENIGN = [
     "hf_requiredcharacteristictypesfordisplaymetadata",
     "cookie: chocolate chips and butter",
     "sk-learn and hf_hub and pat and npm_config_registry",
+    '["password", "username and more", "--user", "somebody"]',
+    '["--password", "--another-option", "--token", "tok"]',
+    '["--password", "The password to log in with"]',
+    "<key>CFBundleName</key><string>App</string><token>wonderful</token><secret>handshake</secret>",
+    "<password></password><password>your_password</password><Password> a b </Password>",
+    "put it between <password> and </password>, as <password>{password}</password>",
+    "<h2>Password</h2> <api-key-docs>a</api-key-docs> next_page_token>abcdef</",
 ]
 
 
@@ -578,6 +591,34 @@ def test_a_command_line_loses_the_values_of_options_with_secret_names():
         *("app.py", "--password", "[REDACTED:key]", "--max-tokens", "12", "--api-key=[REDACTED:assignment]"),
         *("--token", "--n", "1", "-x", ""),
     ]
+
+
+def test_a_list_loses_what_stands_behind_an_option_and_the_lines_of_a_private_key():
+    """A word alone is taken out, and no prose, no other option and no stand-in; a key ends where its lines do."""
+    words = [
+        "mysql",
+        "--user",
+        "ann",
+        "--password",
+        "pw",
+        7,
+        "--token",
+        "--n",
+        "--secret",
+        "$SECRET",
+        "--api-key",
+    ]
+    assert REDACTOR.hidden(words) == {4: "[REDACTED:key]"}
+    assert REDACTOR.hidden(["--password", "The password to use", "--max-tokens", "12"]) == {}
+    own = Redactor(keys=["customer_id"])
+    assert own.text("<customer_id>c-17</customer_id><b>c-17</b>").count("c-17") == 1
+    assert own.text('["customer_id", "name"] </customer_id>name</b>').count("name") == 2
+    assert own.hidden(["--customer-id", "c-17"]) == {1: "[REDACTED:key]"}
+    key = PEM.splitlines(keepends=True)
+    assert REDACTOR.hidden(["x", *key, "then"]) == dict.fromkeys(range(2, 6), "[REDACTED:private_key]")
+    assert REDACTOR.hidden([key[0], "Proc-Type: 4,ENCRYPTED", "", key[1], 3, key[1]]) == dict.fromkeys(
+        (1, 2, 3), "[REDACTED:private_key]"
+    )
 
 
 def grown(text, size):

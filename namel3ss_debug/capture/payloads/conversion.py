@@ -16,11 +16,12 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from namel3ss_debug.capture.payloads.alike import Alike
+from namel3ss_debug.capture.payloads.harmless import is_logprob, says_nothing
 from namel3ss_debug.capture.payloads.looks import from_signal, full_name
 from namel3ss_debug.capture.payloads.objects import describe
 from namel3ss_debug.capture.payloads.texts import clean, ends, printed, start
 from namel3ss_debug.traces.redaction import Redactor, redact_headers
-from namel3ss_debug.traces.redaction.redactor import KEY
+from namel3ss_debug.traces.redaction.redactor import KEY, OPTION
 
 JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
@@ -339,7 +340,7 @@ class _Conversion:
                 continue
             name, secret = self._name(key, result, taken)
             self._left -= len(name) + _ITEM_SIZE
-            if secret and not _says_nothing(item):
+            if secret and not says_nothing(item):
                 result[name] = KEY
                 self.redacted = True
             else:
@@ -351,6 +352,11 @@ class _Conversion:
         result: list[JsonValue] = []
         most = min(limit, self._items) if limit else self._items
         taken = list(items if total <= most and not limit else islice(items, most))
+        if taken and type(taken[0]) is str and self.redactor is not None:
+            hidden = self.redactor.hidden(taken)
+            self.redacted |= bool(hidden)
+            for index, shown in hidden.items():
+                taken[index] = shown
         for index, item in enumerate(taken):
             if self._left <= 0:
                 return self._items_cut(result, total - index)
@@ -416,7 +422,7 @@ class _Conversion:
             text = _exact(key)
         well = clean(text, None)
         listed = self.redactor is not None and self.redactor.key_is_secret(well)
-        secret = listed and not _is_logprob(well, taken)
+        secret = listed and not is_logprob(well, taken)
         room = max(self._left, _SHORT)
         name = self.clean(well) if len(well) <= room else start(well, self.redactor, room) + "…"
         self.cut |= len(well) > room
@@ -449,48 +455,14 @@ def _bytes_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-_SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
-_SCHEMA_FORMS = ("anyOf", "oneOf", "allOf", "$ref")
-_SCHEMA = frozenset(
-    {
-        "type", "title", "description", "format", "default", "minLength", "maxLength", "items", "nullable",
-        *_SCHEMA_FORMS,
-    }
-)  # fmt: skip
-"""The words of a schema that hold no value, but for a `default`."""
-
-
 def _exact(value: Any) -> str:
     """The text of what should be a text, or what it says of itself."""
     return str.__str__(value) if issubclass(type(value), str) else printed(value, str)
 
 
-def _says_nothing(value: Any) -> bool:
-    """Whether a value gives nothing away though its name is secret, and tells whether a credential was there."""
-    if type(value) is dict:
-        return _is_schema(value)
-    return value is None or type(value) is bool or (type(value) is str and not value)
-
-
-def _is_schema(value: dict[Any, Any]) -> bool:
-    """Whether a plain dict says what a value looks like (JSON Schema), and not what it is: so tools name their parameters."""
-    if any(type(key) is not str or key not in _SCHEMA for key in value):
-        return False
-    kind = value.get("type")
-    is_typed = (
-        kind in _SCHEMA_TYPES
-        if type(kind) is str
-        else kind is None and any(key in value for key in _SCHEMA_FORMS)
-    )
-    return is_typed and _says_nothing(value.get("default"))
-
-
-def _is_logprob(name: str, taken: list[tuple[Any, Any]]) -> bool:
-    """Whether `token` is a language model's, beside its probability, and no credential."""
-    return name == "token" and any(type(key) is str and key == "logprob" for key, _ in taken)
-
-
 def _remember(seen: set[str], text: str) -> None:
+    if text[:2] == OPTION:  # what stands behind it in a list may be secret
+        return
     if len(seen) >= _REMEMBERED:
         seen.clear()
     seen.add(text)

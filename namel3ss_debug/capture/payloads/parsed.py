@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from namel3ss_debug.capture.payloads.conversion import CARD_LIKE, JsonValue, Payloads, Ready
+from namel3ss_debug.traces.redaction.redactor import OPTION
 
 _DEEPEST = 90
 _MOST_ITEMS = 512
@@ -114,7 +115,9 @@ def document(
 
 
 def _are_clear(payloads: Payloads, seen: Sequence[str]) -> bool:
-    return payloads.plain.issuperset(seen) or all(payloads.text(text) is text for text in seen)
+    return payloads.plain.issuperset(seen) or all(
+        text[:2] != OPTION and payloads.text(text) is text for text in seen
+    )
 
 
 def _shown(payloads: Payloads, value: Any) -> JsonValue:
@@ -156,7 +159,7 @@ def _look(payloads: Payloads, value: Any, telling: frozenset[str] = _NO_NAMES) -
     Returns:
         The number is `_UNCLEAR` where something in it has to change, or may have to.
     """
-    names, plain = payloads.names, payloads.plain
+    names, plain, redactor = payloads.names, payloads.plain, payloads.redactor
     strings, is_whole = 0, True
     level = [value] if type(value) is dict or type(value) is list else [[value]]
     for _ in range(_DEEPEST):
@@ -172,6 +175,8 @@ def _look(payloads: Payloads, value: Any, telling: frozenset[str] = _NO_NAMES) -
             else:
                 is_whole = is_whole and (len(holder) < 2 or type(holder[0]) is float)
                 items = holder
+                if len(items) > 1 and type(items[0]) is str and redactor and redactor.hidden(items):
+                    return _UNCLEAR, False
             for item in items:
                 kind = type(item)
                 if kind is str:

@@ -42,7 +42,12 @@ def has_digit(match: re.Match[str]) -> bool:
 
 def is_no_stand_in(match: re.Match[str]) -> bool:
     """Whether it is more than a variable or a word that stands for the secret."""
-    return _STAND_IN.match(secret_part(match)) is None
+    return not is_stand_in(secret_part(match))
+
+
+def is_stand_in(value: str) -> bool:
+    """Whether it is a variable or a word that stands for a secret."""
+    return _STAND_IN.match(value) is not None
 
 
 def is_for_curl(match: re.Match[str]) -> bool:
@@ -56,19 +61,25 @@ def is_assignment(match: re.Match[str]) -> bool:
     name = _name(match)
     if not _is_secret_name(name):
         return False
+    if match.lastgroup == "element":
+        return (
+            _before(match, name, 1) in {"<", ":"}
+            and name.lower() not in _ALSO_HARMLESS
+            and is_no_stand_in(match)
+        )
     start = match.start(match.lastindex or 0)
     value = secret_part(match)
     if _STAND_IN.match(value) or _CONSTANT_NAME.match(value):
         return False
     lower = name.lower()
-    if match[0].endswith(" ") and not _IS.search(match[0]) and not _is_option(match, name):
+    if not _IS.search(match[0]) and not _is_option(match, name):  # a blank or a comma before the value
         return False
     if lower.endswith("pwd") and value[0] in "/~.":
         return False  # the working directory
     if lower in _ALSO_HARMLESS and not (len(value) >= _ALSO_HARMLESS[lower] and has_digit(match)):
         return False
     if match.string[start - 1] in "\"'":
-        return " " not in value or "pass" in lower
+        return " " not in value or ("pass" in lower and _IS.search(match[0]) is not None)
     return not _is_code(value, match.string[match.start() : start])
 
 
@@ -88,9 +99,16 @@ def _name(match: re.Match[str]) -> str:
 
 
 def _is_option(match: re.Match[str], name: str) -> bool:
-    """Whether the name is a command-line option, `--name value`."""
-    start = match.end() - len(name) - 1
-    return match.string[max(0, start - 2) : start] == "--"
+    """Whether the name is a command-line option, `--name value` or `"--name", "value"`."""
+    return _before(match, name, 2) == "--"
+
+
+def _before(match: re.Match[str], name: str, many: int) -> str:
+    """So many characters before the name that the keyword found by the pattern is the end of."""
+    keyword = _NAME.match(match[0])
+    assert keyword is not None
+    start = match.start() + keyword.end() - len(name)
+    return match.string[max(0, start - many) : start]
 
 
 def _is_code(value: str, assigned: str) -> bool:

@@ -8,10 +8,11 @@ what another one has cut; that is repeated until nothing changes, since a placeh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from namel3ss_debug.config.values import check_pattern
+from namel3ss_debug.traces.redaction.checks import is_stand_in
 from namel3ss_debug.traces.redaction.keys import SECRET_HEADERS, SECRET_PARAMETERS, is_secret_name, snake
 from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal
 from namel3ss_debug.traces.redaction.rules import PHRASES, RUN, TOKENS, Rule, assigned
@@ -21,6 +22,12 @@ KEY = "[REDACTED:key]"
 
 HEADER = "[REDACTED:header]"
 """Stands for the value of a header that carries credentials."""
+
+PRIVATE_KEY = "[REDACTED:private_key]"
+"""Stands for a line of a private key."""
+
+OPTION = "--"
+"""So begins an option of a command line, and the first line of a private key: what may hide what stands behind it."""
 
 _NOT_A_WORD = "q7Rk29xLm4Tz81Wvq7Rk29xLm4Tz81Wvq7Rk29xL"
 _NAMED = tuple(
@@ -39,6 +46,10 @@ _PLACEHOLDER = re.compile(r"(\[REDACTED:[\w.\-]{1,64}\])")
 _PARAMETER = re.compile(r"([?&;#])([^=&#?;\s]{1,100}+)=([^&#;\s]*+)")
 _RUNS = re.compile(rf"[A-Za-z0-9_\-+/=.:]{{{RUN},}}+")
 _NUMBER = re.compile(r"-?\d[\d.]*\Z")
+_OPTION = re.compile(r"--[A-Za-z][\w\-]{0,100}\Z")
+_WORD = re.compile(r"\S{1,1000}\Z")
+_KEY_BEGINS = re.compile(r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----\s*\Z")
+_KEY_LINE = re.compile(r"\s*(?:[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Comment): .*)?\s*\Z")
 
 
 _TOKEN_LITERALS = [(literal, order) for order, rule in enumerate(TOKENS) for literal in rule.literals]
@@ -203,6 +214,36 @@ class Redactor:
             clear.append(KEY if is_secret and not is_option and word else self.text(word))
             is_secret = is_option and "=" not in word and self.key_is_secret(word.lstrip("-"))
         return clear
+
+    def hidden(self, items: Sequence[Any]) -> dict[int, str]:
+        """What stands in place of those items of a list that are secret by what stands before them.
+
+        These are the word behind an option with a secret name, and the lines of a private key.
+        """
+        found: dict[int, str] = {}
+        try:
+            if OPTION not in "".join(items):
+                return found
+        except TypeError:  # not all of them are texts
+            pass
+        for place, item in enumerate(items):
+            if type(item) is not str or item[:2] != OPTION:
+                continue
+            if _KEY_BEGINS.match(item):
+                for behind in range(place + 1, len(items)):
+                    line = items[behind]
+                    if type(line) is not str or not _KEY_LINE.match(line):
+                        break
+                    found[behind] = PRIVATE_KEY
+            elif self._takes_secret(item) and place + 1 < len(items):
+                value = items[place + 1]
+                if type(value) is str and value[:1] != "-" and _WORD.match(value) and not is_stand_in(value):
+                    found[place + 1] = KEY
+        return found
+
+    def _takes_secret(self, option: str) -> bool:
+        """Whether the word behind an option is secret."""
+        return _OPTION.match(option) is not None and self.key_is_secret(option.lstrip("-"))
 
     def _mark(self, mark: tuple[int, int]) -> None:
         if len(self._clean) >= _REMEMBERED:

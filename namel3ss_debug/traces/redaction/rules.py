@@ -64,14 +64,15 @@ _KEYWORD = (
 _LONGEST = 1000
 
 
-def assigned(keyword: str, shortest: int = 8) -> str:
-    """A pattern of what is assigned to a name in code, JSON, YAML, a shell or a command line.
+def assigned(keyword: str, shortest: int = 8, *, in_lists: bool = False) -> str:
+    """A pattern of what is assigned to a name in code, JSON, YAML, XML, a shell or a command line.
 
     The value stands in a look-ahead, so that a value that is none hides no assignment inside it.
 
     Args:
         keyword: a pattern of the end of the name.
         shortest: the fewest characters of a value.
+        in_lists: whether the value may be the item behind the name in a list; the name has to be that of an option then.
     """
     many = f"{{{shortest},{_LONGEST}}}+"
     escape = r"\\(?!\\{0,8}[\"'])\S"
@@ -80,7 +81,9 @@ def assigned(keyword: str, shortest: int = 8) -> str:
     in_json = rf"{_QUOTE}{_IS}(?={quoted}|([^\s\"'\\,;&)}}\]\[{{<]{many}))"
     in_code = rf"{annotation}{_IS}(?={quoted}|([^\s\"'\\,;&)<`]{many}))"
     option = rf"[ ](?=([^\s\"'\\\-=][^\s\"'\\]{many}))"
-    return rf"{keyword}(?:[sS](?=\\?[\"'\s=:]))?(?:{in_json}|{in_code}|{option})"
+    in_list = rf"|{_QUOTE},[ ]?(?!\\{{0,8}}[\"']-)(?={quoted})" if in_lists else ""
+    element = rf"(?:[ ][^<>]{{0,200}}+)?>(?=(?P<element>[^\s<>\"'\\]{many})</[\w.:\-]{{0,40}}{keyword})"
+    return rf"{keyword}(?:[sS](?=\\?[\"'\s=:]))?(?:{in_json}|{in_code}|{option}|{element}{in_list})"
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -249,7 +252,7 @@ PHRASES: tuple[Rule, ...] = (
     ),
     Rule(
         "assignment",
-        assigned(_KEYWORD),
+        assigned(_KEYWORD, in_lists=True),
         _words("password passwd passphrase pwd secret key token credential"),
         checks.is_assignment,
         at_literals=True,

@@ -1,0 +1,40 @@
+"""What gives nothing away though it stands under a secret name: no value at all, the schema of one, a token of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
+_SCHEMA_FORMS = ("anyOf", "oneOf", "allOf", "$ref")
+_SCHEMA = frozenset(
+    {
+        "type", "title", "description", "format", "default", "minLength", "maxLength", "items", "nullable",
+        *_SCHEMA_FORMS,
+    }
+)  # fmt: skip
+"""The words of a schema that hold no value, but for a `default`."""
+
+
+def says_nothing(value: Any) -> bool:
+    """Whether a value gives nothing away though its name is secret, and tells whether a credential was there."""
+    if type(value) is dict:
+        return _is_schema(value)
+    return value is None or type(value) is bool or (type(value) is str and not value)
+
+
+def _is_schema(value: dict[Any, Any]) -> bool:
+    """Whether a plain dict says what a value looks like (JSON Schema), and not what it is: so tools name their parameters."""
+    if any(type(key) is not str or key not in _SCHEMA for key in value):
+        return False
+    kind = value.get("type")
+    is_typed = (
+        kind in _SCHEMA_TYPES
+        if type(kind) is str
+        else kind is None and any(key in value for key in _SCHEMA_FORMS)
+    )
+    return is_typed and says_nothing(value.get("default"))
+
+
+def is_logprob(name: str, taken: list[tuple[Any, Any]]) -> bool:
+    """Whether `token` is a language model's, beside its probability, and no credential."""
+    return name == "token" and any(type(key) is str and key == "logprob" for key, _ in taken)
