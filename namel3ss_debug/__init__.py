@@ -15,6 +15,7 @@ _HOMES = {
     "shutdown_tracing": "capture.start",
     "get_global_tracer": "capture.switch",
     "ExecutionTracer": "capture.tracer",
+    "OffTracer": "capture.switch",
     "trace_agent_execution": "capture.hooks",
     "trace_agent_turn": "capture.hooks",
     "trace_prompt_execution": "capture.hooks",
@@ -73,6 +74,7 @@ __all__ = [
     "LearningLogger",
     "LogAnalyzer",
     "MemoryTracker",
+    "OffTracer",
     "PerformanceLogger",
     "ReplayBreakpoint",
     "TraceAnalyzer",
@@ -170,7 +172,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.profiling import DebugProfiler, MemoryTracker, profile_execution
     from namel3ss_debug.capture.services import TracedASGI, TracedWSGI, continue_trace
     from namel3ss_debug.capture.start import initialize_tracing, shutdown_tracing
-    from namel3ss_debug.capture.switch import get_global_tracer
+    from namel3ss_debug.capture.switch import OffTracer, get_global_tracer
     from namel3ss_debug.capture.tracer import ExecutionTracer
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.inspection import TraceFilter

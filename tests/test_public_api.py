@@ -49,6 +49,16 @@ def test_the_hooks_are_the_same_in_both_places():
         assert getattr(hooks, name) is getattr(namel3ss_debug, name)
 
 
+def test_the_tracer_that_does_nothing_has_a_name():
+    """So a program can annotate what `get_global_tracer` gives it; while tracing is off that says so, and does nothing."""
+    tracer = namel3ss_debug.get_global_tracer()
+    assert type(tracer) is namel3ss_debug.OffTracer
+    assert (tracer.enabled, namel3ss_debug.ExecutionTracer.enabled) == (False, True)
+    with tracer.span("tool", "search", inputs={}) as span:
+        span.set_output(1)
+    assert tracer.emit("decision", component="agent") is None
+
+
 def imported_by(statement):
     """The top names of the modules that a statement brings into a fresh interpreter."""
     program = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"

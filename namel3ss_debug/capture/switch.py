@@ -50,7 +50,10 @@ class OffSpan:
 
 
 class OffTracer:
-    """What `get_global_tracer()` gives while tracing is off: the methods of a tracer, doing nothing."""
+    """What `get_global_tracer()` gives while tracing is off: the methods of a tracer, doing nothing.
+
+    The two have no class in common: `enabled` tells them apart, and an annotation names both.
+    """
 
     enabled = False
 
