@@ -25,6 +25,9 @@ _HANDED_ON = {
 """Exceptions by which a framework is told how to go on: that a person is asked, or a command is sent to the graph around."""
 
 
+_MOST_REASONS = 4
+
+
 @dataclass(frozen=True)
 class Failure:
     """The fields of an end event whose span did not end in order."""
@@ -87,11 +90,12 @@ def state_of(error: BaseException, payloads: Payloads, sites: CallSites) -> dict
         read: of these classes what is no plain data is left out, and named in `lost`. An exception that tells a framework how
         to go on is as one of the program's own, for what it holds is what it is raised for; it has its `type` and `text`
         here, because its span has not failed. Of a group `exceptions` holds its members, each with `type`, `text` and what
-        is told of it here.
+        is told of it here. `cause` is what it was raised from, else `context` what was handled then, each with `type`, `text`
+        and what is plain data in it; `alone` says that it was raised `from None`.
     """
     if not isinstance(error, Exception):
         return {}
-    told = _state_alone(error, payloads, sites)
+    told = _state_alone(error, payloads, sites) | _reason(error, payloads)
     if not isinstance(error, ExceptionGroup):
         return told
     members = [
@@ -118,6 +122,20 @@ def _state_alone(error: Exception, payloads: Payloads, sites: CallSites) -> dict
     if passed or _is_of_program(type(error), sites):
         return told | {"inexact": [name for part in parts.values() for name in part.inexact]}
     return _plain_parts(held, parts, payloads)
+
+
+def _reason(error: Exception, payloads: Payloads, left: int = _MOST_REASONS) -> dict[str, Any]:
+    """What an exception was raised from, or while what was handled, as a traceback tells it; of a long chain the nearest."""
+    if error.__suppress_context__ and error.__cause__ is None:
+        return {"alone": True}
+    name = "context" if error.__cause__ is None else "cause"
+    reason = error.__context__ if error.__cause__ is None else error.__cause__
+    if not left or not isinstance(reason, Exception):
+        return {}
+    held = _held_by(reason)
+    parts = _plain_parts(held, {name: exact(payloads, part) for name, part in held.items()}, payloads)
+    told = {"type": type_name(type(reason)), "text": payloads.text(_message(reason)), **parts}
+    return {name: told | _reason(reason, payloads, left - 1)}
 
 
 def _held_by(error: Exception) -> dict[str, Any]:
@@ -147,7 +165,7 @@ def _plain_parts(held: Mapping[str, Any], parts: Mapping[str, Exact], payloads: 
         else:
             plain = {}
         lost += every.keys() - plain.keys()
-    return {**kept, "lost": sorted(lost)}
+    return {**kept, "lost": sorted(lost)} if lost else kept
 
 
 def _is_plain(part: Exact) -> bool:

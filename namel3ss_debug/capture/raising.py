@@ -41,14 +41,27 @@ def recorded_error(raised: Raised) -> BaseException | None:
         with suppress(Exception):  # whatever the class does with a text that is none of its own making
             made = make()
             _restore(made, held)
-            if f"{made}" == raised.text:
-                return made
             error = made
+            if f"{made}" == raised.text:
+                break
+    if error is not None:
+        _set_reason(error, raised.state)
     return error
 
 
+def _set_reason(error: BaseException, state: Mapping[str, Any]) -> None:
+    """Put back what an exception was raised from, or while what was handled."""
+    cause, context = state.get("cause"), state.get("context")
+    if isinstance(cause, Mapping):
+        error.__cause__ = error.__context__ = _member(cause)
+    elif isinstance(context, Mapping):
+        error.__context__ = _member(context)
+    elif state.get("alone") is True:
+        error.__suppress_context__ = True
+
+
 def _member(told: Mapping[str, Any]) -> BaseException:
-    """A member of a group; of a class that cannot be had here, RuntimeError."""
+    """A member of a group, or a reason; of a class that cannot be had here, RuntimeError."""
     raised = Raised(f"{told.get('type')}", f"{told.get('text')}", state=told)
     return recorded_error(raised) or RuntimeError(f"{raised.type}: {raised.text}")
 

@@ -7,6 +7,7 @@ import json
 import sys
 import urllib.error
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import orjson
@@ -90,6 +91,68 @@ def test_notes_of_an_exception_come_back(state):
     error = ValueError("no")
     error.add_note("at the till")
     assert again(error, state(error)).__notes__ == ["at the till"]
+
+
+def raised(raising, shop):
+    """What a function raises."""
+    with pytest.raises(shop.Many) as caught:
+        raising()
+    return caught.value
+
+
+def test_the_reason_of_an_exception_comes_back(shop, state):
+    """What it was raised from, or while what was handled, each with what is plain data in it; `from None` there is none."""
+
+    def from_two():
+        try:
+            try:
+                Path("/nowhere/at all").read_text()
+            except OSError as missing:
+                missing.response = object()
+                raise shop.Refused(4, hint="try") from missing
+        except shop.Refused as refused:
+            raise shop.Many("gone") from refused
+
+    def meanwhile():
+        try:
+            {}["key"]
+        except KeyError:
+            raise shop.Many("gone")  # noqa: B904
+
+    def alone():
+        try:
+            {}["key"]
+        except KeyError:
+            raise shop.Many("gone") from None
+
+    error = raised(from_two, shop)
+    made = again(error, state(error))
+    refused = made.__cause__
+    assert (type(refused), refused.code, refused.hint) == (shop.Refused, 4, "try")
+    assert (type(refused.__cause__), refused.__cause__.filename) == (FileNotFoundError, "/nowhere/at all")
+    assert state(error)["cause"]["cause"]["lost"] == ["response"]
+    error = raised(meanwhile, shop)
+    made = again(error, state(error))
+    assert (made.__cause__, repr(made.__context__), made.__suppress_context__) == (
+        None,
+        "KeyError('key')",
+        False,
+    )
+    error = raised(alone, shop)
+    assert state(error) == {"alone": True}
+    made = again(error, state(error))
+    assert (made.__context__, made.__suppress_context__) == (None, True)
+
+
+def test_of_a_long_chain_of_exceptions_the_nearest_reasons_come_back(state):
+    """Also where it leads back to itself."""
+    error = ValueError("no")
+    error.__cause__ = KeyError("a")
+    error.__cause__.__cause__ = error
+    made, length = again(error, state(error)), 0
+    while made.__cause__ is not None:
+        made, length = made.__cause__, length + 1
+    assert length == 4
 
 
 @pytest.mark.parametrize(
