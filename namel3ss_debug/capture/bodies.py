@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from namel3ss_debug.wire.lenient import load
 
 _ZLIB_WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+_ZSTD = ("compression.zstd", "backports.zstd")
+"""What the standard library has from Python 3.14 on, and the same for those before it."""
 
 
 class Decompressor:
@@ -20,31 +24,59 @@ class Decompressor:
     """
 
     def __init__(self, encoding: str | None) -> None:
-        self._decoder = _decoder(encoding.strip().lower()) if encoding else None
+        self._decode = _decoder(encoding.strip().lower()) if encoding else None
 
     def feed(self, data: bytes) -> bytes:
         """What this piece decodes to; a piece that is not encoded as it should be comes back as it is."""
-        if self._decoder is None:
+        if self._decode is None:
             return data
         try:
-            plain: bytes = self._decoder.decompress(data)
+            return self._decode(data)
         except Exception:  # each library has exceptions of its own
-            self._decoder = None
+            self._decode = None
             return data
-        return plain
 
 
-def _decoder(encoding: str) -> Any:
-    """What undoes a content encoding piece by piece; None where this process cannot."""
+def _decoder(encoding: str) -> Callable[[bytes], bytes] | None:
+    """What undoes a content encoding piece by piece; None where this process cannot.
+
+    What is no part of Python is there where the HTTP library has imported it, as it does before it asks for such an encoding.
+    """
+    decode: Callable[[bytes], bytes] | None = None
     if encoding in _ZLIB_WINDOWS:
-        return zlib.decompressobj(_ZLIB_WINDOWS[encoding])
-    if encoding == "br":
+        decode = zlib.decompressobj(_ZLIB_WINDOWS[encoding]).decompress
+    elif encoding == "br":
         brotli = sys.modules.get("brotli") or sys.modules.get("brotlicffi")
-        return brotli.Decompressor() if brotli else None
-    if encoding == "zstd":
+        decode = None if brotli is None else brotli.Decompressor().process
+    elif encoding == "zstd":
         zstandard = sys.modules.get("zstandard")
-        return zstandard.ZstdDecompressor().decompressobj() if zstandard else None
-    return None
+        zstd = next((sys.modules[name] for name in _ZSTD if name in sys.modules), None)
+        if zstd is not None:
+            decode = _Frames(zstd.ZstdDecompressor).decode
+        elif zstandard is not None:
+            decode = _Frames(lambda: zstandard.ZstdDecompressor().decompressobj()).decode
+    return decode
+
+
+class _Frames:
+    """Undoes zstd, of which one frame may follow the other.
+
+    Args:
+        begin: makes what undoes one frame.
+    """
+
+    def __init__(self, begin: Callable[[], Any]) -> None:
+        self._begin = begin
+        self._frame = begin()
+
+    def decode(self, data: bytes) -> bytes:
+        plain = []
+        while data:
+            if self._frame.eof:
+                self._frame = self._begin()
+            plain.append(self._frame.decompress(data))
+            data = self._frame.unused_data
+        return b"".join(plain)
 
 
 def readable_request(body: bytes | None, headers: Iterable[tuple[str, str]]) -> Any:
