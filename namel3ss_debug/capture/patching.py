@@ -18,6 +18,8 @@ _AWAITED: dict[str, list[Callable[[ModuleType], None]]] = {}
 """What is called when a module is imported, for each that wrapt has been told of; wrapt itself forgets nothing."""
 
 _lock = threading.Lock()
+_here = threading.local()
+"""`made`: what was replaced so far of the module that this thread is patching."""
 
 
 def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
@@ -33,6 +35,8 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
         if getattr(owner, name) is ours:
             setattr(owner, name, original)
 
+    if (made := getattr(_here, "made", None)) is not None:
+        made.append(put_back)
     return put_back
 
 
@@ -41,7 +45,7 @@ def when_imported(patches: Mapping[str, Callable[[Any], list[Undo]]], missing: C
 
     Args:
         patches: what is done with each module.
-        missing: told in words where a module has not what its patch replaces.
+        missing: told in words where a module has not what its patch replaces; the module then stays as it was.
 
     Returns:
         A function that puts everything back, and leaves alone what is imported later.
@@ -53,10 +57,15 @@ def when_imported(patches: Mapping[str, Callable[[Any], list[Undo]]], missing: C
     def patch(how: Callable[[Any], list[Undo]], module: ModuleType) -> None:
         if not active:
             return
+        around, _here.made = getattr(_here, "made", None), []
         try:
             undo.extend(how(module))
         except AttributeError as error:
+            for put_back in reversed(_here.made):
+                put_back()
             missing(f"{module.__name__} is not recorded: {error}")
+        finally:
+            _here.made = around
 
     for name, how in patches.items():
         awaited.append(_await(name, functools.partial(patch, how)))

@@ -77,3 +77,16 @@ def test_what_a_module_has_not_is_told(awaited):
     undo()
     assert len(told) == 1
     assert told[0].startswith(f"{awaited} is not recorded: ")
+
+
+def test_a_module_that_lacks_a_part_stays_as_it_was(awaited):
+    """What was replaced before that was found is put back: such a module is not recorded by halves."""
+
+    def how(module):
+        return [*patch("half")(module), replace(module, "other", str)]
+
+    told = []
+    undo = when_imported({awaited: how}, told.append)
+    assert word_of(awaited) == "own"
+    assert len(told) == 1
+    undo()

@@ -5,6 +5,7 @@ Before version 2 that gives a response of `http.client`, whose body is recorded 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,10 +71,11 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
     attempts = replace(pool.HTTPConnectionPool, "_make_request", make)
     if gives_plain:
         return [attempts, replace(HTTPResponse, "read_chunked", lambda original: _chunks(original, _plain))]
+    read1 = [replace(HTTPResponse, "read1", _reads)] if hasattr(HTTPResponse, "read1") else []  # from 2.2 on
     return [
         attempts,
         replace(HTTPResponse, "read", _reads),
-        replace(HTTPResponse, "read1", _reads),
+        *read1,
         replace(HTTPResponse, "read_chunked", lambda original: _chunks(original, lambda response: response)),
         replace(HTTPResponse, "drain_conn", _closes),
         replace(HTTPResponse, "close", _closes),
@@ -142,12 +144,13 @@ def _given(make: Any, read: Any, pool: Any, method: str, url: str, kwargs: dict[
     """A response as the pool would have made it."""
     names = ("preload_content", "decode_content", "enforce_content_length")
     settings = {name: kwargs[name] for name in names if name in kwargs}
+    if "version_string" in inspect.signature(make).parameters:  # from 2.2 on
+        settings["version_string"] = "HTTP/1.1"
     response = make(
         body=read,
         headers=read.msg.items(),
         status=read.status,
         version=read.version,
-        version_string="HTTP/1.1",
         reason=read.reason,
         original_response=read,
         request_method=method,

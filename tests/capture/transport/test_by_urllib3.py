@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 
-from urllib3 import HTTPHeaderDict
+from urllib3 import HTTPHeaderDict, connectionpool
+from urllib3.response import HTTPResponse
 
+from namel3ss_debug.capture.answers import Response
 from namel3ss_debug.capture.transport import by_urllib3
 from namel3ss_debug.traces.reader import open_trace
 
@@ -136,3 +138,33 @@ def test_what_stands_in_the_place_of_a_connection_answers_by_itself(tmp_path):
         assert (done.stdout, done.returncode) == ("b'played'\n", 0), done.stderr
     told = [event["event_type"] for event in open_trace(tmp_path / "run.jsonl").events()]
     assert "llm_call_start" not in told
+
+
+def test_a_version_two_that_has_no_read1_is_recorded(monkeypatch):
+    """As 2.0 and 2.1: what is replaced of a response is what it has."""
+    for kind in HTTPResponse.__mro__:
+        if "read1" in vars(kind):
+            monkeypatch.delattr(kind, "read1")
+    before = HTTPResponse.read
+    undo = by_urllib3.patch(connectionpool, None)
+    try:
+        assert HTTPResponse.read is not before
+    finally:
+        for each in undo:
+            each()
+
+
+def test_a_response_is_made_of_what_its_version_takes():
+    """Of versions 2 only some are told the name of the version of HTTP."""
+
+    class Earlier:
+        def __init__(self, *, body, headers, status, version, reason, original_response, **settings):
+            self.told = (body.read(), list(headers), status, version, reason, settings)
+            assert original_response is body
+
+    given = Response(200, "OK", [("content-length", "2")], [b"ok"])
+    read = by_urllib3._read(given, iter(given.pieces), "GET")
+    kwargs = {"preload_content": False, "retries": 3, "chunked": False}
+    response = by_urllib3._given(Earlier, read, None, "GET", "/x", kwargs)
+    asked = {"preload_content": False, "request_method": "GET", "request_url": "/x"}
+    assert response.told == (b"ok", [("content-length", "2")], 200, 11, "OK", asked)
