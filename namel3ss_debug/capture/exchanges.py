@@ -75,6 +75,9 @@ class Exchanges:
             if wire.is_telemetry(url, headers):
                 network = self.tracer.network
                 return Report() if network is not None and network.is_closed() else None
+            if method == "GET" and _opens_websocket(headers):
+                self.tracer.unrecorded("a websocket")
+                return None
             return Exchange(self, method, url, headers, body)
         except Exception as error:
             self.tracer.problem("an HTTP request could not be recorded", error)
@@ -126,6 +129,11 @@ def leave(token: Token[bool], exchange: Exchange | Report | None) -> None:
         INSIDE.reset(token)
     except ValueError:  # a coroutine that was never finished is closed in another context
         pass
+
+
+def _opens_websocket(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a request asks for its connection, on which no HTTP follows: an answer to it from a recording leads nowhere."""
+    return any(name.lower() == "upgrade" and value.lower() == "websocket" for name, value in headers)
 
 
 def _room(tracer: ExecutionTracer) -> int | None:

@@ -163,6 +163,12 @@ class ExecutionTracer:
         text = what if error is None else f"{what}: {type(error).__name__}"
         self.problems[text] += 1
 
+    def unrecorded(self, what: str) -> None:
+        """Remember, once, that the program went to the network in a way that is not recorded."""
+        told = f"{what} was used, which is not recorded"
+        if told not in self.problems:
+            self.problem(told)
+
     def adopt(self, parent_id: str) -> None:
         """Take a span of another process as the one this process was started in."""
         self.parent_id = parent_id

@@ -279,3 +279,12 @@ def test_an_unusual_reason_is_kept(exchanges):
         e["metadata"]["exchange"].get("reason") for e in recorded() if e["event_type"] == "http_exchange_end"
     ]
     assert told == [None, "Nope", "Overloaded", None]
+
+
+def test_a_request_that_opens_a_websocket_is_told_once_and_not_recorded(exchanges, tracer):
+    """Whatever library asks: what follows on its connection could not be answered from a recording."""
+    upgrade = [("Connection", "Upgrade"), ("Upgrade", "WebSocket")]
+    assert [exchanges.begin("GET", "http://h/chat", upgrade, None) for _ in range(2)] == [None, None]
+    assert tracer.problems == {"a websocket was used, which is not recorded": 1}
+    assert exchanges.begin("GET", "http://h/chat", [("Upgrade", "h2c")], None) is not None
+    shutdown_tracing()

@@ -36,6 +36,9 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def _make_request(self: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("multiplexed"):  # of urllib3-future: what comes back is a promise of a response
+                exchanges.tracer.unrecorded("multiplexed niquests")
+                return original(self, conn, method, url, *args, **kwargs)
             if _answers_itself(conn):
                 return original(self, conn, method, url, *args, **kwargs)
             exchange = _begin(exchanges, self, method, url, args, kwargs)

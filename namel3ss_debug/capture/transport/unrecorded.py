@@ -14,20 +14,20 @@ _OPENINGS = {
     "websockets.client": "ClientProtocol.connect",
     "websockets.legacy.client": "WebSocketClientProtocol.handshake",
     "websocket._core": "WebSocket.connect",
-    "aiohttp.client_ws": "ClientWebSocketResponse.__init__",
     "grpc._channel": "Channel.__init__",
     "grpc.aio._channel": "Channel.__init__",
     "curl_cffi.curl": "Curl.perform",
     "curl_cffi.aio": "AsyncCurl.add_handle",
     "tornado.simple_httpclient": "SimpleAsyncHTTPClient.fetch_impl",
+    "urllib3._async.connectionpool": "AsyncHTTPConnectionPool._make_request",
 }
 """Modules of libraries, and what is called there when a connection is opened or used."""
 
 _NAMES = {
     "websocket": "a websocket of websocket-client",
-    "aiohttp": "a websocket of aiohttp",
     "grpc": "gRPC",
     "tornado": "the HTTP client of tornado",
+    "urllib3": "asynchronous niquests",
 }
 _REPORTING = ":4317"
 """The port of OpenTelemetry's collectors."""
@@ -41,14 +41,14 @@ def patch(library: Any, exchanges: Exchanges) -> list[Undo]:
     """
     place, _, name = _OPENINGS[library.__name__].rpartition(".")
     root = library.__name__.partition(".")[0]
-    told = f"{_NAMES.get(root, root)} was used, which is not recorded"
+    told = _NAMES.get(root, root)
     tracer = exchanges.tracer
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def opens(self: Any, *args: Any, **kwargs: Any) -> Any:
             reports = bool(args) and isinstance(args[0], str) and args[0].endswith(_REPORTING)
-            if told not in tracer.problems and not reports:
-                tracer.problem(told)
+            if not reports:
+                tracer.unrecorded(told)
             try:
                 return original(self, *args, **kwargs)
             except BaseException as error:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 from urllib3 import HTTPHeaderDict, connectionpool
 from urllib3.response import HTTPResponse
 
 from namel3ss_debug.capture.answers import Response
+from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.transport import by_urllib3
 from namel3ss_debug.traces.reader import open_trace
 
@@ -168,3 +171,20 @@ def test_a_response_is_made_of_what_its_version_takes():
     response = by_urllib3._given(Earlier, read, None, "GET", "/x", kwargs)
     asked = {"preload_content": False, "request_method": "GET", "request_url": "/x"}
     assert response.told == (b"ok", [("content-length", "2")], 200, 11, "OK", asked)
+
+
+def test_the_promise_of_a_response_reaches_the_program(tracer):
+    """What urllib3-future gives where requests share a connection is passed on, and told as not recorded."""
+
+    class Pool:
+        def _make_request(self, conn, method, url, *, multiplexed):
+            return "a promise"
+
+    exchanges = Exchanges(tracer, ToolCalls(lambda _names: None, lambda _call, _result: None))
+    undo = by_urllib3.patch(SimpleNamespace(HTTPConnectionPool=Pool), exchanges)
+    try:
+        assert Pool()._make_request(None, "GET", "/", multiplexed=True) == "a promise"
+    finally:
+        for each in undo:
+            each()
+    assert tracer.problems == {"multiplexed niquests was used, which is not recorded": 1}
