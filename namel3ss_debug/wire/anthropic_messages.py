@@ -107,15 +107,31 @@ def decode_response(body: object) -> Answer:
 
 
 def decode_usage(usage: object) -> dict[str, int]:
-    """Token counts under the names of the event format."""
+    """Token counts under the names of the event format.
+
+    Anthropic's counts leave out what it took to summarise the conversation, which is told beside them; ours include it.
+    """
     told = lenient.mapping(usage)
-    return tokens.with_cache(
-        told.get("input_tokens"),
-        told.get("output_tokens"),
-        read=told.get("cache_read_input_tokens"),
-        written=told.get("cache_creation_input_tokens"),
-        reasoning=lenient.mapping(told.get("output_tokens_details")).get("thinking_tokens"),
+    compactions = [
+        each for each in lenient.mappings(told.get("iterations")) if each.get("type") == "compaction"
+    ]
+    given, output, written, read = (
+        _with_all(told.get(name), compactions, name)
+        for name in (
+            "input_tokens",
+            "output_tokens",
+            "cache_creation_input_tokens",
+            "cache_read_input_tokens",
+        )
     )
+    reasoning = lenient.mapping(told.get("output_tokens_details")).get("thinking_tokens")
+    return tokens.with_cache(given, output, read=read, written=written, reasoning=reasoning)
+
+
+def _with_all(count: object, more: list[Json], name: str) -> object:
+    """A count with those of the same name in `more`; as it is where there are none."""
+    added = sum(lenient.count(each.get(name)) or 0 for each in more)
+    return (lenient.count(count) or 0) + added if added else count
 
 
 # --- the stream

@@ -157,10 +157,13 @@ def decode_usage(usage: object) -> dict[str, int]:
     """Token counts under the names of the event format.
 
     Google's input leaves out what the results of its own tools take, its output leaves out the thoughts; ours
-    include both.
+    include both. A count of 0 is left out, which the total tells.
     """
     told = lenient.mapping(usage)
     given, tools, made, thoughts, cached = [lenient.count(_either(told, name)) for name in _COUNTS]
+    total = lenient.count(_either(told, "totalTokenCount"))
+    if made is None and thoughts is None and given is not None and total == given + (tools or 0):
+        made = 0
     counts = {
         "input_tokens": None if given is None else given + (tools or 0),
         "output_tokens": None if made is None and thoughts is None else (made or 0) + (thoughts or 0),

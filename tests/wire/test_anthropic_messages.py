@@ -101,11 +101,29 @@ def test_every_kind_of_block_is_decoded():
             },
         ),
         ({"cache_read_input_tokens": None, "output_tokens": 1}, {"output_tokens": 1}),
+        (
+            {
+                "input_tokens": 23000,
+                "output_tokens": 1000,
+                "iterations": [
+                    {
+                        "type": "compaction",
+                        "input_tokens": 180000,
+                        "output_tokens": 3500,
+                        "cache_read_input_tokens": 7,
+                    },
+                    {"type": "message", "input_tokens": 23000, "output_tokens": 1000},
+                    {"type": "advisor_message", "model": "other", "input_tokens": 5, "output_tokens": 5},
+                ],
+            },
+            {"input_tokens": 203007, "output_tokens": 4500, "cache_read_tokens": 7},
+        ),
+        ({"output_tokens": 1, "iterations": None}, {"output_tokens": 1}),
         ("much", {}),
     ],
 )
-def test_input_includes_what_the_cache_read_and_wrote(usage, told):
-    """Anthropic counts uncached input apart; here the input is the whole."""
+def test_counts_include_what_is_told_apart(usage, told):
+    """Anthropic counts uncached input apart, and what it took to summarise the conversation; here the input is the whole."""
     assert decode_usage(usage) == told
 
 
