@@ -209,6 +209,10 @@ def _part(part: Any) -> Text:
         return _call(part)
     if kind in {"tool_call_response", "server_tool_call_response"}:
         answer = part.get("response", part.get("result"))
+        if isinstance(answer, list) and any(
+            isinstance(each, dict) and each.get("type") == "blob" for each in answer
+        ):
+            return Text(" ", end="").join(_inner(each) for each in answer)
         return _plain(answer if isinstance(answer, str) else gist(answer, 2000))
     found = next((part[key] for key in ("content", "text") if isinstance(part.get(key), str)), None)
     if kind in {"text", None} and found is not None:
@@ -217,6 +221,12 @@ def _part(part: Any) -> Text:
         return text(found, DIM, multiline=True)
     about = {key: value for key, value in part.items() if key not in {"type", "content", "data"}}
     return text(f"[{clean(kind or 'part', 30)}]{' ' + gist(about, 200) if about else ''}", DIM)
+
+
+def _inner(part: Any) -> Text:
+    """A part of what a tool gave back; whatever holds further parts, in short."""
+    nests = isinstance(part, dict) and any(isinstance(part.get(key), list) for key in ("response", "result"))
+    return _plain(gist(part, 2000)) if nests else _part(part)
 
 
 def _call(item: Any) -> Text:

@@ -7,6 +7,7 @@ JSON. No shape is relied on: a trace may hold anything anywhere.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +21,7 @@ from namel3ss_debug.views.terminal import clean, shorten
 
 GIST_LIMIT = 300
 CHUNK_LIMIT = 20_000
+_DATA_URL = re.compile(r"data:[\w.+/;=-]{0,100};base64,(?=.)")
 _SAID_BEFORE = ("prompt", "input", "inputs", "query", "arguments", "args", "message")
 _SAID_AFTER = ("response", "output", "outputs", "result", "answer", "text", "message")
 
@@ -80,8 +82,14 @@ def _told(metadata: Any, event_type: str) -> str:
 def gist(value: Any, limit: int = GIST_LIMIT) -> str:
     """The beginning of a value as short JSON on one line, of an object its fields; looks no further into it than `limit` characters."""
     if isinstance(value, str):
-        return clean(value.strip() if len(value) < 10_000 else value, limit)
+        return clean(without_data(value.strip() if len(value) < 10_000 else value), limit)
     return shorten("".join(_pieces(value, limit, 0)), limit)
+
+
+def without_data(value: str) -> str:
+    """A text as it is; of a URL that holds its data in base64, what they are."""
+    found = _DATA_URL.match(value)
+    return value if found is None else f"{found[0]}…"
 
 
 def call(name: object, arguments: object, limit: int = 120) -> str:
@@ -107,15 +115,33 @@ def message_text(message: Any) -> str:
     return " ".join(filter(None, map(_part_text, parts[:8])))
 
 
-def _part_text(part: Any) -> str:
+def _part_text(part: Any, *, inside: bool = False) -> str:
+    """What a part of a message says; `inside` another one, no further parts are looked for."""
     if not isinstance(part, dict):
         return gist(part)
-    if part.get("type") == "tool_call":
+    kind = part.get("type", "part")
+    if kind == "tool_call":
         return call(part.get("name"), part.get("arguments"))
+    if kind == "blob":
+        return f"[{clean(part.get('mime_type') or part.get('modality') or kind, 60)}]"
     for key in ("content", "text", "result", "response"):
-        if part.get(key) not in (None, ""):
-            return gist(part[key])
-    return f"[{clean(part.get('type', 'part'), 30)}]"
+        said = part.get(key)
+        if said not in (None, ""):
+            return gist(said) if inside or not _are_parts(said) else _inner_text(said)
+    return f"[{clean(kind, 30)}]"
+
+
+def _are_parts(value: Any) -> bool:
+    """Whether a value is parts of their own: the texts and pictures that a tool gave."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(each, dict) and "type" in each for each in value)
+    )
+
+
+def _inner_text(parts: list[Any]) -> str:
+    return " ".join(filter(None, (_part_text(part, inside=True) for part in parts[:8])))
 
 
 def _answer(outputs: Any) -> str | None:
@@ -203,7 +229,7 @@ def _pieces(value: Any, limit: int, depth: int) -> list[str]:
         if held is not None:
             return [*name, *_pieces(held, limit, depth + 1)]
     if isinstance(value, str):
-        return [f'"{clean(value, limit)}"']
+        return [f'"{clean(without_data(value), limit)}"']
     if isinstance(value, bool):
         return ["true" if value else "false"]
     if not isinstance(value, dict | list):

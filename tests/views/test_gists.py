@@ -41,6 +41,47 @@ def test_the_gist_of_an_event(event, shown):
     assert summary(event) == shown
 
 
+PICTURE = {"type": "blob", "mime_type": "image/png", "modality": "image", "content": "iVBORw0KGgo" * 90}
+
+
+@pytest.mark.parametrize(
+    ("part", "shown"),
+    [
+        (PICTURE, "[image/png]"),
+        ({"type": "blob", "modality": "audio", "content": "AAAA"}, "[audio]"),
+        (
+            {"type": "tool_call_response", "response": [{"type": "text", "content": "the page"}, PICTURE]},
+            "the page [image/png]",
+        ),
+        ({"type": "tool_call_response", "response": [1, {"a": 2}]}, '[1, {"a": 2}]'),
+        (
+            {"type": "tool_call_response", "response": {"image_url": "data:image/png;base64,iVBORw0KGgo"}},
+            '{"image_url": "data:image/png;base64,…"}',
+        ),
+    ],
+)  # fmt: skip
+def test_data_of_pictures_and_sounds_are_not_shown(part, shown):
+    """What they are is, wherever they stand in a message: in itself, in the result of a tool, in a URL."""
+    message = {"role": "user", "parts": [part]}
+    assert summary({"event_type": "llm_call_start", "inputs": {"messages": [message]}}) == shown
+
+
+def test_parts_may_be_nested_without_end():
+    """Hostile parts within parts are no failure."""
+    part = {"type": "text", "content": "deep"}
+    for _ in range(5000):
+        part = {"type": "tool_call_response", "response": [part]}
+    start = {"event_type": "llm_call_start", "inputs": {"messages": [{"parts": [part]}]}}
+    assert summary(start).startswith('[{"type": "tool_call_response"')
+
+
+def test_only_a_url_that_holds_data_is_cut_there():
+    """A text that only begins like one, and an empty one, are shown as they are."""
+    assert gist("data: base64, and more") == "data: base64, and more"
+    assert gist("data:image/png;base64,") == "data:image/png;base64,"
+    assert gist("data:image/png;base64,iVBO") == "data:image/png;base64,…"
+
+
 def test_a_gist_looks_no_further_than_it_shows():
     """A huge or deep value is not walked through."""
     assert len(gist({"a": ["x" * 1000] * 100_000}, 50)) == 50
