@@ -12,6 +12,7 @@ from namel3ss_debug.inspection.streams import Streams
 from namel3ss_debug.traces.costs import RECORDED, CallCosts, Cost
 from namel3ss_debug.traces.events import Event, ends_span, unheld
 from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
+from namel3ss_debug.wire import lenient
 
 _ROOM = 1000
 """How many spans more than twice the limit are gathered before those that are too many are let go."""
@@ -46,7 +47,8 @@ _ORPHAN_FIELDS: Final = [*_START_FIELDS, *_END_FIELDS]
 def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Span]:
     """The spans of which the start or the end is wanted, without payloads: as they end, then the others by number.
 
-    The start of a span that goes on with another recording has `continues`, what it says of that.
+    The start of a span that goes on with another recording has `continues`, what it says of that; that of an HTTP exchange
+    has `method` and `url`.
     The end of a call to which chunks were streamed has `chunks`, and `first_token_ms` where it is known; of a call that
     is open, the start has `chunks`. The end of a call that does not tell what it cost has what its tokens cost.
     """
@@ -58,7 +60,7 @@ def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Spa
         event_type = event["event_type"]
         cost = costs.of(event)
         if event_type[-6:] == "_start":
-            pairing.feed(number, _slim(event, _START_FIELDS) | _continued(event_type, event))
+            pairing.feed(number, _slim(event, _START_FIELDS) | _told_besides(event_type, event))
             if taken:
                 started.add(number)
         elif ends_span(event_type):
@@ -83,13 +85,15 @@ def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Spa
             yield span
 
 
-def _continued(event_type: str, event: Event) -> Event:
-    """Where a span comes from that goes on with another recording."""
-    if event_type not in _CONTINUING:
-        return {}
-    metadata = event.get("metadata")
-    parent = metadata.get("parent") if isinstance(metadata, dict) else None
-    return {"continues": parent} if isinstance(parent, dict) else {}
+def _told_besides(event_type: str, event: Event) -> Event:
+    """Where a span comes from that goes on with another recording; what a request asks for."""
+    if event_type in _CONTINUING:
+        parent = lenient.mapping(event.get("metadata")).get("parent")
+        return {"continues": parent} if isinstance(parent, dict) else {}
+    if event_type == "http_exchange_start":
+        inputs = lenient.mapping(event.get("inputs"))
+        return {name: inputs[name] for name in ("method", "url") if isinstance(inputs.get(name), str)}
+    return {}
 
 
 class Chosen(NamedTuple):

@@ -22,6 +22,7 @@ from namel3ss_debug.views.terminal import clean, shorten
 GIST_LIMIT = 300
 CHUNK_LIMIT = 20_000
 _DATA_URL = re.compile(r"data:[\w.+/;=-]{0,100};base64,(?=.)")
+_HOST = re.compile(r"[\w.+-]+://[^/?#]*")
 _SAID_BEFORE = ("prompt", "input", "inputs", "query", "arguments", "args", "message")
 _SAID_AFTER = ("response", "output", "outputs", "result", "answer", "text", "message")
 
@@ -43,7 +44,8 @@ def summary(event: Event) -> str:
         return ""
     if event_type == INPUTS_READ:
         return _inputs_read(event.get("metadata"))
-    for side, readers in (("outputs", (_answer, _result)), ("inputs", (_last_message, _arguments))):
+    of_http = event.get("component") == "http"
+    for side, readers in _HTTP_READERS if of_http else _READERS:
         payload = event.get(side)
         if payload in (None, {}, []):
             continue
@@ -175,6 +177,33 @@ def _arguments(inputs: Any) -> str | None:
     return gist(inputs["arguments"])
 
 
+def request_text(method: object, url: object) -> str:
+    """What a request asks of its host: `POST /v1/files?limit=5`."""
+    found = _HOST.sub("", url, count=1) if isinstance(url, str) else ""
+    return clean(f"{method} {found or '/'}", GIST_LIMIT)
+
+
+def _request(inputs: Any) -> str | None:
+    """A request, and what it sends."""
+    if not isinstance(inputs, dict) or not isinstance(inputs.get("method"), str):
+        return None
+    asked, body = request_text(inputs["method"], inputs.get("url")), inputs.get("body")
+    return asked if body is None else f"{asked} {gist(body)}"
+
+
+def _response(outputs: Any) -> str | None:
+    """The status of a response, and what it brings."""
+    if not isinstance(outputs, dict) or type(outputs.get("status")) is not int:
+        return None
+    body = outputs.get("body")
+    return str(outputs["status"]) if body is None else f"{outputs['status']} {gist(body)}"
+
+
+_READERS = (("outputs", (_answer, _result)), ("inputs", (_last_message, _arguments)))
+_HTTP_READERS = (("outputs", (_response,)), ("inputs", (_request,)))
+"""Which side of an event is looked at for its gist, and by what; the first that finds something tells it."""
+
+
 def chunk_text(sent: Any) -> str:
     """What one chunk of a streamed answer says: the text or the arguments in it, else the names of its parts."""
     if not isinstance(sent, str):
@@ -224,6 +253,9 @@ def _pieces(value: Any, limit: int, depth: int) -> list[str]:
     if isinstance(kind, str):
         if isinstance(value.get("repr"), str):
             return [clean(value["repr"], limit)]
+        if kind in {"bytes", "bytearray"} and isinstance(value.get("base64"), str):
+            held_bytes = len(value["base64"].rstrip("=")) * 3 // 4
+            return [f"[{count(held_bytes, 'byte')}]"]
         held = next((value[part] for part in ("fields", "items", "value") if part in value), None)
         name = [clean(kind.rpartition(".")[2], 60), " "] if isinstance(held, dict | list) else []
         if held is not None:

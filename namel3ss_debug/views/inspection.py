@@ -10,7 +10,7 @@ from rich.text import Text
 from namel3ss_debug.inspection import Chosen, Line
 from namel3ss_debug.traces.spans import Forest, Node, Span
 from namel3ss_debug.views.events import chunk_words, offset, status_style, streamed_words
-from namel3ss_debug.views.gists import summary
+from namel3ss_debug.views.gists import request_text, summary
 from namel3ss_debug.views.quantities import count, duration, is_number, money, tokens
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose, table
 from namel3ss_debug.views.terminal import (
@@ -155,7 +155,10 @@ def _span_label(span: Span) -> Text:
     if span.name:
         room = TREE_NAME_CELLS if span.status == "completed" else TROUBLED_NAME_CELLS
         label.append(" ").append(shorten(clean(span.name, NAME_LIMIT), room, middle=True), "bold")
-    continues = (span.start or {}).get("continues")
+    start = span.start or {}
+    if "method" in start:
+        label.append(f"  {request_text(start['method'], start.get('url'))}", DIM)
+    continues = start.get("continues")
     if continues:
         label.append(f"  from {_other_recording(continues)}", DIM)
     retries = span.event.get("retry_count")

@@ -31,6 +31,20 @@ def test_the_tree_shows_spans_inside_spans(run, trace):
     ]
 
 
+def test_the_tree_says_what_is_asked_of_a_host(run, workspace):
+    """Method and path stand beside the host, for many requests go to one."""
+    asked = {"method": "POST", "url": "https://api.example/v1/files?limit=5", "body": None}
+    start = {"event_type": "http_exchange_start", "event_id": "1", "component": "http"}
+    end = {"event_type": "http_exchange_end", "parent_event_id": "1", "component": "http", "duration_ms": 2.0}
+    events = [start | {"component_name": "api.example", "inputs": asked}, end | {"event_id": "2"}]
+    path = workspace / "http.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert run("inspect", path, "--tree").stdout.splitlines() == [
+        "n  span                                                  took",
+        "1  http_exchange api.example  POST /v1/files?limit=5  2.00 ms",
+    ]
+
+
 def test_the_timeline_shows_bars(run, trace):
     """Bars have the places and lengths of their spans; an open span goes to the end."""
     assert run("inspect", trace, "--timeline").stdout.splitlines() == [

@@ -48,6 +48,20 @@ def test_a_span_says_which_recording_it_goes_on_with(tmp_path, recording):
     assert found == {"from": here, "odd": None, "none": None, "t": None}
 
 
+def test_an_http_exchange_says_what_it_asks_for(tmp_path, recording):
+    """Its method and its address are kept, and nothing else of the request."""
+    asked = {"method": "POST", "url": "http://h/v1/files", "headers": {"a": "b"}, "body": {"long": 1}}
+    for inputs in (asked, {"method": 5, "url": None}, None):
+        recording.end(recording.start("http", "h", prefix="http_exchange", inputs=inputs))
+    path = tmp_path / "trace.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in recording.events))
+    found = [
+        {name: span.start[name] for name in ("method", "url", "body", "inputs") if name in span.start}
+        for span in select_spans(open_trace(path))
+    ]
+    assert found == [{"method": "POST", "url": "http://h/v1/files"}, {}, {}]
+
+
 def test_a_forest_of_chosen_spans_has_no_lost_parents(run):
     """A parent that was not wanted is not a parent that is missing."""
     chosen = forest(run, Selection(tool="search")).forest

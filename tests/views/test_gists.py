@@ -66,6 +66,26 @@ def test_data_of_pictures_and_sounds_are_not_shown(part, shown):
     assert summary({"event_type": "llm_call_start", "inputs": {"messages": [message]}}) == shown
 
 
+URL = "https://user@api.example:8080/v1/files?after=a&limit=5"
+
+
+@pytest.mark.parametrize(
+    ("side", "payload", "shown"),
+    [
+        ("inputs", {"method": "GET", "url": URL, "headers": {}, "body": None}, "GET /v1/files?after=a&limit=5"),
+        ("inputs", {"method": "POST", "url": "http://h", "body": {"q": 1}}, 'POST / {"q": 1}'),
+        ("inputs", {"method": 5, "url": URL}, '{"method": 5, "url": "https://user@api.example:8080/v1/files?after=a&limit=5"}'),
+        ("outputs", {"status": 200, "headers": {}, "body": {"id": "f"}}, '200 {"id": "f"}'),
+        ("outputs", {"status": 204, "headers": {}, "body": None}, "204"),
+        ("outputs", {"status": 200, "body": {"$type": "bytes", "base64": "AAECAw=="}}, "200 [4 bytes]"),
+        ("outputs", {"status": True}, '{"status": true}'),
+    ],
+)  # fmt: skip
+def test_the_gist_of_an_http_exchange(side, payload, shown):
+    """What is asked of the host and sent, the status and what came; of binary data how much they are."""
+    assert summary({"event_type": "http_exchange", "component": "http", side: payload}) == shown
+
+
 def test_parts_may_be_nested_without_end():
     """Hostile parts within parts are no failure."""
     part = {"type": "text", "content": "deep"}
