@@ -1,12 +1,13 @@
 """The one place where failures become words and an exit status.
 
-A user's mistake is one line and status 2; Ctrl-C is 130; a pipe closed by its reader is quiet and 141, as the shell
-reports it for any tool; a bug of ours is 3 and leaves a report to attach to an issue.
+A user's mistake is one line and status 2, as is an answer for which there is no room; Ctrl-C is 130; a pipe closed by its
+reader is quiet and 141, as the shell reports it for any tool; a bug of ours is 3 and leaves a report to attach to an issue.
 """
 
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import platform
@@ -16,12 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
 from namel3ss_debug import __version__
-from namel3ss_debug.errors import DebugError
+from namel3ss_debug.errors import DebugError, WrongUsageError
 
 PREFIX = "namel3ss debug: "
 GUIDE = "DEBUGGING_GUIDE.md"
@@ -29,6 +30,8 @@ USAGE, BUG, INTERRUPTED, CLOSED_PIPE = 2, 3, 130, 141
 NEW_OBJECTS = 20_000
 """So many objects that may be in circles are made before circles are looked for."""
 
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""How a file fails that takes no more."""
 
 _PLAINER = {
     "is not a valid integer( range)?$": "is not a whole number",
@@ -47,11 +50,12 @@ class ClosedPipeError(Exception):
 
 
 @contextmanager
-def closed_pipe() -> Iterator[None]:
-    """Give a closed pipe a name click does not know, so that it arrives in `run`.
+def writing() -> Iterator[None]:
+    """Give a closed pipe a name click does not know, so that it arrives in `run`, and say what a full disk is.
 
     Raises:
         ClosedPipeError: in place of BrokenPipeError.
+        WrongUsageError: the file that stdout leads to takes no more.
     """
     try:
         try:
@@ -60,6 +64,10 @@ def closed_pipe() -> Iterator[None]:
             sys.stdout.flush()
     except BrokenPipeError as error:
         raise ClosedPipeError from error
+    except OSError as error:
+        if error.filename is not None or error.errno not in NO_ROOM:
+            raise
+        raise WrongUsageError(f"the answer cannot be written: {error.strerror}") from None
 
 
 @contextmanager
@@ -82,8 +90,12 @@ def run(command: Callable[[], object]) -> int:
     """Run a command and return the exit status; every failure is told on stderr here and nowhere else."""
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         open_closed_streams()
-    with seldom_collecting():
-        return _status_of(command)
+    try:
+        with seldom_collecting():
+            return _status_of(command)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            settle(stream)
 
 
 def open_closed_streams() -> None:
@@ -106,7 +118,7 @@ def open_closed_streams() -> None:
 def _status_of(command: Callable[[], object]) -> int:
     try:
         result = command()
-        with closed_pipe():
+        with writing():
             sys.stdout.flush()
     except DebugError as error:
         tell(f"{error} (see {GUIDE}#{error.slug})")
@@ -120,11 +132,13 @@ def _status_of(command: Callable[[], object]) -> int:
             tell(usage_message(error))
         return USAGE
     except ClosedPipeError:
-        silence()
         return CLOSED_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # the boundary: what nobody expected is a bug of ours
+        if isinstance(error, FileNotFoundError) and is_folder_gone():
+            tell("the working directory is not there any more; change to another")
+            return USAGE
         tell(bug_message(error))
         return BUG
     return result if isinstance(result, int) else 0
@@ -179,7 +193,7 @@ def bug_message(error: Exception) -> str:
     what = f"{type(error).__name__}: {error}"
     try:
         path = write_report(error)
-    except OSError as failure:
+    except (OSError, RuntimeError) as failure:  # also a user who has no home
         import traceback
 
         traceback.print_exception(error)
@@ -192,6 +206,7 @@ def write_report(error: Exception) -> Path:
 
     Raises:
         OSError: the directory cannot be written to.
+        RuntimeError: there is no home directory.
     """
     import traceback
 
@@ -218,7 +233,19 @@ Please look through this report before you post it: the command and the messages
     return path
 
 
-def silence() -> None:
-    """Point stdout at nothing, so that Python's last flush finds no closed pipe."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def is_folder_gone() -> bool:
+    """Whether the working directory was removed."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def settle(stream: TextIO) -> None:
+    """Where what is left in a stream cannot be written, point it at nothing: Python's last flush would change the status."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

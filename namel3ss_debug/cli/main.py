@@ -63,12 +63,12 @@ class Commands(click.Group):
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the command line; help and version print here already."""
-        with boundary.closed_pipe():
+        with boundary.writing():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a closed pipe passes by click, which would end it with a status of its own."""
-        with boundary.closed_pipe():
+        with boundary.writing():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -185,9 +186,22 @@ def test_a_bug_leaves_a_report(run, workspace, monkeypatch, tmp_path):
     assert report.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_bug_without_a_place_for_the_report_shows_the_traceback(run, monkeypatch, tmp_path):
-    """Where no report can be written, the traceback is on stderr."""
+def _in_the_way(_monkeypatch, tmp_path):
     (tmp_path / "cache").write_text("a file is in the way")
+
+
+def _no_home(monkeypatch, _tmp_path):
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(
+        "os.path.expanduser", lambda path: path
+    )  # as for a user whom the system does not know
+
+
+@pytest.mark.parametrize("place", [_in_the_way, _no_home])
+def test_a_bug_without_a_place_for_the_report_shows_the_traceback(run, monkeypatch, tmp_path, place):
+    """Where no report can be written, the traceback is on stderr."""
+    place(monkeypatch, tmp_path)
     monkeypatch.setattr("namel3ss_debug.cli.list.trace_directory", lambda: 1 / 0)
     result = run("list")
     assert result.exit_code == 3
@@ -229,6 +243,46 @@ def test_a_closed_pipe_is_quiet(trace, program, words):
     done = subprocess.run([*program, *words], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("words", [["inspect"], ["analyze", "--format", "json"], ["config"], ["--help"]])
+def test_an_answer_for_which_there_is_no_room_is_one_line(trace, program, words):
+    """A full disk is no bug of the debugger, and a status that tells it, not that of Python's last flush."""
+    assert trace.exists()
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*program, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "namel3ss debug: the answer cannot be written: No space left on device (see DEBUGGING_GUIDE.md#wrong-usage)\n",
+    )
+
+
+@pytest.mark.parametrize(("words", "status"), [("trace app.py", 0), ("inspect no.jsonl", 2)])
+def test_a_stderr_without_room_changes_no_status(program, tmp_path, monkeypatch, words, status):
+    """Where our line cannot be written, it is left out."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    (tmp_path / "app.py").write_text("print('hello')")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*program, *words.split()], stderr=full, cwd=tmp_path, check=False)
+    assert done.returncode == status
+
+
+def test_a_working_directory_that_is_gone_is_told(program, tmp_path):
+    """What needs one says so, and reports no bug."""
+    (tmp_path / "app.py").write_text("print('hello')")
+    (tmp_path / "gone").mkdir()
+    words = shlex.join([*program, "trace", str(tmp_path / "app.py")])
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"rmdir ../gone; exec {words}"],
+        cwd=tmp_path / "gone",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "namel3ss debug: the working directory is not there any more; change to another\n",
+    )
 
 
 def test_a_bad_setting_is_one_line_and_status_2(run, workspace, monkeypatch):
