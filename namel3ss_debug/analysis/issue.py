@@ -8,10 +8,10 @@ of equals the first. Weaker signs of failure count where there is nothing else, 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.analyzer import analyze
@@ -202,7 +202,7 @@ def _homeless(value: Any) -> Any:
     if isinstance(value, list):
         return [_homeless(item) for item in value]
     if isinstance(value, str):
-        home = str(Path.home())
+        home = os.path.expanduser("~")  # stays as it is for a user who has no home
         value = value if len(home) < 2 else re.sub(re.escape(home) + r"(?=[/\\]|\b)", "~", value)
         return _HOME.sub("~", value)
     return value

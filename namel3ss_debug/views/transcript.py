@@ -47,10 +47,10 @@ class Transcript:
 
     def saved(self, wanted: Save) -> Message | Mistake:
         """Write the session to a file that only the user can read; one written before by this session is replaced."""
-        path = Path(wanted.file).expanduser().absolute()
         shown = clean(wanted.file)
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if path in self._written else os.O_EXCL)
         try:
+            path = Path(wanted.file).expanduser().absolute()
+            flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if path in self._written else os.O_EXCL)
             descriptor = os.open(path, flags, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
                 if self.left_out:

@@ -120,3 +120,11 @@ def test_nobody_s_home_is_named(told, recording):
     page = orjson.dumps(told()).decode()
     assert "no file ~/secret.txt, ~/b.txt, ~\\\\c.txt or ~/d.txt" in page
     assert not any(name in page for name in ("anna", "Bob", "evelyn", f"{Path.home()}/"))
+
+
+def test_a_user_who_has_no_home_gets_a_page(told, recording, monkeypatch):
+    """As in a container whose user the system does not know."""
+    recording.end(recording.start("tool", "read", 0), 1, status="failed", error="no file /home/anna/b")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert "no file ~/b" in orjson.dumps(told()).decode()

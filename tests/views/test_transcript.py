@@ -46,6 +46,7 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
     for file, why in (
         (tmp_path / "no" / "file", "No such file or directory"),
         ("a\0b", "embedded null"),
+        ("~nobody of this name/file", "home directory"),
     ):
         answer = filled().saved(Save(str(file)))
         assert isinstance(answer, Mistake)
