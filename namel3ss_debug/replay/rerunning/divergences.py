@@ -14,6 +14,7 @@ from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.value_changes import PathChange, path_changes
 
 if TYPE_CHECKING:
+    from namel3ss_debug.traces.events import Event
     from namel3ss_debug.wire.conversations import MessageChange
 
 CHANGED: Final = "changed"
@@ -173,6 +174,13 @@ def summary(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Summ
         joined=None if first is None else _joined(first, ordered, matches),
         changed=sum(match.how == CHANGED for match in told),
     )
+
+
+def told_of(event: Event) -> dict[str, Any]:
+    """What the start event of a boundary tells of the question: its inputs, and of a request to a model where that goes."""
+    inputs = lenient.mapping(event.get("inputs"))
+    exchange = lenient.mapping(lenient.mapping(event.get("metadata")).get("exchange"))
+    return {"url": exchange["url"], **inputs} if "url" in exchange else inputs
 
 
 def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Difference:

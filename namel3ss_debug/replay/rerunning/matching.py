@@ -34,6 +34,7 @@ from namel3ss_debug.replay.rerunning.divergences import (
     Match,
     difference_of,
     in_order,
+    told_of,
 )
 from namel3ss_debug.replay.rerunning.expectations import Expectations, Replaced
 from namel3ss_debug.replay.rerunning.recorded import Boundary, Recorded
@@ -324,8 +325,8 @@ class Matcher:
         )
 
     def _difference(self, question: Question, found: Boundary) -> Difference:
-        inputs = lenient.mapping((question.event or {}).get("inputs"))
-        return difference_of(question.kind, self.recorded.inputs(found.number), inputs)
+        then, now = self.recorded.start(found.number), question.event or {}
+        return difference_of(question.kind, told_of(then), told_of(now))
 
     def _use(self, answer: Answer, found: Boundary, kin: Hashable) -> None:
         """The recorded boundary is used up, and what is inside of a tool that is not run."""

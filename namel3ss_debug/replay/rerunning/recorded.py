@@ -139,10 +139,6 @@ class Recorded:
         """What cannot be given again of one boundary."""
         return tuple(self._findings.get(number, ()))
 
-    def inputs(self, number: int) -> dict[str, Any]:
-        """What a boundary was asked, as its start event holds it."""
-        return lenient.mapping(self._recording.event(number).get("inputs"))
-
     def longest_silence(self) -> float:
         """For how many seconds no event came, at most; that something was read from outside is none."""
         times = [

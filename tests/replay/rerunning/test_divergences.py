@@ -10,6 +10,7 @@ from namel3ss_debug.replay.rerunning.divergences import (
     difference_of,
     in_order,
     summary,
+    told_of,
 )
 from namel3ss_debug.replay.rerunning.recorded import Boundary
 
@@ -107,3 +108,17 @@ def test_the_id_of_a_call_is_no_difference_of_it():
     """A model gives every call an id of its own."""
     old, new = {"arguments": {"q": 1}, "call_id": "a"}, {"arguments": {"q": 1}, "call_id": "b"}
     assert difference_of("tool", old, new).paths == ()
+
+
+def test_another_address_is_a_difference_of_a_request_to_a_model():
+    """The request itself may be the same."""
+    old, new = (
+        {
+            "event_type": "llm_call_start",
+            "inputs": {"model": "m"},
+            "metadata": {"exchange": {"url": f"http://{host}/v1"}},
+        }
+        for host in ("a", "b")
+    )
+    (change,) = difference_of("llm", told_of(old), told_of(new)).paths
+    assert (change.path, change.old, change.new) == ("$.url", "http://a/v1", "http://b/v1")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.replay.rerunning.boundaries import Strand
 from namel3ss_debug.replay.rerunning.deliveries import recorded_word
+from namel3ss_debug.replay.rerunning.divergences import told_of
 from namel3ss_debug.replay.rerunning.fitness import checked
 from namel3ss_debug.replay.rerunning.recorded import END, HEAD, START, Finding, Step, read_recorded
 from namel3ss_debug.replay.rerunning.recorded_answers import Raised, outputs_of, tool_answer
@@ -421,7 +422,7 @@ def test_a_damaged_recording_is_read_as_far_as_it_goes(listed, boundary_events, 
         normalise(event)
     recorded = read_recorded(listed(events))
     for number, boundary in recorded.boundaries.items():
-        recorded.inputs(number)
+        told_of(recorded.start(number))
         outputs_of(recorded.end(number))
         if boundary.question.kind == "tool":
             tool_answer(recorded.end(number))
