@@ -110,10 +110,15 @@ class InProcess:
             )
             self._gate = _Gate(self._answering, self._stopped(on_stop, recorded))
             rerun = {"of": kept.execution_id, "recording": str(recording)}
-        self._tracer = start.activate(
-            _session(what, rerun, offline=recording is not None), first_process=True, gate=self._gate
-        )
-        self._put_back: Callable[[], None] | None = what.functions.install()
+        session = _session(what, rerun, offline=recording is not None)
+        self._put_back: Callable[[], None] | None = (
+            what.functions.install()
+        )  # before the frameworks are followed
+        try:
+            self._tracer = start.activate(session, first_process=True, gate=self._gate)
+        except BaseException:
+            self._put_back()
+            raise
 
     def _stopped(self, on_stop: OnStop, recorded: Recorded) -> Callable[[Stop | str], BaseException]:
         def stopped(stop: Stop | str) -> BaseException:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
-from namel3ss_debug.capture.frameworks.reading import read, without_us
+from namel3ss_debug.capture.frameworks.reading import made_before, read, without_us
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.tools import runs_as
@@ -90,6 +90,8 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     if module.__name__ == _TOOLS:
         # pydantic gives the second a method of its own
         kinds = module.BaseTool, getattr(module, "Tool", None)
+        for tool in made_before(module.BaseTool):
+            read(structure, _learn, tool)
         own = [kind for kind in kinds if "model_post_init" in vars(kind or object)]
         return [
             replace(kind, "model_post_init", lambda original: _making(original, structure)) for kind in own

@@ -13,7 +13,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from namel3ss_debug.capture.frameworks.reading import read
+from namel3ss_debug.capture.frameworks.reading import made_before, read
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.tools import runs_as
@@ -34,6 +34,8 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         structure: where to tell.
     """
     if module.__name__ == "agents.tool":
+        for tool in made_before(module.FunctionTool):
+            read(structure, _learn, tool)
         return [replace(module, "function_schema", lambda original: _describing(original, structure))]
     processor = Processor(structure)
     kind = module.DefaultTraceProvider
@@ -61,6 +63,11 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         replace(kind, "set_processors", setting),
         processor.stop,
     ]
+
+
+def _learn(tool: Any) -> None:
+    """What a tool runs; earlier versions do not tell that of one that is made."""
+    runs_as(tool.name, getattr(tool, "__wrapped__", None))
 
 
 def _describing(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar
 
+from namel3ss_debug.capture import rewrite
 from namel3ss_debug.capture.frameworks.structure import Structure
 
 P = ParamSpec("P")
@@ -24,3 +26,20 @@ def without_us(error: BaseException) -> None:
     """Take the calling frame out of the traceback of an exception that it caught; to be followed by a bare `raise`."""
     trace = error.__traceback__
     error.__traceback__ = None if trace is None else trace.tb_next
+
+
+def made_before(kind: type) -> list[Any]:
+    """The tools of a class, and of those derived from it, that a program has made before it is recorded, as a test has.
+
+    None are looked for where no function that is loaded already can become a seam.
+    """
+    if rewrite.LOADED is None:
+        return []
+    return [each for each in gc.get_referrers(*_derived(kind)) if issubclass(type(each), kind)]
+
+
+def _derived(kind: type) -> Iterator[type]:
+    yield kind
+    derived: list[type] = type.__subclasses__(kind)
+    for each in derived:
+        yield from _derived(each)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import beneath
+from namel3ss_debug.capture import beneath, rewrite
 from namel3ss_debug.capture.frameworks import crewai
 
 numbers = itertools.count(1)
@@ -180,11 +180,13 @@ def test_what_is_not_shown_leaves_its_parent_to_what_is_in_it(emit, structure, t
     assert tree() == ["chain_execution travel", "  chain_execution hotel"]
 
 
+@pytest.mark.parametrize("is_loaded", [False, True])
 @pytest.mark.parametrize("made_of", ["a function", "a class"])
 def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(
-    emit, structure, own, one_call_of_lookup, made_of
+    emit, structure, own, one_call_of_lookup, monkeypatch, made_of, is_loaded
 ):
-    """What it runs is learnt when it is made."""
+    """What it runs is learnt when it is made, or when a test begins to record that has loaded the program before."""
+    monkeypatch.setattr(rewrite, "LOADED", (lambda _names: None) if is_loaded else None)
 
     class BaseTool:
         """A tool as crewai makes it of a function; one of a class has the methods alone."""
@@ -200,9 +202,11 @@ def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(
             """Be ready."""
 
     module = SimpleNamespace(__name__="crewai.tools.base_tool", BaseTool=BaseTool)
-    undo = crewai.follow(module, structure)
     run = own.look if made_of == "a function" else own.Look()._run
-    BaseTool(**({"func": run} if made_of == "a function" else {"_run": run}))
+    fields = {"func": run} if made_of == "a function" else {"_run": run}
+    before = BaseTool(**fields) if is_loaded else None
+    undo = crewai.follow(module, structure)
+    assert before or BaseTool(**fields)
     call = emit("tool_usage_started", tool_name="lookup", tool_args={"word": "snow"}, agent_role="Scout")
     emit("tool_usage_finished", begun=call, output=run("snow"))
     for put_back in undo:

@@ -156,7 +156,9 @@ def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(
     def function_schema(func, name_override=None):
         return SimpleNamespace(name=name_override or func.__name__)
 
-    module = SimpleNamespace(__name__="agents.tool", function_schema=function_schema)
+    module = SimpleNamespace(
+        __name__="agents.tool", function_schema=function_schema, FunctionTool=type("FunctionTool", (), {})
+    )
     (put_back,) = openai_agents.follow(module, structure)
     assert module.function_schema(own.look, name_override="lookup").name == "lookup"
     put_back()
@@ -165,6 +167,24 @@ def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(
     processor.on_span_start(call)
     own.look("snow")
     processor.on_span_end(call)
+    one_call_of_lookup()
+
+
+def test_a_tool_that_was_made_before_a_test_began_is_one_too(
+    processor, structure, own, one_call_of_lookup, monkeypatch
+):
+    """What the SDK says it was made of is learnt when the recording begins."""
+    monkeypatch.setattr(rewrite, "LOADED", lambda _names: None)
+    kind = type("FunctionTool", (SimpleNamespace,), {})
+    tools = [kind(name="lookup", __wrapped__=own.look), kind(name="made of nothing that is told")]
+    module = SimpleNamespace(__name__="agents.tool", function_schema=lambda: tools, FunctionTool=kind)
+    undo = openai_agents.follow(module, structure)
+    call = span("function", "s1", name="lookup", input='{"word": "snow"}', output="SNOW")
+    processor.on_span_start(call)
+    own.look("snow")
+    processor.on_span_end(call)
+    for put_back in undo:
+        put_back()
     one_call_of_lookup()
 
 

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from namel3ss_debug.capture import rewrite
 from namel3ss_debug.capture.frameworks import litellm, smolagents
-from namel3ss_debug.capture.frameworks.reading import read
+from namel3ss_debug.capture.frameworks.reading import made_before, read
 
 
 def test_a_surprise_is_a_problem_of_tracing(structure):
@@ -40,3 +41,14 @@ def test_a_traceback_shows_the_program_and_the_framework_alone(structure, seam):
         each()
     frames = traceback.extract_tb(caught.value.__traceback__)
     assert {frame.filename for frame in frames} == {__file__}
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_tools_that_were_made_before_are_looked_for_where_their_functions_can_be_seams(
+    monkeypatch, is_loaded
+):
+    """Those of a class and of the classes derived from it, and no class is one."""
+    monkeypatch.setattr(rewrite, "LOADED", (lambda _names: None) if is_loaded else None)
+    kind = type("Tool", (SimpleNamespace,), {})
+    tools = [kind(), type("Search", (kind,), {})()]
+    assert sorted(made_before(kind), key=id) == (sorted(tools, key=id) if is_loaded else [])
