@@ -187,8 +187,8 @@ def clean(
 
 def ending(processes: tuple[ProcessFiles, ...]) -> str:
     """How the run ended whose files these are, as `TraceInfo.status` has it; `untold` where no last line can be read."""
-    last = _event_on(last_line(processes[0].files[-1]))
-    status = _status(processes, [last])
+    last = _last_event(processes[0])
+    status = _status(processes, last)
     return "untold" if status == "killed" and last is None else status
 
 
@@ -333,7 +333,7 @@ def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
     metadata = metadata if isinstance(metadata, dict) else {}
     argv = metadata.get("argv")
     started = first.get("timestamp")
-    ends = [_event_on(last_line(process.files[-1])) for process in group]
+    ends = [_last_event(process) for process in group]
     return TraceInfo(
         path=files[0],
         execution_id=str(first.get("execution_id") or ""),
@@ -344,7 +344,7 @@ def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
         processes=len(group),
         target=str(metadata.get("target") or ""),
         argv=tuple(map(str, argv)) if isinstance(argv, list) else (),
-        status=_status(group, ends),
+        status=_status(group, ends[0]),
         events=_events(ends),
         rerun_of=_rerun_of(metadata),
     )
@@ -355,12 +355,35 @@ def _rerun_of(metadata: Mapping[str, Any]) -> str | None:
     return str(rerun.get("of") or "") if isinstance(rerun, dict) else None
 
 
-def _status(group: tuple[ProcessFiles, ...], ends: list[Event | None]) -> str:
+def _status(group: tuple[ProcessFiles, ...], last: Event | None) -> str:
+    """How a run ended, by its files and the last event of its first process."""
     if any(is_written(process.files[-1]) for process in group):
         return "open"
-    if ends[0] is not None and ends[0].get("event_type") == "trace_end":
+    if _has_ended(last) or _went_on(group):
         return "finished"
-    return "untold" if ends[0] is None and is_compressed(group[0].files[-1]) else "killed"
+    return "untold" if last is None and is_compressed(group[0].files[-1]) else "killed"
+
+
+def _has_ended(last: Event | None) -> bool:
+    return last is not None and last.get("event_type") == "trace_end"
+
+
+def _went_on(group: tuple[ProcessFiles, ...]) -> bool:
+    """Whether the first process became another program by `os.exec*`, which has its process id, and that one ended."""
+    pid = _pid_of(group[0])
+    return pid is not None and any(
+        _pid_of(process) == pid and _has_ended(_last_event(process)) for process in group[1:]
+    )
+
+
+def _last_event(process: ProcessFiles) -> Event | None:
+    return _event_on(last_line(process.files[-1]))
+
+
+def _pid_of(process: ProcessFiles) -> int | None:
+    metadata = (_first_event(process.files[0]) or {}).get("metadata")
+    pid = metadata.get("pid") if isinstance(metadata, dict) else None
+    return pid if isinstance(pid, int) else None
 
 
 def _events(ends: list[Event | None]) -> int | None:

@@ -8,7 +8,15 @@ import orjson
 import pytest
 
 from namel3ss_debug.errors import TraceNotFoundError
-from namel3ss_debug.traces.store import ProcessFiles, clean, find_trace, is_written, list_traces, trace_files
+from namel3ss_debug.traces.store import (
+    ProcessFiles,
+    clean,
+    ending,
+    find_trace,
+    is_written,
+    list_traces,
+    trace_files,
+)
 from namel3ss_debug.traces.unrecorded import mark_of
 
 DAY = 86_400.0
@@ -180,6 +188,17 @@ def test_the_status_tells_open_from_killed(tmp_path):
     with path.open("ab") as file:
         file.write(b'{"event_type":"trace_e')
     assert list_traces(tmp_path)[0].events == 2
+
+
+def test_a_program_that_became_another_one_ended_with_it(tmp_path):
+    """After `os.exec*` the process goes on under its id, and with it the run; the end of another process says nothing."""
+    first = record(tmp_path, "aaaaaaaa", finished=False)
+    for pids, status in (((7, 7), "finished"), ((7, 8), "killed"), ((None, None), "killed")):
+        for path, pid in zip((first, record(tmp_path, "aaaaaaaa", suffix=".p1")), pids, strict=True):
+            told = {"pid": pid} if pid else {}
+            path.write_bytes(start("aaaaaaaa", NOW, **told) + (end(1) if path is not first else b""))
+        assert list_traces(tmp_path)[0].status == status
+        assert ending(trace_files(first)) == status
 
 
 def test_a_damaged_beginning_or_end_does_not_hide_a_trace(tmp_path):
