@@ -57,6 +57,9 @@ class OffTracer:
 
     enabled = False
 
+    def __repr__(self) -> str:
+        return "<OffTracer, nothing is recorded>"
+
     def emit(self, event_type: str, **fields: Any) -> str | None:
         """Nothing; no id."""
 

@@ -87,6 +87,9 @@ class ExecutionTracer:
         self.sampler = Sampler() if config.level == "comprehensive" else None
         self.stacks: Stacks | None = None
 
+    def __repr__(self) -> str:
+        return f"<ExecutionTracer recording to {self.writer.first}>"
+
     def emit(
         self,
         event_type: str,

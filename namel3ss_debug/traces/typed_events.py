@@ -94,6 +94,11 @@ class TraceEvent:
     task: str | None = None
     extra: Event = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """The number and the fields that are there."""
+        told = {"number": self.number} | self.to_dict()
+        return f"TraceEvent({', '.join(f'{name}={value!r}' for name, value in told.items())})"
+
     @classmethod
     def from_dict(cls, event: Event, number: int = 0) -> TraceEvent:
         """Make a TraceEvent of an event as it stands in a file; unknown fields go to `extra`."""

@@ -368,6 +368,13 @@ def test_initialize_tracing_twice_goes_on_with_the_first(tracer):
     assert initialize_tracing(level="basic") is tracer
 
 
+def test_a_tracer_is_shown_with_its_recording(tracer):
+    """As at the end of a cell; one that records nothing says so."""
+    assert repr(tracer) == f"<ExecutionTracer recording to {tracer.writer.first}>"
+    shutdown_tracing()
+    assert repr(get_global_tracer()) == "<OffTracer, nothing is recorded>"
+
+
 @pytest.mark.parametrize("payload", [{"x": float("nan")}, {1: 2}, {"d": 2**80}, {"s": "\ud800"}])
 def test_payloads_that_json_refuses_are_kept_in_another_form(tracer, payload):
     """No number is missing because of a value."""

@@ -19,6 +19,12 @@ def test_an_event_comes_back_as_it_stands_in_the_file(event):
     assert read.to_dict() == {"event_type": "decision", **event}
 
 
+def test_an_event_is_shown_with_the_fields_that_it_has():
+    """At the end of a cell of a notebook nobody reads thirty times `None`."""
+    event = TraceEvent.from_dict({"event_type": "decision", "seq": 0, "of_a_newer_format": [1]}, 3)
+    assert repr(event) == "TraceEvent(number=3, event_type='decision', seq=0, of_a_newer_format=[1])"
+
+
 def test_the_enumeration_has_every_event_type():
     """By its name in capitals, in the order of the format."""
     assert {member.name: member.value for member in TraceEventType} == {
