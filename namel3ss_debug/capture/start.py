@@ -42,6 +42,7 @@ from namel3ss_debug.capture.failures import call_site_of, describe
 from namel3ss_debug.capture.logs import following
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.session import Session, new_session, working_directory
+from namel3ss_debug.capture.target_hints import NOTEBOOK
 from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.config import REDACTING, DebugConfiguration, Mistake, enabled_never, load_configuration
 from namel3ss_debug.errors import WrongUsageError
@@ -100,13 +101,26 @@ def _start(config: DebugConfiguration, given: Mapping[str, Any]) -> ExecutionTra
         WrongUsageError: what the setting `join` names is no recording, and it was given by the program.
     """
     try:
-        session = new_session(config, target=sys.argv[0] if sys.argv else "", running=True)
+        session = new_session(config, target=_running_program(), running=True)
     except WrongUsageError as error:
         if "join" in given:
             raise
         _tell(f"{error}; nothing is recorded")
         return None
     return activate(session, first_process=True)
+
+
+def _running_program() -> str:
+    """The program of this process as `debug trace` would be given it; a notebook by its file, empty where there is none."""
+    main = sys.modules.get("__main__")
+    name = getattr(getattr(main, "__spec__", None), "name", "__main__")
+    if name != "__main__":
+        return f"-m {name.removesuffix('.__main__')}"
+    script = sys.argv[0] if sys.argv else ""
+    if script == "-c" or getattr(main, "__file__", None) is None:
+        notebook = os.environ.get("JPY_SESSION_NAME", "")
+        return notebook if notebook.endswith(NOTEBOOK) else ""
+    return script
 
 
 def configuration_in_force(overrides: Mapping[str, Any]) -> DebugConfiguration:

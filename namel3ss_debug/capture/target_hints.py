@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 
 from namel3ss_debug.errors import TargetError
+
+NOTEBOOK = ".ipynb"
+"""How the name of a notebook ends: a file that Jupyter runs, and not Python."""
 
 _INTERPRETER = re.compile(r"(.*/)?(python|pypy)[\d.]*\Z")
 _FILE_AND_FUNCTION = re.compile(r"(?P<file>[^:]+)\.py:(?P<function>[^\W\d][\w.]*)\Z")
 
 
 def check_word(word: str, argv: tuple[str, ...], folder: Path) -> None:
-    """See that a target is no interpreter, and no function named by its file.
+    """See that a target is no interpreter, no notebook, and no function named by its file.
 
     Raises:
         TargetError: it is; the message says what was meant.
@@ -28,6 +32,10 @@ def check_word(word: str, argv: tuple[str, ...], folder: Path) -> None:
     ):
         raise TargetError(
             f"{word} is an interpreter: leave it out and name the program alone; --python PATH chooses another one"
+        )
+    if word.endswith(NOTEBOOK) and path.is_file():
+        raise TargetError(
+            f"{word} is a notebook, which Python cannot run: trace what runs it, as with -m jupyter execute {shlex.quote(word)}"
         )
     named = _FILE_AND_FUNCTION.match(word)
     if named and not path.exists() and (folder / f"{named['file']}.py").is_file():

@@ -25,6 +25,7 @@ from namel3ss_debug.capture.launch import (
     resolve_target,
     waiting,
 )
+from namel3ss_debug.capture.target_hints import NOTEBOOK
 from namel3ss_debug.errors import DebugError, RerunError, TargetError
 from namel3ss_debug.replay.rerunning.outputs import Outputs
 from namel3ss_debug.traces.events import Event
@@ -54,8 +55,10 @@ def target_of(path: Path, start: Mapping[str, Any]) -> tuple[Target, Path]:
         [str(word) for word in lenient.sequence(start.get("argv"))],
     )
     folder = lenient.string(start.get("cwd"))
-    if not text or folder is None:
-        raise RerunError(f"{path} does not say which program it is of; {STILL}")
+    if not text or text.endswith(NOTEBOOK) or folder is None:
+        raise RerunError(
+            f"{path} does not say which program it is of, as nothing that was typed or run in cells does; {STILL}"
+        )
     cwd = Path(folder)
     if not cwd.is_dir():
         raise TargetError(

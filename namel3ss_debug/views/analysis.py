@@ -30,7 +30,7 @@ from namel3ss_debug.views.quantities import (
     percent,
     tokens,
 )
-from namel3ss_debug.views.recordings import short_name, short_site
+from namel3ss_debug.views.recordings import command, short_name, short_site
 from namel3ss_debug.views.sections import section
 from namel3ss_debug.views.tables import Cell, Column, name, number
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
@@ -177,7 +177,7 @@ def _overview(
 ) -> Iterator[Block]:
     told = overview or {}
     where = shorter_path(Path(str(trace.get("path", "recording"))))
-    program = told.get("target") or " ".join(map(str, told.get("argv") or ())) or where
+    program = told.get("target") or command(told.get("argv") or ()) or where
     yield Heading(short_site(program))
     if overview is None:
         yield Facts([("events", tokens(trace.get("events")))])

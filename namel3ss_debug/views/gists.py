@@ -16,7 +16,7 @@ from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.views.payloads import untupled
 from namel3ss_debug.views.quantities import count
-from namel3ss_debug.views.recordings import short_site
+from namel3ss_debug.views.recordings import command, short_site
 from namel3ss_debug.views.terminal import clean, shorten
 
 GIST_LIMIT = 300
@@ -37,7 +37,7 @@ def summary(event: Event) -> str:
     event_type = event.get("event_type")
     if event_type == "trace_start":
         target = _get(event, "metadata", "target")
-        return gist(short_site(target) if target else _get(event, "metadata", "argv"))
+        return gist(short_site(target) if target else command(_get(event, "metadata", "argv") or ()))
     if event_type == CHUNK:
         return gist(chunk_text(_get(event, "outputs", "text")))
     if event_type == "trace_end":

@@ -94,9 +94,15 @@ def recordings_document(found: Iterable[TraceInfo]) -> list[dict[str, Any]]:
 def program(info: TraceInfo) -> str:
     """What was run, as the user named it; of a program that lies elsewhere, the name of its file."""
     if not info.target:
-        return " ".join(info.argv)
+        return command(info.argv)
     shown = whole_site(info.target)
     return shown.rsplit("/", 1)[-1] if shown.startswith("/") else shown
+
+
+def command(words: Sequence[object]) -> str:
+    """The words of a command line, of the program only the name of its file."""
+    first, *rest = map(str, words or [""])
+    return " ".join([first.rsplit("/", 1)[-1], *rest])
 
 
 def short_name(path: Path) -> str:

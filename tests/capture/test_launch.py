@@ -312,6 +312,7 @@ def project(tmp_path):
         "tool/__init__.py",
         "run/__main__.py",
         "sub/deep.py",
+        "notes.ipynb",
     ):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -384,6 +385,10 @@ def test_an_installed_command_runs_the_code_of_the_working_directory(project):
         (
             ["flow", "x"],
             "flow.ai is a namel3ss app, which has no arguments (x): give its flow an input with --run-args",
+        ),
+        (
+            ["notes.ipynb"],
+            "notes.ipynb is a notebook, which Python cannot run: trace what runs it, as with -m jupyter execute notes.ipynb",
         ),
         (["bare"], "bare is a folder without __main__.py: name the file to run in it"),
     ],

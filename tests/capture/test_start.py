@@ -145,3 +145,37 @@ def test_what_is_told_at_the_end_holds_nothing_that_a_terminal_obeys(tmp_path):
         ended = run(f"{program}t.problem('no {name}')", tmp_path)
         assert ended.stderr == f"namel3ss debug: while recording: no {told}\n"
     assert len(run(f"{program}t.problem('x' * 9999)", tmp_path).stderr) < 600
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "target"),
+    [
+        (["agent.py", "x"], None, "agent.py"),
+        (["-m", "agent"], None, "-m agent"),
+        (["-m", "package"], None, "-m package"),
+        (["folder"], None, "folder"),
+        (["-c", "import agent"], None, ""),
+        ([], "import agent", ""),
+        (["-i"], "import agent", ""),
+    ],
+    ids=str,
+)
+def test_a_recording_from_inside_names_its_program(tmp_path, words, stdin, target):
+    """As `debug trace` would be given it; what was typed or given as a text is none."""
+    begin = "import namel3ss_debug\nnamel3ss_debug.initialize_tracing()\nnamel3ss_debug.shutdown_tracing()\n"
+    for name in ("agent.py", "package/__main__.py", "folder/__main__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(begin)
+    (tmp_path / "package" / "__init__.py").touch()
+    subprocess.run([sys.executable, *words], input=stdin, text=True, cwd=tmp_path, check=True, timeout=60)
+    first = next(open_trace(find_trace(None, tmp_path / "debug" / "traces")).events())
+    assert first["metadata"]["target"] == target
+
+
+def test_a_recording_of_a_notebook_names_its_file(tmp_path):
+    """Jupyter tells its kernels which notebook they run; a session of another kind has no file."""
+    program = "import namel3ss_debug; namel3ss_debug.initialize_tracing()"
+    for told, target in (("/home/me/agent.ipynb", "/home/me/agent.ipynb"), ("console-1", "")):
+        assert run(program, tmp_path, JPY_SESSION_NAME=told).returncode == 0
+        first = next(open_trace(find_trace(None, tmp_path / "debug" / "traces")).events())
+        assert first["metadata"]["target"] == target

@@ -84,6 +84,8 @@ def test_the_changes_stand_in_the_session(prepared):
         ({"cwd": "/nowhere"}, TargetError, "was recorded in /nowhere, which is not there"),
         ({"target": "gone.py"}, TargetError, "there is no gone.py"),
         ({"target": 7}, RerunError, "does not say which program"),
+        ({"target": ""}, RerunError, "does not say which program"),
+        ({"target": "/home/me/agent.ipynb"}, RerunError, "does not say which program"),
         ({"cwd": None}, RerunError, "does not say which program"),
         ({"settings": {"level": "basic"}}, RerunError, "level basic"),
     ],

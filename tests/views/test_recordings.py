@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from namel3ss_debug.views.recordings import short_site, whole_site
+from namel3ss_debug.views.recordings import command, short_site, whole_site
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,9 @@ def test_a_place_below_the_working_directory_is_relative(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     site = str(Path.cwd() / "deep/in/the/agents/app.py:42")
     assert whole_site(site) == short_site(site) == "deep/in/the/agents/app.py:42"
+
+
+def test_a_program_that_has_no_name_is_shown_by_its_command_line():
+    """Its file without the folders, and its arguments; nothing where there are none."""
+    assert command(["/usr/lib/launcher.py", "-f", "/run/kernel.json"]) == "launcher.py -f /run/kernel.json"
+    assert command([]) == ""
