@@ -25,16 +25,16 @@ def install(missing: Callable[[str], None]) -> Undo:
 
 def as_written(code: CodeType) -> CodeType:
     """The code of a function as it is in its source; that itself, where neither it nor a function within it was edited."""
-    module = rewrite.PLAIN.get(code.co_filename)
-    if module is None or not any(map(rewrite.is_edited, _codes(code))):
+    modules = rewrite.PLAIN.get(code.co_filename)
+    if modules is None or not any(map(rewrite.is_edited, _codes(code))):
         return code
     same = code.co_qualname, code.co_firstlineno
-    return next((one for one in _codes(module) if (one.co_qualname, one.co_firstlineno) == same), code)
+    return next((one for one in _codes(*modules) if (one.co_qualname, one.co_firstlineno) == same), code)
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    """A code object and all within it."""
-    pending = [code]
+def _codes(*codes: CodeType) -> Iterator[CodeType]:
+    """Code objects and all within them."""
+    pending = list(codes)
     while pending:
         yield (found := pending.pop())
         pending.extend(constant for constant in found.co_consts if isinstance(constant, CodeType))

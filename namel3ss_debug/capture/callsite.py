@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 from types import CodeType, FrameType
+from typing import Any
 
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARIES = tuple(
@@ -50,6 +51,13 @@ class CallSites:
                 self.foreign.add(filename)  # before the other: what is known and not here is the user's
             self._shown[filename] = shown
             return shown
+
+    def renamed(self, filename: str) -> None:
+        """A file is called otherwise from now on, as a cell that runs once more is."""
+        if self._shown.pop(filename, None) is not None:
+            self.known.clear()
+            self._named.clear()
+        self.foreign.discard(filename)
 
     def find(self, depth: int) -> str | None:
         """The call site of the innermost user frame, starting `depth` frames above the caller of this method."""
@@ -134,15 +142,28 @@ class CallSites:
         return known
 
     def _look(self, filename: str) -> str | None:
-        """The path of a file as it is shown, where it is of the user's own code."""
-        if filename.startswith("<"):
-            return None
+        """The path of a file as it is shown, where it is of the user's own code; of a cell of IPython `In[5]`."""
+        cell = cell_name(filename)
+        if cell is not None or filename.startswith("<"):
+            return cell
         path = os.path.abspath(filename)
         if path.startswith((_OWN, *_LIBRARIES)) or not path.startswith(self._root):
             return None
         if f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path:
             return None
         return path.removeprefix(self._cwd)
+
+
+def cell_name(filename: str) -> str | None:
+    """What IPython calls a cell, `In[5]`, of the name under which it has compiled it; `None` of any other file."""
+    shells: Any = getattr(sys.modules.get("IPython.core.interactiveshell"), "InteractiveShell", None)
+    try:
+        if shells is None or not shells.initialized():
+            return None
+        named = shells.instance().compile.format_code_name(filename)
+    except Exception:  # another IPython than those that are known
+        return None
+    return None if named is None else str(named[1])
 
 
 def innermost(depth: int) -> FrameType | None:

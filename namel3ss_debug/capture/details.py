@@ -23,14 +23,23 @@ _DISK: Final = {
 """Line of `/proc/self/io` to what psutil calls it."""
 
 _NO_VALUES = (ModuleType, FunctionType, type)
+_OF_IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
+_ITS_INPUTS = "_ih"  # all cells that were run so far, as IPython keeps them among the variables of each
 
 
 def variables(frame: FrameType) -> dict[str, Any]:
-    """The local variables of a frame, without what is code; of a module, its global variables."""
+    """The local variables of a frame, without what is code; of a module, its global variables, of a cell those of the session.
+
+    What IPython keeps among these is left out, with all that begin with an underscore, as in its own `%who`.
+    """
+    values = frame.f_locals
+    of_cell = _ITS_INPUTS in values
     return {
         name: value
-        for name, value in list(frame.f_locals.items())
-        if not name.startswith("__") and not isinstance(value, _NO_VALUES)
+        for name, value in list(values.items())
+        if not name.startswith("_" if of_cell else "__")
+        and not isinstance(value, _NO_VALUES)
+        and not (of_cell and name in _OF_IPYTHON)
     }
 
 

@@ -8,10 +8,13 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.payloads import Exact, Payloads, exact
+
+if TYPE_CHECKING:
+    from namel3ss_debug.capture.tracer import ExecutionTracer
 
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -190,6 +193,13 @@ def call_site_of(error: BaseException, sites: CallSites) -> str | None:
             site = f"{path}:{trace.tb_lineno}"
         trace = trace.tb_next
     return site
+
+
+def tell_uncaught(tracer: ExecutionTracer, error: BaseException) -> None:
+    """Record an exception that nobody has caught."""
+    fields = describe(error, tracer.payloads).fields()
+    site = call_site_of(error, tracer.sites)
+    tracer.emit("error_occurred", component="app", call_site=site, metadata={"uncaught": True}, **fields)
 
 
 def type_name(kind: type[BaseException]) -> str:

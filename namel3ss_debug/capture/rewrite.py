@@ -35,6 +35,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from copy import deepcopy
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any, Protocol
 
@@ -85,8 +86,8 @@ LOADED: Callable[[Iterable[str]], None] | None = None
 EDITED: set[str] = set()
 """Names of functions that have been edited, each at least once: a tool of such a name is likely to be one of them."""
 
-PLAIN: dict[str, CodeType] = {}
-"""By path: the code of each module with edited functions, as it would be without them."""
+PLAIN: dict[str, list[CodeType]] = {}
+"""By path: the code of each module with edited functions, as it would be without them; of a cell, of each statement."""
 
 CALLS = "__n3_calls__"
 """The name that every edited function asks for first."""
@@ -104,6 +105,7 @@ _NO_LINE = -1
 """The compiler's own mark (`NO_LOCATION`) for instructions that belong to no line."""
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Statements = ast.Module | ast.Interactive
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -210,17 +212,46 @@ def compile_source(source: bytes | str, path: str, *, silent: bool = False) -> C
         SyntaxError: the source is not Python.
         ValueError: the source holds a null byte.
     """
-    _offer_names()
     with _without_warnings(path) if silent else nullcontext():
         tree = ast.parse(source, path)
         plain: CodeType = compile(tree, path, "exec", dont_inherit=True)
+    PLAIN.pop(path, None)
+    return _edited(tree, plain, path, lambda edited: compile(edited, path, "exec", dont_inherit=True))
+
+
+def compile_statements(
+    tree: _Statements, plain: CodeType, path: str, compiled: Callable[[_Statements], CodeType]
+) -> CodeType:
+    """Compile statements of an interactive session with their functions edited.
+
+    Args:
+        tree: the statements, which stay as they are.
+        plain: their code as they stand.
+        path: the file, for tracebacks.
+        compiled: compiles statements as the session does.
+
+    Returns:
+        Their code; where there is nothing to edit, or editing fails for whatever reason, as it stands.
+    """
+    if not any(isinstance(node, _Function) for node in ast.walk(tree)):
+        return plain
+    return _edited(deepcopy(tree), plain, path, compiled)
+
+
+def _edited(
+    tree: _Statements, plain: CodeType, path: str, compiled: Callable[[_Statements], CodeType]
+) -> CodeType:
+    """The code of a tree, which is edited; the plain code, where that fails."""
+    _offer_names()
     try:
         _edit_block(tree.body, _first_lines(plain))
         with _without_warnings(path):
-            code: CodeType = compile(tree, path, "exec", dont_inherit=True)
+            code = compiled(tree)
     except Exception:  # such as more nested blocks than Python compiles, or more depth than Python walks
         return plain
-    PLAIN[path] = plain
+    known = PLAIN.setdefault(path, [])
+    if plain not in known:  # a cell may run again and again
+        known.append(plain)
     return code
 
 

@@ -23,6 +23,7 @@ from namel3ss_debug.capture import (
     delivery,
     frameworks,
     mcp,
+    notebooks,
     outer_frames,
     pools,
     processes,
@@ -38,7 +39,7 @@ from namel3ss_debug.capture.answers import Answers, Gate
 from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.environment import start_metadata
 from namel3ss_debug.capture.exchanges import Exchanges
-from namel3ss_debug.capture.failures import call_site_of, describe
+from namel3ss_debug.capture.failures import tell_uncaught
 from namel3ss_debug.capture.logs import following
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.session import Session, new_session, working_directory
@@ -186,7 +187,7 @@ def activate(
     _undo.append(pools.install(tracer.problem))
     _undo.append(processes.install(lambda: services.here(tracer), lambda text: _adopt(tracer, text)))
     _undo.extend([services.install(tracer), queues.install(tracer)])
-    _undo.append(following.install(tracer))
+    _undo.extend([following.install(tracer), notebooks.install(tracer)])
     calls, remove_tools = tools.install(tracer)
     exchanges = Exchanges(tracer, calls)
     _undo.extend([remove_tools, transport.install(exchanges), mcp.install(tracer)])
@@ -290,9 +291,7 @@ def program_ended(end: BaseException | None) -> None:
         return
     tracer.exit_status = _exit_status(end)
     if end is not None and not isinstance(end, SystemExit):
-        fields = describe(end, tracer.payloads).fields()
-        site = call_site_of(end, tracer.sites)
-        tracer.emit("error_occurred", component="app", call_site=site, metadata={"uncaught": True}, **fields)
+        tell_uncaught(tracer, end)
 
 
 def _exit_status(end: BaseException | None) -> int | None:

@@ -32,6 +32,22 @@ def test_the_variables_at_the_call_are_recorded(tracing):
     assert json.dumps(start)
 
 
+def test_of_a_cell_the_variables_are_those_of_the_user():
+    """What IPython keeps in the session, such as the text of all cells before, is no variable of the program."""
+    kept = {
+        "In": ["", "x = 1"],
+        "_ih": ["", "x = 1"],
+        "_i1": "x = 1",
+        "_": 7,
+        "Out": {},
+        "quit": exit,
+        "_mine": 1,
+    }
+    session = kept | {"city": "Oslo", "details": details}
+    exec(compile("frame = __import__('sys')._getframe()", "cell", "exec"), session)
+    assert details.variables(session.pop("frame")) == {"city": "Oslo"}
+
+
 def test_the_variables_where_it_failed_are_recorded_once(tracing):
     """The innermost span of a failure tells the variables of the function that raised."""
     tracer = tracing(level="comprehensive")

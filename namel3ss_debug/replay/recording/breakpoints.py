@@ -42,7 +42,7 @@ _MOST_DIGITS = 15
 _MOST_SHOWN = 6
 _LONGEST_SHOWN = 60
 _REGEX = re.compile(r"/((?:\\.|[^/\\])+)/\s*(?:$|(?=,|if\s))")
-_SITE = re.compile(r"(.+\.(?:py|ai|ipynb)):(\d+)")
+_SITE = re.compile(r"(.+\.(?:py|ai|ipynb)|In\[\d+\]):(\d+)")
 _QUOTED = re.compile(r"""(?:(?P<head>[^\s:"']+):)?(?P<quote>["'])(?P<name>.+)(?P=quote)(?:@(?P<nth>\d+))?""")
 _NTH = re.compile(r"(.+)@(\d+)")
 _CONDITION = re.compile(r"""("[^"]*"|'[^']*')|(?:^|\s)if(?:\s|$)|,""")

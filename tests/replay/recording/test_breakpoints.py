@@ -179,6 +179,16 @@ def test_a_place_is_not_refused_where_not_all_names_are_known(monkeypatch):
         parse_place("decision:6", known)
 
 
+def test_a_line_of_a_cell_is_a_place():
+    """As a call site names it, with the nearest line that events came from where none came from this one."""
+    known = know([{"event_type": "decision", "component": "app", "call_site": "In[5]:3"}])
+    stopping = parse_place("In[5]:3", known)
+    assert stopping.covers({"event_type": "decision", "call_site": "In[5]:3"})
+    assert not stopping.covers({"event_type": "decision", "call_site": "In[15]:3"})
+    with pytest.raises(PlaceError, match=r"did you mean 'In\[5\]:3'"):
+        parse_place("In[5]:4", known)
+
+
 def test_a_library_breakpoint_takes_its_condition_apart():
     """`ReplayBreakpoint("llm", condition=...)` is the same as the place with `if`."""
     assert Breakpoint("llm", condition="n > 2").parsed == parse_place("llm if n > 2")

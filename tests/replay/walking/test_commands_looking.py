@@ -412,6 +412,7 @@ def test_source_shows_the_code_of_the_call_site(coded, tmp_path):
         ("app.py:x", "this is no line of a file"),
         ("/etc/passwd:1", "only Python and namel3ss files are shown"),
         ("secret.txt:1", "only Python and namel3ss files are shown"),
+        ("In[3]:1", "a recording does not hold the text of cells"),
         ("folder.py:1", "there is no such file here"),
         ("pipe.py:1", "there is no such file here"),
         ("a\0b.py:1", "it is not a file that can be read"),

@@ -7,6 +7,7 @@ it no more than a bounded part.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ EACH_WAY: Final = 5
 MOST_BYTES: Final = 4 * 1024 * 1024
 MOST_COLUMNS: Final = 1000
 _PROGRAMS: Final = frozenset({".py", ".pyi", ".pyw", ".ai"})
+_CELL: Final = re.compile(r"In\[\d+\]")
 _MOST_SPANS: Final = 100
 
 
@@ -32,6 +34,8 @@ def source(session: Session, argument: str) -> Result:
     name, _, line = site.rpartition(":")
     if not name or not (line.isascii() and line.isdecimal() and len(line) < 10):
         return Source(site, 0, (), "this is no line of a file")
+    if _CELL.fullmatch(name):
+        return Source(name, int(line), (), "a recording does not hold the text of cells")
     if Path(name).suffix not in _PROGRAMS:
         return Source(name, int(line), (), "only Python and namel3ss files are shown")
     path = _found(session, at, name)
