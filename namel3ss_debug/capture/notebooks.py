@@ -8,16 +8,16 @@ with the next one: nobody has caught it. Where the cell is told of, it has the n
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
 from namel3ss_debug.capture import byvalue, rewrite
+from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.failures import tell_uncaught
 from namel3ss_debug.capture.patching import Undo, replace, when_imported
 from namel3ss_debug.capture.tracer import ExecutionTracer
-
-_AFTER_A_CELL = "post_run_cell"
 
 _for_good: list[Undo] = []
 """What is not put back: functions of cells live on after a recording, and are pickled by value as any of `__main__`."""
@@ -38,56 +38,57 @@ class _Cells:
 
     def __init__(self, tracer: ExecutionTracer) -> None:
         self._tracer = tracer
-        self._shells: list[Any] = []
+        self._numbers = itertools.count(1)
+        self._running: list[lineage.Moved | None] = []
 
     def follow(self, module: Any) -> list[Undo]:
-        """Edit the functions of cells as they are compiled, and hear of the end of each cell."""
+        """Edit the functions of cells as they are compiled, and hear of the beginning and the end of each cell."""
         if not _for_good:
             _for_good.append(byvalue.install(self._tracer.problem))
-        self._kind = module.InteractiveShell
-        self._listen()
-        return [replace(module.CachingCompiler, "__call__", self._editing), self._let_go]
+        return [
+            replace(module.CachingCompiler, "__call__", self._editing),
+            replace(module.EventManager, "trigger", self._hearing),
+        ]
 
     def _editing(self, compile_plain: Callable[..., CodeType]) -> Callable[..., CodeType]:
         def compile_cell(compiler: Any, source: Any, filename: str, *rest: Any, **named: Any) -> CodeType:
             code = compile_plain(compiler, source, filename, *rest, **named)
             try:
-                if not isinstance(source, ast.Module | ast.Interactive) or not self._is_cell(
-                    compiler, filename
-                ):
+                if not isinstance(source, ast.Module | ast.Interactive):
                     return code
-                return rewrite.compile_statements(
-                    source,
-                    code,
-                    filename,
-                    lambda tree: compile_plain(compiler, tree, filename, *rest, **named),
-                )
+                if compiler.format_code_name(filename) is None:  # no cell
+                    return code
+                self._tracer.sites.renamed(filename)
+
+                def compiled(tree: ast.AST) -> CodeType:
+                    return compile_plain(compiler, tree, filename, *rest, **named)
+
+                return rewrite.compile_statements(source, code, filename, compiled)
             except Exception as error:
                 self._tracer.problem("the functions of a cell are not seen", error)
                 return code
 
         return compile_cell
 
-    def _is_cell(self, compiler: Any, filename: str) -> bool:
-        if compiler.format_code_name(filename) is None:
-            return False
-        self._listen()
-        self._tracer.sites.renamed(filename)
-        return True
+    def _hearing(self, trigger: Callable[..., Any]) -> Callable[..., Any]:
+        def tell(manager: Any, event: str, *words: Any, **named: Any) -> Any:
+            if event == "pre_run_cell":
+                self._running.append(lineage.begin_cell(next(self._numbers)))
+            try:
+                return trigger(manager, event, *words, **named)
+            finally:
+                if event == "post_run_cell":
+                    self._ended(*words)
 
-    def _listen(self) -> None:
-        """Hear of the end of each cell of a shell, from when there is one."""
-        shell = self._kind.instance() if self._kind.initialized() else None
-        if shell is not None and shell not in self._shells:
-            self._shells.append(shell)
-            shell.events.register(_AFTER_A_CELL, self._ended)
+        return tell
 
     def _ended(self, result: Any) -> None:
-        error = result.error_in_exec or result.error_before_exec
-        if isinstance(error, BaseException) and not isinstance(error, SystemExit):
-            tell_uncaught(self._tracer, error)
-
-    def _let_go(self) -> None:
-        for shell in self._shells:
-            if self._ended in shell.events.callbacks[_AFTER_A_CELL]:
-                shell.events.unregister(_AFTER_A_CELL, self._ended)
+        try:
+            moved = self._running.pop() if self._running else None
+            if moved is not None:
+                lineage.end_cell(moved)
+            error = result.error_in_exec or result.error_before_exec
+            if isinstance(error, BaseException) and not isinstance(error, SystemExit):
+                tell_uncaught(self._tracer, error)
+        except Exception as error:
+            self._tracer.problem("the end of a cell is not recorded", error)

@@ -130,6 +130,17 @@ def test_a_function_of_a_cell_is_pickled_as_it_was_written(session):
     assert printed.count("False ('__n3_calls__'") == 2
 
 
+def test_a_cell_is_a_line_of_work_of_its_own(session):
+    """Whatever task of a kernel runs it: what it reads and draws is told apart by the cells that were run before it."""
+    start = "from namel3ss_debug import *\ninitialize_tracing(record_randomness=True)"
+    tell = "from namel3ss_debug.capture.determinism import lineage\nprint('line', lineage.current().path)"
+    asynchronous = tell + "\nimport asyncio\nawait asyncio.sleep(0)\nprint('line', lineage.current().path)"
+    nested = 'get_ipython().run_cell("' + tell.replace("\n", "; ") + '")\n' + tell
+    printed, _ = session(start, tell, asynchronous, nested, "1 / 0", tell)
+    lines = [line.split()[1] for line in printed.splitlines() if line.startswith("line ")]
+    assert lines == [f"0:cell[{number}]" for number in (1, 2, 2, 4, 3, 6)]
+
+
 def test_nothing_is_seen_after_the_end(session):
     """What is run after the recording is IPython's alone."""
     _, events = session(

@@ -8,6 +8,7 @@ process is `0`. What a line of work starts is numbered there, each kind by itsel
 - `0:work.3` the third job to run `work` that `0` gave to executors, in whichever thread or process it runs; `0:p3.1` the
   second task of the fourth job that a pool of `multiprocessing` got in the process `0`,
 - `0(search 2)` the second call of the tool `search` in `0`: a re-run that answers it does nothing of what is done in it,
+- `0:cell[3]` the third cell of IPython that was run, in whichever task: a kernel makes one for each request that comes,
 - `0~main.1` the first asyncio task of the coroutine `main` that read anything in the thread `0`,
 - `0/1` the first process that `0` started; `0/w1` a worker of an executor.
 
@@ -42,6 +43,10 @@ _forked = False
 
 Job: TypeAlias = "tuple[Lineage, str, int]"
 """A job of an executor: the line of work that gave it, what it runs, and its number among those. Most are never named."""
+
+
+Moved: TypeAlias = "tuple[Any, Lineage, Lineage]"
+"""A task, or None for the running thread, the line of work that it belongs to, and the one that it belonged to before."""
 
 
 class _Here(threading.local):
@@ -224,6 +229,20 @@ def begin_job(job: Job) -> Lineage | None:
 def end_job(before: Lineage | None) -> None:
     """The job is over: what this thread does from now on belongs to what it did before."""
     _here.lineage, _here.job = before, None
+
+
+def begin_cell(number: int) -> Moved | None:
+    """What this task or thread does from now on belongs to a cell; gives what `end_cell` is told after it."""
+    if _root is None:
+        return None
+    task, outer, inner = context.current_task(), current(), Lineage(f"{_root.path}:cell[{number}]")
+    _stand(task, outer, inner)
+    return task, inner, outer
+
+
+def end_cell(moved: Moved) -> None:
+    """The cell is over: what its task or thread does from now on belongs to what it did before."""
+    _stand(*moved)
 
 
 def new_process() -> str | None:
