@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import re
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -68,7 +68,7 @@ class Held:
 
     Attributes:
         type: its class, as `module.Class`.
-        made: how it is made again: `object`, `model`, `tuple` or `member`.
+        made: how it is made again: `object`, `model`, `tuple`, `member`, `plain`, `value` or `array`.
         parts: what it held, by the names in its form.
     """
 
@@ -235,6 +235,10 @@ def _held(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any
     return made
 
 
+def _deque(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
+    return deque(reviver.items(form, path, depth), form.get("longest"))
+
+
 def _bytes(reviver: _Reviver, form: dict[str, Any], path: str, _depth: int) -> Any:
     if "length" in form:
         reviver.flaw("cut", path, "bytes")
@@ -359,6 +363,8 @@ _FORMS: dict[str, _Form] = {
     "collections.Counter": _mapping(Counter),
     "collections.OrderedDict": _mapping(OrderedDict),
     "collections.defaultdict": _with_default,
+    "collections.deque": _deque,
+    "complex": _from_text(complex),
 }
 """The forms that stand for a value of the standard library, by their `$type`."""
 

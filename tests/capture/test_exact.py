@@ -26,6 +26,7 @@ leaves = (
     | st.floats(allow_nan=False)
     | st.text(st.characters(exclude_categories=["Cs"]))
     | st.binary()
+    | st.complex_numbers(allow_nan=False)
     | st.decimals(allow_nan=False)
     | st.datetimes(timezones=st.none() | st.just(dt.UTC) | st.just(ZoneInfo("Europe/Oslo")))
     | st.dates()
@@ -46,6 +47,7 @@ trees = st.recursive(
         | st.sets(keys | st.tuples(keys, keys), max_size=4)
         | st.frozensets(keys, max_size=4)
         | st.binary().map(bytearray)
+        | st.builds(deque, st.lists(inner, max_size=4), st.none() | st.integers(0, 9))
         | st.dictionaries(keys, inner, max_size=4).map(OrderedDict)
         | st.dictionaries(keys, st.integers(), max_size=4).map(Counter)
         | st.dictionaries(keys, inner, max_size=4).map(lambda items: defaultdict(list, items))
@@ -68,8 +70,8 @@ def types(value):
         return type(value), factory, [(types(key), types(item)) for key, item in value.items()]
     if isinstance(value, dt.datetime | dt.time):
         return type(value), value.isoformat(), value.fold, repr(value.tzinfo)
-    if isinstance(value, list | tuple):
-        return type(value), [types(item) for item in value]
+    if isinstance(value, list | tuple | deque):
+        return type(value), getattr(value, "maxlen", None), [types(item) for item in value]
     return type(value), sorted(map(repr, map(types, value))) if isinstance(value, set | frozenset) else value
 
 
@@ -102,7 +104,7 @@ class Far(dt.tzinfo):
     "value",
     [
         defaultdict(lambda: 1, a=1),
-        deque([1]),
+        deque([object()]),
         object(),
         range(3),
         memoryview(b"x"),
@@ -112,7 +114,7 @@ class Far(dt.tzinfo):
         type("Own", (int,), {})(1),
         type("OwnDict", (dict,), {})(a=1),
         {"a": 1}.keys(),
-        ValueError("x"),
+        ValueError(object()),
     ],
     ids=lambda value: type(value).__name__,
 )

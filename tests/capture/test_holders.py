@@ -215,7 +215,7 @@ class Plain:
 
     def __init__(self):
         """Hold something."""
-        self.item = 1
+        self.item = object()
 
 
 def back(value: Any) -> Any:
@@ -391,6 +391,8 @@ def test_a_secret_in_an_object_does_not_count_as_what_it_was():
         ("subprocess.Popen", "object"),
         ("no.such.Class", "object"),
         (f"{__name__}.Plain", "object"),
+        (f"{__name__}.Order", "plain"),
+        ("eval", "plain"),
         (f"{__name__}.local", "object"),
         (f"{__name__}.Order", "model"),
         (f"{__name__}.Order", "other"),

@@ -699,7 +699,7 @@ walk()
 def test_a_tool_result_that_is_no_plain_data_names_the_option_that_runs_it(bench):
     """With that option the run is through."""
     text = AGENT.replace('return f"12:00 {zone}"', "return Time(zone)").replace(
-        "http = ", "class Time:\n    def __init__(self, zone):\n        self.zone = zone\n\nhttp = "
+        "http = ", "class Time:\n    def __init__(self, zone):\n        self.zone = object()\n\nhttp = "
     )
     bench.write(
         text.replace("json.dumps(result)", "json.dumps(str(type(result)))").replace("print(call", "(call")
@@ -709,6 +709,20 @@ def test_a_tool_result_that_is_no_plain_data_names_the_option_that_runs_it(bench
     assert again.status == 2
     assert "run the tool with --run-tools get_time" in " ".join(again.told.split())
     assert bench.rerun("--run-tools", "get_time").out == first.out
+
+
+def test_an_object_that_a_tool_returned_is_returned_again(bench):
+    """Of a class of the program's that nothing marks as data; a condition and a mock speak of what it holds."""
+    time = "class Time:\n    def __init__(self, zone):\n        self.zone = zone\n\nhttp = "
+    text = AGENT.replace('return f"12:00 {zone}"', "return Time(zone)").replace("http = ", time)
+    told = 'json.dumps(getattr(result, "zone", result))'
+    bench.write(text.replace("json.dumps(result)", told).replace("print(call", "(call"))
+    first = bench.record("app.py")
+    again = bench.rerun()
+    assert (again.status, again.out) == (0, first.out)
+    assert "as recorded" in again.told
+    mocked = bench.rerun("--mock", 'get_time@1.result.zone="UTC"')
+    assert "1 given by you" in mocked.told
 
 
 REFUSED = """

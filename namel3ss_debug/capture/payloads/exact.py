@@ -20,9 +20,9 @@ from namel3ss_debug.capture.payloads.objects import describe
 
 STANDARD = frozenset(
     {
-        "bytearray", "bytes", "collections.Counter", "collections.OrderedDict", "collections.defaultdict", "date",
-        "datetime", "decimal", "dict", "float", "frozenset", "int", "path", "set", "time", "timedelta", "tuple",
-        "types.SimpleNamespace", "uuid", "zone",
+        "bytearray", "bytes", "collections.Counter", "collections.OrderedDict", "collections.defaultdict",
+        "collections.deque", "complex", "date", "datetime", "decimal", "dict", "float", "frozenset", "int", "path",
+        "set", "time", "timedelta", "tuple", "types.SimpleNamespace", "uuid", "zone",
     }
 )  # fmt: skip
 """Every `$type` whose form gives a value back; under any other stands an object of the program's own."""
@@ -37,6 +37,10 @@ _COME_BACK = frozenset(
 
 _AS_TEXT = frozenset({"langchain_core.messages.base.TextAccessor"})
 """Texts of libraries that come back as plain ones: their class adds nothing but a way to ask for the text that is to go away."""
+
+
+_MOST_WITHIN = 10_000
+"""Of objects that nothing marks as data so many are told within one, which may lead to each other on ever more ways."""
 
 
 class Exact:
@@ -72,24 +76,32 @@ def exact(payloads: Payloads, value: Any) -> Exact:
 
 
 class _ExactConversion(_Conversion):
-    """The same walk, in which each kind of value has a form of its own."""
+    """The same walk, in which each kind of value has a form of its own.
 
-    __slots__ = ("_kinds", "_objects", "inexact")
+    What nothing marks as data is told whole or not at all: while that is tried, the first thing that would not come back
+    spoils it, and the walk is over for it.
+    """
+
+    __slots__ = ("_is_spoiled", "_kinds", "_objects", "_within", "inexact")
 
     def __init__(self, payloads: Payloads) -> None:
         super().__init__(payloads)
         self.inexact: dict[str, None] = {}
         self._kinds: dict[int, str | None] = {}  # by the ids of classes, which what is told keeps alive
         self._objects: dict[int, tuple[Any, int, dict[str, Any]]] = {}
+        self._within = 0  # how many objects were told of what is told whole or not at all
+        self._is_spoiled = False
 
     def convert(self, value: Any, depth: int) -> JsonValue:
         """Any value as JSON."""
         kind = type(value)
+        if self._is_spoiled:
+            return None
         if kind in (str, bool, int, float) or value is None or depth >= self._depth:
             return super().convert(value, depth)
         marker = id(value)
         if marker in self._path:
-            self.cut = True
+            self.cut, self._is_spoiled = True, self._within > 0
             return {"$cycle": True}
         self._path.add(marker)
         if depth > DEEP:
@@ -122,19 +134,49 @@ class _ExactConversion(_Conversion):
         whole: JsonValue | None = None if in_full is None else in_full(self, value, depth)
         if whole is not None:
             return whole
+        made = self._made_as(kind)
+        if made in holders.WITHOUT_FORM:
+            if (told := self._whole(value, made, depth)) is not None:
+                return self._object(value, told)
+            made = None
         form: JsonValue = describe(self, value, kind, depth)
-        marker = id(kind)
-        if marker not in self._kinds:
-            self._kinds[marker] = holders.found_as(kind)
-        made = self._kinds[marker]
         held = None if made is None else holders.told(self, value, made, form, depth)
         if held is not None:
             return self._object(value, held)
         if kind is bytearray and type(form) is dict and form.get("$type") == "bytes":
             return {**form, "$type": "bytearray"}
+        self._is_spoiled |= self._within > 0 and not _comes_back(kind, form)
         if not _is_exact(kind, form):
             self.inexact[self.clean(full_name(kind))] = None
         return form
+
+    def _made_as(self, kind: type) -> str | None:
+        """What `holders.found_as` says of a class, which is asked once."""
+        marker = id(kind)
+        if marker not in self._kinds:
+            self._kinds[marker] = holders.found_as(kind)
+        return self._kinds[marker]
+
+    def _whole(self, value: Any, made: str, depth: int) -> dict[str, JsonValue] | None:
+        """The form of an object that is told whole or not at all; `None` where not all of it comes back."""
+        self._within += 1
+        if self._within > 1:
+            self._is_spoiled |= self._within > _MOST_WITHIN
+            return holders.told(self, value, made, None, depth)
+        before = self.cut, self.redacted, self._left
+        inexact, objects = len(self.inexact), len(self._objects)
+        self.cut = False
+        told = holders.told(self, value, made, None, depth)
+        whole = told is not None and not (self._is_spoiled or self.cut or len(self.inexact) > inexact)
+        self._within, self._is_spoiled = 0, False
+        if whole:
+            self.cut = before[0]
+            return told
+        self.cut, self.redacted, self._left = before
+        for names, kept in ((self.inexact, inexact), (self._objects, objects)):
+            while len(names) > kept:
+                names.popitem()
+        return None
 
     def _object(self, value: Any, form: dict[str, Any]) -> dict[str, JsonValue]:
         """The form of an object; where it stands in several places, each says which one it is."""
@@ -183,6 +225,16 @@ def _with_default(conversion: _ExactConversion, value: Any, depth: int) -> dict[
     return {**_mapping(conversion, value, depth), "default": None if factory is None else factory.__name__}
 
 
+def _deque(conversion: _ExactConversion, value: Any, depth: int) -> dict[str, JsonValue]:
+    items = conversion.items(value, len(value), depth + 1)
+    longest = {} if value.maxlen is None else {"longest": value.maxlen}
+    return {"$type": "collections.deque", "items": items, **longest}
+
+
+def _complex(_conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue]:
+    return {"$type": "complex", "value": repr(value)}
+
+
 def _moment(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue] | None:
     """A date and time, or a time; its zone stands beside it where it is more than an offset."""
     form = {"$type": type(value).__name__, "value": value.isoformat()}
@@ -223,6 +275,8 @@ _IN_FULL: dict[str, _InFull] = {
     "collections.Counter": _mapping,
     "collections.OrderedDict": _mapping,
     "collections.defaultdict": _with_default,
+    "collections.deque": _deque,
+    "complex": _complex,
     "datetime.datetime": _moment,
     "datetime.time": _moment,
     "uuid.UUID": _uuid,
@@ -238,4 +292,9 @@ def _is_exact(kind: type, form: Any) -> bool:
     """Whether the form of an object gives it back as it was, or else does not look as if it did."""
     if type(form) is dict and "$type" in form and form["$type"] not in STANDARD:
         return True  # an object of the program's own, which the form says
+    return _comes_back(kind, form)
+
+
+def _comes_back(kind: type, form: Any) -> bool:
+    """Whether the form of an object that is none of `holders` gives it back."""
     return full_name(kind) in _COME_BACK or (type(form) is str and full_name(kind) in _AS_TEXT)

@@ -1,12 +1,14 @@
 """Objects of classes that only hold data, told so that they can be made again.
 
-These are dataclasses, classes of attrs, models of pydantic 2, named tuples, members of enumerations, and time zones of some
-libraries; a `made` in their form says which. Nothing is imported to make one, and but for those of zones no constructor runs,
-nor a setter: the class is the one that the program has under the name, and what the object held is put back into it.
+These are dataclasses, classes of attrs, models of pydantic 2, named tuples, members of enumerations, time zones and values
+of some libraries, and the objects of `plain`; a `made` in their form says which. Nothing is imported to make one, and but for
+those of libraries no constructor runs, nor a setter: the class is the one that the program has under the name, and what the
+object held is put back into it.
 """
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import enum
 import sys
@@ -15,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from namel3ss_debug.capture.payloads import arrays, plain
 from namel3ss_debug.capture.payloads.contract import Conversion
 from namel3ss_debug.capture.payloads.looks import (
     attribute,
@@ -31,12 +34,16 @@ if TYPE_CHECKING:
 OBJECT, MODEL, TUPLE, MEMBER, ZONE = "object", "model", "tuple", "member", "zone"
 """What `made` says: of a dataclass or of attrs, a model of pydantic, a named tuple, a member of an enumeration, a time zone."""
 
-WITH_IDENTITY = frozenset({OBJECT, MODEL})
+PLAIN, VALUE, ARRAY = "plain", "value", "array"
+"""The same of an object of `plain`, of one that a single value tells, and of an array of numpy."""
+
+WITHOUT_FORM = frozenset({PLAIN, VALUE, ARRAY})
+"""What `made` says of objects that are told by themselves alone."""
+
+WITH_IDENTITY = frozenset({OBJECT, MODEL, PLAIN})
 """What `made` says of objects that may be changed, so that it matters whether two are one."""
 
 _MOST_PARTS = 100
-_AS_DATACLASSES = frozenset({"langgraph.types.Send"})
-"""Classes that hold nothing but what they were made of, though nothing in them says so."""
 
 _ZONES: dict[str, Callable[[Any, float], Any]] = {
     "dateutil.tz.tz.tzutc": lambda kind, _seconds: kind(),
@@ -44,7 +51,14 @@ _ZONES: dict[str, Callable[[Any, float], Any]] = {
 }
 """Classes of zones with an offset that never changes, which is all that they hold: how one is made of it, in seconds."""
 
-_WRITTEN_IN_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_IP = [f"ipaddress.IPv{version}{kind}" for version in (4, 6) for kind in ("Address", "Interface", "Network")]
+_URLS = ("pydantic_core._pydantic_core.MultiHostUrl", "pydantic_core._pydantic_core.Url")
+_VALUES: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("fractions.Fraction", *_IP, *_URLS), str),
+    "numpy.generic": arrays.number,
+}
+"""Classes of objects that one plain value tells, of which the class makes them again: what asks for the value."""
+
 _OWN_HASH = "_attrs_cached_hash"  # attrs computed it in the process that made the object
 _UNSET = frozenset(
     {
@@ -55,14 +69,16 @@ _UNSET = frozenset(
 )
 """What stands in place of a default where there is none."""
 
+_MARKS = ("__dataclass_fields__", "__attrs_attrs__")
 _PLAIN = (str, int, float, bool, bytes, type(None))
 _EMPTY = (dict, frozenset, list, set, tuple)
-_NOT_HELD = frozenset({"__dict__", "__weakref__", "__orig_class__"})
 
 
 def imported(name: str) -> Any:
     """What has a dotted name in a module that is there already; no attribute is computed to find it."""
     parts = name.split(".", _MOST_PARTS)
+    if len(parts) == 1:
+        return vars(builtins).get(name)
     for place in range(len(parts) - 1, 0, -1):
         found: Any = sys.modules.get(".".join(parts[:place]))
         if found is None:
@@ -87,10 +103,10 @@ def told(conversion: Conversion, value: Any, made: str, form: Any, depth: int) -
         conversion: the walk that the form is part of.
         value: the object.
         made: what `found_as` says of its class.
-        form: its form, as it is shown to people.
+        form: its form, as it is shown to people; of those `WITHOUT_FORM` nobody needs it.
         depth: where it stands.
     """
-    if made != MEMBER and not (type(form) is dict and "fields" in form):
+    if made not in (MEMBER, *WITHOUT_FORM) and not (type(form) is dict and "fields" in form):
         return None
     try:
         told = _TELLERS[made](conversion, value, form, depth)
@@ -131,24 +147,36 @@ def _made_as(kind: type) -> str | None:
         return ZONE
     if "enum.Enum" in names:
         return MEMBER
-    if "tuple" in names:
-        return TUPLE if type(class_attribute(kind, "_fields")) is tuple else None
-    if not all(ancestor.__flags__ & _WRITTEN_IN_PYTHON for ancestor in lineage(kind)[:-1]):
-        return None
-    if "pydantic.main.BaseModel" in names:
+    if "numpy.ndarray" in names:
+        return ARRAY if full_name(kind) == "numpy.ndarray" else None
+    if _value_class(kind) is not None:
+        return VALUE
+    if type(class_attribute(kind, "_fields")) is tuple and "tuple" in names:
+        return TUPLE
+    is_written_in_python = all(each.__flags__ & plain.WRITTEN_IN_PYTHON for each in lineage(kind)[:-1])
+    if "pydantic.main.BaseModel" in names and is_written_in_python:
         return MODEL if type(class_attribute(kind, "__pydantic_fields__")) is dict else None
-    marks = class_attribute(kind, "__dataclass_fields__"), class_attribute(kind, "__attrs_attrs__")
-    return OBJECT if marks != (None, None) or names & _AS_DATACLASSES else None
+    if any(class_attribute(kind, mark) is not None for mark in _MARKS):
+        return OBJECT if is_written_in_python else None
+    return None if plain.base_of(kind) is None else PLAIN
+
+
+def _value_class(kind: type) -> str | None:
+    """The name in `_VALUES` of a class; one that the program has derived from it may hold more."""
+    if kind.__flags__ & plain.WRITTEN_IN_PYTHON:
+        return full_name(kind) if full_name(kind) in _VALUES else None
+    return next((name for name in map(full_name, lineage(kind)) if name in _VALUES), None)
+
+
+def _told_value(conversion: Conversion, value: Any, _form: Any, depth: int) -> dict[str, Any]:
+    kind = type(value)
+    told = conversion.convert(_VALUES[str(_value_class(kind))](value), depth + 1)
+    return {"$type": full_name(kind), "value": told}
 
 
 def _told_object(conversion: Conversion, value: Any, form: Any, depth: int) -> dict[str, Any]:
     """The fields, and what else the object holds."""
-    held = dict(instance_dict(value))
-    for ancestor in lineage(type(value)):
-        for name, slot in own_attributes(ancestor).items():
-            if type(slot) is types.MemberDescriptorType:
-                with suppress(AttributeError):  # it is not set
-                    held[name] = slot.__get__(value)
+    held = plain.stored(value)
     if _OWN_HASH in held:
         raise TypeError
     return {**form, **_without(type(value), OBJECT, form), **_beside(conversion, held, form, depth)}
@@ -163,7 +191,9 @@ def _without(kind: type, made: str, form: Any) -> dict[str, Any]:
 def _beside(conversion: Conversion, held: Mapping[str, Any], form: Any, depth: int) -> dict[str, Any]:
     """What an object holds that is none of its fields, such as what a property has computed once."""
     more = [
-        (name, part) for name, part in held.items() if name not in form["fields"] and name not in _NOT_HELD
+        (name, part)
+        for name, part in held.items()
+        if name not in form["fields"] and name not in plain.NOT_HELD
     ]
     return {"beside": conversion.pairs(more, len(more), depth + 1)} if more else {}
 
@@ -198,7 +228,7 @@ def _told_member(conversion: Conversion, value: Any, form: Any, _depth: int) -> 
 
 def _made_object(kind: type, parts: Mapping[str, Any]) -> Any:
     made: Any = object.__new__(kind)
-    _put(made, {**_fields_now(kind, OBJECT, parts), **parts.get("beside", {})})
+    plain.put(made, {**_fields_now(kind, OBJECT, parts), **parts.get("beside", {})})
     return made
 
 
@@ -258,16 +288,6 @@ def _is_unset(default: Any) -> bool:
     return full_name(type(default)) in _UNSET
 
 
-def _put(made: Any, held: Mapping[str, Any]) -> None:
-    """Put into an object what it held, where it is stored: in a slot, or in its dict, whatever stands in the class."""
-    for name, value in held.items():
-        slot = class_attribute(type(made), name)
-        if type(slot) is types.MemberDescriptorType:
-            slot.__set__(made, value)
-        else:
-            object.__getattribute__(made, "__dict__")[name] = value
-
-
 def _made_model(kind: type, parts: Mapping[str, Any]) -> Any:
     made: Any = object.__new__(kind)
     extra = parts.get("extra")
@@ -289,7 +309,7 @@ def _made_model(kind: type, parts: Mapping[str, Any]) -> Any:
 def _made_tuple(kind: Any, parts: Mapping[str, Any]) -> Any:
     names = class_attribute(kind, "_fields")
     made = tuple.__new__(kind, [parts["fields"][name] for name in names])
-    _put(made, parts.get("beside", {}))
+    plain.put(made, parts.get("beside", {}))
     return made
 
 
@@ -308,6 +328,10 @@ def _made_member(kind: Any, parts: Mapping[str, Any]) -> Any:
     return found
 
 
+def _made_value(kind: Any, parts: Mapping[str, Any]) -> Any:
+    return kind(parts["value"])
+
+
 def _made_zone(kind: Any, parts: Mapping[str, Any]) -> Any:
     return _ZONES[full_name(kind)](kind, parts["seconds"])
 
@@ -317,6 +341,9 @@ _TELLERS: dict[str, Callable[[Conversion, Any, Any, int], dict[str, Any] | None]
     MODEL: _told_model,
     TUPLE: _told_tuple,
     MEMBER: _told_member,
+    PLAIN: lambda conversion, value, _form, depth: plain.told(conversion, value, depth),
+    VALUE: _told_value,
+    ARRAY: lambda conversion, value, _form, depth: arrays.told(conversion, value, depth),
 }
 _MAKERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     OBJECT: _made_object,
@@ -324,4 +351,7 @@ _MAKERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     TUPLE: _made_tuple,
     MEMBER: _made_member,
     ZONE: _made_zone,
+    PLAIN: plain.made,
+    VALUE: _made_value,
+    ARRAY: arrays.made,
 }
