@@ -18,14 +18,22 @@ from namel3ss_debug.capture.tracer import ExecutionTracer
 _RUN_AS: dict[CodeType, set[str]] = {}
 """The names of the tools that a function with another name runs as."""
 
+_GIVEN_IN: dict[CodeType, str] = {}
+"""Of functions that a framework gives all arguments of a tool as one dict: the name of the parameter that takes it."""
+
 _HOT_AS_TOOLS: set[str] = set()
 """The names of these functions."""
 
 
-def runs_as(name: str, *functions: Any) -> None:
+def runs_as(name: str, *functions: Any, given_in: str = "") -> None:
     """A framework runs the tool of this name by these functions, whichever of them are the user's.
 
     A method of a class is one of each tool that is made of the class. `None` among them is none.
+
+    Args:
+        name: the name of the tool.
+        *functions: the functions.
+        given_in: the parameter that takes all arguments of the tool as one dict, where it is so.
     """
     codes = _codes(functions)
     new = {code.co_name for code in codes} - rewrite.HOT - {name}
@@ -38,6 +46,8 @@ def runs_as(name: str, *functions: Any) -> None:
             beneath.NAMED.add(name)
             rewrite.HOT.add(code.co_name)
             _HOT_AS_TOOLS.add(code.co_name)
+            if given_in:
+                _GIVEN_IN[code] = given_in
 
 
 def _codes(functions: Iterable[Any]) -> list[CodeType]:
@@ -96,6 +106,7 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         rewrite.CALL = hooks.TAKE = None
         rewrite.HOT.clear()
         _RUN_AS.clear()
+        _GIVEN_IN.clear()
         _HOT_AS_TOOLS.clear()
         beneath.NAMED.clear()
 
@@ -181,6 +192,8 @@ class ToolCall:
 
 def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as a model would name them: without the object, and what `**` took among the others."""
+    if code in _GIVEN_IN:
+        return dict(arguments[_GIVEN_IN[code]])
     shown = {key: value for key, value in arguments.items() if key not in {"self", "cls"}}
     if code.co_flags & CO_VARKEYWORDS:
         shown |= shown.pop(list(arguments)[-1], {})

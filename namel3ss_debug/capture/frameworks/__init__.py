@@ -50,6 +50,7 @@ SEAMS: dict[str, Seam] = {
     "crewai.events.event_bus": Seam("crewai", "crewai"),
     "crewai.utilities.events.crewai_event_bus": Seam("crewai", "crewai"),
     "crewai.tools.base_tool": Seam("crewai", "crewai"),
+    "google.adk.tools.base_tool": Seam("google-adk", "google_adk"),
     "google.adk.tools.function_tool": Seam("google-adk", "google_adk"),
     "litellm": Seam("litellm", "litellm"),
     "opentelemetry.trace": Seam("opentelemetry-api", "opentelemetry"),

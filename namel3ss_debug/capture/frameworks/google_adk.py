@@ -1,4 +1,4 @@
-"""Hand-offs between agents of google-adk; what else its agents do comes from the spans that it makes itself.
+"""Hand-offs between agents of google-adk, and tools of classes; what else its agents do comes from the spans that it makes itself.
 
 An agent hands over by a tool of the framework's, which names the other agent.
 """
@@ -11,17 +11,32 @@ from typing import Any
 from namel3ss_debug.capture.frameworks.reading import read, without_us
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.tools import runs_as
 
 _HAND_OVER = "transfer_to_agent"
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Follow the tools that are functions, among them the one that hands over.
+    """Follow the tools that are functions, among them the one that hands over, or those that are of a class.
 
     Raises:
         AttributeError: the module has not what is followed there.
     """
+    if module.__name__.endswith(".base_tool"):
+        return [replace(module.BaseTool, "__init__", lambda original: _making(original, structure))]
     return [replace(module.FunctionTool, "run_async", lambda original: _calling(original, structure))]
+
+
+def _making(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  (it stands in the place of one)
+        try:
+            original(self, *args, **kwargs)
+        except BaseException as error:
+            without_us(error)
+            raise
+        read(structure, lambda: runs_as(self.name, type(self).run_async, given_in="args"))
+
+    return __init__
 
 
 def _calling(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:

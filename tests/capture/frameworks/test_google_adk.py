@@ -1,12 +1,15 @@
-"""Hand-offs of google-adk; against stand-ins with its public interface."""
+"""Hand-offs and tools of google-adk; against stand-ins with its public interface."""
 
 from __future__ import annotations
 
 import asyncio
+import traceback
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from namel3ss_debug.capture import rewrite, tools
 from namel3ss_debug.capture.frameworks import google_adk
 
 
@@ -25,7 +28,8 @@ class FunctionTool:
 @pytest.fixture
 def follow(structure):
     """Follow the class of this file."""
-    undo = google_adk.follow(SimpleNamespace(FunctionTool=FunctionTool), structure)
+    module = SimpleNamespace(__name__="google.adk.tools.function_tool", FunctionTool=FunctionTool)
+    undo = google_adk.follow(module, structure)
     yield
     while undo:
         undo.pop()()
@@ -63,3 +67,40 @@ def test_a_hand_off_that_fails_is_none(follow, recorded):
     with pytest.raises(ValueError, match="no such agent"):
         run(transfer_to_agent, agent_name="nobody")
     assert recorded() == []
+
+
+OWN = """
+class Look(BaseTool):
+    async def run_async(self, *, args, tool_context):
+        return args["word"].upper()
+
+class Other(Look):
+    pass
+"""
+
+
+class BaseTool:
+    """The class that tools of a program are derived from."""
+
+    def __init__(self, *, name, description):
+        """Say its name, which may not be missing."""
+        self.name, self.description = name[:], description
+
+
+def test_a_tool_of_a_class_is_recorded_where_it_runs(structure, tracer, one_call_of_lookup):
+    """With the arguments that the model gave, though only a span of the framework tells that it runs."""
+    base = SimpleNamespace(__name__="google.adk.tools.base_tool", BaseTool=BaseTool)
+    [undo] = google_adk.follow(base, structure)
+    _calls, uninstall = tools.install(tracer)
+    names = {"BaseTool": BaseTool}
+    exec(rewrite.compile_source(OWN, str(Path.cwd() / "own_tools.py")), names)
+    tool = names["Other"](name="lookup", description="")
+    structure.begin_tool(1, "lookup", None)
+    assert asyncio.run(tool.run_async(args={"word": "snow"}, tool_context=object())) == "SNOW"
+    structure.end_tool(1)
+    with pytest.raises(TypeError) as raised:
+        names["Look"](name=None, description="")
+    assert len(list(traceback.walk_tb(raised.value.__traceback__))) == 2
+    uninstall()
+    undo()
+    one_call_of_lookup()
