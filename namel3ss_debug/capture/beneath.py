@@ -23,6 +23,9 @@ SERVED: set[str] = set()
 NAMED: set[str] = set()
 """Names of tools that a framework runs by a function of the user's with another name: they are recorded where that runs."""
 
+HOOKED: set[str] = set()
+"""Names that the program gives to tools by hooks: they are recorded where the decorated function runs."""
+
 UNEXPECTED: Counter[tuple[str, str | None]] = Counter()
 """How many calls were recorded beneath nothing that a framework told of, for instance in a thread without its context."""
 

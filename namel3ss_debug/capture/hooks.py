@@ -156,6 +156,8 @@ def _decorate(
     own = name_of(function)
     if kind is _TOOL and (code := code_of(function)) is not None:
         HOOKED.add(code)
+    if kind is _TOOL and name is not None:
+        beneath.HOOKED.add(name)
 
     def open_span(tracer: ExecutionTracer, arguments: Arguments) -> Span:
         label = name or kind.name(arguments) or own
@@ -167,7 +169,8 @@ def _decorate(
             if TAKE is not None and (asked := TAKE(own, shown) or TAKE(label, shown)):
                 told["asked_in"] = asked.asked_in
                 inputs = {**(inputs or {}), "call_id": asked.call_id}
-            beneath.recorded(beneath.TOOL, own)
+            expected = beneath.about_to_run({own, label})
+            beneath.recorded(beneath.TOOL, own if expected is None else expected.name)
             return tracer.span(
                 kind.component, label, inputs=inputs, prefix=kind.prefix, **fields | {"metadata": told}
             )

@@ -269,7 +269,8 @@ class Structure:
         at = self._parent(parent, frame)
         told: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
         inputs = {"arguments": arguments, "call_id": call_id}
-        if name in rewrite.EDITED or name in beneath.NAMED or name in beneath.SERVED:
+        elsewhere = (rewrite.EDITED, beneath.NAMED, beneath.SERVED, beneath.HOOKED)
+        if any(name in names for names in elsewhere):
             expected = Expected(beneath.TOOL, name, call_id, arguments)
             self._expect(key, expected, name, inputs, told, parent, frame)
             return

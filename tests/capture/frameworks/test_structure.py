@@ -8,7 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from namel3ss_debug.capture import beneath, rewrite
+from namel3ss_debug.capture import beneath, hooks, rewrite
 from namel3ss_debug.capture.calls import ToolCalls
 from namel3ss_debug.capture.frameworks.structure import Structure
 
@@ -297,6 +297,24 @@ def test_a_tool_of_a_library_is_recorded_with_the_call_that_a_model_asked_for(tr
     assert (start["metadata"]["asked_in"], start["metadata"]["seen"]) == ("9", False)
     assert inner["parent_event_id"] == start["event_id"]
     assert end["outputs"] == {"result": "white"}
+
+
+def test_a_tool_that_a_hook_names_is_recorded_once(structure, recorded, monkeypatch):
+    """Where the decorated function runs, whether the framework knows it by the name of the hook or by its own."""
+    monkeypatch.setattr(beneath, "HOOKED", set())
+
+    @hooks.trace_tool_call(name="Weather-lookup")
+    def lookup(word):
+        return word.upper()
+
+    rewrite.EDITED.add("lookup")
+    for key, name in enumerate(("Weather-lookup", "lookup")):
+        structure.begin_tool(key, name, {"word": "snow"}, call_id=f"c{key}")
+        assert lookup("snow") == "SNOW"
+        structure.end_tool(key, "SNOW")
+    starts = [event for event in recorded() if event["event_type"] == "tool_call_start"]
+    told = [(event["component_name"], event["metadata"].get("seen")) for event in starts]
+    assert told == [("Weather-lookup", None)] * 2
 
 
 def test_a_tool_that_was_expected_to_be_seen_and_was_not_is_recorded_at_its_end(
