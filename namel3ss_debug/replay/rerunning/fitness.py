@@ -98,6 +98,10 @@ _NOTES: Final[Mapping[str, Callable[[Finding], str]]] = {
         f"{in_line(finding.what)}: the program has no function of this name, so only the results were seen, and the function behind it "
         "runs again; decorate that with trace_tool_call(name=...) to have it answered"
     ),
+    "spans": lambda finding: (
+        f"{in_line(finding.what)}: only spans of the framework tell of such calls, so what is behind them runs again; decorate "
+        "functions of yours there with trace_tool_call(name=...) to have them answered"
+    ),
     "chains": lambda finding: (
         f"{finding.what} calls were recorded by an earlier version, which did not write down the functions they came through: "
         "they are only answered where they are asked in the same words"

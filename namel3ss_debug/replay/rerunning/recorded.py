@@ -40,6 +40,9 @@ from namel3ss_debug.wire.values import SETTINGS, Flaw, find_flaws
 if TYPE_CHECKING:
     from namel3ss_debug.replay.recording.history import Recording
 
+AGENT: Final = "agent"
+"""The component of agents and of what they say to each other."""
+
 START: Final = -3
 HEAD: Final = -2
 END: Final = -1
@@ -60,7 +63,7 @@ class Finding(NamedTuple):
 
     Attributes:
         kind: `cut redacted opaque damaged` of one answer; `open`: a call that never ended; `level filtered rotated lost inputs
-            unseen chains` of the recording as a whole.
+            unseen spans chains` of the recording as a whole.
         number: the number of the boundary; 0 for the recording as a whole.
         what: the name of what is meant, such as a path into the answer or a count of events.
         setting: the setting that would have kept it; "" where there is none.
@@ -228,6 +231,10 @@ class _Reader:
         self._unseen: dict[
             str, None
         ] = {}  # tools that the program ran by functions that nobody knew for theirs
+        self._of_spans: dict[
+            int, str
+        ] = {}  # those that spans of a framework tell of, by the numbers of calls
+        self._within: dict[str, int] = {}  # open span -> the call among these that it is inside or is
 
     def feed(self, number: int, event: Event) -> None:
         event_type = event["event_type"]
@@ -237,6 +244,8 @@ class _Reader:
             self._close(number, event)
         elif event_type == "error_occurred":
             self._failed(number, event)
+        elif event_type == "agent_message":
+            self._look_for_spans(number, event, "")
         elif event_type == "stream_chunk":
             boundary = self.boundaries.get(self._ids.get(event.get("parent_event_id", ""), 0))
             if boundary is not None:
@@ -261,6 +270,7 @@ class _Reader:
         inside = self._tools.get(event.get("parent_event_id", ""), 0)
         question = question_of(number, event, keep_event=False)
         self._tools[event_id] = number if question is not None and question.kind in VALUED else inside
+        self._look_for_spans(number, event, event_id)
         if event["event_type"] == "trace_start":
             self._settings = self._settings or lenient.mapping(
                 lenient.mapping(event.get("metadata")).get("settings")
@@ -286,6 +296,18 @@ class _Reader:
             self._speaks(number, event, question)
         self._step(number, event, Step(number, START))
         self._cancelled.clear()
+
+    def _look_for_spans(self, number: int, event: Event, event_id: str) -> None:
+        """A call that only a span tells of is one of a tool, unless an agent is at work in it or hands over: that is asked itself."""
+        within = self._within.get(event.get("parent_event_id", ""), 0)
+        metadata = lenient.mapping(event.get("metadata"))
+        if event["event_type"] == "tool_call_start" and metadata.get("seen") is False and "scope" in metadata:
+            within = number
+            self._of_spans[number] = str(event.get("component_name", ""))
+        elif event.get("component") == AGENT:
+            self._of_spans.pop(within, None)
+        if within and event_id:
+            self._within[event_id] = within
 
     def _speaks(self, number: int, event: Event, question: Question) -> None:
         """A question goes to an MCP server, if it does: one to a tool tells that the server has it."""
@@ -322,6 +344,7 @@ class _Reader:
     def _close(self, number: int, event: Event) -> None:
         event_id = event.get("parent_event_id", "")
         self._tools.pop(event_id, None)
+        self._within.pop(event_id, None)
         begun = self._ids.pop(event_id, 0)
         if not begun:
             return
@@ -408,6 +431,8 @@ class _Reader:
             yield Finding("inputs", 0, str(self._cut), "max_payload_size")
         if self._unseen:
             yield Finding("unseen", 0, ", ".join(self._unseen))
+        if self._of_spans:
+            yield Finding("spans", 0, ", ".join(dict.fromkeys(self._of_spans.values())))
         without = sum(not boundary.question.kins for boundary in self.boundaries.values())
         if without:
             yield Finding("chains", 0, str(without))

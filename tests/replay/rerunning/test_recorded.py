@@ -197,6 +197,25 @@ def test_tools_that_only_their_results_told_of_are_named_once(listed, boundary_e
     assert note.startswith("a, c: the program has no function of this name")
 
 
+def test_tools_that_only_spans_of_a_framework_tell_of_are_told(listed, boundary_events):
+    """What is behind them runs again; an agent as a tool, and a hand-over, are none of the program's functions."""
+    made = boundary_events()
+    calls = [
+        made.call(name, {}, metadata={"framework": "loom", "seen": False, "scope": "loom"})
+        for name in ("a", "b", "c", "a")
+    ]
+    inner = made.add("chain_execution_start", "chain", calls[1])
+    made.add("agent_execution_start", "agent", inner)
+    made.add("agent_message", "agent", calls[2])
+    made.add("agent_execution_start", "agent")
+    recorded = read_recorded(listed(made.events))
+    assert recorded.findings[0] == Finding("spans", 0, "a")
+    note, *_ = checked(Path("t.jsonl"), recorded)
+    assert note.startswith(
+        "a: only spans of the framework tell of such calls, so what is behind them runs again"
+    )
+
+
 def test_what_an_exception_of_a_tool_held_is_looked_at_as_a_result_is(listed, boundary_events):
     """What is no plain data, cut or redacted in it is a flaw of the answer; what a library's goes without is none."""
     made = boundary_events()
