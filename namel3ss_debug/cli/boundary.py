@@ -33,6 +33,9 @@ NEW_OBJECTS = 20_000
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """How a file fails that takes no more."""
 
+REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.EIO})
+"""What the system says of a path that the user named, and that cannot be used wherever that shows itself first."""
+
 _PLAINER = {
     "is not a valid integer( range)?$": "is not a whole number",
     "is not a valid float( range)?$": "is not a number",
@@ -136,12 +139,19 @@ def _status_of(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # the boundary: what nobody expected is a bug of ours
-        if isinstance(error, FileNotFoundError) and is_folder_gone():
-            tell("the working directory is not there any more; change to another")
-            return USAGE
-        tell(bug_message(error))
-        return BUG
+        refused = refusal(error)
+        tell(refused or bug_message(error))
+        return USAGE if refused else BUG
     return result if isinstance(result, int) else 0
+
+
+def refusal(error: Exception) -> str:
+    """What the system does not let be done: that a path be used, or a working directory that is gone; "" for any other failure."""
+    if isinstance(error, FileNotFoundError) and is_folder_gone():
+        return "the working directory is not there any more; change to another"
+    if not isinstance(error, OSError) or error.errno not in REFUSALS or error.filename is None:
+        return ""
+    return f"cannot use {os.fsdecode(error.filename)}: {error.strerror} (see {GUIDE}#{WrongUsageError.slug})"
 
 
 def tell(message: str) -> None:

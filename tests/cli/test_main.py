@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner
@@ -359,3 +360,28 @@ def test_garbage_is_looked_for_as_before_when_a_command_is_over(fails):
     boundary.run(command)
     assert meanwhile[0][0] > before[0]
     assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["analyze {}", "trace {}.py", "trace {}:main", "list {}", "doctor {}"],
+)
+def test_a_path_that_the_system_refuses_is_no_bug(run, words):
+    """One line and status 2, whoever looks at it first."""
+    result = run(*words.format("n" * 300).split())
+    assert result.exit_code == 2
+    assert result.stderr.startswith("namel3ss debug: cannot use ")
+    assert "File name too long (see DEBUGGING_GUIDE.md#wrong-usage)" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_the_system_says_of_no_path_is_a_bug(monkeypatch, tmp_path, capsys):
+    """As any failure that nobody expected, it leaves a report."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for error, status in (
+        (PermissionError(13, "Permission denied", "/root/x"), 2),
+        (OSError(13, "no"), 3),
+        (FileNotFoundError(2, "no", "x"), 3),
+    ):
+        assert boundary.run(mock.Mock(side_effect=error)) == status
+    assert capsys.readouterr().err.startswith("namel3ss debug: cannot use /root/x: Permission denied (see")
