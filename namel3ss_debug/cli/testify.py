@@ -138,6 +138,7 @@ def _program(
     if kind is None or cwd is None:
         raise RerunError(
             f"{trace.path} is of {target or 'no program'}, which a test cannot run: testify takes a script, -m module or module:function"
+            + ("; an app is run again by debug replay --rerun" if target.endswith(".ai") else "")
         )
     here = path.absolute().parent
     argv = [str(word) for word in lenient.sequence(first.get("argv"))]

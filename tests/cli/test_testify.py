@@ -152,3 +152,12 @@ def test_quotes_are_those_that_need_fewer_escapes():
         "'say \"a\"'",
         '"\\n"',
     ]
+
+
+def test_an_app_is_refused_with_what_runs_it_again(run, trace):
+    """A test would have to start the app in a process of its own, as a re-run does."""
+    trace.write_text(trace.read_text().replace('"app.py"', '"app.ai"'))
+    result = run("testify", str(trace))
+    assert result.exit_code == 2
+    assert "is of app.ai, which a test cannot run" in result.stderr
+    assert "; an app is run again by debug replay --rerun (see" in result.stderr
