@@ -143,17 +143,20 @@ class LiveProgram:
         Raises:
             KeyboardInterrupt: Ctrl-C has stopped it at the event that has come, or was pressed for the third time.
             DebugError: the call at which the program waits cannot be answered, such as by a mock that does not have its
-                shape; it still waits.
+                shape, and it still waits; or it waits for what will not come.
         """
         before = len(self._lines)
         if self.has_ended() or self.free:
             return False
         self._interrupts = 0
+        if self._silence is not None:  # how long nobody let it go on says nothing
+            self._silence.broken()
         with self._listening():
             self._release()
             while not (self.has_ended() or self._has_stopped(before)):
                 self._look_at_child()
-                self._take(0.0 if self.has_ended() else None)
+                if not self._take(0.0 if self.has_ended() else self._patience()):
+                    self._look_at_silence()
         if self._foreground is not None:
             self._foreground.take_back()
         if self.has_ended():

@@ -1352,6 +1352,17 @@ def test_a_program_that_waits_for_requests_from_outside_is_ended_and_told(bench)
 
 
 @pytest.mark.slow
+def test_a_walk_through_a_program_that_waits_for_requests_goes_on(bench):
+    """The command that would wait for ever is told so, and the session is still there."""
+    record_served(bench, SERVES)
+    again = bench.rerun("--step", *commands("continue", "info totals", "quit"))
+    told = " ".join((again.out.decode() + again.told).split())
+    assert "app.py:12 listens on port" in told
+    assert "it would wait for ever; ask it from within the program" in told
+    assert "of 1" in told
+
+
+@pytest.mark.slow
 def test_a_server_that_looks_at_the_clock_while_it_waits_is_ended_too(bench):
     """What a worker reads is written at once, and is not what somebody waits for."""
     record_served(bench, SERVES_APART)

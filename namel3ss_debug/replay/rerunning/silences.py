@@ -81,7 +81,7 @@ def _told(port: int, servers: Mapping[int, str]) -> str:
     where = servers.get(port) or servers.get(0)
     return (
         f"{where or 'the program'} listens on port {port} and waits for requests from outside, "
-        "which a re-run does not repeat: the run was ended here; "
+        "which a re-run does not repeat: it would wait for ever; "
         "ask it from within the program, as by the test client of its framework, "
         "or walk through what was recorded with debug replay --step"
     )
