@@ -8,6 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from namel3ss_debug.inspection import Chosen, Line
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.spans import Forest, Node, Span
 from namel3ss_debug.views.events import chunk_words, offset, status_style, streamed_words
 from namel3ss_debug.views.gists import request_text, summary
@@ -31,6 +32,9 @@ GUIDE_LEVELS = 10
 """How many levels of a tree are drawn; what is deeper moves no further to the right."""
 
 NUMBER_ROOM = 5
+NARROW, VERY_NARROW = 64, 56
+"""With fewer cells a row has what an event is, what it took and what it says; with fewer still, not even the last."""
+
 TREE_NAME_CELLS = 48
 TROUBLED_NAME_CELLS = 24
 """How wide a name is in the tree; narrower where a status and an error come behind it."""
@@ -41,8 +45,8 @@ def event_lines(events: Iterable[Line], width: int, started_at: float | None = N
     columns = (
         Column("n", align="right", style=DIM, room=NUMBER_ROOM),
         Column("s", align="right", style=DIM),
-        Column("event", least=16, cut="word"),
-        name("name", 12),
+        Column("event", least=14 if width < VERY_NARROW else 16, cut="word"),
+        name("name", 8 if width < VERY_NARROW else 12),
         number("took"),
         number("tokens"),
         number("cost"),
@@ -58,16 +62,29 @@ def _event_row(item: Line, started_at: float | None, width: int) -> tuple[Cell, 
     style = status_style(event)
     told = f"{streamed_words(streamed, width)}  " if streamed is not None else ""
     unusual = f"{status} " if status not in {None, "started", "completed", "failed"} else ""
+    what, kind = unusual + told + summary(event), event.get("event_type", "")
+    if width < VERY_NARROW:
+        what, kind = "", _in_short(event)
     return (
         Piece(str(place), DIM),
-        Piece(offset(event.get("timestamp"), started_at).removeprefix("+"), DIM),
-        piece(event.get("event_type", ""), COMPONENT_STYLES.get(component, ""), 60),
+        Piece("" if width < NARROW else offset(event.get("timestamp"), started_at).removeprefix("+"), DIM),
+        piece(kind, COMPONENT_STYLES.get(component, ""), 60),
         piece(event.get("component_name") or "", limit=NAME_LIMIT),
         Piece(duration(event.get("duration_ms"))),
-        Piece(tokens(event.get("tokens_used"))),
-        Piece(money(event.get("cost_estimate", cost))),
-        piece(unusual + told + summary(event), style if style in {ERROR, WARNING} else DIM),
+        Piece("" if width < NARROW else tokens(event.get("tokens_used"))),
+        Piece("" if width < NARROW else money(event.get("cost_estimate", cost))),
+        piece(what, style if style in {ERROR, WARNING} else DIM),
     )
+
+
+def _in_short(event: Event) -> str:
+    """What an event is, in words where there is no room for more: `llm start`, `tool failed`."""
+    kind, status = str(event.get("event_type", "")), event.get("status")
+    for long in ("_call", "_execution"):
+        kind = kind.replace(f"{long}_", "_")
+    if kind.endswith("_end") and status not in {None, "started", "completed"}:
+        kind = kind.removesuffix("end") + str(status)
+    return kind.replace("_", " ")
 
 
 def more_events(left_out: int, counted: int) -> Iterator[Text]:

@@ -122,8 +122,7 @@ def _changed(stop: results.Stopped, changed: results.Changed, width: int) -> Ite
 
 def _found(found: results.Found, width: int) -> Iterator[Text]:
     """Where an event holds what was searched for: the path, and what was found with as much around it as fits."""
-    indent = " " * len(MARK)
-    path = shorten(clean(found.path), width - len(MARK), middle=True)
+    indent, path = " " * len(MARK), clean(found.path)
     beside = cells(path) + 2 if cells(path) < width // 2 else 0
     room = width - len(MARK) - beside
     held = shorten(clean(found.text), room)
@@ -132,11 +131,9 @@ def _found(found: results.Found, width: int) -> Iterator[Text]:
     lead = max(left // 2, left - cells(after))  # what the one side does not need is for the other
     before = shorten(before, lead, tail=max(lead - 1, 0))
     around = [Piece(before), Piece(held, HEADING), Piece(shorten(after, left - cells(before)))]
-    if beside:
-        yield fitted([Piece(f"{indent}{path}  ", DIM), *around], width)
-    else:
-        yield fitted([Piece(indent + path, DIM)], width)
-        yield fitted([Piece(indent), *around], width)
+    if not beside:
+        yield from _words(path, width, indent)
+    yield fitted([Piece(f"{indent}{path}  " if beside else indent, DIM), *around], width)
 
 
 def _about_to_be_sent(number: int, event: Event, look: Look) -> Iterator[Text]:

@@ -14,6 +14,9 @@ from namel3ss_debug.views.quantities import duration, is_number
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, STATUS_STYLES, WARNING, clean, line
 
 SHORTEST_BARS = 16
+SHORTEST_LABELS = 8
+"""How wide bars are at least, where that leaves so much for the names beside them."""
+
 BARS = {
     (0, 0): " ",
     (0, 1): "╶",
@@ -40,9 +43,11 @@ def timeline_lines(chosen: Chosen, width: int) -> Iterator[Text]:
     begin = min(_began(span) for span in known)
     end = max(max(_ended(span), _began(span)) for span in known)
     places = max(len(str(span.number)) for _, span in nodes)
-    label_width = min(max((cell_len(_bar_label(*item).plain) for item in nodes), default=0), width * 2 // 5)
     took_width = max((len(_took(span)) for _, span in nodes), default=0)
-    bars = max(width - places - label_width - took_width - 6, SHORTEST_BARS)
+    room = width - places - took_width - 6
+    longest = max((cell_len(_bar_label(*item).plain) for item in nodes), default=0)
+    label_width = min(longest, width * 2 // 5, max(room - SHORTEST_BARS, SHORTEST_LABELS))
+    bars = max(room - label_width, SHORTEST_LABELS)
     header = f"{'n':>{places}}  {'span':<{label_width}}  "
     total = duration((end - begin) * 1000)
     yield line((header + "0" + total.rjust(bars - 1) + "  " + "took".rjust(took_width), DIM))

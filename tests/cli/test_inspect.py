@@ -20,6 +20,30 @@ def test_events_are_rows(run, trace):
     ]
 
 
+def test_a_narrow_table_keeps_what_events_are(run, trace, monkeypatch):
+    """At 60 columns there is no time and no tokens; at 40 it is told in short what it is, and where it failed."""
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run("inspect", trace).stdout.splitlines()[3:6] == [
+        "3  llm_call_start    gpt-4o-mini           Where is A-17?",
+        '4  llm_call_end      gpt-4o-mini   1.24 s  lookup(order="A-…',
+        '5  tool_call_start   lookup                {"order": "A-17"}',
+    ]
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run("inspect", trace).stdout.splitlines() == [
+        "n  event        name            took",
+        "1  trace start",
+        "2  agent start  Support",
+        "3  llm start    gpt-4o-mini",
+        "4  llm end      gpt-4o-mini   1.24 s",
+        "5  tool start   lookup",
+        "6  tool failed  lookup       35.0 ms",
+        "7  agent end    Support       1.30 s",
+        "8  tool start   send_mail",
+    ]
+    for row in run("inspect", trace, "--timeline").stdout.splitlines():
+        assert len(row) <= 40
+
+
 def test_the_tree_shows_spans_inside_spans(run, trace):
     """A span that failed says why, one that never ended says so."""
     assert run("inspect", trace, "--tree").stdout.splitlines() == [

@@ -144,6 +144,8 @@ def test_a_search_says_where_it_found_the_words():
     (line,) = told(held._replace(after=""))
     assert line == "   inputs.messages[0].content  …ong ago so very long ago so very long ago refund"
     assert told(Found("outputs.text", "a ", "refund", "."), 40) == ["   outputs.text  a refund."]
+    call = Found("outputs.tool_calls[0].arguments.supplier", "", "S-00", "")
+    assert told(call, 40) == ["   outputs.tool_calls[0].arguments.suppl", "   ier", "   S-00"]
 
 
 def test_a_breakpoint_and_a_watch_say_why_the_walk_stopped():
