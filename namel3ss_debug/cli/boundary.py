@@ -30,11 +30,11 @@ USAGE, BUG, INTERRUPTED, CLOSED_PIPE = 2, 3, 130, 141
 NEW_OBJECTS = 20_000
 """So many objects that may be in circles are made before circles are looked for."""
 
-NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""How a file fails that takes no more."""
-
 REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.EIO})
 """What the system says of a path that the user named, and that cannot be used wherever that shows itself first."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where there is no room for what a command writes, on stdout as well."""
 
 _PLAINER = {
     "is not a valid integer( range)?$": "is not a whole number",
@@ -53,12 +53,11 @@ class ClosedPipeError(Exception):
 
 
 @contextmanager
-def writing() -> Iterator[None]:
-    """Give a closed pipe a name click does not know, so that it arrives in `run`, and say what a full disk is.
+def closed_pipe() -> Iterator[None]:
+    """Give a closed pipe a name click does not know, so that it arrives in `run`.
 
     Raises:
         ClosedPipeError: in place of BrokenPipeError.
-        WrongUsageError: the file that stdout leads to takes no more.
     """
     try:
         try:
@@ -67,10 +66,6 @@ def writing() -> Iterator[None]:
             sys.stdout.flush()
     except BrokenPipeError as error:
         raise ClosedPipeError from error
-    except OSError as error:
-        if error.filename is not None or error.errno not in NO_ROOM:
-            raise
-        raise WrongUsageError(f"the answer cannot be written: {error.strerror}") from None
 
 
 @contextmanager
@@ -121,7 +116,7 @@ def open_closed_streams() -> None:
 def _status_of(command: Callable[[], object]) -> int:
     try:
         result = command()
-        with writing():
+        with closed_pipe():
             sys.stdout.flush()
     except DebugError as error:
         tell(f"{error} (see {GUIDE}#{error.slug})")
@@ -146,10 +141,15 @@ def _status_of(command: Callable[[], object]) -> int:
 
 
 def refusal(error: Exception) -> str:
-    """What the system does not let be done: that a path be used, or a working directory that is gone; "" for any other failure."""
-    if isinstance(error, FileNotFoundError) and is_folder_gone():
+    """What the system does not let a command do, with a path or for want of room; "" for any other failure."""
+    if not isinstance(error, OSError):
+        return ""
+    if error.errno == errno.ENOENT and is_folder_gone():
         return "the working directory is not there any more; change to another"
-    if not isinstance(error, OSError) or error.errno not in REFUSALS or error.filename is None:
+    if error.errno in FULL:
+        what = "the answer" if error.filename is None else os.fsdecode(error.filename)
+        return f"cannot write {what}: {error.strerror}"
+    if error.errno not in REFUSALS or error.filename is None:
         return ""
     return f"cannot use {os.fsdecode(error.filename)}: {error.strerror} (see {GUIDE}#{WrongUsageError.slug})"
 

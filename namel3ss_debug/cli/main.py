@@ -63,12 +63,12 @@ class Commands(click.Group):
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the command line; help and version print here already."""
-        with boundary.writing():
+        with boundary.closed_pipe():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a closed pipe passes by click, which would end it with a status of its own."""
-        with boundary.writing():
+        with boundary.closed_pipe():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
