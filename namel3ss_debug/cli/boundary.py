@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import errno
 import gc
+import io
 import os
 import platform
 import re
@@ -88,12 +89,19 @@ def run(command: Callable[[], object]) -> int:
     """Run a command and return the exit status; every failure is told on stderr here and nowhere else."""
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         open_closed_streams()
+    take_every_character(sys.stdout)
     try:
         with seldom_collecting():
             return _status_of(command)
     finally:
         for stream in (sys.stdout, sys.stderr):
             settle(stream)
+
+
+def take_every_character(stream: TextIO) -> None:
+    """Let a stream whose encoding lacks a character write its number instead of failing; stderr does so by itself."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def open_closed_streams() -> None:

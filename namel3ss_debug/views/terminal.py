@@ -150,7 +150,7 @@ class Terminal(Console):
 def console(*, stderr: bool = False, width: int | None = None, stream: TextIO | None = None) -> Terminal:
     """A console on a stream, or on stdout or stderr as they are now; colours are the sixteen of the user's own theme."""
     stream = stream or (sys.stderr if stderr else sys.stdout)
-    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+    if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
         stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding shows what it can
     coloured = wants_colour(stream)
     return Terminal(

@@ -379,6 +379,21 @@ def test_a_path_that_the_system_refuses_is_no_bug(run, words):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii:surrogateescape"])
+@pytest.mark.parametrize("words", ["report", "inspect", "list"])
+def test_a_character_that_a_terminal_lacks_shows_its_number(trace, workspace, words, encoding):
+    """Whatever its encoding is, and however it deals with what it lacks."""
+    trace.write_text(
+        trace.read_text().replace("the service is down", "the service is \u5931\u8d25 " + "x" * 90)
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "namel3ss_debug", *words.split()],
+        cwd=workspace, env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert words != "report" or encoding != "latin-1" or b"is \\u5931\\u8d25" in done.stdout
+
+
 def test_what_the_system_says_of_no_path_is_a_bug(monkeypatch, tmp_path, capsys):
     """As any failure that nobody expected, it leaves a report."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
