@@ -168,7 +168,8 @@ def _file_or_package(word: str, argv: tuple[str, ...], folder: Path) -> Target:
         if (path / "__init__.py").is_file():
             return Target("module", word, argv, folder)
     if not path.exists():
-        raise TargetError(f"there is no {word} in {folder}{suggestion(word, folder)}")
+        where = "" if Path(word).is_absolute() else f" in {folder}"
+        raise TargetError(f"there is no {word}{where}{suggestion(word, folder)}")
     return _script(word, argv, folder)
 
 

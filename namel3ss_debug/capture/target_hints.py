@@ -57,12 +57,14 @@ def suggestion(word: str, folder: Path) -> str:
         names = os.listdir(path.parent)
     except OSError:
         return ""
-    programs = sorted(n for n in names if n.endswith((".py", ".ai", ".pyz")) or (path.parent / n).is_dir())
     import difflib  # noqa: PLC0415  (only a mistake needs it)
 
-    near = difflib.get_close_matches(path.name, programs, n=1)
-    near = near or difflib.get_close_matches(f"{path.name}.py", programs, n=1)
-    meant = str(Path(word).with_name(near[0])) if near else _installed(word)
+    stems: dict[str, str] = {}
+    for name in sorted(names):
+        if name.endswith((".py", ".ai", ".pyz")) or (path.parent / name).is_dir():
+            stems.setdefault(Path(name).stem, name)
+    near = difflib.get_close_matches(path.stem, stems, n=1)  # that both end with .py makes no two names alike
+    meant = _installed(word) or (str(Path(word).with_name(stems[near[0]])) if near else "")
     return f"; did you mean {meant}?" if meant else ""
 
 

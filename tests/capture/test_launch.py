@@ -369,6 +369,8 @@ def test_an_installed_command_runs_the_code_of_the_working_directory(project):
         (["ap.py"], "there is no ap.py in {}; did you mean app.py?"),
         (["ap"], "there is no ap in {}; did you mean app.py?"),
         (["zzz"], "there is no zzz in {}"),
+        (["zzz.py"], "there is no zzz.py in {}"),
+        (["/nowhere/zzz.py"], "there is no /nowhere/zzz.py"),
         (["sub/dep.py"], "there is no sub/dep.py in {}; did you mean sub/deep.py?"),
         (
             ["python3", "app.py"],
@@ -409,6 +411,7 @@ def test_an_installed_command_is_named_by_its_path(project, monkeypatch):
         (commands / name).write_text(head)
         (commands / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(commands))
+    (project / "server.py").touch()
     with pytest.raises(TargetError, match=f"there is no serve in .*; did you mean {commands}/serve\\?$"):
         resolve_target(["serve", "app:app"], cwd=project)
     with pytest.raises(TargetError, match=r"there is no shell in [^;]*$"):
