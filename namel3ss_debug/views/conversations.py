@@ -26,6 +26,7 @@ from namel3ss_debug.views.terminal import (
     console,
     fitted,
     line,
+    shorten,
     text,
 )
 from namel3ss_debug.wire.conversations import MessageChange, message_changes
@@ -168,7 +169,7 @@ def _own_words(change: MessageChange, own: str) -> Text:
 def _label(indent: str, place: int, role: str) -> Text:
     """What stands beside the text of a message: its number from 1, and whose it is."""
     label = Text(end="").append(indent).append(f"{place + 1:>3} ", DIM)
-    return label.append(f"{role:<{ROLE_CELLS}}", ROLE_STYLES.get(role, HEADING))
+    return label.append(role + " " * (ROLE_CELLS - cells(role)), ROLE_STYLES.get(role, HEADING))
 
 
 def _all_of(place: int, number: int) -> str:
@@ -195,7 +196,7 @@ def _block(label: Text, whole: Text, width: int, most: int, more: str) -> Iterat
 
 def _role(message: Any) -> str:
     role = message.get("role") if isinstance(message, dict) else None
-    return clean(role, ROLE_CELLS - 1) if role else "?"
+    return shorten(clean(role, 100), ROLE_CELLS - 1) if role else "?"
 
 
 def _part(part: Any) -> Text:

@@ -131,6 +131,17 @@ def test_no_text_breaks_a_drawing(text, width):
         assert not any(NEVER.search(line) for line in shown(result, width))
 
 
+@pytest.mark.parametrize("width", [40, 41, 80])
+def test_a_role_of_wide_characters_takes_the_room_of_a_role(width):
+    """The texts of all messages begin in one column, and no line is wider than the screen."""
+    messages = tuple(
+        {"role": role, "content": "a text " * 20} for role in ("user", "用户", "用户用户用户用户")
+    )
+    rows = shown(Messages(3, "m", messages, ()), width)
+    assert all(cell_len(row) <= width for row in rows)
+    assert {cell_len(row[: row.index("a text")]) for row in rows if "用" in row or "user" in row} == {14}
+
+
 def test_a_search_says_where_it_found_the_words():
     """The path stands before as much of the value as fits, on a line of its own where it takes half of the screen."""
     held = Found("inputs.messages[0].content", "so very long ago " * 9, "refund", " of the order" * 9)
