@@ -657,6 +657,13 @@ def test_what_only_looks_like_a_secret_stays_in_pieces_too(text):
         assert grown(text, size)[0] == text
 
 
+def test_a_keyword_in_running_text_is_not_followed_for_long():
+    """No element of XML, nor anything else that is secret, begins with such a word and goes on with prose."""
+    (pattern,) = (rule.pattern for rule in PHRASES if rule.name == "assignment")
+    assert opening(pattern).search("the password option, then more words and").start() == 40
+    assert opening(pattern).search('<Password Type="x y"').start() == 1
+
+
 def test_a_text_that_waits_for_long_is_not_looked_at_with_every_piece(monkeypatch):
     """A private key whose end never comes is looked at each time that it has grown by a part of itself."""
     looks, look = [], Growing._look

@@ -82,7 +82,7 @@ def assigned(keyword: str, shortest: int = 8, *, in_lists: bool = False) -> str:
     in_code = rf"{annotation}{_IS}(?={quoted}|([^\s\"'\\,;&)<`]{many}))"
     option = rf"[ ](?=([^\s\"'\\\-=][^\s\"'\\]{many}))"
     in_list = rf"|{_QUOTE},[ ]?(?!\\{{0,8}}[\"']-)(?={quoted})" if in_lists else ""
-    element = rf"(?:[ ][^<>]{{0,200}}+)?>(?=(?P<element>[^\s<>\"'\\]{many})</[\w.:\-]{{0,40}}{keyword})"
+    element = rf"(?:[ ][\w.:\-]{{1,40}}=[^<>]{{0,200}}+)?>(?=(?P<element>[^\s<>\"'\\]{many})</[\w.:\-]{{0,40}}{keyword})"
     return rf"{keyword}(?:[sS](?=\\?[\"'\s=:]))?(?:{in_json}|{in_code}|{option}|{element}{in_list})"
 
 
