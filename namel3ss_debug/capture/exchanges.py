@@ -40,6 +40,8 @@ Pairs = list[tuple[str, str]]
 INSIDE: ContextVar[bool] = ContextVar("namel3ss_debug_inside_exchange", default=False)
 """Whether the running code is a library that sends an exchange which is recorded already."""
 
+_DONE = b"data: [DONE]"
+"""What streams in the manner of OpenAI end with, behind which programs do not read."""
 _LEAST_ROOM = 1 << 20
 _WITHOUT_BODY = {204, 304}
 
@@ -327,6 +329,8 @@ class Exchange:
         """Whether no more can be missing than an end that is known: a stream tells its end by what it says."""
         if self._stream is not None or self._method == "HEAD" or self._status in _WITHOUT_BODY:
             return self._status != 0
+        if self._status and b"".join(self._chunks[-3:]).rstrip().endswith(_DONE):
+            return True
         length = self._head.length
         return self._status != 0 and length is not None and str(self._arrived) == length.strip()
 

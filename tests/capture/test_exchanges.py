@@ -288,3 +288,16 @@ def test_a_request_that_opens_a_websocket_is_told_once_and_not_recorded(exchange
     assert tracer.problems == {"a websocket was used, which is not recorded": 1}
     assert exchanges.begin("GET", "http://h/chat", [("Upgrade", "h2c")], None) is not None
     shutdown_tracing()
+
+
+def test_a_stream_that_says_its_end_is_whole_without_another_read(exchanges):
+    """A program that stops at `[DONE]` has read all there is; one that stops earlier has not."""
+    pieces = [b'data: {"text": "a"}\n\n', b"data: [DO", b"NE]\n", b"\n"]
+    for read in (pieces, pieces[:1]):
+        exchange = exchanges.begin("POST", "http://h/v1/completions", [], b'{"prompt": "p"}')
+        exchange.respond(200, STREAM)
+        for piece in read:
+            exchange.receive(piece)
+        exchange.close()
+    ends = [event["status"] for event in recorded() if event["event_type"] == "http_exchange_end"]
+    assert ends == ["completed", "partial"]
