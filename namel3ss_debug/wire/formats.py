@@ -74,6 +74,12 @@ def _told_by(path: str) -> tuple[str, bool]:
     return unquote(model), "stream" in operation.lower()
 
 
+def _with_agent(path: str, request: Json) -> Json:
+    """The request with the agent in place of the model, where one of Mistral is asked, which has its own."""
+    del path
+    return {"model": request["agent_id"], **request} if "agent_id" in request else request
+
+
 def _with_stream(path: str, request: Json) -> Json:
     """The request with `stream`, which is true where it is left out."""
     del path
@@ -81,8 +87,24 @@ def _with_stream(path: str, request: Json) -> Json:
 
 
 _ROWS = (
-    Format("openai.chat", "openai", "chat", ("/chat/completions",), _has_messages, openai_chat),
-    Format("openai.responses", "openai", "chat", ("/responses",), _asks_for_a_response, openai_responses),
+    Format(
+        "openai.chat",
+        "openai",
+        "chat",
+        ("/chat/completions", "/agents/completions"),
+        _has_messages,
+        openai_chat,
+        complete=_with_agent,
+    ),
+    # What sums up a conversation is asked as the next response is, and says what that took.
+    Format(
+        "openai.responses",
+        "openai",
+        "chat",
+        ("/responses", "/responses/compact"),
+        _asks_for_a_response,
+        openai_responses,
+    ),
     Format("openai.embeddings", "openai", "embeddings", ("/embeddings",), _has_input, openai_embeddings),
     Format(
         "anthropic.messages", "anthropic", "chat", ("/messages",), _has_anthropic_messages, anthropic_messages

@@ -18,7 +18,10 @@ SPOKEN = [name for name, known in wire.FORMATS.items() if known.operation == "ch
         ("/v1/chat/completions", CHAT, "openai.chat"),
         ("/openai/deployments/gpt-4o/chat/completions?api-version=1", {"messages": []}, "openai.chat"),
         ("/chat/completions/", CHAT, "openai.chat"),
+        ("/v1/agents/completions", {"agent_id": "a", "messages": []}, "openai.chat"),
         ("/v1/responses", {"model": "m", "input": "hi"}, "openai.responses"),
+        ("/v1/responses/compact", {"model": "m", "input": "hi"}, "openai.responses"),
+        ("/v1/responses/input_tokens", {"model": "m", "input": "hi"}, None),
         ("/v1/responses", {"prompt": {"id": "p"}}, "openai.responses"),
         ("/gateway/v1/embeddings", {"model": "m", "input": ["a"]}, "openai.embeddings"),
         ("/v1/messages", {**CHAT, "max_tokens": 1}, "anthropic.messages"),
@@ -105,6 +108,25 @@ def test_what_the_path_says_completes_the_request(path, said, model, stream):
     completed = wire.recognise(path, said).complete(path, said)
     assert (completed["model"], completed["stream"]) == (model, stream)
     assert wire.recognise(path, said).codec.decode_request(completed)["model"] == model
+
+
+def test_an_agent_of_mistral_stands_for_its_model():
+    """The request names no model; one that names both keeps it."""
+    known = wire.recognise("/v1/agents/completions", {"messages": []})
+    for request, model in (({"agent_id": "a"}, "a"), ({"agent_id": "a", "model": "m"}, "m"), ({}, None)):
+        completed = known.complete("/v1/agents/completions", request)
+        assert known.codec.decode_request(completed)["model"] == model
+
+
+def test_what_it_took_to_sum_up_a_conversation_is_read():
+    """Its answer is no text, but items that stand for the conversation."""
+    body = {
+        "object": "response.compaction",
+        "output": [{"type": "compaction", "encrypted_content": "x"}],
+        "usage": {"input_tokens": 100, "output_tokens": 50, "total_tokens": 150},
+    }
+    answer = wire.FORMATS["openai.responses"].codec.decode_response(body)
+    assert (answer.text, answer.usage) == (None, {"input_tokens": 100, "output_tokens": 50})
 
 
 @pytest.mark.parametrize("name", [n for n in SPOKEN if n not in ("ollama.chat", "gemini.generate_content")])
