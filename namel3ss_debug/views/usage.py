@@ -74,7 +74,12 @@ def resources(section: Section) -> Iterator[Block]:
         if any((windows.get(label) or {}).get("max_share") is not None for label in windows):
             yield Note("window: the most that a call filled of what its model can take")
     yield from _conversations(section.get("context") or {})
-    yield from unpriced(used.get("total"), cost.get("without_price_by_model") or {})
+    untold = used.get("without_usage_by_model") or {}
+    unknown = cost.get("without_price_by_model") or {}
+    lacking = {model: n - untold.get(model, 0) for model, n in unknown.items() if n > untold.get(model, 0)}
+    yield from unpriced(used.get("total"), lacking)
+    if untold and used.get("total"):
+        yield Note(f"tokens not told: {_named(untold)}; such calls have no cost")
 
 
 def _conversations(context: Section) -> Iterator[Block]:
@@ -126,9 +131,14 @@ def unpriced(used: Any, models: Mapping[str, Any]) -> Iterator[Note]:
     if not extra_installed():
         yield Note(price_hint())
         return
+    yield Note(f"without a price: {_named(models)}; the setting prices can give one")
+
+
+def _named(models: Mapping[str, Any]) -> str:
+    """Models with their numbers of calls."""
     named = [f"{model or 'a model without a name'} ({count(n, 'call')})" for model, n in models.items()]
     rest = f" and {len(named) - SHOWN:,} more" if len(named) > SHOWN else ""
-    yield Note(f"without a price: {', '.join(named[:SHOWN])}{rest}; the setting prices can give one")
+    return f"{', '.join(named[:SHOWN])}{rest}"
 
 
 def spent(cost: float | None, without_price: int) -> str:

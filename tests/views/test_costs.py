@@ -62,6 +62,19 @@ def test_models_without_a_price_are_named(own_prices):
     assert HINT not in lines
 
 
+def test_models_that_told_no_tokens_are_named_apart(own_prices):
+    """A price would not help there: a streamed chat tells its tokens only where it is asked to."""
+    pytest.importorskip("genai_prices")
+    own_prices({"a": {"input": 1, "output": 2}, "*": None})
+    known = document("a", "b")
+    resources = known["resource_usage"]
+    resources["tokens"]["without_usage_by_model"] = {"a": 2, "b": 1}
+    resources["cost"]["without_price_by_model"] = {"a": 2, "b": 3}
+    lines = shown(report(known))
+    assert "without a price: b (2 calls); the setting prices can give one" in lines
+    assert "tokens not told: a (2 calls), b (1 call); such calls have no cost" in lines
+
+
 def together(*found):
     """The answer for several recordings that are all like the first."""
     overview = found[0]["execution_overview"]

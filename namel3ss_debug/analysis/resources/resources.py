@@ -257,6 +257,9 @@ class ResourceUsage:
                 "source": source,
                 "calls": total[_CALLS],
                 "calls_without_usage": total[_UNCOUNTED],
+                "without_usage_by_model": {
+                    name: row[_UNCOUNTED] for name, row in sorted(self._by_model.items()) if row[_UNCOUNTED]
+                },
                 "by_model": {name: _tokens(row) for name, row in sorted(self._by_model.items())},
                 "by_agent": {name: _tokens(row) for name, row in sorted(self._by_agent.items())},
                 "by_tool": {name: _tokens(row) for name, row in sorted(self._by_tool.items())},

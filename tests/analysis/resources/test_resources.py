@@ -76,6 +76,15 @@ def test_an_unknown_price_is_null_and_counted(recording, resources):
     assert (cost["calls_with_price"], cost["calls_without_price"]) == (2, 1)
 
 
+def test_calls_that_tell_no_tokens_are_counted_by_model(recording, resources):
+    """One that ended well is; one that failed took none."""
+    call(recording, 0, model="known", cost_estimate=0.1)
+    recording.span("llm", "silent", 1, 2)
+    recording.span("llm", "silent", 3, 4, status="failed", error="429")
+    tokens = resources(recording)["tokens"]
+    assert (tokens["calls_without_usage"], tokens["without_usage_by_model"]) == (1, {"silent": 1})
+
+
 def test_a_price_stands_in_for_what_a_call_does_not_tell(recording, resources, own_prices):
     """10 in, 4 of them from the cache, and 5 out at $1, $0.50 and $2 per million: 6 + 2 + 10 millionths of a dollar."""
     own_prices({"gpt*": {"input": 1, "cache_read": 0.5, "output": 2}, "*": None})
