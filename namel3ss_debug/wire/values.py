@@ -46,7 +46,7 @@ class Flaw(NamedTuple):
     what: str
 
 
-SETTINGS: Final = {"cut": "max_payload_size", "redacted": "redact"}
+SETTINGS: Final = {"cut": "max_payload_size", "redacted": "redact", "token": "redact"}
 """By the kind of a flaw: the setting that would have kept the value."""
 
 

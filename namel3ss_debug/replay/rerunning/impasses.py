@@ -9,6 +9,7 @@ from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.rerunning.boundaries import CONNECT, HTTP, MCP, MODEL, TOOL, Question
 from namel3ss_debug.replay.rerunning.divergences import Divergence
 from namel3ss_debug.replay.rerunning.recorded import Boundary, Finding
+from namel3ss_debug.replay.rerunning.recorded_answers import BEARER
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ VERBS: Final = {MODEL: "asks", HTTP: "requests", TOOL: "calls", MCP: "asks an MC
 _FLAWS: Final = {
     "cut": "the answer was cut",
     "redacted": "a secret in the answer was left out",
+    BEARER: "a secret in the answer was left out",
     "opaque": "the value is no plain data",
     "damaged": "the answer is damaged",
     "open": "the end of the call is missing in the recording",

@@ -39,7 +39,7 @@ from namel3ss_debug.replay.rerunning.matching import Matcher
 from namel3ss_debug.replay.rerunning.ordering import Order
 from namel3ss_debug.replay.rerunning.plans import ALL, Plan
 from namel3ss_debug.replay.rerunning.recorded import END, HEAD, Boundary, Step
-from namel3ss_debug.replay.rerunning.recorded_answers import outputs_of
+from namel3ss_debug.replay.rerunning.recorded_answers import BEARER, outputs_of
 from namel3ss_debug.replay.rerunning.verdicts import Answer, New, Restart
 from namel3ss_debug.replay.words import Ahead, given_word
 from namel3ss_debug.traces.events import Event
@@ -442,7 +442,11 @@ class Pass:
         given = given_word(self._mocks, question.number, event, recorded) if answer.given else {}
         if "answer" in given or answer.fails or found is None:
             return given
-        findings = plan.recorded.findings_of(found.number)
+        findings = tuple(
+            finding
+            for finding in plan.recorded.findings_of(found.number)
+            if finding.kind != BEARER or not plan.asks_nobody
+        )
         if findings and not self._is_open(found, question):
             call = self._call(question)
             raise CannotGoOnError(Stop("unusable", question, found, answer.divergence, findings, call))

@@ -47,6 +47,11 @@ class Plan:
         """Whether nothing but its calls has to wait: the recording is one line of work, and all of it counts."""
         return not (self.ordered or self.live_from or self.run_tools)
 
+    @property
+    def asks_nobody(self) -> bool:
+        """Whether nothing is asked for real, so that nobody sees what a program only passes on."""
+        return not self.run_tools and (self.offline or not self.live_from)
+
     def runs(self, question: Question) -> bool:
         """Whether a tool is run for real."""
         return ALL in self.run_tools or question.name in self.run_tools

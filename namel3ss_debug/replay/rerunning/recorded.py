@@ -62,8 +62,8 @@ class Finding(NamedTuple):
     """Something in a recording that cannot be given again, or not as it was.
 
     Attributes:
-        kind: `cut redacted opaque damaged` of one answer; `open`: a call that never ended; `level filtered rotated lost inputs
-            unseen spans chains` of the recording as a whole.
+        kind: `cut redacted token opaque damaged` of one answer; `open`: a call that never ended; `level filtered rotated lost
+            inputs unseen spans chains` of the recording as a whole.
         number: the number of the boundary; 0 for the recording as a whole.
         what: the name of what is meant, such as a path into the answer or a count of events.
         setting: the setting that would have kept it; "" where there is none.

@@ -14,6 +14,11 @@ from namel3ss_debug.wire.values import Flaw, find_flaws, revive
 INTERRUPT = "KeyboardInterrupt"
 """The type of the exception that Ctrl-C raises."""
 
+BEARER = "token"
+"""The kind of a flaw where the answer of an authorization server lacks its token, which a program passes on as it is."""
+_PASSED_ON = {"$.access_token", "$.refresh_token"}
+"""Where such an answer has them, beside its `token_type` (RFC 6749, 5.1); to a client they are opaque (1.4)."""
+
 _NOT_ON_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 """Headers that speak of the body as it was sent; a recording has it decoded."""
 
@@ -123,7 +128,18 @@ def flaws_of_end(kind: str, end: Event, *, streamed: bool) -> tuple[Flaw, ...]:
     exchange = exchange_of(end)
     if "body" in exchange or kind == MODEL:
         return flaws_of_chunk(exchange.get("body"))
-    return find_flaws(lenient.mapping(end.get("outputs")).get("body"))
+    return _flaws_of_body(lenient.mapping(end.get("outputs")).get("body"))
+
+
+def _flaws_of_body(body: Any) -> tuple[Flaw, ...]:
+    """What the body of a response that is no model's does not hold as it was."""
+    flaws = find_flaws(body)
+    if not flaws or not isinstance(lenient.mapping(body).get("token_type"), str):
+        return flaws
+    return tuple(
+        flaw._replace(kind=BEARER) if flaw.kind == "redacted" and flaw.path in _PASSED_ON else flaw
+        for flaw in flaws
+    )
 
 
 def flaws_of_chunk(payload: Any) -> tuple[Flaw, ...]:

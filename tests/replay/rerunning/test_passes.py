@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 
 from namel3ss_debug.errors import DebugError
@@ -260,6 +263,59 @@ def test_an_error_leaves_the_recorded_answer_for_the_next_attempt(start):
     assert run.word() == {"fault": {"kind": "error", "error_type": "ValueError", "message": "no"}}
     run.made.call("search", {"q": "x"})
     assert run.word()["answer"] == 7
+
+
+def asked_for_a_token(made):
+    """An authorization server is asked, whose address is that of every test."""
+    asked = {"method": "POST", "url": "http://example.org/token", "hash": "h"}
+    return made.add(
+        "http_exchange_start", "http", inputs={"body": "grant_type=x"}, metadata={"exchange": asked}
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "plan", "goes_on"),
+    [
+        ({"access_token": "[REDACTED:key]", "token_type": "Bearer", "expires_in": 5}, {}, True),
+        (
+            {"access_token": "[REDACTED:key]", "token_type": "Bearer"},
+            {"live_from": 9, "offline": True},
+            True,
+        ),
+        ({"access_token": "[REDACTED:key]", "token_type": "Bearer"}, {"live_from": 9}, False),
+        (
+            {"access_token": "[REDACTED:key]", "token_type": "Bearer"},
+            {"run_tools": frozenset({"t"})},
+            False,
+        ),
+        ({"access_token": "[REDACTED:key]"}, {}, False),
+        (
+            {"access_token": "[REDACTED:key]", "token_type": "Bearer", "id_token": "[REDACTED:jwt]"},
+            {},
+            False,
+        ),
+    ],
+)
+def test_a_token_that_a_program_only_passes_on_may_be_missing(listed, boundary_events, body, plan, goes_on):
+    """The stand-in is given where nobody will see it; else, and where the program may read what is missing, the run stops."""
+    made = boundary_events()
+    start = asked_for_a_token(made)
+    exchange = {"status": 200, "headers": {"content-type": "application/json"}}
+    made.add(
+        "http_exchange_end",
+        "http",
+        start,
+        outputs={"status": 200, "body": body},
+        metadata={"exchange": exchange},
+    )
+    run = Run(read_recorded(listed(made.events)), boundary_events(), **plan)
+    asked_for_a_token(run.made)
+    if not goes_on:
+        with pytest.raises(CannotGoOnError, match="a secret in the answer was left out"):
+            run.word()
+        return
+    (piece,) = run.word()["http"]["pieces"]
+    assert json.loads(base64.b64decode(piece)) == body
 
 
 def test_a_tool_that_is_run_tells_its_other_result(start):
