@@ -350,6 +350,28 @@ def test_aiohttp_gets_its_own_exceptions(shell):
         assert str(caught.value).endswith(text)
 
 
+def test_aiohttp_reads_what_came_before_a_body_broke(shell):
+    """However slowly the program reads; one that waits for more than there is gets the exception instead."""
+    import aiohttp
+
+    broken = raised("aiohttp.client_exceptions.ClientPayloadError", "not whole")
+    shell.words["127.0.0.1:9"] = [http(b"one", b"two", headers=[EVENTS], raised=broken) for _ in range(2)]
+
+    async def ask(read):
+        got = []
+        async with aiohttp.ClientSession() as session, session.get(f"{NOWHERE}/x") as response:
+            try:
+                while True:
+                    for _ in range(50):  # other work has its turns meanwhile
+                        await asyncio.sleep(0)
+                    got.append(await read(response.content))
+            except aiohttp.ClientPayloadError:
+                return got
+
+    assert b"".join(asyncio.run(ask(lambda content: content.read(2)))) == b"onetwo"
+    assert asyncio.run(ask(lambda content: content.readexactly(4))) == [b"onet"]
+
+
 def test_aiohttp_reads_recorded_responses(shell):
     """Whole bodies and streams, in their pieces; answers without a body; and no further task is seen."""
     import aiohttp

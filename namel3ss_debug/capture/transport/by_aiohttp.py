@@ -20,6 +20,8 @@ from namel3ss_debug.capture.traceparent import HEADER
 from namel3ss_debug.capture.transport.seams import OnDemand, Watched, in_memory, passes
 
 _MARK = "_namel3ss_exchange"
+_A_MOMENT = 0.01
+"""The seconds after which it is looked again whether the program has read what came before an end."""
 
 
 class _Reading(NamedTuple):
@@ -230,9 +232,15 @@ class _Feeder:
             return
         yield from delivery.pauses("end")
         if response.raised is not None:
+            while self._is_left_to_be_read():
+                yield _A_MOMENT
             self._break(response.raised)
         elif chunked or last:
             self._protocol.data_received(last or b"0\r\n\r\n")
+
+    def _is_left_to_be_read(self) -> bool:
+        """Whether the program has not read what came, and waits for no more: an exception would take that away."""
+        return bool(self._content._buffer) and self._content._waiter is None  # noqa: SLF001  (told nowhere else)
 
     def _break(self, raised: Raised) -> None:
         from aiohttp import client_exceptions  # noqa: PLC0415  (imported with the client)
