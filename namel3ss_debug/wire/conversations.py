@@ -17,6 +17,7 @@ _MOST_SUFFIX = 4000
 _CUT = 40
 _DEEPEST = 50
 _LONGEST_MARK = 200
+_SHORT_DATA = 100
 _NAMES = frozenset({"role", "type", "id", "name", "tool_call_id", "call_id"})
 """Keys whose texts are names, which nobody cuts short."""
 
@@ -87,7 +88,8 @@ def diff_messages(before: Sequence[Any], after: Sequence[Any]) -> tuple[MessageC
 def message_text(message: Any) -> str:
     """A message as text to read and to compare: its texts as they are, everything else as JSON on lines of its own.
 
-    The role is left out.
+    Of the data of a picture or a sound there are a number and a hash, in which nothing is read but that they differ. The
+    role is left out.
     """
     if not isinstance(message, dict):
         return message if isinstance(message, str) else _json(message)
@@ -273,7 +275,11 @@ def _part_text(part: Any) -> str:
     if key is None or not isinstance(kind, str):
         return _json(part)
     rest = {name: value for name, value in part.items() if name not in ("type", key)}
-    return f"{'' if kind == 'text' else f'[{kind}] '}{part[key]}" + (f"\n{_json(rest)}" if rest else "")
+    said = part[key]
+    if kind == "blob" and len(said) > _SHORT_DATA:
+        digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+        said = f"{len(said):,} characters of data, SHA-256 {digest[:16]}"
+    return f"{'' if kind == 'text' else f'[{kind}] '}{said}" + (f"\n{_json(rest)}" if rest else "")
 
 
 def _json(value: Any) -> str:

@@ -333,3 +333,19 @@ def test_a_changed_message_is_compared_as_text():
 def test_foreign_messages_have_a_text(message, text):
     """Whatever their shape."""
     assert message_text(message) == text
+
+
+def test_data_of_a_picture_are_told_by_how_many_and_which_they_are():
+    """Two that differ read otherwise, and nobody has to read them; short data are shown."""
+
+    def seen(data):
+        part = {"type": "blob", "mime_type": "image/png", "content": data}
+        return message_text({"role": "user", "parts": [part]})
+
+    first, second = seen("A" * 12_000), seen("A" * 11_999 + "B")
+    head = "[blob] 12,000 characters of data, SHA-256 "
+    assert first.startswith(head)
+    assert second.startswith(head)
+    assert first != second
+    assert first.endswith('\n{"mime_type":"image/png"}')
+    assert seen("iVBO") == '[blob] iVBO\n{"mime_type":"image/png"}'
