@@ -310,6 +310,57 @@ def test_an_answer_that_the_program_has_no_class_for_fails_the_test(suite):
     result.stdout.fnmatch_lines(["*sched.Event -> cannot be made here"])
 
 
+def test_a_result_that_is_no_data_is_told_in_words_of_the_mark(suite):
+    """The tool has to be called, and a test has no options of a re-run for that."""
+    tests = """
+        import agent, pytest
+
+        class Order(str):
+            pass
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_agent():
+            def lookup(order):
+                return Order(order)
+
+            agent.run("Where is A-17?", lookup)
+        """
+    suite(tests).assert_outcomes(passed=1)
+    result = suite()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "agent.py:* calls lookup as recorded at event 4, but the value is no plain data (*",
+            "to have the tool called: run_tools='lookup' in the mark",
+            "to record it again: pytest test_it.py::test_agent --agent-record=rewrite",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*--run-tools*")
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (
+            lambda lines: [*lines[:2], "<<<<<<< HEAD", *lines[2:]],
+            "*x.jsonl: line 3: not JSON; keep one side *",
+        ),
+        (lambda _lines: [], "*x.jsonl: there is no event in it (it is empty); *"),
+    ],
+)
+def test_a_damaged_recording_answers_nothing(suite, damage, told):
+    """What git has left of it, or of its place, is said before the test begins."""
+    suite(TEST).assert_outcomes(passed=1)
+    suite.recording.write_text(
+        "".join(f"{line}\n" for line in damage(suite.recording.read_text().splitlines()))
+    )
+    result = suite()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [told, "to record it again: pytest test_it.py::test_agent --agent-record=rewrite"]
+    )
+
+
 def test_a_recorded_error_comes_back_as_the_same_exception(suite):
     """What the SDK raised for a status of 500 it raises again, from the recording."""
     tests = """

@@ -18,7 +18,7 @@ import pytest
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.config import DebugConfiguration, load_configuration
-from namel3ss_debug.errors import DebugError, SettingError
+from namel3ss_debug.errors import DebugError, SettingError, UnreadableTraceError
 from namel3ss_debug.replay.inprocess import InProcess, Recordable
 from namel3ss_debug.replay.rerunning.impasses import Stop
 from namel3ss_debug.replay.rerunning.recorded import Recorded
@@ -80,13 +80,10 @@ class RecordedTest:
 
     def _stop(self, stop: Stop | str, recorded: Recorded) -> BaseException:
         assert self._wanted.recording is not None
-        text = testing.stopped(stop, recorded, self._wanted.recording, self._again())
+        text = testing.stopped(stop, recorded, self._wanted.recording, _again(self._node))
         error = _failure(text)
         self._stopped = self._stopped or error
         return error
-
-    def _again(self) -> str:
-        return f"pytest {shlex.quote(self._node.nodeid)} --agent-record=rewrite"
 
     def end(self) -> None:
         """Stop recording."""
@@ -130,7 +127,7 @@ class RecordedTest:
             return
         found, closed = self._run.parted(), self._run.refused()
         if (found or closed) and self._run.recorded is not None:
-            raise _failure(testing.parted(found, closed, self._run.recorded, recording, self._again()))
+            raise _failure(testing.parted(found, closed, self._run.recorded, recording, _again(self._node)))
 
     def _leave_unwritten(self) -> None:
         """Say of a test that fails and was to be recorded that there is no recording."""
@@ -169,6 +166,8 @@ def begin(request: pytest.FixtureRequest) -> RecordedTest:
     trace = base / "agent_traces" / _safe("-".join(folder.parts)) / _name(node) / "run.jsonl"
     try:
         return RecordedTest(node, wanted, trace, shared)
+    except UnreadableTraceError as error:
+        raise _failure(f"{error}\n{testing.again_row(_again(node))}") from None
     except DebugError as error:
         raise _failure(f"{error}") from None
 
@@ -206,6 +205,11 @@ def _arguments(path: Any = None, *, mode: Any = None, run_tools: Any = ()) -> tu
 def _name(node: pytest.Item) -> str:
     """The name of a test below its file, with its class."""
     return _safe(node.nodeid.partition("::")[2].replace("::", "."))
+
+
+def _again(node: pytest.Item) -> str:
+    """The command that records a test anew."""
+    return f"pytest {shlex.quote(node.nodeid)} --agent-record=rewrite"
 
 
 def _shown(path: Path | None, config: pytest.Config) -> str:

@@ -22,7 +22,7 @@ from namel3ss_debug.capture.answers import Given, Step
 from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.capture.session import Session, new_session
 from namel3ss_debug.config import DebugConfiguration
-from namel3ss_debug.errors import RerunError
+from namel3ss_debug.errors import RerunError, UnreadableTraceError
 from namel3ss_debug.replay.rerunning.boundaries import question_of
 from namel3ss_debug.replay.rerunning.divergences import CHANGED, MISSING, ORDER, RESULT, Divergence
 from namel3ss_debug.replay.rerunning.fitness import checked
@@ -31,6 +31,7 @@ from namel3ss_debug.replay.rerunning.passes import Pass
 from namel3ss_debug.replay.rerunning.plans import Plan
 from namel3ss_debug.replay.rerunning.recorded import Recorded, read_recorded
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.reader import open_trace
 
 OnStop = Callable[[Stop | str, Recorded], BaseException]
@@ -186,6 +187,10 @@ class InProcess:
             part.unlink(missing_ok=True)
 
 
+_DAMAGED: Final = frozenset({"not JSON", "not an event"})
+"""What a line is that somebody else has written into a recording, as git does it with the two sides of a merge."""
+
+
 class Kept:
     """A recording in memory, as a `Recording`; that of a test is small.
 
@@ -194,6 +199,10 @@ class Kept:
         lost: how many events are missing.
         rotated_away: how many of these stood before the first file that is left.
         execution_id: of the run.
+
+    Raises:
+        TraceNotFoundError: there is no such file.
+        UnreadableTraceError: it, or a line of it, cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -201,8 +210,13 @@ class Kept:
         self.lost = self.rotated_away = 0
         whole = _whole(path)
         if whole is None:
-            trace = open_trace(path)
+            trace = open_recording(path)
             whole = list(trace.events())
+            damaged = next((each for each in trace.problems.first if each.what in _DAMAGED), None)
+            if damaged is not None:
+                raise UnreadableTraceError(
+                    f"{path}: line {damaged.line}: {damaged.what}; keep one side where a merge has left both"
+                )
             self.lost, self.rotated_away = trace.lost, trace.rotated_away
         self._events = whole
         self.execution_id = whole[0].get("execution_id") if whole else None

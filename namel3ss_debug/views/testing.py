@@ -10,8 +10,9 @@ from rich.text import Text
 
 from namel3ss_debug.inspection.arrangement import forest
 from namel3ss_debug.inspection.calls import read_run
+from namel3ss_debug.replay.rerunning.boundaries import TOOL
 from namel3ss_debug.replay.rerunning.divergences import NEW, Divergence
-from namel3ss_debug.replay.rerunning.impasses import Stop, asked, held, told
+from namel3ss_debug.replay.rerunning.impasses import Stop, asked, flawed, held, told, wanted_setting
 from namel3ss_debug.replay.rerunning.recorded import Recorded
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.reader import open_trace
@@ -39,13 +40,15 @@ def stopped(stop: Stop | str, recorded: Recorded, recording: Path, again: str) -
         again: the command that records anew.
     """
     if isinstance(stop, str):
-        return "\n".join([clean(stop), _again(again)])
+        return "\n".join([clean(stop), again_row(again)])
     there = stop.recorded
     if stop.kind == "new":
         holds = "nothing more" if there is None else f"{held(there)} there, at event {there.number}"
         head = f"{asked(stop.question)}, and {recording.name} holds no answer to that; it holds {holds}"
     elif stop.kind == "strict":
         head = f"{told(stop)} of {recording.name}"
+    elif stop.kind == "unusable":
+        return "\n".join([clean(flawed(stop)), *_ways_out(stop), again_row(again)])
     else:
         head = told(stop).partition(": ")[0] if stop.kind == "open" else told(stop)
     rows = [clean(head)]
@@ -53,7 +56,15 @@ def stopped(stop: Stop | str, recorded: Recorded, recording: Path, again: str) -
         found = stop.divergence
         if found.kind == NEW or found.difference is not None:
             rows += _plain(divergence_lines(found, WIDTH, recorded))[1:]  # its head is said above
-    return "\n".join([*rows, _again(again)])
+    return "\n".join([*rows, again_row(again)])
+
+
+def _ways_out(stop: Stop) -> Iterator[str]:
+    """What else can be done in a test about an answer that is not in the recording as it was."""
+    if stop.question.kind == TOOL:
+        yield f"to have the tool called: run_tools={clean(repr(stop.question.name))} in the mark"
+    if setting := wanted_setting(stop.findings[0]):
+        yield f"it would be there in a recording with {setting}"
 
 
 def parted(
@@ -68,10 +79,11 @@ def parted(
     if len(found) > _MOST_DIVERGENCES:
         rows.append(f"and {len(found) - _MOST_DIVERGENCES} more")
     rows += [f"  {refused(event)}" for event in closed[:_MOST_DIVERGENCES]]
-    return "\n".join([*rows, _again(again)])
+    return "\n".join([*rows, again_row(again)])
 
 
-def _again(command: str) -> str:
+def again_row(command: str) -> str:
+    """The line that says by which command a test is recorded anew."""
     return f"to record it again: {clean(command)}"
 
 

@@ -65,8 +65,19 @@ def told(stop: Stop) -> str:
         return f"{asks}, which was never answered: {came}, at event {number}"
     if stop.kind == "strict":
         return f"{asks} otherwise than the recording, which holds {'nothing' if there is None else held(there)} at event {number}"
-    flaw = stop.findings[0]
-    return f"{asks} as recorded at event {number}, but {_FLAWS.get(flaw.kind, flaw.kind)} ({flaw.what}): {_instead(flaw, stop)}"
+    return f"{flawed(stop)}: {_instead(stop.findings[0], stop)}"
+
+
+def flawed(stop: Stop) -> str:
+    """Of an answer that is not in the recording as it was: what the code asks, and what has become of the answer."""
+    flaw, there = stop.findings[0], stop.recorded
+    number = 0 if there is None else there.number
+    return f"{asked(stop.question)} as recorded at event {number}, but {_FLAWS.get(flaw.kind, flaw.kind)} ({flaw.what})"
+
+
+def wanted_setting(flaw: Finding) -> str:
+    """The setting with which it would be recorded as it was, with its value; empty where none is to blame."""
+    return f"{flaw.setting} {_VALUES.get(flaw.setting, 'changed')}" if flaw.setting else ""
 
 
 def asked(question: Question) -> str:
@@ -103,7 +114,7 @@ def _instead(flaw: Finding, stop: Stop) -> str:
     if stop.question.kind == TOOL:
         ways.insert(0, f"run the tool with --run-tools {stop.question.name}")
     if flaw.setting:
-        ways.append(f"record it again with {flaw.setting} {_VALUES.get(flaw.setting, 'changed')}")
+        ways.append(f"record it again with {wanted_setting(flaw)}")
     return _or(ways or ["record it again"])
 
 
