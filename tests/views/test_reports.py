@@ -207,6 +207,16 @@ def test_a_hostile_trace_adds_no_element_to_junit(junit_schema, given_reports):
         assert len(failure) == 0
 
 
+def test_what_a_model_wrote_is_no_link_of_a_sarif_message():
+    """Plain text may have them, with words in brackets and where they lead in parentheses."""
+    (run,) = sarif.sarif([report(finding(message="it said [see\\](https://evil.example) and [1](1)"))], ROOT)[
+        "runs"
+    ]
+    assert run["results"][0]["message"]["text"].startswith(
+        "it said [see\\] (https://evil.example) and [1] (1)"
+    )
+
+
 @given(reports)
 def test_a_hostile_trace_stays_data_in_sarif_and_gitlab(sarif_schema, given_reports):
     """Both documents are valid, and no text in them has a line or a control character."""

@@ -60,12 +60,17 @@ def _result(report: Report, finding: Finding, order: dict[str, int], root: Path)
         "ruleId": plain(finding.rule),
         "ruleIndex": order[finding.rule],
         "level": finding.level,
-        "message": {"text": plain(finding.message) + events},
+        "message": {"text": _message(finding.message) + events},
         "locations": [{"physicalLocation": _physical(file, line)}],
         "relatedLocations": _related(report, finding, root),
         "partialFingerprints": {"namel3ssDebugCheck/v1": finding.fingerprint},
         "occurrenceCount": finding.count,
     }
+
+
+def _message(value: object) -> str:
+    """A message without links, which plain text may have as well: words in brackets, and where they lead in parentheses."""
+    return plain(value).replace("](", "] (")
 
 
 def _related(report: Report, finding: Finding, root: Path) -> list[dict[str, Any]]:
