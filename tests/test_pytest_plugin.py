@@ -377,6 +377,20 @@ def test_a_recorded_error_comes_back_as_the_same_exception(suite):
     assert len(suite.asked) == asked
 
 
+def test_a_test_that_unittest_skips_needs_no_recording(suite):
+    """It does nothing, though pytest makes its fixtures."""
+    tests = """
+        import pytest, unittest
+
+        @pytest.mark.agent_recording
+        class TestAgent(unittest.TestCase):
+            @unittest.skip("not now")
+            def test_one(self):
+                pass
+        """
+    suite(tests, "--agent-record=none").assert_outcomes(skipped=1)
+
+
 def test_a_test_that_fails_leaves_no_recording(suite):
     """Only a test that passed is kept, so that `once` never takes half a recording."""
     result = suite(TEST + "    assert False\n")

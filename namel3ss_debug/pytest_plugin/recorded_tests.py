@@ -175,7 +175,7 @@ def begin(request: pytest.FixtureRequest) -> RecordedTest:
 def _wanted(node: pytest.Item) -> _Wanted:
     """What the mark, the options and the settings say of a test: its recording, and what is done with it."""
     mark = node.get_closest_marker("agent_recording")
-    if mark is None:
+    if mark is None or _is_skipped_by_unittest(node):
         return _Wanted(None)
     path, mode, run_tools = _arguments(*mark.args, **mark.kwargs)
     if path is None:
@@ -196,6 +196,11 @@ def _wanted(node: pytest.Item) -> _Wanted:
         raise _failure(f"agent_recording has no mode {chosen!r}: it is one of {', '.join(_MODES)}")
     names = (run_tools,) if isinstance(run_tools, str) else run_tools
     return _Wanted(recording, chosen, frozenset(names))
+
+
+def _is_skipped_by_unittest(node: pytest.Item) -> bool:
+    """Whether a test does nothing, which pytest does not know before it calls it."""
+    return bool(getattr(getattr(node, "obj", None), "__unittest_skip__", False))
 
 
 def _arguments(path: Any = None, *, mode: Any = None, run_tools: Any = ()) -> tuple[Any, Any, Any]:
