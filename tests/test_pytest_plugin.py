@@ -678,4 +678,21 @@ def test_the_door_imports_nothing_of_ours():
         "print(sorted(name for name in sys.modules if name.startswith('namel3ss_debug')))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "['namel3ss_debug', 'namel3ss_debug.pytest_plugin']"
+    door = "namel3ss_debug.pytest_plugin"
+    assert run.stdout.strip() == f"['namel3ss_debug', '{door}', '{door}.door']"
+
+
+@pytest.mark.parametrize(
+    "old", ["del pytest.StashKey", "type(pytest.hookimpl).__call__ = lambda self, hookwrapper=False: None"]
+)
+def test_a_pytest_that_is_too_old_for_the_plugin_runs_without_it(old):
+    """The package may be installed beside one that nobody chose for it; the header of a run says what is missing."""
+    code = (
+        f"import pytest; {old}; import namel3ss_debug.pytest_plugin as door; "
+        "print([name for name in vars(door) if name.startswith(('pytest_', 'agent_'))], door.pytest_report_header())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == (
+        "['pytest_report_header'] "
+        "namel3ss-debug: recorded agent tests need pytest 7 with pluggy 1.2, or later ones\n"
+    )
