@@ -270,6 +270,20 @@ def test_a_call_that_is_left_out_fails_the_test(suite):
     result.stdout.fnmatch_lines(["the test and x.jsonl part: 3 divergences", "missing *"])
 
 
+def test_a_tool_that_is_installed_meanwhile_is_told(suite):
+    """Recorded from the sources, a test of tox or nox imports the package that is installed: its tools run, and are not seen."""
+    suite(TEST).assert_outcomes(passed=1)
+    installed = suite.path / "env" / "site-packages"
+    installed.mkdir(parents=True)
+    (suite.path / "agent.py").rename(installed / "agent.py")
+    (suite.path / "conftest.py").write_text(f"import sys\nsys.path.insert(0, {str(installed)!r})\n")
+    result = suite()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["missing *", "lookup was called all the same: *; install your own package with pip install -e"]
+    )
+
+
 def test_a_way_around_the_seams_is_closed_and_told(suite):
     """While a recording answers, a connection of a socket is refused, and fails the test."""
     tests = """

@@ -127,7 +127,8 @@ class RecordedTest:
             return
         found, closed = self._run.parted(), self._run.refused()
         if (found or closed) and self._run.recorded is not None:
-            raise _failure(testing.parted(found, closed, self._run.recorded, recording, _again(self._node)))
+            again, run = _again(self._node), self.trace.path
+            raise _failure(testing.parted(found, closed, self._run.recorded, recording, again, run))
 
     def _leave_unwritten(self) -> None:
         """Say of a test that fails and was to be recorded that there is no recording."""

@@ -11,7 +11,7 @@ from rich.text import Text
 from namel3ss_debug.inspection.arrangement import forest
 from namel3ss_debug.inspection.calls import read_run
 from namel3ss_debug.replay.rerunning.boundaries import TOOL
-from namel3ss_debug.replay.rerunning.divergences import NEW, Divergence
+from namel3ss_debug.replay.rerunning.divergences import MISSING, NEW, Divergence
 from namel3ss_debug.replay.rerunning.impasses import Stop, asked, flawed, held, told, wanted_setting
 from namel3ss_debug.replay.rerunning.recorded import Recorded
 from namel3ss_debug.traces.events import Event
@@ -68,9 +68,23 @@ def _ways_out(stop: Stop) -> Iterator[str]:
 
 
 def parted(
-    found: Sequence[Divergence], closed: Sequence[Event], recorded: Recorded, recording: Path, again: str
+    found: Sequence[Divergence],
+    closed: Sequence[Event],
+    recorded: Recorded,
+    recording: Path,
+    again: str,
+    run: Path,
 ) -> str:
-    """Why a test that came to its end does not count: what it left out, did in another order, or asked of the network."""
+    """Why a test that came to its end does not count: what it left out, did in another order, or asked of the network.
+
+    Args:
+        found: how it and its recording part.
+        closed: the ways to the network that it tried.
+        recorded: what the recording holds.
+        recording: its file.
+        again: the command that records anew.
+        run: the recording of this run of the test.
+    """
     kinds = [count(len(found), "divergence")] if found else []
     kinds += [count(len(closed), "closed way to the network", "closed ways to the network")] if closed else []
     rows = [clean(f"the test and {recording.name} part: {' and '.join(kinds)}")]
@@ -79,7 +93,29 @@ def parted(
     if len(found) > _MOST_DIVERGENCES:
         rows.append(f"and {len(found) - _MOST_DIVERGENCES} more")
     rows += [f"  {refused(event)}" for event in closed[:_MOST_DIVERGENCES]]
+    rows += [
+        f"{clean(name)} was called all the same: its function is of an installed package, or not below the root folder of "
+        "pytest; install your own package with pip install -e"
+        for name in _called_unseen(found, run)
+    ]
     return "\n".join([*rows, again_row(again)])
+
+
+def _called_unseen(found: Iterable[Divergence], run: Path) -> list[str]:
+    """The tools that the recording would have answered, and that ran where no call of them is seen."""
+    missing = {
+        each.recorded.question.name
+        for each in found
+        if each.kind == MISSING and each.recorded is not None and each.recorded.question.kind == TOOL
+    }
+    if not missing:
+        return []
+    unseen = {
+        event.get("component_name")
+        for event in open_trace(run).events()
+        if event["event_type"] == "tool_call_start" and event.get("metadata", {}).get("seen") is False
+    }
+    return sorted(missing & unseen)
 
 
 def again_row(command: str) -> str:
