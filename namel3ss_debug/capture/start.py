@@ -119,8 +119,8 @@ def _running_program() -> str:
         return f"-m {name.removesuffix('.__main__')}"
     script = sys.argv[0] if sys.argv else ""
     if script == "-c" or getattr(main, "__file__", None) is None:
-        notebook = os.environ.get("JPY_SESSION_NAME", "")
-        return notebook if notebook.endswith(NOTEBOOK) else ""
+        notebook = getattr(main, "__vsc_ipynb_file__", None) or os.environ.get("JPY_SESSION_NAME", "")
+        return notebook if isinstance(notebook, str) and notebook.endswith(NOTEBOOK) else ""
     return script
 
 

@@ -173,9 +173,11 @@ def test_a_recording_from_inside_names_its_program(tmp_path, words, stdin, targe
 
 
 def test_a_recording_of_a_notebook_names_its_file(tmp_path):
-    """Jupyter tells its kernels which notebook they run; a session of another kind has no file."""
-    program = "import namel3ss_debug; namel3ss_debug.initialize_tracing()"
-    for told, target in (("/home/me/agent.ipynb", "/home/me/agent.ipynb"), ("console-1", "")):
+    """Jupyter and Visual Studio Code tell their kernels which notebook they run; a session of another kind has no file."""
+    begin = "import namel3ss_debug; namel3ss_debug.initialize_tracing()"
+    notebook = "/home/me/agent.ipynb"
+    for told, variable, target in ((notebook, "", notebook), ("console-1", "", ""), ("", notebook, notebook)):
+        program = f"__vsc_ipynb_file__ = {variable!r}; {begin}"
         assert run(program, tmp_path, JPY_SESSION_NAME=told).returncode == 0
         first = next(open_trace(find_trace(None, tmp_path / "debug" / "traces")).events())
         assert first["metadata"]["target"] == target
