@@ -76,7 +76,7 @@ FIELDS: tuple[Field, ...] = (
     Field("retry_count", "int", "how many earlier attempts of the same call there were"),
     Field("depends_on", "list", "ids of the events it waited for, where the program says so"),
     Field("step_type", "string", "of a chain step: tool_call decision condition loop parallel merge"),
-    Field("call_site", "string", "path.py:42 in the user's own code"),
+    Field("call_site", "string", "path.py:42 in the user's own code, In[5]:3 in a cell"),
     Field("thread", "string", "where it ran, when not the main thread"),
     Field("task", "string", "the asyncio task it ran in, when there was one"),
 )
