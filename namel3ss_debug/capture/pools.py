@@ -53,6 +53,7 @@ def _patch_threads(module: Any) -> list[Undo]:
             CURRENT.reset(token)
             if job is not None:
                 lineage.end_job(before)
+            del self  # the item holds an exception of the job, which holds this frame: as in `run` itself
 
     item._namel3ss_debug_place = None, None  # noqa: SLF001  (those that wait already)
     item.__init__, item.run = init, run

@@ -41,3 +41,31 @@ def test_nothing_is_kept_of_a_job_for_another_process_that_is_cancelled(tmp_path
     words = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", str(tmp_path / "t.jsonl"), str(program)]
     ended = subprocess.run(words, check=True, capture_output=True, timeout=60)
     assert ended.stdout == b"0\n"
+
+
+FAILING = """
+import gc, weakref
+from concurrent.futures import ThreadPoolExecutor
+
+class Refused(Exception):
+    pass
+
+def fail():
+    raise Refused
+
+gc.disable()
+with ThreadPoolExecutor(1) as pool:
+    job = pool.submit(fail)
+    error = weakref.ref(job.exception())
+    del job
+print(error())
+"""
+
+
+def test_the_exception_of_a_job_is_freed_with_its_future(tmp_path):
+    """It is in no circle that only the collection of garbage finds, as without us."""
+    program = tmp_path / "program.py"
+    program.write_text(FAILING)
+    words = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", str(tmp_path / "t.jsonl"), str(program)]
+    ended = subprocess.run(words, check=True, capture_output=True, timeout=60)
+    assert ended.stdout == b"None\n"
