@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, ItemsView, Iterator, ValuesView
 from types import FrameType
 from typing import Any
 
@@ -17,6 +17,8 @@ from namel3ss_debug.capture import interruptions, processes
 from namel3ss_debug.capture.patching import Undo
 
 _PASSED = frozenset({"os", "_collections_abc", "collections.abc"})
+_VIEWS = (ItemsView.__iter__.__code__, ValuesView.__iter__.__code__)
+_value = dict.__getitem__
 
 Note = Callable[[str, str | None, FrameType], None]
 """Told a variable that was read: its name, its value or `None` where it was not set, and the frame that read it."""
@@ -29,32 +31,30 @@ class _Watched(dict[bytes, bytes]):
     """The variables of the process. What is done with them goes on as before, and is told."""
 
     __slots__ = ()
-    reads: Reads | None = None
 
     def __getitem__(self, key: bytes) -> bytes:
-        value = self.get(key)
-        reads = _Watched.reads
+        reads = _reads
         if reads is not None and key not in reads.known:
-            reads.read(key, value)
-        if value is None:
-            raise KeyError(key)
-        return value
+            frame = sys._getframe(2)  # noqa: SLF001  (past the method of `os.environ`)
+            if id(frame) != reads.view or frame.f_code not in _VIEWS:
+                reads.read(key, self.get(key))
+        return _value(self, key)
 
     def __iter__(self) -> Iterator[bytes]:
-        if _Watched.reads is not None:
-            _Watched.reads.list_all()
+        if _reads is not None:
+            _reads.list_all()
         return super().__iter__()
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
-        if _Watched.reads is not None:
-            _Watched.reads.known.add(key)
+        if _reads is not None:
+            _reads.known.add(key)
         super().__setitem__(key, value)
         if key == b"PYTHONPATH":
             processes.keep_hook(value)
 
     def __delitem__(self, key: bytes) -> None:
-        if _Watched.reads is not None:
-            _Watched.reads.known.add(key)
+        if _reads is not None:
+            _reads.known.add(key)
         super().__delitem__(key)
         if key == b"PYTHONPATH":
             processes.keep_hook()
@@ -69,6 +69,10 @@ class Reads:
     Args:
         note: told each variable when it is read for the first time.
         listed: told where all were gone through.
+
+    Attributes:
+        known: the variables that need not be told: told already, or the program's own.
+        view: the identity of the frame that goes through all of `items()` or `values()`, once it was found to do so.
     """
 
     def __init__(self, note: Note, listed: Listed) -> None:
@@ -76,12 +80,16 @@ class Reads:
         self._note = note
         self._listed = listed
         self._going_through: tuple[int, int] | None = None
+        self.view = 0
 
     def read(self, key: bytes, value: bytes | None) -> None:
         """A variable is read; raises nothing of its own."""
         try:
             frame = _reader()
-            if frame is None or (id(frame), frame.f_lasti) == self._going_through:
+            if frame is None:
+                return
+            if (id(frame), frame.f_lasti) == self._going_through:
+                self.view = id(sys._getframe(3))  # noqa: SLF001  (past `_Watched` and the method of `os.environ`)
                 return
             self.known.add(key)
             self._note(os.fsdecode(key), None if value is None else os.fsdecode(value), frame)
@@ -92,7 +100,7 @@ class Reads:
     def list_all(self) -> None:
         """All names are listed; the values that the same instruction then reads belong to that."""
         try:
-            frame = _reader()
+            frame, self.view = _reader(), 0
             if frame is not None:
                 self._going_through = id(frame), frame.f_lasti
                 self._listed(frame)
@@ -101,20 +109,25 @@ class Reads:
                 raise
 
 
+_reads: Reads | None = None
+
+
 def install(reads: Reads) -> Undo:
     """Watch the variables of this process from now on."""
+    global _reads  # noqa: PLW0603  (one environment a process)
     holders: list[Any] = [
         holder for holder in (os.environ, getattr(os, "environb", None)) if holder is not None
     ]
     if not all(type(getattr(holder, "_data", None)) is dict for holder in holders):
         return _nothing  # somebody has put another mapping there
     watched = _Watched(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001  (no public seam sees reads)
-    _Watched.reads = reads
+    _reads = reads
     for holder in holders:
         holder._data = watched  # noqa: SLF001  (as above)
 
     def put_back() -> None:
-        _Watched.reads = None
+        global _reads  # noqa: PLW0603  (as above)
+        _reads = None
         plain = dict(watched)
         for holder in holders:
             if holder._data is watched:  # noqa: SLF001  (as above)

@@ -140,6 +140,21 @@ dict(os.environ), os.environ.copy(), {**os.environ}, list(os.environ.items())
     assert "NOT_SET" not in recorded.variables(now)
 
 
+def test_what_is_read_by_name_while_all_variables_are_gone_through_is_told(programs):
+    """That of the views themselves is not, whichever of them goes on after another has ended."""
+    program = """
+import os
+def named():
+    return os.environ["STREET"]
+for _ in os.environ.items():
+    os.environ.get("TOWN")
+list(os.environ.values()), list(os.environ.items()), named()
+"""
+    result = programs.record(program, environment={"TOWN": "Ghent", "STREET": "Veldstraat", "HIDDEN": "x"})
+    assert {"TOWN", "STREET", "HIDDEN"} & set(result.recorded.variables({})) == {"TOWN", "STREET"}
+    assert result.read("environment_listed") == [{"app.py:5": 1, "app.py:7": 2}]
+
+
 def test_a_private_key_that_is_typed_line_by_line_is_not_recorded_in_pieces(programs):
     """Its lines wait for its end."""
     key = (
