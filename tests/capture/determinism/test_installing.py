@@ -115,6 +115,12 @@ print(time.time_ns())
     assert again.read("new") == []
 
 
+def test_what_stands_in_for_time_machine_is_a_module_that_has_been_imported(programs):
+    """Python asks at each read of the clock whether it is still being imported, which costs an exception where nothing says so."""
+    result = programs.record("import sys; print(vars(sys.modules['time_machine'].__spec__)['_initializing'])")
+    assert result.stdout == "False\n"
+
+
 def test_variables_are_written_with_their_values_where_they_are_not_secret(programs):
     """Each variable once, with the line; secrets by name only, and those of the program's own not at all."""
     program = """
