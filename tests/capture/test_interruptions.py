@@ -130,7 +130,7 @@ def test_an_alarm_while_an_input_is_noted_reaches_the_program(monkeypatch, alarm
     pytest.importorskip("_time_machine")
 
     class Places:
-        direct, around = {}, alarm
+        at = alarm
 
     with reaches_the_program():
         clock.Clock(Places, None).read()

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from sys import _getframe as frame_at
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -67,8 +68,7 @@ class Clock:
     def __init__(self, places: Places, kept: Kept, serve: Serve | None = None) -> None:
         import _time_machine  # noqa: PLC0415  (only where the clock is recorded)
 
-        self._known = places.direct
-        self._around = places.around
+        self._place_of = places.at
         self._kept = kept
         self._serve = serve
         self._real: Callable[[], int] = _time_machine.original_time_ns
@@ -83,15 +83,9 @@ class Clock:
             return time.time()
 
     def read(self, depth: int = 1) -> int:
-        """Nanoseconds since the epoch for the code that stands `depth` frames above: what the hook calls at each read.
-
-        A library reads the clock a dozen times for a call of a model, so all of it is in one function.
-        """
+        """Nanoseconds since the epoch for the code that stands `depth` frames above: what the hook calls at each read."""
         try:
-            frame = sys._getframe(depth)  # noqa: SLF001  (the documented way to a frame)
-            code = frame.f_code
-            known = self._known.get((id(code), frame.f_lasti))
-            place = known[1] if known is not None and known[0] is code else self._around(frame)
+            place = self._place_of(frame_at(depth))
             if place is None or (place.over and self._serve is None):
                 return self._real()
             path = lineage.current().path

@@ -300,17 +300,11 @@ class Inputs:
             if value == LEFT_OUT:
                 left_out.append(number)
                 continue
-            by_place = reads.get(path)
-            if by_place is None:
-                by_place = reads[path] = {}
-            values = by_place.get(number)
-            if values is None:
-                by_place[number] = [value]
-            else:
-                values.append(value)
+            reads.setdefault(path, {}).setdefault(number, []).append(value)
         for by_place in reads.values():
             for values in by_place.values():
-                values[1:] = map(sub, values[1:], values)
+                if len(values) > 1:
+                    values[1:] = map(sub, values[1:], values)
         clock: dict[str, Any] = {"places": places, "reads": reads, "left_out": left_out}
         return {key: value for key, value in clock.items() if value}
 

@@ -49,10 +49,11 @@ class Places:
 
     def __init__(self, sites: CallSites) -> None:
         self._sites = sites
+        self._foreign = sites.foreign
         self._by_key: dict[str, Place] = {}
         self._numbers = itertools.count()  # some are left out, where two threads make the same place
         # by the instruction, of frames that need no look at those around them
-        self.direct: dict[tuple[int, int], tuple[CodeType, Place | None]] = {}
+        self._direct: dict[tuple[int, int], tuple[CodeType, Place | None]] = {}
         # by the function of a library, and the instruction of the program's that it runs below
         self._reached: dict[tuple[int, int, int], tuple[CodeType, CodeType, Place]] = {}
         # the functions of libraries that read, as they are named
@@ -61,20 +62,16 @@ class Places:
         self._names: dict[tuple[int, int], tuple[CodeType, str]] = {}
 
     def at(self, frame: FrameType) -> Place | None:
-        """The place of what a frame reads; `None` where it is our own code that does."""
-        code = frame.f_code
-        known = self.direct.get((id(code), frame.f_lasti))
-        if known is not None and known[0] is code:
-            return known[1]
-        return self.around(frame)
+        """The place of what a frame reads; `None` where it is our own code that does.
 
-    def around(self, frame: FrameType) -> Place | None:
-        """The same, where `direct` does not know the instruction: of the user's own code when it runs first, of a library always."""
+        A library reads the clock a dozen times for a call of a model, so all that is done for one is in this function.
+        """
         code = frame.f_code
         library = self._libraries.get(id(code))
         if library is None or library[0] is not code:
-            return self._first(frame)
-        foreign, sites = self._sites.foreign, self._sites
+            known = self._direct.get((id(code), frame.f_lasti))
+            return known[1] if known is not None and known[0] is code else self._first(frame)
+        foreign = self._foreign
         outer = frame.f_back
         for _ in range(_MOST_FRAMES):
             if outer is None:
@@ -82,11 +79,11 @@ class Places:
             user = outer.f_code
             if user.co_filename not in foreign:
                 reached = id(code), id(user), outer.f_lasti
-                known = self._reached.get(reached)
-                if known is not None and known[0] is code and known[1] is user:
-                    return known[2]
-                if sites.shown(user.co_filename) is not None:
-                    place = self._place(f"{self._name(outer)} {library[1]}", sites.at(outer))
+                known_below = self._reached.get(reached)
+                if known_below is not None and known_below[0] is code and known_below[1] is user:
+                    return known_below[2]
+                if self._sites.shown(user.co_filename) is not None:
+                    place = self._place(f"{self._name(outer)} {library[1]}", self._sites.at(outer))
                     if len(self._reached) >= _REMEMBERED:
                         self._reached.clear()
                     self._reached[reached] = code, user, place
@@ -95,7 +92,7 @@ class Places:
         return self._place(library[1], None)
 
     def _first(self, frame: FrameType) -> Place | None:
-        """The same, of a function that has not read before."""
+        """The same, of an instruction that has not read before, or whose function has not, where that is a library's."""
         code = frame.f_code
         place: Place | None
         if code.co_filename.startswith(_OWN):
@@ -108,12 +105,12 @@ class Places:
                 if len(self._libraries) >= _REMEMBERED:
                     self._libraries.clear()
                 self._libraries[id(code)] = code, name
-                return self.around(frame)
+                return self.at(frame)
             place = self._place(name, None)
             place.over = True
-        if len(self.direct) >= _REMEMBERED:
-            self.direct.clear()
-        self.direct[id(code), frame.f_lasti] = code, place
+        if len(self._direct) >= _REMEMBERED:
+            self._direct.clear()
+        self._direct[id(code), frame.f_lasti] = code, place
         return place
 
     def forget_known(self) -> None:
