@@ -24,6 +24,8 @@ _CONSTANT_NAME = re.compile(r"[A-Z]+(?:_[A-Z]+)+\Z")
 _DIGIT = re.compile("[0-9]")
 _IS = re.compile("[=:]")
 _CURL_BEFORE = 256
+_DATA = 200
+_RUN_OF_DATA = re.compile(rf"(?=[^A-Z]*+[A-Z])(?=[^a-z]*+[a-z])(?=[^0-9]*+[0-9])[A-Za-z0-9+/_\-]{{{_DATA}}}")
 _is_secret_name = lru_cache(4096)(is_secret_name)
 _ALSO_HARMLESS = {"token": 16, "secret": 8}
 """Names that also stand for a model's token and for a riddle's secret: their values need a digit and this length."""
@@ -32,6 +34,14 @@ _ALSO_HARMLESS = {"token": 16, "secret": 8}
 def secret_part(match: re.Match[str]) -> str:
     """The part of a match that is the secret."""
     return match[match.lastindex or 0]
+
+
+def is_in_data(text: str, start: int) -> bool:
+    """Whether this place lies in a run of base64, as that of an image: what looks like a token there came by chance.
+
+    A token of four known characters comes once in some megabytes of it.
+    """
+    return start >= _DATA and _RUN_OF_DATA.match(text, start - _DATA, start) is not None
 
 
 def has_digit(match: re.Match[str]) -> bool:

@@ -11,7 +11,14 @@ import re
 from typing import NamedTuple
 
 from namel3ss_debug.traces.redaction.openings import opening
-from namel3ss_debug.traces.redaction.redactor import CARD, LONGEST_TRIGGER, TRIGGER, Redactor, placeholder
+from namel3ss_debug.traces.redaction.redactor import (
+    CARD,
+    LONGEST_TRIGGER,
+    TRIGGER,
+    Redactor,
+    is_by_chance,
+    placeholder,
+)
 from namel3ss_debug.traces.redaction.rules import Rule
 
 _BEFORE = 320
@@ -105,13 +112,14 @@ class Growing:
         """Find where the end may be the beginning of a secret, and decide what stands before it."""
         end = begun = kept = len(text)
         rules = self._redactor.near(text, self._from)
-        for _, rule in rules:
+        for order, rule in rules:
             pattern = opening(rule.pattern)
             at = pattern.search(text, self._from)
             while at is not None and at.start() < end:
-                kept = min(kept, at.start())
-                if not pattern.groups or at.lastindex:
-                    begun = min(begun, at.start(at.lastindex or 0))
+                if not is_by_chance(order, text, at.start()):
+                    kept = min(kept, at.start())
+                    if not pattern.groups or at.lastindex:
+                        begun = min(begun, at.start(at.lastindex or 0))
                 at = pattern.search(text, at.start() + 1)
         if self._is_json:
             kept, begun = self._named_begun(text, kept, begun)
@@ -119,7 +127,7 @@ class Growing:
         kept = min(kept, begun)
         self._alert = self._redactor.is_always_near or kept < end
         self._due = self.length + (end - begun) // 4 if end - begun > _OFTEN else 0
-        cut = max(0, min(kept, end - _BEFORE))
+        cut = max(0, kept - _BEFORE)
         self._text, self._from = text[cut:], max(0, min(kept, end - _BEFORE_LITERAL) - cut)
 
     def _named_begun(self, text: str, kept: int, begun: int) -> tuple[int, int]:
