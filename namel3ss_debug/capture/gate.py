@@ -94,7 +94,7 @@ class SocketGate:
         self._sending = False
         self._unsent: list[bytes] = []
         self._torn = False  # an exception has ended the sending of a line, who knows where
-        self._rest = b""
+        self._rest = bytearray()
         self._foretold = Foretold()
 
     def renew(self) -> None:
@@ -253,9 +253,11 @@ class SocketGate:
         if word.get("live"):
             self._on_live()
 
-    def _line(self) -> bytes:
+    def _line(self) -> bytearray:
         assert self._connection is not None
-        while b"\n" not in self._rest:
+        looked_at = 0
+        while (end := self._rest.find(b"\n", looked_at)) < 0:
+            looked_at = len(self._rest)
             try:
                 block = self._connection.recv(_BLOCK)
             except Exception as error:
@@ -269,7 +271,8 @@ class SocketGate:
             if not block:
                 raise ConnectionError
             self._rest += block
-        line, _, self._rest = self._rest.partition(b"\n")
+        line = self._rest[:end]
+        del self._rest[: end + 1]
         return line
 
 

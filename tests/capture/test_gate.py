@@ -6,7 +6,10 @@ import asyncio
 import json
 import os
 import queue
+import resource
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -428,6 +431,31 @@ def test_what_passes_is_what_is_written_byte_for_byte(tmp_path):
     files = sorted(tmp_path.glob("*.jsonl"), key=lambda path: (len(path.name), path.name))
     assert len(files) > 1
     assert b"".join(line for _, line in gate.passed_events) == b"".join(path.read_bytes() for path in files)
+
+
+LONG_WORD = """
+import socket, threading
+from namel3ss_debug.capture.gate import SocketGate
+gate = SocketGate("", on_tools=print, on_problem=print)
+gate._connection, shell = socket.socketpair()
+word = b'{"at": "1", "answer": "' + b"w" * 60_000_000 + b'"}'
+threading.Thread(target=shell.sendall, args=(word + b"\\n{}\\n",)).start()
+assert gate._line() == word
+assert gate._line() == b"{}"
+"""
+
+
+@pytest.mark.slow
+def test_a_long_answer_is_looked_through_once():
+    """A word of 60 MB comes in many blocks: 5 s of processor time are more than enough."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
+
+    ended = subprocess.run(
+        [sys.executable, "-c", LONG_WORD], preexec_fn=limit, capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_given_is_plain_data():
