@@ -16,6 +16,7 @@ from typing import Any
 from namel3ss_debug.wire import tool_results
 
 _MOST_IDS = 4096
+_MOST_OF_AN_ID = 1024
 _MOST_TAKEN = 256
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -70,7 +71,9 @@ class ToolCalls:
             for call in calls:
                 call_id = call.get("id") or ""
                 asked = AskedCall(call_id, str(call.get("name")), call.get("arguments"), asked_in, inside)
-                self._waiting.setdefault(call_id, []).append(asked)
+                waiting = self._waiting.setdefault(call_id, [])
+                waiting.append(asked)
+                del waiting[:-_MOST_OF_AN_ID]
             while len(self._waiting) > _MOST_IDS:
                 self._waiting.popitem(last=False)
 

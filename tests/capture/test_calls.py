@@ -80,6 +80,14 @@ def test_a_server_that_repeats_its_ids_loses_no_call(calls, unseen):
     assert calls.take("add", {}, None).call_id == ""
 
 
+@pytest.mark.parametrize("call_id", ["", "call_0"])
+def test_calls_of_one_id_that_nobody_takes_do_not_pile_up(calls, call_id):
+    """A model that answers by a tool which nobody runs, without an id of its own, is asked as often as one likes."""
+    for number in range(3000):
+        calls.asked(asked_for((call_id, "final_answer", {"x": number})), "2", None)
+    assert calls.take("final_answer", {}, None).arguments == {"x": 3000 - 1024}
+
+
 def test_a_result_is_unseen_only_where_no_function_took_the_call(calls, unseen):
     """A call that was taken does not come back as another span, however often its result is sent."""
     calls.asked(asked_for(("a", "add", {}), ("b", "look", {})), "2", None)
