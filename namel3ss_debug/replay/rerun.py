@@ -283,6 +283,7 @@ class _Run:
             )
             with opening as program:
                 self._outputs.started()
+                program.keeps_events = False
                 # What answers is imported and made while the program starts, which waits before its first line.
                 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError  # noqa: PLC0415
 

@@ -98,6 +98,16 @@ def test_the_recording_it_gives_is_the_one_on_the_disk(live):
         assert list(program.events(4)) == written[3:]
 
 
+def test_who_does_not_walk_keeps_ids_alone(live):
+    """Of a program that only runs out, the numbers of its events are known, and not what they say."""
+    with live(CALLS) as program:
+        program.keeps_events = False
+        while program.go_on():
+            pass
+        written = list(open_trace(program.trace).events())
+        assert list(program.events()) == [{"event_id": event["event_id"]} for event in written]
+
+
 def test_what_waits_is_on_the_disk_already(live):
     """At every stop the recording holds the event at which the program waits."""
     with live(CALLS) as program:

@@ -85,7 +85,7 @@ class Matcher:
         self.reserved = frozenset(reserved)
         self.matches: list[Match] = []
         self._mocks, self._runs = mocks, runs
-        self._used: dict[int, Question | None] = {}  # None: inside of a tool that was answered
+        self._used: dict[int, int] = {}  # by which question; 0: inside of a tool that was answered
         self._keys: dict[Hashable, deque[int]] = {}
         self._kins: dict[Hashable, deque[int]] = {}
         self._strands: dict[Strand, deque[int]] = {}
@@ -193,7 +193,7 @@ class Matcher:
         """
         old = {} if recorded is None else outputs_of(self.recorded.end(recorded.number))
         if lenient.dump(old, ordered=True) != lenient.dump(outputs, ordered=True):
-            self._expectations.add(Replaced(question, old, outputs))
+            self._expectations.add(Replaced(_told(question), old, outputs))
 
     @property
     def reserved_next(self) -> frozenset[int]:
@@ -207,7 +207,7 @@ class Matcher:
             ended: whether the program has ended by itself, so that what was not asked is missing.
         """
         missing = self._missing() if ended else ()
-        out_of_order = (found for line in self._lines.values() for found in line.out_of_order())
+        out_of_order = (found for line in self._lines.values() for found in line.out_of_order(self.recorded))
         return in_order([*self._divergences, *out_of_order, *missing])
 
     @property
@@ -321,7 +321,7 @@ class Matcher:
         if self._expectations.explain(question, difference):
             return None
         return Divergence(
-            CHANGED, question.number, question, found, difference, mocked=self._expectations.numbers
+            CHANGED, question.number, _told(question), found, difference, mocked=self._expectations.numbers
         )
 
     def _difference(self, question: Question, found: Boundary) -> Difference:
@@ -331,10 +331,10 @@ class Matcher:
     def _use(self, answer: Answer, found: Boundary, kin: Hashable) -> None:
         """The recorded boundary is used up, and what is inside of a tool that is not run."""
         question = answer.question
-        self._used[found.number] = question
+        self._used[found.number] = question.number
         if found.question.kind in VALUED and not answer.runs:
             self._used.update(
-                (number, None) for number in self.recorded.within(found.number) if self._free(number)
+                (number, 0) for number in self.recorded.within(found.number) if self._free(number)
             )
         if kin is None:
             for one in found.question.kins:
@@ -347,7 +347,7 @@ class Matcher:
                 )
         if kin is None or answer.mock is None:
             line = self._lines.setdefault((question.strand, found.question.strand), _Line())
-            line.add(question, found)
+            line.add(_told(question) if kin is None else question, found)
 
     def _take_notice(self, answer: Answer) -> None:
         """Write down what became of a question, and what of it later ones may differ by."""
@@ -396,7 +396,7 @@ class Matcher:
         """What the recording holds and the code did not ask."""
         excused = Counter(boundary.question.keys[:1] for boundary in self._excused)
         gone: set[int] = set()
-        asked = sorted((number, question.number) for number, question in self._used.items() if question)
+        asked = sorted((number, now) for number, now in self._used.items() if now)
         following = [*accumulate((now for _, now in reversed(asked)), min)][::-1]
         numbers = self._expectations.numbers
         for number, boundary in self.recorded.boundaries.items():
@@ -416,6 +416,11 @@ class Matcher:
 def _places(key: str, question: Question) -> tuple[Hashable, ...]:
     """Where a recorded question is looked for: one that came the same way before others."""
     return ((key, question.chain, question.strand), (key, question.chain), (key,))
+
+
+def _told(question: Question) -> Question:
+    """A question as it is kept: what it asks, which may be a whole conversation, is known by now."""
+    return replace(question, event=None)
 
 
 class _Line:
@@ -454,9 +459,11 @@ class _Line:
                     del self._late[place]
                 return
 
-    def out_of_order(self) -> Iterator[Divergence]:
-        """One divergence for each question that was asked too early."""
+    def out_of_order(self, recorded: Recorded) -> Iterator[Divergence]:
+        """One divergence for each question that was asked too early; without its event, it was the recorded one."""
         for place, late in self._late.items():
-            question, _ = self._leaders[place]
+            question, found = self._leaders[place]
+            if question.event is None:
+                question = replace(question, event=recorded.start(found.number))
             ordered = tuple(sorted(late, key=lambda boundary: boundary.number))
             yield Divergence(ORDER, question.number, question, ordered[0], late=ordered)

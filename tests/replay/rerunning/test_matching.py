@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -103,6 +105,23 @@ EDITS = {
     ),
 }
 """What was edited, how many questions are answered and how many are new, the divergences by kind, and how many passes it takes."""
+
+
+class Conversation(dict):
+    """An event of which can be told whether it is still there."""
+
+
+def test_what_a_question_says_is_not_kept(listed, boundary_events):
+    """A run of many turns that asks what was recorded does not pile up its conversations."""
+    recorded, _ = record(listed, boundary_events(), program())
+    matcher, kept = Matcher(recorded), []
+    for _, question in questions(boundary_events(), program()):
+        event = Conversation(question.event)
+        assert matcher.answer(replace(question, event=event)).how == "exact"
+        kept.append(weakref.ref(event))
+    del event, question
+    assert [event() for event in kept] == [None] * 8
+    assert matcher.divergences() == ()
 
 
 @pytest.mark.parametrize("edit", EDITS)
