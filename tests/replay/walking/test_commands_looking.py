@@ -252,6 +252,7 @@ def test_info_tells_what_has_come_together(session):
     assert mistake(session, "info brekpoints").startswith(
         "there is no info 'brekpoints'; did you mean 'breakpoints'?"
     )
+    assert mistake(session, "info frame") == "there is no info 'frame'; did you mean 'where'?"
     assert mistake(session, "info").startswith("write info breakpoints|")
     assert (last(session, "i b"), last(session, "info tot")) == (
         last(session, "b"),

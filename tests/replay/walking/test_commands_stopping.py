@@ -65,7 +65,7 @@ def test_a_temporary_breakpoint_stops_once(session):
 
 def test_an_event_is_a_place_by_its_number(session):
     """As a line is in pdb, with or without a condition."""
-    session.execute("b 9 ;; tbreak 12 ;; b 13 if state.turns == 2 ;; b 14, n == 1")
+    session.execute("b 9 ;; tb 12 ;; b 13 if state.turns == 2 ;; b 14, n == 1")
     assert numbers(session, "c", "c", "c", "c", "rc", "rc", "rc") == [9, 12, 13, 16, 13, 9, 0]
     assert mistake(session, "b 0") == "0: events are numbered from 1"
 

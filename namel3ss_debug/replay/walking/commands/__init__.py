@@ -126,7 +126,7 @@ _TABLE: Final = (
     Command("rsearch", ("reverse-search",), "rsearch /REGEX/|TEXT", "go back to the event before that holds it", "backwards", "", searching.search_back),
     Command("break", ("b",), "break [PLACE [if CONDITION]]", "set a breakpoint, or list them", "stopping", "place", stopping.set_break, repeats=False),
     Command("breakpoint", (), "breakpoint [PLACE [if CONDITION]]", "set a breakpoint, here without a place", "stopping", "place", stopping.set_here, repeats=False),
-    Command("tbreak", (), "tbreak [PLACE [if CONDITION]]", "set a breakpoint that stops once", "stopping", "place", stopping.set_temporary, repeats=False),
+    Command("tbreak", ("tb",), "tbreak [PLACE [if CONDITION]]", "set a breakpoint that stops once", "stopping", "place", stopping.set_temporary, repeats=False),
     Command("watch", (), "watch [EXPRESSION [if CONDITION]]", "stop where the value changes", "stopping", "expression", stopping.watch, repeats=False),
     Command("condition", (), "condition N [EXPRESSION]", "stop at breakpoint N only where it is true", "stopping", "breakpoint", stopping.condition, repeats=False),
     Command("ignore", (), "ignore N [COUNT]", "let the next hits of breakpoint N pass", "stopping", "breakpoint", stopping.ignore, repeats=False),

@@ -27,6 +27,8 @@ from namel3ss_debug.replay.walking.session import Session
 
 MOST_SPANS: Final = 1000
 MOST_FAILURES: Final = 20
+_ELSEWHERE: Final = {"args": "args", "locals": "args", "frame": "where", "stack": "where", "source": "source"}
+"""What gdb tells by `info`, and by which command it is told here."""
 
 
 def info(session: Session, argument: str) -> Result:
@@ -37,9 +39,9 @@ def info(session: Session, argument: str) -> Result:
         usage = f"write info {'|'.join(TOPICS)}"
         if not topic:
             raise WrongUsageError(usage)
-        raise WrongUsageError(
-            f"there is no info {shown(topic)}{nearest(topic, list(TOPICS)) or f'; {usage}'}"
-        )
+        meant = f"; did you mean {shown(_ELSEWHERE[topic])}?" if topic in _ELSEWHERE else ""
+        hint = meant or nearest(topic, list(TOPICS)) or f"; {usage}"
+        raise WrongUsageError(f"there is no info {shown(topic)}{hint}")
     if topic == "messages":
         return messages(session, rest.strip())
     nothing(rest.strip(), f"info {topic}")
