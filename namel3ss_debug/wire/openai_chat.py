@@ -57,6 +57,11 @@ def _part(block: Json) -> parts.Part:
         audio = lenient.mapping(block.get("input_audio"))
         mime = f"audio/{audio['format']}" if isinstance(audio.get("format"), str) else None
         return parts.blob(audio.get("data"), mime, "audio", audio, ("data", "format"))
+    if kind == "thinking":  # of Mistral
+        given = block.get("thinking")
+        said = [each.get("text") for each in lenient.mappings(given)] if isinstance(given, list) else [given]
+        thought = "".join(text for text in said if isinstance(text, str))
+        return parts.make("reasoning", block, ("thinking",), content=thought)
     if kind == "file":
         file = lenient.mapping(block.get("file"))
         if isinstance(file.get("file_data"), str):
@@ -69,6 +74,14 @@ def _reasoning(message: Json) -> list[str]:
     """The reasoning some servers put beside the content; one of the two names, never both."""
     found = [message[name] for name in _REASONING if isinstance(message.get(name), str) and message[name]]
     return found[:1]
+
+
+def _thoughts(content: object) -> list[str]:
+    """The reasoning that stands among the blocks of the content."""
+    found = (
+        parts.texts_of(parts.content_parts(content, _part), "reasoning") if isinstance(content, list) else []
+    )
+    return ["".join(found)] if any(found) else []
 
 
 def _tool_calls(message: Json) -> list[parts.Part]:
@@ -91,12 +104,13 @@ def decode_response(body: object) -> Answer:
     choice = next(iter(lenient.mappings(response.get("choices"))), {})
     message = lenient.mapping(choice.get("message"))
     calls = _tool_calls(message)
-    thoughts = _reasoning(message)
+    thoughts = _reasoning(message) or _thoughts(message.get("content"))
     refusal = lenient.string(message.get("refusal"))
     content = message.get("content")
     if content is None:  # a spoken answer has its words beside the sound
         content = lenient.mapping(message.get("audio")).get("transcript")
-    usage = response.get("usage") or lenient.mapping(response.get("x_groq")).get("usage")
+    groq = lenient.mapping(response.get("x_groq"))
+    usage = response.get("usage") or groq.get("usage") or choice.get("usage")
     return Answer(
         text=_text(content, alone=not (calls or thoughts or refusal)),
         tool_calls=calls,
@@ -158,6 +172,8 @@ def _new_choice(index: int) -> Json:
 def _add_choice(choice: Json, chunk: Json, texts: sse.Texts) -> None:
     """Add one chunk of a choice to what has arrived of it."""
     choice["finish_reason"] = chunk.get("finish_reason") or choice["finish_reason"]
+    if chunk.get("usage"):  # of Moonshot
+        choice["usage"] = chunk["usage"]
     for name, tokens in lenient.mapping(chunk.get("logprobs")).items():
         have = choice.setdefault("logprobs", {}).setdefault(name, [])
         have.extend(lenient.sequence(tokens))

@@ -167,6 +167,11 @@ def test_reasoning_and_text_in_blocks_are_read():
         {"type": "text", "text": "b"},
     ]
     assert answer_of({"content": blocks}).text == "ab"
+    assert answer_of({"content": blocks}).reasoning is None
+    for thought in ([{"type": "text", "text": "h"}, {"text": "m"}, {"text": 5}], "hm"):
+        blocks[0]["thinking"] = thought
+        answer = answer_of({"content": blocks})
+        assert (answer.reasoning, answer.text) == ("hm", "ab")
     assert answer_of({"content": None, "audio": {"id": "1", "transcript": "spoken"}}).text == "spoken"
 
 
@@ -241,6 +246,15 @@ def test_blocks_before_text_in_a_stream_are_kept():
     message = joined({"content": [thinking]}, {"content": "a"}, {"content": "b"}, {"content": [thinking]})
     assert message["content"][0] == message["content"][-1] == thinking
     assert answer_of(message).text == "ab"
+
+
+def test_counts_that_stand_in_the_choice_of_a_stream_are_read():
+    """As Moonshot sends them, in the chunk with the finish reason."""
+    usage = {"prompt_tokens": 8, "completion_tokens": 2, "total_tokens": 10, "cached_tokens": 3}
+    last = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}
+    raw = sse.encode({"choices": [{"index": 0, "delta": {"content": "a"}}]}) + sse.encode({"choices": [last]})
+    answer = FORMAT.codec.decode_response(FORMAT.join_stream(raw))
+    assert answer.usage == {"input_tokens": 8, "output_tokens": 2, "cache_read_tokens": 3}
 
 
 def test_a_long_stream_is_joined():
