@@ -204,6 +204,15 @@ def test_a_tool_that_is_named_runs_for_real(suite):
     assert "CALLED ['A-17']" in result.stdout.str()
 
 
+def test_a_tool_that_is_named_and_was_never_called_is_warned_of(suite):
+    """A name that is mistyped runs nothing for real."""
+    tests = TEST.replace('"x.jsonl")', '"x.jsonl", run_tools=["lokup", "all"])')
+    suite(tests).assert_outcomes(passed=1)
+    result = suite(None, "-W", "default")
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*PytestWarning: run_tools='lokup': x.jsonl holds no call of such a tool"])
+
+
 def test_a_tool_that_the_test_defines_is_answered_too(suite):
     """A function that stands in the test itself is found when a model is offered it, and is put back."""
     tests = """

@@ -125,6 +125,9 @@ class RecordedTest:
             except (DebugError, OSError) as error:
                 raise _failure(f"{recording.name} was not written: {error}") from None
             return
+        for name in self._run.without_call(self._wanted.run_tools):
+            told = f"run_tools={name!r}: {recording.name} holds no call of such a tool"
+            self._node.warn(pytest.PytestWarning(told))
         found, closed = self._run.parted(), self._run.refused()
         if (found or closed) and self._run.recorded is not None:
             again, run = _again(self._node), self.trace.path

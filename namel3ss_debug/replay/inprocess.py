@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,12 +23,12 @@ from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.capture.session import Session, new_session
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import RerunError, UnreadableTraceError
-from namel3ss_debug.replay.rerunning.boundaries import question_of
+from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
 from namel3ss_debug.replay.rerunning.divergences import CHANGED, MISSING, ORDER, RESULT, Divergence
 from namel3ss_debug.replay.rerunning.fitness import checked
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.passes import Pass
-from namel3ss_debug.replay.rerunning.plans import Plan
+from namel3ss_debug.replay.rerunning.plans import ALL, Plan
 from namel3ss_debug.replay.rerunning.recorded import Recorded, read_recorded
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.opening import open_recording
@@ -132,6 +132,11 @@ class InProcess:
     def recorded(self) -> Recorded | None:
         """What answers, where a recording does."""
         return None if self._answering is None else self._answering.plan.recorded
+
+    def without_call(self, tools: Iterable[str]) -> list[str]:
+        """Those of the names of which what answers holds no call of a tool."""
+        held = () if self.recorded is None else self.recorded.boundaries.values()
+        return sorted({*tools} - {ALL} - {each.question.name for each in held if each.question.kind == TOOL})
 
     def end(self) -> None:
         """Stop recording, and leave the process as it was; further calls do nothing."""

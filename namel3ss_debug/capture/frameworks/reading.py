@@ -35,7 +35,7 @@ def made_before(kind: type) -> list[Any]:
     """
     if rewrite.LOADED is None:
         return []
-    return [each for each in gc.get_referrers(*_derived(kind)) if issubclass(type(each), kind)]
+    return [each for each in gc.get_referrers(*_derived(kind)) if kind in type(each).__mro__]
 
 
 def _derived(kind: type) -> Iterator[type]:
