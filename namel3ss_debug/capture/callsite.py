@@ -156,14 +156,21 @@ class CallSites:
 
 def cell_name(filename: str) -> str | None:
     """What IPython calls a cell, `In[5]`, of the name under which it has compiled it; `None` of any other file."""
-    shells: Any = getattr(sys.modules.get("IPython.core.interactiveshell"), "InteractiveShell", None)
+    shell = running_shell()
     try:
-        if shells is None or not shells.initialized():
-            return None
-        named = shells.instance().compile.format_code_name(filename)
+        named = None if shell is None else shell.compile.format_code_name(filename)
     except Exception:  # another IPython than those that are known
         return None
     return None if named is None else str(named[1])
+
+
+def running_shell() -> Any:
+    """The shell of IPython in which the cells of this process are run; `None` where there is none."""
+    shells: Any = getattr(sys.modules.get("IPython.core.interactiveshell"), "InteractiveShell", None)
+    try:
+        return shells.instance() if shells is not None and shells.initialized() else None
+    except Exception:  # as above
+        return None
 
 
 def innermost(depth: int) -> FrameType | None:

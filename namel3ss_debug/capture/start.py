@@ -36,7 +36,7 @@ from namel3ss_debug.capture import (
     transport,
 )
 from namel3ss_debug.capture.answers import Answers, Gate
-from namel3ss_debug.capture.callsite import CallSites
+from namel3ss_debug.capture.callsite import CallSites, running_shell
 from namel3ss_debug.capture.environment import start_metadata
 from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.failures import tell_uncaught
@@ -108,7 +108,10 @@ def _start(config: DebugConfiguration, given: Mapping[str, Any]) -> ExecutionTra
             raise
         _tell(f"{error}; nothing is recorded")
         return None
-    return activate(session, first_process=True)
+    tracer = activate(session, first_process=True)
+    if tracer is not None and running_shell() is not None:  # its cells are the program, and what they import
+        _undo.append(rewrite.install(session.root))
+    return tracer
 
 
 def _running_program() -> str:

@@ -79,6 +79,21 @@ def test_a_function_of_a_cell_is_a_tool(session):
     assert starts[1]["metadata"]["chain"] == ["In[5]:<module>", "In[5]:ask", "In[4]:get_weather"]
 
 
+def test_a_function_of_a_module_that_a_cell_imports_is_a_tool(session, tmp_path):
+    """Of the user's own modules, from when the recording began to its end."""
+    for name in ("before", "within", "after"):
+        (tmp_path / "work" / f"{name}.py").write_text("def get_weather(city):\n    return __name__\n")
+    printed, events = session(
+        "import sys; sys.path.insert(0, '')\nimport before",
+        START,
+        "import within\nbefore.get_weather(1), within.get_weather(2)",
+        "shutdown_tracing()\nimport after\nassert after.get_weather.__code__.co_names == ('__name__',)\nprint('plain')",
+    )
+    (start,) = [event for event in events if event["event_type"] == "tool_call_start"]
+    assert (start["call_site"], start["metadata"]["defined_at"]) == ("In[3]:2", "within.py:1")
+    assert "plain" in printed
+
+
 def test_a_cell_that_runs_again_has_its_new_name(session):
     """IPython calls a cell by its latest number, and so does a call site."""
     ask = "city = 'Oslo'\nget_weather(city)"
