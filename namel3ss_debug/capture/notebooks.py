@@ -43,8 +43,6 @@ class _Cells:
 
     def follow(self, module: Any) -> list[Undo]:
         """Edit the functions of cells as they are compiled, and hear of the beginning and the end of each cell."""
-        if not _for_good:
-            _for_good.append(byvalue.install(self._tracer.problem))
         return [
             replace(module.CachingCompiler, "__call__", self._editing),
             replace(module.EventManager, "trigger", self._hearing),
@@ -63,7 +61,10 @@ class _Cells:
                 def compiled(tree: ast.AST) -> CodeType:
                     return compile_plain(compiler, tree, filename, *rest, **named)
 
-                return rewrite.compile_statements(source, code, filename, compiled)
+                edited = rewrite.compile_statements(source, code, filename, compiled)
+                if edited is not code and not _for_good:
+                    _for_good.append(byvalue.install(self._tracer.problem))
+                return edited
             except Exception as error:
                 self._tracer.problem("the functions of a cell are not seen", error)
                 return code
