@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from threading import get_ident
+from threading import Lock, get_ident
 from time import sleep as sleep_here
 from typing import Any, NoReturn
 
@@ -25,11 +25,14 @@ _GROWTH = 1.5
 _NO_MORE_PATIENCE = 1e9
 _HEARTBEAT = 1.0
 _APART = 0.002
+_HELD = 0.05
+_LONGEST_TURN = 0.1
 _TURNS_APART = 5
 
 LOOK: Callable[[], None] | None = None
 """Looks whether whoever answers is still there, and ends the program where not; set where a recording answers."""
 
+_asking = Lock()
 _ended: list[float] = [0, 0.0]  # the thread that got the last end of an answer, and when
 _going_on: list[tuple[Any, int]] = [
     (None, 0)
@@ -57,13 +60,19 @@ class Delivery:
         if delay > 0:
             yield delay
         if self._turn is None or (step == "piece" and self._pieces < 2):
+            if step == "end":
+                _ended[:] = get_ident(), monotonic()
             return
         waited, pause = 0.0, _FIRST_PAUSE
         while True:
             if self._others_go_on():
                 yield 0.0
                 continue
-            if self._turn(step, index, waited):
+            left = _left_to_another_thread()
+            if left > 0:
+                yield min(left, _APART)
+                continue
+            if self._goes(step, index, waited):
                 break
             before = monotonic()
             yield pause
@@ -73,6 +82,22 @@ class Delivery:
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
         if step == "end":
             self._go_on()
+
+    def _goes(self, step: Step, index: int, waited: float) -> bool:
+        """Whether the part comes now. One thread asks at a time, so that another knows whether it got an end."""
+        assert self._turn is not None
+        alone = _asking.acquire(blocking=False)
+        if not alone and waited < _LONGEST_TURN:  # one that asks for longer is gone, as in a child process
+            return False
+        try:
+            if _left_to_another_thread() > 0 or not self._turn(step, index, waited):
+                return False
+            if step == "end":
+                _ended[:] = get_ident(), monotonic()
+            return True
+        finally:
+            if alone:
+                _asking.release()
 
     def _others_go_on(self) -> bool:
         """Whether another task of this loop has just got the end of its answer, and may not have done anything with it."""
@@ -101,12 +126,8 @@ class Delivery:
     def wait(self, step: Step, index: int = 0) -> None:
         """Return when the part may come."""
         if not on_loop():
-            if self._turn is not None:
-                _let_others_go_on()
             for pause in self.pauses(step, index):
                 sleep_here(pause)
-            if self._turn is not None and step == "end":
-                _ended[:] = get_ident(), monotonic()
             return
         sleep_here(self._delay(step, index))
         if self._turn is not None and not self._turn(step, index, 0.0):
@@ -123,15 +144,25 @@ class Delivery:
         return self._delays[place] if place < len(self._delays) else 0.0
 
 
-def _let_others_go_on() -> None:
-    """Where another thread has just got the end of its answer, leave it the time to do something with it.
+def hold() -> None:
+    """The call of this thread has got the end of its answer, and says when it is over: `see_off`, which may take a while."""
+    if _ended[0] == get_ident():
+        _ended[1] += _HELD
+
+
+def see_off() -> None:
+    """The call of this thread is over: what it does from now on with its answer is the program's own doing."""
+    if _ended[0] == get_ident():
+        _ended[1] = monotonic()
+
+
+def _left_to_another_thread() -> float:
+    """For how many seconds another thread that has just got the end of its answer, or a loop in it, may do something with it.
 
     What threads do after that is in nobody's hands, and when the answers really came, they came further apart.
     """
     thread, moment = _ended
-    left = _APART - (monotonic() - moment)
-    if thread != get_ident() and left > 0:
-        sleep_here(left)
+    return 0.0 if thread == get_ident() else _APART - (monotonic() - moment)
 
 
 def in_turn(given: Given, may: Callable[[str, Step, int, float], bool], event_id: str) -> Turn | None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from namel3ss_debug.capture import beneath, context, hooks, rewrite
 from namel3ss_debug.capture.calls import AskedCall, ToolCalls
+from namel3ss_debug.capture.delivery import hold, see_off
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.replies import Reply, take_reply
 from namel3ss_debug.capture.results import set_result
@@ -162,7 +163,9 @@ class ToolCall:
     def value(self) -> Any:
         """What is answered, when it may come; raises what comes in its place."""
         assert self._reply is not None
-        return self._answered(self._reply.wait())
+        value = self._reply.wait()
+        hold()
+        return self._answered(value)
 
     async def ready(self) -> None:
         """Wait on the loop until the function may run."""
@@ -188,6 +191,8 @@ class ToolCall:
         self._line.__exit__()
         self._span.leave()
         self._span.close(error)
+        if self.handled:
+            see_off()
 
 
 def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.delivery import hold, see_off
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.replies import Reply, take_reply
 from namel3ss_debug.capture.results import add_metadata
@@ -333,10 +334,13 @@ def _answer(
     """End the span of a call that was answered and not made, and give the answer to the program."""
     try:
         value = reply.wait()
+        hold()
     except BaseException as error:
         _fail(span, error)
         raise
-    return _answered(span, recorder, named, value, of_items=of_items)
+    answered = _answered(span, recorder, named, value, of_items=of_items)
+    see_off()
+    return answered
 
 
 async def _answer_on_loop(

@@ -6,15 +6,16 @@ import asyncio
 
 import pytest
 
+from namel3ss_debug.capture import delivery
 from namel3ss_debug.capture.answers import Given
 from namel3ss_debug.capture.delivery import Delivery, in_turn
 
 
 def test_each_part_comes_after_its_delay():
     """The first delay is that of the head, then one for each piece, the last that of the end; missing ones are none."""
-    delivery = Delivery(None, (0.5, 0.0, 0.2, 0.1), pieces=2)
+    delivered = Delivery(None, (0.5, 0.0, 0.2, 0.1), pieces=2)
     parts = [("head", 0), ("piece", 0), ("piece", 1), ("end", 0)]
-    assert [list(delivery.pauses(*part)) for part in parts] == [[0.5], [], [0.2], [0.1]]
+    assert [list(delivered.pauses(*part)) for part in parts] == [[0.5], [], [0.2], [0.1]]
     assert list(Delivery().pauses("end")) == []
 
 
@@ -38,9 +39,9 @@ def test_a_part_asks_until_it_may_come():
 def test_one_piece_alone_does_not_ask():
     """Its head and its end say enough."""
     asked = []
-    delivery = Delivery(lambda step, *_more: not asked.append(step), pieces=1)
+    delivered = Delivery(lambda step, *_more: not asked.append(step), pieces=1)
     for step in ("head", "piece", "end"):
-        delivery.wait(step)
+        delivered.wait(step)
     assert asked == ["head", "end"]
 
 
@@ -96,3 +97,61 @@ def test_a_task_goes_on_with_its_answer_before_another_gets_one(turns):
 
     asyncio.run(both())
     assert order == ["first", "second"]
+
+
+@pytest.fixture
+def running(monkeypatch):
+    """Says which thread runs, and what its clock shows."""
+
+    class Running:
+        thread, now = 1, 10.0
+
+    monkeypatch.setattr(delivery, "get_ident", lambda: Running.thread)
+    monkeypatch.setattr(delivery, "monotonic", lambda: Running.now)
+    monkeypatch.setattr(delivery, "_ended", [0, 0.0])
+    return Running
+
+
+def test_nothing_comes_before_another_thread_has_done_something_with_its_answer(running):
+    """The call there has to be over first, however long that takes, and then its thread has a moment; so it is for a loop."""
+    assert list(Delivery(lambda *_question: True).pauses("end")) == []
+    delivery.hold()
+    running.thread, asked = 2, []
+    waits = Delivery(lambda *_question: not asked.append(1)).pauses("end")
+    for _ in range(5):
+        assert next(waits) == pytest.approx(0.002)
+        running.now += 0.002
+    running.thread = 1
+    delivery.see_off()
+    running.thread = 2
+    assert next(waits) == pytest.approx(0.002)
+    assert asked == []
+    running.now += 0.0021
+    assert next(waits, None) is None
+    assert asked == [1]
+
+
+def test_a_call_that_is_never_over_keeps_others_only_for_a_while(running):
+    """Its thread may have been ended."""
+    list(Delivery(lambda *_question: True).pauses("end"))
+    delivery.hold()
+    running.thread = 2
+    waits = Delivery(lambda *_question: True).pauses("end")
+    assert next(waits) > 0
+    running.now += 0.06
+    assert next(waits, None) is None
+
+
+def test_one_thread_asks_at_a_time(running):
+    """What another one is given meanwhile is not known yet, so it would not be waited for."""
+    other = Delivery(lambda *_question: pytest.fail("asked")).pauses("end")
+
+    def turn(*_question):
+        running.thread = 2
+        assert next(other) == pytest.approx(0.001)
+        running.thread = 1
+        return True
+
+    assert list(Delivery(turn).pauses("end")) == []
+    running.thread = 2
+    assert next(other) == pytest.approx(0.002)
