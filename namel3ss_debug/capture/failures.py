@@ -61,7 +61,12 @@ def describe(error: BaseException, payloads: Payloads, *, with_trace: bool = Tru
         return Failure("cancelled")
     if isinstance(error, SystemExit):
         code = error.code
-        return Failure("completed") if code in (None, 0) else Failure("failed", f"exit {code}", "SystemExit")
+        if code in (None, 0):
+            return Failure("completed")
+        words = (
+            code if isinstance(code, str) else f"exit {code}"
+        )  # as Python prints it, or what it says nothing of
+        return Failure("failed", payloads.text(words), "SystemExit")
     trace = _stack_trace(error, payloads) if with_trace else None
     return Failure(_status(error), payloads.text(_message(error)), type_name(type(error)), trace)
 

@@ -83,8 +83,10 @@ def error_like(raised: Raised, natures: Mapping[str, Callable[[str], BaseExcepti
 
 def tool_error(raised: Raised) -> BaseException | None:
     """What a tool raised: as `recorded_error`, and the end of the program by `sys.exit` as well."""
-    found = re.match(_EXIT, raised.text) if raised.type == "SystemExit" else None
-    return recorded_error(raised) if found is None else SystemExit(int(found["status"]))
+    if raised.type != "SystemExit":
+        return recorded_error(raised)
+    found = re.match(_EXIT, raised.text)
+    return SystemExit(raised.text if found is None else int(found["status"]))
 
 
 def line_in(code: CodeType, stack: str) -> int:

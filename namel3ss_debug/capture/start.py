@@ -288,12 +288,15 @@ def _tell(text: str) -> None:
 
 
 def program_ended(end: BaseException | None) -> None:
-    """The program's main module has ended: in order, by `sys.exit`, or by an exception, which is recorded."""
+    """The program's main module has ended: in order, by `sys.exit`, or by an exception.
+
+    An exception is recorded, and so is a `sys.exit("no key")`: Python prints the words, and they are why the program failed.
+    """
     tracer = switch.ACTIVE
     if tracer is None:
         return
     tracer.exit_status = _exit_status(end)
-    if end is not None and not isinstance(end, SystemExit):
+    if end is not None and (not isinstance(end, SystemExit) or isinstance(end.code, str)):
         tell_uncaught(tracer, end)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from namel3ss_debug.capture.answers import Raised
 from namel3ss_debug.capture.callsite import CallSites
-from namel3ss_debug.capture.failures import handed_on, state_of, type_name
+from namel3ss_debug.capture.failures import describe, handed_on, state_of, type_name
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.raising import recorded_error
 from namel3ss_debug.traces.redaction import Redactor
@@ -257,6 +257,15 @@ def test_an_exception_for_a_framework_holds_what_it_is_raised_for(frameworks, st
     assert told["attributes"]["metadata"]["job"]["$type"] == "object"
     assert "lost" not in told
     assert handed_on(ValueError("no")) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "text"), [("bad key sk-proj-" + "Ab3" * 20, "bad key [REDACTED:openai]"), (7, "exit 7")]
+)
+def test_the_words_of_an_exit_are_redacted_as_those_of_any_exception(code, text):
+    """They are what Python prints, or else the status."""
+    told = describe(SystemExit(code), Payloads(redactor=Redactor()))
+    assert (told.status, told.error, told.error_type) == ("failed", text, "SystemExit")
 
 
 def test_what_an_exception_holds_is_redacted_and_bounded(shop, state):

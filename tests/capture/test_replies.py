@@ -160,12 +160,13 @@ def test_an_exception_is_raised_on_its_recorded_line(shell, tmp_path, tool, word
     assert "".join(shown) in last_end(shell)["stack_trace"]
 
 
-def test_a_tool_that_ended_the_program_does_so_again(shell, call):
-    """`sys.exit` in a tool is raised again, with its status."""
-    shell.words["look_up"] = {"raised": {"type": "SystemExit", "text": "exit 3"}}
+@pytest.mark.parametrize(("text", "code"), [("exit 3", 3), ("no key", "no key")])
+def test_a_tool_that_ended_the_program_does_so_again(shell, call, text, code):
+    """`sys.exit` in a tool is raised again, with its status or its words."""
+    shell.words["look_up"] = {"raised": {"type": "SystemExit", "text": text}}
     with pytest.raises(SystemExit) as caught:
         call("look_up")
-    assert caught.value.code == 3
+    assert caught.value.code == code
 
 
 @TOOLS

@@ -60,6 +60,29 @@ def test_a_program_keeps_its_streams_and_its_status(program, app, workspace):
     )
 
 
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("sys.exit('no key')", ["no key"]),
+        ("sys.exit(3)", []),
+        ("sys.exit()", []),
+        ("raise SystemExit(['x'])", []),
+    ],
+)
+def test_the_words_that_a_program_exits_with_are_its_failure(program, workspace, end, told):
+    """`sys.exit` with a text fails with that text, which Python prints; with a status, or nothing, it says no more than that."""
+    (workspace / "app.py").write_text(f"import sys\n{end}\n")
+    plain = subprocess.run([sys.executable, "app.py"], cwd=workspace, capture_output=True, check=False)
+    done = debug(program, "trace", "-o", "a.jsonl", "app.py")
+    assert done.returncode == plain.returncode
+    assert done.stderr.startswith(plain.stderr.decode())
+    failures = [event for event in events(workspace / "a.jsonl") if event["event_type"] == "error_occurred"]
+    assert [event["error"] for event in failures] == told
+    assert [event["call_site"] for event in failures] == ["app.py:2"] * len(told)
+    listed = debug(program, "analyze", "--errors", "a.jsonl").stdout
+    assert ("SystemExit: no key" in listed) is bool(told)
+
+
 def test_a_file_of_the_users_own(program, app, workspace):
     """-o names the file, before or after TARGET, and the hint names it too; --format json writes a document beside it."""
     done = debug(program, "trace", "app.py", "-o", "mine.jsonl", "--format", "json")
