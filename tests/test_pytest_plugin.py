@@ -339,7 +339,8 @@ def test_a_result_that_is_no_data_is_told_in_words_of_the_mark(suite):
         import agent, pytest
 
         class Order(str):
-            pass
+            def __reduce__(self):
+                return str, (str(self),)
 
         @pytest.mark.agent_recording("x.jsonl")
         def test_agent():
