@@ -25,10 +25,21 @@ _A_MOMENT = 0.01
 
 
 class _Reading(NamedTuple):
-    """A body that is being read; `response` tells when nobody can close it any more."""
+    """A body that is being read; `response` tells when nobody can close it any more.
+
+    `stopped` is what ended the last wait for more of it, where nothing has come since: who is cancelled while it reads may read on.
+    """
 
     exchange: Watched
     response: weakref.ref[Any]
+    stopped: BaseException | None = None
+
+    def over(self) -> None:
+        """The program reads no further."""
+        if self.stopped is None:
+            self.exchange.close()
+        else:
+            self.exchange.fail(self.stopped)
 
 
 class _Call(NamedTuple):
@@ -71,6 +82,7 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
         replace(client.ClientResponse, "start", _step(_Call.mark, started, waits_for_response=True)),
         replace(client.ClientResponse, "close", lambda original: _closes(original, reading)),
         replace(client.ClientResponse, "release", lambda original: _closes(original, reading)),
+        replace(streams.StreamReader, "_wait", lambda original: _waits(original, reading)),
         replace(streams.StreamReader, "_read_nowait_chunk", lambda original: _reads(original, reading)),
         replace(streams.StreamReader, "set_exception", lambda original: _breaks(original, reading)),
     ]
@@ -315,7 +327,7 @@ def _read_on(reading: dict[int, _Reading], response: Any, exchange: Watched) -> 
 
     def forgotten(response: weakref.ref[Any]) -> None:
         if key in reading and reading[key].response is response:
-            reading.pop(key).exchange.close()
+            reading.pop(key).over()
 
     def arrived() -> None:
         if key in reading and reading[key].exchange is exchange and content.at_eof():
@@ -325,11 +337,29 @@ def _read_on(reading: dict[int, _Reading], response: Any, exchange: Watched) -> 
     content.on_eof(arrived)
 
 
+def _waits(original: Callable[..., Any], reading: dict[int, _Reading]) -> Callable[..., Any]:
+    from asyncio import CancelledError  # noqa: PLC0415  (imported with the client)
+
+    async def _wait(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await original(self, *args, **kwargs)
+        except (CancelledError, TimeoutError) as error:
+            found = reading.get(id(self))
+            if found is not None:  # as another of its kind, for this one holds what the program holds
+                reading[id(self)] = found._replace(stopped=type(error)(*error.args))
+            passes(error, None)
+            raise
+
+    return _wait
+
+
 def _reads(original: Callable[..., Any], reading: dict[int, _Reading]) -> Callable[..., Any]:
     def _read_nowait_chunk(self: Any, n: int) -> bytes:
         data: bytes = original(self, n)
         found = reading.get(id(self))
         if found is not None:
+            if found.stopped is not None:
+                reading[id(self)] = found._replace(stopped=None)
             found.exchange.receive(data, decoded=True)
             if self.at_eof():
                 reading.pop(id(self)).exchange.end()
@@ -352,7 +382,7 @@ def _closes(original: Callable[..., Any], reading: dict[int, _Reading]) -> Calla
     def close(self: Any) -> Any:
         found = reading.pop(id(self.content), None)
         if found is not None:
-            found.exchange.close()
+            found.over()
         return original(self)
 
     return close
