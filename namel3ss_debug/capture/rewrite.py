@@ -22,7 +22,8 @@ an empty `with`. For a name in `HOT`, `CALL` is asked.
 
 What is not edited: generators (their body runs later), dunder methods, functions that look at their own locals
 (`locals vars dir exec eval`, `f_locals`), functions with nothing in them, and those whose decorator compiles their
-bytecode (`jit`). Modules are edited below the user's root only, and never read from or written to `.pyc` files.
+bytecode (`jit`). Modules are edited below the user's root only, and never read from or written to `.pyc` files. Cells
+of IPython are edited statement by statement (`notebooks`).
 """
 
 from __future__ import annotations
@@ -190,11 +191,26 @@ def _nothing() -> AbstractContextManager[object]:
     return iterator
 
 
+class _ToTheEnd:
+    """Puts names back into `builtins` when it goes: Python, as it ends, takes out of there what is not its own.
+
+    Objects of the program that go after that may yet call edited functions. This module may be gone by then.
+    """
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self._names, self._put = names, vars(builtins).update
+
+    def __del__(self) -> None:
+        self._put(self._names)
+
+
 def _offer_names() -> None:
     """Put the names that edited functions use where every module finds them."""
     if "__n3_calls__" not in vars(builtins):
         cold = _nothing()
-        vars(builtins).update(__n3_hot__=HOT, __n3_cold__=cold, __n3_calls__=(cold, _HotCall()))
+        names = {"__n3_hot__": HOT, "__n3_cold__": cold, "__n3_calls__": (cold, _HotCall())}
+        at_the_end = names | {"__n3_hot__": frozenset()}
+        vars(builtins).update(names, __n3_to_the_end__=_ToTheEnd(at_the_end))
 
 
 def compile_source(source: bytes | str, path: str, *, silent: bool = False) -> CodeType:

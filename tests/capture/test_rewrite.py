@@ -669,6 +669,20 @@ sys.exit(not (result.testsRun and result.wasSuccessful()))
 """
 
 
+def test_what_goes_while_python_ends_may_call_edited_functions(tmp_path):
+    """An object of the program's main module goes when Python has taken from its built-in names what is not its own."""
+    (tmp_path / "agent.py").write_text(
+        "class Agent:\n"
+        "    def close(self):\n        print('closed', flush=True)\n"
+        "    def __del__(self):\n        self.close()\n"
+        "agent = Agent()\n"
+    )
+    command = [sys.executable, "-m", "namel3ss_debug", "trace", "agent.py"]
+    traced = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True)
+    assert traced.stdout == "closed\n"
+    assert "Exception ignored" not in traced.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["test_dataclasses", "test_contextlib", "test_textwrap", "test_bisect", "test_heapq"]
