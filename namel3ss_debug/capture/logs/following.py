@@ -8,6 +8,7 @@ made to.
 from __future__ import annotations
 
 import ast
+import sys
 import threading
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -35,10 +36,16 @@ def install(tracer: ExecutionTracer) -> Undo:
     if least is None:
         return lambda: None
 
-    def note(record: LogRecord) -> None:
+    def edit(module: ModuleType) -> list[Undo]:
         from namel3ss_debug.capture.logs.handlers import UNRECORDED, record_standard  # noqa: PLC0415  (imports `logging`)
 
-        if switch.ACTIVE is tracer:
+        ends = (
+            sys.is_finalizing
+        )  # then objects that go may log yet; the recording has ended, and no module is whole any more
+
+        def note(record: LogRecord) -> None:
+            if ends() or switch.ACTIVE is not tracer:
+                return
             SEEN.record = record
             try:
                 if record.levelno >= least:
@@ -46,7 +53,6 @@ def install(tracer: ExecutionTracer) -> Undo:
             except Exception as error:
                 tracer.problem(UNRECORDED, error)
 
-    def edit(module: ModuleType) -> list[Undo]:
         change = _NoteFirst()
         put_back = edit_body(module.Logger.callHandlers, {"_namel3ss_note": note}, change)
         if put_back is None:

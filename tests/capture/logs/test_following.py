@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -36,6 +37,29 @@ def serve(order):
 
 serve(3)
 print(len(logging.getLogger().handlers))
+"""
+
+LATE = """\
+import asyncio, logging
+
+
+class Late:
+    def __del__(self, log=logging.getLogger("late").warning):
+        log("late record")
+
+
+async def fail():
+    raise ValueError("lost")
+
+
+async def main():
+    global task
+    task = asyncio.create_task(fail())
+    await asyncio.sleep(0)
+
+
+late = Late()
+asyncio.run(main())
 """
 
 BROKEN = """\
@@ -146,6 +170,22 @@ def test_broken_records_are_recorded_and_the_program_goes_on(tmp_path):
     assert [one["message"] for one in told[1:]] == ["kept"] * 7
     assert {one["level"] for one in told} == {"warning"}
     assert events[-1]["metadata"]["problems"] == {}
+
+
+def test_what_is_logged_while_python_ends_is_logged(tmp_path):
+    """Of a task whose failure nobody asked for, and in `__del__`: the program's words, and none of ours."""
+    (tmp_path / "late.py").write_text(LATE)
+    plain = subprocess.run(
+        [sys.executable, "late.py"], cwd=tmp_path, capture_output=True, check=True, text=True
+    )
+    command = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "t.jsonl", "late.py"]
+    traced = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True)
+    ours = re.compile(r"namel3ss debug: recorded .*\n")
+    addresses = re.compile(r"0x[0-9a-f]+")
+    assert "never retrieved" in plain.stderr
+    assert "late record" in plain.stderr
+    assert addresses.sub("", ours.sub("", traced.stderr)) == addresses.sub("", plain.stderr)
+    assert list(open_trace(tmp_path / "t.jsonl").events())[-1]["event_type"] == "trace_end"
 
 
 def test_a_record_of_which_nothing_can_be_told_is_a_problem_of_the_recording(tracer, logger):
