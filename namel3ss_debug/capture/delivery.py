@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from threading import Lock, get_ident
 from time import sleep as sleep_here
 from typing import Any, NoReturn
@@ -33,7 +34,7 @@ LOOK: Callable[[], None] | None = None
 """Looks whether whoever answers is still there, and ends the program where not; set where a recording answers."""
 
 _asking = Lock()
-_ended: list[float] = [0, 0.0]  # the thread that got the last end of an answer, and when
+_ended: list[float] = [0, 0.0]  # the thread that got the last end of an answer, or the task of trio, and when
 _going_on: list[tuple[Any, int]] = [
     (None, 0)
 ]  # the loop on which a task has just got such an end, and the identity of the task
@@ -61,14 +62,14 @@ class Delivery:
             yield delay
         if self._turn is None or (step == "piece" and self._pieces < 2):
             if step == "end":
-                _ended[:] = get_ident(), monotonic()
+                _ended[:] = _who(), monotonic()
             return
         waited, pause = 0.0, _FIRST_PAUSE
         while True:
             if self._others_go_on():
                 yield 0.0
                 continue
-            left = _left_to_another_thread()
+            left = _left_to_another()
             if left > 0:
                 yield min(left, _APART)
                 continue
@@ -90,10 +91,10 @@ class Delivery:
         if not alone and waited < _LONGEST_TURN:  # one that asks for longer is gone, as in a child process
             return False
         try:
-            if _left_to_another_thread() > 0 or not self._turn(step, index, waited):
+            if _left_to_another() > 0 or not self._turn(step, index, waited):
                 return False
             if step == "end":
-                _ended[:] = get_ident(), monotonic()
+                _ended[:] = _who(), monotonic()
             return True
         finally:
             if alone:
@@ -146,23 +147,34 @@ class Delivery:
 
 def hold() -> None:
     """The call of this thread has got the end of its answer, and says when it is over: `see_off`, which may take a while."""
-    if _ended[0] == get_ident():
+    if _ended[0] == _who():
         _ended[1] += _HELD
 
 
 def see_off() -> None:
     """The call of this thread is over: what it does from now on with its answer is the program's own doing."""
-    if _ended[0] == get_ident():
+    if _ended[0] == _who():
         _ended[1] = monotonic()
 
 
-def _left_to_another_thread() -> float:
+def _left_to_another() -> float:
     """For how many seconds another thread that has just got the end of its answer, or a loop in it, may do something with it.
 
-    What threads do after that is in nobody's hands, and when the answers really came, they came further apart.
+    So may another task of trio. What they do after that is in nobody's hands, and when the answers really came, they came further apart.
     """
-    thread, moment = _ended
-    return 0.0 if thread == get_ident() else _APART - (monotonic() - moment)
+    who, moment = _ended
+    return 0.0 if who == _who() else _APART - (monotonic() - moment)
+
+
+def _who() -> int:
+    """What goes on with an answer by itself: a thread, with the loop of asyncio in it, or a task of trio."""
+    trio = sys.modules.get("trio")
+    if trio is not None and not on_loop():
+        with suppress(
+            RuntimeError, AttributeError
+        ):  # this is none of its threads, or it is not all there yet
+            return id(trio.lowlevel.current_task())
+    return get_ident()
 
 
 def in_turn(given: Given, may: Callable[[str, Step, int, float], bool], event_id: str) -> Turn | None:

@@ -35,7 +35,7 @@ class Order:
 
     Args:
         steps: all steps in the order of the recording.
-        strands: the strand of each boundary, by its number.
+        strands: the strand of each boundary, by its number, where what it does comes one after the other.
         patience: how many seconds a step waits for others that do not come.
 
     Attributes:
@@ -121,7 +121,7 @@ class Order:
                 continue
             step = self._steps[earlier]
             begun = over[self._places[step.boundary][0]]
-            if begun or strand != self._strands.get(step.boundary):
+            if begun or strand is None or strand != self._strands.get(step.boundary):
                 return step
             self.leave_out([step.boundary])  # the strand that waits would have had to begin it before
         return None

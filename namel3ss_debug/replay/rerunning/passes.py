@@ -105,7 +105,11 @@ class Pass:
         self.restart: Restart | None = None
         self.misled = False
         recorded = plan.recorded
-        strands = {number: boundary.question.strand for number, boundary in recorded.boundaries.items()}
+        strands = {
+            number: boundary.question.strand
+            for number, boundary in recorded.boundaries.items()
+            if boundary.question.strand not in recorded.crowded
+        }
         self.matcher = Matcher(recorded, mocks, reserved, self._runs)
         self.order = Order(recorded.steps, strands)
         self._ordered = plan.ordered

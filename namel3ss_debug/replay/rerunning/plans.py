@@ -39,8 +39,9 @@ class Plan:
 
     @cached_property
     def ordered(self) -> bool:
-        """Whether answers have an order to keep: the recording is of several lines of work."""
-        return len({boundary.question.strand for boundary in self.recorded.boundaries.values()}) > 1
+        """Whether answers have an order to keep: the recording is of several lines of work, whether they are told apart or not."""
+        strands = {boundary.question.strand for boundary in self.recorded.boundaries.values()}
+        return len(strands) > 1 or bool(self.recorded.crowded)
 
     @property
     def answers_calls_only(self) -> bool:

@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ from namel3ss_debug.replay.rerunning.boundaries import (
     TOOL,
     VALUED,
     Question,
+    Strand,
     question_of,
 )
 from namel3ss_debug.replay.rerunning.recorded_answers import (
@@ -156,6 +158,31 @@ class Recorded:
         """The response to a request."""
         pieces = tuple(event.get("outputs") for event in self.chunks(number))
         return http_answer(self.end(number), pieces)
+
+    @cached_property
+    def crowded(self) -> frozenset[Strand]:
+        """The strands in which calls are made at once, as by tasks of Trio, which are not told apart: one began while another waited.
+
+        What is inside of a tool is not beside it, and of a stream the program may have asked for the rest later.
+        """
+        found: set[Strand] = set()
+        waiting: dict[Strand, set[int]] = {}
+        for number, part in self.steps:
+            boundary = self.boundaries[number]
+            beside = waiting.setdefault(boundary.question.strand, set())
+            if part == END:
+                beside.discard(number)
+            elif part == START and boundary.question.kind != MCP and boundary.end and not boundary.chunks:
+                if beside.difference(self._around(boundary)):
+                    found.add(boundary.question.strand)
+                beside.add(number)
+        return frozenset(found)
+
+    def _around(self, boundary: Boundary) -> Iterator[int]:
+        """The tool calls that a boundary is inside of."""
+        while boundary.inside:
+            yield boundary.inside
+            boundary = self.boundaries[boundary.inside]
 
     def start(self, number: int) -> Event:
         """The start event of a boundary."""

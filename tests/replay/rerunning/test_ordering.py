@@ -58,6 +58,16 @@ def test_what_does_not_come_is_waited_for_only_so_long():
     assert len(order.out_of_order()) == len(order.overtaken) == 1
 
 
+def test_calls_that_are_not_told_apart_wait_for_each_other():
+    """None of them would have had to begin before the other."""
+    order = order_of(TOGETHER, {})
+    order.began(1)
+    assert not order.take(Step(1, HEAD))
+    order.began(2)
+    assert order.take(Step(2, HEAD))
+    assert order.take(Step(1, HEAD))
+
+
 def test_a_strand_does_not_wait_for_what_it_would_have_had_to_do_itself():
     """In a program that does one thing after the other, a call that was removed or moved costs no time."""
     order = order_of(steps((1, START), (1, END), (2, START), (2, END)), {1: ONE, 2: ONE})

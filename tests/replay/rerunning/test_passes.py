@@ -384,18 +384,19 @@ def test_strict_stops_at_the_first_divergence_and_a_debugger_may_go_on(start):
     assert "http" in run.run.word(1, run.made.events[-1])
 
 
-def test_parallel_answers_are_given_in_turn(listed, boundary_events):
-    """The word says that the parts have an order, which the run is asked for."""
+@pytest.mark.parametrize("tasks", [("Task-1", "Task-2"), ("", "")], ids=["told apart", "not told apart"])
+def test_parallel_answers_are_given_in_turn(listed, boundary_events, tasks):
+    """The word says that the parts have an order, which the run is asked for; tasks of Trio have no names."""
     made = boundary_events()
-    one, two = made.ask("one", task="Task-1"), made.ask("two", task="Task-2")
+    one, two = made.ask("one", task=tasks[0]), made.ask("two", task=tasks[1])
     made.say(two, "two")
     made.say(one, "one")
     run = Run(read_recorded(listed(made.events)), boundary_events())
-    first = run.made.ask("one", task="Task-1")
+    first = run.made.ask("one", task=tasks[0])
     assert run.word()["ordered"] is True
     end = {"at": first, "step": "end", "index": 0, "waited": 0.0}
     assert not run.run.may(end)
-    second = run.made.ask("two", task="Task-2")
+    second = run.made.ask("two", task=tasks[1])
     run.word()
     assert not run.run.may(end)
     assert run.run.may({**end, "at": second})

@@ -197,6 +197,23 @@ def test_tools_that_only_their_results_told_of_are_named_once(listed, boundary_e
     assert note.startswith("a, c: the program has no function of this name")
 
 
+def test_calls_that_were_made_at_once_in_one_strand_are_known(listed, boundary_events):
+    """Not those one after the other or within a tool, nor a stream, which may be read later."""
+    made = boundary_events()
+    made.say(made.ask("one"), "one")
+    tool = made.call("search", {})
+    made.say(made.ask("two", parent=tool), "two")
+    made.give(tool, "search", 1)
+    stream = made.ask("three", stream=True)
+    made.say(made.ask("four"), "four")
+    made.say(stream, "three", pieces=("th", "ree"))
+    assert read_recorded(listed(made.events)).crowded == frozenset()
+    one, two = made.ask("five"), made.ask("six")
+    made.say(two, "six")
+    made.say(one, "five")
+    assert len(read_recorded(listed(made.events)).crowded) == 1
+
+
 def test_tools_that_only_spans_of_a_framework_tell_of_are_told(listed, boundary_events):
     """What is behind them runs again; an agent as a tool, and a hand-over, are none of the program's functions."""
     made = boundary_events()
