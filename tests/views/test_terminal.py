@@ -1,5 +1,6 @@
 """The edge to the terminal: what it lets through, and what it never does."""
 
+import io
 import re
 import sys
 import unicodedata
@@ -228,3 +229,12 @@ def test_a_cut_keeps_what_it_is_asked_to():
     assert shorten("agent_execution_start", 14, middle=True) == "agent_e…_start"
     assert shorten("agent_execution_start", 14, tail=4) == "agent_exe…tart"
     assert not shorten("e\u0301" * 30, 9, middle=True).partition("…")[2].startswith("\u0301")
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_stream_of_another_encoding_shows_what_it_can(errors):
+    """As that of the C locale, where Python lets through what came from bytes, and nothing else."""
+    buffer = io.BytesIO()
+    screen = console(stream=io.TextIOWrapper(buffer, "ascii", errors, write_through=True))
+    screen.lines([Text("a café …")])
+    assert buffer.getvalue() == b"a caf\\xe9 \\u2026\n"
