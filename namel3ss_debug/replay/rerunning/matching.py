@@ -14,7 +14,7 @@ Nothing here waits, sends or reads a clock. Of several threads, one at a time ma
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate
@@ -86,10 +86,11 @@ class Matcher:
         self.matches: list[Match] = []
         self._mocks, self._runs = mocks, runs
         self._used: dict[int, int] = {}  # by which question; 0: inside of a tool that was answered
-        self._keys: dict[Hashable, deque[int]] = {}
-        self._kins: dict[Hashable, deque[int]] = {}
-        self._strands: dict[Strand, deque[int]] = {}
-        for number, boundary in recorded.boundaries.items():
+        # numbers of boundaries, the earliest last; most lists have one, for which a deque would take ten times the room
+        self._keys: dict[Hashable, list[int]] = {}
+        self._kins: dict[Hashable, list[int]] = {}
+        self._strands: dict[Strand, list[int]] = {}
+        for number, boundary in reversed([*recorded.boundaries.items()]):
             self._enter(number, boundary.question)
         self._guessed: dict[str, dict[int, _Guess]] = {}
         self._exact: dict[
@@ -104,11 +105,11 @@ class Matcher:
     def _enter(self, number: int, question: Question) -> None:
         for key in question.keys:
             for place in _places(key, question):
-                self._keys.setdefault(place, deque()).append(number)
+                self._keys.setdefault(place, []).append(number)
         for kin in question.kins if number not in self.reserved else ():
             for place in (kin, question.strand), (kin,):
-                self._kins.setdefault(place, deque()).append(number)
-        self._strands.setdefault(question.strand, deque()).append(number)
+                self._kins.setdefault(place, []).append(number)
+        self._strands.setdefault(question.strand, []).append(number)
 
     def likely(self, question: Question) -> tuple[Boundary | None, bool]:
         """The recorded boundary that a question would stand for now, and whether it is the same question."""
@@ -132,7 +133,8 @@ class Matcher:
         waiting = [self._keys[question.keys[0], question.chain, question.strand]]
         waiting += [self._strands[question.strand]] if in_turn else []
         left = (
-            (number for number in each if self._free(number) and number not in before) for each in waiting
+            (number for number in reversed(each) if self._free(number) and number not in before)
+            for each in waiting
         )
         return all(next(each, 0) == boundary.number for each in left)
 
@@ -236,11 +238,11 @@ class Matcher:
                     return self.recorded.boundaries[number], kin
         return None, None
 
-    def _first(self, waiting: deque[int] | None) -> int | None:
+    def _first(self, waiting: list[int] | None) -> int | None:
         """The first that is free; those in front of it will never be."""
-        while waiting and not self._free(waiting[0]):
-            waiting.popleft()
-        return waiting[0] if waiting else None
+        while waiting and not self._free(waiting[-1]):
+            waiting.pop()
+        return waiting[-1] if waiting else None
 
     def _take_back(self, asked: Answer, stolen: dict[int, _Guess]) -> Answer | Restart:
         """The same question is recorded, but a guess has taken it; nothing is wrong where the user answered in its place."""
