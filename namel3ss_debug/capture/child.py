@@ -246,9 +246,8 @@ def _app(arguments: str) -> Callable[[str], None]:
             import orjson  # noqa: F401, PLC0415
         except ImportError:
             sys.path.extend(folders)
-    session = json.loads(
-        os.environ.get("NAMEL3SS_DEBUG_SESSION") or "{}"
-    )  # nobody sees it once recording has begun
+    # nobody sees it once recording has begun
+    session = json.loads(os.environ.get("NAMEL3SS_DEBUG_SESSION") or "{}")
 
     def run(value: str) -> None:
         from namel3ss_debug.capture.namel3ss import running  # noqa: PLC0415  (only apps need it)

@@ -34,10 +34,11 @@ LOOK: Callable[[], None] | None = None
 """Looks whether whoever answers is still there, and ends the program where not; set where a recording answers."""
 
 _asking = Lock()
-_ended: list[float] = [0, 0.0]  # the thread that got the last end of an answer, or the task of trio, and when
-_going_on: list[tuple[Any, int]] = [
-    (None, 0)
-]  # the loop on which a task has just got such an end, and the identity of the task
+_ended: list[float] = [0, 0.0]
+"""The thread that got the last end of an answer, or the task of trio, and when."""
+
+_going_on: list[tuple[Any, int]] = [(None, 0)]
+"""The loop on which a task has just got such an end, and the identity of the task."""
 
 
 class Delivery:
@@ -77,9 +78,8 @@ class Delivery:
                 break
             before = monotonic()
             yield pause
-            waited += min(
-                monotonic() - before, 2 * pause
-            )  # not the time for which the program kept us from looking
+            # without the time for which the program kept us from looking
+            waited += min(monotonic() - before, 2 * pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
         if step == "end":
             self._go_on()
@@ -170,9 +170,8 @@ def _who() -> int:
     """What goes on with an answer by itself: a thread, with the loop of asyncio in it, or a task of trio."""
     trio = sys.modules.get("trio")
     if trio is not None and not on_loop():
-        with suppress(
-            RuntimeError, AttributeError
-        ):  # this is none of its threads, or it is not all there yet
+        # else this is none of its threads, or it is not all there yet
+        with suppress(RuntimeError, AttributeError):
             return id(trio.lowlevel.current_task())
     return get_ident()
 

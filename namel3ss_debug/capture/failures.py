@@ -63,9 +63,7 @@ def describe(error: BaseException, payloads: Payloads, *, with_trace: bool = Tru
         code = error.code
         if code in (None, 0):
             return Failure("completed")
-        words = (
-            code if isinstance(code, str) else f"exit {code}"
-        )  # as Python prints it, or what it says nothing of
+        words = code if isinstance(code, str) else f"exit {code}"  # Python prints words, and no status
         return Failure("failed", payloads.text(words), "SystemExit")
     trace = _stack_trace(error, payloads) if with_trace else None
     return Failure(_status(error), payloads.text(_message(error)), type_name(type(error)), trace)

@@ -60,9 +60,8 @@ class Offline:
         self._lock = threading.Lock()
         self._spans: set[str] = set()
         self._telling = threading.local()
-        self._missed: dict[
-            tuple[int, Any], tuple[str, str | None]
-        ] = {}  # process and port -> where, call site
+        # process and port -> where, call site
+        self._missed: dict[tuple[int, Any], tuple[str, str | None]] = {}
 
     def is_closed(self) -> bool:
         """Whether the running code cannot reach it."""

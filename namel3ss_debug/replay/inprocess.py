@@ -112,9 +112,8 @@ class InProcess:
             self._gate = _Gate(self._answering, self._stopped(on_stop, recorded))
             rerun = {"of": kept.execution_id, "recording": str(recording)}
         session = _session(what, rerun, offline=recording is not None)
-        self._put_back: Callable[[], None] | None = (
-            what.functions.install()
-        )  # before the frameworks are followed
+        # before the frameworks are followed
+        self._put_back: Callable[[], None] | None = what.functions.install()
         try:
             self._tracer = start.activate(session, first_process=True, gate=self._gate)
         except BaseException:

@@ -218,9 +218,8 @@ class Together:
             made["errors"] = {key: known[key] for key in self._keys["errors"] if key in known}
             made["errors"]["recurring"] = self._recurring.result()
         if "pairs" in made.get("interactions", ()):
-            made["interactions"]["pairs"] = len(
-                made["interactions"]["calls"]
-            )  # the same pair may be in all of them
+            # the same pair may be in all of them
+            made["interactions"]["pairs"] = len(made["interactions"]["calls"])
         made[_OVERVIEW] = self._overviews.result()
         wanted = made.keys() if self._sections is None else self._sections
         return {

@@ -39,9 +39,8 @@ def install(tracer: ExecutionTracer) -> Undo:
     def edit(module: ModuleType) -> list[Undo]:
         from namel3ss_debug.capture.logs.handlers import UNRECORDED, record_standard  # noqa: PLC0415  (imports `logging`)
 
-        ends = (
-            sys.is_finalizing
-        )  # then objects that go may log yet; the recording has ended, and no module is whole any more
+        # At the end of Python objects that go may log yet. The recording is over then, and no module is whole any more.
+        ends = sys.is_finalizing
 
         def note(record: LogRecord) -> None:
             if ends() or switch.ACTIVE is not tracer:

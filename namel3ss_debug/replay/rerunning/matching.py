@@ -93,9 +93,8 @@ class Matcher:
         for number, boundary in reversed([*recorded.boundaries.items()]):
             self._enter(number, boundary.question)
         self._guessed: dict[str, dict[int, _Guess]] = {}
-        self._exact: dict[
-            Hashable, set[int]
-        ] = {}  # kin -> boundaries of it that were asked for in their own words
+        # kin -> boundaries of it that were asked for in their own words
+        self._exact: dict[Hashable, set[int]] = {}
         self._wrong: set[Hashable] = set()  # kins by which a guess was wrong
         self._expectations = Expectations()
         self._divergences: list[Divergence] = []

@@ -255,12 +255,10 @@ class _Reader:
         self.lost: dict[int, int] = {}  # what was given up -> what tells by which failure of its connection
         self._cancelled: list[int] = []  # boundaries that were cancelled since the latest question
         self._cut = 0
-        self._unseen: dict[
-            str, None
-        ] = {}  # tools that the program ran by functions that nobody knew for theirs
-        self._of_spans: dict[
-            int, str
-        ] = {}  # those that spans of a framework tell of, by the numbers of calls
+        # tools that the program ran by functions that nobody knew for theirs
+        self._unseen: dict[str, None] = {}
+        # those that spans of a framework tell of, by the numbers of calls
+        self._of_spans: dict[int, str] = {}
         self._within: dict[str, int] = {}  # open span -> the call among these that it is inside or is
 
     def feed(self, number: int, event: Event) -> None:

@@ -361,9 +361,8 @@ class Redactor:
         if pattern is None:
             pattern = self._compiled[rule.pattern] = re.compile(rule.pattern)
         reached = 0
-        beginning = (
-            rule.at_literals and text.isascii()
-        )  # else the length of a text in lower case may be another
+        # in lower case, the length of another text may be another
+        beginning = rule.at_literals and text.isascii()
         for match in (
             at_literals(rule.literals, pattern, text, start) if beginning else pattern.finditer(text, start)
         ):
