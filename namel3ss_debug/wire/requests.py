@@ -83,10 +83,11 @@ def _parsed(raw: bytes) -> object:
 @lru_cache(maxsize=_REMEMBERED)
 def _head(method: str, url: str) -> bytes:
     """What of a request counts beside its body."""
-    return f"{method.upper()} {_canonical_url(url)}\n".encode("utf-8", "surrogatepass")
+    return f"{method.upper()} {canonical_url(url)}\n".encode("utf-8", "surrogatepass")
 
 
-def _canonical_url(url: str) -> str:
+def canonical_url(url: str) -> str:
+    """A URL as `canonical_hash` reads it: equal for two that count as the same."""
     try:
         split = urlsplit(url)
         host, port = (split.hostname or "").lower(), split.port

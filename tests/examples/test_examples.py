@@ -37,6 +37,7 @@ step 4: check_budget {"amount":460.0}
 step 5: delivery_day {"weekday":"Tuesday"}
 step 6: place_order {"supplier":"S-00","sku":"SKU-204","pieces":40}
 """
+WEATHER = "A coat for Oslo and Bergen, a shirt for Lisbon.\n"
 REASON = "ValueError: there is no supplier 'S-00' to order 40 pieces of SKU-204 from\n"
 
 # file, status, stdout, end of stderr
@@ -44,6 +45,7 @@ RUNS = [
     ("support_agent.py", 0, SUPPORT, ""),
     ("research_agent.py", 0, RESEARCH, ""),
     ("failing_agent.py", 1, FAILING, REASON),
+    ("weather_agent.py", 0, WEATHER, ""),
 ]
 
 
@@ -61,12 +63,16 @@ def run(*words, cwd):
     )
 
 
+def debug(*words, cwd):
+    """Run a command of the debugger."""
+    starter = "import sys; from namel3ss_debug.cli.main import namel3ss; sys.argv[0] = 'namel3ss'; namel3ss()"
+    return run(sys.executable, "-c", starter, "debug", *words, cwd=cwd)
+
+
 def trace(example, folder):
     """Trace an example; gives the finished process and the events of the recording."""
     file = folder / "run.jsonl"
-    starter = "import sys; from namel3ss_debug.cli.main import namel3ss; sys.argv[0] = 'namel3ss'; namel3ss()"
-    command = (sys.executable, "-c", starter, "debug", "trace", "-o", str(file), str(EXAMPLES / example))
-    done = run(*command, cwd=folder)
+    done = debug("trace", "-o", str(file), str(EXAMPLES / example), cwd=folder)
     return done, [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
 
@@ -164,3 +170,13 @@ def test_failing_agent_is_recorded(traced):
     assert ends[1]["outputs"]["result"] == []
     assert [event["status"] for event in ends] == ["completed"] * 5 + ["failed"]
     assert (ends[5]["error_type"], ends[5]["error"]) == tuple(REASON.rstrip("\n").split(": ", 1))
+
+
+def test_weather_agent_runs_again_with_frost(tmp_path):
+    """What is asked after the mock differs by it alone, although the model has another port in each run."""
+    trace("weather_agent.py", tmp_path)
+    again = debug("replay", "--rerun", "run.jsonl", "--mock", 'get_weather:{"temp_c": -30}', cwd=tmp_path)
+    assert again.returncode == 0
+    assert again.stdout.endswith(WEATHER)
+    assert "the re-run is as recorded, apart from what you gave" in again.stderr
+    assert "1 as recorded, 1 as expected, 3 given by you" in again.stderr

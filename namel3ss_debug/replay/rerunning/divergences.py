@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from namel3ss_debug.replay.rerunning.boundaries import MODEL, Question
 from namel3ss_debug.replay.rerunning.recorded import Boundary
 from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.requests import canonical_url
 from namel3ss_debug.wire.value_changes import PathChange, path_changes
 
 if TYPE_CHECKING:
@@ -177,10 +178,13 @@ def summary(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Summ
 
 
 def told_of(event: Event) -> dict[str, Any]:
-    """What the start event of a boundary tells of the question: its inputs, and of a request to a model where that goes."""
+    """What the start event of a boundary tells of the question: its inputs, and of a request to a model where that goes.
+
+    The address stands there as it counts for the question: a test server may have another port each time.
+    """
     inputs = lenient.mapping(event.get("inputs"))
-    exchange = lenient.mapping(lenient.mapping(event.get("metadata")).get("exchange"))
-    return {"url": exchange["url"], **inputs} if "url" in exchange else inputs
+    url = lenient.string(lenient.mapping(lenient.mapping(event.get("metadata")).get("exchange")).get("url"))
+    return inputs if url is None else {"url": canonical_url(url), **inputs}
 
 
 def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Difference:

@@ -110,15 +110,19 @@ def test_the_id_of_a_call_is_no_difference_of_it():
     assert difference_of("tool", old, new).paths == ()
 
 
+def sent_to(url):
+    """The start of a request to a model."""
+    return {"event_type": "llm_call_start", "inputs": {"model": "m"}, "metadata": {"exchange": {"url": url}}}
+
+
 def test_another_address_is_a_difference_of_a_request_to_a_model():
     """The request itself may be the same."""
-    old, new = (
-        {
-            "event_type": "llm_call_start",
-            "inputs": {"model": "m"},
-            "metadata": {"exchange": {"url": f"http://{host}/v1"}},
-        }
-        for host in ("a", "b")
-    )
+    old, new = sent_to("http://a/v1"), sent_to("http://b/v1")
     (change,) = difference_of("llm", told_of(old), told_of(new)).paths
     assert (change.path, change.old, change.new) == ("$.url", "http://a/v1", "http://b/v1")
+
+
+def test_another_port_of_a_test_server_is_none():
+    """It has a new one each time, and counts for no question."""
+    old, new = sent_to("http://127.0.0.1:4711/v1"), sent_to("http://localhost:8080/v1")
+    assert difference_of("llm", told_of(old), told_of(new)).paths == ()
