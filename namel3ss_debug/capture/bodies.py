@@ -70,6 +70,7 @@ class _Frames:
         self._frame = begin()
 
     def decode(self, data: bytes) -> bytes:
+        """What a piece decodes to, which may hold the end of one frame and the beginning of the next."""
         plain = []
         while data:
             if self._frame.eof:

@@ -99,7 +99,10 @@ def run(command: Callable[[], object]) -> int:
 
 
 def take_every_character(stream: TextIO) -> None:
-    """Let a stream whose encoding lacks a character write its number instead of failing; stderr does so by itself."""
+    """Let a stream whose encoding lacks a character write its number instead of failing; stderr does so by itself.
+
+    A console of `views` does it for its stream, too; help and documents go out by none.
+    """
     if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
         stream.reconfigure(errors="backslashreplace")
 

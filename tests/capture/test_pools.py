@@ -34,13 +34,16 @@ if __name__ == "__main__":
 """
 
 
+def printed(program, folder):
+    """What a program prints while it is recorded."""
+    (folder / "program.py").write_text(program)
+    words = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "t.jsonl", "program.py"]
+    return subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=60).stdout
+
+
 def test_nothing_is_kept_of_a_job_for_another_process_that_is_cancelled(tmp_path):
     """One that no worker has taken is forgotten with its future."""
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    words = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", str(tmp_path / "t.jsonl"), str(program)]
-    ended = subprocess.run(words, check=True, capture_output=True, timeout=60)
-    assert ended.stdout == b"0\n"
+    assert printed(PROGRAM, tmp_path) == b"0\n"
 
 
 FAILING = """
@@ -64,8 +67,4 @@ print(error())
 
 def test_the_exception_of_a_job_is_freed_with_its_future(tmp_path):
     """It is in no circle that only the collection of garbage finds, as without us."""
-    program = tmp_path / "program.py"
-    program.write_text(FAILING)
-    words = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", str(tmp_path / "t.jsonl"), str(program)]
-    ended = subprocess.run(words, check=True, capture_output=True, timeout=60)
-    assert ended.stdout == b"None\n"
+    assert printed(FAILING, tmp_path) == b"None\n"

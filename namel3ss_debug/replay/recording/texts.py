@@ -36,7 +36,10 @@ def _texts(todo: list[Any], most: int, *, numbers: bool = False) -> Iterator[str
 
 
 def located(event: Event, most: int = _MOST_VALUES) -> Iterator[tuple[str, str]]:
-    """The same texts, what was asked and answered first, each behind the path by which `p` reads it: `outputs.calls[0].name`."""
+    """The same texts, what was asked and answered first, each behind the path by which `p` reads it: `outputs.calls[0].name`.
+
+    A walk of its own, for the one event that was found: a search goes through all of them, and paths cost more than the texts.
+    """
     yield from _located([(name, event.get(name)) for name in _PAYLOADS], most, numbers=True)
     rest = [(_at_key("", name), value) for name, value in event.items() if name not in _PAYLOADS]
     yield from _located(rest, most)
