@@ -11,6 +11,7 @@ import os
 import statistics
 import sys
 import tempfile
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -91,6 +92,11 @@ def suites(folder: Path) -> None:
         (folder / name).write_text(content)
 
 
+def processor(command: list[str]) -> float:
+    """The seconds of a processor that a command takes."""
+    return timing.process(command).cpu
+
+
 def main() -> int:
     """Run the suites in turn."""
     # pytest compiles the modules of plugins anew in each run where it may not keep them
@@ -118,7 +124,7 @@ def main() -> int:
             "plain, without": [*pytest, *without, f"{folder}/test_plain.py"],
         }
         taken = timing.interleaved(
-            {name: lambda words=words: timing.process(words).cpu for name, words in runs.items()}, ROUNDS
+            {name: partial(processor, command) for name, command in runs.items()}, ROUNDS
         )
     ours = [seconds / TESTS for seconds in timing.differences(taken, "recorded", "stubbed")]
     print(f"processor time of a pytest of {TESTS} tests, in s")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -21,7 +22,7 @@ from timing import fastest, holds, interleaved, loop, ratios, show
 
 SPANS = 1000
 ROUNDS = 60
-ARGUMENTS = {"query": "weather tomorrow", "city": "Zurich", "days": 3}
+ARGUMENTS: Mapping[str, str | int] = {"query": "weather tomorrow", "city": "Zurich", "days": 3}
 ANSWER = "Rain until noon, then sun."
 PLAIN, REDACTED, HOOKED = "namel3ss-debug", "namel3ss-debug, redacting", "namel3ss-debug, decorated"
 
@@ -167,7 +168,7 @@ def main() -> int:
         }
         for rival, (_, _, make) in RIVALS.items():
             span = make(folder, stack)
-            subjects[rival] = lambda span=span: loop(span, SPANS)
+            subjects[rival] = partial(loop, span, SPANS)
         taken = interleaved(subjects, ROUNDS)
         for file, lines, _ in RIVALS.values():
             assert _count(folder / file) >= lines * SPANS * ROUNDS, f"{file} does not hold every line"

@@ -78,7 +78,7 @@ def record(folder: Path, way: str) -> list[float]:
     writer.begin()
     if way != WAYS[0]:
         writer.hold_the_gil()
-    taken = []
+    taken: list[float] = []
     ends = perf_counter() + MOST_SECONDS
     while len(taken) < EVENTS and perf_counter() < ends:
         began = perf_counter()
