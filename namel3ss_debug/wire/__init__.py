@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from namel3ss_debug.wire.contract import Answer, Format
-    from namel3ss_debug.wire.failures import decode_error
+    from namel3ss_debug.wire.failures import decode_error, decode_failure
     from namel3ss_debug.wire.formats import FORMATS, recognise
     from namel3ss_debug.wire.framing import framing_of
     from namel3ss_debug.wire.lenient import load
@@ -23,6 +23,7 @@ __all__ = [
     "Format",
     "canonical_hash",
     "decode_error",
+    "decode_failure",
     "decode_tools",
     "framing_of",
     "is_telemetry",
@@ -34,7 +35,7 @@ __all__ = [
 
 _WHERE: Final = {
     "contract": ("Answer", "Format"),
-    "failures": ("decode_error",),
+    "failures": ("decode_error", "decode_failure"),
     "formats": ("FORMATS", "recognise"),
     "framing": ("framing_of",),
     "lenient": ("load",),

@@ -25,7 +25,7 @@ def decode_request(body: object) -> Json:
         messages += parts.messages([{"role": "system", "content": system}], _message)
     messages += parts.messages(lenient.mappings(request.get("messages")), _message)
     config = lenient.mapping(request.get("toolConfig"))
-    tools = [_tool(tool) for tool in lenient.mappings(config.get("tools"))]
+    tools = [_tool(tool) for tool in lenient.mappings(config.get("tools")) if "cachePoint" not in tool]
     decoded = parts.request(request, _REQUEST, messages, tools)
     if config.get("toolChoice"):
         decoded["params"]["toolChoice"] = config["toolChoice"]
@@ -70,9 +70,17 @@ def _part(block: Json) -> parts.Part:
         said = lenient.mapping(told.get("reasoningText"))
         content = lenient.string(said.get("text")) or ""
         return parts.make("reasoning", said, ("text",), content=content)
+    if kind == "citationsContent":
+        return parts.make("text", told, ("content",), content=_cited(told))
     if kind in _MEDIA:
         return _media(kind, told)
-    return parts.unknown({"type": kind, **told})
+    return parts.unknown({**told, "type": kind})
+
+
+def _cited(told: Json) -> str:
+    """What an answer says in a block with its sources."""
+    said = (each.get("text") for each in lenient.mappings(told.get("content")))
+    return "".join(text for text in said if isinstance(text, str))
 
 
 def _media(kind: str, told: Json) -> parts.Part:
@@ -80,8 +88,11 @@ def _media(kind: str, told: Json) -> parts.Part:
     location = lenient.mapping(source.get("s3Location")).get("uri")
     if location is not None:
         return parts.media(location, _MEDIA[kind], told, ("source", "format"))
+    data = source.get("bytes", source.get("text"))
+    if data is None:
+        return parts.unknown({**told, "type": kind})
     mime = None if form is None or kind == "document" else f"{kind}/{form}"
-    return parts.blob(source.get("bytes"), mime, _MEDIA[kind], told, ("source",))
+    return parts.blob(data, mime, _MEDIA[kind], told, ("source",))
 
 
 def _response(content: list[Json]) -> Any:
@@ -110,6 +121,8 @@ def decode_response(body: object) -> Answer:
     for block in blocks:
         if isinstance(said := block.get("text"), str):
             texts.append(said)
+        if isinstance(cited := block.get("citationsContent"), dict):
+            texts.append(_cited(cited))
         if isinstance(use := block.get("toolUse"), dict) and use.get("type") != "server_tool_use":
             calls.append(_call(use))
         if "reasoningContent" in block and (thought := _thought(block)):

@@ -70,13 +70,18 @@ def decode_response(body: object) -> Answer:
 
 
 def decode_usage(usage: object) -> dict[str, int]:
-    """Token counts under the names of the event format: of those that are billed, where these are told."""
+    """Token counts under the names of the event format: of those that are billed, where these are told.
+
+    Cohere counts as cached also what it adds to a prompt itself, which is not billed.
+    """
     told = lenient.mapping(usage)
     billed, counted = lenient.mapping(told.get("billed_units")), lenient.mapping(told.get("tokens"))
+    given = lenient.count(billed.get("input_tokens", counted.get("input_tokens")))
+    cached = lenient.count(told.get("cached_tokens"))
     counts = {
-        "input_tokens": lenient.count(billed.get("input_tokens", counted.get("input_tokens"))),
+        "input_tokens": given,
         "output_tokens": lenient.count(billed.get("output_tokens", counted.get("output_tokens"))),
-        "cache_read_tokens": lenient.count(told.get("cached_tokens")),
+        "cache_read_tokens": cached if given is None or cached is None else min(cached, given),
     }
     return lenient.known(counts)
 

@@ -36,6 +36,18 @@ def decode_error(body: object) -> tuple[str, str] | None:
     return (lenient.string(whole.get("__type")) or "error", words) if isinstance(words, str) else None
 
 
+def decode_failure(body: object) -> tuple[str, str] | None:
+    """The type and message of a failure that an answer tells beside a status of success; None where it tells of none.
+
+    So do OpenRouter, of a provider that failed, and a response of OpenAI whose status is `failed`. A mere `message` is
+    none there: gateways say "success" in it.
+    """
+    whole = lenient.mapping(body)
+    choice = next(iter(lenient.mappings(whole.get("choices"))), {})
+    failed = whole.get("error") or choice.get("error")
+    return decode_error({"error": failed}) if failed else None
+
+
 def _kind(error: dict[str, Any]) -> str | None:
     """The word for the kind of failure: its type, else its status where that is a word, else its code."""
     worded = isinstance(error.get("status"), str)

@@ -11,9 +11,11 @@ from namel3ss_debug.wire import (
     bedrock_converse,
     cohere_chat,
     gemini,
+    mistral_fim,
     ollama_chat,
     ollama_generate,
     openai_chat,
+    openai_completions,
     openai_embeddings,
     openai_responses,
 )
@@ -37,6 +39,11 @@ def _has_hosted_messages(body: Json) -> bool:
     return _has_messages(body) and "anthropic_version" in body
 
 
+def _has_limited_messages(body: Json) -> bool:
+    """Whether an answer is asked for, which has a limit; tokens are counted by a model of Vertex AI that is called so."""
+    return _has_hosted_messages(body) and "max_tokens" in body
+
+
 def _has_contents(body: Json) -> bool:
     return isinstance(body.get("contents"), (list, dict))
 
@@ -52,6 +59,10 @@ def _asks_for_a_response(body: Json) -> bool:
 
 def _has_prompt(body: Json) -> bool:
     return isinstance(body.get("prompt"), str)
+
+
+def _has_prompts(body: Json) -> bool:
+    return isinstance(body.get("prompt"), (str, list))
 
 
 # --- what a request does not say itself
@@ -76,8 +87,13 @@ def _told_by(path: str) -> tuple[str, bool]:
 
 def _with_agent(path: str, request: Json) -> Json:
     """The request with the agent in place of the model, where one of Mistral is asked, which has its own."""
-    del path
-    return {"model": request["agent_id"], **request} if "agent_id" in request else request
+    return {"model": request["agent_id"], **request} if "agent_id" in request else _deployed(path, request)
+
+
+def _deployed(path: str, request: Json) -> Json:
+    """The request with the deployment of Azure that the path names, `/deployments/NAME/...`, where it tells no model."""
+    name = path.rpartition("/deployments/")[2].partition("/")[0] if "/deployments/" in path else ""
+    return {**request, "model": unquote(name)} if name and not request.get("model") else request
 
 
 def _with_stream(path: str, request: Json) -> Json:
@@ -96,6 +112,23 @@ _ROWS = (
         openai_chat,
         complete=_with_agent,
     ),
+    Format(
+        "mistral.fim",
+        "mistral_ai",
+        "text_completion",
+        ("/fim/completions",),
+        _has_prompt,
+        mistral_fim,
+    ),
+    Format(
+        "openai.completions",
+        "openai",
+        "text_completion",
+        ("/completions",),
+        _has_prompts,
+        openai_completions,
+        complete=_deployed,
+    ),
     # What sums up a conversation is asked as the next response is, and says what that took.
     Format(
         "openai.responses",
@@ -105,7 +138,15 @@ _ROWS = (
         _asks_for_a_response,
         openai_responses,
     ),
-    Format("openai.embeddings", "openai", "embeddings", ("/embeddings",), _has_input, openai_embeddings),
+    Format(
+        "openai.embeddings",
+        "openai",
+        "embeddings",
+        ("/embeddings",),
+        _has_input,
+        openai_embeddings,
+        complete=_deployed,
+    ),
     Format(
         "anthropic.messages", "anthropic", "chat", ("/messages",), _has_anthropic_messages, anthropic_messages
     ),
@@ -125,7 +166,7 @@ _ROWS = (
         "anthropic",
         "chat",
         (":rawPredict", ":streamRawPredict"),
-        _has_hosted_messages,
+        _has_limited_messages,
         anthropic_messages,
         complete=_with_path,
     ),

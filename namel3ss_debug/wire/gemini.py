@@ -6,11 +6,9 @@ written in the first. With `alt=sse` a stream is server-sent events, without it 
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
-from namel3ss_debug.wire import lenient, parts, sse
+from namel3ss_debug.wire import gemini_calls, lenient, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
+from namel3ss_debug.wire.gemini_calls import either
 
 _REQUEST = {"model", "contents", "systemInstruction", "system_instruction", "tools", "stream"}
 _FINISH = ("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
@@ -29,17 +27,6 @@ _ROLES = {"model": "assistant", "function": "tool"}
 _SCHEMAS = ("parameters", "parametersJsonSchema", "parameters_json_schema")
 
 
-def _either(block: Json, name: str) -> Any:
-    """The field of that name, in either spelling."""
-    return block[name] if name in block else block.get(_underscored(name))
-
-
-@lru_cache(maxsize=64)
-def _underscored(name: str) -> str:
-    """`functionCall` as `function_call`."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-
-
 # --- the request
 
 
@@ -47,7 +34,7 @@ def decode_request(body: object) -> Json:
     """The request as `{model, messages, tools, params}`; the system instruction is a first message of role system."""
     request = lenient.mapping(body)
     messages = []
-    if instruction := _either(request, "systemInstruction"):
+    if instruction := either(request, "systemInstruction"):
         content = _contents(instruction)[0] if isinstance(instruction, (dict, list)) else instruction
         told = content if isinstance(content, dict) else {"parts": [{"text": str(content)}]}
         messages += parts.messages([{**told, "role": "system"}], _message)
@@ -76,9 +63,9 @@ def _part(block: Json) -> parts.Part:
         if block.get("thought") is True:
             return parts.make("reasoning", block, ("text", "thought"), content=block["text"])
         return parts.text(block["text"], block)
-    if isinstance(call := _either(block, "functionCall"), dict):
+    if isinstance(call := either(block, "functionCall"), dict):
         return parts.make("tool_call", block, ("functionCall", "function_call"), **_call(call))
-    if isinstance(answered := _either(block, "functionResponse"), dict):
+    if isinstance(answered := either(block, "functionResponse"), dict):
         return parts.make(
             "tool_call_response",
             block,
@@ -87,13 +74,13 @@ def _part(block: Json) -> parts.Part:
             name=lenient.string(answered.get("name")),
             response=answered.get("response"),
         )
-    if isinstance(data := _either(block, "inlineData"), dict):
+    if isinstance(data := either(block, "inlineData"), dict):
         read = ("inlineData", "inline_data")
-        return parts.blob(data.get("data"), _either(data, "mimeType"), None, block, read)
-    if isinstance(file := _either(block, "fileData"), dict):
-        mime = lenient.string(_either(file, "mimeType"))
+        return parts.blob(data.get("data"), either(data, "mimeType"), None, block, read)
+    if isinstance(file := either(block, "fileData"), dict):
+        mime = lenient.string(either(file, "mimeType"))
         modality = None if mime is None else parts.modality_of(mime)
-        return parts.media(_either(file, "fileUri"), modality, block, ("fileData", "file_data"))
+        return parts.media(either(file, "fileUri"), modality, block, ("fileData", "file_data"))
     return parts.unknown({"type": next(iter(block), "unknown"), **block})
 
 
@@ -103,7 +90,7 @@ def _call(call: Json) -> parts.Part:
 
 def _tools(group: Json) -> list[Json]:
     """The functions of a group of tools, or the tool of Google's own that it is (`googleSearch`)."""
-    declared = _either(group, "functionDeclarations")
+    declared = either(group, "functionDeclarations")
     if not isinstance(declared, list):
         return [
             {"name": name, "type": name, **lenient.present({"options": value})}
@@ -131,17 +118,17 @@ def decode_response(body: object) -> Answer:
     for block in blocks:
         if isinstance(said := block.get("text"), str):
             (thoughts if block.get("thought") is True else texts).append(said)
-        if isinstance(call := _either(block, "functionCall"), dict):
+        if isinstance(call := either(block, "functionCall"), dict):
             calls.append(_call(call))
-    blocked = lenient.string(lenient.mapping(_either(response, "promptFeedback")).get("blockReason"))
+    blocked = lenient.string(lenient.mapping(either(response, "promptFeedback")).get("blockReason"))
     return Answer(
         text="".join(texts) if texts else None,
         tool_calls=calls,
-        finish_reason=_finish_reason(_either(candidate, "finishReason")) or blocked,
-        response_model=lenient.string(_either(response, "modelVersion")),
-        usage=decode_usage(_either(response, "usageMetadata")),
+        finish_reason=_finish_reason(either(candidate, "finishReason")) or blocked,
+        response_model=lenient.string(either(response, "modelVersion")),
+        usage=decode_usage(either(response, "usageMetadata")),
         reasoning="".join(thoughts) if thoughts else None,
-        response_id=lenient.string(_either(response, "responseId")),
+        response_id=lenient.string(either(response, "responseId")),
         refusal=blocked,
     )
 
@@ -160,8 +147,8 @@ def decode_usage(usage: object) -> dict[str, int]:
     include both. A count of 0 is left out, which the total tells.
     """
     told = lenient.mapping(usage)
-    given, tools, made, thoughts, cached = [lenient.count(_either(told, name)) for name in _COUNTS]
-    total = lenient.count(_either(told, "totalTokenCount"))
+    given, tools, made, thoughts, cached = [lenient.count(either(told, name)) for name in _COUNTS]
+    total = lenient.count(either(told, "totalTokenCount"))
     if made is None and thoughts is None and given is not None and total == given + (tools or 0):
         made = 0
     counts = {
@@ -180,7 +167,7 @@ def is_content(event: object) -> bool:
     """Whether an event carries text, thoughts or a function call."""
     candidates = lenient.mappings(lenient.mapping(event).get("candidates"))
     return any(
-        block.get("text") or _either(block, "functionCall")
+        block.get("text") or either(block, "functionCall")
         for candidate in candidates
         for block in lenient.mappings(lenient.mapping(candidate.get("content")).get("parts"))
     )
@@ -208,7 +195,17 @@ def join_events(events: list[Json]) -> Json:
 
 def _add_part(have: list[Json], block: Json, texts: sse.Texts) -> None:
     last = have[-1] if have else {}
-    if (
+    call = either(block, "functionCall")
+    if isinstance(call, dict):
+        going = last.get("functionCall")
+        if isinstance(going, dict) and going.get("willContinue"):
+            gemini_calls.add(going, call, texts)
+        elif gemini_calls.comes_in_pieces(call):
+            rest = {name: value for name, value in block.items() if name != "function_call"}
+            have.append({**rest, "functionCall": gemini_calls.begun(call, texts)})
+        else:
+            have.append(dict(block))
+    elif (
         isinstance(block.get("text"), str)
         and isinstance(last.get("text"), str)
         and last.get("thought") == block.get("thought")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from namel3ss_debug.wire import lenient, openai_shared, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
-from namel3ss_debug.wire.tools import decode_tools, encode_function_calls
+from namel3ss_debug.wire.tools import custom_input, decode_tools, encode_function_calls
 
 _REQUEST = {"model", "messages", "tools", "functions"}
 _MESSAGE = {"role", "content", "tool_calls", "function_call", "tool_call_id", "refusal"}
@@ -154,7 +154,7 @@ def join_events(events: list[Json]) -> Json:
         whole |= {
             name: value
             for name, value in event.items()
-            if value is not None and name not in ("choices", "obfuscation")
+            if value is not None and name not in ("choices", "obfuscation") and (value or name not in whole)
         }
         for chunk in lenient.mappings(event.get("choices")):
             index = lenient.count(chunk.get("index")) or 0
@@ -185,9 +185,11 @@ def _add_choice(choice: Json, chunk: Json, texts: sse.Texts) -> None:
             _add_tool_calls(message.setdefault(name, []), lenient.mappings(value), texts)
         elif name in ("function_call", "audio"):
             _add_fields(message.setdefault(name, {}), lenient.mapping(value), texts)
-        elif isinstance(value, list) or isinstance(message.get(name), list):
+        elif isinstance(have := message.get(name), list):
+            have += _blocks(value)
+        elif isinstance(value, list):
             texts.finish()
-            message[name] = _blocks(message.get(name)) + _blocks(value)
+            message[name] = [*_blocks(message.get(name)), *value]
         elif isinstance(value, str) and name != "role":
             texts.add(message, name, value)
         else:
@@ -236,7 +238,7 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
     message = {"role": "assistant", "content": answer.text, "refusal": answer.refusal}
     if answer.reasoning is not None:
         message["reasoning_content"] = answer.reasoning
-    calls = encode_function_calls(answer.tool_calls, response_id)
+    calls = _encode_calls(answer, request, response_id)
     choice = {
         "index": 0,
         "message": message | ({"tool_calls": calls} if calls else {}),
@@ -254,6 +256,17 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
     }
 
 
+def _encode_calls(answer: Answer, request: Json, response_id: str) -> list[Json]:
+    """The calls of functions, and those of tools that take a text."""
+    calls = encode_function_calls(answer.tool_calls, response_id)
+    for call, made in zip(calls, answer.tool_calls, strict=True):
+        given = custom_input(made, request)
+        if given is not None:
+            name = call.pop("function")["name"]
+            call |= {"type": "custom", "custom": {"name": name, "input": given}}
+    return calls
+
+
 def _finish_reason(answer: Answer) -> str:
     return answer.finish_reason or ("tool_calls" if answer.tool_calls else "stop")
 
@@ -269,7 +282,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     frame = {name: whole[name] for name in ("id", "created", "model", "system_fingerprint")}
     frame |= {"object": "chat.completion.chunk"} | ({"usage": None} if wanted else {})
     chunks = []
-    for delta in [*_deltas(answer, response_id), {}]:
+    for delta in [*_deltas(answer, whole["choices"][0]["message"].get("tool_calls", [])), {}]:
         reason = None if delta else _finish_reason(answer)
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         chunks.append(sse.encode(frame | {"choices": [choice]}))
@@ -278,21 +291,17 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     return [*chunks, b"data: [DONE]\n\n"]
 
 
-def _deltas(answer: Answer, response_id: str) -> list[Json]:
-    """The deltas in the order the server sends them: role, reasoning, text, refusal, tool calls."""
+def _deltas(answer: Answer, calls: list[Json]) -> list[Json]:
+    """The deltas in the order the server sends them: role, reasoning, text, refusal, tool calls.
+
+    A call comes in one piece, as Mistral sends it, whose SDK reads no other; those of the others read both.
+    """
     role: Json = {"role": "assistant", "content": None if answer.text is None else "", "refusal": None}
     deltas = [role]
     deltas += [{"reasoning_content": piece} for piece in sse.pieces(answer.reasoning or "")]
     deltas += [{"content": piece} for piece in sse.pieces(answer.text or "")]
     deltas += [{"refusal": piece} for piece in sse.pieces(answer.refusal or "")]
-    for index, call in enumerate(encode_function_calls(answer.tool_calls, response_id)):
-        arguments = call["function"]["arguments"]
-        begin = call | {"index": index, "function": call["function"] | {"arguments": ""}}
-        deltas.append({"tool_calls": [begin]})
-        deltas += [
-            {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
-            for piece in sse.pieces(arguments)
-        ]
+    deltas += [{"tool_calls": [call | {"index": index}]} for index, call in enumerate(calls)]
     return deltas
 
 

@@ -20,22 +20,9 @@ def decode_request(body: object) -> Json:
     An input of token numbers is a part of type `tokens`.
     """
     request = lenient.mapping(body)
-    messages = [parts.message("user", [_part(item)]) for item in _inputs(request)]
+    given = openai_shared.texts_or_tokens(request.get("input"))
+    messages = [parts.message("user", [openai_shared.text_or_tokens(item)]) for item in given]
     return parts.request(request, {"model", "input"}, messages, [])
-
-
-def _inputs(request: Json) -> list[Any]:
-    """The things to embed, one for each vector: a text, or a list of token numbers."""
-    given = request.get("input")
-    if not isinstance(given, list):
-        return [] if given is None else [given]
-    return [given] if given and all(isinstance(item, int) for item in given) else given
-
-
-def _part(item: object) -> parts.Part:
-    if isinstance(item, str):
-        return parts.text(item)
-    return parts.unknown(item) if isinstance(item, dict) else {"type": "tokens", "content": item}
 
 
 def decode_response(body: object) -> Answer:
@@ -44,10 +31,16 @@ def decode_response(body: object) -> Answer:
     data = lenient.mappings(response.get("data"))
     return Answer(
         response_model=lenient.string(response.get("model")),
-        usage=openai_shared.decode_usage(response.get("usage")),
+        usage=_usage(lenient.mapping(response.get("usage"))),
         vectors=len(data),
         dimensions=_dimensions(data[0].get("embedding")) if data else None,
     )
+
+
+def _usage(told: Json) -> dict[str, int]:
+    """Token counts; all of them are input, which some (Voyage) tell by the total alone."""
+    total = lenient.known({"input_tokens": lenient.count(told.get("total_tokens"))})
+    return total | openai_shared.decode_usage(told)
 
 
 def _dimensions(vector: object) -> int | None:
@@ -71,7 +64,7 @@ def is_content(event: object) -> bool:
 
 def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:  # noqa: ARG001
     """Made-up vectors for the request: of unit length, and the same for the same input every time."""
-    inputs = _inputs(request)
+    inputs = openai_shared.texts_or_tokens(request.get("input"))
     wanted = lenient.count(request.get("dimensions"))
     length = (wanted if answer.dimensions is None else answer.dimensions) or _USUAL_DIMENSIONS
     number = len(inputs) if answer.vectors is None else answer.vectors

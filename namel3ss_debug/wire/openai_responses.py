@@ -34,7 +34,15 @@ def decode_request(body: object) -> Json:
             sent.append(item)
         elif isinstance(item, str):
             sent.append({"role": "user", "content": item})
-    return parts.request(request, _REQUEST, parts.messages(sent, _message), decode_tools(request))
+    tools = decode_tools(request) + [
+        tool for item in sent if _loads_tools(item) for tool in decode_tools({"tools": item.get("tools")})
+    ]
+    return parts.request(request, _REQUEST, parts.messages(sent, _message), tools)
+
+
+def _loads_tools(item: Json) -> bool:
+    """Whether an item offers tools that the program itself has looked for; those that OpenAI finds were offered before."""
+    return item.get("type") == "tool_search_output" and item.get("execution") == "client"
 
 
 def _message(item: Json) -> parts.Part:

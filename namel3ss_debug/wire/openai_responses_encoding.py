@@ -8,8 +8,15 @@ from __future__ import annotations
 
 from namel3ss_debug.wire import lenient, openai_shared, sse
 from namel3ss_debug.wire.contract import Answer, Json
+from namel3ss_debug.wire.tools import custom_input, offered_tool
 
 _STATUSES = {"completed", "failed", "cancelled", "incomplete"}
+_CALLS = {
+    "function_call": ("response.function_call_arguments", "arguments"),
+    "custom_tool_call": ("response.custom_tool_call_input", "input"),
+}
+"""Calls of tools: the events of what they are given, and the field that holds it."""
+
 _ECHOED: Json = {
     "background": False,
     "instructions": None,
@@ -47,14 +54,14 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
         "error": {"code": "server_error", "message": ""} if status == "failed" else None,
         "incomplete_details": {"reason": finish} if status != finish else None,
         "model": answer.response_model or request.get("model") or "",
-        "output": _items(answer, response_id),
+        "output": _items(answer, request, response_id),
         "usage": openai_shared.encode_usage(counts | answer.usage, "input", "output"),
         **_ECHOED,
         **asked,
     }
 
 
-def _items(answer: Answer, response_id: str) -> list[Json]:
+def _items(answer: Answer, request: Json, response_id: str) -> list[Json]:
     """The output items: reasoning, a message where there is text or a refusal, tool calls."""
     items: list[Json] = []
     if answer.reasoning is not None:
@@ -69,15 +76,21 @@ def _items(answer: Answer, response_id: str) -> list[Json]:
         message = {"id": f"msg_{response_id}", "type": "message", "status": "completed", "role": "assistant"}
         items.append(message | {"content": content})
     for place, call in enumerate(answer.tool_calls):
-        item = {
-            "id": f"fc_{response_id}_{place}",
-            "type": "function_call",
-            "status": "completed",
-            "call_id": call.get("id") or f"call_{response_id}_{place}",
-            "name": call.get("name") or "",
-            "arguments": lenient.dump_arguments(call.get("arguments")),
-        }
-        items.append(item)
+        named = {"call_id": call.get("id") or f"call_{response_id}_{place}", "name": call.get("name") or ""}
+        grouped = lenient.string(offered_tool(call.get("name"), request).get("namespace"))
+        named |= {} if grouped is None else {"namespace": grouped}
+        given = custom_input(call, request)
+        if given is None:
+            item = {
+                "id": f"fc_{response_id}_{place}",
+                "type": "function_call",
+                "status": "completed",
+                **named,
+            }
+            items.append(item | {"arguments": lenient.dump_arguments(call.get("arguments"))})
+        else:
+            item = {"id": f"ctc_{response_id}_{place}", "type": "custom_tool_call", **named}
+            items.append(item | {"input": given})
     return items
 
 
@@ -108,13 +121,13 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
 def _item_events(item: Json) -> list[Json]:
     """The events of one output item."""
     here = {"item_id": item["id"]}
-    if item["type"] == "function_call":
-        empty = item | {"arguments": "", "status": "in_progress"}
-        kind = "response.function_call_arguments"
+    if item["type"] in _CALLS:
+        kind, field = _CALLS[item["type"]]
+        empty = item | {field: ""} | ({"status": "in_progress"} if "status" in item else {})
         events: list[Json] = [
-            {"type": f"{kind}.delta", **here, "delta": piece} for piece in sse.pieces(item["arguments"])
+            {"type": f"{kind}.delta", **here, "delta": piece} for piece in sse.pieces(item[field])
         ]
-        events.append({"type": f"{kind}.done", **here, "name": item["name"], "arguments": item["arguments"]})
+        events.append({"type": f"{kind}.done", **here, "name": item["name"], field: item[field]})
     elif item["type"] == "reasoning":
         empty = item | {"summary": []}
         text = item["summary"][0]["text"]

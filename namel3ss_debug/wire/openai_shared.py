@@ -1,4 +1,4 @@
-"""What OpenAI's formats share: how they tell token counts and failures.
+"""What OpenAI's formats share: how they are given texts, and how they tell token counts and failures.
 
 Chat completions and embeddings say `prompt_tokens` and `completion_tokens`, responses say `input_tokens`
 and `output_tokens`; the details have the same shape.
@@ -8,15 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire import lenient, parts
+
+
+def texts_or_tokens(given: object) -> list[Any]:
+    """What is to be embedded or completed, each by itself: a text, or a list of token numbers."""
+    if not isinstance(given, list):
+        return [] if given is None else [given]
+    return [given] if given and all(isinstance(item, int) for item in given) else given
+
+
+def text_or_tokens(item: object) -> parts.Part:
+    """One of these as a part: that of token numbers has the type `tokens`."""
+    if isinstance(item, str):
+        return parts.text(item)
+    return parts.unknown(item) if isinstance(item, dict) else {"type": "tokens", "content": item}
 
 
 def decode_usage(usage: object) -> dict[str, int]:
     """Token counts under the names of the event format; empty where the provider tells nothing.
 
-    OpenAI's input includes cached tokens and its output includes reasoning. Some servers (xAI) leave
-    reasoning out of the output and add it only to the total: there it is added here. DeepSeek's and
-    Moonshot's words for cached tokens are read too.
+    OpenAI's input includes cached tokens and its output includes reasoning. Some servers leave
+    reasoning out of the output and add it only to the total, of which they tell it (xAI) or not (Google): there
+    it is added here. DeepSeek's and Moonshot's words for cached tokens are read too.
     """
     told = lenient.mapping(usage)
     into = lenient.mapping(told.get("prompt_tokens_details") or told.get("input_tokens_details"))
@@ -24,16 +38,17 @@ def decode_usage(usage: object) -> dict[str, int]:
     given = _first(told, "prompt_tokens", "input_tokens")
     output = _first(told, "completion_tokens", "output_tokens")
     reasoning = lenient.count(out_of.get("reasoning_tokens"))
-    if reasoning and output is not None and given is not None:
-        apart = lenient.count(told.get("total_tokens")) == given + output + reasoning
-        output += reasoning if apart else 0
     cached = lenient.count(into.get("cached_tokens"))
+    if cached is None:
+        cached = _first(told, "prompt_cache_hit_tokens", "cached_tokens")
+    if output is not None and given is not None:
+        apart = (lenient.count(told.get("total_tokens")) or 0) - given - output
+        if apart > 0 and (apart == reasoning or (reasoning is None and not cached)):
+            output += apart
     counts = {
         "input_tokens": given,
         "output_tokens": output,
-        "cache_read_tokens": _first(told, "prompt_cache_hit_tokens", "cached_tokens")
-        if cached is None
-        else cached,
+        "cache_read_tokens": cached,
         "cache_write_tokens": lenient.count(into.get("cache_write_tokens")),
         "reasoning_tokens": reasoning,
     }

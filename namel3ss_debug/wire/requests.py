@@ -12,7 +12,7 @@ import orjson
 
 from namel3ss_debug.wire import lenient
 
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SECRET_QUERY = {"key", "api_key", "api-key", "apikey", "access_token"}
 
@@ -60,9 +60,7 @@ def canonical_hash(method: str, url: str, body: object) -> str:
     """
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
-    if isinstance(body, (dict, list)):
-        data = lenient.dump(body, ordered=True)
-    elif isinstance(body, (bytes, bytearray, memoryview)):
+    if isinstance(body, (bytes, bytearray, memoryview)):
         raw = bytes(body)
         body = _parsed(raw) if raw else None
         data = raw if body is None else lenient.dump(body, ordered=True)
@@ -93,19 +91,13 @@ def canonical_url(url: str) -> str:
         host, port = (split.hostname or "").lower(), split.port
     except ValueError:
         return url
-    if host in _LOOPBACK:
+    if host in LOOPBACK:
         host, port = "localhost", None
     shown_port = "" if port in (None, _DEFAULT_PORTS.get(split.scheme)) else f":{port}"
-    query = [(key, value) for key, value in _query(split.query) if key.lower() not in _SECRET_QUERY]
+    said = parse_qsl(split.query, keep_blank_values=True)
+    query = [(key, value) for key, value in said if key.lower() not in _SECRET_QUERY]
     tail = f"?{urlencode(query, errors='surrogatepass')}" if query else ""
     return f"{split.scheme}://{host}{shown_port}{split.path or '/'}{tail}"
-
-
-def _query(query: str) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(query, keep_blank_values=True)
-    except ValueError:
-        return [(query, "")]
 
 
 def is_telemetry(url: str, headers: Iterable[tuple[str, str]] = ()) -> bool:

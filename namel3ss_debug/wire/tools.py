@@ -14,12 +14,22 @@ def decode_tools(body: object) -> list[dict[str, Any]]:
     """The tools of a request as `{name, description, parameters, type}`, null fields left out.
 
     Every provider's form is read: OpenAI chat nests a tool under `function` or `custom`, OpenAI responses
-    and Anthropic do not, Anthropic calls the schema `input_schema`, old chat requests have `functions`.
-    Other fields of a tool, such as `strict` or `server_label`, stay beside these.
+    and Anthropic do not, Anthropic calls the schema `input_schema`, old chat requests have `functions`. Tools of
+    a `namespace` are tools with its name. Other fields of a tool, such as `strict` or `server_label`, stay beside these.
     """
     request = lenient.mapping(body)
     old = [{"type": "function", **function} for function in lenient.mappings(request.get("functions"))]
-    return [_decode_tool(tool) for tool in lenient.mappings(request.get("tools")) + old]
+    return [
+        _decode_tool(tool)
+        for group in lenient.mappings(request.get("tools")) + old
+        for tool in _tools_of(group)
+    ]
+
+
+def _tools_of(tool: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tools that a namespace groups; else the tool itself."""
+    grouped = lenient.mappings(tool.get("tools")) if tool.get("type") == "namespace" else []
+    return [{**inner, "namespace": tool.get("name")} for inner in grouped] or [tool]
 
 
 def _decode_tool(tool: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +68,19 @@ def encode_function_calls(calls: list[Part], response_id: str) -> list[Part]:
         }
         for place, made in enumerate(calls)
     ]
+
+
+def offered_tool(name: object, request: Part) -> Part:
+    """The tool of this name that a request offers; {} where it offers none."""
+    return next((tool for tool in decode_tools(request) if tool.get("name") == name), {})
+
+
+def custom_input(made: Part, request: Part) -> str | None:
+    """What a tool is given where the request offers it as one that takes a mere text (`custom`); None of a function."""
+    if offered_tool(made.get("name"), request).get("type") != "custom":
+        return None
+    arguments = made.get("arguments")
+    return arguments if isinstance(arguments, str) else lenient.dump_arguments(arguments)
 
 
 def offered_tools(body: object) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from namel3ss_debug import wire
-from namel3ss_debug.wire import sse
+from namel3ss_debug.wire import decode_failure, sse
 
 WORDLESS = {"ollama.chat", "ollama.generate", "cohere.chat"}
 """Formats whose errors are a message alone."""
@@ -107,3 +107,19 @@ def test_an_error_inside_a_stream_is_read_from_the_joined_body(name, last):
     assert wire.decode_error(body) == ("server_error", "lost")
     assert known.codec.decode_response(body).text == "half of it"
     assert orjson.loads(orjson.dumps(body)) == body
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"error": {"message": "Provider returned error", "code": 429}}, ("429", "Provider returned error")),
+        ({"choices": [{"error": {"code": 502, "message": "no"}, "finish_reason": "error"}]}, ("502", "no")),
+        ({"status": "failed", "error": {"code": "server_error", "message": "x"}}, ("server_error", "x")),
+        ({"error": None, "message": "success", "detail": "d", "choices": [{"error": None}]}, None),
+        ({"error": {}, "choices": "x"}, None),
+        ([], None),
+    ],
+)
+def test_a_success_may_tell_of_a_failure(body, told):
+    """In an `error` of its own, or in that of the choice; what else stands there is none."""
+    assert decode_failure(body) == told

@@ -35,9 +35,14 @@ SPOKEN = [name for name, known in wire.FORMATS.items() if known.operation == "ch
         ("/model/m/invoke", {"inputText": "x"}, None),
         (
             "/v1/models/m:streamRawPredict",
-            {"messages": [], "anthropic_version": "vertex"},
+            {"messages": [], "anthropic_version": "vertex", "max_tokens": 1},
             "anthropic.hosted",
         ),
+        ("/models/count-tokens:rawPredict", {**CHAT, "anthropic_version": "vertex"}, None),
+        ("/v1/completions", {"model": "m", "prompt": ["a", "b"]}, "openai.completions"),
+        ("/v1/completions", {"model": "m", "prompt": None}, None),
+        ("/v1/chat/completions", {"model": "m", "prompt": {"id": "p"}}, None),
+        ("/v1/fim/completions", {"model": "m", "prompt": "a", "suffix": "b"}, "mistral.fim"),
         ("/api/chat", CHAT, "ollama.chat"),
         ("/api/generate", {"model": "m", "prompt": "hi"}, "ollama.generate"),
         ("/v2/chat", CHAT, "cohere.chat"),
@@ -65,6 +70,8 @@ def test_the_table_says_what_each_format_is():
         "openai.chat": ("openai.chat", "openai", "chat"),
         "openai.responses": ("openai.responses", "openai", "chat"),
         "openai.embeddings": ("openai.embeddings", "openai", "embeddings"),
+        "openai.completions": ("openai.completions", "openai", "text_completion"),
+        "mistral.fim": ("mistral.fim", "mistral_ai", "text_completion"),
         "anthropic.messages": ("anthropic.messages", "anthropic", "chat"),
         "anthropic.hosted": ("anthropic.hosted", "anthropic", "chat"),
         "gemini.generate_content": ("gemini.generate_content", "gcp.gen_ai", "chat"),
@@ -98,7 +105,12 @@ def test_a_mock_that_says_only_a_text_is_a_whole_answer(known):
         ("/model/us.amazon.nova-v1%3A0/converse-stream", {"messages": []}, "us.amazon.nova-v1:0", True),
         ("/model/m/converse", {"messages": []}, "m", False),
         ("/model/m/invoke", {"messages": [], "anthropic_version": "x"}, "m", False),
-        ("/models/claude@1:streamRawPredict", {"messages": [], "anthropic_version": "x"}, "claude@1", True),
+        (
+            "/models/claude@1:streamRawPredict",
+            {"messages": [], "anthropic_version": "x", "max_tokens": 1},
+            "claude@1",
+            True,
+        ),
         ("/api/chat", {"model": "m", "messages": []}, "m", True),
         ("/api/chat", {"model": "m", "messages": [], "stream": False}, "m", False),
     ],
@@ -108,6 +120,23 @@ def test_what_the_path_says_completes_the_request(path, said, model, stream):
     completed = wire.recognise(path, said).complete(path, said)
     assert (completed["model"], completed["stream"]) == (model, stream)
     assert wire.recognise(path, said).codec.decode_request(completed)["model"] == model
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "model"),
+    [
+        ("/openai/deployments/my%20gpt/chat/completions", {"messages": []}, "my gpt"),
+        ("/openai/deployments/d/chat/completions", {"messages": [], "model": None}, "d"),
+        ("/openai/deployments/d/chat/completions", {"messages": [], "model": "gpt-4o"}, "gpt-4o"),
+        ("/openai/deployments/e/embeddings", {"input": "x"}, "e"),
+        ("/v1/chat/completions", {"messages": []}, None),
+        ("/v1/agents/completions", {"messages": [], "agent_id": "ag_1"}, "ag_1"),
+    ],
+)
+def test_a_deployment_of_azure_is_the_model_that_is_asked(path, said, model):
+    """Its name stands in the path, and not in the request, where that is not made by an SDK."""
+    known = wire.recognise(path, said)
+    assert known.codec.decode_request(known.complete(path, said))["model"] == model
 
 
 def test_an_agent_of_mistral_stands_for_its_model():

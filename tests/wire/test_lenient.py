@@ -28,6 +28,11 @@ def test_no_arguments_are_an_empty_object():
     assert lenient.load_arguments("") == lenient.load_arguments(None) == {}
 
 
+def test_arguments_that_a_model_tore_are_sent_as_they_were():
+    """Text that is no JSON stays the text it was, and no quotes are put around it."""
+    assert lenient.dump_arguments('{"city": "Gra') == '{"city": "Gra'
+
+
 @given(json_values)
 def test_anything_is_written_as_json(value):
     """Lone surrogates, huge integers and infinities do not stop the writing."""

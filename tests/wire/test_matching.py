@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.wire.matching import common_prefix, matching_blocks
 
+TURNS = [item for number in range(300) for item in (number, "-")]
 items = st.lists(st.integers(0, 6), max_size=30)
 
 
@@ -58,12 +61,20 @@ def test_what_is_there_once_is_matched_first():
         (list(range(100)) * 100, (list(range(50, 100)) + list(range(50))) * 100, 9900),
         ([1, 2] * 5000, [2, 1] * 5000, 9999),
         (list(range(10_000)), list(range(10_000))[::-1], 1),
+        (TURNS, TURNS[100:] + TURNS[:100], len(TURNS) - 101),
+        ([3, 3] + [1, 2] * 3000, [1, 2] * 3000 + [3, 3], 6000),
     ],
-    ids=["every second one", "the same", "a loop that begins elsewhere", "two in turn", "backwards"],
+    ids=[
+        *("every second one", "the same", "a loop that begins elsewhere", "two in turn", "backwards"),
+        *("the first come last", "two come last in a loop"),
+    ],
 )
 def test_ten_thousand_items_are_matched(old, new, least):
-    """Also where nothing is there once, and where all is out of order."""
-    assert len(pairs(old, new)) >= least
+    """Also where nothing is there once, and where all is out of order; both places go forward from pair to pair."""
+    found = pairs(old, new)
+    assert len(found) >= least
+    assert all(one[0] < other[0] and one[1] < other[1] for one, other in pairwise(found))
+    assert all(old[i] == new[j] for i, j in found)
 
 
 @given(st.text("ab", max_size=80), st.text("ab", max_size=20), st.text("ab", max_size=20))

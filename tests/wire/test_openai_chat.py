@@ -147,6 +147,14 @@ def test_everything_else_of_a_request_is_a_parameter():
             },
             {"input_tokens": 9, "output_tokens": 23, "reasoning_tokens": 20},
         ),
+        (
+            {"prompt_tokens": 20, "completion_tokens": 424, "total_tokens": 1016},
+            {"input_tokens": 20, "output_tokens": 996},
+        ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 52, "cached_tokens": 40},
+            {"input_tokens": 9, "output_tokens": 3, "cache_read_tokens": 40},
+        ),
         ({"prompt_tokens": 9.0, "completion_tokens": True}, {"input_tokens": 9}),
         ({"prompt_tokens": -1, "completion_tokens": "3"}, {}),
         (None, {}),
@@ -255,6 +263,36 @@ def test_counts_that_stand_in_the_choice_of_a_stream_are_read():
     raw = sse.encode({"choices": [{"index": 0, "delta": {"content": "a"}}]}) + sse.encode({"choices": [last]})
     answer = FORMAT.codec.decode_response(FORMAT.join_stream(raw))
     assert answer.usage == {"input_tokens": 8, "output_tokens": 2, "cache_read_tokens": 3}
+
+
+def test_remarks_of_a_filter_leave_the_answer_its_model():
+    """Azure's filter, where it runs beside the stream, adds chunks that name no id and no model, also as the last."""
+    chunk = {"id": "c", "model": "gpt-4o", "choices": [{"index": 0, "delta": {"content": "a"}}]}
+    remark = {"id": "", "model": "", "created": 0, "choices": [{"index": 0, "content_filter_results": {}}]}
+    answer = FORMAT.codec.decode_response(
+        FORMAT.join_stream(b"".join(map(sse.encode, (remark, chunk, remark))))
+    )
+    assert (answer.response_model, answer.response_id, answer.text) == ("gpt-4o", "c", "a")
+
+
+def test_a_call_in_a_written_stream_comes_in_one_piece():
+    """The name stands beside all of the arguments, as Mistral's SDK reads it; that of others reads it as well."""
+    answer = wire.Answer(tool_calls=[{"name": "add", "arguments": {"a": 1, "text": "long" * 10}}])
+    events = sse.json_events(b"".join(FORMAT.codec.encode_stream(answer, {}, response_id="r", created=1)))
+    deltas = [event["choices"][0]["delta"] for event in events]
+    calls = [call for delta in deltas for call in delta.get("tool_calls", ())]
+    assert [call["function"]["name"] for call in calls] == ["add"]
+    assert FORMAT.codec.decode_response(FORMAT.codec.join_events(events)).tool_calls[0]["arguments"]["a"] == 1
+
+
+def test_details_of_reasoning_are_kept_in_order():
+    """OpenRouter streams them as a list beside the text, an item with each chunk."""
+    details = [{"type": "reasoning.text", "text": text} for text in "abc"]
+    message = joined(
+        *({"content": "", "reasoning": one["text"], "reasoning_details": [one]} for one in details)
+    )
+    assert message["reasoning_details"] == details
+    assert answer_of(message).reasoning == "abc"
 
 
 def test_a_long_stream_is_joined():

@@ -46,6 +46,12 @@ def test_the_size_of_a_packed_vector_is_known(length):
     assert (answer.vectors, answer.dimensions, answer.usage) == (1, length, {"input_tokens": 4})
 
 
+def test_a_total_alone_is_the_input():
+    """As Voyage tells it: nothing but input is counted where vectors are made."""
+    body = {"data": [{"embedding": [0.5]}], "model": "voyage-3.5", "usage": {"total_tokens": 10}}
+    assert FORMAT.codec.decode_response(body).usage == {"input_tokens": 10}
+
+
 def test_a_written_document_is_read_back_as_a_stream_too():
     """Embeddings do not stream: the one chunk is the document."""
     answer = wire.Answer(vectors=2, dimensions=3, response_model="e", usage={"input_tokens": 4})

@@ -160,3 +160,12 @@ def test_what_the_program_must_run_is_a_tool_call():
         {"id": "1", "name": "computer", "arguments": {"type": "click"}},
         {"id": "2", "name": "apply_patch", "arguments": {"type": "delete_file"}},
     ]
+
+
+def test_tools_that_the_program_has_looked_for_are_offered():
+    """They come in what it sends back; those that OpenAI finds itself were offered before."""
+    found = {"type": "tool_search_output", "tools": [{"type": "function", "name": "orders"}]}
+    items = [{**found, "execution": "client"}, {**found, "execution": "server"}]
+    asked = {"model": "m", "input": items, "tools": [{"type": "tool_search", "execution": "client"}]}
+    offered = FORMAT.codec.decode_request(asked)["tools"]
+    assert [tool.get("name") for tool in offered] == [None, "orders"]

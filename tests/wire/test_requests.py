@@ -28,6 +28,12 @@ def test_order_of_keys_and_form_of_the_body_do_not_count(body):
     assert len(hashes) == 1
 
 
+def test_order_of_keys_does_not_count_beside_a_very_long_number():
+    """What the quick writer of JSON cannot write is ordered all the same."""
+    body = {"seed": 10**30, "model": "m", "text": "\ud800"}
+    assert canonical_hash("POST", URL, body) == canonical_hash("POST", URL, dict(reversed(body.items())))
+
+
 def test_a_hash_never_changes_between_releases():
     """The hash is part of recordings, so its value is fixed."""
     assert canonical_hash("POST", URL, {"model": "m", "messages": []}) == "26638aa0367bb433"
@@ -45,6 +51,8 @@ def test_a_hash_never_changes_between_releases():
         (("GET", f"{URL}?n=1", None), ("GET", f"{URL}?n=2", None)),
         (("GET", "http://h:81/", None), ("GET", "http://h:82/", None)),
         (("GET", "http://h/a", None), ("GET", "http://h/b", None)),
+        (("GET", f"{URL}?stream=", None), ("GET", URL, None)),
+        (("GET", "http://h:99999/a", None), ("GET", "http://h:99999/b", None)),
     ],
 )
 def test_requests_that_ask_something_else_differ(one, other):
@@ -111,6 +119,7 @@ def test_telemetry_is_known(url):
         "https://us.i.posthog.com/flags/?v=2",
         "https://api.mixpanel.com/flags",
         "https://example.com/v1/logs",
+        "http://localhost:4318/chat",
         "https://huggingface.co/api/models/x",
         "https://posthog.com/docs",
         "http://[bad",
@@ -133,3 +142,4 @@ def test_metrics_and_logs_are_telemetry_in_the_form_of_opentelemetry(content_typ
     assert is_telemetry("https://otlp.example.com/otlp/v1/metrics", headers) is reports
     assert is_telemetry("https://otlp.example.com:8443/v1/logs", headers) is reports
     assert not is_telemetry("https://otlp.example.com/v1/logs/1", headers)
+    assert not is_telemetry("https://example.com/v1/logs", [("Accept", "application/x-protobuf")])

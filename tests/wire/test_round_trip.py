@@ -298,6 +298,8 @@ REQUESTS = {
         ],
     },
     "openai.embeddings": {"model": "m", "input": ["a", [1, 2]]},
+    "openai.completions": {"model": "m", "prompt": ["a", [1, 2]], "suffix": "b"},
+    "mistral.fim": {"model": "m", "prompt": "a", "suffix": "b"},
     "anthropic.messages": CLAUDE,
     "anthropic.hosted": {**CLAUDE, "anthropic_version": "bedrock-2023-05-31"},
     "gemini.generate_content": {

@@ -267,3 +267,63 @@ def test_errors_of_anthropic():
         client.messages.create(**REQUEST, max_tokens=1)
     assert got.value.body == {"type": "error", "error": {"type": "overloaded_error", "message": "slow down"}}
     assert wire.decode_error(got.value.body) == ("overloaded_error", "slow down")
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_tool_that_takes_a_text_is_called_as_one(streams):
+    """A call of a tool that was offered as custom reaches both of OpenAI's APIs in its own form."""
+    asked = [{"id": "call_1", "name": "sql", "arguments": "SELECT 1"}, {"name": "f", "arguments": {"a": 1}}]
+    answer = wire.Answer(tool_calls=asked)
+    functions = {"name": "f", "parameters": {"type": "object"}}
+    with openai_client(Server(answer)) as client:
+        tools = [{"type": "custom", "name": "sql"}, {"type": "function", **functions}]
+        if streams:
+            with client.responses.stream(model="m", input="x", tools=tools) as stream:
+                output = stream.get_final_response().output
+        else:
+            output = client.responses.create(model="m", input="x", tools=tools).output
+        assert [(item.type, item.name) for item in output] == [
+            ("custom_tool_call", "sql"),
+            ("function_call", "f"),
+        ]
+        assert (output[0].call_id, output[0].input) == ("call_1", "SELECT 1")
+        tools = [{"type": "custom", "custom": {"name": "sql"}}, {"type": "function", "function": functions}]
+        if streams:
+            chunks = list(client.chat.completions.create(**REQUEST, tools=tools, stream=True))
+            calls = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or ()]
+            assert [call.type for call in calls] == ["custom", "function"]
+            given = calls[0].custom["input"]
+        else:
+            calls = client.chat.completions.create(**REQUEST, tools=tools).choices[0].message.tool_calls
+            assert [call.type for call in calls] == ["custom", "function"]
+            given = calls[0].custom.input
+        assert given == "SELECT 1"
+
+
+def test_openai_completions():
+    """The SDK reads a written completion of prompts, and puts the chunks of a stream together."""
+    answer = wire.Answer(
+        text="upon a time", finish_reason="length", usage={"input_tokens": 2, "output_tokens": 3}
+    )
+    with openai_client(server := Server(answer)) as client:
+        got = client.completions.create(model="base", prompt=["Once", "Twice"])
+        chunks = list(client.completions.create(model="base", prompt="Once", stream=True))
+    assert server.asked[0][0].name == "openai.completions"
+    assert [(choice.index, choice.text) for choice in got.choices] == [(0, "upon a time"), (1, "upon a time")]
+    assert (got.model, got.usage.total_tokens) == ("base", 5)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == "upon a time"
+    assert [chunk.choices[0].finish_reason for chunk in chunks][-2:] == [None, "length"]
+
+
+def test_a_call_of_a_tool_in_a_namespace_names_it():
+    """As OpenAI tells it, for programs that look there for what to run."""
+    group = {
+        "type": "namespace",
+        "name": "crm",
+        "description": "d",
+        "tools": [{"type": "function", "name": "f"}],
+    }
+    answer = wire.Answer(tool_calls=[{"name": "f", "arguments": {}}, {"name": "g", "arguments": {}}])
+    with openai_client(Server(answer)) as client:
+        output = client.responses.create(model="m", input="x", tools=[group]).output
+    assert [(item.name, item.namespace) for item in output] == [("f", "crm"), ("g", None)]

@@ -24,6 +24,7 @@ from namel3ss_debug.wire import sse
         (b"\xef\xbb\xbfdata: x\n\n", [("message", "x")]),
         ("data: a\u2028b\x85c\n\n".encode(), [("message", "a\u2028b\x85c")]),
         (b"data: cut", [("message", "cut")]),
+        (b"data: x\n\n\xef\xbb\xbfdata: y\n\n", [("message", "x")]),
         (b"data: [DONE]\n\n", [("message", "[DONE]")]),
         (b"data: \xe2\x82", [("message", "\N{REPLACEMENT CHARACTER}")]),
         (b"", []),
@@ -44,6 +45,66 @@ def test_chunks_may_be_split_inside_a_character(cuts):
         events += decoder.feed(raw[start:end])
     assert events == [("e", "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}\N{SUN WITH FACE}"), ("message", "2")]
     assert decoder.close() == []
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_bytes_may_come_one_at_a_time(end):
+    """A line end of two characters is one line end, also where a chunk ends between them."""
+    decoder, events = sse.Decoder(), []
+    for byte in end.join([b"event: e", b"data: 1", b"", b"data: 2", b"data: 3", b"", b""]):
+        events += decoder.feed(bytes([byte]))
+    assert [*events, *decoder.close()] == [("e", "1"), ("message", "2\n3")]
+
+
+EVENTS = st.lists(
+    st.builds(
+        lambda name, data, end: end.join([*name, *(b"data: " + line for line in data), b"", b""]),
+        st.sampled_from([[], [b"event: delta"], [b": a comment"], [b"id: 7", b"event: x"]]),
+        st.sampled_from([[], [b"[DONE]"], [b'{"a": 1}'], [b'{"a":', b"1}"], [b"5"], [b"torn {"]]),
+        st.shared(st.sampled_from([b"\n", b"\r\n", b"\r"]), key="end"),
+    ).filter(bytes.strip),
+    max_size=4,
+)
+
+
+@given(EVENTS, st.sampled_from([b"", b"data: {", b": torn"]))
+def test_a_stream_is_cut_into_its_events(events, rest):
+    """Each with its blank line, and what is left of one that is not whole; where the last whole one ends is known."""
+    stream = b"".join(events) + rest
+    assert sse.cut(stream) == [*events, *([rest] if rest else [])]
+    assert sse.last_end(stream) == len(stream) - len(rest)
+
+
+@given(EVENTS, st.sampled_from([{"b": [2]}, ["c"], "[DONE]", "two\nlines"]))
+def test_an_event_says_what_it_was_given_to_say(events, value):
+    """Its name and its other lines stay; what has no data is said as a whole."""
+    for event in events:
+        if b"data" in event:
+            said = sse.retold(event, value)
+            assert sse.told(said) == value
+            assert [name for name, _ in sse.parse(said)] == [name for name, _ in sse.parse(event)]
+            assert (b"id: 7" in said) == (b"id: 7" in event)
+            assert sse.cut(said) == [said]
+        else:
+            assert sse.retold(event, sse.told(event)) == event
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (b'data: {"a": 1}\n\n', {"a": 1}),
+        (b'event: x\r\ndata: {"a": 1}\r\n\r\n', {"a": 1}),
+        (b'data: {"a":\ndata: 1}\n\n', {"a": 1}),
+        (b"data: [DONE]\n\n", "[DONE]"),
+        (b"data: 5\n\n", "5"),
+        (b'data: "x"\n\n', ["x"]),
+        (b"data: {torn\n\n", "{torn"),
+        (b": ping\n\n", ": ping\n\n"),
+    ],
+)
+def test_what_an_event_says(event, said):
+    """Its data as JSON where they are an object or an array, else as they stand; of a comment, the whole of it."""
+    assert sse.told(event) == said
 
 
 def test_an_event_is_given_as_soon_as_it_is_complete():

@@ -36,6 +36,17 @@ def test_every_form_of_a_tool_is_read():
     assert wire.offered_tools(body) == ("a", "b", "c", "d", "web_search", "e")
 
 
+def test_tools_in_a_namespace_are_offered():
+    """Each by its own name, with that of its namespace beside it; a namespace without tools stands for itself."""
+    inner = [{"type": "function", "name": "orders", "defer_loading": True}, {"type": "custom", "name": "sql"}]
+    groups = [{"type": "namespace", "name": "crm", "tools": inner}, {"type": "namespace", "name": "empty"}]
+    assert wire.decode_tools({"tools": groups}) == [
+        {"name": "orders", "type": "function", "defer_loading": True, "namespace": "crm"},
+        {"name": "sql", "type": "custom", "namespace": "crm"},
+        {"name": "empty", "type": "namespace"},
+    ]
+
+
 def test_a_result_without_its_call_has_no_name():
     """A result tells its own name, else that of its call, else none."""
     messages = [

@@ -31,6 +31,22 @@ def test_true_is_not_one():
     ]
 
 
+def test_what_is_left_of_a_list_is_dropped():
+    """Items behind the last equal one have no partner."""
+    assert [change[:3] for change in path_changes([1, "a", "b"], [1])] == [
+        ("$[1]", "dropped", "a"),
+        ("$[2]", "dropped", "b"),
+    ]
+
+
+def test_an_item_with_its_keys_in_another_order_is_the_same():
+    """Of two lists, one with an item more, nothing else is told."""
+    old = ["x", {"a": 1, "b": 2}]
+    assert [tuple(change) for change in path_changes(old, [{"b": 2, "a": 1}])] == [
+        ("$[0]", "dropped", "x", None)
+    ]
+
+
 def nested(value, depth):
     """A value inside so many lists."""
     for _ in range(depth):
