@@ -88,7 +88,6 @@ ALIASES: Final = {
 MAX_CHARACTERS = 4096
 MAX_NODES = 500
 MAX_DEPTH = 40
-MAX_BRACKETS = 200
 
 _OFTEN_ASKED = (
     *(
@@ -215,8 +214,6 @@ def _parse(text: str) -> tuple[ast.expr, str]:
         raise ExpressionError(
             'the expression is empty; write one such as duration_ms > 500 and tool == "search"'
         )
-    if sum(map(text.count, "([{")) > MAX_BRACKETS:
-        raise ExpressionError(f"the expression has more than {MAX_BRACKETS} brackets")
     # Leading space would be an indentation, and a line break would make columns mean less.
     source = "".join(" " if character.isspace() else character for character in text)
     lead = len(source) - len(source.lstrip())
@@ -304,7 +301,7 @@ class _Compiler:
         negative = isinstance(key, ast.UnaryOp) and isinstance(key.op, ast.USub)
         literal = key.operand if isinstance(key, ast.UnaryOp) and negative else key
         value = literal.value if isinstance(literal, ast.Constant) else None
-        if isinstance(value, int) and not isinstance(value, bool) and value <= MAX_NUMBER:
+        if isinstance(value, int) and not isinstance(value, bool):
             return operations.item(self.compile(node.value, depth), -value if negative else value)
         if isinstance(value, str) and not negative:
             return operations.lookup(self.compile(node.value, depth), value)

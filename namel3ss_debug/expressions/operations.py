@@ -203,7 +203,7 @@ def calculate(operation: Callable[[Any, Any], Any], left: Evaluate, right: Evalu
         if type(first) in NUMBERS and type(second) in NUMBERS:
             try:
                 return _bounded(operation(first, second))
-            except (ArithmeticError, ValueError):
+            except ArithmeticError:
                 return None
         return None
 

@@ -53,10 +53,9 @@ class _Node(NamedTuple):
 class Pattern:
     """A checked pattern; `search` tells whether it occurs in a text, `span` where, in bounded time and memory."""
 
-    __slots__ = ("_moves", "_nodes", "_placed", "_quick", "_start", "text")
+    __slots__ = ("_moves", "_nodes", "_placed", "_quick", "_start")
 
     def __init__(self, text: str) -> None:
-        self.text = text
         tree = _parse(text)
         self._nodes = [_Node("end")]
         self._start = frozenset({_Builder(tree.state, self._nodes).sequence(tree, 0, tree.state.flags)})
@@ -210,8 +209,6 @@ def _parse(text: str) -> Any:
             re.compile(text)
     except (re.error, ValueError, OverflowError, MemoryError, RecursionError) as problem:
         raise ExpressionError(f"the pattern is not a regular expression: {problem}") from None
-    if tree.state.flags & (re.LOCALE | re.DEBUG):
-        raise ExpressionError("the pattern may not use the flag L")
     _check(tree, inside=False)
     return tree
 

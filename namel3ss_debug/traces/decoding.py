@@ -82,7 +82,7 @@ def is_sound(event: Event) -> bool:
             SHAPES[shape] = numbers
     return (
         0 <= event["timestamp"] < TIME_LIMIT
-        and event["seq"] >= 0
+        and 0 <= event["seq"] < NUMBER_LIMIT
         and all(0 <= event[name] < NUMBER_LIMIT for name in numbers)
     )
 

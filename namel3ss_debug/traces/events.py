@@ -83,7 +83,7 @@ FIELDS: tuple[Field, ...] = (
 
 EVENT_TYPES: dict[str, str] = {
     "trace_start": "the first line of every segment: versions, process, configuration",
-    "trace_end": "the last event of a process that ended in order: what tracing itself cost",
+    "trace_end": "the last event of a process that ended in order: what tracing itself cost; of one that did not, its exit status",
     "app_load_start": "the program begins to load",
     "app_load_end": "the program has loaded",
     "agent_execution_start": "an agent begins its work",
@@ -168,6 +168,12 @@ def unheld(event: Event) -> Event:
     if not isinstance(at, int | float) or not isinstance(held, int | float):
         return event
     return {**event, "timestamp": max(int(at * 1e6 + 0.5) - int(held * 1e3 + 0.5), 0) / 1e6}
+
+
+def is_unseen(start: Event) -> bool:
+    """Whether a span is of a call of which only what came of it was seen: both of its events were written when it was over."""
+    metadata = start.get("metadata")
+    return isinstance(metadata, dict) and metadata.get("seen") is False
 
 
 def without_payload(event: Event) -> Event:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event, ends_span
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event, ends_span, is_unseen
 
 
 class Span:
@@ -99,12 +99,17 @@ class Span:
 
     @property
     def duration_ms(self) -> float | None:
-        """How long it took in milliseconds: as the end says, else by the two timestamps; None while open."""
+        """How long it took in milliseconds: as the end says, else by the two timestamps; None while open.
+
+        None as well where both were written when it was over.
+        """
         if self.end is None:
             return None
         measured: float | None = self.end.get("duration_ms")
         if measured is not None:
             return measured
+        if self.start is not None and is_unseen(self.start):
+            return None
         began, ended = self.started_at, self.ended_at
         return None if began is None or ended is None else max(ended - began, 0.0) * 1000
 

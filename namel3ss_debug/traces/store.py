@@ -10,6 +10,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -282,6 +283,15 @@ def _same_execution(path: Path, execution: str | None) -> bool:
     return other is None or other == execution
 
 
+def _what_instead(directory: Path) -> str:
+    """What can be done where a directory holds no recording; its folders may, as those of recorded tests do."""
+    with suppress(OSError):
+        folders = (path for path in sorted(directory.iterdir()) if path.is_dir() and list_traces(path))
+        if folder := next(folders, None):
+            return f"name the folders with some, such as {folder}"
+    return "record a run with `namel3ss debug trace`"
+
+
 def _newest(directory: Path) -> Path:
     """What the link points to, else the trace that began last."""
     link = directory / LATEST
@@ -293,7 +303,7 @@ def _newest(directory: Path) -> Path:
             raise TraceNotFoundError(
                 f"{directory}: no such directory; record a run with `namel3ss debug trace`"
             )
-        raise TraceNotFoundError(f"{directory}: no recordings here; record a run with `namel3ss debug trace`")
+        raise TraceNotFoundError(f"{directory}: no recordings here; {_what_instead(directory)}")
     return found[0].path
 
 

@@ -61,6 +61,7 @@ def value(text, event=EVENT, number=7):
         ('outputs["odd key"].n', 1),
         ("outputs.tool_calls[0].name", "search"),
         ("outputs.tool_calls[-1].name", "pay"),
+        ("outputs.tool_calls[-2].name", "search"),
         ("outputs.tool_calls[2]", None),
         ("outputs.tool_calls[-3].name", None),
         ("outputs.missing.deep[3].x", None),
@@ -76,6 +77,9 @@ def value(text, event=EVENT, number=7):
         ("outputs.ok == 1", False),
         ("outputs.ok > 0", False),
         ("1 == 1.0", True),
+        ("duration_ms == 5", False),
+        ("5 in [duration_ms, 6]", False),
+        ("'x' != outputs", True),
         ("'b' > 'a'", True),
         ("'b' > 1", False),
         ("0 < tokens_used <= 40", True),
@@ -95,26 +99,34 @@ def value(text, event=EVENT, number=7):
         ("outputs.text + error", None),
         ("outputs.text * 3", None),
         ('"slow" if duration_ms > 500 else "fast"', "slow"),
+        ('"slow" if duration_ms > 900 else "fast"', "fast"),
         ("error and status", "failed"),
+        ("error and llm and status", None),
         ("llm or agent or tool", "search"),
+        ("tool or agent or llm", "search"),
         ("len(outputs.tool_calls)", 2),
         ("len(outputs.missing) == 0", False),
         ("lower(error) == 'read timed out' and upper('a') == 'A'", True),
         ("startswith(error, 'Read') and endswith(error, 'out')", True),
         ("startswith(llm, 'x')", False),
         ("contains(error, 'timed')", True),
+        ("contains(error, 'refused')", False),
         ('"pay" in text(outputs)', True),
         ('"pay" in text(outputs.tool_calls)', True),
         ("text(outputs.missing)", "null"),
         ("text(error) == error", True),
         ("min(3, 1, 2) + max([4, 5])", 6),
         ("min('b', 'a')", "a"),
+        ("max([tokens_used, 4], 5)", None),
         ("max(1, 'a')", None),
         ("max([])", None),
         ("abs(-3) + round(2.6) + round(1.26, 1)", 7.3),
         ("round(1.5, -9)", None),
+        ("round(1.5, error)", None),
         ('any(c.name == "pay" for c in outputs.tool_calls)', True),
         ('all(c.name == "pay" for c in outputs.tool_calls if c.arguments is null)', True),
+        ('all(c.name == "pay" for c in outputs.tool_calls)', False),
+        ("any(c.x for c in outputs.tool_calls) or any(c.name for c in outputs.tool_calls)", True),
         ("any(outputs.empty)", False),
         ("all([1, tokens_used])", True),
         ("any(c for c in outputs.text)", False),
@@ -158,6 +170,11 @@ def test_an_expression_has_the_value_a_python_user_expects(text, expected):
         ("len(x=1)", "expression, column 1: len takes plain arguments only"),
         ("len(*outputs)", "expression, column 1: len takes plain arguments only"),
         ("error.startswith('x')", "there are no methods; write startswith(value, ...)"),
+        ("error.strip()", "there are no methods; the functions are len lower upper"),
+        (
+            "any(c.name for c in outputs.tool_calls) and c.name",
+            "expression, column 45: unknown name 'c'",
+        ),
         ("n = 3", "expression, column 3: invalid syntax; write == instead of ="),
         ("n && 1", "invalid syntax; write and instead of &&"),
         ("n || 1", "invalid syntax; write or instead of ||"),
@@ -361,6 +378,28 @@ def test_an_object_that_is_not_json_is_asked_nothing(text):
     assert compile_expression(text).matches(event_scope(1, {"outputs": Trap()})) is False
 
 
+@pytest.mark.parametrize("kind", ["llm", "tool", "agent"])
+def test_a_kind_is_a_name_for_the_events_of_that_kind_alone(kind):
+    """`llm`, `tool` and `agent` are the name of such an event, and null for every other."""
+    others = [other for other in ("llm", "tool", "agent", "chain") if other != kind]
+    assert value(kind, {"component": kind, "component_name": "planner"}) == "planner"
+    assert [value(kind, {"component": other, "component_name": "planner"}) for other in others] == [None] * 3
+
+
+@pytest.mark.parametrize(("length", "found"), [(1000, True), (1001, False)])
+def test_a_loop_looks_at_the_first_thousand_items(length, found):
+    """However long a list is, a condition on its items costs no more than a thousand looks."""
+    outputs = {"items": [0] * (length - 1) + [1]}
+    assert value("any(x == 1 for x in outputs.items)", EVENT | {"outputs": outputs}) is found
+
+
+def test_a_pattern_without_its_r_prints_no_warning(recwarn):
+    r"""`"\w"` is understood as it was meant, and Python's own warning of it does not reach the terminal."""
+    assert value(r'matches(error, "\w out")') is True
+    assert value('matches(error, "[[R]ead")') is True
+    assert not recwarn.list
+
+
 def test_an_event_cannot_stand_for_what_is_worked_out():
     """Members of a foreign event that have the name of a derived name do not hide it."""
     event = {"component": "tool", "component_name": "x", "llm": "gpt", "n": 99, "totals": {"cost": 9}}
@@ -553,6 +592,10 @@ def test_text_is_what_json_writes(value):
         ('"S-00" in outputs', 'to search inside it, write "S-00" in text(outputs)'),
         ("'S' not in inputs.messages", 'to search inside it, write "S" in text(inputs.messages)'),
         ('"S-00" in outputs.text', ""),
+        ('"S-00" in outputs.error', ""),
+        ('"S-00" in inputs.messages[0].content', ""),
+        ('"S-00" in metadata.message', ""),
+        ('"Straße" in outputs', 'to search inside it, write "Straße" in text(outputs)'),
         ('"S-00" in text(outputs)', ""),
         ('tool in ["a", "b"]', ""),
     ],

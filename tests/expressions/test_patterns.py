@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from namel3ss_debug.errors import ExpressionError
@@ -58,6 +58,20 @@ def compiled(text):
 
 
 @given(PATTERNS, st.text("abcA1 _\né", max_size=8))
+@example("^a{1,3}$", "aaaa")
+@example("ba{1,3}c", "baac")
+@example("ba?c", "bac")
+@example("^b", "a\nb")
+@example("(?m)^b", "a\nb")
+@example("(?m)^b", "ab")
+@example("(?m)a$", "a\nb")
+@example("a$", "a\nb")
+@example("a$", "a\n")
+@example(r"(?a)\bb", "éb")
+@example(r"\bb", "éb")
+@example(r"(?a)\Bb", "éb")
+@example(r"\Ba", "")
+@example(r"\B", "")
 def test_the_table_of_states_agrees_with_pythons_engine(pattern, text):
     """Where the rules allow a pattern, the answer is the one `re.search` gives, whichever way it is found."""
     checked = compiled(pattern)
@@ -84,6 +98,7 @@ def test_any_text_is_a_pattern_or_an_error(text):
         ("a?" * 60 + "a" * 60 + "b", "a" * MAX_TEXT),
         (".*.*.*.*x", "a" * MAX_TEXT),
         ("(?:ab|ab)" * 20 + "c", "ab" * 2048),
+        ("(ab|ab)" * 20 + "c", "ab" * 2048),
         (".*" + "a" * 200 + "b", "a" * MAX_TEXT),
         (r"(.|\n)*x", "a" * MAX_TEXT),
         (r"^(\w|\d|_)*$", "a" * (MAX_TEXT - 1) + "!"),
@@ -103,6 +118,8 @@ def test_patterns_that_hang_other_engines_are_answered(pattern, text):
         (r"(\w+\s?)*$", "inside another"),
         ("((a*))*", "inside another"),
         ("(?:(?:x{2,})+)", "inside another"),
+        ("(?:a+|b)*c", "inside another"),
+        ("a|b(?=c)", "look-ahead"),
         (r"(a)\1", "backreferences"),
         ("(?P<q>a)(?P=q)", "backreferences"),
         ("(?=a)a", "look-ahead"),
@@ -127,6 +144,7 @@ def test_only_the_first_characters_of_a_text_are_searched():
     """A match past the first 4,096 characters is not seen, so that a long text costs no more than a short one."""
     text = "a" * MAX_TEXT + "b"
     assert (compile_pattern("b").search(text), compile_pattern("a*b").search(text[1:])) == (False, True)
+    assert (compile_pattern("b").span(text), compile_pattern("b").span(text[1:])) == (None, (4095, 4096))
 
 
 def test_memory_stays_bounded_on_text_of_many_characters():

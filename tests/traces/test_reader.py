@@ -318,6 +318,14 @@ def test_wrong_types_are_mended_without_losing_what_they_say(tmp_path):
     assert trace.problems.counts == {"a field of the wrong type or out of range, mended": 12}
 
 
+@pytest.mark.parametrize("seq", [10**15, 2**63, 2**64 - 1])
+def test_a_number_of_an_event_that_no_recording_comes_to_is_put_aside(tmp_path, seq):
+    """Such a seq is no place among the events: nothing is reported missing before it, and it can still be seen."""
+    trace = open_trace(write(tmp_path / "t.jsonl", GOOD[0] + line(seq, at=1763720101.0)))
+    assert list(trace.events())[1]["unreadable"] == {"seq": seq}
+    assert trace.problems.counts == {"a field of the wrong type or out of range, mended": 1}
+
+
 @pytest.mark.parametrize("timestamp", [-1, 4102444800, 1e18, -1e18, "soon", [], True])
 def test_times_outside_the_years_1970_to_2100_are_put_aside(tmp_path, timestamp):
     """Such a timestamp is no timestamp, but can still be seen."""
@@ -591,6 +599,43 @@ def test_a_line_over_the_limit_is_skipped_without_being_held(tmp_path, monkeypat
     assert trace.event(9)["seq"] == 8
 
 
+@pytest.mark.parametrize("before", [b"", WHOLE], ids=["in front", "between"])
+def test_a_hole_longer_than_any_line_takes_nothing_with_it(tmp_path, monkeypatch, before):
+    """NUL bytes that a power loss left are told, however many they are, and what stands behind them is found again."""
+    monkeypatch.setattr(lines, "LINE_LIMIT", 200_000)
+    trace = open_trace(write(tmp_path / "t.jsonl", before + bytes(3_000_000) + line(8) + line(9)))
+    events = list(trace.events())
+    assert [event["seq"] for event in events][-2:] == [8, 9]
+    assert (before.count(b"\n") + 1, "NUL bytes, left out") in {
+        (problem.line, problem.what) for problem in trace.problems.first
+    }
+    assert [trace.event(number)["seq"] for number in (len(events) - 1, len(events))] == [8, 9]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (GZIPPED + b"rubbish", "something that is not gzip after gzip data, left out"),
+        (GZIPPED[:-12], "gzip data that breaks off"),
+        (gzip.compress(WHOLE) + GZIPPED[:15], "gzip data that breaks off"),
+        (GZIPPED[:-8] + b"\1" * 8, "damaged gzip data, the rest is lost"),
+    ],
+)
+def test_what_is_wrong_with_gzip_data_is_said(tmp_path, data, said):
+    """Its end may be missing, damaged, or something else."""
+    trace = open_trace(write(tmp_path / "t.jsonl.gz", data))
+    list(trace.events())
+    assert trace.problems.counts[said] == 1
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    """A file that an editor has saved is read as it was, from its first event on."""
+    trace = open_trace(write(tmp_path / "t.jsonl", b"\xef\xbb\xbf" + WHOLE))
+    assert list(trace.events()) == list(open_trace(write(tmp_path / "plain.jsonl", WHOLE)).events())
+    assert trace.event(1)["seq"] == 0
+    assert not trace.problems
+
+
 def test_damaged_gzip_keeps_everything_before_the_damage(tmp_path):
     """Every line whose bytes came before the damage is there."""
     data = b"".join(line(seq, error=f"{seq * 7919 % 10007}") for seq in range(5000))
@@ -612,6 +657,14 @@ def test_a_gzip_bomb_is_not_read_to_its_end(tmp_path, monkeypatch):
     trace = open_trace(write(tmp_path / "t.jsonl.gz", gzip.compress(WHOLE + b" " * 20_000_000)))
     assert len(list(trace.events())) == 8
     assert any("expands" in problem.what for problem in trace.problems.first)
+
+
+def test_a_large_compressed_recording_is_read_to_its_end(tmp_path, monkeypatch):
+    """However much comes out of it, text expands so far and no further."""
+    monkeypatch.setattr(lines, "FREE_EXPANSION", 100)
+    trace = open_trace(write(tmp_path / "t.jsonl.gz", GZIPPED))
+    assert len(list(trace.events())) == 8
+    assert not trace.problems
 
 
 def test_a_file_that_grows_while_it_is_read(tmp_path):

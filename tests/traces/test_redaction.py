@@ -124,11 +124,16 @@ IN_CONTEXT = [
     ("curl_user", "curl -X GET --user 'me:{}' https://h", "abc:def"),
     ("azure_secret", "it is {} here", "aB3" + "8Q~" + made_of(LETTERS, 34)),
     ("bearer", "curl -H 'X: Bearer {}'", made_of(LETTERS, 24)),
+    ("bearer", "uses Bearer {} there", "abcdefghijklmnopqrstuvwx="),
     ("basic", "uses Basic {} for that", "dXNlcjpwYXNzd29yZA=="),
     ("cookie", "Set-Cookie: {}", "sid=" + made_of(LETTERS, 24) + "; Path=/"),
     ("aws_secret", "aws secret access key: {}", made_of(LETTERS + "/+", 40)),
     ("assignment", "password={}", "hunter2hunter"),
     ("assignment", "DB_PASSWORD={}", "correcthorsebattery"),
+    ("assignment", "DB_PASSWORD={}", "/aB3dE5gH7jK"),
+    ("assignment", "SERVER_PWD={}", "hunter2hunter"),
+    ("assignment", "password={}", "p@ss(word"),
+    ("assignment", "A=1\\ntoken={}", "abc123abc123abc123"),
     ("assignment", "dbPassword: {}", "hunter2hunter"),
     ("assignment", '{{"password": "{}"}}', "hunter2 hunter"),
     ("assignment", '{{\\"api_key\\": \\"{}\\", \\"a\\": 1}}', "abcdefgh12345"),
@@ -156,6 +161,12 @@ BENIGN = [
     "client = OpenAI(api_key=settings.openai_api_key, timeout=10)",
     "password = get_password(username)",
     'api_key = os.environ["OPENAI_API_KEY"]',
+    "api_key = load_key_v2(settings)",
+    "token = tokens2[0]",
+    "password = username",
+    "password:username",
+    '{"token": "internationalisation"}',
+    '{"api_key": "see the docs, page 4"}',
     '{"api_key": "OPENAI_API_KEY", "password": "YOUR_PASSWORD_HERE"}'.replace("YOUR_", "your_"),
     "the password must have at least eight characters",
     "Password: required. Token: mandatory.",
@@ -165,10 +176,12 @@ BENIGN = [
     "see https://example.com/a@b and mail me@example.com: thanks",
     "https://{user}:{password}@{host}/",
     "Basic characteristics of internationalisation",
+    "uses Basic QmFzaWNhbGx5IDEyMyB0aGluZ3M= for that",
     "bearer of exceptionally-good-news-for-all",
     "task-proj-alpha-beta-gamma-delta-epsilon",
     "disk-proj-management-and-some-more-words",
     "1234 5678 9012 3456 and 4111 1111 1111 1112",
+    "order 1234567812345670, 4111-1111 1111-1111",
     "timestamp 1700000000000000000, id 6011000990139424123",
     "0.4111111111111111 and 4111111111111111.25",
     "commit 0a1b2c3d4e5f67890a1b2c3d4e5f67890a1b2c3d",
@@ -176,6 +189,7 @@ BENIGN = [
     "eyJ is how base64 of JSON begins",
     "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOC\n-----END PUBLIC KEY-----",
     'curl -u "$USER:$PASSWORD" https://localhost:9200 -u name',
+    "docker run -u app:staff image && curl -s http://localhost:9200",
     "PASSWORD=\nSECRET_HOST=db.example.com\nAPI_KEY:\n  description: whatever",
     "hf_requiredcharacteristictypesfordisplaymetadata",
     "cookie: chocolate chips and butter",
@@ -639,9 +653,9 @@ def test_a_list_loses_what_stands_behind_an_option_and_the_lines_of_a_private_ke
     )
 
 
-def grown(text, size):
+def grown(text, size, redactor=REDACTOR, *, is_json=False):
     """A text that came in pieces of a size, without its secrets, and the most that had to wait."""
-    growing, most = Growing(REDACTOR), 0
+    growing, most = Growing(redactor, is_json=is_json), 0
     for start in range(0, len(text), size):
         growing.feed(text[start : start + size])
         most = max(most, growing.length - growing.settled)
@@ -651,6 +665,48 @@ def grown(text, size):
         parts += [text[done : secret.start], secret.shown]
         done = secret.end
     return "".join([*parts, text[done:]]), most
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("my badge is B-123456, and so on. ", "123456"),
+        ("in room 12, desk 3. ", "12"),
+        ("with employee_no=x1y2z3 here ", "x1y2z3"),
+        ("it is 123#abc there ", "123#abc"),
+        ("words " * 100 + "my badge is B-123456 " + "words " * 200, "123456"),
+    ],
+)
+@pytest.mark.parametrize("patterns", [["badge", "room"], ["badge", "room", "code"]])
+def test_what_the_user_added_is_found_in_a_text_that_comes_in_pieces(text, secret, patterns):
+    """Names and patterns of the user's, also one of which no literal is known, are found however the text is cut."""
+    forms = {"badge": r"B-\d{6}", "room": r"room (\d+)", "code": r"\d{3}#\w+"}
+    redactor = Redactor(keys=("employee_no",), patterns={name: forms[name] for name in patterns})
+    whole = redactor.text(text)
+    assert (secret in whole) == ("#" in secret and "code" not in patterns)
+    for size in (1, 2, 3, 7, 20, 1000):
+        told, _ = grown(text, size, redactor)
+        assert (secret in told) == (secret in whole)
+        assert told[-10:] == whole[-10:]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"password": "pw", "n": 1}', '{"password": "[REDACTED:key]", "n": 1}'),
+        ('{"api_key":"a \\" x","a":[1]}', '{"api_key":"[REDACTED:key]","a":[1]}'),
+        ('{"pin_code": 1234, "b": "x"}', '{"pin_code": "[REDACTED:key]", "b": "x"}'),
+        ('{"secret": {"a": "b"}, "c": 1}', '{"secret": [REDACTED:key], "c": 1}'),
+        ('{"secret": ["a", "b"], "c": 1}', '{"secret": [REDACTED:key], "c": 1}'),
+        ('{"a": {"otp": "77"}, "cvv": "123"}', '{"a": {"otp": "[REDACTED:key]"}, "cvv": "[REDACTED:key]"}'),
+        ('{"rows": [{"otp": "77", "n": 1}]}', '{"rows": [{"otp": "[REDACTED:key]", "n": 1}]}'),
+        ('{"note": "pw", "max_tokens": 5}', '{"note": "pw", "max_tokens": 5}'),
+    ],
+)
+def test_in_json_that_comes_in_pieces_the_values_of_secret_names_are_found(text, told):
+    """As the arguments of a tool in a stream: whatever the value is, and however it is cut."""
+    for size in (1, 2, 3, 7, 20, 1000):
+        assert grown(text, size, is_json=True)[0] == told
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,14 @@ def test_duration_falls_back_to_the_timestamps():
         assert span.duration_ms == expected
 
 
+def test_a_call_that_was_not_seen_has_no_duration_of_its_own():
+    """Its two events were written when it was over; a framework that saw it may have told how long it took."""
+    begun = start("1", metadata={"seen": False}, timestamp=10.0)
+    for told, expected in (({}, None), ({"duration_ms": 7.0}, 7.0)):
+        (span,) = spans([begun, end("1", timestamp=10.5, **told)])
+        assert span.duration_ms == expected
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "failed"),
     [

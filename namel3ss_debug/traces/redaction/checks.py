@@ -162,7 +162,7 @@ def is_card(match: re.Match[str]) -> bool:
     """Whether it is the number of a payment card: issuer, length, grouping and check digit (ISO/IEC 7812-1)."""
     text = secret_part(match)
     digits = re.sub(r"\D", "", text)
-    if not _GROUPS.fullmatch(text) or not _BRANDS.fullmatch(digits) or len(set(digits)) < 2:
+    if not _GROUPS.fullmatch(text) or not _BRANDS.fullmatch(digits):
         return False
     doubled = (int(digit) * 2 for digit in digits[-2::-2])
     return (sum(map(int, digits[::-2])) + sum(d - 9 if d > 9 else d for d in doubled)) % 10 == 0

@@ -158,12 +158,18 @@ class Growing:
         return begun
 
     def _named(self, text: str) -> list[tuple[int, int, str]]:
-        """The values of secret names."""
-        return [
-            (at.start(at.lastindex), at.end(at.lastindex), "key")
-            for at in _NAMED.finditer(text, self._from)
-            if at.lastindex and at.lastindex > 1 and self._redactor.key_is_secret(at[1])
-        ]
+        """The values of secret names, also of those inside an object or array of another name."""
+        found = []
+        at = _NAMED.search(text, self._from)
+        while at is not None:
+            start, end = at.span(at.lastindex or 0)
+            behind = at.end()
+            if self._redactor.key_is_secret(at[1]):
+                found.append((start, end, "key"))
+            elif at[4] is not None:
+                behind = start + 1
+            at = _NAMED.search(text, behind)
+        return found
 
 
 def _united(finds: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

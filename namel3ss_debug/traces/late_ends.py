@@ -1,0 +1,58 @@
+"""The end of a program that did not write it: it left by `os._exit`, or had become another program by then."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.lines import last_line
+from namel3ss_debug.traces.process import event_on
+from namel3ss_debug.traces.ring import complete, holds_more
+from namel3ss_debug.traces.store import trace_files
+
+_END: Final = b'"event_type":"trace_end"'
+
+
+def write_late_end(first: Path, status: int) -> None:
+    """Write the `trace_end` that the first process of a recording has not: it tells the exit status alone.
+
+    Args:
+        first: the first file of the recording; its first process has ended. What cannot be written to stays as it is.
+        status: how it ended; a negative number, of a signal, is no end that is written.
+    """
+    if status < 0 or not first.exists():
+        return
+    with suppress(OSError):
+        file = trace_files(first)[0].files[-1]
+        complete(file)
+        last = event_on(last_line(file))
+        if last is None or not isinstance(last.get("seq"), int) or holds_more(file) or _has_ended(file, last):
+            return
+        seq = last["seq"] + 1
+        event = {
+            "event_type": "trace_end",
+            "event_id": str(seq + 1),
+            "seq": seq,
+            "timestamp": max(time.time(), float(last.get("timestamp") or 0.0)),
+            "execution_id": last.get("execution_id"),
+            **({"session_id": last["session_id"]} if "session_id" in last else {}),
+            "component": "app",
+            "metadata": {"exit_status": status},
+        }
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "ab", buffering=0) as stream:
+            stream.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _has_ended(file: Path, last: Event) -> bool:
+    """Whether a process has written its end, behind which a thread of it may have come to a last event."""
+    if last["event_type"] == "trace_end":
+        return True
+    with file.open("rb") as stream:
+        return any(_END in line for line in stream)
