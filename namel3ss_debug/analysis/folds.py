@@ -33,7 +33,7 @@ from namel3ss_debug.analysis.nesting import (
     latest,
     other_name,
     since_epoch,
-    time_between,
+    time_told,
     whole_ns,
 )
 from namel3ss_debug.analysis.patterns.interactions import Interactions
@@ -224,7 +224,7 @@ class Analysis:
         began = start.get("timestamp")
         duration = end.get("duration_ms")
         if duration is None:
-            lasted = time_between(began, end.get("timestamp"))
+            lasted = time_told(start, end)
         else:
             lasted = int(duration * 1e6 + 0.5) if duration < _LONGEST_MS else LONGEST_NS
         self_ns = lasted or 0

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from operator import add
 from typing import TYPE_CHECKING, TypeVar
 
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event, is_unseen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,6 +176,14 @@ def _number(numbered: tuple[int, object]) -> int:
 def since_epoch(timestamp: float) -> int:
     """A timestamp in nanoseconds, to the microsecond, which is what a float of this size can hold."""
     return int(timestamp * 1e6 + 0.5) * 1000
+
+
+def time_told(start: Event, end: Event) -> int | None:
+    """The nanoseconds between the two events of a span that does not say how long it took.
+
+    None where one of them has no time, and where both were written when it was over.
+    """
+    return None if is_unseen(start) else time_between(start.get("timestamp"), end.get("timestamp"))
 
 
 def time_between(began: float | None, ended: float | None) -> int | None:

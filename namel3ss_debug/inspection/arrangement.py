@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from namel3ss_debug.inspection.selection import Chooser, Events, Selection
 from namel3ss_debug.inspection.streams import Streams
 from namel3ss_debug.traces.costs import RECORDED, CallCosts, Cost
-from namel3ss_debug.traces.events import Event, ends_span, unheld
+from namel3ss_debug.traces.events import Event, ends_span, is_unseen, unheld
 from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
 from namel3ss_debug.wire import lenient
 
@@ -86,14 +86,14 @@ def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Spa
 
 
 def _told_besides(event_type: str, event: Event) -> Event:
-    """Where a span comes from that goes on with another recording; what a request asks for."""
+    """Where a span comes from that goes on with another recording; what a request asks for; that it was not seen."""
     if event_type in _CONTINUING:
         parent = lenient.mapping(event.get("metadata")).get("parent")
         return {"continues": parent} if isinstance(parent, dict) else {}
     if event_type == "http_exchange_start":
         inputs = lenient.mapping(event.get("inputs"))
         return {name: inputs[name] for name in ("method", "url") if isinstance(inputs.get(name), str)}
-    return {}
+    return {"metadata": {"seen": False}} if is_unseen(event) else {}
 
 
 class Chosen(NamedTuple):

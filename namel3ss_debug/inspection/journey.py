@@ -263,7 +263,10 @@ class _Teller:
 
 
 def message_ends(event: Event) -> tuple[str, str]:
-    """Who sent a message and who was to have it, as its payloads tell; empty where they do not, or it is none."""
+    """Who sent a message and who was to have it, as its payloads tell; empty where they do not, or it is none.
+
+    A message whose payloads name no sender is from the component that it is of.
+    """
     if event["event_type"] != "agent_message":
         return "", ""
     found = [event.get(part) for part in ("metadata", "inputs", "outputs")]
@@ -275,7 +278,7 @@ def message_ends(event: Event) -> tuple[str, str]:
         )
         for keys in (_SENDERS, _RECEIVERS)
     )
-    return sender, receiver
+    return sender or str(event.get("component_name") or ""), receiver
 
 
 def _failed(end: Event) -> bool:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from namel3ss_debug import check_trace
 from namel3ss_debug.analysis import plugins
+from namel3ss_debug.analysis.checking import conduct
 from namel3ss_debug.analysis.checking.evaluation import observe
 from namel3ss_debug.analysis.checking.findings import read_site
 from namel3ss_debug.errors import MissingExtraError, RuleError
@@ -152,6 +153,21 @@ def test_a_rule_is_kept_by_a_run_that_keeps_it_and_broken_by_one_that_does_not(g
 
 
 @pytest.mark.parametrize(
+    "rule",
+    [
+        *(kept for kept, _ in KEPT_AND_BROKEN if isinstance(kept, dict) and "on" in kept),
+        {"limit": "calls <= 1", "by": "tool", "of": "sea*"},
+        {"limit": "calls <= 3", "by": "agent"},
+    ],
+    ids=lambda rule: json.dumps(rule)[:60],
+)
+def test_a_rule_that_was_held_against_something_says_that_it_was_kept(good, reported, rule):
+    """It is not told as one that was held against nothing."""
+    (result,) = reported(rule).rules
+    assert result.to_json()["state"] == "kept"
+
+
+@pytest.mark.parametrize(
     ("rule", "why"),
     [
         ({"assert": "1 == 2", "on": "tool:delete_*"}, "there was no tool:delete_*"),
@@ -196,6 +212,51 @@ def test_a_finding_has_its_events_its_place_and_its_level(good, broken, recordin
     assert finding.count == 2
 
 
+def test_of_very_many_findings_the_rest_is_counted(run, broken, monkeypatch):
+    """A run that breaks a rule over and over has them all in the count, and no more of them in memory than are told."""
+    monkeypatch.setattr(conduct, "_KEPT", 3)
+    for _ in range(8):
+        run.tool("search")
+    (finding,) = broken({"forbid": "tool:search"})
+    assert finding.count == 8
+
+
+def test_everything_that_is_missing_is_named_or_the_first_of_an_order(good, broken):
+    """Without an order each is a finding of its own; with one, what would come after the first tells nothing."""
+    missing = ["tool:refund", "search", "tool:ship"]
+    findings = broken({"require": missing})
+    assert [finding.subject for finding in findings] == ["tool:refund", "tool:ship"]
+    assert all("there was no tool:" in finding.message for finding in findings)
+    (first,) = broken({"require": missing, "in_order": True})
+    assert first.subject == "tool:refund"
+    assert broken({"require": ["llm if answered", "tool:search"]}) == ()
+
+
+def test_too_many_calls_name_those_beyond_and_the_line_of_the_last(run, broken):
+    """The events are the calls that were one too many."""
+    for line in (50, 60, 70):
+        run.tool("search", end={"call_site": f"app/main.py:{line}"})
+    (finding,) = broken({"calls": "tool:search", "at_most": 1})
+    assert (finding.events, finding.site) == ((3, 5), ("app/main.py", 70))
+    assert "tool:search: 3 times; at most 1 are allowed" in finding.message
+
+
+def test_a_schema_is_held_against_what_came_out(run, broken):
+    """Of a model its text, of a tool its result, of an agent all that it gave; what failed or never ended gave nothing."""
+    run.begin("Support")
+    run.llm("[]")
+    run.tool("search", result=[])
+    run.tool("search", end={"status": "failed", "error": "timed out"})
+    run.recording.start("tool", "search", run.at, run.agents[0])
+    run.recording.end(run.agents.pop(), run.at, outputs={"answer": 1})
+    for on, kind in (("llm", "string"), ("tool:search", "array"), ("agent", "object")):
+        assert broken({"schema": {"type": kind}, "on": on}) == ()
+        (finding,) = broken({"schema": {"type": "number"}, "on": on})
+        assert "is not of type 'number'" in finding.message
+    (finding,) = broken({"schema": {}, "on": "tool:search", "of": "outputs.price"})
+    assert "outputs.price: there is no value to compare with the schema" in finding.message
+
+
 def test_a_fingerprint_stays_the_same_in_another_run(good, broken, recording):
     """Numbers, times and lines move; the finding is still the same one, and another one has another fingerprint."""
     (before,) = broken({"name": "x", "forbid": "tool:search"})
@@ -226,6 +287,7 @@ def test_no_tool_may_follow_a_refusal_of_the_same_agent(run, broken):
     run.finish()
     (finding,) = broken(rule)
     assert finding.subject == "tool:delete_all"
+    assert "tool delete_all was called after llm if refused had happened" in finding.message
     assert len(finding.events) == 2
 
 
@@ -262,6 +324,64 @@ def test_a_run_that_was_killed_between_two_calls_did_not_come_to_its_end(run, br
     assert "the run never ended: the last event is 3" in finding.message
     run.recording.add("trace_end", 9, metadata={})
     assert broken({"no": "open_spans"}) == ()
+
+
+@pytest.fixture
+def retried(run):
+    """Two calls of the model and a tool that comes through at its second attempt."""
+    run.begin("Support")
+    run.llm(tools=["search"], read=100, written=20)
+    run.tool("search", 0.25, end={"status": "failed", "error": "slow", "error_type": "TimeoutError"})
+    first = run.recording.events[-1]["parent_event_id"]
+    run.tool("search", 0.125, end={"retry_count": 1, "metadata": {"retry_of": first}})
+    run.llm("It costs 39.90 EUR.", seconds=1, read=300, written=40, memory_usage_mb=70.5)
+    run.finish()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("by", "measures"),
+    [
+        ("run", {"calls": 4, "llm_calls": 2, "tool_calls": 2, "retries": 1, "turns": 2, "failures": 0}),
+        ("run", {"duration_ms": 1875, "longest_ms": 1000}),
+        ("agent", {"duration_ms": 1875, "longest_ms": 1875}),
+        ("agent", {"calls": 4, "llm_calls": 2, "tool_calls": 2, "retries": 1, "turns": 2, "failures": 1}),
+        ("model", {"calls": 2, "failures": 0, "retries": 0, "duration_ms": 1500, "longest_ms": 1000}),
+        ("tool", {"calls": 2, "failures": 1, "retries": 1, "duration_ms": 375, "longest_ms": 250}),
+        *(
+            (by, {"tokens": 460, "input_tokens": 400, "output_tokens": 60, "context_tokens": 300, "memory_mb": 70.5})
+            for by in ("run", "agent", "model")
+        ),
+    ],
+)  # fmt: skip
+def test_each_measure_is_what_the_calls_of_its_subject_add_up_to(retried, broken, by, measures):
+    """Of the run, of an agent with all inside it, of a model and of a tool; a retry mends a failure of the run alone."""
+    for measure, value in measures.items():
+        assert broken({"limit": f"{measure} == {value}", "by": by}) == (), measure
+
+
+@pytest.mark.parametrize(
+    ("rule", "message", "events"),
+    [
+        ({"limit": "tokens < 9"}, "the run: tokens is 460; the limit is tokens < 9", (8,)),
+        (
+            {"limit": "tokens < 9 or calls < 2", "by": "agent"},
+            "agent Support: calls is 4, tokens is 460; the limit is tokens < 9 or calls < 2",
+            (8,),
+        ),
+        ({"limit": "retries < 1"}, "the run: retries is 1; the limit is retries < 1", (6,)),
+        (
+            {"limit": "failures < 1", "by": "tool"},
+            "tool search: failures is 1; the limit is failures < 1",
+            (4,),
+        ),
+    ],
+)
+def test_a_limit_tells_whose_it_is_and_which_call_has_the_most(retried, broken, rule, message, events):
+    """What was measured beside what is allowed; the run as a whole stands on no line."""
+    (finding,) = broken(rule)
+    assert (finding.message, finding.events) == (message, events)
+    assert (finding.site is None) == ("by" not in rule)
 
 
 def test_a_limit_knows_the_tokens_and_the_cost_by_both_names(good, broken):
@@ -315,10 +435,24 @@ def test_what_is_not_known_breaks_a_limit(run, broken):
     assert "cost is not known: 1 call has no price" in finding.message
     assert broken({"limit": "cost < 100", "by": "model", "of": MODEL}) == ()
     (finding,) = broken({"limit": "memory_mb < 100"})
-    assert "memory_mb is not known" in finding.message
+    assert "memory_mb is not known: no memory was recorded" in finding.message
     run.call("llm", "unheard-of-model", 0.1, {}, outputs={"text": "x"})
     (finding,) = broken({"limit": "tokens < 100", "by": "model", "of": "un*"})
-    assert "tokens is not known" in finding.message
+    assert "model unheard-of-model: tokens is not known: 1 call has no usage" in finding.message
+    (finding,) = broken({"limit": "tokens < 1000 and output_tokens < 1000"})
+    assert "the run: output_tokens, tokens are not known: 1 call has no usage" in finding.message
+
+
+@pytest.mark.parametrize("by", ["run", "agent", "model"])
+def test_a_total_of_tokens_does_not_tell_how_many_were_read(run, broken, by):
+    """Of a call that tells nothing but a total, what it read and wrote is not known, and so no limit of that is kept."""
+    run.begin("Support")
+    run.call("llm", MODEL, 0.1, {}, outputs={"text": "x"}, tokens_used=5000)
+    run.finish()
+    assert broken({"limit": "tokens == 5000", "by": by}) == ()
+    for measure in ("input_tokens", "output_tokens", "context_tokens"):
+        (finding,) = broken({"limit": f"{measure} < 1000", "by": by})
+        assert f"{measure} is not known: 1 call has only a total of tokens" in finding.message
 
 
 def test_a_cost_without_any_price_asks_for_the_extra(run, broken, own_prices, no_published_prices):

@@ -50,6 +50,17 @@ WRONG = [
     ({"no": "secrets", "of": "timeout"}, "it needs no: failures"),
     ({"baseline": "speed"}, 'there is no "speed"'),
     ({"baseline": "cost", "margin": -1}, "margin is -1, allowed is a share"),
+    ({"baseline": "cost", "margin": "0.1"}, 'margin is "0.1", allowed is a share'),
+    ({"baseline": "cost", "margin": True}, "margin is true, allowed is a share"),
+    ({"baseline": 5}, "baseline is 5, allowed is one or a list of failures"),
+    ({"no": "failures", "of": []}, "of is [], allowed is one or a list of"),
+    ({"assert": 5}, "assert is 5, allowed is a text"),
+    ({"assert": " "}, 'assert is " ", allowed is a text'),
+    ({"calls": ["tool"], "at_most": 1}, 'calls is ["tool"], allowed is a text'),
+    ({"calls": "tool", "at_most": "1"}, 'at_most is "1", allowed is a whole number'),
+    ({"forbid": 5}, "forbid is 5, allowed is a pattern"),
+    ({"forbid": ["tool", 5]}, 'forbid is ["tool", 5], allowed is a pattern'),
+    ({"forbid": "tool", "name": 5}, "name is 5, allowed are letters"),
 ]
 
 

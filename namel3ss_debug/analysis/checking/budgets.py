@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SECTIONS: Final = ("execution_overview", "errors", "resource_usage")
 """The sections that tell the measures of a whole run."""
 
+_OF_PARTS: Final = frozenset({"input_tokens", "output_tokens", "context_tokens"})
+
 
 class Limit(Quiet):
     """`limit`: an expression over measures must be true of the run, or of each agent, tool or model."""
@@ -82,8 +84,10 @@ class Limit(Quiet):
 def _why(unknown: list[str], measured: Measured) -> str:
     if "cost" in unknown and measured.unpriced:
         return f": {_calls(measured.unpriced)} no price; the setting prices can tell it"
-    if measured.uncounted and {"tokens", "input_tokens", "output_tokens", "context_tokens"} & set(unknown):
+    if measured.uncounted and {"tokens", *_OF_PARTS} & set(unknown):
         return f": {_calls(measured.uncounted)} no usage"
+    if measured.unparted and _OF_PARTS & set(unknown):
+        return f": {_calls(measured.unparted)} only a total of tokens"
     if "memory_mb" in unknown:
         return ": no memory was recorded"
     return ""
@@ -100,12 +104,13 @@ def run_values(run: Run) -> dict[str, Any]:
     overview, resources = run.document["execution_overview"], run.document["resource_usage"]
     tokens, cost = resources["tokens"], resources["cost"]
     counted = not tokens["calls_without_usage"]
+    parted = counted and not measured.unparted
     return values | {
         "failures": run.document["errors"]["total_errors"],
         "duration_ms": overview["duration_ms"],
         "tokens": tokens["total"] if counted else None,
-        "input_tokens": tokens["input_tokens"] if counted else None,
-        "output_tokens": tokens["output_tokens"] if counted else None,
+        "input_tokens": tokens["input_tokens"] if parted else None,
+        "output_tokens": tokens["output_tokens"] if parted else None,
         "cost": None if cost["calls_without_price"] else cost["total"] or 0.0,
         "memory_mb": resources["memory"]["peak_mb"],
         "context_share": max(_context_shares(run).values(), default=None),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _NS_PER_MS = 1_000_000
 _PICODOLLARS = 10**12
+_PARTS = ("input_tokens", "output_tokens")
 
 MEASURES: Final = {
     "calls": "calls of models and tools; by tool or model, its own",
@@ -67,6 +68,7 @@ class Measured:
     priced: int = 0
     unpriced: int = 0
     uncounted: int = 0
+    unparted: int = 0
     context_tokens: int = 0
     memory_mb: float | None = None
     last_llm: tuple[int, bool] = (0, False)
@@ -116,6 +118,7 @@ class Measured:
         self.context_tokens = max(self.context_tokens, read)
         self.no_turns += span.retried or span.embedded
         self.uncounted += not span.failed and not usage and total is None
+        self.unparted += total is not None and not span.embedded and usage.keys().isdisjoint(_PARTS)
         cost = span.cost()
         if cost is not None:
             self.cost += cost.amount
@@ -138,6 +141,7 @@ class Measured:
     def values(self) -> dict[str, Any]:
         """The measures by their names; None where one is not known."""
         told = self.llm_calls == 0 or self.uncounted == 0
+        parted = told and self.unparted == 0
         return {
             "calls": self.calls,
             "llm_calls": self.llm_calls,
@@ -149,9 +153,9 @@ class Measured:
             "duration_ms": self.duration_ns / _NS_PER_MS,
             "longest_ms": self.longest_ns / _NS_PER_MS,
             "tokens": self.tokens if told else None,
-            "input_tokens": self.input_tokens if told else None,
-            "output_tokens": self.output_tokens if told else None,
+            "input_tokens": self.input_tokens if parted else None,
+            "output_tokens": self.output_tokens if parted else None,
             "cost": None if self.unpriced else self.cost / _PICODOLLARS,
             "memory_mb": self.memory_mb,
-            "context_tokens": self.context_tokens if told else None,
+            "context_tokens": self.context_tokens if parted else None,
         }

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from namel3ss_debug.analysis.nesting import has_failed, is_retry, other_name, time_between, whole_ns
+from namel3ss_debug.analysis.nesting import has_failed, is_retry, other_name, time_told, whole_ns
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import FIELD_NAMES, Expression, compile_expression, name_fits, nearest
 from namel3ss_debug.traces.costs import RECORDED, Cost, call_cost, recorded_cost, seller_of
@@ -183,11 +183,7 @@ def _seen(span: Span, owner: str) -> SeenSpan:
     start, end = span.start or {}, span.end or {}
     name = span.name or other_name(start, end)
     measured = end.get("duration_ms")
-    lasted = (
-        whole_ns(measured, _NS_PER_MS)
-        if measured is not None
-        else time_between(start.get("timestamp"), end.get("timestamp"))
-    )
+    lasted = whole_ns(measured, _NS_PER_MS) if measured is not None else time_told(start, end)
     return SeenSpan(
         span.number,
         span.end_number,

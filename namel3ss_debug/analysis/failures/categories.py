@@ -42,7 +42,7 @@ def _rules(*pairs: tuple[str, str]) -> tuple[Rule, ...]:
 
 TYPES = _rules(
     (r"cancel|keyboardinterrupt|abort", "cancelled"),
-    (r"ratelimit|throttl|toomanyrequests", "rate_limit"),
+    (r"rate_?limit|throttl|toomanyrequests", "rate_limit"),
     (r"contextwindow|contextlength|context_length|maxtoken", "context_overflow"),
     (r"contentfilter|content_filter|contentpolicy|refusal|safety", "model_refusal"),
     (r"timeout|timedout|deadline", "timeout"),
@@ -70,6 +70,10 @@ WORDS = _rules(
 )
 """Words of the message, asked last."""
 
+_STATUS = re.compile(r"[45][0-9]{2}")
+_OF_SERVER = re.compile(r"(server|api)_error")
+"""What OpenAI and Anthropic say in a stream where they would answer with a status of 500."""
+
 _GENERIC = re.compile(r"^(value|type|key|index|attribute|lookup|assertion)error$", re.IGNORECASE)
 _WRONG_INPUT = re.compile(
     r"validationerror|badrequest|unprocessable|invalid_?request|schemaerror", re.IGNORECASE
@@ -95,13 +99,16 @@ def categorise(
     Args:
         error_type: The exception's type, with or without its module.
         error: The text of the failure.
-        http_status: The status of the answer, where there was one.
+        http_status: The status of the answer, where there was one. Beside one of success, a failure may tell its own as
+            its type, as a provider's behind OpenRouter does.
         status: The `status` of the event; `cancelled` and `timeout` speak for themselves.
         component: Where it failed. A value that a tool does not take is a `parameter`; one that anything
             else does not take is a `malformed_output` of the model.
     """
     name = (error_type or "").rpartition(".")[2]
     text = error or ""
+    if (http_status is None or http_status < 400) and _STATUS.fullmatch(name):
+        http_status = int(name)
     for category in _candidates(name, text, http_status, status, component):
         if category is not None:
             return category
@@ -120,6 +127,8 @@ def _candidates(
     yield _first(WORDS, text)
     if http_status is not None and http_status >= 400:
         yield "dependency" if http_status >= 500 else "parameter"
+    if _OF_SERVER.fullmatch(name):
+        yield "dependency"
     if _WRONG_INPUT.search(name):
         yield "malformed_output" if component in {"llm", "validation"} else "parameter"
     if component == "tool":

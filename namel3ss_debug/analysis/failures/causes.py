@@ -5,8 +5,8 @@ with a kind:
 
 | kind | what is looked for | base |
 |---|---|---|
-| `failed_inside` | a span inside it failed before it, with words of its own | 0.9 |
-| `earlier_failure` | an earlier call failed and was not made good: its words came in 0.85 (in a report of an error 0.95), same parent 0.55, else 0.35 | |
+| `failed_inside` | a span inside it failed before it, with words of its own 0.9; it is a report of an earlier failure 0.95 | |
+| `earlier_failure` | an earlier call failed and was not made good: its words came in 0.85, same parent 0.55, else 0.35 | |
 | `error_result_used` | an earlier call claimed success and returned an error: as above, times the confidence | |
 | `wrote_argument` | a model wrote the argument: nothing it had read holds it 0.9, not known 0.8, passed on 0.5 | |
 | `gave_value` | a call returned the value that became the argument | 0.85 |
@@ -16,9 +16,10 @@ with a kind:
 | `message_cut` | the model was given only the beginning of an earlier result | 0.7 |
 | `context_changed` | messages of the call before were dropped from what the model read | 0.6 |
 | `slow_call` | of a timeout: a call inside it that took most of the time, by its share; of a deadline one before it too | 0.6 to 0.95 |
+| `sibling_failed` | of a cancelling: what failed beside it right before it | 0.85 |
 | `large_result` | of a context overflow: the result that fills most of it, by its share | 0.5 to 0.95 |
 | `retries_exhausted` | the first of several attempts, as `itself`, a little above it | |
-| `repeated_failure` | the same failure had been there before | 0.5 |
+| `repeated_failure` | the same failure had been there before, and is no cancelling | 0.5 |
 | `decided` | of a failure with nothing wrong inside: the model whose own values later steps used, by how many | 0.4 to 0.7 |
 | `itself` | nothing earlier: by category, from 0.85 (network) to 0.35 (parameter) | `OWN` |
 
@@ -26,7 +27,7 @@ A score is the base, times how well such a cause fits the category (`FIT`: an ar
 rate limit hardly; where the words of the error name the argument's value, at least 0.9), times how
 sure the link is (the id of the call 1, equal arguments 0.95, values alone 0.8). A cause that is
 a failure itself hands its score on: to itself by `OWN` of its category, and, of the three likeliest, to its own causes, which are
-found in the same way, two levels down. What failed because of a failure inside it began with itself by as much less. An event that several answers
+found in the same way, two levels down. What failed because of a failure inside it, or reports one, began with itself by as much less. An event that several answers
 name has the best of them. Scores rank; they are no probabilities.
 """
 
@@ -82,6 +83,8 @@ _OWN_WORDS: dict[str, str] = {
 _LEAST = 0.05
 _DEEPEST = 2
 _FOLLOWED = 3
+_RIGHT_BEFORE = 1.0
+"""So many seconds before it was cancelled at most, what failed beside a call may be why."""
 
 
 def origins(failed: Step, told: Told, before: Sequence[Step]) -> list[Cause]:
@@ -109,7 +112,8 @@ def _search(failed: Step, told: Told, before: Sequence[Step], depth: int) -> Ite
         key=lambda cause: (-cause.score, cause.number),
     )
     steps = {step.number: step for step in before}
-    inside = max((cause.score for cause in failures if steps[cause.number] in view.inside), default=0.0)
+    within = {step.number for step in view.inside} | view.reported
+    inside = max((cause.score for cause in failures if cause.number in within), default=0.0)
     for cause in _itself(view):
         yield cause._replace(score=cause.score * (1 - inside / 2))
     for cause in found:
@@ -156,7 +160,7 @@ def _itself(view: View) -> Iterator[Cause]:
             number=first,
         )
     yield cause_of(failed, "itself", words, score, (until(failed),))
-    if told.before is not None:
+    if told.before is not None and told.category != "cancelled":
         yield cause_of(
             failed,
             "repeated_failure",
@@ -201,7 +205,8 @@ def _earlier_failures(view: View) -> Iterator[Cause]:
         if key in seen:
             continue
         seen.add(key)
-        if not view.failed.start and words and words == normal(view.told.error)[:80]:
+        reported = step.number in view.reported
+        if reported:
             base = 0.95
         elif len(words) >= 8 and words in taken:
             base = 0.85
@@ -210,12 +215,13 @@ def _earlier_failures(view: View) -> Iterator[Cause]:
         else:
             base = 0.35
         made_good = view.last_good.get(key[:2], 0) > step.number
-        base *= (0.3 if made_good else 1.0) * (0.7 if own >= 0.7 else 1.0)
-        kind = "error_result_used" if told.claimed else "earlier_failure"
-        reason = (
-            "returned an error as its result, which was used"
+        base *= (0.3 if made_good else 1.0) * (0.7 if own >= 0.7 and not reported else 1.0)
+        kind, reason = (
+            ("error_result_used", "returned an error as its result, which was used")
             if told.claimed
-            else "had failed, and the run went on"
+            else ("failed_inside", "failed, which is reported here")
+            if reported
+            else ("earlier_failure", "had failed, and the run went on")
         )
         sure = step.claim.confidence if step.claim else 1.0
         yield cause_of(
@@ -239,6 +245,25 @@ def _slow_calls(view: View) -> Iterator[Cause]:
             reason = f"took {share * 100:.0f} % of the time"
             events = events_of(slowest.end_number, until(view.failed))
             yield cause_of(slowest, "slow_call", reason, 0.6 + 0.35 * share, events)
+
+
+def _failed_siblings(view: View) -> Iterator[Cause]:
+    """Of a cancelling: the last that failed while it ran, right before its end, and was not cancelled itself."""
+    ended = view.failed.end.get("timestamp")
+    if view.told.category != "cancelled" or not view.failed.start or ended is None:
+        return
+    within = {step.number for step in view.inside}
+    for step in sorted(view.ended, key=lambda step: -step.end_number):
+        at = step.end.get("timestamp")
+        if step.end_number < view.failed.number or at is None or ended - at > _RIGHT_BEFORE:
+            return
+        told = told_of(step) if step.failed and step.number not in within else None
+        if told is not None and told.category != "cancelled":
+            events = (step.end_number, until(view.failed))
+            yield cause_of(
+                step, "sibling_failed", "failed beside it, right before", 0.85, events, short(told.error)
+            )
+            return
 
 
 def _large_results(view: View) -> Iterator[Cause]:
@@ -298,6 +323,7 @@ _QUESTIONS: tuple[Callable[[View], Iterator[Cause]], ...] = (
     cut_answers,
     contexts,
     _slow_calls,
+    _failed_siblings,
     _large_results,
     _decisions,
 )

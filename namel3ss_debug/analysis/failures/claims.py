@@ -10,7 +10,7 @@ Nothing has failed by the recording, so each sign has a confidence, and none is 
   | `error` or `exception` says something; with `ok` or `success` false | 0.9; 0.95 |
   | `exit_code`, `exitcode` or `returncode` is not 0 | 0.9 |
   | a text that is a traceback, or begins with the name of an exception and a colon | 0.9 |
-  | a text that begins with `Error:` or another such word and a colon | 0.85 |
+  | a text that begins with `Error:` or another such word and a colon, and not with a count of zero | 0.85 |
   | `status_code` or `http_status` is 400 or more | 0.85 |
   | `ok` or `success` is false; `status` is `error`, `failed` or `failure` | 0.8 |
   | `errors` is a list with something in it | 0.7 |
@@ -57,11 +57,18 @@ _LOOKED_AT = 4_000
 _MOST_KEYS = 64
 _SHORT = 300
 _LEAST_FAILED_STATUS = 400
-_TYPE = re.compile(r"^\s*(?:[\w.]+\.)?([A-Z]\w*(?:Error|Exception|Warning|Exit|Interrupt))\b\s*:\s*")
+_LONGEST_TYPE = 200
+_TYPE_ENDS = ("Error", "Exception", "Exit", "Interrupt")
+_TYPE = re.compile(rf"^\s*(?:[\w.]+\.)?([A-Z]\w*(?:{'|'.join(_TYPE_ENDS)}))\b\s*:\s*")
 _COLON = re.compile(
     r"^\W{0,3}(?:error|exception|failure|fatal|fatal error|failed|tool error)\s*:", re.IGNORECASE
 )
 _WORD = re.compile(r"^\W{0,3}(?:error|failed|fatal|exception)\b", re.IGNORECASE)
+_NONE = re.compile(
+    r"^\W{0,3}(?:errors?|exceptions?|failures?|fatal|failed)\s*:\s*(?:0(?![\w.])|(?:none|null)(?=\s*(?:$|[,;.\n])))",
+    re.IGNORECASE,
+)
+"""A count of failures that is zero."""
 _EXIT = re.compile(r"\bexit(?:ed with)?(?: status| code)?:?\s*([1-9]\d{0,2})\b", re.IGNORECASE)
 _TRACEBACK = "Traceback (most recent call last)"
 _TRUE = ("isError", "is_error")
@@ -107,7 +114,7 @@ def may_claim_refusal(outputs: object) -> bool:
 
 def _may_tell(text: str) -> bool:
     """Whether a text could say something of an error; a chain of plain searches is several times as fast as a pattern."""
-    head = text[:_HEAD]
+    head = text[:_HEAD].lower()
     if head[:1] == "{" or head[:1] == "[":
         head = text[:_LOOKED_AT]
         return any(sign in head for sign in _SIGNS_IN_JSON)
@@ -117,13 +124,9 @@ def _may_tell(text: str) -> bool:
         or "xcept" in head
         or "ailure" in head
         or "atal" in head
-        or "ERROR" in head
-        or "FA" in head
-        or (len(text) <= _SHORT and "exit" in text)
+        or (len(text) <= _SHORT and "exit" in text.lower())
         or "Traceback (" in text[:_LOOKED_AT]
-        or "Interrupt" in head
-        or "Warning" in head
-        or "Exit" in head
+        or text[:_LONGEST_TYPE].partition(":")[0].rstrip().endswith(_TYPE_ENDS)
     )
 
 
@@ -242,10 +245,13 @@ def _in_text(text: str, path: str) -> Claim | None:
     if _TRACEBACK in head:
         last = text.rstrip().rpartition("\n")[2]
         kind = _TYPE.match(last)
-        return Claim(_words(last), kind[1] if kind else None, 0.9, "output", path)
+        said = last[kind.end() :] if kind else last
+        return Claim(_words(said), kind[1] if kind else None, 0.9, "output", path)
     kind = _TYPE.match(head)
     if kind:
         return Claim(_words(text[kind.end() :]), kind[1], 0.9, "output", path)
+    if _NONE.match(head):
+        return None
     if _COLON.match(head):
         return Claim(_words(text), None, 0.85, "output", path)
     if _WORD.match(head) or (len(text) <= _SHORT and _EXIT.search(head)):

@@ -7,10 +7,12 @@ How failures are counted:
 - An attempt that failed and was tried again is judged by its last attempt. Where that went well, the failed
   ones are in `recovered_errors` and nowhere else; where it did not, all attempts are one failure.
 - The same failure seen at several levels is one failure. A failed span whose direct child failed with the same
-  type and text, or whose own text contains the child's, or which has nothing to say of its own, passes on that
-  child's failure: the innermost span is the failure, the others are in its `propagated_to`.
+  type and text, or which names that failure, or which has nothing to say of its own, passes on that child's failure: the
+  innermost span is the failure, the others are in its `propagated_to`. It is named where the own text contains that of the
+  child, or the stack trace has the child's exception as a direct cause or a member of a group (`analysis.wrapping`).
 - An `error_occurred` event is a failure of its own, unless the span around it or an earlier span beside
-  it failed with the same type and text: then the program has reported that failure.
+  it failed with the same type and text, or it names the failure of one of the last spans that failed beside it: then
+  the program has reported that failure.
 
 `total_errors` and `error_categories` count the failures that remain. `error_rate` is the share of the ended spans
 that failed and were not made good by another attempt.
@@ -36,7 +38,7 @@ a failure inside it, or a log record that repeats those of any, is left out.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis.distributions import milliseconds
@@ -51,6 +53,7 @@ from namel3ss_debug.analysis.failures.claims import (
 from namel3ss_debug.analysis.failures.failure_reports import Run, report
 from namel3ss_debug.analysis.failures.origins import WATCHED, Surroundings
 from namel3ss_debug.analysis.failures.weak_failures import WeakFailures
+from namel3ss_debug.analysis.failures.wrapping import direct_causes, names
 from namel3ss_debug.analysis.nesting import has_failed, since_epoch
 from namel3ss_debug.analysis.resources.usage import dollars, used
 from namel3ss_debug.analysis.totals import LISTED
@@ -65,8 +68,8 @@ if TYPE_CHECKING:
 _LONGEST_TEXT = 1000
 """Characters kept of an error's text."""
 
-_TELLING = 8
-"""How long a child's text must be for its place inside the parent's text to prove anything."""
+_BESIDE = 8
+"""Among how many of the failed spans right before a report that which it reports is looked for."""
 
 
 class Failure(NamedTuple):
@@ -88,6 +91,7 @@ class Failure(NamedTuple):
     http_status: int | None
     at: int | None
     duration_ns: int | None
+    causes: tuple[str, ...]
 
     @property
     def words(self) -> tuple[str | None, str | None]:
@@ -207,6 +211,7 @@ class Errors:
                 http_status=code,
                 at=_moment(event),
                 duration_ns=None,
+                causes=direct_causes(event.get("stack_trace")),
             )
         )
 
@@ -246,6 +251,7 @@ class Errors:
             http_status=code,
             at=_moment(span.end),
             duration_ns=span.duration_ns,
+            causes=direct_causes(span.end.get("stack_trace")),
         )
 
     def _text(self, value: object) -> str | None:
@@ -351,16 +357,21 @@ def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
     """Each failure that is not another one passed on, with those that are it, in the order of their ends."""
     inside: dict[str, list[Failure]] = {}
     beside: dict[tuple[str | None, tuple[str | None, str | None]], Failure] = {}
+    latest: dict[str | None, deque[Failure]] = {}
     head_of: dict[int, Failure] = {}
     chains: dict[int, tuple[Failure, list[Failure]]] = {}
     for failure in failures:
         same: list[Failure] = []
         if failure.reported:
-            origin = beside.get((failure.parent_id, failure.words))
+            origin = beside.get((failure.parent_id, failure.words)) or _reported(
+                failure, latest.get(failure.parent_id, ())
+            )
         else:
             same = [child for child in inside.pop(failure.id or "", []) if _passes_on(failure, child)]
             origin = _origin(failure, same)
             beside[failure.parent_id, failure.words] = failure
+            if failure.category != "cancelled":
+                latest.setdefault(failure.parent_id, deque(maxlen=_BESIDE)).append(failure)
         head = failure if origin is None else head_of[origin.end_number]
         head_of[failure.end_number] = head
         chains.setdefault(head.end_number, (head, []))
@@ -384,11 +395,17 @@ def _origin(failure: Failure, same: list[Failure]) -> Failure | None:
     return spans[-1] if spans else None
 
 
+def _reported(report: Failure, beside: Iterable[Failure]) -> Failure | None:
+    """The latest of some failed spans that a report names in words of its own."""
+    return next((failure for failure in reversed([*beside]) if _names(report, failure)), None)
+
+
 def _passes_on(failure: Failure, child: Failure) -> bool:
-    if failure.words in {child.words, (None, None)}:
-        return True
-    text, inner = failure.error, child.error
-    return text is not None and inner is not None and len(inner) >= _TELLING and inner in text
+    return failure.words in {child.words, (None, None)} or _names(failure, child)
+
+
+def _names(failure: Failure, other: Failure) -> bool:
+    return names(failure.error, failure.causes, other.error_type, other.error)
 
 
 def _moment(event: Event) -> int | None:

@@ -15,6 +15,12 @@ from namel3ss_debug.wire.conversations import diff_messages, goes_on
 _MOST_LLM_DIFFS = 400
 _WHOLE = 90_000
 _CUT_FROM = 240
+_OF_ARGUMENTS = frozenset({"parameter", "malformed_output"})
+_UNNAMED = 0.6
+"""How well what a call was given explains an exception of which neither the kind nor the words say that it was to blame.
+
+A call that returned an error as its result has looked at what it was given.
+"""
 
 
 def arguments(view: View) -> Iterator[Cause]:
@@ -24,6 +30,8 @@ def arguments(view: View) -> Iterator[Cause]:
         yield from _unwritten(view)
         return
     fit = view.fit * view.sure
+    if culprit is None and not view.told.claimed and view.told.category not in _OF_ARGUMENTS:
+        fit *= _UNNAMED
     shown = culprit.shown if culprit else _all_of(view.leaves)
     wrote = f"wrote {shown}" if shown else "asked for this call"
     events = events_of(writer.end_number, failed.number)

@@ -12,6 +12,7 @@ BY_ORIGIN: dict[str, str] = {
     "context_changed": "Keep what the later steps need in the context, or summarise it instead of dropping it.",
     "error_result_used": "Let the tool fail, or check its result for an error before it is used.",
     "earlier_failure": "Handle the earlier failure where it happens; do not go on with its outcome.",
+    "sibling_failed": "Look at what failed first; where the others shall go on without it, handle its failure in its own branch.",
     "large_result": "Return less from this call: page, filter or summarise its result before it goes to the model.",
 }
 """Kind of the likeliest origin -> what helps."""

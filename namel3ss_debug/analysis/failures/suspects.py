@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
-from namel3ss_debug.analysis.failures.steps import Leaf, Step, holds, leaves, quoted_in, read_json, trace_of
+from namel3ss_debug.analysis.failures.steps import (
+    Leaf,
+    Step,
+    holds,
+    leaves,
+    normal,
+    quoted_in,
+    read_json,
+    trace_of,
+)
+from namel3ss_debug.analysis.failures.wrapping import direct_causes, names
 from namel3ss_debug.wire.conversations import goes_on
 
 MOST = 5
@@ -113,6 +123,7 @@ class View:
         ended: the steps that had ended before the failure, by number.
         ahead: those of them that had ended before the span that failed began.
         inside: those that ran inside it.
+        reported: the numbers of those whose failure it reports, where it is a report.
         last_good: component and name -> the number of the latest call of them that did its work.
         writer: the model that wrote what it was called with; `sure`, how sure that is.
         culprit: the value among these that is likeliest to blame.
@@ -129,6 +140,7 @@ class View:
         self.leaves = list(leaves(failed.arguments)) if failed.component != "llm" else []
         self.fit = FIT.get(told.category, FIT["unknown"])
         self.ahead = [step for step in self.ended if step.end_number < failed.number or not failed.start]
+        self.reported = frozenset() if failed.start else _reported(failed, told, self.ended)
         self.writer, self.sure = _writer(failed, self.ahead, self.leaves)
         self.culprit = self._named()
         if self.culprit is not None:
@@ -186,6 +198,18 @@ def _inside(failed: Step, ended: Sequence[Step]) -> list[Step]:
             within.add(step.id)
             found.append(step)
     return found
+
+
+def _reported(report: Step, told: Told, ended: Sequence[Step]) -> frozenset[int]:
+    """The steps whose failure a report tells of: in the same words, or in words of its own that name them."""
+    causes, said = direct_causes(report.end.get("stack_trace")), normal(told.error)[:80]
+    failures = [(step, failure) for step in ended if (failure := told_of(step)) is not None]
+    return frozenset(
+        step.number
+        for step, failure in failures
+        if (said and said == normal(failure.error)[:80])
+        or names(told.error, causes, _text(step.end.get("error_type")), failure.error)
+    )
 
 
 def _writer(failed: Step, ahead: Sequence[Step], found: Sequence[Leaf]) -> tuple[Step | None, float]:

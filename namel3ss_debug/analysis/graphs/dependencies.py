@@ -39,7 +39,7 @@ from orjson import dumps, loads
 
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.graphs.fingerprints import NONE, Fingerprints
-from namel3ss_debug.analysis.graphs.flows import flows
+from namel3ss_debug.analysis.graphs.flows import flows, handed
 from namel3ss_debug.analysis.graphs.graphs import Tree
 from namel3ss_debug.analysis.graphs.parallel import Parallel
 from namel3ss_debug.analysis.graphs.spangraph import RUN, Row, SpanGraph, moments_of, parents_of
@@ -63,6 +63,9 @@ _MOST_GROUPS = 5
 _MOST_IN_GROUP = 20
 _OPEN = LONGEST_NS + 1
 
+_NOT_RECORDED = "the trace does not hold what the spans gave and were given"
+_TOO_LITTLE = "what the spans gave is too short to be known again where it was used"
+
 _new = tuple.__new__
 
 
@@ -76,6 +79,7 @@ class Dependencies:
         self._rows: list[Row] = []
         self._least = (-1, 0)
         self._spans = 0
+        self._gave = False
         self._fingerprints = Fingerprints()
         self._unread: dict[int, bytes] = {}
         self._unread_bytes = 0
@@ -99,6 +103,7 @@ class Dependencies:
         """Keep a span while it is among the longest, with its payloads still unread."""
         self._spans += 1
         start, end = span.start, span.end
+        self._gave = self._gave or bool(end.get("outputs"))
         if (length, -span.number) < self._least:
             return
         inputs, outputs = start.get("inputs"), end.get("outputs")
@@ -118,6 +123,7 @@ class Dependencies:
             *(start.get("event_id"), end.get("event_id"), start.get("parent_event_id")),
             *(span.component, span.name, _ids(needs), given, taken, bool(inputs), span.retried),
             start["event_type"] == "app_load_start",
+            *handed(span.component, inputs, outputs),
         )
         self._rows.append(_new(Row, facts))
         if len(self._rows) > MOST_SPANS + MOST_SPANS // 4:
@@ -127,7 +133,9 @@ class Dependencies:
             self._read()
 
     def _keys(self, outputs: Any, inputs: Any) -> tuple[array[int], array[int]]:
-        """The keys of what a span gave and of what it was given."""
+        """The keys of what a span gave and of what it was given, the messages before all else."""
+        if isinstance(inputs, dict) and "messages" in inputs:
+            inputs = {name: inputs[name] for name in sorted(inputs, key="messages".__eq__)}
         return self._fingerprints.of(outputs, MOST_GIVEN), self._fingerprints.of(inputs, MOST_TAKEN)
 
     def _read(self) -> None:
@@ -151,6 +159,7 @@ class Dependencies:
     def merge(self, later: Dependencies) -> None:
         """Take in what a later part of the trace has found."""
         self._spans += later._spans
+        self._gave = self._gave or later._gave
         self._rows += later._rows
         self._unread |= later._unread
         self._unread_bytes += later._unread_bytes
@@ -167,7 +176,7 @@ class Dependencies:
         recorded, unresolved = _recorded(rows)
         graph_of = _Edges(rows, parents, recorded)
         graph = SpanGraph(parents, moments_of(rows, totals.last_at), graph_of.needs)
-        report = _Report(rows, graph, graph_of)
+        report = _Report(rows, graph, graph_of, gave=self._gave)
         return {
             "spans": self._spans,
             "spans_left_out": self._spans - len(rows),
@@ -220,8 +229,9 @@ class _Edges:
 class _Report:
     """The parts of the section."""
 
-    def __init__(self, rows: list[Row], graph: SpanGraph, edges: _Edges) -> None:
+    def __init__(self, rows: list[Row], graph: SpanGraph, edges: _Edges, *, gave: bool) -> None:
         self._rows = rows
+        self._gave = gave
         self._graph = graph
         self._edges = edges
         self._critical = [0] * (len(rows) + 1)
@@ -340,7 +350,7 @@ class _Report:
         if not self._rows:
             reason = "there are no spans"
         elif not any(row.given for row in self._rows):
-            reason = "the trace does not hold what the spans gave and were given"
+            reason = _TOO_LITTLE if self._gave else _NOT_RECORDED
         if reason is not None:
             return {"saves_ms": None, "share": None, "others_ms": None, "reason": reason, "chances": []}
         wall = self._graph.wall_ns

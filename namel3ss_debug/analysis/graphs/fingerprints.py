@@ -40,7 +40,8 @@ _WORD = re.compile(r"\w+")
 _GAPS = {code: " " for code in range(128) if not _WORD.match(chr(code))}
 _REDACTED = "[redacted:"
 _SKIPPED = frozenset({"type", "role", "finish_reason", "response_model", "$type"})
-_ANSWERS = frozenset({"arguments", "response", "result", "content"})
+_ANSWERS = ("arguments", "response", "result", "content")
+_HAS_ANSWERS = frozenset(_ANSWERS)
 _CACHED_FROM = 64
 _MOST_CACHED = 2_000_000
 NONE: array[int] = array("q")
@@ -48,9 +49,9 @@ NONE: array[int] = array("q")
 
 
 class _Keys(NamedTuple):
-    """The keys of whole values, and those of passages."""
+    """The keys of whole values, in the order in which they were met, and those of passages."""
 
-    whole: set[int]
+    whole: dict[int, None]
     passages: set[int]
 
 
@@ -69,20 +70,23 @@ class Fingerprints:
 
         Args:
             payload: JSON.
-            most: how many keys there may be; of more, whole values come before passages, and small keys before large
-                ones, so that both sides of a flow have the same.
+            most: how many keys there may be; of more, whole values come before passages, those at the end of the payload,
+                where a conversation has what is new, come first up to half, and then small keys before large ones, so
+                that both sides of a flow have the same.
         """
         whole, passages = self._of(payload)
         if not whole and not passages:
             return NONE
-        passages -= whole
-        kept = sorted(whole)[:most]
-        kept += sorted(passages)[: most - len(kept)]
+        kept = list(whole)
+        if len(kept) > most:
+            last = most // 2
+            kept[last:] = sorted(kept[last:])[: most - last]
+        kept += sorted(passages.difference(whole))[: most - len(kept)]
         return array("q", sorted(kept))
 
     def _of(self, payload: Any) -> _Keys:
-        """The keys of all that a payload holds, as far as it is looked at."""
-        keys = _Keys(set(), set())
+        """The keys of all that a payload holds, as far as it is looked at, from its end."""
+        keys = _Keys({}, set())
         stack = [payload]
         looked_at = 0
         while stack and looked_at < _MOST_LOOKED_AT:
@@ -91,8 +95,8 @@ class Fingerprints:
             kind = type(value)
             if kind is dict:
                 stack.extend(item for name, item in value.items() if name not in _SKIPPED)
-                if not _ANSWERS.isdisjoint(value):
-                    keys.whole.update(key for name in _ANSWERS if (key := _key_of_json(value.get(name))) >= 0)
+                if not _HAS_ANSWERS.isdisjoint(value):
+                    keys.whole.update(_keys_of_answers(value))
             elif kind is list:
                 stack.extend(value)
             elif kind is str:
@@ -101,7 +105,7 @@ class Fingerprints:
                     keys.whole.update(found.whole)
                     keys.passages.update(found.passages)
             elif (kind is int or kind is float) and tells(value):
-                keys.whole.add(key_of(repr(value)))
+                keys.whole[key_of(repr(value))] = None
         return keys
 
     def _of_text(self, text: str) -> _Keys:
@@ -127,17 +131,18 @@ class Fingerprints:
                 pass
             else:
                 keys = self._of(inner)
-                keys.whole.update(key for key in (_key_of_json(inner),) if key >= 0)
+                if (key := _key_of_json(inner)) >= 0:
+                    keys.whole[key] = None
                 return keys
         if len(text) > _LONGEST_TEXT:
             half = _LONGEST_TEXT // 2
             text = f"{text[:half]}\n{text[-half:]}"
         lowered = text.lower()
         words = lowered.split()
-        lines = {" ".join(words)}
+        lines = [" ".join(words)]
         if "\n" in lowered:
-            lines.update(_normal(lowered.splitlines()))
-        whole = {key_of(line) for line in lines if is_telling(line)}
+            lines += _normal(lowered.splitlines())
+        whole = {key_of(line): None for line in dict.fromkeys(lines) if is_telling(line)}
         passages = _passages(lowered) if len(words) >= _LEAST_WORDS else set()
         return _Keys(whole, passages)
 
@@ -146,6 +151,11 @@ def key_of(text: str) -> int:
     """A number of 63 bits for a text, out of two checksums of different kind."""
     data = text.encode(errors="replace")
     return crc32(data) << 31 ^ adler32(data)
+
+
+def _keys_of_answers(value: dict[str, Any]) -> dict[int, None]:
+    """The keys of the arguments and results in an object, each as a whole."""
+    return {key: None for name in _ANSWERS if (key := _key_of_json(value.get(name))) >= 0}
 
 
 def _key_of_json(value: Any) -> int:

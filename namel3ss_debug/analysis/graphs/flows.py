@@ -4,17 +4,26 @@ A value belongs to the span that was the first in the trace to give it, unless i
 that began before that one ended: then it came from outside. Every later span whose inputs hold the value takes it
 from there. What a span took by way of the last span it took anything from, or by way of the span around it, is
 not told again. Each value is looked at once for each span that holds it, so the time is that of reading them.
+
+A call that a model asked for, and the result of a call that a model reads, are known by the id of the call: they come
+from the latest span that gave them, whatever they say.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from namel3ss_debug.analysis.graphs.spangraph import Row
+
+_MOST_LINKS = 256
 
 
 def flows(rows: Sequence[Row], parents: Sequence[int]) -> dict[tuple[int, int], int]:
@@ -44,4 +53,51 @@ def flows(rows: Sequence[Row], parents: Sequence[int]) -> dict[tuple[int, int], 
         latest = max((first[key] for key in keys), default=-1)
         for key in keys - takers.get(latest, nothing):
             counts[first[key] + 1, place + 1] += 1
+    for pair in _by_ids(rows):
+        counts[pair] = max(counts[pair], 1)
     return dict(counts)
+
+
+def _by_ids(rows: Sequence[Row]) -> list[tuple[int, int]]:
+    """Who handed on a call or its result, and who went on with it; of several of this id, the latest before."""
+    handed_on: dict[str, list[tuple[int, int]]] = {}
+    for place, row in enumerate(rows, 1):
+        if row.end_number:
+            for link in row.hands_on:
+                handed_on.setdefault(link, []).append((row.end_number, place))
+    for givers in handed_on.values():
+        givers.sort()
+    pairs = []
+    for taker, row in enumerate(rows, 1):
+        for link in row.goes_on_with:
+            givers = handed_on.get(link, [])
+            before = bisect_left(givers, (row.number, 0))
+            if before:
+                pairs.append((givers[before - 1][1], taker))
+    return pairs
+
+
+def handed(component: str, inputs: Any, outputs: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The calls and results that a span gave and was given, by their ids.
+
+    A model gives the calls that it asks for, and is given the results that stand behind its last answer.
+    """
+    if component == "llm":
+        asked = (call.get("id") for call in lenient.mappings(lenient.mapping(outputs).get("tool_calls")))
+        return _links("call", asked), _links("result", _results(lenient.mapping(inputs)))
+    call_id = lenient.mapping(inputs).get("call_id")
+    return _links("result", [call_id]), _links("call", [call_id])
+
+
+def _results(inputs: dict[str, Any]) -> Iterator[Any]:
+    for message in reversed(lenient.mappings(inputs.get("messages"))):
+        if message.get("role") == "assistant":
+            return
+        for part in lenient.mappings(message.get("parts")):
+            if part.get("type") == "tool_call_response":
+                yield part.get("id")
+
+
+def _links(kind: str, ids: Iterable[Any]) -> tuple[str, ...]:
+    known = (f"{kind} {call_id}" for call_id in ids if call_id and isinstance(call_id, str))
+    return tuple(islice(known, _MOST_LINKS))

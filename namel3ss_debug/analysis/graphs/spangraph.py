@@ -46,6 +46,7 @@ class Row(NamedTuple):
         takes: whether what it was given was recorded.
         retried: whether it is an attempt that follows a failed one.
         loads: whether the program was loaded in it.
+        hands_on, goes_on_with: the calls and results that it gave and was given, by their ids, as `flows.handed` has them.
     """
 
     number: int
@@ -64,6 +65,8 @@ class Row(NamedTuple):
     takes: bool
     retried: bool
     loads: bool = False
+    hands_on: tuple[str, ...] = ()
+    goes_on_with: tuple[str, ...] = ()
 
 
 class Moment(NamedTuple):

@@ -64,7 +64,7 @@ class Check(NamedTuple):
 
 
 CHECKS: tuple[Check, ...] = (
-    Check("lost_events", 1.0, "events", "they cannot be analysed", "{} events are missing before this one"),
+    Check("lost_events", 1.0, "events", "they cannot be analysed", "events are missing before this one: {}"),
     Check("skipped_lines", 1.0, "lines", "they cannot be analysed"),
     Check("rotated_away_events", 0.5, "events", "the beginning was given up on purpose"),
     Check("duplicate_ids", 1.0, "events", "the id may mean either event", "an earlier event has the same id"),

@@ -5,11 +5,13 @@ occur `LEAST_TIMES` times, those are kept that are no part of a longer one that 
 as in Yan, Han and Afshar, "CloSpan", 2003), that are not one operation alone, and that are no chance: of the times that
 its first or its last operation occurs, at least `LEAST_SHARE` are in the sequence. That share is its confidence. A parallel group is a set of calls at one
 level in which each but the first began before all that began earlier had ended; groups of the same operations are one entry.
+`at_once` is how many of the largest of them ran at one moment at most.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
@@ -129,6 +131,7 @@ def parallel_groups(levels: Iterable[Sequence[Call]]) -> list[dict[str, Any]]:
             largest,
             1.0,
             groups=len(same),
+            at_once=_at_once(largest),
             operations=[{**told(operation), "calls": times} for operation, times in key[:MOST_OPERATIONS]],
             wall_ms=milliseconds(wall),
             saved_ms=milliseconds(max(work - wall, 0)),
@@ -154,6 +157,14 @@ def _overlapping(level: Sequence[Call]) -> Iterator[list[Call]]:
         until = call.end_number
     if len(group) > 1:
         yield group
+
+
+def _at_once(group: Sequence[Call]) -> int:
+    """How many of some calls ran at one moment at most."""
+    moments = sorted(
+        (number, step) for call in group for number, step in ((call.number, 1), (call.end_number, -1))
+    )
+    return max(accumulate(step for _, step in moments))
 
 
 def _wall(group: Sequence[Call]) -> int:

@@ -113,7 +113,7 @@ class ResourceUsage:
             self._memory.add(number, event)
         if event["event_type"] == "resource_sample":
             self._processes.add(number, event)
-        if event["event_type"] == "trace_end":
+        if event["event_type"] == "trace_end" and "tracing_us" in metadata:
             told = (whole(metadata.get(name)) for name in ("events", "bytes", "dropped"))
             spent = whole_ns(metadata.get("tracing_us"), _NS_PER_US)
             add_up(self._tracing, (1, *told, spent))

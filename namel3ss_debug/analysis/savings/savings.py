@@ -8,8 +8,9 @@ In this order; a call that one kind has taken is left out by those that follow:
   between its beginning and its end as its children have told.
 - `repeated_calls`: a call that began after an equal one had ended, was asked the same, and answered the same; for a
   model that is the tools, all messages and the parameters, for a tool its arguments. A tool that does more than answer
-  must not be cached; whether it does, a trace does not tell. Values that were cut or redacted are equal to nothing.
-- `resent_context`: a prompt that begins as one of the last `CACHED_SECONDS` did and was not read from the provider's
+  must not be cached; whether it does, a trace does not tell, but one that gave the same question another answer in this
+  run is left out, because a cache would have given the old one. Values that were cut or redacted are equal to nothing.
+- `resent_context`: a prompt that begins as one that was answered in the last `CACHED_SECONDS` did and was not read from the provider's
   cache; of the input tokens, the share of the bytes that both begin with, less what the cache did read, from `LEAST_PREFIX` tokens on. Its
   cost is the difference between the prices of an input token and a cached one; the time is not known.
 - `slow_tools`: what a tool took of its own beyond `slow_ms`.
@@ -53,6 +54,9 @@ KINDS = {
 """Kind of saving -> what it is, in the order in which calls are taken."""
 
 MOST_NUMBERS = 20
+_PROMPT = 7
+"""How many numbers are kept of a prompt."""
+
 _MOST_BESIDE = 1000
 _MOST_LOOKED_AT = 2_000_000
 
@@ -82,9 +86,8 @@ class Prompts:
         """Take the prompt of a call: `given` of its tokens were input, and `cached` of these read from a cache."""
         at = span.end.get("timestamp")
         kept = prompt.beginnings
-        self._facts.extend(
-            (span.number, given, cached, prompt.size, -1 if at is None else int(at), len(kept))
-        )
+        when = -1 if at is None else int(at)
+        self._facts.extend((span.number, span.end_number, given, cached, prompt.size, when, len(kept)))
         self.beginnings.extend(kept)
         self.sizes.extend(prompt.sizes)
 
@@ -97,22 +100,27 @@ class Prompts:
     def resent(self) -> Iterator[tuple[int, int, int, int]]:
         """(number, before, tokens, at) of each prompt that begins as an earlier one, and was not read from a cache.
 
-        `before` is the latest call of that beginning, `at` when the call ended, in seconds since the epoch.
+        `before` is an earlier call of that beginning, which had ended; `at` when the call ended, in seconds since the epoch.
         """
         facts, keys = self._facts, self.beginnings
-        begins = [0, *accumulate(facts[5::6])]
+        begins = [0, *accumulate(facts[_PROMPT - 1 :: _PROMPT])]
         opening = Counter(keys[begin] for begin in begins[:-1])
         places = [place for place, begin in enumerate(begins[:-1]) if opening[keys[begin]] > 1]
-        places.sort(key=facts[::6].__getitem__)
-        latest: dict[int, tuple[int, int]] = {}
+        places.sort(key=facts[::_PROMPT].__getitem__)
+        ended: dict[int, tuple[int, int, int]] = {}
+        running: dict[int, tuple[int, int, int]] = {}
         for place in places:
-            number, given, cached, size, at = facts[6 * place : 6 * place + 5]
+            number, end, given, cached, size, at = facts[_PROMPT * place : _PROMPT * (place + 1) - 1]
             shared, source = 0, 0
             for nth in range(begins[place], begins[place + 1]):
-                earlier = latest.get(keys[nth])
-                if earlier is not None and at - earlier[1] <= CACHED_SECONDS:
-                    shared, source = self.sizes[nth], earlier[0]
-                latest[keys[nth]] = (number, at)
+                key = keys[nth]
+                first = running.get(key)
+                if first is not None and first[0] < number:
+                    ended[key] = running.pop(key)
+                earlier = ended.get(key)
+                if earlier is not None and at - earlier[2] <= CACHED_SECONDS:
+                    shared, source = self.sizes[nth], earlier[1]
+                running[key] = min(running.get(key, (end, number, at)), (end, number, at))
             prefix = given * shared // size
             if prefix >= LEAST_PREFIX and prefix > cached:
                 yield number, source, prefix - cached, at
@@ -294,7 +302,11 @@ class Savings:
         """Calls that an earlier one had answered already."""
         for key, calls in self._calls.items():
             known: dict[tuple[int, int], Call] = {}
-            for call in calls.asked_again():
+            again = calls.asked_again()
+            answers = Counter(question for question, _ in {(call.question, call.answer) for call in again})
+            for call in again:
+                if key[0] == "tool" and answers[call.question] > 1:
+                    continue
                 if call.answer >= 0 and call.number not in self._taken:
                     first = known.setdefault((call.question, call.answer), call)
                     if call.number > first.end:

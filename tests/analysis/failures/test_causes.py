@@ -62,6 +62,35 @@ def test_a_model_that_made_the_argument_up_comes_first(recording, origins):
     assert origins(recording) == [(1, "wrote_argument"), (3, "itself")]
 
 
+def test_an_exception_that_says_nothing_of_the_arguments_began_where_it_was_raised(recording, origins):
+    """Nothing says that what the model wrote was to blame; a call that returns its error has looked at what it was given."""
+    model(recording, 0, say("What is the weather?"), ask("weather", days=1))
+    call(
+        recording,
+        1,
+        "weather",
+        {"days": 1},
+        status="failed",
+        error="the store is down",
+        error_type="StoreError",
+    )
+    assert origins(recording) == [(3, "itself"), (1, "wrote_argument")]
+    call(recording, 2, "weather", {"days": 1}, outputs={"result": "Error: the store is down"})
+    assert origins(recording, key="weak_failures")[0] == (1, "wrote_argument")
+
+
+@pytest.mark.parametrize("later", [0.1, 5])
+def test_what_was_cancelled_began_with_the_branch_that_failed_right_before(recording, origins, later):
+    """Of the branches of a task group; what failed long before is no reason, and neither is another one that was cancelled."""
+    branches = [recording.start("tool", name, 0) for name in ("a", "b", "c")]
+    recording.end(branches[1], 1, status="failed", error="there is no part 'A-7'", error_type="KeyError")
+    recording.end(branches[0], 1 + later, status="cancelled", error_type="asyncio.exceptions.CancelledError")
+    recording.end(branches[2], 1 + later, status="cancelled", error_type="asyncio.exceptions.CancelledError")
+    found = origins(recording)
+    assert found[0] == ((2, "sibling_failed") if later < 1 else (3, "itself"))
+    assert "repeated_failure" not in {kind for _, kind in found}
+
+
 def test_a_value_that_the_user_gave_was_given(recording, origins):
     """The model only passed it on."""
     model(recording, 0, say("What is the weather in Pari-7?"), ask("weather", city="Pari-7"))

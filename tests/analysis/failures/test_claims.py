@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from namel3ss_debug.analysis.failures.claims import claimed_error, logged_error, may_claim
 
@@ -28,7 +30,13 @@ def end(result, component="tool", **outputs):
         ({"isError": True, "content": [{"type": "text", "text": "it broke"}]}, "it broke", None, 0.95),
         ("Error: user not found", "Error: user not found", None, 0.85),
         ("ValueError: bad date", "bad date", "ValueError", 0.9),
-        ("Traceback (most recent call last):\n  File x\nKeyError: 'a'", "KeyError: 'a'", "KeyError", 0.9),
+        ("Error: none of them answered", "Error: none of them answered", None, 0.85),
+        ("Error: 0x80070005", "Error: 0x80070005", None, 0.85),
+        ("Traceback (most recent call last):\n  File x\nKeyError: 'a'", "'a'", "KeyError", 0.9),
+        ("sqlalchemy.exc.OperationalError: no such table", "no such table", "OperationalError", 0.9),
+        ("json.decoder.JSONDecodeError: Expecting value", "Expecting value", "JSONDecodeError", 0.9),
+        ("EXCEPTION: out of paper", "EXCEPTION: out of paper", None, 0.85),
+        ("The build came back with Exit Status 2", "The build came back with Exit Status 2", None, 0.6),
         ({"exit_code": 2, "stderr": "no such file"}, "no such file", None, 0.9),
         ({"status_code": 503, "body": "busy"}, "busy", None, 0.85),
         ({"success": False, "message": "declined"}, "declined", None, 0.8),
@@ -49,6 +57,24 @@ def test_an_output_that_reports_an_error_claims_one(result, words, kind, confide
         confidence,
         "output",
     )
+
+
+@given(
+    st.lists(st.sampled_from(["shop.", "orders.", "very_long_module_name.", " ", "\n", "- "]), max_size=6),
+    st.sampled_from(
+        [
+            *("OrderError", "ConnectionResetError", "Exception", "SystemExit", "KeyboardInterrupt", "UserWarning"),
+            *("error", "Fatal error", "tool error", "FAILED", "Failure", "exception", "all is well", "Exit code 3"),
+            *('{"isError": true}', '{"returncode": 1}', '[{"error": "x"}]', "Traceback (most recent call last)"),
+        ]
+    ),
+    st.sampled_from([str, str.upper, str.title]),
+    st.sampled_from(["", ":", ": it broke", " it broke", " exit status 1", " : it broke", "\nOrderError: it broke"]),
+)  # fmt: skip
+def test_the_quick_look_rules_out_no_text_that_claims_an_error(before, words, spelt, behind):
+    """A law: what it rules out claims nothing, in whatever case and behind whatever module it stands."""
+    event = end("".join(before) + spelt(words) + behind)
+    assert claimed_error(event) is None or may_claim(event["outputs"])
 
 
 @pytest.mark.parametrize(
@@ -75,6 +101,9 @@ def test_an_output_that_reports_an_error_claims_one(result, words, kind, confide
         ),
         *(
             "The report of the Error: none",
+            "Failed: 0, passed: 10",
+            "error: none",
+            "UserWarning: this will go\n5 rows",
             '{"a": 1}',
             "{not json",
             ["a", "b"],

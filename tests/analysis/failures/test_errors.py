@@ -79,6 +79,70 @@ def test_an_error_reported_by_the_program_is_not_counted_twice(inside, recording
     assert found["failures"][0]["propagated_to"] == [3 if inside else 4]
 
 
+LONG = "the prompt is too long\n  of 9 lines"
+CAUSED = "\n\nThe above exception was the direct cause of the following exception:\n\n"
+TRACED = 'Traceback (most recent call last):\n  File "sdk.py", line 7, in ask\n'
+NAMING = {
+    "in its text": {"error": f"Error code: 400 - {LONG}", "error_type": "sdk.BadRequestError"},
+    "as its cause": {
+        "error": "Request failed.",
+        "error_type": "sdk.APIError",
+        "stack_trace": f"{TRACED}http.StatusError: {LONG}{CAUSED}{TRACED}sdk.APIError: Request failed.",
+    },
+    "without words": {
+        "error": "Request failed.",
+        "error_type": "sdk.APIError",
+        "stack_trace": f"{TRACED}KeyError: 1\n\nDuring handling of the above exception, another exception occurred:\n\n"
+        f"{TRACED}http.StatusError{CAUSED}{TRACED}sdk.APIError: Request failed.",
+    },
+}
+
+
+@pytest.mark.parametrize("where", ["beside", "around"])
+@pytest.mark.parametrize("how", NAMING)
+def test_an_exception_that_a_library_raises_for_that_of_a_call_is_the_same_failure(
+    how, where, recording, errors
+):
+    """Whether it ends the program or the agent around, and whether its text or its stack trace names the other one."""
+    agent = recording.start("agent", "root", 0)
+    inner, words = None if how == "without words" else LONG, NAMING[how]
+    recording.span("llm", "gpt", 1, 2, agent, status="failed", error=inner, error_type="http.StatusError")
+    if where == "beside":
+        recording.add("error_occurred", 3, parent_event_id=agent, **words)
+    recording.end(agent, 4, **({"status": "failed"} | words if where == "around" else {}))
+    found = errors(recording)
+    assert [failure["component"] for failure in found["failures"]] == ["llm"]
+    assert found["failures"][0]["propagated_to"] == [4 if where == "beside" else 1]
+
+
+def test_a_group_of_exceptions_is_the_failure_of_its_member(recording, errors):
+    """However many branches were cancelled because of it; these are failures of their own."""
+    branches = [recording.start("llm", "gpt", 0) for _ in range(12)]
+    recording.end(branches[0], 1, status="failed", error=LONG, error_type="http.StatusError")
+    for branch in branches[1:]:
+        recording.end(branch, 1.1, status="cancelled", error_type="asyncio.exceptions.CancelledError")
+    text = LONG.replace("\n", "\n    | ")
+    trace = f"  + Exception Group Traceback (most recent call last):\n  | ExceptionGroup: 1 of 12\n    | sdk.BadRequestError: 400 - {text}"
+    recording.add("error_occurred", 2, error="1 of 12", error_type="ExceptionGroup", stack_trace=trace)
+    found = errors(recording)
+    assert found["error_categories"] == {"cancelled": 11, "context_overflow": 1}
+    assert found["failures"][0]["propagated_to"] == [25]
+
+
+def test_an_exception_while_another_is_handled_is_a_failure_of_its_own(recording, errors):
+    """Only what is said to be the direct cause is the same failure."""
+    trace = f"{TRACED}http.StatusError: no route\n\nDuring handling of the above exception, another exception occurred:\n\n"
+    recording.span("llm", "gpt", 1, 2, status="failed", error="no route", error_type="http.StatusError")
+    recording.add(
+        "error_occurred",
+        3,
+        error="'name'",
+        error_type="KeyError",
+        stack_trace=f"{trace}{TRACED}KeyError: 'name'",
+    )
+    assert errors(recording)["total_errors"] == 2
+
+
 def test_an_error_only_reported_is_an_error(recording, errors):
     """An `error_occurred` that no span failed with counts, and does not lower the share of good spans."""
     agent = recording.start("agent", "root", 0)

@@ -100,6 +100,25 @@ def test_an_error_that_the_program_reported_leads_to_the_call_that_failed(shop, 
     assert [step["number"] for step in found["chain"]][:2] == [11, 8] or found["origins"][0]["number"] == 4
 
 
+def test_what_a_library_raised_for_a_failed_call_leads_to_that_call(recording, explained):
+    """By its stack trace, where its own words say nothing of it; and what helps is what helps against that."""
+    model = recording.start("llm", "gpt", 1, inputs=READ)
+    recording.end(model, 2, status="failed", error="no route to host", error_type="http.ConnectError")
+    trace = (
+        "Traceback (most recent call last):\nhttp.ConnectError: no route to host\n\nThe above exception was the direct cause "
+        "of the following exception:\n\nTraceback (most recent call last):\nsdk.APIConnectionError: Connection error."
+    )
+    recording.add(
+        "error_occurred", 3, error="Connection error.", error_type="sdk.APIConnectionError", stack_trace=trace
+    )
+    found = explained(3)
+    assert [(step["number"], step["kind"]) for step in found["chain"]] == [
+        (3, "itself"),
+        (1, "failed_inside"),
+    ]
+    assert found["resolution"].startswith("Try again with growing pauses")
+
+
 def test_a_failure_is_not_lost_where_a_process_ends_inside_the_call(recording, explained):
     """The end of the process that a tool started is not the end of the tool."""
     tool = recording.start("tool", "fetch", 0)

@@ -240,6 +240,49 @@ def test_what_is_needed_is_waited_for(recording, call, section, why):
     assert (row(found, 2)["level"], row(found, 4)["level"]) == (0, 1)
 
 
+@pytest.fixture
+def conversation(recording):
+    """Record a model that asks for a tool, reads what it returned, and asks again, once for each result; a second each."""
+
+    def conversation(results, texts=(), tools=(), call_id="call_7f31c{}"):
+        messages = [{"role": "user", "parts": [{"type": "text", "content": text}]} for text in texts]
+        for place, result in enumerate(results):
+            asked = {"id": call_id.format(place), "name": "job", "arguments": {"job": "J-48213"}}
+            inputs = {"model": "gpt", "messages": list(messages), "tools": tools}
+            model = recording.start("llm", "gpt", 3 * place, inputs=inputs)
+            recording.end(model, 3 * place + 1, outputs={"text": None, "tool_calls": [asked]})
+            inputs = {"arguments": asked["arguments"], "call_id": asked["id"]}
+            tool = recording.start("tool", "job", 3 * place + 1, inputs=inputs)
+            recording.end(tool, 3 * place + 3, outputs={"result": result})
+            told = {"type": "tool_call_response", "id": asked["id"], "response": result}
+            messages += [
+                {"role": "assistant", "parts": [{"type": "tool_call", **asked}]},
+                {"role": "tool", "parts": [told]},
+            ]
+        return recording.events
+
+    return conversation
+
+
+@pytest.mark.parametrize("call_id", ["call_7f31c{}", "call_0"])
+def test_a_model_needs_the_call_whose_result_it_reads_whatever_that_says(conversation, section, call_id):
+    """Also where an earlier call had returned the same already, and where every call has the same id."""
+    found = section(conversation([TEXTS[0]] * 4, call_id=call_id))
+    assert {(3, 5, "inferred"), (7, 9, "inferred"), (11, 13, "inferred")} <= set(pairs(found))
+    assert found["parallel"]["saves_ms"] == 0
+
+
+@pytest.mark.parametrize("long", ["history", "tools"])
+def test_what_a_model_read_last_is_seen_however_much_it_read(conversation, section, long):
+    """The end of a long conversation, and that of one with many tools."""
+    many = [f"value number {place * 7919} of the history" for place in range(5 * module.MOST_TAKEN)]
+    tools = [{"name": name, "parameters": {"a": 1, "b": 2}} for name in many]
+    results = [f"{text} at {place * 48611}" for place, text in enumerate(TEXTS)]
+    given = {"texts": many} if long == "history" else {"tools": tools}
+    found = section(conversation(results, call_id="", **given))
+    assert {(3, 5, "inferred"), (7, 9, "inferred"), (11, 13, "inferred")} <= set(pairs(found))
+
+
 @pytest.mark.parametrize("at", ["top", "test"])
 def test_what_runs_after_the_app_was_loaded_needs_its_loading(recording, call, section, at):
     """Nothing runs beside it, whatever it gave, also where a test loads the app; what follows it is compared as ever."""
@@ -302,6 +345,15 @@ def test_without_payloads_nothing_is_said_to_be_independent(recording, section):
     parallel = section(recording.events)["parallel"]
     assert parallel["saves_ms"] is None
     assert parallel["reason"] == "the trace does not hold what the spans gave and were given"
+
+
+def test_answers_that_say_nothing_are_not_said_to_be_missing(call, section, recording):
+    """They are recorded, and cannot be told from others."""
+    call("a", 0, 1, None, given="ok")
+    call("b", 1, 2, None, given="ok")
+    parallel = section(recording.events)["parallel"]
+    assert parallel["saves_ms"] is None
+    assert parallel["reason"] == "what the spans gave is too short to be known again where it was used"
 
 
 def test_of_too_many_spans_the_longest_are_kept(recording, call, section, monkeypatch):

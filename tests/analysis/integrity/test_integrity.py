@@ -66,7 +66,7 @@ def test_a_gap_is_told_at_the_event_behind_it(sound, checked):
     assert section["findings"][0] == {
         "check": "lost_events",
         "number": 4,
-        "what": "2 events are missing before this one",
+        "what": "events are missing before this one: 2",
     }
     assert section["lowered_by"][1]["check"] == "lost_events"
     assert section["lowered_by"][1] == {

@@ -64,7 +64,18 @@ def test_calls_that_overlap_are_a_parallel_group(recording, found):
             recording.end(start, 10 * turn + 2)
     (group,) = found("parallel")
     assert (group["groups"], group["count"], group["numbers"]) == (2, 3, [1, 2, 3])
-    assert (group["wall_ms"], group["saved_ms"]) == (4000, 8000)
+    assert (group["at_once"], group["wall_ms"], group["saved_ms"]) == (3, 4000, 8000)
+
+
+def test_of_a_parallel_group_it_is_told_how_many_ran_at_once(recording, found):
+    """Four calls of two threads, each of which takes its next while the other one is at work."""
+    calls = [recording.start("tool", "get", 0), recording.start("tool", "get", 0.1)]
+    for at in (2, 2.1, 4, 4.1):
+        recording.end(calls.pop(0), at)
+        if at < 4:
+            calls.append(recording.start("tool", "get", at))
+    (group,) = found("parallel")
+    assert (group["count"], group["at_once"]) == (4, 2)
 
 
 @pytest.mark.parametrize("inner", ["chain", "agent"])

@@ -64,13 +64,12 @@ def test_nothing_to_save_is_told_by_zeros(found):
 
 
 def test_the_same_question_answered_the_same_again_is_saved(recording, use, found):
-    """Only what was asked after the first answer, only with the same result, and only where nothing was hidden."""
+    """Only what was asked after the first answer, and only where nothing was hidden."""
     first = recording.start("tool", "search", 0, inputs={"arguments": {"q": 1}})
     beside = recording.start("tool", "search", 0.5, inputs={"arguments": {"q": 1}})
     recording.end(first, 1, outputs={"result": "a"})
     recording.end(beside, 1.5, outputs={"result": "a"})
     use(2, {"q": 1}, "a")
-    use(4, {"q": 1}, "b")
     use(6, {"q": 2}, "a")
     for at in (8, 10):
         use(at, {"key": "[REDACTED:api-key]"}, "a")
@@ -79,6 +78,14 @@ def test_the_same_question_answered_the_same_again_is_saved(recording, use, foun
     assert kinds(section) == {"repeated_calls": (1, 1000.0, 0)}
     [row] = section["listed"]
     assert (row["first_number"], row["numbers"], row["component_name"]) == (1, [5], "search")
+
+
+def test_a_tool_whose_answer_changed_must_not_be_cached(use, found):
+    """It was asked until it said something else, which a cache would not have; another question is another matter."""
+    for at, result in enumerate(("waiting", "waiting", "done")):
+        use(2 * at, {"job": 1}, result)
+        use(20 + 2 * at, {"job": 2}, "waiting")
+    assert kinds(found(slow_ms=5000)) == {"repeated_calls": (2, 2000.0, 0)}
 
 
 def test_a_repeated_model_call_saves_time_tokens_and_money(ask, found):
@@ -158,6 +165,23 @@ def test_context_sent_again_saves_what_no_cache_read(ask, found, own_prices):
     assert row["saves"]["tokens"] == 4000 * before // whole - 1000
     assert row["saves"]["cost"] == pytest.approx(row["saves"]["tokens"] * 1.5e-6, abs=1e-11)
     assert row["saves"]["ms"] == 0
+
+
+def test_no_cache_can_have_what_was_asked_at_the_same_time(recording, ask, found):
+    """Of calls side by side only those that began after one of them had ended could have been read from a cache."""
+    began = [
+        recording.start(
+            "llm", "m", at, inputs={"messages": [message("system", LONG), message("user", str(at))]}
+        )
+        for at in (0, 0.1, 0.2)
+    ]
+    usage = {"input_tokens": 1500, "output_tokens": 10}
+    for at, start in enumerate(began, 1):
+        recording.end(start, at, usage=usage, outputs={"text": "yes"})
+    assert kinds(found()) == {}
+    ask(5, [message("system", LONG), message("user", "later")])
+    [row] = found()["listed"]
+    assert (row["kind"], row["first_number"], row["numbers"]) == ("resent_context", 1, [7])
 
 
 def test_short_or_cached_beginnings_save_nothing(ask, found):

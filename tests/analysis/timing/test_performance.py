@@ -97,6 +97,14 @@ def test_spans_without_a_duration_count_and_have_no_figures(recording, performan
     assert (row["count"], row["mean_ms"], row["p50_ms"]) == (1, None, None)
 
 
+def test_a_call_that_was_not_seen_has_no_figures(recording, performance):
+    """The time between its two events is that of writing them."""
+    start = recording.start("tool", "t", 0, metadata={"seen": False})
+    recording.end(start, 1, duration_ms=None)
+    row = performance(recording)["tool_performance"]["t"]
+    assert (row["count"], row["total_ms"], row["p50_ms"]) == (1, 0, None)
+
+
 def test_open_spans_are_counted_apart(recording, performance):
     """A span that never ended has no part in the times."""
     recording.span("tool", "t", 0, 1)

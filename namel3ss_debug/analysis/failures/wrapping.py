@@ -1,0 +1,54 @@
+"""Whether one failure is another one in other words: a library often raises an exception of its own for that of a call.
+
+The text then contains that of the other, or the stack trace has the other as a direct cause, or as a member where the
+exception is a group. What was raised while another exception was handled, without naming it as its cause, is a failure of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+_TELLING = 8
+"""How long a text must be for its place inside another to prove anything."""
+
+_CAUSED = "\n\nThe above exception was the direct cause of the following exception:\n\n"
+_HEAD = "Traceback (most recent call last):\n"
+_GROUP = "Exception Group Traceback"
+_MEMBER = re.compile(r"^ *\| (?!Traceback )(\S.*)$", re.MULTILINE)
+_MOST_CAUSES = 8
+_MOST_MEMBERS = 64
+
+
+def direct_causes(stack_trace: object) -> tuple[str, ...]:
+    """The exceptions that a stack trace has as direct causes and as members of a group, as `type: text`, by their first lines."""
+    if not isinstance(stack_trace, str):
+        return ()
+    parts = stack_trace.split(_CAUSED)[:-1][-_MOST_CAUSES:]
+    causes = [line for part in parts if (line := _last_exception(part))]
+    if _GROUP in stack_trace:
+        causes += (found[1] for found in islice(_MEMBER.finditer(stack_trace), _MOST_MEMBERS))
+    return tuple(causes)
+
+
+def _last_exception(trace: str) -> str:
+    """The line of a stack trace that says which exception it was: the first behind its frames, which are indented."""
+    lines = trace.rpartition(_HEAD)[2].split("\n")
+    return next((line for line in lines if line and not line.startswith(" ")), "")
+
+
+def names(text: str | None, causes: tuple[str, ...], other_type: str | None, other: str | None) -> bool:
+    """Whether a failure names another one.
+
+    Args:
+        text: what the failure says.
+        causes: what `direct_causes` finds in its stack trace.
+        other_type: the exception type of the other.
+        other: what the other says.
+    """
+    if text is not None and other is not None and len(other) >= _TELLING and other in text:
+        return True
+    first = (other or "").partition("\n")[0]
+    if len(first) >= _TELLING and any(first in cause for cause in causes):
+        return True
+    return other_type is not None and (f"{other_type}: {first}" if first else other_type) in causes
