@@ -14,6 +14,9 @@ from typing import Any, Final
 LLM: Final = "llm"
 TOOL: Final = "tool"
 
+_BETWEEN = ("_", "-", ".", "/", ":")
+"""What may stand between the name of a server and that of its tool."""
+
 NOW: ContextVar[Expected | None] = ContextVar("namel3ss_debug_beneath", default=None)
 """The innermost call that a framework has told of and that is not over."""
 
@@ -85,6 +88,28 @@ def recorded(kind: str, name: str | None = None) -> None:
         expected = expected.outer
     if not met:
         UNEXPECTED[kind, name] += 1
+
+
+def is_prefixed(name: str, own: str) -> bool:
+    """Whether a name is this one with another before it, as `weather_forecast` is `forecast`."""
+    return name.endswith(own) and name[: -len(own)][-1:] in _BETWEEN
+
+
+def is_served(name: str) -> bool:
+    """Whether a server has listed a tool of this name, before which a framework may put that of the server."""
+    return name in SERVED or any(is_prefixed(name, own) for own in SERVED)
+
+
+def name_told(name: str) -> str:
+    """The name by which a framework has told of the call of a server's tool that is made now; its own where none has."""
+    expected = NOW.get()
+    while expected is not None:
+        told = expected.name or ""
+        is_open = not (expected.met or expected.is_over)
+        if expected.kind == TOOL and is_open and (told == name or is_prefixed(told, name)):
+            return told
+        expected = expected.outer
+    return name
 
 
 def call_id(name: str) -> str | None:

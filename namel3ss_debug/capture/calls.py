@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from namel3ss_debug.capture.beneath import is_prefixed
 from namel3ss_debug.wire import tool_results
 
 _MOST_IDS = 4096
@@ -55,6 +56,8 @@ class ToolCalls:
         self._on_unseen = on_unseen
         self._waiting: OrderedDict[str, list[AskedCall]] = OrderedDict()
         self._taken: OrderedDict[str, AskedCall] = OrderedDict()  # those that a framework may begin again
+        # those that were taken by name and arguments, and have not come back
+        self._guessed: list[AskedCall] = []
         self._lock = threading.RLock()
 
     def renew(self) -> None:
@@ -85,6 +88,7 @@ class ToolCalls:
         *,
         only_inside: bool = False,
         call_id: str | None = None,
+        served: bool = False,
     ) -> AskedCall | None:
         """The waiting call that a function of this name answers; it waits no longer.
 
@@ -96,19 +100,24 @@ class ToolCalls:
                 arguments, and then one asked for inside that span, only comes first.
             call_id: the id of the call, where a framework says it: the model may know the function by another name, and
                 a framework that tries a failed one again means the same call.
+            served: whether a server has the tool: a model may know that with the name of the server before its own.
         """
         with self._lock:
             known = self._of_id(call_id, arguments, inside) if call_id else None
             if known is not None:
                 return known
             found, best = None, -1
-            for call in (call for calls in self._waiting.values() for call in calls if call.name == name):
-                here = call.inside == inside
-                rank = 2 * _same(call.arguments, arguments) + here
-                if rank > best and (here or not only_inside):
+            for call in (call for calls in self._waiting.values() for call in calls):
+                if call.name != name and not (served and is_prefixed(call.name, name)):
+                    continue
+                here, same = call.inside == inside, _same(call.arguments, arguments)
+                rank = 4 * (call.name == name) + 2 * same + here
+                if rank > best and (here or not only_inside) and (same or call.name == name):
                     found, best = call, rank
             if found is not None:
                 self._remove(found)
+                self._guessed.append(found)
+                del self._guessed[:-_MOST_TAKEN]
             return found
 
     def hold(self, name: str, arguments: Mapping[str, Any], inside: str | None) -> None:
@@ -116,10 +125,15 @@ class ToolCalls:
         with self._lock:
             found = self.take(name, arguments, inside)
             if found is not None:
+                self._guessed.remove(found)
                 self._waiting.setdefault(found.call_id, []).append(replace(found, held=True))
 
     def returned(self, messages: list[Any], inside: str | None) -> None:
         """A request inside this span carries these messages: results in them belong to calls asked for earlier."""
+        if self._guessed:
+            back = {call_id for call_id, _name, _result in tool_results(_behind_last_answer(messages))}
+            with self._lock:
+                self._guessed = [call for call in self._guessed if call.call_id not in back]
         if not self._waiting:
             return
         last = {call_id: result for call_id, _name, result in tool_results(messages)}
@@ -130,8 +144,22 @@ class ToolCalls:
                     continue
                 call = next((call for call in waiting if call.inside == inside), waiting[0])
                 self._remove(call)
-            if not call.held:
+                meant = self._was_meant(call)
+            if not call.held and not meant:
                 self._on_unseen(call, result)
+
+    def _was_meant(self, call: AskedCall) -> bool:
+        """Whether the function that took an equal call answered this one: the other answer of the model was not used.
+
+        The other call waits again: its own result may come yet.
+        """
+        for other in self._guessed:
+            same = other.name == call.name and other.inside == call.inside and not other.held
+            if same and other.asked_in != call.asked_in and _equal(other.arguments, call.arguments):
+                self._guessed.remove(other)
+                self._waiting.setdefault(other.call_id, []).append(other)
+                return True
+        return False
 
     def _of_id(self, call_id: str, arguments: Mapping[str, Any], inside: str | None) -> AskedCall | None:
         waiting = self._waiting.get(call_id)
@@ -150,6 +178,15 @@ class ToolCalls:
         waiting.remove(call)
         if not waiting:
             del self._waiting[call.call_id]
+
+
+def _behind_last_answer(messages: list[Any]) -> list[Any]:
+    """The messages after the last one of the model: what comes back for the first time is among them."""
+    for place in range(len(messages) - 1, -1, -1):
+        message = messages[place]
+        if isinstance(message, dict) and message.get("role") == "assistant":
+            return messages[place + 1 :]
+    return messages
 
 
 def _same(asked: Any, given: Mapping[str, Any]) -> bool:

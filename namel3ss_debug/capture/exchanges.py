@@ -453,7 +453,7 @@ class Exchange:
             self._span.set(usage=answer.usage, tokens_used=total)
         if answer.tool_calls:
             self._owner.calls.asked(answer.tool_calls, self._span.event_id, self._inside)
-        failure = wire.decode_error(whole) if self._stream is not None else None
+        failure = (wire.decode_failure if self._stream is None else wire.decode_error)(whole)
         if failure is not None:
             self._span.set(status="failed", error_type=failure[0], error=failure[1])
         return self._stream is not None and failure is None and answer.finish_reason is None

@@ -33,7 +33,7 @@ T = TypeVar("T", bound=type)
 HOOKED: weakref.WeakSet[CodeType] = weakref.WeakSet()
 """The code of functions whose calls a hook records as tool calls; the seam of `tools` leaves them alone."""
 
-TAKE: Callable[[str, Arguments], AskedCall | None] | None = None
+TAKE: Callable[..., AskedCall | None] | None = None
 """Gives the call that a model asked for and that a tool of this name, called so, answers; set by `tools`."""
 
 
@@ -154,10 +154,10 @@ def _decorate(
     if enabled_never():
         return function
     own = name_of(function)
-    if kind is _TOOL and (code := code_of(function)) is not None:
-        HOOKED.add(code)
-    if kind is _TOOL and name is not None:
-        beneath.HOOKED.add(name)
+    if kind is _TOOL:
+        beneath.HOOKED.update({own, name or own})
+        if (code := code_of(function)) is not None:
+            HOOKED.add(code)
 
     def open_span(tracer: ExecutionTracer, arguments: Arguments) -> Span:
         label = name or kind.name(arguments) or own

@@ -22,9 +22,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal, NamedTuple, NoReturn
 
+from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.target_hints import check_word, suggestion
 from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE
-from namel3ss_debug.errors import TargetError
+from namel3ss_debug.errors import RerunError, TargetError
 
 _CAPTURE = Path(__file__).resolve().parent
 BOOT = _CAPTURE / "boot"
@@ -282,7 +283,10 @@ def started(
 
     Raises:
         TargetError: the interpreter cannot be started.
+        RerunError: this process is part of a re-run, and the program would not be.
     """
+    if switch.ACTIVE is not None and switch.ACTIVE.network is not None and not session.get("offline"):
+        raise RerunError(f"{target.text} is not run for real inside of a re-run")
     environment = child_environment(os.environ if environ is None else environ, session)
     with _signals(_APART if apart else _TOGETHER) as deliver:
         child = _popen(_words(target, python), environment, cwd, streams, apart=apart)

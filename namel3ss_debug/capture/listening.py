@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # needed where a program falls silent, or asks itself
+    import psutil
+
 
 def state_of(pid: int) -> tuple[float, set[int]]:
     """The processor time of a program so far in seconds, and the ports that it listens on; none where somebody is connected.
@@ -9,12 +16,11 @@ def state_of(pid: int) -> tuple[float, set[int]]:
     Args:
         pid: its first process; those that it has started count as well.
     """
-    import psutil  # noqa: PLC0415  (needed where a program falls silent)
+    import psutil  # noqa: PLC0415  (needed where a program falls silent, or asks itself)
 
     used, listening, busy = 0.0, set[int](), set[int]()
     try:
-        first = psutil.Process(pid)
-        for process in (first, *first.children(recursive=True)):
+        for process in _processes(pid):
             times = process.cpu_times()
             used += times.user + times.system
             for found in process.net_connections("tcp"):
@@ -25,3 +31,48 @@ def state_of(pid: int) -> tuple[float, set[int]]:
     except (psutil.Error, OSError):
         return used, set()
     return used, set() if listening & busy else listening
+
+
+class OwnPorts:
+    """On which ports a program waits for connections; one that was found is known from then on, for to look takes long.
+
+    Args:
+        pid: its first process; those that it has started count as well.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._found: set[int] = set()
+
+    def __call__(self, port: int) -> bool:
+        """Whether it waits on this port."""
+        import psutil  # noqa: PLC0415  (as above)
+
+        with suppress(psutil.Error, OSError):
+            if port not in self._found and any(port in _ports(each) for each in _processes(self._pid)):
+                self._found.add(port)
+        return port in self._found
+
+
+def _ports(process: psutil.Process) -> set[int]:
+    """The ports on which a process waits; none where it is gone by now."""
+    import psutil  # noqa: PLC0415  (as above)
+
+    try:
+        found = process.net_connections("tcp")
+    except (psutil.Error, OSError):
+        return set()
+    return {each.laddr.port for each in found if each.status == psutil.CONN_LISTEN}
+
+
+def _processes(pid: int) -> Iterator[psutil.Process]:
+    """A process, and all that it has started.
+
+    Raises:
+        psutil.Error: it is gone.
+    """
+    import psutil  # noqa: PLC0415  (as above)
+
+    first = psutil.Process(pid)
+    yield first
+    yield from first.children(recursive=True)

@@ -1,15 +1,19 @@
 """Makes functions that are loaded already callable seams, as `rewrite` does with those that are yet to be imported.
 
-A test runner has imported the program before a test begins to record. So when a model is offered tools, the functions of
-these names are looked for among the modules of the user and the variables of the running functions, and get the code that
-`rewrite` would have compiled them to; the functions stay the same objects. The code comes from the file, and only where
-the file still holds what is loaded. A function that the test runner has compiled in its own way, as pytest does where there
-is an `assert`, stays as it is, but the functions in it are edited. Everything is put back at the end.
+A program that is recorded from inside has begun already, and a test runner has imported the program before a test begins
+to record. So when a model is offered tools, the functions of these names are looked for among the modules of the user,
+within their other functions and among the variables of the running ones, and get the code that `rewrite` would have
+compiled them to; the functions stay the same objects. The code comes from the file, and only where the file still holds
+what is loaded. What an installer has copied of the user's project, as tox and nox do it, is the user's as well. A function
+that the test runner has compiled in its own way, as pytest does where there is an `assert`, stays as it is, but the
+functions in it are edited. Everything is put back at the end.
 """
 
 from __future__ import annotations
 
+import filecmp
 import gc
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +24,7 @@ from namel3ss_debug.capture import hooks, rewrite
 from namel3ss_debug.capture.callsite import innermost
 
 _Place = tuple[str, int]
+_INSTALLED = f"{os.sep}site-packages{os.sep}"
 _MOST_WRAPPED = 20
 _MOST_HELD = 1000
 
@@ -35,6 +40,8 @@ class LoadedFunctions:
 
     def __init__(self, root: str) -> None:
         self._finder = rewrite.Finder(root)
+        self._sources = (root, os.path.join(root, "src"))
+        self._own: dict[str, bool] = {}
         self._seen: set[str] = set()
         self._functions: dict[str, list[weakref.ref[FunctionType]]] = {}
         self._codes: dict[str, tuple[dict[_Place, CodeType], dict[_Place, CodeType]]] = {}
@@ -49,7 +56,7 @@ class LoadedFunctions:
         return self._put_back
 
     def edit(self, names: Iterable[str]) -> None:
-        """Edit the functions of these names."""
+        """Edit the functions of these names, and those that define such functions anew each time they run."""
         wanted = set(names)
         self._look_at_modules()
         for name in wanted:
@@ -57,7 +64,7 @@ class LoadedFunctions:
                 function = reference()
                 if function is not None:
                     self._edit(function)
-        for function in _in_frames(wanted, self._finder.is_own):
+        for function in _in_frames(wanted, self._is_own):
             self._edit(function)
 
     def _put_back(self) -> None:
@@ -69,19 +76,36 @@ class LoadedFunctions:
             function.__code__ = code
 
     def _look_at_modules(self) -> None:
-        """Gather the functions by name, where modules of the user have come since."""
-        new = sys.modules.keys() - self._seen
-        self._seen |= new
-        if not any(self._is_own_module(name) for name in new):
-            return
-        self._functions.clear()
-        for each in gc.get_objects():
-            if type(each) is FunctionType and self._finder.is_own(each.__code__.co_filename):
-                self._functions.setdefault(each.__code__.co_name, []).append(weakref.ref(each))
+        """Gather the functions by name, where modules of the user have come since; safe in several threads at once."""
+        loaded = set(sys.modules)
+        if any(self._is_own_module(name) for name in loaded - self._seen):
+            functions: dict[str, list[weakref.ref[FunctionType]]] = {}
+            for each in gc.get_objects():
+                if type(each) is FunctionType and self._is_own(each.__code__.co_filename):
+                    for name in {code.co_name for _, code in _functions_in(each.__code__)}:
+                        functions.setdefault(name, []).append(weakref.ref(each))
+            self._functions = functions
+        self._seen = loaded
 
     def _is_own_module(self, name: str) -> bool:
         file = getattr(sys.modules.get(name), "__dict__", {}).get("__file__")
-        return isinstance(file, str) and self._finder.is_own(file)
+        return isinstance(file, str) and self._is_own(file)
+
+    def _is_own(self, path: str) -> bool:
+        """Whether a file is the user's: in the user's tree, or installed from there as it is."""
+        if path not in self._own:
+            self._own[path] = self._finder.is_own(path) or self._is_copied(path)
+        return self._own[path]
+
+    def _is_copied(self, path: str) -> bool:
+        _, installed, module = path.rpartition(_INSTALLED)
+        sources = (os.path.join(folder, module) for folder in self._sources)
+        try:
+            return bool(installed) and any(
+                os.path.isfile(source) and filecmp.cmp(source, path, shallow=False) for source in sources
+            )
+        except OSError:
+            return False
 
     def _edit(self, function: FunctionType) -> None:
         """Give a function the code that the import hook would have given it."""
@@ -101,7 +125,7 @@ class LoadedFunctions:
         plain, edited = self._compiled(code.co_filename)
         place = code.co_qualname, code.co_firstlineno
         same, ours = plain.get(place), edited.get(place)
-        if same is not None and ours is not None and same.co_code == code.co_code and _fits(ours, code):
+        if same == code and ours is not None and _fits(ours, code):
             return ours
         inner = tuple(self._replaced(each) if isinstance(each, CodeType) else each for each in code.co_consts)
         changed = any(new is not old for new, old in zip(inner, code.co_consts, strict=True))
@@ -126,8 +150,8 @@ def _fits(new: CodeType, old: CodeType) -> bool:
     return all(getattr(new, name) == getattr(old, name) for name in _SHAPE)
 
 
-def _functions_in(module: CodeType) -> Iterator[tuple[_Place, CodeType]]:
-    pending = [module]
+def _functions_in(code: CodeType) -> Iterator[tuple[_Place, CodeType]]:
+    pending = [code]
     while pending:
         code = pending.pop()
         yield (code.co_qualname, code.co_firstlineno), code

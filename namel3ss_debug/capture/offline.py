@@ -60,6 +60,7 @@ class Offline:
         self._lock = threading.Lock()
         self._spans: set[str] = set()
         self._telling = threading.local()
+        self._own: set[Any] = set()  # ports on which the program was found to listen; to look takes long
         # process and port -> where, call site
         self._missed: dict[tuple[int, Any], tuple[str, str | None]] = {}
 
@@ -174,6 +175,8 @@ class Offline:
 
         Where nobody listens, the program may wait for a server of its own to start: it sees what it would.
         """
+        if port in self._own:
+            return False
         listening = _listening(port)
         if listening is None:
             return True
@@ -183,7 +186,10 @@ class Offline:
         elif connects and port not in _REPORTING and self.is_closed():
             self._missed.setdefault(key, (f"{host}:{port}", self._tracer.sites.find(0)))
         strangers = listening - _own_processes() if listening else ()
-        return not all(_is_left_behind(pid) for pid in strangers)
+        of_others = not all(_is_left_behind(pid) for pid in strangers)
+        if listening and not of_others:
+            self._own.add(port)
+        return of_others
 
     def _tell_missed(self) -> None:
         """Tell of the ports of loopback where nobody has come to listen: what was there is there no more."""
@@ -238,6 +244,16 @@ class Offline:
             loop.create_connection = create
 
         return [put_back]
+
+
+def refuse(program: str) -> None:
+    """Refuse to start a program that would reach the network, unless the running code may reach it.
+
+    Raises:
+        ConnectionRefusedError: it is refused.
+    """
+    if _guard is not None:
+        _guard.refuse(program, None)
 
 
 def _audit(event: str, words: tuple[Any, ...]) -> None:

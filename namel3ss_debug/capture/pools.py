@@ -14,6 +14,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from namel3ss_debug.capture.beneath import NOW
 from namel3ss_debug.capture.context import CURRENT, NOWHERE, Remote, current, current_id
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.editing import call_of, edit_body
@@ -32,30 +33,33 @@ def install(missing: Callable[[str], None]) -> Undo:
 
 
 def _patch_threads(module: Any) -> list[Undo]:
-    """Let a work item run in the span, and as the job, in which it was submitted.
+    """Let a work item run in the span, as the job, and in the call of a framework, in which it was submitted.
 
-    Both are an attribute, not put into its `__dict__`: an object has none of its own until somebody asks for it.
+    They are an attribute, not put into its `__dict__`: an object has none of its own until somebody asks for it.
     """
     item = module._WorkItem  # noqa: SLF001  (no public seam sees a work item run)
     created, executed = item.__init__, item.run
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         created(self, *args, **kwargs)
-        self._namel3ss_debug_place = current() or NOWHERE, lineage.new_job(self.fn, self.args)
+        self._namel3ss_debug_place = current() or NOWHERE, lineage.new_job(self.fn, self.args), NOW.get()
 
     def run(self: Any, *args: Any, **kwargs: Any) -> None:
-        holder, job = self._namel3ss_debug_place
+        holder, job, expected = self._namel3ss_debug_place
         token = CURRENT.set(holder)
+        told = None if expected is None else NOW.set(expected)
         before = None if job is None else lineage.begin_job(job)
         try:
             executed(self, *args, **kwargs)
         finally:
             CURRENT.reset(token)
+            if told is not None:
+                NOW.reset(told)
             if job is not None:
                 lineage.end_job(before)
             del self  # the item holds an exception of the job, which holds this frame: as in `run` itself
 
-    item._namel3ss_debug_place = None, None  # noqa: SLF001  (those that wait already)
+    item._namel3ss_debug_place = None, None, None  # noqa: SLF001  (those that wait already)
     item.__init__, item.run = init, run
 
     def put_back() -> None:

@@ -103,6 +103,25 @@ def parent_from_environment(environ: Mapping[str, str]) -> str | None:
     return environ.get(PARENT_VARIABLE) or (os.fsdecode(hidden) if hidden else None)
 
 
+def record_children(session: str) -> Callable[[], None]:
+    """Let the processes that are started from now on go on with a recording that this process has begun by itself.
+
+    Only what `subprocess` and `multiprocessing` start: the C environment stays as it is.
+
+    Args:
+        session: the recording, as the environment tells it.
+
+    Returns:
+        A function that takes it back.
+    """
+    _hidden[SESSION_VARIABLE.encode()] = session.encode()
+
+    def take_back() -> None:
+        _hidden.pop(SESSION_VARIABLE.encode(), None)
+
+    return take_back
+
+
 def has_our_session(environ: Mapping[str, str]) -> bool:
     """Whether a process with this environment was started in the recording that this process belongs to."""
     session = _hidden.get(SESSION_VARIABLE.encode())
@@ -194,6 +213,8 @@ def _additions(given: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """The variables with which a process that is started goes on with the recording."""
     session = _hidden.get(SESSION_VARIABLE.encode())
     if session is None or _current is None:
+        return {}
+    if given.get(SESSION_VARIABLE.encode(), session) != session:  # of a `debug trace` within the program
         return {}
     parent = _current() or parent_from_environment({})
     return {

@@ -20,8 +20,8 @@ What is added before the body carries the line the body begins with, what is add
 debuggers and coverage see the user's lines only. While a name is not in `HOT` a call costs a look into a set and
 an empty `with`. For a name in `HOT`, `CALL` is asked.
 
-What is not edited: generators (their body runs later), dunder methods, functions that look at their own locals
-(`locals vars dir exec eval`, `f_locals`), functions with nothing in them, and those whose decorator compiles their
+What is not edited: generators (their body runs later), dunder methods but `__call__`, functions that look at their
+own locals (`locals vars dir exec eval`, `f_locals`), functions with nothing in them, and those whose decorator compiles their
 bytecode (`jit`). Modules are edited below the user's root only, and never read from or written to `.pyc` files. Cells
 of IPython are edited statement by statement (`notebooks`).
 """
@@ -325,7 +325,7 @@ def _blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 def _is_editable(function: _Function) -> bool:
     """Whether a body means the same inside the guard: no generator, none that looks at its own locals or is compiled further."""
-    if function.name.startswith("__") and function.name.endswith("__"):
+    if function.name.startswith("__") and function.name.endswith("__") and function.name != "__call__":
         return False
     for decorator in function.decorator_list:
         if _last_name(decorator.func if isinstance(decorator, ast.Call) else decorator) in _COMPILES_BYTECODE:

@@ -7,12 +7,13 @@ spawned one starts here again from the session in its environment.
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import asdict, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -36,10 +37,11 @@ from namel3ss_debug.capture import (
     transport,
 )
 from namel3ss_debug.capture.answers import Answers, Gate
-from namel3ss_debug.capture.callsite import CallSites, running_shell
+from namel3ss_debug.capture.callsite import CallSites
 from namel3ss_debug.capture.environment import start_metadata
 from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.failures import tell_uncaught
+from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.capture.logs import following
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.session import Session, new_session, working_directory
@@ -109,9 +111,16 @@ def _start(config: DebugConfiguration, given: Mapping[str, Any]) -> ExecutionTra
         _tell(f"{error}; nothing is recorded")
         return None
     tracer = activate(session, first_process=True)
-    if tracer is not None and running_shell() is not None:  # its cells are the program, and what they import
-        _undo.append(rewrite.install(session.root))
+    if tracer is not None:
+        _undo.extend([_loaded_below(session.root).install(), byvalue.install(tracer.problem)])
+        _undo.append(processes.record_children(json.dumps(asdict(session))))
     return tracer
+
+
+@cache
+def _loaded_below(root: str) -> LoadedFunctions:
+    """The functions of the program, which are looked for once for all recordings of a process."""
+    return LoadedFunctions(root)
 
 
 def _running_program() -> str:
@@ -301,8 +310,9 @@ def program_ended(end: BaseException | None) -> None:
 
 
 def _exit_status(end: BaseException | None) -> int | None:
+    """The status that the process will end with: of a number, the system takes the lowest eight bits."""
     if isinstance(end, SystemExit):
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        return end.code & 0xFF if isinstance(end.code, int) else int(end.code is not None)
     if isinstance(end, KeyboardInterrupt):
         return None  # the process dies by the signal
     return 0 if end is None else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from inspect import CO_COROUTINE, CO_VARKEYWORDS
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Self
@@ -52,7 +53,15 @@ def runs_as(name: str, *functions: Any, given_in: str = "") -> None:
 
 
 def _codes(functions: Iterable[Any]) -> list[CodeType]:
-    return [code for code in map(hooks.code_of, functions) if code is not None]
+    return [code for code in map(_code_of, functions) if code is not None]
+
+
+def _code_of(function: Any) -> CodeType | None:
+    """The code that runs in the end, also of a partial, or of an object that is called."""
+    while isinstance(function, partial):
+        function = function.func
+    called = getattr(type(function), "__call__", None)  # noqa: B004  (it is what runs that is asked for)
+    return hooks.code_of(function) or hooks.code_of(called)
 
 
 def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
@@ -72,13 +81,14 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
 
     calls = ToolCalls(on_offer=offer, on_unseen=lambda call, result: _record_unseen(tracer, call, result))
 
-    def take(name: str, arguments: dict[str, Any]) -> AskedCall | None:
+    def take(name: str, arguments: dict[str, Any], *, served: bool = False) -> AskedCall | None:
         return calls.take(
             name,
             arguments,
             context.current_id(),
             only_inside=_inside_tool(name),
             call_id=beneath.call_id(name),
+            served=served,
         )
 
     def call(name: str, code: CodeType, arguments: dict[str, Any]) -> ToolCall | None:

@@ -59,6 +59,18 @@ def test_the_id_that_a_framework_says_decides_before_all_else(calls, unseen):
     assert unseen == [("a", 1)]
 
 
+def test_a_tool_of_a_server_may_be_asked_for_with_the_name_of_the_server(calls):
+    """With the same arguments, after a call of the very name; a function of the program's has its own name."""
+    for call_id, name in (("c1", "w_look"), ("c2", "look"), ("c3", "outlook")):
+        calls.asked([{"id": call_id, "name": name, "arguments": {"city": "Oslo"}}], "1", None)
+    taken = [
+        calls.take("look", {"city": city}, None, served=True) for city in ("Oslo", "Rome", "Oslo", "Oslo")
+    ]
+    assert [call and call.call_id for call in taken] == ["c2", None, "c1", None]
+    calls.asked([{"id": "c4", "name": "w_look", "arguments": {"city": "Oslo"}}], "1", None)
+    assert calls.take("look", {"city": "Oslo"}, None) is None
+
+
 def test_an_id_that_no_model_gave_decides_nothing(calls):
     """A framework makes one up where a server gives none; and one that is used again is another call."""
     calls.asked(asked_for((None, "add", {"x": 1})), "2", None)
@@ -94,6 +106,28 @@ def test_a_result_is_unseen_only_where_no_function_took_the_call(calls, unseen):
     calls.take("add", {}, None)
     for _ in range(2):
         calls.returned(results(("a", 1), ("b", 2)), None)
+    assert unseen == [("b", 2)]
+
+
+def test_of_equal_calls_in_several_answers_the_one_whose_result_comes_back_was_answered(calls, unseen):
+    """A program that asked twice and went on with the second answer ran the tool once; what comes back besides was not seen."""
+    for asked_in, call_id in (("2", "a"), ("3", "b"), ("4", "c")):
+        calls.asked(asked_for((call_id, "add", {"x": 1})), asked_in, None)
+    assert calls.take("add", {"x": 1}, None).call_id == "a"
+    calls.returned(results(("b", 2)), None)
+    assert unseen == []
+    calls.returned(results(("b", 2), ("c", 2)), None)
+    calls.returned(results(("b", 2), ("c", 2), ("a", 2)), None)
+    assert unseen == [("c", 2), ("a", 2)]
+
+
+def test_a_call_that_has_come_back_stands_for_no_other(calls, unseen):
+    """The same is asked for once more, of something that is not seen."""
+    calls.asked(asked_for(("a", "add", {"x": 1})), "2", None)
+    calls.take("add", {"x": 1}, None)
+    calls.returned(results(("a", 2)), None)
+    calls.asked(asked_for(("b", "add", {"x": 1})), "3", None)
+    calls.returned([*results(("a", 2)), {"role": "assistant", "parts": []}, *results(("b", 2))], None)
     assert unseen == [("b", 2)]
 
 

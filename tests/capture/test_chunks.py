@@ -281,7 +281,7 @@ def test_interleaved_choices_are_followed_apart():
 
 
 def test_the_value_of_a_secret_name_in_the_arguments_of_a_tool_is_taken_out():
-    """However short it is, in pieces or as an object; what stands beside it stays."""
+    """However short it is, in pieces or as an object, also inside of another; what stands beside it stays."""
     stream = Stream("arguments")
     for event in stream.make(
         ['{"us', 'er":"ann","pass', 'word":', '"hu', "nt", 'er","otp":12', "34,", '"n":5}']
@@ -293,6 +293,12 @@ def test_the_value_of_a_secret_name_in_the_arguments_of_a_tool_is_taken_out():
     told = "".join(stream.spelled()[".choices[].delta.tool_calls[].function.arguments"])
     assert json.loads(told) == {"user": "ann", "password": "[REDACTED:key]", "otp": "[REDACTED:key]", "n": 5}
     assert b"7654" not in b"".join(stream.raw)
+    stream = Stream("arguments")
+    for event in stream.make(['{"login": {"user": "ann", "pin', '_code": 76', "54}}"]):
+        stream.chunks.feed(event)
+    stream.chunks.finish()
+    told = "".join(stream.spelled()[".choices[].delta.tool_calls[].function.arguments"])
+    assert json.loads(told) == {"login": {"user": "ann", "pin_code": "[REDACTED:key]"}}
 
 
 def test_own_patterns_and_names_are_followed_too():

@@ -233,6 +233,27 @@ def test_a_body_with_a_secret_under_a_name_is_not_kept_as_text(exchanges):
     assert "hunter2" not in json.dumps(end)
 
 
+def test_an_answer_that_tells_of_a_failure_has_failed_whatever_its_status(exchanges):
+    """As OpenRouter answers with 200 where a provider fails; the next attempt counts as one."""
+    for body in (
+        {"error": {"message": "Provider returned error", "code": 429}},
+        {"choices": [], "message": "ok"},
+    ):
+        exchange = ask(exchanges)
+        exchange.respond(200, [("content-type", "application/json")])
+        exchange.receive(json.dumps(body).encode())
+        exchange.end()
+    events = recorded()
+    failed, again = [e for e in events if e["event_type"] == "llm_call_end"]
+    assert (failed["status"], failed["error_type"], failed["error"]) == (
+        "failed",
+        "429",
+        "Provider returned error",
+    )
+    assert again["status"] == "completed"
+    assert [e.get("retry_count") for e in events if e["event_type"] == "llm_call_start"] == [None, 1]
+
+
 def test_headers_that_a_program_may_look_at_are_kept_and_cookies_never(exchanges):
     """Request ids, limits and waits, and those of the providers."""
     names = [
@@ -294,7 +315,7 @@ def test_a_stream_that_says_its_end_is_whole_without_another_read(exchanges):
     """A program that stops at `[DONE]` has read all there is; one that stops earlier has not."""
     pieces = [b'data: {"text": "a"}\n\n', b"data: [DO", b"NE]\n", b"\n"]
     for read in (pieces, pieces[:1]):
-        exchange = exchanges.begin("POST", "http://h/v1/completions", [], b'{"prompt": "p"}')
+        exchange = exchanges.begin("POST", "http://h/generate_stream", [], b'{"inputs": "p"}')
         exchange.respond(200, STREAM)
         for piece in read:
             exchange.receive(piece)

@@ -30,6 +30,11 @@ def decorated(value):
 
 def generator(value):
     yield value
+
+def makes(word):
+    def made(value):
+        return word, value + 4
+    return made
 """
 
 
@@ -92,6 +97,13 @@ def test_a_function_of_a_running_function_is_answered(shop):
         del sys.modules["loaded_run"]
 
 
+def test_a_function_that_is_defined_at_each_call_of_another_is_answered(shop):
+    """Also those of calls that come later: a handler of requests defines its tools each time."""
+    module, _ = shop
+    make_hot("made")
+    assert [module.makes("first")(1), module.makes("second")(1)] == ["made", "made"]
+
+
 def test_everything_is_put_back(shop):
     """At the end each function has the code it had, and what was edited once can be again."""
     module, functions = shop
@@ -105,11 +117,12 @@ def test_everything_is_put_back(shop):
         assert rewrite.LOADED is None
 
 
-def test_what_cannot_be_answered_stays_as_it_is(shop):
-    """A generator, and a function whose file holds something else by now, keep their code."""
+@pytest.mark.parametrize("now", ["value * 7", "value + 2"])
+def test_what_cannot_be_answered_stays_as_it_is(shop, now):
+    """A generator, and a function whose file holds something else by now, were it another number, keep their code."""
     module, _ = shop
     with open(module.__file__, "w") as file:
-        file.write(SOURCE.replace("value + 1", "value * 7"))
+        file.write(SOURCE.replace("value + 1", now))
     codes = module.plain.__code__, module.generator.__code__
     make_hot("plain", "generator")
     assert (module.plain.__code__, module.generator.__code__) == codes

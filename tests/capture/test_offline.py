@@ -11,11 +11,14 @@ import socket
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from namel3ss_debug.capture import offline, switch
 from namel3ss_debug.capture.launch import RUNNER
 from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.capture.transport import unrecorded
 from namel3ss_debug.hooks import trace_tool_call
 
 OFFLINE = pytest.mark.parametrize("shell", [{"offline": True}], indirect=True)
@@ -92,6 +95,39 @@ def test_what_is_no_network_stays_open(shell):
             socket.create_connection(probe.getsockname())
     assert "closed" not in str(caught.value)
     assert told(shell) == []
+
+
+class SubprocessCLITransport:
+    """The way of claude-agent-sdk to its program."""
+
+    async def connect(self):
+        """Start it."""
+        return "started"
+
+
+@pytest.fixture
+def start():
+    """A function that starts the program as claude-agent-sdk does, which is followed."""
+    name = "claude_agent_sdk._internal.transport.subprocess_cli"
+    module = SimpleNamespace(__name__=name, SubprocessCLITransport=SubprocessCLITransport)
+    undo = unrecorded.patch(module, SimpleNamespace(tracer=switch.ACTIVE))
+    yield lambda: asyncio.run(SubprocessCLITransport().connect())
+    undo.pop()()
+
+
+@OFFLINE
+def test_a_program_that_asks_models_by_itself_is_not_started(shell, start):
+    """Nothing else would keep it from the network."""
+    with pytest.raises(ConnectionRefusedError, match="the program claude"):
+        start()
+    assert told(shell) == ["the program claude"]
+
+
+def test_such_a_program_is_started_and_told_as_not_recorded_where_no_network_is_closed(shell, start):
+    """As a websocket is."""
+    assert start() == "started"
+    problem = "the program claude of claude-agent-sdk was used, which is not recorded"
+    assert switch.ACTIVE.problems == {problem: 1}
 
 
 @OFFLINE
@@ -263,6 +299,16 @@ def test_child_processes_are_kept_offline_too(shell, tmp_path, server):
     assert run_child(shell, tmp_path, server) == ["refused", "refused"]
     events = [shell.told.get()[1] for _ in range(shell.told.qsize())]
     assert sum(event["event_type"] == "divergence" for event in events) == 2
+
+
+def test_a_server_of_the_program_is_looked_for_once(tracer, monkeypatch):
+    """To look at what all processes listen on takes long; another port is looked for."""
+    asked = []
+    monkeypatch.setattr(offline, "_listening", lambda port: asked.append(port) or {os.getpid()})
+    network = offline.Offline(tracer)
+    for port in (8000, 8000, 8001):
+        assert not network._is_of_others("127.0.0.1", port, connects=True)
+    assert asked == [8000, 8001]
 
 
 LEAVES = """

@@ -51,6 +51,12 @@ def test_a_child_process_is_told_its_parent_and_its_recording(seams, monkeypatch
     assert "NAMEL3SS_DEBUG_SESSION" not in os.environ
 
 
+def test_a_session_of_its_own_is_kept(seams):
+    """A `debug trace` that a traced program starts gives its own program a recording of its own."""
+    own = {"NAMEL3SS_DEBUG_SESSION": '{"own": 1}'}
+    assert child(SEEN, env={**os.environ, **own}) == own
+
+
 def test_a_clean_environment_stays_clean(seams):
     """A program that chose each variable itself gets what it chose."""
     output = subprocess.check_output(["/usr/bin/env"], env={"A": "1", "B": "2"}, text=True)

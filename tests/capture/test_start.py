@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,8 @@ from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import SettingError, WrongUsageError
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.store import find_trace
+
+PROGRAMS = Path(__file__).parents[1] / "data" / "programs_sdk"
 
 
 def run(program, folder, **environment):
@@ -109,6 +112,76 @@ def test_auto_follows_the_configuration(tmp_path):
     assert run(program, tmp_path, NAMEL3SS_DEBUG_ENABLED="1").stdout == "True\n"
     events = list(open_trace(find_trace(None, tmp_path / "debug" / "traces")).events())
     assert [event["event_type"] for event in events] == ["trace_start", "trace_end"]
+
+
+@pytest.mark.parametrize(
+    "also", ["", "from tools_of_mine import get_weather, get_time\n"], ids=["here", "a module"]
+)
+def test_from_inside_the_tools_of_an_unmodified_program_are_seen(tmp_path, model_environment, also):
+    """The functions that stand in the script itself, or in a module that it has imported before, are calls of tools."""
+    program = (PROGRAMS / "anthropic_tools.py").read_text()
+    if also:
+        functions = program[program.index("def get_weather") : program.index("def main")]
+        (tmp_path / "tools_of_mine.py").write_text(functions)
+        program = program.replace(functions, "")
+    (tmp_path / "agent.py").write_text(f"{also}import namel3ss_debug.auto\n{program}")
+    environment = model_environment | {"NAMEL3SS_DEBUG_ENABLED": "1"}
+    subprocess.run([sys.executable, "agent.py"], cwd=tmp_path, env=environment, check=True, timeout=60)
+    events = list(open_trace(find_trace(None, tmp_path / "debug" / "traces")).events())
+    calls = [e for e in events if e["event_type"] == "tool_call_start"]
+    assert [e["component_name"] for e in calls] == ["get_weather", "get_weather", "get_time"]
+    defined = [e["metadata"]["defined_at"].partition(":")[0] for e in calls]
+    assert defined == ["tools_of_mine.py" if also else "agent.py"] * 3
+    assert all(e["inputs"]["call_id"] for e in calls)
+
+
+STARTING = """
+import multiprocessing, os, subprocess, sys
+import namel3ss_debug.auto
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def double(number):
+    return 2 * number
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.map(double, [4])
+    subprocess.run([sys.executable, "other.py"], check=True)
+    namel3ss_debug.shutdown_tracing()
+    subprocess.run([sys.executable, "other.py"], check=True)
+    print(sorted(name for name in os.environ if name.startswith("NAMEL3SS") or name == "PYTHONPATH"))
+"""
+OTHER = """
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def triple(number):
+    return 3 * number
+
+triple(4)
+"""
+
+
+def test_processes_that_are_started_from_inside_go_on_with_the_recording(tmp_path):
+    """Workers of multiprocessing and what `subprocess` starts, until the recording ends; the program's environment is its own."""
+    (tmp_path / "app.py").write_text(STARTING)
+    (tmp_path / "other.py").write_text(OTHER)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=tmp_path,
+        env=environment | {"NAMEL3SS_DEBUG_ENABLED": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "['NAMEL3SS_DEBUG_ENABLED']\n"
+    events = list(open_trace(find_trace(None, tmp_path / "debug" / "traces")).events())
+    calls = [e["component_name"] for e in events if e["event_type"] == "tool_call_end"]
+    assert calls == ["double", "triple"]
+    assert len({e["metadata"]["pid"] for e in events if e["event_type"] == "trace_start"}) == 3
 
 
 def test_trace_start_tells_where_the_recording_was_made(tracing):

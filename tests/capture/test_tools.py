@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from namel3ss_debug.capture import rewrite, tools
@@ -137,6 +139,63 @@ def test_a_function_runs_as_the_tool_that_a_framework_names(tracing):
         {"arguments": {"city": "Oslo"}, "call_id": "c1"},
     ]
     assert told[0]["metadata"]["defined_at"] == "weather_tools.py:9"
+
+
+CALLED = """
+class Weather:
+    def __init__(self, outlook):
+        self.outlook = outlook
+
+    def __call__(self, city):
+        return f"{city}: {self.outlook}"
+
+class Other:
+    def __call__(self, city):
+        return city
+
+def fetch(city, outlook):
+    return f"{city}: {outlook}"
+"""
+
+
+def test_an_object_that_is_called_and_a_partial_run_as_tools(tracing):
+    """What runs in the end is recorded; other objects that are called are none of it."""
+    names = {}
+    exec(rewrite.compile_source(CALLED, str(Path.cwd() / "called_tools.py")), names)
+    tracer = tracing()
+    calls, uninstall = tools.install(tracer)
+    structure = Structure(tracer, calls, "loom")
+    for key, tool in enumerate((names["Weather"]("dry"), partial(names["fetch"], outlook="dry"))):
+        tools.runs_as("forecast", tool)
+        structure.begin_tool(key, "forecast", {"city": "Oslo"})
+        names["Other"]()("Rome")
+        assert tool("Oslo") == "Oslo: dry"
+        structure.end_tool(key, "Oslo: dry")
+    uninstall()
+    told = [e for e in open_trace(shutdown_tracing()).events() if e["component"] == "tool"]
+    assert [e["component_name"] for e in told[::2]] == ["forecast", "forecast"]
+    assert [e["outputs"] for e in told[1::2]] == [{"result": "Oslo: dry"}] * 2
+    assert [e["metadata"]["defined_at"] for e in told[::2]] == ["called_tools.py:6", "called_tools.py:13"]
+
+
+def test_a_tool_runs_in_a_thread_of_an_executor_as_the_framework_names_it(tracing):
+    """Such a thread has a context of its own."""
+    names = {}
+    exec(rewrite.compile_source(OTHER_NAMES, str(Path.cwd() / "weather_tools.py")), names)
+    tracer = tracing()
+    calls, uninstall = tools.install(tracer)
+    structure = Structure(tracer, calls, "loom")
+    tool = names["Weather"]("dry")
+    tools.runs_as("dry", tool._run)
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        structure.begin_tool(1, "dry", {"city": "Oslo"})
+        assert executor.submit(tool._run, "Oslo").result() == "dry, Oslo: dry"
+        structure.end_tool(1, "dry, Oslo: dry")
+        executor.submit(tool._run, "Rome").result()  # nobody has asked for it
+    uninstall()
+    told = [e for e in open_trace(shutdown_tracing()).events() if e["component"] == "tool"]
+    assert [e["event_type"] for e in told] == ["tool_call_start", "tool_call_end"]
+    assert "seen" not in told[0]["metadata"]
 
 
 def test_a_function_that_was_loaded_before_runs_as_a_tool_of_another_name(tracing, tmp_path, monkeypatch):

@@ -1,22 +1,24 @@
 """What the program reads from its standard input, as bytes.
 
 `sys.stdin` is made anew with a file below it that notes what comes; nothing is read ahead of the program that was not
-before. `input()` at a terminal goes around `sys.stdin`: there an audit hook, which leaves no frame in tracebacks, is told
-the line. A child process that has the standard input of its parent is recorded likewise; one that has a pipe of its
-parent's is not, for the parent writes there again.
+before. `input()` at a terminal goes around `sys.stdin`: there a function in its place, which leaves no frame in tracebacks,
+tells the line. (An audit hook would be told too, and of each `id()` and each frame that anything looks at besides.) A child
+process that has the standard input of its parent is recorded likewise; one that has a pipe of its parent's is not, for the
+parent writes there again.
 
 A tool that a re-run answers reads nothing, so which lines were read in it is noted, and those are passed over then.
 """
 
 from __future__ import annotations
 
+import builtins
 import io
 import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from namel3ss_debug.capture.patching import Undo
+from namel3ss_debug.capture.patching import Undo, replace
 
 Note = Callable[[bytes], None]
 """Told what was read; nothing where the end was reached."""
@@ -25,7 +27,6 @@ _note: Note | None = None
 _on_line: Callable[[], None] | None = None
 _passed: Mapping[str, int] = {}
 _text: io.TextIOWrapper | None = None
-_hooked = False
 
 
 class _Input(io.FileIO):
@@ -57,7 +58,7 @@ def install(note: Note, on_line: Callable[[], None], passed: Mapping[str, int]) 
         on_line: told that a line was given to the program.
         passed: how many lines were read in calls of tools, by their lines of work, in what a re-run is one of.
     """
-    global _note, _on_line, _passed, _text, _hooked  # noqa: PLW0603  (one standard input, and audit hooks are for ever)
+    global _note, _on_line, _passed, _text
     before = sys.stdin
     if type(before) is not io.TextIOWrapper or before is not sys.__stdin__ or before.fileno() != 0:
         return _stop
@@ -71,10 +72,13 @@ def install(note: Note, on_line: Callable[[], None], passed: Mapping[str, int]) 
     text.readline = _counting(text)  # type: ignore[method-assign]  # `input()` and others find it in the object
     sys.stdin = sys.__stdin__ = text  # type: ignore[misc]
     _note, _on_line, _passed, _text = note, on_line, passed, text
-    if raw.isatty() and not _hooked:
-        _hooked = True
-        sys.addaudithook(_audit)
-    return _stop
+    put_back = replace(builtins, "input", _telling) if raw.isatty() else _stop
+
+    def stop() -> None:
+        put_back()
+        _stop()
+
+    return stop
 
 
 def pass_over(path: str) -> None:
@@ -105,10 +109,30 @@ def _tell(data: bytes) -> None:
             pass
 
 
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "builtins.input/result" and _note is not None:
-        _tell(f"{arguments[0]}\n".encode(errors="surrogateescape"))
-        _tell_line()
+def _telling(plain: Callable[..., str]) -> Callable[..., str]:
+    """The function `input`, which tells a line that did not come by way of `sys.stdin`."""
+
+    def asked(*arguments: Any, **keywords: Any) -> str:
+        around = _goes_around()
+        try:
+            line = plain(*arguments, **keywords)
+        except BaseException as error:
+            error.__traceback__ = None if error.__traceback__ is None else error.__traceback__.tb_next
+            raise
+        if around and _note is not None:
+            _tell(f"{line}\n".encode(errors="surrogateescape"))
+            _tell_line()
+        return line
+
+    return asked
+
+
+def _goes_around() -> bool:
+    """Whether `input()` asks the terminal itself, by the rules of CPython's `builtin_input_impl`."""
+    try:
+        return sys.stdin.fileno() == 0 and sys.stdout.fileno() == 1 and os.isatty(0) and os.isatty(1)
+    except Exception:  # what stands there need not be a file
+        return False
 
 
 def _counting(text: io.TextIOWrapper) -> Callable[..., str]:

@@ -44,6 +44,14 @@ class Seam(NamedTuple):
 
 
 SEAMS: dict[str, Seam] = {
+    "agno.tools.function": Seam("agno", "tool_classes"),
+    "autogen_core.tools._base": Seam("autogen-core", "tool_classes"),
+    "camel.toolkits.function_tool": Seam("camel-ai", "tool_classes"),
+    "dspy.adapters.types.tool": Seam("dspy", "tool_classes"),
+    "haystack.tools.tool": Seam("haystack-ai", "tool_classes"),
+    "llama_index.core.tools.function_tool": Seam("llama-index-core", "tool_classes"),
+    "semantic_kernel.functions.kernel_function_from_method": Seam("semantic-kernel", "tool_classes"),
+    "strands.tools.decorator": Seam("strands-agents", "tool_classes"),
     "langchain_core.tracers.context": Seam("langchain-core", "langchain"),
     "agents.tool": Seam("openai-agents", "openai_agents"),
     "agents.tracing.provider": Seam("openai-agents", "openai_agents"),

@@ -23,18 +23,33 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         AttributeError: the module has not what is followed there.
     """
     if module.__name__.endswith(".base_tool"):
-        return [replace(module.BaseTool, "__init__", lambda original: _making(original, structure))]
-    return [replace(module.FunctionTool, "run_async", lambda original: _calling(original, structure))]
+        return [
+            replace(module.BaseTool, "__init__", lambda original: _making(original, structure, _of_class))
+        ]
+    return [
+        replace(module.FunctionTool, "__init__", lambda original: _making(original, structure, _of_function)),
+        replace(module.FunctionTool, "run_async", lambda original: _calling(original, structure)),
+    ]
 
 
-def _making(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _of_class(tool: Any) -> None:
+    runs_as(tool.name, type(tool).run_async, given_in="args")
+
+
+def _of_function(tool: Any) -> None:
+    runs_as(tool.name, tool.func)
+
+
+def _making(
+    original: Callable[..., Any], structure: Structure, learn: Callable[[Any], None]
+) -> Callable[..., Any]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  (it stands in the place of one)
         try:
             original(self, *args, **kwargs)
         except BaseException as error:
             without_us(error)
             raise
-        read(structure, lambda: runs_as(self.name, type(self).run_async, given_in="args"))
+        read(structure, learn, self)
 
     return __init__
 

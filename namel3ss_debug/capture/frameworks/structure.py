@@ -269,8 +269,8 @@ class Structure:
         at = self._parent(parent, frame)
         told: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
         inputs = {"arguments": arguments, "call_id": call_id}
-        elsewhere = (rewrite.EDITED, beneath.NAMED, beneath.SERVED, beneath.HOOKED)
-        if any(name in names for names in elsewhere):
+        elsewhere = (rewrite.EDITED, beneath.NAMED, beneath.HOOKED)
+        if any(name in names for names in elsewhere) or beneath.is_served(name):
             expected = Expected(beneath.TOOL, name, call_id, arguments)
             self._expect(key, expected, name, inputs, told, parent, frame)
             return

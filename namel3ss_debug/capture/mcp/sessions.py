@@ -152,11 +152,11 @@ def _begin(connections: Connections, session: Any, method: str, params: Mapping[
     if method == _CALL and isinstance(name, str) and not _is_inside(name):
         arguments = params.get("arguments") or {}
         inputs: dict[str, Any] = {"arguments": arguments}
-        asked = None if hooks.TAKE is None else hooks.TAKE(name, arguments)
+        asked = None if hooks.TAKE is None else hooks.TAKE(name, arguments, served=True)
         if asked is not None:
             inputs |= {"call_id": asked.call_id} if asked.call_id else {}
             metadata["asked_in"] = asked.asked_in
-        beneath.recorded(beneath.TOOL, name)
+        beneath.recorded(beneath.TOOL, beneath.name_told(name))
         span = tracer.span("tool", name, inputs, metadata)
     else:
         span = tracer.span("mcp", method, params, metadata)

@@ -19,6 +19,7 @@ _LIBRARIES = {
     "urllib3.connectionpool": "by_urllib3",
     "aiohttp.client": "by_aiohttp",
     "http.client": "by_http_client",
+    "claude_agent_sdk._internal.transport.subprocess_cli": "unrecorded",
     "curl_cffi.aio": "unrecorded",
     "curl_cffi.curl": "unrecorded",
     "grpc._channel": "unrecorded",

@@ -1,4 +1,8 @@
-"""Ways to the network that are not recorded: where a program opens one, one line at the end says so."""
+"""Ways to the network that are not recorded: where a program opens one, one line at the end says so.
+
+The program `claude`, which claude-agent-sdk talks to, is such a way. It asks models and runs tools by itself, so it is not
+started where a recording runs again.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
+from namel3ss_debug.capture import offline
 from namel3ss_debug.capture.exchanges import Exchanges
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.transport.seams import passes
@@ -20,6 +25,7 @@ _OPENINGS = {
     "curl_cffi.aio": "AsyncCurl.add_handle",
     "tornado.simple_httpclient": "SimpleAsyncHTTPClient.fetch_impl",
     "urllib3._async.connectionpool": "AsyncHTTPConnectionPool._make_request",
+    "claude_agent_sdk._internal.transport.subprocess_cli": "SubprocessCLITransport.connect",
 }
 """Modules of libraries, and what is called there when a connection is opened or used."""
 
@@ -28,7 +34,10 @@ _NAMES = {
     "grpc": "gRPC",
     "tornado": "the HTTP client of tornado",
     "urllib3": "asynchronous niquests",
+    "claude_agent_sdk": "the program claude of claude-agent-sdk",
 }
+_PROGRAMS = {"claude_agent_sdk": "the program claude"}
+"""Libraries that reach the network by a program that they start, which nothing keeps from it: what that is called."""
 _REPORTING = ":4317"
 """The port of OpenTelemetry's collectors."""
 
@@ -42,11 +51,13 @@ def patch(library: Any, exchanges: Exchanges) -> list[Undo]:
     place, _, name = _OPENINGS[library.__name__].rpartition(".")
     root = library.__name__.partition(".")[0]
     told = _NAMES.get(root, root)
-    tracer = exchanges.tracer
+    tracer, program = exchanges.tracer, _PROGRAMS.get(root)
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def opens(self: Any, *args: Any, **kwargs: Any) -> Any:
             reports = bool(args) and isinstance(args[0], str) and args[0].endswith(_REPORTING)
+            if program is not None:
+                offline.refuse(program)
             if not reports:
                 tracer.unrecorded(told)
             try:

@@ -191,18 +191,13 @@ print(sys.stdin.readline())
 """
 
 
-def test_input_at_a_terminal_is_recorded(programs, tmp_path):
-    """At a terminal `input()` goes around `sys.stdin`, and is recorded all the same, with the tool that asks."""
-    programs.write(ASKING_TOOL)
-    target = resolve_target(["app.py"], cwd=programs.folder)
-    config = load_configuration(programs.folder, {}, {"record_randomness": True}).config
-    session = new_session(config, root=target.root, output=tmp_path / "t.jsonl")
-    environment = child_environment(programs.environment({"TERM": "dumb"}), asdict(session))
+def at_a_terminal(command, folder, environment, keys):
+    """What a program shows at a terminal where these keys are struck, and its exit status."""
     pid, terminal = pty.fork()
     if pid == 0:
-        os.chdir(programs.folder)
-        os.execve(sys.executable, [sys.executable, str(RUNNER), *target.command()], environment)
-    os.write(terminal, b"Bob\nmore\n")
+        os.chdir(folder)
+        os.execve(command[0], command, environment)
+    os.write(terminal, keys)
     shown = b""
     while select.select([terminal], [], [], 20)[0]:
         try:
@@ -213,7 +208,23 @@ def test_input_at_a_terminal_is_recorded(programs, tmp_path):
             break
         shown += block
     os.close(terminal)
-    assert os.waitpid(pid, 0)[1] == 0
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+
+
+def traced_at_a_terminal(programs, trace, keys):
+    """The same of the program that was written last, recorded."""
+    target = resolve_target(["app.py"], cwd=programs.folder)
+    config = load_configuration(programs.folder, {}, {"record_randomness": True}).config
+    session = new_session(config, root=target.root, output=trace)
+    environment = child_environment(programs.environment({"TERM": "dumb"}), asdict(session))
+    return at_a_terminal([sys.executable, str(RUNNER), *target.command()], programs.folder, environment, keys)
+
+
+def test_input_at_a_terminal_is_recorded(programs, tmp_path):
+    """At a terminal `input()` goes around `sys.stdin`, and is recorded all the same, with the tool that asks."""
+    programs.write(ASKING_TOOL)
+    status, shown = traced_at_a_terminal(programs, tmp_path / "t.jsonl", b"Bob\nmore\n")
+    assert status == 0
     assert b"hello Bob" in shown
     from namel3ss_debug.traces.inputs import Recorded
     from namel3ss_debug.traces.reader import open_trace
@@ -221,3 +232,41 @@ def test_input_at_a_terminal_is_recorded(programs, tmp_path):
     recorded = Recorded.of(open_trace(tmp_path / "t.jsonl").events())
     assert recorded.stdin_bytes == b"Bob\nmore\n"
     assert recorded.stdin_lines == {"0(ask_name 1)": 1}
+
+
+REPLACED = """
+import io, sys
+first = input("first? ")
+sys.stdin = io.StringIO("of the program\\n")
+print(first, input("second? "))
+sys.stdin = sys.__stdin__
+out, sys.stdout = sys.stdout, io.StringIO()
+third = input("third? ")
+sys.stdout = out
+print(third)
+"""
+
+
+def test_input_is_recorded_once_whichever_way_it_goes(programs, tmp_path):
+    """A line of `input()` that comes by way of `sys.stdin`, or not from the terminal at all, is not recorded a second time."""
+    programs.write(REPLACED)
+    status, shown = traced_at_a_terminal(programs, tmp_path / "t.jsonl", b"Bob\nCarl\n")
+    assert status == 0
+    assert b"Bob of the program" in shown
+    from namel3ss_debug.traces.inputs import Recorded
+    from namel3ss_debug.traces.reader import open_trace
+
+    assert Recorded.of(open_trace(tmp_path / "t.jsonl").events()).stdin_bytes == b"Bob\nCarl\n"
+
+
+@pytest.mark.parametrize("call", ["input()", "input(1, 2)", "input(prompt='x')"])
+def test_an_error_of_input_at_a_terminal_reads_as_without_us(programs, tmp_path, call):
+    """The end of the input, and wrong arguments: the traceback has the frames of the program alone."""
+    programs.write(f"def ask():\n    return {call}\n\nprint(input.__name__)\nask()\n")
+    plain = at_a_terminal(
+        [sys.executable, "app.py"], programs.folder, programs.environment({"TERM": "dumb"}), b"\x04"
+    )
+    traced = traced_at_a_terminal(programs, tmp_path / "t.jsonl", b"\x04")
+    assert plain[0] == traced[0] == 1
+    assert b"Error" in plain[1]
+    assert traced[1] == plain[1]

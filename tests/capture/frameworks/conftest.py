@@ -18,7 +18,11 @@ _LEFT_OUT = ("trace_start", "trace_end")
 
 @pytest.fixture(autouse=True)
 def no_function_is_seen(monkeypatch):
-    """Which functions were edited is known to the process for good, and so is what servers have: here, those of the test."""
+    """Which functions were edited is known to the process for good, and so is what servers have: here, those of the test.
+
+    What a test puts in the place of `LOADED` is taken out after its recording has ended.
+    """
+    monkeypatch.setattr(rewrite, "LOADED", None)
     monkeypatch.setattr(rewrite, "EDITED", set())
     monkeypatch.setattr(beneath, "SERVED", set())
     monkeypatch.setattr(beneath, "NAMED", set())

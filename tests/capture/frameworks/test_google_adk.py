@@ -16,13 +16,13 @@ from namel3ss_debug.capture.frameworks import google_adk
 class FunctionTool:
     """A tool that is a function."""
 
-    def __init__(self, function):
-        self.name = function.__name__
-        self.function = function
+    def __init__(self, func):
+        self.name = getattr(func, "__name__", None) or type(func).__name__
+        self.func = func
 
     async def run_async(self, *, args, tool_context):
         """Run it."""
-        return self.function(**args)
+        return self.func(**args)
 
 
 @pytest.fixture
@@ -67,6 +67,28 @@ def test_a_hand_off_that_fails_is_none(follow, recorded):
     with pytest.raises(ValueError, match="no such agent"):
         run(transfer_to_agent, agent_name="nobody")
     assert recorded() == []
+
+
+CALLED = """
+class lookup:
+    def __call__(self, word):
+        return word.upper()
+"""
+
+
+def test_a_tool_that_is_an_object_is_recorded_where_that_is_called(
+    tracer, follow, structure, one_call_of_lookup
+):
+    """The framework tells of it by a span around the call."""
+    _calls, uninstall = tools.install(tracer)
+    names = {}
+    exec(rewrite.compile_source(CALLED, str(Path.cwd() / "own_tools.py")), names)
+    tool = FunctionTool(names["lookup"]())
+    structure.begin_tool(1, "lookup", {"word": "snow"})
+    assert asyncio.run(tool.run_async(args={"word": "snow"}, tool_context=None)) == "SNOW"
+    structure.end_tool(1, "SNOW")
+    uninstall()
+    one_call_of_lookup()
 
 
 OWN = """

@@ -317,6 +317,20 @@ def test_a_tool_that_a_hook_names_is_recorded_once(structure, recorded, monkeypa
     assert told == [("Weather-lookup", None)] * 2
 
 
+def test_a_tool_that_yields_and_has_a_hook_is_recorded_once(structure, recorded, monkeypatch):
+    """The hook alone sees such a function."""
+    monkeypatch.setattr(beneath, "HOOKED", set())
+
+    @hooks.trace_tool_call
+    def lookup(word):
+        yield word.upper()
+
+    structure.begin_tool(1, "lookup", {"word": "snow"})
+    assert list(lookup("snow")) == ["SNOW"]
+    structure.end_tool(1, "SNOW")
+    assert [event["event_type"] for event in recorded()] == ["tool_call_start", "tool_call_end"]
+
+
 def test_a_tool_that_was_expected_to_be_seen_and_was_not_is_recorded_at_its_end(
     structure, recorded, monkeypatch
 ):

@@ -164,16 +164,20 @@ def test_a_call_inside_a_tool_of_its_name_is_counted_once(tracer, session_class,
     assert inner["component_name"] == "tools/call"
 
 
+@pytest.mark.parametrize("name", ["add", "python3_add"])
 def test_a_tool_that_a_server_has_listed_is_recorded_where_the_server_is_asked(
-    tracer, session_class, connected, monkeypatch
+    tracer, session_class, connected, monkeypatch, name
 ):
-    """A framework that has made a tool of it tells of the same call: it fails and is answered as any other of the server."""
+    """A framework that has made a tool of it tells of the same call: it fails and is answered as any other of the server.
+
+    The framework may put the name of the server before that of the tool.
+    """
     monkeypatch.setattr(beneath, "SERVED", set())
     session = connected()
     session_class.answers = {"tools/list": {"tools": [{"name": "add"}]}, "add": text("3") | {"isError": True}}
     ask(session, "tools/list")
     structure = Structure(tracer, ToolCalls(lambda _names: None, lambda _call, _result: None), "loom")
-    structure.begin_tool(1, "add", {"a": 1})
+    structure.begin_tool(1, name, {"a": 1})
     call(session, "add", a=1)
     structure.end_tool(1, "3")
     (begun,) = events(tracer.writer.first, "tool_call_start")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from scripted_model import call, say
 
 
+CALLED = 'get_weather\n\n[[ ## next_tool_args ## ]]\n{"city": "Oslo"}'
+"""How a model asks ReAct of dspy for a tool."""
+
+
 def answer(request):
     """The reply to a decoded request: a tool is asked for once, a hand-off before any other."""
     parts = [part for message in request["messages"] for part in message["parts"]]
@@ -18,6 +22,11 @@ def answer(request):
         return say("", call(transfer, **arguments(request["tools"], transfer)))
     if "final_answer" in tools and (len(tools) == 1 or "Observation:" in last):  # smolagents
         return say("", call("final_answer", answer=words))
+    if "[[ ## next_tool_name ## ]]" in heard:  # ReAct of dspy
+        step = "finish\n\n[[ ## next_tool_args ## ]]\n{}" if "degrees" in last else CALLED
+        return say(f"[[ ## next_thought ## ]]\nDo it.\n\n[[ ## next_tool_name ## ]]\n{step}")
+    if "[[ ## answer ## ]]" in heard:
+        return say(f"[[ ## reasoning ## ]]\nIt says so.\n\n[[ ## answer ## ]]\n{words}")
     if "<code>" in heard:  # an agent of smolagents that writes code
         code = "final_answer(told)" if "Execution logs" in last else "told = get_weather(city='Oslo')"
         return say(f"Thought: do it.\n<code>\n{code}\n</code>")
