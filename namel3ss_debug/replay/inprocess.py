@@ -19,11 +19,12 @@ from orjson import loads
 
 from namel3ss_debug.capture import context, start, switch
 from namel3ss_debug.capture.answers import Given, Step
+from namel3ss_debug.capture.listening import OwnPorts
 from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.capture.session import Session, new_session
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import RerunError, UnreadableTraceError
-from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
+from namel3ss_debug.replay.rerunning.boundaries import TOOL, Strand, question_of
 from namel3ss_debug.replay.rerunning.divergences import CHANGED, MISSING, ORDER, RESULT, Divergence
 from namel3ss_debug.replay.rerunning.fitness import checked
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
@@ -109,6 +110,7 @@ class InProcess:
             self._answering = Pass(
                 Plan(recorded, run_tools), None, on_guess=lambda: _refuse_guess(self._answering)
             )
+            self._answering.listens = OwnPorts(os.getpid())
             self._gate = _Gate(self._answering, self._stopped(on_stop, recorded))
             rerun = {"of": kept.execution_id, "recording": str(recording)}
         session = _session(what, rerun, offline=recording is not None)
@@ -150,16 +152,17 @@ class InProcess:
     def parted(self) -> tuple[Divergence, ...]:
         """What the program did otherwise than the recording though it came to its end: left out, or in another order.
 
-        So is an answer that could not be given as it was, because the program has no class for it. Threads of pools share their work as they come, so order is only told of the main thread.
+        So is an answer that could not be given as it was, because the program has no class for it. Threads of pools share their work as they come, and tasks of Trio go on by lot, so order is only told of the main thread, and where its calls came one after the other.
         """
-        if self._answering is None:
+        if self._answering is None or self.recorded is None:
             return ()
         found, real = self._answering.divergences(ended=True), self._answering.seen.real
+        crowded = self.recorded.crowded
         return tuple(
             each
             for each in found
             if each.kind == MISSING
-            or (each.kind == ORDER and _is_main(each))
+            or (each.kind == ORDER and _has_order(each, crowded))
             or (each.kind == RESULT and each.number not in real)
         )
 
@@ -312,6 +315,8 @@ def _session(what: Recordable, rerun: dict[str, Any], *, offline: bool) -> Sessi
     return replace(session, offline=offline, rerun=rerun, link_latest=False)
 
 
-def _is_main(found: Divergence) -> bool:
+def _has_order(found: Divergence, crowded: frozenset[Strand]) -> bool:
+    """Whether all that a change of order is about was asked in the main thread, one after the other."""
     recorded = () if found.recorded is None else (found.recorded.question,)
-    return all(not each.strand.thread for each in (*recorded, *filter(None, (found.question,))))
+    asked = (*recorded, *filter(None, (found.question,)))
+    return all(not each.strand.thread and each.strand not in crowded for each in asked)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from namel3ss_debug.capture.foreground import WANTS_TERMINAL, Foreground
+from namel3ss_debug.capture.listening import OwnPorts, state_of
 from namel3ss_debug.capture.marks import ASKS, FLUSHED, LISTENS, TAKEN, WAITS
 from namel3ss_debug.replay.ahead import TellingAhead
 from namel3ss_debug.replay.meeting import Meeting, Process
@@ -110,9 +111,7 @@ class LiveProgram:
         self._ahead = TellingAhead(self._wake)
         self._silence: Silence | None = None
         self._came = False  # whether more came lately than what was read of a clock
-        self._unflushed = (
-            0  # processes that were told to print what they hold, and have not said that they did
-        )
+        self._unflushed = 0  # processes that were told to print what they hold, and have not yet said so
         self._servers: dict[int, str] = {}  # port -> where the program began to listen there
 
     # --- the recording
@@ -225,8 +224,7 @@ class LiveProgram:
         if self.answering is None or self.has_ended():
             return
         if self._silence is None:
-            from namel3ss_debug.capture.listening import state_of  # noqa: PLC0415  (few programs fall silent)
-            from namel3ss_debug.replay.rerunning.silences import Silence  # noqa: PLC0415  (as above)
+            from namel3ss_debug.replay.rerunning.silences import Silence  # noqa: PLC0415  (few programs fall silent)
 
             self._silence = Silence(lambda: state_of(self._child.pid), self.answering.longest_silence)
         self._silence.look(self._servers, self.answering.never_answered)
@@ -436,6 +434,8 @@ class LiveProgram:
             return
         if mark == LISTENS:
             self._servers[event["port"]] = event["site"] or ""
+            if self.answering is not None:
+                self.answering.listens = self.answering.listens or OwnPorts(self._child.pid)
             return
         self._lines.append(line if self.keeps_events else orjson.dumps({"event_id": event.get("event_id")}))
         if self.answering is not None:

@@ -40,6 +40,7 @@ from namel3ss_debug.replay.starting import Early, command_of, interpreter_of, ra
 from namel3ss_debug.replay.words import Answering
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import Recorded as Inputs
+from namel3ss_debug.traces.late_ends import write_late_end
 from namel3ss_debug.traces.reader import Trace, open_trace
 from namel3ss_debug.wire import lenient
 
@@ -298,6 +299,7 @@ class _Run:
             self.status = program.end()
             self.interrupted = program.interrupted
         trace = Path(self._prepared.session.trace)
+        write_late_end(trace, self.status)
         if trace.exists():
             written = open_trace(trace)
             if len(written.processes) > 1:

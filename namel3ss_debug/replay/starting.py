@@ -87,9 +87,16 @@ def interpreter_of(
     """
     python = find_python(wanted, target)
     recorded = lenient.string(start.get("executable"))
-    if wanted is not None or recorded is None or os.path.abspath(recorded) == os.path.abspath(python):
+    if wanted is not None or recorded is None or _is_same(recorded, python):
         return python, ()
     return python, (f"recorded with {recorded}, run again with {python}: --python chooses another",)
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two paths lead to one interpreter: in one folder, as `python` and `python3` of an environment do."""
+    one, other = os.path.abspath(one), os.path.abspath(other)
+    beside = os.path.dirname(one) == os.path.dirname(other)
+    return one == other or (beside and os.path.realpath(one) == os.path.realpath(other))
 
 
 def randomness_of(inputs: Inputs) -> dict[str, Any]:

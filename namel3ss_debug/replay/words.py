@@ -6,6 +6,7 @@ The words are JSON, as `capture.gate` reads them.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from namel3ss_debug.traces.events import Event
@@ -27,7 +28,13 @@ class Ahead(NamedTuple):
 
 
 class Answering(Protocol):
-    """What answers the calls of a program, where that is not the user alone."""
+    """What answers the calls of a program, where that is not the user alone.
+
+    Attributes:
+        listens: tells whether the program waits for connections on a port; to be set where it has a server.
+    """
+
+    listens: Callable[[int], bool] | None
 
     def heard(self, number: int, event: Event) -> None:
         """An event has come, as the one with this number."""

@@ -11,8 +11,9 @@ import sys
 import psutil
 import pytest
 
+from namel3ss_debug.capture.launch import resolve_target
 from namel3ss_debug.replay.rerunning.outputs import Outputs
-from namel3ss_debug.replay.starting import early
+from namel3ss_debug.replay.starting import early, interpreter_of
 from namel3ss_debug.traces.inputs import VERSION
 
 WITNESS = """\
@@ -220,3 +221,17 @@ def test_a_process_that_died_as_it_waited_has_ended(folder):
         assert not folder.has_run
         with program.outputs.run():
             pass
+
+
+def test_another_name_of_the_same_interpreter_is_no_other_one(tmp_path):
+    """`python3` beside `python` runs the same environment; a link from elsewhere may be of another one."""
+    (tmp_path / "app.py").touch()
+    target = resolve_target(["app.py"], cwd=tmp_path)
+    folder, name = os.path.split(sys.executable)
+    beside = next(each for each in ("python", "python3") if each != name)
+    elsewhere = tmp_path / name
+    elsewhere.symlink_to(sys.executable)
+    python, notes = interpreter_of(None, {"executable": os.path.join(folder, beside)}, target)
+    assert (python, notes) == (sys.executable, ())
+    (note,) = interpreter_of(None, {"executable": str(elsewhere)}, target)[1]
+    assert note == f"recorded with {elsewhere}, run again with {sys.executable}: --python chooses another"

@@ -23,14 +23,15 @@ def recorded_word(
         recorded: the recording.
         found: the boundary.
         question: what is asked now. Where one of the two asks a model for a stream and the other does not, the answer is told by
-            what it says, to be written anew.
+            what it says, to be written anew; not where no model was known to be asked, as by an older version.
         realtime: whether the answer takes its time, as it did then.
     """
     if found.question.kind in VALUED:
         return _tool_word(recorded, found.number)
     answer = recorded.http_answer(found.number)
     if (
-        question.streamed != found.question.streamed
+        question.kind == found.question.kind
+        and question.streamed != found.question.streamed
         and answer.whole
         and answer.status < HTTPStatus.BAD_REQUEST
     ):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _TOKEN = re.compile(r"(?<!\w)-\d[\w.]*|\w+|[^\w\s]")
 _WORD = re.compile(r"-?\w")
+_LINE_END = re.compile(r"\\+[nrt]")
+"""The end of a line, and its kin, as JSON writes it: before a word it looks like the first letter of that."""
 _LONGEST = 200_000
 _MOST_WORDS = 100_000
 
@@ -107,7 +109,7 @@ class Expectations:
 
     def _value(self, old: Any, new: Any) -> bool:
         """Whether what is gone from a value are words of recorded answers, and what has come words of the ones given."""
-        gone, come = _changed_words(_text(old), _text(new))
+        gone, come = _changed_words(_in_one_line(old), _in_one_line(new))
         return bool(gone or come) and self._old.words.issuperset(gone) and self._new.words.issuperset(come)
 
 
@@ -129,7 +131,7 @@ class _Side:
 
     def take(self, question: Question, outputs: dict[str, Any]) -> None:
         if len(self.words) < _MOST_WORDS:
-            self.words.update(_words(_text(outputs)))
+            self.words.update(_words(_text(outputs)), _words(_in_one_line(outputs)))
             for text in _strings(outputs):
                 self.words.update(_words(text))
         if question.kind == TOOL and question.call_id:
@@ -170,6 +172,11 @@ def _key(part: Any) -> bytes:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else lenient.dump(value, ordered=True).decode("utf-8", "replace")
+
+
+def _in_one_line(value: Any) -> str:
+    """The text of a value with spaces between its lines, at whatever depth JSON stands in texts."""
+    return _LINE_END.sub(" ", _text(value))
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -88,7 +88,7 @@ _NOTES: Final[Mapping[str, Callable[[Finding], str]]] = {
         f"the recording leaves out {finding.what.replace(' ', ', ')}: such a call stops the run; record it again without --filter"
     ),
     "lost": lambda finding: (
-        f"{finding.what} events are missing in the recording: a call whose answer is among them stops the run"
+        f"events are missing in the recording ({finding.what}): a call whose answer is among them stops the run"
     ),
     "inputs": lambda finding: (
         f"calls whose inputs were cut ({finding.setting}): {finding.what}; a tool or a word that is missing there is not recognised, "
@@ -99,7 +99,7 @@ _NOTES: Final[Mapping[str, Callable[[Finding], str]]] = {
         "runs again; decorate that with trace_tool_call(name=...) to have it answered"
     ),
     "spans": lambda finding: (
-        f"{in_line(finding.what)}: only spans of the framework tell of such calls, so what is behind them runs again; decorate "
+        f"{in_line(finding.what)}: only the framework tells of such calls, so what is behind them runs again; decorate "
         "functions of yours there with trace_tool_call(name=...) to have them answered"
     ),
     "chains": lambda finding: (

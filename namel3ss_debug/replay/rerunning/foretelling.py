@@ -12,6 +12,7 @@ from collections import deque
 from namel3ss_debug.replay.rerunning.boundaries import HTTP, MODEL, TOOL
 from namel3ss_debug.replay.rerunning.deliveries import recorded_word
 from namel3ss_debug.replay.rerunning.matching import Matcher
+from namel3ss_debug.replay.rerunning.own_servers import loopback_port
 from namel3ss_debug.replay.rerunning.recorded import Recorded
 from namel3ss_debug.replay.words import Ahead
 
@@ -50,8 +51,11 @@ class Foretelling:
         else:
             return None
         boundary = self._recorded.boundaries[number]
+        # a server of the program may listen there by then
+        is_near = loopback_port(boundary.question) is not None
         if (
             boundary.question.kind not in _KINDS
+            or is_near
             or not (boundary.end and boundary.asked)
             or self._recorded.findings_of(number)
             or not self._matcher.comes_next(boundary, self._gone, in_turn=self._strict)

@@ -37,6 +37,7 @@ from namel3ss_debug.replay.rerunning.foretelling import Foretelling
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.matching import Matcher
 from namel3ss_debug.replay.rerunning.ordering import Order
+from namel3ss_debug.replay.rerunning.own_servers import Listens, answers_itself
 from namel3ss_debug.replay.rerunning.plans import ALL, Plan
 from namel3ss_debug.replay.rerunning.recorded import END, HEAD, Boundary, Step
 from namel3ss_debug.replay.rerunning.recorded_answers import BEARER, outputs_of
@@ -90,6 +91,7 @@ class Pass:
         restart: the first guess that was wrong: the pass does not count.
         foretells: whether answers are told before they are asked for.
         misled: whether one that was foretold was taken where another one belongs: the pass does not count either.
+        listens: tells whether the program waits for connections on a port; None where it has no server.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Pass:
         self.seen = Seen()
         self.restart: Restart | None = None
         self.misled = False
+        self.listens: Listens | None = None
         recorded = plan.recorded
         strands = {
             number: boundary.question.strand
@@ -249,7 +252,11 @@ class Pass:
 
     def matches(self) -> list[Match]:
         """What became of each question, in the order in which they were asked."""
-        return [match._replace(unanswered=match.number in self._held_up) for match in self.matcher.matches]
+        held_up, real = self._held_up, self.seen.real
+        return [
+            match._replace(unanswered=match.number in held_up, real=match.number in real)
+            for match in self.matcher.matches
+        ]
 
     def is_stuck(self) -> bool:
         """Whether a call waits whose recorded answer cannot be given; `strict` alone is no such reason."""
@@ -301,12 +308,23 @@ class Pass:
             self.seen.real.add(question.number)
             return {"run": True} | given_word(self._mocks, question.number, event)
         result = self.matcher.answer(question, guesses=self._may_guess(question))
-        if isinstance(result, New):
-            return self._without(result)
         if isinstance(result, Restart):
             self.restart = self.restart or result
             result = result.answer
-        return self._of_answer(result, event)
+        if answers_itself(result, self.plan.recorded, self.listens):
+            return self._of_own_server(result, event)
+        return self._without(result) if isinstance(result, New) else self._of_answer(result, event)
+
+    def _of_own_server(self, result: Answer | New, event: Event) -> dict[str, Any]:
+        """The word for a request to a server of the program: it is made, and no part of it waits for its turn."""
+        question, found = result.question, result.recorded if isinstance(result, Answer) else None
+        self.seen.real.add(question.number)
+        if found is not None:
+            self.order.began(found.number)
+            self.order.leave_out([found.number])
+            if self._foretelling is not None:
+                self._foretelling.void(found.number)
+        return given_word(self._mocks, question.number, event)
 
     def _of_held_up(self, held_up: Answer | New, event: Event) -> dict[str, Any]:
         """The word for what could not be answered before, with what the user gives by now."""

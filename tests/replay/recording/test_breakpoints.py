@@ -28,6 +28,9 @@ def stops_at(text, events, known=None):
         ("trace_start", [1]),
         ("llm", [3, 11, 14]),
         ("llm:3", [14]),
+        ("  llm:3  ", [14]),
+        ("llm : 3", [14]),
+        ("tool : search if status == 'failed'", [7]),
         ("tool:2", [8]),
         ("tool@2", [8]),
         ("llm_call_start@2", [11]),
@@ -187,6 +190,51 @@ def test_a_line_of_a_cell_is_a_place():
     assert not stopping.covers({"event_type": "decision", "call_site": "In[15]:3"})
     with pytest.raises(PlaceError, match=r"did you mean 'In\[5\]:3'"):
         parse_place("In[5]:4", known)
+
+
+def test_a_line_of_an_app_stops_where_it_begins():
+    """Once for each time it runs: at its statement, else at what came first from it, and not at what happens inside of it."""
+
+    def came(event_type, line, name, file="tour.ai"):
+        component = event_type.partition("_")[0]
+        return {
+            "event_type": event_type,
+            "component": component,
+            "component_name": name,
+            "call_site": f"{file}:{line}",
+        }
+
+    turn = [
+        came("state_change", 5, "city"),
+        came("chain_step_start", 5, "ask"),
+        came("llm_call_start", 5, "m"),
+        came("chain_step_start", 5, "inner"),
+        came("tool_call_end", 7, "weather"),
+        came("tool_call_start", 7, "weather"),
+        came("decision", 7, "enough"),
+    ]
+    events = [*turn, *turn, came("decision", 9, "x", "tour.py"), came("tool_call_start", 9, "y", "tour.py")]
+    known = know(events)
+
+    def stops(place):
+        stop = Breakpoint(place)
+        return [
+            number
+            for number, event in enumerate(events, 1)
+            if stop.stops(number, event, {}, {}, known=lambda: known)
+        ]
+
+    assert (stops("tour.ai:5"), stops("tour.ai:7")) == ([2, 9], [6, 13])
+    assert stops("tour.py:9") == [15, 16]
+    assert stops("chain_step_start") == [2, 4, 9, 11]
+
+
+def test_the_nearest_line_is_one_of_the_same_file():
+    """A line of another file that is nearer is not what was meant."""
+    sites = ("agents/plan.py:10", "agents/plan.py:90", "tools.py:43", "somewhere")
+    known = know([{"event_type": "decision", "component": "app", "call_site": site} for site in sites])
+    with pytest.raises(PlaceError, match=r"did you mean 'plan\.py:10'"):
+        parse_place("plan.py:42", known)
 
 
 def test_a_library_breakpoint_takes_its_condition_apart():

@@ -76,6 +76,19 @@ def test_a_whole_body_takes_its_time_before_its_head(made, told):
     assert told(made, realtime=True)["http"]["delays"] == [0.25]
 
 
+def test_a_stream_that_was_not_known_for_that_of_a_model_is_told_with_its_bytes(made, told):
+    """It stands in the recording as another exchange, made before its format was known: what it says is not told there."""
+    made.say(made.ask("hello", stream=True), "ab")
+    asked, answered = made.events
+    exchange = {"status": 200, "headers": {"content-type": "text/event-stream"}}
+    asked |= {"event_type": "http_exchange_start", "component": "http"}
+    inputs = asked.pop("inputs")
+    answered |= {"event_type": "http_exchange_end", "component": "http", "metadata": {"exchange": exchange}}
+    answered["outputs"] = {**exchange, "body": "data: a\n\n"}
+    again = {**asked, "event_type": "llm_call_start", "component": "llm", "inputs": inputs}
+    assert [base64.b64decode(piece) for piece in told(made, again)["http"]["pieces"]] == [b"data: a\n\n"]
+
+
 def test_a_stream_that_was_none_is_written_anew(made, told):
     """By what the answer says, and marked as recorded."""
     made.say(made.ask("hello"), "hi")

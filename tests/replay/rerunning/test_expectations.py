@@ -52,6 +52,8 @@ COLD = Replaced(
             [text(f"Weather: {json.dumps({'temp_c': -30, 'sky': 'snow and ice'})}")],
         ),
         ([text("a"), text("21, dry")], [text("a"), text("-30, snow")]),
+        ([text("Observation:\n21, dry\n")], [text("Observation:\n-30, snow\n")]),
+        ([text(json.dumps({"log": "Last:\n21"}))], [text(json.dumps({"log": "Last:\n-30"}))]),
         (
             [{"role": "user", "parts": [{"type": "text", "content": "So?"}, *result("21")["parts"]]}],
             [{"role": "user", "parts": [{"type": "text", "content": "So?"}, *result("-30")["parts"]]}],
@@ -71,6 +73,7 @@ def test_the_words_of_a_mock_are_explained(old, new):
         ([text("It is 21 degrees.")], [text("It is -30 Kelvin.")]),
         ([text("It is 21 degrees.")], [text("It is 21 degrees!")]),
         ([text("It is 15 degrees.")], [text("It is -30 degrees.")]),
+        ([text("Observation:\n15")], [text("Observation:\n-30")]),
         ([result("21", "call_2")], [result("warm", "call_2")]),
         ([text("a")], [text("a"), text("b")]),
         ([text("a"), text("b")], [text("a")]),

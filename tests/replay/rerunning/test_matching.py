@@ -242,6 +242,27 @@ def test_calls_that_were_swapped_are_told_where_the_first_came_too_early(listed,
     assert [names[boundary.number] for boundary in found.late] == ["plan"]
 
 
+def test_each_call_that_came_too_early_names_what_it_came_before(listed, boundary_events):
+    """Two pairs that were swapped, far from each other, are two divergences."""
+    made, again = boundary_events(), boundary_events()
+    for said in "abcdef":
+        made.say(made.ask(said), said)
+    recorded = read_recorded(listed(made.events))
+    matcher = Matcher(recorded)
+    for said in "acbdfe":
+        again.ask(said)
+        matcher.answer(last_question(again))
+
+    def asked(event):
+        return event["inputs"]["messages"][-1]["parts"][0]["content"]
+
+    told = [
+        (found.kind, asked(found.question.event), [asked(recorded.start(late.number)) for late in found.late])
+        for found in matcher.divergences()
+    ]
+    assert told == [("order", "c", ["b"]), ("order", "f", ["e"])]
+
+
 # --- the same question several times
 
 
@@ -496,6 +517,31 @@ def test_an_error_of_the_users_leaves_the_answer_for_the_next_attempt(listed, bo
     assert matcher.divergences() == ()
 
 
+def test_an_error_of_the_users_excuses_one_answer_alone(listed, boundary_events):
+    """Of two that were recorded, and of which the program asks for one and gives up, the other is missing."""
+    made, again = boundary_events(), boundary_events()
+    for _ in range(2):
+        made.say(made.ask("Plan."), "Rome")
+    matcher = Matcher(read_recorded(listed(made.events)), Given(m=(parse_fault("m:timeout"), [1])))
+    again.ask("Plan.")
+    assert matcher.answer(last_question(again)).fails
+    assert [found.kind for found in matcher.divergences()] == ["missing"]
+
+
+def test_what_is_inside_a_tool_that_the_user_lets_fail_is_not_missing(listed, boundary_events):
+    """A tool that fails asks nothing of what it asked when it was recorded."""
+    recorded, again = nested(listed, boundary_events()), boundary_events()
+    matcher = Matcher(recorded, Given(search=(parse_fault("search:timeout"), None)))
+    for ask in (
+        lambda: again.ask("Plan."),
+        lambda: again.call("search", {"q": "a"}, "call_1"),
+        lambda: again.ask("Sum up."),
+    ):
+        ask()
+        matcher.answer(last_question(again))
+    assert matcher.divergences() == ()
+
+
 def test_what_comes_back_of_a_fault_is_expected(listed, boundary_events):
     """The text that a program makes of an error, under the id of the call that failed."""
     made, again = boundary_events(), boundary_events()
@@ -562,6 +608,9 @@ def test_a_mock_keeps_no_answer_from_its_own_question(listed, boundary_events):
     assert {name: names[result.recorded.number] for name, result in results.items() if name != "Bern"} == {
         name: name for name in names.values()
     }
+    assert matcher.divergences() == ()
+    (mocked,) = (match for match in matcher.matches if match.number == asked["Bern"].number)
+    assert (mocked.recorded, mocked.how, mocked.given) == (0, "new", True)
 
 
 # --- laws

@@ -228,9 +228,7 @@ def test_tools_that_only_spans_of_a_framework_tell_of_are_told(listed, boundary_
     recorded = read_recorded(listed(made.events))
     assert recorded.findings[0] == Finding("spans", 0, "a")
     note, *_ = checked(Path("t.jsonl"), recorded)
-    assert note.startswith(
-        "a: only spans of the framework tell of such calls, so what is behind them runs again"
-    )
+    assert note.startswith("a: only the framework tells of such calls, so what is behind them runs again")
 
 
 def test_what_an_exception_of_a_tool_held_is_looked_at_as_a_result_is(listed, boundary_events):

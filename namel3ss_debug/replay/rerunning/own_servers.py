@@ -1,0 +1,46 @@
+"""Requests of a program to a server of its own: the server runs again as well, and answers itself what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from namel3ss_debug.replay.rerunning.boundaries import HTTP, Question
+from namel3ss_debug.replay.rerunning.recorded import Recorded
+from namel3ss_debug.replay.rerunning.recorded_answers import exchange_of
+from namel3ss_debug.replay.rerunning.verdicts import Answer, New
+from namel3ss_debug.wire.requests import LOOPBACK
+
+Listens = Callable[[int], bool]
+"""Tells whether the program waits for connections on a port."""
+
+
+def loopback_port(question: Question) -> int | None:
+    """The port of this machine that a request goes to which asks no model; None for any other question."""
+    if question.kind != HTTP:
+        return None
+    try:
+        address = urlsplit(f"//{question.name}")
+        return (address.port or 80) if address.hostname in LOOPBACK else None
+    except ValueError:
+        return None
+
+
+def answers_itself(result: Answer | New, recorded: Recorded, listens: Listens | None) -> bool:
+    """Whether a question is for a server of the program.
+
+    A request that came to nothing then does so again: the server had yet to begin, and may be sooner now.
+
+    Args:
+        result: the question, with what the recording holds for it.
+        recorded: the recording.
+        listens: on which ports the program waits; None where on none.
+    """
+    port = loopback_port(result.question)
+    if listens is None or port is None:
+        return False
+    if isinstance(result, Answer):
+        found = result.recorded
+        if result.replaced or (found and exchange_of(recorded.end(found.number)).get("status") is None):
+            return False
+    return listens(port)

@@ -1,0 +1,135 @@
+"""What a program asks a server of its own, the server answers in a re-run as well."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from namel3ss_debug.capture.foretold import asked
+from namel3ss_debug.capture.listening import OwnPorts
+from namel3ss_debug.replay.given.answers import Mocks, parse_mock
+from namel3ss_debug.replay.rerunning.divergences import summary
+from namel3ss_debug.replay.rerunning.entries import Entries
+from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError
+from namel3ss_debug.replay.rerunning.passes import Pass
+from namel3ss_debug.replay.rerunning.plans import Plan
+from namel3ss_debug.replay.rerunning.recorded import read_recorded
+
+
+def fetch(made, path, address="127.0.0.1:8000"):
+    """The start of a request that asks no model."""
+    exchange = {"method": "GET", "url": f"http://{address}{path}", "hash": path}
+    metadata = {"chain": ["app.py:main"], "exchange": exchange}
+    return made.add("http_exchange_start", "http", component_name=address, metadata=metadata)
+
+
+def respond(made, start, **end):
+    """Its response, or what else became of it."""
+    end = end or {"status": "completed", "metadata": {"exchange": {"status": 200, "body": "old"}}}
+    made.add("http_exchange_end", "http", start, **end)
+
+
+REFUSED = {
+    "status": "failed",
+    "error": "refused",
+    "error_type": "ConnectionError",
+    "metadata": {"exchange": {"raised": {"type": "httpx.ConnectError", "text": "refused"}}},
+}
+
+
+@pytest.fixture
+def recorded(listed, boundary_events):
+    """A program that asks its server, which asks another; and a model on this machine."""
+    made = boundary_events()
+    outer = fetch(made, "/plan")
+    respond(made, fetch(made, "/price", "prices.example"))
+    respond(made, outer)
+    made.say(made.ask("hello"), "hi")
+    return read_recorded(listed(made.events), None, asked)
+
+
+def start(recorded, boundary_events, *ports, mocks=None):
+    """A run of a program that listens on these ports; and what it tells of its latest event."""
+    run, made = Pass(Plan(recorded), mocks), boundary_events()
+    run.listens = ports.__contains__
+
+    def word():
+        number = len(made.events)
+        run.heard(number, made.events[-1])
+        return run.word(number, made.events[-1])
+
+    return run, made, word
+
+
+def test_a_server_of_the_program_answers_itself(recorded, boundary_events):
+    """What it asks others, and what a model is asked, is answered from the recording; nothing parts."""
+    run, made, word = start(recorded, boundary_events, 8111, 80)
+    fetch(made, "/plan", "localhost:8111")
+    assert word() == {}
+    fetch(made, "/price", "prices.example")
+    assert "http" in word()
+    made.ask("hello")
+    assert "http" in word()
+    assert run.divergences(ended=True) == ()
+    found = summary((), run.matches())
+    assert (found.exact, run.seen.real) == (2, {1})
+
+
+def test_what_the_recording_does_not_hold_is_asked_of_an_own_server_alone(recorded, boundary_events):
+    """A new endpoint of the program's own is no call that is made for real elsewhere."""
+    run, made, word = start(recorded, boundary_events, 8111)
+    fetch(made, "/new", "[::1]:8111")
+    assert word() == {}
+    fetch(made, "/new", "127.0.0.1:9000")
+    with pytest.raises(CannotGoOnError):
+        word()
+    fetch(made, "/plan", "127.0.0.1:9000")
+    assert "http" in word()
+    assert [found.kind for found in run.divergences(ended=False)] == ["new"]
+
+
+def test_a_request_that_came_to_nothing_does_so_again(listed, boundary_events):
+    """A program that asks until its server is there does so as often as it did."""
+    made = boundary_events()
+    respond(made, fetch(made, "/health"), **REFUSED)
+    respond(made, fetch(made, "/health"))
+    run, made, word = start(read_recorded(listed(made.events)), boundary_events, 8000)
+    fetch(made, "/health")
+    assert word()["http"]["raised"]["type"] == "httpx.ConnectError"
+    fetch(made, "/health")
+    assert word() == {}
+    assert run.divergences(ended=True) == ()
+
+
+def test_what_the_user_gives_stands_in_place_of_an_own_server(recorded, boundary_events):
+    """A mock is for every request."""
+    entries = Entries()
+    mocks = Mocks(lambda: None, entries.find)
+    mocks.add(parse_mock('http:{"plan": 1}'))
+    run, made, word = start(recorded, boundary_events, 8000, mocks=mocks)
+    fetch(made, "/plan")
+    entries.heard(1, made.events[-1])
+    assert word()["answer"] == {"plan": 1}
+    assert run.seen.real == set()
+
+
+def test_what_may_be_asked_of_an_own_server_is_not_told_ahead(recorded):
+    """The program may begin its server before it asks."""
+    run = Pass(Plan(recorded), None)
+    run.foretells = True
+    assert run.foretell() is None
+
+
+def test_the_ports_of_a_program_are_those_on_which_it_waits():
+    """Not those that it has bound and does not listen on; what was found once is known; of a process that is gone, none."""
+    listens = OwnPorts(os.getpid())
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        assert listens(port)
+        assert not listens(bound.getsockname()[1])
+        assert not OwnPorts(2**22 + 1)(port)
+    assert listens(port)
+    assert not OwnPorts(os.getpid())(port)
