@@ -196,6 +196,38 @@ def test_a_marked_test_records_once_and_is_answered_ever_after(suite):
     assert b"sk-proj-" not in recorded
 
 
+def test_a_server_that_the_tests_run_answers_again(suite):
+    """What its handler asks a model is answered from the recording, also where the server is older than the test."""
+    tests = """
+        import threading, urllib.request
+        from http.server import BaseHTTPRequestHandler, HTTPServer
+
+        import agent, pytest
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                answer = agent.ask([{"role": "user", "content": "hello"}]).content
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(answer.encode())
+
+        @pytest.fixture(scope="module")
+        def address():
+            with HTTPServer(("127.0.0.1", 0), Handler) as server:
+                threading.Thread(target=server.serve_forever).start()
+                yield f"http://127.0.0.1:{server.server_port}"
+                server.shutdown()
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_agent(address):
+            assert urllib.request.urlopen(address).read() == b"It is on its way."
+        """
+    suite(tests).assert_outcomes(passed=1)
+    asked = len(suite.asked)
+    suite().assert_outcomes(passed=1)
+    assert len(suite.asked) == asked
+
+
 def test_a_tool_that_is_named_runs_for_real(suite):
     """With `run_tools` the tool is called although the recording could answer it."""
     suite(TEST).assert_outcomes(passed=1)
@@ -267,6 +299,49 @@ def test_a_question_without_an_answer_fails_even_where_the_program_hides_it(suit
     )
 
 
+def test_a_missing_answer_is_told_once_where_a_group_of_tasks_fails_with_it(suite):
+    """What the program makes of it is no further failure; the message stands there without a traceback."""
+    suite(TEST).assert_outcomes(passed=1)
+    further = """
+    try:
+        agent.ask([{"role": "user", "content": "And then?"}])
+    except BaseException as error:
+        raise BaseExceptionGroup("tasks", [error])
+"""
+    result = suite(TEST + further)
+    result.assert_outcomes(failed=1)
+    failures, _, _summary = result.stdout.str().partition("short test summary info")  # it is whole there where CI is set
+    assert failures.count("to record it again: ") == 1
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_a_recording_that_another_test_has_made_is_told(suite):
+    """Of two tests with one recording that ask otherwise, each record again breaks the other."""
+    tests = """
+        import agent, pytest
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_one():
+            agent.run("Hello")
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_two():
+            agent.run("Hello")
+            {more}
+    """
+    suite(tests.format(more="")).assert_outcomes(passed=2)
+    result = suite(tests.format(more='agent.run("Good bye")'))
+    result.assert_outcomes(passed=1, failed=1)
+    told = (
+        "x.jsonl was recorded by test_it.py::test_one: if that is still there, each needs a file of its own"
+    )
+    result.stdout.fnmatch_lines([told])
+    suite(tests.format(more='agent.run("Good bye")'), "--agent-record=rewrite").assert_outcomes(passed=2)
+    result = suite()
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([told.replace("test_one", "test_two")])
+
+
 def test_a_call_that_is_left_out_fails_the_test(suite):
     """A test that ends well but did not ask what was recorded says so."""
     suite(TEST).assert_outcomes(passed=1)
@@ -289,8 +364,25 @@ def test_a_tool_that_is_installed_meanwhile_is_told(suite):
     result = suite()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["missing *", "lookup was called all the same: *; install your own package with pip install -e"]
+        [
+            "missing *",
+            "lookup was called all the same: *; install your own package anew, or with pip install -e",
+        ]
     )
+
+
+def test_tools_of_a_package_that_is_installed_from_the_sources_are_answered(suite):
+    """As tox and nox install it: the files of the package are those of the project."""
+    suite(TEST).assert_outcomes(passed=1)
+    installed, sources = suite.path / "env" / "site-packages", suite.path / "src"
+    for folder in (installed, sources):
+        folder.mkdir(parents=True)
+        (folder / "agent.py").write_bytes((suite.path / "agent.py").read_bytes())
+    (suite.path / "agent.py").unlink()
+    (suite.path / "conftest.py").write_text(f"import sys\nsys.path.insert(0, {str(installed)!r})\n")
+    result = suite(TEST + "    assert 'site-packages' in agent.__file__\n")
+    result.assert_outcomes(passed=1)
+    assert "CALLED []" in result.stdout.str()
 
 
 def test_a_way_around_the_seams_is_closed_and_told(suite):
@@ -493,6 +585,13 @@ def test_each_test_has_a_recording_of_its_own(suite):
     [
         ('"x.json"', "ends with .jsonl"),
         ('"x.jsonl", mode="all"', "no mode 'all': it is one of once, none, rewrite"),
+        ('"x.jsonl", "none"', "agent_recording('x.jsonl', 'none'): it takes a path, mode= and run_tools="),
+        ('"x.jsonl", modes="none"', "agent_recording('x.jsonl', modes='none'): it takes a path, mode= and "),
+        ("7", "agent_recording(7): it takes a path, mode= and run_tools="),
+        (
+            '"x.jsonl", run_tools=[7]',
+            "agent_recording('x.jsonl', run_tools=[7]): it takes a path, mode= and ",
+        ),
     ],
 )
 def test_a_mark_that_is_wrong_is_told(suite, mark, told):
@@ -511,6 +610,31 @@ def test_a_setting_that_is_wrong_is_told(suite, monkeypatch):
         ["NAMEL3SS_DEBUG_REDACT_PATTERNS: redact_patterns: 'ticket' is not a valid *"]
     )
     assert not suite.asked
+
+
+def test_a_mark_that_a_conftest_gives_is_one(suite):
+    """The tests of a folder are marked when all have been collected; of parameters, only those that are meant."""
+    suite.path.joinpath("conftest.py").write_text(
+        "import pytest\n"
+        "def pytest_collection_modifyitems(items):\n"
+        "    for item in items:\n"
+        "        if 'plain' not in item.name:\n"
+        "            item.add_marker(pytest.mark.agent_recording)\n"
+    )
+    tests = """
+        import agent, pytest
+        from namel3ss_debug.capture import switch
+
+        @pytest.mark.parametrize("kind", ["marked", "plain"])
+        def test_agent(kind):
+            assert (switch.ACTIVE is None) == (kind == "plain")
+            if kind == "marked":
+                agent.run("Where is A-17?")
+        """
+    suite(tests).assert_outcomes(passed=2)
+    asked = len(suite.asked)
+    suite(tests, "--agent-record=none").assert_outcomes(passed=2)
+    assert len(suite.asked) == asked
 
 
 def test_what_the_other_fixtures_of_a_test_do_is_recorded_too(suite):
@@ -653,6 +777,39 @@ def test_asynchronous_tests_are_recorded_and_answered(suite):
     suite(None, *options).assert_outcomes(passed=1)
     suite(tests.replace('ask("two")', 'ask("three")'), *options).assert_outcomes(failed=1)
     assert len(suite.asked) == asked
+
+
+def test_calls_that_are_made_at_once_may_change_places(suite):
+    """Tasks that are not told apart, as those of Trio, ask in any order; calls one after the other do not."""
+    tests = """
+        import contextlib, http.client, json, os, pytest, urllib.parse
+
+        ASKED, AT_ONCE = ["one", "two"], True
+
+        def asked(question):
+            url = urllib.parse.urlsplit(os.environ["OPENAI_BASE_URL"])
+            waiting = http.client.HTTPConnection(url.netloc)
+            body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": question}]}
+            waiting.request("POST", f"{url.path}/chat/completions", json.dumps(body))
+            return waiting
+
+        def answer(waiting):
+            with contextlib.closing(waiting):
+                assert waiting.getresponse().read()
+
+        @pytest.mark.agent_recording("x.jsonl")
+        def test_agent():
+            waiting = [asked("Hello"), asked("Hallo")] if AT_ONCE else []
+            for each in waiting:
+                answer(each)
+            for question in ASKED:
+                answer(asked(question))
+    """
+    swapped = '["two", "one"]'
+    suite(tests).assert_outcomes(passed=1)
+    suite(tests.replace('["one", "two"]', swapped)).assert_outcomes(passed=1)
+    suite(tests.replace("True", "False"), "--agent-record=rewrite").assert_outcomes(passed=1)
+    suite(tests.replace("True", "False").replace('["one", "two"]', swapped)).assert_outcomes(failed=1)
 
 
 @pytest.mark.slow

@@ -50,16 +50,21 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """A test with the mark has the fixture, the first of its own, so that what other fixtures do is recorded too."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: Any) -> None:
+    """A test with the mark has the fixture, the first of its own, so that what other fixtures do is recorded too.
+
+    Only now are all marks there: a conftest gives some to whole folders when all tests have been collected.
+    """
     names = getattr(item, "fixturenames", None)
     if names is None or (FIXTURE not in names and item.get_closest_marker(MARK) is None):
         return
-    if FIXTURE in names:
-        names.remove(FIXTURE)
+    others = [name for name in names if name != FIXTURE]
     known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    wider = [place for place, name in enumerate(names, 1) if _scope(known.get(name)) != "function"]
-    names.insert(max(wider, default=0), FIXTURE)
+    wider = [place for place, name in enumerate(others, 1) if _scope(known.get(name)) != "function"]
+    place = max(wider, default=0)
+    # a list of its own, because the tests of one function with other parameters share theirs
+    item.fixturenames = [*others[:place], FIXTURE, *others[place:]]
 
 
 def _scope(definitions: Any) -> str:

@@ -80,8 +80,7 @@ class RecordedTest:
 
     def _stop(self, stop: Stop | str, recorded: Recorded) -> BaseException:
         assert self._wanted.recording is not None
-        text = testing.stopped(stop, recorded, self._wanted.recording, _again(self._node))
-        error = _failure(text)
+        error = self._parts(testing.stopped(stop, recorded, self._wanted.recording, _again(self._node)))
         self._stopped = self._stopped or error
         return error
 
@@ -97,7 +96,7 @@ class RecordedTest:
         """
         self._run.end()
         if self._stopped is not None and error is not self._stopped:
-            raise self._stopped from error
+            raise self._stopped from None  # that is what came of it, often a group of tasks with it in the midst
         self._leave_unwritten()
 
     def failed_within(self) -> None:
@@ -131,7 +130,12 @@ class RecordedTest:
         found, closed = self._run.parted(), self._run.refused()
         if (found or closed) and self._run.recorded is not None:
             again, run = _again(self._node), self.trace.path
-            raise _failure(testing.parted(found, closed, self._run.recorded, recording, again, run))
+            raise self._parts(testing.parted(found, closed, self._run.recorded, recording, again, run))
+
+    def _parts(self, text: str) -> BaseException:
+        """What fails the test because it and its recording part, with whose recording it is where that may be why."""
+        assert self._wanted.recording is not None
+        return _failure("\n".join([text, *testing.owner_rows(self._wanted.recording, self._node.nodeid)]))
 
     def _leave_unwritten(self) -> None:
         """Say of a test that fails and was to be recorded that there is no recording."""
@@ -181,7 +185,7 @@ def _wanted(node: pytest.Item) -> _Wanted:
     mark = node.get_closest_marker("agent_recording")
     if mark is None or _is_skipped_by_unittest(node):
         return _Wanted(None)
-    path, mode, run_tools = _arguments(*mark.args, **mark.kwargs)
+    path, mode, run_tools = _read(mark)
     if path is None:
         recording = node.path.parent / FOLDER / _safe(node.path.stem) / f"{_name(node)}.jsonl"
     elif mark not in node.own_markers:
@@ -198,8 +202,7 @@ def _wanted(node: pytest.Item) -> _Wanted:
     chosen = node.config.getoption("agent_record") or mode or node.config.getini("agent_record")
     if chosen not in _MODES:
         raise _failure(f"agent_recording has no mode {chosen!r}: it is one of {', '.join(_MODES)}")
-    names = (run_tools,) if isinstance(run_tools, str) else run_tools
-    return _Wanted(recording, chosen, frozenset(names))
+    return _Wanted(recording, chosen, run_tools)
 
 
 def _is_skipped_by_unittest(node: pytest.Item) -> bool:
@@ -207,8 +210,28 @@ def _is_skipped_by_unittest(node: pytest.Item) -> bool:
     return bool(getattr(getattr(node, "obj", None), "__unittest_skip__", False))
 
 
-def _arguments(path: Any = None, *, mode: Any = None, run_tools: Any = ()) -> tuple[Any, Any, Any]:
-    return path, mode, run_tools
+def _read(mark: pytest.Mark) -> tuple[Path | None, Any, frozenset[str]]:
+    """The path, the mode and the tools that a mark says.
+
+    Raises:
+        Failed: it was given something else.
+    """
+    try:
+        return _arguments(*mark.args, **mark.kwargs)
+    except TypeError:
+        given = [*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())]
+        raise _failure(
+            f"agent_recording({', '.join(given)}): it takes a path, mode= and run_tools=, a name or several"
+        ) from None
+
+
+def _arguments(
+    path: Any = None, *, mode: Any = None, run_tools: Any = ()
+) -> tuple[Path | None, Any, frozenset[str]]:
+    names = frozenset((run_tools,) if isinstance(run_tools, str) else run_tools)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("a tool has a name")
+    return None if path is None else Path(path), mode, names
 
 
 def _name(node: pytest.Item) -> str:
