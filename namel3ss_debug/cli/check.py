@@ -181,8 +181,11 @@ def write_reports(reports: Sequence[Report], files: dict[str, str], fail_on: str
 
 
 def tell_github(reports: Sequence[Report]) -> None:
-    """Write annotations on stderr, where the runner reads them too, and append to the summary of the step."""
-    from namel3ss_debug.errors import WrongUsageError
+    """Write annotations on stderr, where the runner reads them too, and append to the summary of the step.
+
+    The summary is there by itself, so where it cannot be written, that is one line, and the check is what it is.
+    """
+    from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.views.checks import check_markdown
     from namel3ss_debug.views.reports import github
 
@@ -194,9 +197,9 @@ def tell_github(reports: Sequence[Report]) -> None:
         content = (check_markdown(reports) + "\n\n").encode("utf-8", "replace")
         try:
             with Path(summary).open("ab") as file:
-                file.write(content[: github.SUMMARY_BYTES])
+                file.write(content[: max(0, github.SUMMARY_BYTES - file.tell())])
         except OSError as error:
-            raise WrongUsageError(f"cannot write the step summary {summary}: {error.strerror}") from None
+            tell(f"the step summary {summary} is not written: {error.strerror}")
 
 
 def show(

@@ -173,6 +173,8 @@ def may_end(terminal: TextIO) -> bool:
         except KeyboardInterrupt:
             terminal.write("\n")
             return False
+        if not answer:
+            terminal.write("\n")
         if not answer or answer.strip().lower() in {"y", "yes"}:
             return True
         if answer.strip().lower() in {"n", "no"}:
@@ -199,6 +201,7 @@ def seat() -> Iterator[Seat | None]:
     import os
 
     from namel3ss_debug.capture.foreground import controlling_terminal
+    from namel3ss_debug.views.cleaning import IN_OTHER_WORDS
 
     descriptor = controlling_terminal()
     controls = descriptor is not None
@@ -208,7 +211,5 @@ def seat() -> Iterator[Seat | None]:
         yield None
         return
     # unbuffered below: a terminal cannot be sought, which Python wants of a file for reading and writing
-    with io.TextIOWrapper(
-        io.FileIO(descriptor, "r+"), errors="backslashreplace", write_through=True
-    ) as terminal:
+    with io.TextIOWrapper(io.FileIO(descriptor, "r+"), errors=IN_OTHER_WORDS, write_through=True) as terminal:
         yield Seat(terminal, controls)

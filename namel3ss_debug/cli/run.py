@@ -45,7 +45,7 @@ def run(
     """
     from namel3ss_debug.capture.launch import find_python, launch, resolve_target
     from namel3ss_debug.capture.session import new_session
-    from namel3ss_debug.cli.trace import known_of, read_run_args, report
+    from namel3ss_debug.cli.trace import end_recording, known_of, read_run_args, report
 
     config = settings().config
     target = resolve_target(words, module=module, run_args=read_run_args(run_args), flow=flow)
@@ -58,7 +58,8 @@ def run(
         interpreter = find_python(python, target) if target.kind == "app" else python
         return launch(target, session=asdict(session) | {"sampled": False}, python=interpreter)
     status = launch(target, session=asdict(session), python=find_python(python, target))
-    report(session, "jsonl")
+    end_recording(session, status)
+    report(session, "jsonl", status)
     return status
 
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from namel3ss_debug.cli.options import write_json
+from namel3ss_debug.cli.options import settings, write_json
 
 if TYPE_CHECKING:
     from namel3ss_debug.config import DebugConfiguration
@@ -38,7 +38,8 @@ def session_breakpoints(config: DebugConfiguration, given: Sequence[str] = ()) -
         try:
             parse_place(place)
         except DebugError as problem:
-            raise SettingError(f"auto_breakpoints: {place!r}: {problem}") from None
+            source = settings().sources["auto_breakpoints"]
+            raise SettingError(f"{source}: auto_breakpoints: {place!r}: {problem}") from None
     wanted = [
         *given,
         *config.auto_breakpoints,

@@ -95,10 +95,19 @@ def trace(
     check_folder(Path(session.trace).parent)
     with watching(Path(session.trace), live=live):
         status = run_program(target, session, stepping, loaded.config, interpreter)
+        end_recording(session, status)
     if status == 1 and python is None and target.kind != "app":
         tell_of_environment(Path(session.trace))
     report(session, output_format, status)
     return status
+
+
+def end_recording(session: Session, status: int) -> None:
+    """Write how a program ended that did not do so itself, where the recording is its own alone."""
+    from namel3ss_debug.traces.late_ends import write_late_end
+
+    if session.sampled and not session.joins:
+        write_late_end(Path(session.trace), status)
 
 
 def run_program(

@@ -38,6 +38,7 @@ from namel3ss_debug.views.triggers import triggers
 from namel3ss_debug.views.usage import (
     SHOWN,
     Section,
+    amount,
     components,
     event_types,
     failed,
@@ -227,7 +228,7 @@ def _cost_line(overview: Section) -> str:
     known = money(overview.get("cost"))
     asides = list(filter(None, map(price_source, overview.get("priced_by") or ())))
     if unpriced:
-        asides.append(f"{count(unpriced, 'call')} without a price")
+        asides.append(f"{count(unpriced, 'call')} of unknown cost")
     if not asides:
         return known
     return f"{known or 'not known'}  ({', '.join(asides)})"
@@ -332,7 +333,7 @@ def _models(models: Mapping[str, Section]) -> Iterator[Block]:
                 failed(row.get("errors")),
                 *_times(row),
                 milliseconds(_first_token(row)),
-                tokens(row.get("tokens")),
+                amount(row.get("tokens")),
                 milliseconds(row.get("tokens_per_second")),
             )
             for model, row in _longest(models.items())
@@ -357,7 +358,7 @@ def _operations(title: str, header: str, rows: Iterable[tuple[Any, Section]]) ->
                 text(label, COMPONENT_STYLES.get(str(row.get("component", header)), ""), 120),
                 tokens(row.get("count")),
                 failed(row.get("errors")),
-                milliseconds(row.get("total_ms")),
+                milliseconds(row.get("total_ms") if row.get("p50_ms") is not None else None),
                 *_times(row),
             )
             for label, row in _longest(items)

@@ -73,7 +73,7 @@ _BEGINS = re.compile(r"\s*(?:[-+=](?=.)|\d+(?=[.)]))")
 
 POINT_LIMIT = 260
 _LEAST_HEAD = 20
-"""So many cells of a title stay, however much stands behind it."""
+"""So many cells of a title stay where something stands behind it."""
 
 _QUOTE_LIMIT = 4000
 _COMMAND = "namel3ss debug "
@@ -114,16 +114,16 @@ def _block_lines(block: Block, width: int) -> Iterator[Text]:
 
 
 def _heading(block: Heading, width: int) -> Iterator[Text]:
-    """The title with the words behind it; below it, where they are too long for what a short title leaves."""
+    """The title with the words behind it; below it, where they are too long for what a short title leaves, or any title."""
     title, aside = clean(block.title), clean(block.aside)
     behind = f"  {aside}" if aside else ""
-    if cells(title) + cells(behind) > width and cells(title) <= width // 2:
-        yield Text(title, block.style, end="")
+    beside = width - cells(behind)
+    if cells(title) > beside and (cells(title) <= width // 2 or beside < _LEAST_HEAD):
+        yield Text(shorten(title, width, middle=True), block.style, end="")
         for part in wrapped(aside, width - len(INDENT), width - len(INDENT)):
             yield Text((INDENT + part).rstrip(), DIM, end="")
         return
-    room = max(width - cells(behind), _LEAST_HEAD)
-    head = Text(shorten(title, room, middle=True), block.style, end="")
+    head = Text(shorten(title, beside, middle=True), block.style, end="")
     yield Text(end="").append_text(head).append(behind, DIM) if aside else head
 
 

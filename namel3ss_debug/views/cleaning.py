@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
+import re
 import sys
 import unicodedata
 from itertools import groupby
@@ -23,6 +26,14 @@ MAX_MARKS = 4
 """How many combining marks one character may carry; more of them would climb over the lines around."""
 
 DIM, HEADING, ERROR, WARNING, GOOD = "dim", "bold", "red", "yellow", "green"
+
+_OTHERWISE = dict(zip("…─━│└├╴╶╸╺╼▁▂▃▄▅▆▇█", "*-=|`|--==>12345678", strict=True))
+"""What we draw with, and what stands for it on a stream whose encoding lacks it: one cell for one cell."""
+
+_FAILING_OR_NUMBERS = frozenset({"strict", "surrogateescape", "backslashreplace"})
+"""How streams begin, and how the command line leaves them for what is no view."""
+
+_TONES = re.compile("[\U0001f3fb-\U0001f3ff]")
 
 _INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f\u180b\u180c\u180d\u180f")
 """Characters that Unicode calls letters, symbols or marks and that show nothing at all."""
@@ -77,10 +88,16 @@ def clean(value: object, limit: int | None = None, *, multiline: bool = False) -
             content = content.replace("\n", " ")
         content = content.translate(_SHOWN)
         if not content.isascii():
-            content = _without_towers(content)
+            content = _without_towers(_TONES.sub(_tone, content))
     if cut and limit is not None and len(content) >= limit:
         content = content[: limit - 1]
     return content + ELLIPSIS if cut else content
+
+
+def _tone(found: re.Match[str]) -> str:
+    """A skin tone, which takes no cell of its own, behind a symbol; anywhere else, where it would take two, its number."""
+    before = found.string[found.start() - 1 : found.start()]
+    return found[0] if before and unicodedata.category(before) == "So" else visible(found[0])
 
 
 def _without_towers(content: str) -> str:
@@ -164,6 +181,28 @@ def wrapped(own: str, width: int, first: int) -> list[str]:
         taken = piece[:place] if place else piece
         pieces.append(taken.rstrip(" "))
         at, room = at + len(taken), width
+
+
+def _in_other_words(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What an encoding lacks, character by character: another of the same width for what we draw with, else its number."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    content, at = error.object, error.start
+    if content[at] in _OTHERWISE:
+        return _OTHERWISE[content[at]], at + 1
+    return codecs.backslashreplace_errors(
+        UnicodeEncodeError(error.encoding, content, at, at + 1, error.reason)
+    )
+
+
+IN_OTHER_WORDS = "namel3ss_debug.in_other_words"
+codecs.register_error(IN_OTHER_WORDS, _in_other_words)
+
+
+def take_every_character(stream: TextIO) -> None:
+    """Let a stream of another encoding show what it can, instead of failing."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors in _FAILING_OR_NUMBERS:
+        stream.reconfigure(errors=IN_OTHER_WORDS)
 
 
 def shorter_path(path: Path) -> str:

@@ -27,14 +27,15 @@ def kept_lines(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
             file.seek(max(path.stat().st_size - MOST_BYTES, 0))
-            return file.read().decode(errors="replace").splitlines()[-KEPT_LINES:]
+            content = file.read().decode(errors="replace").removesuffix("\n")
+            return content.split("\n")[-KEPT_LINES:] if content else []
     except OSError:
         return []
 
 
 def keep_line(path: Path, words: str) -> None:
     """Add a line; where the file cannot be written nothing is kept, and nothing is said."""
-    row = " ;; ".join(filter(None, map(str.strip, words.splitlines())))
+    row = " ;; ".join(filter(None, map(str.strip, words.split("\n"))))
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.exists() and path.stat().st_size > MOST_BYTES:

@@ -327,7 +327,7 @@ def _taken(sides: Sequence[tuple[str, Side]]) -> Iterator[Block]:
         ("memory", _megabytes, one.memory_mb, other.memory_mb),
         ("model calls", tokens, one.model_calls, other.model_calls),
         ("tool calls", tokens, one.tool_calls, other.tool_calls),
-        ("errors", tokens, one.errors, other.errors),
+        ("failed events", tokens, one.errors, other.errors),
         ("exit status", tokens, one.exit_status, other.exit_status),
     ]
     yield Table(

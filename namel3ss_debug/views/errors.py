@@ -38,7 +38,8 @@ def errors(section: Section) -> Iterator[Block]:
 
 def _facts(section: Section) -> Iterator[Block]:
     categories = section.get("error_categories") or {}
-    kinds = ", ".join(f"{kind} {tokens(amount)}" for kind, amount in categories.items())
+    ordered = sorted(categories.items(), key=lambda item: (-item[1], item[0]))
+    kinds = ", ".join(f"{kind} {tokens(amount)}" for kind, amount in ordered)
     severity, first = section.get("severity"), section.get("first_failure_ms")
     yield Facts(
         [
@@ -57,7 +58,7 @@ def _retries(section: Section) -> str:
     if not spans:
         return ""
     spent = [duration(cost.get("duration_ms"))]
-    spent += [f"{tokens(cost['tokens'])} tokens"] if cost.get("tokens") else []
+    spent += [count(cost["tokens"], "token")] if cost.get("tokens") else []
     spent += [money(cost["cost"])] if cost.get("cost") else []
     return f"{count(spans, 'call')} made again, {', '.join(spent)}"
 

@@ -184,7 +184,7 @@ def facts(event: Event, cost: float | None = None) -> list[str]:
         for fact in (
             clean(status, 20) if unusual else "",
             duration(event.get("duration_ms")),
-            f"{tokens(used)} tokens" if used is not None else "",
+            f"{tokens(used)} {'token' if used == 1 else 'tokens'}" if used is not None else "",
             money(event.get("cost_estimate", cost)),
             f"retry {tokens(retries)}" if is_number(retries) and retries > 0 else "",
         )

@@ -36,7 +36,8 @@ def story(told: Story) -> Iterator[Block]:
     """The story as a report."""
     named = ", ".join(told.names[:3]) + (f" and {len(told.names) - 3:,} more" if len(told.names) > 3 else "")
     failed = f", {count(told.failures, 'failure')}" if told.failures else ""
-    aside = f"{', '.join(told.components)}; {count(told.spans, 'span')}, {count(told.total, 'step')}{failed}"
+    components = ", ".join(clean(component, _NAME_LIMIT) for component in told.components)
+    aside = f"{components}; {count(told.spans, 'span')}, {count(told.total, 'step')}{failed}"
     yield Heading(f"Journey of {named}", aside)
     yield Facts([("calls", _calls(told))])
     yield steps(told)

@@ -179,7 +179,10 @@ def _parallel(found: Section) -> str:
     of = ", ".join(f"{_operation(each)}" for each in made[:3])
     groups = found.get("groups") or 1
     times = f", {tokens(groups)} times" if is_number(groups) and groups > 1 else ""
-    return f"{tokens(found.get('count'))} at once of {of}{times}, saved {duration(found.get('saved_ms'))}"
+    made, most = found.get("count"), found.get("at_once")
+    fewer = is_number(most) and most != made
+    what = f"{tokens(made)} of {of}, {tokens(most)} at once" if fewer else f"{tokens(made)} at once of {of}"
+    return f"{what}{times}, saved {duration(found.get('saved_ms'))}"
 
 
 def _sequence(found: Section) -> str:

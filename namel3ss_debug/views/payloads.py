@@ -154,7 +154,7 @@ def _string_lines(head: Text, value: str, width: int, margin: int, after: str) -
     cleaned = clean(value[:STRING_LIMIT], multiline=True) + (ELLIPSIS if len(value) > STRING_LIMIT else "")
     first, *others = cleaned.split("\n")
     room = max(width - margin - len(after) - 2, 16)
-    pieces = wrapped(first, room, max(width - cell_len(head.plain) - 2, 16))
+    pieces = wrapped(first, room, max(width - cell_len(head.plain) - len(after) - 2, 16))
     for own in others:
         pieces.extend(wrapped(own, room, room))
     pieces[-1] += '"'

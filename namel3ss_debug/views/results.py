@@ -165,7 +165,7 @@ def _displayed(rows: Iterable[results.Displayed], look: Look) -> Iterator[Text]:
 
 def _displays(found: results.Displays, look: Look) -> Iterator[Text]:
     if not found.rows:
-        yield line(("nothing is displayed; display EXPRESSION shows it at every stop", DIM))
+        yield from _words("nothing is displayed; display EXPRESSION shows it at every stop", look.width)
     yield from _displayed(found.rows, look)
 
 
@@ -244,7 +244,7 @@ def _cut(rows: Iterable[Text], most: int, told: str, width: int) -> Iterator[Tex
 
 def _breakpoints(found: results.Breakpoints, look: Look) -> Iterator[Text]:
     if not found.rows:
-        yield line(("no breakpoints; break PLACE sets one", DIM))
+        yield from _words("no breakpoints; break PLACE sets one", look.width)
         return
     columns = (
         number("n"),
@@ -321,7 +321,7 @@ def _failures(found: results.Failures, look: Look) -> Iterator[Text]:
 
 def _bookmarks(found: results.Bookmarks, look: Look) -> Iterator[Text]:
     if not found.rows:
-        yield line(("no bookmarks; bookmark NAME sets one here", DIM))
+        yield from _words("no bookmarks; bookmark NAME sets one here", look.width)
         return
     columns = (name("name"), number("event"), prose("", 20))
     rows = [(row.name, str(row.number), title(row.event) if row.event else "") for row in found.rows]
@@ -330,7 +330,7 @@ def _bookmarks(found: results.Bookmarks, look: Look) -> Iterator[Text]:
 
 def _mocks(found: results.MocksInForce, look: Look) -> Iterator[Text]:
     if not found.rows:
-        yield line(("no mocks; mock NAME:JSON gives one", DIM))
+        yield from _words("no mocks; mock NAME:JSON gives one", look.width)
         return
     columns = (name("name"), prose("call", 5), prose("answer", 20))
     rows = [

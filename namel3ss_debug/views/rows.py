@@ -14,6 +14,7 @@ from namel3ss_debug.views.cleaning import (
     Piece,
     piece,
     shorten,
+    take_every_character,
     wants_colour,
 )
 
@@ -51,6 +52,7 @@ def labelled(items: Iterable[tuple[str, Piece | str]], width: int, *, indent: st
 def write_rows(rows: Iterable[Row], stream: TextIO) -> None:
     """Write lines to a stream, in colours where it takes them."""
     coloured = wants_colour(stream)
+    take_every_character(stream)
     stream.writelines(
         "".join(_coloured(part) if coloured else part.plain for part in row) + "\n" for row in rows
     )

@@ -130,8 +130,8 @@ class _TypedLines:
 
 def _lines(words: str) -> list[str]:
     """The commands of what was typed; among the lines of a paste the empty ones repeat nothing."""
-    rows = words.splitlines()
-    return rows or [""] if len(rows) < 2 else [row for row in rows if row.strip()]
+    rows = words.split("\n")  # a text in a command may hold what else ends a line
+    return rows if len(rows) < 2 else [row for row in rows if row.strip()]
 
 
 def _editing_reader(debugger: Debugger, terminal: TextIO | None) -> Reader:

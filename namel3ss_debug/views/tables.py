@@ -60,7 +60,8 @@ def table(
     """The lines of a table; columns in which every measured cell is empty are left out.
 
     Where a later row has something in a column that was left out, the table goes on with it under a new header; where it
-    has a wider cell that is never cut, it goes on wider.
+    has a wider cell that is never cut, it goes on wider. A table whose columns do not fit side by side comes in parts, one
+    below the other, each with the first column; one so long that not all of it was measured is too wide then.
 
     Args:
         columns: what stands in each column.
@@ -77,6 +78,9 @@ def table(
             max(size, column.room) if size else 0 for size, column in zip(natural, columns, strict=True)
         ]
     layout = _Layout.of(columns, natural, width, indent, header=header, everything=not measured)
+    if layout.cells() > width and len(measured) < MEASURED_ROWS and len(parts := layout.parts(width)) > 1:
+        yield from _in_parts(parts, columns, measured, width, indent, header=header)
+        return
     if header:
         yield layout.header()
     for row in measured:
@@ -89,6 +93,23 @@ def table(
             if header and shown != layout.shown:
                 yield layout.header()
         yield layout.line(row)
+
+
+def _in_parts(
+    parts: Sequence[Sequence[int]],
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Text | Piece]],
+    width: int,
+    indent: str,
+    *,
+    header: bool,
+) -> Iterator[Text]:
+    """A table for each part of the columns; rows that have nothing in a later part are left out there."""
+    for place, part in enumerate(parts):
+        if place:
+            yield Text("", end="")
+        own = [[row[i] for i in part] for row in rows if not place or any(row[i].plain for i in part[1:])]
+        yield from table([columns[i] for i in part], own, width, indent=indent, header=header)
 
 
 class _Layout(NamedTuple):
@@ -116,6 +137,29 @@ class _Layout(NamedTuple):
         kept = [columns[i] for i in shown]
         wanted = [max(natural[i], cells(columns[i].header) if header else 0) for i in shown]
         return cls(columns, natural, shown, fit(wanted, kept, width - len(indent)), indent)
+
+    def cells(self) -> int:
+        """How many cells a line takes at most."""
+        return len(self.indent) + sum(self.widths) + len(GAP) * (len(self.widths) - 1)
+
+    def parts(self, width: int) -> list[list[int]]:
+        """The columns that are shown, in parts that fit as far as they can, each with the first column in front."""
+        first, *others = self.shown
+        parts: list[list[int]] = [[first]]
+        used = begun = len(self.indent) + self._least(first)
+        for i in others:
+            taken = len(GAP) + self._least(i)
+            if used + taken > width and len(parts[-1]) > 1:
+                parts.append([first])
+                used = begun
+            parts[-1].append(i)
+            used += taken
+        return parts
+
+    def _least(self, i: int) -> int:
+        column = self.columns[i]
+        whole = max(self.natural[i], cells(column.header))
+        return whole if column.least is None else min(whole, column.least)
 
     def header(self) -> Text:
         """The headers."""

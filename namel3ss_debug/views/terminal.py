@@ -7,7 +7,6 @@ emoji codes and highlighting switched off. Colour appears on a terminal only, an
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import time
@@ -32,6 +31,7 @@ from namel3ss_debug.views.cleaning import (
     piece,
     screen_width,
     shorten,
+    take_every_character,
     visible,
     wants_colour,
 )
@@ -150,8 +150,7 @@ class Terminal(Console):
 def console(*, stderr: bool = False, width: int | None = None, stream: TextIO | None = None) -> Terminal:
     """A console on a stream, or on stdout or stderr as they are now; colours are the sixteen of the user's own theme."""
     stream = stream or (sys.stderr if stderr else sys.stdout)
-    if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
-        stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding shows what it can
+    take_every_character(stream)
     coloured = wants_colour(stream)
     return Terminal(
         file=stream,

@@ -23,6 +23,7 @@ from namel3ss_debug.views.inspection import tree_lines
 from namel3ss_debug.views.outcomes import refused
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.terminal import clean
+from namel3ss_debug.wire import lenient
 
 SECTION = "agent trace"
 WIDTH = 80
@@ -95,7 +96,7 @@ def parted(
     rows += [f"  {refused(event)}" for event in closed[:_MOST_DIVERGENCES]]
     rows += [
         f"{clean(name)} was called all the same: its function is of an installed package, or not below the root folder of "
-        "pytest; install your own package with pip install -e"
+        "pytest; install your own package anew, or with pip install -e"
         for name in _called_unseen(found, run)
     ]
     return "\n".join([*rows, again_row(again)])
@@ -121,6 +122,25 @@ def _called_unseen(found: Iterable[Divergence], run: Path) -> list[str]:
 def again_row(command: str) -> str:
     """The line that says by which command a test is recorded anew."""
     return f"to record it again: {clean(command)}"
+
+
+def owner_rows(recording: Path, test: str) -> Iterator[str]:
+    """The line that names the test which has made the recording, where that is another one.
+
+    Args:
+        recording: the file.
+        test: the test that is answered from it, as pytest names it.
+    """
+    first = next(iter(open_trace(recording).events()), {})
+    maker = lenient.string(lenient.mapping(first.get("metadata")).get("target")) or ""
+    if "::" in maker and _below_its_folder(maker) != _below_its_folder(test):
+        yield f"{recording.name} was recorded by {clean(maker)}: if that is still there, each needs a file of its own"
+
+
+def _below_its_folder(test: str) -> str:
+    """The name of a test from its file on, whichever folder pytest was started for."""
+    file, separator, name = test.partition("::")
+    return file.rpartition("/")[2] + separator + name
 
 
 def run_section(path: Path) -> str:

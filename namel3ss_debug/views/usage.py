@@ -145,7 +145,7 @@ def spent(cost: float | None, without_price: int) -> str:
     """An amount of money, and beside it of how many calls nobody knows what they cost."""
     known = money(cost) if cost else ""
     return (
-        f"{known or 'not known'}  ({count(without_price, 'call')} without a price)"
+        f"{known or 'not known'}  ({count(without_price, 'call')} of unknown cost)"
         if without_price
         else known
     )
@@ -166,6 +166,8 @@ def _resource_facts(resources: Section) -> Iterator[tuple[str, str]]:
     peak = memory.get("peak_mb")
     if peak is not None:
         span = f"  (from {megabytes(memory.get('start_mb'))} to {megabytes(memory.get('end_mb'))})"
+        if memory.get("process_count", 1) != 1:
+            span = ""  # the first and the last reading of several processes say nothing of any
         yield "memory", f"{megabytes(peak)} MB at most, at event {memory.get('peak_number')}{span}"
         yield "growth", _growth(memory.get("processes") or [])
     yield "CPU", duration(resources.get("cpu_ms"))

@@ -11,6 +11,7 @@ import pytest
 
 from namel3ss_debug.analysis.checking.rules import KINDS
 from namel3ss_debug.analysis.checking.states import STATES
+from namel3ss_debug.views.reports.github import SUMMARY_BYTES
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "examples" / "support_agent.rules.json"
@@ -298,6 +299,27 @@ def test_inside_github_actions_annotations_come_by_themselves(run, trace, worksp
     assert run(*words).exit_code == 1
     assert (workspace / "summary.md").read_text().count("# 1 error") == 2
     assert run(*words, "--no-github").stderr == ""
+
+
+def test_a_step_summary_that_cannot_be_written_leaves_the_check_as_it_is(run, trace, workspace, monkeypatch):
+    """One line says so; the answer and the exit status are those of the check."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(workspace))
+    result = run("check", trace, "--rule", '{"name": "x", "forbid": "tool:lookup"}')
+    assert result.exit_code == 1
+    assert result.stdout.startswith("1 error")
+    assert f"the step summary {workspace} is not written: Is a directory\n" in result.stderr
+
+
+def test_step_summaries_end_where_github_takes_no_more(run, trace, workspace, monkeypatch):
+    """All checks of a step write the same file, which is dropped as a whole where it is too large."""
+    summary = workspace / "summary.md"
+    summary.write_bytes(b"x" * (SUMMARY_BYTES - 10))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    for _ in range(2):
+        run("check", trace, "--rule", '{"name": "x", "forbid": "tool:lookup"}')
+    assert summary.stat().st_size == SUMMARY_BYTES
 
 
 def test_a_hostile_recording_writes_no_command_and_no_control_character(run, hostile_trace, workspace):

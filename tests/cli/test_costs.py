@@ -60,7 +60,7 @@ def test_the_cost_is_the_same_wherever_it_is_shown(run, calls, command):
 
 def test_calls_without_a_price_are_counted(run, calls):
     """Beside the cost, and as a number for programs."""
-    told = "$0.0220  (1 call without a price)"
+    told = "$0.0220  (1 call of unknown cost)"
     assert told in run("replay", calls).stdout
     assert told in run("replay", calls, "--step", "-c", "goto end", "-c", "info totals").stdout
     statistics = json.loads(run("replay", calls, "--format", "jsonl").stdout.splitlines()[-1])

@@ -140,6 +140,7 @@ def test_a_word_that_people_try_leads_to_what_they_mean(words, hint):
         (["analyze"], "debug/traces: no such directory; record a run with `namel3ss debug trace` (see DEBUGGING_GUIDE.md#trace-not-found)"),
         (["inspect", "nothing.jsonl"], "nothing.jsonl: no such recording; `namel3ss debug list` shows the recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
         (["analyze", "folder"], "folder: no recordings here; record a run with `namel3ss debug trace` (see DEBUGGING_GUIDE.md#trace-not-found)"),
+        (["check", "tests", "--rule", "cost < 1"], "tests: no recordings here; name the folders with some, such as tests/test_a (see DEBUGGING_GUIDE.md#trace-not-found)"),
         (["list", "file"], "file: not a directory; give one that holds recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
         (["list", "missing"], "missing: no such directory; give one that holds recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
     ],
@@ -148,6 +149,8 @@ def test_a_missing_recording_is_one_line_and_status_2(run, workspace, words, mes
     """What is not there is named, with what to do."""
     (workspace / "folder").mkdir()
     (workspace / "file").touch()
+    (workspace / "tests" / "test_a").mkdir(parents=True)
+    (workspace / "tests" / "test_a" / "one.jsonl").write_text('{"event_type": "trace_start"}\n')
     result = run(*words)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"namel3ss debug: {message}\n")
 

@@ -1,6 +1,8 @@
 """`debug replay`."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -128,7 +130,7 @@ def test_chunks_stand_in_the_line_of_their_call(run, streamed_trace):
         "8 events replayed",
         "  components  7 llm, 1 app",
         "  took        1.32 s",
-        "  cost        not known  (1 call without a price)",
+        "  cost        not known  (1 call of unknown cost)",
     ]
     shown = run("replay", streamed_trace, "--chunks").stdout.splitlines()
     assert shown[2] == '    3  +0.020    stream_chunk m  "He"'
@@ -146,6 +148,14 @@ def test_a_command_that_cannot_be_done_is_status_2(run, trace):
     assert lines[1].startswith("->     2 ")
     assert lines[2] == "unknown command 'frob'; 'help' lists the commands"
     assert run("replay", trace, "--step", stdin="frob\n").exit_code == 0
+
+
+def test_the_lines_of_stdin_as_a_file_of_commands(trace):
+    """With `-x /dev/stdin` a job fails where one of the lines could not be done."""
+    command = [sys.executable, "-m", "namel3ss_debug", "replay", str(trace), "-x", "/dev/stdin"]
+    ended = subprocess.run(command, input="goto 2\nfrob\n", capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stdout.splitlines()[1] == "unknown command 'frob'; 'help' lists the commands"
 
 
 @pytest.mark.parametrize("given", [["-f", "llm,tool"], ["-f", "LLM", "-f", "Tool"]])

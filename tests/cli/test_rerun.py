@@ -946,7 +946,7 @@ def test_events_that_are_lost_are_told_and_the_others_still_answer(agent):
     again = agent.rerun()
     told = " ".join(again.told.split())
     assert again.status == 2
-    assert "2 events are missing in the recording" in told
+    assert "events are missing in the recording (2)" in told
     assert "the end of the call is missing in the recording" in told
 
 
@@ -1295,6 +1295,47 @@ def test_an_answer_that_another_process_has_got_is_not_given_again(bench):
     ended = bench.rerun()
     assert (ended.status, ended.out) == (1, b"0\n1\nchild 2\n")
     assert "new  the code asks what the recording holds no answer for" in ended.told
+
+
+ASKS_ITSELF = """
+import json, os, threading, urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+def ask(text):
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}
+    url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    return json.load(urllib.request.urlopen(request))["choices"][0]["message"]["content"]
+
+def get(path):
+    return urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}").read()
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = get("/inner") + b"!" if self.path == "/outer" else ask("hello there").encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        print(words[1])
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(get("/outer").decode())
+"""
+
+
+def test_a_server_that_a_program_asks_itself_answers_again(bench):
+    """Its handlers run and print, what they ask is answered from the recording, and an edit of one comes into effect."""
+    bench.write(ASKS_ITSELF)
+    first = bench.record("app.py")
+    assert first.out.count(b"HTTP/1.1") == 2
+    again = bench.rerun()
+    assert (again.status, again.out) == (0, first.out), again.told
+    assert "answered  1 as recorded, 2 for real" in again.told
+    bench.write(ASKS_ITSELF.replace('b"!"', 'b"?"'))
+    assert bench.rerun().out == first.out.replace(b"!", b"?")
 
 
 SERVES = """

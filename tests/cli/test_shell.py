@@ -288,6 +288,11 @@ def test_a_paste_of_several_lines_is_done_line_by_line(session):
     )
 
 
+def test_a_text_with_separators_of_unicode_stays_in_its_command(session):
+    """A line ends where Enter or a line feed is, and nowhere else."""
+    session.say('p len("a\u2028b\x85c")', "5\r\n", "(debug 1/8)")
+
+
 def test_a_terminal_that_is_resized(session):
     """The next answer and the status line have the new width."""
     session.child.setwinsize(24, 40)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from namel3ss_debug.cli.options import settings
 from namel3ss_debug.cli.stepping import WARNINGS, given_commands, session_breakpoints, set_held
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import ExpressionError, PlaceError, SettingError, WrongUsageError
@@ -21,11 +22,14 @@ def test_breakpoints_of_options_and_settings():
     assert session_breakpoints(config, ["llm"]) == ["llm", "tool:search", "error", WARNINGS]
 
 
-def test_a_setting_that_does_not_parse_is_named():
-    """Who gave no breakpoint is told where the one with the mistake comes from."""
-    config = DebugConfiguration(auto_breakpoints=("llm", "tool if xx > 2"))
-    with pytest.raises(SettingError, match=r"auto_breakpoints: 'tool if xx > 2': .*unknown name 'xx'"):
-        session_breakpoints(config)
+def test_a_setting_that_does_not_parse_is_named(workspace):
+    """Who gave no breakpoint is told where the one with the mistake comes from, with the file."""
+    file = workspace / ".namel3ss" / "debug.json"
+    file.parent.mkdir()
+    file.write_text('{"auto_breakpoints": ["llm", "tool if xx > 2"]}')
+    found = rf"{file}: auto_breakpoints: 'tool if xx > 2': .*unknown name 'xx'"
+    with pytest.raises(SettingError, match=found):
+        session_breakpoints(settings().config)
 
 
 @pytest.fixture

@@ -83,6 +83,49 @@ def test_the_words_that_a_program_exits_with_are_its_failure(program, workspace,
     assert ("SystemExit: no key" in listed) is bool(told)
 
 
+@pytest.mark.parametrize(
+    ("code", "status"), [("True", 1), ("False", 0), ("-1", 255), ("256", 0), ("2.5", 1), ("None", 0)]
+)
+def test_the_status_is_recorded_as_the_system_takes_it(program, workspace, code, status):
+    """What `sys.exit` is given need not be what the process ends with; a re-run ends with the same."""
+    (workspace / "app.py").write_text(f"import sys\nsys.exit({code})\n")
+    assert debug(program, "trace", "-o", "a.jsonl", "app.py").returncode == status
+    recorded = events(workspace / "a.jsonl")[-1]["metadata"]["exit_status"]
+    assert (recorded, type(recorded)) == (status, int)
+    done = debug(program, "replay", "--rerun", "a.jsonl")
+    assert (done.returncode, f"status {status}, as recorded" in done.stdout + done.stderr) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    ["os._exit(3)", "os.execv('/bin/sh', ['sh', '-c', 'exit 3'])", "os.fork() and os._exit(3)"],
+)
+def test_a_program_that_leaves_without_an_end_has_its_status(program, workspace, leaves):
+    """By `os._exit`, as another program, or while a process of it goes on: it was not killed, and a re-run ends alike."""
+    (workspace / "app.py").write_text(f"import logging, os\nlogging.warning('here')\n{leaves}\n")
+    assert debug(program, "trace", "-o", "a.jsonl", "app.py").returncode == 3
+    assert events(workspace / "a.jsonl")[-1]["metadata"] == {"exit_status": 3}
+    assert debug(program, "check", "a.jsonl", "--rule", '{"no": "open_spans"}').returncode == 0
+    shown = debug(program, "analyze", "--summary", "a.jsonl").stdout
+    assert ("status     failed" in shown, "tracing took" in shown) == (True, False)
+    done = debug(program, "replay", "--rerun", "a.jsonl")
+    assert (done.returncode, "status 3, as recorded" in done.stdout + done.stderr) == (0, True)
+
+
+def test_a_program_may_trace_another(program, app, workspace):
+    """A traced program that starts `debug trace` makes two recordings; a re-run does not run the other for real."""
+    command = [*program, "trace", "-o", "inner.jsonl", "app.py", "4"]
+    (workspace / "outer.py").write_text(
+        f"import subprocess, sys\nsys.exit(subprocess.run({command!r}, stdin=subprocess.DEVNULL).returncode)\n"
+    )
+    done = debug(program, "trace", "-o", "outer.jsonl", "outer.py")
+    assert (done.returncode, done.stderr.count("namel3ss debug: recorded ")) == (4, 2)
+    assert b"tool_call_start" in (workspace / "inner.jsonl").read_bytes()
+    again = debug(program, "replay", "--rerun", "outer.jsonl")
+    assert "namel3ss debug: app.py is not run for real inside of a re-run (see " in again.stderr
+    assert (again.returncode, again.stdout.count("asked")) == (1, 0)
+
+
 def test_a_file_of_the_users_own(program, app, workspace):
     """-o names the file, before or after TARGET, and the hint names it too; --format json writes a document beside it."""
     done = debug(program, "trace", "app.py", "-o", "mine.jsonl", "--format", "json")

@@ -255,9 +255,12 @@ from namel3ss_debug.hooks import trace_tool_call
 def work(name):
     return name
 
+def say(name):  # in one piece, which no other process parts
+    os.write(1, f"{{name}} {{work(name)}}\\n".encode())
+
 if __name__ == "__main__":
     {start}
-    print("parent", work("parent"))
+    say("parent")
     {wait}
 """
 
@@ -266,7 +269,7 @@ if __name__ == "__main__":
     ("start", "wait"),
     [
         (
-            "pid = os.fork()\n    if not pid: print('child', work('child'), flush=True); os._exit(0)",
+            "pid = os.fork()\n    if not pid: say('child'); os._exit(0)",
             "os.waitpid(pid, 0)",
         ),
         (

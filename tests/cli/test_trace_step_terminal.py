@@ -202,6 +202,7 @@ def test_quit_asks_and_no_means_no(shell):
     session.child.send(CTRL_D)
     session.wait_for("end it? (y or n) ")
     session.child.send(CTRL_D)
+    session.wait_for("\r\n", "namel3ss debug: recorded")  # which begins a line of its own
     assert session.end() == -signal.SIGTERM
 
 

@@ -33,11 +33,12 @@ def test_without_a_home_nothing_is_kept(monkeypatch):
 
 
 def test_lines_are_kept_for_their_owner_alone(tmp_path):
-    """File and folder are closed to others, and a pasted block is one line that does the same."""
+    """File and folder are closed to others, and a pasted block is one line that does the same; only a line feed ends a line."""
     path = tmp_path / "state" / "history"
     keep_line(path, "break tool")
     keep_line(path, "n\n\n  p inputs\n")
-    assert kept_lines(path) == ["break tool", "n ;; p inputs"]
+    keep_line(path, "search a\u2028b\x0cc")
+    assert kept_lines(path) == ["break tool", "n ;; p inputs", "search a\u2028b\x0cc"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 

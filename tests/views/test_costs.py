@@ -46,11 +46,22 @@ def test_a_recorded_cost_needs_no_words():
     assert cost_line(document("a", cost_estimate=0.25)) == "$0.2500"
 
 
+def test_tokens_that_nobody_told_are_no_zero():
+    """As of a stream without usage: neither they nor the cost is known, whatever the price is."""
+    analysis = Analysis(["performance", "execution_overview", "resource_usage"])
+    analysis.feed_all(
+        [START | {"component_name": "a"}, {**END, "component_name": "a", "usage": {}, "tokens_used": None}]
+    )
+    found = {"trace": {"path": "t.jsonl"}, **analysis.results()}
+    assert "a          1   1,000   1,000   1,000" in shown(report(found))
+    assert "without a price" not in "\n".join(shown(report(found)))
+
+
 def test_a_cost_by_a_price_says_whose(own_prices):
     """And how many calls are not in it; a note names their models."""
     own_prices({"a": {"input": 1, "output": 2}, "*": None})
     found = document("a", "b", "b", "c")
-    assert cost_line(found) == "$0.0012  (by the setting prices, 3 calls without a price)"
+    assert cost_line(found) == "$0.0012  (by the setting prices, 3 calls of unknown cost)"
 
 
 def test_models_without_a_price_are_named(own_prices):
@@ -86,7 +97,7 @@ def together(*found):
 def test_without_the_extra_one_hint_says_how(own_prices, no_published_prices):
     """Once in a report, and only where a cost would have been shown."""
     found = document("a", "b")
-    assert cost_line(found) == "not known  (2 calls without a price)"
+    assert cost_line(found) == "not known  (2 calls of unknown cost)"
     for sections in (
         ("execution_overview", "resource_usage"),
         ("execution_overview",),

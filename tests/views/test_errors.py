@@ -44,6 +44,12 @@ def shown(section):
     return [line.plain for line in lines(errors(section), 80)]
 
 
+def test_the_most_frequent_category_is_told_first():
+    """Also where recordings were put together in another order."""
+    told = {"total_errors": 6, "error_categories": {"timeout": 1, "tool": 4, "network": 1}, "failures": []}
+    assert "  categories  tool 4, network 1, timeout 1" in shown(told)
+
+
 def test_a_failure_stands_above_where_it_began():
     """Weaker signs have a table of their own, with how sure they are."""
     assert shown(SECTION) == [

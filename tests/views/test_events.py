@@ -31,6 +31,13 @@ def test_each_part_of_a_line_has_a_style_of_its_own():
     assert styles_of(shown, "down") == {"red"}
 
 
+def test_one_token_is_one_token():
+    """As a model is given that embeds a word."""
+    event = {"event_type": "llm_call_end", "component": "llm", "component_name": "e", "status": "completed"}
+    assert event_line(1, event | {"tokens_used": 1}, width=80).plain.endswith("1 token")
+    assert event_line(1, event | {"tokens_used": 2}, width=80).plain.endswith("2 tokens")
+
+
 def test_a_long_number_and_a_late_time_stand_apart():
     """However wide they are, there is a space between them."""
     event = {"event_type": "decision", "timestamp": 351.5}

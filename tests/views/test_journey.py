@@ -27,6 +27,8 @@ def test_sentences_say_what_was_done_and_what_came_of_it():
     assert outcome(step("tool", "search", end={"status": "completed"})) == "done"
     told = event("agent_message", "agent", "Bus", inputs={"from": "A", "to": "B", "text": "Hello"})
     assert did(Step(1, told, 0, own=True)) == "message from A to B"
+    bare = event("agent_message", "agent", "Desk", inputs={"to": "B", "text": "Hello"})
+    assert did(Step(1, bare, 0, own=True)) == "message from Desk to B"
     assert did(Step(1, event("state_change", "agent", "Desk"), 0, own=True)) == "Desk: state change"
 
 

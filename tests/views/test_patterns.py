@@ -88,6 +88,9 @@ WORDS = {
     "5 at once of tool search, 2 times, saved 1.20 s": entry(
         "parallel", groups=2, operations=[TOOL], saved_ms=1200.0
     ),
+    "5 of tool search, 2 at once, saved 1.20 s": entry(
+        "parallel", groups=1, at_once=2, operations=[TOOL], saved_ms=1200.0
+    ),
     "llm gpt-4o, tool search: 5 times": entry("sequence", operations=[LLM, TOOL]),
 }
 

@@ -41,6 +41,13 @@ def test_small_values_stand_on_one_line_and_large_ones_are_laid_out():
     ]
 
 
+@pytest.mark.parametrize("length", range(20, 60))
+def test_a_text_with_a_comma_behind_it_stays_within_the_line(length):
+    """Whatever its length, what stands behind a text has room on its last line."""
+    shown = plain({"first": "x" * length, "second": ["y" * length, "z"], "third": 1}, 40)
+    assert all(len(line) <= 40 for line in shown)
+
+
 def test_a_long_text_keeps_its_lines_and_is_wrapped():
     """A text with line ends shows them; a line that is too long goes on below."""
     assert plain(

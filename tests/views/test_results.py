@@ -124,6 +124,12 @@ def test_hostile_text_shows_as_text_and_no_line_is_wider_than_the_screen(width):
             assert cell_len(line) <= width or isinstance(result, Mistake), (result, line)
 
 
+def test_what_is_said_where_nothing_is_set_fits_a_narrow_screen():
+    """A hint goes over several lines."""
+    for nothing in (Breakpoints(()), Displays(()), Bookmarks(()), MocksInForce(())):
+        assert all(len(line) <= 40 for line in shown(nothing, 40))
+
+
 @given(st.text(max_size=60), st.integers(40, 120))
 def test_no_text_breaks_a_drawing(text, width):
     """Whatever stands in a recording, every result is drawn, on lines without line ends or controls."""
@@ -287,8 +293,8 @@ def test_a_cost_says_how_many_calls_it_is_without():
     """Beside the cost, of how many calls nobody knows what they cost; below the models, which these are."""
     pytest.importorskip("genai_prices")
     totals = TotalsSoFar(3, 9, 0.5, 10, 1, 20.0, 2)
-    assert "$0.5000  (2 calls without a price)" in "\n".join(shown(totals))
-    assert "not known  (1 call without a price)" in "\n".join(shown(TotalsSoFar(3, 9, 0.0, 10, 1, 20.0, 1)))
+    assert "$0.5000  (2 calls of unknown cost)" in "\n".join(shown(totals))
+    assert "not known  (1 call of unknown cost)" in "\n".join(shown(TotalsSoFar(3, 9, 0.0, 10, 1, 20.0, 1)))
     rows = (CallRow("a", 3, 0, 2.0, 9, 0.01, 15, 1), CallRow("b", 1, 0, 2.0, 9, None, 17, 1))
     assert shown(Calls("cost", rows))[3:] == [
         "without a price: a (1 call), b (1 call); the setting prices can give one"

@@ -37,6 +37,43 @@ def test_wide_cells_are_cut_where_their_column_says():
     ]
 
 
+def test_columns_that_do_not_fit_go_below_with_the_first():
+    """On a narrow screen nothing is lost: each part has the first column, its headers, and room on the line."""
+    columns = (name("model"), number("calls"), number("p50 ms"), number("cost"), number("tokens"))
+    rows = [
+        ("gpt-4o-mini", "6", "79.2", "$0.00040", ""),
+        ("x", "1", "1,234", "", ""),
+        ("y", "", "", "", "12,345"),
+    ]
+    assert plain(table(columns, rows, 28, indent="  ")) == [
+        "  model        calls  p50 ms",
+        "  gpt-4o-mini      6    79.2",
+        "  x                1   1,234",
+        "  y",
+        "",
+        "  model            cost",
+        "  gpt-4o-mini  $0.00040",
+        "",
+        "  model  tokens",
+        "  y      12,345",
+    ]
+
+
+def test_a_table_of_two_columns_is_in_one_part():
+    """What fits nowhere is wider than the screen, and stands there once."""
+    rows = [("time", "1,234,567,890 ms")]
+    assert plain(table((number("n"), number("took")), rows, 10)) == [
+        "   n              took",
+        "time  1,234,567,890 ms",
+    ]
+
+
+def test_a_long_table_is_in_one_part():
+    """A table that streams does not wait for its end, however narrow the screen."""
+    rows = [("1", "2", "3" * 40)] * 600
+    assert len(plain(table((number("a"), number("b"), number("c")), rows, 20))) == 601
+
+
 WORDS = st.text(st.characters(categories=["L", "N", "Zs", "Cc", "So", "Mn"]), max_size=60)
 
 

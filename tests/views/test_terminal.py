@@ -80,6 +80,9 @@ def test_a_limit_is_kept(value, limit):
         ("filler\u3164", "filler\\u3164"),
         ("[red]markup[/red] :skull: [/]", "[red]markup[/red] :skull: [/]"),
         ("漢字 é 👍", "漢字 é 👍"),
+        ("👍\U0001f3fd ok", "👍\U0001f3fd ok"),
+        ("\U0001f3fd x\U0001f3fb", "\\U0001f3fd x\\U0001f3fb"),
+        ("👍\U0001f3fd\U0001f3fd", "👍\U0001f3fd\\U0001f3fd"),
         (12, "12"),
     ],
 )
@@ -231,10 +234,10 @@ def test_a_cut_keeps_what_it_is_asked_to():
     assert not shorten("e\u0301" * 30, 9, middle=True).partition("…")[2].startswith("\u0301")
 
 
-@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape", "backslashreplace"])
 def test_a_stream_of_another_encoding_shows_what_it_can(errors):
-    """As that of the C locale, where Python lets through what came from bytes, and nothing else."""
+    """What we draw with stands there in ASCII, one cell for one; of foreign text, what the encoding lacks, by number."""
     buffer = io.BytesIO()
     screen = console(stream=io.TextIOWrapper(buffer, "ascii", errors, write_through=True))
-    screen.lines([Text("a café …")])
-    assert buffer.getvalue() == b"a caf\\xe9 \\u2026\n"
+    screen.lines([Text("├─ a café …"), Text("╺━━╸ ▁▄█")])
+    assert buffer.getvalue() == b"|- a caf\\xe9 *\n==== 148\n"

@@ -30,6 +30,14 @@ def test_growth_is_told_with_its_interval_and_its_process():
     assert "  growth  61.2 MB an hour in process p0, 95 % sure between 55.0 and 70.0" in both
 
 
+def test_readings_of_several_processes_are_no_way_from_one_to_the_other():
+    """Where the memory of one began and that of another ended says nothing."""
+    one, two = memory(LEAK), memory(LEAK, LEAK)
+    two["memory"]["process_count"] = 2
+    assert "  memory  120.0 MB at most, at event 9  (from 50.0 to 80.0)" in shown(one)
+    assert "  memory  120.0 MB at most, at event 9" in shown(two)
+
+
 def test_memory_that_does_not_grow_is_told_in_a_word():
     """Where too little is known, nothing is said."""
     assert "  growth  steady" in shown(memory({"verdict": "steady"}, {"verdict": "shrinks"}))
