@@ -310,7 +310,9 @@ def test_a_missing_answer_is_told_once_where_a_group_of_tasks_fails_with_it(suit
 """
     result = suite(TEST + further)
     result.assert_outcomes(failed=1)
-    failures, _, _summary = result.stdout.str().partition("short test summary info")  # it is whole there where CI is set
+    failures, _, _summary = result.stdout.str().partition(
+        "short test summary info"
+    )  # it is whole there where CI is set
     assert failures.count("to record it again: ") == 1
     assert "Traceback" not in result.stdout.str()
 
