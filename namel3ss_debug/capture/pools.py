@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -36,13 +37,17 @@ def _patch_threads(module: Any) -> list[Undo]:
     """Let a work item run in the span, as the job, and in the call of a framework, in which it was submitted.
 
     They are an attribute, not put into its `__dict__`: an object has none of its own until somebody asks for it.
+
+    Raises:
+        AttributeError: a work item is made of something else than is known here.
     """
     item = module._WorkItem  # noqa: SLF001  (no public seam sees a work item run)
     created, executed = item.__init__, item.run
+    call = _call_in(created.__code__.co_varnames)
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         created(self, *args, **kwargs)
-        self._namel3ss_debug_place = current() or NOWHERE, lineage.new_job(self.fn, self.args), NOW.get()
+        self._namel3ss_debug_place = current() or NOWHERE, lineage.new_job(*call(self)), NOW.get()
 
     def run(self: Any, *args: Any, **kwargs: Any) -> None:
         holder, job, expected = self._namel3ss_debug_place
@@ -66,6 +71,19 @@ def _patch_threads(module: Any) -> list[Undo]:
         item.__init__, item.run = created, executed  # the attribute stays: one may be just about to run
 
     return [put_back]
+
+
+def _call_in(parameters: tuple[str, ...]) -> Callable[[Any], tuple[Any, Any]]:
+    """What gives the function and the arguments of a thread's work item, which has them in one tuple since Python 3.14.
+
+    Raises:
+        AttributeError: it is not made of these.
+    """
+    if "task" in parameters:
+        return lambda item: item.task[:2]
+    if "fn" in parameters:
+        return operator.attrgetter("fn", "args")
+    raise AttributeError("_WorkItem takes neither fn nor task")
 
 
 class _Keywords(dict[str, Any]):

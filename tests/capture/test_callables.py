@@ -7,6 +7,7 @@ import copy
 import functools
 import operator
 import pickle
+import sys
 
 import pytest
 
@@ -67,7 +68,11 @@ def test_members_of_a_class_that_are_no_methods_are_called_as_ever(tracing, on):
     agent = Agent()
     assert agent.second((1, 2)) == 2
     assert agent.length([1]) == 1
-    assert agent.binary("101") == 5
+    if sys.version_info < (3, 14):
+        assert agent.binary("101") == 5
+    else:  # it is a method
+        with pytest.raises(TypeError, match="3 given"):
+            agent.binary("101")
     assert asyncio.run(agent.search("a")) == "aaa"
     assert agent.double(2) == 4
 

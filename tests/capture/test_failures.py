@@ -186,6 +186,8 @@ def test_an_exception_of_a_library_goes_without_what_is_no_plain_data(state):
     assert "hdrs" in told["lost"]
     made = again(error, told)
     assert (f"{made}", made.args, made.code) == (f"{error}", error.args, 404)
+    error.close()
+    made.close()
 
 
 def test_a_group_of_exceptions_comes_back_with_its_members(shop, state):

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
+
+import pytest
+
+from namel3ss_debug.capture import pools
 
 PROGRAM = """
 import gc, multiprocessing, os, weakref
@@ -32,6 +37,17 @@ if __name__ == "__main__":
     gc.collect()
     print(sum(span() is not None for span in spans))
 """
+
+
+@pytest.mark.parametrize("parts", [("fn", "args"), ("future", "task"), ("future", "thing")], ids=str)
+def test_a_work_item_of_another_python_costs_the_recording_and_never_the_program(parts):
+    """Function and arguments stand beside each other or, since 3.14, in one tuple; where they are is asked once."""
+    item = SimpleNamespace(fn=len, args=([],), task=(len, ([],), {}))
+    if "thing" in parts:
+        with pytest.raises(AttributeError, match="neither fn nor task"):
+            pools._call_in(parts)
+    else:
+        assert pools._call_in(parts)(item) == (len, ([],))
 
 
 def printed(program, folder):

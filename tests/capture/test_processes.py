@@ -275,7 +275,7 @@ def test_a_sitecustomize_that_ours_hides_is_run(tmp_path, text, says):
     code = (
         "import sys\n"
         "try:\n  import sitecustomize\n  print('theirs', sitecustomize.theirs)\n"
-        "except (ImportError, ValueError): print('none')"
+        "except (ImportError, ValueError, AttributeError): print('none')"
     )
     outputs = []
     for first in ([], [processes.BOOT]):

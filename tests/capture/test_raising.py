@@ -47,6 +47,8 @@ def test_exceptions_with_more_in_them_keep_their_class(error):
         assert again.args == error.args
         assert again.filename == error.filename
         assert again.errno == error.errno
+    if isinstance(error, urllib.error.HTTPError):
+        again.close()
 
 
 def test_an_interrupt_from_the_keyboard_comes_back():

@@ -22,6 +22,9 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.capture import rewrite
 
+FINALLY = pytest.mark.filterwarnings(
+    "ignore:.* in a 'finally' block:SyntaxWarning"
+)  # as Python says since 3.14
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 
 
@@ -122,6 +125,7 @@ def test_a_function_without_return_completes_with_none(hot):
     assert log[1:] == [("ret", "f", None), ("exit", "f", None)]
 
 
+@FINALLY
 def test_a_return_that_is_taken_back_does_not_count(hot):
     """A `finally` that goes on with the loop takes the return back; one that returns puts another in its place."""
     log = hot("f", "g")
@@ -408,6 +412,7 @@ def run():
 """
 
 
+@FINALLY
 def test_a_debugger_sees_the_same_lines():
     """`sys.settrace` reports the same calls, lines, exceptions and returns, in the same order."""
 
@@ -444,6 +449,32 @@ def test_type_parameters_are_kept(hot):
     assert first([7]) == 7
     assert first.__type_params__[0].__name__ == "T"
     assert log[1] == ("ret", "first", 7)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="these came with Python 3.14")
+def test_what_came_with_python_3_14_is_kept(hot):
+    """Templates, exceptions without brackets, and annotations that name what comes later."""
+    log = hot("tell", "sum_of")
+    namespace = load(
+        """
+        def tell(word: Later, width: int = 4) -> Later:
+            try:
+                return {}[word]
+            except KeyError, ValueError:
+                return t"<{word!r:>{width}}>"
+        async def sum_of(*numbers: Later) -> Later:
+            return sum(numbers)
+        class Later:
+            pass
+        """
+    )
+    told, later = namespace["tell"]("a"), namespace["Later"]
+    (part,) = told.interpolations
+    assert (told.strings, part.value, part.expression, part.format_spec) == (("<", ">"), "a", "word", ">4")
+    assert log == [("call", "tell", {"word": "a", "width": 4}), ("ret", "tell", told), ("exit", "tell", None)]
+    assert namespace["tell"].__annotations__ == {"word": later, "width": int, "return": later}
+    assert asyncio.run(namespace["sum_of"](1, 2)) == 3
+    assert namespace["sum_of"].__annotations__ == {"numbers": later, "return": later}
 
 
 def test_tracebacks_are_equal():
@@ -529,6 +560,7 @@ def lines_of(statement, indent):
     return [indent + head, *bodies[0]]
 
 
+@FINALLY
 @given(st.lists(statements, min_size=1, max_size=5), st.booleans())
 def test_a_generated_function_behaves_as_before(body, is_hot):
     """Whatever the control flow, result, error and side effects are equal; what is told is what happened."""

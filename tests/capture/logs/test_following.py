@@ -182,13 +182,18 @@ def test_what_is_logged_while_python_ends_is_logged(tmp_path):
     traced = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True)
     ours = re.compile(r"namel3ss debug: recorded .*\n")
     addresses = re.compile(r"0x[0-9a-f]+")
+    quoted = "    raise ValueError"  # a line of the program, where Python could still read it
     assert "late record" in traced.stderr
     assert "namel3ss_debug" not in traced.stderr
     if (
         "sys.meta_path is None" not in plain.stderr
     ):  # as it is in 3.13, which then cannot print a traceback either
         assert "never retrieved" in plain.stderr
-        assert addresses.sub("", ours.sub("", traced.stderr)) == addresses.sub("", plain.stderr)
+        told = [
+            [line for line in addresses.sub("", text).splitlines() if not line.startswith(quoted)]
+            for text in (ours.sub("", traced.stderr), plain.stderr)
+        ]
+        assert told[0] == told[1]
     assert list(open_trace(tmp_path / "t.jsonl").events())[-1]["event_type"] == "trace_end"
 
 

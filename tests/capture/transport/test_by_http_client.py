@@ -501,7 +501,10 @@ def test_a_request_that_is_not_answered_leaves_after_all(server, shell):
 def test_a_fault_is_what_urllib_would_raise(shell, fault, raised):
     """A timeout while the answer is waited for, a connection that is lost before that, and a status."""
     shell.words[NOWHERE] = {"fault": fault}
-    assert type(failure(f"http://{NOWHERE}/")) is raised
+    failed = failure(f"http://{NOWHERE}/")
+    assert type(failed) is raised
+    if isinstance(failed, urllib.error.HTTPError):
+        failed.close()
 
 
 def test_a_stream_breaks_off_where_it_did(shell):
