@@ -98,7 +98,11 @@ def test_the_table_of_a_pickler_is_put_back(functions, monkeypatch, name, table)
 @pytest.mark.parametrize("library", ["cloudpickle", "dill"])
 def test_a_recorded_program_writes_pickles_that_run_without_us(tmp_path, library):
     """The function of a script is pickled by value, wherever it is loaded."""
-    pytest.importorskip(library)
+    module = pytest.importorskip(library)
+    if library == "dill" and sys.version_info >= (3, 15):
+        with pytest.raises(AttributeError, match="co_lnotab"):  # it does not know this Python by itself
+            module.dumps(test_what_was_not_edited_is_given_as_it_is.__code__)
+        pytest.skip("dill cannot pickle a function of Python 3.15")
     (tmp_path / "app.py").write_text(
         f"import {library} as library\n"
         "def double(number):\n    return number * 2\n"

@@ -636,8 +636,9 @@ def test_no_compiled_files_are_written_or_read(project, monkeypatch):
     monkeypatch.setattr(sys, "pycache_prefix", None)
     module = importlib.import_module("mine")
     assert not list(project.rglob("*.pyc"))
-    Path(module.__cached__).parent.mkdir()
-    Path(module.__cached__).write_bytes(b"not a compiled file")
+    compiled = Path(module.__spec__.cached)
+    compiled.parent.mkdir()
+    compiled.write_bytes(b"not a compiled file")
     assert importlib.reload(module).f(1) == 1
 
 

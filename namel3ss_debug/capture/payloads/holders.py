@@ -63,11 +63,10 @@ _OWN_HASH = "_attrs_cached_hash"  # attrs computed it in the process that made t
 _UNSET = frozenset(
     {
         "attr._make._Nothing",
-        "dataclasses._MISSING_TYPE",
         "pydantic_core._pydantic_core.PydanticUndefinedType",
     }
 )
-"""What stands in place of a default where there is none."""
+"""Classes of what stands in place of a default where there is none; that of `dataclasses` has none of its own since 3.15."""
 
 _MARKS = ("__dataclass_fields__", "__attrs_attrs__")
 _PLAIN = (str, int, float, bool, bytes, type(None))
@@ -285,7 +284,7 @@ def _default(field: Any) -> Any:
 
 
 def _is_unset(default: Any) -> bool:
-    return full_name(type(default)) in _UNSET
+    return default is dataclasses.MISSING or full_name(type(default)) in _UNSET
 
 
 def _made_model(kind: type, parts: Mapping[str, Any]) -> Any:

@@ -151,7 +151,7 @@ def test_after_tracing_the_logging_module_is_as_it_was(tracing, logger):
 def test_a_record_that_cannot_be_formatted_is_recorded_as_it_stands(tracing, logger):
     """A wrong format is the program's mistake, told by its handlers as always; the record keeps its text."""
     tracing()
-    with pytest.raises(TypeError, match="a real number is required"):  # pytest's own handler raises it
+    with pytest.raises(TypeError, match="a real number"):  # pytest's own handler raises it
         logger.info("%d parcels", "many")
     assert [event["metadata"]["message"] for event in recorded()] == ["%d parcels"]
 
