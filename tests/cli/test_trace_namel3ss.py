@@ -185,14 +185,21 @@ def outline(events):
 
 
 def content(events):
-    """What a run was and did: everything of its events but times, ids, and where they were made."""
+    """What a run was and did: everything of its events but times, ids, and where they were made.
+
+    The event that asked for a call is its place in the list: ids count the events of inputs, too, which a re-run may
+    divide otherwise.
+    """
     kept = ("event_type", "component", "component_name", "inputs", "outputs", "status", "error", "error_type",
             "call_site", "step_type", "usage", "tokens_used")  # fmt: skip
+    positions = {event["event_id"]: position for position, event in enumerate(events)}
     shown = []
     for event in events:
         if event["event_type"] not in ("trace_start", "trace_end"):
             metadata = dict(event.get("metadata", {}))
             metadata.pop("answered", None)
+            if "asked_in" in metadata:
+                metadata["asked_in"] = positions[metadata["asked_in"]]
             shown.append({name: event[name] for name in kept if name in event} | {"metadata": metadata})
     return shown
 
