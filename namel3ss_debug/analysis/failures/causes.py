@@ -24,7 +24,8 @@ with a kind:
 | `itself` | nothing earlier: by category, from 0.85 (network) to 0.35 (parameter) | `OWN` |
 
 A score is the base, times how well such a cause fits the category (`FIT`: an argument explains a `parameter` in full, a
-rate limit hardly; where the words of the error name the argument's value, at least 0.9), times how
+rate limit hardly; where the words of the error name the argument's value, at least 0.9; an exception of the tool's own
+code that names none, 0.6, and as `itself` it counts as one of `tool`), times how
 sure the link is (the id of the call 1, equal arguments 0.95, values alone 0.8). A cause that is
 a failure itself hands its score on: to itself by `OWN` of its category, and, of the three likeliest, to its own causes, which are
 found in the same way, two levels down. What failed because of a failure inside it, or reports one, began with itself by as much less. An event that several answers
@@ -144,10 +145,11 @@ def _deeper(cause: Cause, before: Sequence[Step], depth: int) -> Iterator[Cause]
 def _itself(view: View) -> Iterator[Cause]:
     """The failure as its own cause: by its words, by its attempts, or as one of many of its kind."""
     failed, told = view.failed, view.told
-    words = _OWN_WORDS.get(told.category, "failed, and nothing before it explains why")
+    category = "tool" if view.in_code else told.category
+    words = _OWN_WORDS.get(category, "failed, and nothing before it explains why")
     if told.claimed and told.category not in _OWN_WORDS:
         words = "returned an error as its result"
-    score = OWN.get(told.category, OWN["unknown"])
+    score = OWN.get(category, OWN["unknown"])
     if len(told.attempts) > 1:
         first = min(told.attempts)
         reason = f"{words}; {len(told.attempts)} attempts failed from here on"

@@ -210,7 +210,7 @@ class _Chain:
             if told and not told.claimed
             else "returned an error as its result"
             if told
-            else "is where this begins"
+            else "is what is explained"
         )
         rows = [
             _row(
@@ -233,7 +233,10 @@ class _Chain:
                 seen.add(cause.number)
                 step = self._by_number.get(cause.number, step)
         while len(rows) < MOST_STEPS:
-            links = [link for link in self._links(step) if link.number not in seen]
+            closest: dict[int, Cause] = {}
+            for link in self._links(step):
+                closest.setdefault(link.number, link)
+            links = [link for number, link in closest.items() if number not in seen]
             if not links or (links[0].kind == "inside" and _root(step)["kind"] == "user"):
                 break
             rows.append(_row(links[0], links[1 : 1 + _MOST_OTHERS]))
@@ -327,7 +330,7 @@ def _gifts(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
     """Who wrote, or returned, what a call was given."""
     view = View(step, Told("unknown", ""), earlier)
     if view.writer is not None:
-        wrote = ", ".join(leaf.shown for leaf in view.leaves[:4])
+        wrote = ", ".join(leaf.shown for leaf in view.leaves[:4]) if step.arguments else ""
         yield _link(
             view.writer,
             "asked_for",
@@ -381,12 +384,11 @@ def _root(step: Step) -> dict[str, Any]:
     inputs = step.start.get("inputs")
     messages = inputs.get("messages") if isinstance(inputs, dict) else None
     if isinstance(messages, list):
-        said = [
-            message for message in messages if isinstance(message, dict) and message.get("role") == "user"
-        ]
+        said = [message for message in messages if isinstance(message, dict) and _of_user(message)]
         if said:
             return {"number": step.number, "kind": "user", "words": _message(said[-1])}
-        return {"number": step.number, "kind": "model", "words": None}
+        if step.component == "llm":
+            return {"number": step.number, "kind": "model", "words": None}
     leaf = next((leaf for leaf in leaves(inputs) if leaf.value not in (None, "", [], {})), None)
     if leaf is not None:
         return {"number": step.number, "kind": "inputs", "words": leaf.shown}
@@ -394,11 +396,18 @@ def _root(step: Step) -> dict[str, Any]:
     return {"number": step.number, "kind": "program", "words": site if isinstance(site, str) else None}
 
 
+def _of_user(message: dict[str, Any]) -> bool:
+    """Whether a message is a user's: one of a model call, or one of LangChain's in the state of a graph."""
+    fields = message.get("fields") if "$type" in message else None
+    return message.get("role") == "user" or (isinstance(fields, dict) and fields.get("type") == "human")
+
+
 def _message(message: dict[str, Any]) -> str | None:
     """The words of a message, in short."""
+    holder = message["fields"] if "$type" in message else message
     words = [
         str(leaf.value)
-        for leaf in leaves(message.get("parts", message.get("content")))
+        for leaf in leaves(holder.get("parts", holder.get("content")))
         if leaf.key in {"content", "text", ""}
     ]
     text = " ".join(" ".join(words).split())

@@ -30,7 +30,8 @@ def arguments(view: View) -> Iterator[Cause]:
         yield from _unwritten(view)
         return
     fit = view.fit * view.sure
-    if culprit is None and not view.told.claimed and view.told.category not in _OF_ARGUMENTS:
+    blameless = view.in_code or (not view.told.claimed and view.told.category not in _OF_ARGUMENTS)
+    if culprit is None and blameless:
         fit *= _UNNAMED
     shown = culprit.shown if culprit else _all_of(view.leaves)
     wrote = f"wrote {shown}" if shown else "asked for this call"
@@ -47,9 +48,9 @@ def arguments(view: View) -> Iterator[Cause]:
             yield cause_of(writer, "wrote_argument", wrote, 0.8 * fit, events, shown)
         return
     if not view.had_read(culprit):
-        known = bool(writer.taken)
-        reason = f"{wrote}, which nothing that it had read holds" if known else wrote
-        yield cause_of(writer, "wrote_argument", reason, (0.9 if known else 0.8) * fit, events, shown)
+        invented = view.invented(culprit)
+        reason = f"{wrote}, which nothing that it had read holds" if invented else wrote
+        yield cause_of(writer, "wrote_argument", reason, (0.9 if invented else 0.8) * fit, events, shown)
         return
     yield cause_of(writer, "wrote_argument", f"passed on {shown}", 0.5 * fit, events, shown)
     yield from _source(view, writer, culprit, fit)
@@ -115,7 +116,7 @@ def empty_results(view: View) -> Iterator[Cause]:
     """Calls that returned nothing before the argument was written."""
     reader = view.writer or view.failed
     traces = [leaf for leaf in view.leaves if trace_of(leaf)]
-    invented = view.writer is not None and view.culprit is not None and not view.had_read(view.culprit)
+    invented = view.writer is not None and view.culprit is not None and not view.may_have_read(view.culprit)
     empties = [step for step in view.ahead if step.end_number < reader.number and step.empty]
     for rank, step in enumerate(reversed(empties[-MOST:])):
         related = any(holds(step.taken, leaf) for leaf in traces) or step.parent_id == view.failed.id

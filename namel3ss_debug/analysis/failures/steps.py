@@ -1,7 +1,8 @@
 """What happened before a failure, as steps: each span with what went in and what came out, and where a value stood first.
 
-Values are looked for as text: JSON without white space, backslashes and letter case, so that JSON inside a text is found
-as well. A value that says little by itself (`0`, `false`, a short word) is looked for together with its key.
+Values are looked for as text: JSON without backslashes, letter case, and white space other than one space between words,
+so that JSON inside a text is found as well, and a word in a sentence. A value that says little by itself (`0`, `false`, a
+number of two digits) is looked for together with its key.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _LISTS = ("results", "items", "data", "hits", "matches", "rows", "documents")
 _CUT_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "incomplete", "model_length"})
 _WRITERS = frozenset({"llm", "agent", "prompt"})
 _QUOTES = frozenset("'\"`")
+_MARKS = '{}[],:"'
+"""What parts values in JSON. White space beside them says nothing."""
 
 
 class Leaf(NamedTuple):
@@ -233,16 +236,24 @@ def blob(payload: Any) -> str:
 
 
 def normal(text: str) -> str:
-    """A text without white space, backslashes and letter case."""
-    return "".join(text.replace("\\n", " ").replace("\\", "").lower().split())
+    """A text without backslashes, letter case, and white space other than one space between words."""
+    text = " ".join(text.replace("\\n", " ").replace("\\", "").lower().split())
+    for mark in _MARKS:
+        text = text.replace(f" {mark}", mark).replace(f"{mark} ", mark)
+    return text
 
 
 def leaves(payload: Any) -> Iterator[Leaf]:
-    """The values in a payload, in order; an empty list or object is a value too. At most 200."""
+    """The values in a payload, in order; an empty list or object is a value too. At most 200.
+
+    Of an object of the program they are its fields, as an expression names them, without its class.
+    """
     stack: list[tuple[str, str, Any, int]] = [("", "", payload, 0)]
     left = _MOST_LEAVES
     while stack and left:
         path, key, value, depth = stack.pop()
+        if isinstance(value, dict) and "$type" in value:
+            value = _inside_of(value)
         if isinstance(value, dict) and value and depth < _DEEPEST:
             stack.extend(
                 (f"{path}.{name}" if path else str(name), str(name), item, depth + 1)
@@ -256,6 +267,14 @@ def leaves(payload: Any) -> Iterator[Leaf]:
         else:
             left -= 1
             yield Leaf(path or "value", key, value)
+
+
+def _inside_of(form: dict[str, Any]) -> Any:
+    """What an object of the program holds, of the form in which it is recorded."""
+    for name, kind in (("fields", dict), ("items", list)):
+        if isinstance(form.get(name), kind):
+            return form[name]
+    return {name: value for name, value in form.items() if name != "$type"}
 
 
 def trace_of(leaf: Leaf) -> str:
@@ -288,12 +307,28 @@ def holds(text: str, leaf: Leaf) -> bool:
 
 
 def _as_word(word: str, text: str) -> bool:
-    """Whether a short value stands in a text by itself: white space is gone, so only names with a digit can tell."""
-    if not re.search(r"\d", word):
-        return False
-    return re.search(rf"(?<!\w){re.escape(word)}(?![\w])", text) is not None or (
-        len(word) >= 4 and word in text
+    """Whether a short value stands in a text by itself; a longer one with a digit may stand in a word."""
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None or (
+        len(word) >= 4 and word in text and re.search(r"\d", word) is not None
     )
+
+
+def may_hold(text: str, leaf: Leaf) -> bool:
+    """Whether it cannot be ruled out that a text made by `blob` holds a value, in whatever form.
+
+    A text may stand within a word, as `OSL` in `Oslo`; a number may be written with decimals or with marks between its
+    thousands; what says nothing, such as null, may always be there.
+    """
+    value = leaf.value
+    if isinstance(value, str):
+        return normal(value) in text
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return True
+    whole, _, decimals = f"{abs(value):,}".partition(".")
+    number = "[,.' _]?".join(re.escape(part) for part in whole.split(","))
+    decimals = decimals.rstrip("0")
+    end = rf"[.,]{decimals}0*" if decimals else "(?:[.,]0+)?"
+    return holds(text, leaf) or re.search(rf"(?<!\d){number}{end}(?!\d)", text) is not None
 
 
 def quoted_in(words: str, found: Iterable[Leaf]) -> list[tuple[bool, Leaf]]:

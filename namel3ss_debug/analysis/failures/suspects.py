@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
@@ -11,6 +12,7 @@ from namel3ss_debug.analysis.failures.steps import (
     Step,
     holds,
     leaves,
+    may_hold,
     normal,
     quoted_in,
     read_json,
@@ -41,6 +43,8 @@ FIT: dict[str, float] = {
 
 _FIT_QUOTED = 0.9
 _LONGEST_NAME = 40
+_OF_CODE = frozenset({"KeyError", "IndexError", "LookupError", "AttributeError", "TypeError"})
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\b")
 
 
 class Cause(NamedTuple):
@@ -125,9 +129,12 @@ class View:
         inside: those that ran inside it.
         reported: the numbers of those whose failure it reports, where it is a report.
         last_good: component and name -> the number of the latest call of them that did its work.
+        leaves: the values that it was called with; where it is known what a model wrote of them, those.
         writer: the model that wrote what it was called with; `sure`, how sure that is.
         culprit: the value among these that is likeliest to blame.
         fit: how well what it was called with explains the failure.
+        in_code: whether it is an exception of the tool's own code, such as a missing key, and names no value that it
+            was called with.
     """
 
     def __init__(self, failed: Step, told: Told, before: Sequence[Step]) -> None:
@@ -141,26 +148,36 @@ class View:
         self.fit = FIT.get(told.category, FIT["unknown"])
         self.ahead = [step for step in self.ended if step.end_number < failed.number or not failed.start]
         self.reported = frozenset() if failed.start else _reported(failed, told, self.ended)
-        self.writer, self.sure = _writer(failed, self.ahead, self.leaves)
+        self.writer, self.sure, wrote = _writer(failed, self.ahead, self.leaves)
+        if wrote is not None:
+            self.leaves = list(leaves(wrote)) if wrote else []
         self.culprit = self._named()
         if self.culprit is not None:
             self.fit = max(self.fit, _FIT_QUOTED)
         elif told.category == "parameter":
             self.culprit = self._suspect()
+        self.in_code = self.culprit is None and told.category == "parameter" and _raised_by_code(failed, told)
 
     def invented(self, leaf: Leaf) -> bool:
-        """Whether the model wrote a value that nothing it had read holds."""
-        return self.writer is not None and bool(self.writer.taken) and not self.had_read(leaf)
+        """Whether the model wrote a value that nothing it had read holds, in whatever form."""
+        return self.writer is not None and bool(self.writer.taken) and not self.may_have_read(leaf)
+
+    def may_have_read(self, leaf: Leaf) -> bool:
+        """Whether it cannot be ruled out that the model that wrote the arguments had read a value, in whatever form."""
+        return self._read(leaf, may_hold)
 
     def had_read(self, leaf: Leaf) -> bool:
         """Whether the model that wrote the arguments had read a value, in its request or in what its provider keeps of those before."""
+        return self._read(leaf, holds)
+
+    def _read(self, leaf: Leaf, held: Callable[[str, Leaf], bool]) -> bool:
         writer = self.writer
         if writer is None:
             return False
-        if holds(writer.taken, leaf):
+        if held(writer.taken, leaf):
             return True
         return goes_on(writer.start.get("inputs")) and any(
-            holds(step.taken, leaf) or holds(step.given, leaf)
+            held(step.taken, leaf) or held(step.given, leaf)
             for step in self.ahead
             if step.end_number < writer.number
         )
@@ -179,9 +196,20 @@ class View:
         return next((leaf for leaf in self.leaves if _is_name(leaf.value) and self.invented(leaf)), None)
 
 
+def _raised_by_code(failed: Step, told: Told) -> bool:
+    """Whether an exception is of a kind that code raises by itself, and does not speak of an argument."""
+    kind = (_text(failed.end.get("error_type")) or "").rpartition(".")[2]
+    return not told.claimed and kind in _OF_CODE and "argument" not in told.error
+
+
 def _is_name(value: object) -> bool:
-    """Whether a value is one that must be known, as an id or a name is, and no text that a model composes."""
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and " " not in value.strip()
+    """Whether a value is one that must be known, as an id or a name is, and no text or date that a model composes."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= _LONGEST_NAME
+        and " " not in value.strip()
+        and not _DATE.match(value)
+    )
 
 
 def until(failed: Step) -> int:
@@ -212,29 +240,53 @@ def _reported(report: Step, told: Told, ended: Sequence[Step]) -> frozenset[int]
     )
 
 
-def _writer(failed: Step, ahead: Sequence[Step], found: Sequence[Leaf]) -> tuple[Step | None, float]:
-    """The model that wrote what a span was called with, and how sure that is."""
+def _writer(
+    failed: Step, ahead: Sequence[Step], found: Sequence[Leaf]
+) -> tuple[Step | None, float, dict[str, Any] | None]:
+    """The model that wrote what a span was called with, how sure that is, and what it wrote, where the call is known.
+
+    What a framework adds to a call, such as its context, the model did not write.
+    """
     if not failed.start or failed.component == "llm":
-        return None, 0.0
+        return None, 0.0, None
     models = [step for step in reversed(ahead) if step.writes]
     inputs = failed.start.get("inputs")
     call_id = inputs.get("call_id") if isinstance(inputs, dict) else None
     if call_id:
         for step in models:
-            if any(call.get("id") == call_id for call in step.calls()):
-                return step, 1.0
+            for call in step.calls():
+                if call.get("id") == call_id:
+                    return step, 1.0, _object(call.get("arguments"))
     arguments = failed.arguments
     for step in models:
         for call in step.calls():
-            if call.get("name") == failed.name and read_json(call.get("arguments")) == arguments:
-                return step, 0.95
+            if call.get("name") == failed.name:
+                wrote = read_json(call.get("arguments"))
+                if wrote == arguments or _is_part(wrote, arguments):
+                    return step, 0.95, _object(wrote)
     told = [leaf for leaf in found if trace_of(leaf)]
     best: tuple[int, Step] | None = None
     for step in models:
         held = sum(holds(step.given, leaf) for leaf in told)
         if held and (best is None or held > best[0]):
             best = held, step
-    return (best[1], 0.8) if best and best[0] * 2 >= len(told) else (None, 0.0)
+    return (best[1], 0.8, None) if best and best[0] * 2 >= len(told) else (None, 0.0, None)
+
+
+def _object(wrote: Any) -> dict[str, Any] | None:
+    """The arguments that a model wrote, where they are an object."""
+    wrote = read_json(wrote)
+    return wrote if isinstance(wrote, dict) else None
+
+
+def _is_part(wrote: Any, arguments: Any) -> bool:
+    """Whether a call has all the arguments that a model wrote, and others."""
+    return (
+        isinstance(wrote, dict)
+        and isinstance(arguments, dict)
+        and bool(wrote)
+        and all(name in arguments and arguments[name] == value for name, value in wrote.items())
+    )
 
 
 def cause_of(

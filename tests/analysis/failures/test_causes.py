@@ -79,6 +79,53 @@ def test_an_exception_that_says_nothing_of_the_arguments_began_where_it_was_rais
     assert origins(recording, key="weak_failures")[0] == (1, "wrote_argument")
 
 
+def test_a_name_in_the_words_of_the_user_is_not_made_up(recording, origins):
+    """A word of a sentence is read like one in quotes."""
+    model(recording, 0, say("What is the weather in Pari today?"), ask("weather", city="Pari"))
+    call(recording, 1, "weather", {"city": "Pari"}, **BAD)
+    assert origins(recording)[0] == (1, "given")
+
+
+@pytest.mark.parametrize(("words", "made_up"), [("Total 30.00.", False), ("Total 31.00.", True)])
+def test_a_number_that_was_read_in_another_form_is_not_told_as_made_up(recording, analysed, words, made_up):
+    """Whether the model took it from there is not known."""
+    model(recording, 0, say(words), ask("book", total=30))
+    call(
+        recording, 1, "book", {"total": 30}, status="failed", error="30 is too much", error_type="ValueError"
+    )
+    found = analysed(recording.events, ["errors"])["errors"]["failures"][0]["origins"][0]
+    assert (found["number"], found["kind"]) == (1, "wrote_argument")
+    assert ("nothing that it had read" in found["reason"]) is made_up
+
+
+@pytest.mark.parametrize("call_id", ["c1", None])
+def test_what_a_framework_adds_to_a_call_is_not_the_models(recording, analysed, call_id):
+    """The context of a run stands among the arguments of its tools, and holds zeros and names."""
+    context = {"$type": "agents.Context", "fields": {"requests": 0, "user": "U-17"}}
+    model(recording, 0, say("Pay 20 EUR back."), ask("pay", amount=20))
+    call(recording, 1, "pay", {"ctx": context, "amount": 20}, call_id=call_id, **BAD | {"error": "no U-17"})
+    found = analysed(recording.events, ["errors"])["errors"]["failures"][0]["origins"]
+    assert [cause["reason"] for cause in found if cause["number"] == 1] == ["wrote amount=20"]
+
+
+@pytest.mark.parametrize(
+    ("error_type", "error", "first"),
+    [
+        ("KeyError", "'balnce'", (3, "itself")),
+        ("TypeError", "'<' not supported between instances of 'NoneType' and 'int'", (3, "itself")),
+        ("TypeError", "pay() got an unexpected keyword argument 'sum'", (1, "wrote_argument")),
+        ("KeyError", "'A-7'", (1, "given")),
+        ("ValueError", "must be below the limit", (1, "wrote_argument")),
+    ],
+)
+def test_an_exception_of_the_tools_own_code_began_there(recording, origins, error_type, error, first):
+    """A missing key that is no value of the arguments; a ValueError is of what the tool was given."""
+    model(recording, 0, say("Pay 20 EUR back for A-7."), ask("pay", amount=20, order="A-7"))
+    end = {"status": "failed", "error": error, "error_type": error_type}
+    call(recording, 1, "pay", {"amount": 20, "order": "A-7"}, **end)
+    assert origins(recording)[0] == first
+
+
 @pytest.mark.parametrize("later", [0.1, 5])
 def test_what_was_cancelled_began_with_the_branch_that_failed_right_before(recording, origins, later):
     """Of the branches of a task group; what failed long before is no reason, and neither is another one that was cancelled."""

@@ -165,6 +165,35 @@ def test_any_event_of_an_odd_trace_is_explained(recording, explained, number):
     assert explained(number)["chain"][0]["kind"] == "itself"
 
 
+def test_a_call_is_told_by_what_the_model_wrote(recording, explained):
+    """Without what a framework adds, and nothing where nothing was written."""
+    model = recording.start("llm", "gpt", 1, inputs=READ)
+    asked = [
+        {"id": "c1", "name": "find", "arguments": {}},
+        {"id": "c2", "name": "pay", "arguments": {"sum": 7}},
+    ]
+    recording.end(model, 2, outputs={"tool_calls": asked})
+    context = {"ctx": {"$type": "agents.Context", "fields": {"user": "U-17"}}}
+    for call in asked:
+        given = {"arguments": context | call["arguments"], "call_id": call["id"]}
+        recording.end(recording.start("tool", call["name"], 3, inputs=given), 4)
+    assert explained(3)["chain"][1]["reason"] == "asked for find()"
+    assert explained(5)["chain"][1]["reason"] == "asked for pay(sum=7)"
+
+
+def test_another_step_that_could_be_meant_is_told_once(recording, explained):
+    """However many values it gave; and the words of a user in the state of a graph are a user's."""
+    said = {"type": "human", "content": WORDS}
+    human = {"$type": "langchain_core.messages.human.HumanMessage", "fields": said}
+    state = {"messages": [human], "customer": "C-77120", "order": "A-10293"}
+    for at in (0, 2):
+        recording.end(recording.start("chain", f"graph {at}", at, inputs=state), at + 1, outputs=state)
+    recording.start("chain", "payer", 5, inputs=state)
+    found = explained(5)
+    assert [(step["number"], len(step["others"])) for step in found["chain"]] == [(5, 0), (1, 0)]
+    assert found["root"] == {"number": 1, "kind": "user", "words": WORDS}
+
+
 def test_an_event_that_is_not_there_is_a_mistake(shop, explained):
     """The message says how many there are."""
     assert len(shop.events) < HISTORY

@@ -1,6 +1,15 @@
 import pytest
 
-from namel3ss_debug.analysis.failures.steps import Leaf, blob, holds, is_empty, leaves, quoted_in, steps_of
+from namel3ss_debug.analysis.failures.steps import (
+    Leaf,
+    blob,
+    holds,
+    is_empty,
+    leaves,
+    may_hold,
+    quoted_in,
+    steps_of,
+)
 
 
 def test_starts_and_ends_become_steps(recording):
@@ -29,6 +38,10 @@ def test_a_step_is_made_once_for_many_windows(recording):
     [
         (Leaf("city", "city", "Paris"), {"to": "paris"}, True),
         (Leaf("city", "city", "Paris"), {"to": "Parisian"}, False),
+        (Leaf("city", "city", "Paris"), {"text": "What is the weather in\nParis today?"}, True),
+        (Leaf("city", "city", "Pari"), {"text": "What is the weather in Paris today?"}, False),
+        (Leaf("item", "item", "desk lamp"), {"text": "A desk  lamp, please."}, True),
+        (Leaf("item", "item", "desk lamp"), {"text": "A desk, and a lamp."}, False),
         (Leaf("order", "order", "A-10293"), {"text": "look at A-10293, please"}, True),
         (Leaf("n", "n", 0), {"n": 0}, True),
         (Leaf("n", "n", 0), {"m": 0}, False),
@@ -41,6 +54,35 @@ def test_a_step_is_made_once_for_many_windows(recording):
 def test_a_value_is_found_where_it_stands(leaf, payload, found):
     """Whatever the case and white space, in JSON inside a text as well; trivial ones with their key only."""
     assert holds(blob(payload), leaf) is found
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "possible"),
+    [
+        (30, "Total 30.00.", True),
+        (30, "Total 130.00.", False),
+        (55.5, "Total 55.50.", True),
+        (-1200, "minus 1,200 EUR", True),
+        (1200, "1 200 EUR", True),
+        (12345.6, "12.345,60 EUR", True),
+        ("OSL", "A flight to Oslo.", True),
+        ("31", "Invoice INV-31", True),
+        ("S-00", "SKU-204", False),
+        (None, "anything", True),
+        (True, "anything", True),
+    ],
+)
+def test_a_value_that_may_stand_there_in_another_form_is_not_ruled_out(value, words, possible):
+    """A number with decimals or parted thousands, a text within a word; what says nothing may always be there."""
+    assert may_hold(blob({"text": words}), Leaf("x", "x", value)) is possible
+
+
+def test_the_leaves_of_an_object_are_its_fields():
+    """As an expression names them; its class is no value."""
+    customer = {"$type": "app.Customer", "fields": {"name": "Ada", "at": {"$type": "tuple", "items": [1, 2]}}}
+    found = [(leaf.path, leaf.value) for leaf in leaves({"customer": customer})]
+    assert found == [("customer.name", "Ada"), ("customer.at[0]", 1), ("customer.at[1]", 2)]
+    assert list(leaves({"$type": "float", "value": "inf"})) == [Leaf("value", "value", "inf")]
 
 
 def test_the_leaves_of_a_payload_have_their_path():
