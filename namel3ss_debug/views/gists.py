@@ -174,7 +174,19 @@ def _last_message(inputs: Any) -> str | None:
 def _arguments(inputs: Any) -> str | None:
     if not isinstance(inputs, dict) or "arguments" not in inputs:
         return None
-    return gist(inputs["arguments"])
+    return gist(_plain_first(inputs["arguments"]))
+
+
+def _plain_first(arguments: Any) -> Any:
+    """Arguments with objects of classes behind the others: the context that a framework gives to a tool says least."""
+    if not isinstance(arguments, dict):
+        return arguments
+    classed = {
+        key
+        for key, value in arguments.items()
+        if isinstance(value, dict) and "fields" in value and "$type" in value
+    }
+    return {key: arguments[key] for key in sorted(arguments, key=lambda key: key in classed)}
 
 
 def request_text(method: object, url: object) -> str:

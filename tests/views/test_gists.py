@@ -26,6 +26,7 @@ ORDER = {
         ({"event_type": "tool_call_end", "outputs": {"result": [1, None, True]}}, "[1, null, true]"),
         ({"event_type": "tool_call_end", "outputs": {"result": ORDER}}, 'Order {"state": "sent", "tags": set ["a"], "by": <Clerk 7>}'),
         ({"event_type": "tool_call_start", "inputs": {"arguments": {"q": "x"}}}, '{"q": "x"}'),
+        ({"event_type": "tool_call_start", "inputs": {"arguments": {"ctx": ORDER, "q": "x"}}}, '{"q": "x", "ctx": Order {"state": "sent", "tags": set ["a"], "by": <Clerk 7>}}'),
         ({"event_type": "trace_start", "metadata": {"target": "app.py"}}, "app.py"),
         ({"event_type": "log_record", "component": "log", "metadata": {"message": "ready"}}, "ready"),
         ({"event_type": "state_change", "component": "app", "metadata": {"x": 1}}, '{"x": 1}'),

@@ -319,7 +319,7 @@ def talk(listed):
 
 
 def test_messages_are_those_of_the_call(talk):
-    """The call around the event or, outside of any, the latest before it; or that of another event."""
+    """The call around the event or, outside of any, the latest before it in the same spans; or that of another event."""
     assert [last(talk, f"goto {place} ;; messages").number for place in (3, 5, 6, 7, 9, 12)] == [
         3,
         3,
@@ -331,12 +331,30 @@ def test_messages_are_those_of_the_call(talk):
     found = last(talk, "messages 5")
     assert (found.model, len(found.messages), found.tools) == ("m", 1, ("search", "send"))
     assert last(talk, "info messages 5") == found
-    assert last(talk, "goto 8 ;; messages").number == 4
+    assert last(talk, "goto 8 ;; messages").number == 3
     assert last(talk, "messages 13").messages == ({"$truncated": 4},)
     assert last(talk, "messages 14").messages == ()
     assert mistake(talk, "messages 2") == "no model was called up to event 2"
     assert mistake(talk, "messages 99").startswith("there is no event 99")
     assert mistake(talk, "messages --dif") == "write messages [--diff] [N]"
+
+
+def test_messages_at_a_tool_are_those_of_the_call_that_asked_for_it(listed):
+    """Also where other agents without spans asked since; where none did, those of the latest call."""
+
+    def call(ident, asked):
+        yield {"event_type": "llm_call_start", "event_id": ident, "inputs": {"messages": [ident]}}
+        calls = [{"id": asked, "name": "find", "arguments": {}}]
+        yield {"event_type": "llm_call_end", "parent_event_id": ident, "outputs": {"tool_calls": calls}}
+
+    def tool(ident, call_id):
+        inputs = {"arguments": {}, "call_id": call_id}
+        yield {"event_type": "tool_call_start", "event_id": ident, "inputs": inputs}
+        yield {"event_type": "http_exchange_start", "event_id": f"{ident}h", "parent_event_id": ident}
+
+    events = [*call("m1", "c1"), *call("m2", "c2"), *tool("t1", "c1"), *tool("t2", "c2"), *tool("t3", "c3")]
+    session = Debugger(listed(events))
+    assert [last(session, f"messages {number}").number for number in (5, 6, 7, 8, 9)] == [1, 1, 3, 3, 3]
 
 
 def test_messages_are_compared_with_the_call_before_in_the_conversation(talk):

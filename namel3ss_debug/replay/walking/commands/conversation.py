@@ -68,15 +68,38 @@ def call_before(walk: Walk, call: int) -> int:
 
 
 def _call_at(walk: Walk, number: int) -> int:
-    """The model call that an event is inside, or the latest one at or before it."""
+    """The model call that an event is inside, that asked for the tool call that it is inside, or the closest before it.
+
+    Of the latest calls the closest is the one that shares most of the spans around the event, so that of several agents
+    that work at the same time it is the event's own; of these the latest.
+    """
     if not number:
         return 0
     outline = walk.outline
-    for start in (number, outline.enclosing(number)):
-        kind = outline.kind(start) if start else None
+    around = outline.stack(number)
+    for start in reversed(around):
+        kind = outline.kind(start)
         if kind is not None and kind.event_type == _CALL:
             return start
-    return outline.latest(_CALL, number)
+    calls = outline.kinds.wanted(lambda event: bool(event["event_type"] == _CALL), named=False)
+    latest = list(islice(outline.backward(calls, 1, number + 1), _LOOKED_BACK))
+    for start in reversed(around[-_MOST_SPANS:]):
+        call_id = _inputs(walk.event_at(start)).get("call_id")
+        asked = call_id and next((call for call in latest if _asked_for(walk, call, call_id)), 0)
+        if asked:
+            return asked
+    own = frozenset(around[:_MOST_SPANS])
+    return max(latest, key=lambda call: (len(own & _around(walk, call)), call), default=0)
+
+
+def _asked_for(walk: Walk, call: int, call_id: object) -> bool:
+    """Whether the answer of a model asked for the call of a tool."""
+    end = walk.outline.end(call)
+    outputs = walk.event_at(end).get("outputs") if end else None
+    asked = outputs.get("tool_calls") if isinstance(outputs, dict) else None
+    return isinstance(asked, list) and any(
+        isinstance(each, dict) and each.get("id") == call_id for each in asked
+    )
 
 
 def _around(walk: Walk, call: int) -> frozenset[int]:

@@ -60,7 +60,7 @@ MORE: Final[dict[str, str]] = {
     "display": f"Without an argument, it shows all of them now.\n{_EXPRESSIONS}",
     "undisplay": "N is the number that 'display' shows; without an argument, all.",
     "source": "Five lines before and after the call site, where that file is there; otherwise of the nearest span around that has one.",
-    "messages": "The call is the one around the event, or the latest before it. --diff compares with the call before in the same conversation: messages added, dropped, changed, truncated.",
+    "messages": "The call is the one around the event, the one that asked for its tool, or the latest before it in the same spans. --diff compares with the call before in the same conversation: messages added, dropped, changed, truncated.",
     "info": "The beginning of a word is enough: info b. Of several that begin so, it is the first in this list.",
     "mock": "NAME is the name of a tool or a model, a component, or component:name; NAME@N only its N-th call. NAME:@file.json reads the answer from a file.\nIn a recording, it is shown in place of what was recorded, which stands beside it; in a live program, it answers the call.",
     "fault": "NAME is as for mock; behind it stands timeout, error:TYPE:TEXT, status:429, latency:2s or truncate. unmock takes it back.",
