@@ -42,7 +42,7 @@ class LoadedFunctions:
         self._finder = rewrite.Finder(root)
         self._sources = (root, os.path.join(root, "src"))
         self._own: dict[str, bool] = {}
-        self._seen: set[str] = set()
+        self._seen: dict[str, Callable[[], Any]] = {}
         self._functions: dict[str, list[weakref.ref[FunctionType]]] = {}
         self._codes: dict[str, tuple[dict[_Place, CodeType], dict[_Place, CodeType]]] = {}
         self._edited: list[tuple[FunctionType, CodeType]] = []
@@ -77,8 +77,9 @@ class LoadedFunctions:
 
     def _look_at_modules(self) -> None:
         """Gather the functions by name, where modules of the user have come since; safe in several threads at once."""
-        loaded = set(sys.modules)
-        if any(self._is_own_module(name) for name in loaded - self._seen):
+        loaded = {name: _reference(module) for name, module in list(sys.modules.items())}
+        new = (name for name, module in loaded.items() if self._seen.get(name, _nothing)() is not module())
+        if any(self._is_own_module(name) for name in new):
             functions: dict[str, list[weakref.ref[FunctionType]]] = {}
             for each in gc.get_objects():
                 if type(each) is FunctionType and self._is_own(each.__code__.co_filename):
@@ -140,6 +141,18 @@ class LoadedFunctions:
             edited = rewrite.compile_source(source, path, silent=True)
             self._codes[path] = dict(_functions_in(plain)), dict(_functions_in(edited))
         return self._codes[path]
+
+
+def _reference(module: Any) -> Callable[[], Any]:
+    """What gives a module while it is there: one that runs as `__main__` makes way for the next of that name."""
+    try:
+        return weakref.ref(module)
+    except TypeError:  # what a program has put there is no module
+        return lambda: module
+
+
+def _nothing() -> None:
+    """What is given for a module that was not there."""
 
 
 def _is_of_pytest(finder: Any) -> bool:

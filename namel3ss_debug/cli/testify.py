@@ -13,6 +13,8 @@ import click
 from namel3ss_debug.cli.options import files, make_folder_for, open_reference, reading, trace_argument
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.inputs import Recorded
     from namel3ss_debug.traces.reader import Trace
@@ -65,6 +67,7 @@ def testify(reference: str | None, output: str | None) -> None:
     """
     from namel3ss_debug.inspection.calls import read_run
     from namel3ss_debug.traces.inputs import Recorded, sources
+    from namel3ss_debug.views.quantities import count
     from namel3ss_debug.views.terminal import clean
     from namel3ss_debug.views.testify import written_test
 
@@ -78,9 +81,11 @@ def testify(reference: str | None, output: str | None) -> None:
         from namel3ss_debug.errors import WrongUsageError
 
         raise WrongUsageError(f"cannot write a test to {path}: give a name like test_{stem}.py with -o")
-    program = _program(trace, first, last, Recorded.of(events), path, events)
+    inputs = Recorded.of(events)
+    program = _program(trace, first, last, inputs, path, events)
     copy = path.with_suffix(".jsonl")
-    text = written_test(_slug(path.stem.removeprefix("test_")), copy.name, program, read_run(events))
+    run = read_run(list(_outside_of_tools(events)))
+    text = written_test(_slug(path.stem.removeprefix("test_")), copy.name, program, run)
     _write(path, copy, text, trace)
     click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
     clocks = [each for each in sources(events) if each.source in ("clock", "uuid1", "randomness")]
@@ -90,6 +95,32 @@ def testify(reference: str | None, output: str | None) -> None:
             f"the program reads the {clocks[0].source} ({where}): the test has its own, and a question that tells it is another one",
             err=True,
         )
+    lines = inputs.stdin_lines  # those of a call inside another count for both
+    typed = sum(read for at, read in lines.items() if not any(at != by and at.startswith(by) for by in lines))
+    if typed and program.stdin:
+        click.echo(
+            f"tools read {count(typed, 'line')} of the standard input: the test answers these calls, so take what was typed for them "
+            "out of its stdin",
+            err=True,
+        )
+
+
+def _outside_of_tools(events: list[Event]) -> Iterator[Event]:
+    """The events but for those inside a call of a tool that is answered: there nothing runs in the test."""
+    from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
+    from namel3ss_debug.traces.events import ends_span
+
+    answered: set[str] = set()
+    left_out: set[str] = set()
+    for number, event in enumerate(events, 1):
+        parent, event_id = str(event.get("parent_event_id")), event["event_id"]
+        if parent in left_out or (parent in answered and not ends_span(event["event_type"])):
+            left_out.add(event_id)
+            continue
+        question = question_of(number, event, keep_event=False)
+        if question is not None and question.kind == TOOL:
+            answered.add(event_id)
+        yield event
 
 
 def _ends(trace: Trace, events: list[Event]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,7 +1,10 @@
 """Functions that were loaded before anything was recorded, edited while it is and put back."""
 
+import gc
 import importlib
+import importlib.util
 import sys
+import types
 
 import pytest
 
@@ -102,6 +105,22 @@ def test_a_function_that_is_defined_at_each_call_of_another_is_answered(shop):
     module, _ = shop
     make_hot("made")
     assert [module.makes("first")(1), module.makes("second")(1)] == ["made", "made"]
+
+
+def test_a_module_that_takes_the_name_of_another_is_looked_at(shop):
+    """As scripts do that run as `__main__`, one after the other; their functions may stand in objects of a framework."""
+    module, _ = shop
+    make_hot("plain")
+    del sys.modules["loaded_shop"], module
+    gc.collect()
+    spec = importlib.util.find_spec("loaded_shop")
+    again = types.ModuleType("loaded_shop")
+    again.__file__ = spec.origin
+    with open(spec.origin) as file:
+        exec(compile(file.read(), spec.origin, "exec"), again.__dict__)
+    sys.modules["loaded_shop"] = again
+    make_hot("plain")
+    assert again.plain(1) == "plain"
 
 
 def test_everything_is_put_back(shop):

@@ -80,6 +80,38 @@ def test_the_written_test_is_laid_out_and_passes_as_it_is(target, tmp_path):
     assert "for real" not in run.stdout
 
 
+NESTED = """
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def find(word):
+    return [input("find what? "), word]
+
+@trace_tool_call
+def cheapest(word):
+    return find(word)[0]
+
+if __name__ == "__main__":
+    print(cheapest("lamp"), input())
+"""
+
+
+def test_of_a_tool_inside_an_answered_one_nothing_is_asserted(tmp_path):
+    """It does not run in the test; nor does it read, so the lines that were typed for it are told."""
+    (tmp_path / "nested.py").write_text(NESTED)
+    words = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "run.jsonl", "nested.py"]
+    subprocess.run(words, cwd=tmp_path, input=b"desk\nmine\n", check=True, timeout=120)
+    written = command("namel3ss_debug", "testify", "run.jsonl", "-o", "test_nested.py", cwd=tmp_path)
+    assert "tools read 1 line of the standard input" in written.stderr
+    text = (tmp_path / "test_nested.py").read_text()
+    assert ('assert_called("cheapest", times=1)' in text, "find" in text) == (True, False)
+    assert text.count("desk") == 1
+    (tmp_path / "test_nested.py").write_text(text.replace("desk\\n", ""))
+    run = command("pytest", *PLUGIN, "-q", "-rP", "--rootdir", ".", "test_nested.py", cwd=tmp_path)
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+    assert "desk mine" in run.stdout
+
+
 def test_what_cannot_be_written_is_refused(run, trace):
     """A recording of nothing that a test can run, and a name that no test can have, are told in one line."""
     for words, told in (
