@@ -260,7 +260,7 @@ _WORDS: Final = {
     NEW: "asked what was not asked before",
     MISSING: "not asked any more",
     OTHER_ORDER: "asked in another order",
-    RESULT: "a tool gave another result",
+    RESULT: "a tool, or a server of the program, gave another result",
 }
 
 

@@ -51,7 +51,7 @@ _HEADS = {
     NEW: "the code asks what the recording holds no answer for",
     MISSING: "the code does not ask what was recorded",
     ORDER: "the code asks this before what was asked first",
-    RESULT: "a tool gave another result",
+    RESULT: "a tool, or a server of the program, gave another result",
 }
 _SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
 

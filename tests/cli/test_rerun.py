@@ -1335,7 +1335,9 @@ def test_a_server_that_a_program_asks_itself_answers_again(bench):
     assert (again.status, again.out) == (0, first.out), again.told
     assert "answered  1 as recorded, 2 for real" in again.told
     bench.write(ASKS_ITSELF.replace('b"!"', 'b"?"'))
-    assert bench.rerun().out == first.out.replace(b"!", b"?")
+    edited = bench.rerun()
+    assert (edited.status, edited.out) == (1, first.out.replace(b"!", b"?"))
+    assert "result  a tool, or a server of the program, gave another result" in edited.told
 
 
 SERVES = """

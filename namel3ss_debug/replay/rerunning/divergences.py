@@ -52,7 +52,8 @@ class Divergence:
         kind: `changed`: the code asks something else than the recording holds, and got the answer recorded there. `new`: the
             recording holds nothing for what the code asks. `missing`: the code did not ask what the recording holds. `order`: the
             code asked this before `late`, which the recording holds first. `result`: a tool gave another result than the recorded
-            one, because it was run for real, or the program has no class for it; `difference` is that of the results.
+            one, because it was run for real, or the program has no class for it, or a server of the program gave another
+            response; `difference` is that of the results.
         number: the number of the question in the re-run's own trace; of what is missing, that of the first question which the
             recording holds later; 0 where none was asked any more.
         question: what the code asked there; None where it asked nothing.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from namel3ss_debug.replay.rerunning.boundaries import HTTP, Question
-from namel3ss_debug.replay.rerunning.recorded import Recorded
+from namel3ss_debug.replay.rerunning.recorded import Boundary, Recorded
 from namel3ss_debug.replay.rerunning.recorded_answers import exchange_of
 from namel3ss_debug.replay.rerunning.verdicts import Answer, New
 from namel3ss_debug.wire.requests import LOOPBACK
@@ -44,3 +44,22 @@ def answers_itself(result: Answer | New, recorded: Recorded, listens: Listens | 
         if result.replaced or (found and exchange_of(recorded.end(found.number)).get("status") is None):
             return False
     return listens(port)
+
+
+def told_apart(recorded: Recorded) -> frozenset[int]:
+    """The numbers of the requests to this machine of whose response it is known which one it was.
+
+    Of several in the same words at the same time it is chance which of them got which.
+    """
+    latest: dict[tuple[str, ...], Boundary] = {}
+    alone: set[int] = set()
+    for number, boundary in sorted(recorded.boundaries.items()):
+        if loopback_port(boundary.question) is None:
+            continue
+        before = latest.get(boundary.question.keys)
+        if before is None or 0 < before.end < number:
+            alone.add(number)
+        else:
+            alone.discard(before.number)
+        latest[boundary.question.keys] = boundary
+    return frozenset(alone)

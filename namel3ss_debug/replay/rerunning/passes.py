@@ -37,7 +37,7 @@ from namel3ss_debug.replay.rerunning.foretelling import Foretelling
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.matching import Matcher
 from namel3ss_debug.replay.rerunning.ordering import Order
-from namel3ss_debug.replay.rerunning.own_servers import Listens, answers_itself
+from namel3ss_debug.replay.rerunning.own_servers import Listens, answers_itself, told_apart
 from namel3ss_debug.replay.rerunning.plans import ALL, Plan
 from namel3ss_debug.replay.rerunning.recorded import END, HEAD, Boundary, Step
 from namel3ss_debug.replay.rerunning.recorded_answers import BEARER, outputs_of
@@ -125,6 +125,7 @@ class Pass:
         self._run: dict[str, tuple[Question, Boundary | None]] = {}
         self._valued: dict[str, tuple[Question, Boundary]] = {}  # calls of tools that the recording answers
         self._run_for: set[int] = set()  # recorded boundaries of these tools
+        self._told_apart = told_apart(recorded)
         self._calls: Counter[str] = Counter()
         self._results: list[Divergence] = []
         self._given_up: dict[str, Stop] = {}  # calls without an end, by the ids of their start events
@@ -322,6 +323,10 @@ class Pass:
         if found is not None:
             self.order.began(found.number)
             self.order.leave_out([found.number])
+            if (
+                self._mocks is None and found.number in self._told_apart
+            ):  # what is given may be in any response
+                self._run[event["event_id"]] = (question, found)
             if self._foretelling is not None:
                 self._foretelling.void(found.number)
         return given_word(self._mocks, question.number, event)

@@ -77,6 +77,43 @@ def test_a_server_of_the_program_answers_itself(recorded, boundary_events):
     assert (found.exact, run.seen.real) == (2, {1})
 
 
+def tickets(number):
+    """A response that tells a number."""
+    outputs = {"status": 200, "body": {"tickets": number}}
+    return {"status": "completed", "outputs": outputs, "metadata": {"exchange": {"status": 200}}}
+
+
+@pytest.mark.parametrize(("number", "parted"), [(1, []), (0, [("result", "changed")])])
+def test_another_response_of_an_own_server_is_told(listed, boundary_events, number, parted):
+    """The program got something else than then, as where an answered tool did not change what the server holds."""
+    made = boundary_events()
+    respond(made, fetch(made, "/health"), **tickets(1))
+    run, made, word = start(read_recorded(listed(made.events)), boundary_events, 8000)
+    one = fetch(made, "/health")
+    assert word() == {}
+    respond(made, one, **tickets(number))
+    run.heard(len(made.events), made.events[-1])
+    found = run.divergences(ended=True)
+    assert [(each.kind, each.difference.paths[0].kind) for each in found] == parted
+
+
+def test_which_of_two_requests_at_once_got_which_response_is_not_told(listed, boundary_events):
+    """In the same words at the same time it is chance, and the order is no difference."""
+    made = boundary_events()
+    both = [fetch(made, "/next"), fetch(made, "/next")]
+    for place, one in enumerate(both):
+        respond(made, one, **tickets(place))
+    run, made, word = start(read_recorded(listed(made.events)), boundary_events, 8000)
+    both = []
+    for _ in range(2):
+        both.append(fetch(made, "/next"))
+        assert word() == {}
+    for place, one in enumerate(reversed(both)):
+        respond(made, one, **tickets(place))
+        run.heard(len(made.events), made.events[-1])
+    assert run.divergences(ended=True) == ()
+
+
 def test_what_the_recording_does_not_hold_is_asked_of_an_own_server_alone(recorded, boundary_events):
     """A new endpoint of the program's own is no call that is made for real elsewhere."""
     run, made, word = start(recorded, boundary_events, 8111)
