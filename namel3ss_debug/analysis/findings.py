@@ -115,7 +115,9 @@ def _errors(section: Section, sections: Mapping[str, Any], _run: Run) -> Iterato
     overview = sections.get("execution_overview") or {}
     if overview.get("exit_status") and not rows:
         words = f"the program ended with status {overview['exit_status']}, and no failure was recorded"
-        yield _finding("exit_status", "quality", "errors", HALF, words, (), "logs")
+        types = sections.get("event_type_breakdown")
+        look = "inspect --tree" if types and not types.get("log_record") else "logs"
+        yield _finding("exit_status", "quality", "errors", HALF, words, (), look)
     inner = [row for row in section.get("open_spans") or [] if row.get("innermost")]
     if inner:
         more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""

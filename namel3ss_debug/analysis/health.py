@@ -68,6 +68,9 @@ _TELLS = {
 }
 """Part -> the sections of which one has to know something for the part to have a score."""
 
+_READ_TOO = ("execution_overview", "event_type_breakdown")
+"""Sections that findings of others read."""
+
 _NO_WORK = frozenset({"app", "http", "log"})
 
 
@@ -79,6 +82,7 @@ class Health:
         *(
             "execution_overview",
             "component_breakdown",
+            "event_type_breakdown",
             "performance",
             "errors",
             "resource_usage",
@@ -116,7 +120,7 @@ def health(sections: Mapping[str, Any], wall_ms: float | None) -> dict[str, Any]
         wall_ms: how long the run took, in milliseconds.
     """
     known = {name: sections[name] for name in _KNOWN if name in sections and _KNOWN[name](sections[name])}
-    told = known | {name: sections[name] for name in ("execution_overview",) if name in sections}
+    told = known | {name: sections[name] for name in _READ_TOO if name in sections}
     usage = sections.get("resource_usage") or {}
     run = Run(wall_ms, (usage.get("tokens") or {}).get("total"), (usage.get("cost") or {}).get("total"))
     found = findings(told, run)

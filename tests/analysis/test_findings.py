@@ -57,6 +57,18 @@ def test_an_end_nobody_explains_and_a_span_that_never_ended():
     assert not findings(errors(severity=0.0), WALL)
 
 
+@pytest.mark.parametrize(("logged", "look"), [(True, "logs"), (False, "inspect --tree")])
+def test_an_end_nobody_explains_is_looked_up_where_something_stands(recording, analysed, logged, look):
+    """In the logs, but not of a run that has none."""
+    recording.add("trace_start", 0)
+    recording.span("tool", "count", 1, 2)
+    if logged:
+        recording.add("log_record", 3, component="log", metadata={"level": "info", "message": "three"})
+    recording.add("trace_end", 4, metadata={"exit_status": 3})
+    found = analysed(recording.events)["health"]["findings"]
+    assert [each["next"] for each in found if each["finding"] == "exit_status"] == [f"namel3ss debug {look}"]
+
+
 def test_a_weaker_sign_weighs_its_own_severity():
     """What only claims to have failed takes what it is worth."""
     weak = failure(5, 0.15, weak=True)

@@ -95,8 +95,9 @@ _NOTES: Final[Mapping[str, Callable[[Finding], str]]] = {
         f"and a call may find no answer: record it again with {finding.setting} 0"
     ),
     "unseen": lambda finding: (
-        f"{in_line(finding.what)}: the program has no function of this name, so only the results were seen, and the function behind it "
-        "runs again; decorate that with trace_tool_call(name=...) to have it answered"
+        f"{in_line(finding.what)}: the program has no function of this name, so only the results were seen, and what gives them runs "
+        "again; a function of yours there is answered with trace_tool_call(name=...) on it, and a hand-off or a structured answer "
+        "needs nothing"
     ),
     "spans": lambda finding: (
         f"{in_line(finding.what)}: only the framework tells of such calls, so what is behind them runs again; decorate "
