@@ -32,6 +32,7 @@ from namel3ss_debug.capture.services import header_for
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.traces.clocks import perf_counter_ns
+from namel3ss_debug.wire.billing import header_cost
 from namel3ss_debug.wire.framing import EventDecoder, Framing
 from namel3ss_debug.wire.lenient import dump, load
 
@@ -42,6 +43,7 @@ INSIDE: ContextVar[bool] = ContextVar("namel3ss_debug_inside_exchange", default=
 
 _DONE = b"data: [DONE]"
 """What streams in the manner of OpenAI end with, behind which programs do not read."""
+_COST = "x-litellm-response-cost"
 _LEAST_ROOM = 1 << 20
 _WITHOUT_BODY = {204, 304}
 
@@ -174,6 +176,7 @@ class Exchange:
     _decompressor: Decompressor | None = None
     _pieces: Chunks | None = None
     _marks: Mapping[str, Any] = MappingProxyType({})
+    _billing: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self, owner: Exchanges, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
@@ -375,6 +378,8 @@ class Exchange:
         metadata: dict[str, Any] = {"exchange": self._told(text, raw, error), **self._marks}
         if self._first_ms is not None:
             metadata["time_to_first_token_ms"] = self._first_ms
+        if self._billing:
+            metadata["billing"] = self._billing
         span.set(metadata=metadata)
 
     def _told(self, text: str | None, raw: bytes | None, error: BaseException | None) -> Any:
@@ -448,9 +453,10 @@ class Exchange:
         )
         answer = self._format.codec.decode_response(whole)
         self._span.set_output(parsed.ready(self._owner.tracer.payloads, answer.outputs()))
-        if answer.usage:
-            total = answer.usage.get("input_tokens", 0) + answer.usage.get("output_tokens", 0)
-            self._span.set(usage=answer.usage, tokens_used=total)
+        if answer.cost is None and _COST in self._head.kept:
+            answer = answer._replace(cost=header_cost(self._head.kept[_COST]))
+        self._span.set(**answer.spent())
+        self._billing = answer.billing
         if answer.tool_calls:
             self._owner.calls.asked(answer.tool_calls, self._span.event_id, self._inside)
         failure = (wire.decode_failure if self._stream is None else wire.decode_error)(whole)

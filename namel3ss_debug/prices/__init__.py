@@ -17,6 +17,7 @@ from namel3ss_debug.prices.own import OWN, OwnPrices, Table, read_table
 from namel3ss_debug.prices.published import (
     EXTRA,
     INSTALL,
+    Terms,
     extra_installed,
     extra_source,
     published_price,
@@ -33,6 +34,7 @@ __all__ = [
     "Price",
     "Rates",
     "Table",
+    "Terms",
     "cost_of",
     "extra_installed",
     "extra_source",
@@ -64,6 +66,7 @@ def find_price(
     *,
     asked: str | None = None,
     address: str | None = None,
+    terms: Terms = (),
 ) -> Price | None:
     """The price of a model at a time: the user's own, else the published one; None where neither is known.
 
@@ -74,12 +77,13 @@ def find_price(
         at: when, in seconds since the epoch. Without it, only prices that never changed are known.
         asked: the name that was asked for, where it may be another one; only the user's own prices know it.
         address: the URL that was asked. Where it is a provider's, it is that provider who is paid.
+        terms: on what other terms than the provider's standard ones it is billed; the user's own prices hold for all.
     """
     own = _own.find(model, asked)
     if own is not None:
         return own[0]
     name = model or asked
-    return None if name is None else published_price(provider, name, at, address)
+    return None if name is None else published_price(provider, name, at, address, terms)
 
 
 def find_window(

@@ -8,13 +8,16 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.errors import SettingError
-from namel3ss_debug.prices.rates import PER_TOKEN, Price, Rates
+from namel3ss_debug.prices.rates import PER_REQUEST, PER_TOKEN, Price, Rates
 
-RATE_NAMES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
-"""What an entry may tell, in US dollars per million tokens."""
+SEARCHES: Final = ("web_search", "file_search")
+"""What an entry may tell in US dollars per thousand searches that the provider makes."""
+
+RATE_NAMES: Final = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", *SEARCHES)
+"""What an entry may tell; all but the searches in US dollars per million tokens."""
 
 WINDOW: Final = "context_window"
 """What an entry may tell besides: how many tokens the model can take at most."""
@@ -25,7 +28,10 @@ OWN: Final = "settings"
 Table = Mapping[str, Mapping[str, float] | None]
 """A model, or a pattern of models, to US dollars per million tokens by name; None: no price."""
 
-_ALLOWED = f"an object of {', '.join(RATE_NAMES)} (US dollars per million tokens), or null for no price"
+_ALLOWED = (
+    f"an object of {', '.join(RATE_NAMES[:-2])} (US dollars per million tokens), {' and '.join(SEARCHES)} (per thousand "
+    "searches), or null for no price"
+)
 _MOST_DOLLARS = 1e9
 _MOST_TOKENS = 1e12
 
@@ -69,7 +75,7 @@ def _read_entry(where: str, entry: object) -> dict[str, float] | None:
             raise SettingError(f"{where} has {_shown(name)}{hint or f', allowed is {_ALLOWED}'}")
         number = isinstance(dollars, int | float) and not isinstance(dollars, bool)
         if not number or not 0 <= dollars < _MOST_DOLLARS:
-            what = "a number of US dollars per million tokens from 0"
+            what = f"a number of US dollars per {'thousand searches' if name in SEARCHES else 'million tokens'} from 0"
             raise SettingError(f"{where}.{name} is {_shown(dollars)}, allowed is {what}")
     if "input" not in entry:
         raise SettingError(f"{where} has no input, which every price needs: US dollars per million tokens")
@@ -137,6 +143,12 @@ def _matcher(pattern: str) -> re.Pattern[str]:
 def _read(entry: Mapping[str, float] | None) -> _Entry:
     if entry is None:
         return _Entry(None, None)
-    rates = {name: round(dollars * PER_TOKEN) for name, dollars in entry.items() if name != WINDOW}
+    rates: dict[str, Any] = {
+        name: round(dollars * (PER_REQUEST if name in SEARCHES else PER_TOKEN))
+        for name, dollars in entry.items()
+        if name != WINDOW
+    }
+    if "cache_write" not in rates:
+        rates.setdefault("cache_write_1h", rates["input"])
     window = entry.get(WINDOW)
     return _Entry(Price(OWN, ((-1, Rates(**rates)),)), None if window is None else int(window))

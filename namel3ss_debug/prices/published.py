@@ -1,7 +1,7 @@
 """The published prices of genai-prices, with their dates, hours and tiers; it is imported when a price is first asked of it.
 
-A token is paid as text: the usage of an event does not tell audio and images apart, nor how long a cache holds what was
-written, which is paid as for five minutes. What a provider's own tools cost is not in it either.
+A call that was billed on other terms than the provider's standard ones, as in a batch or on a faster tier, has a price
+where there is a published one for these very terms at that time.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from functools import cache, lru_cache
 from importlib import util
 from typing import TYPE_CHECKING, Any, Final
 
-from namel3ss_debug.prices.rates import PER_TOKEN, PICODOLLARS, Price, Rates
+from namel3ss_debug.prices.rates import MODALITIES, PER_REQUEST, PER_TOKEN, Medium, Price, Rates
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from genai_prices.data_snapshot import DataSnapshot
-    from genai_prices.types import ModelInfo, ModelPrice
+    from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 EXTRA: Final = "genai-prices"
 """The distribution that the extra `[prices]` brings; with its version, the source of a cost that comes from it."""
@@ -26,7 +26,6 @@ EXTRA: Final = "genai-prices"
 INSTALL: Final = "pip install 'namel3ss-debug[prices]'"
 """What a user types for the published prices."""
 
-_PER_REQUEST = PICODOLLARS // 10**3
 _PROVIDERS = {
     "aws.bedrock": "aws",
     "azure.ai.inference": "azure",
@@ -41,6 +40,15 @@ _PROVIDERS = {
     "xai": "x-ai",
 }
 """`gen_ai.provider.name` of OpenTelemetry to the name of the same provider in genai-prices, where it would not find it."""
+
+Terms = tuple[tuple[str, str], ...]
+"""On what other terms than its standard ones a provider bills a call: `(("service_tier", "flex"),)`."""
+
+_AS_STANDARD: Final = {("groq", "flex")}
+"""Tiers that cost what the standard one does."""
+
+_CONTEXTS: Final = {("service_tier", "batch"): {"processing": "batch"}}
+"""Terms that genai-prices names otherwise."""
 
 _LONGEST_NAME = 500
 _prices: dict[int, tuple[ModelPrice, Price | None]] = {}
@@ -69,7 +77,9 @@ def _snapshot() -> DataSnapshot | None:
     return get_snapshot()
 
 
-def published_price(provider: str | None, model: str, at: float | None, address: str | None) -> Price | None:
+def published_price(
+    provider: str | None, model: str, at: float | None, address: str | None, terms: Terms = ()
+) -> Price | None:
     """The published price of a model at a time; None where there is none, or no prices are installed.
 
     Args:
@@ -77,15 +87,20 @@ def published_price(provider: str | None, model: str, at: float | None, address:
         model: its name.
         at: when, in seconds since the epoch; without it, only prices that never changed are known.
         address: the URL that was asked; where it is a provider's, it is that provider who is paid.
+        terms: on what other terms than the standard ones it is billed.
     """
     if len(model) > _LONGEST_NAME:
         return None
-    found = _model(provider, model, address)
-    if found is None:
+    seller, found = _model(provider, model, address)
+    if found is None or seller is None:
         return None
+    terms = tuple(each for each in terms if (seller.id, each[1]) not in _AS_STANDARD)
+    moment = _moment(at)
+    if terms:
+        on_terms = _on_terms(seller, found, moment, terms)
+        return None if on_terms is None else _published_price(on_terms)
     prices: Any = found.prices
     if isinstance(prices, list):
-        moment = _moment(at)
         if moment is None:
             return None
         prices = found.get_prices(moment)
@@ -95,9 +110,23 @@ def published_price(provider: str | None, model: str, at: float | None, address:
     return known[1]
 
 
+def _on_terms(seller: Provider, model: ModelInfo, moment: datetime | None, terms: Terms) -> ModelPrice | None:
+    """What the provider's own model costs on one other term; that of several at once is not published."""
+    context = _CONTEXTS.get(terms[0], dict(terms))
+    own = any(each is model for each in seller.models)
+    if moment is None or len(terms) > 1 or not own:
+        return None
+    published = (
+        each
+        for each in model.price_variants or ()
+        if each.when == context and (each.constraint is None or each.constraint.active(moment))
+    )
+    return model.get_prices(moment, context) if any(published) else None
+
+
 def published_window(provider: str | None, model: str, address: str | None) -> int | None:
     """How many tokens a model can take at most; None where that is not published. As `published_price`."""
-    found = None if len(model) > _LONGEST_NAME else _model(provider, model, address)
+    found = None if len(model) > _LONGEST_NAME else _model(provider, model, address)[1]
     return None if found is None else found.context_window or None
 
 
@@ -109,37 +138,62 @@ def _moment(at: float | None) -> datetime | None:
 
 
 @lru_cache(4096)
-def _model(provider: str | None, model: str, address: str | None) -> ModelInfo | None:
-    """The published entry of a model; the address tells the provider better than its name."""
+def _model(provider: str | None, model: str, address: str | None) -> tuple[Provider | None, ModelInfo | None]:
+    """Who is paid for a model, and its published entry; the address tells the provider better than its name."""
     snapshot = _snapshot()
     if snapshot is None:
-        return None
+        return None, None
     name = None if provider is None else _PROVIDERS.get(provider.lower(), provider)
     by_address = (each.id for each in snapshot.providers if address and re.match(each.api_pattern, address))
     try:
-        return snapshot.find_provider_model(model, None, next(by_address, name), None)[1]
+        return snapshot.find_provider_model(model, None, next(by_address, name), None)
     except LookupError:
-        return None
+        return None, None
 
 
 def _published_price(prices: ModelPrice) -> Price | None:
     """A price in our numbers; None where it is not for tokens."""
-    names = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "output_reasoning_mtok")
-    told = [getattr(prices, name) for name in names]
-    if told[0] is None and told[1] is None:
+    told = {name: getattr(prices, theirs) for name, theirs in _NAMES.items()}
+    if told["input"] is None and told["output"] is None:
         return None
-    starts = {tier.start for price in told for tier in getattr(price, "tiers", ())}
-    a_thousand = prices.requests_kcount
-    request = 0 if a_thousand is None else round(_at(a_thousand, 0) * _PER_REQUEST)
-    bands = [
-        (start, Rates._make((*(_per_token(price, start) for price in told), request)))
-        for start in (-1, *sorted(starts))
-    ]
-    return Price(extra_source(), tuple(bands))
+    media = [(kind, [getattr(prices, name.format(kind)) for name in _OF_MEDIA]) for kind in MODALITIES]
+    media = [(kind, of_kind) for kind, of_kind in media if of_kind != [None, None, None]]
+    all_told = [*told.values(), *(price for _, of_kind in media for price in of_kind)]
+    starts = {tier.start for price in all_told for tier in getattr(price, "tiers", ())}
+    return Price(
+        extra_source(), tuple((start, _rates(told, media, start)) for start in (-1, *sorted(starts)))
+    )
 
 
-def _per_token(price: Any, start: int) -> int | None:
-    return None if price is None else round(_at(price, start) * PER_TOKEN)
+_NAMES: Final = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cache_read": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "reasoning": "output_reasoning_mtok",
+    "request": "requests_kcount",
+    "cache_write_1h": "cache_write_1h_mtok",
+    "web_search": "web_searches_kcount",
+    "file_search": "storage_searches_kcount",
+}
+"""The names of prices here to those of genai-prices."""
+
+_OF_MEDIA: Final = ("input_{}_mtok", "output_{}_mtok", "cache_{}_read_mtok")
+"""Those of a kind of tokens besides text."""
+
+
+def _rates(told: dict[str, Any], media: list[tuple[str, list[Any]]], start: int) -> Rates:
+    """The prices that hold from more than so many input tokens."""
+    rates: dict[str, Any] = {
+        name: round(_at(price, start) * (PER_TOKEN if _NAMES[name].endswith("_mtok") else PER_REQUEST))
+        for name, price in told.items()
+        if price is not None
+    }
+    apart = (
+        Medium(kind, *(None if price is None else round(_at(price, start) * PER_TOKEN) for price in of_kind))
+        for kind, of_kind in media
+    )
+    return Rates(**rates, media=tuple(apart))
 
 
 def _at(price: Any, start: int) -> Decimal:

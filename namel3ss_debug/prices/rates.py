@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 PICODOLLARS: Final = 10**12
 """Parts of a dollar in which money is counted."""
@@ -11,9 +11,15 @@ PICODOLLARS: Final = 10**12
 PER_TOKEN: Final = PICODOLLARS // 10**6
 """1e-12 dollars a token that are one US dollar per million tokens."""
 
+PER_REQUEST: Final = PICODOLLARS // 10**3
+"""1e-12 dollars a request, or a search, that are one US dollar per thousand of them."""
+
+MODALITIES: Final = ("audio", "image", "video")
+"""What tokens may stand for besides text."""
+
 
 class Parts(NamedTuple):
-    """What the tokens of one call cost by kind, and what the request itself does, in 1e-12 dollars.
+    """What the tokens of one call cost by kind, and what the request and its searches do, in 1e-12 dollars.
 
     `input` is what the cache had no part in, `output` is without the reasoning.
     """
@@ -24,12 +30,23 @@ class Parts(NamedTuple):
     cache_write: int
     reasoning: int
     request: int
+    searches: int = 0
+
+
+class Medium(NamedTuple):
+    """1e-12 dollars for a token that stands for something else than text; None where it is paid as text is."""
+
+    kind: str
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
 
 
 class Rates(NamedTuple):
     """1e-12 dollars for a token of each kind; None where there is no price of its own.
 
-    Cached tokens without a price of their own are input, reasoning without one is output. `request` is for the call as such.
+    Cached tokens without a price of their own are input, reasoning without one is output. `request` is for the call as
+    such. What the cache keeps for an hour, and a search of the provider's, cannot be told from another price.
     """
 
     input: int | None = None
@@ -38,6 +55,10 @@ class Rates(NamedTuple):
     cache_write: int | None = None
     reasoning: int | None = None
     request: int = 0
+    cache_write_1h: int | None = None
+    web_search: int | None = None
+    file_search: int | None = None
+    media: tuple[Medium, ...] = ()
 
     def parts(self, usage: object) -> Parts | None:
         """What a usage costs by kind; None where it does not tell enough, or its numbers contradict each other."""
@@ -47,27 +68,83 @@ class Rates(NamedTuple):
         given = _count(usage.get("input_tokens"), 0 if self.input == 0 else None)
         made = _count(usage.get("output_tokens"), None if self.output else 0)
         read, written = _count(usage.get("cache_read_tokens"), 0), _count(usage.get("cache_write_tokens"), 0)
-        thought = _count(usage.get("reasoning_tokens"), 0)
-        if given is None or made is None or read is None or written is None or thought is None:
+        thought, long = (
+            _count(usage.get("reasoning_tokens"), 0),
+            _count(usage.get("cache_write_1h_tokens"), 0),
+        )
+        if (
+            given is None
+            or made is None
+            or read is None
+            or written is None
+            or thought is None
+            or long is None
+        ):
             return None
         if self.reasoning is None:
             thought = 0
-        given, made = given - read - written, made - thought
-        if given < 0 or made < 0:
+        given, made, written = given - read - written, made - thought, written - long
+        if given < 0 or made < 0 or written < 0:
             return None
+        cached = self.input if self.cache_read is None else self.cache_read
+        more = self._beyond_text(usage, (given, made, read), cached) if self.media else _NOTHING
         paid = (
-            _paid(given, self.input),
-            _paid(made, self.output),
-            _paid(read, self.input if self.cache_read is None else self.cache_read),
-            _paid(written, self.input if self.cache_write is None else self.cache_write),
+            _sum(_paid(given, self.input), more[0]),
+            _sum(_paid(made, self.output), more[1]),
+            _sum(_paid(read, cached), more[2]),
+            _sum(
+                _paid(written, self.input if self.cache_write is None else self.cache_write),
+                _paid(long, self.cache_write_1h),
+            ),
             _paid(thought, self.reasoning),
             self.request,
+            _sum(
+                _paid(_count(usage.get("web_searches"), 0), self.web_search),
+                _paid(_count(usage.get("file_searches"), 0), self.file_search),
+            ),
         )
         return None if None in paid else Parts._make(paid)
 
+    def _beyond_text(
+        self, usage: Mapping[str, Any], tokens: tuple[int, int, int], cached: int | None
+    ) -> tuple[int | None, ...]:
+        """By how much tokens of sound and pictures cost more than text: input, output, and what the cache read.
 
-def _paid(tokens: int, rate: int | None) -> int | None:
-    return 0 if not tokens else None if rate is None else tokens * rate
+        Args:
+            usage: the usage.
+            tokens: how many tokens there are of each, text and all.
+            cached: the price of a token that the cache read.
+        """
+        more, left = [0, 0, 0], list(tokens)
+        for medium in self.media:
+            given = _count(usage.get(f"input_{medium.kind}_tokens"), 0)
+            made = _count(usage.get(f"output_{medium.kind}_tokens"), 0)
+            # of an input that is not all of one kind, who knows what the cache read of it
+            unknown = 0 if not given or not tokens[2] else None
+            read = _count(usage.get(f"cache_{medium.kind}_read_tokens"), unknown)
+            if given is None or made is None or read is None:
+                return _UNKNOWN
+            of_kind = (given - read, made, read)
+            text, own = (self.input, self.output, cached), (medium.input, medium.output, medium.cache_read)
+            for place in range(3):
+                left[place] -= of_kind[place]
+                if left[place] < 0 or of_kind[place] < 0:
+                    return _UNKNOWN
+                dear = own[place]
+                more[place] += 0 if dear is None else of_kind[place] * (dear - (text[place] or 0))
+        return tuple(more)
+
+
+_NOTHING = (0, 0, 0)
+_UNKNOWN = (None, None, None)
+
+
+def _paid(tokens: int | None, rate: int | None) -> int | None:
+    return 0 if tokens == 0 else None if rate is None or tokens is None else tokens * rate
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
 
 
 class Price(NamedTuple):

@@ -14,7 +14,7 @@ FORMAT_VERSION = 1
 
 History (a recording of any released version opens for ever; tests/data holds one of each):
 
-- 1: the first.
+- 1: the first. Added to it: in `usage` the counts of what few calls have, and `metadata.billing` of an `llm_call_end`.
 """
 
 Event = dict[str, Any]
@@ -64,9 +64,13 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field("tokens_used", "int", "all tokens of the call"),
     Field(
-        "usage", "object", "input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens"
+        "usage",
+        "object",
+        "input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens; where there are any, "
+        "cache_write_1h_tokens (of those written, kept for an hour), input_audio_tokens output_audio_tokens "
+        "cache_audio_read_tokens (the same of image and video), web_searches and file_searches of the provider",
     ),
-    Field("cost_estimate", "float", "US dollars; left out where the price is not known"),
+    Field("cost_estimate", "float", "US dollars, as the program or the server says; else left out"),
     Field(
         "memory_usage_mb",
         "float",

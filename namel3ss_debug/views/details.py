@@ -9,7 +9,7 @@ from rich.text import Text
 
 from namel3ss_debug.inspection import Context, first_token_ms
 from namel3ss_debug.prices import extra_installed
-from namel3ss_debug.traces.costs import call_cost, seller_of
+from namel3ss_debug.traces.costs import call_cost, seller_of, terms_of
 from namel3ss_debug.traces.events import FIELDS, Event
 from namel3ss_debug.views.cleaning import cells, wrapped
 from namel3ss_debug.views.events import LINE_NAME_CELLS, facts, offset, status_style, titled
@@ -138,8 +138,13 @@ def _cost(event: Event, start: Event) -> str:
     if "cost_estimate" in event:
         return money(event["cost_estimate"])
     cost = call_cost(event, seller_of(start.get("metadata")))
+    terms = ", ".join(
+        f"{clean(name, 40)} {clean(word, 40)}" for name, word in terms_of(event.get("metadata"))
+    )
     if cost is not None:
-        return f"{money(cost.dollars)}  {price_source(cost.source)}"
+        return f"{money(cost.dollars)}  {price_source(cost.source)}{terms and '  '}{terms}"
+    if terms and extra_installed():
+        return f"not known; billed on other terms: {terms}"
     sold = event.get("component") == "llm" and event.get("usage")
     return f"not known; {price_hint()}" if sold and not extra_installed() else ""
 

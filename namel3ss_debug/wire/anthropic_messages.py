@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from namel3ss_debug.wire import lenient, parts, sse, tokens
+from namel3ss_debug.wire import billing, lenient, parts, sse, tokens
 from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import decode_tools
 
@@ -103,6 +103,8 @@ def decode_response(body: object) -> Answer:
         reasoning="\n\n".join(thoughts) if thoughts else None,
         response_id=lenient.string(response.get("id")),
         refusal=lenient.string(lenient.mapping(response.get("stop_details")).get("explanation")),
+        billing=_terms(response.get("usage")),
+        cost=billing.stated_cost(response.get("usage")),
     )
 
 
@@ -125,7 +127,29 @@ def decode_usage(usage: object) -> dict[str, int]:
         )
     )
     reasoning = lenient.mapping(told.get("output_tokens_details")).get("thinking_tokens")
-    return tokens.with_cache(given, output, read=read, written=written, reasoning=reasoning)
+    hours = [lenient.mapping(each.get("cache_creation")) for each in (told, *compactions)]
+    counts = {
+        "cache_write_1h_tokens": sum(
+            lenient.count(each.get("ephemeral_1h_input_tokens")) or 0 for each in hours
+        ),
+        "web_searches": lenient.count(
+            lenient.mapping(told.get("server_tool_use")).get("web_search_requests")
+        ),
+    }
+    known = tokens.with_cache(given, output, read=read, written=written, reasoning=reasoning)
+    return known | billing.some(counts) if known else known
+
+
+def _terms(usage: object) -> dict[str, str]:
+    """On what other terms than the standard ones it was billed; a model that gave advice is billed for itself."""
+    told = lenient.mapping(usage)
+    advised = any(each.get("type") == "advisor_message" for each in lenient.mappings(told.get("iterations")))
+    return billing.terms(
+        service_tier=told.get("service_tier"),
+        speed=told.get("speed"),
+        inference_geo=told.get("inference_geo"),
+        tool="advisor" if advised else None,
+    )
 
 
 def _with_all(count: object, more: list[Json], name: str) -> object:

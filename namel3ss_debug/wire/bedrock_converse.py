@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from namel3ss_debug.wire import event_stream, lenient, parts, sse, tokens
+from namel3ss_debug.wire import billing, event_stream, lenient, parts, sse, tokens
 from namel3ss_debug.wire.contract import Answer, Json
 
 _REQUEST = {"model", "messages", "system", "toolConfig", "stream"}
+_METADATA = {"usage", "metrics", "trace", "serviceTier", "performanceConfig"}
 _MEDIA = {"image": "image", "video": "video", "audio": "audio", "document": "document"}
 
 
@@ -133,6 +134,10 @@ def decode_response(body: object) -> Answer:
         finish_reason=lenient.string(response.get("stopReason")),
         usage=decode_usage(response.get("usage")),
         reasoning="\n\n".join(thoughts) if thoughts else None,
+        billing=billing.terms(
+            service_tier=lenient.mapping(response.get("serviceTier")).get("type"),
+            latency=lenient.mapping(response.get("performanceConfig")).get("latency"),
+        ),
     )
 
 
@@ -145,12 +150,15 @@ def _thought(block: Json) -> str | None:
 def decode_usage(usage: object) -> dict[str, int]:
     """Token counts under the names of the event format."""
     told = lenient.mapping(usage)
-    return tokens.with_cache(
+    known = tokens.with_cache(
         told.get("inputTokens"),
         told.get("outputTokens"),
         read=told.get("cacheReadInputTokens"),
         written=told.get("cacheWriteInputTokens"),
     )
+    details = [each for each in lenient.mappings(told.get("cacheDetails")) if each.get("ttl") == "1h"]
+    hours = sum(lenient.count(each.get("inputTokens")) or 0 for each in details)
+    return known | billing.some({"cache_write_1h_tokens": hours})
 
 
 # --- the stream
@@ -186,7 +194,7 @@ def join_events(events: list[Json]) -> Json:
         elif kind == "messageStop":
             whole |= {name: value for name, value in told.items() if name != "p"}
         elif kind == "metadata":
-            whole |= {name: value for name, value in told.items() if name in ("usage", "metrics", "trace")}
+            whole |= {name: value for name, value in told.items() if name in _METADATA}
         elif kind == "error":
             whole["error"] = told
     texts.finish()

@@ -23,6 +23,8 @@ class Answer(NamedTuple):
     `usage` counts tokens under the names of the event format: `input_tokens` includes cached tokens,
     `output_tokens` includes reasoning; the three parts are there only when the provider tells them.
     `vectors` and `dimensions` describe an embedding. Of several choices (`n` > 1) this is the first.
+    `billing` says on what other terms than its standard ones the provider bills it, `cost` what it says it cost in
+    US dollars; see `billing`.
     """
 
     text: str | None = None
@@ -35,6 +37,8 @@ class Answer(NamedTuple):
     refusal: str | None = None
     vectors: int | None = None
     dimensions: int | None = None
+    billing: dict[str, str] = {}  # noqa: RUF012  (as above)
+    cost: float | None = None
 
     def outputs(self) -> Json:
         """The `outputs` of an `llm_call_end` event; fields that are null are left out."""
@@ -46,6 +50,14 @@ class Answer(NamedTuple):
         shown["reasoning"] = self.reasoning
         shown["refusal"] = self.refusal
         return lenient.known(shown)
+
+    def spent(self) -> Json:
+        """What an `llm_call_end` event says of tokens and money: `usage`, `tokens_used`, `cost_estimate`; empty if unsaid."""
+        told: Json = {}
+        if self.usage:
+            total = self.usage.get("input_tokens", 0) + self.usage.get("output_tokens", 0)
+            told = {"usage": self.usage, "tokens_used": total}
+        return told if self.cost is None else {**told, "cost_estimate": self.cost}
 
 
 class Codec(Protocol):

@@ -6,7 +6,9 @@ written in the first. With `alt=sse` a stream is server-sent events, without it 
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import gemini_calls, lenient, parts, sse
+import re
+
+from namel3ss_debug.wire import billing, gemini_calls, lenient, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.gemini_calls import either
 
@@ -126,11 +128,50 @@ def decode_response(body: object) -> Answer:
         tool_calls=calls,
         finish_reason=_finish_reason(either(candidate, "finishReason")) or blocked,
         response_model=lenient.string(either(response, "modelVersion")),
-        usage=decode_usage(either(response, "usageMetadata")),
+        usage=_usage(response),
         reasoning="".join(thoughts) if thoughts else None,
         response_id=lenient.string(either(response, "responseId")),
         refusal=blocked,
+        billing=_terms(lenient.mapping(either(response, "usageMetadata"))),
     )
+
+
+def _usage(response: Json) -> dict[str, int]:
+    """Token counts, and how many of Google's searches are billed."""
+    usage = decode_usage(either(response, "usageMetadata"))
+    candidates = lenient.mappings(response.get("candidates"))
+    queries = {
+        query
+        for candidate in candidates
+        for query in lenient.sequence(
+            either(lenient.mapping(either(candidate, "groundingMetadata")), "webSearchQueries")
+        )
+        if isinstance(query, str) and query
+    }
+    model = lenient.string(either(response, "modelVersion")) or ""
+    searches = len(queries)
+    if _PER_PROMPT.match(model):
+        searches = min(1, searches)
+    return usage | billing.some({"web_searches": searches}) if usage else usage
+
+
+_PER_PROMPT = re.compile(r"(?:.*/)?gemini-[12][.-]")
+"""Models of which a prompt that is searched for is billed once; of later ones, each query that is not empty."""
+
+_TRAFFIC = {
+    "ON_DEMAND_FLEX": "flex",
+    "ON_DEMAND_PRIORITY": "priority",
+    "TRAFFIC_TYPE_UNSPECIFIED": "",
+}
+"""Vertex AI's words for tiers."""
+
+
+def _terms(usage: Json) -> dict[str, str]:
+    """On what other terms than the standard ones it was billed."""
+    tier, traffic = either(usage, "serviceTier"), either(usage, "trafficType")
+    if tier is None and isinstance(traffic, str):
+        tier = _TRAFFIC.get(traffic, traffic)
+    return billing.terms(service_tier=tier)
 
 
 def _finish_reason(value: object) -> str | None:
@@ -157,7 +198,28 @@ def decode_usage(usage: object) -> dict[str, int]:
         "cache_read_tokens": cached,
         "reasoning_tokens": thoughts,
     }
-    return lenient.known(counts)
+    return lenient.known(counts) | billing.some(_media(told))
+
+
+def _media(told: Json) -> dict[str, int | None]:
+    """The tokens that stand for something else than text; those of a document are told as pictures are billed."""
+    counts: dict[str, int | None] = {}
+    for name, ours in _DETAILS.items():
+        for each in lenient.mappings(either(told, name)):
+            kind = _KINDS.get(str(each.get("modality")))
+            if kind is not None:
+                into = ours.format(kind)
+                counts[into] = (counts.get(into) or 0) + (lenient.count(either(each, "tokenCount")) or 0)
+    return counts
+
+
+_DETAILS = {
+    "promptTokensDetails": "input_{}_tokens",
+    "toolUsePromptTokensDetails": "input_{}_tokens",
+    "candidatesTokensDetails": "output_{}_tokens",
+    "cacheTokensDetails": "cache_{}_read_tokens",
+}
+_KINDS = {"AUDIO": "audio", "IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video"}
 
 
 # --- the stream

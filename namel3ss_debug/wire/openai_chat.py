@@ -6,7 +6,7 @@ add fields (`reasoning_content`, `reasoning`, `x_groq`) or leave some out.
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import lenient, openai_shared, parts, sse
+from namel3ss_debug.wire import billing, lenient, openai_shared, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import custom_input, decode_tools, encode_function_calls
 
@@ -120,6 +120,8 @@ def decode_response(body: object) -> Answer:
         reasoning=thoughts[0] if thoughts else None,
         response_id=lenient.string(response.get("id")),
         refusal=refusal,
+        billing=openai_shared.decode_terms(response),
+        cost=billing.stated_cost(usage),
     )
 
 

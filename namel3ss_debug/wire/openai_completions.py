@@ -5,7 +5,7 @@ A request may hold several prompts, each a text or a list of token numbers; each
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import lenient, openai_shared, parts, sse
+from namel3ss_debug.wire import billing, lenient, openai_shared, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
 
 _REQUEST = {"model", "prompt"}
@@ -35,6 +35,8 @@ def decode_response(body: object) -> Answer:
         response_model=lenient.string(response.get("model")),
         usage=openai_shared.decode_usage(response.get("usage")),
         response_id=lenient.string(response.get("id")),
+        billing=openai_shared.decode_terms(response),
+        cost=billing.stated_cost(response.get("usage")),
     )
 
 

@@ -7,7 +7,7 @@ import hashlib
 import struct
 from typing import Any
 
-from namel3ss_debug.wire import lenient, openai_shared, parts
+from namel3ss_debug.wire import billing, lenient, openai_shared, parts
 from namel3ss_debug.wire.contract import Answer, Json
 
 _USUAL_DIMENSIONS = 1536
@@ -34,6 +34,7 @@ def decode_response(body: object) -> Answer:
         usage=_usage(lenient.mapping(response.get("usage"))),
         vectors=len(data),
         dimensions=_dimensions(data[0].get("embedding")) if data else None,
+        cost=billing.stated_cost(response.get("usage")),
     )
 
 

@@ -6,7 +6,7 @@ item becomes one message. Writing is in `openai_responses_encoding`.
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import lenient, openai_responses_encoding, openai_shared, parts, sse
+from namel3ss_debug.wire import billing, lenient, openai_responses_encoding, openai_shared, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import decode_tools
 
@@ -131,11 +131,37 @@ def decode_response(body: object) -> Answer:
         tool_calls=calls,
         finish_reason=_finish_reason(response),
         response_model=lenient.string(response.get("model")),
-        usage=openai_shared.decode_usage(response.get("usage")),
+        usage=_usage(response),
         reasoning="\n\n".join(thoughts) if thoughts else None,
         response_id=lenient.string(response.get("id")),
         refusal="".join(refusals) if refusals else None,
+        billing=_terms(response),
+        cost=billing.stated_cost(response.get("usage")),
     )
+
+
+def _usage(response: Json) -> dict[str, int]:
+    """Token counts, and how often OpenAI searched: of the web, what it says it bills, else what it did."""
+    usage = openai_shared.decode_usage(response.get("usage"))
+    if not usage:
+        return usage
+    items = [item for item in lenient.mappings(response.get("output")) if item.get("status") != "failed"]
+    billed = lenient.mapping(lenient.mapping(response.get("tool_usage")).get("web_search")).get(
+        "num_requests"
+    )
+    web = lenient.count(billed)
+    if web is None:
+        actions = [item.get("action") for item in items if item.get("type") == "web_search_call"]
+        web = sum(lenient.mapping(action).get("type", "search") == "search" for action in actions)
+    files = sum(item.get("type") == "file_search_call" for item in items)
+    return usage | billing.some({"web_searches": web, "file_searches": files})
+
+
+def _terms(response: Json) -> dict[str, str]:
+    """The terms, and whether another model made pictures, which is billed for itself."""
+    items = lenient.mappings(response.get("output"))
+    drawn = any(item.get("type") == "image_generation_call" for item in items)
+    return openai_shared.decode_terms(response) | ({"tool": "image_generation"} if drawn else {})
 
 
 def _finish_reason(response: Json) -> str | None:

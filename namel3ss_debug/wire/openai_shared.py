@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from namel3ss_debug.wire import lenient, parts
+from namel3ss_debug.wire import billing, lenient, parts
 
 
 def texts_or_tokens(given: object) -> list[Any]:
@@ -52,7 +52,22 @@ def decode_usage(usage: object) -> dict[str, int]:
         "cache_write_tokens": lenient.count(into.get("cache_write_tokens")),
         "reasoning_tokens": reasoning,
     }
-    return lenient.known(counts)
+    media = {
+        "input_audio_tokens": lenient.count(into.get("audio_tokens")),
+        "input_image_tokens": lenient.count(into.get("image_tokens")),
+        "output_audio_tokens": lenient.count(out_of.get("audio_tokens")),
+        "output_image_tokens": lenient.count(out_of.get("image_tokens")),
+    }
+    return lenient.known(counts) | billing.some(media)
+
+
+def decode_terms(response: dict[str, Any]) -> dict[str, str]:
+    """On what other terms than the standard ones a response was billed; see `billing`."""
+    usage = lenient.mapping(response.get("usage"))
+    into = lenient.mapping(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
+    lifetimes = lenient.mapping(into.get("cache_write_tokens_details"))
+    long = lenient.count(lifetimes.get("ttl_12h_tokens"))
+    return billing.terms(service_tier=response.get("service_tier"), cache="12h" if long else None)
 
 
 def _first(told: dict[str, Any], *names: str) -> int | None:

@@ -85,6 +85,41 @@ def test_a_secret_in_pieces_reaches_no_event_and_the_answer_is_marked(exchanges)
     assert '"pw' not in json.dumps(bodies)
 
 
+def end_of_call(exchanges, headers=(), **body):
+    """The end of a call that got this answer."""
+    exchange = ask(exchanges)
+    exchange.respond(200, [("content-type", "application/json"), *headers])
+    whole = {"model": "m", "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], **body}
+    exchange.receive(json.dumps(whole).encode())
+    exchange.end()
+    return next(e for e in recorded() if e["event_type"] == "llm_call_end")
+
+
+def test_the_terms_of_a_call_are_recorded_where_they_are_others(exchanges):
+    """Beside what is told of the exchange, for they are no part of the answer."""
+    end = end_of_call(exchanges, usage={"prompt_tokens": 3, "completion_tokens": 2}, service_tier="flex")
+    assert end["metadata"]["billing"] == {"service_tier": "flex"}
+    assert "cost_estimate" not in end
+
+
+@pytest.mark.parametrize(
+    ("headers", "usage", "cost"),
+    [
+        ([], {"cost": 0.25}, 0.25),
+        ([("x-litellm-response-cost", "0.125")], {}, 0.125),
+        ([("x-litellm-response-cost", "0.125")], {"cost": 0.25}, 0.25),
+        ([("x-litellm-response-cost", "None")], {}, None),
+    ],
+)
+def test_a_cost_that_the_server_tells_is_recorded(exchanges, headers, usage, cost):
+    """By its usage, or by the header of a proxy; standard terms are not told."""
+    told = {"prompt_tokens": 3, "completion_tokens": 2, **usage}
+    end = end_of_call(exchanges, headers, usage=told, service_tier="default")
+    assert end.get("cost_estimate") == cost
+    assert end["usage"] == {"input_tokens": 3, "output_tokens": 2}
+    assert "billing" not in end["metadata"]
+
+
 def test_the_line_of_work_stands_as_it_is_whatever_else_is_secret(tracing):
     """It is made of names of code and numbers, and a re-run finds calls by it: a pattern of the user's takes nothing from it."""
     tracer = tracing(record_randomness=True, redact_patterns={"parcel": "parcel_[a-z]+"})

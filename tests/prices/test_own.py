@@ -49,6 +49,25 @@ def test_the_most_exact_entry_is_the_price(model, asked, expected):
     assert input_rate(model, asked) == expected
 
 
+@pytest.mark.parametrize(
+    ("entry", "usage", "cost"),
+    [
+        # 10 tokens that a cache keeps for an hour, at $6 per million
+        ({"cache_write": 3.75, "cache_write_1h": 6}, {"cache_write_1h_tokens": 10}, 60_000_000),
+        # whoever tells one price of what is written may have another for an hour
+        ({"cache_write": 3.75}, {"cache_write_1h_tokens": 10}, None),
+        ({}, {"cache_write_1h_tokens": 10}, 30_000_000),
+        ({"web_search": 10, "file_search": 2.5}, {"web_searches": 2, "file_searches": 1}, 22_530_000_000),
+        ({}, {"web_searches": 1}, None),
+    ],
+)
+def test_an_entry_may_tell_of_hours_and_searches(entry, usage, cost):
+    """What it does not tell is not guessed; without any price of caches all that is written is input."""
+    [price] = OwnPrices({"m": {"input": 3, "output": 0, **entry}}).find("m", None) or ()
+    assert price is not None
+    assert price.cost({"input_tokens": 10, "output_tokens": 0, "cache_write_tokens": 10, **usage}) == cost
+
+
 def test_a_model_that_no_entry_fits_is_not_known():
     """Which is another thing than an entry that says there is no price."""
     assert OwnPrices({"a*": None}).find("b", "c") is None
@@ -84,7 +103,8 @@ def test_a_table_is_an_object_or_its_text(value, table):
 
 
 _RATES = (
-    "input, output, cache_read, cache_write, reasoning (US dollars per million tokens), or null for no price"
+    "input, output, cache_read, cache_write, cache_write_1h, reasoning (US dollars per million tokens), "
+    "web_search and file_search (per thousand searches), or null for no price"
 )
 
 
@@ -102,6 +122,10 @@ _RATES = (
         (
             {"gpt-4.1": {"input": -1}},
             'prices["gpt-4.1"].input is -1, allowed is a number of US dollars per million tokens from 0',
+        ),
+        (
+            {"m": {"input": 3, "web_search": -1}},
+            'prices["m"].web_search is -1, allowed is a number of US dollars per thousand searches from 0',
         ),
         (
             {"a\nb": {"input": "3"}},

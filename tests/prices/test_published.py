@@ -16,13 +16,14 @@ genai_prices = pytest.importorskip("genai_prices")
 AT = datetime(2025, 1, 1, 12, tzinfo=UTC).timestamp()
 
 
-def theirs(provider, model, usage, at):
+def theirs(provider, model, usage, at, **context):
     """What genai-prices says a call costs, in 1e-12 dollars."""
     found = genai_prices.calc_price(
         genai_prices.Usage(**usage),
         model,
         provider_id=provider,
         genai_request_timestamp=datetime.fromtimestamp(at, UTC),
+        price_context=context or None,
     )
     return round(found.total_price * 10**12)
 
@@ -58,6 +59,96 @@ def test_a_call_costs_what_they_say(provider, model, plain, read, written, made,
         "cache_write_tokens": written,
     }
     assert prices.cost_of(provider, model, usage, at) == theirs(provider, model, usage, at)
+
+
+LATE = datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()
+"""When genai-prices knows what tiers and batches cost."""
+
+RICH = {
+    "input_tokens": 1000,
+    "output_tokens": 200,
+    "cache_read_tokens": 300,
+    "cache_write_tokens": 400,
+    "cache_write_1h_tokens": 250,
+    "web_searches": 3,
+}
+PLAIN = {"input_tokens": 1000, "output_tokens": 200, "cache_read_tokens": 300}
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage"),
+    [
+        ("anthropic", "claude-sonnet-4-5", RICH),
+        ("anthropic", "claude-sonnet-4-5", {**RICH, "input_tokens": 300_000}),
+        ("anthropic", "claude-opus-4-5", RICH),
+        ("openai", "gpt-4o", {**PLAIN, "web_searches": 2}),
+        (
+            "openai",
+            "gpt-audio",
+            {"input_tokens": 900, "output_tokens": 90, "input_audio_tokens": 700, "output_audio_tokens": 80},
+        ),
+        ("google", "gemini-2.5-flash", {**PLAIN, "input_audio_tokens": 600, "cache_audio_read_tokens": 100}),
+        ("google", "gemini-2.5-flash", {**PLAIN, "input_image_tokens": 600, "web_searches": 1}),
+        (
+            "google",
+            "gemini-2.5-flash-image",
+            {"input_tokens": 9, "output_tokens": 1300, "output_image_tokens": 1290},
+        ),
+    ],
+)
+def test_what_is_billed_besides_plain_tokens_costs_what_they_say(provider, model, usage):
+    """Hours in the cache, searches, sound and pictures, each at its published price."""
+    assert prices.cost_of(provider, model, usage, AT) == theirs(provider, model, usage, AT)
+
+
+def test_a_search_of_files_costs_what_they_say():
+    """OpenAI's file search is a search of its storage there: $2.50 for a thousand."""
+    ours = prices.cost_of("openai", "gpt-4o", {**PLAIN, "file_searches": 2}, AT)
+    assert ours == theirs("openai", "gpt-4o", {**PLAIN, "storage_searches": 2}, AT)
+    assert ours - prices.cost_of("openai", "gpt-4o", PLAIN, AT) == 5 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "term", "context"),
+    [
+        ("anthropic", "claude-haiku-4-5", ("service_tier", "batch"), {"processing": "batch"}),
+        ("anthropic", "claude-opus-4-8", ("speed", "fast"), {"speed": "fast"}),
+        ("openai", "gpt-5", ("service_tier", "flex"), {"service_tier": "flex"}),
+        ("openai", "gpt-5", ("service_tier", "priority"), {"service_tier": "priority"}),
+    ],
+)
+def test_other_terms_have_their_own_price(provider, model, term, context):
+    """A batch is half the price, a faster answer a higher one."""
+    found = published_price(provider, model, LATE, None, (term,))
+    assert found is not None
+    assert found.cost(PLAIN) == theirs(provider, model, PLAIN, LATE, **context)
+    assert found.cost(PLAIN) != prices.cost_of(provider, model, PLAIN, LATE)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "at", "terms"),
+    [
+        ("openai", "gpt-5", AT, (("service_tier", "flex"),)),  # before anybody wrote it down
+        ("openai", "gpt-5", None, (("service_tier", "flex"),)),
+        ("openai", "gpt-5", LATE, (("service_tier", "scale"),)),
+        ("anthropic", "claude-haiku-4-5", LATE, (("service_tier", "priority"),)),
+        ("anthropic", "claude-haiku-4-5", LATE, (("inference_geo", "us"),)),
+        ("anthropic", "claude-opus-4-8", LATE, (("service_tier", "batch"), ("speed", "fast"))),
+        ("azure", "gpt-5", LATE, (("service_tier", "priority"),)),  # OpenAI's price of it is not Azure's
+    ],
+)
+def test_terms_without_a_published_price_have_none(provider, model, at, terms):
+    """The standard price would be a claim that nobody made."""
+    assert published_price(provider, model, LATE, None) is not None
+    assert published_price(provider, model, at, None, terms) is None
+
+
+def test_a_tier_that_costs_what_the_standard_one_does_has_its_price():
+    """Groq's flex tier may be refused, and is paid as any other."""
+    standard = published_price("groq", "llama-3.3-70b-versatile", AT, None)
+    assert (
+        published_price("groq", "llama-3.3-70b-versatile", AT, None, (("service_tier", "flex"),)) == standard
+    )
 
 
 def test_prices_are_those_of_the_day():

@@ -49,11 +49,34 @@ def price(own_prices):
         ({"usage": {}}, None),
         ({"usage": {"input_tokens": 1000}}, None),
         ({"timestamp": None, "metadata": "odd"}, PRICED),
+        # prices of one's own hold for all terms
+        ({"metadata": {"billing": {"service_tier": "flex"}}}, PRICED),
     ],
 )
 def test_a_call_costs_what_it_says_or_what_its_tokens_cost(changed, cost):
     """The recorded cost comes first; without it and without a price, or with a usage that was cut, there is none."""
     assert call_cost({**END, **changed}) == cost
+
+
+@pytest.mark.parametrize(
+    ("billing", "dollars"),
+    [
+        (None, 2_250_000_000),
+        ({"service_tier": "flex"}, 1_125_000_000),
+        ({"service_tier": "scale"}, None),
+        ({"service_tier": "flex", "speed": "fast"}, None),
+        ("flex", 2_250_000_000),
+        ({"service_tier": ["flex"]}, None),
+    ],
+)
+def test_a_call_on_other_terms_has_their_price_or_none(own_prices, billing, dollars):
+    """gpt-5 is $1.25 and $10 per million tokens; on the flex tier half of that, on others nobody says."""
+    pytest.importorskip("genai_prices")
+    own_prices({})
+    end = {**END, "timestamp": 1_793_534_400.0, "outputs": {"response_model": "gpt-5"}}
+    metadata = {} if billing is None else {"metadata": {"billing": billing}}
+    cost = call_cost({**end, **metadata}, Seller("openai"))
+    assert (None if cost is None else cost.amount) == dollars
 
 
 def test_dollars_of_a_cost():

@@ -138,6 +138,19 @@ def test_one_event_says_how_its_cost_can_be_known(own_prices, no_published_price
     assert cost_of_event(END | {"component": "tool"}) is None
 
 
+def test_one_event_says_on_what_terms_it_was_billed(own_prices):
+    """Beside the amount, or where these terms are why there is none."""
+    pytest.importorskip("genai_prices")
+    own_prices({"a": {"input": 1, "output": 2}, "*": None})
+    flex = END | {"metadata": {"billing": {"service_tier": "flex"}}}
+    assert (
+        cost_of_event(flex | {"component_name": "a"}) == "$0.0012  by the setting prices  service_tier flex"
+    )
+    assert (
+        cost_of_event(flex | {"component_name": "b"}) == "not known; billed on other terms: service_tier flex"
+    )
+
+
 def test_a_model_that_has_no_price_shows_no_cost(own_prices):
     """No amount is better than a guessed one."""
     pytest.importorskip("genai_prices")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from namel3ss_debug.prices import PICODOLLARS, Price, find_price, find_window
-from namel3ss_debug.traces.costs import RECORDED, Cost, call_cost, recorded_cost, seller_of
+from namel3ss_debug.prices import PICODOLLARS, Price, Terms, find_price, find_window
+from namel3ss_debug.traces.costs import RECORDED, Cost, call_cost, recorded_cost, seller_of, terms_of
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.nesting import MeasuredSpan
@@ -23,12 +23,13 @@ Used = tuple[int, tuple[int, ...], Cost | None]
 
 
 class Asked(NamedTuple):
-    """What a price and a context window belong to: the name that was asked for, what answered, and who was paid."""
+    """What a price and a context window belong to: the name that was asked for, what answered, who was paid, and how."""
 
     name: str
     answered: str | None = None
     provider: str | None = None
     address: str | None = None
+    terms: Terms = ()
 
     def window(self) -> int | None:
         """How many tokens the model can take at most; None where that is not known."""
@@ -36,7 +37,14 @@ class Asked(NamedTuple):
 
     def price(self, at: float | None) -> Price | None:
         """What it cost at a time in seconds since the epoch; None where that is not known."""
-        return find_price(self.provider, self.answered, at, asked=self.name or None, address=self.address)
+        return find_price(
+            self.provider,
+            self.answered,
+            at,
+            asked=self.name or None,
+            address=self.address,
+            terms=self.terms,
+        )
 
 
 def asked_by(span: MeasuredSpan) -> Asked:
@@ -45,11 +53,12 @@ def asked_by(span: MeasuredSpan) -> Asked:
     answered = outputs.get("response_model") if type(outputs) is dict else None
     if type(answered) is not str:
         answered = None
-    metadata = span.start.get("metadata")
+    metadata, told = span.start.get("metadata"), span.end.get("metadata")
     seller = None if metadata is None else seller_of(metadata)
+    terms = terms_of(told) if type(told) is dict and "billing" in told else ()
     if seller is None:
-        return _new(Asked, (span.name, answered, None, None))
-    return _new(Asked, (span.name, answered, seller.provider, seller.address))
+        return _new(Asked, (span.name, answered, None, None, terms))
+    return _new(Asked, (span.name, answered, seller.provider, seller.address, terms))
 
 
 def whole(value: object) -> int:

@@ -74,7 +74,10 @@ class Optimizations:
         """Count a call under its operation, with keys of its question and its answer."""
         start, end = span.start, span.end
         model = span.component == "llm"
-        operation = (span.component, asked_by(span) if model else _new(Asked, (span.name, None, None, None)))
+        operation = (
+            span.component,
+            asked_by(span) if model else _new(Asked, (span.name, None, None, None, ())),
+        )
         calls = self._calls.get(operation)
         if calls is None:
             calls = self._calls[operation] = Calls()

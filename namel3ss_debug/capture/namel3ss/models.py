@@ -258,10 +258,9 @@ class Models:
         exchange: dict[str, Any] = {}
         if isinstance(said, Answer):
             span.set_output(said.outputs())
-            usage = said.usage
-            if usage:
-                total = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
-                span.set(usage=usage, tokens_used=total)
+            span.set(**said.spent())
+            if said.billing:
+                marks = {**marks, "billing": said.billing}
             text = _written(said, request)
             exchange = {
                 "status": _OK,
@@ -297,6 +296,8 @@ def _joined(said: Answer, heard: Answer) -> Answer:
         response_model=heard.response_model,
         usage=heard.usage,
         response_id=heard.response_id,
+        billing=heard.billing,
+        cost=heard.cost,
     )
 
 
