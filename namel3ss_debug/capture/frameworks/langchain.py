@@ -38,6 +38,9 @@ _DETAILS = {
     ("output_token_details", "reasoning"): "reasoning_tokens",
 }
 
+_KEPT_FOR = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+"""What Anthropic's cache keeps for five minutes, and for an hour."""
+
 _told: list[Structure] = []
 """Where the handler of this process tells; empty while nothing is traced."""
 
@@ -270,6 +273,9 @@ def _usage(told: Mapping[str, Any]) -> dict[str, int]:
     for (group, detail), ours in _DETAILS.items():
         if detail in (told.get(group) or {}):
             usage[ours] = told[group][detail]
+    short, long = ((told.get("input_token_details") or {}).get(name) or 0 for name in _KEPT_FOR)
+    if short or long:  # then the sum of both is told as 0
+        usage |= {"cache_write_tokens": short + long, "cache_write_1h_tokens": long}
     return usage
 
 

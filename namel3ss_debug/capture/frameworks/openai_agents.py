@@ -11,6 +11,7 @@ import re
 import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 from namel3ss_debug.capture.frameworks.reading import made_before, read
@@ -221,14 +222,30 @@ def _generated(data: Any) -> tuple[dict[str, Any], None, dict[str, int]]:
     """Outputs and usage of a chat completion that the SDK told of."""
     said = [part for part in data.output or () if isinstance(part, Mapping)]
     text = "".join(part["content"] for part in said if isinstance(part.get("content"), str))
-    usage = {name: n for name, n in (data.usage or {}).items() if name in {"input_tokens", "output_tokens"}}
-    return {"text": text} if said else {}, None, usage
+    return {"text": text} if said else {}, None, _usage(data.usage)
 
 
 def _responded(data: Any) -> tuple[dict[str, Any], None, dict[str, int]]:
     """Outputs and usage of a response that the SDK told of."""
     response = data.response
-    usage = getattr(response, "usage", None)
-    counted = {name: getattr(usage, name, None) for name in ("input_tokens", "output_tokens")}
-    known = {name: n for name, n in counted.items() if isinstance(n, int)}
-    return {} if response is None else {"text": getattr(response, "output_text", None)}, None, known
+    outputs = {} if response is None else {"text": getattr(response, "output_text", None)}
+    return outputs, None, _usage(getattr(response, "usage", None))
+
+
+_COUNTS = {
+    "input_tokens": ("input_tokens",),
+    "output_tokens": ("output_tokens",),
+    "cache_read_tokens": ("input_tokens_details", "cached_tokens"),
+    "cache_write_tokens": ("input_tokens_details", "cache_write_tokens"),
+    "reasoning_tokens": ("output_tokens_details", "reasoning_tokens"),
+}
+"""Where a count stands in the usage, as an object or as a mapping."""
+
+
+def _usage(told: Any) -> dict[str, int]:
+    counts = {ours: reduce(_member, path, told) for ours, path in _COUNTS.items()}
+    return {name: count for name, count in counts.items() if isinstance(count, int)}
+
+
+def _member(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)

@@ -54,6 +54,13 @@ def test_what_a_model_answered_is_put_together():
     assert told == {"text": "It snows.", "tool_calls": [{"id": "1", "name": "lookup", "arguments": {}}]}
     assert conventions.answer({"output.value": "It snows."}) == {"text": "It snows."}
     assert conventions.answer({}) == {}
+    cached = {"gen_ai.usage.cache_read.input_tokens": 2, "llm.token_count.prompt_details.cache_write": 1}
+    thought = {"llm.token_count.completion_details.reasoning": 4}
+    assert conventions.usage(cached | thought) == {
+        "cache_read_tokens": 2,
+        "cache_write_tokens": 1,
+        "reasoning_tokens": 4,
+    }
     assert conventions.usage({"gen_ai.usage.input_tokens": 3, "llm.token_count.completion": 2}) == {
         "input_tokens": 3,
         "output_tokens": 2,

@@ -231,6 +231,22 @@ def test_a_mocked_model_is_a_model_call(handler, recorded):
     assert ended["usage"] == {"input_tokens": 5, "output_tokens": 2, "cache_read_tokens": 3}
 
 
+def test_what_anthropic_keeps_for_an_hour_is_told(handler, recorded):
+    """LangChain tells of each time apart, and then that nothing was written in all."""
+    details = {
+        "cache_read": 1,
+        "cache_creation": 0,
+        "ephemeral_5m_input_tokens": 2,
+        "ephemeral_1h_input_tokens": 3,
+    }
+    handler.on_chat_model_start({"name": "m"}, [[]], run_id=1)
+    handler.on_llm_end(
+        answer({"input_tokens": 9, "output_tokens": 2, "input_token_details": details}), run_id=1
+    )
+    counted = {"cache_read_tokens": 1, "cache_write_tokens": 5, "cache_write_1h_tokens": 3}
+    assert recorded()[1]["usage"] == {"input_tokens": 9, "output_tokens": 2, **counted}
+
+
 def test_an_answer_from_a_cache_took_no_tokens(handler, recorded):
     """LangChain repeats the tokens of the first call, and says that they cost nothing."""
     handler.on_llm_start({"name": "Fake"}, ["snow?"], run_id=1)

@@ -234,7 +234,8 @@ def test_what_was_cancelled_did_not_end_well(processor, recorded):
 
 def test_a_response_is_only_told_where_it_was_not_seen(processor, recorded):
     """A response over HTTP is recorded there; one of a mocked model is a model call."""
-    usage = SimpleNamespace(input_tokens=5, output_tokens=2)
+    details = SimpleNamespace(cached_tokens=3, cache_write_tokens=None)
+    usage = SimpleNamespace(input_tokens=5, output_tokens=2, input_tokens_details=details)
     response = SimpleNamespace(usage=usage, output_text="white")
     told = {"response": response, "input": "snow?"}
     run(processor, [span("response", "s1", **told)], lambda: beneath.recorded(beneath.LLM))
@@ -242,15 +243,17 @@ def test_a_response_is_only_told_where_it_was_not_seen(processor, recorded):
     start, end = recorded()
     assert start["inputs"]["messages"] == "snow?"
     assert (end["outputs"], end["tokens_used"]) == ({"text": "white"}, 7)
+    assert end["usage"] == {"input_tokens": 5, "output_tokens": 2, "cache_read_tokens": 3}
 
 
 def test_a_generation_is_told_with_model_and_tokens(processor, recorded):
     """A chat completion of a mocked model."""
     output = [{"role": "assistant", "content": "white"}]
-    usage = {"input_tokens": 5, "output_tokens": 2, "details": {}}
+    usage = {"input_tokens": 5, "output_tokens": 2, "output_tokens_details": {"reasoning_tokens": 1}}
     run(processor, [span("generation", "s1", model="fake", input=[], output=output, usage=usage)])
     start, end = recorded()
     assert (start["component_name"], end["outputs"], end["tokens_used"]) == ("fake", {"text": "white"}, 7)
+    assert end["usage"] == {"input_tokens": 5, "output_tokens": 2, "reasoning_tokens": 1}
 
 
 @pytest.mark.parametrize(
