@@ -32,7 +32,7 @@ from namel3ss_debug.capture.services import header_for
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.traces.clocks import perf_counter_ns
-from namel3ss_debug.wire.billing import header_cost
+from namel3ss_debug.wire.billing import header_cost, header_terms
 from namel3ss_debug.wire.framing import EventDecoder, Framing
 from namel3ss_debug.wire.lenient import dump, load
 
@@ -43,7 +43,6 @@ INSIDE: ContextVar[bool] = ContextVar("namel3ss_debug_inside_exchange", default=
 
 _DONE = b"data: [DONE]"
 """What streams in the manner of OpenAI end with, behind which programs do not read."""
-_COST = "x-litellm-response-cost"
 _LEAST_ROOM = 1 << 20
 _WITHOUT_BODY = {204, 304}
 
@@ -193,6 +192,8 @@ class Exchange:
         self._key = (wire.canonical_hash(self._method, url, request), self._inside)
         if self._format is not None:
             request = self._format.complete(path, request)
+        elif self._method == "POST" and wire.asks_in_batch(path, request):
+            owner.tracer.uncounted("a batch of model calls")
         self._earlier = owner.attempts.take_up(self._key)
         self._span = self._begin(around, request, headers, body)
         self._started = perf_counter_ns()  # after the debugger may have held the program at the start
@@ -453,10 +454,10 @@ class Exchange:
         )
         answer = self._format.codec.decode_response(whole)
         self._span.set_output(parsed.ready(self._owner.tracer.payloads, answer.outputs()))
-        if answer.cost is None and _COST in self._head.kept:
-            answer = answer._replace(cost=header_cost(self._head.kept[_COST]))
+        if answer.cost is None:
+            answer = answer._replace(cost=header_cost(self._head.kept))
         self._span.set(**answer.spent())
-        self._billing = answer.billing
+        self._billing = {**header_terms(self._head.kept), **answer.billing}
         if answer.tool_calls:
             self._owner.calls.asked(answer.tool_calls, self._span.event_id, self._inside)
         failure = (wire.decode_failure if self._stream is None else wire.decode_error)(whole)

@@ -168,9 +168,15 @@ class ExecutionTracer:
 
     def unrecorded(self, what: str) -> None:
         """Remember, once, that the program went to the network in a way that is not recorded."""
-        told = f"{what} was used, which is not recorded"
-        if told not in self.problems:
-            self.problem(told)
+        self._tell_once(f"{what} was used, which is not recorded")
+
+    def uncounted(self, what: str) -> None:
+        """Remember, once, that the program asked for something whose tokens and cost no event tells."""
+        self._tell_once(f"{what} was asked for, whose tokens and cost are not counted")
+
+    def _tell_once(self, what: str) -> None:
+        if what not in self.problems:
+            self.problem(what)
 
     def adopt(self, parent_id: str) -> None:
         """Take a span of another process as the one this process was started in."""

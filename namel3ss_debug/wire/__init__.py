@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from namel3ss_debug.wire.formats import FORMATS, recognise
     from namel3ss_debug.wire.framing import framing_of
     from namel3ss_debug.wire.lenient import load
-    from namel3ss_debug.wire.requests import canonical_hash, is_telemetry
+    from namel3ss_debug.wire.requests import asks_in_batch, canonical_hash, is_telemetry
     from namel3ss_debug.wire.tools import decode_tools, offered_tools, tool_results
 
 __all__ = [
     "FORMATS",
     "Answer",
     "Format",
+    "asks_in_batch",
     "canonical_hash",
     "decode_error",
     "decode_failure",
@@ -39,7 +40,7 @@ _WHERE: Final = {
     "formats": ("FORMATS", "recognise"),
     "framing": ("framing_of",),
     "lenient": ("load",),
-    "requests": ("canonical_hash", "is_telemetry"),
+    "requests": ("asks_in_batch", "canonical_hash", "is_telemetry"),
     "tools": ("decode_tools", "offered_tools", "tool_results"),
 }
 _HOMES: Final = {name: module for module, names in _WHERE.items() for name in names}

@@ -7,13 +7,16 @@ that is faster or may wait, in a certain part of the world. What such a call cos
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from namel3ss_debug.wire import lenient
 
 Json = dict[str, Any]
 
-_STANDARD = frozenset({"", "auto", "default", "global", "not_available", "on_demand", "standard"})
+_STANDARD = frozenset(
+    {"", "auto", "default", "global", "not_available", "on_demand", "standard", "unspecified"}
+)
 """What providers call their standard terms; `auto` is a wish, which says nothing of how it was served."""
 
 _TICKS = 10**10
@@ -24,6 +27,22 @@ def terms(**told: object) -> dict[str, str]:
     """Those of the terms that are not the standard ones, in small letters."""
     words = {name: word.lower() for name, word in told.items() if isinstance(word, str)}
     return {name: word for name, word in words.items() if word not in _STANDARD}
+
+
+_OF_HEADERS = {
+    "x-gemini-service-tier": "service_tier",
+    "x-amzn-bedrock-service-tier": "service_tier",
+    "x-amzn-bedrock-performanceconfig-latency": "latency",
+}
+"""Headers that tell a term of what came beside a body that does not: Gemini's, and that of a model of Bedrock's."""
+
+_COST = "x-litellm-response-cost"
+"""The header by which LiteLLM's proxy tells what a call cost, by its prices."""
+
+
+def header_terms(headers: Mapping[str, str]) -> dict[str, str]:
+    """The terms that the headers of a response tell; their names are in small letters."""
+    return terms(**{ours: headers[name] for name, ours in _OF_HEADERS.items() if name in headers})
 
 
 def stated_cost(usage: object) -> float | None:
@@ -46,10 +65,10 @@ def stated_cost(usage: object) -> float | None:
     return None if upstream is None else dollars + upstream
 
 
-def header_cost(value: str) -> float | None:
-    """What `x-litellm-response-cost` says: the cost in US dollars, by the prices of the proxy."""
+def header_cost(headers: Mapping[str, str]) -> float | None:
+    """What the headers of a response say that the call cost, in US dollars; None where they do not tell."""
     try:
-        return _dollars(float(value))
+        return _dollars(float(headers[_COST])) if _COST in headers else None
     except ValueError:
         return None
 

@@ -1,4 +1,4 @@
-"""Requests as a whole: when two are the same, and which are only telemetry of an SDK."""
+"""Requests as a whole: when two are the same, which ask for a batch, and which are only telemetry of an SDK."""
 
 from __future__ import annotations
 
@@ -98,6 +98,25 @@ def canonical_url(url: str) -> str:
     query = [(key, value) for key, value in said if key.lower() not in _SECRET_QUERY]
     tail = f"?{urlencode(query, errors='surrogatepass')}" if query else ""
     return f"{split.scheme}://{host}{shown_port}{split.path or '/'}{tail}"
+
+
+_BATCHES = {
+    "/batches": ("input_file_id", "requests"),  # OpenAI and who speaks as it does; Anthropic
+    "/batch/jobs": ("input_files", "requests"),  # Mistral
+    "/batchPredictionJobs": ("inputConfig",),  # Vertex AI
+    "/model-invocation-job": ("modelId",),  # Bedrock
+    ":asyncBatchEmbedContent": ("batch",),
+    ":batchGenerateContent": ("batch",),
+}
+"""Where models are asked in a batch, whose answers come hours later: the end of the path, and keys of which the body has one."""
+
+
+def asks_in_batch(path: str, body: object) -> bool:
+    """Whether a request asks models for a batch of answers, of which its own answer tells no tokens."""
+    plain = path.rstrip("/")
+    return isinstance(body, dict) and any(
+        plain.endswith(end) and any(body.get(key) for key in keys) for end, keys in _BATCHES.items()
+    )
 
 
 def is_telemetry(url: str, headers: Iterable[tuple[str, str]] = ()) -> bool:

@@ -97,8 +97,13 @@ def end_of_call(exchanges, headers=(), **body):
 
 def test_the_terms_of_a_call_are_recorded_where_they_are_others(exchanges):
     """Beside what is told of the exchange, for they are no part of the answer."""
-    end = end_of_call(exchanges, usage={"prompt_tokens": 3, "completion_tokens": 2}, service_tier="flex")
-    assert end["metadata"]["billing"] == {"service_tier": "flex"}
+    headers = [
+        ("X-Gemini-Service-Tier", "standard"),
+        ("X-Amzn-Bedrock-PerformanceConfig-Latency", "optimized"),
+    ]
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    end = end_of_call(exchanges, headers, usage=usage, service_tier="flex")
+    assert end["metadata"]["billing"] == {"service_tier": "flex", "latency": "optimized"}
     assert "cost_estimate" not in end
 
 
@@ -335,6 +340,18 @@ def test_an_unusual_reason_is_kept(exchanges):
         e["metadata"]["exchange"].get("reason") for e in recorded() if e["event_type"] == "http_exchange_end"
     ]
     assert told == [None, "Nope", "Overloaded", None]
+
+
+def test_a_batch_is_told_once_as_not_counted(tracing):
+    """Its answers come another day, in a file."""
+    tracer = tracing()
+    exchanges = Exchanges(tracer, ToolCalls(lambda _names: None, lambda _call, _result: None))
+    body = json.dumps({"input_file_id": "file-1", "endpoint": "/v1/responses"}).encode()
+    for method in ("POST", "POST", "PUT"):
+        exchanges.begin(method, "http://h/v1/batches", [("content-type", "application/json")], body).end()
+    assert tracer.problems == {
+        "a batch of model calls was asked for, whose tokens and cost are not counted": 1
+    }
 
 
 def test_a_request_that_opens_a_websocket_is_told_once_and_not_recorded(exchanges, tracer):

@@ -16,7 +16,7 @@ from namel3ss_debug.wire import (
     openai_chat,
     openai_responses,
 )
-from namel3ss_debug.wire.billing import header_cost, stated_cost, terms
+from namel3ss_debug.wire.billing import header_cost, header_terms, stated_cost, terms
 
 CLAUDE = {"input_tokens": 10, "output_tokens": 4}
 CHAT = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}
@@ -107,6 +107,30 @@ def test_terms_are_told_where_they_are_not_the_standard_ones(codec, body, billin
     answer = codec.decode_response(body)
     assert answer.billing == billing
     assert answer.usage.items() >= BOTH.items()
+
+
+@pytest.mark.parametrize(
+    ("headers", "billing"),
+    [
+        ({}, {}),
+        ({"x-gemini-service-tier": "standard"}, {}),
+        ({"x-gemini-service-tier": "priority"}, {"service_tier": "priority"}),
+        (
+            {
+                "x-amzn-bedrock-service-tier": "default",
+                "x-amzn-bedrock-performanceconfig-latency": "standard",
+            },
+            {},
+        ),
+        (
+            {"x-amzn-bedrock-service-tier": "flex", "x-amzn-bedrock-performanceconfig-latency": "optimized"},
+            {"service_tier": "flex", "latency": "optimized"},
+        ),
+    ],
+)
+def test_headers_tell_terms_that_the_body_does_not(headers, billing):
+    """As those of Gemini, and of Claude on Bedrock, whose body is Anthropic's."""
+    assert header_terms(headers) == billing
 
 
 @pytest.mark.parametrize(
@@ -317,7 +341,8 @@ def test_gateways_tell_it_in_every_format_they_speak(name):
 )
 def test_a_header_may_tell_the_cost(value, dollars):
     """LiteLLM's proxy does so, and says None where it does not know."""
-    assert header_cost(value) == dollars
+    assert header_cost({"x-request-id": value}) is None
+    assert header_cost({"x-litellm-response-cost": value}) == dollars
 
 
 @given(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.wire.requests import canonical_hash, is_telemetry
+from namel3ss_debug.wire.requests import asks_in_batch, canonical_hash, is_telemetry
 
 URL = "https://api.openai.com/v1/chat/completions"
 
@@ -32,6 +32,28 @@ def test_order_of_keys_does_not_count_beside_a_very_long_number():
     """What the quick writer of JSON cannot write is ordered all the same."""
     body = {"seed": 10**30, "model": "m", "text": "\ud800"}
     assert canonical_hash("POST", URL, body) == canonical_hash("POST", URL, dict(reversed(body.items())))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "batch"),
+    [
+        ("/v1/batches", {"input_file_id": "file-1", "endpoint": "/v1/responses"}, True),
+        ("/openai/v1/batches/", {"input_file_id": "file-1"}, True),
+        ("/v1/messages/batches", {"requests": [{"custom_id": "a", "params": {}}]}, True),
+        ("/v1/batch/jobs", {"input_files": ["f"], "model": "mistral-small"}, True),
+        ("/v1beta/models/gemini-3.8-flash:batchGenerateContent", {"batch": {"display_name": "a"}}, True),
+        ("/v1/projects/p/locations/l/batchPredictionJobs", {"inputConfig": {}, "model": "m"}, False),
+        ("/v1/projects/p/locations/l/batchPredictionJobs", {"inputConfig": {"gcsSource": {}}}, True),
+        ("/model-invocation-job", {"modelId": "m", "jobName": "j"}, True),
+        ("/v1/batches", None, False),
+        ("/v1/batches", [{"input_file_id": "file-1"}], False),
+        ("/beer/batches", {"hops": 3}, False),
+        ("/v1/batches/batch_1/cancel", {"input_file_id": "file-1"}, False),
+    ],
+)
+def test_a_batch_is_known_by_path_and_body(path, body, batch):
+    """Whatever else is made in batches is none."""
+    assert asks_in_batch(path, body) is batch
 
 
 def test_a_hash_never_changes_between_releases():
