@@ -30,7 +30,7 @@ def decode_usage(usage: object) -> dict[str, int]:
 
     OpenAI's input includes cached tokens and its output includes reasoning. Some servers leave
     reasoning out of the output and add it only to the total, of which they tell it (xAI) or not (Google): there
-    it is added here. DeepSeek's and Moonshot's words for cached tokens are read too.
+    it is added here. DeepSeek's and Moonshot's words for cached tokens are read too, and what LiteLLM tells of Claude's cache.
     """
     told = lenient.mapping(usage)
     into = lenient.mapping(told.get("prompt_tokens_details") or told.get("input_tokens_details"))
@@ -49,16 +49,20 @@ def decode_usage(usage: object) -> dict[str, int]:
         "input_tokens": given,
         "output_tokens": output,
         "cache_read_tokens": cached,
-        "cache_write_tokens": lenient.count(into.get("cache_write_tokens")),
+        "cache_write_tokens": _first(into, "cache_write_tokens", "cache_creation_tokens"),
         "reasoning_tokens": reasoning,
     }
-    media = {
+    kept = lenient.mapping(into.get("cache_creation_token_details"))
+    searched = lenient.mapping(told.get("server_tool_use"))
+    few = {
+        "cache_write_1h_tokens": lenient.count(kept.get("ephemeral_1h_input_tokens")),
         "input_audio_tokens": lenient.count(into.get("audio_tokens")),
         "input_image_tokens": lenient.count(into.get("image_tokens")),
         "output_audio_tokens": lenient.count(out_of.get("audio_tokens")),
         "output_image_tokens": lenient.count(out_of.get("image_tokens")),
+        "web_searches": lenient.count(searched.get("web_search_requests")),
     }
-    return lenient.known(counts) | billing.some(media)
+    return lenient.known(counts) | billing.some(few)
 
 
 def decode_terms(response: dict[str, Any]) -> dict[str, str]:
@@ -67,7 +71,12 @@ def decode_terms(response: dict[str, Any]) -> dict[str, str]:
     into = lenient.mapping(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
     lifetimes = lenient.mapping(into.get("cache_write_tokens_details"))
     long = lenient.count(lifetimes.get("ttl_12h_tokens"))
-    return billing.terms(service_tier=response.get("service_tier"), cache="12h" if long else None)
+    return billing.terms(
+        service_tier=response.get("service_tier"),
+        speed=usage.get("speed"),
+        inference_geo=usage.get("inference_geo"),
+        cache="12h" if long else None,
+    )
 
 
 def _first(told: dict[str, Any], *names: str) -> int | None:

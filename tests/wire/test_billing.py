@@ -59,6 +59,11 @@ BOTH = {"input_tokens": 10, "output_tokens": 4}
         (openai_chat, {"usage": CHAT, "service_tier": "on_demand"}, {}),
         (openai_chat, {"usage": CHAT, "service_tier": None}, {}),
         (openai_chat, {"usage": CHAT, "service_tier": "flex"}, {"service_tier": "flex"}),
+        (
+            openai_chat,
+            {"usage": {**CHAT, "inference_geo": "us", "speed": "standard"}},
+            {"inference_geo": "us"},
+        ),
         (openai_responses, {"usage": RESPONSE, "service_tier": "priority"}, {"service_tier": "priority"}),
         (
             openai_responses,
@@ -187,6 +192,25 @@ def test_headers_tell_terms_that_the_body_does_not(headers, billing):
                 }
             },
             {"input_audio_tokens": 8, "input_image_tokens": 1, "output_audio_tokens": 3},
+        ),
+        # Claude behind LiteLLM
+        (
+            openai_chat,
+            {
+                "usage": {
+                    **CHAT,
+                    "prompt_tokens_details": {
+                        "cached_tokens": 1,
+                        "cache_creation_tokens": 6,
+                        "cache_creation_token_details": {
+                            "ephemeral_5m_input_tokens": 2,
+                            "ephemeral_1h_input_tokens": 4,
+                        },
+                    },
+                    "server_tool_use": {"web_search_requests": 2},
+                }
+            },
+            {"cache_read_tokens": 1, "cache_write_tokens": 6, "cache_write_1h_tokens": 4, "web_searches": 2},
         ),
         # what was billed by its own word, else what was searched for; pages that are opened cost no search
         (
