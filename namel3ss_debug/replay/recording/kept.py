@@ -25,7 +25,7 @@ from namel3ss_debug.replay.recording.ledger import Ledger
 from namel3ss_debug.replay.recording.outline import Outline
 from namel3ss_debug.traces.index import Identity, Index, index_path, read_footer, with_tail
 
-VERSION: Final = 5
+VERSION: Final = 6
 
 KEPT_FROM: Final = 8 * 1024 * 1024
 """What is made of a smaller recording, in bytes, is not worth a file: making it takes a tenth of a second."""

@@ -116,11 +116,12 @@ def test_an_adapter_that_says_it_failed_has_failed(models, told):
 
 
 def test_tokens_are_those_that_the_provider_tells(models, told):
-    """They stand in its response, which the language does not look at."""
+    """They stand in its response, which the language does not look at, and so do cost and terms."""
     body = {
         "model": "m-1",
         "choices": [{"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 7, "completion_tokens": 2},
+        "usage": {"prompt_tokens": 7, "completion_tokens": 2, "cost": 0.25},
+        "service_tier": "flex",
     }
     request = SimpleNamespace(
         full_url="http://x/v1/chat/completions", data=json.dumps({"model": "m", "messages": []}).encode()
@@ -139,6 +140,8 @@ def test_tokens_are_those_that_the_provider_tells(models, told):
     models._finding(lambda _name: Sending(None))("openai").ask(**ASKED)
     (_start, end), _problems = told()
     assert end["usage"] == {"input_tokens": 7, "output_tokens": 2}
+    assert end["cost_estimate"] == 0.25
+    assert end["metadata"]["billing"] == {"service_tier": "flex"}
     assert end["outputs"]["response_model"] == "m-1"
     assert end["outputs"]["finish_reason"] == "stop"
 
