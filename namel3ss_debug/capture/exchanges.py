@@ -175,7 +175,6 @@ class Exchange:
     _decompressor: Decompressor | None = None
     _pieces: Chunks | None = None
     _marks: Mapping[str, Any] = MappingProxyType({})
-    _billing: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self, owner: Exchanges, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
@@ -379,8 +378,6 @@ class Exchange:
         metadata: dict[str, Any] = {"exchange": self._told(text, raw, error), **self._marks}
         if self._first_ms is not None:
             metadata["time_to_first_token_ms"] = self._first_ms
-        if self._billing:
-            metadata["billing"] = self._billing
         span.set(metadata=metadata)
 
     def _told(self, text: str | None, raw: bytes | None, error: BaseException | None) -> Any:
@@ -454,10 +451,10 @@ class Exchange:
         )
         answer = self._format.codec.decode_response(whole)
         self._span.set_output(parsed.ready(self._owner.tracer.payloads, answer.outputs()))
-        if answer.cost is None:
-            answer = answer._replace(cost=header_cost(self._head.kept))
+        headers = self._head.kept
+        cost = header_cost(headers) if answer.cost is None else answer.cost
+        answer = answer._replace(cost=cost, billing=header_terms(headers) | answer.billing)
         self._span.set(**answer.spent())
-        self._billing = {**header_terms(self._head.kept), **answer.billing}
         if answer.tool_calls:
             self._owner.calls.asked(answer.tool_calls, self._span.event_id, self._inside)
         failure = (wire.decode_failure if self._stream is None else wire.decode_error)(whole)

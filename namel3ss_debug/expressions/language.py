@@ -59,6 +59,7 @@ FIELD_NAMES: Final = frozenset(
         "tokens_used",
         "usage",
         "cost_estimate",
+        "billing",
         "memory_usage_mb",
         "cpu_time_ms",
         "retry_count",

@@ -57,10 +57,10 @@ def seller_of(metadata: object) -> Seller | None:
     return None if seller == _NOBODY else seller
 
 
-def terms_of(metadata: object) -> prices.Terms:
-    """On what other terms than the provider's standard ones the call was billed whose end event has this metadata."""
-    told = metadata.get("billing") if type(metadata) is dict else None
-    if type(told) is not dict:
+def terms_of(end: Event) -> prices.Terms:
+    """On what other terms than the provider's standard ones the call was billed that ends with this event."""
+    told = end.get("billing")
+    if not told or type(told) is not dict:
         return ()
     return tuple(sorted((str(name), str(word)) for name, word in told.items()))
 
@@ -92,7 +92,7 @@ def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
     usage = end.get("usage")
     if not usage or end.get("component") != "llm" or end.get("status") in _CUT_SHORT:
         return None
-    outputs, metadata = end.get("outputs"), end.get("metadata")
+    outputs = end.get("outputs")
     answered = _text(outputs.get("response_model")) if type(outputs) is dict else None
     provider, address = seller or _NOBODY
     price = prices.find_price(
@@ -101,7 +101,7 @@ def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
         end.get("timestamp"),
         asked=_text(end.get("component_name")),
         address=address,
-        terms=terms_of(metadata) if type(metadata) is dict and "billing" in metadata else (),
+        terms=terms_of(end),
     )
     amount = None if price is None else price.cost(usage)
     return None if price is None or amount is None else Cost(amount, price.source)

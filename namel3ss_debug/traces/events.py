@@ -14,7 +14,7 @@ FORMAT_VERSION = 1
 
 History (a recording of any released version opens for ever; tests/data holds one of each):
 
-- 1: the first. Added to it: in `usage` the counts of what few calls have, and `metadata.billing` of an `llm_call_end`.
+- 1: the first. Added to it: in `usage` the counts of what few calls have, and the field `billing`.
 """
 
 Event = dict[str, Any]
@@ -71,6 +71,12 @@ FIELDS: tuple[Field, ...] = (
         "cache_audio_read_tokens (the same of image and video), web_searches and file_searches of the provider",
     ),
     Field("cost_estimate", "float", "US dollars, as the program or the server says; else left out"),
+    Field(
+        "billing",
+        "object",
+        "on what other terms than its standard ones the provider billed the call, in its words: service_tier, speed, "
+        "inference_geo, latency, cache, and as tool another model that took part",
+    ),
     Field(
         "memory_usage_mb",
         "float",

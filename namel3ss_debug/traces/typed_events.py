@@ -84,6 +84,7 @@ class TraceEvent:
     tokens_used: int | None = None
     usage: dict[str, int] | None = None
     cost_estimate: float | None = None
+    billing: dict[str, str] | None = None
     memory_usage_mb: float | None = None
     cpu_time_ms: float | None = None
     retry_count: int | None = None

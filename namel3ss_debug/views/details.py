@@ -138,9 +138,7 @@ def _cost(event: Event, start: Event) -> str:
     if "cost_estimate" in event:
         return money(event["cost_estimate"])
     cost = call_cost(event, seller_of(start.get("metadata")))
-    terms = ", ".join(
-        f"{clean(name, 40)} {clean(word, 40)}" for name, word in terms_of(event.get("metadata"))
-    )
+    terms = ", ".join(f"{clean(name, 40)} {clean(word, 40)}" for name, word in terms_of(event))
     if cost is not None:
         return f"{money(cost.dollars)}  {price_source(cost.source)}{terms and '  '}{terms}"
     if terms and extra_installed():

@@ -52,11 +52,13 @@ class Answer(NamedTuple):
         return lenient.known(shown)
 
     def spent(self) -> Json:
-        """What an `llm_call_end` event says of tokens and money: `usage`, `tokens_used`, `cost_estimate`; empty if unsaid."""
+        """The fields of an `llm_call_end` event that tell of tokens and money; empty where nothing is said."""
         told: Json = {}
         if self.usage:
             total = self.usage.get("input_tokens", 0) + self.usage.get("output_tokens", 0)
             told = {"usage": self.usage, "tokens_used": total}
+        if self.billing:
+            told["billing"] = self.billing
         return told if self.cost is None else {**told, "cost_estimate": self.cost}
 
 

@@ -96,15 +96,23 @@ def end_of_call(exchanges, headers=(), **body):
 
 
 def test_the_terms_of_a_call_are_recorded_where_they_are_others(exchanges):
-    """Beside what is told of the exchange, for they are no part of the answer."""
+    """Beside the usage, for they are no part of the answer."""
     headers = [
         ("X-Gemini-Service-Tier", "standard"),
         ("X-Amzn-Bedrock-PerformanceConfig-Latency", "optimized"),
     ]
     usage = {"prompt_tokens": 3, "completion_tokens": 2}
     end = end_of_call(exchanges, headers, usage=usage, service_tier="flex")
-    assert end["metadata"]["billing"] == {"service_tier": "flex", "latency": "optimized"}
+    assert end["billing"] == {"service_tier": "flex", "latency": "optimized"}
     assert "cost_estimate" not in end
+
+
+def test_terms_are_recorded_where_no_payloads_are(tracing):
+    """What was billed is not what was said: without it, the standard price would be claimed."""
+    tracer = tracing(level="basic")
+    exchanges = Exchanges(tracer, ToolCalls(lambda _names: None, lambda _call, _result: None))
+    end = end_of_call(exchanges, usage={"prompt_tokens": 3, "completion_tokens": 2}, service_tier="flex")
+    assert (end["billing"], end.get("outputs")) == ({"service_tier": "flex"}, None)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +130,7 @@ def test_a_cost_that_the_server_tells_is_recorded(exchanges, headers, usage, cos
     end = end_of_call(exchanges, headers, usage=told, service_tier="default")
     assert end.get("cost_estimate") == cost
     assert end["usage"] == {"input_tokens": 3, "output_tokens": 2}
-    assert "billing" not in end["metadata"]
+    assert "billing" not in end
 
 
 def test_the_line_of_work_stands_as_it_is_whatever_else_is_secret(tracing):

@@ -50,7 +50,7 @@ def price(own_prices):
         ({"usage": {"input_tokens": 1000}}, None),
         ({"timestamp": None, "metadata": "odd"}, PRICED),
         # prices of one's own hold for all terms
-        ({"metadata": {"billing": {"service_tier": "flex"}}}, PRICED),
+        ({"billing": {"service_tier": "flex"}}, PRICED),
     ],
 )
 def test_a_call_costs_what_it_says_or_what_its_tokens_cost(changed, cost):
@@ -74,8 +74,8 @@ def test_a_call_on_other_terms_has_their_price_or_none(own_prices, billing, doll
     pytest.importorskip("genai_prices")
     own_prices({})
     end = {**END, "timestamp": 1_793_534_400.0, "outputs": {"response_model": "gpt-5"}}
-    metadata = {} if billing is None else {"metadata": {"billing": billing}}
-    cost = call_cost({**end, **metadata}, Seller("openai"))
+    told = {} if billing is None else {"billing": billing}
+    cost = call_cost({**end, **told}, Seller("openai"))
     assert (None if cost is None else cost.amount) == dollars
 
 

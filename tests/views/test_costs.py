@@ -142,7 +142,7 @@ def test_one_event_says_on_what_terms_it_was_billed(own_prices):
     """Beside the amount, or where these terms are why there is none."""
     pytest.importorskip("genai_prices")
     own_prices({"a": {"input": 1, "output": 2}, "*": None})
-    flex = END | {"metadata": {"billing": {"service_tier": "flex"}}}
+    flex = END | {"billing": {"service_tier": "flex"}}
     assert (
         cost_of_event(flex | {"component_name": "a"}) == "$0.0012  by the setting prices  service_tier flex"
     )

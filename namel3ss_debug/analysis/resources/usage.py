@@ -53,9 +53,9 @@ def asked_by(span: MeasuredSpan) -> Asked:
     answered = outputs.get("response_model") if type(outputs) is dict else None
     if type(answered) is not str:
         answered = None
-    metadata, told = span.start.get("metadata"), span.end.get("metadata")
+    metadata = span.start.get("metadata")
     seller = None if metadata is None else seller_of(metadata)
-    terms = terms_of(told) if type(told) is dict and "billing" in told else ()
+    terms = terms_of(span.end) if "billing" in span.end else ()
     if seller is None:
         return _new(Asked, (span.name, answered, None, None, terms))
     return _new(Asked, (span.name, answered, seller.provider, seller.address, terms))

@@ -259,8 +259,6 @@ class Models:
         if isinstance(said, Answer):
             span.set_output(said.outputs())
             span.set(**said.spent())
-            if said.billing:
-                marks = {**marks, "billing": said.billing}
             text = _written(said, request)
             exchange = {
                 "status": _OK,

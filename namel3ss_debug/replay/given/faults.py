@@ -43,7 +43,7 @@ FORMS: Final = ("timeout", "error:TYPE:TEXT", "status:429", "latency:2s", "trunc
 MODEL_EXAMPLES: Final = "an error of its API such as rate_limit_error, TimeoutError or ConnectionError"
 
 _WITH_STATUS = frozenset({"llm", "http"})
-_OF_THE_ANSWER = ("outputs", "usage", "tokens_used", "cost_estimate")
+_OF_THE_ANSWER = ("outputs", "usage", "tokens_used", "cost_estimate", "billing")
 _OF_FAILURE = ("status", "error", "error_type", "stack_trace")
 _DURATION = re.compile(r"\s*(?P<number>\d{1,9}(?:\.\d{1,6})?)\s*(?P<unit>ms|s)\s*", re.ASCII)
 _LONGEST_MS = 24 * 60 * 60 * 1000

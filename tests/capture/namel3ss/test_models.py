@@ -141,7 +141,7 @@ def test_tokens_are_those_that_the_provider_tells(models, told):
     (_start, end), _problems = told()
     assert end["usage"] == {"input_tokens": 7, "output_tokens": 2}
     assert end["cost_estimate"] == 0.25
-    assert end["metadata"]["billing"] == {"service_tier": "flex"}
+    assert end["billing"] == {"service_tier": "flex"}
     assert end["outputs"]["response_model"] == "m-1"
     assert end["outputs"]["finish_reason"] == "stop"
 
