@@ -349,13 +349,16 @@ class Span:
                 event[key] = self._tracer.payloads.value(value)
 
     def _add_to_totals(self, event: Event) -> None:
-        """Tell the outer spans that keep totals what this call used."""
+        """Tell the outer spans that keep totals what this call used; while recording, prices are not known."""
         outer = self._parent
         while isinstance(outer, Span):
             if outer.totals is not None:
                 outer.totals["llm_calls"] += 1
                 outer.totals["tokens_used"] += event.get("tokens_used") or 0
-                outer.totals["cost_estimate"] += event.get("cost_estimate") or 0
+                if "cost_estimate" in event:
+                    outer.totals["cost_estimate"] += event["cost_estimate"] or 0
+                elif event.get("status") != "failed":
+                    outer.totals["calls_without_cost"] += 1
             outer = outer._parent  # noqa: SLF001  (a span of our own)
 
 

@@ -301,6 +301,8 @@ def test_an_instrumented_agent_tells_totals_session_and_state(tracer):
             self.look(item)
             with tracer.span("llm", "gpt-x") as call:
                 call.set(usage={"input_tokens": 5, "output_tokens": 2}, tokens_used=7)
+                if item == "b":
+                    call.set(cost_estimate=0.25)
             return item
 
         def look(self, item):
@@ -318,6 +320,9 @@ def test_an_instrumented_agent_tells_totals_session_and_state(tracer):
     sessions = [event["session_id"] for event in ends]
     assert sessions[0] == sessions[1] != sessions[2]
     assert [event["tokens_used"] for event in ends] == [7, 7, 7]
+    unpriced = {"llm_calls": 1, "tokens_used": 7, "calls_without_cost": 1}
+    priced = {"llm_calls": 1, "tokens_used": 7, "cost_estimate": 0.25}
+    assert [event["metadata"]["totals"] for event in ends] == [unpriced, priced, unpriced]
     states = [event["outputs"] for event in events if event["event_type"] == "state_change"]
     assert states == [{"seen": ["a"]}, {"seen": ["a", "b"]}, {"seen": ["c"]}]
     steps = [event["component_name"] for event in events if event["event_type"] == "chain_step_start"]
