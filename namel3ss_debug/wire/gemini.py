@@ -158,19 +158,22 @@ def _usage(response: Json) -> dict[str, int]:
 _PER_PROMPT = re.compile(r"(?:.*/)?gemini-[12][.-]")
 """Models of which a prompt that is searched for is billed once; of later ones, each query that is not empty."""
 
-_TRAFFIC = {
+_TRAFFIC: dict[object, str] = {
     "ON_DEMAND_FLEX": "flex",
     "ON_DEMAND_PRIORITY": "priority",
     "TRAFFIC_TYPE_UNSPECIFIED": "",
+    0: "",
+    1: "on_demand",
+    2: "provisioned_throughput",
 }
-"""Vertex AI's words for tiers."""
+"""Vertex AI's words for tiers, and their numbers."""
 
 
 def _terms(usage: Json) -> dict[str, str]:
     """On what other terms than the standard ones it was billed."""
     tier, traffic = either(usage, "serviceTier"), either(usage, "trafficType")
-    if tier is None and isinstance(traffic, str):
-        tier = _TRAFFIC.get(traffic, traffic)
+    if tier is None and isinstance(traffic, str | int):
+        tier = _TRAFFIC.get(traffic, str(traffic))
     return billing.terms(service_tier=tier)
 
 
@@ -206,7 +209,8 @@ def _media(told: Json) -> dict[str, int | None]:
     counts: dict[str, int | None] = {}
     for name, ours in _DETAILS.items():
         for each in lenient.mappings(either(told, name)):
-            kind = _KINDS.get(str(each.get("modality")))
+            modality = each.get("modality")
+            kind = _KINDS.get(modality) if isinstance(modality, str | int) else None
             if kind is not None:
                 into = ours.format(kind)
                 counts[into] = (counts.get(into) or 0) + (lenient.count(either(each, "tokenCount")) or 0)
@@ -219,7 +223,17 @@ _DETAILS = {
     "candidatesTokensDetails": "output_{}_tokens",
     "cacheTokensDetails": "cache_{}_read_tokens",
 }
-_KINDS = {"AUDIO": "audio", "IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video"}
+_KINDS: dict[object, str] = {
+    "AUDIO": "audio",
+    "IMAGE": "image",
+    "DOCUMENT": "image",
+    "VIDEO": "video",
+    4: "audio",
+    2: "image",
+    5: "image",
+    3: "video",
+}
+"""Google's names for what tokens stand for, and their numbers."""
 
 
 # --- the stream

@@ -85,6 +85,12 @@ BOTH = {"input_tokens": 10, "output_tokens": 4}
         ),
         (gemini, {"usageMetadata": {**GEMINI, "trafficType": "ON_DEMAND"}}, {}),
         (gemini, {"usageMetadata": {**GEMINI, "trafficType": 1}}, {}),
+        (
+            gemini,
+            {"usageMetadata": {**GEMINI, "trafficType": 2}},
+            {"service_tier": "provisioned_throughput"},
+        ),
+        (gemini, {"usageMetadata": {**GEMINI, "trafficType": 7}}, {"service_tier": "7"}),
         (gemini, {"usageMetadata": {**GEMINI, "serviceTier": "standard"}}, {}),
         (gemini, {"usageMetadata": {**GEMINI, "serviceTier": "flex"}}, {"service_tier": "flex"}),
         (
@@ -268,6 +274,20 @@ def test_headers_tell_terms_that_the_body_does_not(headers, billing):
                 "output_image_tokens": 4,
                 "web_searches": 2,
             },
+        ),
+        (
+            gemini,
+            {
+                "usageMetadata": {
+                    **GEMINI,
+                    "promptTokensDetails": [
+                        {"modality": 1, "tokenCount": 4},
+                        {"modality": 4, "tokenCount": 6},
+                    ],
+                    "candidatesTokensDetails": [{"modality": ["IMAGE"], "tokenCount": 4}],
+                }
+            },
+            {"input_audio_tokens": 6},
         ),
         # a prompt to an older model is billed once, however often it was searched for
         (
