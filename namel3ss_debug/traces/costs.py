@@ -16,6 +16,9 @@ RECORDED: Final = "recorded"
 _CUT_SHORT = frozenset({"partial", "cancelled"})
 """How a call ended whose usage may not tell all of its tokens."""
 
+_OTHER_MODEL = "tool"
+"""The term that says that one more model took part, whose tokens are not in the usage: no price knows what they cost."""
+
 _MOST_DOLLARS = 1e15
 _MOST_OPEN = 10_000
 """Of how many calls that have not ended it is remembered who is paid for them."""
@@ -84,13 +87,16 @@ def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
 
     Returns:
         None where the event is no end of a model call and tells no cost, and where the price is not known. The tokens
-        of a call that was cut short are not all told, so they have no cost.
+        of a call that was cut short are not all told, nor those of one in which another model took part: they have no cost.
     """
     recorded = recorded_cost(end)
     if recorded is not None:
         return Cost(recorded, RECORDED)
     usage = end.get("usage")
     if not usage or end.get("component") != "llm" or end.get("status") in _CUT_SHORT:
+        return None
+    terms = terms_of(end)
+    if terms and any(name == _OTHER_MODEL for name, _ in terms):
         return None
     outputs = end.get("outputs")
     answered = _text(outputs.get("response_model")) if type(outputs) is dict else None
@@ -101,7 +107,7 @@ def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
         end.get("timestamp"),
         asked=_text(end.get("component_name")),
         address=address,
-        terms=terms_of(end),
+        terms=terms,
     )
     amount = None if price is None else price.cost(usage)
     return None if price is None or amount is None else Cost(amount, price.source)

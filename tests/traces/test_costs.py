@@ -51,6 +51,8 @@ def price(own_prices):
         ({"timestamp": None, "metadata": "odd"}, PRICED),
         # prices of one's own hold for all terms
         ({"billing": {"service_tier": "flex"}}, PRICED),
+        ({"billing": {"tool": "advisor"}}, None),  # whose tokens are not told
+        ({"billing": {"tool": "advisor"}, "cost_estimate": 0.25}, Cost(250_000_000_000, "recorded")),
     ],
 )
 def test_a_call_costs_what_it_says_or_what_its_tokens_cost(changed, cost):
