@@ -160,10 +160,8 @@ class Price(NamedTuple):
 
     def parts(self, usage: object) -> Parts | None:
         """What a usage costs by kind; None where it does not tell enough, or its numbers contradict each other."""
-        rates = self.bands[0][1]
-        if len(self.bands) > 1 and isinstance(usage, Mapping):
-            given = _count(usage.get("input_tokens"), 0) or 0
-            rates = next(rates for start, rates in reversed(self.bands) if given > start)
+        given = _count(usage.get("input_tokens")) if isinstance(usage, Mapping) else None
+        rates = next(rates for start, rates in reversed(self.bands) if (given or 0) > start)
         return rates.parts(usage)
 
     def cost(self, usage: object) -> int | None:

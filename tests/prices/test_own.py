@@ -68,6 +68,13 @@ def test_an_entry_may_tell_of_hours_and_searches(entry, usage, cost):
     assert price.cost({"input_tokens": 10, "output_tokens": 0, "cache_write_tokens": 10, **usage}) == cost
 
 
+def test_of_two_exact_entries_that_of_the_model_that_answered_is_the_price():
+    """What was asked for may have been answered by another model, and that one is paid."""
+    prices = OwnPrices({"asked": {"input": 1}, "answered": {"input": 2, "context_window": 9}})
+    (price,) = prices.find("answered", "asked")
+    assert (price.bands[0][1].input, prices.window("answered", "asked")) == (2_000_000, 9)
+
+
 def test_a_model_that_no_entry_fits_is_not_known():
     """Which is another thing than an entry that says there is no price."""
     assert OwnPrices({"a*": None}).find("b", "c") is None
@@ -95,6 +102,7 @@ def test_a_long_name_is_no_work():
         ({}, {}),
         ('{"m": {"input": 0.5, "output": 2}, "n*": null}', {"m": {"input": 0.5, "output": 2}, "n*": None}),
         (TABLE, TABLE),
+        ({"m": {"context_window": 9, "input": 1}}, {"m": {"context_window": 9, "input": 1}}),
     ],
 )
 def test_a_table_is_an_object_or_its_text(value, table):
@@ -135,6 +143,11 @@ _RATES = (
             {"m": {"input": 1, "context_window": 1.5}},
             'prices["m"].context_window is 1.5, allowed is a whole number of tokens from 1',
         ),
+        (
+            {"m": {"input": 1, "context_window": 0}},
+            'prices["m"].context_window is 0, allowed is a whole number of tokens from 1',
+        ),
+        ({"m": {"context_window": 9, "inptu": 1}}, 'prices["m"] has "inptu"; did you mean input?'),
         (
             '{"m": {"input": NaN}}',
             'prices["m"].input is NaN, allowed is a number of US dollars per million tokens from 0',

@@ -108,6 +108,11 @@ def test_each_token_is_paid_once_at_its_own_price(rates, usage, parts):
         {"input_tokens": 10, "output_tokens": 3, "web_searches": 1},
         {"input_tokens": 10, "output_tokens": 3, "file_searches": 1},
         {"input_tokens": 10, "output_tokens": 3, "web_searches": "many"},
+        {"input_tokens": 10, "output_tokens": 3, "cache_read_tokens": "6"},
+        {"input_tokens": 10, "output_tokens": 3, "cache_read_tokens": -1},
+        {"input_tokens": 10, "output_tokens": 3, "cache_write_tokens": "5"},
+        {"input_tokens": 10, "output_tokens": 3, "cache_write_tokens": -1.0},
+        {"input_tokens": 10, "output_tokens": 3, "reasoning_tokens": "3"},
     ],
 )
 def test_a_usage_that_does_not_tell_enough_has_no_cost(usage):
@@ -189,3 +194,5 @@ def test_above_a_threshold_all_tokens_have_the_higher_price():
     assert price.cost({"input_tokens": 200_000, "output_tokens": 100}) == 251 * 10**9
     assert price.cost({"input_tokens": 200_001, "output_tokens": 100}) == 200_001 * 2_500_000 + 1_500_000_000
     assert price.cost({"output_tokens": 100}) is None
+    assert price.cost(None) is None
+    assert price.cost("12") is None
