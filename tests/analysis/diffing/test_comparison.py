@@ -287,6 +287,36 @@ def test_a_request_that_changed_names_the_parts_that_did(support_run, compared, 
     assert found.first in found.differences
 
 
+@pytest.mark.parametrize(
+    ("place", "change"), [(1, other_answer), (9, other_result)], ids=["before", "behind"]
+)
+def test_a_change_told_once_leaves_the_first_lasting_difference(support_run, compared, place, change):
+    """Whether a question whose change is not told twice comes before the first lasting difference or behind it."""
+    after = copy.deepcopy(support_run)
+    inputs = after[place]["inputs"]
+    answer_in_front(inputs["messages"], inputs)
+    change(after)
+    found = compared(support_run, after)
+    assert len(found.differences) == 2
+    assert found.first.kind == "result"
+    assert found.first.lasting
+
+
+def test_the_document_tells_where_the_runs_part_and_what_the_model_read(support_run, compared):
+    """The last question that both had read, the next one with only what differs in it, and where they meet again."""
+    after = copy.deepcopy(support_run)
+    other_result(after)
+    after[9]["inputs"]["messages"][5]["parts"][0]["response"] = "No refunds."
+    document = compared(support_run, after).to_json()
+    assert document["read"] == {"a": 6, "b": 6, "same": True, "messages": []}
+    then = document["read_next"]
+    assert (then["a"], then["b"], then["same"]) == (10, 10, False)
+    assert [change["kind"] for change in then["messages"]] == ["changed"]
+    assert document["met_again"] == {"number_a": 12, "number_b": 12, "in_a_row": 2, "to_the_end": True}
+    same = compared(support_run, support_run).to_json()
+    assert [same[name] for name in ("first", "read", "read_next", "met_again")] == [None] * 4
+
+
 def test_a_prompt_that_is_told_again_says_since_when(support_run, compared):
     """The same other instruction at every call is new at the first of them."""
     after = copy.deepcopy(support_run)
@@ -344,6 +374,26 @@ def test_the_exit_status_is_compared(compared):
     found = compared(ends(0), ends(3))
     assert told(found) == [("status", 1, 1)]
     assert found.first.lasting
+
+
+def test_the_exit_status_is_one_more_difference(support_run, compared):
+    """It counts beside the others of its kind, and is told last."""
+    runs = [copy.deepcopy(support_run) for _ in range(2)]
+    failed(runs[1])
+    for status, run in enumerate(runs):
+        run.append(
+            {
+                "event_type": "trace_end",
+                "event_id": "end",
+                "component": "app",
+                "metadata": {"exit_status": status},
+            }
+        )
+    found = compared(*runs)
+    assert told(found) == [("status", 13, 13), ("status", 17, 17)]
+    assert found.kinds == {"status": 2}
+    assert found.first == found.differences[0]
+    assert found.to_json()["not_listed"] == 0
 
 
 def test_runs_that_have_nothing_in_common_part_at_once(support_run, agent, compared):
