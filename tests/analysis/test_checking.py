@@ -187,6 +187,18 @@ def test_a_rule_that_is_held_against_nothing_is_not_kept(good, reported, rule, w
     assert result.to_json()["state"] == "skipped"
 
 
+def test_the_document_of_a_report(good, reported):
+    """Each rule with whether it was kept, each finding with its file and its line; null where there is none."""
+    report = reported({"name": "once", "calls": "tool:search", "at_most": 0})
+    (rule,), (finding,) = ([each.to_json() for each in part] for part in (report.rules, report.findings))
+    assert (rule["state"], rule["skipped"], rule["findings"]) == ("broken", None, 1)
+    assert (finding["file"], finding["line"], finding["events"]) == ("app/main.py", 50, [4])
+    (finding,) = (each.to_json() for each in reported("tokens < 1").findings)
+    assert (finding["file"], finding["line"]) == (None, None)
+    (rule,) = (each.to_json() for each in reported({"assert": "1 == 2", "on": "tool:delete_*"}).rules)
+    assert (rule["state"], rule["skipped"]) == ("skipped", "there was no tool:delete_*")
+
+
 def test_a_pattern_finds_a_component_of_the_programs_own(run, broken):
     """As in the debugger, its name stands for all its spans; a name of something else is no component."""
     run.call("retrieval", "documents", 0.1, {})
@@ -253,6 +265,9 @@ def test_a_schema_is_held_against_what_came_out(run, broken):
         assert broken({"schema": {"type": kind}, "on": on}) == ()
         (finding,) = broken({"schema": {"type": "number"}, "on": on})
         assert "is not of type 'number'" in finding.message
+        assert {run.recording.events[n - 1]["event_type"].rpartition("_")[2] for n in finding.events} == {
+            "end"
+        }
     (finding,) = broken({"schema": {}, "on": "tool:search", "of": "outputs.price"})
     assert "outputs.price: there is no value to compare with the schema" in finding.message
 
@@ -375,6 +390,34 @@ def test_each_measure_is_what_the_calls_of_its_subject_add_up_to(retried, broken
             "tool search: failures is 1; the limit is failures < 1",
             (4,),
         ),
+        ({"limit": "tool_calls < 2"}, "the run: tool_calls is 2; the limit is tool_calls < 2", (6,)),
+        (
+            {"limit": "calls < 2", "by": "tool"},
+            "tool search: calls is 2; the limit is calls < 2",
+            (6,),
+        ),
+        (
+            {"limit": "longest_ms < 250", "by": "tool"},
+            "tool search: longest_ms is 250; the limit is longest_ms < 250",
+            (4,),
+        ),
+        (
+            {"limit": "duration_ms < 300", "by": "tool"},
+            "tool search: duration_ms is 375; the limit is duration_ms < 300",
+            (4,),
+        ),
+        ({"limit": "cost < 0.0001"}, "the run: cost is $0.001; the limit is cost < 0.0001", (8,)),
+        (
+            {"limit": "context_tokens < 99 or turns < 2"},
+            "the run: context_tokens is 300, turns is 2; the limit is context_tokens < 99 or turns < 2",
+            (8,),
+        ),
+        ({"limit": "llm_calls < 2"}, "the run: llm_calls is 2; the limit is llm_calls < 2", (8,)),
+        (
+            {"limit": "memory_mb < 70"},
+            "the run: memory_mb is 70.5; the limit is memory_mb < 70",
+            (8,),
+        ),
     ],
 )
 def test_a_limit_tells_whose_it_is_and_which_call_has_the_most(retried, broken, rule, message, events):
@@ -389,6 +432,131 @@ def test_a_limit_knows_the_tokens_and_the_cost_by_both_names(good, broken):
     assert broken({"limit": "tokens_used < 1 or cost_estimate < 0"})
     assert broken({"limit": "tokens_used > 1"}) == ()
     assert broken({"assert": "tokens == tokens_used and tokens > 1", "on": "llm"}) == ()
+
+
+def test_tokens_that_are_told_in_parts_only_are_added_up(run, broken):
+    """Where a call tells no total, and where it tells one part only; what is no number of tokens is none."""
+    for usage in ({"input_tokens": 30, "output_tokens": 4}, {"input_tokens": 6}, {"output_tokens": 2}):
+        run.call("llm", MODEL, 0.1, {}, outputs={"text": "x"}, usage=usage | {"reasoning_tokens": -1})
+    assert (
+        broken({"limit": "tokens == 42 and input_tokens == 36 and output_tokens == 6", "by": "model"}) == ()
+    )
+
+
+def test_a_call_that_failed_leaves_the_tokens_known(run, broken):
+    """It was answered with none; and vectors are no answer whose parts would have to be known."""
+    run.llm("fine")
+    run.call("llm", MODEL, 0.1, {}, status="failed", error="slow")
+    run.call("llm", "embedder", 0.1, {}, outputs={"vectors": 1}, tokens_used=5)
+    assert broken({"limit": "tokens == 125 and input_tokens == 100 and output_tokens == 20"}) == ()
+    assert broken({"limit": "input_tokens == 100", "by": "model", "of": MODEL}) == ()
+
+
+def test_an_answer_is_a_text_that_asks_for_no_tool(run, broken):
+    """Words beside a request for a tool, of a call that failed, or of a refusal are none."""
+    run.llm("Let me look.", tools=["search"])
+    run.llm("It co", status="failed", error="cut off")
+    run.llm("I cannot.", outputs={"refusal": "I cannot."})
+    run.llm("")
+    assert broken({"forbid": "llm if answered"}) == ()
+    run.call("tool", "search", 0.1, {}, outputs={"text": "found"})
+    assert broken({"forbid": "tool if answered or refused"}) == ()
+    run.llm("It costs 39.90 EUR.")
+    (finding,) = broken({"forbid": "llm if answered"})
+    assert finding.count == 1
+
+
+def test_an_expression_on_spans_knows_whose_they_are(good, broken):
+    """By the name of the model, of the tool or of the agent, which the others do not have, and by who owns them."""
+    names = {"llm": MODEL, "tool": "search", "agent": "Support"}
+    for kind, name in names.items():
+        others = " and ".join(f"{other} == null" for other in names if other != kind)
+        assert broken({"assert": f'{kind} == "{name}" and {others}', "on": f"span if kind == '{kind}'"}) == ()
+    assert broken({"assert": 'owner == "Support" and n > 0 and not open and not failed', "on": "tool"}) == ()
+
+
+def test_a_cost_that_a_tool_tells_is_its_own(run, broken):
+    """Where a recording holds it."""
+    run.tool("search", end={"cost_estimate": 0.25})
+    run.tool("mail")
+    assert broken({"assert": "cost == 0.25", "on": "tool:search"}) == ()
+    assert broken({"assert": "cost == null", "on": "tool:mail"}) == ()
+
+
+def test_an_assertion_about_failures_names_them(run, broken):
+    """The rows of the sections it reads are its proof; the whole run has no other."""
+    run.llm("fine")
+    run.tool("search", end={"status": "failed", "error": "no"})
+    run.tool("mail", end={"status": "failed", "error": "no"})
+    (finding,) = broken("errors.total_errors == 0")
+    assert finding.events == (3, 5)
+    (finding,) = broken("tokens < 1")
+    assert finding.events == ()
+
+
+def test_failures_of_some_categories_only(run, broken):
+    """Behind those of others as well; two that differ are two findings of the one rule."""
+    run.tool("search", end={"status": "failed", "error": "x"})
+    for words in ("no such order", "no such customer"):
+        run.tool("find", end={"status": "timeout", "error": words})
+    findings = broken({"no": "failures", "of": ["timeout"]})
+    assert [finding.message for finding in findings] == [
+        "tool find failed (timeout): no such order",
+        "tool find failed (timeout): no such customer",
+    ]
+    assert [finding.events for finding in findings] == [(3, 4), (5, 6)]
+    assert len({finding.fingerprint for finding in findings}) == 2
+
+
+def test_turns_of_an_agent_are_those_it_tells_else_its_model_calls(run, broken):
+    """A turn may ask the model twice; attempts that were made again are no turns of their own."""
+    rules = [{"limit": "turns == {}"}, {"limit": "turns == {}", "by": "agent"}]
+    run.begin("Support")
+    run.llm(status="failed", error="slow")
+    first = run.recording.events[-1]["parent_event_id"]
+    run.llm(tools=["search"], retry_count=1, metadata={"retry_of": first})
+    run.llm("fine")
+    assert [broken(rule | {"limit": rule["limit"].format(2)}) for rule in rules] == [(), ()]
+    run.recording.end(
+        run.recording.start("agent", "Support", run.at, run.agents[0], kind="agent_turn"), run.at
+    )
+    assert [broken(rule | {"limit": rule["limit"].format(1)}) for rule in rules] == [(), ()]
+
+
+def test_what_began_before_is_not_after(run, broken, recording):
+    """A call that was under way when the other ended is not one that came after it, whenever it ends itself."""
+    run.begin("Support")
+    slow = recording.start("tool", "pay", run.at, run.agents[0])
+    run.tool("approve")
+    recording.end(slow, run.at)
+    rule = {"forbid": "tool:pay", "after": "tool:approve"}
+    assert broken(rule) == ()
+    run.tool("pay")
+    (finding,) = broken(rule)
+    assert (finding.events, finding.count) == ((4, 6), 1)
+
+
+def test_an_order_that_is_broken_names_the_call_that_came_too_early_and_the_one_before_it(run, broken):
+    """Both are the proof."""
+    for tool in ("mail", "search", "refund"):
+        run.tool(tool)
+    (finding,) = broken({"require": ["search", "tool:refund", "tool:mail"], "in_order": True})
+    assert finding.message == "tool:mail came before tool:refund and not after it"
+    assert finding.events == (1, 5)
+
+
+def test_an_event_that_breaks_a_rule_is_named_with_its_line(good, broken):
+    """By its type and its name, and by the type alone where it has no name."""
+    rule = {"assert": 'inputs.arguments.query == "x"', "on": 'event if event_type == "tool_call_start"'}
+    (finding,) = broken(rule)
+    assert finding.message.startswith("tool_call_start search: not ")
+    assert (finding.subject, finding.events, finding.site) == ("tool_call_start", (4,), ("app/main.py", 50))
+    for event in good.recording.events:
+        event.pop("component_name", None)
+        event.pop("call_site", None)
+    (finding,) = broken(rule)
+    assert finding.message.startswith("tool_call_start: not ")
+    assert finding.site is None
 
 
 def test_a_loop_is_found(run, broken):
@@ -411,6 +579,8 @@ def test_a_secret_is_found_and_not_told(run, broken):
     assert broken({"no": "secrets"}) == ()
     run.tool("fetch", text=f"use {secret} here", nested=[{"password": "hunter2hunter2"}])
     findings = broken({"no": "secrets"})
+    assert {finding.subject for finding in findings} == {"tool:fetch"}
+    assert {finding.site for finding in findings} == {("app/main.py", 50)}
     assert {finding.message.split(") in ")[1] for finding in findings} == {
         "inputs.arguments.text",
         "inputs.arguments.nested[].password",

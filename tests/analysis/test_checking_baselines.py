@@ -113,6 +113,49 @@ def test_a_run_that_did_as_one_of_its_baselines_did_not_part_from_them(recorded)
     assert found(recorded("b", tools=("search", "refund")), "path", others) == []
 
 
+def test_where_a_run_parts_is_told_of_the_nearest_baseline(recorded):
+    """The first difference that lasts, with its event, its line and how many there are; not one that the run got over."""
+    far, near = recorded("a", tools=("mail",)), recorded("b", tools=("one", "two", "three", "refund"))
+    run = recorded("c", tools=("audit", "one", "two", "three", "ship"))
+    for baselines in ([far, near], [near, far]):
+        (told,) = check_trace(run, [{"baseline": "path"}], baseline=baselines).findings
+        assert told.message == (
+            "parts from the baseline: tool ship was called in place of refund; the first of 2 differences"
+        )
+        assert (told.subject, told.events, told.site) == ("tool:ship", (11,), ("app.py", 3))
+
+
+def test_a_call_that_only_the_baseline_made_has_no_event(recorded):
+    """What is not in the run stands on no line of it."""
+    run, baseline = recorded("a", tools=()), recorded("b", tools=("mail",))
+    (told,) = check_trace(run, [{"baseline": "path"}], baseline=baseline).findings
+    assert told.message == "parts from the baseline: tool mail is in the baseline only"
+    assert (told.events, told.site) == ((), None)
+
+
+def test_a_new_failure_is_told_with_its_words_and_events(recorded):
+    """Behind failures that a baseline had as well; one without a text by its type."""
+    before, now = recorded("a", error="no order"), recorded("b", error="no order", tools=("search", "mail"))
+    (told,) = check_trace(now, [{"baseline": "failures"}], baseline=before).findings
+    assert told.message.startswith("tool mail failed as in no baseline (")
+    assert told.message.endswith("): no order")
+    assert (told.subject, told.events, told.site) == ("tool:mail", (5, 6), ("app.py", 3))
+    now.write_text(now.read_text().replace('"error": "no order", ', ""))
+    told = check_trace(now, [{"baseline": "failures"}], baseline=before).findings
+    assert [each.message.rpartition(": ")[2] for each in told] == ["ValueError"] * 2
+
+
+def test_a_figure_is_told_with_the_median_and_the_call_that_has_the_most(recorded):
+    """Of how many baselines, and how much would have been allowed."""
+    run, one = recorded("x", tokens=130), recorded("a")
+    said = "more tokens than the baseline: tokens is 130, the median {} is 100, allowed is {}"
+    (told,) = check_trace(run, [{"baseline": "tokens"}], baseline=one).findings
+    assert told.message.startswith(said.format("of the baseline", 120))
+    assert told.events == (1,)
+    (message,) = found(run, "tokens", [one, recorded("b"), recorded("c")])
+    assert message.startswith(said.format("of 3 baselines", 105))
+
+
 def test_without_a_baseline_the_rule_is_skipped_and_says_so(recorded):
     """A rule that could not be evaluated is not one that was kept."""
     (rule,) = check_trace(recorded("a"), [{"baseline": "cost"}]).rules

@@ -19,7 +19,6 @@ from namel3ss_debug.analysis.checking.comparison import COMPARED
 from namel3ss_debug.analysis.checking.conduct import Quiet, Run
 from namel3ss_debug.analysis.checking.findings import Found
 from namel3ss_debug.analysis.checking.words import shown
-from namel3ss_debug.analysis.failures.failure_fingerprints import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,12 +72,7 @@ def make_baseline(runs: Sequence[tuple[str, Run]]) -> Baseline:
 def failures_of(run: Run) -> Iterator[tuple[str, dict[str, Any]]]:
     """The failures of a run with their fingerprints."""
     for row in run.document["errors"]["failures"]:
-        known = row.get("fingerprint")
-        if isinstance(known, str):
-            yield known, row
-        else:
-            words = (row["category"], row["error_type"], row["error"], row["call_site"])
-            yield fingerprint(row["component"], row["component_name"], *words), row
+        yield row["fingerprint"], row
 
 
 def allowed(values: Sequence[float], measure: str, margin: float | None = None) -> float:

@@ -55,16 +55,14 @@ def where_paths_part(
     """
     kinds, masks = COMPARED[aspect], Masks(ignore)
     run = read_run(trace, masks)
-    nearest: tuple[int, Diff] | None = None
+    compared: list[tuple[int, Diff]] = []
     for path in sorted(baselines)[:MOST]:
         diff = compare(read_run(path, masks), run, masks)
         differs = sum(count for kind, count in diff.kinds.items() if kind in kinds)
         if not differs:
             return
-        if nearest is None or differs < nearest[0]:
-            nearest = (differs, diff)
-    if nearest is not None:
-        yield from _told(*nearest, kinds, aspect, trace)
+        compared.append((differs, diff))
+    yield from _told(*min(compared, key=lambda each: each[0]), kinds, aspect, trace)
 
 
 def _told(differs: int, diff: Diff, kinds: frozenset[str], aspect: str, trace: Trace) -> Iterator[Found]:

@@ -105,7 +105,7 @@ class NoFailures(Quiet):
                 + (f": {short(words, _LONGEST)}" if words else ""),
                 sorted({row["number"], row["end_number"]}),
                 row["call_site"],
-                str(row.get("fingerprint") or f"{row['category']} {row['error_type']}"),
+                row["fingerprint"],
             )
         missing = errors["total_errors"] - len(errors["failures"])
         if missing > 0 and (
@@ -162,7 +162,6 @@ class NoSecrets(Quiet):
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._kept = Kept()
-        self._components: dict[str, str] = {}
 
     def event(self, number: int, event: Event) -> None:
         """Look through the payloads of an event."""
@@ -209,7 +208,7 @@ class NoSecrets(Quiet):
 
     def _rules(self, text: str) -> Iterator[str]:
         redacted = self._redactor.text(text)
-        if redacted is not text and redacted != text:
+        if redacted != text:
             found = Counter(self._RULE.findall(redacted))
             found.subtract(self._RULE.findall(text))
             yield from sorted(rule for rule, count in found.items() if count > 0)
