@@ -76,6 +76,33 @@ def test_what_every_passing_run_did_is_missed(support_run, apart):
     assert apart([support_run, without], without).same
 
 
+def test_a_result_that_another_passing_run_had_is_no_finding(support_run, apart):
+    """Whatever the first of them came to; the first finding is the first that lasts."""
+    refused = changed(support_run, 9, RESULT, "No refunds.")
+    assert apart([support_run, refused], refused).same
+    found = apart([support_run, refused], changed(refused, 15, ("outputs", "text"), "You do not."))
+    assert told(found) == [("result", 15, 15)]
+    failing = changed(changed(support_run, 4, ("inputs", "arguments", "customer"), "Bob"), 13, RESULT, "lost")
+    found = apart([support_run, refused], changed(failing, 15, ("outputs", "text"), "It is lost."))
+    assert [(each.kind, each.lasting) for each in found.differences] == [
+        ("arguments", False),
+        ("result", True),
+        ("result", True),
+    ]
+    assert found.first == found.differences[1]
+
+
+def test_what_the_model_read_where_it_parts_is_in_the_document(support_run, apart):
+    """Before and behind a call of a tool; null where nothing sets the run apart."""
+    document = apart([support_run, support_run], changed(support_run, 9, RESULT, "No refunds.")).to_json()
+    assert [(document[name]["a"], document[name]["b"]) for name in ("read", "read_next")] == [
+        (6, 6),
+        (10, 10),
+    ]
+    same = apart([support_run], support_run).to_json()
+    assert [same[name] for name in ("first", "read", "read_next")] == [None] * 3
+
+
 def test_the_document_names_all_runs(support_run, apart):
     """The passing ones in their order, and the failing one."""
     document = apart([support_run, support_run], support_run[:12]).to_json()

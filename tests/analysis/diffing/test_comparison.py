@@ -199,6 +199,127 @@ def test_a_passing_difference_is_not_the_first_lasting_one(support_run, compared
     assert found.differences[0].attempts == (1, 2)
 
 
+def test_a_difference_passes_where_the_next_question_is_the_same(support_run, compared):
+    """The model reads what came before; another difference behind that question does not make it last."""
+    after = copy.deepcopy(support_run)
+    other_arguments(after)
+    after[11]["inputs"]["arguments"]["amount"] = 20
+    found = compared(support_run, after)
+    assert told(found) == [("arguments", 8, 8), ("arguments", 12, 12)]
+    assert [each.lasting for each in found.differences] == [False, False]
+
+
+def test_other_arguments_with_another_result_last(support_run, compared):
+    """The call came to something else, though the next question was the same."""
+    after = copy.deepcopy(support_run)
+    other_arguments(after)
+    other_result(after)
+    found = compared(support_run, after).differences
+    assert [(each.kind, each.lasting) for each in found] == [("arguments", True), ("result", False)]
+
+
+@pytest.fixture
+def two_tasks(agent):
+    """The events of two tasks that take turns, six calls each; arguments and calls to leave out by task and place."""
+
+    def make(changed=(), without=()):
+        agent.events = []
+        for place in range(6):
+            for task in ("one", "two"):
+                if (task, place) not in without:
+                    arguments = {"page": "other" if (task, place) in changed else "same"}
+                    agent.tool(f"{task}_{place}", arguments, "done", None, task=task)
+        return agent.events
+
+    return make
+
+
+def test_whether_a_difference_lasts_is_asked_of_its_own_line_of_work(two_tasks, compared):
+    """What another task does next says nothing about it."""
+    found = compared(two_tasks(), two_tasks(changed=[("one", 0), ("two", 0), ("two", 5)]))
+    assert [(each.name, each.lasting) for each in found.differences] == [
+        ("one_0", False),
+        ("two_0", False),
+        ("two_5", True),
+    ]
+    gone = compared(two_tasks(), two_tasks(changed=[("two", 2)], without=[("one", 1)]))
+    assert [(each.kind, each.lasting) for each in gone.differences] == [
+        ("missing", False),
+        ("arguments", False),
+    ]
+
+
+def test_a_result_of_an_agent_lasts_where_what_comes_behind_it_differs(agent, compared):
+    """What happened inside the agent was the same."""
+
+    def run(answer, page):
+        agent.events = []
+        inner = agent.add("agent_execution_start", "agent", "Planner")
+        for place in range(3):
+            agent.tool(f"look_{place}", {}, "done", inner)
+        agent.add(
+            "agent_execution_end", "agent", "Planner", inner, outputs={"plan": answer}, status="completed"
+        )
+        agent.tool("fetch", {"page": page}, "done", None)
+        return agent.events
+
+    found = compared(run("A", "a"), run("B", "b")).differences
+    assert [(each.kind, each.name, each.lasting) for each in found] == [
+        ("result", "Planner", True),
+        ("arguments", "fetch", True),
+    ]
+
+
+def test_differences_stand_where_they_show(support_run, compared):
+    """What was asked where a call began, what came of it where it ended, what is missing behind what came before it."""
+    after = copy.deepcopy(support_run)
+    after[0]["inputs"]["question"] = "Where is my lamp?"
+    after[15]["outputs"]["answer"] = "nothing"
+    after[3]["inputs"]["arguments"]["customer"] = "Bob"
+    after[11]["inputs"]["arguments"]["amount"] = 20
+    one_call_less(after)
+    assert told(compared(support_run, after)) == [
+        ("arguments", 1, 1),
+        ("arguments", 4, 4),
+        ("missing", 8, None),
+        ("arguments", 12, 10),
+        ("result", 16, 14),
+    ]
+
+
+def test_attempts_that_failed_in_both_runs_are_no_recovery(support_run, compared):
+    """Another number of them is a difference that lasts where the runs went on otherwise."""
+    before, after = copy.deepcopy(support_run), copy.deepcopy(support_run)
+    retried_silently(after)
+    for end in (before[8], after[10]):
+        del end["outputs"]
+        end |= {"status": "failed", "error": "timed out"}
+    after[11]["inputs"]["messages"][0]["parts"][0]["content"] = "Apologise."
+    found = compared(before, after).differences
+    assert [(each.kind, each.recovered, each.lasting) for each in found] == [
+        ("retry", False, True),
+        ("prompt", None, False),
+    ]
+
+
+def test_the_last_of_very_many_differences_is_told_with_what_differs(agent, compared):
+    """Where it is the first that lasts, behind more than are read again one by one."""
+
+    def run(page, end):
+        agent.events = []
+        for place in range(105):
+            agent.tool("fetch", {"place": place, "page": page}, "done", None)
+            agent.model([{"role": "user", "parts": [{"type": "text", "content": f"{place}?"}]}], "fine", None)
+        agent.tool("store", {"page": end}, "done", None)
+        return agent.events
+
+    found = compared(run("a", "a"), run("b", "b"))
+    assert (found.first.name, len(found.differences)) == ("store", 106)
+    assert [tuple(change) for change in found.first.detail.paths] == [
+        ("$.arguments.page", "changed", "a", "b")
+    ]
+
+
 def test_where_the_runs_meet_again(support_run, compared):
     """After a result that only one question read, the rest is the same: two steps, to the end."""
     after = copy.deepcopy(support_run)
@@ -315,6 +436,99 @@ def test_the_document_tells_where_the_runs_part_and_what_the_model_read(support_
     assert document["met_again"] == {"number_a": 12, "number_b": 12, "in_a_row": 2, "to_the_end": True}
     same = compared(support_run, support_run).to_json()
     assert [same[name] for name in ("first", "read", "read_next", "met_again")] == [None] * 4
+
+
+def later_question(messages, inputs):
+    """The user asks for something else in a later turn."""
+    messages.append({"role": "user", "parts": [{"type": "text", "content": f"And {len(inputs)}?"}]})
+
+
+def results_of_the_user(messages, inputs):
+    """A result of a tool that is told as a message of the user."""
+    messages.append({"role": "user", "parts": [{"type": "tool_call_response", "id": "c", "response": "0"}]})
+
+
+@pytest.mark.parametrize("change", [later_question, results_of_the_user])
+def test_what_came_of_the_run_is_context(support_run, compared, change):
+    """What a user says after an answer is no other prompt; nor is a result of a tool that is told in the user's place."""
+    before, after = copy.deepcopy(support_run[:3]), copy.deepcopy(support_run[:3])
+    for events in (before, after):
+        if change is later_question:
+            answer_in_front(events[1]["inputs"]["messages"][1:], {})
+            events[1]["inputs"]["messages"].append(
+                {"role": "assistant", "parts": [{"type": "text", "content": "Hello."}]}
+            )
+    change(after[1]["inputs"]["messages"], after[1]["inputs"])
+    (found,) = compared(before, after).differences
+    assert (found.kind, found.to_json()["changed"]) == ("context", ["history"])
+
+
+def test_a_model_that_only_its_name_tells(support_run, compared):
+    """Where the requests are the same, or are not there, the name of the model is compared."""
+    after = copy.deepcopy(support_run)
+    for number in (10, 11):
+        after[number - 1]["component_name"] = "gpt-4o-mini"
+    (found,) = compared(support_run, after).differences
+    assert found.kind == "model"
+    assert found.to_json()["changed"] == ["model"]
+    assert found.to_json()["paths"] == [
+        {"path": "$.model", "kind": "changed", "old": "gpt-4o", "new": "gpt-4o-mini"}
+    ]
+    for event in after:
+        event.pop("inputs", None)
+        event.pop("outputs", None)
+    assert told(compared(support_run, after)) == [("model", 10, 10)]
+
+
+def test_another_error_of_the_same_failure_is_another_result(support_run, compared):
+    """The paths name its text."""
+    before, after = copy.deepcopy(support_run), copy.deepcopy(support_run)
+    for events, words in ((before, "no such order"), (after, "out of stock")):
+        failed(events)
+        events[12]["error"] = words
+    (found,) = compared(before, after).differences
+    assert (found.kind, found.number_a) == ("result", 13)
+    assert [tuple(change) for change in found.detail.paths] == [
+        ("$.error", "changed", "no such order", "out of stock")
+    ]
+
+
+def test_an_event_without_an_end_is_compared_by_what_it_tells(support_run, compared):
+    """What was decided, or noted, came to something else."""
+    runs = [copy.deepcopy(support_run) for _ in range(2)]
+    for run, chosen in zip(runs, ("refund", "repair"), strict=True):
+        point = {"event_type": "decision", "event_id": "d", "component": "agent", "component_name": "route"}
+        run.insert(15, point | {"parent_event_id": "e1", "metadata": {"chosen": chosen}})
+    (found,) = compared(*runs).differences
+    assert (found.kind, found.number_a, found.number_b) == ("result", 16, 16)
+    assert [(change.old, change.new) for change in found.detail.paths] == [("refund", "repair")]
+
+
+def test_a_difference_in_the_document_names_both_events(support_run, compared):
+    """Null on the side that has none; of a retry how many attempts there were."""
+    after = copy.deepcopy(support_run)
+    retried_silently(after)
+    (retry,) = compared(support_run, after).to_json()["differences"]
+    assert (retry["attempts"], retry["recovered"], retry["lasting"]) == ([1, 2], True, False)
+    assert retry["a"] == retry["b"] == {"number": 8, "component_name": "refund_policy"}
+    after = copy.deepcopy(support_run)
+    one_more_call(after)
+    (added,) = compared(support_run, after).to_json()["differences"]
+    (missing,) = compared(after, support_run).to_json()["differences"]
+    assert added["b"] == missing["a"] == {"number": 10, "component_name": "audit"}
+    assert (added["a"], missing["b"], missing["component_name"]) == (None, None, "audit")
+    assert added["where"] == missing["where"] == ["Support"]
+    assert (added["attempts"], added["recovered"]) == (None, None)
+
+
+def test_what_is_new_in_one_part_was_not_told_before(support_run, compared):
+    """A later request says since when only where all that differs in it was there before; tools count as well."""
+    after = copy.deepcopy(support_run)
+    for number in (6, 10, 14):
+        after[number - 1]["inputs"]["tools"] = [{"name": "escalate"}]
+    after[13]["inputs"]["messages"][0]["parts"][0]["content"] = "Be brief."
+    found = compared(support_run, after).differences
+    assert [(each.number_b, each.carried_from) for each in found] == [(6, None), (10, 6), (14, None)]
 
 
 def test_a_prompt_that_is_told_again_says_since_when(support_run, compared):

@@ -16,7 +16,15 @@ SAME = (
     ("http://127.0.0.1:39233/v1", "http://127.0.0.1:46409/v1"),
     ("/tmp/tmpab12cd34/x.csv", "/tmp/tmpzz98_xy1/x.csv"),
     ({"created": 1735689600}, {"created": 1767225600}),
+    *(
+        ({"created_at": 1735689600 * unit}, {"created_at": 1767225600 * unit})
+        for unit in (10**3, 10**6, 10**9)
+    ),
+    ({"timestamp": 1735689600.5}, {"timestamp": 1767225600}),
+    ({"duration_ms": 12}, {"duration_ms": 9.5}),
+    ({"latency": 1.5}, {"latency": 2}),
     ({"call_id": "a"}, {"call_id": "b"}),
+    ({"call_id": 1}, {"call_id": 2}),
     ({"type": "tool_call", "id": "1", "name": "f"}, {"type": "tool_call", "id": "2", "name": "f"}),
     ({"id": "c1", "name": "f", "arguments": {}}, {"id": "c2", "name": "f", "arguments": {}}),
 )
@@ -28,6 +36,11 @@ OTHER = (
     ("port 80", "port 8080"),
     ({"id": "A-1001"}, {"id": "A-1002"}),
     ({"created": 5}, {"created": 6}),
+    ({"latency": "high"}, {"latency": "low"}),
+    ({"call_id": ["a"]}, {"call_id": ["b"]}),
+    ({"type": "order", "id": "1"}, {"type": "order", "id": "2"}),
+    ({"id": "1", "name": "f"}, {"id": "2", "name": "f"}),
+    ({"id": "1", "arguments": {}}, {"id": "2", "arguments": {}}),
     ({"created": "yesterday"}, {"created": "today"}),
     ("3f2a1b00-1111-4222-8333-abcdefabcdef", "none"),
     ({"run_id": "a"}, {"run_id": "b"}),
@@ -74,6 +87,8 @@ def test_what_is_ignored_is_a_key_or_a_path():
     for pattern, times in ignored.items():
         masked = repr(Masks([pattern]).masked(value, "outputs"))
         assert masked.count("<ignored>") == times, pattern
+    every = Masks(["seed", "request.none", "at"]).masked(value, "outputs")
+    assert every == {"request": {"seed": "<ignored>", "at": "<ignored>"}}
 
 
 JSON = st.recursive(
