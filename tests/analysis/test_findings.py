@@ -69,6 +69,36 @@ def test_an_end_nobody_explains_is_looked_up_where_something_stands(recording, a
     assert [each["next"] for each in found if each["finding"] == "exit_status"] == [f"namel3ss debug {look}"]
 
 
+def test_words_tell_no_more_than_is_known():
+    """One failure was not several; one without a text has its type alone; open spans are counted; line ends are spaces."""
+    rows = [
+        failure(7, 0.5, error=None, origins=None),
+        failure(9, 0.5, "g", error="no\n  route", error_type=None),
+    ]
+    inner = [failure(number, 0, innermost=True) for number in (11, 12, 13)]
+    words = [each.words for each in findings(errors(*rows, open_spans=inner), WALL)]
+    assert words == [
+        "tool search failed: ValueError",
+        "tool search failed: no route",
+        "tool search and 2 more never ended: the program was there when the recording did",
+    ]
+    (alone,) = findings(errors(severity=0.0, open_spans=inner[:1]), WALL)
+    assert alone.words.startswith("tool search never ended")
+    assert findings(errors(failure(7, 0.0), severity=0.0), WALL) == []
+
+
+def test_an_exit_status_that_a_failure_explains_is_no_finding():
+    """The failure is told instead."""
+    told = errors(failure(7, 0.5)) | {"execution_overview": {"exit_status": 1}}
+    assert [each.slug for each in findings(told, WALL)] == ["failure"]
+
+
+def test_findings_that_weigh_the_same_stand_in_the_order_of_their_events():
+    """Not in that of the sections."""
+    found = findings(errors(failure(9, 0.8), failure(4, 0.8, "g")), WALL)
+    assert [each.numbers for each in found] == [(4,), (9,)]
+
+
 def test_a_weaker_sign_weighs_its_own_severity():
     """What only claims to have failed takes what it is worth."""
     weak = failure(5, 0.15, weak=True)
@@ -80,9 +110,9 @@ def test_what_is_wrong_with_the_recording():
     """Each check takes what it takes from the integrity; open spans are told by the errors."""
     rows = [
         {"check": check, "count": 1, "of": 1200, "unit": "events", "lowered_by": 0.2, "why": "why"}
-        for check in ("lost_events", "open_spans")
+        for check in ("open_spans", "lost_events", "open_processes")
     ]
-    places = [{"check": "lost_events", "number": 8}]
+    places = [{"check": "open_spans", "number": 2}, {"check": "lost_events", "number": 8}]
     (found,) = findings({"integrity": {"lowered_by": rows, "findings": places}}, WALL)
     assert (found.slug, found.by, found.numbers, found.next) == (
         "lost_events",
@@ -122,9 +152,12 @@ def test_a_model_that_thinks_is_no_fault():
         {"component": component, "component_name": "x", "cause": cause, "share": share, "self_ms": 500.0}
         for component, cause, share in (("llm", "model", 0.9), ("tool", "tool", 0.5), ("http", "io", 0.1))
     ]
-    slow = [{"component": "tool", "component_name": "x", "number": 11}]
+    slow = [
+        {"component": component, "component_name": "x", "number": number}
+        for component, number in (("llm", 5), ("tool", 11))
+    ]
     (found,) = findings({"performance": {"bottlenecks": rows, "slow_operations": slow}}, WALL)
-    assert (found.by, found.numbers) == (0.05, (11,))
+    assert (found.by, found.numbers, found.next) == (0.05, (11,), "inspect --event 11")
     assert found.words == "tool x took 0.50 s, 50.0 % of the run"
 
 
@@ -139,18 +172,22 @@ def test_a_context_that_fills(share, by):
 def test_memory_that_grows():
     """A process whose memory surely grows is a finding; a steady one is none."""
     rows = [
-        {"peak_number": 3, "leak": {"verdict": verdict, "mb_per_hour": 80.0}}
-        for verdict in ("grows", "steady")
+        {"peak_number": number, "leak": {"verdict": verdict, "mb_per_hour": rate}}
+        for number, verdict, rate in ((3, "grows", 80.0), (4, "steady", 80.0), (5, "grows", 50.0))
     ]
-    (found,) = findings({"resource_usage": {"memory": {"processes": rows}}}, WALL)
-    assert (found.by, found.words) == (0.3, "memory grew by 80.0 MB an hour")
+    found = findings({"resource_usage": {"memory": {"processes": [*rows, {"leak": None}]}}}, WALL)
+    assert [(each.by, each.words, each.numbers) for each in found] == [
+        (0.3, "memory grew by 80.0 MB an hour", (3,)),
+        (0.1, "memory grew by 50.0 MB an hour", (5,)),
+    ]
 
 
 def test_savings_messages_and_thresholds():
     """Half the share that could be saved, half the share of messages without an answer, and each threshold passed."""
     saves = {"ms": 0.0, "tokens": 5000, "cost": None}
-    kinds = [{"kind": kind, "count": 2, "saves": saves} for kind in ("repeated_calls", "failed_calls")]
-    listed = [{"kind": "repeated_calls", "numbers": [6]}]
+    kinds = [{"kind": kind, "count": 2, "saves": saves} for kind in ("failed_calls", "repeated_calls")]
+    kinds.append({"kind": "slow_tools", "count": 0, "saves": saves})
+    listed = [{"kind": "failed_calls", "numbers": [2]}, {"kind": "repeated_calls", "numbers": [None, 6]}]
     messages = {"count": 4, "unanswered": {"count": 2, "listed": [{"number": 8}]}, "repeated": {"count": 0}}
     calls = [{"component": "agent", "component_name": "A", "failed": 1, "count": 2}]
     fired = [
@@ -170,7 +207,30 @@ def test_savings_messages_and_thresholds():
         "agent_failed": (0.2, ()),
         "timeouts": (PASSED, (3,)),
     }
+    told = {each.slug: (each.words, each.next) for each in found}
+    assert told["repeated_calls"] == (
+        "2 calls asked the same again and were answered the same: 5,000 tokens",
+        "inspect --event 6",
+    )
+    assert told["timeouts"] == ("the threshold timeouts was passed, 4 in a row", "inspect --event 3")
     assert [each.by for each in found] == sorted((each.by for each in found), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("saves", "by", "words"),
+    [
+        ({"ms": 200.0, "tokens": 0, "cost": None}, 0.1, "0.20 s"),
+        ({"ms": 1.0, "tokens": 400, "cost": 0.01}, 0.02, "1.00 ms and 400 tokens"),
+        ({"ms": 0.9, "tokens": 0, "cost": 0.1}, 0.1, "little"),
+        ({"ms": None, "tokens": 0, "cost": 0.1}, 0.1, "little"),
+    ],
+)
+def test_a_saving_is_told_by_what_is_worth_telling(saves, by, words):
+    """Time from a millisecond on, and tokens; where no event is listed the section is the next step."""
+    kinds = [{"kind": "slow_tools", "count": 3, "saves": saves}]
+    (found,) = findings({"optimizations": {"kinds": kinds, "listed": []}}, WALL)
+    assert (found.by, found.next) == (by, "analyze --optimizations")
+    assert found.words == f"3 calls of tools took longer than the setting slow_ms: {words}"
 
 
 def test_what_ran_one_after_the_other():
@@ -184,6 +244,9 @@ def test_what_ran_one_after_the_other():
         ("one_after_the_other", 0.15, (2,)),
         ("began_too_early", 0.1, (9,)),
     ]
+    assert (found[1].words, found[1].next) == ("1 began before what they need had ended", "inspect --event 9")
+    del section["violations"]["listed"][0]["number"]
+    assert findings({"dependencies": section}, WALL)[1].next == "analyze --dependencies"
 
 
 def test_a_saving_of_less_than_a_millisecond_is_none():

@@ -193,6 +193,68 @@ def test_short_or_cached_beginnings_save_nothing(ask, found):
     assert kinds(found()) == {}
 
 
+def test_a_beginning_that_the_cache_read_or_that_is_short_saves_nothing(ask, found):
+    """Of a long prompt as well: what the cache had is not saved, nor is what no cache would keep."""
+    ask(0, [message("system", LONG), message("user", "a")], tokens=3000)
+    ask(2, [message("system", LONG), message("user", "b")], tokens=3000, cached=2999)
+    ask(100, [message("system", "short " * 400), message("user", LONG)], tokens=3000)
+    ask(102, [message("system", "short " * 400), message("user", LONG.upper())], tokens=3000)
+    assert kinds(found()) == {}
+
+
+def test_parts_of_a_recording_save_what_the_whole_does(recording, ask, use, analysed):
+    """A prompt that was sent again, a repeated call and a run that failed, each begun in one part and ended in another."""
+    ask(0, [message("system", LONG), message("user", "a")])
+    use(2, {"q": 1}, "a")
+    agent = recording.start("agent", "a", 4)
+    use(5, {"q": 2}, None, agent, status="failed", error="no route", outputs={})
+    ask(7, [message("system", LONG), message("user", "b")], agent)
+    recording.end(agent, 9, status="failed", error="no route")
+    use(10, {"q": 1}, "a")
+    ask(12, [message("system", LONG), message("user", "c")])
+    whole = analysed(recording.events, ["optimizations"])["optimizations"]
+    assert set(kinds(whole)) == {"failed_calls", "work_after_failure", "repeated_calls", "resent_context"}
+    for cut in range(1, len(recording.events)):
+        assert analysed(recording.events, ["optimizations"], cuts=[cut])["optimizations"] == whole
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ({"tools": [{"name": "search"}]}, {"text": "yes"}),
+        ({"params": {"temperature": 1}}, {"text": "yes"}),
+        ({}, {"text": "no"}),
+        ({}, {"tool_calls": [{"id": "c", "name": "search", "arguments": {"q": 1}}]}),
+    ],
+)
+def test_another_question_or_answer_of_a_model_is_no_repetition(recording, found, asked, answered):
+    """Other tools, parameters, words or requests for a tool."""
+    for at, more, outputs in ((0, {}, {"text": "yes"}), (2, asked, answered)):
+        inputs = {"messages": [message("user", "hi")]} | more
+        recording.end(recording.start("llm", "m", at, inputs=inputs), at + 1, outputs=outputs)
+    assert kinds(found()) == {}
+
+
+def test_answers_that_were_cut_are_not_the_same(use, found):
+    """What is left of them may be; another attempt at a call that failed is no repetition either."""
+    for at in (0, 2):
+        use(at, {"q": 1}, {"text": {"$truncated": 9}})
+    use(4, {"q": 2}, "a")
+    use(6, {"q": 2}, "a", retry_count=1, metadata={"retry_of": "e1"})
+    assert "repeated_calls" not in kinds(found(slow_ms=5000))
+
+
+def test_what_a_tool_paid_for_is_its_own_cost(recording, use, ask, found):
+    """Unless calls inside it are paid for themselves."""
+    for at in (0, 2):
+        use(at, {"q": 1}, "a", cost_estimate=0.25)
+    tool = recording.start("tool", "agent", 4, inputs={"arguments": {}})
+    ask(5, [message("user", "hi")], tool, status="failed", error="busy", cost_estimate=0.5)
+    recording.end(tool, 7, status="failed", error="other", cost_estimate=0.5, tokens_used=1510)
+    saves = {row["kind"]: row["saves"]["cost"] for row in found(slow_ms=5000)["kinds"]}
+    assert (saves["repeated_calls"], saves["failed_calls"]) == (0.25, 0.5)
+
+
 def test_a_repeated_call_does_not_count_its_context_as_well(ask, found):
     """Its tokens are saved once."""
     for at in (0, 2):
