@@ -153,10 +153,6 @@ class Analysis:
         if isinstance(integrity, Integrity):
             integrity.may_hold_marks = may_hold
 
-    def feed(self, number: int, event: Event) -> None:
-        """Take the next event; `number` is its place in the trace, from 1."""
-        self.feed_all((event,), number)
-
     def feed_all(self, events: Iterable[Event], first: int = 1) -> None:
         """Take the next events; `first` is the place in the trace of the first of them, from 1."""
         types = self._types

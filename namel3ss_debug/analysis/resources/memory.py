@@ -17,8 +17,6 @@ from namel3ss_debug.analysis.nesting import NS_PER_SECOND
 from namel3ss_debug.analysis.slopes import CONFIDENCE, METHOD, Slope, sliced, theil_sen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from namel3ss_debug.traces.events import Event
 
 LEAST_SECONDS = 30
@@ -60,9 +58,6 @@ class _Readings:
         self.numbers.extend(later.numbers)
         self.times.extend(later.times)
         self.mb.extend(later.mb)
-
-    def all(self) -> Iterator[Reading]:
-        return map(Reading, self.mb, self.numbers)
 
     def first(self) -> Reading:
         place = self.numbers.index(min(self.numbers))

@@ -328,7 +328,6 @@ class Savings:
                 continue
             for call in calls.longer(self._slow_ns):
                 if call.number not in self._taken:
-                    self._taken.add(call.number)
                     self._add("slow_tools", key, (0, None), call.number, call.own_ns - self._slow_ns)
 
     def parallel(self, told: Mapping[str, Any]) -> None:

@@ -504,6 +504,74 @@ def test_an_event_without_an_end_is_compared_by_what_it_tells(support_run, compa
     assert [(change.old, change.new) for change in found.detail.paths] == [("refund", "repair")]
 
 
+def log_record(words, **more):
+    """What a program wrote into its log."""
+    record = {"event_type": "log_record", "event_id": "log", "component": "log", "component_name": "app"}
+    return record | {"parent_event_id": "e1", "metadata": {"level": "INFO", "message": words} | more}
+
+
+def test_a_log_record_is_compared_by_its_words(support_run, compared):
+    """Times that were measured, and where the record was written, are none of them."""
+    runs = [copy.deepcopy(support_run) for _ in range(3)]
+    for run, record in zip(
+        runs,
+        (
+            log_record("took 3.2 ms", line=7),
+            log_record("took 41 ms", line=8),
+            log_record("gave up after 3.2 ms"),
+        ),
+        strict=True,
+    ):
+        run.insert(15, record)
+    assert compared(runs[0], runs[1]).same
+    assert told(compared(runs[0], runs[2])) == [("result", 16, 16)]
+
+
+def test_an_attempt_that_says_so_is_one_though_it_asks_otherwise(support_run, compared):
+    """Three attempts of one call, each of which names the first, are one call."""
+    after = copy.deepcopy(support_run)
+    retried(after)
+    second, vain = copy.deepcopy(after[9]), copy.deepcopy(after[10])
+    second |= {"event_id": "second", "metadata": {"retry_of": "first"}}
+    vain |= {"event_id": "in vain again", "parent_event_id": "second"}
+    after[11:11] = [second, vain]
+    for start in (after[9], after[11]):
+        start["inputs"]["params"]["temperature"] = 2
+    (found,) = compared(support_run, after).differences
+    assert (found.kind, found.attempts, found.recovered) == ("retry", (1, 3), True)
+
+
+def test_an_end_without_a_status_completed_unless_it_tells_an_error(support_run, compared):
+    """As recordings of other writers have it."""
+    without = copy.deepcopy(support_run)
+    for event in without:
+        event.pop("status", None)
+    assert compared(support_run, without).same
+    without[12]["error"] = "no such order"
+    (found,) = compared(support_run, without).differences
+    assert (found.kind, found.number_b) == ("status", 13)
+
+
+def test_the_exit_status_is_that_of_the_first_process(support_run, compared):
+    """How a process that it started ended is no status of the program."""
+    runs = [copy.deepcopy(support_run) for _ in range(2)]
+    for status, run in enumerate(runs):
+        end = {"event_type": "trace_end", "component": "app"}
+        run.append(end | {"event_id": "x", "metadata": {"exit_status": 0}})
+        run.append(end | {"event_id": "y", "metadata": {"exit_status": status, "process": 1}})
+    found = compared(*runs)
+    assert found.same
+    assert found.b.exit_status == 0
+
+
+def test_the_memory_of_a_run_is_the_most_that_it_had(support_run, compared):
+    """Of all readings, whenever they were taken."""
+    after = copy.deepcopy(support_run)
+    for number, memory in ((3, 60.5), (7, 90.25), (11, 70.0), (15, None)):
+        after[number - 1]["memory_usage_mb"] = memory
+    assert compared(support_run, after).b.memory_mb == 90.25
+
+
 def test_a_difference_in_the_document_names_both_events(support_run, compared):
     """Null on the side that has none; of a retry how many attempts there were."""
     after = copy.deepcopy(support_run)

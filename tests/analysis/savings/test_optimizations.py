@@ -116,6 +116,23 @@ def test_failed_calls_cost_what_they_took(recording, ask, use, found):
     assert kinds(found()) == {"failed_calls": (2, 4000.0, 1510)}
 
 
+def test_of_calls_of_one_tool_only_those_that_failed_are_lost(use, found):
+    """What came through is not, before or behind."""
+    use(0, {"q": 1}, "a")
+    use(2, {"q": 2}, None, status="failed", error="busy", outputs={})
+    use(4, {"q": 3}, "c")
+    section = found(slow_ms=5000)
+    assert kinds(section) == {"failed_calls": (1, 1000.0, 0)}
+    assert [row["numbers"] for row in section["listed"]] == [[3]]
+
+
+def test_a_model_that_once_said_something_else_may_be_cached(ask, found):
+    """Only a tool that changed its answer does more than answer."""
+    for at, text in ((0, "yes"), (2, "yes"), (4, "no")):
+        ask(at, [message("user", "hi")], text=text)
+    assert kinds(found()) == {"repeated_calls": (1, 1000.0, 1510)}
+
+
 def test_work_after_the_failure_that_ended_a_run_is_lost(recording, ask, use, found):
     """What began after the failed call with the same words, inside the span that failed; not what came before or after."""
     agent = recording.start("agent", "a", 0)
@@ -262,8 +279,9 @@ def test_a_repeated_call_does_not_count_its_context_as_well(ask, found):
     assert kinds(found()) == {"repeated_calls": (1, 1000.0, 1510)}
 
 
-def test_slow_tools_save_what_exceeds_the_setting(use, found):
-    """Three seconds with one allowed are two; a repeated one is not slow once more."""
+def test_slow_tools_save_what_exceeds_the_setting(ask, use, found):
+    """Three seconds with one allowed are two; a repeated one is not slow once more, and a model never is."""
+    ask(8, [message("user", "hi")], duration_ms=9000.0)
     use(0, {"q": 1}, "a", lasts=3)
     use(4, {"q": 1}, "a", lasts=3)
     assert kinds(found()) == {"slow_tools": (1, 2000.0, 0), "repeated_calls": (1, 3000.0, 0)}
@@ -280,6 +298,12 @@ def test_parallel_saves_only_what_is_not_counted_already(recording, use, analyse
         assert document["dependencies"]["parallel"]["saves_ms"] == 3000
         found = kinds(document["optimizations"])
         assert found.get("parallel", (0, 0.0))[1] == rest
+        rows = [row for row in document["optimizations"]["listed"] if row["kind"] == "parallel"]
+        assert [(row["component"], row["component_name"], row["numbers"], row["groups"]) for row in rows] == (
+            [("agent", "a", [1], document["dependencies"]["parallel"]["chances"][0]["groups"])]
+            if rest
+            else []
+        )
         counted = sum(ms for _, ms, _ in found.values())
         assert document["optimizations"]["saves"]["ms"] == counted
 
