@@ -7,10 +7,14 @@ from namel3ss_debug.config.values import TRIGGERS
 
 @pytest.fixture
 def found(recording, analysed):
-    """The section; keyword arguments are thresholds."""
+    """The section, which is the same in two parts wherever the recording is cut; keyword arguments are thresholds."""
 
-    def found(cuts=(), **thresholds):
-        return analysed(recording.events, ["triggers"], cuts, triggers={**TRIGGERS, **thresholds})["triggers"]
+    def found(**thresholds):
+        events, asked = recording.events, {"triggers": {**TRIGGERS, **thresholds}}
+        whole = analysed(events, ["triggers"], **asked)
+        for cut in range(1, len(events), max(1, len(events) // 7)):
+            assert analysed(events, ["triggers"], cuts=[cut], **asked) == whole
+        return whole["triggers"]
 
     return found
 
@@ -107,18 +111,20 @@ def test_timeouts_count_once_for_those_who_pass_them_on(recording, found):
 
 def test_a_blocked_span_had_nothing_running_inside(recording, found):
     """The longest stretch without a child counts, of spans that did not compute; a model's own time does not."""
+    recording.span("tool", "quick", 0, 0.5)
     agent = recording.start("agent", "a", 0)
     recording.span("llm", "m", 1, 21, agent)
     recording.span("tool", "t", 33, 34, agent)
     recording.end(agent, 42)
     recording.span("tool", "computes", 50, 70, cpu_time_ms=15_000.0)
     row = fired(found())["blocked"]
-    assert (row["component_name"], row["value"], row["numbers"]) == ("a", 12.0, [1])
+    assert (row["component_name"], row["value"], row["numbers"]) == ("a", 12.0, [3])
     assert row["timestamp"] == 1_700_000_000 + 21
 
 
 def test_what_never_ended_is_blocked_until_the_recording_ends(recording, found):
     """The innermost span that is open, since the last that ran inside it."""
+    recording.span("tool", "quick", 0, 0.5)
     agent = recording.start("agent", "a", 0)
     model = recording.start("llm", "m", 2, agent)
     recording.span("http", "POST", 2, 5, model)
