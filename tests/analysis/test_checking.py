@@ -577,14 +577,17 @@ def test_a_secret_is_found_and_not_told(run, broken):
     secret = "sk-proj-" + "Ab3xYz9Qw7" * 6
     run.tool("fetch", headers={"authorization": "[REDACTED:key]"}, api_key="[REDACTED:key]")
     assert broken({"no": "secrets"}) == ()
-    run.tool("fetch", text=f"use {secret} here", nested=[{"password": "hunter2hunter2"}])
+    run.tool("fetch", text=f"use {secret}, not [REDACTED:key]", nested=[{"password": "hunter2hunter2"}])
+    run.tool("fetch", db={"password": 123456}, flags={"password": True}, none={"password": ""})
     findings = broken({"no": "secrets"})
     assert {finding.subject for finding in findings} == {"tool:fetch"}
     assert {finding.site for finding in findings} == {("app/main.py", 50)}
     assert {finding.message.split(") in ")[1] for finding in findings} == {
         "inputs.arguments.text",
         "inputs.arguments.nested[].password",
+        "inputs.arguments.db.password",
     }
+    assert len(findings) == 3
     assert all(secret not in finding.message and "hunter2" not in finding.message for finding in findings)
 
 

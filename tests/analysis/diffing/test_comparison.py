@@ -268,6 +268,7 @@ def test_a_result_of_an_agent_lasts_where_what_comes_behind_it_differs(agent, co
         ("result", "Planner", True),
         ("arguments", "fetch", True),
     ]
+    assert compared(run("A", "a"), run("B", "b")).met_again is None
 
 
 def test_differences_stand_where_they_show(support_run, compared):
@@ -328,6 +329,59 @@ def test_where_the_runs_meet_again(support_run, compared):
     found = compared(support_run, after)
     assert found.first.kind == "result"
     assert found.met_again == Meeting(12, 12, 2, to_the_end=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "met"),
+    [
+        ([1, 5], Meeting(5, 5, 3, to_the_end=False)),
+        ([1, 4], Meeting(11, 11, 3, to_the_end=True)),
+        ([1, 4, 6], Meeting(15, 15, 1, to_the_end=True)),
+        ([1, 4, 7], None),
+    ],
+)
+def test_runs_meet_again_where_three_steps_are_the_same_or_all_that_are_left(agent, compared, changed, met):
+    """Fewer before another difference are no meeting."""
+
+    def run(places):
+        agent.events = []
+        for place in range(8):
+            agent.tool(f"step_{place}", {"page": "other" if place in places else "same"}, "done", None)
+        return agent.events
+
+    assert compared(run([]), run(changed)).met_again == met
+
+
+def test_what_the_model_read_is_that_of_the_same_line_of_work(agent, compared):
+    """Another task asked in between."""
+
+    def run(page):
+        agent.events = []
+        for task in ("one", "two"):
+            agent.model(
+                [{"role": "user", "parts": [{"type": "text", "content": task}]}], "go", None, task=task
+            )
+        agent.tool("fetch", {"page": page}, "done", None, task="one")
+        for task in ("two", "one"):
+            agent.model(
+                [{"role": "user", "parts": [{"type": "text", "content": task}]}], "end", None, task=task
+            )
+        return agent.events
+
+    found = compared(run("a"), run("b"))
+    assert (found.first.name, found.read.number_a, found.read_next.number_a) == ("fetch", 1, 9)
+
+
+def test_the_cost_of_a_run_is_not_told_where_no_call_has_a_price(support_run, compared):
+    """Where some have one it is theirs, with how many have none."""
+    after = copy.deepcopy(support_run)
+    del after[2]["cost_estimate"]
+    side = compared(support_run, after).b
+    assert (side.cost, side.unpriced) == (0.003, 1)
+    for event in after:
+        event.pop("cost_estimate", None)
+    side = compared(support_run, after).b
+    assert (side.cost, side.unpriced) == (None, 4)
 
 
 def test_what_the_model_had_read_where_the_runs_part(support_run, compared):
@@ -653,6 +707,8 @@ def test_the_exit_status_is_compared(compared):
         ]
 
     assert compared(ends(0), ends(0)).same
+    assert compared(ends(None), ends(3)).same
+    assert compared(ends(3), ends(None)).same
     found = compared(ends(0), ends(3))
     assert told(found) == [("status", 1, 1)]
     assert found.first.lasting
