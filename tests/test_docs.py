@@ -181,7 +181,7 @@ def test_what_sessions_type_are_commands_of_the_debugger(name):
         *(variable for setting in SETTINGS for variable in setting.variables),
         *(field.name for field in FIELDS),
         *EVENT_TYPES,
-        *set(namel3ss_debug.__all__) - {"__version__"},
+        *sorted(set(namel3ss_debug.__all__) - {"__version__"}),
     ],
 )
 def test_every_name_is_in_the_guide(word):
@@ -261,6 +261,7 @@ def test_the_json_examples_are_json(name):
         value = json.loads(text)
         if set(value) & {setting.key for setting in SETTINGS}:
             load_configuration(Path("/nonexistent"), {}, value)
+    assert fences("DEBUGGING_GUIDE.md", "json")
 
 
 def commands_of(name):
@@ -286,6 +287,7 @@ def test_the_command_lines_are_ones_we_understand(name):
     for words in commands_of(name):
         if words[0] in COMMANDS:  # a line of output may begin so too
             debug.get_command(click.Context(debug), words[0]).make_context(words[0], words[1:])
+    assert list(commands_of("DEBUGGING_GUIDE.md"))
 
 
 def test_the_set_up_lines_are_those_that_are_tried():
