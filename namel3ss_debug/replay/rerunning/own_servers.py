@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from namel3ss_debug.replay.rerunning.boundaries import HTTP, Question
@@ -10,9 +12,12 @@ from namel3ss_debug.replay.rerunning.recorded import Boundary, Recorded
 from namel3ss_debug.replay.rerunning.recorded_answers import exchange_of
 from namel3ss_debug.replay.rerunning.verdicts import Answer, New
 from namel3ss_debug.wire.requests import LOOPBACK
+from namel3ss_debug.wire.value_changes import PathChange, path_changes
 
 Listens = Callable[[int], bool]
 """Tells whether the program waits for connections on a port."""
+
+_PORT: Final = re.compile(r"((?:localhost|127\.0\.0\.1|\[::1\]):)\d{1,5}")
 
 
 def loopback_port(question: Question) -> int | None:
@@ -63,3 +68,23 @@ def told_apart(recorded: Recorded) -> frozenset[int]:
             alone.discard(before.number)
         latest[boundary.question.keys] = boundary
     return frozenset(alone)
+
+
+def response_changes(old: dict[str, Any], new: dict[str, Any]) -> tuple[PathChange, ...]:
+    """Where two responses of a server of the program differ, in their status and body.
+
+    Headers are not compared: servers tell there when and how fast they answered. Nor are the ports of URLs of this
+    machine, because a program takes one that is free.
+    """
+    changes = path_changes(
+        *({name: outputs[name] for name in outputs if name != "headers"} for outputs in (old, new))
+    )
+    return tuple(
+        change
+        for change in changes
+        if change.kind != "changed" or _without_ports(change.old) != _without_ports(change.new)
+    )
+
+
+def _without_ports(value: object) -> object:
+    return _PORT.sub(r"\1", value) if isinstance(value, str) else value

@@ -37,7 +37,7 @@ from namel3ss_debug.replay.rerunning.foretelling import Foretelling
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.matching import Matcher
 from namel3ss_debug.replay.rerunning.ordering import Order
-from namel3ss_debug.replay.rerunning.own_servers import Listens, answers_itself, told_apart
+from namel3ss_debug.replay.rerunning.own_servers import Listens, answers_itself, response_changes, told_apart
 from namel3ss_debug.replay.rerunning.plans import ALL, Plan
 from namel3ss_debug.replay.rerunning.recorded import END, HEAD, Boundary, Step
 from namel3ss_debug.replay.rerunning.recorded_answers import BEARER, outputs_of
@@ -176,7 +176,8 @@ class Pass:
             self.matcher.replaced(question, found, now)
             if found is not None:
                 self.order.leave_out([found.number])
-                changes = path_changes(outputs_of(self.plan.recorded.end(found.number)), now)
+                changes_of = response_changes if question.kind == HTTP else path_changes
+                changes = changes_of(outputs_of(self.plan.recorded.end(found.number)), now)
                 if changes:
                     difference = Difference(paths=changes)
                     self._results.append(Divergence(RESULT, question.number, question, found, difference))
@@ -323,9 +324,8 @@ class Pass:
         if found is not None:
             self.order.began(found.number)
             self.order.leave_out([found.number])
-            if (
-                self._mocks is None and found.number in self._told_apart
-            ):  # what is given may be in any response
+            # of mocks and faults, what is given may be in any response
+            if self._mocks is None and found.number in self._told_apart:
                 self._run[event["event_id"]] = (question, found)
             if self._foretelling is not None:
                 self._foretelling.void(found.number)

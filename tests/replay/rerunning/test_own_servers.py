@@ -13,6 +13,7 @@ from namel3ss_debug.replay.given.answers import Mocks, parse_mock
 from namel3ss_debug.replay.rerunning.divergences import summary
 from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError
+from namel3ss_debug.replay.rerunning.own_servers import response_changes
 from namel3ss_debug.replay.rerunning.passes import Pass
 from namel3ss_debug.replay.rerunning.plans import Plan
 from namel3ss_debug.replay.rerunning.recorded import read_recorded
@@ -95,6 +96,33 @@ def test_another_response_of_an_own_server_is_told(listed, boundary_events, numb
     run.heard(len(made.events), made.events[-1])
     found = run.divergences(ended=True)
     assert [(each.kind, each.difference.paths[0].kind) for each in found] == parted
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "paths"),
+    [
+        ({"headers": {"date": "now"}, "body": 1}, {"headers": {"date": "then"}, "body": 1}, []),
+        ({"body": {"url": "http://127.0.0.1:4711/a"}}, {"body": {"url": "http://127.0.0.1:815/a"}}, []),
+        (
+            {"body": {"url": "http://127.0.0.1:4711/a"}},
+            {"body": {"url": "http://127.0.0.1:815/b"}},
+            ["$.body.url"],
+        ),
+        (
+            {"body": {"url": "http://10.0.0.1:4711/a"}},
+            {"body": {"url": "http://10.0.0.1:815/a"}},
+            ["$.body.url"],
+        ),
+        (
+            {"status": 200, "body": {}},
+            {"status": 500, "body": {"detail": None}},
+            ["$.status", "$.body.detail"],
+        ),
+    ],
+)
+def test_of_a_response_its_status_and_body_count(old, new, paths):
+    """Neither headers, which tell of times, nor the port that was free."""
+    assert [change.path for change in response_changes(old, new)] == paths
 
 
 def test_which_of_two_requests_at_once_got_which_response_is_not_told(listed, boundary_events):
