@@ -43,18 +43,24 @@ def load_file(path):
     return sys.modules[path.stem]
 
 
-@pytest.fixture(autouse=True, scope="session")
-def own_cache(tmp_path_factory):
-    """No test writes into the real cache of the user, and none is told what to trace by the environment.
+TELLS = ("NAMEL3SS_", "OTEL_", "GITHUB_", "FORCE_COLOR", "NO_COLOR", "PYTHONHASHSEED")
+"""What the names of variables begin with that tell the programs what to do and how to show it."""
 
-    What is on this machine is asked without a proxy; the scripted model sets the same, for good.
+
+@pytest.fixture(autouse=True, scope="session")
+def own_environment(tmp_path_factory):
+    """No test writes into the real cache of the user, and none is told by the environment what to trace or how to show it.
+
+    Lines have 80 columns, wherever the suite runs. What is on this machine is asked without a proxy; the scripted model sets
+    the same, for good.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("COLUMNS", "80")
         for name in ("NO_PROXY", "no_proxy"):
             patch.setenv(name, "127.0.0.1")
         for name in list(os.environ):
-            if name.startswith("NAMEL3SS_"):
+            if name.startswith(TELLS):
                 patch.delenv(name)
         yield
 
