@@ -8,6 +8,9 @@ pattern, and tests watch them:
 - The secret part never crosses a double quote nor splits an escape, so JSON text stays valid after replacing.
 - A boundary on the left also accepts an escape such as `\n`, since JSON text inside a string holds its line
   breaks as a backslash and a letter.
+
+What may fail in its middle repeats in an atomic group, `(?>(?:...)*)`: before Python 3.11.5 a possessive repeat of it keeps the
+beginning of what failed.
 """
 
 from __future__ import annotations
@@ -74,9 +77,10 @@ def assigned(keyword: str, shortest: int = 8, *, in_lists: bool = False) -> str:
         shortest: the fewest characters of a value.
         in_lists: whether the value may be the item behind the name in a list; the name has to be that of an option then.
     """
-    many = f"{{{shortest},{_LONGEST}}}+"
+    run = f"{{{shortest},{_LONGEST}}}"
+    many = f"{run}+"
     escape = r"\\(?!\\{0,8}[\"'])\S"
-    quoted = rf"\\{{0,8}}\"((?:[^\"\\\n\r]|{escape}){many})|\\{{0,8}}'((?:[^\"'\\\n\r]|{escape}){many})"
+    quoted = rf"\\{{0,8}}\"((?>(?:[^\"\\\n\r]|{escape}){run}))|\\{{0,8}}'((?>(?:[^\"'\\\n\r]|{escape}){run}))"
     annotation = r"(?::\s?[A-Za-z_][\w.|\[\] ]{0,40}?(?=\s?=))?"
     in_json = rf"{_QUOTE}{_IS}(?={quoted}|([^\s\"'\\,;&)}}\]\[{{<]{many}))"
     in_code = rf"{annotation}{_IS}(?={quoted}|([^\s\"'\\,;&)<`]{many}))"
@@ -206,8 +210,8 @@ RUN = 15
 
 _PEM_END = r"-----END[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 _PEM_LINES = (
-    r"(?:(?:\\{1,4}[nrt]|\s)*+"
-    r"(?:(?:Proc-Type|DEK-Info|Version|Comment):[ ][^\n\\\"]{0,100}+|[A-Za-z0-9+/=]{12,}+))*+"
+    r"(?>(?:(?>(?:\\{1,4}[nrt]|\s)*)"
+    r"(?:(?:Proc-Type|DEK-Info|Version|Comment):[ ][^\n\\\"]{0,100}+|[A-Za-z0-9+/=]{12,}+))*)"
 )
 _NOT_URL = r"\"'<>`\\\[\]{}()"
 _NOT_AT = rf"\s/@:{_NOT_URL}"
@@ -215,7 +219,7 @@ _NOT_AT = rf"\s/@:{_NOT_URL}"
 PHRASES: tuple[Rule, ...] = (
     Rule(
         "private_key",
-        rf"-----BEGIN[ A-Z0-9]{{0,40}}PRIVATE KEY(?: BLOCK)?-----(?:(?:[^\-\"]|-(?!----))*+{_PEM_END}|{_PEM_LINES})",
+        rf"-----BEGIN[ A-Z0-9]{{0,40}}PRIVATE KEY(?: BLOCK)?-----(?:(?>(?:[^\-\"]|-(?!----))*){_PEM_END}|{_PEM_LINES})",
         ("private key",),
     ),
     Rule(
