@@ -318,10 +318,11 @@ def _made_member(kind: Any, parts: Mapping[str, Any]) -> Any:
     found = class_attribute(kind, "_value2member_map_").get(parts["value"])
     if found is None:  # by its name, as one who changes an answer may write it
         found = class_attribute(kind, "_member_map_").get(parts["value"])
-    if found is None and enum.Flag in lineage(
-        kind
-    ):  # several flags together, which nobody has put together here yet
+    if found is None and enum.Flag in lineage(kind):
+        # several flags together, which nobody has put together here yet; Python 3.11.2 leaves out what is no flag
         found = vars(enum.Flag)["_missing_"].__func__(kind, parts["value"])
+        if getattr(found, "_value_", None) != parts["value"]:
+            raise LookupError
     if found is None:
         raise LookupError
     return found
