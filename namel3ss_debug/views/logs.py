@@ -316,7 +316,8 @@ def _handler(
         key = (line.category, "other")
     handler = handlers.get(key)
     if handler is None:
-        path = folder / line.category / f"{key[1]}.log"
+        in_every_locale = os.fsdecode(f"{key[1]}.log".encode())
+        path = folder / line.category / in_every_locale
         make_private_folder(path.parent)
         most, kept = LIMITS.get(line.category, _OTHERS)
         handler = _PrivateLog(path, maxBytes=most, backupCount=kept, delay=True)

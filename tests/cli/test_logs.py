@@ -190,6 +190,21 @@ def test_any_name_is_that_of_a_file(run, logged, tmp_path, name):
     assert [path for path in (tmp_path / "logs").rglob("system/*.log") if "stock" in path.read_text()]
 
 
+def test_a_file_has_the_same_name_in_every_locale(logged, tmp_path):
+    """Also where the locale has no letter of it."""
+    events = [json.loads(line) for line in logged.read_text().splitlines()]
+    events[-1] |= {"component_name": "größe", "parent_event_id": "none"}
+    logged.write_text("".join(json.dumps(event) + "\n" for event in events))
+    command = [sys.executable, "-m", "namel3ss_debug", "logs", str(logged), "--write", str(tmp_path / "logs")]
+    done = subprocess.run(
+        command, env=os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0"}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "logs").rglob("*.log") if "stock" in path.read_text()] == [
+        "größe.log"
+    ]
+
+
 def test_what_is_no_folder_of_ours_is_left_alone(run, trace, tmp_path):
     """Where nothing tells which recording a folder is of, neither it nor what is in it is touched."""
     run("logs", trace, "--write", tmp_path / "logs")
