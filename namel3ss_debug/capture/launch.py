@@ -224,9 +224,9 @@ def find_python(python: str | None, target: Target | None = None) -> str:
     found = shutil.which(os.path.expanduser(python))
     if found is None:
         raise TargetError(f"there is no Python at {python}: give the path of an interpreter to --python")
-    look = subprocess.run([found, "-c", _PREFLIGHT], capture_output=True, text=True, check=False)  # noqa: S603  (the user's own interpreter)
+    look = subprocess.run([found, "-c", _PREFLIGHT], capture_output=True, check=False)  # noqa: S603  (the user's own interpreter)
     if look.returncode:
-        lines = look.stderr.strip().splitlines() or ["it does not run"]
+        lines = look.stderr.decode("utf-8", "replace").strip().splitlines() or ["it does not run"]
         told = lines[-1] if lines[0].startswith("Traceback") else lines[0]
         lacks = told.removeprefix("ModuleNotFoundError: ").removeprefix("AssertionError: ")
         raise TargetError(

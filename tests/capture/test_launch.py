@@ -433,7 +433,7 @@ def test_an_interpreter_that_is_not_there_is_one_line():
 def test_an_interpreter_that_cannot_record_is_one_line(tmp_path):
     """A Python without our dependencies is said before anything runs, with what it lacks."""
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
     python.chmod(0o755)
     with pytest.raises(TargetError, match=r"cannot record \(No module named '\w+'.*\): install"):
         launch.find_python(str(python))
@@ -447,6 +447,15 @@ def test_an_interpreter_that_does_not_start_says_why_in_its_first_line(tmp_path)
     )
     python.chmod(0o755)
     with pytest.raises(TargetError, match=r"cannot record \(pyenv: python3.12: command not found\)"):
+        launch.find_python(str(python))
+
+
+def test_an_interpreter_that_writes_no_text_is_one_line(tmp_path):
+    """What is no UTF-8 in its message is told as well as it can be."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nprintf 'fran\\347ais' >&2\nexit 3\n")
+    python.chmod(0o755)
+    with pytest.raises(TargetError, match=r"cannot record \(fran\ufffdais\)"):
         launch.find_python(str(python))
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import suppress
 
 from namel3ss_debug.errors import TargetError
 
@@ -81,16 +83,21 @@ def _is_here() -> bool:
 
 
 def _of_command() -> str | None:
-    """The interpreter in the first line of the command `n3`."""
+    """The interpreter that the command `n3` names in its first line, or in its second as a word for the shell."""
     command = shutil.which("n3")
     if command is None:
         return None
     try:
         with open(command, "rb") as file:
-            first = file.readline(4096)
+            first, second = (os.fsdecode(file.readline(4096)) for _ in range(2))
     except OSError:
         return None
-    words = first[2:].decode("utf-8", "replace").split() if first.startswith(b"#!") else []
+    words = first[2:].split() if first.startswith("#!") else []
+    if words == ["/bin/sh"]:  # so pip and uv name a Python whose path is long or has a space
+        words = []
+        with suppress(ValueError):
+            words = shlex.split(second)
+        words = words[1:] if words[:1] == ["exec"] else []
     if words[:1] and os.path.basename(words[0]) == "env":
         words = words[1:]
     return shutil.which(words[0]) if words else None
@@ -116,7 +123,7 @@ def _checked(python: str, app: str) -> str:
     return python
 
 
-def _run(python: str, code: str) -> subprocess.CompletedProcess[str]:
+def _run(python: str, code: str) -> subprocess.CompletedProcess[bytes]:
     """Run a few lines there, which are given what is lent."""
     words = [python, "-c", code, json.dumps(lent())]
-    return subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603  (the user's own interpreter)
+    return subprocess.run(words, capture_output=True, check=False)  # noqa: S603  (the user's own interpreter)

@@ -199,7 +199,9 @@ def test_what_is_logged_while_python_ends_is_logged(tmp_path):
 
 def test_a_record_of_which_nothing_can_be_told_is_a_problem_of_the_recording(tracer, logger, monkeypatch):
     """What is raised while a record is read does not reach the call that logs; the recording counts it."""
-    monkeypatch.setattr(logging, "raiseExceptions", False)  # pytest's own handler writes the level where it has no colours
+    monkeypatch.setattr(
+        logging, "raiseExceptions", False
+    )  # pytest's own handler writes the level where it has no colours
     record = logging.makeLogRecord({"levelno": 30})
     del record.levelname
     logger.handle(record)

@@ -27,8 +27,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     interpreters._checked.cache_clear()
 
-    def python(*answer):
-        path = tmp_path / "python-there"
+    def python(*answer, named="python-there"):
+        path = tmp_path / named
         path.write_text(f"#!/bin/sh\nprintf '%s' '{json.dumps(answer)}'\n")
         path.chmod(0o700)
         return str(path)
@@ -56,12 +56,25 @@ def test_this_python_is_taken_where_it_has_the_language(monkeypatch):
     assert find_interpreter(None, "app.ai") == sys.executable
 
 
-@pytest.mark.parametrize("first", ["#!{}", "#!/usr/bin/env {}"])
+@pytest.mark.parametrize(
+    "first",
+    ["#!{}", "#!/usr/bin/env {}", "#!/bin/sh\n'''exec' \"{}\" \"$0\" \"$@\"\n' '''"],
+    ids=["itself", "env", "shell"],
+)
 def test_the_python_of_the_command_is_found(elsewhere, tmp_path, first):
-    """The first line of `n3` names it, by itself or through `env`."""
-    python = elsewhere(True, [], True)
+    """The first line of `n3` names it, by itself or through `env`; of a path with a space, the second."""
+    python = elsewhere(True, [], True, named="python there" if "exec" in first else "python-there")
     command(tmp_path, first.format(python))
     assert find_interpreter(None, "app.ai") == python
+
+
+@pytest.mark.parametrize("second", ["'echo' ready", "'''exec' \"unfinished"])
+def test_another_command_of_the_shell_names_no_python(elsewhere, tmp_path, second):
+    """Only what installers write there is read."""
+    elsewhere(True, [], True)
+    command(tmp_path, f"#!/bin/sh\n{second}")
+    with pytest.raises(TargetError, match="the language is not installed here"):
+        find_interpreter(None, "app.ai")
 
 
 @pytest.mark.parametrize(
