@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def chosen(words: str | None, reference: str | None) -> tuple[str, Path]:
     from namel3ss_debug.traces.store import find_trace
 
     directory = trace_directory()
-    if words and reference is None and " " not in words.strip():
+    if words and reference is None and (" " not in words.strip() or os.path.exists(words)):
         try:
             return "", find_trace(words, directory)
         except TraceNotFoundError:

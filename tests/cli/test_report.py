@@ -32,6 +32,9 @@ def test_one_argument_is_the_recording_where_it_names_one(run, trace):
     """Otherwise it is what is wrong, in words."""
     for named in (trace, "latest", "ab12cd34"):
         assert "\n> " not in run("report", named).stdout
+    spaced = trace.with_name("my run.jsonl")
+    spaced.write_bytes(trace.read_bytes())
+    assert "\n> " not in run("report", spaced).stdout
     trace.with_name("trace_latest.jsonl").symlink_to(trace.name)
     assert "\n> lookup" in run("report", "lookup").stdout
     assert "\n> lookup" in run("report", "lookup", trace).stdout
