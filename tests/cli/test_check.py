@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -253,7 +254,9 @@ def test_first_rules_are_kept_by_the_run_they_come_from(run, write, events, work
     path = write(events)
     result = run("check", "--init", path)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.endswith(f" rules; namel3ss debug check {path} --rules debug.rules.json\n")
+    assert result.stdout.endswith(
+        f" rules; namel3ss debug check {quote(str(path))} --rules debug.rules.json\n"
+    )
     rules = json.loads((workspace / "debug.rules.json").read_bytes())["checks"]
     assert len(rules) >= 10
     assert run("check", path, "--rules", "debug.rules.json", "--fail-on", "note").exit_code == 0

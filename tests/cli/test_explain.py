@@ -1,6 +1,7 @@
 """`debug explain`."""
 
 import json
+from shlex import quote
 
 import pytest
 
@@ -11,7 +12,7 @@ def test_a_failure_is_explained(run, trace):
     assert shown[0] == "event 6  tool_call_end lookup  failed"
     assert any(line.split()[:3] == ["3", "llm", "gpt-4o-mini"] for line in shown)
     assert any("Where is A-17?" in line for line in shown)
-    assert shown[-1] == f"  namel3ss debug inspect --event N {trace} shows a step"
+    assert shown[-1] == f"  namel3ss debug inspect --event N {quote(str(trace))} shows a step"
     assert all(len(line) <= 80 for line in shown[:-1])
     assert run("explain", "6").stdout.splitlines()[-1] == "  namel3ss debug inspect --event N shows a step"
 
@@ -49,7 +50,7 @@ def test_a_recording_alone_lacks_the_number(run, trace):
     result = run("explain", trace)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert (
-        f"N is missing: give the number of an event before it, as in `namel3ss debug explain 3 {trace}`"
+        f"N is missing: give the number of an event before it, as in `namel3ss debug explain 3 {quote(str(trace))}`"
         in result.stderr
     )
 

@@ -1,6 +1,7 @@
 """`debug journey`."""
 
 import json
+from shlex import quote
 
 
 def test_the_story_of_an_agent(run, trace):
@@ -40,7 +41,7 @@ def test_a_recording_alone_lacks_the_name(run, trace):
     done = run("journey", trace)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert (
-        f"NAME is missing: name an agent, a tool or a component before it, as in `namel3ss debug journey llm {trace}`"
+        f"NAME is missing: name an agent, a tool or a component before it, as in `namel3ss debug journey llm {quote(str(trace))}`"
         in done.stderr
     )
 

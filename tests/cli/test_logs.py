@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from shlex import quote
 from subprocess import PIPE
 
 import pytest
@@ -170,7 +171,7 @@ def test_recordings_of_one_second_are_kept_apart(run, trace, tmp_path, execution
 def test_a_file_that_cannot_be_written_is_told(logged, tmp_path):
     """In one line, as where nothing can be: here no file may be longer than 1,024 bytes, and Python would cut its own, too."""
     logged.write_text(logged.read_text().replace("order A-17", "order A-17 " * 500))
-    write = f"ulimit -f 1; exec {sys.executable} -B -m namel3ss_debug logs {logged} --write {tmp_path}/out"
+    write = f"ulimit -f 1; exec {quote(sys.executable)} -B -m namel3ss_debug logs {quote(str(logged))} --write {quote(str(tmp_path))}/out"
     done = subprocess.run(["bash", "-c", write], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "the logs cannot be written there: File too large" in done.stderr.splitlines()[-1]

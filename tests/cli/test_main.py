@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 from unittest import mock
 
 import pytest
@@ -328,8 +329,10 @@ def test_a_closed_stderr_changes_nothing_about_the_program(tmp_path):
     """Without a stderr our line is left out, and the program's output and status are its own."""
     program = tmp_path / "app.py"
     program.write_text("print('hello')")
-    words = f"exec {sys.executable} -m namel3ss_debug trace -o {tmp_path / 't.jsonl'} {program} 2>&-"
-    done = subprocess.run(["/bin/sh", "-c", words], stdout=subprocess.PIPE, text=True, check=False)
+    words = f"exec {quote(sys.executable)} -m namel3ss_debug trace -o t.jsonl app.py 2>&-"
+    done = subprocess.run(
+        ["/bin/sh", "-c", words], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=False
+    )
     assert (done.stdout, done.returncode) == ("hello\n", 0)
 
 
@@ -339,12 +342,12 @@ def test_closed_standard_streams_lead_nowhere(tmp_path, closed):
     program, trace = tmp_path / "app.py", tmp_path / "t.jsonl"
     program.write_text("import os\nprint('hello')\nos.write(1, b'hello')")
     for words, status in (
-        (f"trace -o {trace} {program}", 0),
-        (f"replay {trace} --rerun", 0),
-        (f"analyze {trace}", 0),
+        ("trace -o t.jsonl app.py", 0),
+        ("replay t.jsonl --rerun", 0),
+        ("analyze t.jsonl", 0),
         ("analyze no.jsonl", 2),
     ):
-        command = f"exec {sys.executable} -m namel3ss_debug {words} {closed}"
+        command = f"exec {quote(sys.executable)} -m namel3ss_debug {words} {closed}"
         done = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, check=False)
         assert (done.returncode, done.stdout) == (status, b"")
         assert b"Traceback" not in done.stderr

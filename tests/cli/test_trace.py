@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from shlex import quote
 
 import pytest
 
@@ -166,7 +167,7 @@ def test_a_module_that_the_active_environment_may_have(program, workspace, activ
     path = str(workspace / active) if told else active
     done = debug(program, "trace", "imports.py", VIRTUAL_ENV=path, CONDA_PREFIX="")
     assert done.returncode == 1
-    assert (f"and say --python {python}\n" in done.stderr) is told
+    assert (f"and say --python {quote(str(python))}\n" in done.stderr) is told
 
 
 @pytest.mark.parametrize("given", [["-f", "llm,tool"], ["-f", "Tool"], ["-f", "llm", "-f", "TOOL"]])
@@ -253,7 +254,7 @@ def test_what_replaces_a_process_is_recorded_though_the_program_set_its_own_path
     (workspace / "app.py").write_text(
         "import os, sys\n"
         "os.environ['PYTHONPATH'] = '/theirs'\n"
-        "os.system(sys.executable + ' marks.py')\n"
+        "os.system(repr(sys.executable) + ' marks.py')\n"
         "del os.environ['PYTHONPATH']\n"
         "os.execv(sys.executable, [sys.executable, 'marks.py'])\n"
     )
@@ -295,7 +296,7 @@ def test_a_recording_is_no_program(run, trace):
     """Its first line is an event: one line says so, and what may have been meant."""
     result = run("trace", str(trace))
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-    assert f"did you mean `namel3ss debug analyze {trace}`?" in result.stderr
+    assert f"did you mean `namel3ss debug analyze {quote(str(trace))}`?" in result.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

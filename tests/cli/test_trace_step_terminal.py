@@ -125,7 +125,7 @@ def piped(program, workspace):
     def start(line):
         (workspace / "app.py").write_text(AGENT)
         script = workspace / "ours"
-        script.write_text(f'#!/bin/sh\nexec {program[0]} {program[1]} "{program[2]}" "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec "{program[0]}" {program[1]} "{program[2]}" "$@"\n')
         script.chmod(0o755)
         started.append(Shell(["/bin/sh", "-c", line.replace("debug ", "./ours ")], workspace))
         return begun(started[-1], line.split())

@@ -7,6 +7,7 @@ import pty
 import select
 import sys
 from dataclasses import asdict
+from shlex import quote
 
 import pytest
 
@@ -125,7 +126,7 @@ def test_output_and_status_are_those_of_a_plain_run(programs, name):
 
 def test_processes_started_by_a_shell_draw_different_numbers(programs):
     """A shell may start several processes from one word of ours; none may repeat what another has drawn."""
-    one = f"{sys.executable} -c 'import uuid; print(uuid.uuid4())'"
+    one = f"{quote(sys.executable)} -c 'import uuid; print(uuid.uuid4())'"
     program = f"""
 import os, subprocess, uuid
 os.system({f"{one}; {one}"!r})
