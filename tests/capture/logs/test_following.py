@@ -90,8 +90,9 @@ print("goes on")
 
 
 @pytest.fixture
-def logger():
-    """A logger of its own with a handler that writes into memory."""
+def logger(monkeypatch):
+    """A logger of its own with a handler that writes into memory; those that some versions of pytest add raise nothing."""
+    monkeypatch.setattr(logging, "raiseExceptions", False)
     made = logging.getLogger("tests.following")
     made.setLevel(logging.DEBUG)
     made.propagate = False
@@ -148,11 +149,13 @@ def test_after_tracing_the_logging_module_is_as_it_was(tracing, logger):
     logger.info("later")
 
 
-def test_a_record_that_cannot_be_formatted_is_recorded_as_it_stands(tracing, logger):
+def test_a_record_that_cannot_be_formatted_is_recorded_as_it_stands(tracing, logger, monkeypatch):
     """A wrong format is the program's mistake, told by its handlers as always; the record keeps its text."""
+    wrong = []
+    monkeypatch.setattr(logger.handlers[0], "handleError", lambda record: wrong.append(record.msg))
     tracing()
-    with pytest.raises(TypeError, match="a real number"):  # pytest's own handler raises it
-        logger.info("%d parcels", "many")
+    logger.info("%d parcels", "many")
+    assert wrong == ["%d parcels"]
     assert [event["metadata"]["message"] for event in recorded()] == ["%d parcels"]
 
 
@@ -197,11 +200,8 @@ def test_what_is_logged_while_python_ends_is_logged(tmp_path):
     assert list(open_trace(tmp_path / "t.jsonl").events())[-1]["event_type"] == "trace_end"
 
 
-def test_a_record_of_which_nothing_can_be_told_is_a_problem_of_the_recording(tracer, logger, monkeypatch):
+def test_a_record_of_which_nothing_can_be_told_is_a_problem_of_the_recording(tracer, logger):
     """What is raised while a record is read does not reach the call that logs; the recording counts it."""
-    monkeypatch.setattr(
-        logging, "raiseExceptions", False
-    )  # pytest's own handler writes the level where it has no colours
     record = logging.makeLogRecord({"levelno": 30})
     del record.levelname
     logger.handle(record)
