@@ -11,6 +11,7 @@ import threading
 from contextvars import copy_context
 from itertools import islice
 from pathlib import Path
+from select import select
 
 import pytest
 import wrapt
@@ -139,6 +140,25 @@ def told(before, after):
         return before, after
     pairs = {key: (before.get(key), after.get(key)) for key in before | after}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+@pytest.fixture
+def until_ended():
+    """Waits until a process of this number has ended, also where nobody reaps it, as the first process of a container may not."""
+
+    def wait(pid, seconds=30):
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            assert select([descriptor], [], [], seconds)[0], (
+                f"process {pid} has not ended after {seconds} seconds"
+            )
+        finally:
+            os.close(descriptor)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

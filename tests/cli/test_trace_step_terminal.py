@@ -8,7 +8,6 @@ import signal
 import sys
 
 import pexpect
-import psutil
 import pytest
 
 from namel3ss_debug.traces.reader import open_trace
@@ -288,27 +287,25 @@ def test_a_program_that_is_killed_while_it_waits(shell):
     assert session.end() == -signal.SIGKILL
 
 
-def test_the_program_goes_on_when_the_shell_is_killed(shell, workspace):
+def test_the_program_goes_on_when_the_shell_is_killed(shell, workspace, until_ended):
     """A shell that dies by SIGKILL leaves a program that runs on to its end, recorded as if nothing had been."""
     session = shell("--step", app=AGENT.replace('input("name? ")', "0"))
     pid = session.pid()
     session.wait_for("(debug 2/2) ")
-    waiting = psutil.Process(pid)
     session.child.kill(signal.SIGKILL)
-    assert waiting.wait(30) in {None, 3}
+    until_ended(pid)
     assert events(workspace)[-1]["event_type"] == "trace_end"
     assert events(workspace)[-1]["metadata"]["exit_status"] == 3
 
 
-def test_a_terminated_shell_ends_its_program(shell, workspace):
+def test_a_terminated_shell_ends_its_program(shell, workspace, until_ended):
     """SIGTERM to the shell ends the program that waits."""
     session = shell("--step")
     pid = session.pid()
     session.wait_for("(debug 2/2) ")
-    waiting = psutil.Process(pid)
     session.child.kill(signal.SIGTERM)
     assert session.end() == 128 + signal.SIGTERM
-    waiting.wait(30)
+    until_ended(pid)
 
 
 def test_events_are_followed_beside_the_shell(shell):

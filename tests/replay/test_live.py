@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from namel3ss_debug.capture.launch import resolve_target, started
@@ -266,7 +265,7 @@ while True:
         assert "cleaning up" in names
 
 
-def test_what_outlives_the_first_process_is_let_go(live, tmp_path):
+def test_what_outlives_the_first_process_is_let_go(live, tmp_path, until_ended):
     """A process that runs on when the first one has ended is not held any more."""
     text = f"""
 import os
@@ -292,10 +291,7 @@ open({str(tmp_path / "done")!r}, "w").write(str(os.getpid()))
         survivors = [
             event["metadata"]["pid"] for event in program.events() if event["event_type"] == "trace_start"
         ]
-        try:
-            psutil.Process(survivors[-1]).wait(SECONDS)
-        except psutil.NoSuchProcess:
-            pass
+        until_ended(survivors[-1], SECONDS)
         assert (tmp_path / "done").exists()
 
 

@@ -172,16 +172,12 @@ def test_a_program_that_read_the_environment_otherwise_is_started_anew(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_waits_ends_with_the_one_that_has_started_it(folder, number):
+def test_a_process_that_waits_ends_with_the_one_that_has_started_it(folder, number, until_ended):
     """However that ends: no line of the program runs."""
     command = [sys.executable, "-c", HOLDER, str(int(number))]
     with subprocess.Popen(command, cwd=folder.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as holder:
         assert holder.stdout is not None
-        line = holder.stdout.readline()
-        try:
-            psutil.Process(int(line)).wait(timeout=20)
-        except psutil.NoSuchProcess:
-            pass
+        until_ended(int(holder.stdout.readline()), 20)
         holder.communicate(timeout=20)
     assert holder.returncode in {-number, 128 + number, 1}
     assert not folder.has_run
