@@ -76,12 +76,10 @@ def response_changes(old: dict[str, Any], new: dict[str, Any]) -> tuple[PathChan
     Headers are not compared: servers tell there when and how fast they answered. Nor are the ports of URLs of this
     machine, because a program takes one that is free.
     """
-    changes = path_changes(
-        *({name: outputs[name] for name in outputs if name != "headers"} for outputs in (old, new))
-    )
+    before, now = ({name: outputs[name] for name in outputs if name != "headers"} for outputs in (old, new))
     return tuple(
         change
-        for change in changes
+        for change in path_changes(before, now)
         if change.kind != "changed" or _without_ports(change.old) != _without_ports(change.new)
     )
 
