@@ -40,6 +40,12 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
     return put_back
 
 
+def hide_own_frame(error: BaseException) -> None:
+    """Take the calling frame, which caught the exception, out of its traceback; to be followed by a bare `raise`."""
+    trace = error.__traceback__
+    error.__traceback__ = None if trace is None else trace.tb_next
+
+
 def when_imported(patches: Mapping[str, Callable[[Any], list[Undo]]], missing: Callable[[str], None]) -> Undo:
     """Patch modules by name, now or when they are imported.
 

@@ -19,7 +19,7 @@ from namel3ss_debug.capture.beneath import NOW
 from namel3ss_debug.capture.context import CURRENT, NOWHERE, Remote, current, current_id
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.editing import call_of, edit_body
-from namel3ss_debug.capture.patching import Undo, when_imported
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, when_imported
 
 _PARENT = "namel3ss_debug_parent"
 
@@ -162,8 +162,7 @@ class _Job:
         try:
             return self._function(*args)
         except BaseException as error:
-            trace = error.__traceback__
-            error.__traceback__ = None if trace is None else trace.tb_next
+            hide_own_frame(error)
             raise
         finally:
             if self._job is not None:

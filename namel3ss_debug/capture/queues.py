@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from namel3ss_debug.capture import services, traceparent
-from namel3ss_debug.capture.patching import Undo, replace, when_imported
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace, when_imported
 from namel3ss_debug.capture.services import Continued
 from namel3ss_debug.capture.traceparent import HEADER
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -132,7 +132,7 @@ class _Runs:
                     span.set_output({"result": result})
                     return result
             except BaseException as error:
-                services.without_us(error)
+                hide_own_frame(error)
                 raise
 
         return perform

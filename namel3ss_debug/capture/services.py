@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from namel3ss_debug.capture import switch, traceparent
 from namel3ss_debug.capture.context import CURRENT, Holder, Remote, current_id
 from namel3ss_debug.capture.editing import edit_body
-from namel3ss_debug.capture.patching import Undo, replace, when_imported
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace, when_imported
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.traceparent import HEADER, Headers, Place
 from namel3ss_debug.capture.tracer import ExecutionTracer
@@ -149,7 +149,7 @@ class TracedASGI:
 
                 await self.app(scope, receive, sending)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             raise
 
     def _opened(self, scope: Any) -> Continued | None:
@@ -246,14 +246,8 @@ def _serve(handler: Any, method: Callable[[], None]) -> None:
         with opened:
             method()
     except BaseException as error:
-        without_us(error)
+        hide_own_frame(error)
         raise
-
-
-def without_us(error: BaseException) -> None:
-    """Take the calling frame out of a traceback; to be followed by a bare `raise`."""
-    trace = error.__traceback__
-    error.__traceback__ = None if trace is None else trace.tb_next
 
 
 def _patch_uvicorn(module: Any) -> list[Undo]:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 
 Note = Callable[[bytes], None]
 """Told what was read; nothing where the end was reached."""
@@ -117,7 +117,7 @@ def _telling(plain: Callable[..., str]) -> Callable[..., str]:
         try:
             line = plain(*arguments, **keywords)
         except BaseException as error:
-            error.__traceback__ = None if error.__traceback__ is None else error.__traceback__.tb_next
+            hide_own_frame(error)
             raise
         if around and _note is not None:
             _tell(f"{line}\n".encode(errors="surrogateescape"))

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
-from namel3ss_debug.capture.frameworks.reading import made_before, read, without_us
+from namel3ss_debug.capture.frameworks.reading import made_before, read
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.tools import runs_as
 
 _MOST_NAME = 80
@@ -128,7 +128,7 @@ def _emitting(original: Callable[..., Any], structure: Structure, scopes: _Scope
         try:
             return original(self, source, event, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             raise
         finally:
             read(structure, _hear, structure, scopes, source, event)
@@ -143,7 +143,7 @@ def _emitting_on_loop(
         try:
             return await original(self, source, event, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             raise
         finally:
             read(structure, _hear, structure, scopes, source, event)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from namel3ss_debug.capture.frameworks.reading import read, without_us
+from namel3ss_debug.capture.frameworks.reading import read
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.tools import runs_as
 
 _HAND_OVER = "transfer_to_agent"
@@ -47,7 +47,7 @@ def _making(
         try:
             original(self, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             raise
         read(structure, learn, self)
 
@@ -59,7 +59,7 @@ def _calling(original: Callable[..., Any], structure: Structure) -> Callable[...
         try:
             result = await original(self, args=args, tool_context=tool_context, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             raise
         if self.name == _HAND_OVER:
             read(structure, _tell, structure, args, tool_context)

@@ -11,9 +11,9 @@ from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from typing import Any
 
-from namel3ss_debug.capture.frameworks.reading import read, without_us
+from namel3ss_debug.capture.frameworks.reading import read
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 
 _WITHIN: ContextVar[bool] = ContextVar("namel3ss_debug_within_litellm", default=False)
 """Whether litellm is at work on a call already: one of its functions calls the other."""
@@ -40,7 +40,7 @@ def _asking(original: Callable[..., Any], structure: Structure) -> Callable[...,
             response = original(*args, **kwargs)
             return response if call is None else call.answered(response)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             if call is not None:
                 call.failed(error)
             raise
@@ -54,7 +54,7 @@ def _asking(original: Callable[..., Any], structure: Structure) -> Callable[...,
             response = await original(*args, **kwargs)
             return response if call is None else call.answered(response)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             if call is not None:
                 call.failed(error)
             raise

@@ -24,9 +24,9 @@ from namel3ss_debug.capture.context import CURRENT, Holder
 from namel3ss_debug.capture.frameworks import conventions, tasks
 from namel3ss_debug.capture.frameworks.conventions import Meaning
 from namel3ss_debug.capture.frameworks.places import Inside
-from namel3ss_debug.capture.frameworks.reading import read, without_us
+from namel3ss_debug.capture.frameworks.reading import read
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.traces.clocks import perf_counter_ns
 
@@ -402,7 +402,7 @@ def _detaching(original: Callable[..., None], spans: _Spans) -> Callable[..., No
         try:
             original(token)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             raise
 
     return detach

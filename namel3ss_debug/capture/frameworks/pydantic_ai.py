@@ -11,9 +11,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from namel3ss_debug.capture.frameworks.reading import read, without_us
+from namel3ss_debug.capture.frameworks.reading import read
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.tools import runs_as
 
 
@@ -58,7 +58,7 @@ class _Run:
         try:
             self._run = await self._manager.__aenter__()
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             self._structure.end(self, error=error)
             raise
         return self._run
@@ -71,7 +71,7 @@ class _Run:
             handled: bool | None = await self._manager.__aexit__(kind, error, trace)
             left = None if handled else error
         except BaseException as raised:
-            without_us(raised)
+            hide_own_frame(raised)
             left = raised
             raise
         finally:
@@ -94,7 +94,7 @@ def _calling(original: Callable[..., Any], structure: Structure) -> Callable[...
         try:
             result = await original(self, name, tool_args, ctx, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             structure.end_tool(key, error=error)
             raise
         structure.end_tool(key, result)
@@ -110,7 +110,7 @@ def _asking(original: Callable[..., Any], structure: Structure) -> Callable[...,
         try:
             response = await original(self, messages, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             structure.end_model(key, error=error)
             raise
         structure.end_model(key, read(structure, _answered, response))
@@ -142,7 +142,7 @@ class _Stream:
         try:
             self._stream = await self._manager.__aenter__()
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             self._structure.end_model(self, error=error)
             raise
         return self._stream
@@ -153,7 +153,7 @@ class _Stream:
         try:
             handled: bool | None = await self._manager.__aexit__(kind, error, trace)
         except BaseException as raised:
-            without_us(raised)
+            hide_own_frame(raised)
             raise
         finally:
             outputs = None

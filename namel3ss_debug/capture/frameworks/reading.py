@@ -22,12 +22,6 @@ def read(structure: Structure, make: Callable[P, T], *args: P.args, **kwargs: P.
         return None
 
 
-def without_us(error: BaseException) -> None:
-    """Take the calling frame out of the traceback of an exception that it caught; to be followed by a bare `raise`."""
-    trace = error.__traceback__
-    error.__traceback__ = None if trace is None else trace.tb_next
-
-
 def made_before(kind: type) -> list[Any]:
     """The tools of a class, and of those derived from it, that a program has made before it is recorded, as a test has.
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from namel3ss_debug.capture import context
-from namel3ss_debug.capture.frameworks.reading import read, without_us
+from namel3ss_debug.capture.frameworks.reading import read
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tools import runs_as
 
@@ -62,7 +62,7 @@ def _running(original: Callable[..., Any], structure: Structure) -> Callable[...
         try:
             result = original(self, task, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             structure.end(key, error=error)
             raise
         structure.end(key, {"result": getattr(result, "output", result)})
@@ -119,7 +119,7 @@ def _followed(
     except GeneratorExit:  # nobody wants to hear more
         raise
     except BaseException as raised:
-        without_us(raised)
+        hide_own_frame(raised)
         error = raised
         raise
     finally:
@@ -133,7 +133,7 @@ def _checking(original: Callable[..., Any], structure: Structure) -> Callable[..
         try:
             result = original(self, final_answer, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             structure.end(key, error=error)
             raise
         structure.end(key, {"passed": True})
@@ -150,7 +150,7 @@ def _calling(original: Callable[..., Any], structure: Structure) -> Callable[...
         try:
             result = original(self, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             structure.end_tool(key, error=error)
             raise
         structure.end_tool(key, result)
@@ -177,7 +177,7 @@ def _being_asked(original: Callable[..., Any], structure: Structure) -> Callable
         try:
             result = original(self, task, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             structure.end_tool(key, error=error)
             raise
         _say(structure, name, asking, result)
@@ -211,7 +211,7 @@ def _asking(original: Callable[..., Any], structure: Structure) -> Callable[...,
         try:
             answer = original(self, messages, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             structure.end_model(key, error=error)
             raise
         usage = read(structure, _used, answer)

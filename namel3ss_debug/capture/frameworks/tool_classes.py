@@ -13,9 +13,9 @@ from inspect import iscoroutinefunction
 from typing import Any, NamedTuple
 
 from namel3ss_debug.capture import beneath, context
-from namel3ss_debug.capture.frameworks.reading import made_before, read, without_us
+from namel3ss_debug.capture.frameworks.reading import made_before, read
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tools import runs_as
 
@@ -149,7 +149,7 @@ def _making(original: Callable[..., Any], structure: Structure, known: _Class) -
         try:
             made = original(self, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             raise
         read(structure, _learn, known, self if made is None else made)
         return made
@@ -163,7 +163,7 @@ def _calling(original: Callable[..., Any], structure: Structure, known: _Class) 
         try:
             returned = original(self, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             structure.end_tool(key, error=error)
             raise
         read(structure, _end, structure, known, key, returned)
@@ -178,7 +178,7 @@ def _awaiting(original: Callable[..., Any], structure: Structure, known: _Class)
         try:
             returned = await original(self, *args, **kwargs)
         except BaseException as error:
-            without_us(error)
+            hide_own_frame(error)
             structure.end_tool(key, error=error)
             raise
         read(structure, _end, structure, known, key, returned)

@@ -16,7 +16,7 @@ from namel3ss_debug.capture import beneath, context, hooks
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.exchanges import INSIDE
 from namel3ss_debug.capture.mcp.connections import Connection, Connections
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.replies import Reply, take_reply
 from namel3ss_debug.capture.results import set_result
 from namel3ss_debug.capture.spans import Span
@@ -268,8 +268,7 @@ class _Asked:
         told: Any = getattr(error, "error", None)
         if hasattr(told, "code") and hasattr(told, "message") and hasattr(told, "model_dump"):
             self._span.set_output({"error": told.model_dump(mode="json", exclude_none=True)})
-        trace = error.__traceback__
-        error.__traceback__ = None if trace is None else trace.tb_next
+        hide_own_frame(error)
 
     def _tell(self, result: Any) -> None:
         """Write the result into the span, and keep what it says of the server."""

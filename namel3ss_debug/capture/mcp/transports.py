@@ -18,7 +18,7 @@ from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.exchanges import INSIDE
 from namel3ss_debug.capture.failures import describe, state_of
 from namel3ss_debug.capture.mcp.connections import Connection, Connections
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.replies import take_reply
 from namel3ss_debug.capture.results import add_metadata, set_result
 from namel3ss_debug.capture.spans import Span
@@ -90,7 +90,7 @@ class _Client:
                 add_metadata(span, held)
             span.leave()
             span.close(error)
-            error.__traceback__ = None if error.__traceback__ is None else error.__traceback__.tb_next
+            hide_own_frame(error)
             raise
         span.leave()
         span.close()
@@ -108,7 +108,7 @@ class _Client:
             lost = next((each for each in own if isinstance(each, Exception)), None)
             if lost is not None and self._connection.event_id:
                 self._tell_lost(lost)
-            left_by.__traceback__ = None if left_by.__traceback__ is None else left_by.__traceback__.tb_next
+            hide_own_frame(left_by)
             raise
 
     def _tell_lost(self, error: Exception) -> None:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from namel3ss_debug.capture.answers import Raised, Response
 from namel3ss_debug.capture.delivery import never_on_loop
 from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.raising import error_like
 from namel3ss_debug.capture.traceparent import HEADER
-from namel3ss_debug.capture.transport.seams import OnDemand, Watched, in_memory, passes
+from namel3ss_debug.capture.transport.seams import OnDemand, Watched, fail, in_memory
 
 _MARK = "_namel3ss_exchange"
 _A_MOMENT = 0.01
@@ -117,7 +117,7 @@ def _step(
                 if result is None:
                     result = await original(self, *args, **kwargs)
             except BaseException as error:
-                passes(error, exchange)
+                fail(exchange, error)
                 raise
             finally:
                 leave(token, exchange)
@@ -347,7 +347,7 @@ def _waits(original: Callable[..., Any], reading: dict[int, _Reading]) -> Callab
             found = reading.get(id(self))
             if found is not None:  # as another of its kind, for this one holds what the program holds
                 reading[id(self)] = found._replace(stopped=type(error)(*error.args))
-            passes(error, None)
+            hide_own_frame(error)
             raise
 
     return _wait

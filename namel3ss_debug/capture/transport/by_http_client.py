@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from namel3ss_debug.capture.exchanges import INSIDE, Exchanges, enter, leave
-from namel3ss_debug.capture.patching import Undo, replace
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.transport.leaving import MARK, Leaves, connect_anew, nowhere
-from namel3ss_debug.capture.transport.seams import Watched, passes
+from namel3ss_debug.capture.transport.seams import Watched, fail
 
 
 def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
@@ -66,7 +66,7 @@ class _Connects:
             try:
                 original(connection, *args, **kwargs)
             except BaseException as error:
-                passes(error, None)
+                hide_own_frame(error)
                 raise
             if self._exchanges.tracer.network is not None:
                 with self._lock:
@@ -113,7 +113,7 @@ def _ends_head(original: Callable[..., Any], leaves: Leaves) -> Callable[..., An
             request.busy = False
         except BaseException as error:
             if request is None:
-                passes(error, None)
+                hide_own_frame(error)
             else:
                 leaves.fail(request, self, error)
             raise
@@ -140,7 +140,7 @@ def _sends(original: Callable[..., Any], leaves: Leaves) -> Callable[..., Any]:
             if keeps and not request.busy:
                 leaves.fail(request, self, error)
             else:
-                passes(error, None)
+                hide_own_frame(error)
             raise
 
     return send
@@ -163,7 +163,7 @@ def _gets(original: Callable[..., Any], leaves: Leaves, known: type) -> Callable
             finally:
                 leave(token, exchange)
         except BaseException as error:
-            passes(error, None if request is None else request.exchange)
+            fail(None if request is None else request.exchange, error)
             raise
         if exchange is not None and isinstance(response, known):
             watch(response, exchange)
@@ -212,7 +212,7 @@ def _closes(original: Callable[..., Any], tell: Callable[[Any], None]) -> Callab
         try:
             original(self)
         except BaseException as error:
-            passes(error, None)
+            hide_own_frame(error)
             raise
 
     return close
@@ -237,7 +237,7 @@ def _breaks_off(exchange: Watched | None, error: BaseException) -> None:
     partial = getattr(error, "partial", None)
     if exchange is not None and isinstance(partial, bytes):
         exchange.receive(partial)
-    passes(error, exchange)
+    fail(exchange, error)
 
 
 def _is_over(response: Any) -> bool:

@@ -14,8 +14,8 @@ from namel3ss_debug.capture.transport.seams import (
     Watched,
     carry,
     carry_no_more,
+    fail,
     in_memory,
-    passes,
     reach_head,
     reaching_pieces,
     wait_for_head,
@@ -47,7 +47,7 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                     carry(request.headers, exchange)
                     response = original(self, request)
             except BaseException as error:
-                passes(error, exchange)
+                fail(exchange, error)
                 raise
             finally:
                 leave(token, exchange)
@@ -68,7 +68,7 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                     carry(request.headers, exchange)
                     response = await original(self, request)
             except BaseException as error:
-                passes(error, exchange)
+                fail(exchange, error)
                 raise
             finally:
                 leave(token, exchange)
@@ -146,7 +146,7 @@ def _tee_classes(httpx: Any) -> tuple[Any, Any]:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                passes(error, self._exchange)
+                fail(self._exchange, error)
                 raise
             self._exchange.end()
 
@@ -167,7 +167,7 @@ def _tee_classes(httpx: Any) -> tuple[Any, Any]:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                passes(error, self._exchange)
+                fail(self._exchange, error)
                 raise
             self._exchange.end()
 

@@ -20,8 +20,8 @@ from namel3ss_debug.capture.transport.seams import (
     Natures,
     OnDemand,
     Watched,
+    fail,
     in_memory,
-    passes,
     wait_for_head,
     waiting_for_pieces,
 )
@@ -58,7 +58,7 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
                         args, kwargs = _carrying(exchange.carried, self, args, kwargs)
                     response = original(self, conn, method, url, *args, **kwargs)
             except BaseException as error:
-                passes(error, exchange)
+                fail(exchange, error)
                 raise
             finally:
                 leave(token, exchange)
@@ -187,7 +187,7 @@ def _reads(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             data = original(self, amt, decode_content, *args, **kwargs)
         except BaseException as error:
-            passes(error, exchange)
+            fail(exchange, error)
             raise
         if exchange is not None:
             exchange.receive(data, decoded=_is_decoded(self, decode_content))
@@ -215,7 +215,7 @@ def _chunks(original: Callable[..., Any], marked: Callable[[Any], Any]) -> Calla
             try:
                 data = next(chunks, None)
             except BaseException as error:
-                passes(error, exchange)
+                fail(exchange, error)
                 raise
             if held is not None:
                 marks[MARK] = held

@@ -16,7 +16,7 @@ from namel3ss_debug.capture.transport.lines import NOT_WHOLE, Nowhere, on_the_wi
 from namel3ss_debug.capture.transport.seams import (
     Natures,
     Watched,
-    passes,
+    fail,
     wait_for_head,
     waiting_for_pieces,
 )
@@ -227,7 +227,7 @@ class Leaves:
         if request.waits:
             self.begin_late(request)
         connect_anew(connection)
-        passes(error, request.exchange)
+        fail(request.exchange, error)
 
 
 def nowhere(connection: Any) -> Nowhere:

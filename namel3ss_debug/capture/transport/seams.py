@@ -8,6 +8,7 @@ from typing import Any
 from namel3ss_debug.capture.answers import Raised, Response
 from namel3ss_debug.capture.delivery import never, never_on_loop
 from namel3ss_debug.capture.exchanges import Exchange, Report
+from namel3ss_debug.capture.patching import hide_own_frame
 from namel3ss_debug.capture.raising import error_like
 from namel3ss_debug.capture.traceparent import HEADER
 
@@ -20,15 +21,11 @@ Natures = Mapping[str, Callable[[str], BaseException]]
 _LOST = Raised("connection", "the connection was lost")
 
 
-def passes(error: BaseException, exchange: Watched | None) -> None:
-    """An exception that the calling frame caught ends the exchange; to be followed by a bare `raise`.
-
-    The calling frame is taken out of its traceback, so that the program prints it as it would without us.
-    """
+def fail(exchange: Watched | None, error: BaseException) -> None:
+    """End the exchange by an exception, and hide the calling frame, which caught it; to be followed by a bare `raise`."""
     if exchange is not None:
         exchange.fail(error)
-    trace = error.__traceback__
-    error.__traceback__ = None if trace is None else trace.tb_next
+    hide_own_frame(error)
 
 
 class OnDemand:

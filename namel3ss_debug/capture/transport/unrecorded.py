@@ -12,8 +12,7 @@ from typing import Any
 
 from namel3ss_debug.capture import offline
 from namel3ss_debug.capture.exchanges import Exchanges
-from namel3ss_debug.capture.patching import Undo, replace
-from namel3ss_debug.capture.transport.seams import passes
+from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 
 _OPENINGS = {
     "websockets.client": "ClientProtocol.connect",
@@ -63,7 +62,7 @@ def patch(library: Any, exchanges: Exchanges) -> list[Undo]:
             try:
                 return original(self, *args, **kwargs)
             except BaseException as error:
-                passes(error, None)
+                hide_own_frame(error)
                 raise
 
         return opens
