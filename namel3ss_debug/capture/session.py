@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from namel3ss_debug.config import FOR_READERS, DebugConfiguration
+from namel3ss_debug.config import FOR_READERS, DebugConfiguration, working_directory
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.names import parse_name, trace_name
 from namel3ss_debug.traces.ring import remove_ring
@@ -140,14 +140,6 @@ def new_randomness(environ: Mapping[str, str], *, running: bool) -> dict[str, An
         randomness["hash_seed"] = int.from_bytes(os.urandom(4), "big") or 1  # 0 would turn randomisation off
         randomness |= {"hash_seed_word": given} if given else {}
     return randomness
-
-
-def working_directory() -> Path:
-    """The working directory; the root where it has been removed."""
-    try:
-        return Path.cwd()
-    except OSError:
-        return Path("/")
 
 
 def replace_recording(output: Path) -> None:

@@ -362,6 +362,12 @@ class Span:
             outer = outer._parent  # noqa: SLF001  (a span of our own)
 
 
+def is_in_tool(name: str) -> bool:
+    """Whether the running code is the work of a recorded call of this tool: the innermost span is that call."""
+    span = context.current()
+    return isinstance(span, Span) and span.component == "tool" and span.name == name
+
+
 def _held_here(held: Mapping[int, int]) -> tuple[int, int]:
     """This thread, and the nanoseconds for which it has been held."""
     thread = get_ident()

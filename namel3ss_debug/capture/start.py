@@ -44,10 +44,17 @@ from namel3ss_debug.capture.failures import tell_uncaught
 from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.capture.logs import following
 from namel3ss_debug.capture.payloads import Payloads
-from namel3ss_debug.capture.session import Session, new_session, working_directory
+from namel3ss_debug.capture.session import Session, new_session
 from namel3ss_debug.capture.target_hints import NOTEBOOK
 from namel3ss_debug.capture.tracer import ExecutionTracer
-from namel3ss_debug.config import REDACTING, DebugConfiguration, Mistake, enabled_never, load_configuration
+from namel3ss_debug.config import (
+    REDACTING,
+    DebugConfiguration,
+    Mistake,
+    enabled_never,
+    load_configuration,
+    working_directory,
+)
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.exits import flush_on_exit

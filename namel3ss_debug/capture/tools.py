@@ -14,7 +14,7 @@ from namel3ss_debug.capture.delivery import hold, see_off
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.replies import Reply, take_reply
 from namel3ss_debug.capture.results import set_result
-from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.spans import Span, is_in_tool
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
 _RUN_AS: dict[CodeType, set[str]] = {}
@@ -86,7 +86,7 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
             name,
             arguments,
             context.current_id(),
-            only_inside=_inside_tool(name),
+            only_inside=is_in_tool(name),
             call_id=beneath.call_id(name),
             served=served,
         )
@@ -106,7 +106,7 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
             else dict(expected.arguments)
         )
         asked = take(name, shown)
-        if asked is None and _inside_tool(name):
+        if asked is None and is_in_tool(name):  # the tool calls itself, or a helper of the same name
             return None
         return ToolCall(tracer, name, code, shown, asked)
 
@@ -213,15 +213,6 @@ def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
     if code.co_flags & CO_VARKEYWORDS:
         shown |= shown.pop(list(arguments)[-1], {})
     return shown
-
-
-def _inside_tool(name: str) -> bool:
-    """Whether a tool of this name is running: a call within it is one of a helper, or of itself by itself.
-
-    Unless an agent that runs inside the tool was asked for it.
-    """
-    span = context.current()
-    return isinstance(span, Span) and span.component == "tool" and span.name == name
 
 
 def _has_span(name: str) -> bool:

@@ -178,7 +178,7 @@ def load_configuration(
             values[key] = _checked(key, value, source)
             sources[key] = source
 
-    path = find_file(cwd or _working_directory())
+    path = find_file(cwd or working_directory())
     in_file: dict[str, Any] = {}
     with _noted("", mistakes):
         in_file = _read_file(path) if path else {}
@@ -211,10 +211,11 @@ def _noted(key: str, mistakes: list[Mistake] | None) -> Iterator[None]:
         mistakes.append(Mistake(key, error))
 
 
-def _working_directory() -> Path:
+def working_directory() -> Path:
+    """The working directory; the root where it has been removed."""
     try:
         return Path.cwd()
-    except OSError:  # it has been removed
+    except OSError:
         return Path("/")
 
 

@@ -12,11 +12,11 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, NamedTuple
 
-from namel3ss_debug.capture import beneath, context
+from namel3ss_debug.capture import beneath
 from namel3ss_debug.capture.frameworks.reading import made_before, read
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.spans import is_in_tool
 from namel3ss_debug.capture.tools import runs_as
 
 
@@ -205,9 +205,7 @@ def _begin(
 
 def _is_told(name: str) -> bool:
     """Whether a call of this name is told of around the running code, as by an instrumentation, or by a method that calls another."""
-    around = context.current()
-    is_inside = isinstance(around, Span) and around.component == beneath.TOOL and around.name == name
-    return is_inside or beneath.about_to_run({name}) is not None
+    return is_in_tool(name) or beneath.about_to_run({name}) is not None
 
 
 def _end(structure: Structure, known: _Class, key: object, returned: Any) -> None:

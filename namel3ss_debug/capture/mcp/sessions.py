@@ -12,14 +12,14 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from namel3ss_debug.capture import beneath, context, hooks
+from namel3ss_debug.capture import beneath, hooks
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.exchanges import INSIDE
 from namel3ss_debug.capture.mcp.connections import Connection, Connections
 from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.replies import Reply, take_reply
 from namel3ss_debug.capture.results import set_result
-from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.spans import Span, is_in_tool
 
 _CALL = "tools/call"
 _LIST = "tools/list"
@@ -149,7 +149,7 @@ def _begin(connections: Connections, session: Any, method: str, params: Mapping[
     metadata |= lineage.told()
     params = {name: value for name, value in params.items() if name != "_meta"}
     name = params.get("name")
-    if method == _CALL and isinstance(name, str) and not _is_inside(name):
+    if method == _CALL and isinstance(name, str) and not is_in_tool(name):
         arguments = params.get("arguments") or {}
         inputs: dict[str, Any] = {"arguments": arguments}
         asked = None if hooks.TAKE is None else hooks.TAKE(name, arguments, served=True)
@@ -161,12 +161,6 @@ def _begin(connections: Connections, session: Any, method: str, params: Mapping[
     else:
         span = tracer.span("mcp", method, params, metadata)
     return _Asked(connections, session, connection, span.open())
-
-
-def _is_inside(name: str) -> bool:
-    """Whether the call is the work of a tool of the same name, which is recorded."""
-    span = context.current()
-    return isinstance(span, Span) and span.component == "tool" and span.name == name
 
 
 class _Asked:
