@@ -8,13 +8,13 @@ makes all that was told ahead void, and waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 from orjson import OPT_SORT_KEYS, dumps
 
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
 
 Word = dict[str, Any]
 
@@ -56,10 +56,10 @@ def asked(event: Event) -> str:
     Raises:
         TypeError: it holds what JSON refuses.
     """
-    metadata = _mapping(event.get("metadata"))
+    metadata = lenient.mapping(event.get("metadata"))
     lineage = metadata.get("lineage")
     component = event.get("component")
-    exchange = _mapping(metadata.get("exchange"))
+    exchange = lenient.mapping(metadata.get("exchange"))
     what = [
         component,
         event.get("component_name"),
@@ -73,7 +73,3 @@ def asked(event: Event) -> str:
         None if exchange else event.get("inputs"),
     ]
     return sha256(dumps(what, None, OPT_SORT_KEYS)).hexdigest()
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

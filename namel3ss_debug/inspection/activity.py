@@ -9,6 +9,7 @@ from typing import Any, Final
 from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.inspection.logs import LogLine, every_line
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
 
 _COUNTED: Final = {"decision": "decisions", "state_change": "state_changes", "agent_message": "messages"}
 _MODES: Final = ("exploration", "exploitation")
@@ -144,7 +145,7 @@ class _Learning:
         if mode in _MODES:
             self.modes[str(mode)] += 1
         for name, value in told.items():
-            if name not in _NOT_FIGURES and isinstance(value, int | float) and not isinstance(value, bool):
+            if name not in _NOT_FIGURES and lenient.is_number(value):
                 self.figures.setdefault(name, _Series()).add(float(value))
 
     def document(self, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.traces.events import LOG_LEVELS, Event, ends_span
+from namel3ss_debug.wire import lenient
 
 CATEGORIES: Final = ("agents", "learning", "interactions", "performance", "system", "errors", "events")
 """The logs there are. `events` is every span that ended; it is only read where it is asked for."""
@@ -88,7 +89,7 @@ def _line(number: int, event: Event, agent: str) -> LogLine | None:
     usual = "events" if is_end else _BY_TYPE.get(event_type)
     if usual is None:
         return None
-    metadata = _mapping(event.get("metadata"))
+    metadata = lenient.mapping(event.get("metadata"))
     told = metadata.get("category")
     category = told if told in CATEGORIES and not is_end else usual
     name = event.get("component_name")
@@ -104,16 +105,12 @@ def _level(event: Event, metadata: dict[str, Any]) -> str:
 
 
 def _message(event: Event, metadata: dict[str, Any]) -> str:
-    for place in (metadata, _mapping(event.get("outputs")), _mapping(event.get("inputs"))):
+    for place in (metadata, lenient.mapping(event.get("outputs")), lenient.mapping(event.get("inputs"))):
         for key in ("message", "decision", "content", "text"):
             if isinstance(place.get(key), str) and place[key]:
                 return str(place[key])
     error = event.get("error")
     return error if isinstance(error, str) else ""
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 class _Agents:

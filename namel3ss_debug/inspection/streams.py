@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from namel3ss_debug.traces.events import Event, ends_span
+from namel3ss_debug.wire import lenient
 
 CHUNK = "stream_chunk"
 _MOST_CALLS = 100_000
@@ -79,4 +80,4 @@ def first_token_ms(event: Event) -> float | None:
     """When the first token of an answer came, in milliseconds from the start of its call, as the end tells it."""
     metadata = event.get("metadata")
     value = metadata.get("time_to_first_token_ms") if isinstance(metadata, dict) else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if lenient.is_number(value) else None

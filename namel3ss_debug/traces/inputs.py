@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
 
 EVENT_TYPE = "inputs_read"
 
@@ -149,18 +150,18 @@ class Recorded:
     ) -> None:
         """Take in what one event tells of the inputs; of values that are told twice the first counts."""
         process = str(metadata.get("process"))
-        clock = _mapping(metadata.get("clock"))
-        for number, place in _mapping(clock.get("places")).items():
-            places[process, number] = str(_mapping(place).get("code"))
-        for path, by_place in _mapping(clock.get("reads")).items():
-            for number, values in _mapping(by_place).items():
+        clock = lenient.mapping(metadata.get("clock"))
+        for number, place in lenient.mapping(clock.get("places")).items():
+            places[process, number] = str(lenient.mapping(place).get("code"))
+        for path, by_place in lenient.mapping(clock.get("reads")).items():
+            for number, values in lenient.mapping(by_place).items():
                 key = places.get((process, number), "")
                 self.clock.setdefault(path, {}).setdefault(key, []).extend(_absolute(values))
         self.left_out += [places.get((process, str(number)), "") for number in clock.get("left_out") or ()]
-        for path, values in _mapping(metadata.get("uuid1")).items():
+        for path, values in lenient.mapping(metadata.get("uuid1")).items():
             self.uuid1.setdefault(path, []).extend(values)
-        self._add_stdin(_mapping(metadata.get("stdin")), stdin)
-        for path, count in _mapping(metadata.get("stdin_lines")).items():
+        self._add_stdin(lenient.mapping(metadata.get("stdin")), stdin)
+        for path, count in lenient.mapping(metadata.get("stdin_lines")).items():
             if isinstance(count, int):
                 self.stdin_lines[path] = self.stdin_lines.get(path, 0) + count
 
@@ -174,8 +175,8 @@ class Recorded:
             readers: for each variable, how many processes the one that read it stands below the first.
         """
         below = str(metadata.get("process")).count("/")
-        for name, entry in _mapping(metadata.get("environment")).items():
-            value = _mapping(entry).get("value")
+        for name, entry in lenient.mapping(metadata.get("environment")).items():
+            value = lenient.mapping(entry).get("value")
             known = readers.get(name, below + 1)
             if known < below or (known == below and value is not None):
                 continue
@@ -183,7 +184,7 @@ class Recorded:
             self.environment[name] = value
             if name in self.redacted:
                 self.redacted.remove(name)
-            if _mapping(entry).get("redacted"):
+            if lenient.mapping(entry).get("redacted"):
                 self.redacted.append(name)
 
     def _add_stdin(self, read: Mapping[str, Any], stdin: list[bytes]) -> None:
@@ -221,23 +222,23 @@ def sources(events: Iterable[Event]) -> list[Source]:
     for event in events:
         if event.get("event_type") != EVENT_TYPE:
             continue
-        metadata = _mapping(event.get("metadata"))
+        metadata = lenient.mapping(event.get("metadata"))
         process = str(metadata.get("process"))
-        clock = _mapping(metadata.get("clock"))
-        for number, place in _mapping(clock.get("places")).items():
-            library = str(_mapping(place).get("code", "")).rpartition(" ")[2]
+        clock = lenient.mapping(metadata.get("clock"))
+        for number, place in lenient.mapping(clock.get("places")).items():
+            library = str(lenient.mapping(place).get("code", "")).rpartition(" ")[2]
             places[process, number] = (
-                str(_mapping(place).get("call_site", "")),
+                str(lenient.mapping(place).get("call_site", "")),
                 "" if "#" in library else library,
             )
-        for by_place in _mapping(clock.get("reads")).values():
-            for number, values in _mapping(by_place).items():
+        for by_place in lenient.mapping(clock.get("reads")).values():
+            for number, values in lenient.mapping(by_place).items():
                 found["clock", *places.get((process, number), ("", ""))] += len(values)
-        for values in _mapping(metadata.get("uuid1")).values():
+        for values in lenient.mapping(metadata.get("uuid1")).values():
             found["uuid1", "", ""] += len(values)
-        for name, entry in _mapping(metadata.get("environment")).items():
-            found["environment", str(_mapping(entry).get("call_site", "")), name] += 1
-        for site, count in _mapping(metadata.get("drawn")).items():
+        for name, entry in lenient.mapping(metadata.get("environment")).items():
+            found["environment", str(lenient.mapping(entry).get("call_site", "")), name] += 1
+        for site, count in lenient.mapping(metadata.get("drawn")).items():
             found["randomness", site, ""] += count
         if metadata.get("stdin"):
             found["stdin", "", ""] += 1
@@ -251,11 +252,6 @@ def of_interpreter(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in sorted(environ.items())
         if name in _INTERPRETER or name.startswith("LC_")
     }
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    """The JSON object, or an empty one: a trace is foreign data."""
-    return value if isinstance(value, dict) else {}
 
 
 def _absolute(values: object) -> list[int]:

@@ -38,6 +38,7 @@ from namel3ss_debug.views.terminal import (
     shorten,
     text,
 )
+from namel3ss_debug.wire import lenient
 
 _MB: Final = 1 << 20
 LIMITS: Final = {
@@ -110,7 +111,9 @@ def words(line: LogLine) -> str:
         return "  ".join(
             filter(None, (f"{event['event_type'].removesuffix('_end')}", *facts(event), summary(event)))
         )
-    metadata, inputs, outputs = (_mapping(event.get(name)) for name in ("metadata", "inputs", "outputs"))
+    metadata, inputs, outputs = (
+        lenient.mapping(event.get(name)) for name in ("metadata", "inputs", "outputs")
+    )
     if event["event_type"] == "state_change" and "before" in inputs and "after" in outputs:
         said = _change(inputs["before"], outputs["after"])
     else:
@@ -143,7 +146,7 @@ def _reason(event: Event) -> Any:
     """Why something was decided or changed, as far as the event tells; None where it does not."""
     if event["event_type"] not in {"decision", "state_change"}:
         return None
-    places = (_mapping(event.get("metadata")), _mapping(event.get("inputs")))
+    places = (lenient.mapping(event.get("metadata")), lenient.mapping(event.get("inputs")))
     told = (place.get(key) for place in places for key in ("reason", "reasoning"))
     return next((reason for reason in told if reason not in (None, "", {}, [])), None)
 
@@ -153,14 +156,12 @@ def _uncategorised(metadata: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in metadata.items() if key != "category"}
 
 
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def document(line: LogLine) -> dict[str, Any]:
     """One line as JSON."""
     event = line.event
-    metadata, inputs, outputs = (_mapping(event.get(name)) for name in ("metadata", "inputs", "outputs"))
+    metadata, inputs, outputs = (
+        lenient.mapping(event.get(name)) for name in ("metadata", "inputs", "outputs")
+    )
     changed = event["event_type"] == "state_change"
     figure = event["event_type"] == "performance_marker"
     told = {

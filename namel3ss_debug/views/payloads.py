@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from namel3ss_debug.views.cleaning import DIM, ELLIPSIS, clean, shorten, wrapped
+from namel3ss_debug.wire import lenient
 
 MAX_DEPTH = 40
 STRING_LIMIT = 200_000
@@ -127,7 +128,7 @@ def _inline(value: Any, room: int, depth: int) -> Text | None:
         shown = Text(_quoted(value), STRING_STYLE, end="")
         return shown if cell_len(shown.plain) <= room else None
     if not isinstance(value, dict | list):
-        style = NUMBER_STYLE if isinstance(value, int | float) and not isinstance(value, bool) else WORD_STYLE
+        style = NUMBER_STYLE if lenient.is_number(value) else WORD_STYLE
         return Text(_word(value), style, end="")
     if len(value) > 12 or (value and depth >= MAX_DEPTH):
         return None

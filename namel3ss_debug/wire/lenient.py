@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -38,6 +38,11 @@ def mappings(value: object) -> list[dict[str, Any]]:
 def string(value: object) -> str | None:
     """The value when it is a string, otherwise None."""
     return value if isinstance(value, str) else None
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether the value is a number of JSON: `true` and `false` are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def count(value: object) -> int | None:

@@ -34,6 +34,7 @@ from namel3ss_debug.analysis.failures.categories import CATEGORIES
 from namel3ss_debug.analysis.folds import FOLDS
 from namel3ss_debug.errors import DebugError, MissingExtraError, RuleError
 from namel3ss_debug.expressions import FIELD_NAMES, compile_expression, nearest
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from namel3ss_debug.traces.reader import Trace
@@ -391,9 +392,7 @@ def _read_baseline(written: Mapping[str, Any], _: Path) -> _Read:
     """What may not be worse than in the baselines, and by how much."""
     aspects = _several(written, "baseline", ASPECTS)
     margin = written.get("margin")
-    if margin is not None and (
-        isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < 1e6
-    ):
+    if margin is not None and not (lenient.is_number(margin) and 0 <= margin < 1e6):
         raise RuleError(f"margin is {_shown(margin)}, allowed is a share such as 0.2")
     return _Read(
         lambda given: AgainstBaseline(

@@ -18,6 +18,7 @@ from namel3ss_debug.analysis.checking.measures import MEASURES
 from namel3ss_debug.analysis.checking.words import broken, paths, short
 from namel3ss_debug.errors import RuleError
 from namel3ss_debug.expressions import nearest
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from namel3ss_debug.expressions import Expression
@@ -204,7 +205,7 @@ class NoSecrets(Quiet):
         """Whether a value under a secret name is there to be read."""
         if isinstance(value, str):
             return bool(value) and not self._RULE.search(value)
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return lenient.is_number(value)
 
     def _rules(self, text: str) -> Iterator[str]:
         redacted = self._redactor.text(text)

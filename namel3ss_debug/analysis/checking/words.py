@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.wire import lenient
+
 if TYPE_CHECKING:
     from namel3ss_debug.expressions import Expression
 
@@ -66,7 +68,7 @@ def shown(path: str, value: object) -> str:
     """A value as it stands in a message."""
     if value is None:
         return "not known"
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if lenient.is_number(value):
         return number(path, value)
     return short(json.dumps(value, ensure_ascii=False, default=str), LONGEST_VALUE)
 

@@ -57,6 +57,7 @@ from namel3ss_debug.analysis.failures.wrapping import direct_causes, names
 from namel3ss_debug.analysis.nesting import has_failed, since_epoch
 from namel3ss_debug.analysis.resources.usage import dollars, used
 from namel3ss_debug.analysis.totals import LISTED
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -199,7 +200,7 @@ class Errors:
                 number=number,
                 reported=True,
                 id=None,
-                parent_id=_string(event.get("parent_event_id")),
+                parent_id=lenient.string(event.get("parent_event_id")),
                 attempt_of=None,
                 component=component,
                 name=name if isinstance(name, str) else "",
@@ -207,7 +208,7 @@ class Errors:
                 error=error,
                 status=None,
                 category=categorise(error_type, error, http_status=code, component=component),
-                call_site=_string(event.get("call_site")),
+                call_site=lenient.string(event.get("call_site")),
                 http_status=code,
                 at=_moment(event),
                 duration_ns=None,
@@ -232,14 +233,14 @@ class Errors:
     def _failure(self, span: MeasuredSpan) -> Failure:
         """A span that failed."""
         error_type, error = self._text(span.end.get("error_type")), self._text(span.end.get("error"))
-        status = _string(span.end.get("status"))
+        status = lenient.string(span.end.get("status"))
         code = http_status(span.end)
         return Failure(
             end_number=span.end_number,
             number=span.number,
             reported=False,
-            id=_string(span.id),
-            parent_id=_string(span.parent_id),
+            id=lenient.string(span.id),
+            parent_id=lenient.string(span.parent_id),
             attempt_of=_attempt_of(span),
             component=span.component,
             name=span.name,
@@ -247,7 +248,7 @@ class Errors:
             error=error,
             status=status,
             category=categorise(error_type, error, http_status=code, status=status, component=span.component),
-            call_site=_string(span.get("call_site")),
+            call_site=lenient.string(span.get("call_site")),
             http_status=code,
             at=_moment(span.end),
             duration_ns=span.duration_ns,
@@ -329,7 +330,7 @@ def _attempt_of(span: MeasuredSpan) -> str | None:
         metadata = event.get("metadata")
         if isinstance(metadata, dict) and isinstance(metadata.get("retry_of"), str):
             return str(metadata["retry_of"])
-    return _string(span.id)
+    return lenient.string(span.id)
 
 
 def _last_attempts(
@@ -411,7 +412,3 @@ def _names(failure: Failure, other: Failure) -> bool:
 def _moment(event: Event) -> int | None:
     at = event.get("timestamp")
     return None if at is None else since_epoch(at)
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None

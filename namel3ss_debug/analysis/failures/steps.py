@@ -17,6 +17,7 @@ import orjson
 from namel3ss_debug.analysis.failures.claims import Claim, claimed_error
 from namel3ss_debug.analysis.nesting import has_failed
 from namel3ss_debug.traces.events import Event, begins_span, ends_span
+from namel3ss_debug.wire import lenient
 
 Numbered = tuple[int, Event]
 
@@ -283,11 +284,7 @@ def trace_of(leaf: Leaf) -> str:
     if isinstance(value, str) and len(value.strip()) >= _SHORTEST_VALUE:
         text = normal(value)
         return text[:_TEXT_HEAD] if len(text) >= _SHORTEST_TEXT else f'"{text}"'
-    if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and len(str(value).lstrip("-0").rstrip("0.")) >= 3
-    ):
+    if lenient.is_number(value) and len(str(value).lstrip("-0").rstrip("0.")) >= 3:
         return str(value)
     if leaf.key and not isinstance(value, dict | list):
         with suppress(TypeError):  # a character that is half of one, as damaged files have

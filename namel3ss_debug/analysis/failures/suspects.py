@@ -19,6 +19,7 @@ from namel3ss_debug.analysis.failures.steps import (
     trace_of,
 )
 from namel3ss_debug.analysis.failures.wrapping import direct_causes, names
+from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import goes_on
 
 MOST = 5
@@ -112,10 +113,10 @@ def _told_of(step: Step) -> Told | None:
     claim = step.claim
     if not step.failed and claim is None:
         return None
-    error_type = claim.error_type if claim else _text(step.end.get("error_type"))
-    words = (claim.error if claim else _text(step.end.get("error"))) or ""
+    error_type = claim.error_type if claim else lenient.string(step.end.get("error_type"))
+    words = (claim.error if claim else lenient.string(step.end.get("error"))) or ""
     code = claim.http_status if claim else http_status(step.end)
-    status = None if claim else _text(step.end.get("status"))
+    status = None if claim else lenient.string(step.end.get("status"))
     category = categorise(error_type, words, http_status=code, status=status, component=step.component)
     return Told(category, words, claimed=claim is not None)
 
@@ -236,7 +237,7 @@ def _reported(report: Step, told: Told, ended: Sequence[Step]) -> frozenset[int]
         step.number
         for step, failure in failures
         if (said and said == normal(failure.error)[:80])
-        or names(told.error, causes, _text(step.end.get("error_type")), failure.error)
+        or names(told.error, causes, lenient.string(step.end.get("error_type")), failure.error)
     )
 
 
@@ -316,7 +317,3 @@ def who(step: Step) -> str:
 def short(words: str) -> str | None:
     """The beginning of some words; None where there are none."""
     return (words if len(words) <= 120 else words[:117] + "...") or None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from namel3ss_debug.analysis.contract import names_event
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.totals import LISTED
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -135,7 +136,7 @@ def _add(into: dict[str, Any], section: Mapping[str, Any], trace: str, *, money:
             rows.extend(value, trace)
         elif value is None:
             into.setdefault(key, None)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+        elif lenient.is_number(value):
             if isinstance(value, int) or costs or key in _TIMES or key.endswith(_TIME):
                 into[key] = total = known if isinstance(known, _Sum) else _Sum()
                 total.add(value)

@@ -41,6 +41,7 @@ from namel3ss_debug.analysis.several.windows import GROUPS
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import DebugError, UnreadableTraceError
 from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -252,7 +253,7 @@ class Together:
         if not runs:
             return None
         names = runs[0][1].keys()
-        values = {name: [run[name] for _, run in runs if _is_number(run.get(name))] for name in names}
+        values = {name: [run[name] for _, run in runs if lenient.is_number(run.get(name))] for name in names}
         return min(at for at, _ in runs), {
             name: median(told) if told else None for name, told in values.items()
         }
@@ -443,7 +444,3 @@ def _problems(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
         added.take({**row["problems"], "first": []}, "")
     first = [place for row in rows for place in row["problems"]["first"]]
     return {**added.result(), "first": first[:100]}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -25,6 +25,7 @@ from namel3ss_debug.analysis.nesting import NS_PER_SECOND, since_epoch, whole_ns
 from namel3ss_debug.analysis.resources.memory import lane_of
 from namel3ss_debug.analysis.resources.processes import sample_of
 from namel3ss_debug.analysis.triggers.rules import RULES, Blocked, Gathered, Timeout, evaluate
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.nesting import Below, MeasuredSpan
@@ -88,8 +89,8 @@ class Triggers:
         if not told and span.failed and span.component in _DEPENDENCIES:
             end = span.end
             told = "timeout" == categorise(  # noqa: SIM300
-                _string(end.get("error_type")),
-                _string(end.get("error")),
+                lenient.string(end.get("error_type")),
+                lenient.string(end.get("error")),
                 http_status=http_status(end),
                 status=end.get("status"),
                 component=span.component,
@@ -181,7 +182,3 @@ def _gap(begin: int, lasted: int, below: Below | None) -> tuple[int, int]:
 def _at(event: Event) -> int | None:
     at = event.get("timestamp")
     return None if at is None else since_epoch(at)
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -214,7 +214,7 @@ def _values(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 def _number(value: object) -> float:
     """The value where it is a number, otherwise 0."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    return value if lenient.is_number(value) else 0.0
 
 
 def _failure_fields(effect: Effect, call: Event) -> tuple[Failure | None, dict[str, Any]]:
