@@ -178,6 +178,11 @@ def since_epoch(timestamp: float) -> int:
     return int(timestamp * 1e6 + 0.5) * 1000
 
 
+def instant(timestamp: float | None) -> int | None:
+    """`since_epoch` of a timestamp; None where there is none."""
+    return None if timestamp is None else since_epoch(timestamp)
+
+
 def time_told(start: Event, end: Event) -> int | None:
     """The nanoseconds between the two events of a span that does not say how long it took.
 

@@ -46,19 +46,21 @@ def theil_sen(points: Sequence[tuple[float, float]]) -> Slope | None:
     if not slopes:
         return None
     size, pairs = len(points), len(slopes)
-    ties = sum(_ties(values) for values in zip(*points, strict=True))
-    spread = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * sqrt(max(_variance(size) - ties, 0) / 18)
+    ties = sum(tied_terms(values) for values in zip(*points, strict=True))
+    spread = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * sqrt(max(variance_term(size) - ties, 0) / 18)
     low = max(round((pairs - spread) / 2) - 1, 0)
     high = min(round((pairs + spread) / 2), pairs - 1)
     return Slope(median(slopes), slopes[low], slopes[high], size)
 
 
-def _variance(size: int) -> int:
+def variance_term(size: int) -> int:
+    """18 times the variance of Kendall's statistic over so many values, none of them tied."""
     return size * (size - 1) * (2 * size + 5)
 
 
-def _ties(values: Iterable[float]) -> int:
-    return sum(_variance(times) for times in Counter(values).values())
+def tied_terms(values: Iterable[float]) -> int:
+    """What equal values take from that: a term for each group of them."""
+    return sum(map(variance_term, Counter(values).values()))
 
 
 def sliced(times: Sequence[int], values: Sequence[float]) -> list[tuple[float, float]]:

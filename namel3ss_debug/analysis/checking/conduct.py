@@ -93,14 +93,26 @@ class Quiet:
         return ""
 
 
-class Forbid(Quiet):
+class Noting(Quiet):
+    """A watcher that notes what is not allowed as soon as it sees it."""
+
+    def __init__(self) -> None:
+        self._kept = Kept()
+
+    def found(self, run: Run) -> Iterator[Found]:
+        """What was noted."""
+        del run
+        return self._kept.all()
+
+
+class Forbid(Noting):
     """`forbid`: none of these may be; with `after`, none that began after one of those had ended, in the same agent."""
 
     def __init__(self, patterns: Sequence[Pattern], after: Pattern | None) -> None:
+        super().__init__()
         self._patterns = patterns
         self._after = after
         self._since: dict[str, tuple[int, str]] = {}
-        self._kept = Kept()
 
     def span(self, span: SeenSpan) -> None:
         """Note a span that must not be."""
@@ -115,11 +127,6 @@ class Forbid(Quiet):
             self._kept.add(Found(span.subject, what, numbers, span.call_site))
         if self._after is not None and since is None and span.end_number and self._after.fits(span):
             self._since[span.owner] = (span.end_number, f"{self._after.text} had happened")
-
-    def found(self, run: Run) -> Iterator[Found]:
-        """The spans that were noted."""
-        del run
-        return self._kept.all()
 
 
 class Require(Quiet):
@@ -189,14 +196,14 @@ class Calls(Quiet):
             yield Found(self._pattern.subject, what, sorted(self._numbers), site, "at_least")
 
 
-class SpanAssert(Quiet):
+class SpanAssert(Noting):
     """`assert` on spans: it must be true of each of them."""
 
     def __init__(self, expression: Expression, pattern: Pattern) -> None:
+        super().__init__()
         self._expression = expression
         self._pattern = pattern
         self._asked = False
-        self._kept = Kept()
 
     def span(self, span: SeenSpan) -> None:
         """Ask of a span."""
@@ -208,25 +215,20 @@ class SpanAssert(Quiet):
             what = f"{span.words}: {broken(self._expression, scope)}"
             self._kept.add(Found(span.subject, what, [span.number], span.call_site))
 
-    def found(self, run: Run) -> Iterator[Found]:
-        """The spans of which it was not true."""
-        del run
-        return self._kept.all()
-
     def idle(self, run: Run) -> str:
         """Whether there was no such span."""
         del run
         return "" if self._asked else f"there was no {self._pattern.text}"
 
 
-class EventAssert(Quiet):
+class EventAssert(Noting):
     """`assert` on events: it must be true of each of them."""
 
     def __init__(self, expression: Expression, condition: Expression | None) -> None:
+        super().__init__()
         self._expression = expression
         self._condition = condition
         self._asked = False
-        self._kept = Kept()
 
     def event(self, number: int, event: Event) -> None:
         """Ask of an event."""
@@ -246,11 +248,6 @@ class EventAssert(Quiet):
                 )
             )
 
-    def found(self, run: Run) -> Iterator[Found]:
-        """The events of which it was not true."""
-        del run
-        return self._kept.all()
-
     def idle(self, run: Run) -> str:
         """Whether there was no such event."""
         del run
@@ -265,15 +262,15 @@ Validate = Callable[[Any], Sequence[tuple[str, str]]]
 NO_VALUE: Final = "there is no value to compare with the schema"
 
 
-class SchemaAssert(Quiet):
+class SchemaAssert(Noting):
     """`schema`: a value of each of these spans must be as a JSON schema says."""
 
     def __init__(self, validate: Validate, value: Expression, pattern: Pattern) -> None:
+        super().__init__()
         self._validate = validate
         self._value = value
         self._pattern = pattern
         self._asked = False
-        self._kept = Kept()
 
     def span(self, span: SeenSpan) -> None:
         """Compare the value of a span with the schema."""
@@ -288,11 +285,6 @@ class SchemaAssert(Quiet):
             self._kept.add(
                 Found(span.subject, f"{span.words}: {where}: {what}", numbers, span.call_site, place)
             )
-
-    def found(self, run: Run) -> Iterator[Found]:
-        """Where values were not as the schema says."""
-        del run
-        return self._kept.all()
 
     def idle(self, run: Run) -> str:
         """Whether no such span came to an output."""

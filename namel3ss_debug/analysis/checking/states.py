@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from namel3ss_debug.analysis.checking.budgets import refuse_unpriced, run_values
-from namel3ss_debug.analysis.checking.conduct import Kept, Quiet, Run
+from namel3ss_debug.analysis.checking.conduct import Noting, Quiet, Run
 from namel3ss_debug.analysis.checking.findings import Found
 from namel3ss_debug.analysis.checking.measures import MEASURES
 from namel3ss_debug.analysis.checking.words import broken, paths, short
@@ -97,8 +97,7 @@ class NoFailures(Quiet):
         for row in errors["failures"]:
             if self._categories and row["category"] not in self._categories:
                 continue
-            name = row["component_name"]
-            subject = f"{row['component']}:{name}" if name else row["component"]
+            subject = _subject(row)
             words = ": ".join(str(row[key]) for key in ("error_type", "error") if row[key])
             yield Found(
                 subject,
@@ -117,6 +116,12 @@ class NoFailures(Quiet):
             )
 
 
+def _subject(row: Mapping[str, Any]) -> str:
+    """Which component a row of a section is about: `tool:search`, or `tool` where it has no name."""
+    name = row["component_name"]
+    return f"{row['component']}:{name}" if name else str(row["component"])
+
+
 class NoOpenSpans(Quiet):
     """`no: open_spans`: everything that began ended, and so did the run."""
 
@@ -128,8 +133,7 @@ class NoOpenSpans(Quiet):
             yield Found("run", f"the run never ended: the last event is {last:,}", [last], detail="killed")
         for row in errors["open_spans"]:
             if row["innermost"]:
-                name = row["component_name"]
-                subject = f"{row['component']}:{name}" if name else row["component"]
+                subject = _subject(row)
                 yield Found(
                     subject,
                     f"{subject.replace(':', ' ', 1)} never ended",
@@ -145,13 +149,12 @@ class NoLoops(Quiet):
         """The loops that the analysis found."""
         for row in run.document["patterns"]["found"]:
             if row["kind"] == "loop":
-                name = row["component_name"]
-                subject = f"{row['component']}:{name}" if name else row["component"]
+                subject = _subject(row)
                 what = f"{subject.replace(':', ' ', 1)} went round in a loop ({row['form']}, {row['count']} calls)"
                 yield Found(subject, what, row["numbers"], None, f"loop {row['form']}")
 
 
-class NoSecrets(Quiet):
+class NoSecrets(Noting):
     """`no: secrets`: what redaction knows as a secret stands nowhere in the recording.
 
     The secrets are never told, only which rule knows them and where they stand.
@@ -161,8 +164,8 @@ class NoSecrets(Quiet):
     _FIELDS = ("inputs", "outputs", "metadata", "error", "stack_trace")
 
     def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
         self._redactor = redactor
-        self._kept = Kept()
 
     def event(self, number: int, event: Event) -> None:
         """Look through the payloads of an event."""
@@ -213,11 +216,6 @@ class NoSecrets(Quiet):
             found = Counter(self._RULE.findall(redacted))
             found.subtract(self._RULE.findall(text))
             yield from sorted(rule for rule, count in found.items() if count > 0)
-
-    def found(self, run: Run) -> Iterator[Found]:
-        """Where secrets stand."""
-        del run
-        return self._kept.all()
 
 
 STATES: Final[dict[str, tuple[str, ...]]] = {

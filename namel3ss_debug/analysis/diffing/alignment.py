@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from namel3ss_debug.analysis.diffing.rows import NOBODY, Rows
+from namel3ss_debug.analysis.diffing.rows import NOBODY, Rows, question
 from namel3ss_debug.wire.matching import matching_blocks
 
 Key = Callable[[Rows, int], object]
@@ -86,10 +86,6 @@ def _subtree(rows: Rows, row: int) -> object:
     return rows.subtree[row]
 
 
-def _asked(rows: Rows, row: int) -> object:
-    return (rows.shape[row], rows.settings[row], rows.prompt[row], rows.asked[row])
-
-
 def _answered(rows: Rows, row: int) -> object:
     """What came of it, of the same component; nothing that came of it is nothing in common."""
     return (rows.what(row).component, rows.answered[row] or (rows.number[row], id(rows)))
@@ -107,11 +103,11 @@ def _type(rows: Rows, row: int) -> object:
     return (rows.what(row).type, rows.what(row).component)
 
 
-_WITH_PAYLOADS: tuple[Key, ...] = (_subtree, _asked, _answered, _shape, _name, _type)
+_WITH_PAYLOADS: tuple[Key, ...] = (_subtree, question, _answered, _shape, _name, _type)
 _WITHOUT: tuple[Key, ...] = (_subtree, _name, _type)
 
 
-_CONTENT = frozenset({_subtree, _asked, _answered})
+_CONTENT = frozenset({_subtree, question, _answered})
 _LARGE = 10_000
 
 
@@ -246,7 +242,7 @@ def _only_once(old: list[object], new: list[object]) -> tuple[list[object], list
 def _by_words(rows: Rows, siblings: array[int], places: Iterable[int]) -> dict[object, list[int]]:
     found: dict[object, list[int]] = {}
     for place in places:
-        found.setdefault(_asked(rows, siblings[place]), []).append(place)
+        found.setdefault(question(rows, siblings[place]), []).append(place)
     return found
 
 

@@ -35,7 +35,7 @@ from namel3ss_debug.analysis.diffing.differences import (
     with_origins,
 )
 from namel3ss_debug.analysis.diffing.masks import Masks
-from namel3ss_debug.analysis.diffing.rows import NOBODY, Rows
+from namel3ss_debug.analysis.diffing.rows import NOBODY, Rows, question
 
 if TYPE_CHECKING:
     from namel3ss_debug.traces.reader import Trace
@@ -131,7 +131,7 @@ def _apart(first: Comparison, good: Sequence[Run], bad: Run) -> list[tuple[int, 
     others = [_Aspects(Comparison(run, bad)) for run in good[1:]]
     gone = [_missing(first), *(_in_both(Comparison(good[0], run)) for run in good[1:])]
     everywhere = frozenset.intersection(*gone)
-    asked = [_keys(run.rows, _question) for run in good]
+    asked = [_keys(run.rows, question) for run in good]
     answered = [_keys(run.rows, _answer) for run in good]
 
     def sets_apart(place: int, kind: str) -> bool:
@@ -143,7 +143,7 @@ def _apart(first: Comparison, good: Sequence[Run], bad: Run) -> list[tuple[int, 
             return True
         of_answer = kind in ANSWERS
         aspect = _QUESTION if kind == ADDED else _aspect(kind)
-        known, key = (answered, _answer) if of_answer else (asked, _question)
+        known, key = (answered, _answer) if of_answer else (asked, question)
         return all(aspect in found for found in respects) and not any(
             key(bad.rows, b) in each for each in known
         )
@@ -194,10 +194,6 @@ def _in_both(comparison: Comparison) -> frozenset[int]:
 
 def _keys(rows: Rows, key: Any) -> frozenset[object]:
     return frozenset(key(rows, row) for row in range(len(rows)))
-
-
-def _question(rows: Rows, row: int) -> object:
-    return (rows.shape[row], rows.settings[row], rows.prompt[row], rows.asked[row])
 
 
 def _answer(rows: Rows, row: int) -> object:

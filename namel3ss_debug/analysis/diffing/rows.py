@@ -293,7 +293,7 @@ class _Reading:
         key = (rows.parent[row], rows.lane[row])
         failed = self._failed_last.pop(key, NOBODY)
         asked = rows.asked[row] or rows.prompt[row]
-        if failed != NOBODY and asked and _question(rows, failed) == _question(rows, row):
+        if failed != NOBODY and asked and question(rows, failed) == question(rows, row):
             self._attempts.append((row, failed))
 
     def _end(self, row: int, number: int, event: Event) -> None:
@@ -380,7 +380,8 @@ class _Reading:
         return place
 
 
-def _question(rows: Rows, row: int) -> tuple[int, ...]:
+def question(rows: Rows, row: int) -> object:
+    """All that was asked, as a key; equal where two rows asked the same."""
     return (rows.shape[row], rows.settings[row], rows.prompt[row], rows.asked[row])
 
 

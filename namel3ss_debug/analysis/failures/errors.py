@@ -54,7 +54,7 @@ from namel3ss_debug.analysis.failures.failure_reports import Run, report
 from namel3ss_debug.analysis.failures.origins import WATCHED, Surroundings
 from namel3ss_debug.analysis.failures.weak_failures import WeakFailures
 from namel3ss_debug.analysis.failures.wrapping import direct_causes, names
-from namel3ss_debug.analysis.nesting import has_failed, since_epoch
+from namel3ss_debug.analysis.nesting import has_failed, instant
 from namel3ss_debug.analysis.resources.usage import dollars, used
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.wire import lenient
@@ -210,7 +210,7 @@ class Errors:
                 category=categorise(error_type, error, http_status=code, component=component),
                 call_site=lenient.string(event.get("call_site")),
                 http_status=code,
-                at=_moment(event),
+                at=instant(event.get("timestamp")),
                 duration_ns=None,
                 causes=direct_causes(event.get("stack_trace")),
             )
@@ -250,7 +250,7 @@ class Errors:
             category=categorise(error_type, error, http_status=code, status=status, component=span.component),
             call_site=lenient.string(span.get("call_site")),
             http_status=code,
-            at=_moment(span.end),
+            at=instant(span.end.get("timestamp")),
             duration_ns=span.duration_ns,
             causes=direct_causes(span.end.get("stack_trace")),
         )
@@ -407,8 +407,3 @@ def _passes_on(failure: Failure, child: Failure) -> bool:
 
 def _names(failure: Failure, other: Failure) -> bool:
     return names(failure.error, failure.causes, other.error_type, other.error)
-
-
-def _moment(event: Event) -> int | None:
-    at = event.get("timestamp")
-    return None if at is None else since_epoch(at)

@@ -11,7 +11,7 @@ from namel3ss_debug.analysis.failures.failure_fingerprints import fingerprint
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.severity import run_severity, severity
 from namel3ss_debug.analysis.failures.suspects import Cause, Told
-from namel3ss_debug.analysis.nesting import since_epoch
+from namel3ss_debug.analysis.nesting import instant
 from namel3ss_debug.analysis.resources.usage import dollars
 from namel3ss_debug.analysis.totals import LISTED
 
@@ -193,7 +193,7 @@ def _since_begin(at: int | None, run: Run) -> float | None:
 
 def _weak_row(weak: WeakFailure, run: Run) -> dict[str, Any]:
     """A weak failure as JSON."""
-    at = None if weak.at is None else since_epoch(weak.at)
+    at = instant(weak.at)
     found = run.near.origins(weak.number, Told(weak.category, weak.error, claimed=True))
     return {
         "number": run.near.start_of(weak.number) or weak.number,

@@ -43,7 +43,7 @@ from namel3ss_debug.analysis.graphs.flows import flows, handed
 from namel3ss_debug.analysis.graphs.graphs import Tree
 from namel3ss_debug.analysis.graphs.parallel import Parallel
 from namel3ss_debug.analysis.graphs.spangraph import RUN, Row, SpanGraph, moments_of, parents_of
-from namel3ss_debug.analysis.nesting import LONGEST_NS, since_epoch
+from namel3ss_debug.analysis.nesting import LONGEST_NS, instant
 from namel3ss_debug.analysis.totals import LISTED
 
 if TYPE_CHECKING:
@@ -119,7 +119,13 @@ class Dependencies:
                 self._unread_bytes += len(unread)
         needs = span.get("depends_on") or ()
         facts = (
-            *(span.number, span.end_number, _when(start), _when(end), span.duration_ns),
+            *(
+                span.number,
+                span.end_number,
+                instant(start.get("timestamp")),
+                instant(end.get("timestamp")),
+                span.duration_ns,
+            ),
             *(start.get("event_id"), end.get("event_id"), start.get("parent_event_id")),
             *(span.component, span.name, _ids(needs), given, taken, bool(inputs), span.retried),
             start["event_type"] == "app_load_start",
@@ -405,11 +411,6 @@ def _number(row: Row) -> int:
 
 def _rank(row: Row) -> tuple[int, int]:
     return (max(row.duration_ns or 0, 0) if row.end_number else _OPEN, -row.number)
-
-
-def _when(event: Event) -> int | None:
-    at = event.get("timestamp")
-    return None if at is None else since_epoch(at)
 
 
 def _ids(needs: object) -> tuple[str, ...]:

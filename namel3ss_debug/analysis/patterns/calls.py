@@ -16,7 +16,7 @@ from zlib import crc32
 
 import orjson
 
-from namel3ss_debug.analysis.nesting import since_epoch
+from namel3ss_debug.analysis.nesting import instant
 from namel3ss_debug.analysis.resources.usage import span_cost, total_tokens
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Reader:
         return Call(
             *(span.number, span.end_number, start.get("event_id"), _parent(start)),
             *(kind, self._operation(span.component, span.name), asked, answered),
-            None if began is None else since_epoch(began),
+            instant(began),
             span.duration_ns,
             FAILED if span.failed else COMPLETED if span.end_number else OPEN,
             span.retried,
@@ -189,7 +189,7 @@ class Reader:
             *(number, number, event.get("event_id"), _parent(event)),
             DECISION if deciding else MEMORY,
             self._operation(event["component"], event.get("component_name") or ""),
-            *(asked, answered, None if began is None else since_epoch(began), 0),
+            *(asked, answered, instant(began), 0),
             *(FAILED if "error" in event else COMPLETED, False),
             text=text,
             choice=deciding,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
-from namel3ss_debug.analysis.nesting import since_epoch, whole_ns
+from namel3ss_debug.analysis.nesting import instant, whole_ns
 from namel3ss_debug.analysis.resources.memory import MOST_PROCESSES, Lane, lane_of
 from namel3ss_debug.analysis.resources.usage import whole
 
@@ -95,7 +95,7 @@ def sample_of(number: int, event: Event) -> Sample:
     at, cpu = event.get("timestamp"), event.get("cpu_time_ms")
     return Sample(
         number,
-        None if at is None else since_epoch(at),
+        instant(at),
         None if cpu is None else whole_ns(cpu, NS_PER_MS),
         whole(metadata.get("threads")),
         tuple(map(whole, collections)) if isinstance(collections, list) else (),

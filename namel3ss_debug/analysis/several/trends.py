@@ -15,14 +15,13 @@ medians, so that one run that took far too long decides nothing, and no distribu
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import lru_cache
 from itertools import combinations
 from math import erfc, factorial, sqrt
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from namel3ss_debug.analysis.slopes import theil_sen
+from namel3ss_debug.analysis.slopes import theil_sen, tied_terms, variance_term
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -143,12 +142,7 @@ def kendall_score(values: Sequence[float]) -> int:
 
 def score_variance(values: Sequence[float]) -> float:
     """The variance of S where there is no trend, corrected for ties (Kendall 1975)."""
-    tied = Counter(values).values()
-    return (_spread(len(values)) - sum(map(_spread, tied))) / 18
-
-
-def _spread(number: int) -> int:
-    return number * (number - 1) * (2 * number + 5)
+    return (variance_term(len(values)) - tied_terms(values)) / 18
 
 
 def mann_kendall(values: Sequence[float]) -> float:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import NS_PER_MS
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
-from namel3ss_debug.analysis.nesting import NS_PER_SECOND, since_epoch, whole_ns
+from namel3ss_debug.analysis.nesting import NS_PER_SECOND, instant, since_epoch, whole_ns
 from namel3ss_debug.analysis.resources.memory import lane_of
 from namel3ss_debug.analysis.resources.processes import sample_of
 from namel3ss_debug.analysis.triggers.rules import RULES, Blocked, Gathered, Timeout, evaluate
@@ -96,7 +96,9 @@ class Triggers:
                 component=span.component,
             )
             if told:
-                self._got.timeouts.append(Timeout(span.number, _at(end), span.component, span.name))
+                self._got.timeouts.append(
+                    Timeout(span.number, instant(end.get("timestamp")), span.component, span.name)
+                )
                 self._got.timeout_count += 1
                 if len(self._got.timeouts) > 2 * _MOST_TIMEOUTS:
                     self._got.timeouts = sorted(self._got.timeouts)[:_MOST_TIMEOUTS]
@@ -177,8 +179,3 @@ def _gap(begin: int, lasted: int, below: Below | None) -> tuple[int, int]:
             longest, since = min(low, end) - reached, reached
         reached = max(reached, high)
     return (end - reached, reached) if end - reached > longest else (longest, since)
-
-
-def _at(event: Event) -> int | None:
-    at = event.get("timestamp")
-    return None if at is None else since_epoch(at)
