@@ -32,7 +32,7 @@ from namel3ss_debug.views.quantities import (
 )
 from namel3ss_debug.views.recordings import command, short_name, short_site
 from namel3ss_debug.views.sections import section
-from namel3ss_debug.views.tables import Cell, Column, name, number
+from namel3ss_debug.views.tables import Column, name, number
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
 from namel3ss_debug.views.triggers import triggers
 from namel3ss_debug.views.usage import (
@@ -43,6 +43,7 @@ from namel3ss_debug.views.usage import (
     event_types,
     failed,
     more,
+    operation_cell,
     price_hint,
     price_source,
     resources,
@@ -279,7 +280,7 @@ def _performance(performance: Section) -> Iterator[Block]:
             [
                 (
                     text(row.get("number"), DIM),
-                    _where(row),
+                    operation_cell(row),
                     milliseconds(row.get("duration_ms")),
                     milliseconds(row.get("self_ms")),
                     text(short_site(row.get("call_site") or ""), DIM),
@@ -370,11 +371,6 @@ def _operations(title: str, header: str, rows: Iterable[tuple[Any, Section]]) ->
 def _longest(items: Iterable[tuple[Any, Section]]) -> list[tuple[Any, Section]]:
     """Those that took longest in all come first."""
     return sorted(items, key=lambda item: (-(item[1].get("total_ms") or 0), str(item[0])))[:SHOWN]
-
-
-def _where(row: Section) -> Cell:
-    component, label = str(row.get("component") or ""), row.get("component_name")
-    return text(f"{component} {label}" if label else component, COMPONENT_STYLES.get(component, ""), 120)
 
 
 def _integrity(checked: Section, *, alone: bool) -> Iterator[Block]:

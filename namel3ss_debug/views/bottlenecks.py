@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Table
 from namel3ss_debug.views.quantities import duration, is_number, milliseconds, percent, tokens
 from namel3ss_debug.views.recordings import short_site
-from namel3ss_debug.views.tables import Cell, Column, name, number
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, text
-from namel3ss_debug.views.usage import SHOWN, Section, more
+from namel3ss_debug.views.tables import Column, name, number
+from namel3ss_debug.views.terminal import DIM, text
+from namel3ss_debug.views.usage import SHOWN, Section, more, operation_cell
 
 _FUNCTIONS_SHOWN = 5
 _LEAST_SHARE = 0.01
@@ -25,7 +25,7 @@ def bottlenecks(performance: Section) -> Iterator[Block]:
             (name("operation", 16), number("ms"), number("share"), Column("cause"), number("waiting ms")),
             [
                 (
-                    _who(row),
+                    operation_cell(row),
                     milliseconds(row.get("self_ms")),
                     percent(row.get("share")),
                     text(row.get("cause", ""), limit=20),
@@ -63,7 +63,7 @@ def hot_functions(performance: Section) -> Iterator[Block]:
         (name("operation", 14), name("function", 20), name("at", 10), number("ms"), number("share")),
         [
             (
-                _who(row) if first else "",
+                operation_cell(row) if first else "",
                 text(str(function.get("function", "")), limit=80),
                 text(short_site(function.get("at") or ""), DIM),
                 milliseconds(function.get("self_ms")),
@@ -93,7 +93,7 @@ def outliers(performance: Section) -> Iterator[Block]:
         [
             (
                 text(row.get("number"), DIM),
-                _who(row),
+                operation_cell(row),
                 milliseconds(row.get("duration_ms")),
                 milliseconds(row.get("p50_ms")),
             )
@@ -113,8 +113,3 @@ def _curve(values: list[float]) -> str:
         max(round(value / highest * top), 1) if is_number(value) and value > 0 else 0 for value in values
     )
     return "".join(_HEIGHTS[height] for height in heights).rstrip() or ""
-
-
-def _who(row: Section) -> Cell:
-    component, label = str(row.get("component") or ""), row.get("component_name")
-    return text(f"{component} {label}" if label else component, COMPONENT_STYLES.get(component, ""), 120)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.quantities import count, duration, is_number, milliseconds, percent, tokens
-from namel3ss_debug.views.tables import Cell, Column, name, number, prose
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, WARNING, text
-from namel3ss_debug.views.usage import SHOWN, Section, more
+from namel3ss_debug.views.tables import Column, name, number, prose
+from namel3ss_debug.views.terminal import DIM, WARNING, text
+from namel3ss_debug.views.usage import SHOWN, Section, more, operation_cell
 
 _NUMBER = Column("n", align="right", style=DIM)
 
@@ -36,7 +36,7 @@ def _violations(violations: Section) -> Iterator[Block]:
         [
             (
                 text(row.get("number"), DIM),
-                _who(row),
+                operation_cell(row),
                 tokens(row.get("needs")),
                 milliseconds(row.get("early_ms")) if row.get("needed_ended") else "never ended",
             )
@@ -65,7 +65,7 @@ def _critical_path(section: Section) -> Iterator[Block]:
             (name("operation", 16), number("spans"), number("ms"), number("share")),
             [
                 (
-                    _who(row) if row.get("component") else text("outside of any span", DIM),
+                    operation_cell(row) if row.get("component") else text("outside of any span", DIM),
                     tokens(row.get("spans")) if row.get("spans") else "",
                     milliseconds(row.get("ms")),
                     percent(row.get("share")),
@@ -94,7 +94,7 @@ def _schedule(section: Section) -> Iterator[Block]:
         [
             (
                 text(row.get("number"), DIM),
-                _who(row),
+                operation_cell(row),
                 milliseconds(row.get("duration_ms")),
                 milliseconds(row.get("critical_ms")),
                 milliseconds(row.get("slack_ms")),
@@ -125,7 +125,7 @@ def _parallel(parallel: Section) -> Iterator[Block]:
         [
             (
                 text(row.get("number") or "", DIM),
-                _who(row) if row.get("component") else text("the run", DIM),
+                operation_cell(row) if row.get("component") else text("the run", DIM),
                 milliseconds(row.get("saves_ms")),
                 text("; ".join(_numbers(group) for group in row.get("groups") or ()), limit=120),
             )
@@ -141,8 +141,3 @@ def _numbers(events: object) -> str:
 
 def _by_critical(row: Section) -> tuple[float, float, int]:
     return -(row.get("critical_ms") or 0), -(row.get("duration_ms") or 0), row.get("number") or 0
-
-
-def _who(row: Section) -> Cell:
-    component, label = str(row.get("component") or ""), row.get("component_name")
-    return text(f"{component} {label}" if label else component, COMPONENT_STYLES.get(component, ""), 120)

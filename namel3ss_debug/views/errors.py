@@ -8,8 +8,8 @@ from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, percent, tokens
 from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, text
-from namel3ss_debug.views.usage import SHOWN, Section, more
+from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, text
+from namel3ss_debug.views.usage import SHOWN, Section, more, operation_cell
 
 _NUMBER = Column("n", align="right", style=DIM)
 
@@ -70,7 +70,7 @@ def _failure_rows(failure: Section) -> Iterator[tuple[Cell, ...]]:
     attempts = len(failure.get("attempts") or ())
     yield (
         text(failure.get("number"), DIM),
-        where(failure),
+        operation_cell(failure),
         text(failure.get("category") or "", limit=40),
         text(words + (f" ({attempts} attempts)" if attempts > 1 else ""), ERROR, 400),
     )
@@ -78,7 +78,7 @@ def _failure_rows(failure: Section) -> Iterator[tuple[Cell, ...]]:
     if origin is not None and origin.get("number") != failure.get("number"):
         yield (
             text(origin.get("number"), DIM),
-            where(origin),
+            operation_cell(origin),
             text("began here", DIM),
             text(origin.get("reason") or "", limit=400),
         )
@@ -105,7 +105,7 @@ def _open_spans(section: Section) -> Iterator[Block]:
         [
             (
                 text(span.get("number"), DIM),
-                where(span),
+                operation_cell(span),
                 moment(span.get("started_at")),
                 text(short_site(span.get("call_site") or ""), DIM),
             )
@@ -134,17 +134,11 @@ def _weak_rows(weak: Section) -> Iterator[tuple[Cell, ...]]:
     words = ": ".join(str(part) for part in (weak.get("error_type"), weak.get("error")) if part)
     yield (
         text(weak.get("number"), DIM),
-        where(weak),
+        operation_cell(weak),
         percent(weak.get("confidence")),
         text(words, WARNING, 400),
     )
     origin = next(iter(weak.get("origins") or ()), None)
     if origin is not None and origin.get("number") != weak.get("number"):
         began = f"began here: {origin.get('reason') or ''}"
-        yield text(origin.get("number"), DIM), where(origin), "", text(began, limit=400)
-
-
-def where(row: Section) -> Cell:
-    """A component and its name, in the component's colour."""
-    component, label = str(row.get("component") or ""), row.get("component_name")
-    return text(f"{component} {label}" if label else component, COMPONENT_STYLES.get(component, ""), 120)
+        yield text(origin.get("number"), DIM), operation_cell(origin), "", text(began, limit=400)

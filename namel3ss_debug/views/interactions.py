@@ -8,7 +8,7 @@ from namel3ss_debug.views.blocks import Block, Heading, Table
 from namel3ss_debug.views.quantities import count, milliseconds, tokens
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, WARNING, text
-from namel3ss_debug.views.usage import SHOWN, Section, failed, more
+from namel3ss_debug.views.usage import SHOWN, Section, event_numbers, failed, more, operation_cell
 
 _MOST_EVENTS = 8
 
@@ -38,7 +38,7 @@ def interactions(section: Section, *, alone: bool = False) -> Iterator[Block]:
             [
                 (
                     _agent(row.get("from"), "the program"),
-                    _called(row),
+                    operation_cell(row),
                     tokens(row.get("count")),
                     failed(row.get("failed")),
                     text(row["open"], WARNING) if row.get("open") else "",
@@ -67,7 +67,7 @@ def _lacking(messages: Section) -> Iterator[Block]:
             _agent(row.get("from")),
             _agent(row.get("to")),
             f"the same text {tokens(row.get('count'))} times",
-            text(_numbers(row.get("numbers")), DIM, 60),
+            text(event_numbers(row.get("numbers"), _MOST_EVENTS), DIM, 60),
         )
         for row in (repeated.get("listed") or [])[:SHOWN]
     ]
@@ -95,7 +95,7 @@ def _hand_offs(found: list[Section]) -> Iterator[Block]:
                 _agent(row.get("to")),
                 tokens(row.get("count")),
                 "a message" if row.get("kind") == "recorded" else "the tool's name",
-                text(_numbers(row.get("numbers")), DIM, 60),
+                text(event_numbers(row.get("numbers"), _MOST_EVENTS), DIM, 60),
             )
             for row in found[:SHOWN]
         ],
@@ -124,17 +124,5 @@ def _exchanged(messages: Section) -> Iterator[Block]:
     yield from more(len(pairs), len(pairs[:SHOWN]))
 
 
-def _numbers(numbers: object) -> str:
-    if not isinstance(numbers, list):
-        return ""
-    shown = " ".join(map(str, numbers[:_MOST_EVENTS]))
-    return shown + (" …" if len(numbers) > _MOST_EVENTS else "")
-
-
 def _agent(label: object, otherwise: str = "not known") -> Cell:
     return text(label, COMPONENT_STYLES["agent"], 60) if label else text(otherwise, DIM)
-
-
-def _called(row: Section) -> Cell:
-    component, label = str(row.get("component") or ""), row.get("component_name")
-    return text(f"{component} {label}" if label else component, COMPONENT_STYLES.get(component, ""), 120)

@@ -8,8 +8,8 @@ from typing import Any
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.quantities import count, duration, money, tokens
 from namel3ss_debug.views.tables import Column, name, number
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, text
-from namel3ss_debug.views.usage import SHOWN, Section, amount, more
+from namel3ss_debug.views.terminal import DIM, text
+from namel3ss_debug.views.usage import SHOWN, Section, amount, more, operation_cell
 
 _WORDS = {
     "failed_calls": "failed",
@@ -52,7 +52,7 @@ def optimizations(section: Section, *, alone: bool) -> Iterator[Block]:
         [
             (
                 text(_WORDS.get(str(row.get("kind")), row.get("kind") or ""), limit=40),
-                text(_who(row), COMPONENT_STYLES.get(str(row.get("component")), ""), 120),
+                operation_cell(row) if row.get("component") else text("the run"),
                 tokens(row.get("count")),
                 duration(_saves(row, "ms")) if _saves(row, "ms") else "",
                 amount(_saves(row, "tokens")),
@@ -69,11 +69,6 @@ def optimizations(section: Section, *, alone: bool) -> Iterator[Block]:
     undecided = section.get("undecided_runs")
     if undecided:
         yield Note(f"{count(undecided, 'failed span')} left out: other calls ran beside")
-
-
-def _who(row: Section) -> str:
-    component, label = str(row.get("component") or "the run"), row.get("component_name")
-    return f"{component} {label}" if label else component
 
 
 def _saves(row: Section, key: str) -> Any:

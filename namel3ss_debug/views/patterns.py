@@ -10,7 +10,7 @@ from namel3ss_debug.views.gists import call, gist
 from namel3ss_debug.views.quantities import count, duration, is_number, milliseconds, money, tokens
 from namel3ss_debug.views.tables import Cell, Column, number, prose
 from namel3ss_debug.views.terminal import DIM, WARNING, text
-from namel3ss_debug.views.usage import SHOWN, Section, more
+from namel3ss_debug.views.usage import SHOWN, Section, event_numbers, more, operation
 
 _TROUBLE = frozenset({"loop", "retries", "stall", "one way"})
 _MOST_EVENTS = 5
@@ -78,7 +78,7 @@ def _table(found: Sequence[Section]) -> Table:
     rows = []
     for each in found[:SHOWN]:
         cost = each.get("cost") or {}
-        told = _WORDS.get(str(each.get("kind")), _operation)(each)
+        told = _WORDS.get(str(each.get("kind")), operation)(each)
         rows.append(
             (
                 text(told, limit=200),
@@ -99,18 +99,9 @@ def _table(found: Sequence[Section]) -> Table:
 
 
 def _events(found: Section) -> str:
-    numbers = found.get("numbers")
     if found.get("kind") == "stall":
         return f"{found.get('after')} {found.get('until')}"
-    if not isinstance(numbers, list):
-        return ""
-    shown = " ".join(map(str, numbers[:_MOST_EVENTS]))
-    return shown + (" …" if len(numbers) > _MOST_EVENTS else "")
-
-
-def _operation(found: Section) -> str:
-    component, label = str(found.get("component") or ""), found.get("component_name")
-    return f"{component} {label}" if label else component
+    return event_numbers(found.get("numbers"), _MOST_EVENTS)
 
 
 def _called(found: Section) -> str:
@@ -118,14 +109,14 @@ def _called(found: Section) -> str:
     arguments = found.get("arguments")
     if found.get("component") == "tool" and isinstance(arguments, dict):
         return call(found.get("component_name"), arguments, 60)
-    return _operation(found)
+    return operation(found)
 
 
 def _loop(found: Section) -> str:
     rounds, form = found.get("rounds"), found.get("form")
     if form == "growth":
         low, high = found.get("messages") or ("", "")
-        return f"{_operation(found)} said the same {rounds} times, given {low} to {high} messages"
+        return f"{operation(found)} said the same {rounds} times, given {low} to {high} messages"
     if form == "same call":
         answer = "answer" if found.get("component") == "llm" else "result"
         return f"{_called(found)} {rounds} times with the same {answer}"
@@ -142,12 +133,12 @@ def _retries(found: Section) -> str:
 
 def _stall(found: Section) -> str:
     where = "waiting for" if found.get("running") else "nothing happened inside"
-    return f"{where} {_operation(found)}"
+    return f"{where} {operation(found)}"
 
 
 def _one_way(found: Section) -> str:
     chosen = gist(found.get("chosen"), 40) if found.get("chosen") is not None else "the same"
-    return f"{found.get('component_name') or _operation(found)} chose {chosen} all {tokens(found.get('count'))} times"
+    return f"{found.get('component_name') or operation(found)} chose {chosen} all {tokens(found.get('count'))} times"
 
 
 def _polling(found: Section) -> str:
@@ -165,7 +156,7 @@ def _anomaly(found: Section) -> str:
     shown: Callable[[Any], str] = duration if timed else tokens
     what = ("slower" if high else "faster") if timed else ("more tokens" if high else "fewer tokens")
     figures = f"{shown(found.get('furthest'))} against {shown(found.get('median'))}"
-    return f"{_operation(found)} {tokens(found.get('count'))} of {tokens(found.get('of'))} {what}: {figures}"
+    return f"{operation(found)} {tokens(found.get('count'))} of {tokens(found.get('of'))} {what}: {figures}"
 
 
 def _burst(found: Section) -> str:
@@ -176,7 +167,7 @@ def _burst(found: Section) -> str:
 
 def _parallel(found: Section) -> str:
     made = found.get("operations") or []
-    of = ", ".join(f"{_operation(each)}" for each in made[:3])
+    of = ", ".join(f"{operation(each)}" for each in made[:3])
     groups = found.get("groups") or 1
     times = f", {tokens(groups)} times" if is_number(groups) and groups > 1 else ""
     made, most = found.get("count"), found.get("at_once")
@@ -186,7 +177,7 @@ def _parallel(found: Section) -> str:
 
 
 def _sequence(found: Section) -> str:
-    steps = ", ".join(map(_operation, found.get("operations") or []))
+    steps = ", ".join(map(operation, found.get("operations") or []))
     return f"{steps}: {tokens(found.get('count'))} times"
 
 

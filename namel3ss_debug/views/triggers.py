@@ -9,7 +9,7 @@ from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.quantities import duration, is_number, moment, percent, tokens
 from namel3ss_debug.views.tables import Column, prose
 from namel3ss_debug.views.terminal import DIM, WARNING, text
-from namel3ss_debug.views.usage import SHOWN, Section, more
+from namel3ss_debug.views.usage import SHOWN, Section, more, operation
 
 _MOST_NUMBERS = 3
 
@@ -67,9 +67,7 @@ def _others(rules: list[Section], *, fired: bool) -> Iterator[Block]:
 
 
 def _what(row: Section) -> str:
-    component, label = row.get("component"), row.get("component_name")
-    who = f"{component} {label}" if label else str(component or "")
-    return ": ".join(filter(None, (who, str(row.get("what") or ""))))
+    return ": ".join(filter(None, (operation(row), str(row.get("what") or ""))))
 
 
 def _value(row: Section, key: str) -> str:

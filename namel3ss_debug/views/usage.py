@@ -257,6 +257,24 @@ def event_types(types: Mapping[str, Any]) -> Iterator[Block]:
     )
 
 
+def operation(row: Section) -> str:
+    """The component of a row with its name: `tool search`."""
+    component, label = str(row.get("component") or ""), row.get("component_name")
+    return f"{component} {label}" if label else component
+
+
+def operation_cell(row: Section) -> Cell:
+    """The same in the colour of the component."""
+    return text(operation(row), COMPONENT_STYLES.get(str(row.get("component") or ""), ""), 120)
+
+
+def event_numbers(numbers: object, most: int) -> str:
+    """The first numbers of a list of events; nothing for what is no list."""
+    if not isinstance(numbers, list):
+        return ""
+    return " ".join(map(str, numbers[:most])) + (" …" if len(numbers) > most else "")
+
+
 def failed(number_failed: Any) -> Cell:
     """A number of failures, in the colour of failures; nothing where there were none."""
     return text(tokens(number_failed), ERROR) if number_failed else ""
