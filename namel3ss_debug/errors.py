@@ -78,3 +78,8 @@ class MissingExtraError(DebugError):
     """An optional package is needed; the message names the extra that brings it."""
 
     slug = "missing-extra"
+
+
+def short(text: str, most: int, mark: str = "…") -> str:
+    """The text as a message shows it: at most so many characters, with the mark at the end where it was cut."""
+    return text if len(text) <= most else text[: most - len(mark)] + mark

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from namel3ss_debug.errors import short
+
 LEAST = 0.01
 HALF = 0.5
 UNFINISHED = 0.9
@@ -161,7 +163,7 @@ def _began(row: Section) -> str:
 def _said(row: Section) -> str:
     told = ": ".join(str(row[key]) for key in ("error_type", "error") if row.get(key))
     told = " ".join(told.split())
-    return f": {told[:119] + '…' if len(told) > 120 else told}" if told else ""
+    return f": {short(told, 120)}" if told else ""
 
 
 def _integrity(section: Section, _sections: Mapping[str, Any], _run: Run) -> Iterator[Finding]:
@@ -349,8 +351,7 @@ def _finding(
     slug: str, part: str, section: str, by: float, words: str, numbers: Any, next_step: str
 ) -> Finding:
     kept = tuple(dict.fromkeys(numbers))[:_MOST_NUMBERS]
-    words = words if len(words) <= _LONGEST_WORDS else words[: _LONGEST_WORDS - 1] + "…"
-    return Finding(slug, part, section, round(min(by, 1.0), 3), words, kept, next_step)
+    return Finding(slug, part, section, round(min(by, 1.0), 3), short(words, _LONGEST_WORDS), kept, next_step)
 
 
 def _named(row: Section) -> str:

@@ -55,7 +55,7 @@ from namel3ss_debug.config import (
     load_configuration,
     working_directory,
 )
-from namel3ss_debug.errors import WrongUsageError
+from namel3ss_debug.errors import WrongUsageError, short
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.exits import flush_on_exit
 from namel3ss_debug.traces.redaction import Redactor
@@ -291,7 +291,7 @@ def _tell(text: str) -> None:
 
     What is told may hold a name out of a recording: a terminal gets nothing of it to obey.
     """
-    shown = text if len(text) <= _LONGEST_TOLD else f"{text[: _LONGEST_TOLD - 1]}…"
+    shown = short(text, _LONGEST_TOLD)
     if not shown.isprintable():
         shown = "".join(
             each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown

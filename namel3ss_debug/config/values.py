@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from namel3ss_debug.errors import SettingError
+from namel3ss_debug.errors import SettingError, short
 
 NEVER = "never"
 """The value of NAMEL3SS_DEBUG_ENABLED that turns decorators into nothing at all."""
@@ -222,5 +222,4 @@ def triggers(value: object) -> Mapping[str, float | None]:
 
 def shown(value: object) -> str:
     """The beginning of a value, as a message shows it."""
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return short(json.dumps(value, default=str), 60, "...")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from namel3ss_debug.errors import SettingError
+from namel3ss_debug.errors import SettingError, short
 from namel3ss_debug.prices.rates import PER_REQUEST, PER_TOKEN, Price, Rates
 
 SEARCHES: Final = ("web_search", "file_search")
@@ -83,8 +83,7 @@ def _read_entry(where: str, entry: object) -> dict[str, float] | None:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return short(json.dumps(value, default=str), 60, "...")
 
 
 class _Entry(NamedTuple):

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
+from namel3ss_debug.errors import short
 from namel3ss_debug.replay.rerunning.disturbances import (
     CLOCK,
     HASH_SEED,
@@ -313,8 +314,7 @@ def parted(old: str, new: str) -> str:
         end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end] and old[-1 - end] in ".,:;"
     ):
         end += 1
-    cut = [text[start : len(text) - end].strip() for text in (old, new)]
-    shown = [text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…" for text in cut]
+    shown = [short(text[start : len(text) - end].strip(), _MOST_CHARACTERS) for text in (old, new)]
     return f"{shown[0] or 'nothing'} -> {shown[1] or 'nothing'}"
 
 

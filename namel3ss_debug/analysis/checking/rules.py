@@ -32,7 +32,7 @@ from namel3ss_debug.analysis.checking.subjects import SPAN_NAMES, Pattern, parse
 from namel3ss_debug.analysis.checking.validation import read_schema, validator
 from namel3ss_debug.analysis.failures.categories import CATEGORIES
 from namel3ss_debug.analysis.folds import FOLDS
-from namel3ss_debug.errors import DebugError, MissingExtraError, RuleError
+from namel3ss_debug.errors import DebugError, MissingExtraError, RuleError, short
 from namel3ss_debug.expressions import FIELD_NAMES, compile_expression, nearest
 from namel3ss_debug.wire import lenient
 
@@ -153,7 +153,7 @@ def read_option(text: str) -> Source:
     Raises:
         RuleError: what looks like JSON is none.
     """
-    where = "--rule " + (text if len(text) <= 60 else text[:59] + "…")
+    where = "--rule " + short(text, 60)
     if not text.lstrip().startswith("{"):
         return Source(where, [text])
     try:
@@ -229,8 +229,7 @@ def _name(written: Mapping[str, Any], kind: str, describes: str, taken: set[str]
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return short(json.dumps(value, ensure_ascii=False, default=str), 60)
 
 
 def _text(written: Mapping[str, Any], key: str) -> str:

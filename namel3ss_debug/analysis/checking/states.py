@@ -15,8 +15,8 @@ from namel3ss_debug.analysis.checking.budgets import refuse_unpriced, run_values
 from namel3ss_debug.analysis.checking.conduct import Noting, Quiet, Run
 from namel3ss_debug.analysis.checking.findings import Found
 from namel3ss_debug.analysis.checking.measures import MEASURES
-from namel3ss_debug.analysis.checking.words import broken, paths, short
-from namel3ss_debug.errors import RuleError
+from namel3ss_debug.analysis.checking.words import broken, paths
+from namel3ss_debug.errors import RuleError, short
 from namel3ss_debug.expressions import nearest
 from namel3ss_debug.wire import lenient
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from namel3ss_debug.errors import MissingExtraError, RuleError
+from namel3ss_debug.errors import MissingExtraError, RuleError, short
 
 INSTALL: Final = "pip install 'namel3ss-debug[schema]'"
 _LONGEST = 160
@@ -49,7 +49,7 @@ def validator(schema: object) -> Callable[[Any], Sequence[tuple[str, str]]]:
     try:
         kind.check_schema(schema)  # type: ignore[arg-type]  # true and false are schemas too
     except exceptions.SchemaError as error:
-        raise RuleError(f"schema: it is no JSON schema: {_short(error.message)}") from None
+        raise RuleError(f"schema: it is no JSON schema: {short(error.message, _LONGEST)}") from None
     checker = kind(schema, registry=Registry())  # an empty registry fetches nothing
     wants_text = isinstance(schema, dict) and schema.get("type") == "string"
 
@@ -61,18 +61,14 @@ def validator(schema: object) -> Callable[[Any], Sequence[tuple[str, str]]]:
                 return [("", "it is no JSON")]
         try:
             found = sorted(checker.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-            return [(_path(error.absolute_path), _short(error.message)) for error in found]
+            return [(_path(error.absolute_path), short(error.message, _LONGEST)) for error in found]
         except RecursionError:
             return [("", "it is nested too deep to compare")]
         except Exception as error:  # a reference that the schema does not hold
-            raise RuleError(f"schema: {_short(str(error))}") from None
+            raise RuleError(f"schema: {short(str(error), _LONGEST)}") from None
 
     return problems
 
 
 def _path(parts: Any) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.errors import short
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
@@ -80,8 +81,3 @@ def number(path: str, value: float) -> str:
         return f"{value:,}"
     written = form.format(value)
     return written.rstrip("0").rstrip(".") if "." in written else written
-
-
-def short(text: str, limit: int) -> str:
-    """A text, cut with an ellipsis where it is longer."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -43,9 +43,9 @@ from namel3ss_debug.analysis.failures.suspects import (
     Cause,
     Told,
     View,
+    beginning,
     cause_of,
     events_of,
-    short,
     told_of,
     until,
 )
@@ -227,7 +227,7 @@ def _earlier_failures(view: View) -> Iterator[Cause]:
         )
         sure = step.claim.confidence if step.claim else 1.0
         yield cause_of(
-            step, kind, reason, base * sure, (step.end_number, view.failed.number), short(told.error)
+            step, kind, reason, base * sure, (step.end_number, view.failed.number), beginning(told.error)
         )
 
 
@@ -263,7 +263,7 @@ def _failed_siblings(view: View) -> Iterator[Cause]:
         if told is not None and told.category != "cancelled":
             events = (step.end_number, until(view.failed))
             yield cause_of(
-                step, "sibling_failed", "failed beside it, right before", 0.85, events, short(told.error)
+                step, "sibling_failed", "failed beside it, right before", 0.85, events, beginning(told.error)
             )
             return
 

@@ -25,6 +25,7 @@ from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, WATCHED
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.steps import Numbered, Step, blob, holds, leaves, steps_of, trace_of
 from namel3ss_debug.analysis.failures.suspects import Cause, Told, View, told_of, who
+from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import Event, begins_span, ends_span
 
 SCHEMA = "namel3ss-debug/explain/1"
@@ -411,9 +412,8 @@ def _message(message: dict[str, Any]) -> str | None:
         if leaf.key in {"content", "text", ""}
     ]
     text = " ".join(" ".join(words).split())
-    return (text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "...") or None
+    return short(text, _LONGEST, "...") or None
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return short(repr(value), 80, "...")

@@ -9,7 +9,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from namel3ss_debug.analysis.failures.steps import Leaf, Step, blob, holds, trace_of
-from namel3ss_debug.analysis.failures.suspects import MOST, Cause, View, cause_of, events_of, until, who
+from namel3ss_debug.analysis.failures.suspects import (
+    MOST,
+    Cause,
+    View,
+    beginning,
+    cause_of,
+    events_of,
+    until,
+    who,
+)
 from namel3ss_debug.wire.conversations import diff_messages, goes_on
 
 _MOST_LLM_DIFFS = 400
@@ -97,8 +106,7 @@ def _unwritten(view: View) -> Iterator[Cause]:
 
 def _all_of(found: Sequence[Leaf]) -> str | None:
     """The arguments of a call in short."""
-    shown = ", ".join(leaf.shown for leaf in found[:4])
-    return (shown if len(shown) <= 120 else shown[:117] + "...") or None
+    return beginning(", ".join(leaf.shown for leaf in found[:4]))
 
 
 def _first_to_give(view: View, found: Sequence[Leaf]) -> Step | None:

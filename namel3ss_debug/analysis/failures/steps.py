@@ -16,6 +16,7 @@ import orjson
 
 from namel3ss_debug.analysis.failures.claims import Claim, claimed_error
 from namel3ss_debug.analysis.nesting import has_failed
+from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import Event, begins_span, ends_span
 from namel3ss_debug.wire import lenient
 
@@ -48,8 +49,7 @@ class Leaf(NamedTuple):
     @property
     def shown(self) -> str:
         """The value with its name, as `city='Paris'`."""
-        value = repr(self.value)
-        return f"{self.path}={value if len(value) <= 80 else value[:77] + '...'}"
+        return f"{self.path}={short(repr(self.value), 80, '...')}"
 
 
 class Step:

@@ -19,6 +19,7 @@ from namel3ss_debug.analysis.failures.steps import (
     trace_of,
 )
 from namel3ss_debug.analysis.failures.wrapping import direct_causes, names
+from namel3ss_debug.errors import short
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import goes_on
 
@@ -314,6 +315,6 @@ def who(step: Step) -> str:
     return f"{step.component} {step.name}".strip()
 
 
-def short(words: str) -> str | None:
+def beginning(words: str) -> str | None:
     """The beginning of some words; None where there are none."""
-    return (words if len(words) <= 120 else words[:117] + "...") or None
+    return short(words, 120, "...") or None

@@ -15,6 +15,7 @@ from namel3ss_debug.capture.frameworks.reading import made_before, read
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.tools import runs_as
+from namel3ss_debug.errors import short
 
 _MOST_NAME = 80
 _MOST_BEGUN = 4096
@@ -193,8 +194,7 @@ def _begin(structure: Structure, scopes: frozenset[str], kind: str, event: Any) 
             _say(structure, event.agent_role, arguments, said)
     elif kind in _BEGINS:
         begins = _BEGINS[kind]
-        name = str(begins.name(event) or begins.component).strip()
-        name = name if len(name) <= _MOST_NAME else name[: _MOST_NAME - 1] + "…"
+        name = short(str(begins.name(event) or begins.component).strip(), _MOST_NAME)
         inputs = {what: value for what, value in begins.inputs(event).items() if value}
         structure.begin(key, begins.component, name, parent=parent, prefix=begins.prefix, inputs=inputs)
     elif kind in scopes:  # nothing ends any other, such as a line of the log, nor is anything in it

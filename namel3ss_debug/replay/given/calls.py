@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from namel3ss_debug.errors import DebugError, MockError
+from namel3ss_debug.errors import DebugError, MockError, short
 from namel3ss_debug.expressions import name_fits, nearest
 from namel3ss_debug.replay.recording.breakpoints import COMPONENTS, Known, Place, parse_place
 from namel3ss_debug.traces.events import EVENT_TYPES, EXECUTION_PREFIX, span_prefix
@@ -89,8 +89,7 @@ def find_calls(name: str, nth: int | None, known: Known | None) -> Calls:
 
 def in_line(text: str) -> str:
     """A text of the user in one line of a message, cut where it is long."""
-    line = " ".join(text.split())
-    return line if len(line) <= _MOST_SHOWN else line[: _MOST_SHOWN - 1] + "…"
+    return short(" ".join(text.split()), _MOST_SHOWN)
 
 
 def parts(name: str, known: Known | None) -> tuple[str | None, str | None]:
