@@ -94,7 +94,7 @@ def options(config: DebugConfiguration) -> Options:
     return Options(slow_ms=config.slow_ms, triggers=config.triggers)
 
 
-def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | None = None) -> list[Path]:
+def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | None) -> list[Path]:
     """A file of each recording that is meant, once each, in the order they were named; of a directory, oldest first.
 
     Files of a directory that are named like a recording and hold none are left out and named on stderr; one that bears a

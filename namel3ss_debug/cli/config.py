@@ -7,7 +7,7 @@ import click
 from namel3ss_debug.cli.options import format_option, print_document, settings
 
 
-def show_settings(*, output_format: str = "table") -> None:
+def show_settings(*, output_format: str) -> None:
     """Print the settings in force.
 
     Raises:

@@ -10,7 +10,7 @@ from namel3ss_debug.cli.options import format_option, print_document, trace_dire
 from namel3ss_debug.errors import TraceNotFoundError
 
 
-def list_recordings(directory: Path | None, *, output_format: str = "table") -> None:
+def list_recordings(directory: Path | None, *, output_format: str) -> None:
     """Print the recordings in a directory, the newest first.
 
     Args:

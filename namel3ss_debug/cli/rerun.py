@@ -197,9 +197,7 @@ def load_report() -> None:
     from namel3ss_debug.views import outcomes, rows  # noqa: F401
 
 
-def walk_again(
-    prepared: Prepared, config: DebugConfiguration, stepped: Stepped, *, jsonl: bool = False
-) -> Outcome:
+def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped, *, jsonl: bool) -> Outcome:
     """Walk through the program as it runs again, in the debugger's shell.
 
     Where its code is newer than the recording, it is run to its end before, unseen, to learn which answers belong to which calls.

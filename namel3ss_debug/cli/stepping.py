@@ -98,8 +98,8 @@ def step_through(
     commands: Iterable[str],
     *,
     typed_too: bool,
-    jsonl: bool = False,
-    started_at: float | None = None,
+    jsonl: bool,
+    started_at: float | None,
     terminal: TextIO | None = None,
 ) -> int:
     """Hold a session: the commands that were given, then those that are typed.

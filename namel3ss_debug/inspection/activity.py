@@ -83,7 +83,7 @@ class _Activity:
         }
 
 
-def agent_activity(events: Iterable[Event], agent: str | None = None) -> dict[str, Any]:
+def agent_activity(events: Iterable[Event], agent: str | None) -> dict[str, Any]:
     """What each agent did: its executions, what it logged, decided and called.
 
     Args:
@@ -160,7 +160,7 @@ class _Learning:
         }
 
 
-def learning_progress(events: Iterable[Event], agent: str | None = None) -> dict[str, Any]:
+def learning_progress(events: Iterable[Event], agent: str | None) -> dict[str, Any]:
     """How each agent learnt, from the log `learning`: training steps, and each figure from its first to its last.
 
     Args:

@@ -346,7 +346,7 @@ class _Run:
 
 
 def stepped_outcome(
-    prepared: Prepared, run: Pass, program: LiveProgram, stop: Stop | None, mistakes: int = 0
+    prepared: Prepared, run: Pass, program: LiveProgram, stop: Stop | None, mistakes: int
 ) -> Outcome:
     """What came of a re-run that somebody has walked through.
 

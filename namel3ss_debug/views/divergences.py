@@ -123,7 +123,7 @@ def _sides(found: Divergence, recorded: Recorded) -> list[tuple[str, Cell]]:
     return rows
 
 
-def _side(question: Question, number: int, said: Event | None = None) -> Piece:
+def _side(question: Question, number: int, said: Event | None) -> Piece:
     """What was asked, and where; `said` is the event whose words are told as well, where no difference tells them."""
     site = f", {question.call_site}" if question.call_site else ""
     words = summary(said) if said is not None else ""

@@ -197,7 +197,7 @@ def streamed_words(streamed: Streamed, width: int) -> str:
     return chunk_words(streamed.chunks, streamed.first_token_ms if width >= WIDE else None)
 
 
-def chunk_words(chunks: int, first_token_ms: object = None) -> str:
+def chunk_words(chunks: int, first_token_ms: object) -> str:
     """A number of chunks, and when the first token came where that is known."""
     first = duration(first_token_ms)
     return count(chunks, "chunk") + (f", first token {first}" if first else "")

@@ -40,7 +40,7 @@ TROUBLED_NAME_CELLS = 24
 """How wide a name is in the tree; narrower where a status and an error come behind it."""
 
 
-def event_lines(events: Iterable[Line], width: int, started_at: float | None = None) -> Iterator[Text]:
+def event_lines(events: Iterable[Line], width: int, started_at: float | None) -> Iterator[Text]:
     """One row for each event, as they come."""
     columns = (
         Column("n", align="right", style=DIM, room=NUMBER_ROOM),

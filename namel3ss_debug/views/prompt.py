@@ -54,7 +54,7 @@ QUIET = Style.from_dict(
 ABOUT_LIMIT = 60
 
 
-def line_editor(debugger: Debugger, terminal: TextIO | None = None) -> PromptSession[str]:
+def line_editor(debugger: Debugger, terminal: TextIO | None) -> PromptSession[str]:
     """A line editor for a session.
 
     Args:

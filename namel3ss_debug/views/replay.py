@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN_COMPONENTS = 8
 
 
-def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool = False) -> Iterator[Text]:
+def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool) -> Iterator[Text]:
     """One line for each event as it is replayed; an answer that was put in place of the recorded one says so.
 
     Args:

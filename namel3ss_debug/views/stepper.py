@@ -59,7 +59,7 @@ def drive(
 
 
 def result_drawer(
-    debugger: Debugger, started_at: float | None, transcript: Transcript, terminal: TextIO | None = None
+    debugger: Debugger, started_at: float | None, transcript: Transcript, terminal: TextIO | None
 ) -> Show:
     """What draws each result on the screen, and writes it down.
 

@@ -53,7 +53,7 @@ def call(call_id: object, name: object, arguments: object) -> Part:
 
 
 def media(
-    reference: object, modality: str | None = None, block: Part | None = None, read: tuple[str, ...] = ()
+    reference: object, modality: str | None, block: Part | None = None, read: tuple[str, ...] = ()
 ) -> Part:
     """A part for content behind a URL: a blob when it is a `data:` URL, a uri otherwise."""
     url = lenient.string(reference) or ""

@@ -308,7 +308,7 @@ class Structure:
             span.close(error)
 
     @_never_raises
-    def hold_tool(self, key: Hashable, arguments: Mapping[str, Any] | None = None) -> None:
+    def hold_tool(self, key: Hashable, arguments: Mapping[str, Any] | None) -> None:
         """A person may have to allow the tool first, or has refused it: where its function is seen, and was not, nothing is recorded.
 
         Args:

@@ -33,8 +33,8 @@ def level_of(name: str) -> str:
 def record_log(
     message: str,
     *,
-    level: str = "info",
-    logger: str | None = None,
+    level: str,
+    logger: str | None,
     category: str | None = None,
     extra: object = None,
     error: BaseException | None = None,

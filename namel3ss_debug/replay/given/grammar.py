@@ -62,7 +62,7 @@ class Cut(NamedTuple):
     rest: str
 
 
-def read_answer(text: str, folder: Path | None = None) -> Written:
+def read_answer(text: str, folder: Path | None) -> Written:
     """Read `NAME:JSON`, `NAME:@file.json` or `NAME.MEMBER=VALUE`.
 
     Args:

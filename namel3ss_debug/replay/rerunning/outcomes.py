@@ -108,7 +108,7 @@ def outcome_of(
     recorded_status: int | None,
     stop: Stop | None,
     problem: str = "",
-    ended: bool = True,
+    ended: bool,
     numbers: Mapping[int, int] = MappingProxyType({}),
     **more: Any,
 ) -> Outcome:
