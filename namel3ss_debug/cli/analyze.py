@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,9 +13,11 @@ from namel3ss_debug.cli.options import (
     format_option,
     open_recording,
     print_document,
+    quoted,
     reading,
     report_problem_document,
     settings,
+    show_report,
     traces_argument,
     write_json,
 )
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.several.many import Many
     from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.config import DebugConfiguration
-    from namel3ss_debug.views.blocks import Block
 
 SECTIONS = {
     "performance": ("performance",),
@@ -45,46 +45,6 @@ SECTIONS = {
 
 SHOWN = 5
 """How many files that are left out are named."""
-
-
-def analyze(
-    references: Sequence[str],
-    *,
-    chosen: Sequence[str] = (),
-    named: Sequence[str] = (),
-    last: str | None = None,
-    by: str | None = None,
-    output_format: str = "table",
-) -> None:
-    """Print the analysis of one recording, or of several together.
-
-    Args:
-        references: recordings or directories, which mean every recording in them; the latest if empty, or all of them
-            where `last` or `by` is given.
-        chosen: the flags of `SECTIONS` that were given.
-        named: sections by their names; with `chosen`, all of them if both are empty.
-        last: only recordings that began within this time, such as `7d`.
-        by: what several recordings are grouped by.
-        output_format: `table`, `json` or `markdown`.
-
-    Raises:
-        TraceNotFoundError: a recording is not there.
-        UnreadableTraceError: nothing in a recording can be read.
-        WrongUsageError: there is no such section, or no such time.
-    """
-    config = settings().config
-    directory = Path(config.trace_output_dir)
-    if not references and (last or by):
-        references = [str(directory)]
-    reruns: list[Path] = []
-    paths = find_paths(references, directory, reruns)
-    if last is not None:
-        paths, reruns = within(paths, last), since(reruns, last)
-    sections = [section for flag in chosen for section in SECTIONS[flag]] + list(named) or None
-    if len(paths) == 1 and not by and not any(Path(reference).is_dir() for reference in references):
-        one(paths[0], sections, config, output_format, references[0] if references else "")
-    else:
-        several(paths, sections, by, config, output_format, reruns)
 
 
 def options(config: DebugConfiguration) -> Options:
@@ -187,12 +147,12 @@ def one(
     Raises:
         UnreadableTraceError: nothing in it can be read.
     """
-    from namel3ss_debug.analysis.analyzer import analyze as analyze_trace
+    from namel3ss_debug.analysis.analyzer import analyze
     from namel3ss_debug.views.analysis import report
 
     trace = open_recording(path)
     with reading(trace):
-        document = analyze_trace(
+        document = analyze(
             trace, sections, trace.progress, options(config), in_two=True, own_prices=config.prices
         )
     report_problem_document(document["problems"])
@@ -201,12 +161,7 @@ def one(
         print_document(document)
     else:
         shown = report(document, brief=sections is None, reference=quoted(reference))
-        show(shown, markdown=output_format == "markdown")
-
-
-def quoted(reference: str) -> str:
-    """A recording as it is named in a command that can be pasted into a shell; nothing for the latest."""
-    return "" if reference in {"", "latest"} else shlex.quote(reference)
+        show_report(shown, markdown=output_format == "markdown")
 
 
 def several(
@@ -252,7 +207,7 @@ def several(
     if output_format == "json":
         print_several(many)
     else:
-        show(report(many, brief=sections is None), markdown=output_format == "markdown")
+        show_report(report(many, brief=sections is None), markdown=output_format == "markdown")
 
 
 def print_several(many: Many) -> None:
@@ -274,20 +229,7 @@ def report_plugins(document: dict[str, Any]) -> None:
         tell(f"the section {section} is left out: {error}")
 
 
-def show(report: Iterable[Block], *, markdown: bool) -> None:
-    """Print a report."""
-    from namel3ss_debug.views import blocks
-    from namel3ss_debug.views.terminal import console
-
-    found = list(report)
-    if markdown:
-        click.echo("\n".join(blocks.markdown(found)))
-        return
-    screen = console()
-    screen.lines(blocks.lines(found, screen.width))
-
-
-@click.command("analyze", short_help="Say what was slow, what failed and what it cost.")
+@click.command("analyze")
 @traces_argument
 @click.option("--summary", is_flag=True, help="How the run went, by component and event type.")
 @click.option("--errors", is_flag=True, help="What failed, and what never ended.")
@@ -323,7 +265,7 @@ def show(report: Iterable[Block], *, markdown: bool) -> None:
 )
 @format_option("table", "json", "markdown")
 def command(
-    references: tuple[str, ...],
+    references: Sequence[str],
     output_format: str,
     named: tuple[str, ...],
     last: str | None,
@@ -336,5 +278,17 @@ def command(
     every recording. Several are analysed together. The options choose sections and show them whole;
     without any, of each what is most important, and at the end what matters most.
     """
-    chosen = [flag for flag, given in flags.items() if given]
-    analyze(references, chosen=chosen, named=named, last=last, by=by, output_format=output_format)
+    config = settings().config
+    directory = Path(config.trace_output_dir)
+    if not references and (last or by):
+        references = [str(directory)]
+    reruns: list[Path] = []
+    paths = find_paths(references, directory, reruns)
+    if last is not None:
+        paths, reruns = within(paths, last), since(reruns, last)
+    chosen = [section for flag, given in flags.items() if given for section in SECTIONS[flag]]
+    sections = chosen + list(named) or None
+    if len(paths) == 1 and not by and not any(Path(reference).is_dir() for reference in references):
+        one(paths[0], sections, config, output_format, references[0] if references else "")
+    else:
+        several(paths, sections, by, config, output_format, reruns)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from namel3ss_debug.cli.analyze import find_paths, quoted
+from namel3ss_debug.cli.analyze import find_paths
 from namel3ss_debug.cli.options import (
     files,
     format_option,
     open_recording,
     open_reference,
+    quoted,
     reading,
     report_problems,
     settings,
@@ -38,59 +39,6 @@ OF_BASELINE: list[object] = [
     {"name": "baseline-path", "baseline": "path", "level": "warning"},
 ]
 """The rules that hold where there are baselines and no rule is about them."""
-
-
-def check(
-    references: Sequence[str],
-    *,
-    rules: Sequence[str] = (),
-    rule: Sequence[str] = (),
-    baselines: Sequence[str] = (),
-    fail_on: str = "error",
-    output_format: str = "table",
-    github: bool | None = None,
-    files: dict[str, str] | None = None,
-) -> int:
-    """Hold recordings against the rules of the settings, of files and of options.
-
-    Args:
-        references: recordings or directories, which mean every recording in them that is no re-run, unless there are
-            only re-runs; the latest if empty.
-        rules: files of rules.
-        rule: rules of the command line.
-        baselines: recordings of good runs, or directories of them, where re-runs are left out as well.
-        fail_on: the level from which findings end the command with status 1.
-        output_format: `table`, `json` or `markdown`.
-        github: whether to write annotations and a step summary; by itself inside GitHub Actions if left out.
-        files: name of a report (`junit`, `sarif`, `gitlab`, `markdown`) to the file it is written to.
-
-    Returns:
-        The exit status: 1 where there are findings of that level, else 0.
-
-    Raises:
-        DebugError: the check itself could not be done.
-    """
-    from namel3ss_debug.analysis.checking.findings import weighs
-    from namel3ss_debug.errors import WrongUsageError
-
-    loaded = settings()
-    chosen = gather(loaded, rules, rule, with_baseline=bool(baselines))
-    if not chosen:
-        raise WrongUsageError(
-            "there are no rules; give --rules FILE or --rule EXPR, write some with --init, "
-            "or set checks in .namel3ss/debug.json"
-        )
-    reruns: list[Path] = []
-    paths = find_paths(references, Path(loaded.config.trace_output_dir), reruns)
-    baseline = earlier_runs(baselines, loaded, paths)
-    reports = [hold(path, chosen, baseline, loaded) for path in paths]
-    actions = os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github
-    write_reports(reports, files or {}, fail_on)
-    if actions:
-        tell_github(reports)
-    single = len(reports) == 1 and not any(Path(reference).is_dir() for reference in references)
-    show(reports, output_format, single=single, left_out=reruns)
-    return int(any(weighs(report.findings, fail_on) for report in reports))
 
 
 def gather(loaded: Loaded, files: Sequence[str], texts: Sequence[str], *, with_baseline: bool) -> list[Rule]:
@@ -279,7 +227,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     return 0
 
 
-@click.command("check", short_help="Hold recordings against rules, for CI.")
+@click.command("check")
 @traces_argument
 @click.option(
     "--rules",
@@ -344,18 +292,29 @@ def command(
     TRACE is a recording, or a directory for every recording in it, but for re-runs; without it, the latest. The rules
     are those of the setting checks, of --rules and of --rule together.
     """
-    reports = {kind: name for kind, name in files.items() if name}
+    from namel3ss_debug.analysis.checking.findings import weighs
+    from namel3ss_debug.errors import WrongUsageError
+
+    wanted = {kind: name for kind, name in files.items() if name}
     if init:
-        if rule or baselines or reports:
+        if rule or baselines or wanted:
             raise click.UsageError("--init takes TRACE and --rules FILE only")
         return write_first_rules(references, rules)
-    return check(
-        references,
-        rules=rules,
-        rule=rule,
-        baselines=baselines,
-        fail_on=fail_on,
-        output_format=output_format,
-        github=github,
-        files=reports,
-    )
+    loaded = settings()
+    chosen = gather(loaded, rules, rule, with_baseline=bool(baselines))
+    if not chosen:
+        raise WrongUsageError(
+            "there are no rules; give --rules FILE or --rule EXPR, write some with --init, "
+            "or set checks in .namel3ss/debug.json"
+        )
+    reruns: list[Path] = []
+    paths = find_paths(references, Path(loaded.config.trace_output_dir), reruns)
+    baseline = earlier_runs(baselines, loaded, paths)
+    reports = [hold(path, chosen, baseline, loaded) for path in paths]
+    actions = os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github
+    write_reports(reports, wanted, fail_on)
+    if actions:
+        tell_github(reports)
+    single = len(reports) == 1 and not any(Path(reference).is_dir() for reference in references)
+    show(reports, output_format, single=single, left_out=reruns)
+    return int(any(weighs(report.findings, fail_on) for report in reports))

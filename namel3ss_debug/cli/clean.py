@@ -15,62 +15,6 @@ if TYPE_CHECKING:
     from namel3ss_debug.config import Loaded
 
 
-def clean(
-    directory: Path | None,
-    *,
-    days: float | None = None,
-    max_bytes: str | None = None,
-    dry_run: bool = False,
-    output_format: str = "table",
-) -> None:
-    """Remove what is older than `days`, then the oldest until the rest takes at most `max_bytes`.
-
-    Nothing is removed by a default: where neither an option nor a setting of the user's own says how long recordings
-    are kept, this only says what would be removed.
-
-    Args:
-        directory: the directory; the one of the settings if left out.
-        days: the age; that of the settings if left out.
-        max_bytes: a size such as `500MB`; that of the settings if left out.
-        dry_run: whether to say only what would be removed.
-        output_format: `table` or `json`.
-
-    Raises:
-        SettingError: `days` or `max_bytes` is not allowed.
-        TraceNotFoundError: there is no such directory.
-    """
-    from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.traces.store import clean as remove
-    from namel3ss_debug.views.recordings import recordings_document
-
-    loaded = retention(days, max_bytes)
-    config = loaded.config
-    by_default = all(
-        loaded.sources[key] == "default" for key in ("trace_retention_days", "trace_retention_bytes")
-    )
-    dry_run = dry_run or by_default
-    folder = directory or Path(config.trace_output_dir)
-    if directory is not None and not directory.is_dir():
-        raise TraceNotFoundError(f"{directory}: no such directory; give one that holds recordings")
-    removed = remove(
-        folder,
-        days=config.trace_retention_days or None,
-        max_bytes=config.trace_retention_bytes or None,
-        now=time.time(),
-        dry_run=dry_run,
-    )
-    if output_format == "json":
-        head = {"schema": "namel3ss-debug/clean/1", "directory": str(folder), "dry_run": dry_run}
-        print_document(head | {"removed": recordings_document(removed)})
-        return
-    show(removed, folder, dry_run=dry_run)
-    if by_default and removed:
-        days_kept = f"{config.trace_retention_days:g}"
-        tell(
-            f"nothing was removed: give --days {days_kept}, or set trace_retention_days in .namel3ss/debug.json"
-        )
-
-
 def retention(days: float | None, max_bytes: str | None) -> Loaded:
     """The settings with the two options; a mistake in one of these is told by its name.
 
@@ -101,7 +45,7 @@ def show(removed: list[Any], folder: Path, *, dry_run: bool) -> None:
     screen.lines([line(f"{count(len(removed), 'recording')}, {size}, {what} {folder}")])
 
 
-@click.command("clean", short_help="Remove old recordings.")
+@click.command("clean")
 @click.argument("directory", metavar="[DIRECTORY]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--days", type=float, metavar="N", help="Remove what is older; trace_retention_days without it."
@@ -110,11 +54,42 @@ def show(removed: list[Any], folder: Path, *, dry_run: bool) -> None:
               help="Remove the oldest until the rest fits, such as 500MB; trace_retention_bytes without it.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @format_option("table", "json")
-def command(directory: Path | None, **options: Any) -> None:
+def command(
+    directory: Path | None, *, days: float | None, max_bytes: str | None, dry_run: bool, output_format: str
+) -> None:
     """Remove old recordings from DIRECTORY; without it, from trace_output_dir.
 
     Only what namel3ss-debug recorded under a name of its own is removed; the newest recording and one that is still
     being written stay. Where neither an option nor a setting of your own says how long recordings are kept, it says what
     would be removed by the defaults, and removes nothing.
     """
-    clean(directory, **options)
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.traces.store import clean
+    from namel3ss_debug.views.recordings import recordings_document
+
+    loaded = retention(days, max_bytes)
+    config = loaded.config
+    by_default = all(
+        loaded.sources[key] == "default" for key in ("trace_retention_days", "trace_retention_bytes")
+    )
+    dry_run = dry_run or by_default
+    folder = directory or Path(config.trace_output_dir)
+    if directory is not None and not directory.is_dir():
+        raise TraceNotFoundError(f"{directory}: no such directory; give one that holds recordings")
+    removed = clean(
+        folder,
+        days=config.trace_retention_days or None,
+        max_bytes=config.trace_retention_bytes or None,
+        now=time.time(),
+        dry_run=dry_run,
+    )
+    if output_format == "json":
+        head = {"schema": "namel3ss-debug/clean/1", "directory": str(folder), "dry_run": dry_run}
+        print_document(head | {"removed": recordings_document(removed)})
+        return
+    show(removed, folder, dry_run=dry_run)
+    if by_default and removed:
+        days_kept = f"{config.trace_retention_days:g}"
+        tell(
+            f"nothing was removed: give --days {days_kept}, or set trace_retention_days in .namel3ss/debug.json"
+        )

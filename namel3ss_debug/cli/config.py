@@ -7,11 +7,13 @@ import click
 from namel3ss_debug.cli.options import format_option, print_document, settings
 
 
-def show_settings(*, output_format: str) -> None:
-    """Print the settings in force.
+@click.command("config")
+@format_option("table", "json")
+def command(output_format: str) -> None:
+    """Show every setting, its value and its source.
 
-    Raises:
-        SettingError: the file or the environment holds what is not allowed.
+    Later sources win: the defaults, .namel3ss/debug.json here or in a folder above, the environment
+    (NAMEL3SS_DEBUG_ and the setting in capitals), the options of a command.
     """
     from namel3ss_debug.views.settings import settings_document, settings_lines
     from namel3ss_debug.views.terminal import console
@@ -22,14 +24,3 @@ def show_settings(*, output_format: str) -> None:
         return
     screen = console()
     screen.lines(settings_lines(loaded, screen.width))
-
-
-@click.command("config", short_help="Show every setting, its value and its source.")
-@format_option("table", "json")
-def command(output_format: str) -> None:
-    """Show every setting, its value and its source.
-
-    Later sources win: the defaults, .namel3ss/debug.json here or in a folder above, the environment
-    (NAMEL3SS_DEBUG_ and the setting in capitals), the options of a command.
-    """
-    show_settings(output_format=output_format)

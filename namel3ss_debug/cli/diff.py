@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from namel3ss_debug.cli.options import (
     reading,
     report_problems,
     settings,
+    show_report,
 )
 from namel3ss_debug.errors import WrongUsageError
 
@@ -29,30 +29,50 @@ SHOWN = 20
 """The differences that have a row where nobody said how many."""
 
 
-def diff(
-    references: Sequence[str],
-    *,
-    baselines: Sequence[str] = (),
-    ignore: Sequence[str] = (),
-    limit: int = SHOWN,
-    output_format: str = "table",
+def show(found: Diff | BaselineDiff, limit: int, output_format: str) -> None:
+    """Print what differs."""
+    if output_format == "json":
+        print_document(found.to_json())
+        return
+    from namel3ss_debug.analysis.diffing.comparison import Diff
+    from namel3ss_debug.views.diff import baseline_report, report
+    from namel3ss_debug.views.terminal import console
+
+    markdown = output_format == "markdown"
+    width = None if markdown else console().width
+    told = (
+        report(found, width=width, limit=limit)
+        if isinstance(found, Diff)
+        else baseline_report(found, width=width, limit=limit)
+    )
+    show_report(told, markdown=markdown)
+
+
+@click.command("diff")
+@click.argument("references", metavar="A B", nargs=-1, shell_complete=files)
+@click.option("--baseline", "baselines", multiple=True, metavar="TRACE", shell_complete=files,
+              help="A passing run to compare one failing run with; may be repeated.")  # fmt: skip
+@click.option("--ignore", multiple=True, metavar="PATTERN",
+              help="Do not compare this key, or this path of keys from the event on; may be repeated.")  # fmt: skip
+@limit_option("Show at most N differences one by one.", SHOWN)
+@format_option("table", "json", "markdown")
+def command(
+    references: tuple[str, ...],
+    baselines: tuple[str, ...],
+    ignore: tuple[str, ...],
+    limit: int,
+    output_format: str,
 ) -> int:
-    """Compare two runs, or a failing run with passing ones, and print what differs.
+    """Say where two runs stop being the same run.
 
-    Args:
-        references: two runs; with baselines the failing one.
-        baselines: the passing runs.
-        ignore: what is not compared, besides what the settings name.
-        limit: how many differences have a row.
-        output_format: `table`, `json` or `markdown`.
+    A and B are recordings. They are aligned by what happened, not by text or time; ids, times and what the setting
+    diff_ignore names are not compared. The first difference after which they did not simply go on the same comes first,
+    with what the model had read on both sides.
 
-    Returns:
-        The exit status: 0 where nothing differs, 1 where something does.
+    With --baseline there is one recording, of a failing run: what it did that no passing run did, and what every passing run
+    did that it did not.
 
-    Raises:
-        WrongUsageError: there are not as many runs as there should be.
-        TraceNotFoundError: a run is not there.
-        UnreadableTraceError: nothing in one can be read.
+    Ends with status 0 where the runs are the same, and 1 where they are not.
     """
     from namel3ss_debug.analysis.diffing.baselines import diff_baselines
     from namel3ss_debug.analysis.diffing.comparison import diff_traces
@@ -79,57 +99,3 @@ def diff(
     for trace in traces:
         report_problems(trace)
     return int(not found.same)
-
-
-def show(found: Diff | BaselineDiff, limit: int, output_format: str) -> None:
-    """Print what differs."""
-    if output_format == "json":
-        print_document(found.to_json())
-        return
-    from namel3ss_debug.analysis.diffing.comparison import Diff
-    from namel3ss_debug.views import blocks
-    from namel3ss_debug.views.diff import baseline_report, report
-    from namel3ss_debug.views.terminal import console
-
-    screen = console()
-    width = None if output_format == "markdown" else screen.width
-    told = (
-        report(found, width=width, limit=limit)
-        if isinstance(found, Diff)
-        else baseline_report(found, width=width, limit=limit)
-    )
-    if output_format == "markdown":
-        click.echo("\n".join(blocks.markdown(told)))
-        return
-    screen.lines(blocks.lines(told, screen.width))
-
-
-@click.command("diff", short_help="Say where two runs part.")
-@click.argument("references", metavar="A B", nargs=-1, shell_complete=files)
-@click.option("--baseline", "baselines", multiple=True, metavar="TRACE", shell_complete=files,
-              help="A passing run to compare one failing run with; may be repeated.")  # fmt: skip
-@click.option("--ignore", multiple=True, metavar="PATTERN",
-              help="Do not compare this key, or this path of keys from the event on; may be repeated.")  # fmt: skip
-@limit_option("Show at most N differences one by one.", SHOWN)
-@format_option("table", "json", "markdown")
-def command(
-    references: tuple[str, ...],
-    baselines: tuple[str, ...],
-    ignore: tuple[str, ...],
-    limit: int,
-    output_format: str,
-) -> None:
-    """Say where two runs stop being the same run.
-
-    A and B are recordings. They are aligned by what happened, not by text or time; ids, times and what the setting
-    diff_ignore names are not compared. The first difference after which they did not simply go on the same comes first,
-    with what the model had read on both sides.
-
-    With --baseline there is one recording, of a failing run: what it did that no passing run did, and what every passing run
-    did that it did not.
-
-    Ends with status 0 where the runs are the same, and 1 where they are not.
-    """
-    raise SystemExit(
-        diff(references, baselines=baselines, ignore=ignore, limit=limit, output_format=output_format)
-    )

@@ -39,64 +39,6 @@ PATIENCE_SECONDS = 5.0
 """How long output is waited for after the program's end, where something that it started still holds the stream."""
 
 
-def doctor(
-    words: Sequence[str],
-    *,
-    module: bool = False,
-    run_args: str | None = None,
-    flow: str | None = None,
-    python: str | None = None,
-    run_tools: Sequence[str] = (),
-    repeat: int = 1,
-    output_format: str = "table",
-    fail_on_findings: bool = False,
-) -> int:
-    """Run a program twice, and more often to tell causes apart, and say what it does not repeat.
-
-    Args:
-        words: the target and the program's own arguments.
-        module: whether the target is the name of a module.
-        run_args: keyword arguments of a function, or the input of a flow, as a JSON object.
-        flow: which flow of a namel3ss app.
-        python: the interpreter to run the program with.
-        run_tools: tools that are run for real each time, by name; `all` for every one.
-        repeat: how many times it is run on other inputs before it counts as reproducible.
-        output_format: `table` or `json`.
-        fail_on_findings: whether errors and warnings end the command with status 1.
-
-    Returns:
-        The exit status: 130 where the user has interrupted the program, 1 for findings where that was asked for, else 0.
-
-    Raises:
-        DebugError: the program cannot be run.
-    """
-    from namel3ss_debug.capture.launch import find_python, resolve_target
-    from namel3ss_debug.config import load_configuration
-    from namel3ss_debug.replay.doctor import Diagnosis
-    from namel3ss_debug.replay.rerunning.findings import INFO, Record, findings
-    from namel3ss_debug.replay.rerunning.recorded import read_recorded
-    from namel3ss_debug.traces.inputs import Recorded as Inputs
-
-    target = resolve_target(words, module=module, run_args=read_run_args(run_args), flow=flow)
-    interpreter = find_python(python, target)
-    with tempfile.TemporaryDirectory(prefix="namel3ss-doctor-") as folder:
-        config = recording_settings(load_configuration(defaults=DEFAULTS).config, folder)
-        began = time.time_ns()
-        first, trace = record(target, config, interpreter, Path(folder))
-        if first.status == -2:
-            return 130
-        record_of = Record(trace.events(), read_recorded(trace), Inputs.of(trace.events()))
-        first = first._replace(printed=record_of.printed)
-        again = _Again(trace, config, Path(folder), tuple(run_tools), interpreter)
-        diagnosis = Diagnosis(first, record_of.present(), again, record_of.sites, repeat)
-        causes = diagnosis.causes()
-        printed = first.stdout.decode("utf-8", "replace")
-        changed = changed_since(record_of.files, began)
-        found = findings(causes, record_of, printed, target.root, changed)
-    show(target.text, found, diagnosis.runs, first.status, output_format)
-    return int(fail_on_findings and any(each.weight != INFO for each in found))
-
-
 def recording_settings(config: DebugConfiguration, folder: str) -> DebugConfiguration:
     """The settings in force, as far as they do not keep the program from running again."""
     return replace(
@@ -227,7 +169,7 @@ def show(target: str, found: Sequence[Any], runs: int, status: int, output_forma
     screen.lines(doctor_lines(found, runs, status, screen.width))
 
 
-@click.command("doctor", cls=ProgramCommand, short_help="Say what makes a program irreproducible.")
+@click.command("doctor", cls=ProgramCommand)
 @arguments("TARGET")
 @click.option("-m", "module", is_flag=True, help="TARGET is a module or package, as with python -m.")
 @run_args_option
@@ -241,7 +183,19 @@ def show(target: str, found: Sequence[Any], runs: int, status: int, output_forma
 )
 @format_option("table", "json")
 @python_option
-def command(target: str, args: tuple[str, ...], **options: Any) -> None:
+def command(
+    target: str,
+    args: tuple[str, ...],
+    *,
+    module: bool,
+    run_args: str | None,
+    flow: str | None,
+    python: str | None,
+    run_tools: tuple[str, ...],
+    repeat: int,
+    output_format: str,
+    fail_on_findings: bool,
+) -> int:
     """Run a program twice, the second time on the answers of the first, and name what it does not repeat.
 
     TARGET and ARGS are those of debug trace. The first run is for real. The others are offline and free: models, servers
@@ -251,4 +205,28 @@ def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     An error is what a re-run cannot give back. A warning is an input that a re-run gives back and that reaches a question,
     the output or the exit status. What the program prints in the first run goes to stderr.
     """
-    raise SystemExit(doctor([target, *args], **options))
+    from namel3ss_debug.capture.launch import find_python, resolve_target
+    from namel3ss_debug.config import load_configuration
+    from namel3ss_debug.replay.doctor import Diagnosis
+    from namel3ss_debug.replay.rerunning.findings import INFO, Record, findings
+    from namel3ss_debug.replay.rerunning.recorded import read_recorded
+    from namel3ss_debug.traces.inputs import Recorded as Inputs
+
+    program = resolve_target([target, *args], module=module, run_args=read_run_args(run_args), flow=flow)
+    interpreter = find_python(python, program)
+    with tempfile.TemporaryDirectory(prefix="namel3ss-doctor-") as folder:
+        config = recording_settings(load_configuration(defaults=DEFAULTS).config, folder)
+        began = time.time_ns()
+        first, trace = record(program, config, interpreter, Path(folder))
+        if first.status == -2:
+            return 130
+        record_of = Record(trace.events(), read_recorded(trace), Inputs.of(trace.events()))
+        first = first._replace(printed=record_of.printed)
+        again = _Again(trace, config, Path(folder), run_tools, interpreter)
+        diagnosis = Diagnosis(first, record_of.present(), again, record_of.sites, repeat)
+        causes = diagnosis.causes()
+        printed = first.stdout.decode("utf-8", "replace")
+        changed = changed_since(record_of.files, began)
+        found = findings(causes, record_of, printed, program.root, changed)
+    show(program.text, found, diagnosis.runs, first.status, output_format)
+    return int(fail_on_findings and any(each.weight != INFO for each in found))

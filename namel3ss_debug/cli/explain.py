@@ -12,43 +12,12 @@ from namel3ss_debug.cli.options import (
     is_recording,
     open_reference,
     print_document,
+    quoted,
     reading,
     report_problems,
+    show_report,
     trace_argument,
 )
-
-
-def explain(reference: str | None, number: int, *, output_format: str = "table") -> None:
-    """Print what one event came from.
-
-    Args:
-        reference: the recording; the latest if left out.
-        number: the place of the event in it, from 1.
-        output_format: `table`, `json` or `markdown`.
-
-    Raises:
-        TraceNotFoundError: there is no such recording.
-        UnreadableTraceError: nothing in it can be read, or there is no event of this number.
-    """
-    from namel3ss_debug.analysis.failures.explain import SCHEMA
-    from namel3ss_debug.analysis.failures.explain import explain as explained
-    from namel3ss_debug.cli.analyze import quoted
-    from namel3ss_debug.views import blocks
-    from namel3ss_debug.views.explain import explain as shown
-    from namel3ss_debug.views.terminal import console
-
-    trace = open_reference(reference)
-    with reading(trace):
-        document = {"schema": SCHEMA, "trace": str(trace.path), **explained(trace, number)}
-    report_problems(trace)
-    named = quoted(reference or "")
-    if output_format == "json":
-        print_document(document)
-    elif output_format == "markdown":
-        click.echo("\n".join(blocks.markdown(shown(document, named))))
-    else:
-        screen = console()
-        screen.lines(blocks.lines(shown(document, named), screen.width))
 
 
 class EventNumber(click.IntRange):
@@ -70,7 +39,7 @@ class EventNumber(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-@click.command("explain", short_help="Say what an event came from, back to its causes.")
+@click.command("explain")
 @click.argument("number", metavar="N", type=EventNumber(min=1))
 @trace_argument
 @format_option("table", "json", "markdown")
@@ -80,4 +49,15 @@ def command(number: int, reference: str | None, output_format: str) -> None:
     N is the number of an event, as every command shows it. Of a failure, the likeliest origin is told; of anything
     else, who asked for it and who gave it what, back to the words of the user.
     """
-    explain(reference, number, output_format=output_format)
+    from namel3ss_debug.analysis.failures.explain import SCHEMA, explain
+    from namel3ss_debug.views.explain import explain as shown
+
+    trace = open_reference(reference)
+    with reading(trace):
+        document = {"schema": SCHEMA, "trace": str(trace.path), **explain(trace, number)}
+    report_problems(trace)
+    named = quoted(reference or "")
+    if output_format == "json":
+        print_document(document)
+    else:
+        show_report(shown(document, named), markdown=output_format == "markdown")

@@ -35,56 +35,6 @@ COUNTED = 10_000
 """The rows that are counted behind the last one shown; what comes after them need not be read to say that there is more."""
 
 
-def inspect(
-    reference: str | None,
-    *,
-    event: int | None = None,
-    tree: bool = False,
-    timeline: bool = False,
-    where: str | None = None,
-    limit: int | None = None,
-    chunks: bool = False,
-    output_format: str = "table",
-    **names: Any,
-) -> None:
-    """Print what was asked for of a recording.
-
-    Args:
-        reference: the recording; the latest if left out.
-        event: the number of one event to show in full.
-        tree: whether to show the spans inside one another.
-        timeline: whether to show the spans as bars.
-        where: an expression that must be true of an event.
-        limit: how many events or spans are shown at most, 0 for all of them; see `LIMIT` for what holds without it.
-        chunks: whether the chunks of streamed answers have rows of their own.
-        output_format: `table`, `json` or `jsonl`.
-        **names: the further conditions of `inspection.Selection`.
-
-    Raises:
-        DebugError: the recording, an event in it or the expression cannot be used.
-    """
-    from namel3ss_debug.errors import TraceNotFoundError
-    from namel3ss_debug.expressions import compile_expression
-    from namel3ss_debug.inspection import CHUNK, Selection
-
-    wanted = Selection(where=compile_expression(where) if where is not None else None, **names)
-    try:
-        trace = open_reference(reference)
-    except TraceNotFoundError as error:
-        if event is not None or not (reference or "").isdecimal():
-            raise
-        raise TraceNotFoundError(f"{error}; an event is shown by --event {reference}") from None
-    with reading(trace):
-        if event is not None:
-            show_event(trace, event, output_format)
-        elif tree or timeline:
-            show_spans(trace, wanted, limit, output_format, bars=timeline)
-        else:
-            chunks = chunks or CHUNK in (where or "")
-            show_events(trace, wanted, limit, output_format, chunks=chunks)
-    report_problems(trace)
-
-
 def show_event(trace: Trace, number: int, output_format: str) -> None:
     """Print one event in full, with what stands around it.
 
@@ -216,7 +166,7 @@ def nothing_fits(trace: Trace, wanted: Selection) -> None:
     tell("nothing in this recording fits" + (f"; {hint}" if hint else ""))
 
 
-@click.command("inspect", short_help="Look at the events of a recording.")
+@click.command("inspect")
 @trace_argument
 @click.option(
     "--event", type=click.IntRange(min=1), metavar="N", help="Event N in full, with what is around it."
@@ -234,14 +184,46 @@ def nothing_fits(trace: Trace, wanted: Selection) -> None:
 @limit_option("At most so many events or spans; 0 for all.")
 @format_option("table", "json", "jsonl")
 @click.pass_context
-def command(ctx: click.Context, /, reference: str | None, **options: Any) -> None:
+def command(
+    ctx: click.Context,
+    /,
+    reference: str | None,
+    *,
+    event: int | None,
+    tree: bool,
+    timeline: bool,
+    where: str | None,
+    limit: int | None,
+    chunks: bool,
+    output_format: str,
+    **names: Any,
+) -> None:
     """Look at the events of a recording: as a table, or one of --event, --tree and --timeline.
 
     The other options choose the events of a table, tree or timeline; every one of them must hold. The names of an expression are the fields of an
     event, and kind, name, llm, tool, agent and n: --where 'tool == "search" and duration_ms > 500'. A text anywhere
     in a payload is found by --where '"S-00" in text(outputs)'.
     """
-    shapes = [name for name in ("event", "tree", "timeline") if options[name]]
+    from namel3ss_debug.errors import TraceNotFoundError
+    from namel3ss_debug.expressions import compile_expression
+    from namel3ss_debug.inspection import CHUNK, Selection
+
+    shapes = [name for name, given in (("event", event), ("tree", tree), ("timeline", timeline)) if given]
     if len(shapes) > 1:
         raise click.UsageError(f"--{shapes[0]} and --{shapes[1]} exclude each other", ctx)
-    inspect(reference, **options)
+    wanted = Selection(where=compile_expression(where) if where is not None else None, **names)
+    try:
+        trace = open_reference(reference)
+    except TraceNotFoundError as error:
+        if event is not None or not (reference or "").isdecimal():
+            raise
+        raise TraceNotFoundError(f"{error}; an event is shown by --event {reference}") from None
+    with reading(trace):
+        if event is not None:
+            show_event(trace, event, output_format)
+        elif tree or timeline:
+            show_spans(trace, wanted, limit, output_format, bars=timeline)
+        else:
+            chunks = chunks or CHUNK in (where or "")
+            show_events(trace, wanted, limit, output_format, chunks=chunks)
+    report_problems(trace)

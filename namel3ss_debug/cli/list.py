@@ -10,16 +10,11 @@ from namel3ss_debug.cli.options import format_option, print_document, trace_dire
 from namel3ss_debug.errors import TraceNotFoundError
 
 
-def list_recordings(directory: Path | None, *, output_format: str) -> None:
-    """Print the recordings in a directory, the newest first.
-
-    Args:
-        directory: the directory; the one of the settings if left out.
-        output_format: `table` or `json`.
-
-    Raises:
-        TraceNotFoundError: there is no such directory.
-    """
+@click.command("list")
+@click.argument("directory", metavar="[DIRECTORY]", required=False, type=click.Path(path_type=Path))
+@format_option("table", "json")
+def command(directory: Path | None, output_format: str) -> None:
+    """List the recordings in DIRECTORY, the newest first; without it, those in trace_output_dir."""
     from namel3ss_debug.traces.store import list_traces
     from namel3ss_debug.views.recordings import recording_lines, recordings_document
     from namel3ss_debug.views.terminal import console
@@ -38,11 +33,3 @@ def list_recordings(directory: Path | None, *, output_format: str) -> None:
         return
     screen = console()
     screen.lines(recording_lines(found, folder, screen.width))
-
-
-@click.command("list", short_help="List the recordings.")
-@click.argument("directory", metavar="[DIRECTORY]", required=False, type=click.Path(path_type=Path))
-@format_option("table", "json")
-def command(directory: Path | None, output_format: str) -> None:
-    """List the recordings in DIRECTORY, the newest first; without it, those in trace_output_dir."""
-    list_recordings(directory, output_format=output_format)

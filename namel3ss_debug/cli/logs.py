@@ -212,7 +212,7 @@ def write_logs(
     tell(f"wrote {lines} to {count(len(written.files) - 1, 'log')} in {written.folder}")
 
 
-@click.command("logs", short_help="Read the log records of a recording.")
+@click.command("logs")
 @trace_argument
 @click.option(
     "--agent", metavar="NAME", help="Of this agent or logger; * and ? stand for anything in a name."

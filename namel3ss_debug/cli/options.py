@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from namel3ss_debug.config import Loaded
     from namel3ss_debug.traces.reader import Trace
+    from namel3ss_debug.views.blocks import Block
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
@@ -127,6 +129,24 @@ def open_recording(path: Path) -> Trace:
     from namel3ss_debug.traces import opening
 
     return opening.open_recording(path)
+
+
+def quoted(reference: str) -> str:
+    """A recording as it is named in a command that can be pasted into a shell; nothing for the latest."""
+    return "" if reference in {"", "latest"} else shlex.quote(reference)
+
+
+def show_report(report: Iterable[Block], *, markdown: bool) -> None:
+    """Print a report."""
+    from namel3ss_debug.views import blocks
+    from namel3ss_debug.views.terminal import console
+
+    found = list(report)
+    if markdown:
+        click.echo("\n".join(blocks.markdown(found)))
+        return
+    screen = console()
+    screen.lines(blocks.lines(found, screen.width))
 
 
 def print_document(document: dict[str, Any]) -> None:

@@ -189,7 +189,7 @@ def walk(
     return WRONG_USAGE if mistakes else 0
 
 
-@click.command("replay", short_help="Walk through a recording, event by event.")
+@click.command("replay")
 @trace_argument
 @click.option("--step", is_flag=True, help="Walk through it; type help for the commands.")
 @click.option("-b", "--breakpoint", "breakpoints", multiple=True, metavar="PLACE",

@@ -20,53 +20,6 @@ from namel3ss_debug.cli.options import (
 )
 
 
-def report(
-    words: str | None, reference: str | None, *, output: Path | None = None, output_format: str = "markdown"
-) -> None:
-    """Write the page.
-
-    Args:
-        words: what is wrong, as the user says it; alone, it may be the recording.
-        reference: the recording; the latest if left out.
-        output: the file it goes into; standard output if left out.
-        output_format: `markdown` or `json`.
-
-    Raises:
-        TraceNotFoundError: there is no such recording.
-        UnreadableTraceError: nothing in it can be read.
-        WrongUsageError: the file cannot be written.
-    """
-    from namel3ss_debug.analysis.issue import SCHEMA, issue
-    from namel3ss_debug.cli.analyze import options
-    from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.inspection.leading import leading
-    from namel3ss_debug.views import blocks
-    from namel3ss_debug.views.cleaning import shorter_path
-    from namel3ss_debug.views.issue_report import page
-    from namel3ss_debug.views.journey import document as journey_document
-
-    words, path = chosen(words, reference)
-    trace = open_recording(path)
-    with reading(trace):
-        told = issue(trace, words, options(settings().config))
-        about = told["failure"] or next(iter(told["open_spans"]), None)
-        before = None if about is None else leading(trace, about.get("end_number") or about["number"])
-    report_problems(trace)
-    if words and told["chosen_by"] == "severity":
-        tell("no failure fits these words; the page tells of the most severe")
-    document = {
-        "schema": SCHEMA,
-        **told,
-        "journey": None if before is None else journey_document(before)["steps"],
-    }
-    if output_format == "json":
-        write(output, document)
-    else:
-        write(output, "\n".join(blocks.markdown(page(told, before))))
-    if output is not None:
-        tell(f"the page is in {shorter_path(output)}")
-
-
 def chosen(words: str | None, reference: str | None) -> tuple[str, Path]:
     """What the user says is wrong, and the recording; one argument alone is the recording where it names one.
 
@@ -111,7 +64,7 @@ def write(output: Path | None, content: str | dict[str, Any]) -> None:
     write_file(output, (text + "\n").encode("utf-8", "replace"))
 
 
-@click.command("report", short_help="Write one page about a failure, for an issue.")
+@click.command("report")
 @click.argument("words", metavar="[WORDS]", required=False)
 @trace_argument
 @click.argument("more", nargs=-1, metavar="")
@@ -134,6 +87,34 @@ def command(
     WORDS say what is wrong, in quotes: the failure that fits them best is told, without them the most severe. One
     argument that names a recording is TRACE. Paths below a home are shortened; read the page before it is sent.
     """
+    from namel3ss_debug.analysis.issue import SCHEMA, issue
+    from namel3ss_debug.cli.analyze import options
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.inspection.leading import leading
+    from namel3ss_debug.views import blocks
+    from namel3ss_debug.views.cleaning import shorter_path
+    from namel3ss_debug.views.issue_report import page
+    from namel3ss_debug.views.journey import document as journey_document
+
     if more:
         raise click.UsageError("put WORDS in quotes, as in: report 'it orders twice'", ctx)
-    report(words, reference, output=output, output_format=output_format)
+    words, path = chosen(words, reference)
+    trace = open_recording(path)
+    with reading(trace):
+        told = issue(trace, words, options(settings().config))
+        about = told["failure"] or next(iter(told["open_spans"]), None)
+        before = None if about is None else leading(trace, about.get("end_number") or about["number"])
+    report_problems(trace)
+    if words and told["chosen_by"] == "severity":
+        tell("no failure fits these words; the page tells of the most severe")
+    document = {
+        "schema": SCHEMA,
+        **told,
+        "journey": None if before is None else journey_document(before)["steps"],
+    }
+    if output_format == "json":
+        write(output, document)
+    else:
+        write(output, "\n".join(blocks.markdown(page(told, before))))
+    if output is not None:
+        tell(f"the page is in {shorter_path(output)}")

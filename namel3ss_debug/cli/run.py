@@ -81,7 +81,7 @@ def replace_process(python: str, words: Sequence[str]) -> NoReturn:
         ) from error
 
 
-@click.command("run", cls=ProgramCommand, short_help="Run an app under the configuration in force.")
+@click.command("run", cls=ProgramCommand)
 @arguments("APP")
 @click.option("-m", "module", is_flag=True, help="APP is a module or package, as with python -m.")
 @run_args_option

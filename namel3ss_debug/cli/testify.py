@@ -52,59 +52,6 @@ _FAMILIES = ("LC_", "PYTHON", "XDG_", "NAMEL3SS_", "PYTEST_", "VIRTUAL_ENV", "CO
 _MOST_STDIN = 1000
 
 
-def testify(reference: str | None, output: str | None) -> None:
-    """Write a test and, beside it, the recording that answers it.
-
-    Args:
-        reference: the recording; the latest if left out.
-        output: the file of the test; one named after the program, in the working directory, if left out.
-
-    Raises:
-        TraceNotFoundError: there is no such recording.
-        UnreadableTraceError: nothing in it can be read.
-        RerunError: a test cannot run the recorded program.
-        WrongUsageError: a file is there already, or cannot be written.
-    """
-    from namel3ss_debug.inspection.calls import read_run
-    from namel3ss_debug.traces.inputs import Recorded, sources
-    from namel3ss_debug.views.quantities import count
-    from namel3ss_debug.views.terminal import clean
-    from namel3ss_debug.views.testify import written_test
-
-    trace = open_reference(reference)
-    with reading(trace):
-        events = list(trace.events())
-    first, last = _ends(trace, events)
-    stem = _slug(Path(str(first.get("target", "")).rpartition(":")[2] or "app").stem)
-    path = Path(output or f"test_{stem}.py")
-    if path.suffix != ".py" or not path.stem.isidentifier():
-        from namel3ss_debug.errors import WrongUsageError
-
-        raise WrongUsageError(f"cannot write a test to {path}: give a name like test_{stem}.py with -o")
-    inputs = Recorded.of(events)
-    program = _program(trace, first, last, inputs, path, events)
-    copy = path.with_suffix(".jsonl")
-    run = read_run(list(_outside_of_tools(events)))
-    text = written_test(_slug(path.stem.removeprefix("test_")), copy.name, program, run)
-    _write(path, copy, text, trace)
-    click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
-    clocks = [each for each in sources(events) if each.source in ("clock", "uuid1", "randomness")]
-    if clocks:
-        where = clean(clocks[0].call_site or clocks[0].what or "the program", 120)
-        click.echo(
-            f"the program reads the {clocks[0].source} ({where}): the test has its own, and a question that tells it is another one",
-            err=True,
-        )
-    lines = inputs.stdin_lines  # those of a call inside another count for both
-    typed = sum(read for at, read in lines.items() if not any(at != by and at.startswith(by) for by in lines))
-    if typed and program.stdin:
-        click.echo(
-            f"tools read {count(typed, 'line')} of the standard input: the test answers these calls, so take what was typed for them "
-            "out of its stdin",
-            err=True,
-        )
-
-
 def _outside_of_tools(events: list[Event]) -> Iterator[Event]:
     """The events but for those inside a call of a tool that is answered: there nothing runs in the test."""
     from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
@@ -256,7 +203,7 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
         raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-@click.command("testify", short_help="Write a test from a recording.")
+@click.command("testify")
 @trace_argument
 @click.option(
     "-o",
@@ -271,4 +218,41 @@ def command(reference: str | None, output: str | None) -> None:
     The recording is copied beside the test, which needs no network, no key and no server: which tools are called, with
     what, in which order, and what is answered at the end has to be as recorded.
     """
-    testify(reference, output)
+    from namel3ss_debug.inspection.calls import read_run
+    from namel3ss_debug.traces.inputs import Recorded, sources
+    from namel3ss_debug.views.quantities import count
+    from namel3ss_debug.views.terminal import clean
+    from namel3ss_debug.views.testify import written_test
+
+    trace = open_reference(reference)
+    with reading(trace):
+        events = list(trace.events())
+    first, last = _ends(trace, events)
+    stem = _slug(Path(str(first.get("target", "")).rpartition(":")[2] or "app").stem)
+    path = Path(output or f"test_{stem}.py")
+    if path.suffix != ".py" or not path.stem.isidentifier():
+        from namel3ss_debug.errors import WrongUsageError
+
+        raise WrongUsageError(f"cannot write a test to {path}: give a name like test_{stem}.py with -o")
+    inputs = Recorded.of(events)
+    program = _program(trace, first, last, inputs, path, events)
+    copy = path.with_suffix(".jsonl")
+    run = read_run(list(_outside_of_tools(events)))
+    text = written_test(_slug(path.stem.removeprefix("test_")), copy.name, program, run)
+    _write(path, copy, text, trace)
+    click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
+    clocks = [each for each in sources(events) if each.source in ("clock", "uuid1", "randomness")]
+    if clocks:
+        where = clean(clocks[0].call_site or clocks[0].what or "the program", 120)
+        click.echo(
+            f"the program reads the {clocks[0].source} ({where}): the test has its own, and a question that tells it is another one",
+            err=True,
+        )
+    lines = inputs.stdin_lines  # those of a call inside another count for both
+    typed = sum(read for at, read in lines.items() if not any(at != by and at.startswith(by) for by in lines))
+    if typed and program.stdin:
+        click.echo(
+            f"tools read {count(typed, 'line')} of the standard input: the test answers these calls, so take what was typed for them "
+            "out of its stdin",
+            err=True,
+        )

@@ -301,7 +301,7 @@ def write_document(path: Path) -> Path:
     return document
 
 
-@click.command("trace", cls=ProgramCommand, short_help="Run a program and record what its agents do.")
+@click.command("trace", cls=ProgramCommand)
 @arguments("TARGET")
 @click.option("-m", "module", is_flag=True, help="TARGET is a module or package, as with python -m.")
 @click.option(

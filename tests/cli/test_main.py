@@ -19,12 +19,11 @@ from namel3ss_debug.cli.main import COMMANDS, namel3ss
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_that_says_the_same(run, name):
-    """The line in the table is the short help of the command, and --help works everywhere."""
+def test_every_command_has_help(run, name):
+    """Every command of the table is there, and has a help."""
     result = run(name, "--help")
     assert result.exit_code == 0
     assert "Usage: namel3ss debug " + name in result.stdout
-    assert main.debug.get_command(None, name).short_help == COMMANDS[name][1]
 
 
 def test_help_lists_the_commands_in_their_order(run):
