@@ -72,14 +72,12 @@ def wanted_stepping(
     if not (step or breakpoints or mocks or faults or commands or files):
         return None
     from namel3ss_debug.cli.options import settings
-    from namel3ss_debug.cli.stepping import given_commands
+    from namel3ss_debug.cli.stepping import given_commands, opening
     from namel3ss_debug.replay.given.answers import configured_answers
 
-    given = given_commands(commands, files)
-    typed_too = step or bool(breakpoints and not given)
-    opening = [] if given or not typed_too else ["continue" if breakpoints else "step"]
+    first, typed_too = opening(given_commands(commands, files), step=step, breakpoints=breakpoints)
     answers = configured_answers(settings(), mocks, faults)
-    return Stepping(breakpoints, answers, [*opening, *given], typed_too, step)
+    return Stepping(breakpoints, answers, first, typed_too, step)
 
 
 def step_program(

@@ -36,10 +36,10 @@ _POLL_SECONDS = 0.1
 def show_logs(
     reference: str | None,
     *,
-    agent: str | None = None,
-    level: str | None = None,
-    category: str | None = None,
-    output_format: str = "table",
+    agent: str | None,
+    level: str | None,
+    category: str | None,
+    output_format: str,
 ) -> None:
     """Print the lines of the logs of a recording.
 
@@ -90,10 +90,10 @@ def _show(found: Iterator[LogLine]) -> None:
 def follow_logs(
     reference: str | None,
     *,
-    agent: str | None = None,
-    level: str | None = None,
-    category: str | None = None,
-    output_format: str = "table",
+    agent: str | None,
+    level: str | None,
+    category: str | None,
+    output_format: str,
 ) -> None:
     """Print the lines as they are recorded, from the beginning on, until no process writes the recording any more.
 

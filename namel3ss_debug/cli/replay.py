@@ -38,16 +38,16 @@ WRONG_USAGE = 2
 def replay(
     reference: str | None,
     *,
-    step: bool = False,
-    breakpoints: Sequence[str] = (),
-    mocks: Sequence[str] = (),
-    faults: Sequence[str] = (),
-    components: Sequence[str] = (),
-    commands: Sequence[str] = (),
-    files: Sequence[Path] = (),
-    chunks: bool = False,
-    output_format: str = "table",
-    again: bool = False,
+    step: bool,
+    breakpoints: Sequence[str],
+    mocks: Sequence[str],
+    faults: Sequence[str],
+    components: Sequence[str],
+    commands: Sequence[str],
+    files: Sequence[Path],
+    chunks: bool,
+    output_format: str,
+    again: bool,
     **options: Any,
 ) -> int:
     """Replay a recording.
@@ -64,7 +64,7 @@ def replay(
         chunks: whether the chunks of streamed answers have lines of their own.
         output_format: `table`, or `jsonl` for one JSON value a line.
         again: whether the program runs again.
-        **options: how it does: see `cli.rerun.rerun`.
+        **options: how it does: the further fields of `replay.rerun.Wanted`.
 
     Returns:
         The exit status: 2 where a command could not be done that was not typed, else 0; of a re-run its own.
@@ -80,10 +80,14 @@ def replay(
         answers = all_answers(mocks, faults)
         status = 0
         if again:
-            from namel3ss_debug.cli.rerun import rerun, stepped_by
+            from namel3ss_debug.cli.rerun import prepared_again, run_prepared, stepped_by
+            from namel3ss_debug.replay.rerun import Wanted
 
             stepped = stepped_by(step=step, breakpoints=breakpoints, commands=given)
-            status = rerun(trace, mocks=answers, stepped=stepped, jsonl=jsonl, early=early, **options)
+            wanted = Wanted(answers, **options | {"live_from": options["live_from"] or 0})
+            config = settings().config
+            prepared = prepared_again(trace, wanted, config)
+            status = run_prepared(prepared, config, stepped, jsonl=jsonl, early=early)
         elif step or breakpoints or given:
             status = walk(trace, breakpoints, answers, given, typed_too=step or not given, jsonl=jsonl)
         else:

@@ -15,13 +15,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from namel3ss_debug.cli.options import print_rows, reading, settings
+from namel3ss_debug.cli.options import print_rows, reading
+from namel3ss_debug.cli.stepping import opening, session_breakpoints
 from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.replay.debugger import Debugger
-    from namel3ss_debug.replay.given.answers import Fault, Mock
     from namel3ss_debug.replay.live_debugger import LiveDebugger
     from namel3ss_debug.replay.rerun import Prepared, Wanted
     from namel3ss_debug.replay.rerunning.outcomes import Outcome
@@ -66,55 +66,11 @@ def started_early(path: Path, *, jsonl: bool) -> AbstractContextManager[Early | 
 
     Args:
         path: the file of the recording.
-        jsonl: as for `rerun`.
+        jsonl: whether stdout is for JSON lines, so that what the program prints goes to stderr.
     """
     from namel3ss_debug.replay.starting import early
 
     return early(path, outputs(jsonl=jsonl))
-
-
-def rerun(
-    trace: Trace,
-    *,
-    mocks: Sequence[Mock | Fault] = (),
-    run_tools: Sequence[str] = (),
-    strict: bool = False,
-    live_from: int | None = None,
-    offline: bool = False,
-    realtime: bool = False,
-    python: str | None = None,
-    stepped: Stepped | None = None,
-    jsonl: bool = False,
-    early: Early | None = None,
-) -> int:
-    """Run the program of a recording again.
-
-    Args:
-        trace: the recording.
-        mocks: answers and faults.
-        run_tools: tools that are run for real, by name; `all` for every one.
-        strict: whether the first divergence ends the run.
-        live_from: the number of the event from which on models and servers are asked for real; None for never.
-        offline: whether not even then.
-        realtime: whether answers take the time that they took.
-        python: the interpreter; that of this process if left out.
-        stepped: how it is walked through, where it is.
-        jsonl: whether the report is JSON lines on stdout.
-        early: the program, where it was started already.
-
-    Returns:
-        The exit status: 0 where the program ended as recorded and nothing diverged, 1 where not, 2 where it could not be run
-        again to its end, 130 where the user interrupted it.
-
-    Raises:
-        DebugError: the recording, the program or an answer cannot be used.
-    """
-    from namel3ss_debug.replay.rerun import Wanted
-
-    wanted = Wanted(tuple(mocks), tuple(run_tools), strict, live_from or 0, offline, realtime, python)
-    config = settings().config
-    prepared = prepared_again(trace, wanted, config)
-    return run_prepared(prepared, config, stepped, jsonl=jsonl, early=early)
 
 
 def prepared_again(trace: Trace, wanted: Wanted, config: DebugConfiguration) -> Prepared:
@@ -205,7 +161,6 @@ def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped,
     """
     from namel3ss_debug.capture.foreground import Foreground
     from namel3ss_debug.cli.live import Stepping, hold, notices, seat
-    from namel3ss_debug.cli.stepping import session_breakpoints
     from namel3ss_debug.replay.live import Meeting
     from namel3ss_debug.replay.live_debugger import LiveDebugger
     from namel3ss_debug.replay.rerun import reserved_for, running, stepped_outcome
@@ -282,6 +237,4 @@ def stepped_by(*, step: bool, breakpoints: Sequence[str], commands: Sequence[str
     """How the options of a walk ask a re-run to be walked through; None where they do not."""
     if not (step or breakpoints or commands):
         return None
-    typed_too = step or bool(breakpoints and not commands)
-    first = () if commands or not typed_too else ["continue" if breakpoints else "step"]
-    return Stepped(breakpoints, [*first, *commands], typed_too)
+    return Stepped(breakpoints, *opening(commands, step=step, breakpoints=breakpoints))

@@ -23,10 +23,10 @@ from namel3ss_debug.cli.program import (
 def run(
     words: Sequence[str],
     *,
-    module: bool = False,
-    run_args: str | None = None,
-    flow: str | None = None,
-    python: str | None = None,
+    module: bool,
+    run_args: str | None,
+    flow: str | None,
+    python: str | None,
 ) -> int:
     """Run a program, recorded where `enabled` says so, and as it is otherwise.
 

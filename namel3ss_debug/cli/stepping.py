@@ -93,6 +93,20 @@ def given_commands(commands: Iterable[str], files: Iterable[Path]) -> list[str]:
     return [*chain.from_iterable(map(read_commands, files)), *commands]
 
 
+def opening(given: Sequence[str], *, step: bool, breakpoints: Sequence[str]) -> tuple[list[str], bool]:
+    """The commands that a session on a program begins with, and whether more are typed after them.
+
+    Args:
+        given: the commands of `-c` and `-x`.
+        step: whether `--step` was given.
+        breakpoints: the places of `-b`.
+    """
+    typed_too = step or bool(breakpoints and not given)
+    if given or not typed_too:
+        return list(given), typed_too
+    return ["continue" if breakpoints else "step"], typed_too
+
+
 def step_through(
     debugger: Debugger,
     commands: Iterable[str],
