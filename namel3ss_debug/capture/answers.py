@@ -99,7 +99,7 @@ taken, and of an empty 204 not all believe that it was; the members are those th
 
 
 class Given(NamedTuple):
-    """What becomes of a call in place of, or beside, making it.
+    """How a call is answered in place of being made, or what happens to it when it is made.
 
     Attributes:
         value: the answer as it was given.
@@ -125,7 +125,7 @@ class Given(NamedTuple):
 
     @classmethod
     def from_json(cls, word: Mapping[str, Any]) -> Given | None:
-        """What a word of the gate says of a call; `None` where it only lets the call be made."""
+        """Read the reply of the gate to a call; `None` where the reply only lets the call be made."""
         if not _SAYS_SOMETHING & word.keys():
             return None
         effect, raised = None, word.get("raised")
@@ -147,13 +147,13 @@ class Given(NamedTuple):
 
     @property
     def answers(self) -> bool:
-        """Whether something comes in place of the call, which is not made."""
+        """Whether the call gets an answer and is not made."""
         replaced = self.effect is not None and self.effect.replaces
         named = self.outputs is not None or self.played is not None or self.raised is not None
         return replaced or named or self.given_up
 
     def marks(self) -> dict[str, Any]:
-        """What the end of the call says in its `metadata`; nothing where the call was simply made."""
+        """The `metadata` that marks the end of the call; empty where the call was simply made."""
         marks: dict[str, Any] = {}
         if self.effect is not None:
             marks["fault"] = self.effect.kind
@@ -165,28 +165,28 @@ class Given(NamedTuple):
 
 
 def _raised(told: Mapping[str, Any]) -> Raised:
-    """The exception of a tool, of what the gate is told."""
+    """The exception of a tool, from the reply of the gate."""
     return Raised(told["type"], told["text"], told.get("stack") or "", state=told.get("state") or {})
 
 
 class Gate(Protocol):
-    """What every event passes, in the order of the numbers of its process; its methods never raise an `Exception`."""
+    """Sees every event of a process, in order, and may answer calls; its methods never raise an `Exception`."""
 
     def passed(self, event: Event, line: bytes) -> Given | None:
-        """An event stands in the recording, on this line; the program goes on when this returns.
+        """An event was written, as this line; the program goes on when this returns.
 
         Returns:
-            What becomes of the call that begins with the event, if anything is said of it.
+            How the call that begins with the event is answered; `None` where it is simply made.
         """
 
     def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
         """Whether a part of an answer may be delivered now, see `Answers.may`."""
 
     def listens(self, port: int, site: str | None) -> None:
-        """The program begins a server on this port, 0 for any, at this place; nobody may come to ask it."""
+        """The program listens on this port (0: any) from now on, at this place in its code; nobody may ever connect."""
 
     def look(self) -> None:
-        """See whether whoever answers is still there, where nothing else would tell."""
+        """Check that the other side is still connected, while nothing else would show it."""
 
     def renew(self) -> None:
         """After a fork: this process is another one now."""
@@ -199,7 +199,7 @@ class Answers(Protocol):
     """Where a seam asks whether its call was given an answer."""
 
     def take(self, event_id: str) -> Given | None:
-        """What becomes of the call that began with this event; whoever takes it answers the call with it."""
+        """How the call that began with this event is answered; it is given once, to the seam that answers the call."""
 
     def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
         """Whether a part of an answer may be delivered now.
@@ -212,38 +212,38 @@ class Answers(Protocol):
         """
 
     def listens(self, port: int, site: str | None) -> None:
-        """The program begins a server on this port, see `Gate.listens`."""
+        """The program listens on this port from now on, see `Gate.listens`."""
 
 
 class Network(Protocol):
-    """What keeps this process from the network, where it is to reach it only for calls that are made for real."""
+    """Closes the network to this process, but for calls that are made for real."""
 
     def is_closed(self) -> bool:
-        """Whether the running code cannot reach it."""
+        """Whether the network is closed to the running code."""
 
     def open(self) -> None:
-        """A request that is to be sent leaves now."""
+        """A request that is made for real is about to be sent."""
 
     def close(self) -> None:
-        """It was answered, or has failed."""
+        """The request was answered, or has failed."""
 
     def open_for(self, span: Any) -> None:
-        """What runs inside this span may reach it, as long as the span is open; `None`: this whole process may."""
+        """Open the network to what runs inside this span, until the span ends; with `None`, to the whole process."""
 
     def open_here(self) -> Token[bool]:
-        """What runs from here on, and what it starts, may reach it."""
+        """Open the network to what runs from here on, and to what that starts."""
 
     def close_here(self, token: Token[bool]) -> None:
-        """What runs from here on may not; what was started before still may."""
+        """Close the network again to what runs from here on; it stays open to what was started before."""
 
 
 def response_of(
     given: Given, spoken: Format | None, request: Any, *, method: str, event_id: str
 ) -> Response | None:
-    """What comes in place of an HTTP exchange; `None` where it is to be made.
+    """The response that an HTTP exchange gets without being sent; `None` where it is to be sent.
 
     Args:
-        given: what becomes of it.
+        given: how the exchange is answered.
         spoken: the wire format of the request; `None` where it asks no model.
         request: the body of the request, as JSON has it.
         method: the method of the request.
@@ -280,7 +280,7 @@ def _failed(effect: Effect, spoken: Format | None) -> Response:
 
 
 def _played(played: Response, method: str) -> Response:
-    """A recorded response: its headers fit the body as it is given, which is decoded and may be in pieces."""
+    """A recorded response, with headers that fit its body: the recorded body is decoded, and may be in pieces."""
     headers = [(name, value) for name, value in played.headers if name.lower() not in _OF_THE_WIRE]
     whole = played.raised is None and not played.given_up
     has_body = method != "HEAD" and played.status >= 200 and played.status not in (204, 304)
@@ -295,7 +295,7 @@ def is_stream(headers: list[tuple[str, str]]) -> bool:
 
 
 def stream_of(headers: list[tuple[str, str]]) -> Framing | None:
-    """How the events follow each other in a response with these headers; None where it is no stream."""
+    """The framing of the stream that a response with these headers is; None where it is no stream."""
     return framing_of(next((value for name, value in headers if name.lower() == "content-type"), None))
 
 

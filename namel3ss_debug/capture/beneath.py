@@ -1,7 +1,7 @@
-"""What a framework says is going on, so that the call beneath it is recorded once.
+"""The model and tool calls that frameworks have announced, so that each call is recorded once.
 
-A framework tells of its model call or tool before the request leaves or the function runs. Whoever records that very call
-says so here; what nobody has recorded by the end, the framework's own word stands for.
+A framework announces a call before the request is sent or the function runs. The seam that records the call says so
+here (`recorded`). A call that no seam has recorded by its end is recorded from what the framework reports.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BETWEEN = ("_", "-", ".", "/", ":")
 """What may stand between the name of a server and that of its tool."""
 
 NOW: ContextVar[Expected | None] = ContextVar("namel3ss_debug_beneath", default=None)
-"""The innermost call that a framework has told of and that is not over."""
+"""The innermost call that a framework has announced and that is not over."""
 
 SERVED: set[str] = set()
 """Names of tools that MCP servers have listed: their calls are recorded where they are asked of the server."""
@@ -30,11 +30,11 @@ HOOKED: set[str] = set()
 """Names that the program gives to tools by hooks: they are recorded where the decorated function runs."""
 
 UNEXPECTED: Counter[tuple[str, str | None]] = Counter()
-"""How many calls were recorded beneath nothing that a framework told of, for instance in a thread without its context."""
+"""How many calls were recorded without having been announced, for instance in a thread without its context."""
 
 
 class Expected:
-    """A call that a framework has told of.
+    """A call that a framework has announced.
 
     Attributes:
         kind: `llm` or `tool`.
@@ -66,7 +66,7 @@ class Expected:
         NOW.set(self)
 
     def over(self) -> bool:
-        """The call has ended; whether it was recorded, or may have been."""
+        """End the call; return whether a seam has recorded it, or may have."""
         self.is_over = True
         if NOW.get() is self:
             NOW.set(_innermost())
@@ -74,9 +74,9 @@ class Expected:
 
 
 def recorded(kind: str, name: str | None = None) -> None:
-    """A call is recorded where it is made: of a model, or of the tool of this name.
+    """A seam records a call of a model, or of the tool of this name: mark the announced call that it is.
 
-    A framework may tell of it around an SDK that does so as well, as that of Anthropic: then it is the call of both.
+    Two layers may have announced the same call, such as a framework and an SDK below it; then both are marked.
     """
     expected, met = NOW.get(), False
     while expected is not None:
@@ -91,17 +91,17 @@ def recorded(kind: str, name: str | None = None) -> None:
 
 
 def is_prefixed(name: str, own: str) -> bool:
-    """Whether a name is this one with another before it, as `weather_forecast` is `forecast`."""
+    """Whether `name` is `own` with a prefix, as `weather_forecast` is `forecast`."""
     return name.endswith(own) and name[: -len(own)][-1:] in _BETWEEN
 
 
 def is_served(name: str) -> bool:
-    """Whether a server has listed a tool of this name, before which a framework may put that of the server."""
+    """Whether a server has listed a tool of this name; frameworks may put the name of the server before it."""
     return name in SERVED or any(is_prefixed(name, own) for own in SERVED)
 
 
 def name_told(name: str) -> str:
-    """The name by which a framework has told of the call of a server's tool that is made now; its own where none has."""
+    """The name under which a framework has announced this call of a server's tool; `name` where none has."""
     expected = NOW.get()
     while expected is not None:
         told = expected.name or ""
@@ -119,7 +119,7 @@ def call_id(name: str) -> str | None:
 
 
 def about_to_run(names: Collection[str]) -> Expected | None:
-    """The innermost tool with one of these names that a framework has told of, and that has not been recorded."""
+    """The innermost announced call of a tool with one of these names that has not been recorded yet."""
     expected = NOW.get()
     while expected is not None:
         if expected.kind == TOOL and expected.name in names and not (expected.met or expected.is_over):

@@ -1,7 +1,7 @@
-"""Functions that are pickled by value, as cloudpickle and dill do with those of `__main__`: they travel as they were written.
+"""Functions that are pickled by value, as cloudpickle and dill do with those of `__main__`: as they were written.
 
-What such a pickle holds is the code of a function, which runs in processes that do not record, on other machines or years
-later. The names that an edited body asks for are not there.
+Such a pickle holds the code of a function. It may be run in a process that does not record, on another machine or
+years later, where the names that an edited body uses do not exist.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def install(missing: Callable[[str], None]) -> Undo:
 
 
 def as_written(code: CodeType) -> CodeType:
-    """The code of a function as it is in its source; that itself, where neither it nor a function within it was edited."""
+    """The code of a function as compiled from its source; `code` itself where nothing in it was edited."""
     modules = rewrite.PLAIN.get(code.co_filename)
     if modules is None or not any(map(rewrite.is_edited, _codes(code))):
         return code

@@ -1,6 +1,7 @@
-"""Callable objects that are no functions, such as a `functools.partial` or what `lru_cache` makes, with another call.
+"""Stand-ins for callable objects that are not functions, such as a `functools.partial` or what `lru_cache` makes.
 
-A function in their place would lose their attributes, and be bound where they are not: as a member of a class.
+Only the call differs. A function in place of such an object would lose its attributes, and as a member of a class it
+would be bound to instances, which the object is not.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ else:
 
 
 class CalledOtherwise(_Proxy):
-    """An object that is called in a way of ours, and is in all else what it is.
+    """An object with another call; everything else is the object's own.
 
     Args:
         wrapped: the object.
@@ -37,7 +38,7 @@ class CalledOtherwise(_Proxy):
         return self._self_call(*args, **kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """As a member of a class it is bound where the object would be."""
+        """Bind it as a member of a class only where the object itself would be bound."""
         bind = getattr(type(self.__wrapped__), "__get__", None)
         bound = self.__wrapped__ if bind is None else bind(self.__wrapped__, instance, owner)
         if bound is self.__wrapped__:

@@ -1,8 +1,9 @@
-"""The pieces of a streamed answer as they are recorded: whole events, and no secret, in whatever pieces a model spells it.
+"""Streamed answers as they are recorded: whole events, without secrets, even those spread over several events.
 
-Each text that the events of a stream spell out is followed by itself: the same place in the events, of the same choice or
-tool call. What may be the beginning of a secret waits, with all that came after it, until it is decided; the program has
-had it long since. A secret is replaced where it begins, and taken out of the events that hold the rest of it.
+The events of a stream build up texts. Each text is followed by itself: it is known by its place in the events, and by
+the choice or tool call. Text that may be the beginning of a secret is held back, with all events after it, until that
+is decided; the program itself gets everything at once. A secret is replaced where it begins, and its rest is removed
+from the later events.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ TELLING = _ARGUMENTS | {"delta"}
 _INDEX_NAMES = frozenset(name.encode() for name in _INDEXES)
 _FEW = 4
 _MOST_SHAPES = 64
-"""So often at most is the shape of an event of one stream looked for."""
+"""How often at most the shape of an event is looked for in one stream."""
 
 _DEEPEST = 64
 _SAME = 64
-"""A piece that came again and again, for so many characters, and spells no secret so, is not looked at any more."""
+"""After so many characters, a piece that only repeats itself, and spells no secret so, is not looked at any more."""
 
 _LONG = 400
-"""No secret needs more to be known for one."""
+"""No secret needs more characters than this to be recognised."""
 
 _Tree = dict[Any, Any]
 
@@ -96,7 +97,7 @@ class _Known(NamedTuple):
 
 
 class Texts:
-    """The texts that the events of one stream spell out.
+    """The texts that the events of one stream build up.
 
     Args:
         redactor: knows the secrets.
@@ -171,17 +172,17 @@ class Texts:
         self._shape = _Known(shape.pattern, steady, constants, tuple(groups), around)
 
     def finish(self) -> None:
-        """Nothing more comes."""
+        """The stream is over."""
         for text in self._growing:
             text.finish()
 
     def forget(self) -> None:
-        """Whatever was found is no longer needed."""
+        """Drop the secrets found so far, which are no longer needed."""
         for text in self._growing:
             text.secrets.clear()
 
     def _mapping(self, value: dict[Any, Any], tree: _Tree, leaves: list[_Leaf], depth: int) -> bool:
-        """Follow the texts in an object; whether something in it was replaced at once."""
+        """Follow the texts in an object; return whether anything in it was replaced at once."""
         if not _INDEXES.isdisjoint(value):
             for name in sorted(_INDEXES & value.keys()):
                 if type(value[name]) is int:
@@ -255,7 +256,7 @@ class Texts:
 
 @lru_cache(1024)
 def _repeats(redactor: Redactor, piece: str) -> bool:
-    """Whether a piece may come again as often as it likes without spelling a secret."""
+    """Whether a piece spells no secret however often it is repeated."""
     return not redactor.finds(piece * (_LONG // max(1, len(piece)) + 2))
 
 
@@ -277,7 +278,7 @@ def _pieces_of(raw: bytes, known: _Known) -> list[tuple[_Place, str]]:
 
 
 class Chunks:
-    """Records what arrives of one stream.
+    """Records the chunks of one stream.
 
     Args:
         framing: how its events follow each other.

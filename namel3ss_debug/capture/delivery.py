@@ -31,7 +31,7 @@ _LONGEST_TURN = 0.1
 _TURNS_APART = 5
 
 LOOK: Callable[[], None] | None = None
-"""Looks whether whoever answers is still there, and ends the program where not; set where a recording answers."""
+"""Checks that the other side is still connected, and ends the program where not; set where a recording answers."""
 
 _asking = Lock()
 _ended: list[float] = [0, 0.0]
@@ -85,7 +85,7 @@ class Delivery:
             self._go_on()
 
     def _goes(self, step: Step, index: int, waited: float) -> bool:
-        """Whether the part comes now. One thread asks at a time, so that another knows whether it got an end."""
+        """Whether the part may be delivered now. One thread asks at a time: the others then know whether it got an end."""
         assert self._turn is not None
         alone = _asking.acquire(blocking=False)
         if not alone and waited < _LONGEST_TURN:  # one that asks for longer is gone, as in a child process
@@ -101,15 +101,15 @@ class Delivery:
                 _asking.release()
 
     def _others_go_on(self) -> bool:
-        """Whether another task of this loop has just got the end of its answer, and may not have done anything with it."""
+        """Whether another task of this loop has just got the end of its answer, and may not have used it yet."""
         loop, task = _going_on[0]
         return loop is not None and task != self._task and loop is context.running_loop()
 
     def _go_on(self) -> None:
-        """Leave the task that gets this end a few turns of its loop, before others get something.
+        """Give the task that gets this end a few turns of its loop before other tasks get anything.
 
-        What it does with the answer comes first then, as it did when answers came from a network, however many
-        callbacks of the loop are between the answer and the task.
+        So it uses its answer first, as it did when answers came from a network, however many callbacks of the
+        loop are between the answer and the task.
         """
         loop = context.running_loop()
         if loop is None:
@@ -125,7 +125,7 @@ class Delivery:
         turned(_TURNS_APART)
 
     def wait(self, step: Step, index: int = 0) -> None:
-        """Return when the part may come."""
+        """Wait until the part may be delivered."""
         if not on_loop():
             for pause in self.pauses(step, index):
                 sleep_here(pause)
@@ -135,7 +135,7 @@ class Delivery:
             self._turn(step, index, _NO_MORE_PATIENCE)
 
     async def reach(self, step: Step, index: int = 0) -> None:
-        """The same on a loop, which gets a turn in any case, as it has while a network is waited for."""
+        """The same on a loop. The loop gets a turn in any case, as it does while a task waits for the network."""
         await sleep(0)
         for pause in self.pauses(step, index):
             await sleep(pause)
@@ -146,28 +146,28 @@ class Delivery:
 
 
 def hold() -> None:
-    """The call of this thread has got the end of its answer, and says when it is over: `see_off`, which may take a while."""
+    """This thread has got the end of its answer, and still works on it until `see_off`: others wait longer for it."""
     if _ended[0] == _who():
         _ended[1] += _HELD
 
 
 def see_off() -> None:
-    """The call of this thread is over: what it does from now on with its answer is the program's own doing."""
+    """The call of this thread has returned its answer to the program."""
     if _ended[0] == _who():
         _ended[1] = monotonic()
 
 
 def _left_to_another() -> float:
-    """For how many seconds another thread that has just got the end of its answer, or a loop in it, may do something with it.
+    """For how many seconds another thread, or task of trio, that has just got the end of its answer goes first.
 
-    So may another task of trio. What they do after that is in nobody's hands, and when the answers really came, they came further apart.
+    What it does later than that cannot be kept in order; real answers came further apart than this.
     """
     who, moment = _ended
     return 0.0 if who == _who() else _APART - (monotonic() - moment)
 
 
 def _who() -> int:
-    """What goes on with an answer by itself: a thread, with the loop of asyncio in it, or a task of trio."""
+    """The identity of what uses an answer on its own: a thread, with its loop of asyncio, or a task of trio."""
     trio = sys.modules.get("trio")
     if trio is not None and not on_loop():
         # else this is none of its threads, or it is not all there yet
@@ -177,7 +177,7 @@ def _who() -> int:
 
 
 def in_turn(given: Given, may: Callable[[str, Step, int, float], bool], event_id: str) -> Turn | None:
-    """What says when the parts of an answer may come; `None` where it was given without an order."""
+    """The function that says when the parts of an answer may be delivered; `None` where they need no order."""
     if not given.ordered:
         return None
 
@@ -188,7 +188,7 @@ def in_turn(given: Given, may: Callable[[str, Step, int, float], bool], event_id
 
 
 def on_loop() -> bool:
-    """Whether an event loop runs in this thread, so that nothing else would while it slept."""
+    """Whether an event loop runs in this thread: sleeping here would stop all of its tasks."""
     loops = sys.modules.get("asyncio.events")
     return loops is not None and loops._get_running_loop() is not None  # noqa: SLF001  (the check that never raises)
 
@@ -204,7 +204,7 @@ async def sleep(seconds: float) -> None:
 
 
 def never() -> NoReturn:
-    """Wait for what never comes; only an exception, such as that of a signal, ends it, and the end of whoever answers."""
+    """Wait for ever; only an exception, such as one of a signal handler, or the loss of the other side ends it."""
     while True:
         sleep_here(_HEARTBEAT)
         if LOOK is not None:

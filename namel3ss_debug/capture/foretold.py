@@ -1,8 +1,8 @@
-"""Answers that are told before they are asked for, so that a program on a recording need not wait where it asks as recorded.
+"""Answers that are sent ahead of their calls, so that a re-run need not wait at calls that are as recorded.
 
-The shell knows what comes next as long as the program does what it did then. It tells these answers ahead, each with the
-words of its question; a question in the very same words takes the first one and goes on at once. Any other question
-makes all that was told ahead void, and waits.
+The shell knows the next calls as long as the program does what it did in the recording. It sends their answers ahead,
+each with a digest of the call it is for. A call with that digest takes the first of them and goes on at once. Any
+other call discards all answers that were sent ahead, and waits for its own.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ Word = dict[str, Any]
 
 
 class Foretold:
-    """What was told ahead and not taken yet, in its order."""
+    """The answers that were sent ahead and not taken yet, in their order."""
 
     def __init__(self) -> None:
         self._words: deque[Word] = deque()
 
     def add(self, word: Word) -> None:
-        """A word was told ahead: `ahead` is its number, `asked` what `asked` gives of its question."""
+        """Add an answer: `ahead` is its number, `asked` the digest of the call that it is for."""
         self._words.append(word)
 
     def clear(self) -> None:
-        """All of it is void."""
+        """Discard them all."""
         self._words.clear()
 
     def take(self, event: Event) -> Word | None:
-        """The word for the call that begins with this event; where it is not for this one, all of them are void."""
+        """The answer for the call that begins with this event; where the next one is for another call, discard all."""
         if not self._words:
             return None
         word = self._words.popleft()
@@ -48,7 +48,7 @@ class Foretold:
 
 
 def asked(event: Event) -> str:
-    """All by which one question of a program differs from another, as one digest; so `1`, `1.0` and `true` differ too.
+    """A digest of all that tells one call from another; `1`, `1.0` and `true` differ.
 
     Args:
         event: the start event of the call.

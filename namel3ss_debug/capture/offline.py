@@ -1,4 +1,4 @@
-"""Keeps a program from the network while it runs on a recording, and tells of each attempt to reach it.
+"""Keeps a program from the network while it runs on a recording, and reports each attempt to reach it.
 
 The interpreter tells an audit hook of every connection, datagram and look-up of a name that goes through the `socket` module,
 whoever makes it; an exception of the hook ends the attempt. What stays open: sockets that are no internet sockets, servers
@@ -47,7 +47,7 @@ _hooked = False
 
 
 class Offline:
-    """What keeps this process from the network.
+    """Closes the network to this process, see `answers.Network`.
 
     Args:
         tracer: told of each attempt.
@@ -65,7 +65,7 @@ class Offline:
         self._missed: dict[tuple[int, Any], tuple[str, str | None]] = {}
 
     def is_closed(self) -> bool:
-        """Whether the running code cannot reach it."""
+        """Whether the network is closed to the running code."""
         if self._is_open or self._leaving or _FREE.get():
             return False
         span = context.current() if self._spans else None
@@ -76,35 +76,35 @@ class Offline:
         return True
 
     def open(self) -> None:
-        """A request that is to be sent leaves now."""
+        """A request that is made for real is about to be sent."""
         with self._lock:
             self._leaving += 1
 
     def close(self) -> None:
-        """It was answered, or has failed."""
+        """The request was answered, or has failed."""
         with self._lock:
             self._leaving -= 1
 
     def open_for(self, span: Any) -> None:
-        """What runs inside this span may reach it, as long as the span is open; `None`: this whole process may."""
+        """Open the network to what runs inside this span, until the span ends; with `None`, to the whole process."""
         if span is None:
             self._is_open = True
         else:
             self._spans.add(span.event_id)
 
     def open_here(self) -> Token[bool]:
-        """What runs from here on, and what it starts, may reach it."""
+        """Open the network to what runs from here on, and to what that starts."""
         return _FREE.set(True)
 
     def close_here(self, token: Token[bool]) -> None:
-        """What runs from here on may not; what was started before still may."""
+        """Close the network again to what runs from here on; it stays open to what was started before."""
         with contextlib.suppress(
             ValueError
         ):  # a coroutine that was never finished is closed in another context
             _FREE.reset(token)
 
     def install(self) -> Undo:
-        """Refuse from now on; the result lets everything pass again."""
+        """Refuse every attempt to reach the network from now on; the result ends that."""
         global _guard, _hooked  # noqa: PLW0603  (a hook cannot be taken back)
         _guard = self
         self._tracer.at_end.append(self._tell_missed)
@@ -161,7 +161,7 @@ class Offline:
         self.refuse(host, port)
 
     def _tell_listens(self, port: Any) -> None:
-        """Tell where a server begins, for nobody may come to ask it."""
+        """Report where the program starts to listen: in a re-run nobody may ever connect."""
         answers = self._tracer.answers
         if answers is not None and isinstance(port, int):
             self._telling.now = True
@@ -192,7 +192,7 @@ class Offline:
         return of_others
 
     def _tell_missed(self) -> None:
-        """Tell of the ports of loopback where nobody has come to listen: what was there is there no more."""
+        """Report the loopback ports that the program tried and that nothing ever listened on."""
         for (pid, _port), (where, site) in list(self._missed.items()):
             if pid == os.getpid():
                 told = {"kind": "network", "address": where, "nobody": True}

@@ -1,4 +1,4 @@
-"""Where the running code is among the spans of frameworks: what was left behind in the context is no place any more."""
+"""Which span of a framework the running code is inside, although the context may still hold spans that were left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GENERATOR = 0x20 | 0x200
 
 
 class Inside:
-    """The place inside a span, as it stands in the context: left when the span has ended or its generator is suspended."""
+    """The place inside a span, a value of the context; left when the span ends, or while its generator is suspended."""
 
     __slots__ = (
         "_code",
@@ -47,11 +47,11 @@ class Inside:
         self._strand: int | None = context.strand()  # nothing: that which asks first
 
     def enter(self) -> None:
-        """What runs next is inside."""
+        """Enter the span: what runs next is inside it."""
         self._token = CURRENT.set(self)
 
     def leave(self) -> None:
-        """What runs next is inside no more."""
+        """Leave the span."""
         self.lost = CURRENT.get() is not self
         if self.lost or self._token is None:
             return
@@ -69,7 +69,7 @@ class Inside:
         return None if self.outer is None else self.outer.here()
 
     def holds(self) -> bool:
-        """Whether the running code is inside the span; what it started goes on inside of it after its end."""
+        """Whether the running code is inside the span; what the span has started stays inside it after its end."""
         if self.span.is_open and not self.generates:  # the most frequent
             return True
         if self.lost and not self.span.is_open:
@@ -86,15 +86,15 @@ class Inside:
         return True
 
     def is_here(self, frame: FrameType | None) -> bool:
-        """Whether what is begun in this frame is inside of this open span and of none within it: the most frequent."""
+        """Whether what begins in this frame is directly inside this open span: a test for the most frequent case."""
         return CURRENT.get() is self and not self.generates and not self.is_beside(frame)
 
     def is_beside(self, frame: FrameType | None) -> bool:
-        """Whether a span that is begun in this frame is a sibling: one call began them both, and neither has ended."""
+        """Whether a span that begins in this frame is a sibling of this one: one call began them both."""
         return frame is not None and self._frame_id == id(frame) and self._code is frame.f_code
 
     def elsewhere(self) -> Inside:
-        """The same place, in a line of execution that is made outside of it: inside is there what the generator does there."""
+        """This place for a task or thread made outside the span: only the generator's own code is inside it there."""
         place = Inside(self.span, elsewhere(self.outer), None)
         place._frame_id, place._code, place.generates = self._frame_id, self._code, self.generates
         place._strand = None
@@ -102,33 +102,33 @@ class Inside:
 
 
 def elsewhere(holder: Holder | None) -> Holder | None:
-    """What stands for a place in what the running code makes: the place itself, where the running code is inside."""
+    """A place for a task or thread that the running code makes: the same one where the running code is inside it."""
     return holder.elsewhere() if isinstance(holder, Inside) and not holder.holds() else holder
 
 
 class Moved(NamedTuple):
-    """Where the context was set to for a call, and what stood there; nothing where it stayed."""
+    """A change of the context for one call: its value during the call and before it; both `None` for no change."""
 
     to: Holder | None = None
     before: Holder | None = None
 
     def back(self) -> None:
-        """Set it to what it was, unless it was left meanwhile."""
+        """Undo the change, unless the context has another value by now."""
         if self.to is not None and CURRENT.get() is self.to:
             CURRENT.set(self.before)
 
 
 STAYED = Moved()
-"""It was not set."""
+"""No change."""
 
 
 def standing() -> Holder | None:
-    """What stands in the context, without what was left behind there."""
+    """The value of the context, without places that the running code is not inside."""
     return valid(_in_context())
 
 
 def left_standing() -> Holder | None:
-    """What stands in the context without what has ended: the place of a suspended generator stays for when it goes on."""
+    """The value of the context, without spans that have ended; that of a suspended generator stays: it may go on."""
     holder = _in_context()
     while isinstance(holder, Inside) and not holder.span.is_open:
         holder = holder.outer
@@ -144,7 +144,7 @@ def _in_context() -> Holder | None:
 
 
 def is_within(inner: Holder | None, outer: Span, between: Container[Span]) -> bool:
-    """Whether a span is another, or is inside of it with none of those `between` between them."""
+    """Whether `inner` is `outer` or inside it, with no span of `between` on the way."""
     while isinstance(inner, Span):
         if inner is outer:
             return True

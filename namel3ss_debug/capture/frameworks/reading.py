@@ -1,4 +1,4 @@
-"""Staying out of the run: a surprise in what a framework holds costs what would have been told, and no traceback shows us."""
+"""Reading the objects of a framework: what cannot be read is missing in the recording, and never disturbs the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def read(structure: Structure, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """What `make` makes of these arguments; `None` where that fails, which is a problem of tracing."""
+    """The result of `make` with these arguments; `None` where it fails, which is reported as a problem of tracing."""
     try:
         return make(*args, **kwargs)
     except Exception as error:

@@ -1,9 +1,9 @@
-"""Spans for what a framework tells of its work, each known by the framework's own id.
+"""Spans for the work that a framework reports, each known by the framework's own id.
 
-A framework says that something began and that it ended; the parent is the innermost span that the running code is inside,
-unless the framework names another that it is not inside. A span that a generator began is left while that is suspended, and
-one that ended elsewhere (in another task, thread or order) is no parent any more. Models and tools that are recorded where
-they are called are not recorded here again (`beneath`). Nothing here raises.
+A framework reports that something began and that it ended. Its parent is the innermost span that the running code is
+inside, unless the framework names another one that it is not inside. The span of a generator is left while the
+generator is suspended, and a span that ended elsewhere (in another task, thread or order) is no parent any more.
+Models and tools that are recorded where they are called are not recorded here again (`beneath`). Nothing here raises.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from namel3ss_debug.traces.clocks import perf_counter_ns
 F = TypeVar("F", bound=Callable[..., None])
 
 Inputs: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
-"""What goes into a call, or what gives it where it is needed."""
+"""The inputs of a call, or a function that gives them where they are needed."""
 
 
 class _Pending(NamedTuple):
-    """A call that is only recorded here where nobody else records it."""
+    """An announced call, which is recorded here only where no seam records it."""
 
     name: str | None
     inputs: Inputs
@@ -53,23 +53,23 @@ class _Pending(NamedTuple):
     failure: Mapping[str, str | None] = MappingProxyType({})  # as `failed` was told of it
 
     def told(self) -> Mapping[str, Any]:
-        """What went in."""
+        """The inputs."""
         return self.inputs() if callable(self.inputs) else self.inputs
 
     def is_recorded(self) -> bool:
-        """The call is over; whether somebody has recorded it, or may have."""
+        """End the call; return whether a seam has recorded it, or may have."""
         self.moved.back()
         return self.expected.over()
 
 
 class _Skipped(NamedTuple):
-    """What is not shown; what happens in it happens in its parent."""
+    """Something that is not recorded; what happens inside it belongs to its parent."""
 
     parent: Hashable
 
 
 def _never_raises(method: F) -> F:
-    """What goes wrong here is a problem of tracing, and none of the framework's."""
+    """Report what goes wrong in a method as a problem of tracing, instead of raising it into the framework."""
 
     @wraps(method)
     def safe(self: Structure, *args: Any, **kwargs: Any) -> None:
@@ -112,7 +112,7 @@ class Structure:
         frame: FrameType | None = None,
         **fields: Any,
     ) -> None:
-        """Something has begun: what runs next in this thread or task, and what that starts, is inside of it.
+        """Something has begun: what runs next in this thread or task, and what that starts, is inside it.
 
         Args:
             key: the framework's id of it.
@@ -166,11 +166,11 @@ class Structure:
         self._count_time(before)
 
     def skip(self, key: Hashable, parent: Hashable = None) -> None:
-        """Something of no interest has begun: what names it as its parent belongs to `parent`."""
+        """Something that is not recorded has begun: what names it as its parent belongs to `parent`."""
         self._open[key] = _Skipped(parent)
 
     def drop(self, key: Hashable) -> None:
-        """Nobody will tell of its end: a call is not waited for any more, and a span stays open in the recording."""
+        """Its end will not be reported: stop waiting for a call; a span stays open in the recording."""
         found = self._open.get(key)
         if isinstance(found, Inside):
             return
@@ -189,7 +189,7 @@ class Structure:
         metadata: Mapping[str, Any] | None = None,
         frame: FrameType | None = None,
     ) -> None:
-        """A model is about to be called. Its request is recorded where it leaves; else `end_model` records the call.
+        """A model is about to be called. The call is recorded where its request is sent, or else by `end_model`.
 
         Args:
             key: the framework's id of it.
@@ -204,7 +204,7 @@ class Structure:
         self._expect(key, Expected(beneath.LLM), model, inputs or {}, told, parent, frame)
 
     def is_recorded(self, key: Hashable) -> bool:
-        """Whether the model call that has ended under this id was recorded where it was made: then nothing more is told of it."""
+        """Whether the model call that has ended under this id was recorded by a seam; then it needs no `end_model`."""
         pending = self._open.get(key)
         if isinstance(pending, _Pending) and not pending.is_recorded():
             return False
@@ -254,7 +254,7 @@ class Structure:
         metadata: Mapping[str, Any] | None = None,
         frame: FrameType | None = None,
     ) -> None:
-        """A tool is about to run. It is recorded here, unless it is where it is made: a user's function, or a server's tool.
+        """A tool is about to run. The call is recorded here, unless a seam records the function or the server's tool.
 
         Args:
             key: the framework's id of it.
@@ -309,7 +309,7 @@ class Structure:
 
     @_never_raises
     def hold_tool(self, key: Hashable, arguments: Mapping[str, Any] | None) -> None:
-        """A person may have to allow the tool first, or has refused it: where its function is seen, and was not, nothing is recorded.
+        """A person may have to allow the tool, or has refused it: nothing is recorded where its function did not run.
 
         Args:
             key: the framework's id of it; `end_tool` still has to be told.
@@ -339,17 +339,17 @@ class Structure:
             CURRENT.reset(token)
 
     def answer(self, name: str, parent: Hashable = None) -> dict[str, Any]:
-        """A model asked for a tool of this name, and what answers it is no tool of the program's, as a hand-off.
+        """Find the call of a model that is answered by no tool of the program, such as a hand-off.
 
         Returns:
-            What an event tells of the call in its metadata: `asked_in` and `call_id`, nothing where no model asked.
+            The metadata of the event: `asked_in` and `call_id`; empty where no model asked.
         """
         at = self._parent(parent, None)
         asked = self._calls.take(name, {}, at.event_id if at is not None else None)
         return {} if asked is None else {"asked_in": asked.asked_in, "call_id": asked.call_id}
 
     def failed(self, key: Hashable, kind: str | None, text: str | None) -> None:
-        """What is open under this id has failed, as the framework words it; its end still has to be told."""
+        """What is open under this id has failed, in the framework's words; its end is reported separately."""
         found, failure = self._open.get(key), {"status": "failed", "error_type": kind, "error": text}
         if isinstance(found, Inside):
             found.span.set(**failure)
@@ -361,7 +361,7 @@ class Structure:
         return key in self._open
 
     def parent_of(self, key: Hashable) -> Hashable:
-        """The id of what is shown in place of `key` and is open: itself, or what it was skipped for."""
+        """The id of the open span that stands for `key`: its own, or that of the parent it was skipped for."""
         found = self._open.get(key)
         while isinstance(found, _Skipped):
             key = found.parent
@@ -369,7 +369,7 @@ class Structure:
         return key if isinstance(found, Inside) else None
 
     def _lost(self, error: Exception) -> None:
-        """What a framework told could not be recorded."""
+        """Report that something of the framework could not be recorded."""
         self.tracer.problem(f"what {self.framework} tells could not be recorded", error)
 
     def _count_time(self, before: int) -> None:
@@ -405,7 +405,7 @@ class Structure:
         )
 
     def _take(self, name: str, inputs: dict[str, Any], at: Holder | None) -> dict[str, Any]:
-        """Find the call of a model that a tool answers; what its span tells of it in its metadata, and in `inputs`."""
+        """Find the call of a model that a tool answers; complete `inputs` from it, and return metadata for the span."""
         inside = at.event_id if at is not None else None
         asked = self._calls.take(name, inputs["arguments"] or {}, inside, call_id=inputs["call_id"])
         if asked is not None:
@@ -430,7 +430,7 @@ class Structure:
             tasks.follow(self.tracer.problem)
 
     def _leave(self, inside: Inside) -> Span:
-        """What runs next is not inside any more; the span that has ended."""
+        """Leave a place, and return its span, which has ended."""
         inside.leave()
         self._own.discard(inside.span)
         return inside.span
@@ -446,11 +446,11 @@ class Structure:
         )
 
     def _parent(self, key: Hashable, frame: FrameType | None) -> Holder | None:
-        """The span to be inside of."""
+        """The parent of what begins now."""
         return self._inside(self._found(key), standing(), frame)
 
     def _inside(self, found: Inside | None, holder: Holder | None, frame: FrameType | None) -> Holder | None:
-        """The span to be inside of, where this one is named and this one stands in the context."""
+        """The parent, given the span that the framework names and the value of the context."""
         while isinstance(holder, Inside) and holder.is_beside(frame):
             holder = valid(holder.outer)
         here = None if holder is None else holder.here()
@@ -458,14 +458,14 @@ class Structure:
         return here if found is None or is_within(here, found.span, between) else found.span
 
     def _found(self, key: Hashable) -> Inside | None:
-        """What a framework names as a parent, if it is open."""
+        """The open span that the framework names as a parent."""
         found = self._open.get(key)
         while isinstance(found, _Skipped):
             found = self._open.get(found.parent)
         return found if isinstance(found, Inside) and found.span.is_open else None
 
     def _move(self, found: Inside | None, before: Holder | None, frame: FrameType | None) -> Moved:
-        """Let what is called next be recorded inside the parent that is named, where the context says otherwise."""
+        """Set the context to the parent that is named, where it says otherwise, for the call that comes next."""
         here = None if before is None else before.here()
         if found is None or is_within(here, found.span, self._own if frame is None else ()):
             return STAYED
