@@ -40,7 +40,7 @@ class Attempts:
         self._lock = threading.RLock()
 
     def renew(self) -> None:
-        """After a fork: whatever other thread held the lock is not there any more."""
+        """After a fork: make a new lock, for the thread that may hold the old one does not exist here."""
         self._lock = threading.RLock()
 
     def take_up(self, key: Key) -> Failed | None:

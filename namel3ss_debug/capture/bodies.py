@@ -27,7 +27,7 @@ class Decompressor:
         self._decode = _decoder(encoding.strip().lower()) if encoding else None
 
     def feed(self, data: bytes) -> bytes:
-        """What this piece decodes to; a piece that is not encoded as it should be comes back as it is."""
+        """Decode a piece; a piece that is not encoded as it should be comes back as it is."""
         if self._decode is None:
             return data
         try:
@@ -38,7 +38,7 @@ class Decompressor:
 
 
 def _decoder(encoding: str) -> Callable[[bytes], bytes] | None:
-    """What undoes a content encoding piece by piece; None where this process cannot.
+    """The decoder of a content encoding; None where this process has none.
 
     What is no part of Python is there where the HTTP library has imported it, as it does before it asks for such an encoding.
     """
@@ -70,7 +70,7 @@ class _Frames:
         self._frame = begin()
 
     def decode(self, data: bytes) -> bytes:
-        """What a piece decodes to, which may hold the end of one frame and the beginning of the next."""
+        """Decode a piece, which may hold the end of one frame and the beginning of the next."""
         plain = []
         while data:
             if self._frame.eof:
@@ -81,7 +81,7 @@ class _Frames:
 
 
 def readable_request(body: bytes | None, headers: Iterable[tuple[str, str]]) -> Any:
-    """The body of a request; what its headers say it is counts where it does not look like JSON, which most do."""
+    """The body of a request: JSON where it looks like that, as most do, else what its headers say it is."""
     value = load(body) if body and body[:1] in b"{[" else None
     if value is not None:
         return value

@@ -61,7 +61,7 @@ class ToolCalls:
         self._lock = threading.RLock()
 
     def renew(self) -> None:
-        """After a fork: whatever other thread held the lock is not there any more."""
+        """After a fork: make a new lock, for the thread that may hold the old one does not exist here."""
         self._lock = threading.RLock()
 
     def offer(self, names: Iterable[str]) -> None:
@@ -90,7 +90,7 @@ class ToolCalls:
         call_id: str | None = None,
         served: bool = False,
     ) -> AskedCall | None:
-        """The waiting call that a function of this name answers; it waits no longer.
+        """Take the waiting call that a function of this name answers.
 
         Args:
             name: the name of the tool.
@@ -121,7 +121,7 @@ class ToolCalls:
             return found
 
     def hold(self, name: str, arguments: Mapping[str, Any], inside: str | None) -> None:
-        """The waiting call that `take` would find is held."""
+        """Hold the waiting call that `take` would find."""
         with self._lock:
             found = self.take(name, arguments, inside)
             if found is not None:

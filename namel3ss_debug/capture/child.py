@@ -102,7 +102,7 @@ def _start_recording() -> None:
 
 
 def _told(descriptor: int) -> dict[str, Any]:
-    """The session of a process that was started before it was known; all that recording needs is imported by now.
+    """Wait for the session of a process that was started ahead; all that recording needs is imported by now.
 
     Raises:
         SystemExit: nobody tells it one, and the program is not to run.
@@ -119,7 +119,7 @@ def _told(descriptor: int) -> dict[str, Any]:
 
 
 def _tell_recording(end: BaseException | None) -> None:
-    """Tell the recording how the main module ended; threads and `atexit` may still record after it."""
+    """Record how the main module ended; threads and `atexit` may still record after it."""
     start = sys.modules.get("namel3ss_debug.capture.start")
     try:
         if start is not None:
@@ -223,7 +223,7 @@ def _run_function(value: str, arguments: str) -> None:
 
 
 def _no_function(module: ModuleType, path: str, found: object) -> str:
-    """What stands in a module, which has run by now, where a function was meant, and which functions it has."""
+    """Say what a name is in a module that has run, where a function was meant, and which functions there are."""
     import difflib  # noqa: PLC0415  (only a mistake needs it)
 
     if found is not None:
@@ -236,7 +236,7 @@ def _no_function(module: ModuleType, path: str, found: object) -> str:
 
 
 def _app(arguments: str) -> Callable[[str], None]:
-    """What runs an app of the namel3ss language; the modules that recording needs are borrowed where they are missing."""
+    """The function that runs an app of the namel3ss language; missing modules for recording are borrowed."""
     import json  # noqa: PLC0415
 
     options = json.loads(arguments)

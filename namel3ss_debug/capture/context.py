@@ -18,7 +18,7 @@ ATTRIBUTE = "_namel3ss_debug_span"
 
 
 class Holder(Protocol):
-    """What can stand in the context: an open span, or the span of another process by its id."""
+    """A value of the context: an open span, or the span of another process by its id."""
 
     event_id: str
     session_id: str | None
@@ -49,7 +49,7 @@ class Remote:
 
 
 class Nowhere:
-    """Outside of every span, where an outer context would say otherwise."""
+    """Outside every span, although an outer context may hold one."""
 
     __slots__ = ()
     event_id = ""
@@ -159,7 +159,7 @@ def _find_running_loop() -> Any:
 
 
 def _no_task(_loop: Any) -> Any:
-    """There is no loop, so nobody asks."""
+    """Never called: there is no loop."""
 
 
 running_loop: Callable[[], Any] = _find_running_loop
@@ -176,7 +176,7 @@ def current_task() -> Any:
 
 
 def strand() -> int:
-    """What tells one line of execution from another: the running task, else the thread."""
+    """An identity of the running task, else of the thread."""
     loop = running_loop()
     task = None if loop is None else task_on(loop)
     return threading.get_ident() if task is None else id(task)

@@ -85,7 +85,7 @@ class Delivery:
             self._go_on()
 
     def _goes(self, step: Step, index: int, waited: float) -> bool:
-        """Whether the part may be delivered now. One thread asks at a time: the others then know whether it got an end."""
+        """Whether the part may be delivered now. One thread asks at a time: so each knows who got an end."""
         assert self._turn is not None
         alone = _asking.acquire(blocking=False)
         if not alone and waited < _LONGEST_TURN:  # one that asks for longer is gone, as in a child process

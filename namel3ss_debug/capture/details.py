@@ -28,7 +28,7 @@ _ITS_INPUTS = "_ih"  # all cells that were run so far, as IPython keeps them amo
 
 
 def variables(frame: FrameType) -> dict[str, Any]:
-    """The local variables of a frame, without what is code; of a module, its global variables, of a cell those of the session.
+    """The local variables of a frame, but for code; for a module its global variables, for a cell those of the session.
 
     What IPython keeps among these is left out, with all that begin with an underscore, as in its own `%who`.
     """

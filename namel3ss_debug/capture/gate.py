@@ -160,7 +160,7 @@ class SocketGate:
             self._busy = False
 
     def listens(self, port: int, site: str | None) -> None:
-        """Tell the shell where a server begins: it is no deed of the recording, and holds nobody."""
+        """Tell the shell where the program starts to listen; it is no event, and nothing waits for it."""
         if self._over:
             return
         try:
@@ -175,7 +175,7 @@ class SocketGate:
             self._connection.close()
 
     def look(self) -> None:
-        """See whether the shell is still there; else the connection has ended."""
+        """Check that the shell is still connected; close the connection where not."""
         if self._over or self._busy or self._connection is None:
             return
         try:
@@ -217,7 +217,7 @@ class SocketGate:
         return self._connection
 
     def _told_ahead(self, event: Event) -> dict[str, Any] | None:
-        """What was told ahead of the call that begins with this event; where it is None, nothing told ahead counts any more."""
+        """The answer that was sent ahead for the call of this event; where it is None, all of them are void."""
         if self._connection is None:
             return None
         with suppress(BlockingIOError):
@@ -238,7 +238,7 @@ class SocketGate:
                 return Given.from_json(word)
 
     def _hear(self, word: dict[str, Any]) -> None:
-        """Take what a word says beside what becomes of the call that waits."""
+        """Take what a reply says beside how the waiting call is answered."""
         if "ahead" in word:
             self._foretold.add(word)
         elif "void" in word:
@@ -360,7 +360,7 @@ class GatedWriter(TraceWriter):
             return event_id
 
     def take(self, event_id: str) -> Given | None:
-        """What becomes of the call that began with this event; it is told once."""
+        """How the call that began with this event is answered; it is given once."""
         return self._given.pop(event_id, None)
 
     def may(self, event_id: str, step: Step, index: int, waited: float) -> bool:
@@ -369,12 +369,12 @@ class GatedWriter(TraceWriter):
             return self._gate.may(event_id, step, index, waited)
 
     def listens(self, port: int, site: str | None) -> None:
-        """The program begins a server on this port."""
+        """The program starts to listen on this port."""
         with self._turn:
             self._gate.listens(port, site)
 
     def look(self) -> None:
-        """See whether the shell is still there; whoever waits at the gate sees it anyway."""
+        """Check that the shell is still connected; a thread that waits at the gate notices by itself."""
         if self._turn.acquire(blocking=False):
             try:
                 self._gate.look()
@@ -392,7 +392,7 @@ class GatedWriter(TraceWriter):
         self._turn.release()
 
     def after_fork_in_child(self) -> None:
-        """Become another process, at the gate too."""
+        """Renew the gate as well: this is another process now."""
         super().after_fork_in_child()
         self._turn = threading.RLock()
         self._given.clear()

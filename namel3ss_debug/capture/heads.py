@@ -1,4 +1,4 @@
-"""What the heads of responses tell a recording."""
+"""The headers of responses: which are recorded, and how they say a body is to be read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NONE = Head()
 
 
 def read(headers: Iterable[tuple[str, str]]) -> Head:
-    """What headers tell, in the order in which they came."""
+    """Read the headers, in the order in which they came."""
     listed = list(headers)
     if not listed:
         return NONE
@@ -77,7 +77,7 @@ def _is_kept(name: str) -> bool:
 
 @lru_cache(64)
 def phrase(status: int) -> str:
-    """What always stands behind a status."""
+    """The standard reason phrase of a status."""
     from http import HTTPStatus  # noqa: PLC0415  (every library that has a response has imported it)
 
     return next((one.phrase for one in HTTPStatus if one == status), "")

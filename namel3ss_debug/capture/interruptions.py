@@ -1,4 +1,4 @@
-"""Exceptions that a signal handler of the program raises while the recorder is at work: they are the program's, and go on to it."""
+"""Exceptions of the program's signal handlers that interrupt the recorder: they are passed on to the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program does of which nothing is heard: how busy it is, and on which ports it waits for somebody to come."""
+"""What a silent program does: how busy it is, and on which ports it waits for connections."""
 
 from __future__ import annotations
 

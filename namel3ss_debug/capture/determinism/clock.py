@@ -49,7 +49,7 @@ class Kept(Protocol):
     """How many of them may wait."""
 
     def press(self) -> None:
-        """There are more than these, or one that may not wait."""
+        """Write soon: there are too many reads, or one that may not wait."""
 
 
 Serve = Callable[[str, Place], int | None]
@@ -113,7 +113,7 @@ class Clock:
 def install(
     clock: Clock, uuid_time: Callable[[Callable[[], Any]], Any], problem: Callable[[str], None]
 ) -> list[Undo]:
-    """Send every read of the wall clock to `clock` from now on.
+    """Let `clock` answer every read of the wall clock from now on.
 
     Args:
         clock: answers the reads.
@@ -160,13 +160,13 @@ class _Traveller:
         self.time_ns = clock.read
 
     def _start(self) -> None:
-        """Nothing: it is on the stack from the start."""
+        """Do nothing: it is on the stack from the start."""
 
     _stop = _start
 
 
 def _stand_in(hook: ModuleType) -> ModuleType:
-    """A module `time_machine` with what the hook looks for; it loads itself when more is asked of it."""
+    """A stand-in for the module `time_machine` with what the hook needs; it loads the real one for the rest."""
     module = ModuleType(_HOOKED, _DOCUMENTATION)
     spec = importlib.util.find_spec(_HOOKED)
     module.__dict__.update(_time_machine=hook, traveller_stack=[], __spec__=spec)

@@ -28,7 +28,7 @@ Listed = Callable[[FrameType], None]
 
 
 class _Watched(dict[bytes, bytes]):
-    """The variables of the process. What is done with them goes on as before, and is told."""
+    """The variables of the process: works as before, and reports what is read."""
 
     __slots__ = ()
 
@@ -83,7 +83,7 @@ class Reads:
         self.view = 0
 
     def read(self, key: bytes, value: bytes | None) -> None:
-        """A variable is read; raises nothing of its own."""
+        """Note that a variable is read; raises nothing of its own."""
         try:
             frame = _reader()
             if frame is None:
@@ -98,7 +98,7 @@ class Reads:
                 raise
 
     def list_all(self) -> None:
-        """All names are listed; the values that the same instruction then reads belong to that."""
+        """Note that all names are listed; the values that the same instruction then reads belong to that."""
         try:
             frame, self.view = _reader(), 0
             if frame is not None:
@@ -145,4 +145,4 @@ def _reader() -> FrameType | None:
 
 
 def _nothing() -> None:
-    """Nothing was put in place."""
+    """Do nothing: nothing was put in place."""

@@ -1,4 +1,4 @@
-"""What was read since the last event, and how it becomes an `inputs_read` event before the next one.
+"""Collects what the program reads, and writes it as an `inputs_read` event before the next event.
 
 Everything waits in queues, whose ends are safe without a lock: reads come from any thread, from finalizers and from
 signal handlers. Who takes them from there writes them before anybody takes more. A process that was started by another
@@ -54,7 +54,7 @@ _WITH_THE_NEXT = frozenset(
 
 
 class Inputs:
-    """Collects what is read, and writes it.
+    """What was read since the last event.
 
     Args:
         tracer: writes the events.
@@ -91,7 +91,7 @@ class Inputs:
         }
 
     def press(self) -> None:
-        """Let what waits be written with the next event, or now where it is too much."""
+        """Have what was collected written with the next event, or at once where it is too much."""
         self._pressing = True
         while (len(self.reads) > self.most or len(self._queue) > self.most) and self.write():
             self._at_once = max(0, self._at_once - 1)
@@ -102,13 +102,13 @@ class Inputs:
         self._add((_UUID, path, value))
 
     def variable(self, name: str, value: str | None, frame: FrameType) -> None:
-        """A variable was read; alone it is no reason to begin a file."""
+        """A variable was read; this alone does not begin a file."""
         place = self._places.at(frame)
         if place is not None:
             self._wait((_VARIABLE, name, value, place))
 
     def variables_listed(self, frame: FrameType) -> None:
-        """All variables were gone through."""
+        """All variables were listed."""
         place = self._places.at(frame)
         if place is not None:
             self._wait((_LISTED, place))
@@ -141,7 +141,7 @@ class Inputs:
             self._wait((_OPENED, path, writes, place.call_site))
 
     def new(self, source: str, call_site: str) -> None:
-        """A re-run read what the recording has not."""
+        """A re-run read something that the recording does not hold."""
         self._wait((_NEW, source, call_site))
 
     def ahead(self, event: Event) -> str:
@@ -177,13 +177,13 @@ class Inputs:
         return done
 
     def finish(self) -> None:
-        """The process ends: write what no event would be written after."""
+        """The process ends: write what is left, for no event comes any more."""
         matters = self.reads or any(item[0] in _MATTERS for item in self._queue.copy())
         if (matters or self._queue or self._line) and (matters or self._tracer.writer.started):
             self.write(last=True)
 
     def renew(self) -> None:
-        """This is a forked process now: what waits belongs to its parent."""
+        """After a fork: what was collected belongs to the parent process."""
         self.reads.clear()
         self._queue.clear()
         self._writing = RLock()
@@ -194,7 +194,7 @@ class Inputs:
         self._places.forget_known()
 
     def _wait(self, item: tuple[Any, ...]) -> None:
-        """Let something wait that makes all of it be written with the next event; it waits before that is said."""
+        """Collect something that has to be written with the next event, and only then ask for that."""
         self._queue.append(item)
         self._pressing = True
 
@@ -238,7 +238,7 @@ class Inputs:
                 pass
 
     def _event(self, timestamp: float, *, last: bool) -> Event | None:
-        """What was read since the last time as an event; `None` where that is nothing."""
+        """The event of all that was read since the last one; `None` where nothing was read."""
         self._pressing = False
         metadata: dict[str, Any] = {"process": self._process}
         if self.reads and (clock := self._clock()):
@@ -259,7 +259,7 @@ class Inputs:
         return event
 
     def _others(self, last: bool) -> dict[str, Any]:
-        """What was read since the last time besides the clock, by kind."""
+        """What was read since the last event besides the clock, by kind."""
         queue = self._queue
         by_kind: dict[int, list[tuple[Any, ...]]] = {}
         while queue:
@@ -281,7 +281,7 @@ class Inputs:
         return metadata
 
     def _clock(self) -> dict[str, Any]:
-        """Values by line of work and place: the first in nanoseconds since the epoch, each other less the one before."""
+        """Values by line of work and place: the first in nanoseconds since the epoch, the others as differences."""
         waiting = self.reads
         places: dict[str, Any] = {}
         left_out: list[str] = []
@@ -347,7 +347,7 @@ class Inputs:
         return {"stdin": stdin} if stdin else {}
 
     def _decided(self, lines: bytes) -> int:
-        """How many bytes of these lines are no beginning of a secret of several lines."""
+        """How many bytes of these lines cannot be the beginning of a secret of several lines."""
         redactor = self._tracer.payloads.redactor
         if redactor is None:
             return len(lines)
@@ -401,7 +401,7 @@ def _by_site(items: list[tuple[Any, ...]]) -> dict[str, list[int]]:
 
 
 def _files(items: list[tuple[Any, ...]]) -> dict[str, dict[str, list[str]]]:
-    """The lines of code that open a file, by its path and by what for."""
+    """The lines of code that open a file, by its path and by whether they read or write."""
     files: dict[str, dict[str, list[str]]] = {}
     for _, path, writes, call_site in items:
         sites = files.setdefault(path, {}).setdefault("written" if writes else "read", [])

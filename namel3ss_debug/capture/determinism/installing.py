@@ -54,7 +54,7 @@ class Running:
         )
 
     def put(self, *, follows_stdin: bool) -> list[Undo]:
-        """Put the sources in place, each for itself; what puts them back."""
+        """Put each source in place; return the functions that put everything back."""
         undo: list[Undo] = []
         sources = (
             self._put_randomness,
@@ -102,7 +102,7 @@ class Running:
         return watching.watch_output(self.inputs.printed) + files
 
     def describe(self) -> None:
-        """Say in the `trace_start` of this process what its random numbers follow from."""
+        """Write into the `trace_start` of this process what its random numbers follow from."""
         settings = self._settings
         described: dict[str, Any] = {
             "seed": settings["seed"],
@@ -117,7 +117,7 @@ class Running:
         self.tracer.described = {"randomness": {k: v for k, v in described.items() if v is not None}}
 
     def renew(self, path: str | None = None) -> None:
-        """This process is another one now: forked, or told its name only after its start."""
+        """This process has another name now: it was forked, or got its name only after its start."""
         if path is not None:
             self.inputs.write()
             lineage.begin(path)
@@ -139,7 +139,7 @@ class Running:
         self.inputs.lines_read(lineage.calls())
 
     def _uuid_time(self, original: Callable[[], tuple[bytes, Any]]) -> tuple[bytes, Any]:
-        """What libuuid gives for a `uuid1`: the bytes, and whether it is sure that they are the only ones."""
+        """What libuuid gives for a `uuid1`: the bytes, and whether they are sure to be unique."""
         if not lineage.active():
             return original()
         path = lineage.current().path
@@ -200,13 +200,13 @@ def install(
 
 
 def go_live() -> None:
-    """From now on clock, `uuid1` and standard input are this run's own; random numbers go on from the same seed."""
+    """From now on the clock, `uuid1` and standard input are real; random numbers go on from the recorded seed."""
     if _running is not None and _running.served is not None:
         _running.served.live = True
 
 
 class _Carried:
-    """What processes that are started are told, for `processes`."""
+    """What a started process is given, see `processes.Carried`."""
 
     def __init__(self, running: Running, settings: Mapping[str, Any], *, follows_stdin: bool) -> None:
         self._running = running
@@ -223,15 +223,15 @@ class _Carried:
         return added
 
     def hidden(self) -> dict[bytes, tuple[bytes, bytes]]:
-        """Variables of this process that the program does not see, and what it sees instead."""
+        """Variables of this process that are hidden from the program, with what it sees instead."""
         return {HASH_SEED.encode(): (self._hash_seed, self._users)} if self._hash_seed else {}
 
     def prepared(self) -> str | None:
-        """What a child of the fork server is told."""
+        """What a child of the fork server is given."""
         return lineage.new_process()
 
     def adopt(self, path: str) -> None:
-        """A child of the fork server is told who it is."""
+        """Take up, in a child of the fork server, what `prepared` gave it."""
         if lineage.was_forked():
             self._running.renew(path)
 

@@ -50,7 +50,7 @@ Moved: TypeAlias = "tuple[Any, Lineage, Lineage]"
 
 
 class _Here(threading.local):
-    """Of each thread: its line of work, once somebody has asked for it, and the job that it does, until then."""
+    """Of each thread: its line of work once it is known; until then, the job that it runs."""
 
     lineage: Lineage | None = None
     job: Job | None = None
@@ -124,7 +124,7 @@ class Call:
 
 
 def begin(path: str, *, forked: bool = False) -> None:
-    """The running thread is the first of a process, whose name is `path`."""
+    """Begin to name lines of work; the running thread is the first of a process whose name is `path`."""
     global _root, _here, _forked  # noqa: PLW0603  (one process, one first line of work)
     _forked = forked
     _here = _Here()
@@ -133,7 +133,7 @@ def begin(path: str, *, forked: bool = False) -> None:
 
 
 def end() -> None:
-    """Nothing is named from now on."""
+    """Stop naming lines of work."""
     global _root  # noqa: PLW0603  (as above)
     _root = None
     _tasks.clear()
@@ -161,7 +161,7 @@ def current() -> Lineage:
 
 
 def told() -> dict[str, Ready]:
-    """What the metadata of a call say of the line of work that makes it: names of code and numbers, other ones in each task."""
+    """The metadata of a call that name the line of work that makes it; each task has another name."""
     return {} if _root is None else {"lineage": Ready(current().told)}
 
 
@@ -172,7 +172,7 @@ def branch() -> Lineage | None:
 
 
 def thread_starts(thread: threading.Thread) -> None:
-    """Give a thread its line of work, in the one that starts it."""
+    """Give a new thread its line of work; called in the thread that starts it."""
     if _root is not None:
         target = thread.__dict__.get("_target")
         module = str(target.__module__) if type(target) is FunctionType else ""
@@ -199,7 +199,7 @@ def new_job(function: Callable[..., Any], args: tuple[Any, ...] = ()) -> Job | N
 
 
 def of_job(job: Job) -> Lineage:
-    """The line of work that a job is."""
+    """The line of work of a job."""
     outer, name, number = job
     return Lineage(f"{outer.path}:{name}.{number}")
 
@@ -213,13 +213,13 @@ def of_task(name: str) -> Lineage:
 
 
 def enter(lineage: Lineage) -> None:
-    """What this thread does from now on belongs to a line of work."""
+    """Let what this thread does from now on belong to a line of work."""
     if _root is not None:
         _here.lineage, _here.job = lineage, None
 
 
 def begin_job(job: Job) -> Lineage | None:
-    """What this thread does from now on belongs to a job; gives what `end_job` is told after it."""
+    """Let what this thread does from now on belong to a job; the result is for `end_job`."""
     here = _here
     before = here.lineage if here.job is None else _of_thread()
     here.lineage, here.job = None, job
@@ -227,12 +227,12 @@ def begin_job(job: Job) -> Lineage | None:
 
 
 def end_job(before: Lineage | None) -> None:
-    """The job is over: what this thread does from now on belongs to what it did before."""
+    """End a job: the thread goes on with the line of work that it had before."""
     _here.lineage, _here.job = before, None
 
 
 def begin_cell(number: int) -> Moved | None:
-    """What this task or thread does from now on belongs to a cell; gives what `end_cell` is told after it."""
+    """Let what this task or thread does from now on belong to a cell; the result is for `end_cell`."""
     if _root is None:
         return None
     task, outer, inner = context.current_task(), current(), Lineage(f"{_root.path}:cell[{number}]")
@@ -241,7 +241,7 @@ def begin_cell(number: int) -> Moved | None:
 
 
 def end_cell(moved: Moved) -> None:
-    """The cell is over: what its task or thread does from now on belongs to what it did before."""
+    """End a cell: its task or thread goes on with the line of work that it had before."""
     _stand(*moved)
 
 
@@ -253,7 +253,7 @@ def new_process() -> str | None:
 
 
 def before_fork() -> None:
-    """Name the process that comes of a fork."""
+    """Name the process that a fork is about to make."""
     _here.forked = new_process()
 
 
@@ -264,7 +264,7 @@ def after_fork_in_child() -> None:
 
 
 def was_forked() -> bool:
-    """Whether this process came of a fork."""
+    """Whether this process was made by a fork."""
     return _forked
 
 
@@ -275,7 +275,7 @@ def calls() -> list[str]:
 
 
 def _stand(task: Any, before: Lineage, now: Lineage) -> None:
-    """Let a task, or the running thread, that belongs to one line of work belong to another."""
+    """Move a task, or the running thread, from one line of work to another."""
     if task is None:
         if _here.lineage is before:
             _here.lineage = now

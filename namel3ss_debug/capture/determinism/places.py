@@ -26,7 +26,7 @@ _REMEMBERED = 4096
 
 
 class Place:
-    """A place in the code, and how much it has read; `over` where that is not kept, or no more."""
+    """A place in the code, and how much it has read; `over` where its reads are not kept, or no longer."""
 
     __slots__ = ("by_library", "call_site", "code", "key", "known", "number", "over", "stored")
 
@@ -62,7 +62,7 @@ class Places:
         self._names: dict[tuple[int, int], tuple[CodeType, str]] = {}
 
     def at(self, frame: FrameType) -> Place | None:
-        """The place of what a frame reads; `None` where it is our own code that does.
+        """The place of what a frame reads; `None` where our own code reads.
 
         A library reads the clock a dozen times for a call of a model, so all that is done for one is in this function.
         """
@@ -114,7 +114,7 @@ class Places:
         return place
 
     def forget_known(self) -> None:
-        """Nothing has been told yet of any place, as in a process that was just forked."""
+        """Forget which places were written already, as in a process that was just forked."""
         for place in self._by_key.values():
             place.known = False
 

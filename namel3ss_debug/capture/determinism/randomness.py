@@ -56,7 +56,7 @@ class Randomness:
         self._told = told
 
     def urandom(self, original: Callable[[int], bytes]) -> Callable[[int], bytes]:
-        """What stands in the place of `os.urandom`, which it is given."""
+        """The function in place of `os.urandom`, made from the original one."""
 
         def urandom(size: int, /) -> bytes:
             if type(size) is not int or size < 0 or not lineage.active():
@@ -82,7 +82,7 @@ class Randomness:
         return int.from_bytes(self._bytes(b"seed", here, next(here.draws), _SEED_BYTES), "big")
 
     def touch(self, generator: random.Random) -> None:
-        """The program looks at the state of a generator."""
+        """The program reads or sets the state of a generator."""
         self.seeded = self.seeded or generator is _SHARED
 
     def generator_here(self) -> random.Random | None:
@@ -208,7 +208,7 @@ def install(source: Randomness, problem: Callable[[str], None], *, fresh: bool) 
 
 
 def state() -> str:
-    """The state of the shared generator, for a program that ran already when its recording began."""
+    """The state of the shared generator, for a program that was running already when its recording began."""
     words = super(random.Random, _SHARED).getstate()
     return base64.b64encode(_WORDS.pack(*words)).decode()
 
@@ -237,7 +237,7 @@ def _put(name: str, function: _Function) -> Undo:
 
 
 def _edit_generators(source: Randomness, problem: Callable[[str], None]) -> list[Undo]:
-    """Let generators without a seed get ours, and learn when the program takes the shared one into its hands."""
+    """Seed generators that the program gives no seed, and learn when it takes over the shared one."""
     names: dict[str, _Function] = {"_namel3ss_seed": source.seed_for, "_namel3ss_touch": source.touch}
     undo = []
     for method, change in (

@@ -43,7 +43,7 @@ class Served:
         self.stdin_lines = recorded.stdin_lines
 
     def clock(self, path: str, place: Place) -> int | None:
-        """The value of a read of the clock; `None` once the re-run goes on by itself."""
+        """The recorded value for a read of the clock; `None` once the re-run goes on with real inputs."""
         if self.live:
             return None
         values = self._clock.get((path, place.key))
@@ -61,11 +61,11 @@ class Served:
         return value
 
     def uuid_time(self, path: str) -> bytes | None:
-        """Time, node and sequence of a `uuid1`; `None` where the recording has no more."""
+        """The recorded time, node and sequence of a `uuid1`; `None` where the recording has no more."""
         values = None if self.live else self._uuids.get(path)
         return bytes.fromhex(values.popleft()) if values else None
 
     def reads_variable(self, name: str, value: str | None, call_site: str) -> None:
-        """The re-run reads a variable; one that is not set now and was not read then changes nothing."""
+        """The re-run reads a variable; it is new unless the recording read it too, or it is not set."""
         if not self.live and value is not None and name not in self._environment:
             self._on_new("environment", call_site)

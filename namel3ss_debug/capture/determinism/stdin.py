@@ -93,7 +93,7 @@ def pass_over(path: str) -> None:
 
 
 def identity() -> str:
-    """What tells one standard input from another; empty where there is none."""
+    """An identity of the standard input of this process; empty where there is none."""
     try:
         status = os.fstat(0)
     except OSError:
@@ -110,7 +110,7 @@ def _tell(data: bytes) -> None:
 
 
 def _telling(plain: Callable[..., str]) -> Callable[..., str]:
-    """The function `input`, which tells a line that did not come by way of `sys.stdin`."""
+    """The function `input`, which also notes a line that did not come through `sys.stdin`."""
 
     def asked(*arguments: Any, **keywords: Any) -> str:
         around = _goes_around()
@@ -136,7 +136,7 @@ def _goes_around() -> bool:
 
 
 def _counting(text: io.TextIOWrapper) -> Callable[..., str]:
-    """The `readline` of a file, which tells each line."""
+    """The `readline` of a file, which also notes each line."""
     plain = text.readline
 
     def readline(*args: Any) -> str:

@@ -1,4 +1,4 @@
-"""What is only looked at where somebody asks for it: which line of code prints a line of the output, and which opens a file.
+"""What is recorded for the doctor only: which line of code prints a line of the output, and which opens a file.
 
 Neither is needed to run a program again. They say where a program does something else when it runs again. Files are followed
 in every process, output in the first alone.
@@ -28,7 +28,7 @@ Opened = Callable[[str, bool, FrameType], None]
 
 
 def watch_output(printed: Printed) -> list[Undo]:
-    """Learn who prints which line; nothing where `sys.stdout` does not let itself be watched."""
+    """Note which line of code prints which line; does nothing where `sys.stdout` cannot be watched."""
     stream: Any = sys.stdout
     try:
         original = stream.write
@@ -54,7 +54,7 @@ def watch_output(printed: Printed) -> list[Undo]:
 
 
 def watch_files(opened: Opened) -> list[Undo]:
-    """Learn who opens which file; code is left out, and what belongs to the interpreter."""
+    """Note which line of code opens which file, but for files of code and of the interpreter."""
     active = True
     own = tuple(
         {os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix)}
@@ -62,7 +62,7 @@ def watch_files(opened: Opened) -> list[Undo]:
     )
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        """An audit hook that tells which files are opened."""
+        """An audit hook that notes which files are opened."""
         if event != "open" or not active:
             return
         path, mode, flags = (*arguments, 0, 0)[:3]

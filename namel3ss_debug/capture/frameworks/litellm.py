@@ -83,12 +83,12 @@ class _Call:
         return response
 
     def failed(self, error: BaseException) -> None:
-        """It failed."""
+        """The call has failed."""
         if self._open:
             self._structure.end_model(self, error=error)
 
     def over(self) -> None:
-        """Litellm is done with it."""
+        """The call is over."""
         _WITHIN.reset(self._token)
 
 
@@ -108,7 +108,7 @@ def _message(message: Any) -> Any:
 
 
 def _answered(response: Any) -> dict[str, Any]:
-    """What a whole answer says. The tokens that it tells of were not used: nobody was asked."""
+    """The outputs of a whole answer. Its token counts are left out: no model was asked."""
     choices = getattr(response, "choices", None)
     if not isinstance(choices, list) or not choices or not hasattr(choices[0], "message"):
         return {}

@@ -192,7 +192,7 @@ def _part(part: Any) -> dict[str, Any]:
 
 
 def _answered(response: Any) -> dict[str, Any]:
-    """What a test model says. The tokens that it tells of are made up."""
+    """The outputs of a test model. Its token counts are left out: they are made up."""
     parts = _message(response)["parts"]
     calls = [
         {name: part[name] for name in ("id", "name", "arguments")}

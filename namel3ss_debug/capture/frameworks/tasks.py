@@ -23,7 +23,7 @@ _lock = threading.Lock()
 
 
 def follow(problem: Callable[[str], None]) -> None:
-    """See to what is made from now on.
+    """Follow the tasks and threads that are made from now on.
 
     Args:
         problem: told in words what this version of Python does not let us do.
@@ -105,4 +105,4 @@ class _CopyThrough(ast.NodeTransformer):
 
 
 def _nothing() -> None:
-    """There is nothing to put back."""
+    """Do nothing: there is nothing to put back."""

@@ -190,7 +190,7 @@ def _awaiting(original: Callable[..., Any], structure: Structure, known: _Class)
 def _begin(
     structure: Structure, known: _Class, tool: Any, args: tuple[Any, ...], keywords: dict[str, Any]
 ) -> object:
-    """A tool is called; what its call is known by, unless it is told of already. Of arguments by place no names are told."""
+    """A tool is called: the key of the call; None where it is known already. Positional arguments have no names."""
     name = _learn(known, tool)
     if name is None or _is_told(name):
         return None
@@ -204,12 +204,12 @@ def _begin(
 
 
 def _is_told(name: str) -> bool:
-    """Whether a call of this name is told of around the running code, as by an instrumentation, or by a method that calls another."""
+    """Whether this call is recorded or announced already, by an instrumentation or by another method of the tool."""
     return is_in_tool(name) or beneath.about_to_run({name}) is not None
 
 
 def _end(structure: Structure, known: _Class, key: object, returned: Any) -> None:
-    """It has returned; some frameworks say in the result that it failed."""
+    """The tool has returned; some frameworks say in the result that it failed."""
     if key is not None:
         failure = getattr(returned, "error", None)
         if isinstance(failure, str):

@@ -37,7 +37,7 @@ class Connection:
     break_off: Callable[[BaseException], None] | None = None
 
     def told(self) -> dict[str, Any]:
-        """What an event says of it in its `metadata`."""
+        """The `metadata` of events on this connection."""
         known = {"transport": self.transport, "connection": self.event_id, "protocol": self.protocol}
         told: dict[str, Any] = {"mcp": {name: value for name, value in known.items() if value}}
         return told if self.server is None else told | {"server": self.server}
@@ -78,7 +78,7 @@ class Connections:
 
     @contextmanager
     def beneath(self, connection: Connection) -> Iterator[None]:
-        """What runs here, and what it starts, carries what is recorded already, and reaches the network where it may."""
+        """A block whose traffic is recorded already as calls of MCP, and which may use the network where they may."""
         network = self.tracer.network if connection.real else None
         token = INSIDE.set(True)
         opened = None if network is None else network.open_here()

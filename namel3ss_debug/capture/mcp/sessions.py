@@ -101,7 +101,7 @@ def _asking(original: Callable[..., Any], connections: Connections) -> Callable[
 
 
 def _discovering(original: Callable[..., Any], connections: Connections) -> Callable[..., Any]:
-    """Record what a client asks of a server before any session, which has a door of its own."""
+    """Record what a client asks of a server before there is a session, through a function of its own."""
 
     async def send_discover(self: Any, version: str, *args: Any, **kwargs: Any) -> Any:
         asked = _begin(connections, self, _DISCOVER, {"version": version})
@@ -128,7 +128,7 @@ def _telling(original: Callable[..., Any], connections: Connections) -> Callable
 
 
 def _outside(original: Callable[..., Any]) -> Callable[..., Any]:
-    """What a server asks or tells may have come in the context of what carries it; the program's answer is the program's own."""
+    """Run a handler of the program outside the transport of its message, so that its own calls are recorded."""
 
     async def handle(*args: Any, **kwargs: Any) -> Any:
         token = INSIDE.set(False)
@@ -141,7 +141,7 @@ def _outside(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _begin(connections: Connections, session: Any, method: str, params: Mapping[str, Any]) -> _Asked | None:
-    """A request leaves; `None` where it is part of what is recorded already."""
+    """Begin to record a request; `None` where it is part of a call that is recorded already."""
     if INSIDE.get():
         return None
     tracer, connection = connections.tracer, connections.of(session)
@@ -164,7 +164,7 @@ def _begin(connections: Connections, session: Any, method: str, params: Mapping[
 
 
 class _Asked:
-    """A request that was sent, or answered in place of that; as a block, the time until there is an answer."""
+    """A request that was sent, or is answered without being sent; as a block, it lasts until there is an answer."""
 
     def __init__(self, connections: Connections, session: Any, connection: Connection, span: Span) -> None:
         self.connection = connection
@@ -177,7 +177,7 @@ class _Asked:
 
     @property
     def is_answered(self) -> bool:
-        """Whether something comes in place of an answer of the server."""
+        """Whether the request is answered without being sent."""
         return self._reply is not None and self._reply.answers
 
     async def ready(self) -> None:
@@ -186,7 +186,7 @@ class _Asked:
             await self._reply.before_on_loop()
 
     def note(self, method: str, params: Callable[[], Any]) -> None:
-        """The server tells something meanwhile, which the program hears."""
+        """Note a message of the server meanwhile, which the program gets too."""
         try:
             self._notes.append({"method": method, "params": params()})
         except Exception as error:
@@ -202,7 +202,7 @@ class _Asked:
         return progressed
 
     async def _tell_again(self, notes: Any, on_progress: Callable[..., Any] | None) -> None:
-        """What the server told then, to whoever listens now."""
+        """Give the recorded messages of the server to the listeners of this run."""
         for told in notes if isinstance(notes, list) else ():
             params = told.get("params") or {}
             self._notes.append(told)
@@ -258,7 +258,7 @@ class _Asked:
         self._span.close(error)
 
     def _failed(self, error: BaseException) -> None:
-        """There is no answer; the program sees the failure without the frame of ours that it came through."""
+        """The request has failed; the program sees that without our frame in the traceback."""
         told: Any = getattr(error, "error", None)
         if hasattr(told, "code") and hasattr(told, "message") and hasattr(told, "model_dump"):
             self._span.set_output({"error": told.model_dump(mode="json", exclude_none=True)})

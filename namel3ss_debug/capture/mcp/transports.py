@@ -112,14 +112,14 @@ class _Client:
             raise
 
     def _tell_lost(self, error: Exception) -> None:
-        """The transport has failed by itself, which cancelled what the program did with it."""
+        """Record that the transport failed by itself, which cancelled what the program did with it."""
         tracer = self._connections.tracer
         metadata = self._connection.told() | self._held_by(error)
         fields = describe(error, tracer.payloads).fields()
         tracer.emit("error_occurred", component="mcp", component_name=_CONNECT, metadata=metadata, **fields)
 
     def _held_by(self, error: BaseException) -> dict[str, Any]:
-        """What an exception holds, as the metadata of an event tells it; a group of them often."""
+        """The state of an exception, often of a group of them, as metadata of an event."""
         tracer = self._connections.tracer
         try:
             state = state_of(error, tracer.payloads, tracer.sites)
@@ -150,7 +150,7 @@ class _Client:
 
 
 class _Silence:
-    """A transport behind which there is nobody."""
+    """A transport without a server."""
 
     def __init__(self, recorded: Any) -> None:
         found = recorded.get("streams") if isinstance(recorded, dict) else None
