@@ -45,7 +45,7 @@ class TellingAhead:
         process.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * _ROOM)
 
     def lines(self, process: Process, answering: Answering | None) -> Iterator[bytes]:
-        """The lines of further answers for a process, as far as they are known and there is room for them on the way to it."""
+        """Further answers for a process, as lines: those that are known, as far as its socket has room for them."""
         if answering is None or not self._alone:
             return
         room = _ROOM - sum(process.ahead.values())
@@ -82,21 +82,21 @@ class TellingAhead:
             self._bell.poll(1000 * min(pause, _LONGEST_PAUSE))
 
     def taken(self, process: Process, number: int) -> None:
-        """A process has taken the answer with this number; those told before it are lost."""
+        """A process has taken the answer with this number; those sent before it are lost."""
         for earlier in list(process.ahead):
             del process.ahead[earlier]
             if earlier == number:
                 break
 
     def void(self, process: Process, answering: Answering | None) -> None:
-        """A process waits: what it was told ahead does not count any more."""
+        """A process waits for an answer: those that were sent ahead to it are void."""
         process.streak = 0
         if process.ahead and answering is not None:
             process.ahead.clear()
             answering.void()
 
     def joined(self, others: Iterable[Process], answering: Answering | None) -> None:
-        """A process may ask beside these from now on."""
+        """Another process has connected, beside these."""
         for other in others:
             self._alone = False
             if other.ahead:

@@ -76,11 +76,11 @@ class Debugger:
 
     @property
     def collecting(self) -> bool:
-        """Whether lines are taken as the commands of a breakpoint, until one says `end`."""
+        """Whether lines are collected as the commands of a breakpoint, until one says `end`."""
         return self.session.collecting is not None
 
     def stop_collecting(self) -> Message:
-        """Take no more lines as the commands of a breakpoint, which keeps those it had."""
+        """Stop collecting commands; the breakpoint keeps those it had."""
         collecting, self.session.collecting = self.session.collecting, None
         called = "" if collecting is None else f" of {collecting.stop.called}"
         return Message(f"the commands{called} stay as they were")
@@ -144,7 +144,7 @@ class Debugger:
             yield self._collected(collecting)
 
     def _give_up(self) -> None:
-        """After a mistake: commands of a breakpoint that end with the line are none."""
+        """After a mistake, do not set commands that were collected from this line only."""
         if self.session.collecting is not None and self.session.collecting.one_line:
             self.session.collecting = None
 
@@ -186,7 +186,7 @@ def split_commands(line: str) -> list[str]:
 
 
 def _check(line: str) -> bool:
-    """Refuse what could not be done where a breakpoint stops; whether it moves, and so is the last, as in pdb.
+    """Refuse a command that cannot be done at a breakpoint; return whether it moves, and so is the last, as in pdb.
 
     Raises:
         WrongUsageError: it is no command, or would ask for further lines.

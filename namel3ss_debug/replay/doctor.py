@@ -66,7 +66,7 @@ class Run(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """One thing that a run did otherwise than the first.
+    """One thing that a run did differently from the first.
 
     Attributes:
         reaches: what became another: `llm`, `http`, `tool`, `output`, `status`; `network` for a connection that was refused,
@@ -88,7 +88,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Cause:
-    """What differences follow from.
+    """The cause of some differences.
 
     Attributes:
         source: `clock`, `randomness`, `hash seed`, `order`, `network`, `answer` or `unknown`.
@@ -131,7 +131,7 @@ class Diagnosis:
     runs: int = 1
 
     def causes(self) -> tuple[Cause, ...]:
-        """Why the program does not do the same each time; () where it does."""
+        """Why the program does not do the same each time; () where it does the same."""
         form, seen, run = 1, tuple[Difference, ...](), self.first
         for form in range(1, self.repeat + 1):
             run = self._run(partial(_all, self.present, form), "on other inputs")
@@ -145,7 +145,7 @@ class Diagnosis:
         return tuple(self._told_apart(form, run, seen))
 
     def _told_apart(self, form: int, run: Run, seen: tuple[Difference, ...]) -> Iterator[Cause]:
-        """The causes of differences, each found by a run in which one kind of input alone is other."""
+        """The causes of differences, each found by a run in which only one kind of input is changed."""
         plain, on_other = seen, run
         if self.present:
             run = self._run(lambda given: given, "with everything as recorded")
@@ -164,7 +164,7 @@ class Diagnosis:
         yield from found or [Cause(_by_order(self.first, on_other, seen), seen, served=False)]
 
     def _not_given_back(self, run: Run, seen: tuple[Difference, ...]) -> Iterator[Cause]:
-        """What differs although everything was as recorded."""
+        """The differences that remain although every input was as recorded."""
         for source in (ANSWER, NETWORK):
             own = tuple(each for each in seen if each.reaches == source)
             if own:
@@ -174,7 +174,7 @@ class Diagnosis:
             yield Cause(_by_order(self.first, run, rest), rest, served=False)
 
     def _clock_places(self, form: int, plain: tuple[Difference, ...]) -> tuple[str, ...]:
-        """Which of several lines that read the clock it is."""
+        """Find out which of several lines that read the clock is the cause."""
         if len(self.sites) <= 1 or len(self.sites) > MOST_SITES:
             return tuple(self.sites)
         found = []
@@ -196,7 +196,7 @@ def _all(present: Sequence[Disturbance], form: int, given: Given) -> Given:
 
 
 def _beside(own: tuple[Difference, ...], plain: tuple[Difference, ...]) -> tuple[Difference, ...]:
-    """The differences in which nothing differs without the disturbance."""
+    """The differences that come only with the disturbance."""
     known = {(each.reaches, each.place if each.kind else "", each.kind) for each in plain}
     return tuple(
         each for each in own if (each.reaches, each.place if each.kind else "", each.kind) not in known
@@ -204,14 +204,14 @@ def _beside(own: tuple[Difference, ...], plain: tuple[Difference, ...]) -> tuple
 
 
 def _by_chance(one: Run, other: Run) -> tuple[Difference, ...]:
-    """What two runs on the same inputs did otherwise, as far as it is not explained by what they asked."""
+    """The differences of two runs on the same inputs, except those that follow from what they asked."""
     if one.status != other.status:
         return (Difference(STATUS, "", f"{one.status} -> {other.status}"),)
     return tuple(_of_output(one, other))
 
 
 def _by_order(first: Run, run: Run, seen: tuple[Difference, ...]) -> str:
-    """`order` where the same came in another order, else `unknown`. What threads print may be torn inside of a line."""
+    """`order` where the same came in another order, else `unknown`. Threads may mix their output within a line."""
     printed = any(each.reaches == OUTPUT for each in seen)
     if printed and sorted(run.stdout) != sorted(first.stdout):
         return UNKNOWN
@@ -222,7 +222,7 @@ def _by_order(first: Run, run: Run, seen: tuple[Difference, ...]) -> str:
 
 
 def differences(first: Run, run: Run) -> tuple[Difference, ...]:
-    """What a run did otherwise than the first."""
+    """What a run did differently from the first."""
     outcome = run.outcome
     if outcome is None:
         return ()
@@ -243,7 +243,7 @@ def differences(first: Run, run: Run) -> tuple[Difference, ...]:
 
 
 def _of_divergence(found: Divergence) -> Difference:
-    """A divergence as a difference: where the program asked what, and which part of it is other."""
+    """A divergence as a difference: where the program asked, and which part of the question changed."""
     question = found.question or (None if found.recorded is None else found.recorded.question)
     number = 0 if found.recorded is None else found.recorded.number
     if question is None:
@@ -266,7 +266,7 @@ _WORDS: Final = {
 
 
 def _sides(found: Divergence) -> tuple[str, str]:
-    """What of a question was another then and is now: the texts of the first message that changed, or the first value."""
+    """The old and the new text of the first message of a question that changed, or of the first value."""
     if found.difference is None:
         return "", ""
     changes: list[Any] = [each for each in found.difference.messages if each.kind != "same"]
@@ -282,7 +282,7 @@ def _address(event: Mapping[str, Any]) -> str:
 
 
 def _of_output(first: Run, run: Run) -> Iterator[Difference]:
-    """The places that printed something else."""
+    """The places in the code that printed something else."""
     if first.stdout == run.stdout:
         return
     then, now = (each.stdout.decode("utf-8", "replace").splitlines() for each in (first, run))
@@ -297,7 +297,7 @@ def _of_output(first: Run, run: Run) -> Iterator[Difference]:
 
 
 def parted(old: str, new: str) -> str:
-    """The part of two texts that is not the same, to whole words: `12:30 -> 17:45`."""
+    """The part in which two texts differ, in whole words: `12:30 -> 17:45`."""
     if old == new:
         return ""
     start = 0

@@ -150,7 +150,7 @@ class InProcess:
         context.CURRENT.set(self._before)
 
     def parted(self) -> tuple[Divergence, ...]:
-        """What the program did otherwise than the recording though it came to its end: left out, or in another order.
+        """What the program left out, or did in another order than recorded, although it came to its end.
 
         So is an answer that could not be given as it was, because the program has no class for it. Threads of pools share their work as they come, and tasks of Trio go on by lot, so order is only told of the main thread, and where its calls came one after the other.
         """
@@ -167,7 +167,7 @@ class InProcess:
         )
 
     def refused(self) -> tuple[Event, ...]:
-        """The events that tell of a way to the network that was closed."""
+        """The events of refused attempts to reach the network."""
         return () if self._answering is None else tuple(self._answering.seen.refused)
 
     def keep(self, recording: Path) -> None:
@@ -283,10 +283,10 @@ class _Gate:
         return True
 
     def listens(self, port: int, site: str | None) -> None:
-        """A test that waits is the business of whoever runs the tests."""
+        """Do nothing: whoever runs the tests looks after a test that waits."""
 
     def look(self) -> None:
-        """Whoever answers is this process."""
+        """Do nothing: the answers come from this process."""
 
     def renew(self) -> None:
         self._forked = True

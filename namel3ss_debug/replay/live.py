@@ -169,7 +169,7 @@ class LiveProgram:
         return len(self._lines) > before
 
     def _see_off(self) -> None:
-        """The first process has ended: what it has started and left behind is let go; where it gets answers, after a while."""
+        """The first process has ended: let go what it has left behind; where that gets answers, after a while."""
         if self.answering is not None:
             self._answer_the_rest()
         self._let_go()
@@ -212,7 +212,7 @@ class LiveProgram:
         self._see_off()
 
     def _patience(self) -> float | None:
-        """How long to wait for what comes before it is looked why nothing does; None: for ever."""
+        """How long to wait for the program before looking why nothing comes; None: for ever."""
         return None if self.answering is None else SILENCE_SECONDS
 
     def _look_at_silence(self) -> None:
@@ -272,7 +272,7 @@ class LiveProgram:
         return self._child.wait()
 
     def _flush(self) -> None:
-        """Let those that wait print what they have printed so far, which is lost in a pipe when a signal ends them."""
+        """Let waiting processes flush what they have printed: it would be lost in a pipe when a signal ends them."""
         processes = {id(waiting.process): waiting.process for waiting in self._waiting}
         self._unflushed = len(processes)
         for process in processes.values():
@@ -283,7 +283,7 @@ class LiveProgram:
                 self._take(left)
 
     def _run_down(self) -> None:
-        """Let a program come to its end that was told to end; its calls are not made, because nobody may answer them any more."""
+        """Let a program that was told to end come to its end; it makes no calls, which nobody would answer."""
         until = time.monotonic() + ANSWERED_GRACE_SECONDS
         with self._listening():
             while not self.has_ended() and (left := until - time.monotonic()) > 0:
@@ -314,7 +314,7 @@ class LiveProgram:
         return {} if not self.mocks else given_word(self.mocks, number, event)
 
     def _first_word(self, process: Process, event: Event) -> dict[str, Any]:
-        """The event goes, and the tools that the user has given answers for, where the process does not know them yet."""
+        """The reply that lets an event go; it names the tools with mocks that the process does not know yet."""
         rows = self.mocks.rows() if self.mocks is not None else ()
         wanted = {name for row in rows if (name := tool_name(row.name))} - process.told
         return {"at": event.get("event_id")} | ({"tools": sorted(wanted)} if wanted else {})
@@ -357,7 +357,10 @@ class LiveProgram:
                 signal.signal(number, handler)
 
     def _interrupted(self, _number: int, _frame: object) -> None:
-        """Ctrl-C: a program that is stepped stops at its next event, then is interrupted, then left; any other is interrupted."""
+        """Ctrl-C: the first stops a stepped program at its next event, the second interrupts it, the third leaves.
+
+        A program that nobody steps is interrupted at once.
+        """
         if not self._attended:
             self.interrupted = True
             self._signal(signal.SIGINT)
@@ -371,7 +374,7 @@ class LiveProgram:
             raise KeyboardInterrupt
 
     def _take(self, seconds: float | None) -> bool:
-        """Take what comes: connections, lines, or nothing but being woken; whether more came than what was read of a clock."""
+        """Take what comes: connections, lines, or only a wake-up; return whether more came than reads of a clock."""
         self._came = False
         for key, _events in self._selector.select(seconds):
             if key.fileobj is self._wake:
@@ -396,7 +399,7 @@ class LiveProgram:
             self._selector.register(connection, selectors.EVENT_READ, process)
 
     def _read(self, process: Process) -> None:
-        """Take what a process has sent; one that has gone is forgotten."""
+        """Read what a process has sent; forget a process that is gone."""
         try:
             block = process.connection.recv(_BLOCK)
         except OSError:
@@ -414,7 +417,7 @@ class LiveProgram:
             self._ahead.go_on(process, self.answering, before - len(process.ahead))
 
     def _heard(self, process: Process, line: bytes) -> None:
-        """Take one line: a question whether to deliver, an event, or an event that waits for a word."""
+        """Take one line: a question whether to deliver, an event, or an event that waits for a reply."""
         mark, line = line[:1], line[1:]
         ahead = 0
         try:

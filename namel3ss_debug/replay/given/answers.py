@@ -67,7 +67,7 @@ _What = TypeVar("_What", Mock, Fault)
 
 
 class _InForce(NamedTuple, Generic[_What]):
-    """What is in force: for the calls of a place, and the call it means where it means one."""
+    """A mock or fault in force, with the place of its calls, and the one call of them that is meant, if only one is."""
 
     what: _What
     place: Place
@@ -206,7 +206,7 @@ class Mocks:
             return event | {"metadata": metadata}
 
     def _given_for(self, all_given: _Given[_What], number: int, start: Event) -> _What | None:
-        """What is given for a call: that of its number before that of every call, the later before the earlier."""
+        """The mock or fault for a call: one for just this call first, then the latest one."""
         if start["event_type"][-6:] != "_start":
             return None
         found: _What | None = None
@@ -244,7 +244,7 @@ def calls_of(what: Mock | Fault, known: Known | None) -> Calls | None:
 
 
 def _put(given: _Given[_What], key: _Key, what: _InForce[_What]) -> None:
-    """Put something in force as the latest, in place of what there was for the same calls."""
+    """Put something in force as the latest; it replaces what was in force for the same calls."""
     given.pop(key, None)
     given[key] = what
 
@@ -268,7 +268,7 @@ def _rows(all_given: Iterable[Mock | Fault]) -> Iterator[MockRow]:
 def _read_setting(
     parse: Callable[[str], _What], texts: Iterable[str], loaded: Loaded, key: str
 ) -> Iterator[_What]:
-    """The mocks or faults of a setting; those that fit no call are no mistake there."""
+    """The mocks or faults of a setting; it is no mistake if some of them fit no call."""
     for text in texts:
         try:
             what = parse(text)

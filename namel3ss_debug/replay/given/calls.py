@@ -63,7 +63,7 @@ def parse_name(text: str) -> tuple[str, int | None]:
 
 
 def same_calls(name: str) -> str:
-    """What is equal for two names of the same calls."""
+    """A key that is equal for two names of the same calls."""
     component, plain = parts(name, None)
     return f"{component or ''}:{(plain or '').casefold()}"
 
@@ -93,7 +93,7 @@ def in_line(text: str) -> str:
 
 
 def parts(name: str, known: Known | None) -> tuple[str | None, str | None]:
-    """The component and the plain name; None for the one that is not told."""
+    """The component and the plain name; None for the one that is not given."""
     quoted = QUOTED.fullmatch(name)
     if quoted is not None:
         return quoted["component"], quoted["name"]

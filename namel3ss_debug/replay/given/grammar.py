@@ -47,7 +47,7 @@ _WORD = re.compile(r""""(?:\\.|[^"\\])*"|'(?P<quoted>[^']*)'|(?P<bare>[^\W\d][\w
 
 
 class Written(NamedTuple):
-    """What a text says: whose answer, which call of it (None: all), and the value, of a member where a path is told."""
+    """A parsed answer: the name, which call of it (None: all), and the value, of one member where there is a path."""
 
     name: str
     nth: int | None
@@ -56,7 +56,7 @@ class Written(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A text parted at a colon that may be the one behind the name: what stands on both sides of it."""
+    """A text split at a colon that may be the one behind the name: both sides of it."""
 
     name: str
     rest: str
@@ -96,7 +96,7 @@ def call_text(name: str, nth: int | None) -> str:
 
 
 def cuts(text: str) -> Iterator[Cut]:
-    """A text parted at each colon at which its name may end, the first first.
+    """The text split at each colon at which its name may end, the first colon first.
 
     Raises:
         MockError: it is very long.
@@ -142,7 +142,7 @@ def _member(text: str, begin: int, end: int) -> Written | None:
 
 
 def readable(text: str) -> str:
-    """A text that can be written down.
+    """The text, if it can be written as UTF-8.
 
     Raises:
         MockError: it holds half a character, as of a command line that is not UTF-8.
@@ -186,7 +186,7 @@ class _NotJsonError(Exception):
 
 
 def _split(text: str, begin: int, end: int) -> _Split:
-    """Part a text at the first colon that leaves JSON or a file."""
+    """Split a text at the first colon that has JSON or a file behind it."""
     problems = []
     for colon in _colons(text, begin, end):
         behind = text[colon + 1 : end]
@@ -228,7 +228,7 @@ def _colons(text: str, begin: int, end: int) -> Iterator[int]:
 
 
 def _meant(text: str, problems: list[tuple[int, _NotJsonError]]) -> tuple[int, _NotJsonError]:
-    """Of several colons that leave no JSON, the one that was meant, by what stands on both sides of it."""
+    """Of several colons with no JSON behind them, the one that was probably meant, by what is on both sides of it."""
     for colon, problem in problems:
         if text[colon + 1 :].lstrip()[:1] in ("{", "[", '"', "'"):
             return colon, problem

@@ -236,7 +236,7 @@ class History:
         return many if not some else _without_twins(merge(many, some, reverse=back))
 
     def _belongs(self, place: Place, number: int) -> bool:
-        """Whether an event that may belong to the entries of a place does; asked of the event where its kind is not told."""
+        """Whether an event belongs to the entries of a place; the event is read where its kind does not tell."""
         return self._outline.kind(number) is not None or place.enters(self._recording.event(number))
 
     def _chosen(self, numbers: Iterable[int]) -> Iterator[tuple[int, Event]]:
@@ -245,7 +245,7 @@ class History:
         return ((number, self._recording.event(number)) for number in numbers)
 
     def _refresh_indexed(self, recording: IndexedRecording) -> None:
-        """Take in what is new, from what is kept in the cache where that fits, else from the recording."""
+        """Take up new events: from the cache where that fits the recording, else from the recording."""
         if self._index is None and not recording.has_index():
             self._take(recording.indexed_events())
         index = recording.index()

@@ -92,7 +92,7 @@ class Kinds:
         return bytearray(asked)
 
     def _new(self, kind: Kind) -> int:
-        """A number for a kind that was not seen before; of very many the name, then everything, is left out."""
+        """A number for a new kind; where there are very many, kinds lose their names, and in the end all else."""
         if len(self.rows) > MOST_KINDS or len(kind.name or "") + len(kind.site or "") > LONGEST:
             kind = kind._replace(name=None, site=None, told=False)
             if kind in self._numbers:

@@ -34,7 +34,7 @@ class Nth(NamedTuple):
 
 
 def entered(number: int, event: Event, end: int) -> Nth:
-    """The entry that is this event, with the end that is known of it."""
+    """The entry that begins with this event, with the number of its end if it is known."""
     return Nth(number, event.get("event_id") if begins_span(event["event_type"]) else None, end)
 
 

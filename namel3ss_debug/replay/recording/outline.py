@@ -227,7 +227,7 @@ class Outline:
         return start
 
     def _still_open(self, start: int) -> int:
-        """The start itself while it is open, otherwise the nearest around it that is; paths are made short."""
+        """The start itself while its span is open, else the nearest open one around it; shortens paths on the way."""
         passed = []
         while start and self._end[start] != _UNENDED:
             passed.append(start)
@@ -237,7 +237,7 @@ class Outline:
         return start
 
     def _mark(self) -> None:
-        """Write down what is open now; where that comes to too much, only every second time."""
+        """Note which spans are open now; where that would take too much memory, only every second time."""
         covered = (start for starts in self._covered.values() for start in starts)
         self._marks.append(array("I", sorted([*self._open.values(), *covered])))
         self._marked += len(self._marks[-1])

@@ -1,4 +1,4 @@
-"""What an event says in texts, for searches through a recording."""
+"""The texts in an event, for searches through a recording."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PAYLOADS = ("inputs", "outputs")
 
 
 def texts(event: Event, most: int = _MOST_VALUES) -> Iterator[str]:
-    """The texts among the values of an event, in no matter how deep a member, and the numbers that it was asked or answered.
+    """The texts in an event, at any depth, and the numbers in its inputs and outputs.
 
-    The nearest first, and not all of very many: at most so many values of the inputs and outputs, and of the rest.
+    Those that are least deep come first; at most `most` values of the inputs and outputs, and as many of the rest.
     """
     yield from _texts([value for name, value in event.items() if name not in _PAYLOADS], most)
     yield from _texts([event.get(name) for name in _PAYLOADS], most, numbers=True)
@@ -36,9 +36,9 @@ def _texts(todo: list[Any], most: int, *, numbers: bool = False) -> Iterator[str
 
 
 def located(event: Event, most: int = _MOST_VALUES) -> Iterator[tuple[str, str]]:
-    """The same texts, what was asked and answered first, each behind the path by which `p` reads it: `outputs.calls[0].name`.
+    """The same texts, inputs and outputs first, each with the path by which `p` reads it: `outputs.calls[0].name`.
 
-    A walk of its own, for the one event that was found: a search goes through all of them, and paths cost more than the texts.
+    Used for the one event that was found: a search goes through all events, and paths cost more than the texts.
     """
     yield from _located([(name, event.get(name)) for name in _PAYLOADS], most, numbers=True)
     rest = [(_at_key("", name), value) for name, value in event.items() if name not in _PAYLOADS]
