@@ -21,7 +21,8 @@ from namel3ss_debug import errors
 from namel3ss_debug.cli.main import COMMANDS, debug
 from namel3ss_debug.config import SETTINGS, DebugConfiguration, load_configuration
 from namel3ss_debug.replay.debugger import split_commands
-from namel3ss_debug.replay.given.answers import parse_fault, parse_mock
+from namel3ss_debug.replay.given.faults import parse_fault
+from namel3ss_debug.replay.given.mocks import parse_mock
 from namel3ss_debug.replay.rerunning import divergences
 from namel3ss_debug.replay.walking.commands import COMMANDS as DEBUGGER_COMMANDS
 from namel3ss_debug.replay.walking.commands import parse_command

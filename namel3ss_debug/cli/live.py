@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.launch import Target
     from namel3ss_debug.capture.session import Session
     from namel3ss_debug.config import DebugConfiguration
-    from namel3ss_debug.replay.given.answers import Fault, Mock
+    from namel3ss_debug.replay.given.faults import Fault
+    from namel3ss_debug.replay.given.mocks import Mock
     from namel3ss_debug.replay.live import LiveProgram
     from namel3ss_debug.replay.live_debugger import LiveDebugger
 
@@ -103,8 +104,9 @@ def step_program(
     from namel3ss_debug.capture.foreground import Foreground
     from namel3ss_debug.capture.launch import started
     from namel3ss_debug.cli.stepping import session_breakpoints
-    from namel3ss_debug.replay.live import LiveProgram, Meeting
+    from namel3ss_debug.replay.live import LiveProgram
     from namel3ss_debug.replay.live_debugger import LiveDebugger
+    from namel3ss_debug.replay.meeting import Meeting
 
     if not session.sampled:
         session = replace(session, sampled=True)  # who steps a program wants to see it

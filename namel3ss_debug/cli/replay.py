@@ -27,7 +27,8 @@ from namel3ss_debug.cli.options import (
 from namel3ss_debug.cli.stepping import given_commands, session_breakpoints, set_held, step_through
 
 if TYPE_CHECKING:
-    from namel3ss_debug.replay.given.answers import Fault, Mock
+    from namel3ss_debug.replay.given.faults import Fault
+    from namel3ss_debug.replay.given.mocks import Mock
     from namel3ss_debug.replay.rerun import Prepared
     from namel3ss_debug.replay.starting import Early
     from namel3ss_debug.traces.reader import Trace

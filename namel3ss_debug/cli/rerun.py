@@ -161,8 +161,8 @@ def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped,
     """
     from namel3ss_debug.capture.foreground import Foreground
     from namel3ss_debug.cli.live import Stepping, hold, notices, seat
-    from namel3ss_debug.replay.live import Meeting
     from namel3ss_debug.replay.live_debugger import LiveDebugger
+    from namel3ss_debug.replay.meeting import Meeting
     from namel3ss_debug.replay.rerun import reserved_for, running, stepped_outcome
     from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError
     from namel3ss_debug.replay.rerunning.outputs import Ends

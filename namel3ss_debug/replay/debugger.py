@@ -11,15 +11,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from namel3ss_debug.errors import DebugError, WrongUsageError
-from namel3ss_debug.replay.given.answers import Fault, Mock, parse_mock
+from namel3ss_debug.replay.given.faults import Fault
+from namel3ss_debug.replay.given.mocks import Mock, parse_mock
 from namel3ss_debug.replay.recording.breakpoints import Breakpoint, parse_place
 from namel3ss_debug.replay.recording.history import Recording
 from namel3ss_debug.replay.results import Detached, Message, Mistake, Quit, Rerun, Result, Stopped
-from namel3ss_debug.replay.walking.commands import COMMANDS, Command, find_command, parse_command
+from namel3ss_debug.replay.walking.commands import parse_command
 from namel3ss_debug.replay.walking.session import Collecting, Session
 from namel3ss_debug.replay.walking.walk import Program, Walk
-
-__all__ = ["COMMANDS", "Command", "Debugger", "find_command", "split_commands"]
 
 MOST_COMMANDS: Final = 1000
 """How many commands a breakpoint may have."""

@@ -47,8 +47,6 @@ SILENCE_SECONDS = 1.0
 
 _BLOCK = 1 << 16
 
-__all__ = ["LiveProgram", "Meeting"]
-
 
 class _Waiting(NamedTuple):
     """A process that waits, and the event it waits at with its number."""

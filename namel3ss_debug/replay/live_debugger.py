@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from namel3ss_debug.replay.debugger import Debugger
-from namel3ss_debug.replay.given.answers import Fault, Mock
+from namel3ss_debug.replay.given.faults import Fault
+from namel3ss_debug.replay.given.mocks import Mock
 from namel3ss_debug.replay.live import LiveProgram
 from namel3ss_debug.replay.recording.breakpoints import Breakpoint
 from namel3ss_debug.replay.results import Detached, Mistake, Result

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, parse_fault
+from namel3ss_debug.replay.given.answers import Mocks
 from namel3ss_debug.replay.given.calls import parse_name
+from namel3ss_debug.replay.given.faults import Fault, parse_fault
+from namel3ss_debug.replay.given.mocks import Mock
 from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, find_nth, know, parse_place
 from namel3ss_debug.replay.recording.nth import Nth
 from namel3ss_debug.replay.recording.variables import told

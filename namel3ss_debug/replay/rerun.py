@@ -22,7 +22,8 @@ from namel3ss_debug.capture.launch import Command, Streams, Target, started
 from namel3ss_debug.capture.session import Session, new_session, replace_recording
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import DebugError
-from namel3ss_debug.replay.live import LiveProgram, Meeting
+from namel3ss_debug.replay.live import LiveProgram
+from namel3ss_debug.replay.meeting import Meeting
 from namel3ss_debug.replay.rerunning.apps import memory_of, workspace
 from namel3ss_debug.replay.rerunning.fitness import (
     checked,
@@ -45,7 +46,8 @@ from namel3ss_debug.traces.reader import Trace, open_trace
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:  # imported where somebody gives answers
-    from namel3ss_debug.replay.given.answers import Fault, Mock
+    from namel3ss_debug.replay.given.faults import Fault
+    from namel3ss_debug.replay.given.mocks import Mock
     from namel3ss_debug.replay.rerunning.impasses import Stop
     from namel3ss_debug.replay.rerunning.outcomes import Outcome
     from namel3ss_debug.replay.rerunning.passes import Pass

@@ -8,7 +8,7 @@ import pytest
 
 from namel3ss_debug.errors import ExpressionError, MockError, PlaceError
 from namel3ss_debug.replay.debugger import Debugger, split_commands
-from namel3ss_debug.replay.given.answers import parse_mock
+from namel3ss_debug.replay.given.mocks import parse_mock
 from namel3ss_debug.replay.recording.breakpoints import Breakpoint
 from namel3ss_debug.replay.results import Message, Mistake, Quit, Stopped, Value, as_json
 from namel3ss_debug.replay.walking.commands import COMMANDS

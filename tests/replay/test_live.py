@@ -15,9 +15,11 @@ from namel3ss_debug.capture.launch import resolve_target, started
 from namel3ss_debug.capture.session import new_session
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import MockError
-from namel3ss_debug.replay.given.answers import parse_fault, parse_mock
-from namel3ss_debug.replay.live import LiveProgram, Meeting
+from namel3ss_debug.replay.given.faults import parse_fault
+from namel3ss_debug.replay.given.mocks import parse_mock
+from namel3ss_debug.replay.live import LiveProgram
 from namel3ss_debug.replay.live_debugger import LiveDebugger
+from namel3ss_debug.replay.meeting import Meeting
 from namel3ss_debug.replay.results import Detached, Mistake, Stopped
 from namel3ss_debug.traces.reader import open_trace
 

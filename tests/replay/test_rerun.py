@@ -10,7 +10,8 @@ import pytest
 
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import MockError, RerunError, TargetError
-from namel3ss_debug.replay.given.answers import parse_fault, parse_mock
+from namel3ss_debug.replay.given.faults import parse_fault
+from namel3ss_debug.replay.given.mocks import parse_mock
 from namel3ss_debug.replay.rerun import Wanted, prepare
 
 EARLIER = 1_000_000_000.0

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from namel3ss_debug.replay.debugger import COMMANDS, Debugger
+from namel3ss_debug.replay.debugger import Debugger
+from namel3ss_debug.replay.walking.commands import COMMANDS
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.views.completion import OFFERS, candidates
 

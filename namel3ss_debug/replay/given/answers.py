@@ -13,26 +13,14 @@ from typing import Generic, NamedTuple, TypeVar
 from namel3ss_debug.config import SETTINGS, Loaded
 from namel3ss_debug.errors import MockError, SettingError
 from namel3ss_debug.replay.given.calls import Calls, find_calls, parse_name, same_calls
-from namel3ss_debug.replay.given.faults import Fault, faulted, parse_fault, write_effect, write_fault
+from namel3ss_debug.replay.given.faults import Fault, faulted, parse_fault, write_effect
 from namel3ss_debug.replay.given.members import write_path
-from namel3ss_debug.replay.given.mocks import Mock, add_change, mocked, parse_mock, write_mock
+from namel3ss_debug.replay.given.mocks import Mock, add_change, mocked, parse_mock
 from namel3ss_debug.replay.recording.breakpoints import Known, Place
 from namel3ss_debug.replay.recording.nth import Nth
 from namel3ss_debug.replay.results import MockRow, Numbered
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
-
-__all__ = [
-    "Fault",
-    "Mock",
-    "Mocks",
-    "calls_of",
-    "configured_answers",
-    "parse_fault",
-    "parse_mock",
-    "write_fault",
-    "write_mock",
-]
 
 
 def configured_answers(

@@ -8,8 +8,10 @@ from typing import Final, Protocol
 
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.expressions import name_fits
-from namel3ss_debug.replay.given.answers import Fault, Mock, Mocks, calls_of, write_fault, write_mock
+from namel3ss_debug.replay.given.answers import Mocks, calls_of
 from namel3ss_debug.replay.given.calls import in_line, parts
+from namel3ss_debug.replay.given.faults import Fault, write_fault
+from namel3ss_debug.replay.given.mocks import Mock, write_mock
 from namel3ss_debug.replay.recording.breakpoints import Known, Place, know
 from namel3ss_debug.replay.rerunning.boundaries import ANSWERED
 from namel3ss_debug.replay.rerunning.entries import Entries

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import Expression
-from namel3ss_debug.replay.given.answers import Fault, Mock
+from namel3ss_debug.replay.given.faults import Fault
+from namel3ss_debug.replay.given.mocks import Mock
 from namel3ss_debug.replay.results import Displayed, Rerun, Result, Stack, Stopped
 from namel3ss_debug.replay.walking.stops import Stop
 from namel3ss_debug.replay.walking.walk import Walk

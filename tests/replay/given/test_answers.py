@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import MockError, SettingError
-from namel3ss_debug.replay.given.answers import Mocks, configured_answers, parse_fault, parse_mock
+from namel3ss_debug.replay.given.answers import Mocks, configured_answers
+from namel3ss_debug.replay.given.faults import parse_fault
+from namel3ss_debug.replay.given.mocks import parse_mock
 from namel3ss_debug.replay.recording.breakpoints import find_nth, know
 
 

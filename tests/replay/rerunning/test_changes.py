@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug.errors import MockError
-from namel3ss_debug.replay.given.answers import parse_fault, parse_mock
+from namel3ss_debug.replay.given.faults import parse_fault
+from namel3ss_debug.replay.given.mocks import parse_mock
 from namel3ss_debug.replay.rerunning.changes import checked_names
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.replay.given.answers import Fault, Mock, parse_fault, parse_mock
+from namel3ss_debug.replay.given.faults import Fault, parse_fault
+from namel3ss_debug.replay.given.mocks import Mock, parse_mock
 from namel3ss_debug.replay.rerunning.boundaries import question_of
 from namel3ss_debug.replay.rerunning.matching import Matcher
 from namel3ss_debug.replay.rerunning.plans import MOST_PASSES

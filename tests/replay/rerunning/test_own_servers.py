@@ -9,7 +9,8 @@ import pytest
 
 from namel3ss_debug.capture.foretold import asked
 from namel3ss_debug.capture.listening import OwnPorts
-from namel3ss_debug.replay.given.answers import Mocks, parse_mock
+from namel3ss_debug.replay.given.answers import Mocks
+from namel3ss_debug.replay.given.mocks import parse_mock
 from namel3ss_debug.replay.rerunning.divergences import summary
 from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError

@@ -8,7 +8,9 @@ import json
 import pytest
 
 from namel3ss_debug.errors import DebugError
-from namel3ss_debug.replay.given.answers import Mocks, parse_fault, parse_mock
+from namel3ss_debug.replay.given.answers import Mocks
+from namel3ss_debug.replay.given.faults import parse_fault
+from namel3ss_debug.replay.given.mocks import parse_mock
 from namel3ss_debug.replay.rerunning.divergences import summary
 from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, told

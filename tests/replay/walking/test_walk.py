@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from namel3ss_debug.replay.debugger import Debugger
-from namel3ss_debug.replay.given.answers import parse_mock
+from namel3ss_debug.replay.given.mocks import parse_mock
 from namel3ss_debug.replay.recording.breakpoints import Breakpoint
 from namel3ss_debug.replay.walking.walk import MOST_FRAMES, Walk
 

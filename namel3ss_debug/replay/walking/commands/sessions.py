@@ -7,8 +7,9 @@ from typing import Final
 
 from namel3ss_debug.errors import MockError, WrongUsageError
 from namel3ss_debug.expressions import nearest
-from namel3ss_debug.replay.given.answers import parse_fault, parse_mock, write_fault
 from namel3ss_debug.replay.given.calls import in_line
+from namel3ss_debug.replay.given.faults import parse_fault, write_fault
+from namel3ss_debug.replay.given.mocks import parse_mock
 from namel3ss_debug.replay.results import Detached, Message, MocksInForce, Quit, Rerun, Result, Save
 from namel3ss_debug.replay.walking.commands.arguments import event_number, nothing, shown
 from namel3ss_debug.replay.walking.commands.told import bookmarks
