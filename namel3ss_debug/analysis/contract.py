@@ -1,4 +1,4 @@
-"""What an analysis is: what it is shown, what it can be asked, and how several recordings are told apart."""
+"""What an analysis is: the protocol of a fold, and how events of several recordings are told apart."""
 
 from __future__ import annotations
 

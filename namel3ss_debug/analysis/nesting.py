@@ -1,4 +1,4 @@
-"""What a span's place among the others tells: its self time, and what its children left for it.
+"""Self times of spans, and what children leave for their parent.
 
 Self time is a span's duration less the time in which at least one of its direct children ran: the union of
 their intervals, cut to the span's own, so that children that ran in parallel are not counted twice. A child's

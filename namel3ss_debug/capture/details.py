@@ -1,4 +1,4 @@
-"""What the level `comprehensive` adds: the variables of the user's code, and samples of what the process uses."""
+"""What the level `comprehensive` adds: the variables of the user's code, and samples of the process' resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an exception that ends a span says in its end event."""
+"""The fields of an end event for an exception that ends a span."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the spans of one type, component and name have in common, made once: the constant part of their events."""
+"""The constant part of the events of spans with the same type, component and name, made once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Printed stacks end where the program begins: what walks them outwards passes over the frames of the recorder.
+"""Stack traces that end where the program begins: what walks the stack outwards skips the recorder's frames.
 
 `logging` prints the call stack of a record that it cannot format, a program prints its own, and Python, which has no
 frames below a script, would show none of ours there. The two functions of the standard library that all of these go

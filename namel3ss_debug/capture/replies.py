@@ -1,4 +1,4 @@
-"""What a call of a function gets in place of being made: a value, an exception, or nothing until the program gives it up.
+"""How a call of a function is answered without being made: by a value, an exception, or not until it is given up.
 
 A recorded value comes back as it was, from the JSON forms of the recording. Whoever runs the call asks for it where the
 function would have run, so that an exception passes the program's own frames.

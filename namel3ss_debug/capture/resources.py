@@ -1,4 +1,4 @@
-"""What the process uses, read cheaply enough to stand in every span."""
+"""The memory and CPU time of the process, read cheaply enough for every span."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether tracing is on in this process: one name that the hooks look at, and what off looks like."""
+"""Whether tracing is on in this process: one name that the hooks look at, and the stand-ins while it is off."""
 
 from __future__ import annotations
 

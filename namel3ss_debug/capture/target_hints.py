@@ -1,4 +1,4 @@
-"""What was meant by a target that is no program: the hints behind the message that it cannot be run."""
+"""Hints in the message about a target that cannot be run: what may have been meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chunks of streamed answers: counted, so that a view can show them in the line of their call."""
+"""Chunks of streamed answers: counted, so that a view can show the count in the line of their call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A piece of this very process recorded, and its calls answered from an earlier recording of it, as in a test.
+"""A part of this process recorded, with its calls answered from an earlier recording, as in a test.
 
 The answers come from the same pass as those of a re-run, without a socket: the process asks itself. Nothing can be started
 over, so a question that is not the recorded one is no reason for a guess but the end: it raises what the caller has made of it, an

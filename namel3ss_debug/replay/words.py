@@ -1,4 +1,4 @@
-"""What a process of a running program is told at an event: how the call is answered that begins with it.
+"""What a waiting process is sent: how the call that begins with its event is answered.
 
 The words are JSON, as `capture.gate` reads them.
 """

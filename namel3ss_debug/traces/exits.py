@@ -1,4 +1,4 @@
-"""What stands in a buffer reaches the file though the program ends, or is ended by SIGTERM."""
+"""Writing what is still in a buffer when the program ends, or is ended by SIGTERM."""
 
 from __future__ import annotations
 

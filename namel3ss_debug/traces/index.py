@@ -1,4 +1,4 @@
-"""Where every event of a trace stands, in a file beside nobody: the user's cache directory.
+"""Where every event of a trace is, in a file in the user's cache directory.
 
 An index makes `event(900_000)` of a large trace a matter of two reads. It is never required and never trusted:
 every block has a checksum, every place the CRC-32 of its line, and on any doubt the caller builds it anew. A trace of

@@ -1,4 +1,4 @@
-"""The end of a program that did not write it: it left by `os._exit`, or had become another program by then."""
+"""The `trace_end` of a program that did not write it: it left by `os._exit`, or had become another program."""
 
 from __future__ import annotations
 

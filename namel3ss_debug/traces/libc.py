@@ -1,4 +1,4 @@
-"""`write` of the C library without giving the GIL away, and what it says of an error."""
+"""`write` of the C library without releasing the GIL, and its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python processes of a run that could not record: their interpreters leave a mark beside the recording, which is told once.
+"""Python processes of a run that could not record: they leave a mark beside the recording, which is reported once.
 
 Such an interpreter may lack everything that we need, so it writes the mark by what `capture/boot/sitecustomize.py` has of
 its own: a line of JSON, `[execution id, interpreter, why]`.

@@ -1,4 +1,4 @@
-"""Rules about what a run does: calls that must not be, must be, in which order, how often, and what must be true of each."""
+"""Rules about what a run does: calls that are forbidden, required, ordered or counted, and what is true of each."""
 
 from __future__ import annotations
 

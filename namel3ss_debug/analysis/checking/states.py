@@ -1,4 +1,4 @@
-"""Rules about the state of a run: what its analysis says, and what must not be in it.
+"""Rules about the state of a run: what its analysis must say, and what must not be in it.
 
 The analysis is asked by the names of its sections. A section or a key that is not there is an error of the rule, because
 null compares with everything and such a rule would be kept or broken for ever.

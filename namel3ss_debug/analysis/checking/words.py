@@ -1,4 +1,4 @@
-"""What an expression read when it was not true: the paths in it, with their values, for the message of a finding."""
+"""Why an expression was not true: the paths that it read with their values, for the message of a finding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between any two runs and says nothing: ids, moments, measured times, and what the settings name.
+"""What is not compared: ids, times, measured durations, and what the settings name.
 
 Such a value is replaced by what it is, `<uuid>` or `<time>`, on both sides before they are compared: two uuids in
 the same place are equal, a uuid and a word are not. Keys that are ids or times by their name are masked where their

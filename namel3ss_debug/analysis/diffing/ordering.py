@@ -1,4 +1,4 @@
-"""Whether a change of order is harmless: proved for each two rows that changed places, or not taken for harmless.
+"""Whether a change of order is harmless: proved for each two rows that changed places, or else not assumed.
 
 Two rows may change places where neither could have waited for the other: they ran at the same time in one of the runs,
 or each ran, in one of them, while the other's line of work was under way; and no value that the one gave, directly or over others,

@@ -1,4 +1,4 @@
-"""What came before each failure, kept while a trace is read, so that its origin can be looked for at the end.
+"""What came before each failure, kept while a trace is read, so that its origin can be found at the end.
 
 Of the first `MOST_TRACED` failures, and of at most as many weak ones before the last of these, there is kept: the `TAIL` events before the one that tells of the failure, the
 `MODEL_TAIL` events of model calls before it, which may lie further back where much runs at once, the span itself, and what had been

@@ -1,4 +1,4 @@
-"""Where what a call was given came from: who wrote it, who returned it, and what was missing when it was written.
+"""Where the inputs of a call came from: who wrote them, who returned them, and what was missing when they were written.
 
 These are questions of `causes`; its table says what each kind means.
 """

@@ -1,4 +1,4 @@
-"""What happened before a failure, as steps: each span with what went in and what came out, and where a value stood first.
+"""What happened before a failure, as steps: each span with its inputs and outputs, and where a value came up first.
 
 Values are looked for as text: JSON without backslashes, letter case, and white space other than one space between words,
 so that JSON inside a text is found as well, and a word in a sentence. A value that says little by itself (`0`, `false`, a

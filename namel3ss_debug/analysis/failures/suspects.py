@@ -1,4 +1,4 @@
-"""What is known of a failure and of the steps before it, as the questions of `causes` need it."""
+"""What is known of a failure and of the steps before it, for the questions of `causes`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions that always go one way: a choice that the program could make, and never does.
+"""Conditions that always go one way: choices that the program could make and never does.
 
 Decisions are `decision` events and chain steps whose `step_type` is `decision` or `condition`. What counts is what was
 chosen; a decision that was always asked the same is no finding, because then it had to go one way.

@@ -1,4 +1,4 @@
-"""How a pattern that was found is told: of what kind, which events prove it, how sure it is, and what it cost."""
+"""How a pattern is reported: its kind, the events that prove it, how sure it is, and what it cost."""
 
 from __future__ import annotations
 

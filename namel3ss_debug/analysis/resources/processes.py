@@ -1,4 +1,4 @@
-"""What samples tell of each process: CPU, threads, garbage collections, and what it read and wrote on disk.
+"""What the samples of each process show: CPU, threads, garbage collections, and disk reads and writes.
 
 A sample is cumulative: CPU time, collections and bytes since the process began. The load is the CPU time between the
 first and the last sample by the time between them; more than 1 where several threads computed at once.

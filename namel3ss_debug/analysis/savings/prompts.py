@@ -1,4 +1,4 @@
-"""What a call was asked and what it answered, as numbers that are equal where these are, and what prompts begin with.
+"""Digests of what a call was asked and answered, and of the beginnings of its prompt.
 
 A prompt is the tools that are offered and then the messages, in the order in which a provider reads them, so that
 what its cache can read again is how two prompts begin alike. The keys of the beginnings are checksums that go on

@@ -1,4 +1,4 @@
-"""Sections of several recordings added up from those of each, where no single span has to be looked at again.
+"""Sections of several recordings added up from the sections of each, without reading their spans again.
 
 What is counted adds up: whole numbers everywhere, and as exact fractions, so that the order makes no difference, times (`..._ms`,
 `..._us`) and what stands under `cost`. Entries of lists that count something and name no event are added up with those of the

@@ -1,4 +1,4 @@
-"""What a span of OpenTelemetry stands for, by the words that it uses: those of the GenAI conventions, OpenInference or OpenLLMetry."""
+"""What a span of OpenTelemetry stands for, by its attributes (GenAI conventions, OpenInference, OpenLLMetry)."""
 
 from __future__ import annotations
 

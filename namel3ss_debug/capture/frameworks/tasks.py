@@ -1,4 +1,4 @@
-"""Tasks, and threads of `asyncio.to_thread`, that the consumer of a suspended generator makes: they begin where the consumer is.
+"""Tasks and threads made while a generator of a framework is suspended: they belong to the code that makes them.
 
 Both take a copy of the context, in which the place of the generator stands, and later nobody can tell who made them. So it is
 seen to when the copy is made, from when a framework has begun something in a generator: most programs never get there.

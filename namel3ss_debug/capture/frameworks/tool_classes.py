@@ -1,4 +1,4 @@
-"""Tools of frameworks of which nothing but their tools is followed: what each runs, by the class that it is made of.
+"""Tools of frameworks that are followed for their tools only: what each tool runs, by its class.
 
 A tool of agno, camel, dspy, haystack or llama-index is told where its class calls it, for the framework tells nobody.
 Calls of those of AutoGen, Semantic Kernel and Strands stand in spans of OpenTelemetry; what they run is learned when one

@@ -1,4 +1,4 @@
-"""The MCP servers that a program is connected to: which session speaks with which, and what of it the network carries."""
+"""The MCP servers that a program is connected to, and which session speaks with which of them."""
 
 from __future__ import annotations
 

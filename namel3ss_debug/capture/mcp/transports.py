@@ -1,7 +1,7 @@
-"""Ways to MCP servers: opened for real while a program is recorded, silent where a recording answers.
+"""Connections to MCP servers: opened for real while a program is recorded, without a server where a recording answers.
 
-To open one is a call of its own, `connect`, because a server that is a process starts with it. A silent one has streams like
-any other; a request that reaches them, which no seam has answered, is told that there is no server.
+To open one is a call of its own, `connect`, because a server that is a process starts with it. A silent one has
+streams like any other; a request that reaches them, which no seam has answered, is told that there is no server.
 """
 
 from __future__ import annotations

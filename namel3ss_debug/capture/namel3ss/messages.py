@@ -1,4 +1,4 @@
-"""What the language says of a failure, in a line: its own messages are pages with reasons, ways out and examples."""
+"""The message of a failure of the language in one line: its own messages are pages with reasons and examples."""
 
 from __future__ import annotations
 

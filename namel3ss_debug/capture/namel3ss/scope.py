@@ -1,4 +1,4 @@
-"""What the seams of one running app share: the tracer, where in the app it is, and how its spans are opened and ended."""
+"""What the seams of one running app share: the tracer, the place in the app, and how spans are opened and ended."""
 
 from __future__ import annotations
 

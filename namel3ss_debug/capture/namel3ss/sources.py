@@ -1,4 +1,4 @@
-"""The text of an app before anything of it is run: which generation of the language it is written in."""
+"""Which generation of the language an app is written in, by its text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of an app as a reader of its steps wants them: the language computes with decimals, whole ones too."""
+"""Values of an app as its recording shows them: numbers in place of the decimals that the language computes with."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Documents of JSON that are written alike, as the answers of a model are: one match tells the texts in the next.
+"""JSON documents with the same layout, as the answers of a model have: one match finds the texts in the next.
 
-Of one that was looked through and found clear, another that is written like it has the same names and as many items; only
-its texts and its numbers differ. So the texts are all that is left to be looked at.
+A document with the same layout as one without secrets has the same names and as many items; only its texts and
+numbers differ. So only its texts have to be searched for secrets.
 """
 
 from __future__ import annotations

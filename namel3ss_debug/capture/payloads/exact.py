@@ -1,4 +1,4 @@
-"""JSON that gives a value back as it was, for what a recording shall answer with: nothing in it is hidden by its form.
+"""JSON forms from which a value can be made again exactly, for what a recording answers with.
 
 Tuples are `{"$type": "tuple", "items"}`, dicts whose keys are not all texts `{"$type": "dict", "items"}` with pairs as
 items, byte arrays `{"$type": "bytearray", "base64"}`; dicts of the standard library with an order, a default or a count

@@ -1,4 +1,4 @@
-"""What gives nothing away though it stands under a secret name: no value at all, the schema of one, a token of a model."""
+"""Values under secret names that are no secrets: empty values, schemas, tokens of a language model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects of classes that only hold data, told so that they can be made again.
+"""Objects of classes that only hold data, recorded so that they can be made again.
 
 These are dataclasses, classes of attrs, models of pydantic 2, named tuples, members of enumerations, time zones and values
 of some libraries, and the objects of `plain`; a `made` in their form says which. Nothing is imported to make one, and but for

@@ -1,4 +1,4 @@
-"""Looks at foreign objects without asking them: what `type`, `object` and the built-in types themselves know.
+"""Looking at foreign objects without running their code: through `type`, `object` and the built-in types.
 
 A class of the traced program may override whatever Python lets it override, so `isinstance`, `getattr` and `len` may
 raise, lie or load rows from a database. Everything here goes around such overrides, or says that it does not.

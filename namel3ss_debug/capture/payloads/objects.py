@@ -1,4 +1,4 @@
-"""JSON forms of what JSON has no word for, chosen by the names of an object's classes.
+"""JSON forms of values that JSON has no type for, chosen by the names of an object's classes.
 
 Nothing is imported to recognise anything: numpy, pandas, pydantic and attrs are known by the names of their classes
 or by what they leave in them. What no form fits, or fits and fails, is shown by its `repr`.

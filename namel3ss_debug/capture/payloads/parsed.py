@@ -1,7 +1,7 @@
-"""JSON that was read here and that nobody changes any more: it stands in an event as it is, where nothing in it is secret.
+"""JSON that was parsed here and is not changed any more: it is recorded without a copy, where nothing in it is secret.
 
-To see that costs a third of a conversion, which makes every container anew. What has to change is converted
-like anything else; so is everything where payloads are bounded.
+This check costs a third of a conversion, which makes every container anew. A value that has to change is converted
+like any other, and so is every value where payloads are bounded.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Objects that are nothing but what they hold, though nothing marks their class as data: attributes, and what a built-in class has.
+"""Objects that are only attributes and the value of a built-in base class, recorded so that they can be made again.
 
-Such an object is told whole or not at all, because what is made of a part of it would be another object. What is put back is
-what pickle puts back by default; of a class that is pickled otherwise only the class itself knows what its objects are.
+Such an object is recorded whole or not at all: made from a part of it, it would be another object. What is put back
+is what pickle puts back by default. A class with its own way of pickling is left out, for only it knows what its
+objects are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A line that goes nowhere: what `http.client` reads the response from that a program is given in place of a server's."""
+"""A connection without a server, from which `http.client` reads a given response."""
 
 from __future__ import annotations
 

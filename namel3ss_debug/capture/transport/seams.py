@@ -1,4 +1,4 @@
-"""What the seams of all libraries need: bodies in memory, staying out of the program's sight, and answers part by part."""
+"""What the seams of all libraries share: bodies in memory, hiding our frames, and answers part by part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to the network that are not recorded: where a program opens one, one line at the end says so.
+"""Ways to the network that are not recorded: one line at the end says that a program used one.
 
 The program `claude`, which claude-agent-sdk talks to, is such a way. It asks models and runs tools by itself, so it is not
 started where a recording runs again.

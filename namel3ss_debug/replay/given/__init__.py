@@ -1,1 +1,1 @@
-"""What the user gives in place of recorded answers: mocks and faults, how they are written, and which call gets which."""
+"""Answers of the user in place of recorded ones: mocks and faults, how they are written, and which call gets which."""

@@ -1,4 +1,4 @@
-"""The one entry that a place with an occurrence means, such as `search@2`, and the end of it.
+"""The one entry that a place such as `search@2` means, and its end.
 
 Recordings of other writers may have an id more than once, even of spans that are open at the same time.
 """

@@ -1,4 +1,4 @@
-"""What the events of a recording tell of the program's variables and memory: the `state` of the expression language."""
+"""The program's variables and memory as the events report them: the `state` of the expression language."""
 
 from __future__ import annotations
 

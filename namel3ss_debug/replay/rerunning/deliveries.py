@@ -1,4 +1,4 @@
-"""A recorded answer as a process is told it: the response, the value or the exception that its program shall get."""
+"""A recorded answer in the form in which a process is given it: a response, a value or an exception."""
 
 from __future__ import annotations
 

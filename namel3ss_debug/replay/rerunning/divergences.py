@@ -1,4 +1,4 @@
-"""Where a re-run and its recording part, and where they meet again; what views put into words."""
+"""Where a re-run parts from its recording, and where it meets it again; views put this into words."""
 
 from __future__ import annotations
 

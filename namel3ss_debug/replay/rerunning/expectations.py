@@ -1,4 +1,4 @@
-"""Whether two requests differ by nothing but what the user gave in place of recorded answers.
+"""Whether two requests differ only by what follows from the user's own answers.
 
 An answer of the user's comes back in later requests: as the result of the call that it answers, under the id of that call; as
 what a model said, with the calls of tools that it asked for; or as words in a text that the program made of it. What was

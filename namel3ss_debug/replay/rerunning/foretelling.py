@@ -1,4 +1,4 @@
-"""Answers that a run is told before it asks: while it does what was recorded, what it asks next is what stands next.
+"""Which answers can be sent ahead to a run: the next ones, as long as it does what was recorded.
 
 Only what cannot come otherwise is foretold: a question in the recorded words, asked the recorded way, would get this very answer from
 the `Matcher`. The run says which answer it has taken, and the matcher is asked all the same.

@@ -1,4 +1,4 @@
-"""In which form a re-run is recorded: in that of its recording, so that what is asked can be compared."""
+"""The settings with which a re-run is recorded: those of its recording, so that the two can be compared."""
 
 from __future__ import annotations
 

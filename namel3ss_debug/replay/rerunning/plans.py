@@ -1,4 +1,4 @@
-"""By what a program runs again: the answers of its recording, and what the user wants otherwise."""
+"""What a program runs again by: the answers of its recording, and what the user wants to be different."""
 
 from __future__ import annotations
 

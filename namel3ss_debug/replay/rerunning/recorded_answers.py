@@ -1,4 +1,4 @@
-"""What an end event tells of an answer: the response or the value as the program got it, or the exception it got instead."""
+"""The answer in an end event: the response or value that the program got, or the exception."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program that runs again and waits for what will not come: told, and not waited for for ever.
+"""A re-run that waits for something that will never come: recognised and reported, instead of waiting for ever.
 
 That is an answer that it was not given in the recording either, because somebody interrupted it; or requests to a server of
 its own, for a re-run answers what the program asks, and does not ask the program. It has come to that where the program

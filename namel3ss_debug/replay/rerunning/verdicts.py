@@ -1,4 +1,4 @@
-"""What becomes of a question of the program that runs again, and what the user may give in place of a recorded answer."""
+"""How a question of a re-run is answered, and what the user may give in place of a recorded answer."""
 
 from __future__ import annotations
 
