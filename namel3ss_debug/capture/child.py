@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from types import CodeType, ModuleType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 _STANDARD = frozenset(
     [
@@ -94,7 +94,7 @@ def _start_recording() -> None:
                 session = _told(session["told_at"])
             start_in_child(session, "main")
     except Exception as error:
-        _tell(f"not recording: {type(error).__name__}: {error}")
+        tell(f"not recording: {type(error).__name__}: {error}")
         if "told_at" in session or session.get("offline"):
             raise SystemExit(1) from None
     finally:
@@ -206,12 +206,12 @@ def _run_function(value: str, arguments: str) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        _give_up(f"there is no module {error.name} for {value}: run from the folder that holds it")
+        give_up(f"there is no module {error.name} for {value}: run from the folder that holds it")
     function: Any = sys.modules[name]
     for part in path.split("."):
         function = getattr(function, part, None)
     if not callable(function):
-        _give_up(_no_function(sys.modules[name], path, function))
+        give_up(_no_function(sys.modules[name], path, function))
     result = function(**json.loads(arguments))
     if hasattr(result, "__await__"):
         import asyncio  # noqa: PLC0415
@@ -258,12 +258,14 @@ def _app(arguments: str) -> Callable[[str], None]:
     return run
 
 
-def _give_up(what: str) -> None:
-    _tell(what)
+def give_up(what: str) -> NoReturn:
+    """Say why the program cannot be run, and end with status 2."""
+    tell(what)
     raise SystemExit(2)
 
 
-def _tell(what: str) -> None:
+def tell(what: str) -> None:
+    """Say something in a line on stderr, if there is one."""
     if sys.stderr is not None:  # else `print` would take stdout
         print(f"namel3ss debug: {what}", file=sys.stderr)
 

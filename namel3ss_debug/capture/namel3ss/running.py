@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.child import give_up, tell
 from namel3ss_debug.capture.namel3ss.calls import Asked, Calls
 from namel3ss_debug.capture.namel3ss.interpreters import WORKS
 from namel3ss_debug.capture.namel3ss.memory import Memory
@@ -65,7 +66,7 @@ def run(value: str, options: Mapping[str, Any], workspace: str = "", *, stepped:
         repaired = _repair()
         app = _loaded(here, path, tracer)
         if repaired and app.program.ais:
-            _tell(
+            tell(
                 f"namel3ss {_version()} was published without files that apps with AI blocks need; they run here all the same, and "
                 f"with n3 itself in {WORKS}"
             )
@@ -160,7 +161,7 @@ def _loaded(here: Path, path: Path, tracer: ExecutionTracer | None) -> App:
         try:
             load = language("cli.app_loader").load_program
         except (ImportError, AttributeError) as error:
-            _give_up(
+            give_up(
                 f"the namel3ss in {sys.executable} cannot load an app ({error}): pip install namel3ss=={WORKS} there, or give "
                 "--python PATH of another interpreter"
             )
@@ -210,9 +211,9 @@ def _flow(program: Any, wanted: str | None, name: str) -> str:
     flows = [flow.name for flow in program.flows]
     entries = getattr(program, "entry_flows", None) or flows
     if wanted is not None and wanted not in flows:
-        _give_up(f"{name} has no flow {wanted!r}; it has {_some(flows)}")
+        give_up(f"{name} has no flow {wanted!r}; it has {_some(flows)}")
     if wanted is None and len(entries) != 1:
-        _give_up(f"{name} has {'several flows' if entries else 'no flow'}: {_choice(entries)}")
+        give_up(f"{name} has {'several flows' if entries else 'no flow'}: {_choice(entries)}")
     return str(wanted or entries[0])
 
 
@@ -277,7 +278,7 @@ def _fail(error: Exception, app: Path) -> NoReturn:
     """End as the language's command does, with its own message and the line of the source."""
     undecodable = _undecodable(error, app.parent) if isinstance(error, UnicodeDecodeError) else None
     if undecodable is not None:
-        _tell(f"{undecodable} is not UTF-8 ({error}): save it as UTF-8")
+        tell(f"{undecodable} is not UTF-8 ({error}): save it as UTF-8")
         raise SystemExit(1)
     if not is_own(error):
         raise error
@@ -296,13 +297,3 @@ def _undecodable(error: UnicodeDecodeError, root: Path) -> Path | None:
             if path.read_bytes() == error.object:
                 return path.relative_to(root)
     return None
-
-
-def _give_up(what: str) -> NoReturn:
-    _tell(what)
-    raise SystemExit(2)
-
-
-def _tell(what: str) -> None:
-    if sys.stderr is not None:
-        print(f"namel3ss debug: {what}", file=sys.stderr)
