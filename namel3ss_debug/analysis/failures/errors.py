@@ -9,7 +9,7 @@ How failures are counted:
 - The same failure seen at several levels is one failure. A failed span whose direct child failed with the same
   type and text, or which names that failure, or which has nothing to say of its own, passes on that child's failure: the
   innermost span is the failure, the others are in its `propagated_to`. It is named where the own text contains that of the
-  child, or the stack trace has the child's exception as a direct cause or a member of a group (`analysis.wrapping`).
+  child, or the stack trace has the child's exception as a direct cause or a member of a group (`wrapping`).
 - An `error_occurred` event is a failure of its own, unless the span around it or an earlier span beside
   it failed with the same type and text, or it names the failure of one of the last spans that failed beside it: then
   the program has reported that failure.
@@ -17,10 +17,10 @@ How failures are counted:
 `total_errors` and `error_categories` count the failures that remain. `error_rate` is the share of the ended spans
 that failed and were not made good by another attempt.
 
-Beside these, each with its name: `severity` of each failure and of the run (`analysis.severity`), `first_failure_ms` from the
-beginning of the run, what the retries cost, and for each failure its `fingerprint` (`analysis.failure_fingerprints`),
-its `origins` (`analysis.causes`; null where a run has more failures than are looked at), its `impact` and what
-usually helps (`analysis.resolutions`):
+Beside these, each with its name: `severity` of each failure and of the run (`severity`), `first_failure_ms` from the
+beginning of the run, what the retries cost, and for each failure its `fingerprint` (`failure_fingerprints`),
+its `origins` (`causes`; null where a run has more failures than are looked at), its `impact` and what
+usually helps (`resolutions`):
 
     {"number": 25, ..., "duration_ms": 0.1, "after_ms": 1107.0, "severity": 0.75, "fingerprint": "0f3c...",
      "origins": [{"number": 9, "component": "tool", "component_name": "find", "kind": "empty_result",
@@ -32,7 +32,7 @@ usually helps (`analysis.resolutions`):
 
 `impact.repeated` is how many later failures have the same fingerprint, `open_spans` how many spans around it never ended;
 `..._after` is what the run took and spent after it. Weak failures, which no status tells of, are in `weak_failures`, with their `source`
-(`output` or `log`) and `confidence` (`analysis.claims`), and nowhere in the numbers above. One that repeats the words of
+(`output` or `log`) and `confidence` (`claims`), and nowhere in the numbers above. One that repeats the words of
 a failure inside it, or a log record that repeats those of any, is left out.
 """
 

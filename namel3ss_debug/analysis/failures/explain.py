@@ -1,6 +1,6 @@
 """The chain of causes back from one event: what it was given, by whom, and so on to what came from outside.
 
-From a failure the chain begins with its likeliest origin (`analysis.causes`), by the way of the steps that its evidence names.
+From a failure the chain begins with its likeliest origin (`causes`), by the way of the steps that its evidence names.
 From any other event, and from there on, each step is followed to the first of these that is known:
 
 - `retry`: the attempt before it;

@@ -2,7 +2,7 @@
 
 What the whole document says of several recordings:
 
-- Sections whose fold can be pooled (`folds.Pooled`) are merged, so that a percentile is that of all their spans.
+- Sections whose fold can be pooled (`contract.Pooled`) are merged, so that a percentile is that of all their spans.
 - Those of `adding.ADDED` are added up from what each recording gave; the overview has rules of its own.
 - Everything else (integrity, dependencies with the critical path, and all that looks at the course of one run) means something
   of one recording only: it stands in the document of each recording and not in the whole.
