@@ -200,7 +200,7 @@ class View:
 
 def _raised_by_code(failed: Step, told: Told) -> bool:
     """Whether an exception is of a kind that code raises by itself, and does not speak of an argument."""
-    kind = (_text(failed.end.get("error_type")) or "").rpartition(".")[2]
+    kind = (lenient.string(failed.end.get("error_type")) or "").rpartition(".")[2]
     return not told.claimed and kind in _OF_CODE and "argument" not in told.error
 
 
