@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from namel3ss_debug.analysis.checking.budgets import refuse_unpriced, run_values
 from namel3ss_debug.analysis.checking.comparison import COMPARED
 from namel3ss_debug.analysis.checking.conduct import Quiet, Run
-from namel3ss_debug.analysis.checking.findings import Found
+from namel3ss_debug.analysis.checking.findings import Found, subject_of
 from namel3ss_debug.analysis.checking.words import shown
 
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ class AgainstBaseline(Quiet):
         for known, row in failures_of(run):
             if known in baseline.failures:
                 continue
-            name = row["component_name"]
-            subject = f"{row['component']}:{name}" if name else row["component"]
+            subject = subject_of(row)
             words = str(row["error"] or row["error_type"] or row["status"])[:160]
             yield Found(
                 subject,

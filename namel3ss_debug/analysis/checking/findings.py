@@ -10,7 +10,7 @@ file of the call site, and of nothing that differs from run to run: no number of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
@@ -31,6 +31,12 @@ class Site(NamedTuple):
 
     file: str
     line: int
+
+
+def subject_of(row: Mapping[str, Any]) -> str:
+    """Which component a row of a section is about: `tool:search`, or `tool` where it has no name."""
+    name = row["component_name"]
+    return f"{row['component']}:{name}" if name else str(row["component"])
 
 
 class Found(NamedTuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from namel3ss_debug.analysis.checking.budgets import refuse_unpriced, run_values
 from namel3ss_debug.analysis.checking.conduct import Noting, Quiet, Run
-from namel3ss_debug.analysis.checking.findings import Found
+from namel3ss_debug.analysis.checking.findings import Found, subject_of
 from namel3ss_debug.analysis.checking.measures import MEASURES
 from namel3ss_debug.analysis.checking.words import broken, paths
 from namel3ss_debug.errors import RuleError, short
@@ -97,7 +97,7 @@ class NoFailures(Quiet):
         for row in errors["failures"]:
             if self._categories and row["category"] not in self._categories:
                 continue
-            subject = _subject(row)
+            subject = subject_of(row)
             words = ": ".join(str(row[key]) for key in ("error_type", "error") if row[key])
             yield Found(
                 subject,
@@ -116,12 +116,6 @@ class NoFailures(Quiet):
             )
 
 
-def _subject(row: Mapping[str, Any]) -> str:
-    """Which component a row of a section is about: `tool:search`, or `tool` where it has no name."""
-    name = row["component_name"]
-    return f"{row['component']}:{name}" if name else str(row["component"])
-
-
 class NoOpenSpans(Quiet):
     """`no: open_spans`: everything that began ended, and so did the run."""
 
@@ -133,7 +127,7 @@ class NoOpenSpans(Quiet):
             yield Found("run", f"the run never ended: the last event is {last:,}", [last], detail="killed")
         for row in errors["open_spans"]:
             if row["innermost"]:
-                subject = _subject(row)
+                subject = subject_of(row)
                 yield Found(
                     subject,
                     f"{subject.replace(':', ' ', 1)} never ended",
@@ -149,7 +143,7 @@ class NoLoops(Quiet):
         """The loops that the analysis found."""
         for row in run.document["patterns"]["found"]:
             if row["kind"] == "loop":
-                subject = _subject(row)
+                subject = subject_of(row)
                 what = f"{subject.replace(':', ' ', 1)} went round in a loop ({row['form']}, {row['count']} calls)"
                 yield Found(subject, what, row["numbers"], None, f"loop {row['form']}")
 

@@ -78,6 +78,6 @@ def number(path: str, value: float) -> str:
     """A number with as many digits as its unit needs."""
     form = next((form for unit, form in _UNITS.items() if path.endswith(unit)), None)
     if form is None:
-        return f"{value:,}"
+        return f"{int(value) if isinstance(value, float) and value.is_integer() else value:,}"
     written = form.format(value)
     return written.rstrip("0").rstrip(".") if "." in written else written
