@@ -1,7 +1,7 @@
-"""The clocks by which the recorder measures: those of the module `time`, as objects of our own.
+"""The recorder's own copies of the clocks of the module `time`, which stay real when a test freezes the time.
 
-Libraries that freeze the time of a test, such as freezegun, look for the functions of `time` in all modules and put their own
-there. Spans would then take no time, and each look at the clock of ours would move one that ticks when it is read.
+Libraries that freeze the time of a test, such as freezegun, replace the functions of `time` in all modules. Spans would
+then have no duration, and each time the recorder reads a clock that ticks when it is read, it would advance it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import ModuleType
 
 
 def _copy() -> ModuleType:
-    """Another module of that kind, whose functions are not those that the program holds; the same one where that cannot be."""
+    """A second instance of the module `time`, with functions of its own; the usual module where that is impossible."""
     spec = importlib.util.find_spec("time")
     if spec is None or spec.loader is None:
         return _shared

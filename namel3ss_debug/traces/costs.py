@@ -1,4 +1,4 @@
-"""What a model call of a recording cost: what its end event says, else what its tokens cost by the prices.
+"""What a model call of a recording cost: the cost in its end event, else that of its tokens by the known prices.
 
 Everything that shows or adds up money asks here, so that the figures agree wherever they are shown.
 """
@@ -11,23 +11,23 @@ from namel3ss_debug import prices
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event
 
 RECORDED: Final = "recorded"
-"""The source of a cost that the event itself tells."""
+"""The source of a cost that is recorded in the event itself."""
 
 _CUT_SHORT = frozenset({"partial", "cancelled"})
-"""How a call ended whose usage may not tell all of its tokens."""
+"""The statuses of calls whose usage may not count all of their tokens."""
 
 _OTHER_MODEL = "tool"
-"""The term that says that one more model took part, whose tokens are not in the usage: no price knows what they cost."""
+"""The billing term for another model that took part: its tokens are not in the usage, so they cannot be priced."""
 
 _MOST_DOLLARS = 1e15
 _MOST_OPEN = 10_000
-"""Of how many calls that have not ended it is remembered who is paid for them."""
+"""For how many open calls it is remembered who is paid for them."""
 
 _PICODOLLARS = prices.PICODOLLARS
 
 
 class Cost(NamedTuple):
-    """What a call cost, in 1e-12 dollars, and who says so: `RECORDED`, or the source of a price."""
+    """What a call cost, in 1e-12 dollars, and where the figure comes from: `RECORDED`, or the source of a price."""
 
     amount: int
     source: str
@@ -39,7 +39,7 @@ class Cost(NamedTuple):
 
 
 class Seller(NamedTuple):
-    """Who is paid for a call, as its start event tells: the provider's name and the URL that was asked."""
+    """Who is paid for a call, by its start event: the provider's name and the URL of the request."""
 
     provider: str | None = None
     address: str | None = None
@@ -49,7 +49,7 @@ _NOBODY = Seller()
 
 
 def seller_of(metadata: object) -> Seller | None:
-    """Who is paid for the call whose start event has this metadata; None where it does not tell."""
+    """Who is paid for the call whose start event has this metadata; None where it does not say."""
     if type(metadata) is not dict:
         return None
     provider, exchange = metadata.get("provider"), metadata.get("exchange")
@@ -61,7 +61,7 @@ def seller_of(metadata: object) -> Seller | None:
 
 
 def terms_of(end: Event) -> prices.Terms:
-    """On what other terms than the provider's standard ones the call was billed that ends with this event."""
+    """The terms, other than the provider's standard ones, on which the call that ends with this event was billed."""
     told = end.get("billing")
     if not told or type(told) is not dict:
         return ()
@@ -69,7 +69,7 @@ def terms_of(end: Event) -> prices.Terms:
 
 
 def recorded_cost(event: Event) -> int | None:
-    """`cost_estimate` in 1e-12 dollars; None where the event does not tell a cost."""
+    """`cost_estimate` in 1e-12 dollars; None where the event has none."""
     dollars = event.get("cost_estimate")
     if dollars is None:
         return None
@@ -78,16 +78,17 @@ def recorded_cost(event: Event) -> int | None:
 
 
 def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
-    """What an event says it cost, or, for the end of a model call, what its tokens cost.
+    """The cost recorded in an event, or, for the end of a model call, that of its tokens.
 
     Args:
         end: the event.
-        seller: of the end of a call, what `seller_of` says of its start; without it the provider is found by the
-            name of the model.
+        seller: for the end of a call, what `seller_of` returns for its start; without it the provider is found by
+            the name of the model.
 
     Returns:
-        None where the event is no end of a model call and tells no cost, and where the price is not known. The tokens
-        of a call that was cut short are not all told, nor those of one in which another model took part: they have no cost.
+        None where the event has no cost and is not the end of a model call, and where the price is not known. The
+        usage does not count all tokens of a call that was cut short, or in which another model took part: these have
+        no cost either.
     """
     recorded = recorded_cost(end)
     if recorded is not None:
@@ -114,13 +115,13 @@ def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
 
 
 class CallCosts:
-    """What calls cost, as the events of a recording come: the start of each says who is paid for it."""
+    """The costs of calls while the events of a recording are read: the start of each call says who is paid for it."""
 
     def __init__(self) -> None:
         self._begun: dict[object, Any] = {}
 
     def of(self, event: Event) -> Cost | None:
-        """Take the next event; what it says it cost, else what the model call cost that ends with it."""
+        """Take the next event; return the cost recorded in it, else that of the model call that ends with it."""
         event_type = event.get("event_type", "")
         called = event.get("component") == "llm"
         if event_type[-6:] == "_start":
@@ -134,9 +135,9 @@ class CallCosts:
 
 
 def lacks_price(end: Event) -> bool:
-    """Whether an end that has no cost is of a call that somebody paid for.
+    """Whether an end without a cost belongs to a call that had to be paid for.
 
-    A call that failed and tells of no tokens cost nothing.
+    A call that failed and used no tokens cost nothing.
     """
     status = end.get("status")
     failed = "error" in end if status is None else status in SPAN_FAILURES

@@ -1,11 +1,11 @@
-"""From one line to the events on it, however it was damaged, with every known field of its right type.
+"""Decodes a line into the events on it, even where it is damaged, with every known field of its right type.
 
-Two things make this cheap. A line that orjson takes is never looked at twice. And the fields of an event are
-not checked one by one: events of a kind have the same field names with the same types in the same order, so
-that this `shape` is checked once and then only looked up (`SHAPES`).
+Two things make this cheap. A line that orjson can parse is parsed only once. And the fields of an event are not
+checked one by one: events of a kind have the same field names with the same types in the same order, so this
+`shape` is checked once and then only looked up (`SHAPES`).
 
 After reading, every field of `events.FIELDS` is of its type or absent, numbers are between 0 and 1e15,
-`event_type` and `component` are there, and a value that had to make way stands under `unreadable`.
+`event_type` and `component` are there, and a value that could not be converted is kept under `unreadable`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import orjson
 from namel3ss_debug.traces.events import EXECUTION_PREFIX, FIELDS, Event
 
 SHAPES: dict[tuple[object, ...], tuple[str, ...]] = {}
-"""Shape of an event -> the names of its numbers, whose range is still to be checked. Only good shapes are in it."""
+"""Shape of an event -> the names of its numbers, whose range is still to be checked. Only valid shapes are in it."""
 
 TIME_LIMIT = 4102444800.0
-"""2100-01-01 in seconds since the epoch: a later timestamp is a mistake."""
+"""2100-01-01 in seconds since the epoch: a later timestamp is an error."""
 
 NUMBER_LIMIT = 1e15
 """Any other number of an event is smaller; a fold that sums nanoseconds or picodollars relies on it."""
 
 REPAIR_LIMIT = 16 * 1024 * 1024
-"""A damaged line longer than this many bytes is not mended: the slow parser would need too much memory."""
+"""A damaged line longer than this many bytes is not repaired: the slow parser would need too much memory."""
 
 NESTING_LIMIT = 1024
 """How deep JSON may be nested: the limit of orjson."""
@@ -69,7 +69,7 @@ def shape_of(event: Event) -> tuple[object, ...]:
 
 
 def is_sound(event: Event) -> bool:
-    """Whether an event needs no normalising; remembers its shape when it is a good one."""
+    """Whether an event needs no normalising; remembers its shape when it is valid."""
     shape = shape_of(event)
     numbers = SHAPES.get(shape)
     if numbers is None:
@@ -88,16 +88,16 @@ def is_sound(event: Event) -> bool:
 
 
 def looks_like_event(value: object) -> bool:
-    """Whether a JSON value is an event: an object that says its type, or at least its place."""
+    """Whether a JSON value is an event: an object with a type, or at least with an id or a number."""
     return isinstance(value, dict) and any(name in value for name in ("event_type", "event_id", "seq"))
 
 
 def normalise(event: Event) -> list[str]:
-    """Give every known field its right type, in place, and return the names of those that had another.
+    """Give every known field its right type, in place, and return the names of those that had another type.
 
-    Null fields go without a word. A number in a string is read, a time in ISO 8601 as well, another value in
+    Null fields are removed silently. A number in a string is read, and so is a time in ISO 8601. Any other value in
     place of a string becomes its JSON text, in place of an object `{"value": ...}`, in place of a list a list of
-    one. What cannot be read so moves to the field `unreadable`.
+    one item. What cannot be converted moves to the field `unreadable`.
     """
     changed = []
     unreadable: Event = {}
@@ -125,7 +125,7 @@ def normalise(event: Event) -> list[str]:
 
 
 def component_of(event_type: str) -> str:
-    """The component that an event type belongs to, for events that do not say it."""
+    """The component that an event type belongs to, for events without one."""
     prefix = event_type.removesuffix("_start").removesuffix("_end")
     if prefix in _COMPONENTS:
         return _COMPONENTS[prefix]
@@ -133,11 +133,11 @@ def component_of(event_type: str) -> str:
 
 
 def decode(line: bytes, *, whole: bool = True) -> tuple[list[Any], str]:
-    """Read the JSON values on a line, mending what can be mended.
+    """Read the JSON values on a line, repairing what can be repaired.
 
     Args:
         line: the line without its line feed.
-        whole: whether it had one.
+        whole: whether it had a line feed.
 
     Returns:
         The values (an array of objects counts as its items) and what was wrong, empty when nothing was.
@@ -170,9 +170,9 @@ def decode(line: bytes, *, whole: bool = True) -> tuple[list[Any], str]:
 def decode_text(text: str, *, lenient: bool = False) -> tuple[list[Any], bool]:
     """Read one JSON value after another from a text for which orjson is too strict.
 
-    Numbers that JSON does not have become null, lone surrogates replacement characters. Behind a damage the
-    next beginning of an event is looked for. What is found there counts when everything up to the end of
-    the text can be read, because otherwise it may be the inside of the damaged event; `lenient` takes it anyway.
+    Numbers that JSON does not have become null, lone surrogates become replacement characters. After a damaged
+    place, the next beginning of an event is looked for. What is found there counts only if everything up to the end
+    of the text can be read, because otherwise it may be the inside of the damaged event; `lenient` accepts it anyway.
 
     Returns:
         The values, and whether nothing was left out.
@@ -200,7 +200,7 @@ def decode_text(text: str, *, lenient: bool = False) -> tuple[list[Any], bool]:
 
 
 def _skip_between(text: str, position: int, values: list[Any]) -> int:
-    """Where the next value begins; an array is entered only when reading it as one value is not worth a try."""
+    """Where the next value begins; an array is entered only where it cannot be read as one value."""
     if not values and text.startswith("[", position):
         try:
             _, end = _DECODER.raw_decode(text, position)
@@ -229,7 +229,7 @@ _DECODER = json.JSONDecoder(parse_int=_whole_number)
 
 
 def _plain(value: Any) -> Any:
-    """What stdlib json returned, without the values that are not JSON; iterative, because it may be deep.
+    """A value of the standard library's `json` without what is not JSON; not recursive, since it may be nested deeply.
 
     Raises:
         ValueError: it is nested deeper than orjson would take.
@@ -259,7 +259,7 @@ def _plain(value: Any) -> Any:
 
 
 def _mended(name: str, value: Any) -> Any:
-    """The value itself when it is good, another that says the same, or None."""
+    """The value itself when it is valid, else an equivalent valid value, or None where there is none."""
     kind = _KINDS[name]
     if kind in {"int", "float"}:
         return _number(name, kind, value)

@@ -1,8 +1,8 @@
 """What an event is: the fields, the types, and how starts and ends belong together.
 
-Inside the package an event is the plain dict that stands on its line, so that reading a million of them
-stays cheap; `typed_events.TraceEvent` is the same thing for people who import the library. The guide's tables are
-printed from `FIELDS` and `EVENT_TYPES`.
+Inside the package an event is the plain dict that was read from its line, so that reading a million of them
+stays cheap; `typed_events.TraceEvent` is the same thing for users of the library. The guide's tables are generated
+from `FIELDS` and `EVENT_TYPES`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ History (a recording of any released version opens for ever; tests/data holds on
 """
 
 Event = dict[str, Any]
-"""One event as it stands in the file: field name to value, fields that are null left out."""
+"""One event as it is in the file: field name to value, without fields that are null."""
 
 
 class Field(NamedTuple):
@@ -144,14 +144,14 @@ EXECUTION_PREFIX = {
     "tool": "tool_call",
     "http": "http_exchange",
 }
-"""The event type that stands for the execution of a component, where it is not `<component>_start/_end`."""
+"""The event type for the execution of a component, where it is not `<component>_start/_end`."""
 
 SPAN_FAILURES = frozenset({"failed", "timeout", "cancelled"})
 """The values of `status` that mean a span did not do its work."""
 
 
 LOG_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-"""The levels of log records by name, with the numbers that the standard `logging` has for them."""
+"""The levels of log records by name, with their numbers in the standard library's `logging`."""
 
 
 def span_prefix(component: str) -> str:
@@ -170,9 +170,9 @@ def ends_span(event_type: str) -> bool:
 
 
 def unheld(event: Event) -> Event:
-    """The event at the time at which it would have come had no debugger held its process; itself where none did.
+    """The event with the time that it would have had if no debugger had held its process; itself where none did.
 
-    Reckoned in whole microseconds, which is what a timestamp of this size can hold.
+    Computed in whole microseconds, the precision of a timestamp of this size.
     """
     at, held = event.get("timestamp"), event.get("held_before_ms")
     if not isinstance(at, int | float) or not isinstance(held, int | float):
@@ -181,19 +181,19 @@ def unheld(event: Event) -> Event:
 
 
 def is_unseen(start: Event) -> bool:
-    """Whether a span is of a call of which only what came of it was seen: both of its events were written when it was over."""
+    """Whether only the result of this call was seen, so that both of its events were written after it had ended."""
     metadata = start.get("metadata")
     return isinstance(metadata, dict) and metadata.get("seen") is False
 
 
 def without_payload(event: Event) -> Event:
-    """What can be written of an event that JSON refuses, so that no number is missing."""
+    """The part of an event that can be written although JSON refuses the whole, so that its number is not missing."""
     kept: Event = {key: _plain(value) for key, value in event.items() if not isinstance(value, dict | list)}
     return kept | {"metadata": {"problem": "the payload could not be written as JSON"}}
 
 
 def _plain(value: object) -> str | int | float | None:
-    """A scalar that JSON takes; anything else by the name of its type."""
+    """A scalar that JSON accepts; for anything else, the name of its type."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):

@@ -1,4 +1,4 @@
-"""Writing what is still in a buffer when the program ends, or is ended by SIGTERM."""
+"""Writes what is still in a buffer when the program ends, or is ended by SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from namel3ss_debug.traces.writer import TraceWriter
 
 
 def flush_on_exit(writer: TraceWriter) -> None:
-    """See to it that a buffer is flushed at exit and on SIGTERM; needed only where there is a buffer.
+    """Make sure that a buffer is flushed at exit and on SIGTERM; needed only where there is a buffer.
 
-    A handler for SIGTERM is only installed where the program left the default, and dies by the signal after it
-    has flushed, as the program would have.
+    A handler for SIGTERM is only installed where the program has kept the default. After flushing, it lets the signal
+    end the process, as it would have without the handler.
     """
     atexit.register(writer.flush)
 

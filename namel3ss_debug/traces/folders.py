@@ -1,4 +1,4 @@
-"""The folder that recordings stand in, and their files: made for their owner alone, with a link to the newest of them."""
+"""The folder of the recordings and their files: readable for the owner only, with a link to the newest recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DESCRIPTORS = 1024
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, readable for its owner alone (mode 0700).
+    """Make a folder and its missing parents, readable for the owner only (mode 0700).
 
     Raises:
         OSError: it cannot be made.
@@ -27,33 +27,33 @@ def make_private_folder(folder: Path) -> None:
 
 
 def create_segment(first: Path, process: int, segment: int) -> int:
-    """Create a segment, to be appended to (mode 0600); its descriptor.
+    """Create a segment for appending (mode 0600) and return its descriptor.
 
     Args:
         first: the path of the first segment of the trace's first process.
-        process: its number.
-        segment: its number.
+        process: the number of the process.
+        segment: the number of the segment.
 
     Raises:
-        OSError: it cannot be made, or is there already.
+        OSError: it cannot be made, or exists already.
     """
     return _held(os.open(segment_path(first, process, segment), _FLAGS, 0o600))
 
 
 def reopen_segment(first: Path, process: int, segment: int) -> int:
-    """Open a segment again, of which the program has closed the descriptor; the arguments are those of `create_segment`.
+    """Open a segment again after the program has closed its descriptor; the arguments are those of `create_segment`.
 
     Raises:
-        OSError: it is not there any more, or may not be written to.
+        OSError: it does not exist any more, or may not be written to.
     """
     return _held(os.open(segment_path(first, process, segment), _AGAIN))
 
 
 def _held(descriptor: int) -> int:
-    """A descriptor of a segment for as long as somebody writes there, which a lock tells `clean`.
+    """A locked descriptor for writing to a segment: the lock shows `clean` that somebody still writes there.
 
-    It is a high one. A program that closes whatever is open, as daemons do, opens its own files after that under the
-    lowest numbers: what is written here must not come into them.
+    Its number is high. A program that closes all descriptors, as daemons do, then opens its own files under the lowest
+    numbers: events must not be written into those.
     """
     most = os.sysconf("SC_OPEN_MAX")
     least = (most if 0 < most < _DESCRIPTORS else _DESCRIPTORS) * 3 // 4
@@ -68,13 +68,13 @@ def _held(descriptor: int) -> int:
 
 
 def close_segment(descriptor: int) -> None:
-    """Close a segment, which the program may have closed before; a negative number is none."""
+    """Close a segment, which the program may have closed before; a negative descriptor stands for no segment."""
     with suppress(OSError):
         os.close(descriptor)
 
 
 def is_removed(descriptor: int) -> bool:
-    """Whether a segment that is written to has no name any more; a negative number is none."""
+    """Whether a segment that is written to has been removed; a negative descriptor stands for no segment."""
     try:
         return os.fstat(descriptor).st_nlink == 0
     except OSError:
@@ -82,7 +82,7 @@ def is_removed(descriptor: int) -> bool:
 
 
 def claim_process(first: Path, process: int) -> tuple[int, int]:
-    """Create the first segment of the next process that has none, from this number on; its descriptor and the number.
+    """Create the first segment for the first free process number from this one on; return its descriptor and number.
 
     Raises:
         OSError: it cannot be made.
@@ -96,14 +96,14 @@ def claim_process(first: Path, process: int) -> tuple[int, int]:
 
 
 def tidy(first: Path, process: int, segment: int, keep: int, *, linked: bool) -> None:
-    """Remove what a new segment pushes out, and let the link to the newest trace follow.
+    """Remove the segments that are too many after a new one, and update the link to the newest trace.
 
     Args:
         first: as for `create_segment`.
         process: as for `create_segment`.
-        segment: the number of the new one.
-        keep: how many segments are kept; 0 all.
-        linked: whether there is to be a link to this trace.
+        segment: the number of the new segment.
+        keep: how many segments are kept; 0 for all.
+        linked: whether there shall be a link to this trace.
 
     Raises:
         OSError: a segment cannot be removed.

@@ -1,8 +1,8 @@
-"""Ids and parents for files of other writers, which have events in our shape but no ids.
+"""Gives ids and parents to the events of files by other writers, which have our format but no ids.
 
-The nesting says what belongs together: an end closes the innermost open start of its own kind (and component
-and name, where both say them), anything else happened inside the innermost start that is open. Every
-`execution_id` nests for itself.
+They are found by nesting: an end closes the innermost open start of its own kind (and of its component and name,
+where both have them), and any other event happened inside the innermost open start. Each `execution_id` is nested by
+itself.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class _Open:
         self.closed = False
 
     def fits(self, end: Event) -> bool:
-        """Whether `end` may be the end of this start; what one of them does not say cannot contradict."""
+        """Whether `end` may be the end of this start; a field that one of them lacks does not speak against it."""
         name = end.get("component_name")
         return self.component == end["component"] and (name is None or self.name in {None, name})
 
 
 class Nesting:
-    """What is open in each execution of one file; gives each event in turn what it lacks."""
+    """The open starts of each execution in one file; adds to each event in turn the ids and names that it lacks."""
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
@@ -100,7 +100,7 @@ class Nesting:
 
 
 def _lift(event: Event) -> None:
-    """Copy to its field what other writers keep in `metadata`: names, tokens, cost, error."""
+    """Copy values that other writers keep in `metadata` to their own fields: names, tokens, cost, error."""
     metadata = event.get("metadata")
     if not metadata:
         return

@@ -1,8 +1,8 @@
-"""Where every event of a trace is, in a file in the user's cache directory.
+"""The index of a trace: the place of every event, in a file in the user's cache directory.
 
-An index makes `event(900_000)` of a large trace a matter of two reads. It is never required and never trusted:
-every block has a checksum, every place the CRC-32 of its line, and on any doubt the caller builds it anew. A trace of
-one process that only grew continues its index. Layout: a magic line, blocks of up to `BLOCK` entries (places
+With an index, `event(900_000)` of a large trace takes two reads. It is never required and never trusted: every block
+has a checksum, every place has the CRC-32 of its line, and in any doubt the caller builds it anew. The index of a trace
+of one process that only grew is continued. Layout: a magic line, blocks of up to `BLOCK` entries (places
 as 64-bit numbers, checksums as 32-bit numbers, CRC-32 of the block), then a JSON footer with its length and CRC-32.
 """
 
@@ -35,7 +35,7 @@ WRITTEN_FROM = 1024 * 1024
 """The index of a smaller trace is not worth a file: building it takes milliseconds."""
 
 MOST_FILES = 100
-"""How many indexes the cache directory keeps; the oldest go first."""
+"""How many indexes the cache directory keeps; the oldest are removed first."""
 
 _MAGIC = b"namel3ss-debug index\n"
 _ENTRY = 12
@@ -47,7 +47,7 @@ _MOST_FOOTER = 256 * 1024 * 1024
 
 
 class Identity(NamedTuple):
-    """What a file of the trace was like when it was indexed; `size` is how much of it was read, in bytes."""
+    """The state of a file of the trace when it was indexed; `size` is how many bytes of it were read."""
 
     path: str
     device: int
@@ -82,7 +82,7 @@ class Index:
         self._loaded: tuple[int, array[int], array[int]] | None = None
 
     def place(self, number: int) -> Place:
-        """Where event `number` (from 1) stands.
+        """The place of event `number` (from 1).
 
         Raises:
             StaleIndexError: the index is damaged.
@@ -103,14 +103,14 @@ class Index:
             start += len(places) - entry
 
     def discard(self) -> None:
-        """Remove a stale index, so that nobody comes to it again."""
+        """Remove a stale index, so that it is not used again."""
         try:
             index_path(Path(self.files[0].path)).unlink(missing_ok=True)
         except (OSError, RuntimeError, IndexError):
             pass
 
     def fits(self, files: Sequence[Path]) -> bool:
-        """Whether the files are still as they were."""
+        """Whether the files are unchanged since they were indexed."""
         return len(files) == len(self.files) and all(
             _unchanged(identity, path) for identity, path in zip(self.files, files, strict=True)
         )
@@ -118,7 +118,7 @@ class Index:
     def continues(self, files: Sequence[Path]) -> bool:
         """Whether the files only grew at the end, so that the index can be continued.
 
-        The caller must know that they are those of one process.
+        The caller must know that they all belong to one process.
         """
         known = len(self.files)
         if self.resume is None or len(files) < known or not known:
@@ -133,7 +133,7 @@ class Index:
         )
 
     def block(self, block: int) -> bytes:
-        """The block with this number, from 0, as it stands in the file.
+        """The bytes of the block with this number (from 0) in the file.
 
         Raises:
             StaleIndexError: the index is damaged.
@@ -155,7 +155,7 @@ class Index:
 
 
 class IndexBuilder:
-    """Takes the place of one event after another and makes an `Index` of them.
+    """Makes an `Index` from the places of events, which are added one after the other.
 
     Args:
         files: the files of the trace, in its order.
@@ -187,7 +187,7 @@ class IndexBuilder:
             self._flush()
 
     def abandon(self) -> None:
-        """Leave nothing behind when the pass was broken off."""
+        """Remove everything when the pass was broken off."""
         self._file.close()
         if self._target is not None:
             Path(self._file.name).unlink(missing_ok=True)
@@ -195,13 +195,13 @@ class IndexBuilder:
     def finish(
         self, *, seekable: bool, sizes: dict[int, int], resume: Resume | None, resume_count: int
     ) -> Index:
-        """Write the index to its place, if it can be written, and return it.
+        """Write the index to the cache directory, if that is possible, and return it.
 
         Args:
-            seekable: whether the places are of use.
-            sizes: file number -> bytes that were read of it.
+            seekable: whether the places can be used.
+            sizes: file number -> bytes that were read of that file.
             resume: where a further pass can go on.
-            resume_count: how many events stand before that point.
+            resume_count: how many events there are before that point.
         """
         self._flush()
         files = [
@@ -243,9 +243,9 @@ class IndexBuilder:
 
 
 def load_index(files: Sequence[Path]) -> Index | None:
-    """The index that an earlier run left for these files; None when there is none that can be trusted.
+    """The index that an earlier run has written for these files; None when there is none, or it is damaged.
 
-    Whether it still fits is for the caller to ask (`fits`, `continues`).
+    The caller checks whether it still fits (`fits`, `continues`).
     """
     try:
         file = index_path(files[0]).open("rb")
@@ -271,7 +271,7 @@ def index_path(first: Path) -> Path:
 
 
 def identify(path: Path) -> Identity | None:
-    """What a file is like now; None when it cannot be read."""
+    """The state of a file now; None when it cannot be read."""
     try:
         descriptor = open_regular(path)
     except (TraceNotFoundError, UnreadableTraceError):
@@ -285,7 +285,7 @@ def identify(path: Path) -> Identity | None:
 
 
 def _unchanged(identity: Identity, path: Path) -> bool:
-    """Whether a file is as it was; the first line is only read when everything cheaper says so."""
+    """Whether a file is unchanged; its first line is only read after the cheaper checks have passed."""
     try:
         state = os.stat(path)
     except OSError:
@@ -295,10 +295,10 @@ def _unchanged(identity: Identity, path: Path) -> bool:
 
 
 def read_footer(file: IO[bytes], magic: bytes) -> dict[str, Any]:
-    """The JSON at the end of a file that begins with a magic line; its length and CRC-32 stand behind it.
+    """The JSON at the end of a file that begins with a magic line; its length and CRC-32 follow it.
 
     Raises:
-        ValueError: the file is another one, or damaged.
+        ValueError: the file is of another kind, or damaged.
     """
     if file.read(len(magic)) != magic:
         raise ValueError("it does not begin as it should")
@@ -315,7 +315,7 @@ def read_footer(file: IO[bytes], magic: bytes) -> dict[str, Any]:
 
 
 def with_tail(footer: bytes) -> bytes:
-    """A footer as it stands at the end of a file, for `read_footer`."""
+    """A footer with its length and CRC-32, as `read_footer` reads it at the end of a file."""
     return footer + _TAIL.pack(len(footer), zlib.crc32(footer))
 
 
@@ -327,7 +327,7 @@ def _read_index(file: IO[bytes]) -> Index:
 
 
 def _temporary(first: Path | None) -> tuple[IO[bytes], Path | None]:
-    """A file to build in beside its target, and the target; a nameless file where the cache cannot be written."""
+    """A temporary file beside its target, and the target; a file without a name where the cache cannot be written."""
     if first is None:
         return tempfile.TemporaryFile(), None
     try:

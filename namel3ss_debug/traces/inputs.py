@@ -1,6 +1,6 @@
-"""What a recording holds of its program's inputs: clock, randomness, environment and standard input.
+"""The recorded inputs of a program: clock, randomness, environment and standard input.
 
-They stand in `inputs_read` events and in `metadata.randomness` of `trace_start`. `Recorded` gathers them for a re-run,
+They are in `inputs_read` events and in `metadata.randomness` of `trace_start`. `Recorded` gathers them for a re-run,
 `sources` lists where a program reads them.
 """
 
@@ -20,12 +20,12 @@ from namel3ss_debug.wire import lenient
 EVENT_TYPE = "inputs_read"
 
 MEMORY_AT_START = "restore"
-"""The `operation` of the `memory_operation` that holds the memory of a namel3ss app as it stood at the start, in `outputs.snapshot`."""
+"""The `operation` of the `memory_operation` with the memory of a namel3ss app at its start, in `outputs.snapshot`."""
 
 VERSION = 2
 """The version of the names of lines of work and places, and of how numbers are drawn for them.
 
-History: 1 counted the jobs of executors together, whatever they ran, and a call of a tool was no line of work.
+History: 1 counted all jobs of executors together, whatever they ran, and a call of a tool was no line of work.
 """
 
 _INTERPRETER = frozenset({"TZ", "LANG", "LANGUAGE", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONCOERCECLOCALE"})
@@ -36,23 +36,23 @@ class Recorded:
     """The inputs of one execution, of all its processes.
 
     Attributes:
-        seed: what random numbers were drawn from; empty where that was not recorded.
+        seed: the seed of the random numbers; empty where it was not recorded.
         hash_seed: the value of PYTHONHASHSEED; `None` where it is not known.
         hash_seed_given: whether the user had set it.
         version: of the names of lines of work and places.
-        state: of the generator of `random`, where the program ran already when its recording began.
+        state: the state of the generator of `random`, where the program was running already when its recording began.
         started: when the recording began, nanoseconds since the epoch.
         clock: the reads by line of work and place, in order.
-        left_out: places that read on when no more was kept.
+        left_out: places that read the clock again after the limit, when no more reads were kept.
         uuid1: time, node and sequence of each, by line of work, hexadecimal.
-        environment: the variables that were read, `None` for one that was not set; what a process was given that another
-            process of the program started counts only where that one did not read it as well.
-        redacted: those of them whose value was not kept.
+        environment: the variables that were read, `None` for one that was not set. A value read by a child process
+            counts only where the process that started it did not read the variable as well.
+        redacted: those variables whose value was not kept.
         interpreter: the variables that the interpreter read at its start.
         stdin: what was read from the standard input, base64.
         stdin_whole: whether that is all that was read, unchanged.
-        stdin_ended: whether its end was reached.
-        stdin_lines: how many lines of it were read in a call of a tool, by the line of work that the call is.
+        stdin_ended: whether the end of the standard input was reached.
+        stdin_lines: how many of its lines were read in a call of a tool, by the line of work of that call.
     """
 
     seed: str = ""
@@ -74,7 +74,7 @@ class Recorded:
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Recorded:
-        """Gather the inputs from the events of a trace, in the order of the trace; events it does not know are passed over."""
+        """Gather the inputs from the events of a trace, in the order of the trace; other events are ignored."""
         recorded = cls()
         places: dict[tuple[str, str], str] = {}
         readers: dict[str, int] = {}
@@ -92,7 +92,7 @@ class Recorded:
 
     @property
     def usable(self) -> bool:
-        """Whether randomness and clock were recorded, in a form this version knows."""
+        """Whether randomness and clock were recorded in a version that is known here."""
         return bool(self.seed) and self.version == VERSION
 
     @property
@@ -101,10 +101,10 @@ class Recorded:
         return base64.b64decode(self.stdin)
 
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The environment for a re-run: what is set now, with what the recording read as it was then.
+        """The environment for a re-run: the current one, with the recorded values of the variables that were read.
 
-        A variable whose value was not kept is as it is now; where it is not set now, it gets the placeholder, since
-        programs ask whether there is a key before they use it.
+        A variable whose value was not kept has its current value; where it is not set now, it gets the placeholder,
+        since programs check whether a key is set before they use it.
         """
         result = dict(environ)
         for name, value in self.environment.items():
@@ -119,7 +119,7 @@ class Recorded:
         return result
 
     def to_text(self) -> str:
-        """JSON, for the file that a re-run is given."""
+        """The inputs as JSON, for the file that a re-run reads."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -148,7 +148,7 @@ class Recorded:
     def _add(
         self, metadata: Mapping[str, Any], places: dict[tuple[str, str], str], stdin: list[bytes]
     ) -> None:
-        """Take in what one event tells of the inputs; of values that are told twice the first counts."""
+        """Add the inputs of one event; where a value is recorded twice, the first counts."""
         process = str(metadata.get("process"))
         clock = lenient.mapping(metadata.get("clock"))
         for number, place in lenient.mapping(clock.get("places")).items():
@@ -166,13 +166,13 @@ class Recorded:
                 self.stdin_lines[path] = self.stdin_lines.get(path, 0) + count
 
     def _add_variables(self, metadata: Mapping[str, Any], readers: dict[str, int]) -> None:
-        """Take in variables: what an outer process read goes before what the program gave to those that it started.
+        """Add variables: a value that an outer process read takes precedence over those given to its child processes.
 
-        Where one of these was given a variable and another one beside it has none, the program began without it.
+        Where one child process was given a variable and another one beside it has none, the program began without it.
 
         Args:
-            metadata: of an event that tells of inputs.
-            readers: for each variable, how many processes the one that read it stands below the first.
+            metadata: of an `inputs_read` event.
+            readers: for each variable, the depth below the first process of the process that read it.
         """
         below = str(metadata.get("process")).count("/")
         for name, entry in lenient.mapping(metadata.get("environment")).items():
@@ -201,19 +201,19 @@ class Recorded:
 
 
 class Source(NamedTuple):
-    """One place of a program that reads from outside: what, where, and how often."""
+    """One place at which a program reads an input: what it reads, where, and how often."""
 
     source: str
     """`clock`, `uuid1`, `environment`, `stdin` or `randomness`."""
     call_site: str
-    """`app.py:12`; empty where no code of the user's was on the stack."""
+    """`app.py:12`; empty where none of the user's code was on the stack."""
     what: str
     """The name of the variable, or the library function that reads the clock; may be empty."""
     times: int
 
 
 def sources(events: Iterable[Event]) -> list[Source]:
-    """Where a recorded program read from outside, by source and call site.
+    """The places at which a recorded program read its inputs, by source and call site.
 
     Draws of random numbers are only listed in a recording that watched for them.
     """
@@ -246,7 +246,7 @@ def sources(events: Iterable[Event]) -> list[Source]:
 
 
 def of_interpreter(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that the interpreter itself reads at its start, of those that are set."""
+    """Those of the variables that the interpreter itself reads at its start."""
     return {
         name: value
         for name, value in sorted(environ.items())

@@ -1,4 +1,4 @@
-"""The `trace_end` of a program that did not write it: it left by `os._exit`, or had become another program."""
+"""Writes the `trace_end` for a program that could not: it left by `os._exit`, or had become another program."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _END: Final = b'"event_type":"trace_end"'
 
 
 def write_late_end(first: Path, status: int) -> None:
-    """Write the `trace_end` that the first process of a recording has not: it tells the exit status alone.
+    """Write the missing `trace_end` of the first process of a recording: it contains the exit status only.
 
     Args:
-        first: the first file of the recording; its first process has ended. What cannot be written to stays as it is.
-        status: how it ended; a negative number, of a signal, is no end that is written.
+        first: the first file of the recording, whose first process has ended. A file that cannot be written stays
+            unchanged.
+        status: its exit status; for a negative one, which stands for a signal, nothing is written.
     """
     if status < 0 or not first.exists():
         return
@@ -51,7 +52,7 @@ def write_late_end(first: Path, status: int) -> None:
 
 
 def _has_ended(file: Path, last: Event) -> bool:
-    """Whether a process has written its end, behind which a thread of it may have come to a last event."""
+    """Whether a process has written its end; one of its threads may have written a last event after that."""
     if last["event_type"] == "trace_end":
         return True
     with file.open("rb") as stream:

@@ -11,7 +11,7 @@ LibcWrite = Callable[[int, bytes, int], int]
 
 
 def libc_write() -> LibcWrite | None:
-    """`write` of the C library, called without giving the GIL away; `None` where it cannot be had."""
+    """`write` of the C library, called without releasing the GIL; `None` where it cannot be loaded."""
     try:
         import ctypes  # noqa: PLC0415  (only programs with threads pay for it)
 
@@ -25,7 +25,7 @@ def libc_write() -> LibcWrite | None:
 
 
 def last_error() -> OSError:
-    """What the last call of the C library in this thread failed with."""
+    """The error of the last call of the C library in this thread."""
     import ctypes  # noqa: PLC0415  (only after such a call)
 
     return OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

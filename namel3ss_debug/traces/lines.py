@@ -1,8 +1,8 @@
-"""From the bytes of one trace file to its lines, in constant memory and whatever the bytes are.
+"""Splits the bytes of one trace file into lines, in constant memory and whatever the bytes are.
 
-Lines come in batches with the place of the first one, so that the reader above pays per line no more than a
-step of a loop. What cannot be read is skipped, counted, and named by file and line (`Problems`). Gzip is
-known by its first bytes, not by the name. Nothing here knows what an event is.
+Lines come in batches with the place of the first one, so that the calling reader pays no more than a step of a
+loop for each line. What cannot be read is skipped, counted, and reported by file and line (`Problems`). Gzip is
+recognised by its first bytes, not by the name. Nothing here knows what an event is.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Problem(NamedTuple):
-    """One thing that could not be read as it stands; line 0 means the file as a whole."""
+    """Something in a file that could not be read as it is; line 0 means the file as a whole."""
 
     file: str
     line: int
@@ -50,7 +50,7 @@ class Problem(NamedTuple):
 
 
 class Problems:
-    """What was skipped or mended while reading: all of it counted by kind, the first hundred by place."""
+    """What was skipped or repaired while reading: all of it counted by kind, the first hundred with their places."""
 
     KEPT = 100
 
@@ -65,12 +65,12 @@ class Problems:
             self.first.append(Problem(file, line, f"{what}: {detail}" if detail else what))
 
     def merge(self, later: Problems, file: str, lines: int) -> None:
-        """Take in those of a later part of the same trace, in which the lines of one file were counted from a cut on.
+        """Add those of a later part of the same trace, in which the lines of one file were counted from a cut on.
 
         Args:
             later: the problems of that part.
             file: the name of the file that was cut.
-            lines: how many lines it has before the cut.
+            lines: how many lines that file has before the cut.
         """
         self.counts.update(later.counts)
         for problem in later.first[: self.KEPT - len(self.first)]:
@@ -92,11 +92,11 @@ class Problems:
 
 
 class Batch(NamedTuple):
-    """Some consecutive lines of a file, each with its line feed, as far as it has one.
+    """Some consecutive lines of a file, each with its line feed where it has one.
 
     `offset` is where the first line begins, in bytes (of the decompressed data), `number` its line number from
     1. `whole` is false when the (only) line has no line feed yet: it is torn, or still being written. `read` is the
-    piece of the file that the lines after the first lie in, with what stands around them; None where it is not at hand.
+    piece of the file that contains all lines but the first, with what surrounds them; None where it is not available.
     """
 
     offset: int
@@ -140,11 +140,11 @@ def read_batches(
 
     Args:
         path: the file, plain or gzip.
-        problems: takes what had to be skipped.
+        problems: what had to be skipped is added to it.
         offset: where to begin, in bytes, in a file that is not compressed; the beginning of a line.
         number: the number of the line that begins there.
         until: where to end, in bytes, in a file that is not compressed; the beginning of a line, or None for its end.
-        consumed: told the size of every piece read from the disk, in bytes.
+        consumed: called with the size in bytes of every piece read from the disk.
 
     Raises:
         TraceNotFoundError: there is no such file.
@@ -175,7 +175,7 @@ def read_batches(
 
 
 def refuse_other_encodings(path: Path, head: bytes) -> None:
-    """Refuse what is recognisably not UTF-8 text and not gzip, by the first bytes of the file.
+    """Refuse a file that is recognisably neither UTF-8 text nor gzip, by its first bytes.
 
     Raises:
         UnreadableTraceError: it is UTF-16 or zstd.
@@ -187,7 +187,7 @@ def refuse_other_encodings(path: Path, head: bytes) -> None:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether the file holds its lines as they are, so that byte offsets lead to them."""
+    """Whether the file holds its lines uncompressed, so that they can be found by byte offsets."""
     descriptor = open_regular(path)
     try:
         return os.read(descriptor, len(_GZIP)) != _GZIP
@@ -216,7 +216,8 @@ def first_line(path: Path) -> bytes:
 def last_line(path: Path, limit: int = 16 * 1024 * 1024) -> bytes:
     """The last line that ends with a line feed, without it; empty when it is longer than `limit` bytes.
 
-    A compressed file has to be read whole for it, so of one that is larger than `PACKED_BYTES`, or damaged, it is empty.
+    It is also empty for a compressed file that is damaged or larger than `PACKED_BYTES`: such a file would have to be
+    read whole.
     """
     try:
         descriptor = open_regular(path)
@@ -269,7 +270,7 @@ def _last_inflated(path: Path, limit: int) -> bytes:
 
 
 def _remainder(path: Path, descriptor: int, problems: Problems) -> Remainder | None:
-    """What the writer of this file has not written to it yet, if anything."""
+    """The events of this file that are still in its writer's ring, if there is one."""
     try:
         return open_remainder(path, descriptor)
     except ForeignRingError as error:
@@ -284,7 +285,7 @@ def _raw_chunks(
     consumed: Callable[[int], None] | None,
     remainder: Remainder | None,
 ) -> Iterator[bytes]:
-    """The bytes of a file as they are read, and behind its end what the writer has not yet put into it."""
+    """The bytes of a file as they are read, and after its end those that the writer has not yet put into it."""
     while True:
         try:
             chunk = os.read(descriptor, CHUNK_BYTES)
@@ -315,7 +316,7 @@ def _limited(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def _inflated(chunks: Iterable[bytes], name: str, problems: Problems) -> Iterator[bytes]:
-    """Decompress gzip data, member after member, and keep everything before a damage."""
+    """Decompress gzip data, member after member, and keep everything before a damaged place."""
     taken = given = 0
     stream, inside = zlib.decompressobj(wbits=_GZIP_WINDOW), False
     for chunk in chunks:
@@ -350,7 +351,7 @@ def _inflated(chunks: Iterable[bytes], name: str, problems: Problems) -> Iterato
 
 
 def _until_damage(stream: zlib._Decompress, data: bytes) -> bytes:
-    """What the stream gives before the error that `data` leads to; zlib itself throws that piece away."""
+    """The output of the stream before the error that `data` leads to; zlib itself discards that piece."""
     pieces = []
     try:
         while piece := stream.decompress(data, 1):
@@ -364,7 +365,7 @@ def _until_damage(stream: zlib._Decompress, data: bytes) -> bytes:
 def _split(
     chunks: Iterable[bytes], name: str, problems: Problems, offset: int, number: int
 ) -> Iterator[Batch]:
-    """Cut chunks into lines, whole ones a batch at a time; what is too long or empty of anything is left out."""
+    """Split chunks into lines, complete ones a batch at a time; lines that are too long or blank are left out."""
     pieces: list[bytes] = []  # of a line whose end has not come yet
     held = 0
     skipping = False
@@ -389,7 +390,7 @@ def _split(
             number += len(lines)
             offset = position - len(rest)
         if rest and not pieces and rest[0] == 0 and not rest.strip(b"\0"):
-            # A hole that a truncation under the writer or a power loss left: it may be gigabytes long.
+            # A hole left by a power loss, or by truncating the file under its writer: it may be gigabytes long.
             problems.add(name, number, "NUL bytes, left out")
             offset = position
             continue

@@ -19,7 +19,7 @@ OWN_NAME = re.compile(r"trace_\d{8}_\d{6}_[0-9a-f]{8}\Z")
 """The stem of a trace we named ourselves."""
 
 DOCUMENT_HEAD = '{"schema":"namel3ss-debug/trace/1","events":['
-"""How the document begins that `trace --format json` writes beside a trace, under its stem and `.json`."""
+"""The beginning of the document that `trace --format json` writes beside a trace, under its stem and `.json`."""
 
 _PARTS = re.compile(
     r"(?P<stem>.+?)(?:\.p(?P<process>[1-9]\d*))?(?:\.s(?P<segment>[1-9]\d*))?\.jsonl(?:\.gz)?\Z"
@@ -27,13 +27,13 @@ _PARTS = re.compile(
 
 
 def is_own(name: str) -> bool:
-    """Whether a file bears the name of a trace that we named ourselves."""
+    """Whether a file has the name of a trace that we named ourselves."""
     parts = parse_name(name)
     return parts is not None and OWN_NAME.match(parts.stem) is not None
 
 
 class SegmentName(NamedTuple):
-    """A file name taken apart: the stem of the trace, the process (0 is the first) and the segment (from 0)."""
+    """The parts of a file name: the stem of the trace, the process (0 is the first) and the segment (from 0)."""
 
     stem: str
     process: int
@@ -54,7 +54,7 @@ def segment_path(first: Path, process: int, segment: int) -> Path:
 
 
 def parse_name(name: str) -> SegmentName | None:
-    """Take a file name apart; `None` when it cannot be a segment."""
+    """Split a file name into its parts; `None` when it cannot be a segment."""
     parts = _PARTS.match(name)
     if parts is None:
         return None

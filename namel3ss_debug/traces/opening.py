@@ -1,4 +1,4 @@
-"""Opening a recording for somebody who wants to be told where there is nothing in it."""
+"""Opens a recording, or raises an error that says why there is nothing in it."""
 
 from __future__ import annotations
 

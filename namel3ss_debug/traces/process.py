@@ -1,8 +1,8 @@
-"""The events of one process: its segments read one after another, put in the order of their `seq`.
+"""Reads the events of one process: its segments one after another, in the order of their `seq`.
 
 The loop in `ProcessReader.events` is the hot path of every command. An event that is JSON, of a known shape,
-with numbers in range and the next `seq`, is yielded there; everything else takes the careful path, which mends,
-reorders, counts and names.
+with numbers in range and the next `seq`, is yielded there; everything else takes the careful path, which repairs and
+reorders events, and counts and reports problems.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from namel3ss_debug.traces.names import parse_name
 
 WINDOW_EVENTS = 256
 WINDOW_BYTES = 8 * 1024 * 1024
-"""How far events may stand from their place: an emit inside an emit turns neighbours round, no more."""
+"""How far events may be from their place: an emit inside an emit swaps neighbours, no more."""
 
 DOCUMENT_LIMIT = 64 * 1024 * 1024
 """One JSON document over many lines is read whole, up to this size."""
@@ -47,7 +47,7 @@ _DOCUMENT_BEGINS = re.compile(rb'\s*[\[{]\s*\{?\s*("schema"\s*:\s*"[^"]*"\s*,\s*
 
 
 class Place(NamedTuple):
-    """Where an event stands: the number of the file in the trace, the byte its line begins at, the line's CRC-32."""
+    """The place of an event: the number of its file in the trace, the byte its line begins at, the line's CRC-32."""
 
     file: int
     offset: int
@@ -55,7 +55,7 @@ class Place(NamedTuple):
 
 
 class Resume(NamedTuple):
-    """Where reading may go on when the last file has grown: file, byte, line number, and the `seq` to come."""
+    """Where reading may go on when the last file has grown: file, byte, line number, and the next `seq`."""
 
     file: int
     offset: int
@@ -64,10 +64,10 @@ class Resume(NamedTuple):
 
 
 class Missing(Protocol):
-    """Is told how many events a gap in the numbers stands for."""
+    """A callback for gaps in the numbers of the events."""
 
     def __call__(self, events: int, *, rotated: bool) -> None:
-        """Count them; `rotated`: they stood before the first segment that is left."""
+        """Count the events that are missing; `rotated`: they were before the first segment that is left."""
 
 
 _Ready = list[tuple[Place | None, Event]]
@@ -78,21 +78,22 @@ class ProcessReader:
     """Reads one process of a trace once.
 
     Attributes:
-        seekable: whether every event stands on a line of its own, so that its place is enough to read it;
+        seekable: whether every event has a line of its own, so that its place is enough to read it;
             final after the pass.
-        resume: where a further pass could go on, if it can; after the pass.
+        resume: where a further pass could go on, if it can; set after the pass.
         sizes: file number -> bytes read of it.
 
     Args:
         number: 0 for the first process.
         files: its segments in order.
         first_file: the number of the first of them among the files of the trace.
-        problems: takes what is not as it should be.
-        missing: told about lost events.
-        consumed: told the size of every piece read from the disk.
-        tracking: whether `place` will be asked for.
-        marks: told, whenever that may have changed, whether the events that follow may hold marks (`may_hold_marks`).
-        until: a cut of the trace, to which it is read; None for its end.
+        problems: what is not as it should be is added to it.
+        missing: called with the number of lost events.
+        consumed: called with the size of every piece read from the disk.
+        tracking: whether `place` will be used.
+        marks: called, whenever that may have changed, with whether the events that follow may hold marks
+            (`may_hold_marks`).
+        until: a cut of the trace, up to which it is read; None for its end.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class ProcessReader:
         self._until = until
 
     def events(self, resume: Resume | None = None) -> Iterator[Event]:
-        """Yield the events in order; from `resume` on, which an earlier pass over the same files, or a cut, gave."""
+        """Yield the events in order, from `resume` on, given by an earlier pass over the same files or by a cut."""
         loads, shapes, held, marks = orjson.loads, SHAPES, self._held, self._marks
         if resume is not None:
             self._began = True
@@ -181,23 +182,23 @@ class ProcessReader:
             yield due
 
     def ended_at(self, cut: Resume) -> bool:
-        """After a pass until a cut: whether the events from there on go on as if they had been read in the same pass."""
+        """After a pass up to a cut: whether the events after it can be read as if in the same pass."""
         return self._expected == cut.expected and self._nesting is None and self.seekable
 
     def lines_before(self, cut: Resume) -> int:
-        """After a pass until a cut: how many lines of the file that it is in stand before it."""
+        """After a pass up to a cut: how many lines its file has before the cut."""
         last = self._batch
         return 0 if last is None or self._batch_file != cut.file else last.number + len(last.lines) - 1
 
     def place(self) -> Place:
-        """Where the event that was yielded last stands; needs `tracking`."""
+        """The place of the event that was yielded last; needs `tracking`."""
         if self._place is not None:
             return self._place
         batch, index = self._position()
         return self._place_of(batch, index)
 
     def first_time(self) -> float:
-        """The timestamp of the first line, without beginning the pass; -inf when it does not say."""
+        """The timestamp of the first line, without beginning the pass; -inf when it has none."""
         for line in head_lines(self._files[0])[:1]:
             for value in decode(line)[0][:1]:
                 if looks_like_event(value):
@@ -272,7 +273,7 @@ class ProcessReader:
         return Place(self._batch_file, offset, zlib.crc32(batch.lines[index].removesuffix(b"\n")))
 
     def _careful(self, line: bytes) -> _Ready:
-        """Everything that is not an intact event with the next number; returns what may be yielded now."""
+        """Take a line that is not an intact event with the next number; return the events that may be yielded now."""
         batch, index = self._position()
         name, number = self._files[self._batch_file - self._first_file].name, batch.number + index
         values, what = decode(line, whole=batch.whole)
@@ -309,13 +310,13 @@ class ProcessReader:
         self._began = True
 
     def _is_foreign(self) -> bool:
-        """Whether no event near the beginning has id and number; one without may just be damaged."""
+        """Whether no event near the beginning has an id and a number; a single one without them may just be damaged."""
         batch, index = self._position()
         near = (value for line in batch.lines[index : index + _LOOKED_AT] for value in decode(line)[0])
         return not any(isinstance(value, dict) and _is_numbered(value) for value in near)
 
     def _order(self, event: Event, place: Place | None, size: int, ready: _Ready) -> None:
-        """Put an event in its place among its neighbours."""
+        """Sort an event in among its neighbours."""
         seq = event.get("seq")
         if seq is None:
             ready.append((place, event))
@@ -337,7 +338,7 @@ class ProcessReader:
             ready += self._due()
 
     def _due(self, *, everything: bool = False) -> _Ready:
-        """What of the held events may go: those whose turn it is, and those for which there is no room."""
+        """The held events that may be yielded: those that are next by number, and those for which there is no room."""
         ready: _Ready = []
         held = self._held
         while held and (
@@ -358,7 +359,7 @@ class ProcessReader:
         return ready
 
     def _skip_to(self, seq: int, line: _Line) -> None:
-        """Some numbers are missing before `seq`, which stands on `line`: count the events that stood there."""
+        """Count the events whose numbers are missing before `seq`, which is on `line`."""
         lost = seq - self._expected
         parts = parse_name(self._files[0].name)
         rotated = not self._began and self._expected == 0 and parts is not None and parts.segment > 0
@@ -371,7 +372,7 @@ class ProcessReader:
         self._expected = seq
 
     def _line(self) -> _Line:
-        """Where the event that is being read stands."""
+        """The line of the event that is being read."""
         batch, index = self._position()
         return self._files[self._batch_file - self._first_file].name, batch.number + index
 
@@ -379,7 +380,7 @@ class ProcessReader:
         self._problems.add(*line, what, detail)
 
     def _resume_point(self, resume: Resume | None, before_batch: int) -> Resume | None:
-        """Behind the last whole line; None when what follows could belong before what was already given."""
+        """The point after the last whole line; None when later events could belong before those already yielded."""
         last = self._batch
         if self._held or self._nesting is not None or not self.seekable:
             return None
@@ -392,10 +393,10 @@ class ProcessReader:
 
 
 def may_hold_marks(batch: Batch) -> bool:
-    """Whether a line may say that a part of a payload was cut or redacted: `$truncated` or `[REDACTED`, escaped or not.
+    """Whether a line may hold the mark of a cut or redacted part: `$truncated` or `[REDACTED`, escaped or not.
 
-    This is asked for many lines at once, because looking at each event for it takes several times as long. A single byte is looked for
-    first where it can be, which takes next to no time.
+    Many lines are searched at once, because searching each event takes several times as long. Where possible, a single
+    byte is searched for first, which takes next to no time.
     """
     if batch.read is None:
         return True
@@ -408,7 +409,7 @@ def may_hold_marks(batch: Batch) -> bool:
 
 
 def event_on(line: bytes) -> Event | None:
-    """The event on the line of a seekable trace, exactly as a pass gives it; None when there is none."""
+    """The event on the line of a seekable trace, exactly as a pass yields it; None when there is none."""
     try:
         intact: Event = orjson.loads(line)
         if is_sound(intact):

@@ -1,8 +1,8 @@
-"""A trace as one sequence of events: all segments of all processes, in order, whatever state the files are in.
+"""Reads a trace as one sequence of events: all segments of all processes, in order, even where files are damaged.
 
-Opening any file of a trace opens the whole of it. Reading takes constant memory and pays for an intact event
-little more than its JSON. What cannot be read is skipped and named in `Trace.problems`; nothing that can be read
-is lost, and no file content raises. Files of other writers in our shape are given ids and parents.
+Opening any file of a trace opens all of it. Reading takes constant memory, and an intact event costs little more than
+parsing its JSON. What cannot be read is skipped and listed in `Trace.problems`; nothing that can be read is lost, and
+no content of a file raises an exception. Files of other writers in our format are given ids and parents.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SCAN_LIMIT = 2_000
 """Up to this number, an event is found by reading from the beginning when there is no index yet."""
 
 PASSES_BEFORE_SPOOL = 2
-"""So many times an event of a trace without places is found by a pass, before all of them are written to a spool."""
+"""How many times an event of a trace without places is found by a pass, before all events are written to a spool."""
 
 _MOST_OPEN_FILES = 32
 _BUFFER = 32 * 1024
@@ -52,10 +52,10 @@ class Trace:
         path: the file it was opened by.
         problems: what could not be read; filled while reading, started anew at each full pass.
         lost: how many events are missing by the numbers (`seq`) of the others; counted with `problems`.
-        rotated_away: how many of these stood before the first segment that is left: the trace cannot be re-run.
+        rotated_away: how many of these were before the first segment that is left: the trace cannot be re-run.
         progress: called now and then with the bytes read so far and the bytes of all files; may be set.
         marks: called while the events are read, whenever that may have changed, with whether those that follow may hold
-            marks of what was cut or redacted; may be set, and is not called where processes are merged.
+            marks of cut or redacted parts; may be set, and is not called where processes are merged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +80,7 @@ class Trace:
     def events(self, start: int = 1) -> Iterator[Event]:
         """All events in the order of the trace, from the number `start` on.
 
-        From 1 this is a full pass, which finds files that have come since and starts `problems` anew.
+        From 1 on this is a full pass, which finds files that are new and starts `problems` anew.
         """
         if start <= 1:
             return self._pass()
@@ -97,7 +97,7 @@ class Trace:
             if index is not None and index.seekable and number <= index.count:
                 try:
                     return self._lines.event(index.place(number), self.files)
-                except StaleIndexError:  # `_from` meets it as well, and mends it
+                except StaleIndexError:  # `_from` finds the index stale as well, and renews it
                     pass
             for event in self._from(number):
                 return event
@@ -136,7 +136,7 @@ class Trace:
             yield rest, self.event(rest)
 
     def index(self) -> Index:
-        """The index of the trace as it is now: the one at hand, the saved one, continued, or built anew."""
+        """The index of the trace as it is now: the loaded one, the saved one, a continued one, or a new one."""
         index = self._saved_index()
         if index is None or not index.fits(self.files):
             index = self._build(index)
@@ -157,7 +157,7 @@ class Trace:
         return self._pass()
 
     def problems_document(self) -> dict[str, Any]:
-        """What was skipped or mended in the last pass, as JSON: how many of each kind, and the first places."""
+        """What was skipped or repaired in the last pass, as JSON: how many of each kind, and the first places."""
         problems = self.problems
         return {
             "total": problems.total,
@@ -176,27 +176,27 @@ class Trace:
     def middle(self, least: int) -> Resume | None:
         """A line near the middle, at which the trace may be cut and read in two parts at once.
 
-        None where it has fewer bytes than `least`, or is not one of a single process in files that are not compressed, or
-        where there is no intact event to cut at. Whether the parts fit together shows once the first is read.
+        None where the trace has fewer bytes than `least`, several processes or compressed files, or no intact event to
+        cut at. Whether the parts fit together is known once the first is read.
         """
         self.processes = trace_files(self.path)
         return None if len(self.processes) != 1 else middle_of(self.files, least)
 
     def before(self, cut: Resume) -> ProcessReader:
-        """What reads the part before a cut; a pass as `events` makes it, which `take_later` completes."""
+        """A reader for the part before a cut; begins a pass like `events`, which `take_later` completes."""
         return self._readers(until=cut)[0]
 
     def after(self) -> ProcessReader:
-        """What reads the part after a cut, which `events` is to be given; the lines of its problems count from there."""
+        """A reader for the part after a cut, which its `events` takes; lines in its problems are counted from there."""
         return self._readers()[0]
 
     def take_later(self, cut: Resume, lines: int, problems: Problems, lost: int) -> None:
-        """Take in what was met after a cut: problems and lost events; so many `lines` of its file stand before it."""
+        """Add the problems and lost events of the part after a cut, before which its file has so many `lines`."""
         self.problems.merge(problems, self.files[cut.file].name, lines)
         self.lost += lost
 
     def _readers(self, *, tracking: bool = False, until: Resume | None = None) -> list[ProcessReader]:
-        """A reader for each process, with everything that a pass fills started anew."""
+        """A reader for each process; everything that a pass fills is reset."""
         self.processes = trace_files(self.path)
         self.problems.clear()
         self.lost = self.rotated_away = 0
@@ -275,7 +275,7 @@ class Trace:
         try:
             spool = Spool(self._pass())
         except OSError:
-            pass  # there is no room; every look is a pass
+            pass  # there is no room; each event is found by a pass
         self._spool = (index, spool if spool is not None and spool.count == index.count else None)
         return self._spool[1]
 
@@ -285,7 +285,7 @@ class Trace:
         )
 
     def _saved_index(self) -> Index | None:
-        """The index at hand or the saved one, whether it fits the files that there are now or not."""
+        """The loaded index or the saved one, whether it fits the current files or not."""
         self.processes = trace_files(self.path)
         return self._index or load_index(self.files)
 
@@ -305,7 +305,7 @@ class Trace:
         return len(self.processes) == 1 and old.continues(self.files)
 
     def _indexing(self, continued: Index | None) -> Iterator[Event]:
-        """The events from where an index can be continued, or all; at the end the index is there."""
+        """The events from where an index can be continued, or all of them; the index is complete at the end."""
         readers = self._readers(tracking=True)
         builder = IndexBuilder(self.files, continued)
         resume = continued.resume[0] if continued is not None and continued.resume is not None else None
@@ -361,9 +361,9 @@ def _placed(readers: list[ProcessReader], resume: Resume | None) -> Iterator[tup
 def _merged(readers: list[ProcessReader], *, tracking: bool) -> Iterator[tuple[Place, Event]]:
     """Merge processes by time without disturbing the order within any of them.
 
-    What counts is the latest timestamp a process has shown so far, so that a clock that steps back inside one
-    cannot hold up the others. A file is opened when its first timestamp comes up, because a trace may have more
-    processes than a program may have open files.
+    What counts is the latest timestamp of a process so far, so that a clock that steps back in one process cannot hold
+    up the others. A file is opened when its first timestamp is due, because a trace may have more processes than a
+    program may have open files.
     """
     nowhere = Place(0, 0, 0)
     queue: list[tuple[float, int, Event | None, Place, Iterator[Event]]] = [
@@ -385,10 +385,10 @@ def _merged(readers: list[ProcessReader], *, tracking: bool) -> Iterator[tuple[P
 def _read_places(places: Iterator[Place], files: tuple[Path, ...]) -> Iterator[Event]:
     """Read events at their places.
 
-    Going backwards, what stands before a line is read with it, so that it costs no more than going forwards.
+    Going backwards, the bytes before a line are read with it, so that it costs no more than going forwards.
 
     Raises:
-        StaleIndexError: another line stands there.
+        StaleIndexError: there is another line at a place.
     """
     opened: dict[int, io.BufferedReader] = {}
     buffered_from: dict[int, int] = {}
@@ -415,7 +415,7 @@ def _read_places(places: Iterator[Place], files: tuple[Path, ...]) -> Iterator[E
 
 
 class _Lines:
-    """Reads events one at a time; a file stays open from one to the next, as long as nobody has written to it."""
+    """Reads events one at a time; a file stays open from one to the next as long as it is not changed."""
 
     def __init__(self) -> None:
         self._opened: dict[int, tuple[tuple[object, ...], io.BufferedReader]] = {}
@@ -424,7 +424,7 @@ class _Lines:
         """The event at a place.
 
         Raises:
-            StaleIndexError: another line stands there.
+            StaleIndexError: there is another line at the place.
         """
         try:
             file = self._file(place.file, files)
@@ -458,7 +458,7 @@ class _Lines:
 
 
 def _checked(line: bytes, place: Place) -> Event:
-    """The event on a line that was read at a place.
+    """The event on a line that was read from a place.
 
     Raises:
         StaleIndexError: the line is another one.

@@ -1,15 +1,16 @@
-"""The ring: where a burst of events stands, safe from a kill, until it is written to its segment.
+"""The ring: shared memory that holds a burst of events, safe from a kill, until they are written to their segment.
 
-A write to a file costs more than making the event does. While events come fast, the writer therefore copies
-each to memory that it shares with a hidden file beside the segment, and writes many at once. The kernel keeps such pages
-whatever becomes of the process, so an event is as safe there as after a write. Whoever opens the recording of a
-process that died brings what was left there into the segment (`complete`); while the process lives, or where the
-folder may not be written to, a reader takes it from there (`Remainder`).
+Writing to a file takes longer than making the event. While events come fast, the writer therefore copies each into a
+memory mapping of a hidden file beside the segment, and writes many at once. The kernel keeps such pages even if the
+process is killed, so an event is as safe there as after a write. When the recording of a process that died is opened,
+the events that are left in the ring are moved into the segment (`complete`); while the process lives, or where the
+folder may not be written to, a reader takes them from the ring (`Remainder`).
 
 The file: a page with four numbers of 64 bits (a mark, `base`, `head`, and a length) and as many bytes of the
-beginning of the segment, which tell that the two belong together; then `SIZE` bytes of events. `base` is the offset in
-the segment at which the first of these bytes belongs, `head` that behind the last event. What the segment holds is the
-truth: of the ring only the bytes from the end of the segment to `head` count, and none where `base` is behind that end.
+beginning of the segment, which show that the two belong together; then `SIZE` bytes of events. `base` is the offset in
+the segment at which the first of these bytes belongs, `head` the offset after the last event. The segment takes
+precedence: of the ring only the bytes from the end of the segment to `head` count, and none where `base` is after
+that end.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ SIZE = 256 * 1024
 """Bytes of events that a ring holds."""
 
 BEGINS = 256
-"""How much of the beginning of its segment a ring repeats, at most."""
+"""How many bytes of the beginning of its segment a ring repeats, at most."""
 
 SAFE = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs", "overlay"})
-"""File systems on which reading sees what a mapping holds, and a store to space once written cannot fail."""
+"""File systems on which a read sees the contents of a mapping, and a store to space once written cannot fail."""
 
 FIRST = 4096
 LAST = FIRST + SIZE
 """Where events begin in the file, and where they end."""
 
 CLOSED = sys.maxsize // 2
-"""The place in a ring that is no longer in use: nothing fits behind it."""
+"""The place `at` in a ring that is no longer in use: nothing fits after it."""
 
 MARK, BASE, HEAD, LENGTH = range(4)
 _MAGIC = int.from_bytes(b"\xffn3ring1", "little")
@@ -47,19 +48,19 @@ _file_systems: dict[int, str] = {}
 
 
 class Ring:
-    """The writer's half: its own ring, which no other process writes to.
+    """The writer's side: its own ring, which no other process writes to.
 
-    The writer puts events into it itself, in the middle of its hot path: `view[at:end] = line`, then `marks[HEAD]`,
+    The writer itself puts events into it, in its hot path: `view[at:end] = line`, then `marks[HEAD]`,
     which commits the event in one store, then `at`.
 
     Attributes:
         view: the shared memory.
         marks: its first page as numbers.
         at: where in `view` the next event begins; `CLOSED` when the ring is no longer used.
-        base: the offset in the segment of what stands first in the ring.
-        room: up to where events are put without asking whether it is time to spill.
-        due: the monotonic time from which on it is.
-        spilled: how many bytes went through the ring before what stands in it now.
+        base: the offset in the segment of the first byte in the ring.
+        room: up to where events are put in without checking whether it is time to spill.
+        due: the monotonic time from which on it is time to spill.
+        spilled: how many bytes went through the ring before those that are in it now.
     """
 
     __slots__ = ("_partly", "_path", "_turn", "at", "base", "due", "marks", "room", "spilled", "view")
@@ -75,11 +76,11 @@ class Ring:
         self.at = self.room = FIRST
         self.base = self.spilled = 0
         self.due = 0.0
-        self._partly = False  # whether some of what stands in it may be in the segment already
+        self._partly = False  # whether some of its contents may be in the segment already
         self._turn = 0
 
     def begin(self, base: int) -> None:
-        """Let the ring stand for what follows the byte `base` of its segment."""
+        """Start using the ring for the events that follow the byte `base` of its segment."""
         self.base = base
         self.marks[BASE] = self.marks[HEAD] = base
         self.marks[MARK] = _MAGIC
@@ -87,18 +88,18 @@ class Ring:
     def spill(
         self, segment: int, libc_write: Callable[[int, bytes, int], int] | None, *, last: bool = False
     ) -> bool:
-        """Write what stands in the ring to its segment, and make room.
+        """Write the contents of the ring to its segment, and make room.
 
         A signal handler or a finalizer may emit, and spill, after any call in here. Python runs neither between a
-        comparison and the system call or the stores that follow it; `_turn` tells whether one has spilled before.
+        comparison and the system call or the stores that follow it; `_turn` shows whether one has spilled before.
 
         Args:
             segment: the descriptor of the segment.
             libc_write: `write` of the C library, to be used instead of `os.write`.
-            last: whether the ring is not used any more after that.
+            last: whether the ring is not used any more after this.
 
         Returns:
-            Whether nothing is left; otherwise the C library's `errno` says why.
+            Whether nothing is left; otherwise the C library's `errno` is the reason.
 
         Raises:
             OSError: the file system refuses.
@@ -136,21 +137,21 @@ class Ring:
         return self.spilled if at == CLOSED else self.spilled + at - FIRST
 
     def abandon(self) -> int:
-        """Do not use it any more, though something may still stand in it; the bytes that were put into it."""
+        """Stop using the ring, even if it is not empty; return how many bytes were put into it."""
         passed, self.at = self.passed, CLOSED
         return passed
 
     def discard(self) -> None:
-        """Remove the file; the memory goes when the last that may still look at it has let go."""
+        """Remove the file; the memory is freed when the last user of the mapping has released it."""
         path, self._path = self._path, None
-        if path is not None:  # else another one may stand there by now
+        if path is not None:  # else another ring may be there by now
             try:
                 os.unlink(path)
             except OSError:
                 pass
 
     def _move(self, turn: int, at: int, end: int) -> None:
-        """Somebody has cut or added to the segment: nothing that stands in the ring is in it, so it belongs behind."""
+        """After others cut or extended the segment: nothing in the ring is in it, so the ring begins at its end."""
         head = end + at - FIRST
         if turn == self._turn and at == self.at:
             self._turn = turn + 1
@@ -161,14 +162,14 @@ class Ring:
 
 
 class ForeignRingError(Exception):
-    """What stands where a ring would stand is none, or is that of another recording, or damaged."""
+    """The file at the place of a ring is no ring, belongs to another recording, or is damaged."""
 
 
 class Remainder:
-    """The reader's half: what a ring holds that its segment does not, also while the writer goes on.
+    """The reader's side: the events in a ring that are not in its segment, also while the writer goes on.
 
     Args:
-        descriptor: of the ring's file; closed by `close`.
+        descriptor: the descriptor of the ring's file; closed by `close`.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -181,21 +182,21 @@ class Remainder:
             if not base <= position < head <= base + SIZE:
                 return b""
             data = os.pread(self._descriptor, head - position, FIRST + position - base)
-            if self._numbers()[BASE] == base:  # else the writer has spilled meanwhile, and put others there
+            if self._numbers()[BASE] == base:  # else the writer has spilled meanwhile, and put in others
                 return data
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._descriptor)
 
     def check(self, segment: int) -> bool:
-        """Whether the ring was ever begun.
+        """Whether the ring was ever used.
 
         Args:
             segment: the descriptor of the segment it should belong to.
 
         Raises:
-            ForeignRingError: it does not, or is damaged.
+            ForeignRingError: it does not belong to the segment, or is damaged.
         """
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             raise ForeignRingError("it is not a regular file")
@@ -218,7 +219,7 @@ class Remainder:
 
 
 def ring_path(segment: Path) -> Path:
-    """Where the ring of a segment stands."""
+    """The path of the ring of a segment."""
     return segment.with_name(f".{segment.name}.ring")
 
 
@@ -233,8 +234,8 @@ def create(segment: Path, descriptor: int, begins: bytes) -> Ring | None:
 
     Args:
         segment: the path of the segment.
-        descriptor: of the segment.
-        begins: its first bytes, at most `BEGINS`.
+        descriptor: the descriptor of the segment.
+        begins: the first bytes of the segment, at most `BEGINS`.
     """
     path = ring_path(segment)
     try:
@@ -242,7 +243,7 @@ def create(segment: Path, descriptor: int, begins: bytes) -> Ring | None:
             return None
         ring = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            made = os.write(ring, bytes(LAST)) == LAST  # a full disk is told now, and not by a signal later
+            made = os.write(ring, bytes(LAST)) == LAST  # a full disk shows now, and not by a signal later
             return Ring(path, ring, begins) if made else None
         except BaseException:
             made = False
@@ -264,10 +265,10 @@ def open_remainder(segment: Path, descriptor: int) -> Remainder | None:
 
     Args:
         segment: the path of the segment.
-        descriptor: of the segment, opened for reading.
+        descriptor: the descriptor of the segment, opened for reading.
 
     Raises:
-        ForeignRingError: what stands there does not belong to the segment.
+        ForeignRingError: the file there does not belong to the segment.
     """
     try:
         ring = os.open(ring_path(segment), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -288,10 +289,10 @@ def open_remainder(segment: Path, descriptor: int) -> Remainder | None:
 
 
 def complete(segment: Path) -> None:
-    """Bring what a writer that has died left in its ring into the segment, and remove the ring.
+    """Move the events that a dead writer left in its ring into the segment, and remove the ring.
 
-    Nothing is done where somebody still writes, or where the segment may not be written to; whoever reads it then
-    takes the rest from the ring. The time of the last change stays that of the writer.
+    Nothing is done where a writer is still active, or where the segment may not be written to; readers then take the
+    rest from the ring. The modification time of the segment stays that of the writer's last change.
     """
     try:
         if not os.path.lexists(ring_path(segment)):
@@ -340,7 +341,7 @@ def _rest(segment: Path, descriptor: int) -> bytes:
 
 
 def remove_ring(segment: Path) -> None:
-    """Remove the ring of a segment that is removed; anything else under that name stays."""
+    """Remove the ring of a segment that is removed; any other file of that name stays."""
     path = ring_path(segment)
     try:
         ring = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -358,7 +359,7 @@ def remove_ring(segment: Path) -> None:
 
 
 def _file_system(device: int) -> str:
-    """The type of the file system on a device, as the kernel names it; empty where it does not say."""
+    """The type of the file system on a device, by its name in the kernel; empty where it is not known."""
     known = _file_systems.get(device)
     if known is None:
         number = f"{os.major(device)}:{os.minor(device)}"
@@ -373,5 +374,5 @@ def _file_system(device: int) -> str:
 
 
 def comes_fast(before: tuple[int, float], now: tuple[int, float], rate: float) -> bool:
-    """Whether from one number to another, each with its time, there were more than `rate` a second."""
+    """Whether there were more than `rate` events a second between two counts, each given with its time."""
     return now[0] - before[0] > rate * (now[1] - before[1])

@@ -1,9 +1,9 @@
 """Spans: a start event with its end event, paired one event at a time, and the tree they form.
 
-An end names its start (`parent_event_id`), so pairing is one dictionary look-up. Starts with the same id, which
-only a damaged or hostile file has, nest like brackets: an end closes the latest. That makes pairing exact
-under `merge`: parts of a trace paired apart and merged in order give what one pass gives. `trace_start` and
-`trace_end` mark segments and processes and are no spans.
+An end names its start (`parent_event_id`), so pairing is one dictionary look-up. Starts with the same id, which only a
+damaged or hostile file has, nest like brackets: an end closes the latest. So `merge` is exact: parts of a trace that
+are paired separately and merged in order give the same spans as one pass. `trace_start` and `trace_end` mark segments
+and processes and are no spans.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Span:
 
     @property
     def parent_id(self) -> str | None:
-        """The id of the start event it happened inside; unknown (None) without a start."""
+        """The id of the start event that the span happened inside; unknown (None) without a start."""
         return self.start.get("parent_event_id") if self.start is not None else None
 
     @property
@@ -89,7 +89,7 @@ class Span:
 
     @property
     def started_at(self) -> float | None:
-        """When it began, in seconds since the epoch, where known."""
+        """When it began, in seconds since the epoch; None where that is not known."""
         return None if self.start is None else self.start.get("timestamp")
 
     @property
@@ -99,9 +99,9 @@ class Span:
 
     @property
     def duration_ms(self) -> float | None:
-        """How long it took in milliseconds: as the end says, else by the two timestamps; None while open.
+        """How long it took in milliseconds: as recorded in the end, else by the two timestamps; None while open.
 
-        None as well where both were written when it was over.
+        None as well where both events were written after it had ended.
         """
         if self.end is None:
             return None
@@ -115,12 +115,12 @@ class Span:
 
 
 class SpanPairing:
-    """Pairs starts with ends as events come by, in the order of the trace.
+    """Pairs starts with ends while events are fed in, in the order of the trace.
 
     Attributes:
         open: id -> (number, start event) of the spans that have not ended; the latest where ids repeat.
         orphans: (number, end event) of the ends whose start was not seen, in order.
-        links: id -> parent id of the `trace_start` events that have a parent, which tie a child process to
+        links: id -> parent id of the `trace_start` events that have a parent, which connect a child process to
             the span it was started in.
     """
 
@@ -171,7 +171,7 @@ class SpanPairing:
         return iter(sorted(left, key=_number))
 
     def merge(self, later: SpanPairing) -> list[Span]:
-        """Take over what a later part of the same trace left, and return the spans this completes.
+        """Add the unpaired events of a later part of the same trace, and return the spans that this completes.
 
         The spans come in the order of their ends. `later` must not be used any more.
         """
@@ -195,7 +195,7 @@ class SpanPairing:
         return completed
 
     def _uncover(self, event_id: str) -> None:
-        """After the latest start with this id has ended: the one before it is open again."""
+        """After the latest start with this id has ended, the one before it is the open one again."""
         covered = self._under.get(event_id)
         if covered:
             self.open[event_id] = covered.pop()
@@ -258,13 +258,13 @@ class Forest:
 
 
 def build_forest(spans: Iterable[Span], links: Mapping[str, str] | None = None) -> Forest:
-    """Hang every span under its parent.
+    """Put every span under its parent.
 
-    Where several spans have the id of a parent, the latest one before the child is taken.
+    Where several spans have the id of the parent, the latest one before the child is taken.
 
     Args:
         spans: in any order.
-        links: ids that stand for another one, as `SpanPairing.links` has them.
+        links: ids that stand for other ids, see `SpanPairing.links`.
     """
     nodes = [Node(span) for span in sorted(spans, key=_number)]
     by_id: dict[str, list[Node]] = {}

@@ -1,8 +1,8 @@
-"""The events of a recording that can only be read from its beginning, kept so that each can be read by itself.
+"""Random access to the events of a recording that can only be read from its beginning.
 
-Compressed files, one JSON document, and files of other writers have no line for each event whose place an index
-could tell. Where such a recording is looked at again and again, its events are written once, in compressed blocks,
-to a file without a name, which goes with the process.
+Compressed files, one JSON document, and files of other writers have no line for each event whose place an index could
+hold. Where such a recording is read again and again, its events are written once, in compressed blocks, to a file
+without a name, which disappears with the process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BY_JSON = b"!"
 
 
 class Spool:
-    """All events of a recording.
+    """All events of a recording, in compressed blocks.
 
     Args:
         events: the events in order.

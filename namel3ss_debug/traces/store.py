@@ -1,4 +1,4 @@
-"""The recordings in a directory: which files belong together, which one is meant, and which are old.
+"""The recordings in a directory: which files belong together, which one a user means, and which are old.
 
 A trace is every file that shares its stem (`names.py`). Nothing here reads more of a file than its first
 and its last line. `clean` deletes whole traces, and only what the writer of this package wrote.
@@ -27,7 +27,7 @@ from namel3ss_debug.traces.ring import complete, remove_ring, segment_of
 from namel3ss_debug.traces.unrecorded import remove_marks
 
 SHORTEST_ID = 4
-"""How many characters of an execution id are needed to mean a trace by it."""
+"""How many characters of an execution id are needed to refer to a trace by it."""
 
 _LIST = "`namel3ss debug list` shows the recordings"
 _SHOWN = 5
@@ -42,12 +42,13 @@ class ProcessFiles(NamedTuple):
 
 @dataclass(frozen=True)
 class TraceInfo:
-    """What is known of a trace without reading it.
+    """What is known about a trace without reading all of it.
 
-    `path` is its first file, `size_bytes`, `files` and `processes` count all of it. `status` is `finished`
-    (its first process ended in order), `open` (somebody still writes), `killed`, or `untold`: a compressed file so
-    large or damaged that it is not read to its end for this. `events` is None where the
-    last line of a process does not tell. `rerun_of` is the execution id of the recording that this is a re-run of. `modified_at` and `started_at` are seconds since the epoch.
+    `path` is its first file; `size_bytes`, `files` and `processes` count all of it. `status` is `finished` (its first
+    process ended normally), `open` (it is still being written), `killed`, or `untold`: the end of a compressed file is
+    not known, because it is too large or damaged to be read to its end for this. `events` is None where the last line
+    of a process has no number. `rerun_of` is the execution id of the recording that this is a re-run of. `modified_at`
+    and `started_at` are seconds since the epoch.
     """
 
     path: Path
@@ -65,10 +66,10 @@ class TraceInfo:
 
 
 def trace_files(path: Path) -> tuple[ProcessFiles, ...]:
-    """Every file of the trace that `path` is a file of: its processes in order, each with its segments.
+    """Every file of the trace that `path` belongs to: its processes in order, each with its segments.
 
     A file whose first line names another execution is left out: it is a leftover of an earlier recording
-    under the same name. Where a segment is there both raw and compressed, the raw one counts.
+    under the same name. Where a segment exists both raw and compressed, the raw one counts.
 
     Raises:
         TraceNotFoundError: the directory cannot be read.
@@ -97,7 +98,7 @@ def find_trace(reference: str | None, directory: Path) -> Path:
         directory: where recordings are.
 
     Raises:
-        TraceNotFoundError: nothing, or more than one trace, answers to it.
+        TraceNotFoundError: no trace, or more than one, fits the reference.
     """
     if reference is None or reference == "latest":
         return _newest(directory)
@@ -108,7 +109,7 @@ def find_trace(reference: str | None, directory: Path) -> Path:
         if path.exists():
             return path
     except (OSError, ValueError):
-        pass  # a reference that no file system takes
+        pass  # a reference that no file system accepts as a path
     if path.name == LATEST:
         return _newest(path.parent)
     left = _left_of(path)
@@ -128,9 +129,9 @@ def list_traces(directory: Path) -> list[TraceInfo]:
 
 
 def look_through(directory: Path) -> tuple[list[TraceInfo], list[Path]]:
-    """The traces in a directory, newest first, and the files that are named like one and do not begin with an event.
+    """The traces in a directory, newest first, and the files that are named like one but do not begin with an event.
 
-    A file without an event that somebody writes to is a trace that only begins, and is none of them.
+    A file without an event that is still being written is a trace that only begins; it is not among these files.
     """
     try:
         groups = _group(_names_in(directory), directory)
@@ -151,14 +152,14 @@ def clean(
 ) -> list[TraceInfo]:
     """Delete old recordings: those older than `days`, then the oldest until `max_bytes` are kept.
 
-    Whole traces only, and only those that bear our name and begin with our `trace_start` in every file. The
-    newest trace, and one that is still written, stay. Links are neither followed nor deleted, but for
-    `trace_latest.jsonl`, which is put right when it points nowhere.
+    Only whole traces are deleted, and only those with our kind of name and with our `trace_start` at the beginning of
+    every file. The newest trace, and traces that are still being written, stay. Links are neither followed nor deleted,
+    except `trace_latest.jsonl`, which is corrected when it points nowhere.
 
     Args:
         directory: where recordings are.
-        days: by the last change of the trace's files; None or 0 for no limit.
-        max_bytes: of all our traces together; None or 0 for no limit.
+        days: the age by the last change of the trace's files; None or 0 for no limit.
+        max_bytes: the size of all our traces together; None or 0 for no limit.
         now: seconds since the epoch.
         dry_run: delete nothing.
 
@@ -187,14 +188,14 @@ def clean(
 
 
 def ending(processes: tuple[ProcessFiles, ...]) -> str:
-    """How the run ended whose files these are, as `TraceInfo.status` has it; `untold` where no last line can be read."""
+    """How the run with these files ended, as in `TraceInfo.status`; `untold` where no last line can be read."""
     last = _last_event(processes[0])
     status = _status(processes, last)
     return "untold" if status == "killed" and last is None else status
 
 
 def is_written(path: Path) -> bool:
-    """Whether a writer holds the file: the kernel drops its lock on any death. True where that cannot be told."""
+    """Whether a writer holds the file, by its lock, which ends with its process; True where that is not known."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -209,7 +210,7 @@ def is_written(path: Path) -> bool:
 
 
 def _left_of(path: Path) -> Path | None:
-    """The first file that is left of a trace whose first segment had this path: older segments are rotated away."""
+    """The first file that is left of a trace whose first segment, at this path, was rotated away."""
     parts = parse_name(path.name)
     if parts is None or parts.process or parts.segment:
         return None
@@ -284,7 +285,7 @@ def _same_execution(path: Path, execution: str | None) -> bool:
 
 
 def _what_instead(directory: Path) -> str:
-    """What can be done where a directory holds no recording; its folders may, as those of recorded tests do."""
+    """Advice where a directory holds no recording; its folders may, such as those of recorded tests."""
     with suppress(OSError):
         folders = (path for path in sorted(directory.iterdir()) if path.is_dir() and list_traces(path))
         if folder := next(folders, None):
@@ -293,7 +294,7 @@ def _what_instead(directory: Path) -> str:
 
 
 def _newest(directory: Path) -> Path:
-    """What the link points to, else the trace that began last."""
+    """The trace that the link points to, else the one that began last."""
     link = directory / LATEST
     if link.is_symlink() and _is_regular(Path(os.path.realpath(link))):
         return Path(os.path.realpath(link))
@@ -308,7 +309,7 @@ def _newest(directory: Path) -> Path:
 
 
 def _by_execution(prefix: str, directory: Path) -> Path:
-    """The recording whose id begins so."""
+    """The recording whose execution id begins with this prefix."""
     try:
         groups = _group(_names_in(directory), directory)
     except TraceNotFoundError as problem:
@@ -366,7 +367,7 @@ def _rerun_of(metadata: Mapping[str, Any]) -> str | None:
 
 
 def _status(group: tuple[ProcessFiles, ...], last: Event | None) -> str:
-    """How a run ended, by its files and the last event of its first process."""
+    """How a run ended, judged by its files and the last event of its first process."""
     if any(is_written(process.files[-1]) for process in group):
         return "open"
     if _has_ended(last) or _went_on(group):
@@ -379,7 +380,7 @@ def _has_ended(last: Event | None) -> bool:
 
 
 def _went_on(group: tuple[ProcessFiles, ...]) -> bool:
-    """Whether the first process became another program by `os.exec*`, which has its process id, and that one ended."""
+    """Whether the first process became another program by `os.exec*`, with the same process id, and that one ended."""
     pid = _pid_of(group[0])
     return pid is not None and any(
         _pid_of(process) == pid and _has_ended(_last_event(process)) for process in group[1:]
@@ -409,7 +410,7 @@ def _age(info: TraceInfo) -> tuple[float, str]:
 
 
 def _is_ours(stem: str, group: tuple[ProcessFiles, ...]) -> bool:
-    """Whether name and first line of every file say that our writer made it; an empty file may be anyone's."""
+    """Whether our writer made these files, by the name and first line of each; an empty file may be anyone's."""
     if not OWN_NAME.match(stem):
         return False
     for process in group:
@@ -427,7 +428,7 @@ def _is_ours(stem: str, group: tuple[ProcessFiles, ...]) -> bool:
 def _expired(
     described: dict[str, TraceInfo], days: float | None, max_bytes: int | None, now: float
 ) -> list[str]:
-    """The stems to delete, oldest first; never the newest, never one that is still written."""
+    """The stems to delete, oldest first; never the newest, never one that is still being written."""
     by_age = sorted(described, key=lambda stem: _age(described[stem]))
     total = sum(info.size_bytes for info in described.values())
     chosen = []

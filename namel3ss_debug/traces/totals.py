@@ -1,7 +1,7 @@
-"""What a recording has come to at one event: time, tokens, cost, and the events that say something failed.
+"""The totals of a recording up to one event: time, tokens, cost, and the events that report a failure.
 
-These are the `totals` of the expression language. They are kept as whole numbers, so that adding the same
-events always gives the same totals, whichever way a walk came to them.
+These are the `totals` of the expression language. They are kept as whole numbers, so that the same events always add
+up to the same totals, in whatever order they were added.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from namel3ss_debug.traces.costs import Seller, call_cost, lacks_price, recorded
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event, unheld
 
 _CONTAINERS = frozenset({"app", "agent", "prompt", "chain"})
-"""Components whose spans hold calls: what they tell of tokens and cost is a sum that is already counted."""
+"""Components whose spans contain calls: the tokens and cost in their events are sums that are already counted."""
 
 _MOST_OPEN = 10_000
-"""Of how many calls that have not ended it is remembered who is paid for them."""
+"""For how many open calls it is remembered who is paid for them."""
 
 
 class Totals(NamedTuple):
     """Totals up to one event.
 
     `cost_pico` is in 1e-12 dollars; `errors` counts the events that `is_failure` names; `began_at` and `reached_at` are
-    the first and the latest timestamp in seconds since the epoch, None before there is one. `unpriced` is of how many
-    model calls among them nobody knows what they cost: the cost is without them.
+    the first and the latest timestamp in seconds since the epoch, None before there is one. `unpriced` counts the model
+    calls whose cost is not known: `cost_pico` does not include them.
     """
 
     cost_pico: int = 0
@@ -47,7 +47,7 @@ class Totals(NamedTuple):
         return self.cost_pico / PICODOLLARS
 
     def scope(self) -> dict[str, Any]:
-        """The totals by the names the expression language has for them."""
+        """The totals by their names in the expression language."""
         return {"cost": self.cost, "tokens": self.tokens, "errors": self.errors, "ms": self.ms}
 
     def add(self, event: Event) -> Totals:
@@ -58,7 +58,7 @@ class Totals(NamedTuple):
 
 
 class RunningTotals:
-    """Totals on their way through many events; the attributes are those of `Totals`."""
+    """Totals that are updated event by event; the attributes are those of `Totals`."""
 
     __slots__ = ("_begun", "began_at", "cost_pico", "errors", "reached_at", "tokens", "unpriced")
 
@@ -72,7 +72,7 @@ class RunningTotals:
 
         Args:
             event: the event.
-            seller: of the end of a model call whose start was not taken: what `seller_of` says of it.
+            seller: for the end of a model call whose start was not taken: what `seller_of` returns for that start.
         """
         time = (unheld(event) if "held_before_ms" in event else event).get("timestamp")
         if type(time) is float or type(time) is int:
@@ -86,7 +86,7 @@ class RunningTotals:
             if "metadata" in event and event.get("component") == "llm" and len(self._begun) < _MOST_OPEN:
                 self._begun[event.get("event_id")] = event["metadata"]
             return
-        # most events succeeded, and those cost no call
+        # most events succeeded, and for these no function is called
         if (event.get("status") != "completed" or event_type == "error_occurred") and is_failure(event):
             self.errors += 1
         component = event.get("component")
@@ -117,7 +117,7 @@ class RunningTotals:
 
 
 def is_failure(event: Event) -> bool:
-    """Whether an event says that something failed: a failed end, or an error the program reported."""
+    """Whether an event reports a failure: a failed end, or an error that the program reported."""
     status = event.get("status")
     if status is None:
         return event.get("error") is not None or event["event_type"] == "error_occurred"

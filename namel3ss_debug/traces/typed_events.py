@@ -102,13 +102,13 @@ class TraceEvent:
 
     @classmethod
     def from_dict(cls, event: Event, number: int = 0) -> TraceEvent:
-        """Make a TraceEvent of an event as it stands in a file; unknown fields go to `extra`."""
+        """Make a TraceEvent of an event as it is in a file; unknown fields go to `extra`."""
         known = {name: value for name, value in event.items() if name in _KNOWN}
         extra = {name: value for name, value in event.items() if name not in _KNOWN}
         return cls(number=number, extra=extra, **known)
 
     def to_dict(self) -> Event:
-        """The event as it stands in a file: null fields left out, unknown fields back in their place."""
+        """The event as it is in a file: without null fields, with unknown fields back in their place."""
         known = {name: getattr(self, name) for name in _KNOWN}
         return {name: value for name, value in known.items() if value is not None} | self.extra
 

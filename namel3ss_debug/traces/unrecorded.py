@@ -1,7 +1,7 @@
 """Python processes of a run that could not record: they leave a mark beside the recording, which is reported once.
 
-Such an interpreter may lack everything that we need, so it writes the mark by what `capture/boot/sitecustomize.py` has of
-its own: a line of JSON, `[execution id, interpreter, why]`.
+Such an interpreter may lack everything that we need, so `capture/boot/sitecustomize.py` writes the mark without other
+modules of ours: a line of JSON, `[execution id, interpreter, why]`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ _MOST_READ = 1 << 17
 
 
 def mark_of(first: Path) -> Path:
-    """Where the marks of a trace stand, from the path of the first segment of its first process."""
+    """The path of the file with the marks of a trace, from the path of the first segment of its first process."""
     return first.with_name(f".{first.name}.unrecorded")
 
 
 def take_marks(first: Path, execution_id: str) -> list[str]:
-    """Take away the marks of a trace.
+    """Read the marks of a trace and remove them.
 
     Args:
         first: the first segment of its first process.
-        execution_id: the run whose marks count; others are of an older recording with the name.
+        execution_id: the run whose marks count; others belong to an older recording of the same name.
 
     Returns:
         A sentence for each process.
@@ -42,7 +42,7 @@ def take_marks(first: Path, execution_id: str) -> list[str]:
 
 
 def remove_marks(first: Path) -> None:
-    """Remove the marks of a trace that is removed."""
+    """Remove the marks of a trace that is being deleted."""
     with suppress(OSError):
         mark_of(first).unlink()
 

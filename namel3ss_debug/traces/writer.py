@@ -1,10 +1,10 @@
-"""The one place that writes events: a line in the kernel before the call returns, and no lost or glued lines.
+"""Writes the events of a process: each line is in the kernel before the call returns, none is lost or glued to another.
 
-Each process writes files of its own, opened `O_APPEND | O_EXCL`, mode 0600, so that no two processes ever share one. With the
-default buffer of one event a line is in the kernel before `append` returns, so that a killed process loses nothing: as one
-write to the file, or, while events come fast, in the `ring`, from where many are written at once. What cannot be written is
-counted, said once on stderr, and never reaches the program as an exception. A line is numbered (`seq`) here, in the step in
-which it is written, so that a gap in the numbers is a loss.
+Each process writes its own files, opened with `O_APPEND | O_EXCL`, mode 0600, so that no two processes ever share one.
+With the default buffer of one event a line is in the kernel before `append` returns, so that a killed process loses
+nothing: it is written to the file at once, or, while events come fast, put into the `ring`, from where many are written
+together. What cannot be written is counted, reported once on stderr, and never reaches the program as an exception. A
+line is numbered (`seq`) in the same step in which it is written, so that a gap in the numbers means a loss.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from namel3ss_debug.traces.names import segment_path
 from namel3ss_debug.traces.ring import CLOSED, FIRST, HEAD, LAST, Ring
 
 BURST_EVENTS, BURST_RATE = 32, 1000.0
-"""The ring is taken when so many events in a row came faster than so many a second, and left below half of that."""
+"""The ring is used once so many events in a row came faster than so many a second, and left below half that rate."""
 
 ASK_AGAIN_EVENTS = 10_000
-"""After so many events it is tried again to make a ring, where that failed."""
+"""After how many events making a ring is tried again, where it failed."""
 
 SPILL_SECONDS = 0.05
-"""How long events may stand in the ring before the next one brings them into the file."""
+"""How long events may stay in the ring before the next one causes them to be written to the file."""
 
 _DUMPS = OPT_APPEND_NEWLINE
 
@@ -46,15 +46,15 @@ class TraceWriter:
 
     Args:
         first: the path of the first segment of the trace's first process.
-        first_process: whether this process is that one; any other claims the next free `.p<n>` when it
+        first_process: whether this process is the first one; any other claims the next free `.p<n>` when it
             first has something to write.
         header: makes the `trace_start` event of a segment from its process number, segment number and seq.
         buffer_size: how many events may wait; 1 writes each before `append` returns.
         flush_interval: seconds an event may wait in a buffer.
-        rotate_max_bytes: begin a new segment when this one has grown so large; 0 never.
-        rotate_keep: how many segments to keep; 0 all.
+        rotate_max_bytes: begin a new segment when the current one has grown so large; 0 for never.
+        rotate_keep: how many segments to keep; 0 for all.
         link_latest: keep `trace_latest.jsonl` beside the file pointing to it.
-        joins: whether another program may have begun the trace; then this process is the next one of it.
+        joins: whether another program may have begun the trace; then this process is its next one.
     """
 
     bursts = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -83,7 +83,7 @@ class TraceWriter:
         self._link_latest = link_latest
         self._libc_write: LibcWrite | None = None
         self._warned, self.generation = False, 0
-        self.ahead: Callable[[Event], str] | None = None  # writes what comes first, by `append_before`
+        self.ahead: Callable[[Event], str] | None = None  # writes events that come first, by `append_before`
         self._reset()
 
     def _reset(self) -> None:
@@ -92,10 +92,10 @@ class TraceWriter:
         self._next, self._fd = 0, -1
         self._written = 0  # bytes, without those of the ring that is in use
         self._full_at = 0  # the value of `size` at which the next segment begins
-        self._begins = b""  # the first bytes of the segment; empty where it shall have no ring
+        self._begins = b""  # the first bytes of the segment; empty where it shall not have a ring
         self._ring: Ring | None = None
         self._measured, self._failed_until = (0, 0.0), 0.0  # a number and the time when it was taken
-        self._opening = False  # a segment or a ring
+        self._opening = False  # whether a segment or a ring is being opened
         self._torn = False
         self._early: list[bytes] = []
         self._buffer: list[bytes] = []
@@ -118,11 +118,11 @@ class TraceWriter:
 
     @property
     def size(self) -> int:
-        """How many bytes these take in all segments."""
+        """How many bytes these events take in all segments."""
         return self._written if self._ring is None else self._written + self._ring.passed
 
     def begin(self) -> None:
-        """Begin the first segment now, so that there is a recording even when nothing happens."""
+        """Begin the first segment now, so that there is a recording even if nothing happens."""
         with self._lock:
             if self._fd < 0:
                 self._open_segment()
@@ -130,9 +130,9 @@ class TraceWriter:
     def append(self, event: Event) -> str:
         """Number the event, write it, and return its id.
 
-        The keys `event_id` and `seq` must already stand in `event`; their values are set here. Never raises
-        for what the file system does: an event that cannot be written is counted in `dropped`. Of an event that
-        JSON refuses, what it takes is written.
+        The keys `event_id` and `seq` must already be in `event`; their values are set here. Errors of the file system
+        are never raised: an event that cannot be written is counted in `dropped`. Of an event that JSON refuses, the
+        part that it accepts is written.
         """
         if self.ahead is not None and (event_id := self.ahead(event)):
             return event_id
@@ -149,7 +149,7 @@ class TraceWriter:
             where = slice(at, end)
             if end > ring.room or monotonic() > ring.due:
                 break
-            if seq == self._next and at == ring.at:  # as in `_commit`; no thread comes between either
+            if seq == self._next and at == ring.at:  # as in `_commit`; no other thread runs in between either
                 self._next = seq + 1
                 ring.view[where] = line
                 ring.marks[HEAD] = ring.base + end - FIRST
@@ -158,14 +158,14 @@ class TraceWriter:
         return self._append_in_turn(event)
 
     def append_before(self, event: Event, before: Event) -> str:
-        """Append `before`, and `event` with it where one write does for both; the id of `event`, "" where it is yet to be appended."""
+        """Append `before`, and `event` too if one write does both; the id of `event`, "" if it is not yet appended."""
         if self._ring is None and self.bursts and self._buffer_size <= 1:
             return self._append_in_turn(event, before)
         self.append(before)
         return ""
 
     def _append_in_turn(self, event: Event, before: Event | None = None) -> str:
-        """The same, one thread after another, where nothing goes into the ring now: in one write with what stands before it."""
+        """Append an event under the lock, when it cannot just go into the ring; `before` goes into the same write."""
         with self._lock:
             if self._ring is not None:
                 self._relieve(self._ring)
@@ -184,7 +184,7 @@ class TraceWriter:
         return event_id
 
     def _line(self, event: Event, seq: int) -> bytes:
-        """The line of an event, which gets this number; of one that JSON refuses, what it takes."""
+        """The line of an event, which gets this number; for one that JSON refuses, the part that it accepts."""
         event["seq"] = seq
         event["event_id"] = f"{self.prefix}{seq + 1}"
         try:
@@ -193,7 +193,7 @@ class TraceWriter:
             return dumps(without_payload(event), None, _DUMPS)
 
     def flush(self) -> None:
-        """Hand everything that waits in the buffer to the kernel, and what stands in the ring to the file."""
+        """Write the waiting events: those in the buffer to the kernel, those in the ring to the file."""
         with self._lock:
             self._leave_ring()
             if self._buffer:
@@ -208,26 +208,26 @@ class TraceWriter:
         with self._lock:
             self.flush()
             ring, self._ring = self._ring, None
-            if ring is not None:  # a full disk: who opens the recording finds the rest in the ring's file
+            if ring is not None:  # a full disk: readers of the recording find the rest in the ring's file
                 self._written += ring.abandon()
             folders.close_segment(self._fd)
             self._fd, self._full_at = -1, 0
 
     def hold_the_gil(self) -> None:
-        """Write without giving the GIL away from now on, as the process starts a second thread.
+        """Write without releasing the GIL from now on, because the process starts a second thread.
 
-        After `os.write`, beside a thread that computes, each event would wait a switch interval (5 ms) to get it back.
+        Beside a thread that computes, each event would wait a switch interval (5 ms) after `os.write` to get it back.
         """
         if self._libc_write is None:
             self._libc_write = libc_write()
 
     def before_fork(self) -> None:
-        """Take the lock with nothing waiting in the buffer, so that the child starts from a clean state."""
+        """Take the lock and empty the buffer, so that the child starts from a clean state."""
         self._lock.acquire()
         self.flush()
 
     def after_fork_in_parent(self) -> None:
-        """Go on as before."""
+        """Release the lock."""
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
@@ -241,10 +241,10 @@ class TraceWriter:
         self.dropped, self.process, self.segment, self.prefix = 0, 0, -1, ""
 
     def _commit(self, seq: int, line: bytes, events: int = 1) -> bool:
-        """Take the number and write the line, or the numbers of several; `False` where the number was taken meanwhile.
+        """Take the number, or several, and write the line; `False` where the number was taken meanwhile.
 
-        A signal handler or a finalizer of this very thread may emit in the middle of another emit, and take the number. Python
-        runs them after a call or a jump back, of which there is none from the comparison to the system call.
+        A signal handler or a finalizer may emit in this same thread in the middle of another emit, and take the number.
+        Python runs them after a call or a backward jump, and there is none between the comparison and the system call.
         """
         if self._buffer_size > 1:
             return self._wait(seq, line)  # nothing is written together there
@@ -269,7 +269,7 @@ class TraceWriter:
         return True
 
     def _put(self, ring: Ring, seq: int, line: bytes, events: int) -> bool:
-        """Put the line into the ring, in the way of `_commit`; it is lost where neither it nor the file has room."""
+        """Put the line into the ring, like `_commit`; the line is lost where neither the ring nor the file has room."""
         at = ring.at
         end = at + len(line)
         where = slice(at, end)
@@ -288,13 +288,13 @@ class TraceWriter:
         return True
 
     def _measure(self) -> None:
-        """Take a ring where the last events came so fast that it is worth one."""
+        """Begin to use a ring where the last events came fast enough for that."""
         now = monotonic()
         last, self._measured = self._measured, (self._next, now)
         if self._buffer_size > 1 or not self.bursts or not rings.comes_fast(last, self._measured, BURST_RATE):
             return
         if self._torn or not self._begins or self._opening or self._ring is not None:
-            return  # the last two: a signal handler has come first
+            return  # the last two conditions: a signal handler was faster
         self._opening = True
         try:
             ring = rings.create(segment_path(self.first, self.process, self.segment), self._fd, self._begins)
@@ -306,7 +306,7 @@ class TraceWriter:
             self._opening = False
 
     def _take(self, ring: Ring) -> None:
-        """Let all further events go through the ring; what is emitted meanwhile goes before them."""
+        """Let all further events go through the ring; those emitted meanwhile come before them in the file."""
         fd, ring.room, ring.due = self._fd, self._room(), monotonic() + SPILL_SECONDS
         try:
             while fd == self._fd:
@@ -320,7 +320,7 @@ class TraceWriter:
         ring.discard()
 
     def _relieve(self, ring: Ring) -> None:
-        """Bring what stands in the ring into the file, and leave the ring where events come slowly again."""
+        """Write the contents of the ring to the file, and stop using the ring where events come slowly again."""
         now = monotonic()
         if ring.at <= ring.room and now <= ring.due:
             return  # another thread has done it
@@ -332,18 +332,18 @@ class TraceWriter:
         ring.due = now + SPILL_SECONDS
 
     def _room(self) -> int:
-        """Up to where the ring may be filled before it is spilled: to the half, or to the end of the segment."""
+        """Up to where the ring may be filled before it is spilled: to its half, or to the end of the segment."""
         return FIRST + min((LAST - FIRST) // 2, self._full_at - self.size)
 
     def _leave_ring(self) -> bool:
-        """Spill the ring and do without it; `False` where the file system refuses, and it stays."""
+        """Spill the ring and stop using it; `False` where the file system refuses, and the ring stays in use."""
         ring = self._ring
         if ring is None:
             return True
         if not self._spill(ring, last=True):
             return False
         ring.discard()
-        if self._ring is ring:  # else a signal handler has left it, and may use another one by now
+        if self._ring is ring:  # else a signal handler has left it, and another ring may be in use by now
             self._written += ring.spilled
             self._ring = None
         return True
@@ -382,8 +382,8 @@ class TraceWriter:
             self.flush()
 
     def _finish(self, data: bytes, written: int, events: int = 1) -> None:
-        """Write what is left of whole lines; after an error remember that a line is torn."""
-        if written < 0:  # what the C library says of an error
+        """Write the rest of the lines after a partial write; after an error remember that a line is torn."""
+        if written < 0:  # how the C library reports an error
             self._refused(data, last_error(), events)
             return
         try:
@@ -400,7 +400,7 @@ class TraceWriter:
         self._written += written
 
     def _refused(self, data: bytes, error: OSError, events: int = 1) -> None:
-        """Count what could not be written; what is emitted while the first segment begins waits for it."""
+        """Count what could not be written; events that are emitted while the first segment is opened wait for it."""
         if self._fd < 0 and self._opening:
             self._early += data.splitlines(keepends=True)
             return
@@ -408,11 +408,11 @@ class TraceWriter:
             self._finish(data, 0, events)
             return
         self.dropped += events
-        if self._fd >= 0:  # where there is no segment, that was told already
+        if self._fd >= 0:  # where there is no segment, that was reported already
             self._warn(error.strerror or str(error))
 
     def _opened_again(self, error: OSError) -> bool:
-        """Whether the program had closed the segment, and it is open again; raises what one of its signal handlers raised."""
+        """Open the segment again if the program has closed it; raises what a signal handler of the program raised."""
         if error.errno is None:  # such as the TimeoutError of an alarm
             raise error
         if error.errno == errno.EBADF and self._fd >= 0:
@@ -424,14 +424,14 @@ class TraceWriter:
     def _open_segment(self) -> None:
         """Begin the next segment; keep the old one when that fails.
 
-        What a signal handler emits meanwhile goes to the old segment; where there is none, it waits for the new
+        Events that a signal handler emits meanwhile go to the old segment; where there is none, they wait for the new
         one. So the header is always the first line.
         """
         if self._opening or monotonic() < self._failed_until:
             return
         self._opening = True
         seq = self._next
-        if self._fd < 0:  # the first segment: whatever is emitted meanwhile comes behind its header
+        if self._fd < 0:  # the first segment: events emitted meanwhile come after its header
             self._next = seq + 1
         try:
             self.flush()
@@ -475,7 +475,7 @@ class TraceWriter:
         return fd
 
     def _write_header(self, fd: int, seq: int) -> tuple[int, int]:
-        """Write the header of a segment, under a number that is taken as in `_commit`; bytes written and wanted."""
+        """Write the header of a segment, with a number taken as in `_commit`; return the bytes written and wanted."""
         event = self._header(self.process, self.segment, seq)
         while True:
             if self._fd >= 0:

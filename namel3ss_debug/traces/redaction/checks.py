@@ -1,6 +1,7 @@
-"""Second looks at what a pattern found, where the form alone would catch too much.
+"""Further checks of what a pattern has found, where the pattern alone would match too much.
 
-Each check gets the match and says whether its secret part (the last group that matched, else the whole) is one.
+Each check gets the match and returns whether its secret part (the last group that matched, else the whole match) is a
+secret.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _DATA = 200
 _RUN_OF_DATA = re.compile(rf"(?=[^A-Z]*+[A-Z])(?=[^a-z]*+[a-z])(?=[^0-9]*+[0-9])[A-Za-z0-9+/_\-]{{{_DATA}}}")
 _is_secret_name = lru_cache(4096)(is_secret_name)
 _ALSO_HARMLESS = {"token": 16, "secret": 8}
-"""Names that also stand for a model's token and for a riddle's secret: their values need a digit and this length."""
+"""Names that can also mean a model's token or a riddle's secret: their values need a digit and this length."""
 
 
 def secret_part(match: re.Match[str]) -> str:
@@ -37,37 +38,37 @@ def secret_part(match: re.Match[str]) -> str:
 
 
 def is_in_data(text: str, start: int) -> bool:
-    """Whether this place lies in a run of base64, as that of an image: what looks like a token there came by chance.
+    """Whether this place is in a run of base64, such as an image: what looks like a token there is one by chance.
 
-    A token of four known characters comes once in some megabytes of it.
+    The beginning of a token with four known characters occurs once in some megabytes of base64.
     """
     return start >= _DATA and _RUN_OF_DATA.match(text, start - _DATA, start) is not None
 
 
 def has_digit(match: re.Match[str]) -> bool:
-    """Whether it holds a digit or base64's `=`; words of prose and names in code hold neither."""
+    """Whether the secret part holds a digit or base64's `=`; words of prose and names in code hold neither."""
     secret = secret_part(match)
     return secret.endswith("=") or _DIGIT.search(secret) is not None
 
 
 def is_no_stand_in(match: re.Match[str]) -> bool:
-    """Whether it is more than a variable or a word that stands for the secret."""
+    """Whether the secret part is more than a variable or a placeholder."""
     return not is_stand_in(secret_part(match))
 
 
 def is_stand_in(value: str) -> bool:
-    """Whether it is a variable or a word that stands for a secret."""
+    """Whether a value is a variable or a placeholder in place of a secret."""
     return _STAND_IN.match(value) is not None
 
 
 def is_for_curl(match: re.Match[str]) -> bool:
-    """Whether it is an option of curl, which stands before it, and more than a stand-in."""
+    """Whether the match is an option of a `curl` before it, and its value more than a placeholder."""
     before = match.string[max(0, match.start() - _CURL_BEFORE) : match.start()]
     return "curl" in before.lower() and is_no_stand_in(match)
 
 
 def is_assignment(match: re.Match[str]) -> bool:
-    """Whether `name = value` gives a secret its value, and is not code that fetches one, nor a stand-in."""
+    """Whether `name = value` gives a secret its value; it does not where the value is code or a placeholder."""
     name = _name(match)
     if not _is_secret_name(name):
         return False
@@ -94,7 +95,7 @@ def is_assignment(match: re.Match[str]) -> bool:
 
 
 def _name(match: re.Match[str]) -> str:
-    r"""The name that the keyword found by the pattern is the end of.
+    r"""The name that ends with the keyword that the pattern has found.
 
     In JSON text the letter of an escape such as `\n` may stand right before it.
     """
@@ -114,7 +115,7 @@ def _is_option(match: re.Match[str], name: str) -> bool:
 
 
 def _before(match: re.Match[str], name: str, many: int) -> str:
-    """So many characters before the name that the keyword found by the pattern is the end of."""
+    """So many characters before the name that ends with the keyword that the pattern has found."""
     keyword = _NAME.match(match[0])
     assert keyword is not None
     start = match.start() + keyword.end() - len(name)
@@ -134,7 +135,7 @@ def _is_code(value: str, assigned: str) -> bool:
 
 
 def is_basic_credential(match: re.Match[str]) -> bool:
-    """Whether it is base64 of `user:password`."""
+    """Whether the secret part is base64 of `user:password`."""
     try:
         decoded = base64.b64decode(secret_part(match)[:400].rstrip("=") + "===", validate=False)
     except ValueError:
@@ -143,12 +144,12 @@ def is_basic_credential(match: re.Match[str]) -> bool:
 
 
 def is_cookie(match: re.Match[str]) -> bool:
-    """Whether it has the form `name=value`."""
+    """Whether the secret part has the form `name=value`."""
     return "=" in secret_part(match)
 
 
 def is_url_password(match: re.Match[str]) -> bool:
-    """Whether what stands between `:` and `@` is a password and not a port with a path behind it."""
+    """Whether the part between `:` and `@` is a password and not a port followed by a path."""
     return re.match(r"\d{1,5}(?:[/?#]|$)", secret_part(match)) is None
 
 
@@ -159,7 +160,7 @@ _GROUPS = re.compile(r"\d+|\d{4}(?P<s>[ \-])\d{4}(?P=s)\d{4}(?P=s)\d{4}|\d{4}([ 
 
 
 def is_card(match: re.Match[str]) -> bool:
-    """Whether it is the number of a payment card: issuer, length, grouping and check digit (ISO/IEC 7812-1)."""
+    """Whether the match is the number of a payment card: issuer, length, grouping and check digit (ISO/IEC 7812-1)."""
     text = secret_part(match)
     digits = re.sub(r"\D", "", text)
     if not _GROUPS.fullmatch(text) or not _BRANDS.fullmatch(digits):

@@ -1,8 +1,8 @@
-"""A text that comes in pieces: what of it is decided, and where secrets stand in it, whatever way it was cut.
+"""Finds the secrets of a text that arrives in pieces, wherever it was cut.
 
-A piece is decided when it comes, unless the end of the text may be the beginning of a secret: from there on it waits
-for what follows. Nearly every piece is looked at once, together with a few characters before it, for any of the literals
-that every known form holds; the forms themselves are tried where there is one, and as long as one may go on.
+A piece is decided when it arrives, unless the end of the text may be the beginning of a secret: from there on it waits
+for what follows. Nearly every piece is searched once, together with a few characters before it, for the literals that
+the patterns contain; the patterns themselves are tried only where there is a literal, and while a match may go on.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from namel3ss_debug.traces.redaction.redactor import (
 from namel3ss_debug.traces.redaction.rules import Rule
 
 _BEFORE = 320
-"""How much of what is decided is kept, for what a secret is known by may stand before it."""
+"""How many characters of the decided text are kept, since a secret may be recognised by what is before it."""
 
 _BEFORE_LITERAL = 64
-"""A form begins at most so far before the piece that completes a literal of its own."""
+"""A match begins at most so many characters before the piece that completes one of its literals."""
 
 _OFTEN = 4096
-"""A text that waits is looked at with every piece until it is so long, and then each time it has grown by a quarter."""
+"""A waiting text is searched at every piece until it is so long, and then each time it has grown by a quarter."""
 
 _NAMED = re.compile(
     r'"((?:[^"\\]|\\.){1,200}+)"\s{0,8}:\s{0,8}'
@@ -39,7 +39,7 @@ _NAMED = re.compile(
 
 
 class Secret(NamedTuple):
-    """A secret in a growing text: its place, counted from the beginning of the text, and what stands for it."""
+    """A secret in a growing text: its place, counted from the beginning of the text, and its placeholder."""
 
     start: int
     end: int
@@ -47,20 +47,20 @@ class Secret(NamedTuple):
 
 
 _ALERT = re.compile(rf'{TRIGGER}|":|{CARD}')
-"""What a text in lower case holds where a secret may be in it, or have begun."""
+"""Matches in a lower-case text that may hold a secret or the beginning of one."""
 
 
 class Growing:
-    """One text as it comes.
+    """A text that grows piece by piece.
 
     Args:
         redactor: knows the secrets.
-        is_json: whether the text is JSON, so that the value of a field with a secret name is one.
+        is_json: whether the text is JSON, so that the value of a field with a secret name is a secret.
 
     Attributes:
-        length: how much has come.
-        settled: how much of that is decided.
-        secrets: those before that place, in order; may be cleared when they are no longer needed.
+        length: how many characters have arrived.
+        settled: how many of these are decided.
+        secrets: the secrets before `settled`, in order; may be cleared when they are no longer needed.
     """
 
     __slots__ = ("_alert", "_due", "_from", "_is_json", "_redactor", "_text", "length", "secrets", "settled")
@@ -71,20 +71,20 @@ class Growing:
         self.secrets: list[Secret] = []
         self._redactor = redactor
         self._is_json = is_json
-        self._text = ""  # the end of what has come
-        self._from = 0  # where in it a form may begin that goes on
+        self._text = ""  # the end of what has arrived
+        self._from = 0  # where in it an unfinished match may begin
         self._alert = redactor.is_always_near
         self._due = 0
 
     def is_plain(self, piece: str) -> bool:
-        """Whether a piece that would come next is decided as it comes, and holds no secret."""
+        """Whether a piece, if it were the next, would be decided at once and hold no secret."""
         if self._alert:
             return False
         lower = (self._text[-LONGEST_TRIGGER:] + piece).lower()
         return not _ALERT.search(lower) and not self._redactor.is_near(lower)
 
     def take_plain(self, piece: str) -> None:
-        """Take such a piece."""
+        """Take a piece for which `is_plain` is true."""
         self.length += len(piece)
         self.settled = self.length
         text = self._text + piece
@@ -94,7 +94,7 @@ class Growing:
         self._from = max(0, len(text) - _BEFORE_LITERAL)
 
     def feed(self, piece: str) -> None:
-        """Take what comes next."""
+        """Take the next piece."""
         if self.is_plain(piece):
             self.take_plain(piece)
             return
@@ -104,12 +104,12 @@ class Growing:
             self._look(self._text)
 
     def finish(self) -> None:
-        """Nothing more comes: decide the rest."""
+        """Decide the rest of the text, which has ended."""
         if self.settled < self.length:
             self._take(self._text, len(self._text), self._redactor.near(self._text, self._from))
 
     def _look(self, text: str) -> None:
-        """Find where the end may be the beginning of a secret, and decide what stands before it."""
+        """Find where the end of the text may be the beginning of a secret, and decide everything before it."""
         end = begun = kept = len(text)
         rules = self._redactor.near(text, self._from)
         for order, rule in rules:
@@ -142,7 +142,7 @@ class Growing:
         return kept, begun
 
     def _take(self, text: str, begun: int, rules: list[tuple[int, Rule]]) -> int:
-        """Decide the text before this place, or before a secret that reaches over it; up to where it is decided."""
+        """Decide the text up to this place, or to a secret that reaches over it; return where the decided part ends."""
         base = self.length - len(text)
         finds = [(find.start, find.end, find.name) for find in self._redactor.finds(text, self._from, rules)]
         if self._is_json:
@@ -173,7 +173,7 @@ class Growing:
 
 
 def _united(finds: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Finds of which some overlap, each place once."""
+    """The finds, with those that overlap united."""
     united: list[tuple[int, int, str]] = []
     for find in sorted(finds):
         if united and find[0] < united[-1][1]:

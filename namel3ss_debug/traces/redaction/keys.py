@@ -1,7 +1,7 @@
 """Names whose values are secret: fields of a payload, assigned variables, HTTP headers, query parameters.
 
-A name is secret by how it ends, after camelCase became snake_case: `OPENAI_API_KEY`, `dbPassword` and
-`X-Auth-Token` are; `max_tokens`, `session_id` and `next_page_token` are not.
+A name is secret by its ending, after converting it to snake_case: `OPENAI_API_KEY`, `dbPassword` and `X-Auth-Token`
+are secret; `max_tokens`, `session_id` and `next_page_token` are not.
 """
 
 from __future__ import annotations
@@ -80,6 +80,6 @@ def snake(name: str) -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether the built-in list holds the value of a field of this name to be secret."""
+    """Whether the value of a field of this name is secret by the built-in list."""
     words = snake(name)
     return _SECRET_END.search(words) is not None and _HARMLESS.search(words) is None

@@ -1,8 +1,9 @@
-r"""From a pattern, one that finds where a text may end inside a match: what has come so far could still become one.
+r"""Turns a pattern into one that finds a match begun at the end of a text, which more text could complete.
 
-A pattern is a sequence of items, and a text ends inside a match where it ends inside one of them, all before it having
-matched. So `abc` becomes `a(?:b(?:\Z)|\Z)|\Z`, only shorter. What stands ahead is cut the same way, what stands behind is
-there already, and a class that repeats may go on repeating. Where in doubt, the text may still become a match.
+A pattern is a sequence of items, and a text ends inside a match where it ends inside one of them, after all items
+before it have matched. So `abc` becomes `a(?:b(?:\Z)|\Z)|\Z`, only shorter. A look-ahead is cut the same way, a
+look-behind stays, since its text is there already, and a class that repeats may go on repeating. In doubt, it is
+assumed that the text may become a match.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ _ASCII = 128
 
 @lru_cache(256)
 def opening(pattern: str) -> re.Pattern[str]:
-    """A pattern that matches from the beginning of a match that the end of the text cuts, to that end.
+    """A pattern that matches the beginning of an unfinished match, up to the end of the text.
 
-    The groups are those of the pattern, as far as the text has come. The later a place in the pattern is, the sooner it is
-    tried, so that a group that may have begun has.
+    The groups are those of the pattern, as far as the text goes. Later places of the pattern are tried first, so that a
+    group that may have begun counts as begun.
 
     Args:
-        pattern: a valid regular expression. One with a back reference or a condition cannot be cut: for it, whatever
-            follows the last whitespace may become a match.
+        pattern: a valid regular expression. One with a back reference or a condition cannot be cut: for it, anything
+            after the last whitespace may become a match.
     """
     try:
         tree = _parser.parse(pattern)
@@ -50,7 +51,7 @@ def opening(pattern: str) -> re.Pattern[str]:
 
 
 def first_literal(pattern: str) -> str:
-    """What every match of a pattern begins with, in lower case; "" where that is not known."""
+    """The literal that every match of a pattern begins with, in lower case; "" where none is known."""
     try:
         items = list(_parser.parse(pattern))
     except (LookupError, AttributeError, TypeError, ValueError, RecursionError, re.error):
@@ -68,7 +69,7 @@ def first_literal(pattern: str) -> str:
 
 
 def _cut(items: list[Item], state: Any) -> list[Item] | None:
-    """What matches where the text ends inside this sequence; `None` where it never does."""
+    """The items that match where the text ends inside this sequence; `None` where it never does."""
     result: list[Item] | None = None
     for item in reversed(items):
         later = None if result is None else [item, *result]
@@ -84,7 +85,7 @@ def _either(ways: list[list[Item] | None], state: Any) -> list[Item] | None:
 
 
 def _cut_item(item: Item, state: Any) -> list[Item] | None:
-    """What is left of an item of a pattern where the text may end within it; None where it cannot."""
+    """The part of an item that matches where the text ends within it; None where it cannot end there."""
     kind, value = item
     if kind in _SIMPLE:
         return [_END]

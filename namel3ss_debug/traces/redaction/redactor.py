@@ -1,8 +1,9 @@
 """Finds secrets and puts `[REDACTED:<rule>]` in their place.
 
-A text is looked at once: what was found is remembered, so that a system prompt that is sent with every call costs
-one look into a table. All rules look at the same text and their finds are united, so no rule leaves the tail of
-what another one has cut; that is repeated until nothing changes, since a placeholder may bare what it bordered on.
+A text is searched once: the result is remembered, so that a system prompt that is sent with every call costs one
+look-up in a table. All rules search the same text and their finds are united, so that no rule leaves the tail of a
+secret that another rule has cut; that is repeated until nothing changes, since a placeholder may uncover a secret
+beside it.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_lite
 from namel3ss_debug.traces.redaction.rules import PHRASES, RUN, TOKENS, Rule, assigned
 
 KEY = "[REDACTED:key]"
-"""Stands for the value of a field whose name is secret."""
+"""The placeholder for the value of a field whose name is secret."""
 
 HEADER = "[REDACTED:header]"
-"""Stands for the value of a header that carries credentials."""
+"""The placeholder for the value of a header with credentials."""
 
 PRIVATE_KEY = "[REDACTED:private_key]"
-"""Stands for a line of a private key."""
+"""The placeholder for a line of a private key."""
 
 OPTION = "--"
-"""So begins an option of a command line, and the first line of a private key: what may hide what stands behind it."""
+"""The beginning of an option of a command line, and of a private key: what follows such an item may be secret."""
 
 _NOT_A_WORD = "q7Rk29xLm4Tz81Wvq7Rk29xLm4Tz81Wvq7Rk29xL"
 _NAMED = tuple(
     f'{{"%s": {value}}}'
     for value in (f'"{_NOT_A_WORD}"', f'"Digest {_NOT_A_WORD}"', f'"sid={_NOT_A_WORD}; a=b"', "7294618305")
 )
-"""A field whose value is secret if its name says so, in the forms that such values have."""
+"""Templates of a field whose value is secret if its name is, in the forms that such values have."""
 
 _GIVEN_UP = "[REDACTED:text]"
 _SHORTEST = 12
@@ -62,13 +63,13 @@ _LITERALS = {literal for _, rule in _ORDERED for literal in rule.literals}
 
 
 def _shortest(literals: set[str]) -> set[str]:
-    """Those that none of the others is the beginning of."""
+    """Those that do not begin with another one of them."""
     return {one for one in literals if literals.isdisjoint(one[:end] for end in range(1, len(one)))}
 
 
 _TRIGGERS = _shortest(_LITERALS)
 _TRIGGERED: dict[str, list[tuple[int, Rule]]] = {trigger: [] for trigger in _TRIGGERS}
-"""The rules with a literal that begins so."""
+"""For each trigger, the rules with a literal that begins with it."""
 
 for _order, _rule in _ORDERED:
     for _trigger in {one[:end] for one in _rule.literals for end in range(1, len(one) + 1)} & _TRIGGERS:
@@ -78,7 +79,7 @@ _V = TypeVar("_V")
 
 
 def trie(words: Iterable[str]) -> str:
-    """A pattern of any of these words, none of which begins with another, that looks at each character once."""
+    """A pattern for any of these words, none of which begins with another; it looks at each character once."""
     following: dict[str, list[str]] = {}
     for word in sorted(words):
         following.setdefault(word[0], []).append(word[1:])
@@ -87,15 +88,15 @@ def trie(words: Iterable[str]) -> str:
 
 
 TRIGGER = trie(_TRIGGERS)
-"""What a text in lower case holds somewhere where a secret may be in it; but for the number of a card."""
+"""Occurs in every lower-case text that may hold a secret, but for the number of a card."""
 
 LONGEST_TRIGGER = max(LONGEST_LITERAL, *map(len, _TRIGGERS))
 _TRIGGER = re.compile(f"(?=({TRIGGER}))")
 _PHRASE_TRIGGER = re.compile(trie(_shortest({literal for literal, _ in _PHRASE_LITERALS})))
-"""A literal of `PHRASES`; in a short text this is looked for sooner than all of them one by one."""
+"""A literal of `PHRASES`; in a short text this is faster than searching for all of them one by one."""
 
 CARD = r"[0-9](?:[ \-]?[0-9]){12}|[0-9][0-9 \-]{0,24}\.?\Z"
-"""What a text holds where the number of a card may be in it, or have begun at its end."""
+"""Occurs in every text that may hold the number of a card, or the beginning of one at its end."""
 
 _CARD_LIKE = re.compile(CARD)
 _LONG_NUMBER = re.compile(r"\d(?:[ \-]?\d){12}")
@@ -103,12 +104,12 @@ _CARD = next((order, rule) for order, rule in _ORDERED if rule.name == "card")
 
 
 class Find(NamedTuple):
-    """One secret in a text, and the rule that tells most of it."""
+    """One secret in a text, and the most specific rule that found it."""
 
     start: int
     end: int
     order: int
-    """The place of the rule among all: the lower is the more telling name."""
+    """The place of the rule among all: the lower, the more specific."""
     name: str
 
 
@@ -162,13 +163,13 @@ class Redactor:
         return known
 
     def name_is_clear(self, name: str) -> bool:
-        """Whether no value of a field of this name is secret because of the name, in an object or in the text of one."""
+        """Whether a field of this name is not secret by its name, in an object or in the text of one."""
         return not self.key_is_secret(name) and not any(self.finds(value % name) for value in _NAMED)
 
     def text(self, text: str) -> str:
         """The text with a placeholder for every secret in it; the same object if there is none.
 
-        Texts seen before cost one look into a table. Of a long text only its hash and length are kept.
+        Texts seen before cost one look-up in a table. For a long text only its hash and length are kept.
         """
         if len(text) < _SHORTEST and not self._own:
             return text
@@ -188,7 +189,7 @@ class Redactor:
 
     @property
     def has_own_rules(self) -> bool:
-        """Whether the user has added names or patterns, which may know a secret by what stands around it."""
+        """Whether the user has added names or patterns, which may recognise a secret by the text around it."""
         return bool(self._own)
 
     def headers(self, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -206,7 +207,7 @@ class Redactor:
         return self.text(_PARAMETER.sub(replace, url) if "=" in url else url)
 
     def words(self, words: Iterable[str]) -> list[str]:
-        """The words of a command line without the value of an option with a secret name, which may be the word behind it."""
+        """The words of a command line without the values of options with secret names, also those in the next word."""
         clear: list[str] = []
         is_secret = False
         for word in words:
@@ -216,9 +217,9 @@ class Redactor:
         return clear
 
     def hidden(self, items: Sequence[Any]) -> dict[int, str]:
-        """What stands in place of those items of a list that are secret by what stands before them.
+        """The placeholders for items of a list that are secret because of an item before them, by their places.
 
-        These are the word behind an option with a secret name, and the lines of a private key.
+        These are the word after an option with a secret name, and the lines of a private key.
         """
         found: dict[int, str] = {}
         try:
@@ -242,7 +243,7 @@ class Redactor:
         return found
 
     def _takes_secret(self, option: str) -> bool:
-        """Whether the word behind an option is secret."""
+        """Whether the word after an option is secret."""
         return _OPTION.match(option) is not None and self.key_is_secret(option.lstrip("-"))
 
     def _mark(self, mark: tuple[int, int]) -> None:
@@ -286,12 +287,12 @@ class Redactor:
         return "".join([*parts, text[done:]])
 
     def finds(self, text: str, start: int = 0, rules: Iterable[tuple[int, Rule]] | None = None) -> list[Find]:
-        """Where the secrets of a text stand, each once, in order; what a placeholder bares is not among them.
+        """The secrets in a text, each once, in order; without those that only a placeholder would uncover.
 
         Args:
             text: the text.
-            start: where they are looked for; what they are known by may stand before it.
-            rules: those that are looked for, as `near` gives them; all if left out.
+            start: where the search begins; what a secret is recognised by may be before it.
+            rules: the rules to search with, as `near` returns them; all if left out.
         """
         if rules is None and not (rules := self._worth_trying(text)):
             return []
@@ -306,11 +307,11 @@ class Redactor:
         return united
 
     def near(self, text: str, start: int = 0) -> list[tuple[int, Rule]]:
-        """The rules of which a secret may stand, or may have begun, in a text, each with its place among all.
+        """The rules whose secrets may be in a text, or may have begun in it, each with its place among all.
 
         Args:
             text: the text.
-            start: where it may begin.
+            start: where the secret may begin.
         """
         lower = text[start:].lower()
         found = {literal for literal in _TRIGGER.findall(lower) if literal}
@@ -322,11 +323,11 @@ class Redactor:
 
     @property
     def is_always_near(self) -> bool:
-        """Whether the user has added patterns of which it is not known how a match begins."""
+        """Whether the user has added patterns for which it is not known how a match begins."""
         return self._always
 
     def is_near(self, lower: str) -> bool:
-        """Whether a text in lower case may hold a secret that the user has added a name or a pattern for."""
+        """Whether a lower-case text may hold a secret by one of the user's names or patterns."""
         return bool(self._literals) and any(literal in lower for literal in self._literals)
 
     def _worth_trying(self, text: str) -> list[tuple[int, Rule]]:
@@ -345,7 +346,7 @@ class Redactor:
         return rules + self._own if self._own else rules
 
     def _orders(self, runs: list[str]) -> list[int]:
-        """The places of the rules of `TOKENS` that these runs of characters have a literal of; runs without any are remembered."""
+        """The places of the rules of `TOKENS` with a literal in these runs; remembers runs without one."""
         joined = " ".join(runs).lower()
         found: list[int] = []
         if len(joined) > _SHORT or _TRIGGER.search(joined):
@@ -361,7 +362,7 @@ class Redactor:
         if pattern is None:
             pattern = self._compiled[rule.pattern] = re.compile(rule.pattern)
         reached = 0
-        # in lower case, the length of another text may be another
+        # a text in lower case may have another length
         beginning = rule.at_literals and text.isascii()
         for match in (
             at_literals(rule.literals, pattern, text, start) if beginning else pattern.finditer(text, start)
@@ -392,7 +393,7 @@ def redact_headers(pairs: Iterable[tuple[str, str]], redactor: Redactor | None) 
 def at_literals(
     literals: Iterable[str], pattern: re.Pattern[str], text: str, start: int
 ) -> Iterator[re.Match[str]]:
-    """What `finditer` gives of a pattern that begins with one of these literals; where one stands is found much faster."""
+    """Like `finditer` for a pattern that begins with one of these literals, but much faster: it finds these first."""
     lower = text.lower()
     places: list[int] = []
     for literal in literals:
@@ -408,18 +409,18 @@ def at_literals(
 
 
 def is_by_chance(order: int, text: str, start: int) -> bool:
-    """Whether what the rule with this place among all knows a secret by stands here because base64 holds everything somewhere."""
+    """Whether a match of the rule with this place among all is only a coincidence in a run of base64."""
     return 0 <= order < len(TOKENS) and is_in_data(text, start)
 
 
 def _own_rule(name: str, pattern: str) -> Rule:
-    """A rule of the user's."""
+    """A rule that the user has added."""
     check_pattern(name, pattern)
     return Rule(name, pattern, (first_literal(pattern),))
 
 
 def _remember(table: dict[str, _V], key: str, value: _V) -> None:
-    """Put a verdict into a table that never grows beyond its bound."""
+    """Put a result into a table of limited size."""
     if len(table) >= _REMEMBERED:
         table.clear()
     table[key] = value
@@ -430,9 +431,9 @@ def _differ(one: str, other: str) -> bool:
 
 
 def placeholder(text: str, start: int, end: int, name: str) -> str:
-    """What stands in place of `text[start:end]`; in quotes where a bare number of JSON text is replaced.
+    """The placeholder for `text[start:end]`; in quotes where a bare number in JSON text is replaced.
 
-    The quotes are those used last before it, with their backslashes, for JSON text is often nested in JSON text.
+    The quotes are those used last before it, with their backslashes, because JSON text is often nested in JSON text.
     """
     placeholder = f"[REDACTED:{name}]"
     if not _NUMBER.match(text, start, end):

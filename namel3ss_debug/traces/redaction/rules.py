@@ -1,16 +1,16 @@
 r"""The known forms of secrets, one rule each.
 
-The forms are those the vendors document; gitleaks and detect-secrets collect them. Three laws hold for every
-pattern, and tests watch them:
+The forms are those the vendors document; gitleaks and detect-secrets collect them. Three rules hold for every
+pattern, and are tested:
 
-- No work without bound: a token is an unusual prefix and a possessive run of one class of characters, and a part
-  that may be tried again has a fixed greatest length.
+- The work is bounded: a token is an unusual prefix and a possessive run of one class of characters, and a part
+  that may be tried again has a fixed maximum length.
 - The secret part never crosses a double quote nor splits an escape, so JSON text stays valid after replacing.
-- A boundary on the left also accepts an escape such as `\n`, since JSON text inside a string holds its line
-  breaks as a backslash and a letter.
+- A boundary on the left also accepts an escape such as `\n`, since JSON text inside a string has a backslash and a
+  letter for each line break.
 
-What may fail in its middle repeats in an atomic group, `(?>(?:...)*)`: before Python 3.11.5 a possessive repeat of it keeps the
-beginning of what failed.
+A repeated part that may fail in its middle is in an atomic group, `(?>(?:...)*)`: before Python 3.11.5 a possessive
+repeat keeps the beginning of what failed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Rule(NamedTuple):
     """One known form of a secret.
 
     Attributes:
-        name: stands in the placeholder, `[REDACTED:<name>]`.
+        name: the name in the placeholder, `[REDACTED:<name>]`.
         pattern: finds the secret: the last group that matched, else the whole match.
         literals: in lower case; a text without any of them cannot match. Empty: always try.
-        check: a second look at a match, where the form alone would catch too much.
-        at_literals: whether a match begins where one of the literals stands, and nowhere else.
+        check: a further check of a match, where the pattern alone would match too much.
+        at_literals: whether a match always begins with one of the literals.
     """
 
     name: str
@@ -47,7 +47,7 @@ def _token(prefix: str, body: str, width: int = 0) -> str:
 
     Args:
         prefix: a pattern of fixed width.
-        body: the pattern behind it.
+        body: the pattern that follows it.
         width: the width of the prefix where that is not its length.
     """
     over = f".{{{width or len(prefix)}}}"
@@ -68,14 +68,14 @@ _LONGEST = 1000
 
 
 def assigned(keyword: str, shortest: int = 8, *, in_lists: bool = False) -> str:
-    """A pattern of what is assigned to a name in code, JSON, YAML, XML, a shell or a command line.
+    """A pattern for a value that is assigned to a name in code, JSON, YAML, XML, a shell or a command line.
 
-    The value stands in a look-ahead, so that a value that is none hides no assignment inside it.
+    The value is in a look-ahead, so that a value that turns out to be none does not hide an assignment inside it.
 
     Args:
-        keyword: a pattern of the end of the name.
+        keyword: a pattern for the end of the name.
         shortest: the fewest characters of a value.
-        in_lists: whether the value may be the item behind the name in a list; the name has to be that of an option then.
+        in_lists: whether the value may be the next item after the name in a list; the name must be an option then.
     """
     run = f"{{{shortest},{_LONGEST}}}"
     many = f"{run}+"
@@ -95,7 +95,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 TOKENS: tuple[Rule, ...] = (
-    # Model providers and what belongs to agents.
+    # Model providers and services for agents.
     Rule("anthropic", rf"sk-ant-[a-z0-9]{{2,12}}-{_WORD}{{16,}}+", ("sk-ant-",)),
     Rule(
         "openai",
@@ -268,4 +268,4 @@ PHRASES: tuple[Rule, ...] = (
         checks.is_card,
     ),
 )
-"""Secrets that are known by what stands around them, or that may hold spaces."""
+"""Secrets that are recognised by the text around them, or that may hold spaces."""
