@@ -1,6 +1,6 @@
-"""What model providers say on the wire, both ways; one entry of one table for each wire format.
+"""The wire formats of model providers, for reading and for writing; one table with one entry for each format.
 
-Each name is loaded when it is first used: who reads JSON of a provider here and there needs no table of formats.
+Each name is loaded when it is first used: code that only reads a provider's JSON does not need the table of formats.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HOMES: Final = {name: module for module, names in _WHERE.items() for name in na
 
 
 def __getattr__(name: str) -> Any:
-    """A name of another module of this package, which stays here from then on."""
+    """Load a name from another module of this package, and keep it here from then on."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Anthropic's messages on Amazon Bedrock: a stream of them stands in Bedrock's own event stream, all else is as it is.
+"""Anthropic's messages on Amazon Bedrock: as usual, but their streams are inside Bedrock's own event stream.
 
 Vertex AI sends the events as Anthropic does.
 """
@@ -23,7 +23,7 @@ encode_error = anthropic_messages.encode_error
 
 
 def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-    """The events of a stream, each passed through by Bedrock in a message of its own."""
+    """The events of a stream, each wrapped by Bedrock in a message of its own."""
     plain = anthropic_messages.encode_stream(answer, request, response_id=response_id, created=created)
     events = [event for chunk in plain for event in SERVER_SENT.events(chunk)]
     return [

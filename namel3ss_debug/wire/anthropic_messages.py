@@ -1,4 +1,4 @@
-"""Anthropic messages, `POST .../v1/messages`, and the same through Bedrock and Vertex AI, which have the model in the path."""
+"""Anthropic messages, `POST .../v1/messages`, also through Bedrock and Vertex AI, which have the model in the path."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def decode_response(body: object) -> Answer:
 def decode_usage(usage: object) -> dict[str, int]:
     """Token counts under the names of the event format.
 
-    Anthropic's counts leave out what it took to summarise the conversation, which is told beside them; ours include it.
+    Anthropic's counts do not include the tokens for summarising the conversation, which it reports separately; ours do.
     """
     told = lenient.mapping(usage)
     compactions = [
@@ -141,7 +141,7 @@ def decode_usage(usage: object) -> dict[str, int]:
 
 
 def _terms(usage: object) -> dict[str, str]:
-    """On what other terms than the standard ones it was billed; a model that gave advice is billed for itself."""
+    """The terms other than the standard ones on which it was billed; a model that gave advice is billed separately."""
     told = lenient.mapping(usage)
     advised = any(each.get("type") == "advisor_message" for each in lenient.mappings(told.get("iterations")))
     return billing.terms(
@@ -153,7 +153,7 @@ def _terms(usage: object) -> dict[str, str]:
 
 
 def _with_all(count: object, more: list[Json], name: str) -> object:
-    """A count with those of the same name in `more`; as it is where there are none."""
+    """The sum of a count and those of the same name in `more`; unchanged where there are none."""
     added = sum(lenient.count(each.get(name)) or 0 for each in more)
     return (lenient.count(count) or 0) + added if added else count
 
@@ -162,7 +162,7 @@ def _with_all(count: object, more: list[Json], name: str) -> object:
 
 
 def is_content(event: object) -> bool:
-    """Whether an event carries text, reasoning, or the beginning or a piece of a tool call."""
+    """Whether an event contains text, reasoning, or the beginning or a piece of a tool call."""
     told = lenient.mapping(event)
     if told.get("type") == "content_block_start":
         return lenient.mapping(told.get("content_block")).get("type") in ("tool_use", *_SERVER_CALLS)
@@ -173,9 +173,9 @@ def is_content(event: object) -> bool:
 
 
 def join_events(events: list[Json]) -> Json:
-    """The events of a stream as one message; an error event stays as `error`.
+    """The events of a stream as one message; an error event becomes its `error`.
 
-    The input of a tool call whose stream was cut is the raw text that had arrived.
+    Where the stream was cut inside a tool call, the input of that call is the raw text that had arrived.
     """
     whole: Json = {}
     blocks: dict[int, Json] = {}

@@ -1,6 +1,6 @@
 """Amazon Bedrock's converse, `POST .../model/MODEL/converse` and `/converse-stream`.
 
-The stream is binary (`event_stream`); a part is an object with one key that says what it is.
+The stream is binary (`event_stream`); a part is an object with one key, which names its kind.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _part(block: Json) -> parts.Part:
 
 
 def _cited(told: Json) -> str:
-    """What an answer says in a block with its sources."""
+    """The text of a block that has citations of its sources."""
     said = (each.get("text") for each in lenient.mappings(told.get("content")))
     return "".join(text for text in said if isinstance(text, str))
 
@@ -97,7 +97,7 @@ def _media(kind: str, told: Json) -> parts.Part:
 
 
 def _response(content: list[Json]) -> Any:
-    """What a tool gave back: its JSON or text where it is one of these, else the blocks."""
+    """The result of a tool: its JSON or text where it consists of one of these, else the blocks."""
     if len(content) == 1 and len(content[0]) == 1:
         return next((content[0][kind] for kind in ("json", "text") if kind in content[0]), content)
     return content
@@ -142,7 +142,7 @@ def decode_response(body: object) -> Answer:
 
 
 def _thought(block: Json) -> str | None:
-    """The reasoning that a block holds in words."""
+    """The reasoning in a block, where it is text."""
     said = lenient.mapping(lenient.mapping(block.get("reasoningContent")).get("reasoningText"))
     return lenient.string(said.get("text"))
 
@@ -165,7 +165,7 @@ def decode_usage(usage: object) -> dict[str, int]:
 
 
 def is_content(event: object) -> bool:
-    """Whether an event carries text, reasoning, or the beginning or a piece of a tool call."""
+    """Whether an event contains text, reasoning, or the beginning or a piece of a tool call."""
     told = lenient.mapping(event)
     if "contentBlockStart" in told:
         return "toolUse" in lenient.mapping(lenient.mapping(told["contentBlockStart"]).get("start"))
@@ -174,7 +174,7 @@ def is_content(event: object) -> bool:
 
 
 def join_events(events: list[Json]) -> Json:
-    """The events of a stream as one response; an exception stays as `error`."""
+    """The events of a stream as one response; an exception becomes its `error`."""
     whole: Json = {}
     role = "assistant"
     blocks: dict[int, Json] = {}
@@ -206,7 +206,7 @@ def join_events(events: list[Json]) -> Json:
 
 
 def _begun(start: Json) -> Json:
-    """A copy of the beginning of a block that may be added to; the event stays as it is."""
+    """A copy of the beginning of a block, which deltas can be added to without changing the event."""
     block = {name: dict(lenient.mapping(value)) for name, value in start.items()}
     if "reasoningContent" in block:
         said = lenient.mapping(block["reasoningContent"].get("reasoningText"))
@@ -228,7 +228,7 @@ def _add_delta(block: Json, given: Json, delta: Json, texts: sse.Texts) -> None:
 
 
 def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
-    """The answer as the response of a converse."""
+    """The answer as the response to a `converse` request."""
     del request, created
     usage = answer.usage
     given, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)

@@ -1,7 +1,7 @@
-"""What a provider says of the money: on what terms a call is billed, what it cost, and what is billed besides tokens.
+"""What a response says about money: the terms on which a call is billed, its cost, and what is billed besides tokens.
 
-Terms are told in the provider's own words, and only where they are not its standard ones: a call in a batch, on a tier
-that is faster or may wait, in a certain part of the world. What such a call costs is another price.
+Terms are in the provider's own words, and only those that are not standard: a call in a batch, on a tier that is faster
+or may wait, in a certain region of the world. Such a call has another price.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Json = dict[str, Any]
 _STANDARD = frozenset(
     {"", "auto", "default", "global", "not_available", "on_demand", "standard", "unspecified"}
 )
-"""What providers call their standard terms; `auto` is a wish, which says nothing of how it was served."""
+"""The providers' words for their standard terms; `auto` is only a wish, and does not show how the call was served."""
 
 _TICKS = 10**10
-"""Parts of a dollar in which xAI tells what a call cost."""
+"""How many of the units in which xAI reports the cost of a call make a dollar."""
 
 
 def terms(**told: object) -> dict[str, str]:
-    """Those of the terms that are not the standard ones, in small letters."""
+    """Those of the terms that are not the standard ones, in lower case."""
     words = {name: word.lower() for name, word in told.items() if isinstance(word, str)}
     return {name: word for name, word in words.items() if word not in _STANDARD}
 
@@ -34,22 +34,22 @@ _OF_HEADERS = {
     "x-amzn-bedrock-service-tier": "service_tier",
     "x-amzn-bedrock-performanceconfig-latency": "latency",
 }
-"""Headers that tell a term of what came beside a body that does not: Gemini's, and that of a model of Bedrock's."""
+"""Headers with a billing term that the body does not contain: Gemini's, and that of a model on Bedrock."""
 
 _COST = "x-litellm-response-cost"
-"""The header by which LiteLLM's proxy tells what a call cost, by its prices."""
+"""The header in which LiteLLM's proxy reports the cost of a call, by its own prices."""
 
 
 def header_terms(headers: Mapping[str, str]) -> dict[str, str]:
-    """The terms that the headers of a response tell; their names are in small letters."""
+    """The billing terms in the headers of a response; the names of the headers are in lower case."""
     return terms(**{ours: headers[name] for name, ours in _OF_HEADERS.items() if name in headers})
 
 
 def stated_cost(usage: object) -> float | None:
-    """What the usage says that the call cost, in US dollars; None where it does not tell.
+    """The cost of the call according to its usage, in US dollars; None where the usage contains none.
 
-    OpenRouter, LiteLLM and other gateways say `cost`, of which Perplexity tells the parts too, DeepInfra says
-    `estimated_cost`, xAI counts ticks. With a key of one's own, OpenRouter's cost is its fee alone.
+    OpenRouter, LiteLLM and other gateways send `cost`, which Perplexity also splits into parts; DeepInfra sends
+    `estimated_cost`, xAI counts ticks. With the user's own key for a provider, OpenRouter's cost is its fee only.
     """
     told = lenient.mapping(usage)
     ticks = lenient.count(told.get("cost_in_usd_ticks"))
@@ -66,7 +66,7 @@ def stated_cost(usage: object) -> float | None:
 
 
 def header_cost(headers: Mapping[str, str]) -> float | None:
-    """What the headers of a response say that the call cost, in US dollars; None where they do not tell."""
+    """The cost of the call according to the headers of its response, in US dollars; None where they contain none."""
     try:
         return _dollars(float(headers[_COST])) if _COST in headers else None
     except ValueError:
@@ -80,5 +80,5 @@ def _dollars(value: object) -> float | None:
 
 
 def some(counts: dict[str, int | None]) -> dict[str, int]:
-    """Those of the counts that are not 0: of what few calls have."""
+    """The counts that are not 0, for things that few calls have."""
     return {name: number for name, number in counts.items() if number}

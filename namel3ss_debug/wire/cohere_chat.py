@@ -52,7 +52,7 @@ def _part(block: Json) -> parts.Part:
 
 
 def decode_response(body: object) -> Answer:
-    """The answer; what the model plans to do with its tools is reasoning."""
+    """The answer; the model's plan for using its tools counts as reasoning."""
     response = lenient.mapping(body)
     message = lenient.mapping(response.get("message"))
     content = parts.content_parts(message.get("content"), _part)
@@ -70,9 +70,9 @@ def decode_response(body: object) -> Answer:
 
 
 def decode_usage(usage: object) -> dict[str, int]:
-    """Token counts under the names of the event format: of those that are billed, where these are told.
+    """Token counts under the names of the event format: the billed tokens, where the response has these.
 
-    Cohere counts as cached also what it adds to a prompt itself, which is not billed.
+    Cohere's count of cached tokens includes text that it adds to a prompt itself, which is not billed.
     """
     told = lenient.mapping(usage)
     billed, counted = lenient.mapping(told.get("billed_units")), lenient.mapping(told.get("tokens"))
@@ -94,7 +94,7 @@ def _delta(event: object) -> Json:
 
 
 def is_content(event: object) -> bool:
-    """Whether an event carries text, thoughts, a plan or a tool call."""
+    """Whether an event contains text, thoughts, a plan or a tool call."""
     delta = _delta(event)
     content = lenient.mapping(delta.get("content"))
     return bool(
@@ -103,7 +103,7 @@ def is_content(event: object) -> bool:
 
 
 def join_events(events: list[Json]) -> Json:
-    """The events of a stream as one response; an error stays as `error`."""
+    """The events of a stream as one response; an error becomes its `error`."""
     whole: Json = {}
     plan: Json = {}
     blocks: dict[int, Json] = {}
@@ -145,7 +145,7 @@ def _add(whole: Json, piece: Json, texts: sse.Texts) -> None:
 
 
 def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
-    """The answer as the response of a chat."""
+    """The answer as the response to a chat request."""
     del request, created
     message: Json = {"role": "assistant"}
     content: list[Json] = []

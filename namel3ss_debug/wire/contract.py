@@ -1,6 +1,6 @@
-"""What every wire format offers: `Answer`, what a model said in one shape for all, and `Codec`, the functions.
+"""The interface of every wire format: `Answer`, a model's answer in one form for all, and `Codec`, the functions.
 
-A `Format` is a row of the table in `formats`: how a request in it is known, and the module that is its codec.
+A `Format` is a row of the table in `formats`: how its requests are recognised, and the module that is its codec.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ Json = dict[str, Any]
 
 
 class Answer(NamedTuple):
-    """What a model answered, whoever the provider is; None where it did not say.
+    """A model's answer, in the same form for every provider; a field that the provider did not send is None.
 
     `finish_reason` is the provider's own word. A tool call is `{id, name, arguments}`, its arguments parsed
-    where they are JSON, the raw text where they are not (a stream that was cut, a model's mistake).
+    where they are JSON, else the raw text (of a stream that was cut, or after a model's mistake).
     `usage` counts tokens under the names of the event format: `input_tokens` includes cached tokens,
-    `output_tokens` includes reasoning; the three parts are there only when the provider tells them.
+    `output_tokens` includes reasoning; the three parts are there only when the provider sends them.
     `vectors` and `dimensions` describe an embedding. Of several choices (`n` > 1) this is the first.
-    `billing` says on what other terms than its standard ones the provider bills it, `cost` what it says it cost in
-    US dollars; see `billing`.
+    `billing` holds the terms, other than its standard ones, on which the provider bills the call, `cost` the cost that
+    it reports, in US dollars; see `billing`.
     """
 
     text: str | None = None
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
         return lenient.known(shown)
 
     def spent(self) -> Json:
-        """The fields of an `llm_call_end` event that tell of tokens and money; empty where nothing is said."""
+        """The fields of an `llm_call_end` event for tokens and money; empty where nothing is known."""
         told: Json = {}
         if self.usage:
             total = self.usage.get("input_tokens", 0) + self.usage.get("output_tokens", 0)
@@ -65,29 +65,29 @@ class Answer(NamedTuple):
 class Codec(Protocol):
     """How to read and write a format: a module that has these functions is one.
 
-    Those that read never raise, whatever the body holds.
+    The functions that read never raise, whatever is in the body.
     """
 
     def decode_request(self, body: object, /) -> Json:
         """The request as `{"model", "messages", "tools", "params"}`; messages are `{role, parts}`."""
 
     def decode_response(self, body: object, /) -> Answer:
-        """The answer in the body of a response that was not streamed, or in one that `join_stream` made."""
+        """The answer in the body of a response that was not streamed, or in one made by `join_stream`."""
 
     def join_events(self, events: list[Json], /) -> Json:
-        """The events of a stream, possibly cut, as the body of a response that was not streamed."""
+        """The events of a stream, which may be cut, as the body of a response that was not streamed."""
 
     def is_content(self, event: object, /) -> bool:
-        """Whether one event of a stream carries output of the model: text, reasoning or a tool call."""
+        """Whether one event of a stream contains output of the model: text, reasoning or a tool call."""
 
     def encode_response(self, answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
         """The answer as the body of a response that is not streamed; `created` is in seconds since the epoch."""
 
     def encode_stream(self, answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-        """The answer as the chunks of a stream, each one whole event (or one document where nothing streams)."""
+        """The answer as the chunks of a stream, each one whole event (or one document for a format without streams)."""
 
     def encode_error(self, status: int, kind: str, message: str) -> Json:
-        """The body of a failure; an empty `kind` becomes the provider's usual word for the HTTP status."""
+        """The body of an error response; an empty `kind` becomes the provider's usual word for the HTTP status."""
 
 
 def _as_it_is(path: str, request: Json) -> Json:
@@ -97,7 +97,7 @@ def _as_it_is(path: str, request: Json) -> Json:
 
 @dataclass(frozen=True)
 class Format:
-    """One wire format: how to know it, and the codec that reads and writes it.
+    """One wire format: how to recognise it, and the codec that reads and writes it.
 
     `name` is ours, `provider` and `operation` are the OpenTelemetry values of `gen_ai.provider.name` and
     `gen_ai.operation.name`. `paths` are endings of URL paths, `accepts` looks at the keys of the request.
@@ -110,15 +110,15 @@ class Format:
     accepts: Callable[[Json], bool]
     codec: Codec
     complete: Callable[[str, Json], Json] = _as_it_is
-    """The request with what the URL path says of it, and what it leaves out: `model`, `stream`."""
+    """Adds to the request what is only in the URL path or is implied: `model`, `stream`."""
     stream_type: str = SERVER_SENT.content_type
-    """The content type of a streamed answer, where it is written here."""
+    """The content type of a streamed answer that is written by the codec."""
 
     def join_stream(self, raw: bytes, content_type: str | None = None) -> Json:
-        """The body a streamed response would have had without streaming.
+        """The body that a streamed response would have had without streaming.
 
-        A stream that was cut gives what had arrived. A body that is one JSON document, as a gateway may
-        send in place of a stream, is given back as it is; a list of events (Gemini) is joined.
+        For a stream that was cut, it holds what had arrived. A body that is one JSON document, as a gateway may
+        send in place of a stream, is returned unchanged; a list of events (Gemini) is joined.
 
         Args:
             raw: the body.

@@ -1,4 +1,4 @@
-"""What two lists of messages have in common, and where they part: what the model read then, and what it reads now."""
+"""Compares two lists of messages: what a model was sent in an earlier request, and what in a later one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DEEPEST = 50
 _LONGEST_MARK = 200
 _SHORT_DATA = 100
 _NAMES = frozenset({"role", "type", "id", "name", "tool_call_id", "call_id"})
-"""Keys whose texts are names, which nobody cuts short."""
+"""Keys whose texts are names, which are never cut short."""
 
 _WORDS = "truncated|omitted|trimmed|snipped|elided|clipped|shortened|skipped|removed|cut|more"
 _DOTS = r"(?:…|\.{3,9})"
@@ -29,22 +29,22 @@ _MARK = re.compile(
     rf"|[\[(]{_DOTS}[\])]|{_DOTS})\s{{0,3}}",
     re.IGNORECASE,
 )
-"""What stands where a text was cut: dots, or a remark in brackets or between dots."""
+"""The mark at a place where a text was cut: dots, or a remark in brackets or between dots."""
 
 
 _CONTINUED = ("previous_response_id", "conversation", "thread")
-"""Parameters of a request that goes on from messages which the provider has kept."""
+"""Parameters of a request that continues a conversation whose messages the provider has kept."""
 
 
 class MessageChange(NamedTuple):
-    """One message of either list, or of both.
+    """One message that is in one of the lists, or in both.
 
     Attributes:
         kind: `same`, `added`, `dropped`, `changed` or `truncated`.
-        before: its place in the list before, from 0; None where it was added.
-        after: its place in the list after; None where it was dropped.
-        old: the message before.
-        new: the message after.
+        before: its place in the earlier list, from 0; None where it was added.
+        after: its place in the later list; None where it was dropped.
+        old: the message in the earlier list.
+        new: the message in the later list.
     """
 
     kind: str
@@ -61,11 +61,11 @@ def goes_on(inputs: Any) -> bool:
 
 
 def diff_messages(before: Sequence[Any], after: Sequence[Any]) -> tuple[MessageChange, ...]:
-    """What became of each message, in order: the rows that are not `added` are `before`, those not `dropped` are `after`.
+    """The change of each message, in order: all rows but the `added` ones are `before`, all but the `dropped` `after`.
 
     Messages are compared as JSON, whatever the order of their keys. Two messages of the same role at the same place
-    between equal ones are one that `changed`; that was `truncated`, where the new one is the old one with texts or lists
-    cut short. The time grows little more than linearly with the number of messages.
+    between equal messages count as one that `changed`, or that was `truncated` where the new one is the old one with
+    texts or lists cut short. The time grows little more than linearly with the number of messages.
 
     Args:
         before: the messages of the earlier request, in any provider's shape.
@@ -88,8 +88,8 @@ def diff_messages(before: Sequence[Any], after: Sequence[Any]) -> tuple[MessageC
 def message_text(message: Any) -> str:
     """A message as text to read and to compare: its texts as they are, everything else as JSON on lines of its own.
 
-    Of the data of a picture or a sound there are a number and a hash, in which nothing is read but that they differ. The
-    role is left out.
+    The data of a picture or a sound are replaced by their length and a hash, so that a difference can be seen. The role
+    is left out.
     """
     if not isinstance(message, dict):
         return message if isinstance(message, str) else _json(message)
@@ -115,7 +115,7 @@ def _digest(message: Any) -> bytes:
 def _between(
     before: Sequence[Any], after: Sequence[Any], old: tuple[int, int], new: tuple[int, int]
 ) -> Iterator[MessageChange]:
-    """The changes where no message is the same: `old` and `new` are the first place and one past the last."""
+    """The changes between two ranges without equal messages, `old` and `new`: the first place and one past the last."""
     i, j = old[0], new[0]
     pairs = _pairs(before[i : old[1]], after[j : new[1]])
     for first, second in [*((old[0] + a, new[0] + b) for a, b in pairs), (old[1], new[1])]:
@@ -128,7 +128,7 @@ def _between(
 
 
 def _pairs(old: Sequence[Any], new: Sequence[Any]) -> list[tuple[int, int]]:
-    """Which messages of two blocks are each other's, growing in both: those of the same role that are most alike."""
+    """Pairs of corresponding messages in two blocks, in the order of both: the most similar ones of the same role."""
     if not old or not new:
         return []
     if len(old) * len(new) > _SMALL_BLOCK:
@@ -170,14 +170,14 @@ def _pairs_by_role(old: list[Any], new: list[Any]) -> list[tuple[int, int]]:
 
 
 def _role(message: Any) -> Any:
-    """Who speaks; where a message has no role, what it is."""
+    """The role of a message; where it has none, its type."""
     if not isinstance(message, dict):
         return type(message).__name__
     return lenient.string(message.get("role")) or lenient.string(message.get("type"))
 
 
 def _likeness(old: tuple[Any, str], new: tuple[Any, str]) -> int:
-    """How much speaks for one message, given with its text, having become the other; 0 where their roles differ."""
+    """How similar two messages are, each given with its text; 0 where their roles differ."""
     if _role(old[0]) != _role(new[0]):
         return 0
     if _cut(old[0], new[0]):
@@ -192,12 +192,12 @@ def _likeness(old: tuple[Any, str], new: tuple[Any, str]) -> int:
 
 
 def _cut(old: Any, new: Any) -> bool:
-    """Whether a message is another one with texts or lists in it cut short, and nothing else changed."""
+    """Whether the new message is the old one with texts or lists cut short, and nothing else changed."""
     return _compare(old, new, 0) is True
 
 
 def _compare(old: Any, new: Any, depth: int) -> bool | None:
-    """True where the new value is a cut of the old one, False where they are equal, None where they differ otherwise."""
+    """True where the new value is the old one cut short, False where they are equal, None for any other difference."""
     if depth > _DEEPEST:
         return False if _digest(old) == _digest(new) else None
     if isinstance(new, dict) and "$truncated" in new:
@@ -223,14 +223,14 @@ def _any_cut(pairs: Iterable[tuple[Any, Any, int]]) -> bool | None:
 
 
 def _marked(old: Any, new: dict[str, Any], depth: int) -> bool | None:
-    """The forms in which a recording tells that it left something out; see the payloads of events."""
+    """Whether the new value is the old one with a recording's mark for parts left out; see the payloads of events."""
     if old == new:
         return False
     kept = new["$truncated"]
     if isinstance(kept, str):
         whole = old.get("$truncated") if isinstance(old, dict) else old
         return True if isinstance(whole, str) and len(kept) < len(whole) and whole.startswith(kept) else None
-    if len(new) == 1:  # a value of which nothing was kept
+    if len(new) == 1:  # nothing of the value was kept
         return True if isinstance(old, (str, list, dict)) and "$truncated" not in old else None
     if not isinstance(old, dict) or not new.keys() - {"$truncated"} <= old.keys():
         return None
@@ -250,7 +250,7 @@ def _list_cut(old: list[Any], new: list[Any], depth: int) -> bool | None:
 
 
 def _text_cut(old: str, new: str) -> bool:
-    """Whether a text is the beginning of another one, or what a mark such as `[12 lines omitted]` leaves of it."""
+    """Whether the new text is the beginning of the old one, or has a mark, `[12 lines omitted]`, in place of a part."""
     if not new.strip():
         return False
     if old.startswith(new):
@@ -267,7 +267,7 @@ def _text_cut(old: str, new: str) -> bool:
 
 
 def _part_text(part: Any) -> str:
-    """A part of a message: its text, behind its kind where that is not `text`, and what else it holds."""
+    """A part of a message as text: its kind where that is not `text`, then its text, then its other fields."""
     if isinstance(part, str):
         return part
     kind = part.get("type") if isinstance(part, dict) else None

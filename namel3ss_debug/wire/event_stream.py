@@ -1,8 +1,8 @@
 """Amazon's event stream: binary messages with headers, each with its length and two checksums.
 
 Follows the specification of Smithy, "Amazon Event Stream" (`application/vnd.amazon.eventstream`): a prelude of two
-lengths and their CRC-32, headers, the payload, the CRC-32 of all before it; integers are big-endian. In a recording
-the messages stand as text, so that they can be read, searched and redacted.
+lengths and their CRC-32, headers, the payload, the CRC-32 of all before it; integers are big-endian. A recording holds
+the messages as text, so that they can be read, searched and redacted.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _SHORT = struct.Struct("!H")
 _BEFORE, _AFTER = 12, 4
 _LEAST = _BEFORE + _AFTER
 _MOST = 24 << 20
-"""Bytes of a message, which the specification allows no more of; what claims more is no message."""
+"""The most bytes that the specification allows for a message; what claims to be longer is no message."""
 
 _TEXT = 7
 _SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
-"""Bytes of the value of a header by its type, where these do not say their length themselves."""
+"""How many bytes the value of a header has, by its type, for types without a length of their own."""
 
 
 class Message(NamedTuple):
-    """One message: those of its headers that are text, and its payload."""
+    """One message: its headers that are text, and its payload."""
 
     headers: dict[str, str]
     payload: bytes
@@ -43,7 +43,7 @@ class JsonEvents:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[dict[str, Any]]:
-        """Take the next bytes and give the events they complete."""
+        """Take the next bytes and return the events they complete."""
         data = self._rest + chunk
         end = last_end(data)
         self._rest = data[end:]
@@ -51,7 +51,7 @@ class JsonEvents:
 
 
 def cut(data: bytes) -> list[bytes]:
-    """The messages of a body as bytes; what is left of one that is not whole is the last."""
+    """The messages of a body as bytes; the rest, where the last message is not whole, comes last."""
     found, start = [], 0
     for end in _ends(data):
         found.append(data[start:end])
@@ -67,8 +67,8 @@ def last_end(data: bytes | bytearray) -> int:
 def json_events(data: bytes) -> list[dict[str, Any]]:
     """The messages of a body as `{event type: payload}`.
 
-    The answer of a model that Bedrock only passes through is in pieces, `{"bytes": base64 of its own event}`: there
-    it is that event. An exception is `{"error": {"type", "message"}}`.
+    The answer of a model that Bedrock only passes through comes in pieces, `{"bytes": base64 of its own event}`: for
+    these it is that event. An exception is `{"error": {"type", "message"}}`.
     """
     return [_event(message) for message in map(_message, cut(data)) if message is not None]
 
@@ -85,7 +85,7 @@ def _ends(data: bytes | bytearray) -> Iterator[int]:
 
 
 def _message(data: bytes) -> Message | None:
-    """The message in exactly these bytes; None where they are none."""
+    """The message in exactly these bytes; None where they are no message."""
     if last_end(data) != len(data) or not data:
         return None
     length = _PRELUDE.unpack_from(data)[1]
@@ -127,7 +127,7 @@ def _event(message: Message) -> dict[str, Any]:
 
 
 def told(data: bytes) -> Any:
-    """The payload of one message, with the event that Bedrock only passes through in place of its base64; text where it is no JSON."""
+    """The payload of one message, as text where it is not JSON; an event in base64 that Bedrock passes is decoded."""
     message = _message(data)
     if message is None:
         return data.decode("latin-1")
@@ -139,7 +139,7 @@ def told(data: bytes) -> Any:
 
 
 def retold(data: bytes, value: Any) -> bytes:
-    """The same message with another payload, as `told` gives it."""
+    """The same message with another payload, in the form that `told` returns."""
     message = _message(data)
     if message is None:
         return value.encode("latin-1", "replace") if isinstance(value, str) else data
@@ -151,7 +151,7 @@ def retold(data: bytes, value: Any) -> bytes:
 
 
 def _passed_through(payload: Any) -> dict[str, Any] | None:
-    """The event in the base64 of a payload; None where there is none."""
+    """The event that a payload contains in base64; None where there is none."""
     passed = lenient.mapping(payload).get("bytes")
     if not isinstance(passed, str):
         return None
@@ -163,7 +163,7 @@ def _passed_through(payload: Any) -> dict[str, Any] | None:
 
 
 def readable(data: bytes) -> list[dict[str, Any]] | None:
-    """Whole messages as `{headers, text}`, of which `written` makes the same bytes; None where it would not."""
+    """Whole messages as `{headers, text}`; None where `written` could not make the same bytes of them again."""
     shown = []
     for message in map(_message, cut(data)):
         if message is None:
@@ -176,7 +176,7 @@ def readable(data: bytes) -> list[dict[str, Any]] | None:
 
 
 def written(messages: object) -> bytes:
-    """The bytes of messages that `readable` showed; what has another shape is left out."""
+    """The bytes of messages in the form that `readable` returns; anything else is left out."""
     return b"".join(
         _encode(lenient.mapping(message.get("headers")), (lenient.string(message.get("text")) or "").encode())
         for message in lenient.mappings(messages)

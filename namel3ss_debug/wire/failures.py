@@ -1,4 +1,4 @@
-"""What a provider says when a call fails: in the body of an HTTP error, or in an event of a stream."""
+"""Reads a provider's report of a failed call, from the body of an HTTP error or from an event of a stream."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 from namel3ss_debug.wire import lenient
 
 _LONGEST_TEXT = 500
-"""Characters kept of a body that is no JSON, such as a gateway's HTML page."""
+"""How many characters are kept of a body that is not JSON, such as a gateway's HTML page."""
 
 
 def decode_error(body: object) -> tuple[str, str] | None:
-    """The type and message of a failure, or None where the body tells of none.
+    """The type and message of a failure, or None where the body contains none.
 
-    Reads the shapes of OpenAI and Anthropic, those of servers that imitate them (vLLM, FastAPI, Ollama, the
-    list around an error that Gemini sends), the bare message of Cohere and of Amazon, a joined body whose stream ended with an error event, and text.
+    Reads the forms of OpenAI and Anthropic, those of servers that imitate them (vLLM, FastAPI, Ollama, the list around
+    an error that Gemini sends), the bare message of Cohere and of Amazon, a joined body whose stream ended with an
+    error event, and text.
     """
     if isinstance(body, str):
         return ("error", body.strip()[:_LONGEST_TEXT]) if body.strip() else None
@@ -37,10 +38,10 @@ def decode_error(body: object) -> tuple[str, str] | None:
 
 
 def decode_failure(body: object) -> tuple[str, str] | None:
-    """The type and message of a failure that an answer tells beside a status of success; None where it tells of none.
+    """The type and message of a failure in a response with a status of success; None where it contains none.
 
-    So do OpenRouter, of a provider that failed, and a response of OpenAI whose status is `failed`. A mere `message` is
-    none there: gateways say "success" in it.
+    OpenRouter reports a provider's failure this way, and OpenAI a response whose status is `failed`. A `message` alone
+    is no failure here: gateways send "success" in it.
     """
     whole = lenient.mapping(body)
     choice = next(iter(lenient.mappings(whole.get("choices"))), {})

@@ -1,6 +1,7 @@
-"""What a fault does to a call: what a provider would send, what is cut, and which exception a tool raises.
+"""What an injected fault does to a call: the response of a provider, what is cut, and the exception of a tool.
 
-Plain descriptions that those can use who stand at a call, in whatever process, without knowing who asked for the fault.
+These are plain descriptions, which the code that intercepts a call can apply in any process, without knowing who asked
+for the fault.
 """
 
 from __future__ import annotations
@@ -35,17 +36,17 @@ API_ERRORS: Final = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-"""The types of errors that the APIs of OpenAI and Anthropic name in their bodies, and the HTTP status of each."""
+"""The error types in the bodies of the APIs of OpenAI and Anthropic, and the HTTP status of each."""
 
 RETRY_AFTER_SECONDS: Final = 1
-"""What the `retry-after` header of a fault asks for, where a provider sends one."""
+"""The value of the `retry-after` header of a fault, where a provider sends one."""
 
 _CODES = {
     "context_length_exceeded": "invalid_request_error",
     "rate_limit_exceeded": "requests",
     "insufficient_quota": "insufficient_quota",
 }
-"""Words that OpenAI gives as the code of an error, and the type beside each."""
+"""The words that OpenAI sends as the `code` of an error, and the `type` that it sends with each."""
 
 _RETRIED = {429, 503}
 _CUT_SHORT = {"openai.responses": "max_output_tokens", "anthropic.messages": "max_tokens"}
@@ -63,7 +64,7 @@ _TIMED_OUT = "timed out (fault)"
 
 
 def _of_one_text(kind: type[Exception]) -> bool:
-    """Whether an exception can be made of a text, raised in any function, and is an error."""
+    """Whether an exception class is an error that can be made from a text and raised in any function."""
     if issubclass(kind, (Warning, StopIteration, StopAsyncIteration)):
         return False
     try:
@@ -77,7 +78,7 @@ BUILTIN_ERRORS: Final[dict[str, type[Exception]]] = {
     for name, kind in vars(builtins).items()
     if isinstance(kind, type) and issubclass(kind, Exception) and _of_one_text(kind)
 }
-"""The built-in exceptions that can be made of a text, by name."""
+"""The built-in exceptions that can be made from a text, by name."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Effect:
 
     Attributes:
         kind: `timeout`, `error`, `status`, `latency` or `truncate`.
-        error_type: of an error, its type: a built-in exception, a class as `module.Class`, or one of `API_ERRORS`.
+        error_type: for an error, its type: a built-in exception, a class as `module.Class`, or one of `API_ERRORS`.
         message: the text of the error; "" for the usual one.
         status: the HTTP status of a response.
         delay_ms: how much later the call answers.
@@ -100,14 +101,14 @@ class Effect:
 
     @property
     def replaces(self) -> bool:
-        """Whether it comes in place of the answer, so that the call is not made; else the answer is late or cut."""
+        """Whether it replaces the answer, so that the call is not made; otherwise the answer is late or cut."""
         return self.kind in ("timeout", "error", "status")
 
     @property
     def raised(self) -> Literal["timeout", "connection"] | None:
-        """What kind of exception an HTTP client raises; None where a response comes.
+        """The kind of exception that an HTTP client raises; None where there is a response.
 
-        Each client has classes of its own for these: httpx has `ReadTimeout` and `ConnectError`.
+        Each client has its own classes for these: httpx has `ReadTimeout` and `ConnectError`.
         """
         if self.kind == "timeout":
             return "timeout"
@@ -120,7 +121,7 @@ class Effect:
 
     @property
     def text(self) -> str:
-        """The text of the error: the one that was given, or the usual one."""
+        """The text of the error: the given one, or the usual one."""
         if self.message:
             return self.message
         if self.kind == "timeout":
@@ -128,17 +129,17 @@ class Effect:
         return f"{_reason(self.status)} (fault)" if self.kind == "status" else "fault"
 
     def to_json(self) -> Json:
-        """Itself as JSON; what says nothing is left out."""
+        """The effect as JSON, without fields that have their default."""
         return {name: value for name, value in vars(self).items() if value}
 
     @classmethod
     def from_json(cls, values: Json) -> Effect:
-        """What `to_json` wrote; raises `TypeError` for anything else."""
+        """Read what `to_json` wrote; raises `TypeError` for anything else."""
         return cls(**values)
 
 
 class Failure(NamedTuple):
-    """An HTTP response that tells of a failure."""
+    """An HTTP response that reports a failure."""
 
     status: int
     reason: str
@@ -147,11 +148,11 @@ class Failure(NamedTuple):
 
 
 def failure_of(effect: Effect, spoken: Format | None) -> Failure:
-    """The response by which a model's provider, or any server, fails.
+    """The error response of a model's provider, or of any server.
 
     Args:
-        effect: a status, or an error of one of `API_ERRORS`; of others nothing is sent, see `Effect.raised`.
-        spoken: the wire format of the request; None where it asks no model.
+        effect: a status, or an error of one of `API_ERRORS`; others have no response, see `Effect.raised`.
+        spoken: the wire format of the request; None where it is no request to a model.
     """
     kind = effect.error_type
     status = effect.status or API_ERRORS.get(kind, 500)
@@ -171,14 +172,15 @@ def failure_of(effect: Effect, spoken: Format | None) -> Failure:
 
 
 def error_of(effect: Effect, find: Callable[[str], Any]) -> Exception:
-    """The exception that a tool raises: of a timeout a `TimeoutError`, of an error its own.
+    """The exception that a tool raises: a `TimeoutError` for a timeout, else that of the error.
 
-    One that cannot be made of a text is made without its `__init__`, so that it has a text and its type, but none of its
-    own attributes.
+    An exception that cannot be made from a text is made without its `__init__`: it has its type and a text, but none of
+    its own attributes.
 
     Args:
         effect: what goes wrong.
-        find: gives what has a dotted name in a module that the program has imported, or something else.
+        find: returns the object with a dotted name, in a module that the program has imported; anything else where
+            there is none.
 
     Raises:
         MockError: the program has imported no such exception, or a call of this kind fails in another way.
@@ -214,14 +216,14 @@ def cut_text(text: str) -> str:
 
 
 def cut_answer(answer: Answer, format_name: str) -> Answer:
-    """A model's answer that ended at the limit of tokens: half of its text, and the word that says so.
+    """A model's answer as if it had reached the token limit: half of its text, with the finish reason for that.
 
-    Where it has no text, the arguments of its last call of a tool are cut; they are no JSON any more. The answer itself
-    where it says nothing that could be cut.
+    Where it has no text, the arguments of its last tool call are cut, and are not JSON any more. An answer with nothing
+    to cut is returned unchanged.
 
     Args:
         answer: the whole answer.
-        format_name: the wire format, whose word for the end is used.
+        format_name: the wire format, whose word for the finish reason is used.
     """
     finish = _CUT_SHORT.get(format_name, "length")
     if answer.text:
@@ -236,12 +238,13 @@ def cut_answer(answer: Answer, format_name: str) -> Answer:
 
 
 def cut_response(body: bytes, spoken: Format | None, request: Json) -> bytes:
-    """The body of a response that was not streamed, with its answer cut; the body itself where there is nothing to cut.
+    """The body of a response that was not streamed, with its answer cut; unchanged where there is nothing to cut.
 
     Args:
         body: the body.
-        spoken: the wire format of the request; None where it asks no model: then the longest text in it is cut.
-        request: the body of the request, as JSON has it.
+        spoken: the wire format of the request; None where it is no request to a model: then the longest text in the
+            response is cut.
+        request: the parsed JSON body of the request.
     """
     whole = lenient.load(body)
     if spoken is None:
@@ -260,7 +263,7 @@ def cut_response(body: bytes, spoken: Format | None, request: Json) -> bytes:
 
 
 def cut_stream(pieces: list[bytes], framing: Framing = SERVER_SENT) -> list[bytes]:
-    """The first half of the events of a stream, as when the connection is lost: nothing says that it ends."""
+    """The first half of the events of a stream, as when the connection is lost: nothing marks the end."""
     events = [event for piece in pieces for event in framing.cut(piece)]
     return (
         events[: max(1, len(events) // 2)] if len(events) > 1 else [cut for cut in map(_half, events) if cut]
@@ -272,7 +275,7 @@ def _half(piece: bytes) -> bytes:
 
 
 def cut_value(value: Any) -> Any:
-    """A tool's result with its longest text cut in half; the result itself where there is no text in it."""
+    """A tool's result with its longest text cut in half; unchanged where it contains no text."""
     if isinstance(value, str):
         return cut_text(value)
     path = _longest_text(value)
@@ -290,7 +293,7 @@ def cut_value(value: Any) -> Any:
 
 
 def _longest_text(value: Any) -> tuple[Any, ...] | None:
-    """Where the longest text stands, the first of several; forms of a recording keep the names of their types."""
+    """The path of the longest text, or the first of several; names of types in a recording's forms do not count."""
     best: tuple[Any, ...] | None = None
     longest = 1
     waiting: list[tuple[tuple[Any, ...], Any]] = [((), value)]
@@ -311,5 +314,5 @@ def _longest_text(value: Any) -> tuple[Any, ...] | None:
 
 
 def finish_word(word: str | None, format_name: str) -> str | None:
-    """The provider's own word for why a model stopped: OpenAI's `stop`, `length`, `tool_calls` are understood for all."""
+    """The provider's own finish reason; OpenAI's `stop`, `length`, `tool_calls` are translated for every provider."""
     return word if word is None else _FINISHED.get(format_name, {}).get(word, word)

@@ -1,4 +1,4 @@
-"""The table of wire formats: how a request in each is known. A new one is a module that is a `Codec`, and a row here."""
+"""The table of wire formats: how requests are recognised. A new format is a module that is a `Codec` and a row here."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from namel3ss_debug.wire import (
 from namel3ss_debug.wire.contract import Format, Json
 
 _REMEMBERED = 256
-"""How many paths are not looked at again: a program sends most of its requests to a few."""
+"""For how many paths the result is remembered: a program sends most of its requests to a few."""
 
-# --- the keys by which a request is known
+# --- the keys by which a request is recognised
 
 
 def _has_messages(body: Json) -> bool:
@@ -40,7 +40,7 @@ def _has_hosted_messages(body: Json) -> bool:
 
 
 def _has_limited_messages(body: Json) -> bool:
-    """Whether an answer is asked for, which has a limit; tokens are counted by a model of Vertex AI that is called so."""
+    """Whether it asks for an answer, which has a token limit; Vertex AI counts tokens with a request without one."""
     return _has_hosted_messages(body) and "max_tokens" in body
 
 
@@ -65,18 +65,18 @@ def _has_prompts(body: Json) -> bool:
     return isinstance(body.get("prompt"), (str, list))
 
 
-# --- what a request does not say itself
+# --- what is not in the request itself
 
 
 def _with_path(path: str, request: Json) -> Json:
-    """The request with the model and whether it streams: `/model/MODEL/converse-stream`, `/models/MODEL:rawPredict`."""
+    """The request with model and `stream` by the path: `/model/MODEL/converse-stream`, `/models/MODEL:rawPredict`."""
     model, streams = _told_by(path)
     return {"model": model, "stream": streams, **request}
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _told_by(path: str) -> tuple[str, bool]:
-    """The model that a path names, and whether its answers are streamed."""
+    """The model in a path, and whether its answers are streamed."""
     head, _, operation = path.rpartition("/")
     if ":" in operation:
         model, _, operation = operation.rpartition(":")
@@ -86,18 +86,18 @@ def _told_by(path: str) -> tuple[str, bool]:
 
 
 def _with_agent(path: str, request: Json) -> Json:
-    """The request with the agent in place of the model, where one of Mistral is asked, which has its own."""
+    """The request with the agent as the model, for an agent of Mistral, which has a model of its own."""
     return {"model": request["agent_id"], **request} if "agent_id" in request else _deployed(path, request)
 
 
 def _deployed(path: str, request: Json) -> Json:
-    """The request with the deployment of Azure that the path names, `/deployments/NAME/...`, where it tells no model."""
+    """The request with the Azure deployment in the path, `/deployments/NAME/...`, as the model, where it names none."""
     name = path.rpartition("/deployments/")[2].partition("/")[0] if "/deployments/" in path else ""
     return {**request, "model": unquote(name)} if name and not request.get("model") else request
 
 
 def _with_stream(path: str, request: Json) -> Json:
-    """The request with `stream`, which is true where it is left out."""
+    """The request with `stream`, which defaults to true."""
     del path
     return {"stream": True, **request}
 
@@ -129,7 +129,7 @@ _ROWS = (
         openai_completions,
         complete=_deployed,
     ),
-    # What sums up a conversation is asked as the next response is, and says what that took.
+    # A request to sum up a conversation looks like that for the next response, and its answer has a usage.
     Format(
         "openai.responses",
         "openai",
@@ -150,7 +150,7 @@ _ROWS = (
     Format(
         "anthropic.messages", "anthropic", "chat", ("/messages",), _has_anthropic_messages, anthropic_messages
     ),
-    # Bedrock frames the stream as its own event stream around Anthropic's events, Vertex AI sends these as they are.
+    # Bedrock puts Anthropic's events into its own event stream, Vertex AI sends them as they are.
     Format(
         "anthropic.hosted",
         "anthropic",
@@ -213,13 +213,13 @@ _ROWS = (
 )
 
 FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
-"""Every wire format by its name; of two that have one name, and differ in how an answer is written, the last."""
+"""Every wire format by its name; of two with the same name, which only write answers differently, the last."""
 
 
 def recognise(path: str, body: object) -> Format | None:
-    """The format a request speaks, by the end of its URL path and the keys of its body, or None.
+    """The format of a request, by the end of its URL path and the keys of its body, or None.
 
-    The host never counts: Azure, vLLM, gateways and proxies speak these formats under any host and prefix.
+    The host never counts: Azure, vLLM, gateways and proxies use these formats under any host and prefix.
 
     Args:
         path: The path of the URL; a query behind it is ignored.
@@ -235,6 +235,6 @@ def recognise(path: str, body: object) -> Format | None:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _spoken_at(path: str) -> tuple[Format, ...]:
-    """The formats that end their paths as this one ends."""
+    """The formats with a path ending that fits this path."""
     plain = path.partition("?")[0].rstrip("/")
     return tuple(known for known in _ROWS if plain.endswith(known.paths))

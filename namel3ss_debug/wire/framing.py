@@ -1,7 +1,7 @@
-"""How the events of a streamed answer follow each other in its body, by the content type of the response.
+"""How the body of a streamed answer is divided into events, by the content type of the response.
 
 Models stream as server-sent events, as lines of JSON (Ollama), or as binary messages (Amazon's event stream). A
-framing finds the events; what they say is the business of a format.
+framing finds the events; their contents are read by a format.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ class EventDecoder(Protocol):
     """Reads a stream as it arrives, in chunks that may be split anywhere."""
 
     def feed(self, chunk: bytes) -> list[Json]:
-        """Take the next bytes and give the events they complete; data that is no JSON object is left out."""
+        """Take the next bytes and return the events they complete; data that is not a JSON object is left out."""
 
 
 @dataclass(frozen=True)
 class Framing:
-    """One way to put events into a body.
+    """One way to divide a body into events.
 
-    `decoder` makes a decoder for one stream, `events` reads a whole body, also one that was cut. `cut` gives a body,
-    or a piece of one, as the bytes of its events; what is left of one that is not whole is the last.
+    `decoder` makes a decoder for one stream, `events` reads a whole body, also one that was cut. `cut` splits a body,
+    or a piece of one, into the bytes of its events; the rest, where the last event is not whole, comes last.
     """
 
     content_type: str
@@ -36,13 +36,13 @@ class Framing:
     events: Callable[[bytes], list[Json]]
     cut: Callable[[bytes], list[bytes]]
     last_end: Callable[[bytes | bytearray], int]
-    """Where in these bytes, which begin with an event, the last whole event ends; 0 where none does."""
+    """The end of the last whole event in these bytes, which begin with an event; 0 where there is none."""
     told: Callable[[bytes], Any]
-    """What the bytes of one event say: JSON, else text."""
+    """The content of the bytes of one event: JSON, else text."""
     retold: Callable[[bytes, Any], bytes]
-    """The bytes of the same event that says something else."""
+    """The bytes of the same event with another content."""
     may_end: Callable[[bytes], bool]
-    """Whether an event may end in these bytes, of which others came before."""
+    """Whether an event may end in these bytes, which follow others."""
 
 
 class _Lines:
@@ -52,7 +52,7 @@ class _Lines:
         self._rest: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[Json]:
-        """Take the next bytes and give the events they complete."""
+        """Take the next bytes and return the events they complete."""
         *ended, rest = chunk.split(b"\n")
         found: list[Json] = []
         for line in ended:
@@ -95,7 +95,7 @@ SERVER_SENT = Framing(
     sse.retold,
     _ends_line,
 )
-"""What nearly everybody sends."""
+"""The framing that nearly all providers use."""
 
 FRAMINGS: dict[str, Framing] = {
     known.content_type: known
@@ -126,7 +126,7 @@ FRAMINGS: dict[str, Framing] = {
 """Every framing by its content type."""
 
 
-@lru_cache(maxsize=64)  # a program gets few of them
+@lru_cache(maxsize=64)  # a program receives few different ones
 def framing_of(content_type: str | None) -> Framing | None:
-    """The framing of a response with this `content-type`; None where it is no stream of events."""
+    """The framing of a response with this `content-type`; None where it is not a stream of events."""
     return FRAMINGS.get((content_type or "").partition(";")[0].strip().lower())

@@ -14,7 +14,7 @@ from namel3ss_debug.wire.gemini_calls import either
 
 _REQUEST = {"model", "contents", "systemInstruction", "system_instruction", "tools", "stream"}
 _FINISH = ("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
-"""Finish reasons by the numbers that some clients ask for; beyond these Google AI and Vertex AI do not agree."""
+"""Finish reasons by the numbers that some clients ask for; for higher numbers Google AI and Vertex AI differ."""
 
 _COUNTS = (
     "promptTokenCount",
@@ -23,7 +23,7 @@ _COUNTS = (
     "thoughtsTokenCount",
     "cachedContentTokenCount",
 )
-"""Counts of the usage, in the order in which they are read."""
+"""The names of the counts in the usage, in the order in which they are read."""
 
 _ROLES = {"model": "assistant", "function": "tool"}
 _SCHEMAS = ("parameters", "parametersJsonSchema", "parameters_json_schema")
@@ -91,7 +91,7 @@ def _call(call: Json) -> parts.Part:
 
 
 def _tools(group: Json) -> list[Json]:
-    """The functions of a group of tools, or the tool of Google's own that it is (`googleSearch`)."""
+    """The functions in a group of tools, or Google's own tool that the group stands for (`googleSearch`)."""
     declared = either(group, "functionDeclarations")
     if not isinstance(declared, list):
         return [
@@ -110,7 +110,7 @@ def _tools(group: Json) -> list[Json]:
 
 
 def decode_response(body: object) -> Answer:
-    """The answer: of several candidates the first. Thoughts are reasoning, and no part of the text."""
+    """The answer: the first candidate. Thoughts are reasoning, and not part of the text."""
     response = lenient.mapping(body)
     candidate = next(iter(lenient.mappings(response.get("candidates"))), {})
     blocks = lenient.mappings(lenient.mapping(candidate.get("content")).get("parts"))
@@ -156,7 +156,7 @@ def _usage(response: Json) -> dict[str, int]:
 
 
 _PER_PROMPT = re.compile(r"(?:.*/)?gemini-[12][.-]")
-"""Models of which a prompt that is searched for is billed once; of later ones, each query that is not empty."""
+"""Models that are billed once for each prompt with searches; for later ones each query that is not empty is billed."""
 
 _TRAFFIC: dict[object, str] = {
     "ON_DEMAND_FLEX": "flex",
@@ -166,11 +166,11 @@ _TRAFFIC: dict[object, str] = {
     1: "on_demand",
     2: "provisioned_throughput",
 }
-"""Vertex AI's words for tiers, and their numbers."""
+"""Vertex AI's names and numbers of tiers."""
 
 
 def _terms(usage: Json) -> dict[str, str]:
-    """On what other terms than the standard ones it was billed."""
+    """The terms other than the standard ones on which it was billed."""
     tier, traffic = either(usage, "serviceTier"), either(usage, "trafficType")
     if tier is None and isinstance(traffic, str | int):
         tier = _TRAFFIC.get(traffic, str(traffic))
@@ -187,8 +187,8 @@ def _finish_reason(value: object) -> str | None:
 def decode_usage(usage: object) -> dict[str, int]:
     """Token counts under the names of the event format.
 
-    Google's input leaves out what the results of its own tools take, its output leaves out the thoughts; ours
-    include both. A count of 0 is left out, which the total tells.
+    Google's input count does not include the results of its own tools, and its output count not the thoughts; ours
+    include both. A count that Google leaves out because it is 0 follows from the total.
     """
     told = lenient.mapping(usage)
     given, tools, made, thoughts, cached = [lenient.count(either(told, name)) for name in _COUNTS]
@@ -205,7 +205,7 @@ def decode_usage(usage: object) -> dict[str, int]:
 
 
 def _media(told: Json) -> dict[str, int | None]:
-    """The tokens that stand for something else than text; those of a document are told as pictures are billed."""
+    """The tokens for other things than text; those of a document count as image tokens, as they are billed."""
     counts: dict[str, int | None] = {}
     for name, ours in _DETAILS.items():
         for each in lenient.mappings(either(told, name)):
@@ -233,14 +233,14 @@ _KINDS: dict[object, str] = {
     5: "image",
     3: "video",
 }
-"""Google's names for what tokens stand for, and their numbers."""
+"""Google's names and numbers for the kinds of tokens."""
 
 
 # --- the stream
 
 
 def is_content(event: object) -> bool:
-    """Whether an event carries text, thoughts or a function call."""
+    """Whether an event contains text, thoughts or a function call."""
     candidates = lenient.mappings(lenient.mapping(event).get("candidates"))
     return any(
         block.get("text") or either(block, "functionCall")
@@ -250,7 +250,7 @@ def is_content(event: object) -> bool:
 
 
 def join_events(events: list[Json]) -> Json:
-    """The events of a stream as one response: texts that follow each other become one; counts are the last ones."""
+    """The events of a stream as one response: consecutive texts become one; the last counts are taken."""
     whole: Json = {}
     candidates: dict[int, Json] = {}
     texts = sse.Texts()
@@ -379,7 +379,7 @@ _STATUSES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""The words of google.rpc.Code for HTTP statuses."""
+"""The names in google.rpc.Code for HTTP statuses."""
 
 
 def encode_error(status: int, kind: str, message: str) -> Json:

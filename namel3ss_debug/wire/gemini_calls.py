@@ -1,4 +1,4 @@
-"""Gemini's function calls whose arguments are streamed: `willContinue`, and `partialArgs` at their places in JSON paths.
+"""Joins Gemini's function calls with streamed arguments: `willContinue`, and `partialArgs` with their JSON paths.
 
 A call begins with its name, each next part of the stream holds pieces of its arguments, and a part without
 `willContinue` ends it.
@@ -19,7 +19,7 @@ _STEP = re.compile(r"""\.([^.\[\]]+)|\[([0-9]{1,9})\]|\['([^']*)'\]|\["([^"]*)"\
 
 _MOST_STEPS = 64
 _MOST_ITEMS = 1000
-"""Items begun in one list at most, so that a hostile index does not fill the memory."""
+"""How many items are begun in one list at most, so that a hostile index does not fill the memory."""
 
 _VALUES = ("stringValue", "numberValue", "boolValue")
 
@@ -36,12 +36,12 @@ def _underscored(name: str) -> str:
 
 
 def comes_in_pieces(call: Json) -> bool:
-    """Whether this is the beginning of a call, and not all of it."""
+    """Whether this is the beginning of a call, and not the whole call."""
     return bool(either(call, "willContinue") or either(call, "partialArgs"))
 
 
 def begun(call: Json, texts: sse.Texts) -> Json:
-    """A call that pieces are added to, which alone say what it is given; what came stays as it is."""
+    """A new call, to which pieces are added, and whose arguments come only from these; the event is not changed."""
     whole: Json = {name: value for name, value in call.items() if name in ("id", "name")}
     whole["args"] = {}
     add(whole, call, texts)
@@ -68,7 +68,7 @@ def _steps(path: str) -> list[str | int]:
 
 
 def _put(args: Json, steps: list[str | int], value: Any, texts: sse.Texts) -> None:
-    """Put a value to its place, or behind the text that is there."""
+    """Put a value into its place, or append it to the text that is there."""
     holder: Any = args
     for step, following in pairwise(steps):
         inner = _at(holder, step)

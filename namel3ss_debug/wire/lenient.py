@@ -1,4 +1,4 @@
-"""Reading foreign JSON without ever raising: what has another type than expected counts as not there.
+"""Reads foreign JSON without ever raising: a value of another type than expected counts as missing.
 
 A provider's body may be cut, wrong or hostile, and the program that is traced must not notice. Every
 decoder of this package reads through these functions only.
@@ -27,7 +27,7 @@ def sequence(value: object) -> list[Any]:
 
 
 def mappings(value: object) -> list[dict[str, Any]]:
-    """The objects in an array, which is not to be changed; anything else in it is left out."""
+    """The objects in an array; anything else in it is left out. The result must not be changed."""
     if not isinstance(value, list):
         return []
     return (
@@ -41,13 +41,13 @@ def string(value: object) -> str | None:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether the value is a number of JSON: `true` and `false` are none."""
+    """Whether the value is a JSON number; `true` and `false` are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def count(value: object) -> int | None:
     """The value when it is a whole number that counts something, otherwise None."""
-    if type(value) is int:  # as nearly always; a bool is of another type
+    if type(value) is int:  # nearly always; a bool has another type
         return value if value >= 0 else None
     if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
@@ -65,7 +65,7 @@ def load(raw: bytes | str) -> Any:
 
 
 def load_or_text(text: str) -> Any:
-    """An object or array, a list of the one text in JSON, or the text itself where it is nothing of that."""
+    """The JSON object or array in a text; for a JSON string, a list of it alone; otherwise the text itself."""
     value = load(text)
     if isinstance(value, (dict, list)):
         return value
@@ -91,8 +91,8 @@ def load_arguments(value: object) -> Any:
 def dump(value: object, *, ordered: bool = False) -> bytes:
     """`value` as JSON bytes with sorted keys where `ordered`.
 
-    What orjson refuses (lone surrogates, huge integers, deep nesting) goes through `json`; what that cannot
-    write either, because it is nested a thousand levels deep, becomes null.
+    What orjson refuses (lone surrogates, huge integers, deep nesting) is written by `json`; what that cannot write
+    either, because it is nested a thousand levels deep, becomes null.
     """
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if ordered else None)
@@ -105,7 +105,7 @@ def dump(value: object, *, ordered: bool = False) -> bytes:
 
 
 def dump_arguments(value: object) -> str:
-    """Arguments as the text a provider sends, such that `load_arguments` gives them back."""
+    """Arguments as the text that a provider sends, from which `load_arguments` reads the same arguments."""
     if isinstance(value, str) and load_arguments(value) == value:
         return value
     return dump({} if value is None else value).decode()
@@ -117,5 +117,5 @@ def known(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def present(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields that say something: None and empty arrays and objects are left out."""
+    """The fields with content: None and empty arrays and objects are left out."""
     return {name: value for name, value in fields.items() if value is not None and value not in ([], {})}

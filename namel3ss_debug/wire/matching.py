@@ -1,4 +1,4 @@
-"""Which items of two lists are the same, in time little more than linear: where every comparison here begins."""
+"""Finds the equal items of two lists, in little more than linear time: the first step of every comparison here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_LEAP = 200
 
 
 class Block(NamedTuple):
-    """So many items from one place in the old list on are those from another place in the new list on."""
+    """A run of `size` equal items, from place `old` on in the old list and from `new` on in the new list."""
 
     old: int
     new: int
@@ -21,11 +21,11 @@ class Block(NamedTuple):
 
 
 def matching_blocks(old: Sequence[Hashable], new: Sequence[Hashable]) -> Iterator[Block]:
-    """The blocks in which two lists are the same, growing in both, each as long as it can be; last an empty one at both ends.
+    """The blocks in which two lists are equal, in order, each as long as possible; at the end an empty block.
 
-    The method is Bram Cohen's patience diff, as in git: what is there once in both lists is matched first, what stands
-    between two matches is compared in the same way. Where nothing is there once, few items are left to `difflib`, and many
-    are matched in one pass.
+    The method is Bram Cohen's patience diff, as in git: items that occur once in both lists are matched first, and the
+    parts between two matches are compared in the same way. Where no item occurs once, a few items are left to
+    `difflib`, and many are matched in one pass.
     """
     start: tuple[int, int] | None = None
     size = 0
@@ -58,7 +58,7 @@ def common_prefix(one: str, other: str) -> int:
 
 
 def _matches(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """Pairs of places that hold the same, in no order."""
+    """Pairs of places with equal items, in no particular order."""
     pairs: list[tuple[int, int]] = []
     todo = [(0, len(old), 0, len(new))]
     while todo:
@@ -83,7 +83,7 @@ def _matches(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int
 
 
 def _anchors(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """What is there once in both lists: the longest selection that has the same order in both."""
+    """The items that occur once in both lists: the longest selection of them with the same order in both."""
     times_old, times_new = Counter(old), Counter(new)
     places = {item: place for place, item in enumerate(new) if times_new[item] == 1}
     pairs = [(i, places[item]) for i, item in enumerate(old) if times_old[item] == 1 and item in places]
@@ -103,7 +103,7 @@ def _anchors(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int
 
 
 def _few_or_many(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """Pairs where nothing is there once: the best of few, of many the nearest behind the pair before."""
+    """Pairs where no item occurs once: for few items the best ones, for many the nearest after the pair before."""
     if len(old) * len(new) <= _SMALL:
         blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
         return [(i + k, j + k) for i, j, size in blocks for k in range(size)]

@@ -1,4 +1,4 @@
-"""Mistral's filling in the middle, `POST .../fim/completions`: asked by a prompt and what follows it, answered as a chat."""
+"""Mistral's fill-in-the-middle, `POST .../fim/completions`: a prompt and its suffix, answered like a chat."""
 
 from __future__ import annotations
 

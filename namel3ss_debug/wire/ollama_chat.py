@@ -1,6 +1,6 @@
-"""Ollama's own chat, `POST .../api/chat`; what it speaks beside that and `/api/generate` is OpenAI's.
+"""Ollama's own chat, `POST .../api/chat`; its other formats, but for `/api/generate`, are those of OpenAI.
 
-It streams unless the request says otherwise, as lines of JSON. Ollama tells no ids of tool calls.
+It streams lines of JSON unless the request says otherwise. Ollama's tool calls have no ids.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _message(message: Json) -> parts.Part:
 
 
 def content(message: Json) -> list[parts.Part]:
-    """What a message says: its thoughts, its text, its images."""
+    """The parts of a message: its thoughts, its text, its images."""
     found: list[parts.Part] = []
     if thinking := lenient.string(message.get("thinking")):
         found.append(parts.make("reasoning", content=thinking))
@@ -82,7 +82,7 @@ def decode_response(body: object) -> Answer:
 
 
 def is_content(event: object) -> bool:
-    """Whether a line carries text, thoughts or a tool call."""
+    """Whether a line contains text, thoughts or a tool call."""
     told = lenient.mapping(event)
     message = lenient.mapping(told.get("message"))
     return any(place.get(name) for place in (told, message) for name in (*_TEXTS, "tool_calls"))
@@ -115,7 +115,7 @@ def _add(whole: Json, piece: Json, texts: sse.Texts) -> None:
 
 
 def frame(answer: Answer, request: Json, created: int) -> tuple[Json, Json]:
-    """What every line says, and what the last one says beside it."""
+    """The fields of every line, and the further fields of the last one."""
     from datetime import UTC, datetime  # noqa: PLC0415  (needed where an answer is written, which is seldom)
 
     moment = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Ollama's completion of a prompt, `POST .../api/generate`: asked otherwise than a chat, answered nearly as one."""
+"""Ollama's completion of a prompt, `POST .../api/generate`: its requests differ from a chat's, its answers hardly."""
 
 from __future__ import annotations
 

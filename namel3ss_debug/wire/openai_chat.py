@@ -1,4 +1,4 @@
-"""OpenAI chat completions, `POST .../chat/completions`, as spoken by OpenAI and by most other servers.
+"""OpenAI chat completions, `POST .../chat/completions`, as used by OpenAI and by most other servers.
 
 Follows the API reference and what is seen from Azure, vLLM, Groq, DeepSeek, OpenRouter and Mistral, which
 add fields (`reasoning_content`, `reasoning`, `x_groq`) or leave some out.
@@ -71,13 +71,13 @@ def _part(block: Json) -> parts.Part:
 
 
 def _reasoning(message: Json) -> list[str]:
-    """The reasoning some servers put beside the content; one of the two names, never both."""
+    """The reasoning that some servers send beside the content, under one of two names, never both."""
     found = [message[name] for name in _REASONING if isinstance(message.get(name), str) and message[name]]
     return found[:1]
 
 
 def _thoughts(content: object) -> list[str]:
-    """The reasoning that stands among the blocks of the content."""
+    """The reasoning among the blocks of the content."""
     found = (
         parts.texts_of(parts.content_parts(content, _part), "reasoning") if isinstance(content, list) else []
     )
@@ -99,7 +99,7 @@ def _tool_calls(message: Json) -> list[parts.Part]:
 
 
 def decode_response(body: object) -> Answer:
-    """The answer in a response body: of several choices the first."""
+    """The answer in a response body: the first choice."""
     response = lenient.mapping(body)
     choice = next(iter(lenient.mappings(response.get("choices"))), {})
     message = lenient.mapping(choice.get("message"))
@@ -107,7 +107,7 @@ def decode_response(body: object) -> Answer:
     thoughts = _reasoning(message) or _thoughts(message.get("content"))
     refusal = lenient.string(message.get("refusal"))
     content = message.get("content")
-    if content is None:  # a spoken answer has its words beside the sound
+    if content is None:  # a spoken answer has its text beside the sound
         content = lenient.mapping(message.get("audio")).get("transcript")
     groq = lenient.mapping(response.get("x_groq"))
     usage = response.get("usage") or groq.get("usage") or choice.get("usage")
@@ -126,7 +126,7 @@ def decode_response(body: object) -> Answer:
 
 
 def _text(content: object, *, alone: bool) -> str | None:
-    """The text of a message. Servers send "" beside tool calls where they mean no text."""
+    """The text of a message. Servers send "" beside tool calls when there is no text."""
     if isinstance(content, list):
         texts = parts.texts_of(parts.content_parts(content, _part))
         content = "".join(texts) if texts else None
@@ -138,7 +138,7 @@ def _text(content: object, *, alone: bool) -> str | None:
 
 
 def is_content(event: object) -> bool:
-    """Whether a chunk carries text, reasoning, a refusal, sound or a piece of a tool call."""
+    """Whether a chunk contains text, reasoning, a refusal, sound or a piece of a tool call."""
     return any(
         delta.get(name)
         for choice in lenient.mappings(lenient.mapping(event).get("choices"))
@@ -148,7 +148,7 @@ def is_content(event: object) -> bool:
 
 
 def join_events(events: list[Json]) -> Json:
-    """The chunks of a stream as one `chat.completion`; an error event stays as `error`."""
+    """The chunks of a stream as one `chat.completion`; an error event becomes its `error`."""
     whole: Json = {}
     choices: dict[int, Json] = {}
     texts = sse.Texts()
@@ -172,7 +172,7 @@ def _new_choice(index: int) -> Json:
 
 
 def _add_choice(choice: Json, chunk: Json, texts: sse.Texts) -> None:
-    """Add one chunk of a choice to what has arrived of it."""
+    """Add one chunk of a choice to its earlier chunks."""
     choice["finish_reason"] = chunk.get("finish_reason") or choice["finish_reason"]
     if chunk.get("usage"):  # of Moonshot
         choice["usage"] = chunk["usage"]
@@ -206,7 +206,7 @@ def _blocks(content: object) -> list[Json]:
 
 
 def _add_fields(whole: Json, piece: Json, texts: sse.Texts) -> None:
-    """Append the texts of `piece`, except those a server may repeat."""
+    """Append the texts of `piece`, except those that a server may repeat."""
     for name, value in piece.items():
         if isinstance(value, str) and name not in ("id", "name", "type"):
             texts.add(whole, name, value)
@@ -259,7 +259,7 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
 
 
 def _encode_calls(answer: Answer, request: Json, response_id: str) -> list[Json]:
-    """The calls of functions, and those of tools that take a text."""
+    """The tool calls: those of functions, and those of tools that take a text."""
     calls = encode_function_calls(answer.tool_calls, response_id)
     for call, made in zip(calls, answer.tool_calls, strict=True):
         given = custom_input(made, request)
@@ -296,7 +296,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
 def _deltas(answer: Answer, calls: list[Json]) -> list[Json]:
     """The deltas in the order the server sends them: role, reasoning, text, refusal, tool calls.
 
-    A call comes in one piece, as Mistral sends it, whose SDK reads no other; those of the others read both.
+    A call is sent in one piece, as by Mistral, whose SDK reads nothing else; the SDKs of the others read both forms.
     """
     role: Json = {"role": "assistant", "content": None if answer.text is None else "", "refusal": None}
     deltas = [role]

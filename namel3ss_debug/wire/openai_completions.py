@@ -1,4 +1,4 @@
-"""OpenAI's completions of a prompt, `POST .../completions`: the older API, as vLLM, llama.cpp, Together and others speak it.
+"""OpenAI's completions of a prompt, `POST .../completions`: the older API, also of vLLM, llama.cpp, Together, others.
 
 A request may hold several prompts, each a text or a list of token numbers; each has a choice of its own.
 """
@@ -26,7 +26,7 @@ def decode_request(body: object) -> Json:
 
 
 def decode_response(body: object) -> Answer:
-    """The answer in a response body: of several choices the first."""
+    """The answer in a response body: the first choice."""
     response = lenient.mapping(body)
     choice = next(iter(lenient.mappings(response.get("choices"))), {})
     return Answer(
@@ -44,12 +44,12 @@ def decode_response(body: object) -> Answer:
 
 
 def is_content(event: object) -> bool:
-    """Whether a chunk carries text."""
+    """Whether a chunk contains text."""
     return any(choice.get("text") for choice in lenient.mappings(lenient.mapping(event).get("choices")))
 
 
 def join_events(events: list[Json]) -> Json:
-    """The chunks of a stream as one response; an error event stays as `error`."""
+    """The chunks of a stream as one response; an error event becomes its `error`."""
     whole: Json = {}
     choices: dict[int, Json] = {}
     texts = sse.Texts()
@@ -89,7 +89,7 @@ def _said(answer: Answer) -> str:
 
 
 def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-    """The answer as chunks with `[DONE]` at the end; tokens are told as in a stream of a chat."""
+    """The answer as chunks with `[DONE]` at the end; token counts are sent as in a stream of a chat."""
     whole = encode_response(answer, request, response_id=response_id, created=created)
     wanted = bool(lenient.mapping(request.get("stream_options")).get("include_usage"))
     frame = {name: whole[name] for name in ("id", "object", "created", "model")}

@@ -11,7 +11,7 @@ from namel3ss_debug.wire import billing, lenient, openai_shared, parts
 from namel3ss_debug.wire.contract import Answer, Json
 
 _USUAL_DIMENSIONS = 1536
-"""The dimensions of a made-up vector where neither answer nor request name any."""
+"""The dimensions of a made-up vector where neither answer nor request contain them."""
 
 
 def decode_request(body: object) -> Json:
@@ -39,7 +39,7 @@ def decode_response(body: object) -> Answer:
 
 
 def _usage(told: Json) -> dict[str, int]:
-    """Token counts; all of them are input, which some (Voyage) tell by the total alone."""
+    """Token counts; all of them are input, for which some providers (Voyage) send the total only."""
     total = lenient.known({"input_tokens": lenient.count(told.get("total_tokens"))})
     return total | openai_shared.decode_usage(told)
 

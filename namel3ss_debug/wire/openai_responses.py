@@ -18,7 +18,7 @@ _CLIENT_CALLS = {
     "shell_call": "action",
     "apply_patch_call": "operation",
 }
-"""Built-in tools that the client runs, and the key that holds what to do."""
+"""Built-in tools that the client runs, and the key of their input."""
 
 
 # --- the request
@@ -41,7 +41,7 @@ def decode_request(body: object) -> Json:
 
 
 def _loads_tools(item: Json) -> bool:
-    """Whether an item offers tools that the program itself has looked for; those that OpenAI finds were offered before."""
+    """Whether an item offers tools that the program itself has found; those that OpenAI finds were offered before."""
     return item.get("type") == "tool_search_output" and item.get("execution") == "client"
 
 
@@ -85,7 +85,7 @@ def _part(block: Json) -> parts.Part:
 
 
 def _tool_call(item: Json) -> parts.Part | None:
-    """The tool call in an item, or None where it is none that the client runs."""
+    """The tool call in an item, or None where there is none that the client runs."""
     kind, call_id = item.get("type"), item.get("call_id") or item.get("id")
     if kind == "function_call":
         return parts.call(call_id, item.get("name"), lenient.load_arguments(item.get("arguments")))
@@ -98,7 +98,7 @@ def _tool_call(item: Json) -> parts.Part | None:
 
 
 def _thought(item: Json) -> str | None:
-    """The text of a reasoning item: its summaries, then what it tells in full."""
+    """The text of a reasoning item: its summaries, then its full reasoning."""
     blocks = lenient.mappings(item.get("summary")) + lenient.mappings(item.get("content"))
     texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
     return "\n\n".join(texts) if texts else None
@@ -141,7 +141,7 @@ def decode_response(body: object) -> Answer:
 
 
 def _usage(response: Json) -> dict[str, int]:
-    """Token counts, and how often OpenAI searched: of the web, what it says it bills, else what it did."""
+    """Token counts, and how often OpenAI searched; for the web, the searches that it bills if it says so, else all."""
     usage = openai_shared.decode_usage(response.get("usage"))
     if not usage:
         return usage
@@ -158,7 +158,7 @@ def _usage(response: Json) -> dict[str, int]:
 
 
 def _terms(response: Json) -> dict[str, str]:
-    """The terms, and whether another model made pictures, which is billed for itself."""
+    """The billing terms, and whether another model made pictures, which is billed separately."""
     items = lenient.mappings(response.get("output"))
     drawn = any(item.get("type") == "image_generation_call" for item in items)
     return openai_shared.decode_terms(response) | ({"tool": "image_generation"} if drawn else {})
@@ -176,7 +176,7 @@ def _finish_reason(response: Json) -> str | None:
 
 
 def is_content(event: object) -> bool:
-    """Whether an event carries text, reasoning, a refusal or the beginning or a piece of a tool call."""
+    """Whether an event contains text, reasoning, a refusal or the beginning or a piece of a tool call."""
     told = lenient.mapping(event)
     kind = lenient.string(told.get("type")) or ""
     if kind == "response.output_item.added":
@@ -187,8 +187,8 @@ def is_content(event: object) -> bool:
 def join_events(events: list[Json]) -> Json:
     """The events of a stream as one response object.
 
-    The last event that holds the whole response gives it; output items that it lacks, because the stream was
-    cut or a gateway leaves them out, are put together from their own events.
+    It is taken from the last event that holds a whole response; output items that are missing there, because the
+    stream was cut or a gateway leaves them out, are put together from their own events.
     """
     whole: Json = {}
     items: dict[int, Json] = {}
@@ -212,7 +212,7 @@ def join_events(events: list[Json]) -> Json:
 
 
 def _growing(item: Json) -> Json:
-    """A copy of an output item whose blocks may be added to; the event stays as it is."""
+    """A copy of an output item, whose blocks can be added to without changing the event."""
     lists = {name: item[name] for name in ("content", "summary") if isinstance(item.get(name), list)}
     return item | {
         name: [dict(block) if isinstance(block, dict) else block for block in blocks]
@@ -226,10 +226,10 @@ _DELTAS: dict[str, tuple[str, str, str]] = {
     "response.reasoning_text.delta": ("content", "reasoning_text", "text"),
     "response.reasoning_summary_text.delta": ("summary", "summary_text", "text"),
 }
-"""Deltas of a text inside an item: the list it is in, the type of its block, the key of the text."""
+"""Events with a delta of a text inside an item: the list it is in, the type of its block, the key of the text."""
 
 _MOST_BLOCKS = 1000
-"""Blocks begun in one list at most, so that a hostile index does not fill the memory."""
+"""How many blocks are begun in one list at most, so that a hostile index does not fill the memory."""
 
 _ITEM_DELTAS = {
     "response.function_call_arguments.delta": ("function_call", "arguments"),
@@ -237,7 +237,7 @@ _ITEM_DELTAS = {
     "response.mcp_call_arguments.delta": ("mcp_call", "arguments"),
     "response.code_interpreter_call_code.delta": ("code_interpreter_call", "code"),
 }
-"""Deltas of a text that is a field of the item itself: the type of the item, the key."""
+"""Events with a delta of a text that is a field of the item itself: the type of the item, the key."""
 
 
 def _add_delta(item: Json, kind: str, event: Json, texts: sse.Texts) -> None:
@@ -254,7 +254,7 @@ def _add_delta(item: Json, kind: str, event: Json, texts: sse.Texts) -> None:
 
 
 def _block(item: Json, listed: str, place: int, block_type: str) -> Json:
-    """The block of an item at `place` in one of its lists, begun where it is new."""
+    """The block of an item at `place` in one of its lists; a new one where there is none."""
     blocks = lenient.mappings(item.get(listed))
     while len(blocks) <= min(place, _MOST_BLOCKS):
         blocks.append({"type": block_type})

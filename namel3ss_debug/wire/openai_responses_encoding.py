@@ -1,4 +1,4 @@
-"""OpenAI responses: writing an answer as a response object or as the events of a stream.
+"""OpenAI responses: writes an answer as a response object or as the events of a stream.
 
 The order of events is that of the API: created, in progress, then for each output item added, its parts
 and deltas, done; at the end the whole response.
@@ -15,7 +15,7 @@ _CALLS = {
     "function_call": ("response.function_call_arguments", "arguments"),
     "custom_tool_call": ("response.custom_tool_call_input", "input"),
 }
-"""Calls of tools: the events of what they are given, and the field that holds it."""
+"""Tool calls by type: the events for their input, and the field that holds it."""
 
 _ECHOED: Json = {
     "background": False,
@@ -36,7 +36,7 @@ _ECHOED: Json = {
     "truncation": "disabled",
     "user": None,
 }
-"""Fields of the request that a response repeats, with what it says where the request is silent."""
+"""Fields of the request that a response repeats, with their values where the request does not set them."""
 
 
 def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
@@ -147,7 +147,7 @@ def _item_events(item: Json) -> list[Json]:
 
 
 def _text_events(kind: str, key: str, text: str, place: Json) -> list[Json]:
-    """Deltas of a text and the event that repeats the whole; output text also says `logprobs`."""
+    """Deltas of a text and the event that repeats the whole text; those of output text also have `logprobs`."""
     extra: Json = {"logprobs": []} if kind == "response.output_text" else {}
     deltas = [{"type": f"{kind}.delta", **place, "delta": piece, **extra} for piece in sse.pieces(text)]
     return [*deltas, {"type": f"{kind}.done", **place, key: text, **extra}]

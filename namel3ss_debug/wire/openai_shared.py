@@ -1,6 +1,6 @@
-"""What OpenAI's formats share: how they are given texts, and how they tell token counts and failures.
+"""Common parts of OpenAI's formats: texts in requests, token counts and failures.
 
-Chat completions and embeddings say `prompt_tokens` and `completion_tokens`, responses say `input_tokens`
+Chat completions and embeddings send `prompt_tokens` and `completion_tokens`, responses send `input_tokens`
 and `output_tokens`; the details have the same shape.
 """
 
@@ -12,25 +12,25 @@ from namel3ss_debug.wire import billing, lenient, parts
 
 
 def texts_or_tokens(given: object) -> list[Any]:
-    """What is to be embedded or completed, each by itself: a text, or a list of token numbers."""
+    """The items to be embedded or completed, each of them a text or a list of token numbers."""
     if not isinstance(given, list):
         return [] if given is None else [given]
     return [given] if given and all(isinstance(item, int) for item in given) else given
 
 
 def text_or_tokens(item: object) -> parts.Part:
-    """One of these as a part: that of token numbers has the type `tokens`."""
+    """One such item as a part; a list of token numbers has the type `tokens`."""
     if isinstance(item, str):
         return parts.text(item)
     return parts.unknown(item) if isinstance(item, dict) else {"type": "tokens", "content": item}
 
 
 def decode_usage(usage: object) -> dict[str, int]:
-    """Token counts under the names of the event format; empty where the provider tells nothing.
+    """Token counts under the names of the event format; empty where the provider sends none.
 
-    OpenAI's input includes cached tokens and its output includes reasoning. Some servers leave
-    reasoning out of the output and add it only to the total, of which they tell it (xAI) or not (Google): there
-    it is added here. DeepSeek's and Moonshot's words for cached tokens are read too, and what LiteLLM tells of Claude's cache.
+    OpenAI's input includes cached tokens and its output includes reasoning. Some servers count reasoning only in the
+    total and not in the output, whether they send its count (xAI) or not (Google): for these it is added here. The
+    names of DeepSeek and Moonshot for cached tokens are read too, and LiteLLM's counts for Claude's cache.
     """
     told = lenient.mapping(usage)
     into = lenient.mapping(told.get("prompt_tokens_details") or told.get("input_tokens_details"))
@@ -66,7 +66,7 @@ def decode_usage(usage: object) -> dict[str, int]:
 
 
 def decode_terms(response: dict[str, Any]) -> dict[str, str]:
-    """On what other terms than the standard ones a response was billed; see `billing`."""
+    """The terms other than the standard ones on which a response was billed; see `billing`."""
     usage = lenient.mapping(response.get("usage"))
     into = lenient.mapping(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
     lifetimes = lenient.mapping(into.get("cache_write_tokens_details"))
@@ -88,7 +88,7 @@ def _first(told: dict[str, Any], *names: str) -> int | None:
 
 
 def encode_usage(usage: dict[str, int], given: str, output: str) -> dict[str, Any]:
-    """`usage` as OpenAI sends it; `given` and `output` are the format's words ("prompt", "completion")."""
+    """`usage` as OpenAI sends it; `given` and `output` are the format's names ("prompt", "completion")."""
     reads, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
     parts = {
         f"{given}_tokens_details": {

@@ -1,4 +1,4 @@
-"""Message parts as OpenTelemetry GenAI names them, made from what the providers send.
+"""Message parts in the form of OpenTelemetry GenAI, made from what the providers send.
 
 The shapes are those of `gen-ai-input-messages.json` (semantic-conventions-genai): text, reasoning,
 tool_call, tool_call_response, server_tool_call, server_tool_call_response, blob, uri, file. Fields of a
@@ -22,14 +22,14 @@ _remembered: dict[tuple[Callable[[Part], Part], bytes], Part] = {}
 
 
 def make(kind: str, block: Part | None = None, read: tuple[str, ...] = (), **fields: Any) -> Part:
-    """A part with the given fields, None left out, and what else `block` says beyond the keys in `read`."""
+    """A part with the given fields, without None, and all fields of `block` but those in `read`."""
     skipped = {"type", *read}
     rest = {name: value for name, value in (block or {}).items() if name not in skipped}
     return {"type": kind, **lenient.present(rest), **lenient.known(fields)}
 
 
 def unknown(block: Part) -> Part:
-    """A block of a kind the conventions do not know: kept whole under its own type."""
+    """A block of a kind that the conventions do not know: kept whole under its own type."""
     return {**block, "type": lenient.string(block.get("type")) or "unknown"}
 
 
@@ -94,14 +94,14 @@ def content_parts(content: object, decode: Callable[[Part], Part]) -> list[Part]
 
 
 def texts_of(found: list[Part], kind: str = "text") -> list[str]:
-    """The contents of the parts of a kind that say something in words, `text` or `reasoning`."""
+    """The contents of the parts of one kind, `text` or `reasoning`."""
     return [
         part["content"] for part in found if part["type"] == kind and isinstance(part.get("content"), str)
     ]
 
 
 def tool_response(content: object, decode: Callable[[Part], Part]) -> Any:
-    """What a tool gave back: its text where it is one text, decoded parts where it is more, else as it came."""
+    """The result of a tool: its text where it is one text, decoded parts where it is more, else unchanged."""
     if not isinstance(content, list):
         return content
     found = content_parts(content, decode)
@@ -111,7 +111,7 @@ def tool_response(content: object, decode: Callable[[Part], Part]) -> Any:
 
 
 def request(body: Part, read: set[str], messages: list[Part], tools: list[Part]) -> Part:
-    """A request as every codec gives it; fields of the body that are not in `read` are its `params`."""
+    """A request in the form of every codec; fields of the body that are not in `read` are its `params`."""
     params = {name: value for name, value in body.items() if name not in read}
     return {
         "model": lenient.string(body.get("model")),
@@ -127,14 +127,14 @@ def message(role: object, content: list[Part], rest: Part | None = None) -> Part
 
 
 def messages(sent: Iterable[Part], decode: Callable[[Part], Part]) -> list[Part]:
-    """The messages of a request. Each next request of a conversation carries them again, so each is decoded when first seen.
+    """The decoded messages of a request; each is decoded once, since later requests of a conversation repeat it.
 
     Args:
         sent: the messages as they were parsed from JSON.
-        decode: makes one of ours of each, of nothing but that.
+        decode: decodes a message, independently of anything else.
 
     Returns:
-        Ours, which are not to be changed: those of other requests are the same objects.
+        The decoded messages, which must not be changed: other requests share these objects.
     """
     return [_when_first_seen(message, decode) for message in sent]
 

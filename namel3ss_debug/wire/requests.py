@@ -1,4 +1,4 @@
-"""Requests as a whole: when two are the same, which ask for a batch, and which are only telemetry of an SDK."""
+"""Questions about whole requests: whether two are the same, ask for a batch, or are only telemetry of an SDK."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _TELEMETRY = tuple(
         r"^statsig\.anthropic\.com/|^telemetry\.crewai\.com|\bscarf\.sh/",
     )
 )
-"""Where SDKs report their own use, as patterns of host and path.
+"""The addresses to which SDKs report their own use, as patterns of host and path.
 
-Each names an address that only takes reports: an answer invented for it must not reach a program that
-reads, so a host that serves both (LangSmith's prompts, PostHog's flags) is named with its paths.
+Each matches addresses that only take reports: a program that reads data must not get an invented answer, so a
+host that serves both (LangSmith's prompts, PostHog's flags) is listed with its paths.
 """
 
 _OTLP_PORTS = {4317, 4318}
@@ -44,7 +44,7 @@ _OTLP = re.compile(r"/v1/(metrics|logs)$")
 _OTLP_TYPE = "application/x-protobuf"
 
 _REMEMBERED = 256
-"""How many URLs are not looked at again: a program sends most of its requests to a few."""
+"""For how many URLs the result is remembered: a program sends most of its requests to a few."""
 
 
 def canonical_hash(method: str, url: str, body: object) -> str:
@@ -70,7 +70,7 @@ def canonical_hash(method: str, url: str, body: object) -> str:
 
 
 def _parsed(raw: bytes) -> object:
-    """The JSON object or array in `raw`, otherwise None: of anything else the bytes count."""
+    """The JSON object or array in `raw`, otherwise None: for anything else the bytes are hashed."""
     try:
         value = orjson.loads(raw)
     except ValueError:
@@ -80,12 +80,12 @@ def _parsed(raw: bytes) -> object:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _head(method: str, url: str) -> bytes:
-    """What of a request counts beside its body."""
+    """The part of a request that is hashed beside its body."""
     return f"{method.upper()} {canonical_url(url)}\n".encode("utf-8", "surrogatepass")
 
 
 def canonical_url(url: str) -> str:
-    """A URL as `canonical_hash` reads it: equal for two that count as the same."""
+    """A URL as `canonical_hash` uses it: equal for two URLs that count as the same."""
     try:
         split = urlsplit(url)
         host, port = (split.hostname or "").lower(), split.port
@@ -101,18 +101,18 @@ def canonical_url(url: str) -> str:
 
 
 _BATCHES = {
-    "/batches": ("input_file_id", "requests"),  # OpenAI and who speaks as it does; Anthropic
+    "/batches": ("input_file_id", "requests"),  # OpenAI and compatible servers; Anthropic
     "/batch/jobs": ("input_files", "requests"),  # Mistral
     "/batchPredictionJobs": ("inputConfig",),  # Vertex AI
     "/model-invocation-job": ("modelId",),  # Bedrock
     ":asyncBatchEmbedContent": ("batch",),
     ":batchGenerateContent": ("batch",),
 }
-"""Where models are asked in a batch, whose answers come hours later: the end of the path, and keys of which the body has one."""
+"""Batch requests, whose answers come hours later: the end of the path, and keys of which the body has one."""
 
 
 def asks_in_batch(path: str, body: object) -> bool:
-    """Whether a request asks models for a batch of answers, of which its own answer tells no tokens."""
+    """Whether a request asks models for a batch of answers, whose tokens are not in the response to it."""
     plain = path.rstrip("/")
     return isinstance(body, dict) and any(
         plain.endswith(end) and any(body.get(key) for key in keys) for end, keys in _BATCHES.items()
@@ -120,11 +120,11 @@ def asks_in_batch(path: str, body: object) -> bool:
 
 
 def is_telemetry(url: str, headers: Iterable[tuple[str, str]] = ()) -> bool:
-    """Whether a request to `url` only reports an SDK's use or traces, so that no answer of it matters.
+    """Whether a request to `url` only reports an SDK's use or traces, so that its answer does not matter.
 
     Args:
         url: The whole URL.
-        headers: What the request says of itself, where it is there to be asked.
+        headers: The headers of the request, where they are known.
     """
     reports = _takes_reports(url)
     if reports is None:
@@ -134,7 +134,7 @@ def is_telemetry(url: str, headers: Iterable[tuple[str, str]] = ()) -> bool:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _takes_reports(url: str) -> bool | None:
-    """Whether the address takes nothing but reports; `None` where those of OTLP have a form that others have not."""
+    """Whether the address takes only reports; `None` where that depends on the headers, by which OTLP is recognised."""
     try:
         split = urlsplit(url)
         host, port = (split.hostname or "").lower(), split.port

@@ -1,7 +1,7 @@
 """Server-sent events, read and written.
 
 Reading follows the WHATWG HTML standard, section 9.2.6 "Interpreting an event stream", with one deviation:
-`parse` also gives an event whose closing blank line never came, because the stream may have been cut.
+`parse` also returns an event whose closing blank line never came, because the stream may have been cut.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Decoder:
         self._after_return = False
 
     def feed(self, chunk: bytes) -> list[tuple[str, str]]:
-        """Take the next bytes and give the events they complete, as `(event name, data text)`."""
+        """Take the next bytes and return the events they complete, as `(event name, data text)`."""
         if not chunk:
             return []
         if self._after_return and chunk.startswith(b"\n"):
@@ -44,7 +44,7 @@ class Decoder:
         return events
 
     def close(self) -> list[tuple[str, str]]:
-        """Give the event that was still open when the stream ended, if it held data."""
+        """Return the event that was still open when the stream ended, if it had data."""
         line = b"".join(self._line)
         self._line.clear()
         events = self._take(line) if line else []
@@ -66,7 +66,7 @@ class Decoder:
         return []
 
     def _dispatch(self) -> list[tuple[str, str]]:
-        """Give the event collected so far; one without data is none."""
+        """Return the event collected so far; without data there is none."""
         events = [(self._name or "message", "\n".join(self._data))] if self._data else []
         self._name = ""
         self._data.clear()
@@ -92,20 +92,20 @@ class JsonEvents:
         self._decoder = Decoder()
 
     def feed(self, chunk: bytes) -> list[dict[str, Any]]:
-        """Take the next bytes and give the events they complete; data that is no JSON object is left out."""
+        """Take the next bytes and return the events they complete; data that is not a JSON object is left out."""
         values = (lenient.load(data) for _, data in self._decoder.feed(chunk))
         return [value for value in values if isinstance(value, dict)]
 
 
 def last_end(data: bytes | bytearray) -> int:
-    """Where the last whole event in these bytes ends; 0 where none does."""
+    """The end of the last whole event in these bytes; 0 where there is none."""
     if data.endswith(_ENDS):
         return len(data)
     return max((data.rfind(end) + len(end) for end in _ENDS if end in data), default=0)
 
 
 def cut(data: bytes) -> list[bytes]:
-    """The events in these bytes, each with its blank line; what is left of one that is not whole is the last."""
+    """The events in these bytes, each with its blank line; the rest, where the last one is not whole, comes last."""
     for end in _ENDS:
         if end in data:
             *whole, rest = data.split(end)
@@ -114,8 +114,8 @@ def cut(data: bytes) -> list[bytes]:
 
 
 def told(event: bytes) -> Any:
-    """What one event says: its data as JSON, as text where they are none; of a comment or the like, its bytes as text."""
-    if event.startswith(b"data: {") and event.find(b"\n") >= len(event) - 2:  # what nearly all are
+    """The content of one event: its data as JSON, else as text; for a comment or the like, its bytes as text."""
+    if event.startswith(b"data: {") and event.find(b"\n") >= len(event) - 2:  # nearly all events
         value = lenient.load(event[6:])
         if value is not None:
             return value
@@ -125,7 +125,7 @@ def told(event: bytes) -> Any:
 
 
 def retold(event: bytes, value: Any) -> bytes:
-    """The same event with something else to say, as `told` gives it."""
+    """The same event with another content, in the form that `told` returns."""
     data = value.encode() if isinstance(value, str) else lenient.dump(value)
     if not _has_data(event):
         return data
@@ -157,7 +157,7 @@ class Texts:
         self._growing: dict[tuple[int, str], tuple[dict[str, Any], list[str]]] = {}
 
     def add(self, owner: dict[str, Any], key: str, piece: object) -> None:
-        """Append `piece` to the text at `owner[key]`; what is no text is left out."""
+        """Append `piece` to the text at `owner[key]`; a piece that is not text is left out."""
         if not isinstance(piece, str):
             return
         growing = self._growing.get((id(owner), key))
@@ -167,7 +167,7 @@ class Texts:
         growing[1].append(piece)
 
     def finish(self) -> None:
-        """Write every text to its place; `add` may go on afterwards."""
+        """Write every text to its place; `add` may be called again afterwards."""
         for (_, key), (owner, found) in self._growing.items():
             owner[key] = "".join(found)
         self._growing.clear()

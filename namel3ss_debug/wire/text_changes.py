@@ -27,8 +27,8 @@ class Piece(NamedTuple):
 def text_changes(old: str, new: str) -> tuple[Piece, ...]:
     """What differs between two texts.
 
-    The pieces that are not `added` make the old text, those that are not `dropped` the new one. There are a few
-    hundred at most: what then is left, and lines with little in common, are dropped and added as a whole.
+    The pieces that are not `added` make up the old text, those that are not `dropped` the new one. There are a few
+    hundred at most: the rest after these, and lines with little in common, are dropped and added as a whole.
     """
     before, after = _LINE.findall(old), _LINE.findall(new)
     pieces: list[Piece] = []
@@ -44,7 +44,7 @@ def text_changes(old: str, new: str) -> tuple[Piece, ...]:
 
 
 def with_context(pieces: Sequence[Piece], characters: int = 80) -> tuple[Piece, ...]:
-    """The pieces with only so much of equal text as stands beside a change; `skipped` tells how much is left out."""
+    """The pieces, with only so many characters of equal text beside a change; `skipped` ones count what is left out."""
     shown: list[Piece] = []
     for place, piece in enumerate(pieces):
         head = characters if place else 0
@@ -62,7 +62,7 @@ def with_context(pieces: Sequence[Piece], characters: int = 80) -> tuple[Piece, 
 
 
 def _words(old: str, new: str) -> list[Piece]:
-    """What differs between some lines by words; the whole of them where they are long or have little in common."""
+    """The differences between some lines by words; whole lines where they are long or have little in common."""
     whole = [Piece("dropped", old), Piece("added", new)]
     if not old or not new or len(old) + len(new) > _LONGEST_BY_WORDS:
         return whole
@@ -86,7 +86,7 @@ def _words(old: str, new: str) -> list[Piece]:
 
 
 def _joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
-    """The pieces without empty ones; between two equal ones at most one that was dropped and one that was added."""
+    """The pieces without empty ones, with at most one dropped and one added piece between two equal ones."""
     joined: list[Piece] = []
     for same, group in groupby(filter(_text, pieces), lambda piece: piece.kind == "same"):
         listed = list(group)

@@ -1,4 +1,4 @@
-"""Tools on the wire: what a request offers the model, and the results that come back in it."""
+"""Tools in requests: those that a request offers the model, and the results that it returns to it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def function_calls(message: dict[str, Any]) -> list[Part]:
 
 
 def encode_function_calls(calls: list[Part], response_id: str) -> list[Part]:
-    """What `function_calls` reads; a call without an id gets one from that of the response and its place."""
+    """The form that `function_calls` reads; a call without an id gets one made of the response's id and its place."""
     return [
         {
             "id": made.get("id") or f"call_{response_id}_{place}",
@@ -76,7 +76,7 @@ def offered_tool(name: object, request: Part) -> Part:
 
 
 def custom_input(made: Part, request: Part) -> str | None:
-    """What a tool is given where the request offers it as one that takes a mere text (`custom`); None of a function."""
+    """The input of a call, where the request offers the tool as one that takes a text (`custom`), else None."""
     if offered_tool(made.get("name"), request).get("type") != "custom":
         return None
     arguments = made.get("arguments")
@@ -84,12 +84,12 @@ def custom_input(made: Part, request: Part) -> str | None:
 
 
 def offered_tools(body: object) -> tuple[str, ...]:
-    """The names of the tools a request offers, in its order; a tool without a name is left out."""
+    """The names of the tools that a request offers, in its order; a tool without a name is left out."""
     return tuple(tool["name"] for tool in decode_tools(body) if tool.get("name"))
 
 
 def tool_results(messages: list[Part]) -> list[tuple[str, str | None, Any]]:
-    """The results of tools that a decoded request brings back, as `(call id, tool name, response)`.
+    """The results of tools in a decoded request, as `(call id, tool name, response)`.
 
     The name is that of the call with the same id in an earlier message, None where there is none.
     A result without a call id has the id "".

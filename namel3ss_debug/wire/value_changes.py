@@ -1,4 +1,4 @@
-"""Where two JSON values differ: the first places, as JSON paths, with what stands there in each."""
+"""Finds the first places where two JSON values differ, as JSON paths, with the values there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_LIST = 2000
 
 
 class PathChange(NamedTuple):
-    """One place in which two JSON values differ: `kind` is `changed`, `added` or `dropped`, `path` a JSON path."""
+    """A place where two JSON values differ: `kind` is `changed`, `added` or `dropped`, `path` a JSON path."""
 
     path: str
     kind: str
@@ -25,7 +25,7 @@ class PathChange(NamedTuple):
 
 
 def path_changes(old: Any, new: Any, most: int = _MOST_PATHS) -> tuple[PathChange, ...]:
-    """The first places in which two JSON values differ; keys in their order, items of lists by what they have in common."""
+    """The first places where two JSON values differ; keys in their order, lists matched by their equal items."""
     return tuple(islice(_changes(old, new, "$", 0), most))
 
 
@@ -55,7 +55,7 @@ def _changes_of_objects(
 
 
 def _changes_of_lists(old: list[Any], new: list[Any], path: str, depth: int) -> Iterator[PathChange]:
-    """Items between equal ones are paired from the first on; an item's path is its place in the list it is in, now where it is in both."""
+    """Compares the items between equal ones in pairs; paths use places in the new list, for dropped items the old."""
     i = j = 0
     for first, second, size in _blocks(old, new):
         paired = min(first - i, second - j)

@@ -1,9 +1,9 @@
-"""Python values from the JSON forms that a recording holds, and what in them would not come back as it was.
+"""Makes Python values from the JSON forms in a recording, and finds the parts that cannot be restored exactly.
 
-JSON has no word for tuples, sets, bytes, decimals, dates and times, numbers that are none, and integers beyond 64 bits:
-a recording holds them as objects with a `$type`. Whatever else stands under a `$type` was an object of a class that the
-standard library does not have, which only the program can make, and only where `made` says how. Nothing here imports, calls
-or evaluates what a recording names.
+JSON cannot express tuples, sets, bytes, decimals, dates and times, NaN and infinity, and integers beyond 64 bits: a
+recording holds them as objects with a `$type`. Any other `$type` belongs to an object of a class that is not in the
+standard library, which only the program can make, and only where `made` says how. Nothing here imports, calls or
+evaluates anything that a recording names.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _FACTORIES = {one.__name__: one for one in (bool, dict, float, int, list, set, s
 
 
 class Flaw(NamedTuple):
-    """A place in a value that does not come back as it was.
+    """A place in a value that cannot be restored exactly.
 
     Attributes:
-        kind: `cut`, `redacted`, `opaque` (an object of the program's own) or `damaged` (no form of a recording's).
-        path: where it stands, as a JSON path.
-        what: the type of the object, or what stands in its place.
+        kind: `cut`, `redacted`, `opaque` (an object of the program's own) or `damaged` (not a form of a recording).
+        path: the place, as a JSON path.
+        what: the type of the object, or the mark in its place.
     """
 
     kind: str
@@ -47,18 +47,18 @@ class Flaw(NamedTuple):
 
 
 SETTINGS: Final = {"cut": "max_payload_size", "redacted": "redact", "token": "redact"}
-"""By the kind of a flaw: the setting that would have kept the value."""
+"""Kind of a flaw -> the setting with which the value would have been kept."""
 
 
 class Revived(NamedTuple):
-    """A Python value, and what in it is not as it was; `value` stands for nothing where there are flaws."""
+    """A Python value and its flaws; where there are flaws, `value` has no meaning."""
 
     value: Any
     flaws: tuple[Flaw, ...]
 
     @property
     def exact(self) -> bool:
-        """Whether the value is what the program had."""
+        """Whether the value is equal to the program's."""
         return not self.flaws
 
 
@@ -68,8 +68,8 @@ class Held:
 
     Attributes:
         type: its class, as `module.Class`.
-        made: how it is made again: `object`, `model`, `tuple`, `member`, `plain`, `value` or `array`.
-        parts: what it held, by the names in its form.
+        made: how it is restored: `object`, `model`, `tuple`, `member`, `plain`, `value` or `array`.
+        parts: its contents, by their names in its form.
     """
 
     type: str
@@ -78,11 +78,12 @@ class Held:
 
 
 def revive(form: Any, make: Callable[[Held], Any] | None = None) -> Revived:
-    """The Python value that a payload of a recording stands for.
+    """The Python value of a payload of a recording.
 
     Args:
         form: the payload.
-        make: makes an object of a class of the program's, or raises LookupError; without it a `Held` stands for each of them.
+        make: makes an object of one of the program's classes, or raises LookupError; without it, each of these objects
+            is a `Held`.
     """
     reviver = _Reviver(make)
     value = reviver.value(form, "$", 0)
@@ -90,14 +91,14 @@ def revive(form: Any, make: Callable[[Held], Any] | None = None) -> Revived:
 
 
 def find_flaws(payload: Any) -> tuple[Flaw, ...]:
-    """What is cut or redacted in a payload that was JSON in the program too, where a `$type` means nothing."""
+    """The cut and redacted parts of a payload that was JSON in the program too, where a `$type` has no meaning."""
     reviver = _Reviver(None, plain=True)
     reviver.value(payload, "$", 0)
     return tuple(reviver.flaws)
 
 
 def at_key(path: str, key: str) -> str:
-    """The JSON path (RFC 9535) of what stands under a key."""
+    """The JSON path (RFC 9535) of the value of a key."""
     if _NAME.match(key):
         return f"{path}.{key}"
     escaped = key.replace("\\", "\\\\").replace("'", "\\'")
@@ -155,7 +156,7 @@ class _Reviver:
             return None
 
     def held(self, held: Held, path: str) -> Any:
-        """An object of a class of the program's."""
+        """An object of one of the program's classes."""
         try:
             return held if self._make is None else self._make(held)
         except LookupError:
@@ -163,7 +164,7 @@ class _Reviver:
             return None
 
     def items(self, form: dict[str, Any], path: str, depth: int) -> list[Any]:
-        """The items of a form that holds some."""
+        """The items in a form."""
         items = form["items"]
         if not isinstance(items, list):
             raise TypeError
@@ -183,12 +184,12 @@ def _frozenset(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -
 
 
 def _hashable(item: Any) -> Hashable:
-    """An item of a set: what is a list in the recording can only have been a tuple."""
+    """An item of a set: a list in the recording can only have been a tuple."""
     return tuple(map(_hashable, item)) if isinstance(item, list) else item
 
 
 def _dict(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
-    """A dict whose keys JSON could not tell: a list of pairs."""
+    """A dict with keys that JSON cannot express: a list of pairs."""
     return {_hashable(key): value for key, value in reviver.items(form, path, depth)}
 
 
@@ -213,9 +214,9 @@ def _with_default(reviver: _Reviver, form: dict[str, Any], path: str, depth: int
 
 
 def _held(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
-    """An object that only holds data, once all of it is as it was; of what has a name the value is only shown.
+    """An object that only holds data, if all of it was restored; where a name identifies it, its value is only shown.
 
-    What says that it is the same as another one is that one.
+    A reference to another object becomes that object.
     """
     same = form.get("same")
     if isinstance(same, int) and same in reviver.objects:
@@ -306,7 +307,7 @@ def _moment(make: Callable[[str], Any]) -> _Form:
 
 
 def _zone(_reviver: _Reviver, form: dict[str, Any], _path: str, _depth: int) -> Any:
-    """A zone of the world by its key; one that is an offset with a name, as `astimezone()` gives it."""
+    """A time zone by its key, or an offset with a name, as `astimezone()` makes it."""
     if not isinstance(form["value"], str):
         raise TypeError
     if "seconds" in form:
@@ -369,4 +370,4 @@ _FORMS: dict[str, _Form] = {
 """The forms that stand for a value of the standard library, by their `$type`."""
 
 STANDARD: Final = frozenset(_FORMS)
-"""Every `$type` whose form gives a value back; under any other stands an object of the program's own."""
+"""Every `$type` of the standard library; any other belongs to an object of the program's own."""
