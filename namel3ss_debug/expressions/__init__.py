@@ -1,4 +1,4 @@
-"""The one expression language: breakpoint conditions, `--where`, checks, and the patterns it searches with."""
+"""The one expression language, for breakpoint conditions, `--where` and checks, and its regular expressions."""
 
 from namel3ss_debug.expressions.language import (
     FIELD_NAMES,

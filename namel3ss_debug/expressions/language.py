@@ -1,4 +1,4 @@
-"""The one expression language: breakpoint conditions, `--where`, checks.
+"""The one expression language, for breakpoint conditions, `--where` and checks.
 
 It looks like Python and reads data only. The text is parsed by Python's own parser, every node is looked up in
 a table of what is allowed, and the result is a chain of closures: nothing is evaluated as Python, no attribute
@@ -70,10 +70,10 @@ FIELD_NAMES: Final = frozenset(
         "task",
     ]
 )
-"""The fields of an event, as traces/events.py has them; a test holds the two together."""
+"""The fields of an event; a test checks that they are those of traces/events.py."""
 
 DERIVED_NAMES: Final = frozenset(["kind", "name", "llm", "tool", "agent", "n", "totals", "state", "event"])
-"""The names that are worked out of an event and of where it stands."""
+"""The names whose values are derived from an event and its place in the trace."""
 
 NAMES: Final = FIELD_NAMES | DERIVED_NAMES
 CONSTANTS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None, "none": None}
@@ -84,7 +84,7 @@ ALIASES: Final = {
     "tokens_used": "tokens",
     "cost_estimate": "cost",
 }
-"""What events and measures call differently; either is understood where only the other is known."""
+"""Names that differ between events and measures; each is understood where only the other one is known."""
 
 MAX_CHARACTERS = 4096
 MAX_NODES = 500
@@ -119,10 +119,10 @@ _NO_SCOPE: Final[dict[str, Any]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A checked expression: its text, the top-level names it reads, and what evaluates it.
+    """A checked expression: its text, the top-level names it reads, and the function that evaluates it.
 
-    `hint` says what may have been meant, where the expression looks for a text among the names of an object only, or
-    compares a component with a name.
+    `hint` suggests what may have been meant, where the expression searches for a text only among the names of an
+    object, or compares a component with a name.
     """
 
     text: str
@@ -131,7 +131,7 @@ class Expression:
     hint: str = field(default="", repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Any:
-        """The value for the names in `scope`; only JSON data comes out, and nothing is raised."""
+        """The value for the names in `scope`; it is always JSON data, and nothing is raised."""
         try:
             return self._function(scope)
         except RecursionError:  # comparing data nested deeper than Python's own limit
@@ -148,7 +148,7 @@ class Expression:
         totals: Mapping[str, Any] = _NO_SCOPE,
         state: Mapping[str, Any] = _NO_SCOPE,
     ) -> bool:
-        """Whether the expression is true of an event; quicker than `matches(event_scope(...))`."""
+        """Whether the expression is true for an event; faster than `matches(event_scope(...))`."""
         if self.names <= FIELD_NAMES:
             return bool(self.evaluate(event))
         return bool(self.evaluate(event_scope(number, event, totals, state)))
@@ -164,9 +164,9 @@ def event_scope(
 
     Args:
         number: its place in the trace, from 1.
-        event: the event as it stands in the file; it is not changed.
-        totals: `cost` (dollars), `tokens`, `errors` and `ms` up to and with this event.
-        state: what the program last recorded of its memory and variables.
+        event: the event as it is in the file; it is not changed.
+        totals: `cost` (dollars), `tokens`, `errors` and `ms` up to this event, which is included.
+        state: the latest recorded state of the program's memory and variables.
     """
     kind, name = event.get("component"), event.get("component_name")
     scope = event.copy()
@@ -190,7 +190,7 @@ def compile_expression(text: str, names: frozenset[str] = NAMES) -> Expression:
         names: the top-level names that are allowed.
 
     Raises:
-        ExpressionError: it does not parse or asks for what the language does not have; the message names the
+        ExpressionError: it does not parse, or uses something that the language does not have; the message names the
             column, from 1, and what is allowed.
     """
     tree, source = _parse(text)
@@ -206,7 +206,7 @@ def nearest(word: str, choices: frozenset[str] | set[str] | list[str]) -> str:
 
 
 def _parse(text: str) -> tuple[ast.expr, str]:
-    """The tree of a text, and the text with which its columns agree."""
+    """The syntax tree of a text, and the text that the columns in the tree refer to."""
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(
             f"the expression has {len(text)} characters; at most {MAX_CHARACTERS} are allowed"
@@ -215,7 +215,7 @@ def _parse(text: str) -> tuple[ast.expr, str]:
         raise ExpressionError(
             'the expression is empty; write one such as duration_ms > 500 and tool == "search"'
         )
-    # Leading space would be an indentation, and a line break would make columns mean less.
+    # Leading space would be an indentation, and with line breaks a column alone would not be enough.
     source = "".join(" " if character.isspace() else character for character in text)
     lead = len(source) - len(source.lstrip())
     try:
@@ -259,7 +259,7 @@ class _Compiler:
         raise ExpressionError(f"expression, column {column}: {message}")
 
     def compile(self, node: ast.expr, depth: int) -> Evaluate:
-        """What evaluates a part of the expression."""
+        """The function that evaluates a part of the expression."""
         self.count += 1
         if self.count > MAX_NODES:
             self.fail(node, f"more than {MAX_NODES} parts; split the expression")
@@ -434,7 +434,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _is_payload(node: ast.expr) -> bool:
-    """Whether this names an object of an event, or something in one that is no text by its name."""
+    """Whether this refers to an object of an event, or to something in one that is not a text by its name."""
     if isinstance(node, ast.Attribute) and node.attr in {"text", "error", "message", "content"}:
         return False
     while isinstance(node, (ast.Attribute, ast.Subscript)):

@@ -1,8 +1,8 @@
-"""What the operators and functions of the expression language do, on JSON data and on nothing else.
+"""The operators and functions of the expression language, which work on JSON data only.
 
-Each function here makes or is a closure that `language` puts together. Every one looks at the exact type of
-what it is given (`type(x) is dict`, never a method of the value), so that no object can answer for itself, and
-gives null or false where the types do not fit.
+Each function here makes or is a closure that `language` puts together. Each checks the exact type of its arguments
+(`type(x) is dict`, never by a method of the value), so that no code of an object can run, and returns null or false
+where the types do not fit.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, Final
 Evaluate = Callable[[Any], Any]
 
 MAX_NUMBER = 10**30
-"""Where a calculation goes beyond this, its value is null."""
+"""The limit for numbers: a larger result of a calculation is null."""
 
 MAX_TEXT = 65_536
-"""How many characters of a value `text` gives at most."""
+"""How many characters of a value `text` returns at most."""
 
 NUMBERS = (int, float)
 _SIZED = (str, list, dict)
@@ -33,7 +33,7 @@ def always(_scope: Any) -> bool:
 
 
 def lookup(inner: Evaluate, key: str) -> Evaluate:
-    """`a.key`: the member of an object; of an object of the program's, which a recording tells by its class, a field too."""
+    """`a.key`: the member of an object, or the field of an object of one of the program's classes."""
 
     def look(scope: Any) -> Any:
         value = inner(scope)
@@ -60,7 +60,7 @@ def item(inner: Evaluate, index: int) -> Evaluate:
 
 
 def said(value: Any) -> Any:
-    """What a value that JSON does not have says in a recording: the items of a tuple, the text of a date, a member's value."""
+    """The content of a value that JSON does not have: a tuple's items, a date's text, an enumeration member's value."""
     if type(value) is not dict or "$type" not in value:
         return value
     if value["$type"] == "tuple" and type(value.get("items")) is list:
@@ -69,7 +69,7 @@ def said(value: Any) -> Any:
 
 
 def both(parts: list[Evaluate]) -> Evaluate:
-    """`and` of two or more; the value is that of the part that decided, as in Python."""
+    """`and` of two or more parts; the value is that of the deciding part, as in Python."""
     *others, last = parts
     if len(others) == 1:
         first = others[0]
@@ -86,7 +86,7 @@ def both(parts: list[Evaluate]) -> Evaluate:
 
 
 def either(parts: list[Evaluate]) -> Evaluate:
-    """`or` of two or more; the value is that of the part that decided, as in Python."""
+    """`or` of two or more parts; the value is that of the deciding part, as in Python."""
     *others, last = parts
     if len(others) == 1:
         first = others[0]
@@ -105,7 +105,7 @@ def either(parts: list[Evaluate]) -> Evaluate:
 def loop(
     combine: Callable[[Any], bool], items: Evaluate, variable: str, test: Evaluate, body: Evaluate
 ) -> Evaluate:
-    """`any` or `all` over the first 1,000 items of a list; false where it is no list."""
+    """`any` or `all` over the first 1,000 items of a list; false for anything but a list."""
 
     def run(scope: Any) -> bool:
         values = said(items(scope))
@@ -118,7 +118,7 @@ def loop(
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    """An order that is false where the two sides are not two numbers or two texts."""
+    """A comparison by order that is false unless both sides are numbers or both are texts."""
 
     def test(left: Any, right: Any) -> bool:
         kind, other = type(left), type(right)
@@ -166,7 +166,7 @@ COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
 
 
 def compare(test: Callable[[Any, Any], bool], left: Evaluate, right: Evaluate, node: ast.expr) -> Evaluate:
-    """One comparison; `node` is the right side as it was written."""
+    """One comparison; `node` is the right side in the syntax tree."""
     if not isinstance(node, ast.Constant):
         return lambda scope: test(left(scope), right(scope))
     value = node.value  # the usual case, a field against a constant, saves a call
@@ -191,7 +191,7 @@ def chain(tests: list[Callable[[Any, Any], bool]], parts: list[Evaluate]) -> Eva
 
 
 def _bounded(value: Any) -> Any:
-    """The number, or null where it is too large to go on with, or not a number at all."""
+    """The number, or null where it is too large, or not a number."""
     return value if -MAX_NUMBER <= value <= MAX_NUMBER else None
 
 
@@ -211,7 +211,7 @@ def calculate(operation: Callable[[Any, Any], Any], left: Evaluate, right: Evalu
 
 
 def sign(inner: Evaluate, sign: int) -> Evaluate:
-    """A number with its sign kept (1) or turned (-1)."""
+    """A number with its sign kept (1) or changed (-1)."""
 
     def run(scope: Any) -> Any:
         value = inner(scope)
@@ -234,7 +234,7 @@ def _text(value: Any) -> str:
 
 
 def _as_text(value: Any) -> str:
-    """The JSON text of a value, its first 64 KB; a text is its own. Any depth, and no more work than that much text."""
+    """The first 64 KB of a value's JSON text; a text stays itself. Works at any depth, and stops at that size."""
     if type(value) is str:
         return value[:MAX_TEXT]
     pieces: list[str] = []
@@ -273,14 +273,14 @@ def _items(value: list[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _literal(value: Any) -> str:
-    """The JSON text of what holds nothing else."""
+    """The JSON text of a value without members or items."""
     if type(value) is str:
         return json.dumps(value[:MAX_TEXT], ensure_ascii=False)
     return json.dumps(value) if type(value) in _JSON else "null"
 
 
 def _extreme(choose: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Min or max of a list or of the arguments: all numbers or all texts, otherwise null."""
+    """Min or max of a list or of the arguments, which must be all numbers or all texts; otherwise null."""
 
     def run(*values: Any) -> Any:
         items = values[0] if len(values) == 1 and type(values[0]) is list else values
@@ -316,10 +316,10 @@ FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], int, int]]] = {
     "abs": (lambda value: abs(value) if type(value) in NUMBERS else None, 1, 1),
     "round": (_round, 1, 2),
 }
-"""Each function with the least and the most arguments it takes; `matches` is worked out when compiled."""
+"""Each function with its smallest and largest number of arguments; `matches` is handled by the compiler."""
 
 OTHER_NAMES: Final = {"str": "text", "json": "text", "dumps": "text", "search": "matches", "regex": "matches"}
-"""What functions are called elsewhere."""
+"""Names of functions in other languages, and ours."""
 
 ARITHMETIC: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,

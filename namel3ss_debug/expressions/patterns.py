@@ -1,10 +1,11 @@
-"""Regular expressions that cannot run away, for `matches(text, "...")` and for `/regex/` places.
+"""Regular expressions with bounded time and memory, for `matches(text, "...")` and for `/regex/` places.
 
 Python's engine tries alternatives one after the other, so a short pattern can take for ever on a hostile text.
 Here a pattern is parsed by Python's own parser, and its work is bounded before it runs: where trying every
 alternative is cheap, Python's engine searches; everywhere else a table of states built from the same parse tree
 reads each character once (Thompson 1968, "Regular Expression Search Algorithm"; states made when first needed,
-as in grep and RE2). Only "is it there" and "about where" are answered, so greedy and lazy quantifiers mean the same.
+as in grep and RE2). Only whether there is a match, and about where, is found out, so greedy and lazy quantifiers mean
+the same.
 
 The rules: at most 256 characters; an open-ended quantifier (`*`, `+`, `{n,}`) not inside another one; no
 backreferences, look-around, conditionals, atomic groups or possessive quantifiers; counts such as `{50}` only up
@@ -39,11 +40,11 @@ _REFUSED = {
     "POSSESSIVE_REPEAT": "possessive quantifiers",
 }
 _WORD = re.compile(r"\w")
-_INSIDE_NOTHING = re.search(r"\B", "") is not None  # Python 3.14 changed its mind about the empty text
+_INSIDE_NOTHING = re.search(r"\B", "") is not None  # Python 3.14 has changed this for the empty text
 
 
 class _Node(NamedTuple):
-    """One state: a character to match, a choice of ways on, a position to hold, or the end (`kind` "end")."""
+    """One state: a character to match, a choice of next states, a position to check, or the end (`kind` "end")."""
 
     kind: str
     test: Any = None
@@ -51,7 +52,7 @@ class _Node(NamedTuple):
 
 
 class Pattern:
-    """A checked pattern; `search` tells whether it occurs in a text, `span` where, in bounded time and memory."""
+    """A checked pattern; `search` returns whether it occurs in a text, `span` where, in bounded time and memory."""
 
     __slots__ = ("_moves", "_nodes", "_placed", "_quick", "_start")
 
@@ -72,10 +73,10 @@ class Pattern:
         return self._walk(text) >= 0
 
     def span(self, text: str) -> tuple[int, int] | None:
-        """Where it occurs first, as the places of its first character and behind its last; None where it does not.
+        """The place of the first match, from its first character to after its last one; None where there is none.
 
-        Where Python's engine does not search, it is the shortest that ends first; of a pattern with positions such as `^`
-        only that end is known, and the span is empty.
+        Where the search does not use Python's engine, it is the shortest match that ends first; for a pattern with
+        positions such as `^` only that end is known, and the span is empty.
         """
         text = text[:MAX_TEXT]
         if self._quick is not None:
@@ -109,7 +110,7 @@ class Pattern:
     def _move(
         self, current: frozenset[int], before: str, character: str, last: bool
     ) -> frozenset[int] | None:
-        """The states after one character, the start among them; None once the end can be reached."""
+        """The states after one character, including the start; None once the end can be reached."""
         reached = self._reach(current, before, character, last)
         if reached is None:
             return None
@@ -117,7 +118,7 @@ class Pattern:
         return self._start.union(node.ways[0] for node in tests if node.test(character))
 
     def _reach(self, current: frozenset[int], before: str, character: str, last: bool) -> list[int] | None:
-        """The character states reachable without reading; None where the end is among them."""
+        """The character states reachable without reading a character; None where the end is among them."""
         seen, todo, found = set(current), list(current), []
         while todo:
             number = todo.pop()
@@ -134,7 +135,7 @@ class Pattern:
 
 
 class _Builder:
-    """Makes states of a parse tree, from its end to its start."""
+    """Makes states from a parse tree, from its end to its start."""
 
     def __init__(self, state: Any, nodes: list[_Node]) -> None:
         self.state = state
@@ -154,7 +155,7 @@ class _Builder:
         return after
 
     def item(self, operation: Any, argument: Any, after: int, flags: int) -> int:
-        """Add the nodes of one item of a pattern; the number of the first."""
+        """Add the nodes of one item of a pattern, and return the number of the first."""
         name = str(operation)
         if name in _CHARACTERS:
             one = _parser.SubPattern(self.state, [(operation, argument)])
@@ -169,7 +170,7 @@ class _Builder:
         return self.repeat(argument, after, flags)
 
     def repeat(self, argument: tuple[int, Any, Any], after: int, flags: int) -> int:
-        """Add the nodes of a repetition, those that must come before those that may; the number of the first."""
+        """Add the nodes of a repetition, required ones before optional ones, and return the number of the first."""
         least, most, inner = argument
         entry = after
         if most is _parser.MAXREPEAT:
@@ -188,13 +189,13 @@ def compile_pattern(text: str) -> Pattern:
     """Check a regular expression and make it ready to search.
 
     Raises:
-        ExpressionError: the pattern does not parse, or asks for what the rules of this module leave out.
+        ExpressionError: the pattern does not parse, or uses something that the rules of this module exclude.
     """
     return Pattern(text)
 
 
 def name_fits(name: object, pattern: str) -> bool:
-    """Whether a component's name is the pattern, but for upper and lower case, or fits its `*` and `?`."""
+    """Whether a component's name equals the pattern, ignoring case, or fits its `*` and `?`."""
     folded, wanted = str(name).casefold(), pattern.casefold()
     return folded == wanted or fnmatchcase(folded, wanted)
 
@@ -214,7 +215,7 @@ def _parse(text: str) -> Any:
 
 
 def _check(items: Any, *, inside: bool) -> None:
-    """Refuse what the rules leave out; `inside` is true within an open-ended quantifier."""
+    """Refuse what the rules exclude; `inside` is true within an open-ended quantifier."""
     for operation, argument in items:
         name = str(operation)
         if name in _REFUSED:
@@ -234,7 +235,7 @@ def _check(items: Any, *, inside: bool) -> None:
 
 
 def _ways(items: Any) -> int:
-    """An upper bound on the alternatives that a backtracking engine tries from one place, cut at a large number."""
+    """An upper bound on the alternatives that a backtracking engine tries from one place, limited to a large number."""
     product = 1
     for operation, argument in items:
         name = str(operation)
@@ -252,7 +253,7 @@ def _ways(items: Any) -> int:
 
 
 def _position(name: str, flags: int) -> str:
-    """The kind of position a state stands for, with the flag MULTILINE worked in."""
+    """The kind of position a state stands for, which depends on the flag MULTILINE."""
     lines = bool(flags & re.MULTILINE)
     kind = {
         "AT_BEGINNING": "line" if lines else "start",
