@@ -1,12 +1,12 @@
-"""What a call to a model costs: from the user's own prices, else from those of the extra `[prices]`.
+"""What a call to a model costs, by the user's own prices, else by those of the extra `[prices]`.
 
-Money is counted in whole 1e-12 dollars. A dollar per million tokens is a million of them per token, so that a cost is
-a whole number and costs add up exactly in any order. Tokens are counted as the event format does: the input includes
-what the cache read and wrote, the output includes the reasoning; each token is paid once, at its own price. A call
-has no cost where its model has no price, or where its usage does not tell every number that the price asks for.
+Money is counted in whole 1e-12 dollars. A dollar per million tokens is a million of these units per token, so that a
+cost is a whole number and costs add up exactly in any order. Tokens are counted as in the event format: the input
+includes what the cache read and wrote, the output includes the reasoning; each token is paid once, at its own price. A
+call has no cost where its model has no price, or where its usage lacks a number that the price needs.
 
-The published prices, with their dates, hours and tiers, are those of genai-prices; it is imported when the first
-price is asked of it.
+The published prices, with their dates, hours and tiers, are those of genai-prices, which is imported when the first
+price is needed.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _own = OwnPrices({})
 
 
 def use(table: Table) -> None:
-    """From now on, let these be the user's own prices in this process.
+    """Use these as the user's own prices in this process from now on.
 
     Args:
-        table: as `read_table` gives it, and as the setting `prices` stands in a configuration.
+        table: the prices as `read_table` returns them, which is also the form of the setting in a configuration.
     """
     global _own  # noqa: PLW0603  (the configuration in force is one for a process, and so are its prices)
     if table != _own.table:
@@ -71,13 +71,14 @@ def find_price(
     """The price of a model at a time: the user's own, else the published one; None where neither is known.
 
     Args:
-        provider: who is paid, as `gen_ai.provider.name` of OpenTelemetry or genai-prices name it; found by the
+        provider: who is paid, by the name in OpenTelemetry's `gen_ai.provider.name` or in genai-prices; found by the
             name of the model if left out.
         model: the model that answered.
-        at: when, in seconds since the epoch. Without it, only prices that never changed are known.
-        asked: the name that was asked for, where it may be another one; only the user's own prices know it.
-        address: the URL that was asked. Where it is a provider's, it is that provider who is paid.
-        terms: on what other terms than the provider's standard ones it is billed; the user's own prices hold for all.
+        at: the time, in seconds since the epoch. Without it, only prices that never changed are known.
+        asked: the name in the request, where it may differ; only the user's own prices use it.
+        address: the URL of the request. Where it is a provider's, that provider is paid.
+        terms: the terms, other than the provider's standard ones, on which the call is billed; the user's own prices
+            apply to all terms.
     """
     own = _own.find(model, asked)
     if own is not None:
@@ -89,7 +90,7 @@ def find_price(
 def find_window(
     provider: str | None, model: str | None, *, asked: str | None = None, address: str | None = None
 ) -> int | None:
-    """How many tokens a model can take at most: as the user says, else as published; None where neither is known.
+    """The size of a model's context window in tokens: the user's setting, else the published one; None without either.
 
     The arguments are those of `find_price`.
     """
@@ -107,14 +108,14 @@ def cost_of(provider: str | None, model: str | None, usage: object, at: float | 
         provider: who is paid; see `find_price`.
         model: the model that answered.
         usage: the `usage` of the event: tokens by name.
-        at: when, in seconds since the epoch.
+        at: the time, in seconds since the epoch.
     """
     price = find_price(provider, model, at)
     return None if price is None else price.cost(usage)
 
 
 def fingerprint() -> str:
-    """What costs depend on besides the recording: another text where they may be others."""
+    """A text for everything that costs depend on besides the recording: it changes when costs may change."""
     from hashlib import sha256  # noqa: PLC0415  (programs that are traced import this module, and need no price)
 
     told = json.dumps([extra_source(), sorted(_own.table.items())], sort_keys=True)

@@ -1,4 +1,4 @@
-"""The user's own prices: the setting `prices`, and which of its entries is for a model."""
+"""The user's own prices: the setting `prices`, and which of its entries applies to a model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from namel3ss_debug.errors import SettingError, short
 from namel3ss_debug.prices.rates import PER_REQUEST, PER_TOKEN, Price, Rates
 
 SEARCHES: Final = ("web_search", "file_search")
-"""What an entry may tell in US dollars per thousand searches that the provider makes."""
+"""The keys of an entry in US dollars per thousand searches that the provider makes."""
 
 RATE_NAMES: Final = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", *SEARCHES)
-"""What an entry may tell; all but the searches in US dollars per million tokens."""
+"""The keys of an entry with prices; all but the searches are in US dollars per million tokens."""
 
 WINDOW: Final = "context_window"
-"""What an entry may tell besides: how many tokens the model can take at most."""
+"""A further key of an entry: the size of the model's context window in tokens."""
 
 OWN: Final = "settings"
-"""The source of a cost that comes from them."""
+"""The source of a cost that comes from the user's own prices."""
 
 Table = Mapping[str, Mapping[str, float] | None]
-"""A model, or a pattern of models, to US dollars per million tokens by name; None: no price."""
+"""Model, or pattern of models -> US dollars per million tokens by name; None: no price."""
 
 _ALLOWED = (
     f"an object of {', '.join(RATE_NAMES[:-2])} (US dollars per million tokens), {' and '.join(SEARCHES)} (per thousand "
@@ -40,12 +40,12 @@ def read_table(value: object) -> Table:
     """The setting `prices`, checked; a text is read as JSON.
 
     Returns:
-        A model, or a pattern in which `*` and `?` stand for anything, to its prices in US dollars per million tokens,
-        and to its `context_window` in tokens where that is told.
+        For each model, or pattern with `*` and `?` for anything, its prices in US dollars per million tokens, and its
+        `context_window` in tokens where that is given.
 
     Raises:
         SettingError: an entry is not allowed; the message says which, what it is, and what is allowed.
-        TypeError: it is no object at all.
+        TypeError: it is not an object.
         ValueError: the text is not JSON.
     """
     try:
@@ -58,7 +58,7 @@ def read_table(value: object) -> Table:
 
 
 def _read_entry(where: str, entry: object) -> dict[str, float] | None:
-    """One entry, checked; None takes away a published price."""
+    """One entry, checked; None removes a published price."""
     if entry is None:
         return None
     if not isinstance(entry, Mapping):
@@ -87,14 +87,14 @@ def _shown(value: object) -> str:
 
 
 class _Entry(NamedTuple):
-    """What the user says of a model: its price, and how many tokens it can take at most."""
+    """The user's entry for a model: its price, and the size of its context window in tokens."""
 
     price: Price | None
     window: int | None
 
 
 class OwnPrices:
-    """The user's own prices, ready to be asked."""
+    """The user's own prices, prepared for look-ups."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -107,17 +107,17 @@ class OwnPrices:
         ]
 
     def find(self, model: str | None, asked: str | None) -> tuple[Price | None] | None:
-        """The price of the most exact entry that fits one of the two names; None where none fits."""
+        """The price in the most exact entry that fits one of the two names, in a tuple; None where none fits."""
         entry = self._entry(model, asked)
         return None if entry is None else (entry.price,)
 
     def window(self, model: str | None, asked: str | None) -> int | None:
-        """How many tokens the model of that entry can take at most; None where no entry fits, or it does not tell."""
+        """The context window in that entry, in tokens; None where no entry fits, or it has none."""
         entry = self._entry(model, asked)
         return None if entry is None else entry.window
 
     def _entry(self, model: str | None, asked: str | None) -> _Entry | None:
-        """The entry that fits best, of the model that answered or of the one that was asked for."""
+        """The entry that fits best, for the model that answered or for the one in the request."""
         best: tuple[float, _Entry] | None = None
         if not self.table:
             return None
@@ -135,7 +135,7 @@ class OwnPrices:
 
 
 def _matcher(pattern: str) -> re.Pattern[str]:
-    """What `fnmatch` makes of it never looks back, so that a long name of a model takes no longer than it should."""
+    """The regular expression that `fnmatch` makes, which never backtracks, so that long names do not take long."""
     return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
 
 

@@ -1,7 +1,7 @@
-"""The published prices of genai-prices, with their dates, hours and tiers; it is imported when a price is first asked of it.
+"""The published prices of genai-prices, with dates, hours and tiers; it is imported when a price is first needed.
 
-A call that was billed on other terms than the provider's standard ones, as in a batch or on a faster tier, has a price
-where there is a published one for these very terms at that time.
+A call that was billed on other terms than the provider's standard ones, such as in a batch or on a faster tier, has a
+price only where there is a published one for exactly these terms at that time.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 EXTRA: Final = "genai-prices"
-"""The distribution that the extra `[prices]` brings; with its version, the source of a cost that comes from it."""
+"""The distribution that the extra `[prices]` installs; with its version, the source of a cost by its prices."""
 
 INSTALL: Final = "pip install 'namel3ss-debug[prices]'"
-"""What a user types for the published prices."""
+"""The command that installs the published prices."""
 
 _PROVIDERS = {
     "aws.bedrock": "aws",
@@ -39,24 +39,24 @@ _PROVIDERS = {
     "x_ai": "x-ai",
     "xai": "x-ai",
 }
-"""`gen_ai.provider.name` of OpenTelemetry to the name of the same provider in genai-prices, where it would not find it."""
+"""OpenTelemetry's `gen_ai.provider.name` -> the provider's name in genai-prices, for names that this does not know."""
 
 Terms = tuple[tuple[str, str], ...]
-"""On what other terms than its standard ones a provider bills a call: `(("service_tier", "flex"),)`."""
+"""The terms, other than its standard ones, on which a provider bills a call: `(("service_tier", "flex"),)`."""
 
 _AS_STANDARD: Final = {("groq", "flex")}
-"""Tiers that cost what the standard one does."""
+"""Tiers that cost the same as the standard one."""
 
 _CONTEXTS: Final = {("service_tier", "batch"): {"processing": "batch"}}
-"""Terms that genai-prices names otherwise."""
+"""Terms that have other names in genai-prices."""
 
 _LONGEST_NAME = 500
 _prices: dict[int, tuple[ModelPrice, Price | None]] = {}
-"""By their identity, the prices that were asked for, with what they are here."""
+"""Converted prices, by the identity of the original, which is kept with each."""
 
 
 def extra_installed() -> bool:
-    """Whether there are published prices; it does not import them."""
+    """Whether published prices are installed; does not import them."""
     return util.find_spec("genai_prices") is not None
 
 
@@ -85,9 +85,9 @@ def published_price(
     Args:
         provider: who is paid; found by the name of the model if left out.
         model: its name.
-        at: when, in seconds since the epoch; without it, only prices that never changed are known.
-        address: the URL that was asked; where it is a provider's, it is that provider who is paid.
-        terms: on what other terms than the standard ones it is billed.
+        at: the time, in seconds since the epoch; without it, only prices that never changed are known.
+        address: the URL of the request; where it is a provider's, that provider is paid.
+        terms: the terms, other than the standard ones, on which the call is billed.
     """
     if len(model) > _LONGEST_NAME:
         return None
@@ -111,7 +111,7 @@ def published_price(
 
 
 def _on_terms(seller: Provider, model: ModelInfo, moment: datetime | None, terms: Terms) -> ModelPrice | None:
-    """What the provider's own model costs on one other term; that of several at once is not published."""
+    """The price of a provider's own model on one other term; prices for several terms at once are not published."""
     context = _CONTEXTS.get(terms[0], dict(terms))
     own = any(each is model for each in seller.models)
     if moment is None or len(terms) > 1 or not own:
@@ -125,7 +125,7 @@ def _on_terms(seller: Provider, model: ModelInfo, moment: datetime | None, terms
 
 
 def published_window(provider: str | None, model: str, address: str | None) -> int | None:
-    """How many tokens a model can take at most; None where that is not published. As `published_price`."""
+    """The size of a model's context window in tokens; None where it is not published. See `published_price`."""
     found = None if len(model) > _LONGEST_NAME else _model(provider, model, address)[1]
     return None if found is None else found.context_window or None
 
@@ -139,7 +139,7 @@ def _moment(at: float | None) -> datetime | None:
 
 @lru_cache(4096)
 def _model(provider: str | None, model: str, address: str | None) -> tuple[Provider | None, ModelInfo | None]:
-    """Who is paid for a model, and its published entry; the address tells the provider better than its name."""
+    """The provider that is paid for a model, and the model's published entry; the address counts more than the name."""
     snapshot = _snapshot()
     if snapshot is None:
         return None, None
@@ -152,7 +152,7 @@ def _model(provider: str | None, model: str, address: str | None) -> tuple[Provi
 
 
 def _published_price(prices: ModelPrice) -> Price | None:
-    """A price in our numbers; None where it is not for tokens."""
+    """A published price in our units; None where it is not a price for tokens."""
     told = {name: getattr(prices, theirs) for name, theirs in _NAMES.items()}
     if told["input"] is None and told["output"] is None:
         return None
@@ -176,14 +176,14 @@ _NAMES: Final = {
     "web_search": "web_searches_kcount",
     "file_search": "storage_searches_kcount",
 }
-"""The names of prices here to those of genai-prices."""
+"""Our names of prices -> those of genai-prices."""
 
 _OF_MEDIA: Final = ("input_{}_mtok", "output_{}_mtok", "cache_{}_read_mtok")
-"""Those of a kind of tokens besides text."""
+"""The names in genai-prices of the prices for other kinds of tokens than text."""
 
 
 def _rates(told: dict[str, Any], media: list[tuple[str, list[Any]]], start: int) -> Rates:
-    """The prices that hold from more than so many input tokens."""
+    """The prices for calls with more than so many input tokens."""
     rates: dict[str, Any] = {
         name: round(_at(price, start) * (PER_TOKEN if _NAMES[name].endswith("_mtok") else PER_REQUEST))
         for name, price in told.items()
@@ -197,7 +197,7 @@ def _rates(told: dict[str, Any], media: list[tuple[str, list[Any]]], start: int)
 
 
 def _at(price: Any, start: int) -> Decimal:
-    """The price that holds from more than so many input tokens."""
+    """The price for calls with more than so many input tokens."""
     held = [tier.price for tier in getattr(price, "tiers", ()) if tier.start <= start]
     found: Decimal = held[-1] if held else getattr(price, "base", price)
     return found

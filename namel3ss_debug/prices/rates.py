@@ -1,4 +1,4 @@
-"""A price as numbers: whole 1e-12 dollars for each token, and what the tokens of a call cost at them."""
+"""A price as numbers: whole 1e-12 dollars for each token, and the cost of the tokens of a call at them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 PICODOLLARS: Final = 10**12
-"""Parts of a dollar in which money is counted."""
+"""How many of the units in which money is counted make a dollar."""
 
 PER_TOKEN: Final = PICODOLLARS // 10**6
-"""1e-12 dollars a token that are one US dollar per million tokens."""
+"""One US dollar per million tokens, in 1e-12 dollars for each token."""
 
 PER_REQUEST: Final = PICODOLLARS // 10**3
-"""1e-12 dollars a request, or a search, that are one US dollar per thousand of them."""
+"""One US dollar per thousand requests or searches, in 1e-12 dollars for each."""
 
 MODALITIES: Final = ("audio", "image", "video")
-"""What tokens may stand for besides text."""
+"""The kinds of tokens besides text."""
 
 
 class Parts(NamedTuple):
-    """What the tokens of one call cost by kind, and what the request and its searches do, in 1e-12 dollars.
+    """The cost of one call: of its tokens by kind, and of the request and its searches, in 1e-12 dollars.
 
-    `input` is what the cache had no part in, `output` is without the reasoning.
+    `input` is without cached tokens, `output` without the reasoning.
     """
 
     input: int
@@ -34,7 +34,7 @@ class Parts(NamedTuple):
 
 
 class Medium(NamedTuple):
-    """1e-12 dollars for a token that stands for something else than text; None where it is paid as text is."""
+    """1e-12 dollars for a token of another kind than text; None where it is paid like text."""
 
     kind: str
     input: int | None = None
@@ -45,8 +45,8 @@ class Medium(NamedTuple):
 class Rates(NamedTuple):
     """1e-12 dollars for a token of each kind; None where there is no price of its own.
 
-    Cached tokens without a price of their own are input, reasoning without one is output. `request` is for the call as
-    such. What the cache keeps for an hour, and a search of the provider's, cannot be told from another price.
+    Cached tokens without a price of their own are paid as input, reasoning without one as output. `request` is for the
+    call as such. The prices of one-hour cache writes and of a provider's searches cannot be derived from other prices.
     """
 
     input: int | None = None
@@ -61,7 +61,7 @@ class Rates(NamedTuple):
     media: tuple[Medium, ...] = ()
 
     def parts(self, usage: object) -> Parts | None:
-        """What a usage costs by kind; None where it does not tell enough, or its numbers contradict each other."""
+        """What a usage costs by kind; None where a number is missing, or its numbers contradict each other."""
         usage = {} if usage is None else usage
         if not isinstance(usage, Mapping):
             return None
@@ -108,18 +108,18 @@ class Rates(NamedTuple):
     def _beyond_text(
         self, usage: Mapping[str, Any], tokens: tuple[int, int, int], cached: int | None
     ) -> tuple[int | None, ...]:
-        """By how much tokens of sound and pictures cost more than text: input, output, and what the cache read.
+        """How much more the tokens of sound and pictures cost than text: input, output, and cache reads.
 
         Args:
             usage: the usage.
-            tokens: how many tokens there are of each, text and all.
-            cached: the price of a token that the cache read.
+            tokens: how many tokens there are of each of these, including text.
+            cached: the price of a token that was read from the cache.
         """
         more, left = [0, 0, 0], list(tokens)
         for medium in self.media:
             given = _count(usage.get(f"input_{medium.kind}_tokens"), 0)
             made = _count(usage.get(f"output_{medium.kind}_tokens"), 0)
-            # of an input that is not all of one kind, who knows what the cache read of it
+            # where the input is of several kinds, it is not known which of them the cache read
             unknown = 0 if not given or not tokens[2] else None
             read = _count(usage.get(f"cache_{medium.kind}_read_tokens"), unknown)
             if given is None or made is None or read is None:
@@ -152,26 +152,27 @@ class Price(NamedTuple):
 
     Attributes:
         source: where it comes from: `settings`, or `genai-prices` with its version.
-        bands: rates by the number of input tokens that must be passed for them, from the lowest; they hold for all tokens.
+        bands: rates by the number of input tokens that a call must exceed for them, from the lowest; the rates apply to
+            all tokens of the call.
     """
 
     source: str
     bands: tuple[tuple[int, Rates], ...]
 
     def parts(self, usage: object) -> Parts | None:
-        """What a usage costs by kind; None where it does not tell enough, or its numbers contradict each other."""
+        """What a usage costs by kind; None where a number is missing, or its numbers contradict each other."""
         given = _count(usage.get("input_tokens")) if isinstance(usage, Mapping) else None
         rates = next(rates for start, rates in reversed(self.bands) if (given or 0) > start)
         return rates.parts(usage)
 
     def cost(self, usage: object) -> int | None:
-        """What a usage costs, in 1e-12 dollars; None where that cannot be said."""
+        """What a usage costs, in 1e-12 dollars; None where that is not known."""
         parts = self.parts(usage)
         return None if parts is None else sum(parts)
 
 
 def _count(value: object, otherwise: int | None = None) -> int | None:
-    """A number of tokens; `otherwise` where nothing is told, None for what is no number of tokens."""
+    """A number of tokens; `otherwise` where there is no value, None for a value that is no number of tokens."""
     if value is None:
         return otherwise
     if type(value) is int and value >= 0:
