@@ -1,11 +1,11 @@
-"""One table of settings becomes one frozen configuration, from four sources in order; later wins.
+"""Makes one frozen configuration from the table of settings and four sources, of which later ones take precedence.
 
 1. the defaults of `SETTINGS`,
 2. `.namel3ss/debug.json`, searched upwards from the working directory,
 3. `NAMEL3SS_DEBUG_*` environment variables,
 4. command options and keyword arguments.
 
-The guide's table is printed from `SETTINGS`, and `namel3ss debug config` shows each value with its source.
+The guide's table is generated from `SETTINGS`, and `namel3ss debug config` shows each value with its source.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from namel3ss_debug.errors import SettingError
 FILE_NAME = ".namel3ss/debug.json"
 ENVIRONMENT_PREFIX = "NAMEL3SS_DEBUG_"
 SESSION_VARIABLE = "NAMEL3SS_DEBUG_SESSION"
-"""What a traced process and its children are told about the recording they belong to."""
+"""The variable that describes the recording to a traced process and its children."""
 
 PARENT_VARIABLE = "NAMEL3SS_DEBUG_PARENT"
-"""The span in which a child process was started, as a `traceparent` (`capture.traceparent`)."""
+"""The variable with the span in which a child process was started, as a `traceparent` (`capture.traceparent`)."""
 
 LINEAGE_VARIABLE = "NAMEL3SS_DEBUG_LINEAGE"
-"""The name of a child process among all that the program starts, and the standard input it may share with its parent."""
+"""The variable with the name of a child process among all of the program's, and the standard input it may share."""
 
 INTERNAL_VARIABLES = frozenset({LINEAGE_VARIABLE, SESSION_VARIABLE, PARENT_VARIABLE})
 
 
 FOR_READERS = frozenset({"prices", "triggers", "checks", "diff_ignore"})
-"""Settings of commands that read recordings; a program that is recorded is not told of them."""
+"""Settings of commands that read recordings; they are not passed to a program that is recorded."""
 
 REDACTING = frozenset({"redact", "redact_keys", "redact_patterns"})
-"""Settings that say what must not be written."""
+"""Settings for what must not be written to a recording."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Setting(NamedTuple):
 
     @property
     def default(self) -> object:
-        """The value where no source says otherwise."""
+        """The value where no source sets it."""
         return getattr(_DEFAULTS, self.key)
 
     @property
@@ -147,7 +147,7 @@ class Mistake(NamedTuple):
 
     @property
     def may_be_about_secrets(self) -> bool:
-        """Whether it may have been what says what must not be written."""
+        """Whether the wrong setting may have been one of those for what must not be written."""
         return not self.key or self.key.startswith("redact")
 
 
@@ -168,7 +168,7 @@ def load_configuration(
         mistakes: takes what is wrong in the file and the environment, which is then left out, and the rest read.
 
     Raises:
-        SettingError: an unknown key or a value that is not allowed, naming where it stands.
+        SettingError: an unknown key or a value that is not allowed; the message names the source.
     """
     values: dict[str, Any] = dict(defaults or {})
     sources = {setting.key: "default" for setting in SETTINGS}
@@ -202,7 +202,7 @@ def load_configuration(
 
 @contextmanager
 def _noted(key: str, mistakes: list[Mistake] | None) -> Iterator[None]:
-    """Keep what is wrong with a setting for later, where it is wanted."""
+    """Add errors of a setting to `mistakes` instead of raising them, where it is given."""
     try:
         yield
     except SettingError as error:
@@ -235,7 +235,7 @@ def enabled_never(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def _unknown(variable: str) -> SettingError:
-    """What is wrong with a variable that has our prefix and is no setting: it is a mistyped one."""
+    """The error for a variable that has our prefix and is no setting, so it is probably mistyped."""
     import difflib  # noqa: PLC0415  (only a mistake needs it)
 
     names = [name.removeprefix(ENVIRONMENT_PREFIX) for name in _VARIABLES - INTERNAL_VARIABLES]

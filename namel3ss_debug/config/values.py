@@ -1,9 +1,9 @@
-"""How the value of a setting is read, whether it stands in the file, in the environment or in an option.
+"""Reads and checks the values of settings, from the file, the environment or an option.
 
-Each reader takes JSON, or the text of a variable, and gives the value.
+Each reader takes JSON, or the text of a variable, and returns the value.
 
 Raises:
-    ValueError: the value is not allowed; what is, says the table of settings.
+    ValueError: the value is not allowed; the allowed values are in the table of settings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from namel3ss_debug.errors import SettingError, short
 
 NEVER = "never"
-"""The value of NAMEL3SS_DEBUG_ENABLED that turns decorators into nothing at all."""
+"""The value of NAMEL3SS_DEBUG_ENABLED with which decorators do nothing at all."""
 
 _RULE_NAME = re.compile(r"[\w.\-]{1,64}")
 LEVELS = ("basic", "detailed", "comprehensive")
@@ -33,11 +33,11 @@ TRIGGERS: Mapping[str, float] = {
     "context_share": 0.9,
     "blocked_seconds": 10.0,
 }
-"""What the rules of `analyze --triggers` allow; more than that is told."""
+"""The thresholds of `analyze --triggers`; anything above them is reported."""
 
 
 def flag(value: object) -> bool:
-    """True or false, in the words that people use."""
+    """True or false, also as one of the usual words for these."""
     if isinstance(value, bool):
         return value
     words = {
@@ -91,7 +91,7 @@ def whole(low: int) -> Callable[[object], int]:
 
 
 def size(value: object) -> int:
-    """Bytes, or a number with KB, MB or GB behind it."""
+    """Bytes, or a number followed by KB, MB or GB."""
     if isinstance(value, str):
         text = value.strip().upper()
         for unit, factor in (("KB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("B", 1)):
@@ -101,7 +101,7 @@ def size(value: object) -> int:
 
 
 def words(value: object) -> tuple[str, ...]:
-    """Names: a list, or a text that is one as JSON, or else names with commas between them."""
+    """Names: a list, or the JSON text of a list, or else names separated by commas."""
     items = _listed(value, lambda text: text.split(","))
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise TypeError
@@ -109,7 +109,7 @@ def words(value: object) -> tuple[str, ...]:
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """Texts that may hold commas: a list, or a text that is one as JSON, or else one text alone."""
+    """Texts that may contain commas: a list, or the JSON text of a list, or else a single text."""
     items = _listed(value, lambda text: [text])
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise TypeError
@@ -117,7 +117,7 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def _listed(value: object, part: Callable[[str], list[str]]) -> object:
-    """What stands in a text that is a list as JSON, or what a text without brackets is parted into."""
+    """The list in a JSON text, or the parts of a text without brackets."""
     if not isinstance(value, str):
         return value
     try:
@@ -135,19 +135,19 @@ def path(value: object) -> str:
 
 
 def optional_path(value: object) -> str:
-    """A path; an empty text where there is none. `~` is the home, which no shell puts into a file of settings."""
+    """A path, or an empty text for none. `~` is expanded here, because no shell does so in a settings file."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
         raise TypeError
     return os.path.expanduser(str(value))
 
 
 def level(value: object) -> str:
-    """One of `LEVELS`, in small letters or capitals."""
+    """One of `LEVELS`, in lower or upper case."""
     return _one_of(LEVELS, value)
 
 
 def log_level(value: object) -> str:
-    """The name of a log level, in small letters or, as `logging` has it, in capitals; or `off`."""
+    """The name of a log level, in lower case or, as in `logging`, in upper case; or `off`."""
     return _one_of(("off", "debug", "info", "warning", "error", "critical"), value)
 
 
@@ -171,7 +171,7 @@ def patterns(value: object) -> Mapping[str, str]:
 
 
 def check_pattern(name: str, pattern: str) -> None:
-    """Refuse what cannot be a rule of `redact_patterns`.
+    """Refuse a rule that `redact_patterns` cannot use.
 
     Raises:
         SettingError: its name or its regular expression cannot be used.
@@ -187,7 +187,7 @@ def check_pattern(name: str, pattern: str) -> None:
 
 
 def checks(value: object) -> tuple[Mapping[str, Any] | str, ...]:
-    """Rules; what stands in them is looked at by the check that needs them."""
+    """Rules; their contents are checked by the command that uses them."""
     rules = json.loads(value) if isinstance(value, str) else value
     if not isinstance(rules, list | tuple) or not all(isinstance(rule, dict | str) for rule in rules):
         raise TypeError
@@ -195,14 +195,14 @@ def checks(value: object) -> tuple[Mapping[str, Any] | str, ...]:
 
 
 def prices(value: object) -> Mapping[str, Mapping[str, float] | None]:
-    """A table of prices, checked by whoever reads it."""
+    """A table of prices; its contents are checked where it is used."""
     from namel3ss_debug.prices import read_table  # noqa: PLC0415  (a program that is traced needs no prices)
 
     return read_table(value)
 
 
 def triggers(value: object) -> Mapping[str, float | None]:
-    """The thresholds, with the default of each that is not named."""
+    """The thresholds, with the default for each that is not given."""
     items = json.loads(value) if isinstance(value, str) else value
     if not isinstance(items, dict):
         raise TypeError
