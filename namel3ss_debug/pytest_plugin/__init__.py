@@ -1,7 +1,7 @@
-"""The door of pytest, which is a plugin wherever the package is installed: also where pytest is too old for it.
+"""The entry point for pytest, which loads it wherever the package is installed, even if pytest is too old for it.
 
-What the plugin does is in `door` beside it. An older pytest runs as it would without the package, and says in its header what
-is missing. PYTEST_DONT_REWRITE.
+The plugin itself is in `door`. With an older pytest, tests run as without the package, and a line in the header says
+what is missing. PYTEST_DONT_REWRITE.
 """
 
 from __future__ import annotations
@@ -22,5 +22,5 @@ if hasattr(pytest, "StashKey") and "wrapper" in inspect.signature(pytest.hookimp
 else:
 
     def pytest_report_header() -> str:
-        """One line, for whoever looks for the fixture and the mark."""
+        """One line in the header that says why the fixture and the mark are missing."""
         return "namel3ss-debug: recorded agent tests need pytest 7 with pluggy 1.2, or later ones"

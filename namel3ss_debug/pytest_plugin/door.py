@@ -1,7 +1,8 @@
-"""What pytest finds in the plugin: the fixture `agent_trace`, the mark `agent_recording`, and the option `--agent-record`.
+"""The plugin for pytest: the fixture `agent_trace`, the mark `agent_recording`, and the option `--agent-record`.
 
-pytest imports this file in every run, so it imports nothing of ours: what does the work is `recorded_tests` beside it, loaded
-with the first test that has the fixture or the mark. Its asserts are not pytest's business: PYTEST_DONT_REWRITE.
+pytest imports this file in every run, so it imports no other modules of ours: the work is done by `recorded_tests`,
+which is loaded with the first test that has the fixture or the mark. pytest shall not rewrite its asserts:
+PYTEST_DONT_REWRITE.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _MARK_HELP = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option and the setting of the same meaning."""
+    """Add the option, and the setting with the same meaning."""
     group = parser.getgroup("agents", "recorded agent tests (namel3ss-debug)")
     group.addoption(
         "--agent-record",
@@ -41,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known."""
+    """Register the mark."""
     config.addinivalue_line("markers", _MARK_HELP)
     mode = config.getini("agent_record")
     if mode not in MODES:
@@ -52,9 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: Any) -> None:
-    """A test with the mark has the fixture, the first of its own, so that what other fixtures do is recorded too.
+    """Give a test with the mark the fixture, as its first one, so that the work of other fixtures is recorded too.
 
-    Only now are all marks there: a conftest gives some to whole folders when all tests have been collected.
+    All marks are known only now: a conftest can add marks to whole folders after all tests have been collected.
     """
     names = getattr(item, "fixturenames", None)
     if names is None or (FIXTURE not in names and item.get_closest_marker(MARK) is None):
@@ -63,12 +64,12 @@ def pytest_runtest_setup(item: Any) -> None:
     known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
     wider = [place for place, name in enumerate(others, 1) if _scope(known.get(name)) != "function"]
     place = max(wider, default=0)
-    # a list of its own, because the tests of one function with other parameters share theirs
+    # a new list, because the tests of one function with different parameters share theirs
     item.fixturenames = [*others[:place], FIXTURE, *others[place:]]
 
 
 def _scope(definitions: Any) -> str:
-    """The scope of a fixture; what is none, as `request`, is of the test."""
+    """The scope of a fixture; for `request` and the like, which are no fixtures, that of the test."""
     return str(definitions[-1].scope) if definitions else "function"
 
 
@@ -87,7 +88,7 @@ def agent_trace(request: pytest.FixtureRequest) -> Generator[AgentTrace]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """The end of the test itself is the end of its recording, before anything else is put away."""
+    """End the recording with the test itself, before any teardown."""
     test = item.stash.get(_TEST, None)
     if test is None:
         return (yield)
@@ -108,7 +109,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure shows what the agents did; that of a subtest comes before the end of its test."""
+    """Add what the agents did to the report of a failure; a subtest's failure comes before the end of its test."""
     report = yield
     test = item.stash.get(_TEST, None)
     if test is not None and report.failed and report.when == "call":

@@ -1,7 +1,7 @@
-"""A test of pytest whose agents are recorded: where its recordings are, whether it records or is answered, and how it ends.
+"""A pytest test with recorded agents: its recordings, whether it records or gets recorded answers, and how it ends.
 
-The door `pytest_plugin` loads this with the first test that needs it. What a recording is and how it answers is the
-business of `replay.inprocess`; the words are those of `views.testing`.
+`door` loads this with the first test that needs it. Recording and answering are done by `replay.inprocess`; the
+messages come from `views.testing`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from namel3ss_debug.views import testing
 from namel3ss_debug.views.assertions import AgentTrace
 
 FOLDER = ".agent_traces"
-"""Where recordings are that have no name of their own, beside the file of the test."""
+"""The folder, beside the test file, of recordings for which the mark has no path."""
 
 _MODES = ("once", "none", "rewrite")
 _LONGEST_NAME = 120
@@ -34,7 +34,7 @@ _UNSAFE = re.compile(r"[^\w.\-]+")
 
 
 class _Shared(NamedTuple):
-    """What the tests of one run of pytest have in common."""
+    """What all tests of one run of pytest share."""
 
     config: DebugConfiguration
     functions: LoadedFunctions
@@ -44,7 +44,7 @@ _SHARED = pytest.StashKey[_Shared]()
 
 
 class _Wanted(NamedTuple):
-    """What the mark of a test says: the recording, None without a mark; the mode; the tools that are run for real."""
+    """The arguments of a test's mark: the recording, None without a mark; the mode; the tools that really run."""
 
     recording: Path | None
     mode: str = "once"
@@ -55,13 +55,13 @@ class RecordedTest:
     """One test, from the beginning of its recording to the end.
 
     Attributes:
-        trace: what the test is given.
+        trace: the value of the fixture.
 
     Args:
         node: the test.
-        wanted: what its mark says.
-        trace: the file of the recording that is made now.
-        shared: what all tests have in common.
+        wanted: the arguments of its mark.
+        trace: the file of the new recording.
+        shared: what all tests share.
 
     Raises:
         DebugError: it cannot begin.
@@ -89,25 +89,25 @@ class RecordedTest:
         self._run.end()
 
     def failed(self, error: BaseException) -> None:
-        """The test has ended by an exception.
+        """Take the exception that ended the test.
 
         Raises:
-            Failed: a call was not answered before, which tells more.
+            Failed: a call could not be answered before, which explains more.
         """
         self._run.end()
         if self._stopped is not None and error is not self._stopped:
-            raise self._stopped from None  # that is what came of it, often a group of tasks with it in the midst
+            raise self._stopped from None  # `error` only follows from it, often as a group of tasks that contains it
         self._leave_unwritten()
 
     def failed_within(self) -> None:
-        """A part of the test has failed, which itself may go on."""
+        """Note that a part of the test has failed; the test itself may go on."""
         self._failed_within = True
 
     def passed(self) -> None:
-        """The test has come to its end; what it recorded is kept.
+        """End a test that passed, and keep its recording.
 
         Raises:
-            Failed: it was not answered, or did otherwise than its recording, or the recording cannot be kept.
+            Failed: a call was not answered, the test differed from its recording, or the recording cannot be kept.
         """
         self._run.end()
         if self._stopped is not None:
@@ -133,23 +133,23 @@ class RecordedTest:
             raise self._parts(testing.parted(found, closed, self._run.recorded, recording, again, run))
 
     def _parts(self, text: str) -> BaseException:
-        """What fails the test because it and its recording part, with whose recording it is where that may be why."""
+        """The failure of a test that differs from its recording; says whose recording it is where that may be why."""
         assert self._wanted.recording is not None
         return _failure("\n".join([text, *testing.owner_rows(self._wanted.recording, self._node.nodeid)]))
 
     def _leave_unwritten(self) -> None:
-        """Say of a test that fails and was to be recorded that there is no recording."""
+        """Report, for a failing test that was to be recorded, that there is no recording."""
         recording = self._wanted.recording
         if recording is not None and not self._answers:
             self._sections.append((testing.SECTION, f"the test failed, so {recording.name} was not written"))
 
     def sections(self) -> list[tuple[str, str]]:
-        """What the report of a failure shows."""
+        """The sections for the report of a failure."""
         return [(testing.SECTION, testing.run_section(self.trace.path)), *self._sections]
 
 
 def begin(request: pytest.FixtureRequest) -> RecordedTest:
-    """Begin to record a test, and to answer it where it has a recording.
+    """Begin to record a test, and to answer its calls where it has a recording.
 
     Raises:
         Failed: its recording is missing or cannot answer, or its mark or a setting is wrong.
@@ -181,7 +181,7 @@ def begin(request: pytest.FixtureRequest) -> RecordedTest:
 
 
 def _wanted(node: pytest.Item) -> _Wanted:
-    """What the mark, the options and the settings say of a test: its recording, and what is done with it."""
+    """The recording of a test and how it is used, by the mark, the options and the settings."""
     mark = node.get_closest_marker("agent_recording")
     if mark is None or _is_skipped_by_unittest(node):
         return _Wanted(None)
@@ -206,15 +206,15 @@ def _wanted(node: pytest.Item) -> _Wanted:
 
 
 def _is_skipped_by_unittest(node: pytest.Item) -> bool:
-    """Whether a test does nothing, which pytest does not know before it calls it."""
+    """Whether unittest skips a test, which pytest does not know before it calls it."""
     return bool(getattr(getattr(node, "obj", None), "__unittest_skip__", False))
 
 
 def _read(mark: pytest.Mark) -> tuple[Path | None, Any, frozenset[str]]:
-    """The path, the mode and the tools that a mark says.
+    """The path, the mode and the tools in a mark.
 
     Raises:
-        Failed: it was given something else.
+        Failed: the mark has other arguments.
     """
     try:
         return _arguments(*mark.args, **mark.kwargs)
@@ -249,12 +249,12 @@ def _shown(path: Path | None, config: pytest.Config) -> str:
 
 
 def _safe(name: str) -> str:
-    """A name as a part of a file name; where more than brackets had to go, with a mark that keeps it unlike others."""
+    """A name made safe for file names; where more than brackets were replaced, with a suffix that keeps it distinct."""
     plain = name.replace("[", "-").replace("]", "")
     safe = _UNSAFE.sub("-", plain).strip("-.")[:_LONGEST_NAME]
     return safe if safe == plain else f"{safe}-{sha256(name.encode()).hexdigest()[:6]}"
 
 
 def _failure(text: str) -> BaseException:
-    """What fails a test with a message, and no traceback; programs do not catch it."""
+    """An exception that fails a test with a message and no traceback, and that programs do not catch."""
     return pytest.fail.Exception(text, pytrace=False)
