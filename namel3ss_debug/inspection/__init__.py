@@ -1,4 +1,4 @@
-"""Choose events and spans of a recording, and tell what stands around one of them."""
+"""Selects events and spans of a recording, and finds the surroundings of one of them."""
 
 from namel3ss_debug.inspection.arrangement import (
     Chosen,

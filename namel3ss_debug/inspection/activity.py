@@ -1,4 +1,4 @@
-"""What agents did and how they learnt, as the logs of a recording tell: counts and figures, in one pass each."""
+"""What agents did and how they learnt, by the logs of a recording: counts and figures, each in one pass."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Activity:
         self.last = 0
 
     def add(self, line: LogLine) -> None:
-        """Take one line of its logs, or the end of a span of its own or inside of it."""
+        """Take a line of its logs, or the end of one of its spans or of a span inside it."""
         self.first = line.number if self.first is None else self.first
         self.last = line.number
         event = line.event
@@ -91,7 +91,8 @@ def agent_activity(events: Iterable[Event], agent: str | None) -> dict[str, Any]
         agent: only those whose name fits; `*` and `?` stand for anything.
 
     Returns:
-        `agents`, a row for each by name. An agent is whoever a span of component `agent`, or a line of the log `agents`, is of.
+        `agents`, a row for each by name. Agents are all names that have a span of component `agent`, or a line in the
+        log `agents`.
     """
     found: dict[str, _Activity] = {}
     for line in every_line(enumerate(events, 1)):
@@ -102,7 +103,7 @@ def agent_activity(events: Iterable[Event], agent: str | None) -> dict[str, Any]
 
 
 class _Series:
-    """The figures of one kind in the order of the recording; only what is told of them is kept."""
+    """The figures of one kind, in the order of the recording; only what the document needs of them is kept."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -138,7 +139,7 @@ class _Learning:
         self.records = 0
 
     def add(self, told: Mapping[str, Any]) -> None:
-        """Take what one record of the log `learning` says."""
+        """Take one record of the log `learning`."""
         self.records += 1
         self.steps += "step" in told
         mode = told.get("mode")
@@ -168,7 +169,7 @@ def learning_progress(events: Iterable[Event], agent: str | None) -> dict[str, A
         agent: only those whose name fits; `*` and `?` stand for anything.
 
     Returns:
-        `agents`, a row for each by name; `figures` are whatever numbers its records have, such as `loss` and `reward`.
+        `agents`, a row for each by name; `figures` are all numbers in its records, such as `loss` and `reward`.
     """
     found: dict[str, _Learning] = {}
     for line in every_line(enumerate(events, 1)):
@@ -183,7 +184,7 @@ def learning_progress(events: Iterable[Event], agent: str | None) -> dict[str, A
 
 
 def _ordered(counted: Counter[Any]) -> list[tuple[Any, int]]:
-    """The most frequent first, those of the same number by name."""
+    """The counts, most frequent first, equal ones by name."""
     return sorted(
         ((key, count) for key, count in counted.items() if count), key=lambda item: (-item[1], item[0])
     )

@@ -1,4 +1,4 @@
-"""The spans of a recording as a tree and over time: a few fields of each of them, and none of their payloads."""
+"""The spans of a recording as a tree and as a timeline, with a few fields of each, and without payloads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
 from namel3ss_debug.wire import lenient
 
 _ROOM = 1000
-"""How many spans more than twice the limit are gathered before those that are too many are let go."""
+"""How many spans more than twice the limit are gathered before the surplus is dropped."""
 
 _ERROR_KEPT = 1000
 _START_FIELDS: Final = [
@@ -45,12 +45,12 @@ _ORPHAN_FIELDS: Final = [*_START_FIELDS, *_END_FIELDS]
 
 
 def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Span]:
-    """The spans of which the start or the end is wanted, without payloads: as they end, then the others by number.
+    """The spans whose start or end is wanted, without payloads: as they end, then those that are not whole, by number.
 
-    The start of a span that goes on with another recording has `continues`, what it says of that; that of an HTTP exchange
-    has `method` and `url`.
-    The end of a call to which chunks were streamed has `chunks`, and `first_token_ms` where it is known; of a call that
-    is open, the start has `chunks`. The end of a call that does not tell what it cost has what its tokens cost.
+    The start of a span that continues another recording has `continues`, with its reference to that recording; the
+    start of an HTTP exchange has `method` and `url`. The end of a call with a streamed answer has `chunks`, and
+    `first_token_ms` where it is known; if the call is open, its start has `chunks`. The end of a call without a
+    recorded cost has the cost of its tokens.
     """
     chooser, pairing, streams = Chooser(wanted or Selection()), SpanPairing(), Streams()
     costs = CallCosts()
@@ -86,7 +86,7 @@ def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Spa
 
 
 def _told_besides(event_type: str, event: Event) -> Event:
-    """Where a span comes from that goes on with another recording; what a request asks for; that it was not seen."""
+    """Further fields of a start: the recording that it continues, what a request asks for, that it was not seen."""
     if event_type in _CONTINUING:
         parent = lenient.mapping(event.get("metadata")).get("parent")
         return {"continues": parent} if isinstance(parent, dict) else {}
@@ -97,7 +97,7 @@ def _told_besides(event_type: str, event: Event) -> Event:
 
 
 class Chosen(NamedTuple):
-    """The trees of the chosen spans, and how many spans were chosen, those that were cut away included."""
+    """The trees of the chosen spans, and how many spans were chosen, including those over the limit."""
 
     forest: Forest
     total: int
@@ -108,7 +108,7 @@ def forest(trace: Events, wanted: Selection | None = None, *, limit: int | None 
 
     Args:
         trace: the trace to read.
-        wanted: which spans; all of them without.
+        wanted: which spans; all if left out.
         limit: keep only so many spans, those that began first.
     """
     links: dict[str, str] = {}
@@ -130,7 +130,7 @@ def forest(trace: Events, wanted: Selection | None = None, *, limit: int | None 
 
 
 def _stands(parent: str | None, known: set[str], links: Mapping[str, str]) -> bool:
-    """Whether a parent, or the span in which the process of that id was started, is among the known ones."""
+    """Whether a parent is among the known spans; for the id of a process, whether the span it was started in is."""
     seen: set[str] = set()
     while parent is not None and parent not in known and parent not in seen:
         seen.add(parent)
@@ -146,9 +146,9 @@ def _first(found: list[Span], limit: int) -> list[Span]:
 class Row:
     """One span as a row of a tree or a timeline, without any drawing.
 
-    `offset_ms` is from the first start that is shown, `duration_ms` is None while open; `lane` is the thread or task it
-    ran in, empty for the main one; `depth` is 0 for a root. `chunks` counts what was streamed to it, `first_token_ms` is
-    from its start.
+    `offset_ms` is counted from the first start that is shown, `duration_ms` is None while the span is open; `lane` is
+    the thread or task it ran in, empty for the main one; `depth` is 0 for a root. `chunks` counts the chunks of its
+    streamed answer, `first_token_ms` is counted from its start.
     """
 
     number: int
@@ -173,13 +173,13 @@ def rows(trees: Forest) -> list[Row]:
 
 
 def by_beginning(found: Iterable[Row]) -> list[Row]:
-    """Rows in the order in which they began; those that tell no time come last."""
+    """Rows in the order in which they began; those without a time come last."""
     return sorted(found, key=lambda row: (row.offset_ms is None, row.offset_ms or 0.0, row.number))
 
 
 @dataclass
 class _Linked:
-    """A trace that notes, while it is read, which process was started inside which span."""
+    """A trace that collects, while it is read, which process was started inside which span."""
 
     trace: Events
     links: dict[str, str]
@@ -192,7 +192,7 @@ class _Linked:
 
 
 def _slim(event: Event, fields: list[str], cost: Cost | None = None) -> Event:
-    """The fields a tree needs; texts that many spans have in common are kept once."""
+    """The fields that a tree needs; texts that many spans share are kept once."""
     if "held_before_ms" in event:
         event = unheld(event)
     slim = {name: event[name] for name in fields if name in event}

@@ -1,4 +1,4 @@
-"""What a run asked and got, as values for programs: its model calls, its tool calls, its failures, its sums."""
+"""A run as values for programs: its model calls, its tool calls, its failures, and its totals."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ToolCall:
     Attributes:
         name: the tool.
         arguments: what it was called with, by name.
-        result: what it gave back, in the JSON form of the recording; None where it failed.
+        result: its result, in the JSON form of the recording; None where it failed.
         error: the text of its failure.
         error_type: the type of its failure.
         status: as in the recording; `open` where it never ended.
-        call_id: the id under which a model asked for it.
+        call_id: the id of the tool call in the model's answer.
         duration_ms: how long it took; None where that is not known.
         number: the number of its start event.
     """
@@ -48,11 +48,11 @@ class ModelCall:
 
     Attributes:
         model: the model that was asked.
-        messages: what it read, `{role, parts}` each.
-        text: what it said.
-        tool_calls: the calls it asked for, `{id, name, arguments}` each.
-        finish_reason: why it ended.
-        tokens: of the call, None where it does not tell.
+        messages: the messages that it was sent, `{role, parts}` each.
+        text: the text of its answer.
+        tool_calls: the tool calls that it asked for, `{id, name, arguments}` each.
+        finish_reason: why the answer ended.
+        tokens: the tokens of the call, None where they are not recorded.
         cost: US dollars, None where that is not known.
         error: the text of its failure.
         error_type: the type of its failure.
@@ -76,20 +76,20 @@ class ModelCall:
 
     @property
     def answers(self) -> bool:
-        """Whether it is an answer: something was said, and no tool is asked for."""
+        """Whether it is a final answer: with a text, and without tool calls."""
         return bool(self.text) and not self.tool_calls and self.error is None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that failed, and was not made good by a further attempt.
+    """Something that failed, and did not succeed in a further attempt.
 
     Attributes:
-        what: such as `tool search`.
+        what: what failed, such as `tool search`.
         error_type: the type of the failure.
         error: its text.
         call_site: the line of the user's code.
-        number: the number of the event that tells of it.
+        number: the number of the event that reports it.
     """
 
     what: str
@@ -101,12 +101,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run came to.
+    """What a run did, and its totals.
 
     Attributes:
-        tool_calls: in the order in which they began.
-        llm_calls: the same of model calls.
-        failures: in the order of their events.
+        tool_calls: the tool calls, in the order in which they began.
+        llm_calls: the model calls, in the order in which they began.
+        failures: the failures, in the order of their events.
         names: the names of all spans in the order in which they began.
         totals: tokens, cost and time.
     """
@@ -152,7 +152,7 @@ def read_run(events: Iterable[Event]) -> Run:
 
 
 def _made_good(span: Span, recovered: set[str]) -> bool:
-    """Whether an attempt is one of several, the last of which was answered."""
+    """Whether a failed attempt is one of several, of which the last one succeeded."""
     first = lenient.mapping((span.start or {}).get("metadata")).get("retry_of", span.id)
     return span.component in _ATTEMPTS and first in recovered
 

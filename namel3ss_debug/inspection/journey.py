@@ -1,7 +1,7 @@
-"""All that one agent or component did, in order: its spans, what ran inside them, and what it said on the way.
+"""Everything that one agent or component did, in order: its spans, what ran inside them, and its other events.
 
-One pass over the recording, with no more memory than the steps that are kept and the ids of open spans. A span
-with something inside is told by two steps, its beginning and its end, any other by one.
+It takes one pass over the recording, and only keeps the steps and the ids of open spans in memory. A span with
+something inside becomes two steps, its beginning and its end, any other span one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from namel3ss_debug.traces.events import SPAN_FAILURES, Event, ends_span
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
 UNTOLD = frozenset({CHUNK, INPUTS_READ, "resource_sample", "stack_sample", "trace_start", "trace_end"})
-"""Events that are no steps of a story."""
+"""Types of events that are no steps of a story."""
 
 _ENDED_KEPT = 10_000
 _NAMES_KEPT = 10_000
@@ -29,16 +29,16 @@ _RECEIVERS = ("to", "receiver", "recipient", "target", "to_agent", "target_agent
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """One thing that was done.
+    """One step of a story: a span, its beginning or its end, or another event.
 
     Attributes:
-        number: of the event it begins with.
-        event: that event; of an end without a start, the end.
+        number: the number of the event it begins with.
+        event: that event; for an end without a start, the end.
         depth: 0 for what NAME did itself, 1 for what ran directly inside.
         own: whether it is NAME's own span or event.
         caller: the name, or the kind, of the span it ran inside; empty at the top.
-        opening: whether it tells only the beginning: something ran inside, so that a step of its own tells the end, or
-            that comes after the last event of the story.
+        opening: whether it is only the beginning of a span: something ran inside, so that the end is a separate step,
+            or the end comes after the last event of the story.
         closing: whether it is such an end.
         end: the end event, where the span ended.
         end_number: its number.
@@ -56,12 +56,12 @@ class Step:
 
     @property
     def is_span(self) -> bool:
-        """Whether it has, or should have, an end."""
+        """Whether it has an end, or should have one."""
         return str(self.event["event_type"]).endswith(("_start", "_end"))
 
     @property
     def failed(self) -> bool:
-        """Whether it did not do its work; a span with something inside says so where it ends."""
+        """Whether it failed; for a span with something inside, this is only true of the step of its end."""
         event = self.end if self.end is not None else self.event
         if self.opening or (self.is_span and self.end is None):
             return False
@@ -71,14 +71,14 @@ class Step:
 
 @dataclass
 class Story:
-    """The journey of a name.
+    """The story of an agent or a component, here called NAME.
 
     Attributes:
-        names: the names that fitted, as they are recorded.
-        components: what they are.
-        steps: the first of them, in order.
-        total: how many there are.
-        spans: how many of them are NAME's own spans.
+        names: the recorded names that fitted.
+        components: the components of these names.
+        steps: the first steps, in order.
+        total: how many steps there are.
+        spans: how many of the steps are NAME's own spans.
         failures: how many steps failed.
         calls: how often each (component, name) ran directly inside, and how often it failed.
         began_at: when the recording began, in seconds since the epoch.
@@ -103,7 +103,7 @@ def journey(trace: Events, name: str, *, limit: int | None = None) -> Story:
         limit: how many steps are kept at most.
 
     Raises:
-        WrongUsageError: nothing of that name is in the trace; the nearest is suggested.
+        WrongUsageError: nothing in the trace has that name; the nearest name is suggested.
     """
     teller = _Teller(name, limit)
     story = teller.tell(trace)
@@ -126,7 +126,7 @@ def _nobody(name: str, names: Counter[str], components: set[str]) -> str:
 
 @dataclass(slots=True)
 class _Open:
-    """A span that has not ended: its depth in the story (None outside of it), its step, how it is called."""
+    """A span that has not ended: its depth in the story (None outside of it), its step, its label."""
 
     depth: int | None
     label: str
@@ -137,7 +137,7 @@ class _Open:
 
 
 class _Teller:
-    """Goes through the events and keeps those that belong to the story."""
+    """Reads the events and keeps those that belong to the story."""
 
     def __init__(self, name: str, limit: int | None, *, by_component: bool = False) -> None:
         self.name = name
@@ -147,7 +147,7 @@ class _Teller:
         self.components: set[str] = set()
         self.story = Story()
         self._open: dict[str, _Open] = {}
-        self._ended: deque[str] = deque()  # what outlives its parent still belongs to it
+        self._ended: deque[str] = deque()  # a span that outlives its parent still belongs to it
 
     def tell(self, trace: Events) -> Story:
         """Read the trace."""
@@ -177,7 +177,7 @@ class _Teller:
         return isinstance(name, str) and name_fits(name, self.name)
 
     def _take(self, number: int, event: Event) -> bool:
-        """Take the next event; whether it is NAME's own."""
+        """Take the next event; return whether it is NAME's own."""
         kind = event["event_type"]
         if kind.endswith("_start"):
             return self._begin(number, event)
@@ -192,7 +192,7 @@ class _Teller:
         return self._fits(event)
 
     def _begin(self, number: int, event: Event) -> bool:
-        """Take a start; whether it is one of the name."""
+        """Take a start; return whether it is NAME's own."""
         parent = event.get("parent_event_id")
         around = self._open.get(parent or "")
         depth = None if around is None else around.depth
@@ -216,7 +216,7 @@ class _Teller:
         return self.story.calls.setdefault(key, [0, 0])
 
     def _finish(self, number: int, event: Event) -> bool:
-        """Take an end; whether it is one of the name. What happened inside makes the end a line of its own."""
+        """Take an end; return whether it is NAME's own. If something happened inside, the end is a separate step."""
         parent = event.get("parent_event_id") or ""
         opened = self._open.get(parent)
         if opened is None:
@@ -263,9 +263,9 @@ class _Teller:
 
 
 def message_ends(event: Event) -> tuple[str, str]:
-    """Who sent a message and who was to have it, as its payloads tell; empty where they do not, or it is none.
+    """The sender and the recipient of a message, by its payloads; empty where they are not there, or it is no message.
 
-    A message whose payloads name no sender is from the component that it is of.
+    A message without a sender in its payloads is from the component of its event.
     """
     if event["event_type"] != "agent_message":
         return "", ""

@@ -1,4 +1,4 @@
-"""What happened right before one event, as a story: the last steps of whoever did them."""
+"""What happened right before one event, as a story: the last steps of all agents and components."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from namel3ss_debug.inspection.journey import Step, Story, journey
 from namel3ss_debug.traces.events import Event, ends_span
 
 LOOKED_BACK = 400
-"""Events before the one that are looked at."""
+"""How many events before it are read."""
 
 MOST_STEPS = 16
 EVERYBODY = "*"
@@ -35,9 +35,9 @@ class _Part:
 
 
 def leading(trace: Recorded, number: int, *, most: int = MOST_STEPS) -> Story:
-    """The story of everybody up to an event, of which the last steps are kept.
+    """The story of everything up to an event, with only its last steps.
 
-    A span that ends after the event is told by its beginning; its end is known, but no step of the story.
+    A span that ends after the event is a step by its beginning; its end is known, but is no step of the story.
 
     Args:
         trace: the recording.
@@ -65,7 +65,7 @@ def _renumber(step: Step, by: int) -> None:
 
 
 def _end_later(steps: Sequence[Step], trace: Recorded, number: int) -> None:
-    """Give spans that are open after an event the ends that come later; one that never ended stays open."""
+    """Add the later ends to spans that are open at an event; one that never ended stays open."""
     still_open = {
         step.event["event_id"]: step
         for step in steps

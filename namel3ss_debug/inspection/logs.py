@@ -1,4 +1,4 @@
-"""What a recording holds that belongs into a log: log records, decisions, messages, errors, figures, and who they are of."""
+"""The log lines in a recording: log records, decisions, messages, errors and figures, each with its agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from namel3ss_debug.traces.events import LOG_LEVELS, Event, ends_span
 from namel3ss_debug.wire import lenient
 
 CATEGORIES: Final = ("agents", "learning", "interactions", "performance", "system", "errors", "events")
-"""The logs there are. `events` is every span that ended; it is only read where it is asked for."""
+"""The logs. `events` contains every span that ended; it is only read when it is asked for."""
 
 _BY_TYPE: Final = {
     "decision": "agents",
@@ -21,7 +21,7 @@ _BY_TYPE: Final = {
     "error_occurred": "errors",
     "log_record": "system",
 }
-"""Event type to the log it belongs to, where it does not say one itself."""
+"""Event type -> the log it belongs to, where the event does not name one."""
 
 _ENDED_KEPT = 100_000
 
@@ -35,8 +35,8 @@ class LogLine(NamedTuple):
         category: one of `CATEGORIES`.
         level: one of `LOG_LEVELS`, or the program's own.
         agent: the name of the innermost agent it happened inside; empty where there is none.
-        source: the name of the logger, or whatever else the event is of.
-        message: its words, as far as the event has some.
+        source: the name in the event, such as that of the logger, else its component.
+        message: its text, where the event has one.
     """
 
     number: int
@@ -60,7 +60,7 @@ def log_lines(
     Args:
         events: the events with their numbers; 0 where these are not known.
         agent: only those of agents and loggers whose name fits; `*` and `?` stand for anything.
-        least: only those from this level on; words that are no level of `LOG_LEVELS` count as `info`.
+        least: only those from this level on; levels that are not in `LOG_LEVELS` count as `info`.
         category: only those of this log; all but `events` if left out.
     """
     floor = LOG_LEVELS.get(least or "", 0)
@@ -83,7 +83,7 @@ def every_line(events: Iterable[tuple[int, Event]]) -> Iterator[LogLine]:
 
 
 def _line(number: int, event: Event, agent: str) -> LogLine | None:
-    """The line that an event makes; None where it is none of a log."""
+    """The line of an event; None for an event that belongs to no log."""
     event_type = event["event_type"]
     is_end = ends_span(event_type)
     usual = "events" if is_end else _BY_TYPE.get(event_type)
@@ -118,10 +118,10 @@ class _Agents:
 
     def __init__(self) -> None:
         self._inside: dict[str, str] = {}
-        self._ended: deque[str] = deque()  # what outlives its parent still belongs to it
+        self._ended: deque[str] = deque()  # a span that outlives its parent still belongs to it
 
     def of(self, event: Event) -> str:
-        """The agent around the next event; of an agent's own start and end it is that agent."""
+        """The agent around the next event; for an agent's own start and end, that agent."""
         parent = event.get("parent_event_id")
         around = self._inside.get(parent, "") if isinstance(parent, str) else ""
         event_type = event["event_type"]

@@ -1,4 +1,4 @@
-"""The events of a recording for library users: all of them, or those that a filter wants."""
+"""The events of a recording for library users: all of them, or those that a filter selects."""
 
 from __future__ import annotations
 

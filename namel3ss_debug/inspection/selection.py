@@ -1,6 +1,6 @@
-"""Which events of a recording are wanted.
+"""Selects the wanted events of a recording.
 
-Choosing streams: one pass, and no more memory than the ids of the spans that are chosen and open.
+This takes one pass, and only keeps the ids of the chosen spans that are open in memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAMES_KEPT, _NAMES_SHOWN = 1_000, 6
 
 
 class Events(Protocol):
-    """What is read from a trace: its events in order from a number on."""
+    """A trace, as far as it is needed here: its events in order from a number on."""
 
     def events(self, start: int = 1) -> Iterator[Event]:
         """All events from the number `start` on."""
@@ -78,7 +78,7 @@ def select(trace: Events, wanted: Selection | None = None, *, limit: int | None 
 
     Args:
         trace: the trace to read.
-        wanted: which events; all of them without.
+        wanted: which events; all if left out.
         limit: how many at most.
     """
     chooser = Chooser(wanted or Selection())
@@ -87,9 +87,9 @@ def select(trace: Events, wanted: Selection | None = None, *, limit: int | None 
 
 
 class Line(NamedTuple):
-    """One line of a table: an event with its number, what was streamed to it where chunks are folded, and its cost.
+    """One line of a table: an event with its number, its chunks where these are folded, and its cost.
 
-    `cost` is in US dollars: what the event says, or what the tokens of the call that ends with it cost.
+    `cost` is in US dollars: the recorded cost, or that of the tokens of the call that ends with the event.
     """
 
     number: int
@@ -99,12 +99,12 @@ class Line(NamedTuple):
 
 
 class Folded:
-    """The wanted events, where the chunks of a streamed answer stand in the line of its call's end, unless `chunks` is set.
+    """The wanted events, with the chunks of a streamed answer in the line of its call's end, unless `chunks` is set.
 
-    Iterate over it once. Chunks that belong to nothing have lines of their own.
+    It can be iterated over once. Chunks that belong to no call have lines of their own.
 
     Attributes:
-        left_out: after the last event, how many wanted chunks stand in no line that was given.
+        left_out: after the last event, how many wanted chunks are in none of the lines.
     """
 
     def __init__(self, trace: Events, wanted: Selection | None = None, *, chunks: bool = False) -> None:
@@ -130,7 +130,7 @@ class Folded:
 
 @dataclass
 class Chooser:
-    """Says of one event after the other whether it is wanted; remembers the chosen spans that are open."""
+    """Decides for one event after the other whether it is wanted; remembers the chosen spans that are open."""
 
     wanted: Selection
     totals: RunningTotals = field(default_factory=RunningTotals)
@@ -148,7 +148,7 @@ class Chooser:
         wanted = self.wanted
         if self.counts_totals:
             self.totals.add(event)
-        # Every name is asked of every event: each remembers the spans it has seen begin.
+        # Every event is checked against every name, because each name remembers the spans that have begun.
         named = [spans.takes(event) for spans in self.spans]
         if not all(named) or (wanted.components and event.get("component") not in wanted.components):
             return False
@@ -161,7 +161,7 @@ class Chooser:
 
 
 def unknown_name(trace: Events, wanted: Selection) -> str:
-    """Which of the wanted names nothing in a trace has, with those that there are; an empty text where each is there."""
+    """A message about the first wanted name that is not in a trace, with those that are; empty if none is missing."""
     asked = Chooser(wanted).spans
     there: dict[str | None, set[str]] = {spans.component: set() for spans in asked}
     for event in trace.events() if asked else ():
@@ -184,7 +184,7 @@ class _Named:
         self.component = component
         self.pattern = pattern
         self.inside: set[str] = set()
-        self.ended: deque[str] = deque()  # what outlives its parent still belongs to it
+        self.ended: deque[str] = deque()  # a span that outlives its parent still belongs to it
 
     def takes(self, event: Event) -> bool:
         """Whether the next event belongs to such a span."""

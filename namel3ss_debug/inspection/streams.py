@@ -10,13 +10,13 @@ from namel3ss_debug.wire import lenient
 
 CHUNK = "stream_chunk"
 _MOST_CALLS = 100_000
-"""How many calls may be streaming at once; of more, those that began first are no longer waited for."""
+"""How many calls may be streaming at once; if there are more, the chunks of the earliest are forgotten."""
 
 
 class Streamed(NamedTuple):
-    """What was streamed to a call: how many chunks, how many of them were wanted, and when the first token came.
+    """The streamed answer of a call: how many chunks, how many of them were wanted, and when the first token came.
 
-    `first_token_ms` is from the start of the call, None where the recording does not tell.
+    `first_token_ms` is counted from the start of the call, None where it is not recorded.
     """
 
     chunks: int
@@ -38,11 +38,11 @@ class Streams:
         self._given_up = 0
 
     def folds(self, event: Event, *, wanted: bool = True) -> bool:
-        """Whether the next event is a chunk of some call; it is counted then.
+        """Return whether the next event is a chunk of a call, and if so, count it.
 
         Args:
             event: the event.
-            wanted: whether somebody asked for it.
+            wanted: whether the event was selected.
         """
         if event.get("event_type") != CHUNK:
             return False
@@ -59,7 +59,7 @@ class Streams:
         return True
 
     def ended(self, event: Event) -> Streamed | None:
-        """What was streamed to the call that ends with this event; None where it is no such end."""
+        """The streamed answer of the call that ends with this event; None where it is no such end."""
         kind = str(event.get("event_type"))
         if not self._calls or not ends_span(kind):
             return None
@@ -68,16 +68,16 @@ class Streams:
         return None if count is None else Streamed(count.chunks, count.wanted, first_token_ms(event))
 
     def chunks(self, call: str) -> int:
-        """How many chunks of a call there were so far, by the id of its start."""
+        """How many chunks a call has had so far, by the id of its start."""
         return self._calls[call].chunks if call in self._calls else 0
 
     def left(self) -> int:
-        """How many wanted chunks were of calls whose end has not come."""
+        """How many wanted chunks belong to calls that have not ended."""
         return self._given_up + sum(count.wanted for count in self._calls.values())
 
 
 def first_token_ms(event: Event) -> float | None:
-    """When the first token of an answer came, in milliseconds from the start of its call, as the end tells it."""
+    """The time to the first token of an answer, in milliseconds from the start of its call, as recorded in the end."""
     metadata = event.get("metadata")
     value = metadata.get("time_to_first_token_ms") if isinstance(metadata, dict) else None
     return value if lenient.is_number(value) else None

@@ -1,4 +1,4 @@
-"""What stands around one event of a recording."""
+"""Finds the surroundings of one event of a recording: the spans around it, its neighbours, and what is inside it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from namel3ss_debug.inspection.selection import Events, Numbered
 from namel3ss_debug.traces.events import Event, ends_span
 
 LOOK = 50_000
-"""How many events `context` reads to either side at most."""
+"""How many events `context` reads on either side at most."""
 
 _HEAD = 1000
 _AROUND = 3
-"""How many neighbours are given to each side."""
+"""How many neighbours are returned on each side."""
 
 _INSIDE = 20
-"""How many of the events inside are given; all are counted."""
+"""How many of the events inside are returned; all are counted."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What stands around one event.
+    """The surroundings of one event.
 
     Attributes:
         number: its place in the trace.
         event: the event.
-        other_half: the end of a start or the start of an end, with its number; None where it is not there.
+        other_half: the end of a start or the start of an end, with its number; None where there is none.
         above: the starts of the spans it is inside, outermost first.
         before: the events before it in the same span, latest last.
         after: the events after it in the same span.
         inside: the first events directly inside its own span.
         inside_total: how many events are directly inside its own span.
-        complete: whether everything was looked at; a very large trace is only read near the event.
+        complete: whether everything was read; a very large trace is only read near the event.
     """
 
     number: int
@@ -55,12 +55,12 @@ class Indexed(Events, Protocol):
 
 
 def context(trace: Indexed, number: int, *, look: int = LOOK) -> Context:
-    """What stands around the event with this number.
+    """The surroundings of the event with this number.
 
     Args:
         trace: the trace.
         number: the place of the event, from 1.
-        look: how many events are read to either side at most, besides the first thousand of the trace.
+        look: how many events are read on either side at most, besides the first thousand of the trace.
 
     Raises:
         UnreadableTraceError: there is no such event.
@@ -101,7 +101,7 @@ class _Search:
         self._read = number
 
     def find(self, wanted: str | None) -> Numbered | None:
-        """The start with this id, reading further back only as far as needed."""
+        """The start with this id; reads further back only as far as needed."""
         if wanted is None:
             return None
         size = 256
