@@ -1,1 +1,1 @@
-"""What a recording says: folds over its spans."""
+"""The analyses of recordings: folds over their spans."""

@@ -35,7 +35,7 @@ def analyze(
     in_two: bool = False,
     own_prices: Table | None = None,
 ) -> dict[str, Any]:
-    """Read a trace once and say what is in it.
+    """Read a trace once and analyze it.
 
     Args:
         trace: an opened trace.
@@ -48,8 +48,8 @@ def analyze(
         own_prices: the prices of the user that this process uses, which such a process is to use as well.
 
     Returns:
-        A document of JSON values, the same for the same trace. `trace` says what was read, `problems` what
-        could not be, and every section stands under its name.
+        A document of JSON values, the same for the same trace. `trace` describes what was read, `problems`
+        what could not be read, and each section is under its name.
 
     Raises:
         WrongUsageError: there is no section of one of the names.
@@ -61,14 +61,14 @@ def analyze(
 
 
 class Folded(NamedTuple):
-    """A trace that was read: its analysis, which has given its results, and the document."""
+    """A trace that was read: its analysis, whose results have been taken, and the document."""
 
     analysis: Analysis
     document: dict[str, Any]
 
 
 def section_table(sections: Collection[str] | None) -> SectionTable:
-    """Every section there is: ours, and those that installed packages add, which are only looked for where they matter.
+    """Every section there is: ours, and those that installed packages add, which are looked up only if needed.
 
     Raises:
         WrongUsageError: there is no section of one of the names.

@@ -1,7 +1,7 @@
 """How a set of durations is spread: mean, standard deviation and percentiles, computed from whole nanoseconds.
 
-Durations are kept as integers, so that any order and any way of adding them up gives the same figures; they
-become milliseconds only here, at the end.
+Durations are kept as integers, so that the figures do not depend on the order of adding; they become milliseconds
+only here, at the end.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """What lowers the health of a run: each section's findings, with how much, which events prove it, and what to do next.
 
-Read from the sections as they stand in the document and from nothing else, so that a finding says what they say. How much a finding
-takes from a full score is its `by`, from 0 to 1:
+They are read from the sections of the document and from nothing else, so that findings and sections agree. How much a
+finding takes from a full score is its `by`, from 0 to 1:
 
 - a failure: the severity of the run, in proportion to its own severity; a weaker sign of one: its own severity;
-- a program that ended with another status than 0 and tells no failure, and spans that never ended: `HALF`;
+- a program that ended with another status than 0 without a recorded failure, and spans that never ended: `HALF`;
 - a run that did not come to its end: `UNFINISHED`;
-- a recording with gaps: what `integrity` takes from its score, but for spans that never ended, which stand for themselves;
+- a recording with gaps: what `integrity` takes from its score, except for spans that never ended, counted above;
 - time or tokens that could have been saved, loops, stalls, bottlenecks: a part of their share of the run's time or tokens;
-- a threshold that was passed: `PASSED`; contexts, memory, messages: see the functions.
+- a threshold that was exceeded: `PASSED`; contexts, memory, messages: see the functions.
 
-What takes less than `LEAST` is left out.
+Findings that take less than `LEAST` are left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PASSED = 0.2
 WORTH_MS = 1.0
 """A saving of less time than this is none: no clock and no second run would show it."""
 FULL_FROM, FILLS_FROM = 0.9, 0.75
-"""From these shares of what a model can take a context is nearly full, or fills."""
+"""From these shares of a model's context window on, a context counts as nearly full, or as filling up."""
 
 _MOST_NUMBERS = 5
 _LONGEST_WORDS = 240
@@ -45,9 +45,9 @@ class Finding:
     Attributes:
         slug: of what kind it is, such as `failure` or `loop`.
         part: the part of the health it lowers.
-        section: the section that tells it.
+        section: the section that it was read from.
         by: what it takes from that part and that section, from 0 to 1.
-        words: what it is, in a sentence without a full stop; it holds foreign text.
+        words: what it is, in a sentence without a full stop; it contains text of the recording.
         numbers: the events that prove it.
         next: the arguments of `namel3ss debug` that look at it.
     """
@@ -63,7 +63,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Run:
-    """What shares are shares of: milliseconds and tokens of the whole run; None where not known."""
+    """The whole that shares are taken of: milliseconds and tokens of the whole run; None where not known."""
 
     wall_ms: float | None
     tokens: int | None
@@ -81,7 +81,7 @@ def findings(sections: Mapping[str, Any], run: Run) -> list[Finding]:
 
     Args:
         sections: the sections that are known, by name.
-        run: what shares are taken of.
+        run: the whole that shares are taken of.
     """
     found = [
         finding
@@ -98,7 +98,7 @@ def _rank(finding: Finding) -> tuple[float, int, str, tuple[int, ...]]:
 
 
 def _errors(section: Section, sections: Mapping[str, Any], _run: Run) -> Iterator[Finding]:
-    """Failures, one for each fingerprint; weaker signs; an end nobody explains; what never ended."""
+    """Failures, one for each fingerprint; weaker signs; a bad exit status without a failure; spans that never ended."""
     severity = section.get("severity") or 0.0
     rows = section.get("failures") or []
     worst = max((row["severity"] for row in rows), default=0.0)
@@ -128,7 +128,7 @@ def _errors(section: Section, sections: Mapping[str, Any], _run: Run) -> Iterato
 
 
 def _overview(section: Section, _sections: Mapping[str, Any], _run: Run) -> Iterator[Finding]:
-    """A program that was gone before it could say that it ended."""
+    """A program that was killed before it could record its end."""
     if section.get("status") == "killed":
         last = section["events"]
         words = f"the run never ended: the last event is {last:,}, and the program did not say that it ended"
@@ -167,7 +167,7 @@ def _said(row: Section) -> str:
 
 
 def _integrity(section: Section, _sections: Mapping[str, Any], _run: Run) -> Iterator[Finding]:
-    """What makes the recording less worth believing; what never ended is told by the errors."""
+    """What makes the recording less trustworthy, except spans that never ended: `_errors` reports those."""
     for lowered in section["lowered_by"]:
         check = lowered["check"]
         if check in {"open_spans", "open_processes"}:
@@ -180,7 +180,7 @@ def _integrity(section: Section, _sections: Mapping[str, Any], _run: Run) -> Ite
 
 
 def _performance(section: Section, _sections: Mapping[str, Any], _run: Run) -> Iterator[Finding]:
-    """Operations that took a fifth of the run or more, and for another cause than that a model was thinking."""
+    """Operations that took a fifth of the run or more, unless a model's own work was the cause."""
     for row in section["bottlenecks"]:
         cause = row["cause"]
         if row["share"] < 0.2 or cause not in _CAUSES:
@@ -200,7 +200,7 @@ _CAUSES = {
     "tool": (0.1, ""),
     "memory": (0.1, ""),
 }
-"""Cause of a bottleneck -> the part of its share that counts, and how it is told; what is not here is no fault."""
+"""Cause of a bottleneck -> the part of its share that counts, and its words; other causes are no fault."""
 
 
 def _dependencies(section: Section, _sections: Mapping[str, Any], _run: Run) -> Iterator[Finding]:
@@ -252,7 +252,7 @@ _RULES = {
 
 
 def _triggers(section: Section, _sections: Mapping[str, Any], _run: Run) -> Iterator[Finding]:
-    """The thresholds that were passed."""
+    """The thresholds that were exceeded."""
     for row in section["fired"]:
         slug, part = _RULES.get(row["rule"], (row["rule"], "stability"))
         told = ": ".join(filter(None, (_named(row), str(row.get("what") or ""))))
@@ -287,7 +287,7 @@ _SAVINGS = {
     "resent_context": ("resources", "prompts began as an earlier one and were not read from a cache"),
     "slow_tools": ("performance", "calls of tools took longer than the setting slow_ms"),
 }
-"""Kind of saving -> the part it lowers, and its words; the others are told by other sections."""
+"""Kind of saving -> the part it lowers, and its words; other sections report the other kinds."""
 
 
 def _optimizations(section: Section, _sections: Mapping[str, Any], run: Run) -> Iterator[Finding]:
@@ -344,7 +344,7 @@ _TELLERS: dict[str, Callable[[Section, Mapping[str, Any], Run], Iterator[Finding
     "optimizations": _optimizations,
     "interactions": _interactions,
 }
-"""Section -> what tells its findings."""
+"""Section -> the function that finds its findings."""
 
 
 def _finding(
@@ -365,7 +365,7 @@ def _took(ms: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share that shows as all or nothing only where it is."""
+    """A share as text; `100 %` and `0 %` only where they are exact."""
     if share in {0, 1}:
         return f"{share:.0%}".replace("%", " %")
     return f"{min(max(share * 100, 0.1), 99.9):.1f} %"

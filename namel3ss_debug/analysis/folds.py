@@ -4,10 +4,10 @@ A fold (`contract.Fold`) takes spans and point events one at a time and can be m
 module and one line in `FOLDS`: the name of its section, and its class.
 
 Law: a trace cut anywhere into consecutive parts, each fed to an `Analysis` of its own and merged in order, gives
-the same result as one pass. The driver does for all folds what that takes: it pairs the starts of an earlier part
+the same result as one pass. The driver does what that takes for all folds: it pairs the starts of an earlier part
 with the ends of a later one, and keeps what children left for a parent that began in an earlier part until
-the parent is known. To the folds it makes no difference; they only see whole spans, in some order, which must
-not matter to them: they add integers, keep multisets, or sort by event number.
+the parent is known. Folds need not know of parts: they only see whole spans, in an order that must not
+matter to them. So they add integers, keep multisets, or sort by event number.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Analysis:
         return sum(kind.count for kind in self._types.values())
 
     def expect_marks(self, may_hold: bool) -> None:
-        """Hear from the reader whether the events that follow may hold marks of what was cut or redacted."""
+        """Called by the reader: whether the events that follow may hold marks of what was cut or redacted."""
         integrity = self._folds.get("integrity")
         if isinstance(integrity, Integrity):
             integrity.may_hold_marks = may_hold
@@ -264,9 +264,9 @@ class Analysis:
             show(measured)
 
     def _above(self, parent_id: str, before: float) -> Below | None:
-        """Where to leave something for the span of that id that began before the event of that number.
+        """Where to leave data for the span of that id that began before the event of that number.
 
-        None where that span is over, or never was.
+        None where that span has ended, or never existed.
         """
         found = self._pairing.open.get(parent_id)
         if self._links or (found is not None and found[0] >= before):
@@ -278,8 +278,8 @@ class Analysis:
     def _seek(self, parent_id: str, before: float) -> tuple[str, tuple[int, Event] | None]:
         """The latest open span of that id, or the one in which the process of that id was started.
 
-        Looking only at what came before `before` makes it the same in a part as in the whole trace, even where
-        ids repeat, and makes it end.
+        Because only spans before `before` are looked at, the result is the same in a part as in the whole trace, even
+        where ids repeat, and the search ends.
         """
         while True:
             found = self._pairing.open.get(parent_id)
@@ -291,10 +291,10 @@ class Analysis:
             before, parent_id = link
 
     def _unclaimed_below(self, parent_id: str) -> Below:
-        """Where to leave something for a span that may have begun in an earlier part.
+        """Where to leave data for a span that may have begun in an earlier part.
 
-        An earlier part's spans end here as orphans. What was left before the first orphan, between the first and
-        the second, and so on, is kept apart, because what comes after a parent's end does not reach it.
+        Ends of spans of an earlier part are orphans here. Data left before the first orphan, between the first and
+        the second, and so on, is kept apart, because a parent only gets what was left before its end.
         """
         before = len(self._pairing.orphans)
         kept = self._unclaimed.setdefault(parent_id, [])
@@ -303,7 +303,7 @@ class Analysis:
         return kept[-1][1]
 
     def merge(self, later: Analysis) -> None:
-        """Take in the analysis of the part that follows this one; `later` is not used any more."""
+        """Add the analysis of the part that follows this one; `later` is not used any more."""
         if self._first is None:
             self._first = later._first
         self._join(later._pairing, later._unclaimed)
@@ -320,17 +320,17 @@ class Analysis:
             self._walls_ns = sum(walls) if walls else None
 
     def detached(self) -> Self:
-        """Itself, without what only feeding needs: a part that another process is to merge."""
+        """This analysis without what only feeding needs, to be sent to the process that merges it."""
         self._span_folds = self._top_folds = []
         for kind in self._types.values():
             kind.listeners = ()
         return self
 
     def settle(self, place: int) -> None:
-        """Close, and keep only what can be pooled with other recordings; those that are settled can be merged.
+        """Close, and keep only what can be pooled with other recordings; settled analyses can be merged.
 
         Args:
-            place: the place of this recording among them, from 1; it goes into the numbers of its events.
+            place: the place of this recording among them, from 1; it becomes a part of the numbers of its events.
         """
         self.close()
         self._settled = True
@@ -343,7 +343,7 @@ class Analysis:
         self.detached()
 
     def _join(self, pairing: SpanPairing, unclaimed: dict[str, list[tuple[int, Below]]]) -> None:
-        """Live through the later part once more, as far as it concerns spans that began before it."""
+        """Repeat what the later part did for spans that began before it."""
         waiting: dict[int, list[tuple[str, Below]]] = {}
         for parent_id, kept in unclaimed.items():
             for before, below in kept:
@@ -375,7 +375,7 @@ class Analysis:
         self._orphan_ends += later._orphan_ends
 
     def _take_orphans(self) -> None:
-        """Show the ends to the folds whose starts nobody has."""
+        """Show the folds the ends whose starts are in no part."""
         for number, end in self._pairing.orphans:
             duration_ns = whole_ns(end["duration_ms"], NS_PER_MS) if "duration_ms" in end else None
             component, name, self_ns = end["component"], other_name(_NOTHING, end), duration_ns or 0
@@ -391,7 +391,7 @@ class Analysis:
         self._pairing.orphans.clear()
 
     def _take_open(self) -> None:
-        """Show the spans to the folds that never ended, those that began last first."""
+        """Show the folds the spans that never ended, those that began last first."""
         for span in sorted(self._pairing.remaining(), key=lambda span: -span.number):
             start = span.start
             assert start is not None
@@ -418,7 +418,7 @@ class Analysis:
                 fold.open_span(measured)
 
     def close(self) -> None:
-        """Say that nothing follows: what is still open will stay so. Folds of several traces can be merged then."""
+        """End the trace: spans that are still open never ended. After that, folds of several traces can be merged."""
         if not self._closed:
             self._closed = True
             self._take_orphans()

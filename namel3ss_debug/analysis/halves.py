@@ -1,10 +1,10 @@
-"""A long recording folded in two parts at once: what comes after a cut in a process of its own, the rest here.
+"""A long recording folded in two parts at once: the part after a cut in a process of its own, the rest here.
 
-The cut is at the beginning of a line near the middle. What makes the result the same, byte for byte, is that a fold of two
-parts, merged in order, is that of the whole (`folds`), and that the second part knows the numbers of its events: in a
-recording of one process that has no gaps, the number of an event is its `seq` and one. Whether it has none before the cut shows
-when that is read; if not, or if the later process came to grief, everything is read once more, here, as it is where
-there is nothing to gain: a short recording, one of several processes, a compressed one, one processor.
+The cut is at the beginning of a line near the middle. The result is the same, byte for byte, because a fold of two
+parts, merged in order, is that of the whole (`folds`), and because the second part knows the numbers of its events: in
+a recording of one process that has no gaps, the number of an event is its `seq` plus one. Reading the first part shows
+whether it has gaps; if it has, or if the later process failed, everything is read once more, in this process. Where two
+parts gain nothing (a short recording, one of several processes, a compressed one, one processor), it is read here only.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.process import Resume
 
 WORTH_TWO = 64 << 20
-"""Bytes of a recording that are worth a second process."""
+"""From so many bytes on, a recording is worth a second process."""
 
 DIE_QUIETLY = (signal.SIGINT, signal.SIG_DFL)
-"""Ctrl-C ends the later process at once and without a word: the one that asked tells of it."""
+"""Ctrl-C ends the later process at once and silently; its parent reports it."""
 
 
 class Asked(NamedTuple):
-    """What is asked of a recording: the sections (None for all), the options, and the table of sections."""
+    """A request for an analysis: the sections (None for all), the options, and the table of sections."""
 
     sections: Collection[str] | None
     options: Options | None
@@ -52,14 +52,14 @@ class Asked(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What was read: its analysis, and the execution that its first event names."""
+    """A recording that was read: its analysis, and the execution that its first event names."""
 
     analysis: Analysis
     execution_id: str | None
 
 
 class _Later(NamedTuple):
-    """What the later process has found: nothing but an analysis and what could not be read."""
+    """The result of the later process: an analysis, and what could not be read."""
 
     analysis: Analysis
     problems: Problems
@@ -117,9 +117,9 @@ def read_in_two(trace: Trace, asked: Asked, own_prices: Table | None = None, lea
 def _read_later(
     path: Path, files: tuple[Path, ...], cut: Resume, asked: Asked, own_prices: Table | None, found: Path
 ) -> bool:
-    """Fold what comes after a cut, and write it to a file; False where the ids of its events cannot be told.
+    """Fold what comes after a cut, and write it to a file; False where the ids of its events are not reliable.
 
-    A file takes no memory, where what goes through a pipe is held three times over.
+    A file takes no memory; data that is sent through a pipe would be in memory three times.
     """
     if own_prices is not None:
         prices.use(own_prices)
@@ -145,7 +145,7 @@ def _feed(analysis: Analysis, events: Iterable[Event]) -> Read:
 
 @contextmanager
 def _marking(trace: Trace, analysis: Analysis) -> Iterator[None]:
-    """Let the section `integrity` hear where payloads may have been cut or redacted."""
+    """Have the reader report to the section `integrity` where payloads may have been cut or redacted."""
     trace.marks = analysis.expect_marks if "integrity" in analysis.folds else None
     try:
         yield
@@ -155,7 +155,7 @@ def _marking(trace: Trace, analysis: Analysis) -> Iterator[None]:
 
 @contextmanager
 def _telling_twice(trace: Trace) -> Iterator[None]:
-    """Let what is read here stand for what is read there as well, where progress is shown."""
+    """Count each byte read here twice for the display of progress: the other process reads about as much."""
     report = trace.progress
     if report is not None:
         trace.progress = lambda done, total: report(min(2 * done, total), total)
@@ -167,7 +167,7 @@ def _telling_twice(trace: Trace) -> Iterator[None]:
 
 @contextmanager
 def collecting_rarely() -> Iterator[None]:
-    """Let the garbage collector run a hundredth as often: what is kept has no circles, and looking for them takes a sixth of all time."""
+    """Let the garbage collector run a hundredth as often: there are no cycles, and it takes a sixth of all time."""
     young, *old = gc.get_threshold()
     gc.set_threshold(100 * young, *old)
     try:

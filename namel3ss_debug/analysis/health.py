@@ -12,21 +12,21 @@ The section:
                    "next": "namel3ss debug explain 25"}],
      "levels": {"excellent": {"success_rate": 0.95, ...}, ...}}
 
-What lowers a part or a section is told by `findings`, each with its `by`. Of findings of one kind the heaviest counts, and what
-several kinds leave is multiplied: a score is the product of 1 - `by`, so that it stays between 0 and 1. The section
-`integrity` keeps the score it has. The score of the run lies half way between
+Findings (`findings`) lower the parts and sections, each by its `by`. Of findings of one kind only the heaviest counts,
+and a score is the product of 1 - `by` over the kinds, so that it stays between 0 and 1. The section `integrity` keeps
+the score it has. The score of the run lies half way between
 
 - the mean of the parts, by their `WEIGHTS`, and
 - the weakest part: the least of 1 - weight x (1 - part),
 
-so that one thing that went wrong cannot hide among four that went well. A section that knows nothing (no spans, no messages,
-no prices) has the score null and counts neither for nor against, and so has a part of which no section knows anything. A run
-in which no agent, no model, no tool and nothing of the user's own did anything has no score.
+so that one bad part cannot hide among four good ones. A section without data (no spans, no messages, no prices) has
+the score null and does not count, and so has a part none of whose sections has data. A run in which no agent, model,
+tool or component of the user's own did anything has no score.
 
 The level is the worst that one of four measures allows, by `LEVELS`; `decided_by` names those. The first three limits are
-those of success rate, integrity and severity; a severity above .8, which failures reach that nobody but a person can mend
-(authentication, a full disk) and that ended the run, is critical whatever else went well. The score has the limits of the
-integrity. The `weight` of a finding is its `by` times the weight of its part.
+those of success rate, integrity and severity; a severity above .8 is critical, however good the other measures are:
+only failures that ended the run and that a person has to mend (authentication, a full disk) reach it. The score has
+the same limits as the integrity. The `weight` of a finding is its `by` times the weight of its part.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ LEVELS: dict[str, dict[str, float]] = {
     "fair": {"success_rate": 0.7, "integrity": 0.6, "severity": 0.5, "score": 0.6},
     "poor": {"success_rate": 0.5, "integrity": 0.4, "severity": 0.8, "score": 0.4},
 }
-"""Level -> the least of each measure, and the most of the severity, that it allows; `critical` is what is worse."""
+"""Level -> the smallest value of each measure that it allows, and the largest severity; worse ones are `critical`."""
 
 WORST = "critical"
 LISTED = 20
@@ -66,16 +66,16 @@ _TELLS = {
     "resources": ("resource_usage", "optimizations"),
     "interactions": ("interactions",),
 }
-"""Part -> the sections of which one has to know something for the part to have a score."""
+"""Part -> its sections; it has a score where at least one of them has data."""
 
 _READ_TOO = ("execution_overview", "event_type_breakdown")
-"""Sections that findings of others read."""
+"""Sections that are read for findings of other sections."""
 
 _NO_WORK = frozenset({"app", "http", "log"})
 
 
 class Health:
-    """Reads the other sections when everything is known; of the events it needs nothing."""
+    """Reads the results of the other sections; it needs no events."""
 
     events: frozenset[str] = frozenset()
     needs: tuple[str, ...] = (
@@ -92,7 +92,7 @@ class Health:
     )
 
     def __init__(self, _options: Options) -> None:
-        """There is nothing to keep."""
+        """Keep nothing."""
 
     def span(self, span: MeasuredSpan) -> None:
         """The other sections take it."""
@@ -113,10 +113,10 @@ class Health:
 
 
 def health(sections: Mapping[str, Any], wall_ms: float | None) -> dict[str, Any]:
-    """The section, from the others.
+    """The section, made of the others.
 
     Args:
-        sections: those that were worked out.
+        sections: the results of the other sections.
         wall_ms: how long the run took, in milliseconds.
     """
     known = {name: sections[name] for name in _KNOWN if name in sections and _KNOWN[name](sections[name])}
@@ -170,7 +170,7 @@ def _row(finding: Finding) -> dict[str, Any]:
 
 
 def _apart(found: Iterable[Finding]) -> list[Finding]:
-    """The findings without those that say the same of the same events as a heavier one."""
+    """The findings without those that report the same about the same events as a heavier one."""
     kept: list[Finding] = []
     for finding in found:
         same = (each for each in kept if each.slug == finding.slug and each.section != finding.section)
@@ -192,7 +192,7 @@ def _section(name: str, found: Iterable[Finding], known: Mapping[str, Any]) -> d
 
 
 def _heaviest(found: Iterable[Finding]) -> dict[str, float]:
-    """Of each kind what the heaviest takes, the heaviest first."""
+    """The `by` of the heaviest finding of each kind, the heaviest first."""
     lowered: dict[str, float] = {}
     for finding in found:
         lowered[finding.slug] = max(lowered.get(finding.slug, 0.0), finding.by)
@@ -218,7 +218,7 @@ def _score(parts: Mapping[str, float | None]) -> float | None:
 
 
 def _level(measures: Mapping[str, float | None]) -> tuple[str, list[str]]:
-    """The worst level that one of the measures allows, and the measures that allow no better."""
+    """The worst of the levels that the measures allow, and the measures that allow no better one."""
     names = [*LEVELS, WORST]
     places = {measure: _place(measure, value) for measure, value in measures.items() if value is not None}
     worst = max(places.values())
@@ -260,4 +260,4 @@ _KNOWN: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "triggers": _has_rules,
     "interactions": _has_calls,
 }
-"""Section -> whether it knows anything of the run."""
+"""Section -> whether it has data about the run."""

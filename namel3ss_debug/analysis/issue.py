@@ -1,9 +1,10 @@
-"""What belongs on one page about a failure, for an issue tracker: which failure is meant, where it began, on what it ran.
+"""The content of a page about a failure, for an issue tracker: which failure is meant, where it began, on what it ran.
 
-The failure that is meant is the one whose text has most of the user's words: its component and name, its category, its
-type and its message, and those of its likeliest origin. A word counts as half where only its beginning is the same (four
-letters or more), so that `timed` finds `timeout`'s neighbours and `refunds` finds `refund`. Without words, or where none fits, it is the most severe;
-of equals the first. Weaker signs of failure count where there is nothing else, or where the words fit them better.
+The failure that is meant is the one with most of the user's words in its component and name, its category, its type
+and its message, or in those of its likeliest origin. A word counts as half where only its beginning is the same (four
+letters or more), so that `timed` finds `timeout`'s neighbours and `refunds` finds `refund`. Without
+words, or where none fits, it is the most severe; of equally severe ones the first. Weaker signs of failure count where
+there are no failures, or where the words fit them better.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _MATTER = (
     *("google_genai", "groq", "haystack", "httpx", "langchain", "langgraph", "litellm", "llama_index", "mcp"),
     *("mistralai", "namel3ss", "ollama", "openai", "pydantic_ai", "requests", "smolagents", "strands"),
 )
-"""Packages that an agent program depends on, and what begins like them."""
+"""The beginnings of the names of packages that agent programs depend on."""
 
 _FACTS = ("python", "platform", "git_commit", "environment", "agent_version", "target", "argv")
 _COSTS = (
@@ -79,8 +80,8 @@ def issue(trace: Trace, words: str, options: Options) -> dict[str, Any]:
 
     Args:
         trace: the recording.
-        words: what is wrong, as the user says it; may be empty.
-        options: what the user has set about the analyses.
+        words: the user's own words for what is wrong; may be empty.
+        options: the user's options for the analyses.
     """
     document = analyze(trace, progress=trace.progress, options=options)
     errors, overview = document["errors"], document["execution_overview"]
@@ -159,7 +160,7 @@ def _stack(trace: Trace, failure: Mapping[str, Any]) -> str | None:
 
 
 def _mock(trace: Trace, failure: Mapping[str, Any]) -> str | None:
-    """The call where it began as a mock names it: `search@2` for the second call of that name."""
+    """The call in which the failure began, named as in a mock: `search@2` for the second call of that name."""
     call = next(iter(failure.get("origins") or ()), failure)
     name = call.get("component_name")
     if call["component"] not in _ANSWERED or not name or not _MOCKED.fullmatch(name):
@@ -174,7 +175,7 @@ def _mock(trace: Trace, failure: Mapping[str, Any]) -> str | None:
 
 
 def _packages(first: Event) -> dict[str, str]:
-    """Those of the installed packages that agent programs depend on."""
+    """The installed packages that agent programs depend on."""
     metadata = first.get("metadata")
     told = metadata.get("packages") if isinstance(metadata, dict) else None
     if not isinstance(told, dict):
@@ -183,7 +184,7 @@ def _packages(first: Event) -> dict[str, str]:
 
 
 def _can_run_again(first: Event) -> bool:
-    """Whether the recording is one of ours that holds the payloads which a re-run needs."""
+    """Whether our tracer wrote the recording, with the payloads that a re-run needs."""
     metadata = first.get("metadata")
     if (
         first.get("event_type") != "trace_start"
@@ -196,13 +197,13 @@ def _can_run_again(first: Event) -> bool:
 
 
 def _homeless(value: Any) -> Any:
-    """JSON in which nobody's home is named."""
+    """JSON with every path below a home shortened to `~`."""
     if isinstance(value, dict):
         return {key: _homeless(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_homeless(item) for item in value]
     if isinstance(value, str):
-        home = os.path.expanduser("~")  # stays as it is for a user who has no home
+        home = os.path.expanduser("~")  # unchanged for a user who has no home
         value = value if len(home) < 2 else re.sub(re.escape(home) + r"(?=[/\\]|\b)", "~", value)
         return _HOME.sub("~", value)
     return value

@@ -5,8 +5,8 @@ their intervals, cut to the span's own, so that children that ran in parallel ar
 interval is its start's timestamp and its own duration. Only children that ended before their parent count; one
 that outlives its parent takes nothing from it.
 
-A union of intervals, like a sum, does not depend on the order in which it was gathered, which is what makes
-the parts of a cut trace come together exactly.
+A union of intervals, like a sum, does not depend on the order in which it was gathered, so that the parts of a cut
+trace can be merged exactly.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LONGEST_NS = 1 << 62
 """Durations are cut to this, some 146 years, so that they fit where they are kept."""
 
 EVERY_EVENT = frozenset({"*"})
-"""What a fold names as its `events` that wants to see all of them, those of spans as well, in order."""
+"""The `events` of a fold that wants to see all events in order, those of spans included."""
 
 _ONE = 2
 """How many numbers one interval takes."""
@@ -52,14 +52,14 @@ class Below:
         self.sums: dict[str, list[int]] = {}
 
     def vector(self, name: str, length: int) -> list[int]:
-        """The sums that go by this name, to be added to in place; zeros at first."""
+        """The sums of this name, to be added to in place; zeros at first."""
         found = self.sums.get(name)
         if found is None:
             found = self.sums[name] = [0] * length
         return found
 
     def merge(self, later: Below) -> None:
-        """Take in what a later part of the trace left for the same span."""
+        """Add what a later part of the trace left for the same span."""
         self.intervals.extend(later.intervals)
         for name, amounts in later.sums.items():
             add_up(self.vector(name, len(amounts)), amounts)
@@ -74,7 +74,7 @@ def add_up(into: list[int], amounts: Sequence[int]) -> None:
 class MeasuredSpan:
     """A span as the folds see it, with what was measured on the way.
 
-    It is no tuple, because the folds read its fields some fifty times and a slot is read four times as fast.
+    It is not a tuple, because the folds read its fields some fifty times, and slots are read four times as fast.
 
     Attributes:
         number: the number of the start event; of the end, where the start is not in the trace.
@@ -83,12 +83,12 @@ class MeasuredSpan:
         end: the end event; empty for a span that never ended.
         component: as the start says.
         name: the component's name; empty where there is none.
-        failed: whether it ended without having done its work.
+        failed: whether it ended as a failure.
         retried: whether it is an attempt that follows a failed one.
-        duration_ns: how long it took; None where the trace does not tell.
+        duration_ns: how long it took; None where that was not recorded.
         self_ns: the duration less the time in which its children ran.
-        below: what its children have left, if they left anything.
-        above: where to leave something for the parent span; None where the parent is over or not known.
+        below: the data that its children have left, if any.
+        above: where to leave data for the parent span; None where the parent has ended or is not known.
         used: its tokens and what it cost; None until `usage.used` has been asked.
     """
 
@@ -123,7 +123,7 @@ class MeasuredSpan:
 
 
 def has_failed(end: Event) -> bool:
-    """Whether an end event says that the span did not do its work."""
+    """Whether an end event says that the span failed."""
     status = end.get("status")
     return "error" in end if status is None else status in SPAN_FAILURES
 
@@ -154,9 +154,9 @@ def covered_ns(intervals: array[int], begin: int, end: int) -> int:
 
 
 def whole_ns(value: object, per_unit: int) -> int:
-    """A time as it stands in an event or its metadata, as whole nanoseconds.
+    """A time of an event or its metadata, in whole nanoseconds.
 
-    What is no time, or a negative one, is 0; one too long to be kept is `LONGEST_NS`.
+    A value that is no time, or negative, gives 0; a time too long to be kept gives `LONGEST_NS`.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         return 0
@@ -186,20 +186,20 @@ def instant(timestamp: float | None) -> int | None:
 def time_told(start: Event, end: Event) -> int | None:
     """The nanoseconds between the two events of a span that does not say how long it took.
 
-    None where one of them has no time, and where both were written when it was over.
+    None where one of them has no time, or where both were written after the span.
     """
     return None if is_unseen(start) else time_between(start.get("timestamp"), end.get("timestamp"))
 
 
 def time_between(began: float | None, ended: float | None) -> int | None:
-    """The nanoseconds between two timestamps; 0 where the clock went back, None where one is missing."""
+    """The nanoseconds between two timestamps; 0 where the clock went back, None where a timestamp is missing."""
     return None if began is None or ended is None else whole_ns(ended - began, NS_PER_SECOND)
 
 
 def other_name(start: Event, end: Event) -> str:
-    """The name of a span whose start has none: the end's, a model's from the payload, or none at all.
+    """The name of a span whose start has none: that of its end, a model's from the payload, or none.
 
-    Models and tools become keys of the document, so there it is `unknown` and not empty.
+    The names of models and tools are keys of the document, so theirs is `unknown` and not empty.
     """
     name: str | None = end.get("component_name")
     if name is not None:

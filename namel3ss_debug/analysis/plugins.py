@@ -1,8 +1,8 @@
 """The analyses that installed packages add: those of the entry points `namel3ss_debug.folds`.
 
-An entry point's name is that of the section, its object is what makes the fold from `Options`: as a rule the class. A
-section of our own name, or of another key of the document, is refused. Whatever goes wrong in a fold of
-somebody else ends this fold only, with a line that says what and where; `Guarded` sees to that.
+An entry point's name is that of the section; its object makes the fold from `Options`, and is usually its class. The
+name of one of our sections, or of another key of the document, is refused. An error in a fold of somebody else ends
+only this fold, with a line that says what went wrong and where; `Guarded` sees to that.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _NOT_JSON = "its result is no JSON object"
 
 
 def found(taken: Collection[str], wanted: Collection[str] | None = None) -> Iterator[tuple[str, Plugin]]:
-    """The analyses that are installed, by name; none of them is imported yet. One that is refused is no section by its name.
+    """The analyses that are installed, by name, not imported yet; a refused one by its name and where its code is.
 
     Args:
-        taken: names of sections that there are already.
+        taken: the names of the sections that exist already.
         wanted: the names that are asked for; all if left out.
     """
     seen: set[str] = set()
@@ -52,7 +52,7 @@ def found(taken: Collection[str], wanted: Collection[str] | None = None) -> Iter
 
 
 def errors(folds: Mapping[str, object]) -> dict[str, str]:
-    """What ended each of the analyses that came to no result, by section."""
+    """The error of each analysis that has no result, by section."""
     return {
         name: f"{fold.error} ({fold.plugin.value})"
         for name, fold in folds.items()
@@ -65,7 +65,7 @@ class Plugin:
 
     Attributes:
         name: of its section.
-        value: where it stands: `package.module:Class`.
+        value: where its code is: `package.module:Class`.
         refused: why it is not used; empty where it is.
     """
 
@@ -89,11 +89,11 @@ class Plugin:
 
 
 class Guarded:
-    """A fold of somebody else that can spoil nothing but itself.
+    """A fold of somebody else, whose errors end only itself.
 
     Attributes:
-        error: what went wrong first, in one line; None where all is well. Then the fold takes nothing any more.
-        pooled: whether it adds up several recordings, which it says by having `renumber`.
+        error: the first error, in one line, after which the fold takes nothing more; None where there was none.
+        pooled: whether it can pool several recordings, which is so if it has `renumber`.
     """
 
     def __init__(self, plugin: Plugin, options: Options) -> None:
@@ -131,7 +131,7 @@ class Guarded:
         self._fold = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Plain data, and the fold as bytes: where it is nothing that can go to another process, it ends."""
+        """Plain data, and the fold pickled; a fold that cannot be pickled ends here."""
         state = vars(self).copy()
         try:
             state["_fold"] = pickle.dumps(self._fold)
@@ -141,7 +141,7 @@ class Guarded:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Be what `__getstate__` told; the bytes are those of our own process."""
+        """Restore the state of `__getstate__`; the bytes are from a process of ours."""
         vars(self).update(state)
         self._fold = pickle.loads(state["_fold"])  # noqa: S301
 

@@ -3,7 +3,7 @@
 The slope is the estimator of Theil (1950) and Sen (1968): the median of the slopes between all pairs of points, which a
 third of the points, however wrong, cannot move far. Its interval is Sen's, from the variance of Kendall's
 statistic with ties, as `scipy.stats.theilslopes` computes it. Readings of one process depend on each
-other, so the interval is rather too narrow than too wide; who decides by it should ask for more than it.
+other, so the interval is rather too narrow than too wide; decisions should not rest on it alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 MOST_POINTS = 200
-"""Of more points, those of each slice of time become one."""
+"""Where there are more points, those of each slice of time are combined into one."""
 
 METHOD = "Theil-Sen: the median of the slopes between all pairs of points, with Sen's interval"
 
@@ -59,7 +59,7 @@ def variance_term(size: int) -> int:
 
 
 def tied_terms(values: Iterable[float]) -> int:
-    """What equal values take from that: a term for each group of them."""
+    """The reduction of that by equal values: a term for each group of them."""
     return sum(map(variance_term, Counter(values).values()))
 
 

@@ -1,4 +1,4 @@
-"""What every fold is given: the options before, and the totals of the whole trace when it is asked for its result."""
+"""What every fold is given: the options when it is made, and the totals of the whole trace when its result is made."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LISTED = 100
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can set about the analyses.
+    """The options of a user for the analyses.
 
-    `slow_ms`: how long an operation may take before it counts as slow. `triggers`: what the rules of the section
-    `triggers` allow, as in `config.TRIGGERS`; None for a rule that is switched off.
+    `slow_ms`: how long an operation may take before it counts as slow. `triggers`: the thresholds of the rules of the
+    section `triggers`, as in `config.TRIGGERS`; None for a rule that is switched off.
     """
 
     slow_ms: float = 1000.0

@@ -2,9 +2,9 @@
 
 How much more is too much comes from the baselines themselves. From three of them on, a figure may exceed their median by
 three standard deviations, estimated by the median absolute deviation (3 x 1.4826 x MAD; Hampel 1974, "The influence
-curve and its role in robust estimation"), or by 5 % of the median where they hardly differ. With one or two nothing is
-known of the spread, and the margin is 20 %. In each case a duration may exceed by 100 ms, and what one of the baselines
-has reached is never too much. A rule that gives a `margin` of its own means that share of the median.
+curve and its role in robust estimation"), or by 5 % of the median where they hardly differ. With one or two the
+spread is not known, and the margin is 20 %. In each case a duration may exceed by 100 ms, and a value that one of the
+baselines has reached is never too much. A `margin` in a rule replaces this: it is a share of the median.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Baseline:
     Attributes:
         paths: their recordings, in order.
         failures: the fingerprints of their failures.
-        figures: by measure, its value in each run that tells it.
+        figures: by measure, its value in each run that has one.
     """
 
     paths: tuple[str, ...]
@@ -57,7 +57,7 @@ class Baseline:
 
 
 def make_baseline(runs: Sequence[tuple[str, Run]]) -> Baseline:
-    """Put together what some runs were like, each given with the path of its recording."""
+    """Make a baseline of some runs, each given with the path of its recording."""
     values = [run_values(run) for _, run in runs]
     return Baseline(
         tuple(path for path, _ in runs),
@@ -95,7 +95,7 @@ def allowed(values: Sequence[float], measure: str, margin: float | None = None) 
 
 
 Compare = Callable[[str, Collection[str]], Iterable[Found]]
-"""Where a run parts in an aspect from the recordings of its baselines."""
+"""Finds where a run differs in an aspect from the recordings of its baselines."""
 
 
 class AgainstBaseline(Quiet):
@@ -112,7 +112,7 @@ class AgainstBaseline(Quiet):
         self._compare = compare
 
     def found(self, run: Run) -> Iterator[Found]:
-        """In what it is worse.
+        """The aspects in which the run is worse.
 
         Raises:
             MissingExtraError: the cost is not known because the published prices are not installed.
@@ -127,7 +127,7 @@ class AgainstBaseline(Quiet):
                 yield from self._more(run, run.baseline, aspect)
 
     def idle(self, run: Run) -> str:
-        """Whether no baseline tells any of the figures."""
+        """Whether no baseline has any of the figures."""
         assert run.baseline is not None
         if any(run.baseline.figures.get(FIGURES.get(aspect, ""), True) for aspect in self._aspects):
             return ""
@@ -149,11 +149,11 @@ class AgainstBaseline(Quiet):
             )
 
     def _more(self, run: Run, baseline: Baseline, aspect: str) -> Iterator[Found]:
-        """What there is more of than in the baselines, with their margin."""
+        """A figure that exceeds the baselines by more than the margin."""
         measure = FIGURES[aspect]
         values, value = baseline.figures[measure], run_values(run)[measure]
         if not values:
-            return  # what no baseline tells cannot be exceeded
+            return  # a figure that no baseline has cannot be exceeded
         if value is None:
             refuse_unpriced(run.document, f"baseline {aspect}")
             yield Found("run", f"{measure} is not known, and the baselines tell it", detail=aspect)

@@ -1,7 +1,7 @@
 """Limits on what a run, an agent, a tool or a model takes: time, tokens, money, calls, retries, memory, context.
 
-A limit that reads something that is not known is broken, and says what is not known: a check that cannot tell whether a
-budget was kept does not say that it was.
+A limit that reads a measure whose value is not known counts as broken, and its finding names that measure: a check that
+cannot tell whether a budget was kept must not pass.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.expressions import Expression
 
 SECTIONS: Final = ("execution_overview", "errors", "resource_usage")
-"""The sections that tell the measures of a whole run."""
+"""The sections from which the measures of a whole run are read."""
 
 _OF_PARTS: Final = frozenset({"input_tokens", "output_tokens", "context_tokens"})
 
@@ -36,10 +36,10 @@ class Limit(Quiet):
         self._only = only
 
     def found(self, run: Run) -> Iterator[Found]:
-        """Whose measures are not within the limit.
+        """The subjects whose measures are not within the limit.
 
         Raises:
-            MissingExtraError: the limit is about a cost that only the extra `[prices]` could tell.
+            MissingExtraError: the limit is about a cost that is only known with the extra `[prices]`.
         """
         for name, measured in sorted(run.measured[self._by].items()):
             if self._only is not None and not name_fits(name, self._only):
@@ -62,7 +62,7 @@ class Limit(Quiet):
             )
 
     def idle(self, run: Run) -> str:
-        """Whether there was nobody for whom the limit is."""
+        """Whether the run has no subject to which the limit applies."""
         names = run.measured[self._by]
         if self._only is None:
             return "" if names else f"there was no {self._by}"
@@ -74,7 +74,7 @@ class Limit(Quiet):
         return "the run" if self._by == "run" else f"{self._by} {name}".strip()
 
     def _told(self, read: list[str], unknown: list[str], values: dict[str, Any], measured: Measured) -> str:
-        """The measures the limit reads as they are, and the limit."""
+        """The values of the measures that the limit reads, and the limit, in words."""
         if unknown:
             return f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known{_why(unknown, measured)}"
         told = ", ".join(f"{measure} is {shown(measure, values[measure])}" for measure in read)
@@ -98,7 +98,7 @@ def _calls(number: int) -> str:
 
 
 def run_values(run: Run) -> dict[str, Any]:
-    """The measures of the whole run, where the analysis tells them as it does, so that the figures agree everywhere."""
+    """The measures of the whole run, from the analysis where it has them, so that the figures agree everywhere."""
     measured = run.measured["run"][""]
     values = measured.values()
     overview, resources = run.document["execution_overview"], run.document["resource_usage"]

@@ -1,7 +1,7 @@
-"""Whether a run does what its baselines did: it parts from them where it parts from the one that is nearest to it.
+"""Whether a run does what its baselines did: it is compared with each, and reported against the nearest one.
 
-`path` asks what was called, in which order and with which status; answers of a model may be others. `divergence`
-asks for everything, arguments and results as well, which only runs on recorded or scripted answers repeat. A change
+`path` compares what was called, in which order and with which status; answers of a model may differ. `divergence`
+compares everything, arguments and results as well, which only runs on recorded or scripted answers repeat. A change
 of order that the dependencies prove to be harmless, and what the setting `diff_ignore` names, are no differences.
 """
 
@@ -28,7 +28,7 @@ COMPARED: Final[dict[str, frozenset[str]]] = {
 """The aspects of a baseline, and the kinds of differences each of them is about."""
 
 MOST: Final = 10
-"""With so many baselines a run is compared at most, the first of them."""
+"""A run is compared with at most so many baselines, the first ones."""
 
 _WORDS: Final = {
     PATH: "was called in place of {}",
@@ -42,12 +42,12 @@ _WORDS: Final = {
 def where_paths_part(
     aspect: str, baselines: Collection[str], trace: Trace, ignore: Iterable[str]
 ) -> Iterator[Found]:
-    """Where a run parts from the nearest of its baselines; nothing where it does as one of them did.
+    """Where a run differs from the nearest of its baselines; nothing where it does what one of them did.
 
     Args:
         aspect: a key of `COMPARED`.
         baselines: the recordings of earlier runs.
-        trace: that of the run.
+        trace: the recording of the run.
         ignore: keys and paths that are not compared.
 
     Raises:

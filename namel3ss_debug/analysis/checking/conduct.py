@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 _KEPT = 10_000
-"""How many occurrences a rule keeps one by one; what comes after them is only counted."""
+"""How many occurrences a rule keeps one by one; later ones are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Run:
 
     Attributes:
         document: the sections that the rules asked for, by their names.
-        measured: the measures by whom they are of: `run`, `agent`, `tool`, `model`; then by name.
+        measured: the measures by kind of subject (`run`, `agent`, `tool`, `model`), then by its name.
         baseline: what earlier runs were like, if there are any.
     """
 
@@ -40,7 +40,7 @@ class Run:
 
 
 class Watcher(Protocol):
-    """A rule at work on one run; it keeps what it needs of what it is shown."""
+    """The evaluation of a rule on one run; it keeps what it needs of the spans and events it is shown."""
 
     def span(self, span: SeenSpan) -> None:
         """Take a span that ended, or at the end one that never did."""
@@ -52,12 +52,12 @@ class Watcher(Protocol):
         """What the run did that the rule does not allow."""
 
     def idle(self, run: Run) -> str:
-        """What was not there, so that the rule was held against nothing; empty where it was held against something."""
+        """What the run had none of, so that the rule checked nothing; empty where it checked something."""
 
 
 @dataclass(slots=True)
 class Kept:
-    """What was found so far: the first of it one by one, and how many more there were."""
+    """What was found so far: the first findings one by one, and how many more there were."""
 
     found: list[Found] = field(default_factory=list)
     more: int = 0
@@ -70,7 +70,7 @@ class Kept:
             self.more += 1
 
     def all(self) -> Iterator[Found]:
-        """Everything that was kept; the rest is counted with the last of it."""
+        """All findings that were kept; the last of them also counts those that were not."""
         if self.more:
             last = self.found[-1]
             self.found[-1] = last._replace(times=last.times + self.more)
@@ -79,16 +79,16 @@ class Kept:
 
 
 class Quiet:
-    """A watcher that looks at no event, at no span, or at neither; and whose rule is about what must not be there."""
+    """A base for watchers that ignore spans or events, or whose rule forbids something, so that it is never idle."""
 
     def span(self, span: SeenSpan) -> None:
-        """Look away."""
+        """Ignore the span."""
 
     def event(self, number: int, event: Event) -> None:
-        """Look away."""
+        """Ignore the event."""
 
     def idle(self, run: Run) -> str:
-        """Nothing, which is what such a rule asks for."""
+        """Empty: a run without what such a rule forbids keeps the rule."""
         del run
         return ""
 
@@ -106,7 +106,7 @@ class Noting(Quiet):
 
 
 class Forbid(Noting):
-    """`forbid`: none of these may be; with `after`, none that began after one of those had ended, in the same agent."""
+    """`forbid`: no such span; with `after`, none that began after one of those had ended, in the same agent."""
 
     def __init__(self, patterns: Sequence[Pattern], after: Pattern | None) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Forbid(Noting):
         self._since: dict[str, tuple[int, str]] = {}
 
     def span(self, span: SeenSpan) -> None:
-        """Note a span that must not be."""
+        """Note a forbidden span."""
         since = self._since.get(span.owner)
         late = self._after is None or (since is not None and span.number > since[0])
         if late and any(pattern.fits(span) for pattern in self._patterns):
@@ -130,7 +130,7 @@ class Forbid(Noting):
 
 
 class Require(Quiet):
-    """`require`: each of these must be, with `in_order` one after the other."""
+    """`require`: each of these spans, with `in_order` one after the other."""
 
     def __init__(self, patterns: Sequence[Pattern], *, in_order: bool) -> None:
         self._patterns = patterns
@@ -138,7 +138,7 @@ class Require(Quiet):
         self._numbers = [array("q") for _ in patterns]
 
     def span(self, span: SeenSpan) -> None:
-        """Note which of them it is."""
+        """Note which of the required spans it is."""
         for pattern, numbers in zip(self._patterns, self._numbers, strict=True):
             if pattern.fits(span):
                 numbers.append(span.number)
@@ -176,7 +176,7 @@ class Calls(Quiet):
         self._last: SeenSpan | None = None
 
     def span(self, span: SeenSpan) -> None:
-        """Count it where it is one of them."""
+        """Count the span if it is one of those meant."""
         if self._pattern.fits(span):
             self._numbers.append(span.number)
             if self._last is None or span.number > self._last.number:
@@ -206,7 +206,7 @@ class SpanAssert(Noting):
         self._asked = False
 
     def span(self, span: SeenSpan) -> None:
-        """Ask of a span."""
+        """Evaluate the expression for a span."""
         if not self._pattern.fits(span):
             return
         self._asked = True
@@ -231,7 +231,7 @@ class EventAssert(Noting):
         self._asked = False
 
     def event(self, number: int, event: Event) -> None:
-        """Ask of an event."""
+        """Evaluate the expression for an event."""
         if self._condition is not None and not self._condition.matches_event(number, event):
             return
         self._asked = True
@@ -257,13 +257,13 @@ class EventAssert(Noting):
 
 
 Validate = Callable[[Any], Sequence[tuple[str, str]]]
-"""Says of a value where in it something is not as it should be, and what."""
+"""Validates a value: the paths in it that are wrong, each with what is wrong there."""
 
 NO_VALUE: Final = "there is no value to compare with the schema"
 
 
 class SchemaAssert(Noting):
-    """`schema`: a value of each of these spans must be as a JSON schema says."""
+    """`schema`: a value of each of these spans must fit a JSON schema."""
 
     def __init__(self, validate: Validate, value: Expression, pattern: Pattern) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class SchemaAssert(Noting):
         self._asked = False
 
     def span(self, span: SeenSpan) -> None:
-        """Compare the value of a span with the schema."""
+        """Validate the value of a span."""
         if not span.end or span.failed or not self._pattern.fits(span):
             return
         self._asked = True
@@ -287,6 +287,6 @@ class SchemaAssert(Noting):
             )
 
     def idle(self, run: Run) -> str:
-        """Whether no such span came to an output."""
+        """Whether no such span had an output."""
         del run
         return "" if self._asked else f"there was no {self._pattern.text} with an output"

@@ -1,4 +1,4 @@
-"""Rules at work: one trace and some rules in, one report out; the same for the command and for programs."""
+"""The evaluation of rules: one trace and some rules in, one report out, for the command and for programs."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def check_trace(
 
     Args:
         path: any file of the recording.
-        rules: a file of rules, or rules as they stand in one: objects, and texts that must be true of the run.
+        rules: a file of rules, or rules as such a file has them: objects, and expressions that must be true of the run.
         baseline: recordings of earlier runs, for rules of the kind `baseline`.
 
     Raises:
-        RuleError: a rule is not as it should be.
+        RuleError: a rule is not valid.
         MissingExtraError: a rule needs a package that is not installed.
         TraceNotFoundError: a recording is not there.
         UnreadableTraceError: there is no event in a recording.
@@ -61,15 +61,15 @@ def evaluate(
     ignore: Iterable[str] = (),
     options: Options | None = None,
 ) -> Report:
-    """Hold a trace against rules.
+    """Check a trace against rules.
 
     Args:
         trace: an opened trace.
-        rules: what it is held against.
+        rules: the rules.
         baseline: what earlier runs were like; without it, rules of the kind `baseline` are skipped.
         ignore: keys and paths that are not compared with a baseline.
         redaction: `keys` and `patterns` of secrets, besides the known ones.
-        options: what the user has set about the analyses.
+        options: the user's options for the analyses.
 
     Raises:
         RuleError: a rule cannot be evaluated.
@@ -117,10 +117,10 @@ def observe(
     *,
     always: bool = False,
 ) -> tuple[Run, dict[str, Any]]:
-    """Read a trace: what its analysis says, what it measures, and, to the watchers, its events and spans.
+    """Read a trace: analyze it, measure its subjects, and show its events and spans to the watchers.
 
     Returns:
-        The run, and what a report says about it.
+        The run, and the fields of its report.
     """
     sections = {"execution_overview", *(section for rule, _ in watchers for section in rule.sections)}
     if always:

@@ -1,9 +1,9 @@
 """What a check reports: findings with the events that prove them, and how much each weighs.
 
-A finding is about one subject (the run, a tool, an agent, a place in the code); what happens there again is
-counted and its events are listed with it, so that a loop of ten thousand calls is one finding.
+A finding is about one subject (the run, a tool, an agent, a place in the code); further occurrences there are
+counted and their events listed with it, so that a loop of ten thousand calls is one finding.
 
-The fingerprint tells that two findings of different runs are the same one. It is made of the rule, the subject and the
+The fingerprint shows that findings of different runs are the same one. It is made of the rule, the subject and the
 file of the call site, and of nothing that differs from run to run: no number of an event, no time, no amount, no line.
 """
 
@@ -44,11 +44,11 @@ class Found(NamedTuple):
 
     Attributes:
         subject: what it is about, such as `tool:search`; `run` for the run.
-        what: what is wrong with it, as a part of a sentence.
+        what: what is wrong with the subject, as a part of a sentence.
         numbers: the events that prove it, in their order.
-        call_site: `file:line`, where the events tell it.
-        detail: what tells two things apart that are wrong with one subject, the same in every run.
-        times: how many times it is wrong, where one of these stands for several.
+        call_site: `file:line`, where the events have it.
+        detail: distinguishes several problems of one subject; the same in every run.
+        times: how many occurrences this object stands for.
     """
 
     subject: str
@@ -73,7 +73,7 @@ class Finding:
     fingerprint: str
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as the document has it."""
+        """The finding as JSON, for the document."""
         return {
             "rule": self.rule,
             "level": self.level,
@@ -88,7 +88,7 @@ class Finding:
 
 
 class RuleResult(NamedTuple):
-    """One rule and what it found; `skipped` says why it was held against nothing, where it was."""
+    """One rule and what it found; `skipped` says why it checked nothing, if it did not."""
 
     rule: str
     level: str
@@ -97,7 +97,7 @@ class RuleResult(NamedTuple):
     skipped: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The rule as the document has it."""
+        """The rule as JSON, for the document."""
         state = "skipped" if self.skipped else "broken" if self.findings else "kept"
         return {
             "name": self.rule,
@@ -116,8 +116,8 @@ class Report:
     Attributes:
         trace: the path of its first file.
         files: how many files it has.
-        cwd: the directory in which the program ran, if the recording tells it.
-        target: the program, if the recording tells it.
+        cwd: the directory in which the program ran, if it was recorded.
+        target: the program, if it was recorded.
         execution_id: of the run.
         started_at: in seconds since the epoch.
         events: how many there are.
@@ -176,7 +176,7 @@ def make_findings(
     findings = []
     for (subject, detail, call_site), group in sorted(groups.items(), key=_place):
         site = read_site(call_site, root)
-        # the line moves with every edit above it, the order of the sites in a file hardly ever does
+        # every edit above changes the line, but the order of the sites in a file hardly ever changes
         key = (subject, detail, site.file if site else "")
         place = places[key] = places.get(key, -1) + 1
         numbers = sorted({number for one in group for number in one.numbers})

@@ -1,7 +1,7 @@
 """What a limit can be about: how much a run, an agent, a tool or a model did, took and cost.
 
 A call belongs to the nearest agent it began inside, and to no other. What is not known is null: the tokens where a call
-does not tell its usage, the cost where a call has no price.
+has no usage, the cost where a call has no price.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ BY: Final[dict[str, frozenset[str]]] = {
     "model": frozenset(MEASURES) - {"turns", "answered", "llm_calls", "tool_calls"},
     "tool": _OF_TOOLS,
 }
-"""What can be measured of whom."""
+"""The measures of each kind of subject."""
 
 
 @dataclass(slots=True)
 class Measured:
-    """The measures of one subject, as its spans come; times in nanoseconds, money in 1e-12 dollars."""
+    """The measures of one subject, added up span by span; times in nanoseconds, money in 1e-12 dollars."""
 
     calls: int = 0
     llm_calls: int = 0
@@ -76,7 +76,7 @@ class Measured:
     call_site: str | None = None
 
     def add(self, span: SeenSpan, *, timed: bool) -> None:
-        """Take a span in; `timed`: its duration is one of the subject's."""
+        """Add a span; `timed`: its duration counts as one of the subject's."""
         self.call_site = self.call_site or span.call_site
         self.failures += span.failed
         self.retries += span.retried

@@ -1,7 +1,7 @@
-"""Rules as they are written, read into rules that can be evaluated: one reader for settings, files, options and programs.
+"""Reads rules as users write them into rules that can be evaluated: for settings, files, options and programs.
 
-A rule is a JSON object with one key that says of what kind it is (`KINDS`), the keys of that kind, and, with each, a
-`name`, a `level` and a `message`. A text alone is an `assert` on the run.
+A rule is a JSON object with one key that names its kind (`KINDS`), the keys of that kind, and, if wanted, a `name`, a
+`level` and a `message`. A text alone is an `assert` on the run.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _EVERY = re.compile(r"(event|span)(?:\s+if\s+(.+))?", re.DOTALL)
 class Given(NamedTuple):
     """What rules are evaluated with besides the run.
 
-    `redactor` knows secrets, `trace` is that of the run, `ignore` names what is not compared with a baseline.
+    `redactor` recognises secrets, `trace` is the recording, `ignore` names what is not compared with a baseline.
     """
 
     redactor: Redactor
@@ -63,14 +63,14 @@ class Rule:
     """One rule, ready to be evaluated on any number of runs.
 
     Attributes:
-        name: as it is told, and by which reports know it again.
+        name: its name in messages, by which reports recognise it in other runs.
         level: of its findings.
-        message: the user's words, put before what was found.
+        message: the user's words, put before the words of a finding.
         describes: the rule as it is written, on one line.
         kind: the key that says what kind it is.
         sections: the sections of the analysis it reads.
-        spans, events: whether it looks at them.
-        watch: makes what evaluates it on one run.
+        spans, events: whether it needs them.
+        watch: makes the watcher that evaluates it on one run.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Rule:
 
 
 class Source(NamedTuple):
-    """Rules with where they come from, which messages name, and the folder to which the files in them are relative."""
+    """Rules with their origin, which messages name, and the folder to which the files in them are relative."""
 
     where: str
     rules: Sequence[object]
@@ -93,7 +93,7 @@ class Source(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """What the reader of a kind gives."""
+    """What the reader of one kind returns."""
 
     watch: Callable[[Given], Watcher]
     sections: tuple[str, ...] = ()
@@ -102,10 +102,10 @@ class _Read(NamedTuple):
 
 
 def read_rules(sources: Iterable[Source]) -> list[Rule]:
-    """Read rules; their names are made of what they say where they have none.
+    """Read rules; those without a name get one made of their content.
 
     Raises:
-        RuleError: a rule is not as it should be; the message names where it stands, the key, and what is allowed.
+        RuleError: a rule is not valid; the message names where it is written, the key, and what is allowed.
     """
     rules: list[Rule] = []
     taken: set[str] = set()
@@ -165,10 +165,10 @@ def read_option(text: str) -> Source:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of a JSON object; of a key that stands there twice, the first rule would be lost without a word.
+    """The members of a JSON object; of a key that is there twice, the first value would be lost silently.
 
     Raises:
-        RuleError: a key stands there twice.
+        RuleError: a key is there twice.
     """
     members = dict(pairs)
     if len(members) < len(pairs):
@@ -178,7 +178,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_rule(written: object, folder: Path, taken: set[str]) -> Rule:
-    """One rule as it is written: a text, or an object with exactly one kind."""
+    """One rule: a text, or an object with exactly one kind."""
     if isinstance(written, str):
         written = {"assert": written}
     if not isinstance(written, dict):
@@ -211,7 +211,7 @@ def _read_rule(written: object, folder: Path, taken: set[str]) -> Rule:
 
 
 def _name(written: Mapping[str, Any], kind: str, describes: str, taken: set[str]) -> str:
-    """The name of a rule, or one made of what it says."""
+    """The name of a rule, or one made of its content."""
     name = written.get("name")
     if name is None:
         value = written[kind]
@@ -388,7 +388,7 @@ def _read_no(written: Mapping[str, Any], _: Path) -> _Read:
 
 
 def _read_baseline(written: Mapping[str, Any], _: Path) -> _Read:
-    """What may not be worse than in the baselines, and by how much."""
+    """A rule about the aspects in which a run must not be worse than its baselines, with its margin."""
     aspects = _several(written, "baseline", ASPECTS)
     margin = written.get("margin")
     if margin is not None and not (lenient.is_number(margin) and 0 <= margin < 1e6):

@@ -1,7 +1,7 @@
 """Rules about the state of a run: what its analysis must say, and what must not be in it.
 
-The analysis is asked by the names of its sections. A section or a key that is not there is an error of the rule, because
-null compares with everything and such a rule would be kept or broken for ever.
+The analysis is read by the names of its sections. A section or a key that is not there is an error of the rule,
+because null can be compared with everything: such a rule would always be kept, or always broken.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BY_NAME = frozenset({"component_breakdown", "event_type_breakdown"})
 _LONGEST = 160
 _COSTS: Final = frozenset({"cost", "execution_overview.cost", "resource_usage.cost.total"})
 _EVIDENCE: Final = (("errors", "failures"), ("integrity", "findings"), ("patterns", "found"))
-"""Where a section lists the events that its figures come from."""
+"""The lists in the sections that name the events behind their figures."""
 
 
 class RunAssert(Quiet):
@@ -44,7 +44,7 @@ class RunAssert(Quiet):
         """Whether it was true.
 
         Raises:
-            RuleError: it reads a key that its section does not have, or a section that came to no result.
+            RuleError: it reads a key that its section does not have, or a section that has no result.
         """
         missing = sorted(self._expression.names - run.document.keys() - MEASURES.keys())
         if missing:
@@ -149,9 +149,9 @@ class NoLoops(Quiet):
 
 
 class NoSecrets(Noting):
-    """`no: secrets`: what redaction knows as a secret stands nowhere in the recording.
+    """`no: secrets`: nothing that redaction recognises as a secret is in the recording.
 
-    The secrets are never told, only which rule knows them and where they stand.
+    The secrets are never reported, only which rule recognises them and where they are.
     """
 
     _RULE = re.compile(r"\[REDACTED:([\w.\-]{1,64})\]")
@@ -181,7 +181,7 @@ class NoSecrets(Noting):
                 )
 
     def _secrets(self, value: Any, path: str) -> Iterator[tuple[str, str]]:
-        """Where secrets stand, and the rules that know them; walks without recursion, for depth is not bounded."""
+        """Where secrets are, and the rules that recognise them; without recursion, because depth is not bounded."""
         todo = [(value, path)]
         while todo:
             value, path = todo.pop()
@@ -199,7 +199,7 @@ class NoSecrets(Noting):
                         todo.append((item, below))
 
     def _is_bare(self, value: object) -> bool:
-        """Whether a value under a secret name is there to be read."""
+        """Whether the value of a key with a secret name can be read, and was not redacted."""
         if isinstance(value, str):
             return bool(value) and not self._RULE.search(value)
         return lenient.is_number(value)
@@ -218,4 +218,4 @@ STATES: Final[dict[str, tuple[str, ...]]] = {
     "loops": ("patterns",),
     "secrets": (),
 }
-"""What `no` can be about, and the sections that tell it."""
+"""What `no` can be about, and the sections that it is read from."""

@@ -1,8 +1,8 @@
 """What a rule is about: the spans of a run as expressions see them, and patterns that choose among them.
 
-A pattern is written as a place of the debugger is: a component (`tool`), `component:name` (`tool:search`,
+A pattern is written like a place of the debugger: a component (`tool`), `component:name` (`tool:search`,
 `llm:gpt-4*`), or a bare name (`search`), each with `if CONDITION` behind it where only some are meant. Names are
-compared but for upper and lower case and may hold `*` and `?`. Which components of its own a program has is not known
+compared regardless of case and may hold `*` and `?`. Which components of its own a program has is not known
 before it is read, so a bare name stands for such a component as well, and `component:name` needs quotes around the name.
 
 A span belongs to the nearest agent it began inside. A model call that follows a failed one is an attempt of its own
@@ -26,16 +26,16 @@ from namel3ss_debug.traces.spans import Span, SpanPairing
 COMPONENTS: Final = frozenset(
     ["app", "agent", "prompt", "chain", "llm", "tool", "memory", "validation", "http", "mcp"]
 )
-"""The words that stand for all spans of a component where they stand alone."""
+"""The words that mean all spans of a component when they are used alone."""
 
 REFUSALS: Final = frozenset({"refusal", "content_filter", "safety", "blocked"})
-"""How a model ends that refused to answer."""
+"""The finish reasons of a model that refused to answer."""
 
 SPAN_NAMES: Final = FIELD_NAMES | {
     *("kind", "name", "llm", "tool", "agent", "n", "event"),
     *("cost", "arguments", "result", "refused", "answered", "owner", "open", "failed"),
 }
-"""The names an expression about a span may read: the fields of its two events, and what is worked out of them."""
+"""The names an expression about a span may read: the fields of its two events, and what is derived from them."""
 
 _NS_PER_MS = 1_000_000
 _CONDITION = re.compile(r"""(?P<quoted>"[^"]*"|'[^']*')|(?:^|\s)if(?:\s+|$)""")
@@ -66,12 +66,12 @@ class SeenSpan(NamedTuple):
 
     @property
     def words(self) -> str:
-        """As it is called in a message."""
+        """Its name in a message."""
         return f"{self.component} {self.name}" if self.name else f"a span of {self.component}"
 
     @property
     def call_site(self) -> str | None:
-        """`file:line` in the user's own code, where the recording tells it."""
+        """`file:line` in the user's own code, where it was recorded."""
         site = self.start.get("call_site") or self.end.get("call_site")
         return site if isinstance(site, str) else None
 
@@ -82,7 +82,7 @@ class SeenSpan(NamedTuple):
 
     @property
     def event(self) -> Event:
-        """The start, or the end where the start is not there."""
+        """The start event, or the end event where there is no start."""
         return self.start or self.end
 
     @property
@@ -109,19 +109,19 @@ class SeenSpan(NamedTuple):
 
     @property
     def embedded(self) -> bool:
-        """Whether a model made vectors, which is neither an answer nor a turn."""
+        """Whether a model made embeddings, which are neither an answer nor a turn."""
         outputs = self.end.get("outputs")
         return isinstance(outputs, dict) and self.component == "llm" and outputs.get("vectors") is not None
 
     def cost(self) -> Cost | None:
-        """What the span says it cost, or what the tokens of a model call cost; None where that is not known."""
+        """The recorded cost of the span, or the price of a model call's tokens; None where neither is known."""
         if self.component == "llm":
             return call_cost(self.end, seller_of(self.start.get("metadata")))
         recorded = recorded_cost(self.end)
         return None if recorded is None else Cost(recorded, RECORDED)
 
     def scope(self) -> dict[str, Any]:
-        """The names of the language for this span: its end's fields over its start's."""
+        """The names that expressions see for this span: fields of its end event hide those of its start event."""
         scope: dict[str, Any] = {**self.start, **self.end}
         inputs, outputs = self.start.get("inputs"), self.end.get("outputs")
         cost = self.cost()
@@ -166,7 +166,7 @@ class Spans:
         return _seen(span, self._owners.pop(span.id, ""))
 
     def rest(self) -> Iterator[SeenSpan]:
-        """The spans that are not whole, by their number."""
+        """The spans that have only one of their events, by number."""
         for span in self._pairing.remaining():
             yield _seen(span, self._owners.get(span.id, ""))
 
@@ -179,7 +179,7 @@ class Spans:
 
 
 def _seen(span: Span, owner: str) -> SeenSpan:
-    """A span with what rules ask of it."""
+    """A span with everything that rules read."""
     start, end = span.start or {}, span.end or {}
     name = span.name or other_name(start, end)
     measured = end.get("duration_ms")
@@ -216,12 +216,12 @@ class Pattern:
         return self.condition is None or self.condition.matches(span.scope())
 
     def _is_of(self, component: str) -> bool:
-        """Whether a bare name is that of a component of the program's own."""
+        """Whether the pattern is a bare name that is this component, one of the program's own."""
         return self.component is None and component == self.name and component not in COMPONENTS
 
     @property
     def subject(self) -> str:
-        """What a finding is about where no span fits."""
+        """The subject of a finding where no span fits the pattern."""
         return ":".join(part for part in (self.component, self.name) if part) or "span"
 
 
@@ -254,7 +254,7 @@ def parse_pattern(text: str) -> Pattern:
 
 
 def _split(text: str) -> tuple[str, str | None]:
-    """A pattern as its place and its condition."""
+    """The place and the condition of a pattern."""
     for match in _CONDITION.finditer(text):
         if match["quoted"] is None:
             return text[: match.start()].strip(), text[match.end() :].strip()

@@ -1,4 +1,4 @@
-"""Rules that a good run keeps, to begin with: what it did is allowed, and half as much again of what it took.
+"""Rules to begin with, made from a good run: what it did is allowed, and half as much again of what it took.
 
 Durations get three times what they were, because another machine is slower by as much. The rules are meant to be read and
 changed; none of them is broken by the run they come from.
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 MORE: Final = 1.5
 SLOWER: Final = 3
 _TOOLS = 12
-"""From how many tools on a list of them is no rule that anybody reads."""
+"""With so many tools, a list of them is too long for a rule that people read."""
 
 
 class Suggested(NamedTuple):
-    """Rules; the names of those that the run itself does not keep; how it ended, as in `execution_overview.status`."""
+    """Rules; the names of those that the run itself breaks; how it ended, as in `execution_overview.status`."""
 
     rules: list[dict[str, Any]]
     left_out: list[str]
@@ -89,7 +89,7 @@ def _tools(run: Run) -> list[dict[str, Any]]:
 
 
 def ceil_to_two(value: float) -> str:
-    """A number, rounded up to two digits that count, as it is written in an expression."""
+    """A number rounded up to two significant digits, as it is written in an expression."""
     if value >= 10:
         step = 10 ** (len(str(ceil(value))) - 2)
         return str(ceil(value / step) * step)

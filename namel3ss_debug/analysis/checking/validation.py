@@ -17,7 +17,7 @@ def read_schema(given: object, folder: Path) -> object:
     """A schema as a rule gives it: the schema itself, or the name of a file beside the rules.
 
     Raises:
-        RuleError: the file cannot be read, or is no JSON.
+        RuleError: the file cannot be read, or is not JSON.
     """
     if not isinstance(given, str):
         return given
@@ -31,11 +31,11 @@ def read_schema(given: object, folder: Path) -> object:
 
 
 def validator(schema: object) -> Callable[[Any], Sequence[tuple[str, str]]]:
-    """What says of a value where it is not as the schema says; a text is read as JSON unless the schema wants a text.
+    """A function that lists where a value does not fit; a text is read as JSON unless the schema wants a text.
 
     Raises:
         MissingExtraError: jsonschema is not installed.
-        RuleError: the schema is none.
+        RuleError: the schema is not valid.
     """
     try:
         from jsonschema import exceptions, validators  # noqa: PLC0415  (an optional extra)

@@ -20,7 +20,7 @@ _UNITS = {"_ms": "{:,.1f}", "cost": "${:.6f}", "_share": "{:.3f}", "_mb": "{:,.1
 
 
 def broken(expression: Expression, scope: Mapping[str, Any]) -> str:
-    """The expression that was not true, and what it read."""
+    """The expression that was not true, and the values that it read."""
     read = [
         f"{path} is {shown(path, value)}"
         for path, value in paths(expression, scope)
@@ -32,7 +32,7 @@ def broken(expression: Expression, scope: Mapping[str, Any]) -> str:
 
 
 def paths(expression: Expression, scope: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The names and paths such as `errors.total_errors` in an expression, each once, in the order they stand there."""
+    """The names and paths such as `errors.total_errors` in an expression, each once, in their order in the text."""
     tree = _tree(expression)
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     outer = [
@@ -57,7 +57,7 @@ def _tree(expression: Expression) -> ast.Expression:
 
 
 def _keys(node: ast.expr) -> tuple[str, ...]:
-    """The keys of a path that is made of names only; empty for another one."""
+    """The keys of a path that is made of names only; empty for any other expression."""
     keys: list[str] = []
     while isinstance(node, ast.Attribute):
         keys.insert(0, node.attr)
@@ -66,7 +66,7 @@ def _keys(node: ast.expr) -> tuple[str, ...]:
 
 
 def shown(path: str, value: object) -> str:
-    """A value as it stands in a message."""
+    """A value as a message shows it."""
     if value is None:
         return "not known"
     if lenient.is_number(value):

@@ -1,11 +1,10 @@
 """Which row of one run is which row of the other: by what happened and where in the tree, not by time or text.
 
-The rows inside two rows that belong together are aligned as two sequences, and so on downwards. What is the same in
-itself and in all that happened inside it is matched first, then what was asked the same, what came to the same, what
-has the same shape, the same name, the same kind: each time only between the matches before, as patience diff
-does (`wire.matching`), so that it takes little more than linear time. What is then left over on both sides
-and asks the same was moved: it happened at another place in the order. Where two subtrees are the same,
-nothing inside them is looked at.
+The rows inside two rows that belong together are aligned as two sequences, and so on downwards. Rows whose
+whole subtrees are equal are matched first, then rows with the same question, the same answer, the same shape, the same
+name and the same kind: each time only between the matches before, as patience diff does (`wire.matching`), so that it
+takes little more than linear time. Rows that are left over on both sides and ask the same were moved: they happened at
+another place in the order. Where two subtrees are the same, nothing inside them is looked at.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ class Entry(NamedTuple):
     Attributes:
         a, b: the rows there; `NOBODY` where one run has none.
         same: whether the two subtrees are the same, in which case nothing inside has an entry.
-        moved: whether it stands elsewhere in the order of its neighbours than in the first run.
-        beyond: the place behind the last entry inside this one.
-        depth: how many entries it is inside of.
+        moved: whether it has another place among its neighbours than in the first run.
+        beyond: the place after the last entry inside this one.
+        depth: how many entries are around it.
     """
 
     a: int
@@ -46,14 +45,14 @@ _SELDOM = 3
 
 
 class _Gap(NamedTuple):
-    """The places of what has no match yet, between two matches."""
+    """The places of rows without a match, between two matches."""
 
     ours: list[int]
     theirs: list[int]
 
 
 class Siblings(NamedTuple):
-    """The matched rows inside one row of each run, where not all stand in the same order.
+    """The matched rows inside one row of each run, where not all have the same order.
 
     `pairs` are in the order of the first run, `moved` the places in it of those that would have to be moved.
     """
@@ -63,7 +62,7 @@ class Siblings(NamedTuple):
 
 
 class Alignment(NamedTuple):
-    """All places of two runs in one order: that of the second run, what only the first has where it would have been."""
+    """All places of two runs in the order of the second; rows of the first alone are where they would have been."""
 
     entries: list[Entry]
     reordered: list[Siblings]
@@ -87,7 +86,7 @@ def _subtree(rows: Rows, row: int) -> object:
 
 
 def _answered(rows: Rows, row: int) -> object:
-    """What came of it, of the same component; nothing that came of it is nothing in common."""
+    """A key of the component and its answer; rows without an answer are equal to no other row."""
     return (rows.what(row).component, rows.answered[row] or (rows.number[row], id(rows)))
 
 
@@ -154,11 +153,11 @@ class _Aligning:
         return _merged(ours, theirs, matched, set(moved))
 
     def _matched(self, ours: array[int], theirs: array[int]) -> list[tuple[int, int]]:
-        """The places of what belongs together, by the first."""
+        """The places of matched rows, ordered by those of the first run."""
         pairs: list[tuple[int, int]] = []
         gaps = [_Gap([*range(len(ours))], [*range(len(theirs))])]
         for key in self._keys:
-            if key is _shape:  # from here on keys tell what something looks like, not that it is the same
+            if key is _shape:  # keys from here on show only that rows look alike, not that they are the same
                 pairs += self._elsewhere(ours, theirs, gaps)
             gaps = [left for gap in gaps for left in self._in_gap(ours, theirs, gap, key, pairs)]
         return sorted(pairs)
@@ -166,10 +165,10 @@ class _Aligning:
     def _in_gap(
         self, ours: array[int], theirs: array[int], gap: _Gap, key: Key, pairs: list[tuple[int, int]]
     ) -> Iterator[_Gap]:
-        """Match what has the same key between two matches; what is left between the new matches comes back.
+        """Match rows with the same key between two matches, and return the gaps between the new matches.
 
-        Where there is much, and nothing of it is there only once, what it is and not where it stands would decide:
-        that is left to the keys that tell only what it looks like, which match it in order.
+        In a large gap in which no row is unique, rows would be matched by content and not by their order: those are
+        left to the later keys, by which rows only look alike, and which match them in order.
         """
         waiting = [gap]
         while waiting:
@@ -194,9 +193,10 @@ class _Aligning:
                 yield from (each for each in left if each.ours or each.theirs)
 
     def _elsewhere(self, ours: array[int], theirs: array[int], gaps: list[_Gap]) -> list[tuple[int, int]]:
-        """What was asked in the same words, but at another place: taken out of the gaps that it stood in.
+        """Match rows with the same question at different places, and take them out of their gaps.
 
-        Only what is left as often on both sides, and seldom: a call that comes again and again is no other for its place.
+        Only questions that are left equally often on both sides, and seldom: a call that is made again and again did
+        not move just because its place differs.
         """
         here = _by_words(self.one, ours, (place for gap in gaps for place in gap.ours))
         there = _by_words(self.other, theirs, (place for gap in gaps for place in gap.theirs))
@@ -214,7 +214,7 @@ class _Aligning:
 
 
 def _only_once(old: list[object], new: list[object]) -> tuple[list[object], list[object]]:
-    """Two lists in which nothing is the same but how they begin and end, and what is there once in both."""
+    """Two lists in which only the common beginning and end, and items that are in both exactly once, are equal."""
     head, tail = 0, 0
     shorter = min(len(old), len(new))
     while head < shorter and old[head] == new[head]:
@@ -268,7 +268,7 @@ def _out_of_order(pairs: list[tuple[int, int]]) -> list[int]:
 def _merged(
     ours: array[int], theirs: array[int], pairs: list[tuple[int, int]], moved: set[int]
 ) -> list[tuple[int, int, bool]]:
-    """Both sequences as one, in the order of the second; what only the first has stands behind what was before it there."""
+    """Both sequences as one, in the order of the second; rows of the first alone follow the row before them there."""
     of_theirs = {j: (i, place in moved) for place, (i, j) in enumerate(pairs)}
     matched = {i for i, _ in pairs}
     steady = {i for place, (i, _) in enumerate(pairs) if place not in moved}

@@ -1,9 +1,8 @@
 """What a failing run did that no passing run did, and what every passing run did that it did not.
 
-The failing run is compared with each passing one. What counts is what sets it apart from all of them: a place
-that differs from every passing run in the same respect (that it is there at all, what was asked, what came of
-it, how often it was tried), and whose call, or answer, is in no passing run at any other place either. So what varies
-among the passing runs is no finding.
+The failing run is compared with each passing one. A finding is a place that differs from every passing run in the same
+respect (that it is there at all, what was asked, what came of it, how often it was tried), and whose call, or answer,
+is in no passing run at any other place either. So things that vary among the passing runs are no findings.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ class BaselineDiff:
         failing: the failing run.
         kinds: how many findings there are of each kind.
         differences: the first of them in the order of the failing run; `a` is the first passing run, `b` the failing one.
-        first: the first after which it did not simply go on as that passing run did; where there is none, the first.
-        read, read_next: as `Diff` has them, of the first passing run and the failing one.
+        first: the first after which it did not go on as that passing run did; where there is none, the first of all.
+        read, read_next: as in `Diff`, for the first passing run and the failing one.
     """
 
     passing: tuple[Side, ...]
@@ -90,16 +89,16 @@ class BaselineDiff:
 def diff_baselines(
     passing: Sequence[str | Path | Trace], failing: str | Path | Trace, *, ignore: Iterable[str] = ()
 ) -> BaselineDiff:
-    """Say what a failing run did that no passing run did, and what every passing run did that it did not.
+    """Find what a failing run did that no passing run did, and what every passing run did that it did not.
 
     Args:
-        passing: one passing run or more, as any file of their traces.
+        passing: one passing run or more, each as any file of its trace.
         failing: the failing run.
-        ignore: keys and paths that are not compared, as the setting `diff_ignore` has them.
+        ignore: keys and paths that are not compared, as in the setting `diff_ignore`.
 
     Raises:
         TraceNotFoundError: there is nothing at a path.
-        UnreadableTraceError: what is there is no trace.
+        UnreadableTraceError: what is there is not a trace.
         ValueError: there is no passing run.
     """
     if not passing:
@@ -127,7 +126,7 @@ def diff_baselines(
 
 
 def _apart(first: Comparison, good: Sequence[Run], bad: Run) -> list[tuple[int, int, str]]:
-    """Of the differences from the first passing run those that set the failing run apart from all."""
+    """The differences from the first passing run that set the failing run apart from all passing runs."""
     others = [_Aspects(Comparison(run, bad)) for run in good[1:]]
     gone = [_missing(first), *(_in_both(Comparison(good[0], run)) for run in good[1:])]
     everywhere = frozenset.intersection(*gone)
@@ -163,7 +162,7 @@ class _Aspects:
         }
 
     def of(self, row: int) -> frozenset[str]:
-        """The kinds of differences of a row; what is inside something the same is the same, what is inside something new is new."""
+        """The kinds of differences of a row; a row inside an equal row is equal, a row inside a new row is new."""
         while row != NOBODY:
             if row in self._found:
                 return self._found[row]
@@ -172,21 +171,21 @@ class _Aspects:
 
 
 def _aspect(kind: str) -> str:
-    """What a kind is about: what was asked, what came of it, or itself."""
+    """What a kind of difference is about: the question, the answer, or the kind itself."""
     if kind in {ADDED, MISSING, ORDER, RETRY}:
         return kind
     return _ANSWER if kind in ANSWERS else _QUESTION
 
 
 def _missing(comparison: Comparison) -> frozenset[int]:
-    """The rows of the first run that the second has not."""
+    """The rows of the first run that the second does not have."""
     return frozenset(
         entry.a for entry, kinds in zip(comparison.entries, comparison.kinds, strict=True) if MISSING in kinds
     )
 
 
 def _in_both(comparison: Comparison) -> frozenset[int]:
-    """The rows of the first run that the second has as well, at their place or inside what is the same."""
+    """The rows of the first run that the second has as well, at their place or inside equal rows."""
     rows = comparison.a.rows
     lost = _missing(comparison)
     return frozenset(row for row in range(len(rows)) if row not in lost)

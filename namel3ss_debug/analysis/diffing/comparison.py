@@ -1,4 +1,4 @@
-"""Two runs compared: what differs, where they first part for good, whether they meet again, and what each took."""
+"""Two runs compared: what differs, where they first diverge for good, whether they meet again, and what each took."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 SCHEMA: Final = "namel3ss-debug/diff/1"
 
 LISTED: Final = 1_000
-"""So many differences are told one by one; `kinds` counts all."""
+"""So many differences are listed one by one; `kinds` counts all."""
 
 DETAILED: Final = 100
-"""Of so many it is read again what exactly differs."""
+"""For so many differences the events are read again to find what exactly differs."""
 
 MEETING: Final = 3
-"""So many places in a row are the same where two runs meet again; fewer only at the end."""
+"""Two runs have met again where so many places in a row are the same; at the end fewer are enough."""
 
 _LOOKED_AHEAD = 500
 _STEPS = 3
@@ -60,15 +60,15 @@ class Side:
 
     Attributes:
         path: the file it was opened by.
-        execution_id, target: as its first event tells.
+        execution_id, target: those in its first event.
         events: how many it has.
         duration_ms: from the first timestamp to the last.
         tokens, cost: of all calls; the cost in US dollars, None where no price of a call is known.
-        unpriced: of how many model calls nobody knows the price; the cost is without them.
+        unpriced: how many model calls have no known price; the cost is without them.
         memory_mb: the most memory the process had; None where it was not recorded.
         errors, model_calls, tool_calls: how many there were.
         exit_status: of the program; None where it is not known.
-        problems: how many places could not be read; what is there may be missing in the comparison.
+        problems: how many places could not be read; events there may be missing in the comparison.
     """
 
     path: str
@@ -88,7 +88,7 @@ class Side:
 
 
 class Meeting(NamedTuple):
-    """Where two runs are the same again after they had parted.
+    """Where two runs are the same again after they had diverged.
 
     Attributes:
         number_a, number_b: the first events that are the same again.
@@ -103,7 +103,7 @@ class Meeting(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What the model read in either run before the runs parted.
+    """What the model read in each run before the runs diverged.
 
     Attributes:
         number_a, number_b: the model calls.
@@ -133,11 +133,11 @@ class Diff:
         a, b: the runs.
         kinds: how many differences there are of each kind, without the kinds there are none of.
         differences: the first `LISTED` of them in the order of the second run.
-        first: the first after which the runs did not simply go on the same; where there is none, the first at all;
+        first: the first after which the runs did not go on the same; where there is none, the first of all;
             None where the runs are the same.
-        read: what the model had read where they parted; None where no model call comes before it.
-        read_next: where that was no call of a model, what the next one read; None where there is none in both.
-        met_again: where they met again after `first`; None where they did not, or never parted.
+        read: what the model had read where they diverged; None where no model call comes before.
+        read_next: where they did not diverge at a model call, what the next one read; None where there is none in both.
+        met_again: where they met again after `first`; None where they did not, or never diverged.
         reordered: how many rows came in another order, which was proved to be harmless; they are no differences.
         payloads: whether arguments and results were compared; False where a run does not hold them.
     """
@@ -155,7 +155,7 @@ class Diff:
 
     @property
     def same(self) -> bool:
-        """Whether the runs are the same run."""
+        """Whether nothing differs."""
         return not self.kinds
 
     def to_json(self) -> dict[str, Any]:
@@ -253,7 +253,7 @@ class Comparison:
         entries: the places of both runs, in one order.
         payloads: whether both runs hold payloads.
         reordered: how many rows came in another order without harm.
-        kinds: of which kinds the differences at each place are.
+        kinds: the kinds of the differences at each place.
     """
 
     def __init__(self, a: Run, b: Run) -> None:
@@ -285,7 +285,7 @@ class Comparison:
         return kinds
 
     def _common_lanes(self) -> dict[int, int]:
-        """The lines of work of the first run -> those of the second."""
+        """The lanes of the first run -> those of the second."""
         lanes: dict[int, int] = {}
         for entry in self.entries:
             if NOBODY not in (entry.a, entry.b):
@@ -293,7 +293,7 @@ class Comparison:
         return lanes
 
     def lane(self, place: int) -> int | None:
-        """The line of work of a place, by that of the second run."""
+        """The lane of a place, as a number of the second run."""
         entry = self.entries[place]
         if entry.b != NOBODY:
             return self.b.rows.lane[entry.b]
@@ -308,7 +308,7 @@ class Comparison:
             begins = reached if entry.b == NOBODY else rows.number[entry.b]
             ends = reached if entry.b == NOBODY else rows.end_number[entry.b]
             leaf = entry.beyond == place + 1
-            if ends == NEVER:  # it shows where the last thing in it began that did not end either
+            if ends == NEVER:  # it shows where the last row inside it began that did not end either
                 ends = begins if leaf else self.b.rows.events + 1
             reached = max(reached, ends if leaf else begins)
             found += [(ends if kind in ANSWERS else begins, place, kind) for kind in kinds]
@@ -322,10 +322,10 @@ class Comparison:
         )
 
     def _lasting(self, place: int, kind: str) -> bool:
-        """Whether the runs did not simply go on the same after a difference.
+        """Whether the runs did not go on the same after a difference.
 
-        They did where the next steps of the same line of work are the same: up to the next call of a model, which reads
-        what came before, or three of them. A retry that recovered lasts never, what is the last thing always.
+        They did where the next steps of the same lane are the same: those up to the next call of a model, which reads
+        what came before, or three steps. A retry that recovered never lasts, a difference at the very end always does.
         """
         entry = self.entries[place]
         if kind == RETRY and self._recovered(entry):
@@ -350,7 +350,7 @@ class Comparison:
         )
 
     def _differs(self, place: int) -> bool:
-        """Whether the runs are not the same at a place, as far as it shows there and not inside, or later."""
+        """Whether the runs differ at a place, apart from differences inside it, or at its end if rows are inside."""
         kinds = self.kinds[place]
         entry = self.entries[place]
         if entry.beyond > place + 1:
@@ -372,7 +372,7 @@ class Comparison:
                 run.append(other)
                 continue
             if other is not None and not self._differs(other):
-                continue  # what holds others is the same as far as it shows; those inside tell more
+                continue  # a row with others inside is the same in itself; those inside decide
             if len(run) >= MEETING or (run and other is None):
                 first = self.entries[run[0]]
                 return Meeting(
@@ -385,12 +385,12 @@ class Comparison:
         return self.entries[place].beyond == place + 1
 
     def reading(self, place: int, masks: Masks, *, following: bool = False) -> Reading | None:
-        """What the model read in both runs at a place, or where that is no call of a model, at the last call before it.
+        """What the model read in both runs at a place, or, if that is no model call, at the last one before it.
 
         Args:
             place: the place among the entries.
             masks: what is not compared.
-            following: whether the next call behind it is meant instead, which a call of a model does not have.
+            following: whether to take the next model call after the place instead; None if the place is a model call.
         """
         lane = self.lane(place)
         entry = self.entries[place]
@@ -414,7 +414,7 @@ class Comparison:
     def details(
         self, chosen: Iterable[Difference], masks: Masks
     ) -> dict[tuple[int | None, int | None, str], Detail]:
-        """What differs at each of some differences, read again from the traces."""
+        """The details of some differences, read again from the traces."""
         listed = list(chosen)
         old = _events(self.a.trace, (found.number_a for found in listed))
         new = _events(self.b.trace, (found.number_b for found in listed))

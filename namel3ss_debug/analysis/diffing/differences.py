@@ -1,4 +1,4 @@
-"""The differences at one place of two runs: of which kinds, at which events, and what exactly is another there."""
+"""The differences at one place of two runs: their kinds, their events, and what exactly differs there."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ KINDS: Final[Mapping[str, str]] = {
     ADDED: "only the second run did this",
     MISSING: "only the first run did this",
 }
-"""The kinds of differences, and what each says."""
+"""The kinds of differences, and what each means."""
 
 PARTS: Final = ("model", "parameters", INSTRUCTIONS, QUESTION, "tools", HISTORY, "other")
-"""The parts of a request to a model, as `Part.name` has them."""
+"""The parts of a request to a model, as named by `Part.name`."""
 
 _MESSAGES: Final = (INSTRUCTIONS, QUESTION, HISTORY)
 _KEYS: Final = {"model": ("model",), "parameters": ("params",), "tools": ("tools",)}
@@ -73,7 +73,7 @@ class Part(NamedTuple):
     Attributes:
         name: `model`, `parameters`, `instructions`, `question`, `tools`, `history` or `other`.
         messages: the messages of this part in both requests, the same ones as well.
-        paths: of what is no message the first places.
+        paths: the first places that differ outside of messages.
     """
 
     name: str
@@ -83,12 +83,12 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Detail:
-    """What differs, with everything masked that says nothing.
+    """What differs, with ids, times and the like masked.
 
     Attributes:
-        parts: of two requests to a model, the parts that are of the kind of the difference.
-        paths: of everything but requests the first places, as JSON paths in the inputs or the outputs.
-        events: the two events themselves; None on the side that has none.
+        parts: of two requests to a model, the parts that belong to the kind of the difference.
+        paths: of other events, the first places that differ, as JSON paths in the inputs or the outputs.
+        events: the two events themselves; None on a side without one.
     """
 
     parts: tuple[Part, ...] = ()
@@ -112,12 +112,12 @@ class Difference:
 
     Attributes:
         kind: one of `KINDS`.
-        component: whose: `llm`, `tool`, ...
+        component: the component: `llm`, `tool`, ...
         event_type: the event type, without `_start` and `_end`.
-        name_a, name_b: what was called in either run; None where there was nothing, or it has no name.
-        number_a, number_b: the events that show it; None where a run has nothing there.
-        where: what it happened inside, from the outermost.
-        lasting: whether the runs did not simply go on the same after it.
+        name_a, name_b: what was called in either run; None where there was no call, or it has no name.
+        number_a, number_b: the events that show it; None where a run has no event there.
+        where: the spans around it, from the outermost.
+        lasting: whether the runs did not go on the same after it.
         recovered: of a retry, whether the call succeeded in the end in both runs.
         attempts: of a retry, how many there were in either run.
         carried_from: of a prompt or a context, the event of the second run at which the model first read all that differs
@@ -145,7 +145,7 @@ class Difference:
         return self.name_b or self.name_a
 
     def to_json(self) -> dict[str, Any]:
-        """The difference as JSON would hold it."""
+        """The difference as JSON."""
         detail = self.detail or Detail()
         return {
             "kind": self.kind,
@@ -166,7 +166,7 @@ class Difference:
 
 
 def kinds_at(entry: Entry, one: Rows, other: Rows, *, payloads: bool) -> tuple[str, ...]:
-    """Of which kinds the differences at one place are, those that show first before the others; order is left to `ordering`."""
+    """The kinds of the differences at one place, those that show first in front; `ordering` finds those of order."""
     a, b = entry.a, entry.b
     if entry.same:
         return ()
@@ -267,7 +267,7 @@ def messages_of(old: Event, new: Event, masks: Masks) -> tuple[MessageChange, ..
 def parts_of(old: Event, new: Event, masks: Masks) -> list[Part]:
     """The parts of two requests to a model in which they differ.
 
-    A message that belongs to another part in either of them counts for the first of the two.
+    A message that belongs to different parts in the two requests counts for the first of these parts.
     """
     before, after = _messages(old, masks), _messages(new, masks)
     changes = diff_messages(before, after)
@@ -341,10 +341,9 @@ def _without(value: Any, left_out: set[str]) -> Any:
 
 
 def doubles(differences: Iterable[Difference]) -> list[int]:
-    """The places of those differences of prompt or context that tell of nothing but what the other one tells of.
+    """The places of differences of prompt or context that only repeat the other difference of the same two events.
 
-    A message that came of the run in one request and was told to the model in the other makes both prompt and context another,
-    and is one change.
+    A message that is part of the context in one request and of the prompt in the other changes both, but is one change.
     """
     read = [(place, found) for place, found in enumerate(differences) if found.detail is not None]
     told = {
@@ -362,9 +361,9 @@ def doubles(differences: Iterable[Difference]) -> list[int]:
 
 
 def with_origins(differences: Iterable[Difference]) -> list[Difference]:
-    """Differences in order, those of prompt and context with the event at which their messages were first another.
+    """Differences in order, those of prompt and context with the event at which their messages first differed.
 
-    What was said once is read again at every later call of the conversation, so most of these say nothing new.
+    A message is read again at every later call of the conversation, so most of these differences are not new.
     """
     known: dict[tuple[str, bytes, bytes], int] = {}
     told: list[Difference] = []

@@ -1,8 +1,8 @@
 """What is not compared: ids, times, measured durations, and what the settings name.
 
-Such a value is replaced by what it is, `<uuid>` or `<time>`, on both sides before they are compared: two uuids in
-the same place are equal, a uuid and a word are not. Keys that are ids or times by their name are masked where their
-values look like it; in texts, what looks like a uuid, a moment (date with time of day), the id of a call or an
+Such a value is replaced by its kind, `<uuid>` or `<time>`, on both sides before they are compared: two uuids in the
+same place are equal, a uuid and a word are not. The values of keys named like ids or times are masked where they
+look like ids or times; in texts, what looks like a uuid, a moment (date with time of day), the id of a call or an
 answer, an address in memory, a port of this machine or the name of a temporary file. A date alone, a plain number
 and any other `id` are data.
 """
@@ -38,7 +38,7 @@ _CALLS: Final = frozenset(
         "tool_use",
     }
 )
-"""The types of the objects whose `id` is that of a call."""
+"""The types of objects whose `id` is the id of a call."""
 
 _IGNORED: Final = "<ignored>"
 _SECONDS = (1.2e9, 2.2e9)
@@ -52,7 +52,7 @@ class Masks:
     """Masks values, and gives the digests by which masked values are compared.
 
     Args:
-        ignored: what the settings name besides: a key (`request_id`), wherever it stands, or a path from the event on
+        ignored: what the settings name besides: a key (`request_id`), wherever it occurs, or a path from the event on
             (`outputs.result.generated_at`), in which `*` stands for any one key and `**` for any number of them; the
             places of items in lists are left out.
     """
@@ -65,18 +65,18 @@ class Masks:
         self._room = _MOST_CACHED
 
     def digest(self, value: Any, field: str) -> int:
-        """A number of 64 bits that is equal where the masked values are; 0 for what is not there.
+        """A number of 64 bits that is equal where the masked values are; 0 for a missing value.
 
         Args:
             value: JSON.
-            field: where it stands in the event, as `inputs` or `outputs`.
+            field: the field of the event that it is in, as `inputs` or `outputs`.
         """
         if value is None:
             return 0
         return _number(lenient.dump(self.masked(value, field), ordered=True))
 
     def repeated(self, value: Any, field: str) -> int:
-        """As `digest`, for values that come again and again, as the messages of a conversation do."""
+        """As `digest`, for values that occur again and again, as the messages of a conversation do."""
         raw = lenient.dump(value) + field.encode()
         found = self._known.get(raw)
         if found is None:
@@ -89,7 +89,7 @@ class Masks:
         return found
 
     def masked(self, value: Any, field: str) -> Any:
-        """A value with everything replaced that says nothing."""
+        """A value with its ids, times and the like replaced."""
         return self._value(value, field, 0)
 
     def compared(self, value: Any, field: str) -> Any:
@@ -97,7 +97,7 @@ class Masks:
         return self.masked(value, field) if self._named else value
 
     def said(self, text: str, *, timed: bool = False) -> str:
-        """A text so; `timed` also masks times that were measured, as log records tell them."""
+        """A text, masked; `timed` also masks measured times, as in log records."""
         if _DIGIT.search(text) is None:
             return text
         text = _TEXT.sub(_label, text)
@@ -132,7 +132,7 @@ def _of_id(item: Any, _value: dict[str, Any]) -> str | None:
 
 
 def _of_call(item: Any, value: dict[str, Any]) -> str | None:
-    """The `id` of a call, which says so by its type, or has a name and arguments."""
+    """The mask for the `id` of a call: an object with the type of one, or with a name and arguments."""
     kind = value.get("type")
     if (type(kind) is str and kind in _CALLS) or ("name" in value and "arguments" in value):
         return _of_id(item, value)
@@ -164,7 +164,7 @@ _NAMES: dict[str, _ByName] = {
         ("duration_ms", "elapsed_ms", "latency_ms", "elapsed", "latency", "took_ms"), _of_duration
     ),
 }
-"""Keys whose values may say nothing: what stands for such a value; None where it does say something."""
+"""Keys whose values may be masked, with what gives the mask for a value; None for a value that is compared."""
 
 
 def _label(match: re.Match[str]) -> str:
@@ -182,7 +182,7 @@ def _number(data: bytes) -> int:
 
 
 def _compiled(ignored: Iterable[str]) -> tuple[frozenset[str], re.Pattern[str] | None]:
-    """The keys that are ignored anywhere, and one pattern for all paths."""
+    """The keys that are ignored everywhere, and one pattern for all paths."""
     keys, paths = set(), []
     for pattern in ignored:
         if "." not in pattern and "*" not in pattern:

@@ -1,9 +1,9 @@
-"""Whether a change of order is harmless: proved for each two rows that changed places, or else not assumed.
+"""Whether a change of order is harmless: this is proved for each two rows that changed places, never assumed.
 
-Two rows may change places where neither could have waited for the other: they ran at the same time in one of the runs,
-or each ran, in one of them, while the other's line of work was under way; and no value that the one gave, directly or over others,
-was among those that the other was given, in neither run, nor does either say that it depends on the other. The
-values are those of `flows`. Where a recording does not tell what was given, nothing is proved.
+Two rows may change places where neither could have waited for the other. First, they ran at the same time in one of the
+runs, or each ran, in one of them, while the other's lane was active. Second, in neither run was a value that the one
+gave, directly or through others, among the inputs of the other, and neither states that it depends on the other. The
+values are those of `flows`. Where a recording does not hold the inputs, nothing is proved.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.reader import Trace
 
 MOST_ROWS: Final = 2_000
-"""So many rows are looked at for the flow of values between those that changed places."""
+"""The flow of values between rows that changed places is followed through at most so many rows."""
 
 _MOST_PAIRS = 100_000
 _MOST_GIVEN, _MOST_TAKEN = 128, 512
 
 
 def harmless(siblings: Siblings, sides: Sequence[tuple[Trace, Rows]]) -> frozenset[int]:
-    """Which of the pairs that were moved only changed places with what they could not have waited for.
+    """The moved pairs that only changed places with rows that they could not have waited for.
 
     Args:
         siblings: the matched rows inside one row, and which of them were moved.
@@ -69,7 +69,7 @@ def harmless(siblings: Siblings, sides: Sequence[tuple[Trace, Rows]]) -> frozens
 
 
 def _changed_places(pairs: Sequence[tuple[int, int]], place: int) -> list[int]:
-    """The pairs that stand before this one in one run and behind it in the other."""
+    """The pairs that are before this one in one run and after it in the other."""
     a, b = pairs[place]
     return [other for other, (i, j) in enumerate(pairs) if (i - a) * (j - b) < 0]
 
@@ -92,7 +92,7 @@ class _Times:
         return _meet(self._span(self._chosen[one]), self._span(self._chosen[other]))
 
     def beside(self, one: int, other: int) -> bool:
-        """Whether the first ran while the line of work of the other, which is not its own, was under way."""
+        """Whether the first ran while the lane of the other, which must not be its own, was active."""
         first, lane = self._chosen[one], self._rows.lane[self._chosen[other]]
         return lane != self._rows.lane[first] and _meet(self._span(first), self._extents[lane])
 
@@ -101,7 +101,7 @@ class _Times:
 
 
 def _free(runs: Sequence[_Times], one: int, other: int) -> bool:
-    """Whether neither of two can have waited for the other, as far as their times tell."""
+    """Whether, by their times, neither of two rows can have waited for the other."""
     return any(times.at_once(one, other) for times in runs) or (
         any(times.beside(one, other) for times in runs) and any(times.beside(other, one) for times in runs)
     )
@@ -112,9 +112,9 @@ def _meet(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _reached(trace: Trace, rows: Rows, chosen: Sequence[int]) -> list[set[int]] | None:
-    """For each of some neighbours those to which what it gave went on, by their places among them.
+    """For each of some neighbours the places of those that its values reached, directly or through others.
 
-    None where there are too many rows inside them, or where the recording does not tell what they gave.
+    None where there are too many rows inside them, or where the recording does not hold what they gave.
     """
     inside = _inside(rows, chosen)
     if inside is None:
@@ -133,7 +133,7 @@ def _reached(trace: Trace, rows: Rows, chosen: Sequence[int]) -> list[set[int]] 
 
 
 def _inside(rows: Rows, chosen: Sequence[int]) -> dict[int, int] | None:
-    """Each of the rows and everything inside it -> the place of that row; None where that is too much."""
+    """Each of the rows and everything inside it -> the place of that row; None where these are too many."""
     found: dict[int, int] = {}
     stack = [(row, place) for place, row in enumerate(chosen)]
     while stack:
@@ -181,7 +181,7 @@ def _flow_rows(trace: Trace, rows: Rows, listed: Sequence[int]) -> list[Row]:
 
 
 def _told(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """The edges that `depends_on` tells."""
+    """The edges that are recorded as `depends_on`."""
     places = {event_id: place for place, row in enumerate(rows, 1) for event_id in (row.id, row.end_id)}
     return [
         (places[event_id], taker)

@@ -1,4 +1,4 @@
-"""What an event asks and answers, in the parts in which two runs can differ: shape, settings, prompt, context, result."""
+"""Question and answer of an event, in the parts in which runs can differ: shape, settings, prompt, context, result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OWN: Final = frozenset(
         "held_ms",
     }
 )
-"""What the metadata of a span tells of how it went, not of what was asked or answered."""
+"""Keys of a span's metadata about how it went, not about what was asked or answered."""
 
 INSTRUCTIONS: Final = "instructions"
 QUESTION: Final = "question"
@@ -52,8 +52,8 @@ class ModelParts(NamedTuple):
     Attributes:
         settings: the model and its parameters.
         tools: the tools that it was offered.
-        told: the prompt: the messages before the first that came of the run itself, and every later instruction.
-        context: the messages that came of the run: its answers, the results of tools, what was said after them.
+        told: the prompt: the messages before the first one that the run itself produced, and every later instruction.
+        context: the messages that the run produced: its answers, the results of tools, and the messages after them.
         rest: anything else.
     """
 
@@ -75,7 +75,7 @@ def model_parts(inputs: dict[str, Any]) -> ModelParts:
 
 
 def told_and_context(messages: Any) -> tuple[list[Any], list[Any]]:
-    """The messages of the prompt, and those that came of the run."""
+    """The messages of the prompt, and those that the run produced."""
     listed = lenient.sequence(messages)
     parts = message_parts(listed)
     told = [message for message, part in zip(listed, parts, strict=True) if part != HISTORY]
@@ -83,7 +83,7 @@ def told_and_context(messages: Any) -> tuple[list[Any], list[Any]]:
 
 
 def message_parts(messages: Sequence[Any]) -> list[str]:
-    """What each message of a request is: `INSTRUCTIONS`, `QUESTION`, or `HISTORY`, which came of the run itself."""
+    """The part that each message of a request belongs to: `INSTRUCTIONS`, `QUESTION`, or the run's own `HISTORY`."""
     parts: list[str] = []
     of_the_run = False
     for message in messages:
@@ -97,7 +97,7 @@ def message_parts(messages: Sequence[Any]) -> list[str]:
 
 
 def asked_of(event: Event) -> tuple[str, Any]:
-    """The field that tells what was asked at a start event, and what it holds."""
+    """The field of a start event that holds the question, and its value."""
     inputs = event.get("inputs")
     if isinstance(inputs, dict):
         return "inputs", {key: value for key, value in inputs.items() if key != "call_id"}
@@ -107,13 +107,13 @@ def asked_of(event: Event) -> tuple[str, Any]:
 
 
 def answer_of(event: Event) -> tuple[str, Any]:
-    """The field that tells what came of a call at its end event, and what it holds."""
+    """The field of an end event that holds the answer, and its value."""
     outputs = event.get("outputs")
     return ("outputs", outputs) if outputs is not None else ("metadata", _metadata(event))
 
 
 def shape_of(kind: Kind, event: Event) -> tuple[object, ...]:
-    """What happened, by component, name and which arguments there were of which type, as a key; see `shape_number`."""
+    """The shape of an event as a key: its component, name, and names and types of arguments; see `shape_number`."""
     shape: list[object] = [kind, event.get("step_type")]
     inputs = event.get("inputs")
     if type(inputs) is dict and kind.component != "llm":

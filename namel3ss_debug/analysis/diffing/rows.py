@@ -1,7 +1,7 @@
-"""A run as rows of numbers: for every span and point event what it was, what it was asked and what came of it, as digests.
+"""A run as rows of numbers: digests of what each span and point event was, what it was asked, and what came of it.
 
-No payload is kept: a row is some hundred bytes however large the event was, and what differs is read again by
-its number. Attempts of one call are one row, the last of them, which knows how many there were.
+No payload is kept: a row is some hundred bytes however large the event was, and what differs is read again by its
+number. The attempts of one call are one row, that of the last attempt, which also has their number.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.reader import Trace
 
 NOBODY: Final = -1
-"""In place of a row: there is none."""
+"""Stands for a missing row."""
 
 OPEN: Final = "open"
 _LEFT_OUT: Final = frozenset(
     {"stream_chunk", "resource_sample", "stack_sample", "performance_marker", "divergence", INPUTS_READ}
 )
-"""Events that tell how something came about, not what: two runs that are the same have others of them."""
+"""Events about how something happened, not what happened: they differ in runs that are otherwise the same."""
 
 NEVER: Final = 1 << 62
 _MOST_SHAPES = 10_000
 
 
 class Kind(NamedTuple):
-    """What the rows of one kind have in common: the event type without `_start`, the component and its name."""
+    """What rows of one kind have in common: the event type without `_start`, the component and its name."""
 
     type: str
     component: str
@@ -43,12 +43,12 @@ class Kind(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What it is called in a path: the name, else the component, else the type."""
+        """The name of the kind in a path: the component's name, else the component, else the type."""
         return self.name or self.component or self.type
 
 
 class Figures(NamedTuple):
-    """What a run took, in all."""
+    """The totals of a run."""
 
     totals: Totals
     memory_mb: float | None
@@ -61,21 +61,21 @@ class Rows:
 
     Attributes:
         kinds: the kinds of rows; `kind` is a place in it.
-        number, end_number: the numbers of the two events; `end_number` that of the only event of what is no span, and a
+        number, end_number: the numbers of the two events; `end_number` of a point event is its own number, and a
             number beyond all others for a span that never ended.
         parent: the row around it, `NOBODY` at the top.
         shape: a digest of the kind and of which arguments there were.
-        settings, prompt: of a model call, digests of the model with its parameters, and of what the program told it.
+        settings, prompt: for a model call, digests of the model with its parameters, and of the program's prompt.
         asked: a digest of everything else that it was asked.
         answered: a digest of what came of it.
         status: a place in `statuses`.
-        lane: which line of work it belongs to: a number for each task of each thread.
+        lane: the line of work that it belongs to: a number for each task of each thread.
         attempts: how many attempts it took, 1 for most.
         subtree: a digest of the row and of all that happened inside it.
         children: the rows inside each row by `children_of`.
         events: how many events the run has.
-        payloads: whether the run tells what was asked and answered anywhere.
-        exit_status: what its first process ended with; None where nothing tells.
+        payloads: whether questions or answers were recorded anywhere in the run.
+        exit_status: that of its first process; None where it was not recorded.
     """
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class Rows:
         return self.statuses[self.status[row]]
 
     def where(self, row: int) -> tuple[str, ...]:
-        """What it happened inside, from the outermost."""
+        """The labels of the rows around it, from the outermost."""
         labels = []
         row = self.parent[row]
         while row != NOBODY:
@@ -136,7 +136,7 @@ class Rows:
         return hash_of("\n".join(map(str, self.what(row))))
 
     def link(self, later_attempts: Iterable[tuple[int, int]]) -> None:
-        """Hang every row below its parent; an attempt that another followed has no place of its own."""
+        """Put every row below its parent; only the last attempt of a call has a place of its own."""
         hidden = bytearray(len(self))
         for row, first in later_attempts:
             self.attempts[row] = self.attempts[first] + 1
@@ -217,7 +217,7 @@ class _Reading:
             self._point(number, event, event_type)
 
     def finished(self) -> Rows:
-        """The rows with what all of them together tell."""
+        """The rows, completed with what is only known at the end."""
         rows = self.rows
         for row in self._open.values():
             rows.end_number[row] = NEVER
@@ -228,7 +228,7 @@ class _Reading:
         return rows
 
     def _process(self, event: Event) -> None:
-        """A process is a row only where it was started inside a span: what runs in it hangs below."""
+        """Begin a process; if it was started inside a span, its rows belong below that span."""
         metadata = event.get("metadata")
         told = metadata if isinstance(metadata, dict) else {}
         if self.rows.execution_id is None:
@@ -281,7 +281,7 @@ class _Reading:
         self._follow(row, event)
 
     def _follow(self, row: int, event: Event) -> None:
-        """Whether this is another attempt of a call: by what it tells, else the same question right after its failure."""
+        """Note another attempt of a call: one that says so, else one with the same question right after the failure."""
         rows = self.rows
         metadata = event.get("metadata")
         retry_of = metadata.get("retry_of") if isinstance(metadata, dict) else None
@@ -322,7 +322,7 @@ class _Reading:
         rows.asked[row] = self._masks.digest(told, "metadata")
 
     def _add(self, number: int, event: Event, kind: str, start: Event | None) -> int:
-        """Append a row in every column; what its end tells comes later."""
+        """Append a row to every column; the data of its end is added later."""
         rows = self.rows
         what = Kind(kind, str(event.get("component") or ""), _name(event))
         row = len(rows.kind)
@@ -345,7 +345,7 @@ class _Reading:
         key = shape_of(what, event)
         try:
             found = self._shapes.get(key)
-        except TypeError:  # a step type that is no text
+        except TypeError:  # a step type that is not a text
             return shape_number(what, event)
         if found is None:
             found = shape_number(what, event)
@@ -391,7 +391,7 @@ def _name(event: Event) -> str | None:
 
 
 def _words(told: list[Any]) -> list[Any]:
-    """What a log record says: the texts in it, at any place."""
+    """The words of a log record: the texts in it, at any place."""
     found: list[Any] = []
     stack = [*reversed(told)]
     while stack:

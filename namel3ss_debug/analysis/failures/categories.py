@@ -1,7 +1,7 @@
-"""What kind of failure an error is: the HTTP status first, then the exception's type, words of the message last.
+"""The category of a failure: by its HTTP status first, then the exception's type, and last the words of the message.
 
-A status or a type that servers use for many things (400, `BadRequestError`) gives way to the words; so does a
-type that says nothing. A failure of a tool that nothing else explains is of the category `tool`.
+A status or a type that servers use for many things (400, `BadRequestError`) counts less than the words; so does a
+type without a meaning. A failure of a tool that nothing else explains is of the category `tool`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STATUSES: dict[int, str] = {
     507: "resource",
     529: "dependency",
 }
-"""HTTP statuses that have one meaning; other 5xx are a `dependency`, other 4xx a `parameter`, after the words."""
+"""HTTP statuses that have one meaning; after the words, other 5xx are a `dependency`, other 4xx a `parameter`."""
 
 
 class Rule(NamedTuple):
@@ -72,7 +72,7 @@ WORDS = _rules(
 
 _STATUS = re.compile(r"[45][0-9]{2}")
 _OF_SERVER = re.compile(r"(server|api)_error")
-"""What OpenAI and Anthropic say in a stream where they would answer with a status of 500."""
+"""The error type in a stream of OpenAI or Anthropic where their status would be 500."""
 
 _GENERIC = re.compile(r"^(value|type|key|index|attribute|lookup|assertion)error$", re.IGNORECASE)
 _WRONG_INPUT = re.compile(
@@ -99,9 +99,9 @@ def categorise(
     Args:
         error_type: The exception's type, with or without its module.
         error: The text of the failure.
-        http_status: The status of the answer, where there was one. Beside one of success, a failure may tell its own as
-            its type, as a provider's behind OpenRouter does.
-        status: The `status` of the event; `cancelled` and `timeout` speak for themselves.
+        http_status: The status of the answer, where there was one. Beside one of success, the type of a failure may
+        be a status, as that of a provider behind OpenRouter.
+        status: The `status` of the event; `cancelled` and `timeout` are categories themselves.
         component: Where it failed. A value that a tool does not take is a `parameter`; one that anything
             else does not take is a `malformed_output` of the model.
     """
@@ -118,7 +118,7 @@ def categorise(
 def _candidates(
     name: str, text: str, http_status: int | None, status: str | None, component: str
 ) -> Iterator[str | None]:
-    """What each sign says, the surest first; None where it says nothing."""
+    """The category by each sign, the surest first; None where a sign has no meaning."""
     if status in {"cancelled", "timeout"}:
         yield status
     if http_status is not None:
@@ -140,7 +140,7 @@ def _first(rules: tuple[Rule, ...], text: str) -> str | None:
 
 
 def http_status(event: Event) -> int | None:
-    """The HTTP status an event tells of, in `metadata` or in its `exchange`; None where it tells none."""
+    """The HTTP status of an event, in `metadata` or in its `exchange`; None where it has none."""
     metadata = event.get("metadata")
     if not isinstance(metadata, dict):
         return None

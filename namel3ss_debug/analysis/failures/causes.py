@@ -1,35 +1,35 @@
-"""What an event comes from: earlier events that may have caused a failure, each with a reason, a score and its evidence.
+"""The causes of a failure: earlier events that may have caused it, each with a reason, a score and its evidence.
 
 The search looks at the steps before a failure (`steps`) and asks one question after the other; each answer is a cause
 with a kind:
 
 | kind | what is looked for | base |
 |---|---|---|
-| `failed_inside` | a span inside it failed before it, with words of its own 0.9; it is a report of an earlier failure 0.95 | |
-| `earlier_failure` | an earlier call failed and was not made good: its words came in 0.85, same parent 0.55, else 0.35 | |
+| `failed_inside` | a span inside it failed first, with other words 0.9; it is a report of an earlier failure 0.95 | |
+| `earlier_failure` | an earlier call failed and was not recovered: its words are in the inputs 0.85, same parent 0.55, else 0.35 | |
 | `error_result_used` | an earlier call claimed success and returned an error: as above, times the confidence | |
-| `wrote_argument` | a model wrote the argument: nothing it had read holds it 0.9, not known 0.8, passed on 0.5 | |
+| `wrote_argument` | a model wrote the argument: nothing it had read contains it 0.9, not known 0.8, passed on 0.5 | |
 | `gave_value` | a call returned the value that became the argument | 0.85 |
-| `given` | the value stood in what the program was given from the beginning | 0.7 |
-| `empty_result` | a call returned nothing, and the model that wrote the argument had read that | 0.95 or 0.6 |
+| `given` | the value was in the inputs of the program from the beginning | 0.7 |
+| `empty_result` | a call returned nothing, before the model wrote the argument | 0.95 or 0.6 |
 | `answer_cut` | the model's answer ended at the limit of tokens before it was used | 0.95 |
 | `message_cut` | the model was given only the beginning of an earlier result | 0.7 |
 | `context_changed` | messages of the call before were dropped from what the model read | 0.6 |
-| `slow_call` | of a timeout: a call inside it that took most of the time, by its share; of a deadline one before it too | 0.6 to 0.95 |
-| `sibling_failed` | of a cancelling: what failed beside it right before it | 0.85 |
+| `slow_call` | of a timeout: a call inside it that took most of the time, by its share; of a deadline also one before it | 0.6 to 0.95 |
+| `sibling_failed` | of a cancellation: a call beside it that failed right before | 0.85 |
 | `large_result` | of a context overflow: the result that fills most of it, by its share | 0.5 to 0.95 |
 | `retries_exhausted` | the first of several attempts, as `itself`, a little above it | |
-| `repeated_failure` | the same failure had been there before, and is no cancelling | 0.5 |
-| `decided` | of a failure with nothing wrong inside: the model whose own values later steps used, by how many | 0.4 to 0.7 |
+| `repeated_failure` | the same failure had happened before, and is no cancellation | 0.5 |
+| `decided` | of one without a failure inside: the model whose own values later steps used, by how many | 0.4 to 0.7 |
 | `itself` | nothing earlier: by category, from 0.85 (network) to 0.35 (parameter) | `OWN` |
 
 A score is the base, times how well such a cause fits the category (`FIT`: an argument explains a `parameter` in full, a
 rate limit hardly; where the words of the error name the argument's value, at least 0.9; an exception of the tool's own
-code that names none, 0.6, and as `itself` it counts as one of `tool`), times how
-sure the link is (the id of the call 1, equal arguments 0.95, values alone 0.8). A cause that is
-a failure itself hands its score on: to itself by `OWN` of its category, and, of the three likeliest, to its own causes, which are
-found in the same way, two levels down. What failed because of a failure inside it, or reports one, began with itself by as much less. An event that several answers
-name has the best of them. Scores rank; they are no probabilities.
+code that names none, 0.6, and as `itself` it counts as one of `tool`), times how sure the link is (the id of the call
+1, equal arguments 0.95, values alone 0.8). A cause that is a failure itself passes its score on: to itself by `OWN` of
+its category, and, for the three likeliest, to its own causes, which are found in the same way, two levels down. The
+score of `itself` is reduced by as much as a failure inside, or one that it reports, explains it. An event that several
+questions find has its best score. Scores are for ranking; they are no probabilities.
 """
 
 from __future__ import annotations
@@ -85,16 +85,16 @@ _LEAST = 0.05
 _DEEPEST = 2
 _FOLLOWED = 3
 _RIGHT_BEFORE = 1.0
-"""So many seconds before it was cancelled at most, what failed beside a call may be why."""
+"""A call that failed beside a cancelled one may be the cause if it failed at most so many seconds before."""
 
 
 def origins(failed: Step, told: Told, before: Sequence[Step]) -> list[Cause]:
     """The likeliest causes of a failure, best first.
 
     Args:
-        failed: the span that failed; for an error that the program reported, a step with that event as its end.
+        failed: the span that failed; for an error that the program reported, a step that ends with that event.
         told: what is known of the failure.
-        before: the steps before it, itself left out, by number.
+        before: the steps before it, without itself, by number.
     """
     best: dict[int, Cause] = {}
     for cause in _search(failed, told, before, 0):
@@ -105,7 +105,7 @@ def origins(failed: Step, told: Told, before: Sequence[Step]) -> list[Cause]:
 
 
 def _search(failed: Step, told: Told, before: Sequence[Step], depth: int) -> Iterator[Cause]:
-    """Everything that may have caused a failure, with scores; what may have caused that as well, to a depth."""
+    """All that may have caused a failure, with scores, and the causes of these causes to a depth."""
     view = View(failed, told, before)
     found = [cause for ask in _QUESTIONS for cause in ask(view)]
     failures = sorted(
@@ -126,7 +126,7 @@ def _search(failed: Step, told: Told, before: Sequence[Step], depth: int) -> Ite
 
 
 def _deeper(cause: Cause, before: Sequence[Step], depth: int) -> Iterator[Cause]:
-    """What caused a cause that is a failure itself."""
+    """The causes of a cause that is a failure itself."""
     place = next((place for place, step in enumerate(before) if step.number == cause.number), None)
     if place is None:
         return
@@ -143,7 +143,7 @@ def _deeper(cause: Cause, before: Sequence[Step], depth: int) -> Iterator[Cause]
 
 
 def _itself(view: View) -> Iterator[Cause]:
-    """The failure as its own cause: by its words, by its attempts, or as one of many of its kind."""
+    """The failure as its own cause: alone, with its attempts, or as a repetition of an earlier one."""
     failed, told = view.failed, view.told
     category = "tool" if view.in_code else told.category
     words = _OWN_WORDS.get(category, "failed, and nothing before it explains why")
@@ -174,7 +174,7 @@ def _itself(view: View) -> Iterator[Cause]:
 
 
 def _failed_inside(view: View) -> Iterator[Cause]:
-    """Failures inside the span; of one call the first, and less where the call did its work later."""
+    """Failures inside the span; of one call the first, with a lower score where the call succeeded later."""
     groups: dict[tuple[str, str], list[Step]] = {}
     for step in view.inside:
         if step.failed or step.claim is not None:
@@ -194,7 +194,7 @@ def _failed_inside(view: View) -> Iterator[Cause]:
 
 
 def _earlier_failures(view: View) -> Iterator[Cause]:
-    """Failures before it whose outcome may have come in; of those of one call, with the same words, the first."""
+    """Failures before it whose outcome it may have been given; of those of one call with the same words, the first."""
     taken = view.failed.taken + (view.writer.taken if view.writer else "")
     own = OWN.get(view.told.category, 0.5)
     seen: set[tuple[str, str, str]] = set()
@@ -232,7 +232,7 @@ def _earlier_failures(view: View) -> Iterator[Cause]:
 
 
 def _slow_calls(view: View) -> Iterator[Cause]:
-    """Of a timeout: what took the time inside it; of a deadline or a cancelling, before it under the same parent as well."""
+    """For a timeout: the slowest call inside it; for a deadline or a cancellation, also before it under its parent."""
     shared = view.told.category == "cancelled" or "deadline" in view.told.error.lower()
     if view.told.category != "timeout" and not shared:
         return
@@ -250,7 +250,7 @@ def _slow_calls(view: View) -> Iterator[Cause]:
 
 
 def _failed_siblings(view: View) -> Iterator[Cause]:
-    """Of a cancelling: the last that failed while it ran, right before its end, and was not cancelled itself."""
+    """For a cancellation: the last call that failed right before its end while it ran, and was not cancelled itself."""
     ended = view.failed.end.get("timestamp")
     if view.told.category != "cancelled" or not view.failed.start or ended is None:
         return
@@ -269,7 +269,7 @@ def _failed_siblings(view: View) -> Iterator[Cause]:
 
 
 def _large_results(view: View) -> Iterator[Cause]:
-    """Of a context overflow: which result fills the context."""
+    """For a context overflow: the largest result that the model was to read."""
     if view.told.category != "context_overflow":
         return
     results = [
@@ -292,9 +292,9 @@ def _large_results(view: View) -> Iterator[Cause]:
 
 
 def _decisions(view: View) -> Iterator[Cause]:
-    """Of a failure with nothing wrong inside: the models whose own values the later steps used.
+    """For a failure without a failure inside: the models whose own values the later steps used.
 
-    A value is that of the first who gave it. That a call acted on it counts in full, that another model read it by half.
+    A value belongs to the first that gave it. A call that used it counts in full, a model that read it counts half.
     """
     models = [step for step in view.inside if step.component == "llm"]
     if not models or any(told_of(step) is not None for step in view.inside):

@@ -1,13 +1,13 @@
 """Weaker signs of failure: outputs that report an error while their span claims success, and log records of errors.
 
-Nothing has failed by the recording, so each sign has a confidence, and none is counted among the errors. What is looked at:
+No status in the recording says that something failed, so each sign has a confidence, and none counts as an error:
 
-- the outputs of a call that is not of a model, and its `result`, with JSON in a text read as JSON:
+- the outputs of a call that is no model call, and its `result`, with JSON in a text read as JSON:
 
   | sign | confidence |
   |---|---|
   | `isError` or `is_error` is true | 0.95 |
-  | `error` or `exception` says something; with `ok` or `success` false | 0.9; 0.95 |
+  | `error` or `exception` has a value; with `ok` or `success` false | 0.9; 0.95 |
   | `exit_code`, `exitcode` or `returncode` is not 0 | 0.9 |
   | a text that is a traceback, or begins with the name of an exception and a colon | 0.9 |
   | a text that begins with `Error:` or another such word and a colon, and not with a count of zero | 0.85 |
@@ -37,12 +37,12 @@ class Claim(NamedTuple):
     """A sign of failure.
 
     Attributes:
-        error: its words.
+        error: its message.
         error_type: the type of exception it names.
         confidence: from 0 to 1.
         source: `output` or `log`.
-        path: where in the outputs it stands.
-        http_status: the status it tells of.
+        path: where it is in the outputs.
+        http_status: the HTTP status in it.
     """
 
     error: str | None
@@ -84,7 +84,7 @@ _LEVELS = {"error": 0.5, "critical": 0.7, "fatal": 0.7, "exception": 0.8}
 _LOG_PLACES = ("metadata", "outputs", "inputs")
 _SIGNS = frozenset({*_TRUE, *_SAID, *_EXITS, *_STATUSES, *_FINE, "status", "errors"})
 TELLING = frozenset({*_SIGNS, *_PASSED, "verdict", "result", "finish_reason"})
-"""The keys of outputs that could tell of an error."""
+"""The keys of outputs that may report an error."""
 
 _TELLING_BUT_STATUS = TELLING - {"status"}
 _HEAD = 24
@@ -92,7 +92,7 @@ _SIGNS_IN_JSON = ('rror"', 'rrors"', '"ok"', '"success"', '"status', '"http_stat
 
 
 def may_claim(outputs: Any) -> bool:
-    """Whether outputs of anything but a model could say something of an error; a quick look that rules most of them out."""
+    """Whether outputs of anything but a model may report an error: a quick test that rules most of them out."""
     if type(outputs) is not dict or TELLING.isdisjoint(outputs):
         return False
     result: Any = outputs.get("result")
@@ -102,7 +102,7 @@ def may_claim(outputs: Any) -> bool:
     if kind is dict:
         return not TELLING.isdisjoint(result) or len(outputs) > 1
     if type(outputs.get("status")) is int and _TELLING_BUT_STATUS.isdisjoint(outputs):
-        return False  # as the status of an HTTP exchange, which tells of no error by itself
+        return False  # such as the status of an HTTP exchange, which is no error by itself
     return result is False or kind is list or len(outputs) > (result is not None)
 
 
@@ -113,7 +113,7 @@ def may_claim_refusal(outputs: object) -> bool:
 
 
 def _may_tell(text: str) -> bool:
-    """Whether a text could say something of an error; a chain of plain searches is several times as fast as a pattern."""
+    """Whether a text may report an error; a chain of plain searches is several times as fast as a pattern."""
     head = text[:_HEAD].lower()
     if head[:1] == "{" or head[:1] == "[":
         head = text[:_LOOKED_AT]
@@ -131,7 +131,7 @@ def _may_tell(text: str) -> bool:
 
 
 def claimed_error(end: Event) -> Claim | None:
-    """What the outputs of an end event that claims success say of an error; None where they say nothing of it."""
+    """The error that is reported in the outputs of an end event that claims success; None where there is none."""
     outputs = end.get("outputs")
     if type(outputs) is not dict:
         return None
@@ -158,7 +158,7 @@ def claimed_error(end: Event) -> Claim | None:
 
 
 def logged_error(event: Event) -> Claim | None:
-    """What a log record says of an error; None where its level is lower than that."""
+    """The error that a log record reports; None where its level is lower."""
     level = _logged(event, ("level", "levelname", "severity", "severity_text"))
     confidence = _LEVELS.get(level.lower()) if isinstance(level, str) else None
     if confidence is None:
@@ -194,7 +194,7 @@ def _in_json(value: Any, path: str) -> Claim | None:
 
 
 def _in_object(found: dict[str, Any], path: str) -> Claim | None:
-    """What an object says of a failure, from the surest sign to the weakest."""
+    """The sign of failure in an object, from the surest to the weakest."""
     if len(found) > _MOST_KEYS or _SIGNS.isdisjoint(found):
         return None
     unfine = any(found.get(key) is False for key in _FINE)
@@ -233,7 +233,7 @@ def _in_object(found: dict[str, Any], path: str) -> Claim | None:
 
 
 def _in_text(text: str, path: str) -> Claim | None:
-    """What a text says of a failure: a traceback, the name of an exception, a word such as `error:`."""
+    """The sign of failure in a text: a traceback, the name of an exception, a word such as `error:`."""
     head = text[:_LOOKED_AT]
     if head[:1] in {"{", "["} and len(text) <= 16 * _LOOKED_AT:
         try:
@@ -283,7 +283,7 @@ def _status(value: Any) -> int | None:
 
 
 def _words(value: Any) -> str | None:
-    """The words of an error as they stand in a payload."""
+    """The message of an error in a payload."""
     if isinstance(value, dict):
         value = value.get("message") or value.get("text") or value.get("error") or value
     if isinstance(value, list) and value:

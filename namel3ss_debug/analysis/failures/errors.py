@@ -3,19 +3,19 @@
 How failures are counted:
 
 - A span failed when its status is `failed`, `timeout` or `cancelled`, or it has an error and no status.
-  `failed_spans` is the number of those, whatever became of them.
-- An attempt that failed and was tried again is judged by its last attempt. Where that went well, the failed
-  ones are in `recovered_errors` and nowhere else; where it did not, all attempts are one failure.
-- The same failure seen at several levels is one failure. A failed span whose direct child failed with the same
-  type and text, or which names that failure, or which has nothing to say of its own, passes on that child's failure: the
-  innermost span is the failure, the others are in its `propagated_to`. It is named where the own text contains that of the
-  child, or the stack trace has the child's exception as a direct cause or a member of a group (`wrapping`).
+  `failed_spans` counts all of these, recovered ones as well.
+- A call that was tried again is judged by its last attempt. Where that succeeded, the failed ones are in
+  `recovered_errors` and nowhere else; where it did not, all attempts are one failure.
+- The same failure seen at several levels is one failure. A failed span passes on the failure of a direct child if that
+  failed with the same type and text, if the span names that failure, or if it has no type and text of its own. The
+  innermost span is the failure, the others are in its `propagated_to`. A span names a failure if its text contains that
+  of the child, or its stack trace has the child's exception as a direct cause or a member of a group (`wrapping`).
 - An `error_occurred` event is a failure of its own, unless the span around it or an earlier span beside
   it failed with the same type and text, or it names the failure of one of the last spans that failed beside it: then
-  the program has reported that failure.
+  the event is a report of that failure.
 
 `total_errors` and `error_categories` count the failures that remain. `error_rate` is the share of the ended spans
-that failed and were not made good by another attempt.
+that failed and were not recovered by another attempt.
 
 Beside these, each with its name: `severity` of each failure and of the run (`severity`), `first_failure_ms` from the
 beginning of the run, what the retries cost, and for each failure its `fingerprint` (`failure_fingerprints`),
@@ -31,9 +31,10 @@ usually helps (`resolutions`):
      "resolution": "..."}
 
 `impact.repeated` is how many later failures have the same fingerprint, `open_spans` how many spans around it never ended;
-`..._after` is what the run took and spent after it. Weak failures, which no status tells of, are in `weak_failures`, with their `source`
-(`output` or `log`) and `confidence` (`claims`), and nowhere in the numbers above. One that repeats the words of
-a failure inside it, or a log record that repeats those of any, is left out.
+`..._after` is the time and cost of the run after it. Weak failures, which have no failed status, are in
+`weak_failures`, with their `source` (`output` or `log`) and `confidence` (`claims`), and do not count in the numbers
+above. One that repeats the words of a failure inside it, or a log record that repeats those of any failure, is left
+out.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ _LONGEST_TEXT = 1000
 """Characters kept of an error's text."""
 
 _BESIDE = 8
-"""Among how many of the failed spans right before a report that which it reports is looked for."""
+"""The failure that a report is about is searched among so many failed spans right before it."""
 
 
 class Failure(NamedTuple):
@@ -96,7 +97,7 @@ class Failure(NamedTuple):
 
     @property
     def words(self) -> tuple[str | None, str | None]:
-        """What makes two failures the same one."""
+        """The error type and text, by which two failures are the same."""
         return self.error_type, self.error
 
 
@@ -117,7 +118,7 @@ class Errors:
         self._retried = [0, 0, 0, 0, 0]
 
     def span(self, span: MeasuredSpan) -> None:
-        """Note a span that failed, and what became of an attempt that follows a failed one."""
+        """Note a span that failed, and the outcome of an attempt that follows a failed one."""
         retried, near = span.retried, self._near
         if span.component == "llm":
             near.pay(span)
@@ -135,7 +136,7 @@ class Errors:
             near.begun(span)
 
     def event(self, number: int, event: Event) -> None:
-        """Note an error that the program reported or only told of, and what came before it."""
+        """Note an error that the program reported, or a weak sign of one, and the events before it."""
         # this is done for every event, so an ordinary one is left as early as can be
         near = self._near
         status = event.get("status")
@@ -163,7 +164,7 @@ class Errors:
         event_type = event["event_type"]
         if event_type == "log_record":
             if not near.full:
-                near.tail.pop()  # a chatty program must not drive out what matters
+                near.tail.pop()  # the many events of a chatty program must not push out those that matter
             self._claimed(number, event)
         elif event_type == "error_occurred":
             near.failed(number, event)
@@ -175,20 +176,20 @@ class Errors:
                 self._claimed(number, event)
 
     def _claimed(self, number: int, event: Event) -> None:
-        """Note what an event tells of an error, if it does."""
+        """Note a weak sign of failure in an event, if there is one."""
         claim = logged_error(event) if event["event_type"] == "log_record" else claimed_error(event)
         if claim is not None:
             self._near.weak(number, event)
             self._weak.add(number, event, claim)
 
     def _pay_retry(self, span: MeasuredSpan) -> None:
-        """Add up what another attempt took and spent."""
+        """Add up the time and cost of another attempt."""
         tokens, _, cost = used(span)
         amounts = (1, span.duration_ns or 0, tokens, cost.amount if cost else 0, cost is None)
         self._retried = [one + other for one, other in zip(self._retried, amounts, strict=True)]
 
     def _report(self, number: int, event: Event) -> None:
-        """A failure that an event reports by itself, outside the end of a span."""
+        """Note a failure that an event other than the end of a span reports."""
         error_type, error = self._text(event.get("error_type")), self._text(event.get("error"))
         component = event.get("component")
         component = component if isinstance(component, str) else ""
@@ -256,14 +257,14 @@ class Errors:
         )
 
     def _text(self, value: object) -> str | None:
-        """A text, kept once however often it is met."""
+        """A text, stored once however often it occurs."""
         if value is None:
             return None
         text = (value if isinstance(value, str) else str(value))[:_LONGEST_TEXT]
         return self._texts.setdefault(text, text)
 
     def merge(self, later: Errors) -> None:
-        """Take in what a later part of the trace, or another trace, has found."""
+        """Add what a later part of the trace, or another trace, has found."""
         self._failures += later._failures
         self._retries += later._retries
         self._succeeded |= later._succeeded
@@ -303,7 +304,7 @@ class Errors:
         }
 
     def _retry_cost(self) -> dict[str, Any]:
-        """What the attempts after the first took and spent."""
+        """The time and cost of the attempts after the first."""
         spans, nanoseconds, tokens, cost, unpriced = self._retried
         return {
             "spans": spans,
@@ -336,7 +337,7 @@ def _attempt_of(span: MeasuredSpan) -> str | None:
 def _last_attempts(
     failures: Iterable[Failure], succeeded: set[str]
 ) -> tuple[list[Failure], dict[str, list[int]], int]:
-    """The failures that no later attempt made good, one for each call; all attempts by call; how many were."""
+    """The failures that no later attempt recovered, one for each call; all attempts by call; the number recovered."""
     last: dict[str, Failure] = {}
     others: list[Failure] = []
     attempts: dict[str, list[int]] = {}
@@ -355,7 +356,7 @@ def _last_attempts(
 
 
 def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
-    """Each failure that is not another one passed on, with those that are it, in the order of their ends."""
+    """Each failure that does not pass on another one, with those that pass it on, in the order of their ends."""
     inside: dict[str, list[Failure]] = {}
     beside: dict[tuple[str | None, tuple[str | None, str | None]], Failure] = {}
     latest: dict[str | None, deque[Failure]] = {}
@@ -389,7 +390,7 @@ def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
 
 
 def _origin(failure: Failure, same: list[Failure]) -> Failure | None:
-    """The latest child whose failure a span passes on; a report only for a span with nothing to say of its own."""
+    """The latest child whose failure a span passes on; a report only for a span without type and text of its own."""
     spans = [child for child in same if not child.reported]
     if not spans and failure.words == (None, None):
         spans = same
@@ -397,7 +398,7 @@ def _origin(failure: Failure, same: list[Failure]) -> Failure | None:
 
 
 def _reported(report: Failure, beside: Iterable[Failure]) -> Failure | None:
-    """The latest of some failed spans that a report names in words of its own."""
+    """The latest of some failed spans that a report names in other words."""
     return next((failure for failure in reversed([*beside]) if _names(report, failure)), None)
 
 

@@ -1,15 +1,15 @@
-"""The chain of causes back from one event: what it was given, by whom, and so on to what came from outside.
+"""The chain of causes back from one event: its inputs, the step that gave them, and so on to the program's own inputs.
 
-From a failure the chain begins with its likeliest origin (`causes`), by the way of the steps that its evidence names.
-From any other event, and from there on, each step is followed to the first of these that is known:
+From a failure the chain first goes to its likeliest origin (`causes`), through the steps that the evidence names.
+From any other event, and from the origin on, each step is followed to the first of these that is known:
 
 - `retry`: the attempt before it;
 - `asked_for`: the model that asked for the call, by the id of the call, its arguments, or their values;
-- `read`: of a model call, the latest result that it had been given and the model call before had not;
+- `read`: for a model call, the latest result that it was given and that the model call before was not;
 - `took`: the call that returned a value it was given;
-- `inside`: the span around it; not of a model call that read the words of a user, where the chain has come to its end.
+- `inside`: the span around it; not for a model call that read the words of a user, where the chain ends.
 
-The chain ends where none is left: at the words of a user, at a model's own words, or at the program. It has at most
+The chain ends where none of these is known: at words of a user, or of a model's own, or at the program. It has at most
 `MOST_STEPS` steps. The last `HISTORY` events before the event are looked at, and the spans around it.
 """
 
@@ -38,7 +38,7 @@ _NOTHING: Event = {}
 
 
 class Recorded(Protocol):
-    """A trace, as far as this module needs it."""
+    """The methods of a trace that this module needs."""
 
     def events(self, start: int = 1) -> Iterator[Event]:
         """All events from a number on."""
@@ -68,7 +68,7 @@ def explain(trace: Recorded, number: int) -> dict[str, Any]:
 
     Args:
         trace: the recording.
-        number: the place of the event in it, from 1. A start means its span, with what became of it.
+        number: the place of the event in it, from 1. A start event stands for its whole span.
 
     Raises:
         UnreadableTraceError: there is no such event.
@@ -156,7 +156,7 @@ def _around(step: Step, running: dict[str, Numbered]) -> list[Numbered]:
 
 
 def _told(step: Step) -> Told | None:
-    """What is known of the failure of a step; None where it did what it should."""
+    """What is known of the failure of a step; None where it did not fail."""
     if step.end.get("event_type") == "error_occurred":
         error_type = step.end.get("error_type")
         words = step.end.get("error")
@@ -190,7 +190,7 @@ class _Chain:
     Attributes:
         origins: where the event is a failure, its likeliest causes.
         root: where the chain ends.
-        complete: whether it ends there, and not because something is out of reach.
+        complete: whether it ends there, and not because earlier events were not read.
     """
 
     def __init__(self, before: _Before) -> None:
@@ -249,7 +249,7 @@ class _Chain:
         return rows
 
     def _to_origin(self, told: Told) -> Iterator[tuple[Cause, Sequence[Cause]]]:
-        """From a failure to its likeliest origin, by the way of the steps that the evidence names."""
+        """From a failure to its likeliest origin, through the steps that the evidence names."""
         target = self._before.target
         tail = self._before.events[-TAIL:]
         models = [entry for entry in self._before.events if entry[1].get("component") == "llm"][-MODEL_TAIL:]
@@ -286,7 +286,7 @@ class _Chain:
         yield best, left[:_MOST_OTHERS]
 
     def _links(self, step: Step) -> Iterator[Cause]:
-        """What a step comes from, the closest first."""
+        """The steps that a step follows from, the closest first."""
         earlier = [other for other in self._steps if 0 < other.end_number < step.number][-_LOOKED_BACK:]
         yield from self._attempts(step)
         if step.component == "llm":
@@ -307,7 +307,7 @@ class _Chain:
 
 
 def _reads(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
-    """The results that a model call was given, those first that the call before it had not been given."""
+    """The results that a model call was given, those first that the call before it was not given."""
     models = [other for other in earlier if other.component == "llm" and other.parent_id == step.parent_id]
     known = models[-1].taken if models else ""
     results = []
@@ -328,7 +328,7 @@ def _reads(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
 
 
 def _gifts(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
-    """Who wrote, or returned, what a call was given."""
+    """The steps that wrote or returned the inputs of a call."""
     view = View(step, Told("unknown", ""), earlier)
     if view.writer is not None:
         wrote = ", ".join(leaf.shown for leaf in view.leaves[:4]) if step.arguments else ""
@@ -381,7 +381,7 @@ def _row(cause: Cause, others: Sequence[Cause], *, scored: bool = False) -> dict
 
 
 def _root(step: Step) -> dict[str, Any]:
-    """Where a chain ends: the words of a user, what the program was called with, or the program itself."""
+    """The end of a chain: the words of a user, the arguments of the program, or the program itself."""
     inputs = step.start.get("inputs")
     messages = inputs.get("messages") if isinstance(inputs, dict) else None
     if isinstance(messages, list):
@@ -404,7 +404,7 @@ def _of_user(message: dict[str, Any]) -> bool:
 
 
 def _message(message: dict[str, Any]) -> str | None:
-    """The words of a message, in short."""
+    """The beginning of the words of a message."""
     holder = message["fields"] if "$type" in message else message
     words = [
         str(leaf.value)

@@ -1,8 +1,8 @@
-"""The same failure in two runs has the same fingerprint: what differs from run to run is taken out of its words.
+"""Fingerprints that are equal for the same failure in two runs: they leave out what differs from run to run.
 
-What counts: the component and its name, the category, the exception's type without its module, the words of the
-error, and the file and function of the call site. What does not: numbers, ids, hashes, times, addresses, folders, the
-values that the words quote where they hold a digit or are long, and the line of the call site, which moves when the code above it changes.
+Included are the component and its name, the category, the exception's type without its module, the words of the
+error, and the file and function of the call site. Left out are numbers, ids, hashes, times, addresses, folders, quoted
+values that hold a digit or are long, and the line of the call site, which moves when the code above it changes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def fingerprint(
         category: one of `categories.CATEGORIES`.
         error_type: the exception's type, with or without its module.
         error: the words of the failure.
-        call_site: `path.py:42`, or with a function behind it; only the file's own name and the function count.
+        call_site: `path.py:42`, perhaps followed by a function; only the file's own name and the function count.
     """
     parts = (
         component,
@@ -68,7 +68,7 @@ def fingerprint(
 
 @lru_cache(maxsize=4096)
 def normal_words(words: str) -> str:
-    """The words of an error without what differs from run to run, in lower case."""
+    """The words of an error in lower case, without the parts that differ from run to run."""
     text = words[:_LONGEST]
     for pattern, put in _NOISE:
         text = pattern.sub(put, text)
@@ -76,7 +76,7 @@ def normal_words(words: str) -> str:
 
 
 def site(call_site: str | None) -> str:
-    """The file of a call site without folders and line, and the function where it is told."""
+    """The file of a call site without folders and line, and the function where it is given."""
     if not call_site:
         return ""
     return _LINE.sub("", call_site.replace("\\", "/")).rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""What is told of each failure of a run: how bad, since when, where it began, what it cost, what helps."""
+"""The report of each failure of a run: how bad it is, when it happened, where it began, what it cost, what helps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Run(NamedTuple):
     """What is known of the run.
 
     Attributes:
-        near: what came before the failures.
+        near: the events before the failures.
         totals: of the whole trace.
         around: the id of each open span -> that of the span around it.
         share_failed: the share of the spans that failed.
@@ -55,7 +55,7 @@ class Found(NamedTuple):
 
 
 def report(chains: Sequence[Chain], attempts: Mapping[str, list[int]], weak: WeakFailures, run: Run) -> Found:
-    """What is told of the failures of a run.
+    """The report of the failures of a run.
 
     Args:
         chains: the failures in order, each with those that passed it on.
@@ -104,7 +104,7 @@ def _print_of(failure: Failure) -> str:
 
 
 def _row(failure: Failure, passed_on: list[Failure], attempts: list[int]) -> dict[str, Any]:
-    """A failure by itself, with whom it was passed on to."""
+    """The row of a failure, with the spans that passed it on."""
     return {
         "number": failure.number,
         "end_number": failure.end_number,
@@ -140,7 +140,7 @@ def _more(
     repeated: int,
     bad: float,
 ) -> dict[str, Any]:
-    """What is known of a failure only when the whole run is: where it comes from, what it cost, what to do."""
+    """The part of a row that needs the whole run: where the failure comes from, what it cost, what to do."""
     told = Told(failure.category, failure.error or "", attempts, before)
     found = run.near.origins(failure.end_number, told)
     return {
@@ -176,7 +176,7 @@ def _open_around(failure: Failure, run: Run) -> int:
 
 
 def _after(end_number: int, at: int | None, run: Run) -> dict[str, Any]:
-    """What the run took and spent after a failure, by the tokens and the cost of its model calls."""
+    """The time, and the tokens and cost of model calls, that the run spent after a failure."""
     spent = run.near.spent_after(end_number)
     last = run.totals.last_at
     return {

@@ -1,12 +1,13 @@
 """What came before each failure, kept while a trace is read, so that its origin can be found at the end.
 
-Of the first `MOST_TRACED` failures, and of at most as many weak ones before the last of these, there is kept: the `TAIL` events before the one that tells of the failure, the
-`MODEL_TAIL` events of model calls before it, which may lie further back where much runs at once, the span itself, and what had been
-spent until then. Chunks of streams, samples and the like do not count as events here.
+For the first `MOST_TRACED` failures, and for at most as many weak ones before the last of these, these are kept: the
+`TAIL` events before the one that reports the failure, the `MODEL_TAIL` events of model calls before it, which may lie
+further back where much runs at once, the span itself, and the tokens and money spent until then. Chunks of streams,
+samples and the like do not count as events here.
 
-All of that depends on nothing but the numbers of the events, so a cut trace gives the same: a part keeps its last
-events, and completes with them the windows of the part that follows. A span that was open at the cut is shown to the part
-before it, which sees that by its number.
+All of that depends only on the numbers of the events, so a cut trace gives the same: a part keeps its last events,
+which complete the windows of the part that follows. A span that was open at the cut is also shown to the part before
+it, which recognises it by its number.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MOST_TRACED = 120
 
 
 class AllBut(frozenset[str]):
-    """The event types that are not in it: what a fold names that wants to see all others."""
+    """All event types but those in it: the `events` of a fold that wants to see all others."""
 
     def __contains__(self, event_type: object) -> bool:
         return not frozenset.__contains__(self, event_type)
@@ -54,7 +55,7 @@ class Spent(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What came before one failure: the events, those of model calls, the event that tells of it, what had been spent."""
+    """The window before a failure: the events, those of model calls, the event that reports it, what had been spent."""
 
     event: Event
     tail: tuple[Numbered, ...]
@@ -68,8 +69,8 @@ class Surroundings:
     Attributes:
         last: the number of the latest event.
         full: whether no more windows are kept, so that nothing needs to be remembered any longer.
-        weak_at: that of the latest event that tells of a weak failure.
-        tail, models: the last events, and those of model calls among them and before; who feeds events appends them.
+        weak_at: the number of the latest event that reports a weak failure.
+        tail, models: the last events, and the last of model calls; the caller that feeds events appends them.
     """
 
     def __init__(self) -> None:
@@ -87,13 +88,13 @@ class Surroundings:
         self._steps: dict[tuple[int, int], Step] = {}
 
     def failed(self, number: int, event: Event) -> None:
-        """Keep what came before an event that tells of a failure."""
+        """Keep the events before one that reports a failure."""
         if not self.full:
             self._failed[number] = self._window(event)
             self.full = len(self._failed) >= MOST_TRACED
 
     def weak(self, number: int, event: Event) -> None:
-        """Keep what came before an event that tells of a weak failure."""
+        """Keep the events before one that reports a weak failure."""
         self.weak_at = number
         if not self.full and len(self._weak) < MOST_TRACED:
             self._weak[number] = self._window(event)
@@ -102,7 +103,7 @@ class Surroundings:
         return Window(event, tuple(self.tail), tuple(self.models), Spent(self._tokens, self._cost))
 
     def begun(self, span: MeasuredSpan) -> None:
-        """Remember where a span began whose end tells of a failure."""
+        """Remember the start of a span whose end reports a failure."""
         number = span.end_number
         if span.start and (number > self.last or number in self._failed or number in self._weak):
             self._begun[number] = (span.number, span.start)
@@ -117,7 +118,7 @@ class Surroundings:
             self._crossing.append((span.end_number, Spent(tokens, amount)))
 
     def merge(self, later: Surroundings) -> None:
-        """Take in what a later part has met."""
+        """Add what a later part has kept."""
         room = MOST_TRACED - len(self._failed)
         failed = list(later._failed)[:room]
         until = failed[-1] if len(failed) == room and failed else inf if room else 0
@@ -166,7 +167,7 @@ class Surroundings:
         return Spent(self._tokens - window.spent.tokens, self._cost - window.spent.cost)
 
     def origins(self, number: int, told: Told) -> list[Cause] | None:
-        """The likeliest causes of the failure that the event of this number tells of; None where it has no window."""
+        """The likeliest causes of the failure that the event of this number reports; None where it has no window."""
         window = self._failed.get(number) or self._weak.get(number)
         if window is None:
             return None

@@ -26,14 +26,14 @@ _WHOLE = 90_000
 _CUT_FROM = 240
 _OF_ARGUMENTS = frozenset({"parameter", "malformed_output"})
 _UNNAMED = 0.6
-"""How well what a call was given explains an exception of which neither the kind nor the words say that it was to blame.
+"""How well the inputs of a call explain an exception whose kind and words do not point to them.
 
-A call that returned an error as its result has looked at what it was given.
+This is for exceptions only: a call that returned an error as its result has checked its inputs.
 """
 
 
 def arguments(view: View) -> Iterator[Cause]:
-    """Where what it was called with came from."""
+    """Where the arguments of the call came from."""
     writer, culprit, failed = view.writer, view.culprit, view.failed
     if writer is None:
         yield from _unwritten(view)
@@ -66,7 +66,7 @@ def arguments(view: View) -> Iterator[Cause]:
 
 
 def _source(view: View, writer: Step, culprit: Leaf, fit: float) -> Iterator[Cause]:
-    """Who gave a value first that a model passed on: another model, a call, or nobody in the recording."""
+    """The step that first gave a value that a model passed on: another model, a call, or none in the recording."""
     events = events_of(writer.end_number, view.failed.number)
     earlier = [step for step in view.ahead if step is not writer and step.end_number < writer.number]
     source = next(
@@ -85,7 +85,7 @@ def _source(view: View, writer: Step, culprit: Leaf, fit: float) -> Iterator[Cau
 
 
 def _unwritten(view: View) -> Iterator[Cause]:
-    """No model asked for it: which call gave the value, or which answer came just before."""
+    """For a call that no model asked for: the step that gave the value, or the answer just before."""
     failed, culprit = view.failed, view.culprit
     if culprit is not None and trace_of(culprit):
         givers = [step for step in view.ahead if holds(step.given, culprit)]
@@ -105,12 +105,12 @@ def _unwritten(view: View) -> Iterator[Cause]:
 
 
 def _all_of(found: Sequence[Leaf]) -> str | None:
-    """The arguments of a call in short."""
+    """The first arguments of a call, shortened."""
     return beginning(", ".join(leaf.shown for leaf in found[:4]))
 
 
 def _first_to_give(view: View, found: Sequence[Leaf]) -> Step | None:
-    """The model that was the first to give all of the values that a call was made with."""
+    """The first model whose outputs hold all arguments of a call."""
     told = [leaf for leaf in found if trace_of(leaf)]
     if not told:
         return None
@@ -137,7 +137,7 @@ def empty_results(view: View) -> Iterator[Cause]:
 
 
 def cut_answers(view: View) -> Iterator[Cause]:
-    """A model's answer that ended at the limit of tokens."""
+    """A model's answer that was cut at the limit of tokens."""
     models = [step for step in (*view.ahead, *view.inside) if step.component == "llm" and step.cut_reason]
     if not models:
         return
@@ -152,7 +152,7 @@ def cut_answers(view: View) -> Iterator[Cause]:
 
 
 def contexts(view: View) -> Iterator[Cause]:
-    """What the model that wrote the argument had not been given, though it had been there."""
+    """Data that existed but that the model that wrote the argument was not given."""
     writer = view.writer if view.writer is not None and view.writer.component == "llm" else None
     if writer is None:
         return

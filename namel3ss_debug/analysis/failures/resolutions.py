@@ -1,4 +1,4 @@
-"""What usually helps against a failure: by what it began with where that is known, else by its category."""
+"""What usually helps against a failure: by the kind of its origin where that is known, else by its category."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ BY_CATEGORY: dict[str, str] = {
     "resource": "Check the file, disk or memory that the message names, before the run begins.",
     "timeout": "Raise the limit, make the call smaller, or run it beside others; try again only what may run twice.",
 }
-"""Category -> what helps; `tool` and `unknown` have nothing that holds for all of them."""
+"""Category -> what helps; for `tool` and `unknown` no advice fits all of them."""
 
 
 def resolution(category: str, origin: str | None = None) -> str | None:
-    """One sentence on what usually helps; None where nothing holds for all failures of the category.
+    """One sentence on what usually helps; None where no advice fits all failures of the category.
 
     Args:
         category: one of `categories.CATEGORIES`.

@@ -1,7 +1,7 @@
 """How bad a failure is, and how bad the failures of a run are together: numbers from 0 (nothing) to 1 (all is lost).
 
-A failure's severity is the weight of its category, which says how much such a failure takes with it when nobody
-handles it, moved by how far it went:
+A failure's severity is the weight of its category, which is how much damage such a failure does if it is not
+handled, adjusted by how far it went:
 
 - contained (a span around it did its work): weight x 0.6;
 - passed on (the span around it failed with it): weight;
@@ -10,7 +10,7 @@ handles it, moved by how far it went:
 A weak failure's severity is that of a contained one times its confidence. The severity of the run is the greatest of: the severity
 of each failure that reached the top, and the greatest severity of the others times the square root of the share
 of spans that failed. So one contained failure among ten thousand spans weighs next to nothing, and one that ended
-the run weighs in full. Weak failures count as the others that are contained.
+the run weighs in full. Weak failures count as contained ones.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WEIGHTS: dict[str, float] = {
     "rate_limit": 0.4,
     "cancelled": 0.2,
 }
-"""Category -> how much a failure of it weighs."""
+"""Category -> the weight of its failures."""
 
 _CONTAINED = 0.6
 
@@ -60,7 +60,7 @@ def run_severity(at_top: Iterable[float], others: Iterable[float], share_failed:
 
     Args:
         at_top: the severity of each failure that reached the top.
-        others: that of the others.
+        others: the severities of the other failures.
         share_failed: the share of the spans that failed, from 0 to 1.
     """
     contained = max(others, default=0.0) * sqrt(min(max(share_failed, 0.0), 1.0))

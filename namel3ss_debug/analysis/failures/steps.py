@@ -1,8 +1,8 @@
 """What happened before a failure, as steps: each span with its inputs and outputs, and where a value came up first.
 
 Values are looked for as text: JSON without backslashes, letter case, and white space other than one space between words,
-so that JSON inside a text is found as well, and a word in a sentence. A value that says little by itself (`0`, `false`, a
-number of two digits) is looked for together with its key.
+so that JSON inside a text is found as well, and a word in a sentence. A value that is common (`0`, `false`, a number of
+two digits) is looked for together with its key.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _CUT_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "incomple
 _WRITERS = frozenset({"llm", "agent", "prompt"})
 _QUOTES = frozenset("'\"`")
 _MARKS = '{}[],:"'
-"""What parts values in JSON. White space beside them says nothing."""
+"""The characters that separate values in JSON; white space beside them is ignored."""
 
 
 class Leaf(NamedTuple):
-    """One value in a payload: where, and what."""
+    """One value in a payload, with its path."""
 
     path: str
     key: str
@@ -53,14 +53,14 @@ class Leaf(NamedTuple):
 
 
 class Step:
-    """A span that began before the moment that is looked at, with what is known of it then.
+    """A span that began before the failure that is examined, with what was known of it then.
 
     Attributes:
         number: the number of its start; of its end, where the start is not known.
         end_number: the number of its end; 0 where it had not ended.
         start: its start event; empty where it is not known.
         end: its end event; empty where it had not ended.
-        told: what `suspects.told_of` says of its failure, once that has been asked; False before.
+        told: the result of `suspects.told_of` for it, once that was called; False before.
     """
 
     __slots__ = ("_claim", "_given", "_taken", "end", "end_number", "number", "start", "told")
@@ -106,7 +106,7 @@ class Step:
 
     @property
     def claim(self) -> Claim | None:
-        """What its outputs say of an error, where it did not fail."""
+        """The error that its outputs report, where it did not fail."""
         if self._claim is False:
             self._claim = None if self.failed or not self.end else claimed_error(self.end)
         assert not isinstance(self._claim, bool)
@@ -114,26 +114,26 @@ class Step:
 
     @property
     def given(self) -> str:
-        """What it gave, as text to look for values in."""
+        """Its outputs, as text to look for values in."""
         if self._given is None:
             self._given = blob(self.end.get("outputs"))
         return self._given
 
     @property
     def taken(self) -> str:
-        """What it was given, as text to look for values in."""
+        """Its inputs, as text to look for values in."""
         if self._taken is None:
             self._taken = blob(self.start.get("inputs"))
         return self._taken
 
     @property
     def writes(self) -> bool:
-        """Whether it is of a kind that makes values up: a model, or an agent."""
+        """Whether it is of a kind that writes new values: a model, or an agent."""
         return self.component in _WRITERS
 
     @property
     def arguments(self) -> Any:
-        """What it was called with: the arguments of a tool, all inputs of anything else."""
+        """Its arguments: those of a tool, all inputs of anything else."""
         inputs = self.start.get("inputs")
         if isinstance(inputs, dict) and "arguments" in inputs:
             return read_json(inputs["arguments"])
@@ -141,7 +141,7 @@ class Step:
 
     @property
     def empty(self) -> bool:
-        """Whether it gave nothing: an empty result, list or text, or a count of 0."""
+        """Whether its result is empty: an empty list or text, no result, or a count of 0."""
         outputs = self.end.get("outputs")
         if self.writes or self.failed or not isinstance(outputs, dict) or "result" not in outputs:
             return False
@@ -149,7 +149,7 @@ class Step:
 
     @property
     def cut_reason(self) -> str | None:
-        """Why a model's answer ended too early; None where it did not."""
+        """The reason why a model's answer was cut; None where it was not."""
         outputs = self.end.get("outputs")
         reason = outputs.get("finish_reason") if isinstance(outputs, dict) else None
         return reason if isinstance(reason, str) and reason.lower() in _CUT_REASONS else None
@@ -172,11 +172,11 @@ class Step:
 
 
 def steps_of(events: Iterable[Numbered], known: dict[tuple[int, int], Step] | None = None) -> list[Step]:
-    """The spans of some events in order, in the order of their numbers; of ends alone as well.
+    """The spans of some events, in the order of their numbers, including ends without a start.
 
     Args:
         events: the events.
-        known: steps made before, by the numbers of start and end, which are used again and added to.
+        known: steps made before, by the numbers of start and end: they are reused, and new ones are added.
     """
     open_steps: dict[str, tuple[int, Event]] = {}
     found: list[Step] = []
@@ -201,7 +201,7 @@ def steps_of(events: Iterable[Numbered], known: dict[tuple[int, int], Step] | No
 
 
 def read_json(value: Any) -> Any:
-    """JSON in a text as what it says; anything else as it stands."""
+    """A text that is JSON, parsed; anything else unchanged."""
     if isinstance(value, str) and value[:1] in {"{", "["} and len(value) <= _LONGEST:
         try:
             return orjson.loads(value)
@@ -211,7 +211,7 @@ def read_json(value: Any) -> Any:
 
 
 def is_empty(result: Any) -> bool:
-    """Whether a result holds nothing that could be used."""
+    """Whether a result holds nothing that can be used."""
     if isinstance(result, str):
         return result.strip().lower() in _EMPTY
     if result is None or result in ([], {}):
@@ -224,7 +224,7 @@ def is_empty(result: Any) -> bool:
 
 
 def blob(payload: Any) -> str:
-    """A payload as text to look for values in; of a very long one its beginning and its end."""
+    """A payload as text to look for values in; of a very long one only the beginning and the end."""
     if payload is None or payload == {}:
         return ""
     try:
@@ -247,7 +247,7 @@ def normal(text: str) -> str:
 def leaves(payload: Any) -> Iterator[Leaf]:
     """The values in a payload, in order; an empty list or object is a value too. At most 200.
 
-    Of an object of the program they are its fields, as an expression names them, without its class.
+    The values of an object of the program are its fields, named as in expressions, without its class.
     """
     stack: list[tuple[str, str, Any, int]] = [("", "", payload, 0)]
     left = _MOST_LEAVES
@@ -271,7 +271,7 @@ def leaves(payload: Any) -> Iterator[Leaf]:
 
 
 def _inside_of(form: dict[str, Any]) -> Any:
-    """What an object of the program holds, of the form in which it is recorded."""
+    """The fields of an object of the program, from the form in which it is recorded."""
     for name, kind in (("fields", dict), ("items", list)):
         if isinstance(form.get(name), kind):
             return form[name]
@@ -279,7 +279,7 @@ def _inside_of(form: dict[str, Any]) -> Any:
 
 
 def trace_of(leaf: Leaf) -> str:
-    """The text by which a value is found elsewhere; empty where it could be found anywhere by chance."""
+    """The text by which a value is found elsewhere; empty where that would be found by chance."""
     value = leaf.value
     if isinstance(value, str) and len(value.strip()) >= _SHORTEST_VALUE:
         text = normal(value)
@@ -287,7 +287,7 @@ def trace_of(leaf: Leaf) -> str:
     if lenient.is_number(value) and len(str(value).lstrip("-0").rstrip("0.")) >= 3:
         return str(value)
     if leaf.key and not isinstance(value, dict | list):
-        with suppress(TypeError):  # a character that is half of one, as damaged files have
+        with suppress(TypeError):  # half of a surrogate pair, as in damaged files
             return normal(f'"{leaf.key}":{orjson.dumps(value).decode()}')
     return ""
 
@@ -304,17 +304,17 @@ def holds(text: str, leaf: Leaf) -> bool:
 
 
 def _as_word(word: str, text: str) -> bool:
-    """Whether a short value stands in a text by itself; a longer one with a digit may stand in a word."""
+    """Whether a short value is in a text as a word of its own; a longer one with a digit may be a part of a word."""
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None or (
         len(word) >= 4 and word in text and re.search(r"\d", word) is not None
     )
 
 
 def may_hold(text: str, leaf: Leaf) -> bool:
-    """Whether it cannot be ruled out that a text made by `blob` holds a value, in whatever form.
+    """Whether a text made by `blob` may hold a value, in any form.
 
-    A text may stand within a word, as `OSL` in `Oslo`; a number may be written with decimals or with marks between its
-    thousands; what says nothing, such as null, may always be there.
+    A text may be a part of a word, as `OSL` in `Oslo`; a number may be written with decimals or with separators between
+    its thousands; a value without content, such as null, may always be there.
     """
     value = leaf.value
     if isinstance(value, str):
@@ -329,7 +329,7 @@ def may_hold(text: str, leaf: Leaf) -> bool:
 
 
 def quoted_in(words: str, found: Iterable[Leaf]) -> list[tuple[bool, Leaf]]:
-    """The values that the words of an error name, each with whether it stands there in quotes; longest first."""
+    """The values that the words of an error name, each with whether it is in quotes there; longest first."""
     lowered = words.lower()
     named = []
     for leaf in found:

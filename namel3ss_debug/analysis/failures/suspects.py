@@ -1,4 +1,4 @@
-"""What is known of a failure and of the steps before it, for the questions of `causes`."""
+"""A failure and the steps before it, as the questions of `causes` need them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import goes_on
 
 MOST = 5
-"""How many origins are told of a failure."""
+"""How many origins of a failure are reported."""
 
 FIT: dict[str, float] = {
     "parameter": 1.0,
@@ -41,7 +41,7 @@ FIT: dict[str, float] = {
     "rate_limit": 0.1,
     "cancelled": 0.1,
 }
-"""Category -> how well what was given to a call explains that it failed."""
+"""Category -> how well the inputs of a call explain that it failed."""
 
 _FIT_QUOTED = 0.9
 _LONGEST_NAME = 40
@@ -54,12 +54,12 @@ class Cause(NamedTuple):
 
     Attributes:
         number: the number of its span's start event.
-        component, name: of what it is.
+        component, name: those of its span.
         kind: one of the module's table.
-        reason: what it did, in words that go on from its name: `llm gpt-4o` `wrote city='Pari'`.
+        reason: what it did, in words that follow its name: `llm gpt-4o` `wrote city='Pari'`.
         score: from 0 to 1.
         events: the numbers of the events that show it.
-        value: the value that travelled, with its name; None where none did.
+        value: the value that was passed on, with its name; None where there was none.
     """
 
     number: int
@@ -85,11 +85,11 @@ class Cause(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What is known of a failure beside its span.
+    """What is known of a failure besides its span.
 
     Attributes:
         category: one of `categories.CATEGORIES`.
-        error: its words.
+        error: its message.
         attempts: the numbers of all attempts of the call.
         before: the number of the first failure of the same fingerprint; None where this is the first.
         claimed: whether the span itself claims success.
@@ -103,7 +103,7 @@ class Told(NamedTuple):
 
 
 def told_of(step: Step) -> Told | None:
-    """What a step says of its own failure; None where it neither failed nor returned an error."""
+    """What is known of the failure of a step; None where it neither failed nor returned an error."""
     if step.told is False:
         step.told = _told_of(step)
     assert step.told is None or isinstance(step.told, Told)
@@ -123,18 +123,18 @@ def _told_of(step: Step) -> Told | None:
 
 
 class View:
-    """A failure with what came before it, and what several questions need.
+    """A failure with the steps before it, and data that several questions need.
 
     Attributes:
         ended: the steps that had ended before the failure, by number.
         ahead: those of them that had ended before the span that failed began.
         inside: those that ran inside it.
         reported: the numbers of those whose failure it reports, where it is a report.
-        last_good: component and name -> the number of the latest call of them that did its work.
-        leaves: the values that it was called with; where it is known what a model wrote of them, those.
-        writer: the model that wrote what it was called with; `sure`, how sure that is.
-        culprit: the value among these that is likeliest to blame.
-        fit: how well what it was called with explains the failure.
+        last_good: component and name -> the number of their latest call that succeeded.
+        leaves: the values that it was called with; only those that a model wrote, where that is known.
+        writer: the model that wrote its arguments; `sure`: how sure that is.
+        culprit: the value among these that most likely caused the failure.
+        fit: how well its arguments explain the failure.
         in_code: whether it is an exception of the tool's own code, such as a missing key, and names no value that it
             was called with.
     """
@@ -161,15 +161,15 @@ class View:
         self.in_code = self.culprit is None and told.category == "parameter" and _raised_by_code(failed, told)
 
     def invented(self, leaf: Leaf) -> bool:
-        """Whether the model wrote a value that nothing it had read holds, in whatever form."""
+        """Whether the model wrote a value that nothing it had read contains, in any form."""
         return self.writer is not None and bool(self.writer.taken) and not self.may_have_read(leaf)
 
     def may_have_read(self, leaf: Leaf) -> bool:
-        """Whether it cannot be ruled out that the model that wrote the arguments had read a value, in whatever form."""
+        """Whether the model that wrote the arguments may have read a value, in any form."""
         return self._read(leaf, may_hold)
 
     def had_read(self, leaf: Leaf) -> bool:
-        """Whether the model that wrote the arguments had read a value, in its request or in what its provider keeps of those before."""
+        """Whether the writer of the arguments had read a value, in this request or one that its provider keeps."""
         return self._read(leaf, holds)
 
     def _read(self, leaf: Leaf, held: Callable[[str, Leaf], bool]) -> bool:
@@ -185,13 +185,13 @@ class View:
         )
 
     def _named(self) -> Leaf | None:
-        """The value that the error names: one that was made up first, then one in quotes, then the longest."""
+        """The value that the error names: an invented one before one in quotes, and that before the longest."""
         named = quoted_in(self.told.error, self.leaves)
         ranked = sorted(named, key=lambda item: (not self.invented(item[1]), not item[0]))
         return ranked[0][1] if ranked else None
 
     def _suspect(self) -> Leaf | None:
-        """A value that says nothing where something is needed, such as an empty text, null or 0; else a name made up."""
+        """A value without content where one is needed, such as an empty text, null or 0; else an invented name."""
         for leaf in self.leaves:
             if leaf.value in (None, "", [], {}) or (leaf.value == 0 and leaf.value is not False):
                 return leaf
@@ -199,13 +199,13 @@ class View:
 
 
 def _raised_by_code(failed: Step, told: Told) -> bool:
-    """Whether an exception is of a kind that code raises by itself, and does not speak of an argument."""
+    """Whether an exception is of a kind that comes from a mistake in code, and does not mention an argument."""
     kind = (lenient.string(failed.end.get("error_type")) or "").rpartition(".")[2]
     return not told.claimed and kind in _OF_CODE and "argument" not in told.error
 
 
 def _is_name(value: object) -> bool:
-    """Whether a value is one that must be known, as an id or a name is, and no text or date that a model composes."""
+    """Whether a value must be known to be written, as an id or a name, and is no text or date that a model composes."""
     return (
         isinstance(value, str)
         and 0 < len(value) <= _LONGEST_NAME
@@ -215,7 +215,7 @@ def _is_name(value: object) -> bool:
 
 
 def until(failed: Step) -> int:
-    """The number of the event that tells of a failure."""
+    """The number of the event that reports a failure."""
     return failed.end_number or failed.number
 
 
@@ -231,7 +231,7 @@ def _inside(failed: Step, ended: Sequence[Step]) -> list[Step]:
 
 
 def _reported(report: Step, told: Told, ended: Sequence[Step]) -> frozenset[int]:
-    """The steps whose failure a report tells of: in the same words, or in words of its own that name them."""
+    """The steps whose failure a report is about: those with the same words, or those that its words name."""
     causes, said = direct_causes(report.end.get("stack_trace")), normal(told.error)[:80]
     failures = [(step, failure) for step in ended if (failure := told_of(step)) is not None]
     return frozenset(
@@ -245,9 +245,9 @@ def _reported(report: Step, told: Told, ended: Sequence[Step]) -> frozenset[int]
 def _writer(
     failed: Step, ahead: Sequence[Step], found: Sequence[Leaf]
 ) -> tuple[Step | None, float, dict[str, Any] | None]:
-    """The model that wrote what a span was called with, how sure that is, and what it wrote, where the call is known.
+    """The model that wrote the arguments of a span, how sure that is, and what it wrote, where the call is known.
 
-    What a framework adds to a call, such as its context, the model did not write.
+    Arguments that a framework adds to a call, such as its context, were not written by the model.
     """
     if not failed.start or failed.component == "llm":
         return None, 0.0, None
@@ -306,12 +306,12 @@ def cause_of(
 
 
 def events_of(*numbers: int) -> tuple[int, ...]:
-    """Numbers of events in order, each once; 0 is none."""
+    """Numbers of events in order, each once, without 0."""
     return tuple(sorted({number for number in numbers if number}))
 
 
 def who(step: Step) -> str:
-    """A step by its component and name."""
+    """A step as its component and name."""
     return f"{step.component} {step.name}".strip()
 
 

@@ -1,7 +1,7 @@
-"""Weak failures as they are met, and what remains of them once the failures proper are known.
+"""Weak failures, collected while a trace is read, and those that remain once the real failures are known.
 
-The first `MOST_KEPT` are kept; of more only the number is known. A log record that has the words of a failure, or of
-a weak one before it, reports that one and is left out; so is an output that repeats the words of what ran inside its span.
+The first `MOST_KEPT` are kept; further ones are only counted. A log record with the words of a failure, or of a weak
+one before it, reports that one and is left out; so is an output that repeats the words of a failure inside its span.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LONGEST_TEXT = 1_000
 
 
 class WeakFailure(NamedTuple):
-    """One sign of failure, and the event that it stands in."""
+    """One sign of failure, and the event that it is in."""
 
     number: int
     component: str
@@ -72,7 +72,7 @@ class WeakFailures:
         )
 
     def merge(self, later: WeakFailures) -> None:
-        """Take in those of a later part."""
+        """Add those of a later part."""
         room = MOST_KEPT - len(self.kept)
         self.kept += later.kept[:room]
         self.more += later.more + len(later.kept[room:])

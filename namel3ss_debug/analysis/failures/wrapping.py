@@ -1,7 +1,8 @@
-"""Whether one failure is another one in other words: a library often raises an exception of its own for that of a call.
+"""Whether one failure wraps another one: a library often raises an exception of its own in place of that of a call.
 
-The text then contains that of the other, or the stack trace has the other as a direct cause, or as a member where the
-exception is a group. What was raised while another exception was handled, without naming it as its cause, is a failure of its own.
+Then the text contains that of the other, or the stack trace has the other as a direct cause, or as a member where the
+exception is a group. An exception that was raised while another one was handled, without naming it as its cause, is a
+failure of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from itertools import islice
 
 _TELLING = 8
-"""How long a text must be for its place inside another to prove anything."""
+"""A text must be so long for being part of another one to prove anything."""
 
 _CAUSED = "\n\nThe above exception was the direct cause of the following exception:\n\n"
 _HEAD = "Traceback (most recent call last):\n"
@@ -32,7 +33,7 @@ def direct_causes(stack_trace: object) -> tuple[str, ...]:
 
 
 def _last_exception(trace: str) -> str:
-    """The line of a stack trace that says which exception it was: the first behind its frames, which are indented."""
+    """The line of a stack trace that names the exception: the first one after its frames, which are indented."""
     lines = trace.rpartition(_HEAD)[2].split("\n")
     return next((line for line in lines if line and not line.startswith(" ")), "")
 
@@ -41,10 +42,10 @@ def names(text: str | None, causes: tuple[str, ...], other_type: str | None, oth
     """Whether a failure names another one.
 
     Args:
-        text: what the failure says.
-        causes: what `direct_causes` finds in its stack trace.
+        text: the text of the failure.
+        causes: the result of `direct_causes` for its stack trace.
         other_type: the exception type of the other.
-        other: what the other says.
+        other: the text of the other.
     """
     if text is not None and other is not None and len(other) >= _TELLING and other in text:
         return True

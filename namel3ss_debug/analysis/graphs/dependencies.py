@@ -22,8 +22,8 @@ The section, all times in milliseconds, `number` that of a span's start event:
 listed, nor those that follow from the others. `critical_path.listed` is in the order of time, `number` null for what the
 program did outside of any span. `schedule` has the spans with most time on the critical path and the longest,
 in order; all of them where there are no more than a hundred. `slack_ms` is by how much longer the span could
-have taken without the run taking longer, if everything else had gone as it did. `parallel` is null in its
-figures, with a `reason`, where the trace does not tell enough.
+have taken without the run taking longer, if everything else had gone as it did. The figures of `parallel` are null,
+with a `reason`, where the trace does not hold enough data.
 
 The longest `MOST_SPANS` spans are looked at; how many shorter ones were not is `spans_left_out`. The models are
 those of `spangraph` (critical path), `flows` and `fingerprints` (inferred edges) and `parallel`.
@@ -57,7 +57,7 @@ MOST_SPANS = 12_000
 MOST_GIVEN = 128
 MOST_TAKEN = 512
 MOST_UNREAD = 16_000_000
-"""How many bytes of payloads wait at most until it is known whether their span is among the longest."""
+"""At most so many bytes of payloads wait until it is known whether their spans are among the longest."""
 _MOST_NEEDS = 100
 _MOST_GROUPS = 5
 _MOST_IN_GROUP = 20
@@ -86,7 +86,7 @@ class Dependencies:
         self._links: dict[str, list[tuple[int, str]]] = {}
 
     def span(self, span: MeasuredSpan) -> None:
-        """Take a span that ended; an end alone has no place in the graph."""
+        """Take a span that ended; an end without a start has no place in the graph."""
         if span.start:
             self._take(span, max(span.duration_ns or 0, 0))
 
@@ -109,7 +109,7 @@ class Dependencies:
         inputs, outputs = start.get("inputs"), end.get("outputs")
         given = taken = NONE
         if inputs or outputs:
-            # most spans that are among the longest so far will not be in the end, and keys take long to find
+            # finding keys is slow, and most spans that are among the longest so far will not be at the end
             try:
                 unread = dumps((outputs, inputs))
             except (TypeError, ValueError):
@@ -139,7 +139,7 @@ class Dependencies:
             self._read()
 
     def _keys(self, outputs: Any, inputs: Any) -> tuple[array[int], array[int]]:
-        """The keys of what a span gave and of what it was given, the messages before all else."""
+        """The keys of the outputs and of the inputs of a span, the messages first."""
         if isinstance(inputs, dict) and "messages" in inputs:
             inputs = {name: inputs[name] for name in sorted(inputs, key="messages".__eq__)}
         return self._fingerprints.of(outputs, MOST_GIVEN), self._fingerprints.of(inputs, MOST_TAKEN)
@@ -163,7 +163,7 @@ class Dependencies:
             self._least = _rank(self._rows[-1])
 
     def merge(self, later: Dependencies) -> None:
-        """Take in what a later part of the trace has found."""
+        """Add what a later part of the trace has found."""
         self._spans += later._spans
         self._gave = self._gave or later._gave
         self._rows += later._rows
@@ -201,7 +201,7 @@ class Dependencies:
         }
 
     def _reason(self) -> str | None:
-        """Why nothing can be said about what could have run at the same time."""
+        """The reason why it is not known what could have run at the same time."""
         if len(self._rows) < self._spans:
             return "the trace holds more spans than are looked at"
         return None
@@ -251,7 +251,7 @@ class _Report:
         return {"number": row.number, "component": row.component, "component_name": row.name or None}
 
     def work(self) -> dict[str, Any]:
-        """Wall time, work, and what the one is of the other."""
+        """Wall time, work, and their ratio."""
         wall, work = self._graph.wall_ns, sum(self._graph.own[1:])
         return {
             "wall_ms": milliseconds(wall) if self._rows else None,
@@ -275,7 +275,7 @@ class _Report:
         ]
 
     def violations(self) -> dict[str, Any]:
-        """Spans that began before what they say they waited for had ended."""
+        """Spans that began before the spans that they state to depend on had ended."""
         late = self._edges.late
         order, moments = self._graph.order, self._graph.moments
         listed = []
@@ -293,7 +293,7 @@ class _Report:
         return {"count": len(late), "listed": listed}
 
     def critical_path(self) -> dict[str, Any]:
-        """What followed from what until the end of the run, and by operation."""
+        """The critical path of the run, step by step and by operation."""
         wall = self._graph.wall_ns
         times: Counter[tuple[str, str]] = Counter()
         spans: Counter[tuple[str, str]] = Counter()
@@ -352,7 +352,7 @@ class _Report:
         return {"schedule": listed, "parallel": self._parallel(parallel, reason)}
 
     def _parallel(self, parallel: Parallel, reason: str | None) -> dict[str, Any]:
-        """What could have run at the same time, or why nothing can be said of it."""
+        """What could have run at the same time, or the reason why that is not known."""
         if not self._rows:
             reason = "there are no spans"
         elif not any(row.given for row in self._rows):
@@ -380,7 +380,7 @@ class _Report:
 
 
 def _recorded(rows: list[Row]) -> tuple[list[tuple[int, int]], int]:
-    """The edges that `depends_on` tells, as (giver, taker), and how many of its ids are of no span here."""
+    """The edges recorded as `depends_on`, as (giver, taker), and how many of its ids belong to no span here."""
     if not any(row.needs for row in rows):
         return [], 0
     places: dict[str, int] = {}

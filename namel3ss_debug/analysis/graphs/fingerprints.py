@@ -6,9 +6,9 @@ is read as JSON. A passage is four words that begin with one of at least six let
 the text alone and not on where it stands, so that a text that was copied into another is found there
 (content-defined sampling, as in Manber, "Finding similar files in a large file system", 1994).
 
-What is trivial, because it may stand in two places by chance: texts that say less than `LEAST_BITS` bits by length
-and number of different characters, single plain words of less than 16 letters, numbers of less than five digits
-that say something, and what redaction has put in the place of a secret.
+Trivial values, which may be in two places by chance, are texts with less than `LEAST_BITS` bits by length and number of
+different characters, single plain words of less than 16 letters, numbers of less than five significant digits, and
+placeholders for redacted secrets.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from zlib import adler32, crc32
 import orjson
 
 LEAST_BITS = 24.0
-"""A text says at least so much: its length times the logarithm of how many different characters it has."""
+"""The least information in a text that counts: its length times the logarithm of its number of different characters."""
 
 LEAST_BITS_OF_NAME = 18.0
-"""The same for a text with digits and other characters, which is most often the name of something: `A-10293`."""
+"""The same for a text with digits and other characters, which is usually an identifier: `A-10293`."""
 
 _MOST_LOOKED_AT = 4_000
 _MOST_IN_TEXT = 256
@@ -49,14 +49,14 @@ NONE: array[int] = array("q")
 
 
 class _Keys(NamedTuple):
-    """The keys of whole values, in the order in which they were met, and those of passages."""
+    """The keys of whole values, in the order in which they were found, and those of passages."""
 
     whole: dict[int, None]
     passages: set[int]
 
 
 class Fingerprints:
-    """Finds the keys of payloads; texts that come again, as the messages of a conversation do, cost little."""
+    """Finds the keys of payloads; repeated texts, such as the messages of a conversation, cost little."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Keys] = {}
@@ -85,7 +85,7 @@ class Fingerprints:
         return array("q", sorted(kept))
 
     def _of(self, payload: Any) -> _Keys:
-        """The keys of all that a payload holds, as far as it is looked at, from its end."""
+        """The keys of the values in a payload, from its end, up to a limit."""
         keys = _Keys({}, set())
         stack = [payload]
         looked_at = 0
@@ -170,12 +170,12 @@ def _key_of_json(value: Any) -> int:
 
 
 def tells(value: float) -> bool:
-    """Whether a number is no trivial one: at least five digits without the zeros around them."""
+    """Whether a number is not trivial: at least five digits without the zeros around them."""
     return len(str(value).partition("e")[0].replace(".", "").lstrip("-0").rstrip("0")) >= 5
 
 
 def is_telling(text: str) -> bool:
-    """Whether a normalised text is unlikely to stand in two places by chance."""
+    """Whether a normalised text is unlikely to be in two places by chance."""
     size = len(text)
     if size < _SHORTEST or text.startswith(_REDACTED):
         return False

@@ -1,12 +1,12 @@
-"""Data flow between spans: which span gave the value that a later one was given.
+"""Data flow between spans: which span produced a value that a later span was given.
 
 A value belongs to the span that was the first in the trace to give it, unless it had been among the inputs of a span
 that began before that one ended: then it came from outside. Every later span whose inputs hold the value takes it
-from there. What a span took by way of the last span it took anything from, or by way of the span around it, is
-not told again. Each value is looked at once for each span that holds it, so the time is that of reading them.
+from there. A value that a span got through the last span it took anything from, or through the span around it, is
+not counted again. Each value is looked at once for each span that holds it, so the time is linear in their number.
 
 A call that a model asked for, and the result of a call that a model reads, are known by the id of the call: they come
-from the latest span that gave them, whatever they say.
+from the latest span that gave them, whatever their content.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def flows(rows: Sequence[Row], parents: Sequence[int]) -> dict[tuple[int, int], 
 
 
 def _by_ids(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """Who handed on a call or its result, and who went on with it; of several of this id, the latest before."""
+    """The edges by ids of calls: who gave a call or its result, and who took it; the latest giver before the taker."""
     handed_on: dict[str, list[tuple[int, int]]] = {}
     for place, row in enumerate(rows, 1):
         if row.end_number:
@@ -80,7 +80,7 @@ def _by_ids(rows: Sequence[Row]) -> list[tuple[int, int]]:
 def handed(component: str, inputs: Any, outputs: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The calls and results that a span gave and was given, by their ids.
 
-    A model gives the calls that it asks for, and is given the results that stand behind its last answer.
+    A model gives the calls that it asks for, and is given the results that follow its last answer.
     """
     if component == "llm":
         asked = (call.get("id") for call in lenient.mappings(lenient.mapping(outputs).get("tool_calls")))

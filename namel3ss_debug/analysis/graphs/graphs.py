@@ -148,7 +148,7 @@ class OpenAncestors:
         self._parents = parents
 
     def close(self, node: int) -> None:
-        """Say that a node is over."""
+        """Close a node."""
         self._up[node] = self._parents[node]
 
     def find(self, node: int) -> int:

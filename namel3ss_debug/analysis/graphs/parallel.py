@@ -1,17 +1,17 @@
 """What could have run at the same time, and how much sooner the run would have been over.
 
-The model. Spans that ran one after the other inside the same span may be started together where nothing says that
-the later one needs the earlier one. What says so: a recorded or inferred edge between them or between spans inside
-them; that the earlier one gave nothing by which its use would be seen, or loaded the program, which all that follows
-needs; that what the later one was given was not recorded; that the later one is another attempt. What the span around
-them did itself, while none of them ran, is not moved beside anything: it takes as long as it took, and so does what
-it did to start one child after another. So a span could take its own such work, and the longest chain of children
+The model. Spans that ran one after the other inside the same span may be started together unless the later one may
+need the earlier one. That is so where there is a recorded or inferred edge between them or between spans inside them;
+where the earlier one gave no value by which its use could be seen, or loaded the program, which everything later
+needs; where the inputs of the later one were not recorded; and where the later one is another attempt. The work that
+the span around them did itself while none of them ran is not moved: it takes as long as it took, and so does its
+work to start one child after another. So the least time of a span is this work plus the longest chain of children
 that need each other.
 
-How long a span would take follows from how long its children would take, from the inside to the outside, so what
-is saved inside a span counts outside only as far as it matters there, and nothing is counted twice. The saving of the
-run is what its own time falls by when every span is treated so. It is shared out among the spans by treating them
-one after the other, the largest gain first, and noting by how much the run falls each time.
+The time of a span is computed from those of its children, from the inside to the outside, so a saving inside a span
+counts outside only as far as it shortens the time there, and nothing is counted twice. The saving of the
+run is the reduction of its own time when this is done for every span. It is shared out among the spans by doing it
+for one after the other, the largest gain first, and noting by how much the time of the run falls each time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MOST_CHANCES = 20
-"""So many spans get their share of the saving told; the rest is one sum."""
+"""The shares of so many spans in the saving are listed; the rest is one sum."""
 
 
 class Chance(NamedTuple):
@@ -77,7 +77,7 @@ class Parallel:
         self._share_out(gains)
 
     def _lifted(self, edges: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
-        """Each edge between the two neighbours that hold its ends, as far as they ran one after the other."""
+        """Each edge moved up to the two neighbours that hold its ends, if these ran one after the other."""
         tree = Tree(self._graph.joined_by)
         needs: dict[int, set[int]] = {}
         for giver, taker in edges:
@@ -87,7 +87,7 @@ class Parallel:
         return needs
 
     def _mark_known(self, rows: Sequence[Row]) -> None:
-        """Whether a span or anything inside it tells what it was given, and what it gave; a load does not tell all of it."""
+        """Note which spans, or spans inside them, have recorded inputs, and outputs; a load records only a part."""
         self._takes = [False, *(row.takes for row in rows)]
         self._gives = [False, *(bool(row.given) for row in rows)]
         for place in range(len(rows), 0, -1):
@@ -99,7 +99,7 @@ class Parallel:
             self._gives[place] &= not row.loads
 
     def _relax_all(self) -> list[tuple[int, int]]:
-        """Treat every span, from the inside to the outside; returns (gain, place) of those that would gain."""
+        """Shorten every span, from the inside to the outside; return (gain, place) of those that gain."""
         best = self._lasts[:]
         gains = []
         for place in range(len(best) - 1, -1, -1):
@@ -139,11 +139,11 @@ class Parallel:
         self.others_ns = self.saves_ns - told
 
     def _time(self, place: int, lasts: list[int], *, relaxed: bool) -> int:
-        """How long a span takes when its children take so long."""
+        """The time of a span for given times of its children."""
         return self._at_best(place, lasts) if relaxed else self._in_order(place, lasts)
 
     def _in_order(self, place: int, lasts: list[int]) -> int:
-        """With every child started when as many had ended as when the program ran."""
+        """The time if each child starts when as many children have ended as in the real run."""
         begun: dict[int, int] = {}
         done = 0
         joined_at = self._begin_at[place]
@@ -156,7 +156,7 @@ class Parallel:
         return done + self._end_at[place] - joined_at
 
     def _at_best(self, place: int, lasts: list[int]) -> int:
-        """With every child started as soon as what it needs had ended; also finds the levels of the children."""
+        """The time if each child starts as soon as those it needs have ended; also finds the levels of the children."""
         begun: dict[int, int] = {}
         done: dict[int, int] = {}
         own = longest = barrier = barrier_level = most_level = 0

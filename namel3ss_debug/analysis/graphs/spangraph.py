@@ -9,9 +9,9 @@ ancestor that is still open. All of that is the run, from the first event of a s
 
 This is the happens-before relation that CRISP reads from the times of a trace (Zhang and others, "CRISP:
 Critical Path Analysis of Large-Scale Microservice Architectures", USENIX ATC 2022), put into the network of the
-critical path method, which adds slack to it. What is first and what later is decided by the numbers of the
-events, which order them within a process even where clocks are coarse; how long it took by the timestamps, where a time
-before that of an earlier event counts as that one. So the length of the network is the wall time, to the nanosecond.
+critical path method, which adds slack to it. The order is that of the event numbers,
+which is right within a process even where clocks are coarse. Lengths come from the timestamps; a time before that of an
+earlier event counts as equal to it. So the length of the network is the wall time, to the nanosecond.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Row(NamedTuple):
 
     Attributes:
         number, end_number: the numbers of its events; `end_number` is 0 for a span that never ended.
-        began_at, ended_at: nanoseconds since the epoch; None where the trace does not tell.
-        duration_ns: as the end says, else by the times; None where nothing tells.
+        began_at, ended_at: nanoseconds since the epoch; None where not recorded.
+        duration_ns: that in the end event, else by the times; None where neither is recorded.
         id, end_id, parent_id: the ids of its two events and of the span around it.
         component, name: whose span it is.
         needs: the ids in `depends_on`.
-        given, taken: the keys of the values that it gave and was given, as `fingerprints` has them.
-        takes: whether what it was given was recorded.
+        given, taken: the keys of the values that it gave and was given, as made by `fingerprints`.
+        takes: whether its inputs were recorded.
         retried: whether it is an attempt that follows a failed one.
         loads: whether the program was loaded in it.
         hands_on, goes_on_with: the calls and results that it gave and was given, by their ids, as `flows.handed` has them.
@@ -70,7 +70,7 @@ class Row(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """One event of a span on the way of the run: when it was (nanoseconds from the beginning), and of which span."""
+    """One event of a span: its time (nanoseconds from the beginning of the run), and the place of the span."""
 
     at: int
     ends: bool
@@ -152,8 +152,8 @@ class SpanGraph:
         order: where in `moments` each span begins and ends.
         network: moments and the work between them; an arrow's owner is the place of the span that worked.
         slack: by how many nanoseconds each span could have ended later without the run taking longer.
-        own: how many nanoseconds each span worked itself, which is the time that ended with the beginning of a child or
-            with its own end; what ended with the end of a child, it waited.
+        own: how many nanoseconds each span worked itself, which is the time up to the beginning of a child or to its
+        own end; the time up to the end of a child, it waited.
         path: the critical path: (owner, begin, length) in nanoseconds from the beginning.
 
     Args:

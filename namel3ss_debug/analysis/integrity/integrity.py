@@ -39,21 +39,21 @@ if TYPE_CHECKING:
 LEAST_SHARE = 0.01
 MOST_OF_A_KIND = 20
 TOLERANCE_NS = 50 * NS_PER_MS
-"""Clocks may differ by this much before it is told: threads take the time before they take their turn to write."""
+"""Clocks may differ by this much without a finding: threads read the time before it is their turn to write."""
 
 _DRIFT = 100
-"""A measured duration may differ from the two timestamps by one in so many besides: clocks are slewed."""
+"""A measured duration may differ from the timestamps by one part in so many as well: clocks are slewed."""
 
 
 class Check(NamedTuple):
-    """One thing that is looked for.
+    """One kind of problem that is looked for.
 
     Attributes:
         name: its name in the section.
         weight: what it takes from the score where everything is affected.
-        of: what the count is a share of: `events`, `spans`, `lines` or `processes`.
+        of: the unit that the count is a share of: `events`, `spans`, `lines` or `processes`.
         why: why it matters.
-        what: the words of a finding; `{}` is the amount that was seen.
+        what: the words of a finding; `{}` is the measured amount.
     """
 
     name: str
@@ -96,10 +96,10 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("mended_lines", 0.3, "lines", "what could be made of them"),
 )
-"""What is looked for, the most important first."""
+"""All checks, the most important first."""
 
 MENDED = ("mended", "left out", "replacement characters", "several events on a line")
-"""What the reader's problems have in their words where the line was read all the same."""
+"""Words in the reader's problems about lines that were read nevertheless."""
 
 OF_NUMBERS = (
     "events are missing",
@@ -124,7 +124,8 @@ class Integrity:
     """Looks at every event and every span, and at what the reader could not read.
 
     Attributes:
-        may_hold_marks: whether the events that follow may say that something was cut or redacted, as who feeds them knows.
+        may_hold_marks: whether the events that follow may hold marks of cut or redacted data; set by the caller that
+            feeds them.
     """
 
     events = EVERY_EVENT
@@ -168,7 +169,7 @@ class Integrity:
                 self._redactions.update(rule.decode() for rule in rules)
 
     def span(self, span: MeasuredSpan) -> None:
-        """Look whether the times of a span that ended can be."""
+        """Check whether the times of a span that ended are possible."""
         start, end = span.start, span.end
         if not start:
             self._noted["orphan_ends"].add(span.number)
@@ -196,7 +197,7 @@ class Integrity:
         self._noted["open_spans"].add(span.number)
 
     def merge(self, later: Integrity) -> None:
-        """Take in what a later part of the trace has found."""
+        """Add what a later part of the trace has found."""
         self._seen.merge(later._seen)
         for name, noted in self._noted.items():
             noted.merge(later._noted[name])
@@ -236,7 +237,7 @@ class Integrity:
         }
 
     def _places(self) -> dict[str, Noted]:
-        """What was noted with the events it was noted at."""
+        """The notes of each check, with their events."""
         lookup = Lookup(self._seen.ids, MOST_OF_A_KIND)
         repeated = Noted(MOST_OF_A_KIND)
         for number in lookup.repeats:
@@ -253,7 +254,7 @@ class Integrity:
         }
 
     def _bases(self, totals: Totals, counts: dict[str, int | None]) -> dict[str, int]:
-        """How many there would be of each, with nothing lost."""
+        """The number of each unit, including those that were lost."""
         gone = (counts["lost_events"] or 0) + (counts["rotated_away_events"] or 0)
         return {
             "events": totals.events + gone,

@@ -1,7 +1,7 @@
 """Sets of whole numbers that mostly follow each other, kept as runs: a million of them take next to no memory.
 
-Each number stands with the number of the event it came from. A run is a stretch in which both rise by one from
-event to event, so that one entry of 24 bytes tells all of it.
+Each number is stored with the number of the event it came from. A run is a stretch in which both rise by one from
+event to event, so that one entry of 24 bytes holds all of it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Runs:
     """Numbers (of 63 bits) with the events they came from, in the order of the events.
 
-    `following` and `following_event` are what the latest run goes on with. `loose`: events may lie between the numbers
-    of one run; then only the event of its first number is known.
+    `following` and `following_event` are the next number and event of the latest run. `loose`: events may lie between
+    the numbers of one run; then only the event of its first number is known.
     """
 
     __slots__ = ("_ends", "_events", "_firsts", "_loose", "following", "following_event")
@@ -45,11 +45,11 @@ class Runs:
         self.following_event = event + 1
 
     def is_recent(self, value: int) -> bool:
-        """Whether the number is in the latest run, which is quickly asked."""
+        """Whether the number is in the latest run: a quick test."""
         return value < self.following and bool(self._firsts) and value >= self._firsts[-1]
 
     def merge(self, later: Runs) -> None:
-        """Take in what follows."""
+        """Add the numbers that follow."""
         if not later._firsts:
             return
         begin = 0
@@ -83,7 +83,7 @@ class Lookup:
     """Finds the first event of a number, and the numbers that came more than once.
 
     Attributes:
-        repeated: how many numbers had been there before.
+        repeated: how many numbers occurred again.
         repeats: the events of the first `most` of them.
     """
 

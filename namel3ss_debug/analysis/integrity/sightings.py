@@ -1,6 +1,6 @@
-"""What every event of a trace says about its place: its id, its `seq`, its time, the ids it names.
+"""The data of every event that the checks of integrity need: its id, its `seq`, its time, the ids it names.
 
-Kept compactly, so that a million events can be looked at, and so that the parts of a cut trace come together
+It is stored compactly, so that a million events can be checked, and so that the parts of a cut trace can be merged
 exactly.
 """
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _DIGITS = "0123456789"
 _MOST_DIGITS = 9
 _LOW = 0xFFFFFFFF
-_MOST_LANES = 50_000  # so that ids made to fill the memory cannot
+_MOST_LANES = 50_000  # so that ids that are made to fill the memory cannot do so
 
 
 class Noted:
-    """How many of something there were, and the first of them by event number with what was seen."""
+    """A count of problems, and the first of them by event number with the measured amounts."""
 
     __slots__ = ("_first", "_most", "count")
 
@@ -52,10 +52,10 @@ class Noted:
 
 
 class Lane:
-    """The events of one process, as far as their ids tell processes apart: numbers without gaps, times that rise.
+    """The events of one process, as far as their ids identify it: are numbers without gaps, do times rise.
 
-    `first` is the first event that tells its time: that, in nanoseconds since the epoch, and its number; `last_at` the time
-    of the latest, in seconds.
+    `first` is the time, in nanoseconds since the epoch, and the number of the first event with a time; `last_at` the
+    time of the latest, in seconds.
     """
 
     __slots__ = ("first", "last_at", "seqs")
@@ -66,7 +66,7 @@ class Lane:
         self.last_at = -inf
 
     def gaps(self) -> list[tuple[int, int, bool]]:
-        """For each gap the event behind it, how many numbers are missing, and whether it is before the first."""
+        """For each gap the event after it, how many numbers are missing, and whether it is before the first event."""
         found = []
         expected = 0
         for first, last, event in self.seqs.in_order():
@@ -77,7 +77,7 @@ class Lane:
 
 
 class References(NamedTuple):
-    """What became of the ids that events name.
+    """The ids that events name: whether and where they were found.
 
     `missing`: an event names an id that is nowhere; `late`: it names an event that comes after it, or itself;
     `circles`: the first event of each circle of parents.
@@ -92,8 +92,8 @@ class Sightings:
     """Takes every event in order.
 
     Args:
-        most: how many places of each kind are kept.
-        tolerance_ns: by how much a clock may seem to go back before it is told.
+        most: how many events of each kind of problem are kept.
+        tolerance_ns: by how much a clock may seem to go back without a finding.
     """
 
     def __init__(self, most: int, tolerance_ns: int) -> None:
@@ -141,7 +141,7 @@ class Sightings:
             else:
                 seqs.add(seq, number)
         at = event.get("timestamp")
-        if at is not None and kind != "trace_start":  # which is written late, with what came first
+        if at is not None and kind != "trace_start":  # which is written late, with an early time
             if at < lane.last_at:
                 back = since_epoch(lane.last_at) - since_epoch(at)
                 if back > self.tolerance_ns:
@@ -172,7 +172,7 @@ class Sightings:
         self._parent, self._parent_key = (parent, key) if self._want(number, key) else (None, key)
 
     def _want(self, number: int, key: int) -> bool:
-        """Note that an event names an id, unless it was just there; returns whether it was."""
+        """Note that an event names an id, unless that is a recent one; return whether it is."""
         if self.ids.is_recent(key):
             return True
         self._wanted.append(key)
@@ -223,7 +223,7 @@ class Sightings:
         return found
 
     def _follow(self, starts: list[int], lookup: Lookup, circles: Noted) -> None:
-        """Go up from the spans whose parent comes later, because every circle has one of them."""
+        """Find circles by going up from the spans whose parent comes later: every circle has one of them."""
         parents = dict(zip(self._children, self._parents, strict=True))
         done: set[int] = set()
         for start in starts:
@@ -239,7 +239,7 @@ class Sightings:
 
 
 def _split(event_id: str) -> tuple[str, int]:
-    """What stands before the number at the end of an id, and a key of 63 bits for the whole id."""
+    """The part of an id before the number at its end, and a key of 63 bits for the whole id."""
     if event_id.isdecimal() and event_id.isascii() and event_id[0] != "0" and len(event_id) <= _MOST_DIGITS:
         return "", int(event_id)
     prefix = event_id.rstrip(_DIGITS)

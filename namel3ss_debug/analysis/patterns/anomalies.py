@@ -1,4 +1,4 @@
-"""What is far out against the run's own distribution, by robust statistics.
+"""Outliers in the run's own distribution, by robust statistics.
 
 The modified z-score of Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993): 0.6745 times the distance from the
 median, divided by the median of all such distances (MAD); beyond `FAR_OUT` a value is an outlier. Where more than
@@ -31,7 +31,7 @@ _OF_MEAN = 1.253314
 
 
 class Spread(NamedTuple):
-    """The middle of some values, and the unit in which their distance from it is a z-score."""
+    """The median of some values, and the unit in which a distance from it is a z-score."""
 
     median: float
     unit: float
@@ -61,10 +61,10 @@ def _median(ordered: Sequence[float]) -> float:
 
 
 def anomalies(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
-    """The calls whose duration or number of tokens is far out among those of the same operation.
+    """The calls whose duration or number of tokens is an outlier among those of the same operation.
 
     Args:
-        calls: by number; only those that did their work are compared, without the spans that only enclose.
+        calls: by number; only those that succeeded are compared, without spans that only enclose others.
     """
     operations: dict[Operation, list[Call]] = {}
     for call in calls:

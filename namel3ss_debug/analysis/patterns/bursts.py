@@ -1,9 +1,9 @@
-"""Bursts: many calls in little time against the run's own rate; and stalls: long times in which nothing happened.
+"""Bursts: many calls in a short time, compared with the run's own rate; stalls: long times in which nothing happened.
 
-Bursts are found as in Kleinberg, "Bursty and Hierarchical Structure in Streams" (KDD 2002), with two states: in the one,
-calls come at the mean rate of the run, in the other `FASTER` times as fast; going over to the faster one costs
-`TRANSITION` times the logarithm of the number of calls. The cheapest way through the times between the calls says when the
-run was in which.
+Bursts are found as in Kleinberg, "Bursty and Hierarchical Structure in Streams" (KDD 2002), with two states: in one,
+calls come at the mean rate of the run, in the other `FASTER` times as fast; changing to the faster one costs
+`TRANSITION` times the logarithm of the number of calls. The cheapest sequence of states for the times between the calls
+shows when the run was in which state.
 
 A stall is a time between two events, of at least `slow_ms`, that is far out among these times by the modified z-score (see
 `anomalies`), while a span was open that does not explain it: one with nothing running
@@ -56,7 +56,7 @@ def bursts(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
         members = [item[2] for item in timed[first : last + 2]]
         lasted = timed[last + 1][0] - timed[first][0]
         if len(members) < LEAST_CALLS or not lasted:
-            continue  # what came all at one instant may be due to a clock that tells seconds only
+            continue  # calls at the very same instant may be due to a clock with whole seconds only
         yield pattern(
             "burst",
             members,
@@ -122,8 +122,8 @@ def stalls(calls: Sequence[Call], slow_ns: int, last_number: int | None) -> Iter
 
     Args:
         calls: all spans by number.
-        slow_ns: what a stall takes at least, in nanoseconds.
-        last_number: the number of the last event that is known of; None where all are.
+        slow_ns: the least time of a stall, in nanoseconds.
+        last_number: the number of the last event that is known; None where all are known.
     """
     moments = sorted(
         (number, at)
@@ -188,7 +188,7 @@ def _running(calls: Sequence[Call], pauses: list[_Pause]) -> Iterator[tuple[_Pau
 
 
 def _stall(pause: _Pause, running: list[Call], usual: dict[tuple[str, str], int]) -> dict[str, Any] | None:
-    """What is to be said of a pause; None where a call explains it that took no longer than its kind does."""
+    """The stall of a pause; None where a call that took no longer than usual explains the pause."""
     if not running:
         return None
     blocked = [call for call in running if call.kind in {LLM, TOOL} or call.operation[0] == "http"]

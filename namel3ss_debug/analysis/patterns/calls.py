@@ -1,12 +1,12 @@
-"""What patterns are looked for in: the calls of a trace, a few fields of each, and which of them are at one level.
+"""The calls in which patterns are looked for: a few fields of each, and which of them are at one level.
 
 What a call was asked and what it answered are kept as checksums of their canonical JSON, so that a call takes the
-same few hundred bytes whatever its payload. -1 stands for what the trace does not tell, and equals nothing.
+same few hundred bytes whatever its payload. -1 stands for data that was not recorded, and equals nothing.
 
 Two calls are at one level where their nearest enclosing agent, chain or tool is the same: the turns of an agent and the
-steps of a chain do not part what is done in them. The steps, chains and agents themselves are a level of their own
-beside the calls of models, tools and memory, because they hold these. Of steps within steps, those are at one level that are
-as deep as each other, and so it is with calls within calls of models: no call is at one level with what runs inside it.
+steps of a chain do not separate the calls in them. The steps, chains and agents themselves are a level of their own
+beside the calls of models, tools and memory, because they hold these. Steps within steps are at one level if they have
+the same depth, and so are calls within model calls: no call is at one level with those that run inside it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LLM, TOOL, MEMORY, STEP, CHAIN, AGENT, DECISION, OTHER = range(8)
 """The kinds of calls; `OTHER` are spans that only enclose, such as turns and prompts."""
 
 COMPLETED, FAILED, OPEN = range(3)
-"""What became of a call."""
+"""The outcomes of a call."""
 
 UNKNOWN = -1
 LONGEST_TEXT = 240
@@ -77,7 +77,7 @@ CURSORS = frozenset(
         "token",
     ]
 )
-"""The names of what an answer gives and the next question takes to go on where the one before ended."""
+"""The names of cursors: an answer gives one, and the next question passes it on to continue there."""
 
 _KINDS = {"llm": LLM, "tool": TOOL, "chain": CHAIN, "agent": AGENT, "memory": MEMORY}
 _BOUNDARIES = frozenset({TOOL, CHAIN, AGENT})
@@ -101,14 +101,14 @@ class Call(NamedTuple):
         began: nanoseconds since the epoch, where known.
         lasted: nanoseconds, where known.
         outcome: `COMPLETED`, `FAILED` or `OPEN`.
-        retried: whether it says that it is an attempt after a failed one.
+        retried: whether it is recorded as an attempt after a failed one.
         size: of a model call, how many messages it was given.
         tokens: all of its tokens.
         cost: 1e-12 dollars, where known.
         text: the arguments of a tool as JSON, or the choice of a decision; empty where it is too long.
         took, gave: checksums of the cursor it was given and of the one it gave; 0 where there was none.
         waiting: whether the answer says to ask again later.
-        choice: whether it is a decision: its answer says which way it went.
+        choice: whether it is a decision, whose answer is the way that was chosen.
     """
 
     number: int
@@ -134,7 +134,7 @@ class Call(NamedTuple):
 
 
 class Reader:
-    """Makes calls of spans and events; operations that come again are the same object."""
+    """Makes calls of spans and events; equal operations are the same object."""
 
     def __init__(self) -> None:
         self._operations: dict[Operation, Operation] = {}
@@ -197,7 +197,7 @@ class Reader:
 
 
 def _parent(event: Event) -> str:
-    """The span around an event; at the top, what stands for its run, so that several in one trace are kept apart."""
+    """The span around an event; at the top, a text for its run, so that several runs in one trace are kept apart."""
     parent: str | None = event.get("parent_event_id")
     return f"\0{event.get('execution_id')}" if parent is None else parent
 
@@ -288,7 +288,7 @@ def _says_to_wait(result: Any) -> bool:
 
 
 def _choice(outputs: Any, metadata: Any) -> Any:
-    """Which way a decision went: what stands under a name of `_CHOICES`, else all that it gave."""
+    """The way that a decision went: the value under a name of `_CHOICES`, else all of its outputs."""
     for payload in (outputs, metadata):
         if isinstance(payload, dict):
             for name in _CHOICES:

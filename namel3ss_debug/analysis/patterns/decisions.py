@@ -1,7 +1,7 @@
 """Conditions that always go one way: choices that the program could make and never does.
 
-Decisions are `decision` events and chain steps whose `step_type` is `decision` or `condition`. What counts is what was
-chosen; a decision that was always asked the same is no finding, because then it had to go one way.
+Decisions are `decision` events and chain steps whose `step_type` is `decision` or `condition`. The choices are
+compared; a decision whose inputs were always the same is no finding, because then it had to go one way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEAST_DECISIONS = 5
 def one_way(calls: Iterable[Call]) -> Iterator[dict[str, Any]]:
     """The decisions that were made at least `LEAST_DECISIONS` times, always the same way.
 
-    How sure it is that the other way is never taken is Laplace's rule of succession: n + 1 of n + 2.
+    The confidence that the other way is never taken is that of Laplace's rule of succession: (n + 1) / (n + 2).
     """
     decisions: dict[Operation, list[Call]] = {}
     for call in calls:

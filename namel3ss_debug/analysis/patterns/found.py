@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.patterns.calls import Call, Operation
 
 MOST_NUMBERS = 20
-"""How many event numbers stand with what was found; its `count` says how many there are."""
+"""How many event numbers are listed with a pattern; its `count` is the number of all."""
 
 
 def pattern(
@@ -29,10 +29,10 @@ def pattern(
 
     Args:
         kind: what it is.
-        calls: what proves it, at least one; the first says which operation it is.
+        calls: the calls that prove it, at least one; the operation is that of the first.
         confidence: how sure it is, from 0 to 1.
-        cost: as `cost_of` tells it; what the calls cost together if left out.
-        **more: what only things of this kind have.
+        cost: a result of `cost_of`; that of the calls if left out.
+        **more: fields that only patterns of this kind have.
     """
     component, name = calls[0].operation
     return {
@@ -66,10 +66,10 @@ def told(operation: Operation) -> dict[str, Any]:
 
 
 def value_of(text: bytes) -> Any:
-    """What a short text of JSON stands for; None where none was kept."""
+    """The value of a short text of JSON; None where none was kept."""
     return orjson.loads(text) if text else None
 
 
 def repeated_so_often(times: int) -> float:
-    """How sure a thing is that happened so many times: three times .75, five times .94."""
+    """The confidence in something that happened so many times: three times .75, five times .94."""
     return 1 - 0.5 ** (times - 1)

@@ -1,4 +1,4 @@
-"""Who called whom, how often, with what result; and what agents told each other.
+"""Who called whom, how often, with what result; and the messages between agents.
 
 The section, `from` null for what the program did outside of any agent, `total_ms` null where no call ended:
 
@@ -18,11 +18,11 @@ around the chain; what runs in a tool belongs to the agent that called the tool.
 it states, else those of the models and agents it called.
 
 A hand-off is an `agent_message` that says so (`recorded`), or a tool whose name does, such as `transfer_to_refunds`
-(`inferred`), and that did not fail. Where both tell of the same one, as with the tools of google-adk, it is recorded: of the
-calls of an agent as many are no hand-offs of their own as it has recorded ones, to the agent that the tool names where it
-names one. A message is unanswered where its receiver sent none back to its sender later on, and no work of the
-receiver began after it; the message back is the answer, and waits for none itself. It is repeated where the same text had gone from the same sender to the same receiver.
-The first `MOST_MESSAGES` messages are looked at.
+(`inferred`), and that did not fail. Where there are both for one hand-off, as with the tools of google-adk, it counts
+as recorded: for each recorded hand-off of an agent one of its calls is not counted, one to the same agent where the
+tool names one. A message is unanswered where its receiver sent none back to its sender later on, and no work of the
+receiver began after it; the message back is the answer, and waits for none itself. It is repeated where the same text
+had gone from the same sender to the same receiver. The first `MOST_MESSAGES` messages are looked at.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MOST_MESSAGES = 20_000
 
 _PASSED_THROUGH = frozenset({"app", "chain", "prompt", "validation", "log"})
 _MARK = "\0"
-"""What the names of our sums begin with, among those that other folds hand up."""
+"""The beginning of the names of our sums, among those that other folds hand up."""
 _NS, _TOKENS, _COMPLETED, _FAILED, _OPEN, _RETRIES, _WIDTH = range(7)
 _HAND_OFF_TOOL = re.compile(r"(?:transfer|hand_?off|delegate)(?:_back)?_to_(?P<agent>\w+)\Z", re.IGNORECASE)
 _NO_LETTERS = re.compile(r"[\W_]+")
@@ -273,7 +273,7 @@ class Interactions:
 
 
 def _pass_on(below: Below, above: Below | None) -> None:
-    """Hand on what was done inside a span that is no agent; without a span around, it is known to be the program's."""
+    """Hand on the sums inside a span that is no agent; without a span around it, they belong to the program."""
     if above is None:
         return
     for key, row in below.sums.items():
@@ -286,7 +286,7 @@ def _pass_on(below: Below, above: Below | None) -> None:
 
 
 def _messages(number: int, event: Event) -> Iterator[_Message]:
-    """The messages that an event tells of: one for each receiver."""
+    """The messages of an event: one for each receiver."""
     payloads = [
         payload
         for field in ("metadata", "inputs", "outputs")

@@ -1,4 +1,4 @@
-"""Loops: the same done again and again with the same result; what only looks like one is told apart.
+"""Loops: the same calls again and again with the same result, and repetitions that only look like loops.
 
 A loop is one of these, each at one level, at least `LEAST_ROUNDS` times, each round after the one before had ended:
 
@@ -9,9 +9,9 @@ A loop is one of these, each at one level, at least `LEAST_ROUNDS` times, each r
 
 No loops are *polling*: the same call, until its result changes or as long as the result says to wait; and *paging*: arguments
 that are the same but for one number that counts up by one, or rises and is called `offset` or the like, or for a cursor that the
-result before gave. A call that did not
-tell its arguments or its result is in no loop. What a loop cost is what was done after its first round, with the
-model calls that asked for it.
+result before gave. A call without
+recorded arguments or result is in no loop. The cost of a loop is that of all calls after its first round, with the
+model calls that asked for them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _number = attrgetter("number")
 
 
 class _Level(NamedTuple):
-    """The calls of one level, and apart from each other the calls of models and what else was done."""
+    """The calls of one level, and separately the model calls and all others."""
 
     models: Sequence[Call]
     deeds: Sequence[Call]
@@ -162,7 +162,7 @@ def _is_known(call: Call) -> bool:
 def _repeats(
     calls: Sequence[Call], level: _Level, covered: set[int]
 ) -> Iterator[tuple[dict[str, Any], list[Call]]]:
-    """What is to be said of the same question asked again: retries, polling, or a loop."""
+    """The patterns in repetitions of the same question: retries, polling, or a loop."""
     for run in _runs(calls, _again):
         if any(call.outcome == FAILED for call in run):
             yield from _retries(run)
@@ -215,7 +215,7 @@ def _wait(earlier: Call, call: Call) -> int:
 
 
 def _polling(run: list[Call]) -> dict[str, Any] | None:
-    """The same question until the answer was another one, or as long as the answer said to wait."""
+    """The same question until the answer changed, or as long as the answer said to wait."""
     results = [list(group) for _, group in groupby(run, key=attrgetter("answered"))]
     if any(call.answered == UNKNOWN for call in run[:-1]):
         return None
@@ -268,7 +268,7 @@ def _same_call(run: list[Call], level: _Level) -> dict[str, Any] | None:
 
 
 def _growth(calls: Sequence[Call], looping: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """A model that is told more each time and says the same; with calls of a loop in between, it is part of that.
+    """A model that is given more messages each time and answers the same; with a loop in between, it is part of it.
 
     Args:
         calls: the calls of one model.

@@ -2,10 +2,11 @@
 
 A sequence is two to `LONGEST` operations that follow each other at one level, as they began (n-grams). Of those that
 occur `LEAST_TIMES` times, those are kept that are no part of a longer one that occurs nearly as often (closed sequences,
-as in Yan, Han and Afshar, "CloSpan", 2003), that are not one operation alone, and that are no chance: of the times that
-its first or its last operation occurs, at least `LEAST_SHARE` are in the sequence. That share is its confidence. A parallel group is a set of calls at one
-level in which each but the first began before all that began earlier had ended; groups of the same operations are one entry.
-`at_once` is how many of the largest of them ran at one moment at most.
+as in Yan, Han and Afshar, "CloSpan", 2003), that are not one operation alone, and that are not due to chance: of the
+times that its first or its last operation occurs, at least `LEAST_SHARE` are in the sequence. That share is its
+confidence. A parallel group is a set of calls at one level in which each but the first began before all that began
+earlier had ended; groups of the same operations are one entry. `at_once` is how many of the largest of them ran at one
+moment at most.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def sequences(levels: Sequence[Sequence[Call]]) -> list[dict[str, Any]]:
         counts.update(zip(*(flat[offset:] for offset in range(length)), strict=False))
     single = Counter(flat)
     frequent = {gram: times for gram, times in counts.items() if times >= LEAST_TIMES and min(gram) >= 0}
-    # of a shorter one that is there as often as the longer one around it, nothing more is to be said
+    # a shorter one that occurs as often as the longer one around it adds nothing
     within: dict[Gram, int] = {}
     for gram, times in frequent.items():
         for part in (gram[:-1], gram[1:]):
@@ -72,12 +73,12 @@ def sequences(levels: Sequence[Sequence[Call]]) -> list[dict[str, Any]]:
 
 
 def _share(times: int, gram: Gram, single: Mapping[int, int]) -> float:
-    """Of how many of its first or last operations the sequence is made."""
+    """The share of its first or last operations that are in the sequence."""
     return min(times / min(single[gram[0]], single[gram[-1]]), 1.0)
 
 
 def _is_turned(gram: Gram, frequent: dict[Gram, int]) -> bool:
-    """Whether it is a piece of a round that goes on and on, and another piece of that round came before."""
+    """Whether it is a rotation of a repeated round of which another rotation came before."""
     if any(gram[:size] == gram[-size:] for size in range(1, len(gram))):
         return True  # it ends as it began, so that it is more than one round
     turned = (*gram[1:], gram[0])

@@ -1,10 +1,10 @@
 """How much of its context window each model was given, and how that grew over a conversation.
 
-What counts is the input of a call as its usage tells it; a call without one is left out. The calls of a model belong
-to one conversation where the messages they were sent begin alike: with the same system message and the same
-first question, in the same execution. A conversation begins anew where the messages are again as few as at
-its beginning. Calls whose messages were not recorded belong together by the span they were made in.
-The growth is the slope of the input tokens over the calls (`slopes`), in tokens a call.
+The size of a context is the number of input tokens in the usage of a call; a call without usage is left out. The calls
+of a model belong to one conversation where the messages they were sent begin alike: with the same system message and
+the same first question, in the same execution. A new conversation begins where there are again as few messages as at
+the beginning. Calls whose messages were not recorded belong together by the span they were made in. The growth is the
+slope of the input tokens over the calls (`slopes`), in tokens a call.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Calls:
         self.messages.extend(later.messages)
 
     def above(self, least: int) -> list[int]:
-        """The numbers of the calls that were given more tokens."""
+        """The numbers of the calls with more input tokens."""
         return [number for number, tokens in zip(self.numbers, self.tokens, strict=True) if tokens > least]
 
 
@@ -75,7 +75,7 @@ class Contexts:
         self._calls: dict[Asked, _Calls] = {}
 
     def add(self, span: MeasuredSpan, tokens: int) -> None:
-        """Take a model call that ended, and that was given so many tokens."""
+        """Take a model call that ended, with its number of input tokens."""
         model = asked_by(span)
         calls = self._calls.get(model)
         if calls is None:
@@ -87,7 +87,7 @@ class Contexts:
         calls.messages.append(messages)
 
     def merge(self, later: Contexts) -> None:
-        """Take in the calls of a later part."""
+        """Add the calls of a later part."""
         for model, calls in later._calls.items():
             mine = self._calls.get(model)
             if mine is None:
@@ -124,7 +124,7 @@ class Contexts:
 def _add_model(
     models: dict[str, dict[str, Any]], model: Asked, calls: _Calls, window: int | None, full: float
 ) -> None:
-    """Put the calls of a model beside those of the same name that another provider answered."""
+    """Add the calls of a model to those of the same name from another provider."""
     most = max(calls.tokens)
     number = min(calls.above(most - 1))
     share = _share(most, window)
@@ -176,7 +176,7 @@ def _by_conversation(calls: _Calls) -> Iterator[list[tuple[int, int]]]:
 
 
 def _row(conversation: _Conversation) -> dict[str, Any]:
-    """One conversation: how its context grew, and how many calls it has room for at that pace."""
+    """One conversation: how its context grew, and for how many more calls there is room at that pace."""
     model, window, turns = conversation
     most, number = conversation.largest
     growth = _growth([tokens for _, tokens in turns])
@@ -215,7 +215,7 @@ def _growth(tokens: list[int]) -> float | None:
 
 
 def _fullest(conversation: _Conversation) -> tuple[float, int, int]:
-    """Those that came nearest to their window come first, then the largest."""
+    """A sort key: conversations that came nearest to their window first, then the largest."""
     most, number = conversation.largest
     return -(_share(most, conversation.window) or 0.0), -most, number
 
@@ -225,7 +225,7 @@ def _share(tokens: int, window: int | None) -> float | None:
 
 
 def _opening(span: MeasuredSpan) -> tuple[int, int]:
-    """A key for what the messages of a call begin with, and how many messages there are.
+    """A key for the beginning of the messages of a call, and the number of its messages.
 
     Of the system message only the length counts, of the first question all of it.
     """

@@ -1,10 +1,10 @@
 """The memory of each process over time, and whether it leaks.
 
-A reading is what a span or a sample tells of its process. A leak is told by the slope of the readings (`slopes`) in
+A reading is the memory in a span or a sample of a process. A leak is found by the slope of the readings (`slopes`) in
 MB an hour with its interval, never by two points: memory `grows` where the interval lies above zero both for
-the whole time and for its second half, so that what a program takes while it starts, and then keeps, is no leak. It
-`shrinks` where the interval lies below zero; otherwise it is `steady`. With less than `LEAST_SECONDS` of time, or
-less than `LEAST_POINTS` readings, nothing is said.
+the whole time and for its second half, so that memory that a program takes while it starts, and then keeps, is no leak.
+It `shrinks` where the interval lies below zero; otherwise it is `steady`. With less than `LEAST_SECONDS` of time, or
+less than `LEAST_POINTS` readings, there is no result.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _HOUR = 3600 * NS_PER_SECOND
 _NO_TIME = -1
 
 Lane = tuple[str, str]
-"""What the readings of one process have in common: the execution, and what its event ids begin with."""
+"""Identifies a process: the execution, and the beginning of its event ids."""
 
 
 def lane_of(event: Event) -> Lane:
-    """Which process an event is of, as its id tells; that of a foreign id is the first."""
+    """The process of an event, by its id; for an id of another format the first process."""
     event_id = event.get("event_id", "")
     prefix = event_id.partition(".")[0] if event_id[:1] == "p" else ""
     return event.get("execution_id", ""), prefix
 
 
 class Reading(NamedTuple):
-    """Megabytes, and the number of the event that tells them."""
+    """Megabytes, and the number of the event that they are from."""
 
     mb: float
     number: int
@@ -90,11 +90,11 @@ class Memory:
         self._latest: tuple[str, _Readings] | None = None
 
     def add(self, number: int, event: Event) -> None:
-        """Take what an event tells of its process."""
+        """Take the memory in an event."""
         run = event.get("execution_id", "")
         if event.get("event_id", "")[:1] == "p":
             readings = self._lane(lane_of(event))
-        elif self._latest is not None and run == self._latest[0]:  # most often, all of them are of one lane
+        elif self._latest is not None and run == self._latest[0]:  # usually all of them are of one lane
             readings = self._latest[1]
         else:
             readings = self._lane((run, ""))
@@ -111,7 +111,7 @@ class Memory:
         return readings
 
     def merge(self, later: Memory) -> None:
-        """Take in the readings of a later part."""
+        """Add the readings of a later part."""
         for lane, readings in later._lanes.items():
             mine = self._lanes.get(lane)
             if mine is None:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 DISK = ("read_count", "write_count", "read_bytes", "write_bytes")
-"""What a sample may tell under `metadata.disk`, named as psutil names it."""
+"""The fields that a sample may have under `metadata.disk`, named as in psutil."""
 
 
 class Sample(NamedTuple):
-    """One sample; what it does not tell is None. Compared by the number of its event."""
+    """One sample; values that it does not have are None. Compared by the number of its event."""
 
     number: int
     at: int | None
@@ -41,7 +41,7 @@ class Processes:
         self._threads: dict[Lane, int] = {}
 
     def add(self, number: int, event: Event) -> None:
-        """Take a sample that tells the CPU time of its process; other ones are of memory alone."""
+        """Take a sample with the CPU time of its process; others have only memory."""
         if "cpu_time_ms" not in event:
             return
         lane = lane_of(event)
@@ -52,7 +52,7 @@ class Processes:
         self._last[lane] = told
 
     def merge(self, later: Processes) -> None:
-        """Take in the samples of a later part."""
+        """Add the samples of a later part."""
         for lane, count in later._samples.items():
             self._samples[lane] = self._samples.get(lane, 0) + count
             self._threads[lane] = max(self._threads.get(lane, 0), later._threads[lane])
@@ -88,7 +88,7 @@ class Processes:
 
 
 def sample_of(number: int, event: Event) -> Sample:
-    """What a `resource_sample` tells."""
+    """The values of a `resource_sample`."""
     metadata = event.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     collections, disk = metadata.get("collections"), metadata.get("disk")

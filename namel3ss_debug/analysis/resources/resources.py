@@ -3,10 +3,10 @@
 Each LLM attempt is a span of its own and states its own tokens and cost; these are added up. Spans of agents and
 chains may state the sum of their calls once more, so only one component counts for the totals: the first of
 `SOURCES` that states anything. A call belongs to the nearest agent it ran inside that was still running when the
-call ended. A cost is what the trace says, else what the tokens of a model call cost by its price (`traces.costs`);
-calls whose price is not known are counted beside it, never guessed. A tool and a turn of an agent hold all that ran
-inside them, agents included, and what they state themselves where no model call ran inside; so inner ones
-are in the outer ones once more. A tool that runs inside itself holds each call once.
+call ended. A cost is the recorded one, else that of the tokens of a model call by its price (`traces.costs`);
+calls without a known price are counted separately, never guessed. The sums of a tool and of a turn of an agent include
+all that ran inside them, agents as well, and their own statement where no model call ran inside; so inner ones
+are in the outer ones once more. A tool that runs inside itself counts each call once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _CALLS, _TOKENS, _PARTS, _COST, _PRICED, _UNPRICED, _UNCOUNTED, _WIDTH = 0, 1, 2
 _SUMS = "usage"
 _CLAIMED = "usage of inner agents"
 _COUNTED = "usage of the tool "
-"""Before the name of a tool: what inner calls of it hold already."""
+"""Before the name of a tool: the sums that inner calls of the same tool include already."""
 
 
 class _Turn(NamedTuple):
@@ -82,7 +82,7 @@ class ResourceUsage:
         self._problems: dict[str, int] = {}
 
     def span(self, span: MeasuredSpan) -> None:
-        """Take what one span that ended tells."""
+        """Take the usage of a span that ended."""
         end, start, component, below = span.end, span.start, span.component, span.below
         if "memory_usage_mb" in end:
             self._memory.add(span.end_number, end)
@@ -99,7 +99,7 @@ class ResourceUsage:
             self._pass_up(span, below.sums)
 
     def open_span(self, span: MeasuredSpan) -> None:
-        """Take what the children of a span that never ended have left, and its memory at the start."""
+        """Take the sums that the children of a span that never ended have left, and its memory at the start."""
         if "memory_usage_mb" in span.start:
             self._memory.add(span.number, span.start)
         below = span.below
@@ -107,7 +107,7 @@ class ResourceUsage:
             self._pass_up(span, below.sums)
 
     def event(self, number: int, event: Event) -> None:
-        """Take a sample of what a process uses, or what it says that tracing cost."""
+        """Take a sample of a process, or its record of the cost of tracing."""
         metadata = event.get("metadata", {})
         if "memory_usage_mb" in event:
             self._memory.add(number, event)
@@ -177,7 +177,7 @@ class ResourceUsage:
                 add_up(_row(self._by_tool, span.name), row)
 
     def _pass_up(self, span: MeasuredSpan, sums: dict[str, list[int]]) -> None:
-        """Credit agents, tools and turns with the calls that ran inside them, and hand on what the span around needs.
+        """Credit agents, tools and turns with the calls inside them, and hand on the sums that the parent needs.
 
         The nearest agent claims a call; tools and turns see the claimed ones as well.
         """
@@ -242,14 +242,14 @@ class ResourceUsage:
             self._problems[text] = self._problems.get(text, 0) + count
 
     def renumber(self, by: int) -> None:
-        """Let the numbers of events tell their recording."""
+        """Add this to the numbers of all events, so that they identify their recording."""
         self._turns = [turn._replace(number=turn.number + by) for turn in nsmallest(LISTED, self._turns)]
         self._contexts.renumber(by)
         self._memory.renumber(by)
         self._processes.renumber(by)
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """Tokens, cost, context, memory, cpu_ms, processes, http and tracing; None where the trace does not tell."""
+        """Tokens, cost, context, memory, cpu_ms, processes, http and tracing; None where not recorded."""
         source, total = self._source()
         return {
             "tokens": {
@@ -321,13 +321,13 @@ class ResourceUsage:
         return name, [0] * _WIDTH if name is None else rows[name]
 
     def _sources(self, component: str | None, total: list[int]) -> dict[str, int]:
-        """Who says what the calls cost: how many calls by `recorded`, `settings`, `genai-prices` with its version."""
+        """The sources of the costs: the number of calls by `recorded`, `settings`, `genai-prices` with its version."""
         if component == "llm":
             return dict(sorted(self._priced_by.items()))
         return {RECORDED: total[_PRICED]} if total[_PRICED] else {}
 
     def _tracing_result(self, totals: Totals) -> dict[str, Any] | None:
-        """What recording itself cost; None where no process told it."""
+        """The cost of recording itself; None where no process recorded it."""
         processes, events, size, dropped, spent = self._tracing
         if not processes:
             return None
@@ -370,7 +370,7 @@ def _tokens(row: Sequence[int]) -> dict[str, int]:
 
 
 def _cached_share(row: Sequence[int]) -> float | None:
-    """What share of the input a cache of the provider read; None where there was no input."""
+    """The share of the input that was read from the provider's cache; None where there was no input."""
     given, read = row[_PARTS], row[_PARTS + PARTS.index("cache_read_tokens")]
     return round(min(read / given, 1.0), 6) if given else None
 

@@ -23,7 +23,7 @@ Used = tuple[int, tuple[int, ...], Cost | None]
 
 
 class Asked(NamedTuple):
-    """What a price and a context window belong to: the name that was asked for, what answered, who was paid, and how."""
+    """Identifies a price and a context window: the name asked for, the one that answered, the provider, the billing."""
 
     name: str
     answered: str | None = None
@@ -98,9 +98,9 @@ def total_tokens(event: Event) -> int:
 
 
 def used(span: MeasuredSpan) -> Used:
-    """The tokens of a span, and what it cost: what it says, else what the tokens of a model call cost.
+    """The tokens of a span, and what it cost: the recorded cost, else that of the tokens of a model call.
 
-    It is worked out once for each span, however many folds ask. Who has no time to call looks at `span.used` before.
+    It is computed once for each span, however many folds ask. Callers that must be fast look at `span.used` first.
     """
     known = span.used
     if known is None:
@@ -112,7 +112,7 @@ def used(span: MeasuredSpan) -> Used:
 
 
 def span_cost(span: MeasuredSpan) -> Cost | None:
-    """What a span says it cost, else what the tokens of a model call cost; None where neither is known."""
+    """The recorded cost of a span, else that of the tokens of a model call; None where neither is known."""
     return used(span)[2]
 
 

@@ -1,4 +1,4 @@
-"""What a run could have done without: repeated calls, context sent again, work after a failure, slow tools, waiting.
+"""What a run could have saved: repeated calls, context sent again, work after a failure, slow tools, waiting.
 
 The section:
 
@@ -11,8 +11,8 @@ The section:
 No saving is counted twice: each call belongs to the first kind in the order of `savings.KINDS` that applies to it,
 and of waiting that could be saved by running things at the same time, only what exceeds the time already counted inside.
 `ms` is the time of the calls themselves; where they ran beside others, the run would be shorter by less.
-How each kind is found is told in `savings`. `undecided_runs` counts failed runs of which the calls inside are not
-known, because others ran beside them.
+How each kind is found is told in `savings`. `undecided_runs` counts failed spans whose inner calls are not
+known, because other calls ran at the same time.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class Optimizations:
                 self._runs = sorted(self._runs)[:MOST_FAILED_RUNS]
 
     def open_span(self, span: MeasuredSpan) -> None:
-        """A span that never ended tells neither what it took nor whether it failed."""
+        """Ignore it: a span that never ended shows neither its cost nor whether it failed."""
 
     def event(self, number: int, event: Event) -> None:
-        """Point events cost nothing."""
+        """Ignore it: point events cost nothing."""
 
     def _take(self, span: MeasuredSpan, *, leaf: bool) -> None:
         """Count a call under its operation, with keys of its question and its answer."""
@@ -126,5 +126,5 @@ class Optimizations:
 
 
 def _words(end: Event) -> int:
-    """A key for what a failure says; the same where one span passes on the failure of another."""
+    """A key for the type and text of a failure, equal where one span passes on the failure of another."""
     return key_of([end.get("error_type"), end.get("error")])

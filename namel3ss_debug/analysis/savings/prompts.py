@@ -1,9 +1,9 @@
 """Digests of what a call was asked and answered, and of the beginnings of its prompt.
 
 A prompt is the tools that are offered and then the messages, in the order in which a provider reads them, so that
-what its cache can read again is how two prompts begin alike. The keys of the beginnings are checksums that go on
-from message to message. Of a long conversation not every beginning is kept: the first `_EACH`, then every eighth, then
-every sixty-fourth, always at the same places.
+its cache can reuse the part with which two prompts begin alike. The keys of the beginnings are checksums that are
+continued from message to message. Of a long conversation not every beginning is kept: the first `_EACH`, then every
+eighth, then every sixty-fourth, always at the same places.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 LEAST_BYTES = 1024
-"""What shorter prompts begin with is not looked at: a token is at least a byte, and caches read from so many tokens on."""
+"""Shorter prompts are not looked at: a token is at least a byte, and caches need at least so many tokens."""
 
 _EACH = 48
 _EIGHTH = 512
@@ -37,7 +37,7 @@ class Prompt(NamedTuple):
         key: equal where the questions are; below zero where the question is not known.
         beginnings: the key of each beginning that is kept, the shortest first.
         sizes: how many bytes each of them is long.
-        size: how many bytes the whole of it is long; 0 for a short one, of which no beginnings are kept.
+        size: how many bytes the whole of it is long; 0 for a short one, whose beginnings are not kept.
     """
 
     key: int
@@ -51,7 +51,7 @@ _UNKNOWN = Prompt(_NO_KEY, (), (), 0)
 
 
 def prompt_of(start: Event) -> Prompt:
-    """What a model was asked."""
+    """The prompt of a model call."""
     inputs = start.get("inputs")
     messages = inputs.get("messages") if type(inputs) is dict else None
     if inputs is None or type(messages) is not list or not messages:
@@ -75,7 +75,7 @@ def prompt_of(start: Event) -> Prompt:
 
 
 def _beginnings(tools: Any, messages: list[Any]) -> tuple[list[int], list[int], int]:
-    """The keys of what a prompt begins with, how many bytes each is long, and how many all of it is."""
+    """The keys of the beginnings of a prompt, the size of each in bytes, and the size of all."""
     told = lenient.dump(tools) if tools else b""
     crc, adler, size = crc32(told), adler32(told), len(told)
     beginnings, sizes = [], []
@@ -90,7 +90,7 @@ def _beginnings(tools: Any, messages: list[Any]) -> tuple[list[int], list[int], 
 
 
 def question_key(start: Event) -> int:
-    """What a tool was asked: its arguments; below zero where they are not known."""
+    """A key of the arguments of a tool; below zero where they are not known."""
     inputs = start.get("inputs")
     if type(inputs) is not dict:
         return _NO_KEY
@@ -98,9 +98,9 @@ def question_key(start: Event) -> int:
 
 
 def answer_key(end: Event) -> int:
-    """What was answered, without the ids that a provider gives each call; below zero where it is not known.
+    """A key of the answer, without the ids that a provider gives each call; below zero where it is not known.
 
-    It only has to tell the answers to one question apart, for which 32 bits are enough.
+    It only has to distinguish the answers to one question, for which 32 bits are enough.
     """
     outputs = end.get("outputs")
     if type(outputs) is not dict:

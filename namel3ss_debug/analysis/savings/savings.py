@@ -1,21 +1,23 @@
 """How each kind of saving is found, one after the other, so that none is counted twice.
 
-In this order; a call that one kind has taken is left out by those that follow:
+They are found in this order; a call that counts for one kind is left out by those that follow:
 
 - `failed_calls`: calls of models and tools that failed: their own time, their tokens, their cost.
 - `work_after_failure`: calls in a span that failed, begun after the failure that it ended with: the first failed call
-  inside with the same type and text. Only where it is sure which calls ran inside: where there are as many calls
-  between its beginning and its end as its children have told.
+  inside with the same type and text. Only where it is certain which calls ran inside: where there are as many
+  calls between its beginning and its end as its children have reported.
 - `repeated_calls`: a call that began after an equal one had ended, was asked the same, and answered the same; for a
-  model that is the tools, all messages and the parameters, for a tool its arguments. A tool that does more than answer
-  must not be cached; whether it does, a trace does not tell, but one that gave the same question another answer in this
-  run is left out, because a cache would have given the old one. Values that were cut or redacted are equal to nothing.
-- `resent_context`: a prompt that begins as one that was answered in the last `CACHED_SECONDS` did and was not read from the provider's
-  cache; of the input tokens, the share of the bytes that both begin with, less what the cache did read, from `LEAST_PREFIX` tokens on. Its
-  cost is the difference between the prices of an input token and a cached one; the time is not known.
+  model that is the tools, all messages and the parameters, for a tool its arguments. A tool with side effects must
+  not be cached. A trace does not show whether a tool has any, but one that answered the same question differently in
+  this run is left out, because a cache would have given the old answer. Values that were cut or redacted are equal to
+  nothing.
+- `resent_context`: a prompt that begins like one that was answered in the last `CACHED_SECONDS` and was not read from
+  the provider's cache. It counts the input tokens of the common beginning, by its share of the bytes, less those that
+  the cache did read, from `LEAST_PREFIX` tokens on. Its cost is the difference between the prices of an input token and
+  a cached one; the time is not known.
 - `slow_tools`: what a tool took of its own beyond `slow_ms`.
 - `parallel`: what the section `dependencies` says could be saved by running spans at the same time, less the time that
-  the kinds before have already counted behind the beginning of that span.
+  the kinds above have already counted after the beginning of that span.
 """
 
 from __future__ import annotations
@@ -38,10 +40,10 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.savings.prompts import Prompt
 
 LEAST_PREFIX = 1024
-"""A cache of a provider reads beginnings from so many tokens on; shorter ones save nothing."""
+"""A provider's cache needs beginnings of at least so many tokens; shorter ones save nothing."""
 
 CACHED_SECONDS = 300
-"""For how long providers keep what they cached at least, since it was last read."""
+"""How long providers keep cached data at least after it was last read."""
 
 KINDS = {
     "failed_calls": "calls that failed",
@@ -61,11 +63,11 @@ _MOST_BESIDE = 1000
 _MOST_LOOKED_AT = 2_000_000
 
 Key = tuple[str, Asked]
-"""What calls have in common: the component, and which model or tool."""
+"""Identifies the operation of a call: the component, and the model or tool."""
 
 
 class FailedRun(NamedTuple):
-    """A failed span with calls inside: its events, what it said, and how many calls ran inside."""
+    """A failed span with calls inside: its events, a key of its failure, and how many calls ran inside."""
 
     number: int
     end: int
@@ -74,7 +76,7 @@ class FailedRun(NamedTuple):
 
 
 class Prompts:
-    """What the prompts of calls begin with; see `prompts.Prompt`."""
+    """The beginnings of the prompts of calls; see `prompts.Prompt`."""
 
     __slots__ = ("_facts", "beginnings", "sizes")
 
@@ -83,7 +85,7 @@ class Prompts:
         self.beginnings, self.sizes = array("q"), array("q")
 
     def add(self, span: MeasuredSpan, prompt: Prompt, given: int, cached: int) -> None:
-        """Take the prompt of a call: `given` of its tokens were input, and `cached` of these read from a cache."""
+        """Add the prompt of a call with `given` input tokens, of which `cached` were read from a cache."""
         at = span.end.get("timestamp")
         kept = prompt.beginnings
         when = -1 if at is None else int(at)
@@ -98,9 +100,10 @@ class Prompts:
         self.sizes.extend(later.sizes)
 
     def resent(self) -> Iterator[tuple[int, int, int, int]]:
-        """(number, before, tokens, at) of each prompt that begins as an earlier one, and was not read from a cache.
+        """(number, before, tokens, at) of each prompt that begins like an earlier one and was not read from a cache.
 
-        `before` is an earlier call of that beginning, which had ended; `at` when the call ended, in seconds since the epoch.
+        `before` is an earlier call with that beginning that had ended; `at` is when the call ended, in seconds since
+        the epoch.
         """
         facts, keys = self._facts, self.beginnings
         begins = [0, *accumulate(facts[_PROMPT - 1 :: _PROMPT])]
@@ -148,7 +151,7 @@ _OWN = Call._fields.index("own_ns")
 
 
 class Calls:
-    """The calls of one model or tool, sixty-four bytes each, and of those that failed what they said."""
+    """The calls of one model or tool, sixty-four bytes each, and keys of the failures among them."""
 
     __slots__ = ("_facts", "failed", "prompts")
 
@@ -160,7 +163,7 @@ class Calls:
     def take(self, span: MeasuredSpan, tokens: int, cost: int, question: int, answer: int) -> None:
         """Take a call."""
         lasted = span.duration_ns or 0
-        if tokens > LONGEST_NS or cost > LONGEST_NS:  # which no call is; but they must fit
+        if tokens > LONGEST_NS or cost > LONGEST_NS:  # which no call has, but they must fit
             tokens, cost = min(tokens, LONGEST_NS), min(cost, LONGEST_NS)
         self._facts.extend(
             (span.number, span.end_number, lasted, span.self_ns, tokens, cost, question, answer)
@@ -180,7 +183,7 @@ class Calls:
         return self._facts[::_WIDTH]
 
     def asked_again(self) -> list[Call]:
-        """The calls whose question more than one of them was asked, in order."""
+        """The calls whose question was asked more than once, in order."""
         questions = self._facts[_QUESTION::_WIDTH]
         times = Counter(questions)
         return sorted(
@@ -188,12 +191,12 @@ class Calls:
         )
 
     def longer(self, ns: int) -> list[Call]:
-        """Those that took longer of their own, in order."""
+        """The calls whose own time was longer, in order."""
         return sorted(self[place] for place, own in enumerate(self._facts[_OWN::_WIDTH]) if own > ns)
 
 
 class _Saving:
-    """Calls that are one entry of the list: how much they would save, and which they are."""
+    """One entry of the list: its calls, and how much they would save."""
 
     __slots__ = ("cost", "count", "first", "ns", "numbers", "priced", "tokens")
 
@@ -224,7 +227,7 @@ class Savings:
 
     Args:
         calls: by component and name.
-        slow_ns: what a tool may take.
+        slow_ns: the time a tool may take.
     """
 
     def __init__(self, calls: Mapping[Key, Calls], slow_ns: int) -> None:
@@ -260,7 +263,7 @@ class Savings:
             self._timed.append((number, ns))
 
     def after_failures(self, runs: list[FailedRun]) -> None:
-        """Calls that failed, and those that came after the failure that ended what they ran in."""
+        """Find calls that failed, and those after the failure with which the span around them ended."""
         for key, calls in self._calls.items():
             if calls.failed:
                 for place, number in enumerate(calls.numbers()):
@@ -299,7 +302,7 @@ class Savings:
                 self._take("work_after_failure", key, call, call.own_ns, (run.number, run.number))
 
     def repeated(self) -> None:
-        """Calls that an earlier one had answered already."""
+        """Find calls that an earlier one had answered already."""
         for key, calls in self._calls.items():
             known: dict[tuple[int, int], Call] = {}
             again = calls.asked_again()
@@ -314,7 +317,7 @@ class Savings:
                         self._take("repeated_calls", key, call, call.lasted_ns, group)
 
     def resent(self) -> None:
-        """Prompts that began as an earlier one, and were paid for in full."""
+        """Find prompts that began like an earlier one, and were paid for in full."""
         for key, calls in self._calls.items():
             for number, before, tokens, at in calls.prompts.resent():
                 if number not in self._taken:
@@ -322,7 +325,7 @@ class Savings:
                     self._add("resent_context", key, (0, before), number, 0, tokens, cost)
 
     def slow_tools(self) -> None:
-        """What tools took beyond what is slow."""
+        """Find the time of tools beyond `slow_ns`."""
         for key, calls in self._calls.items():
             if key[0] != "tool":
                 continue
@@ -331,7 +334,7 @@ class Savings:
                     self._add("slow_tools", key, (0, None), call.number, call.own_ns - self._slow_ns)
 
     def parallel(self, told: Mapping[str, Any]) -> None:
-        """What could have run at the same time, less what is counted already."""
+        """Find spans that could have run at the same time, less the time counted already."""
         self._reason = told.get("reason")
         counted = sorted(self._timed)
         for chance in sorted(told.get("chances") or (), key=lambda chance: -(chance["number"] or 0)):
@@ -400,7 +403,7 @@ def _sum_up(into: _Saving, saving: _Saving) -> None:
 
 
 def _cheaper(asked: Asked, tokens: int, at: int) -> int:
-    """By how much tokens cost less when a cache reads them; below zero where a price is not known."""
+    """By how much tokens are cheaper when read from a cache; below zero where a price is not known."""
     price = asked.price(at if at >= 0 else None)
     usage = {"input_tokens": tokens, "output_tokens": 0}
     full = None if price is None else price.cost(usage)

@@ -1,10 +1,10 @@
 """Sections of several recordings added up from the sections of each, without reading their spans again.
 
-What is counted adds up: whole numbers everywhere, and as exact fractions, so that the order makes no difference, times (`..._ms`,
-`..._us`) and what stands under `cost`. Entries of lists that count something and name no event are added up with those of the
-same names, such as the calls of one tool by one agent; all others are put one behind the other, each with the `trace` it
-is from. At most `LISTED` of them are kept. A text is kept where all recordings say the same. What is a share, a score, a place
-or an extreme of one recording has no sum, and is left out.
+These are added up: whole numbers everywhere, times (`..._ms`, `..._us`) and the values of `cost`, the latter as exact
+fractions, so that the order makes no difference. Entries of lists that count something and name no event are added up
+with those of the same names, such as the calls of one tool by one agent; all others are listed one after the other,
+each with its `trace`, at most `LISTED` of them. A text is kept where it is the same in all recordings. A share, a
+score, a place or an extreme of one recording has no sum, and is left out.
 """
 
 from __future__ import annotations
@@ -91,11 +91,11 @@ class _Rows:
 
 
 _NAMES = frozenset({"kind", "what", "from", "to", "component", "component_name", "rule", "category", "name"})
-"""What tells such an entry from the others of its list."""
+"""The keys that identify such an entry in its list."""
 
 
 _DIFFERENT = object()
-"""What stands where recordings say different things."""
+"""Marks a value that differs between recordings."""
 
 
 class Added:
@@ -108,7 +108,7 @@ class Added:
         """Add the section of one recording.
 
         Args:
-            section: what its fold gave.
+            section: the result of its fold.
             trace: the path of the recording, for the entries of lists.
         """
         _add(self._sum, section, trace, money=False)
@@ -121,7 +121,7 @@ class Added:
 
 
 def _add(into: dict[str, Any], section: Mapping[str, Any], trace: str, *, money: bool) -> None:
-    """Add the figures of a section to those of others; what has no sum is left out."""
+    """Add the figures of a section to those of others; values without a sum are left out."""
     for key, value in section.items():
         if key in _NO_SUM or key.endswith(_NO_SUM_ENDS) or key.startswith(_NO_SUM_STARTS):
             continue
@@ -178,7 +178,7 @@ class Recurring:
             self._last[mark] = trace
 
     def result(self) -> list[dict[str, Any]]:
-        """Those in most recordings first, with the `trace` and the `number` of the first time."""
+        """Those in most recordings first, with the `trace` and the `number` of the first occurrence."""
         rows = [row for row in self._rows.values() if row["count"] > 1]
         rows.sort(key=lambda row: (-row["recordings"], -row["count"], row["fingerprint"]))
         return rows[:LISTED]
@@ -189,7 +189,8 @@ class Overviews:
 
     Counts and `duration_ms` add up, so that `duration_ms` is how long the recordings took one after the other;
     `started_at` is that of the earliest and `ended_at` that of the latest. `status` is `open` where one of them is,
-    else `killed` where one was, else `failed` where one has failed; `statuses` counts them. What they do not all say is None.
+    else `killed` where one was, else `failed` where one has failed; `statuses` counts them. A value that differs is
+    None.
     """
 
     _COUNTED = (
@@ -217,12 +218,12 @@ class Overviews:
 
     @property
     def rows(self) -> list[Mapping[str, Any]]:
-        """What was taken."""
+        """The overviews that were added."""
         return self._rows
 
     @property
     def error_rate(self) -> float | None:
-        """The share of all ended spans that failed and were not made good; None where no span ended."""
+        """The share of all ended spans that failed and were not recovered; None where no span ended."""
         ended = [row["spans"] - row["open_spans"] for row in self._rows]
         rates = (1 - (1 if row["success_rate"] is None else row["success_rate"]) for row in self._rows)
         failed = sum(round(rate * spans) for rate, spans in zip(rates, ended, strict=True))
@@ -261,6 +262,6 @@ class Overviews:
         }
 
     def _shared(self, name: str) -> Any:
-        """What all of them say; None where they differ."""
+        """The value that all of them have; None where they differ."""
         values = [row.get(name) for row in self._rows]
         return values[0] if all(value == values[0] for value in values) else None

@@ -1,11 +1,11 @@
 """Many recordings at once: each is folded by itself, several in processes of their own, and then put together.
 
-What the whole document says of several recordings:
+How the document of several recordings is made:
 
 - Sections whose fold can be pooled (`contract.Pooled`) are merged, so that a percentile is that of all their spans.
 - Those of `adding.ADDED` are added up from what each recording gave; the overview has rules of its own.
-- Everything else (integrity, dependencies with the critical path, and all that looks at the course of one run) means something
-  of one recording only: it stands in the document of each recording and not in the whole.
+- Everything else (integrity, dependencies with the critical path, and all that looks at the course of one run) has a
+  meaning for one recording only: it is in the document of each recording and not in the whole.
 
 An entry that names an event by `number` has the path of its recording as `trace`. The recordings are put together in
 the order in which they were given, whichever process is done first, so that the result is that of folding one
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.prices import Table
 
 WORTH_A_PROCESS = 8 << 20
-"""Bytes of recordings for each process: what is read in the time that a process takes to start."""
+"""Bytes of recordings for each process: as many as are read in the time that a process takes to start."""
 
 MOST_PROCESSES = 3
 """How many processes read at most: each holds 40 to 50 MB, and all together shall hold no more than 300 MB."""
@@ -63,12 +63,12 @@ SCORED = ("integrity", "health")
 """The sections whose score stands in the row of each recording."""
 
 _NEEDED = (_OVERVIEW, "resource_usage")
-"""What is worked out of each recording, asked for or not: the table, the groups and the trends are made of it."""
+"""Sections made for each recording, asked for or not: the table, the groups and the trends need them."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of many recordings.
+    """A request for the analysis of many recordings.
 
     Attributes:
         sections: the names of the sections; None for all.
@@ -76,7 +76,7 @@ class Request:
         prices: the user's own prices; None for those in use.
         by: what the recordings are grouped by, out of `windows.GROUPS`; None for no groups.
         documents: whether the whole document of each recording is wanted.
-        left_out: re-runs that stand beside the recordings and are not analysed; the document names them.
+        left_out: re-runs that lie beside the recordings and are not analysed; the document names them.
     """
 
     sections: tuple[str, ...] | None = None
@@ -87,7 +87,7 @@ class Request:
     left_out: tuple[str, ...] = ()
 
     def folded(self, table: Mapping[str, object]) -> tuple[str, ...]:
-        """The sections that are worked out of each recording: without the documents, only those that something shows."""
+        """The sections made for each recording: without the documents, only those of which something is shown."""
         wanted = table if self.sections is None else self.sections
         shown = [name for name in wanted if self.documents or _is_shown(name, table[name])]
         return (*shown, *_NEEDED, *(("performance",) if self.by == "agent" else ()))
@@ -99,7 +99,7 @@ def _is_shown(name: str, made_by: object) -> bool:
 
 
 class Recording(NamedTuple):
-    """What was found in one recording; `error` says why nothing was.
+    """The result for one recording; `error` is the reason where there is none.
 
     Attributes:
         path: its first file.
@@ -110,7 +110,7 @@ class Recording(NamedTuple):
         document: its whole document as JSON; empty where it was not wanted.
         sections: the sections that are added up.
         pooled: its settled `Analysis`, pickled: every group it is put into takes a copy of its own.
-        plugin_errors: what ended an analysis of somebody else, by section.
+        plugin_errors: the errors of analyses of installed packages, by section.
     """
 
     path: str
@@ -129,7 +129,7 @@ def read(request: Request, table: SectionTable, place: int, path: str) -> Record
 
     Args:
         request: what is asked.
-        table: the sections there are.
+        table: all sections.
         place: its place among the recordings, from 1.
         path: its first file.
     """
@@ -176,7 +176,7 @@ def _is_wanted(name: str, sections: Sequence[str] | None, table: Iterable[str]) 
 
 
 class Together:
-    """Several recordings put together: all of them, or those of a group."""
+    """Several recordings together: all of them, or those of a group."""
 
     def __init__(self, sections: Sequence[str] | None) -> None:
         self._sections = sections
@@ -232,7 +232,7 @@ class Together:
         return len(self._overviews.rows)
 
     def overview(self) -> dict[str, Any]:
-        """The overview of all of them, wanted or not."""
+        """The overview of all of them, asked for or not."""
         return self._overviews.result()
 
     def targets(self) -> Counter[Any]:
@@ -411,7 +411,7 @@ def _beginning(group: tuple[str | None, Together]) -> tuple[bool, float, str]:
 def _trends(by: str | None, whole: Together, groups: Sequence[Together]) -> dict[str, Any]:
     """Over days and versions, a point is the median of a group; otherwise a recording.
 
-    Programs have nothing to do with each other: of several, the one with the most recordings counts.
+    Different programs are not compared: of several, only the one with the most recordings counts.
     """
     targets = whole.targets()
     target = min(targets, key=lambda name: (-targets[name], str(name)), default=None)
@@ -438,7 +438,7 @@ def _placed(value: Any, paths: Sequence[str]) -> Any:
 
 
 def _problems(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """What could not be read of all recordings; the first places of the first of them."""
+    """The problems of reading all recordings, with the first places of the first of them."""
     added = Added()
     for row in rows:
         added.take({**row["problems"], "first": []}, "")

@@ -1,16 +1,20 @@
 """Whether a figure rises or falls over time, how sure that is, and by how much a day.
 
 Each figure of a recording, or of a group of them, is a point in time. The direction is that of the Mann-Kendall test (Mann
-1945, "Nonparametric Tests Against Trend"; Kendall 1975, "Rank Correlation Methods"), the slope that of Theil and Sen (`slopes`). Both go by the order of the values and by
-medians, so that one run that took far too long decides nothing, and no distribution is assumed.
+1945, "Nonparametric Tests Against Trend"; Kendall 1975, "Rank Correlation Methods"), the slope that of Theil and Sen
+(`slopes`). Both use the order of the values and medians, so that a single extreme run decides nothing, and no
+distribution is assumed.
 
 - `S` is the number of pairs of points of which the later is higher, less those of which it is lower.
-- `p_value` is how likely an S at least so far from 0 is where there is no trend. Up to `EXACT` points without ties it is
-  counted out; otherwise it is that of the normal distribution, with the variance corrected for ties and S moved by one towards 0.
-- `slope_per_day` is the median of the slopes of all pairs of points at different times, `slope_low` and `slope_high` are
-  the limits between which it lies with 95 per cent. Where the points span less than `SHORTEST_S`, a change a day would be
-  guessed from minutes: it is None, with its limits, and `slope_per_run` is the median change from one point to the next.
-- `direction` is `rising` or `falling` where `p_value` is below `SIGNIFICANT`, else `none`; `unknown` below `LEAST` points.
+- `p_value` is how likely an S at least so far from 0 is where there is no trend. Up to `EXACT` points without ties it
+  is exact; otherwise it is that of the normal distribution, with the variance corrected for ties and S moved by one
+  towards 0.
+- `slope_per_day` is the median of the slopes of all pairs of points at different times, `slope_low` and `slope_high`
+  are the limits between which it lies with 95 per cent. Where the points span less than `SHORTEST_S`, a change a day
+  would be guessed from minutes: it is None, with its limits, and `slope_per_run` is the median change from one point to
+  the next.
+- `direction` is `rising` or `falling` where `p_value` is below `SIGNIFICANT`, else `none`; `unknown` below `LEAST`
+  points.
 """
 
 from __future__ import annotations
@@ -30,10 +34,10 @@ SIGNIFICANT = 0.05
 LEAST = 4
 EXACT = 30
 MOST = 500
-"""Of more points than this the latest count: the slope looks at every pair of them."""
+"""At most so many points count, the latest ones: the slope looks at every pair of them."""
 
 SHORTEST_S = 86_400
-"""From how many seconds between the first and the last point on a change a day is told."""
+"""A change a day is only given where the points span at least so many seconds."""
 
 METHOD = "Mann-Kendall test at 0.05, Theil-Sen slope"
 
@@ -48,7 +52,7 @@ class Point(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """One figure of a run whose trend is told: its name, what it is read from, and what it means."""
+    """One figure of a run that has a trend: its name, the values it is read from, and its meaning."""
 
     name: str
     of: Callable[[Mapping[str, Any]], float | None]
@@ -81,10 +85,10 @@ def trends(runs: Iterable[tuple[float, Mapping[str, Any]]]) -> dict[str, Any]:
 
     Args:
         runs: when each run began, in seconds since the epoch, and its figures: an `execution_overview` with
-            `memory_peak_mb`. A figure that a run does not tell is no point.
+            `memory_peak_mb`. A figure that a run does not have gives no point.
 
     Returns:
-        `method`, and in `figures` one object of `trend` for each of `FIGURES` that anything tells of.
+        `method`, and in `figures` one object of `trend` for each of `FIGURES` that has a point.
     """
     ordered = sorted(runs, key=lambda run: run[0])
     found = {}
@@ -97,7 +101,7 @@ def trends(runs: Iterable[tuple[float, Mapping[str, Any]]]) -> dict[str, Any]:
 
 
 def trend(points: Sequence[Point]) -> dict[str, Any]:
-    """What a series does over time.
+    """The trend of a series.
 
     Args:
         points: at least one, in the order of time; of more than `MOST` the latest count.
@@ -136,7 +140,7 @@ def trend(points: Sequence[Point]) -> dict[str, Any]:
 
 
 def kendall_score(values: Sequence[float]) -> int:
-    """S: the pairs of which the later value is higher, less those of which it is lower."""
+    """S: the number of pairs whose later value is higher, less the number of those whose later value is lower."""
     return sum((later > earlier) - (later < earlier) for earlier, later in combinations(values, 2))
 
 
@@ -174,5 +178,5 @@ def _inversions(size: int) -> tuple[int, ...]:
 
 
 def _digits(value: float) -> float:
-    """Nine significant digits: more of them would be those of the machine."""
+    """Nine significant digits, so that the result does not depend on the machine."""
     return float(f"{value:.9g}")

@@ -21,7 +21,7 @@ def seconds_of(text: str) -> float:
     """How long a span such as `30m`, `12h`, `7d` or `2w` is, in seconds.
 
     Raises:
-        WrongUsageError: it is no such span.
+        WrongUsageError: it is not such a span.
     """
     found = _SPAN.fullmatch(text.strip().lower())
     if found is None or not float(found[1]):
@@ -32,7 +32,7 @@ def seconds_of(text: str) -> float:
 
 
 def day(document: Mapping[str, Any]) -> str | None:
-    """The day a recording began, in UTC: `2026-11-21`; None where it does not tell."""
+    """The day a recording began, in UTC: `2026-11-21`; None where that is not recorded."""
     started_at = document["execution_overview"].get("started_at")
     try:
         return None if started_at is None else f"{datetime.fromtimestamp(started_at, UTC):%Y-%m-%d}"
@@ -63,7 +63,7 @@ GROUPS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
 
 
 def began(path: Path) -> float:
-    """When a recording began, in seconds since the epoch; by its file's last change where it does not tell.
+    """When a recording began, in seconds since the epoch; by its file's last change where that is not recorded.
 
     Raises:
         TraceNotFoundError: there is no such file.

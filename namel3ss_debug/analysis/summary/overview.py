@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 _NS_PER_SECOND = 1_000_000_000
 _BOUNDARIES = frozenset({"llm", "tool", "http", "validation", "memory"})
-"""Components whose failure a program meets every day: one at the top does not mean that the run failed."""
+"""Components whose failures are ordinary for a program: one at the top does not mean that the run failed."""
 
 _TOLD = ("target", "argv", "cwd", "python", "platform", "git_commit", "user", "environment", "agent_version")
-"""What a `trace_start` tells of the run: texts, and `argv`, a list; what is neither is not told."""
+"""The fields of a `trace_start` that are reported: texts, and `argv`, a list; other values are left out."""
 
 
 class ExecutionOverview:
@@ -53,7 +53,7 @@ class ExecutionOverview:
         self._identify(span.start)
 
     def event(self, number: int, event: Event) -> None:
-        """Note what a process says when it begins and when it ends."""
+        """Note the data of the beginning and of the end of a process."""
         self._identify(event)
         if event["event_type"] == "trace_end":
             self._ended += 1
@@ -90,7 +90,7 @@ class ExecutionOverview:
         self._start = min(starts, key=lambda start: start[0]) if starts else None
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The section; None where the trace does not tell."""
+        """The section; values that were not recorded are None."""
         errors, resources = totals.sections["errors"], totals.sections["resource_usage"]
         rate = errors["error_rate"]
         wall = totals.wall_ns
@@ -136,7 +136,7 @@ class ExecutionOverview:
 
 
 def _calls(totals: Totals, prefix: str) -> int:
-    """How many spans of a type there were, whichever of their two events is there."""
+    """How many spans of a type there were, even if only one of their two events is there."""
     return max(totals.types.get(prefix + "_start", 0), totals.types.get(prefix + "_end", 0))
 
 

@@ -6,7 +6,7 @@ An operation's weight is its self time, as a share of the wall time. The cause i
 - `cpu`: the process computed for at least `MOSTLY` of the time, where CPU time was recorded;
 - `model`, `tool`, `memory`: the component is that;
 - `io`: the component is `http`, or the process computed for less than 1 - `MOSTLY` of the time;
-- `unknown`: nothing of it.
+- `unknown`: none of these.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Effort(NamedTuple):
         self_ns: without what ran inside.
         total_ns: of all its spans.
         retried_ns: of those that followed a failed attempt.
-        cpu_ns: what the process computed during its spans.
-        measured_ns: the time of the spans that tell `cpu_ns`.
+        cpu_ns: the CPU time of the process during its spans.
+        measured_ns: the time of the spans with `cpu_ns`.
     """
 
     component: str
@@ -44,7 +44,7 @@ class Effort(NamedTuple):
 
     @property
     def working_ns(self) -> int | None:
-        """For how long the process computed; None where nothing tells. Other threads may have computed as well."""
+        """For how long the process computed; None where not recorded. Other threads may have computed as well."""
         return min(self.cpu_ns, self.measured_ns) if self.measured_ns else None
 
     @property
@@ -53,7 +53,7 @@ class Effort(NamedTuple):
         return self.measured_ns - min(self.cpu_ns, self.measured_ns) if self.measured_ns else None
 
     def cause(self) -> str:
-        """Why it took so long, in a word."""
+        """The cause of its time, in a word."""
         if self.total_ns and 2 * self.retried_ns >= self.total_ns:
             return "retries"
         if self.measured_ns and self.cpu_ns >= MOSTLY * self.measured_ns:

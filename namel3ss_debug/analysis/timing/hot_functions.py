@@ -6,8 +6,8 @@ A row for each operation of which a slow span was sampled, `number` that of the 
      "memory_growth_mb": 31.5,
      "functions": [{"function": "json.decoder.JSONDecoder.decode", "at": "app.py:42", "self_ms": 2709.3, "share": 0.6007}]}
 
-What inner spans did is theirs. A function of the program's own file is one, whether the program ran it or a child that was spawned,
-where that file goes by another name. `share` is of what was sampled in the operation, and `memory_growth_mb` the most that the memory
+The time of inner spans is theirs. A function of the program's own file is the same one in a spawned child, where that
+file has another name. `share` is of what was sampled in the operation, and `memory_growth_mb` the most that the memory
 of the process grew within one of its spans, from the first sample to the highest.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EVENT_TYPE: Final = "stack_sample"
 MOST_FUNCTIONS: Final = 10
-"""So many functions of an operation are listed, those that took longest."""
+"""So many functions of an operation are listed, those with most time."""
 
 _SPAWNED = "__mp_main__."
 """What `multiprocessing` calls the program's own file in a child that it spawned."""

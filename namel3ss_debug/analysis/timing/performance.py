@@ -35,10 +35,10 @@ _NS_PER_SECOND = 1_000_000_000
 
 
 class _Spans:
-    """What is known of some spans: those of an operation, or of it at one place.
+    """The figures of some spans: those of an operation, or those at one of its places.
 
-    `durations`, `numbers` (of the starts) and `begins` are of the spans that tell how long they took, at the same
-    places; `begins` is empty where they do not tell when they began. `self_ns`, `cpu_ns`, `measured_ns` and
+    `durations`, `numbers` (of the starts) and `begins` are of the spans with a known duration, at the same
+    places; `begins` is empty where it is not known when they began. `self_ns`, `cpu_ns`, `measured_ns` and
     `retried_ns` are sums over them.
     """
 
@@ -90,15 +90,15 @@ class _Spans:
 
 
 _Where = tuple[str, str, str | None, bool | None]
-"""What spans have in common that are kept together.
+"""Identifies spans that are kept together.
 
-Component and name; the place of the call, None where the spans do not tell; whether no other span ran inside, None
-where they do not tell when they began.
+Component and name; the place of the call, None where not recorded; whether no other span ran inside, None
+where it is not known when they began.
 """
 
 
 class _Answers:
-    """What a model's answers add to its times."""
+    """Figures of a model's answers, besides its times."""
 
     __slots__ = ("answering_ns", "first_tokens", "output_tokens", "tokens")
 
@@ -147,8 +147,8 @@ class Performance:
     def span(self, span: MeasuredSpan) -> None:
         """Take the duration of one span that ended.
 
-        It goes to those that it has all in common with, which is one look-up; `result` puts together from these what
-        it needs by operation, by component and by place.
+        It is kept with the spans of the same key, which takes one look-up; `result` combines these by operation, by
+        component and by place.
         """
         start, below, duration = span.start, span.below, span.duration_ns
         at = start.get("timestamp")
@@ -186,7 +186,7 @@ class Performance:
         self._spans.setdefault((span.component, span.name, None, None), _Spans()).open += 1
 
     def event(self, number: int, event: Event) -> None:
-        """Take what was sampled inside a span."""
+        """Take the samples inside a span."""
         self._hot.add(number, event)
 
     def _note_slow(self, span: MeasuredSpan, duration: int) -> None:
@@ -223,7 +223,7 @@ class Performance:
         self._hot.merge(later._hot)
 
     def renumber(self, by: int) -> None:
-        """Let the numbers of events tell their recording."""
+        """Add this to the numbers of all events, so that they identify their recording."""
         for spans in self._spans.values():
             spans.renumber(by)
         self._hot.renumber(by)
@@ -232,7 +232,7 @@ class Performance:
     def result(self, totals: Totals) -> dict[str, Any]:
         """The operations with the longest self time first, models and tools by name, the slowest first.
 
-        Over several recordings there is nothing about how many ran at once.
+        For several recordings there is no figure of how many ran at once.
         """
         operations = self._by_operation()
         in_order = {key: sorted(operation.durations) for key, operation in operations.items()}

@@ -1,7 +1,7 @@
 """The rules of the section `triggers`: what each looks at, and when it fires.
 
-Windows are looked at when everything is known, over compact series, so that what fires does not depend on how the
-trace was read. A rate or a baseline needs a least number of calls to mean something; with fewer, the rule is `unknown`.
+Windows are evaluated at the end, over compact series, so that the result does not depend on how the trace was
+read. A rate or a baseline needs a least number of calls to mean something; with fewer, the rule is `unknown`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.totals import Totals
 
 LEAST_CALLS = 20
-"""A rate or a baseline of fewer calls says nothing."""
+"""A rate or a baseline of fewer calls has no meaning."""
 
 RECENT = 5
 """So many calls in a row, of which more than half have to be slow."""
 
 FLOOR_NS = 10 * NS_PER_MS
-"""A baseline below this is taken as this: what is twice as slow and still quick is no concern."""
+"""A baseline below this is taken as this: a call that is twice as slow and still quick is no problem."""
 
 MOST_NUMBERS = 20
 _SAME_STRETCH_NS = NS_PER_SECOND
@@ -55,7 +55,7 @@ class Blocked(NamedTuple):
 
 @dataclass(slots=True)
 class Gathered:
-    """What the rules are asked about.
+    """The data that the rules evaluate.
 
     Attributes:
         durations: for each operation number, begin and duration of its spans, one after the other.
@@ -63,7 +63,7 @@ class Gathered:
         failed: second and number of those that failed.
         busy: for each process the spans in which it computed nearly all the time, as begin, end, number.
         samples: for each process number, time and processor time of its samples.
-        cpu_told: whether anything tells processor time.
+        cpu_told: whether processor time was recorded.
         timeouts: the first of them; `timeout_count` is how many there were.
         blocked: stretches that are long enough.
         waiting: innermost spans that never ended.
@@ -107,7 +107,7 @@ class Gathered:
 
 
 class Asked(NamedTuple):
-    """What a rule is given: its threshold, all of them, what was gathered, and the totals."""
+    """What a rule is given: its threshold, all thresholds, the gathered data, and the totals."""
 
     limit: float
     thresholds: Mapping[str, float | None]
@@ -116,7 +116,7 @@ class Asked(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One rule: its name, the name of its threshold, the unit of both, and what decides."""
+    """One rule: its name, the name of its threshold, the unit of both, and the function that evaluates it."""
 
     name: str
     threshold: str
@@ -127,7 +127,7 @@ class Rule(NamedTuple):
 def evaluate(
     rule: Rule, thresholds: Mapping[str, float | None], got: Gathered, totals: Totals
 ) -> tuple[list[dict[str, Any]], str, str | None]:
-    """What fired by a rule, its state, and the reason of that where there is one."""
+    """The findings of a rule, its state, and the reason of that where there is one."""
     limit = thresholds.get(rule.threshold)
     if limit is None:
         return [], "off", None
@@ -210,7 +210,7 @@ def _slow_stretches(
 
 
 def _error_rate(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
-    """More than a share of the calls of models and tools failed, attempts that were made good by another included.
+    """More than a share of the calls of models and tools failed, including attempts that another attempt recovered.
 
     In any window of `error_window_seconds`, taken second by second by when the calls ended, with at least
     `LEAST_CALLS` calls in it.
@@ -282,7 +282,7 @@ def _loops(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
 def _cpu(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
     """A process computes longer, without a pause of a second, for more than `cpu_share` of the time.
 
-    By its samples, and by spans that tell their processor time.
+    By its samples, and by spans with recorded processor time.
     """
     resources = asked.totals.sections.get("resource_usage", {})
     if not asked.got.cpu_told and resources.get("cpu_ms") is None:
@@ -348,7 +348,7 @@ def _context(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def _blocked(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
-    """A span waits with nothing running inside it.
+    """A span waits without a span running inside it.
 
     The calls of models are left out, which wait for their answer; and spans in which the process computed for half of
     the time. A span that never ended waits until the recording ends, a model's call as well.

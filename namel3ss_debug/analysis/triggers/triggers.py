@@ -1,4 +1,4 @@
-"""Whether a run went beyond what its thresholds allow: one rule for each, over what the folds have gathered.
+"""Whether a run exceeded its thresholds: one rule for each, over data gathered while the trace is read.
 
 The section:
 
@@ -53,7 +53,7 @@ class Triggers:
         self._got = Gathered()
 
     def span(self, span: MeasuredSpan) -> None:
-        """Take what one span that ended tells."""
+        """Take the data of a span that ended."""
         component, end, lasted = span.component, span.end, span.duration_ns
         got = self._got
         if component == "llm" or component == "tool":  # noqa: PLR1714  (this is done for every span)
@@ -127,7 +127,7 @@ class Triggers:
             self._got.blocked.append(Blocked(gap, span.number, since, span.component, span.name, ended=True))
 
     def open_span(self, span: MeasuredSpan) -> None:
-        """Take an innermost span that never ended: since when nothing has run inside."""
+        """Take an innermost span that never ended, with the time since which nothing has run inside."""
         above, below, began = span.above, span.below, span.start.get("timestamp")
         if above is not None:
             above.vector(_OPEN, 1)[0] += 1
@@ -148,7 +148,7 @@ class Triggers:
         self._got.timeouts = sorted(self._got.timeouts)[:_MOST_TIMEOUTS]
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """Each rule, and what went beyond it."""
+        """The state of each rule, and what exceeded its threshold."""
         fired = []
         rules = []
         for rule in RULES:
