@@ -1,1 +1,1 @@
-"""What people see: the terminal."""
+"""The output of the program: for the terminal, as Markdown, and in files."""

@@ -1,4 +1,4 @@
-"""The document of `analyze` as a report: what went wrong first, then what took long, then what it cost."""
+"""The document of `analyze` as a report: failures first, then times, then costs."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def report(document: Section, *, brief: bool = False, reference: str = "") -> It
     """The report of one analysed trace, from the sections its document has.
 
     Args:
-        document: what `analyze` gave.
-        brief: whether only the most important rows of each section are shown, and at the end what matters most.
+        document: the result of `analyze`.
+        brief: whether only the most important rows of each section are shown, and the heaviest findings at the end.
         reference: how the recording is named in a command; empty for the latest.
     """
     trace = document.get("trace", {})
@@ -77,7 +77,7 @@ def report(document: Section, *, brief: bool = False, reference: str = "") -> It
 
 
 def _sections(document: Section, *, brief: bool) -> Iterator[Block]:
-    """The sections that a document has, in the order of what matters; behind them those that packages add."""
+    """The sections that a document has, the most important first; after them those of installed packages."""
     whole = "performance" in document
     for key, flag, tell in _SECTIONS:
         if key in document:
@@ -119,10 +119,10 @@ def _rest(left: int, flag: str) -> Note:
 
 
 def several(many: Many, *, brief: bool = False) -> Iterator[Block]:
-    """The report of several recordings: what they came to together, and a row for each of them or for each group.
+    """The report of several recordings: their totals, and a row for each of them or for each group.
 
     Args:
-        many: what `analyze_many` gave.
+        many: the result of `analyze_many`.
         brief: as of `report`.
     """
     document = many.document
@@ -154,11 +154,11 @@ def _found(rows: Iterable[Section]) -> Iterator[Section]:
 
 
 def _placed(value: Any, recording: str = "") -> Any:
-    """A section in which the number of an event says of which recording: `ab12cd34:17`.
+    """A section in which the numbers of events name their recording: `ab12cd34:17`.
 
     Args:
-        value: the section, or what stands in it.
-        recording: which one it is of, where an entry around it has said so.
+        value: the section, or a value in it.
+        recording: the one it is of, where an entry around it names one.
     """
     if isinstance(value, list):
         return [_placed(item, recording) for item in value]
@@ -236,7 +236,7 @@ def _cost_line(overview: Section) -> str:
 
 
 def _price_hint(overviews: Iterable[Section]) -> Iterator[Block]:
-    """Once for a report: what brings the published prices, where calls have none because they are not installed."""
+    """Once for a report: how to install the published prices, where calls have no price without them."""
     lacking = any(told.get("calls_without_price") and told.get("tokens") for told in overviews)
     if lacking and not extra_installed():
         yield Note(price_hint())
@@ -369,7 +369,7 @@ def _operations(title: str, header: str, rows: Iterable[tuple[Any, Section]]) ->
 
 
 def _longest(items: Iterable[tuple[Any, Section]]) -> list[tuple[Any, Section]]:
-    """Those that took longest in all come first."""
+    """A sort key: the longest total time first."""
     return sorted(items, key=lambda item: (-(item[1].get("total_ms") or 0), str(item[0])))[:SHOWN]
 
 
@@ -380,7 +380,7 @@ def _integrity(checked: Section, *, alone: bool) -> Iterator[Block]:
 
 
 def _plain(tell: Callable[[Any], Iterator[Block]]) -> Callable[..., Iterator[Block]]:
-    """For a section that is shown the same beside others."""
+    """For a section that looks the same alone and beside others."""
 
     def told(content: Any, *, alone: bool) -> Iterator[Block]:
         del alone
@@ -403,11 +403,11 @@ _SECTIONS: tuple[tuple[str, str, Callable[..., Iterator[Block]]], ...] = (
     ("component_breakdown", "--summary", _plain(components)),
     ("event_type_breakdown", "--summary", _plain(event_types)),
 )
-"""The sections in the order of what matters: the key, the option that shows it whole, and what shows it."""
+"""The sections, the most important first: the key, the option that shows it whole, and the function that draws it."""
 
 _FEW_ROWS = 3
 _ROWS = {"--errors": 8, "--triggers": 5}
-"""Rows of a table where not everything is shown."""
+"""The number of rows of tables in a shortened report."""
 
 _DETAIL = frozenset({"Spans on the path", "Where it shows", "Events", "Contexts", "Other operations"})
-"""Heads of tables that are left out where not everything is shown."""
+"""Headings of tables that are left out of a shortened report."""

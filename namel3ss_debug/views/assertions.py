@@ -1,4 +1,4 @@
-"""What a test asks of the run it has recorded: the calls as values, and assertions that say what was there instead."""
+"""The run that a test has recorded: its calls as values, and assertions whose messages show what happened instead."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AgentTrace:
     def __repr__(self) -> str:
         return f"AgentTrace({str(self.path)!r})"
 
-    # --- what there is
+    # --- values
 
     def tool_calls(self, name: str | None = None) -> list[ToolCall]:
         """The calls of tools in the order in which they began.
@@ -59,7 +59,7 @@ class AgentTrace:
         return [call for call in self._run().llm_calls if _is_named(call.model, model)]
 
     def messages(self, number: int) -> list[dict[str, Any]]:
-        """What a model read in one request.
+        """The messages of one request to a model.
 
         Args:
             number: which request, from 1; from the end where it is negative.
@@ -76,17 +76,17 @@ class AgentTrace:
 
     @property
     def answers(self) -> list[str]:
-        """What models said where they asked for no tool, in order; the last is the final answer."""
+        """The answers of models that asked for no tool, in order; the last is the final answer."""
         return [call.text for call in self._run().llm_calls if call.answers and call.text is not None]
 
     @property
     def failures(self) -> list[Failure]:
-        """What failed and was not made good by a further attempt."""
+        """The failures that no further attempt recovered."""
         return self._run().failures
 
     @property
     def tokens(self) -> int:
-        """The tokens of all model calls, as the calls tell them."""
+        """The tokens of all model calls, as recorded."""
         return self._run().totals.tokens
 
     @property
@@ -100,17 +100,17 @@ class AgentTrace:
         """Milliseconds from the first event to the last."""
         return self._run().totals.ms
 
-    # --- what must be
+    # --- assertions
 
     def assert_called(
         self, name: str, *, times: int | None = None, with_arguments: Mapping[str, Any] | None = None
     ) -> None:
-        """A tool was called.
+        """Assert that a tool was called.
 
         Args:
             name: the tool; `*` and `?` stand for anything.
             times: exactly so often; at least once if left out.
-            with_arguments: only calls count that had these arguments, whatever others they had.
+            with_arguments: only calls with these arguments count, whatever other arguments they have.
 
         Raises:
             AssertionError: it was not.
@@ -128,7 +128,7 @@ class AgentTrace:
         raise AssertionError(clean(f"tool {name} was to be called{expected}{how}: {was}", _LONGEST) + there)
 
     def assert_order(self, *names: str) -> None:
-        """Agents, models and tools of these names began in this order, whatever came between them.
+        """Assert that agents, models and tools of these names began in this order, with anything in between.
 
         Raises:
             AssertionError: they did not.
@@ -144,7 +144,7 @@ class AgentTrace:
                 )
 
     def assert_no_failures(self) -> None:
-        """Nothing failed for good.
+        """Assert that nothing failed for good.
 
         Raises:
             AssertionError: something did.
@@ -156,14 +156,14 @@ class AgentTrace:
             raise AssertionError("\n  ".join([f"{count(len(failures), 'failure')} in the run:", *rows]))
 
     def check(self, *rules: str | Mapping[str, Any]) -> Report:
-        """Hold the run against rules, as `debug check` does; of a rule that is about nothing in the run, a warning says so.
+        """Check the run against rules, as `debug check` does; warn about a rule that nothing in the run concerns.
 
         Args:
             *rules: expressions that must be true of the run, or rules as objects.
 
         Raises:
             AssertionError: one of them is broken.
-            RuleError: one of them is not as it should be.
+            RuleError: one of them is not valid.
         """
         __tracebackhide__ = True
         from namel3ss_debug.analysis.checking.evaluation import check_trace  # noqa: PLC0415  (only here is it needed)
@@ -203,7 +203,7 @@ def _many(calls: int) -> str:
 
 
 def _calls(calls: Sequence[ToolCall]) -> str:
-    """What tools were called, a line each."""
+    """The calls of tools, a line each."""
     if not calls:
         return "\n  no tool was called"
     rows = [clean(f"{call.name}({_given(call.arguments)})", _LONGEST) for call in calls[:_MOST_NAMED]]

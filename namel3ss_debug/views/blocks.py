@@ -16,7 +16,7 @@ INDENT = "  "
 
 
 class Heading(NamedTuple):
-    """The head of a section, and a few dim words behind it."""
+    """The heading of a section, and a few dim words after it."""
 
     title: str
     aside: str = ""
@@ -37,9 +37,9 @@ class Table(NamedTuple):
 
 
 class Note(NamedTuple):
-    """One sentence below a table; `left` is how many rows of it are not shown, where that is what it says.
+    """One sentence below a table; `left` is the number of rows that are not shown, where the note is about that.
 
-    One with a command of ours stays on one line, however long, so that it can be pasted.
+    A note with one of our commands stays on one line, however long, so that the command can be pasted.
     """
 
     words: str
@@ -47,13 +47,13 @@ class Note(NamedTuple):
 
 
 class Points(NamedTuple):
-    """Numbered points in words, each with the command that looks further, which may be empty."""
+    """Numbered points in words, each with a command that shows more, which may be empty."""
 
     rows: Sequence[tuple[str, str]]
 
 
 class Quote(NamedTuple):
-    """Somebody's own words, as they wrote them, but for what a terminal or Markdown would obey."""
+    """Somebody's own words, unchanged except for what a terminal or Markdown would obey."""
 
     words: str
 
@@ -69,11 +69,11 @@ Block = Heading | Facts | Table | Note | Points | Quote | Code
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&!$])")
 _MENTION = re.compile(r"(?<![\w.])@(?=\w)")
 _BEGINS = re.compile(r"\s*(?:[-+=](?=.)|\d+(?=[.)]))")
-"""What Markdown takes for a list or a line at the beginning of a paragraph, up to where a backslash ends that."""
+"""The beginning of a paragraph that Markdown takes for a list or a line, up to where a backslash prevents that."""
 
 POINT_LIMIT = 260
 _LEAST_HEAD = 20
-"""So many cells of a title stay where something stands behind it."""
+"""A title keeps at least so many cells where words follow it."""
 
 _QUOTE_LIMIT = 4000
 _COMMAND = "namel3ss debug "
@@ -114,7 +114,7 @@ def _block_lines(block: Block, width: int) -> Iterator[Text]:
 
 
 def _heading(block: Heading, width: int) -> Iterator[Text]:
-    """The title with the words behind it; below it, where they are too long for what a short title leaves, or any title."""
+    """The title followed by the words, or with the words below it where they do not fit beside it."""
     title, aside = clean(block.title), clean(block.aside)
     behind = f"  {aside}" if aside else ""
     beside = width - cells(behind)
@@ -168,7 +168,7 @@ def markdown(blocks: Iterable[Block]) -> Iterator[str]:
 
 
 def paragraph(words: str, limit: int | None = None) -> str:
-    """Cleaned text that stays one paragraph, whatever it begins with."""
+    """Cleaned text as one paragraph, whatever it begins with."""
     shown = clean(words, limit).strip()
     begins = _BEGINS.match(shown)
     at = 0 if begins is None else begins.end() - (not shown[0].isdigit())
@@ -188,7 +188,7 @@ def code(words: str) -> str:
 
 
 def escape(cell: Cell) -> str:
-    """Cleaned text in which Markdown finds no markup of its own, and a tracker of issues nobody to be told."""
+    """Cleaned text in which Markdown finds no markup, and an issue tracker no user to notify."""
     return _escaped(_plain(cell))
 
 

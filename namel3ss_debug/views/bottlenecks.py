@@ -104,7 +104,7 @@ def outliers(performance: Section) -> Iterator[Block]:
 
 
 def _curve(values: list[float]) -> str:
-    """A line of bars, as high as the values; anything above nothing shows."""
+    """A line of bars, as high as the values; any value above zero is visible."""
     highest = max((value for value in values if is_number(value)), default=0)
     if not highest:
         return ""

@@ -1,4 +1,4 @@
-"""What a check found, for the terminal and as Markdown.
+"""The findings of a check, for the terminal and as Markdown.
 
 On the terminal a finding takes several lines, because its message has to be read whole; in Markdown it is a row.
 """
@@ -62,7 +62,7 @@ def _finding_lines(finding: Finding, width: int) -> Iterator[Text]:
 def _wrapped(content: str, width: int) -> list[str]:
     """A text in harmless lines of at most that many cells; characters of two cells halve what fits."""
     content = defused(content)
-    width -= 1  # for what makes a line harmless that only the wrapping has made
+    width -= 1  # room for the character that defuses a line which the wrapping has made dangerous
     rows = textwrap.wrap(content, width if cells(content) == len(content) else width // 2)
     return [defused(row) for row in rows]
 

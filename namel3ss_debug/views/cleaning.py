@@ -1,7 +1,7 @@
-"""Text for a terminal without the means to draw: what foreign data may show, how long it is there, and pieces of it in a style.
+"""Text for a terminal without rich: cleaning of foreign data, its width in cells, and styled pieces.
 
-`clean` is the one way from data to text. Nothing here needs rich, so a command that says little is not kept waiting for it;
-`terminal` builds on this.
+`clean` is the one way from data to text. Nothing here needs rich, so a command with little output does not wait for its
+import; `terminal` builds on this.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ MAX_MARKS = 4
 DIM, HEADING, ERROR, WARNING, GOOD = "dim", "bold", "red", "yellow", "green"
 
 _OTHERWISE = dict(zip("…─━│└├╴╶╸╺╼▁▂▃▄▅▆▇█", "*-=|`|--==>12345678", strict=True))
-"""What we draw with, and what stands for it on a stream whose encoding lacks it: one cell for one cell."""
+"""Our drawing characters, each with a replacement of the same width for streams whose encoding lacks it."""
 
 _FAILING_OR_NUMBERS = frozenset({"strict", "surrogateescape", "backslashreplace"})
-"""How streams begin, and how the command line leaves them for what is no view."""
+"""Error handlers of streams as Python opens them, and as the command line sets them for other output than views."""
 
 _TONES = re.compile("[\U0001f3fb-\U0001f3ff]")
 
@@ -40,7 +40,7 @@ _INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f
 
 
 def visible(character: str) -> str:
-    """What stands on the screen for one character that must not reach it: `^[`, or its number in hexadecimal."""
+    """The replacement for one character that must not reach the screen: `^[`, or its number in hexadecimal."""
     code = ord(character)
     if code < 0x20 or code == 0x7F:
         return "^" + chr(code ^ 0x40)
@@ -68,13 +68,13 @@ _SHOWN = _Shown()
 
 
 def clean(value: object, limit: int | None = None, *, multiline: bool = False) -> str:
-    """The text of `value` with nothing in it that a terminal would obey.
+    """The text of `value` without anything that a terminal would obey.
 
     Controls, direction marks, invisible and unassigned characters show as `^[` or by number, a run of combining marks is
     capped. Line ends and tabs become one space, or stay as line ends and four spaces where `multiline` is set.
 
     Args:
-        value: anything; what is no string is shown as `str` gives it.
+        value: anything; a value that is no string is converted by `str`.
         limit: the largest number of characters kept; a longer text ends with an ellipsis.
         multiline: whether line ends are kept.
     """
@@ -95,13 +95,13 @@ def clean(value: object, limit: int | None = None, *, multiline: bool = False) -
 
 
 def _tone(found: re.Match[str]) -> str:
-    """A skin tone, which takes no cell of its own, behind a symbol; anywhere else, where it would take two, its number."""
+    """A skin tone after a symbol, where it takes no cell; anywhere else, where it would take two, its number."""
     before = found.string[found.start() - 1 : found.start()]
     return found[0] if before and unicodedata.category(before) == "So" else visible(found[0])
 
 
 def _without_towers(content: str) -> str:
-    """Cap runs of combining marks, and give a base to a mark that has none and would fall on our own text."""
+    """Cap runs of combining marks, and give a base to a mark without one, which would combine with our own text."""
     if not any(unicodedata.category(character).startswith("M") for character in set(content)):
         return content
     pieces: list[str] = []
@@ -116,7 +116,7 @@ def _without_towers(content: str) -> str:
 
 
 class Piece(NamedTuple):
-    """Cleaned text in one style: what a `Text` is, where there are too many of them to be made."""
+    """Cleaned text in one style: a light replacement for `Text` where there are very many."""
 
     plain: str
     style: str = ""
@@ -162,7 +162,7 @@ def _head(content: str, width: int) -> str:
 def _tail(content: str, width: int) -> str:
     taken = content[-width:] if width else ""
     while taken and (cells(taken) > width or unicodedata.category(taken[0]).startswith("M")):
-        taken = taken[1:]  # a mark at the front would fall on the ellipsis
+        taken = taken[1:]  # a mark at the front would combine with the ellipsis
     return taken
 
 
@@ -184,7 +184,7 @@ def wrapped(own: str, width: int, first: int) -> list[str]:
 
 
 def _in_other_words(error: UnicodeError) -> tuple[str | bytes, int]:
-    """What an encoding lacks, character by character: another of the same width for what we draw with, else its number."""
+    """The replacement of characters that an encoding lacks: others of the same width for our own, else numbers."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     content, at = error.object, error.start
@@ -200,7 +200,7 @@ codecs.register_error(IN_OTHER_WORDS, _in_other_words)
 
 
 def take_every_character(stream: TextIO) -> None:
-    """Let a stream of another encoding show what it can, instead of failing."""
+    """Let a stream replace characters that its encoding lacks, instead of failing."""
     if isinstance(stream, io.TextIOWrapper) and stream.errors in _FAILING_OR_NUMBERS:
         stream.reconfigure(errors=IN_OTHER_WORDS)
 

@@ -1,4 +1,4 @@
-"""The lines that a person types, kept between sessions: one a line, in a file only that person can read."""
+"""The lines that a person types, kept between sessions in a file that only this person can read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def kept_lines(path: Path) -> list[str]:
 
 
 def keep_line(path: Path, words: str) -> None:
-    """Add a line; where the file cannot be written nothing is kept, and nothing is said."""
+    """Add a line; where the file cannot be written, silently keep nothing."""
     row = " ;; ".join(filter(None, map(str.strip, words.split("\n"))))
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

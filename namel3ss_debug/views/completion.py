@@ -1,7 +1,7 @@
-"""What could come next on a line of debugger commands: from tables, and from what is known already.
+"""Completion of debugger commands: from tables, and from the parts of the recording that are known already.
 
-Nothing here reads the recording: with a million events a Tab is as quick as with ten. What the recording holds is
-offered once it is known; until then the words are those of the tables.
+Nothing here reads the recording: with a million events a Tab is as quick as with ten. Names of the recording are
+offered once they are known; until then only the words of the tables.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _PLAIN_NAME = re.compile(r"[\w./*?+-]+")
 
 
 class Candidate(NamedTuple):
-    """A word that could stand at the end of the line: the word, where it begins, and a few words about it."""
+    """A possible word at the end of the line: the word, where it begins, and a few words about it."""
 
     text: str
     start: int
@@ -58,7 +58,7 @@ class Candidate(NamedTuple):
 
 
 def candidates(debugger: Debugger, words: str) -> list[Candidate]:
-    """What the end of a line could become; `words` is the line up to the cursor."""
+    """The possible completions of a line; `words` is the line up to the cursor."""
     part_at = words.rfind(";;") + 2 if ";;" in words else 0
     part_at += len(words[part_at:]) - len(words[part_at:].lstrip())
     part = words[part_at:]
@@ -80,7 +80,7 @@ def _nothing(_debugger: Debugger, _command: Command, _argument: str, _at: int) -
 
 
 def _starting(word: str, at: int, offered: Iterable[tuple[str, str]]) -> Offers:
-    """Those of the words that begin with what is typed, in any case of letters."""
+    """The words that begin with the typed letters, regardless of case."""
     begun = word.lower()
     return (Candidate(text, at, about) for text, about in offered if text.lower().startswith(begun))
 
@@ -110,7 +110,7 @@ def _places(debugger: Debugger, command: Command, argument: str, at: int) -> Off
 
 
 def _starting_place(argument: str, at: int, offered: Iterable[tuple[str, str]]) -> Offers:
-    """Places that begin with what is typed, and after them `component:name` where the name does."""
+    """Places that begin with the typed letters, and after them `component:name` where the name does."""
     begun = argument.lower()
     later = []
     for text, about in offered:
@@ -156,7 +156,7 @@ def as_typed(name: str) -> str:
     if _plain(name):
         return name
     shown = "".join("?" if each == '"' or clean(each) != each else each for each in name)
-    if shown != name:  # now it is a pattern, in which a bracket would begin a class of characters
+    if shown != name:  # now it is a pattern, in which a bracket begins a class of characters
         shown = shown.replace("[", "?")
     return f'"{shown}"'
 
@@ -225,13 +225,13 @@ def _breakpoints(debugger: Debugger, command: Command, argument: str, at: int) -
 
 
 def _topics(_debugger: Debugger, command: Command, argument: str, at: int) -> Offers:
-    """The words that the usage of a command parts with bars."""
+    """The words that the usage of a command separates by bars."""
     topics = re.findall(r"[a-z]+(?=\||$)", command.usage.partition(" ")[2].strip("[]"))
     return _last(argument, at, ((topic, "") for topic in topics))
 
 
 def _mocks(debugger: Debugger, command: Command, argument: str, at: int) -> Offers:
-    """Names whose answers can be given, or, to take back, those that are."""
+    """Names that can be mocked, or, to remove mocks, those that are mocked."""
     if command.name == "unmock":
         names = [(row.name, "") for row in debugger.walk.mocks.rows() if clean(row.name) == row.name]
         return _starting(argument, at, names)
@@ -271,4 +271,4 @@ OFFERS: dict[str, Callable[[Debugger, Command, str, int], Offers]] = {
     "file": _files,
     "": _nothing,
 }
-"""What a command takes, as its row in the table says, and who offers that."""
+"""The kinds of arguments in the table of commands, each with the function that offers completions."""

@@ -1,6 +1,6 @@
-"""What a model read, and how that differs from what it read before: messages by role, wrapped, long ones cut.
+"""The messages that a model read, and how they differ from those of the call before: by role, wrapped, long ones cut.
 
-A message is `{role, parts: [...]}`; other writers put a text or blocks under `content`. No shape is relied on.
+A message is `{role, parts: [...]}`; other tracers write a text or blocks under `content`. Any other shape is shown too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MARKS = {
     "dropped": ("[-", "-]", ERROR),
     "added": ("{+", "+}", GOOD),
 }
-"""What stands around the pieces of a message that changed, and their style."""
+"""The marks around the pieces of a changed message, and their style."""
 
 
 def message_lines(
@@ -66,12 +66,12 @@ def message_lines(
     """Messages with their number and role.
 
     Args:
-        messages: what the model read.
+        messages: the messages that the model read.
         number: the number of the event that holds them.
         width: the cells a line may take.
-        last: how many are shown, the last ones; all if left out.
+        last: how many of the last ones are shown; all if left out.
         most: the largest number of lines for one message.
-        indent: what stands before each line.
+        indent: the text before each line.
     """
     first = max(len(messages) - last, 0) if last is not None else 0
     if first:
@@ -84,7 +84,7 @@ def message_lines(
 
 
 def change_lines(changes: Sequence[MessageChange], number: int, width: int) -> Iterator[Text]:
-    """How the messages of one call differ from those of the call before; what stayed as it was is one dim line.
+    """How the messages of one call differ from those of the call before; unchanged messages are one dim line.
 
     Args:
         changes: the messages of both calls.
@@ -113,7 +113,7 @@ def whole_text(message: Any) -> Text:
 
 
 def _change(change: MessageChange, number: int, width: int) -> Iterator[Text]:
-    """One changed message: how it changed, where it stands, and its text, cut."""
+    """One changed message: how it changed, its place, and its text, cut."""
     sign, style = SIGNS.get(change.kind, ("~", WARNING))
     dropped = change.kind == "dropped"
     message, place = (change.old, change.before) if dropped else (change.new, change.after)
@@ -139,7 +139,7 @@ def _change(change: MessageChange, number: int, width: int) -> Iterator[Text]:
 def message_sides(change: MessageChange) -> tuple[Text, Text]:
     """One message before and after, each with its number and role; a side that has none is empty.
 
-    Of what changed within a message each side shows its own words in brackets, as in `marked_words`.
+    Where a message was edited, each side shows its own words in brackets, as in `marked_words`.
     """
     sides = []
     for message, place, own in ((change.old, change.before, "dropped"), (change.new, change.after, "added")):
@@ -155,7 +155,7 @@ def message_sides(change: MessageChange) -> tuple[Text, Text]:
 
 
 def _own_words(change: MessageChange, own: str) -> Text:
-    """A message that changed, as one side has it: what stayed the same in short, and its own words marked."""
+    """One side of a changed message: unchanged text shortened, and its own words marked."""
     whole = Text(end="")
     old, new = whole_text(change.old).plain, whole_text(change.new).plain
     pieces = text_changes(old, new) if old != new else message_changes(change.old, change.new)
@@ -167,7 +167,7 @@ def _own_words(change: MessageChange, own: str) -> Text:
 
 
 def _label(indent: str, place: int, role: str) -> Text:
-    """What stands beside the text of a message: its number from 1, and whose it is."""
+    """The label of a message: its number from 1, and its role."""
     label = Text(end="").append(indent).append(f"{place + 1:>3} ", DIM)
     return label.append(role + " " * (ROLE_CELLS - cells(role)), ROLE_STYLES.get(role, HEADING))
 
@@ -177,7 +177,7 @@ def _all_of(place: int, number: int) -> str:
 
 
 def _block(label: Text, whole: Text, width: int, most: int, more: str) -> Iterator[Text]:
-    """One message: its text wrapped beside the label, and cut where it is long; `more` says what shows all of it."""
+    """One message: its text wrapped beside the label, and cut where it is long; `more` names what shows all of it."""
     margin = cells(label.plain)
     room = max(width - margin, 20)
     shown = whole[: room * (most + 1)]
@@ -200,7 +200,7 @@ def _role(message: Any) -> str:
 
 
 def _part(part: Any) -> Text:
-    """A part of a message as one would read it; a call, an answer or a picture in brackets or in short."""
+    """A part of a message in readable form; a call, an answer or a picture in brackets or shortened."""
     if not isinstance(part, dict):
         return _plain(part)
     kind = part.get("type")
@@ -225,7 +225,7 @@ def _part(part: Any) -> Text:
 
 
 def _inner(part: Any) -> Text:
-    """A part of what a tool gave back; whatever holds further parts, in short."""
+    """A part of the result of a tool; one with further parts inside is shortened."""
     nests = isinstance(part, dict) and any(isinstance(part.get(key), list) for key in ("response", "result"))
     return _plain(gist(part, 2000)) if nests else _part(part)
 
@@ -246,9 +246,9 @@ def _plain(value: Any) -> Text:
 
 
 def marked_words(old: Any, new: Any) -> Text:
-    """The text of a message against what it was: `[-words that went-]{+words that came+}`, as `git diff --word-diff` marks them.
+    """The text of a message with its changes: `[-removed words-]{+added words+}`, as `git diff --word-diff` marks them.
 
-    Long stretches that stayed the same are left out.
+    Long unchanged stretches are left out.
     """
     whole = Text(end="")
     for kind, words in with_context(message_changes(old, new), AROUND):

@@ -1,4 +1,4 @@
-"""What decided how long a run took, as a report: broken needs first, then the critical path, then what could be saved."""
+"""What decided how long a run took, as a report: violated dependencies first, then the critical path, then savings."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def _site(site: object) -> Text:
 
 
 def _cost(event: Event, start: Event) -> str:
-    """What the event says it cost, or what its tokens cost, or how that can be known."""
+    """The recorded cost of an event, or that of its tokens, or how to find it out."""
     if "cost_estimate" in event:
         return money(event["cost_estimate"])
     cost = call_cost(event, seller_of(start.get("metadata")))

@@ -1,4 +1,4 @@
-"""Where two runs part, as a report: the first lasting difference, what the model read on each side, whether they meet again."""
+"""Where two runs diverge, as a report: the first lasting difference, what the model read, whether they meet again."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _MOST_PATHS = 8
 _MOST_MESSAGES = 12
 _MOST_LINES = 8
 _MEASURED = frozenset({"time", "memory"})
-"""What is never the same for any other reason than chance."""
+"""Figures that differ between any two runs by chance."""
 _SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
 
 
@@ -58,7 +58,7 @@ def report(found: Diff, *, width: int | None = None, limit: int = MOST_ROWS) -> 
 
     Args:
         found: what differs.
-        width: the cells of a line, to which the messages of both sides are wrapped; None: they are not.
+        width: the cells of a line, to which the messages of both sides are wrapped; None: they are not wrapped.
         limit: how many differences have a row.
     """
     kinds = ", ".join(f"{number} {kind}" for kind, number in found.kinds.items())
@@ -122,7 +122,7 @@ def _first(
     width: int | None,
     sides: tuple[str, str] = ("a", "b"),
 ) -> Iterator[Block]:
-    """The first difference that counts, with both sides and what the model had read."""
+    """The first lasting difference, with both sides and the messages that the model had read."""
     title = "First lasting difference" if first.lasting else "First difference"
     yield Heading(title, "" if first.lasting else "the runs went on the same after each")
     rows: list[tuple[str, Cell]] = [
@@ -180,7 +180,7 @@ def _reading(title: str, read: Reading, width: int | None, sides: tuple[str, str
 
 
 def _messages(changes: Sequence[MessageChange], width: int | None) -> Iterator[tuple[Cell, Cell, Cell]]:
-    """The messages of both sides in rows side by side; what is the same is one row."""
+    """The messages of both sides in rows side by side; equal messages are one row."""
     room = None if width is None else max((width - 8) // 2, 16)
     shown = 0
     for same, run in groupby(changes, lambda change: change.kind == "same"):
@@ -202,7 +202,7 @@ def _messages(changes: Sequence[MessageChange], width: int | None) -> Iterator[t
 
 
 def _rows(whole: Text, room: int | None) -> list[Text | Piece]:
-    """A text in lines of so many cells; the last tells how much is left out."""
+    """A text in lines of so many cells; the last one says how much is left out."""
     if not whole.plain:
         return []
     if room is None:
@@ -282,7 +282,7 @@ def _differs(found: Difference) -> Cell:
 
 
 def _names(found: Difference) -> str:
-    """What was called in either run."""
+    """The names that were called in the two runs."""
     return f"{found.name_a or 'nothing'} -> {found.name_b or 'nothing'}"
 
 

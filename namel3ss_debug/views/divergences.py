@@ -1,4 +1,4 @@
-"""Where a re-run and its recording part, in words: what the code asked, what the recording holds, and what differs between them."""
+"""Divergences of a re-run in words: what the code asked, what the recording holds, and how these differ."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 MOST_SHOWN = 20
-"""So many divergences are shown one by one."""
+"""At most so many divergences are shown one by one."""
 
 MOST_NUMBERS = 8
 
@@ -57,10 +57,10 @@ _SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
 
 
 def report_lines(outcome: Outcome, width: int) -> Iterator[Text]:
-    """Every divergence, and what became of the re-run.
+    """Every divergence, and the outcome of the re-run.
 
     Args:
-        outcome: what came of it.
+        outcome: the outcome of the re-run.
         width: the cells a line may take.
     """
     for found in outcome.divergences[:MOST_SHOWN]:
@@ -94,7 +94,7 @@ def divergence_lines(found: Divergence, width: int, recorded: Recorded) -> Itera
 
 
 def _sides(found: Divergence, recorded: Recorded) -> list[tuple[str, Cell]]:
-    """What the code asked, what the recording holds, and what either may come from."""
+    """What the code asked, what the recording holds, and what may be the cause of the difference."""
     now, then = found.question, found.recorded
     rows: list[tuple[str, Cell]] = []
     if now is not None:
@@ -124,7 +124,7 @@ def _sides(found: Divergence, recorded: Recorded) -> list[tuple[str, Cell]]:
 
 
 def _side(question: Question, number: int, said: Event | None) -> Piece:
-    """What was asked, and where; `said` is the event whose words are told as well, where no difference tells them."""
+    """What was asked, and where; `said` is an event whose gist is added, where no difference shows it."""
     site = f", {question.call_site}" if question.call_site else ""
     words = summary(said) if said is not None else ""
     verb = VERBS.get(question.kind, "asks")
@@ -159,7 +159,7 @@ def _path(change: PathChange, width: int) -> Text:
 
 
 def report_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """The same as JSON objects: one for each divergence, and at the end one of the whole."""
+    """The same as JSON objects: one for each divergence, and at the end one for the whole re-run."""
     for found in outcome.divergences:
         yield divergence_row(found)
     found_in_all = outcome.summary

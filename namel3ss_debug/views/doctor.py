@@ -63,7 +63,7 @@ def _row(found: Found) -> dict[str, Any]:
 
 
 def doctor_lines(found: Sequence[Found], runs: int, status: int, width: int) -> Iterator[Text]:
-    """The findings with their lines of code, what else is read, and the sum.
+    """The findings with their lines of code, other inputs that are read, and a summary.
 
     Args:
         found: what was found, the most important first.
@@ -103,7 +103,7 @@ def _read_cells(found: Found) -> list[Cell]:
 
 
 def _details(found: Found, width: int) -> Iterator[Text]:
-    """The line of code, where it shows, both sides of what parted, and what can be done."""
+    """The line of code, where it shows, both sides of the difference, and what can be done."""
     where = [short_site(each) for each in found.seen_at if each != found.place]
     shows = f"at {', '.join(where[:2])}{', ...' if len(where) > 2 else ''}" if where else ""
     rows = [

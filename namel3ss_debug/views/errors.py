@@ -1,4 +1,4 @@
-"""What failed, as a report: each failure with where it began, what is left open, and weaker signs apart from them."""
+"""Failures as a report: each with its origin, then spans that never ended, and weaker signs of failure separately."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _facts(section: Section) -> Iterator[Block]:
     severity, first = section.get("severity"), section.get("first_failure_ms")
     yield Facts(
         [
-            ("categories", kinds if len(categories) > 1 else ""),  # of one, the table below says it
+            ("categories", kinds if len(categories) > 1 else ""),  # a single one is in the table below
             ("severity", f"{severity:.2f} of 1" if is_number(severity) else ""),
             ("first", f"{duration(first)} into the run" if first is not None else ""),
             ("retries", _retries(section)),
@@ -52,7 +52,7 @@ def _facts(section: Section) -> Iterator[Block]:
 
 
 def _retries(section: Section) -> str:
-    """How many calls were made again, and what that cost."""
+    """How many calls were repeated, and the cost of that."""
     cost = section.get("retry_cost") or {}
     spans = cost.get("spans")
     if not spans:
@@ -64,7 +64,7 @@ def _retries(section: Section) -> str:
 
 
 def _failure_rows(failure: Section) -> Iterator[tuple[Cell, ...]]:
-    """A failure, and below it where it began, where that is elsewhere."""
+    """A failure, and below it its origin, if that is another event."""
     kind, message = failure.get("error_type"), failure.get("error")
     words = ": ".join(str(part) for part in (kind, message) if part) or str(failure.get("status") or "")
     attempts = len(failure.get("attempts") or ())
@@ -85,7 +85,7 @@ def _failure_rows(failure: Section) -> Iterator[tuple[Cell, ...]]:
 
 
 def _helps(failures: list[Section], reference: str) -> Iterator[Block]:
-    """How to look further into the first failure; of several recordings, its number names its own."""
+    """The command that explains the first failure; with several recordings, its number names the recording."""
     first = failures[0] if failures else {}
     if first.get("number"):
         *recording, number = str(first["number"]).rsplit(":", 1)
@@ -116,7 +116,7 @@ def _open_spans(section: Section) -> Iterator[Block]:
 
 
 def _weak(section: Section) -> Iterator[Block]:
-    """Outputs and log records that tell of an error where no span failed."""
+    """Outputs and log records that report an error where no span failed."""
     total = section.get("weak_errors") or 0
     rows = section.get("weak_failures") or []
     if not total:

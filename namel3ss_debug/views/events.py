@@ -1,4 +1,4 @@
-"""One event on one line: its number, when, what, and the gist of what went in or came out."""
+"""One event on one line: its number, its time, its type, and the gist of its inputs or outputs."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ LINE_NAME_CELLS = 40
 MAX_INDENT = 8
 NUMBER_WIDTH = 5
 _REPLACED = frozenset({"outputs", "metadata", "status", "error", "error_type", "stack_trace"})
-"""What the answer of a mock takes the place of."""
+"""The fields that the answer of a mock replaces."""
 
 WIDE = 110
-"""From this width on, a line tells of a streamed answer not only the number of its chunks."""
+"""From this width on, a line shows more of a streamed answer than the number of its chunks."""
 
 
 def event_line(
@@ -57,7 +57,7 @@ def event_line(
         started_at: the timestamp times are counted from; none are shown without it.
         depth: how many spans it happened inside.
         note: our own words about it, such as a mark for a mocked answer.
-        streamed: what was streamed to the call that ends with it.
+        streamed: the chunks of the call that ends with it.
         cost: what it cost in US dollars, where it does not tell.
     """
     when = f" {offset(event.get('timestamp'), started_at):>7}  "
@@ -76,13 +76,13 @@ def event_line(
 
 
 def is_mocked(event: Event) -> bool:
-    """Whether what an event says is the answer of a mock."""
+    """Whether the answer in an event is that of a mock."""
     metadata = event.get("metadata")
     return isinstance(metadata, dict) and metadata.get("mocked") is True
 
 
 def recorded_lines(event: Event, width: int) -> Iterator[Text]:
-    """For an event with the answer of a mock, a line that tells what was recorded in its place; of one without it, why."""
+    """The recorded answer, in lines below the answer of a mock, or why a mock was not used."""
     metadata, margin = lenient.mapping(event.get("metadata")), " " * (NUMBER_WIDTH + 10)
     problem, recorded = metadata.get("mock_problem"), metadata.get("recorded")
     if isinstance(problem, str):
@@ -104,13 +104,13 @@ def recorded_lines(event: Event, width: int) -> Iterator[Text]:
 
 
 class RunningLines:
-    """One line for each event as it comes, moved to the right by the spans that are open around it.
+    """One line for each event as it arrives, indented by the spans that are open around it.
 
     Attributes:
         width: the cells a line may take.
-        chunks: whether the chunks of streamed answers have lines of their own; else the end of their call tells of
-            them.
-        streams: counts what has no line yet.
+        chunks: whether the chunks of streamed answers have lines of their own; else the end of their call counts
+        them.
+        streams: counts the chunks that have no line yet.
     """
 
     def __init__(self, width: int, *, chunks: bool = False) -> None:
@@ -122,7 +122,7 @@ class RunningLines:
         self._depths: dict[str, int] = {}
 
     def line(self, number: int, event: Event, note: str = "") -> Text | None:
-        """The line of the next event; None for a chunk that its call tells of."""
+        """The line of the next event; None for a chunk that is counted in the line of its call."""
         if self.started_at is None:
             self.started_at = event.get("timestamp")
         if not self.chunks and self.streams.folds(event):
@@ -142,7 +142,7 @@ class RunningLines:
         )
 
     def _depth(self, event: Event) -> int:
-        """How deep an event stands: an end as deep as its start, anything else below its parent."""
+        """The depth of an event: that of its start for an end, else one below its parent."""
         parent, kind = event.get("parent_event_id"), str(event.get("event_type"))
         if ends_span(kind) and parent in self._depths:
             return self._depths.pop(parent)
@@ -169,7 +169,7 @@ def titled(event: Event, name_cells: int) -> Iterator[Piece]:
 
 
 def facts(event: Event, cost: float | None = None) -> list[str]:
-    """What an event measured: its status where that is not the usual one, duration, tokens, cost.
+    """The figures of an event: its status where that is not the usual one, duration, tokens, cost.
 
     Args:
         event: the event.

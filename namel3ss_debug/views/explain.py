@@ -1,4 +1,4 @@
-"""The chain of causes back from one event, as a report: the event, each step with its evidence, where it ends."""
+"""The chain of causes back from one event, as a report: the event, each step with its evidence, and the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ROOTS = {
 
 
 def explain(document: Section, recording: str = "") -> Iterator[Block]:
-    """The report on one event; `recording` is how its recording is named in a command, nothing for the latest."""
+    """The report on one event; `recording` is the name of its recording in a command, empty for the latest."""
     label = " ".join(str(document[key]) for key in ("event_type", "component_name") if document.get(key))
     failed, weak = document.get("failed"), document.get("weak")
     aside = (
@@ -66,7 +66,7 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
 
 
 def _rows(step: Section) -> Iterator[tuple[Cell, ...]]:
-    """A step on as many lines as its words need, then other steps that could be meant."""
+    """A step on as many lines as its words need, then alternatives to it."""
     style = COMPONENT_STYLES.get(str(step.get("component") or ""), "")
     label = " ".join(str(step[key]) for key in ("component", "component_name") if step.get(key))
     numbers = (step.get("evidence") or {}).get("events") or ()

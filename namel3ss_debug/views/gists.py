@@ -1,7 +1,7 @@
 """The gist of an event, or of a payload, in a few words.
 
-The shapes looked for are those of the payloads that the tracer writes; whatever else a payload holds shows as short
-JSON. No shape is relied on: a trace may hold anything anywhere.
+The shapes that are recognised are those of the payloads that the tracer writes; anything else is shown as short JSON.
+No shape is relied on: a trace may hold anything anywhere.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def summary(event: Event) -> str:
 
 
 def _inputs_read(metadata: Any) -> str:
-    """How much of what the program read from outside, by where it came from."""
+    """How much the program read from outside, by source."""
     reads = _get(metadata, "clock", "reads")
     places = [each for each in reads.values() if isinstance(each, dict)] if isinstance(reads, dict) else []
     times = sum(len(each) for by_place in places for each in by_place.values() if isinstance(each, list))
@@ -76,20 +76,20 @@ def _inputs_read(metadata: Any) -> str:
 
 
 def _told(metadata: Any, event_type: str) -> str:
-    """What other writers put beside an event in place of its payload."""
+    """Words in the metadata that other tracers write in place of a payload."""
     keys = _SAID_BEFORE if event_type.endswith("_start") else _SAID_AFTER
     return next((gist(found) for key in keys if (found := _get(metadata, key)) not in (None, "", {}, [])), "")
 
 
 def gist(value: Any, limit: int = GIST_LIMIT) -> str:
-    """The beginning of a value as short JSON on one line, of an object its fields; looks no further into it than `limit` characters."""
+    """The beginning of a value as short JSON on one line, or the fields of an object; reads only `limit` characters."""
     if isinstance(value, str):
         return clean(without_data(value.strip() if len(value) < 10_000 else value), limit)
     return shorten("".join(_pieces(value, limit, 0)), limit)
 
 
 def without_data(value: str) -> str:
-    """A text as it is; of a URL that holds its data in base64, what they are."""
+    """A text unchanged; for a URL that holds its data in base64, only the type of the data."""
     found = _DATA_URL.match(value)
     return value if found is None else f"{found[0]}…"
 
@@ -118,7 +118,7 @@ def message_text(message: Any) -> str:
 
 
 def _part_text(part: Any, *, inside: bool = False) -> str:
-    """What a part of a message says; `inside` another one, no further parts are looked for."""
+    """The words of a part of a message; `inside` another one, no further parts are looked for."""
     if not isinstance(part, dict):
         return gist(part)
     kind = part.get("type", "part")
@@ -134,7 +134,7 @@ def _part_text(part: Any, *, inside: bool = False) -> str:
 
 
 def _are_parts(value: Any) -> bool:
-    """Whether a value is parts of their own: the texts and pictures that a tool gave."""
+    """Whether a value is a list of parts: the texts and pictures that a tool gave."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -178,7 +178,7 @@ def _arguments(inputs: Any) -> str | None:
 
 
 def _plain_first(arguments: Any) -> Any:
-    """Arguments with objects of classes behind the others: the context that a framework gives to a tool says least."""
+    """Arguments with objects of classes last: the context that a framework gives to a tool is least informative."""
     if not isinstance(arguments, dict):
         return arguments
     classed = {
@@ -190,13 +190,13 @@ def _plain_first(arguments: Any) -> Any:
 
 
 def request_text(method: object, url: object) -> str:
-    """What a request asks of its host: `POST /v1/files?limit=5`."""
+    """A request without its host: `POST /v1/files?limit=5`."""
     found = _HOST.sub("", url, count=1) if isinstance(url, str) else ""
     return clean(f"{method} {found or '/'}", GIST_LIMIT)
 
 
 def _request(inputs: Any) -> str | None:
-    """A request, and what it sends."""
+    """A request, and the gist of its body."""
     if not isinstance(inputs, dict) or not isinstance(inputs.get("method"), str):
         return None
     asked, body = request_text(inputs["method"], inputs.get("url")), inputs.get("body")
@@ -204,7 +204,7 @@ def _request(inputs: Any) -> str | None:
 
 
 def _response(outputs: Any) -> str | None:
-    """The status of a response, and what it brings."""
+    """The status of a response, and the gist of its body."""
     if not isinstance(outputs, dict) or type(outputs.get("status")) is not int:
         return None
     body = outputs.get("body")
@@ -213,11 +213,11 @@ def _response(outputs: Any) -> str | None:
 
 _READERS = (("outputs", (_answer, _result)), ("inputs", (_last_message, _arguments)))
 _HTTP_READERS = (("outputs", (_response,)), ("inputs", (_request,)))
-"""Which side of an event is looked at for its gist, and by what; the first that finds something tells it."""
+"""The sides of an event that are read for its gist, with their readers; the first result is used."""
 
 
 def chunk_text(sent: Any) -> str:
-    """What one chunk of a streamed answer says: the text or the arguments in it, else the names of its parts."""
+    """The content of one chunk of a streamed answer: the text or the arguments in it, else the names of its parts."""
     if not isinstance(sent, str):
         return gist(sent)
     said, names = [], []
@@ -259,7 +259,7 @@ def _pieced(value: Any, limit: int) -> str:
 
 
 def _pieces(value: Any, limit: int, depth: int) -> list[str]:
-    """Short JSON in pieces that stop soon after `limit` characters; an object of a class is its fields behind its name."""
+    """Short JSON in pieces that end soon after `limit` characters; an object of a class is its name and fields."""
     value = untupled(value)
     kind = value.get("$type") if isinstance(value, dict) else None
     if isinstance(kind, str):

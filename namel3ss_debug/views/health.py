@@ -1,4 +1,4 @@
-"""How well a run went, as a report: the score with its parts, and what matters most with the command that looks at it."""
+"""How well a run went, as a report: the score with its parts, and the heaviest findings with further commands."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def health(section: Section, reference: str) -> Iterator[Block]:
 
 
 def fact(section: Section) -> Cell:
-    """The score and the level in a few words; nothing where they are not known."""
+    """The score and the level in a few words; empty where they are not known."""
     if not is_number(section.get("score")):
         return ""
     level = str(section.get("level") or "")
@@ -47,7 +47,7 @@ def fact(section: Section) -> Cell:
 
 
 def matters(found: Sequence[Section], reference: str = "") -> Iterator[Block]:
-    """The findings that matter most, each with the command that looks further.
+    """The heaviest findings, each with the command that shows more.
 
     Args:
         found: the findings, the heaviest first.
@@ -71,7 +71,7 @@ def _command(row: Section, reference: str) -> str:
 
 
 def _deciding(section: Section, beside: str = "") -> str:
-    """The measures that allow no better level, with what they are, but for one that stands beside them already."""
+    """The measures that allow no better level, with their values, except one that is shown already."""
     measures = section.get("measures") or {}
     named = {"success_rate": "of the spans did their work", "integrity": "integrity", "severity": "severity"}
     told = []
@@ -112,7 +112,7 @@ def _not_shown(section: Section, most: int) -> Iterator[Block]:
 
 
 def of_recordings(rows: Iterable[Section]) -> list[dict[str, Any]]:
-    """The heaviest finding of each recording, those that weigh most first, what several tell alike once.
+    """The heaviest finding of each recording, the heaviest first; one that several recordings share is shown once.
 
     Args:
         rows: the findings, each with `reference`, the name of its recording.

@@ -29,11 +29,11 @@ from namel3ss_debug.views.terminal import (
 
 NAME_LIMIT = 120
 GUIDE_LEVELS = 10
-"""How many levels of a tree are drawn; what is deeper moves no further to the right."""
+"""How many levels of a tree are drawn; deeper ones move no further to the right."""
 
 NUMBER_ROOM = 5
 NARROW, VERY_NARROW = 64, 56
-"""With fewer cells a row has what an event is, what it took and what it says; with fewer still, not even the last."""
+"""With fewer cells a row has only the event, its figures and its gist; with fewer still, no gist."""
 
 TREE_NAME_CELLS = 48
 TROUBLED_NAME_CELLS = 24
@@ -41,7 +41,7 @@ TROUBLED_NAME_CELLS = 24
 
 
 def event_lines(events: Iterable[Line], width: int, started_at: float | None) -> Iterator[Text]:
-    """One row for each event, as they come."""
+    """One row for each event, in the given order."""
     columns = (
         Column("n", align="right", style=DIM, room=NUMBER_ROOM),
         Column("s", align="right", style=DIM),
@@ -78,7 +78,7 @@ def _event_row(item: Line, started_at: float | None, width: int) -> tuple[Cell, 
 
 
 def _in_short(event: Event) -> str:
-    """What an event is, in words where there is no room for more: `llm start`, `tool failed`."""
+    """An event in two words, where there is no room for more: `llm start`, `tool failed`."""
     kind, status = str(event.get("event_type", "")), event.get("status")
     for long in ("_call", "_execution"):
         kind = kind.replace(f"{long}_", "_")
@@ -93,7 +93,7 @@ def more_events(left_out: int, counted: int) -> Iterator[Text]:
 
 
 def tree_lines(chosen: Chosen, width: int) -> Iterator[Text]:
-    """The spans inside one another, each with its number, and what it took on the right."""
+    """The tree of spans, each with its number, and its figures on the right."""
     forest = chosen.forest
     nodes = list(_drawn(forest))
     columns = (
@@ -132,7 +132,7 @@ def _more(what: str) -> Text:
 def _drawn(forest: Forest) -> Iterator[tuple[str, Node]]:
     """Every node with the guides before it, parents before children; any depth, no recursion.
 
-    From `GUIDE_LEVELS` on the guides grow no longer, and the level is told in words.
+    From `GUIDE_LEVELS` on the guides grow no longer, and the level is shown in words.
     """
     stack = [("", "", 0, node) for node in reversed(forest.roots)]
     while stack:
@@ -167,7 +167,7 @@ def _other_recording(place: dict[str, Any]) -> str:
 
 
 def _span_label(span: Span) -> Text:
-    """What a span is, its name, and its status and error where it did not simply end."""
+    """The type and the name of a span, and its status and error where it did not end in order."""
     label = Text(end="").append(clean(span.kind, 40), COMPONENT_STYLES.get(span.component, ""))
     if span.name:
         room = TREE_NAME_CELLS if span.status == "completed" else TROUBLED_NAME_CELLS

@@ -1,4 +1,4 @@
-"""Who called whom and what agents told each other, as a report: what had no answer first."""
+"""Who called whom and the messages between agents, as a report: unanswered messages first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def interactions(section: Section, *, alone: bool = False) -> Iterator[Block]:
 
     Args:
         section: the section of the document.
-        alone: whether it is what the report is about; otherwise a run without agents has no such part.
+        alone: whether the report is about this section only; otherwise a run without agents has no such part.
     """
     messages = section.get("messages") or {}
     yield from _lacking(messages)

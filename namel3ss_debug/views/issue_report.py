@@ -1,4 +1,4 @@
-"""One page about a failure, as a report: what the user says, the failure, its origin, how it came to it, how to run it again."""
+"""One page about a failure, as a report: the user's words, the failure, its origin, what led to it, how to rerun it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def page(document: Section, before: Story | None) -> Iterator[Block]:
     """The page.
 
     Args:
-        document: what `issue` gave.
-        before: how it came to the failure; None where nothing failed.
+        document: the result of `issue`.
+        before: the events before the failure; None where nothing failed.
     """
     failure = document.get("failure")
     yield Heading(_title(document, failure))
@@ -138,7 +138,7 @@ def _origin(origin: Section) -> Iterator[Block]:
 
 
 def _again(document: Section, failure: Section | None) -> Iterator[Block]:
-    """The commands that look at it and run it again, with the recording beside the page."""
+    """The commands that show the failure and run the program again, with the recording beside the page."""
     name = _reference(document)
     rows = []
     if failure is not None:

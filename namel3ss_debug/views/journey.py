@@ -26,10 +26,10 @@ _VERBS = {
     "http": "requests",
     "log": "logs",
 }
-"""Component to what is done with it."""
+"""Component -> the verb for a call of it."""
 
 _PASSIVE = {"llm": "is asked", "tool": "is called", "http": "is requested", "prompt": "is used"}
-"""Component to what happens to it, where the story is its own; others begin."""
+"""Component -> the verb in its own story; others begin."""
 
 
 def story(told: Story) -> Iterator[Block]:
@@ -62,7 +62,7 @@ def _calls(told: Story) -> str:
 
 
 def _rows(step: Step, began_at: float | None) -> Iterator[tuple[Any, ...]]:
-    """One row for what was done, and one for what came of it."""
+    """One row for the step, and one for its outcome."""
     indent = "  " * min(step.depth, _DEEPEST)
     event = step.event
     style = COMPONENT_STYLES.get(str(event.get("component")), "")
@@ -98,7 +98,7 @@ def _style(step: Step) -> str:
 
 
 def did(step: Step) -> str:
-    """What was done, without what was given: `asks gpt-4o`, `search is called by Support`."""
+    """A step without its inputs: `asks gpt-4o`, `search is called by Support`."""
     event = step.event
     component, name = str(event.get("component")), _name(step)
     if any(message_ends(event)):
@@ -116,13 +116,13 @@ def did(step: Step) -> str:
 
 
 def gave(step: Step) -> str:
-    """What it was given, in a few words."""
+    """The inputs of a step, in a few words."""
     event = step.event
     return "" if step.is_span and event is step.end else summary(event)
 
 
 def outcome(step: Step) -> str:
-    """What came of it; empty for a point event, and for a span whose end is told further on."""
+    """The outcome of a step; empty for a point event, and for a span whose end is a later step."""
     if not step.is_span or (step.opening and not step.closing):
         return ""
     if step.end is None:

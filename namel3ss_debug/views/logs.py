@@ -46,7 +46,7 @@ LIMITS: Final = {
     "learning": (100 * _MB, 10),
     "errors": (50 * _MB, 5),
 }
-"""Category to the bytes a file grows to before it is rotated, and how many rotated ones are kept."""
+"""Category -> the bytes at which a file is rotated, and how many rotated files are kept."""
 
 SUMMARY: Final = "trace_summary.json"
 _OWN_FILE = re.compile(r".\.log(\.\d+)?\Z")
@@ -60,7 +60,7 @@ _WHO_CELLS = 24
 _ABSENT = "(none)"
 _MOST_MEMBERS = 8
 _MOST_FILES = 200
-"""How many files are open at once; of more names, those that come later share `other.log`."""
+"""How many files are open at once; further names share `other.log`."""
 
 
 def lines(found: Iterable[LogLine], width: int) -> Iterator[Text]:
@@ -77,7 +77,7 @@ def lines(found: Iterable[LogLine], width: int) -> Iterator[Text]:
 
 
 def running_line(line: LogLine, width: int) -> Text:
-    """One line as it comes, where nobody knows yet its number, and how wide the others will be."""
+    """One line of a running program, while its number and the widths of later lines are not known."""
     style = _STYLES.get(line.level, "")
     who = line.agent or line.source
     parts = (
@@ -105,7 +105,7 @@ def _row(line: LogLine) -> tuple[Cell, ...]:
 
 
 def words(line: LogLine) -> str:
-    """What a line says: its message, the error it tells of, and what else the program put beside it."""
+    """The words of a line: its message, its error, and other fields that the program added."""
     event = line.event
     if line.category == "events":
         return "  ".join(
@@ -131,7 +131,7 @@ def words(line: LogLine) -> str:
 
 
 def _change(before: object, after: object) -> str:
-    """A state before and after; of two objects the members that differ, so that a line has room for them."""
+    """A state before and after; for two objects only the members that differ, so that a line has room for them."""
     if not isinstance(before, dict) or not isinstance(after, dict):
         return f"{gist(before, 160)} -> {gist(after, 160)}"
     differing = (key for key in before | after if before.get(key, _ABSENT) != after.get(key, _ABSENT))
@@ -143,7 +143,7 @@ def _change(before: object, after: object) -> str:
 
 
 def _reason(event: Event) -> Any:
-    """Why something was decided or changed, as far as the event tells; None where it does not."""
+    """The reason for a decision or a change; None where the event does not hold one."""
     if event["event_type"] not in {"decision", "state_change"}:
         return None
     places = (lenient.mapping(event.get("metadata")), lenient.mapping(event.get("inputs")))
@@ -152,7 +152,7 @@ def _reason(event: Event) -> Any:
 
 
 def _uncategorised(metadata: dict[str, Any]) -> dict[str, Any]:
-    """What stands beside an event, without the name of its log."""
+    """The metadata of an event, without the name of its log."""
     return {key: value for key, value in metadata.items() if key != "category"}
 
 
@@ -199,7 +199,7 @@ def _clock(event: Event) -> str:
 
 
 class Written(NamedTuple):
-    """What was written: the folder of the session, its files in order, and how many lines there are by category."""
+    """The result of writing: the folder of the session, its files in order, and the number of lines by category."""
 
     folder: Path
     files: tuple[Path, ...]
@@ -211,22 +211,23 @@ def write_tree(
 ) -> Written:
     """Write the classic tree: `session_YYYYMMDD_HHMMSS/CATEGORY/NAME.log` and `trace_summary.json`.
 
-    A name is that of the agent, of the logger where there is none. Files rotate by `LIMITS`. Folders are made with the
-    mode 0700, files with 0600. What was written of the same recording before makes room; where another one stands, the
-    folder is called `session_YYYYMMDD_HHMMSS_ID8`.
+    A name is that of the agent, or of the logger where there is none. Files rotate by `LIMITS`. Folders are made with
+    the mode 0700, files with 0600. Files of the same recording from before are replaced; where a folder of another
+    recording exists, the new folder is called `session_YYYYMMDD_HHMMSS_ID8`.
 
     Args:
         found: the lines.
         directory: where the folder of the session is made.
         began: when the recording began, in seconds since the epoch; now where that is not known.
-        about: what else the summary says: `execution_id`, or `trace` where that is None, tells which recording it is of.
+        about: the other fields of the summary: `execution_id`, or `trace` where that is None, tells which recording it
+            is of.
 
     Raises:
         OSError: a file cannot be written.
     """
     at = datetime.now(UTC) if began is None else datetime.fromtimestamp(began, UTC)
     folder = _session_folder(directory, f"session_{at:%Y%m%d_%H%M%S}", about)
-    _write_summary(folder, about)  # first of all, so that what is interrupted is known as well
+    _write_summary(folder, about)  # first, so that an interrupted write can be recognised as well
     handlers: dict[tuple[str, str], RotatingFileHandler] = {}
     counts: Counter[str] = Counter()
     try:
@@ -270,7 +271,7 @@ def _is_of(folder: Path, about: dict[str, Any]) -> bool:
 
 
 def _remove_logs(folder: Path) -> None:
-    """Remove the files that we write, and the folders they stood in where nothing else is left there."""
+    """Remove the files that we write, and their folders if nothing else is left in them."""
     for category in CATEGORIES:
         inside = folder / category
         if inside.is_symlink() or not inside.is_dir():
@@ -284,7 +285,7 @@ def _remove_logs(folder: Path) -> None:
 
 def _write_summary(folder: Path, told: dict[str, Any]) -> Path:
     path = folder / SUMMARY
-    path.unlink(missing_ok=True)  # it may be one of an earlier command, with another mode
+    path.unlink(missing_ok=True)  # it may be from an earlier command, with another mode
     with open(path, "x", encoding="utf-8", opener=_private) as file:
         file.write(json_bytes(told, indent=True) + "\n")
     return path
@@ -302,14 +303,14 @@ class _PrivateLog(RotatingFileHandler):
         return open(self.baseFilename, "a", encoding="utf-8", opener=_private)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  (the contract of `logging`)
-        """Let whoever writes know what went wrong, in place of a traceback on stderr."""
+        """Raise the error to the caller, instead of printing a traceback on stderr."""
         raise  # noqa: PLE0704  (called where an exception was caught)
 
 
 def _handler(
     handlers: dict[tuple[str, str], RotatingFileHandler], folder: Path, line: LogLine
 ) -> RotatingFileHandler:
-    """The file of a category and a name, opened when first used; of very many names the rest share one."""
+    """The file of a category and a name, opened when first used; of very many names the last ones share one file."""
     named = line.agent or line.source
     safe = _UNSAFE.sub("_", named).strip("._").encode()[:_LONGEST_NAME].decode("utf-8", "ignore") or "unnamed"
     key = (line.category, safe)
@@ -328,7 +329,7 @@ def _handler(
 
 
 def _written(line: LogLine) -> str:
-    """One line of a file; nothing in it can begin another."""
+    """One line of a file; nothing in it can begin a new line."""
     moment = _moment(line.event)
     at = "" if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return (

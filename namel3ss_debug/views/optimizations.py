@@ -1,4 +1,4 @@
-"""What a run could have done without, as a report: all of it first, then the largest savings."""
+"""What a run could have saved, as a report: the totals first, then the largest savings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEAST_MS = 10
 
 
 def optimizations(section: Section, *, alone: bool) -> Iterator[Block]:
-    """What could be saved in all, and by what; `alone`: whether the report says so where there is nothing."""
+    """The total savings, and their kinds; `alone`: whether to say so where there are none."""
     rows = [row for row in section.get("listed") or [] if _is_worth_it(row)]
     if not rows:
         if alone:

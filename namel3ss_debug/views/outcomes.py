@@ -1,6 +1,6 @@
-"""What became of a re-run as a whole, in words: how it ended, how its calls were answered, and what to do next.
+"""The outcome of a re-run in words: how it ended, how its calls were answered, and what to do next.
 
-Most re-runs have nothing else to tell, so this needs nothing to draw with (`rows`); `divergences` tells the rest.
+Most re-runs have nothing else to report, so this is written without rich (`rows`); `divergences` does the rest.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 MOST_NUMBERS = 8
 _OF_PROGRAM = re.compile(r":\d+\Z")
-"""What a place in the program's own code ends with; one in a library has the name of a function."""
+"""The end of a place in the program's own code; a place in a library ends with the name of a function."""
 
 
 def outcome_rows(outcome: Outcome, width: int) -> Iterator[Row]:
-    """What became of a re-run: how it ended, how its calls were answered, and what to do next."""
+    """The outcome of a re-run: how it ended, how its calls were answered, and what to do next."""
     yield (shortened(_verdict(outcome), width),)
     rows: list[tuple[str, Piece | str]] = [
         ("program", _ended(outcome)),
@@ -49,7 +49,7 @@ def _paragraph(words: str, width: int) -> Iterator[Row]:
 
 
 def _verdict(outcome: Outcome) -> Piece:
-    """What came of the re-run, in a few words."""
+    """The verdict on the re-run, in a few words."""
     if outcome.interrupted:
         return Piece("interrupted", WARNING)
     if outcome.not_done:
@@ -67,7 +67,7 @@ def _verdict(outcome: Outcome) -> Piece:
 
 
 def _ended(outcome: Outcome) -> Piece:
-    """How the program ended, beside how it ended then."""
+    """How the program ended, and how it ended in the recording."""
     if outcome.stop is not None or outcome.problem:
         return Piece("stopped by the debugger")
     if outcome.left:
@@ -121,7 +121,7 @@ def _order(outcome: Outcome) -> str:
 
 
 def refused(event: dict[str, Any]) -> str:
-    """A way to the network that was closed: where to, from where, and why."""
+    """A refused attempt to reach the network: its target, the place in the code, and the reason."""
     metadata = event.get("metadata")
     told_of = metadata if isinstance(metadata, dict) else {}
     where = told_of.get("address") or event.get("component_name") or "the network"
@@ -135,7 +135,7 @@ def refused(event: dict[str, Any]) -> str:
 
 
 def _new_inputs(outcome: Outcome) -> Iterator[str]:
-    """What was read that was not read then: where in the program; what libraries read beside it, in one."""
+    """Inputs that were not read in the recorded run: by place in the program, those of libraries as one."""
     of_libraries: Counter[str] = Counter()
     for source, site, times in outcome.new_inputs:
         if site and not _OF_PROGRAM.search(site):
@@ -170,7 +170,7 @@ def _hints(outcome: Outcome) -> Iterator[str]:
 
 
 def named_events(numbers: list[int]) -> str:
-    """Events by their numbers, of many the first few."""
+    """Events by their numbers; of many, only the first few."""
     shown = ", ".join(map(str, numbers[:MOST_NUMBERS]))
     more = len(numbers) - MOST_NUMBERS
     return f"{'event' if len(numbers) == 1 else 'events'} {shown}" + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""What a run did again and again, at once, too often or not at all, as a report: what went wrong first."""
+"""What a run did again and again, at once, too often or not at all, as a report: problems first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_OF_KIND = 3
 
 
 def troubles(section: Section) -> Iterator[Block]:
-    """The patterns that cost something for nothing."""
+    """The patterns whose cost brought nothing."""
     found, counts = _of(section, trouble=True)
     if found:
         yield Heading(_counted(counts), style=WARNING)
@@ -27,11 +27,11 @@ def troubles(section: Section) -> Iterator[Block]:
 
 
 def patterns(section: Section, *, alone: bool = False) -> Iterator[Block]:
-    """What else there is to see.
+    """The other patterns.
 
     Args:
         section: the section of the document.
-        alone: whether patterns are what the report is about, so that it says where none were found.
+        alone: whether the report is about patterns only, so that it says if none were found.
     """
     found, counts = _of(section, trouble=False)
     if found:
@@ -47,7 +47,7 @@ def patterns(section: Section, *, alone: bool = False) -> Iterator[Block]:
 
 
 def _of(section: Section, *, trouble: bool) -> tuple[list[Section], dict[str, int]]:
-    """What was found of one sort, and how many there are of each kind."""
+    """The patterns of one sort, and the number of each kind."""
     found = [each for each in section.get("found") or [] if (each.get("kind") in _TROUBLE) == trouble]
     counts = section.get("counts") or {}
     return found, {kind: int(number) for kind, number in counts.items() if (kind in _TROUBLE) == trouble}

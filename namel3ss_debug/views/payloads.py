@@ -1,4 +1,4 @@
-"""Payloads on the screen with syntax colours, and documents as JSON that no terminal can be harmed by."""
+"""Payloads on the screen with syntax colours, and documents as JSON that cannot harm a terminal."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ KEY_STYLE, STRING_STYLE, NUMBER_STYLE, WORD_STYLE = "blue", "green", "cyan", "ma
 _UNSAFE = re.compile(
     "[\x7f-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
-"""Controls, direction marks and invisible characters that JSON may hold as they are and that we write as escapes."""
+"""Controls, direction marks and invisible characters that JSON may hold unescaped and that we escape."""
 
 
 def json_text(value: Any, width: int, *, indent: str = "") -> Iterator[Text]:
-    """The lines of a payload: JSON as it reads best, not as a parser wants it.
+    """The lines of a payload: JSON for readers, not for parsers.
 
-    Small lists and objects stand on one line; a long string goes over several lines, wrapped where it is written with
-    line ends of its own, which show as such.
+    Small lists and objects are on one line; a long string goes over several lines, wrapped, with its own line ends
+    kept.
 
     Args:
-        value: what was read from a trace.
+        value: a value of a trace.
         width: the cells a line may take.
         indent: what stands before each line.
     """
@@ -41,7 +41,7 @@ def json_text(value: Any, width: int, *, indent: str = "") -> Iterator[Text]:
 def json_bytes(value: Any, *, indent: bool = False) -> str:
     """`value` as JSON in which every control, direction mark and invisible character is an escape.
 
-    Keys keep their order; what is no finite number becomes null, as JSON has no word for it.
+    Keys keep their order; numbers that are not finite become null, because JSON does not have them.
     """
     try:
         encoded = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode()
@@ -56,7 +56,7 @@ def json_bytes(value: Any, *, indent: bool = False) -> str:
 
 
 def safe_json(encoded: str) -> str:
-    """JSON in which what must not reach a terminal is an escape."""
+    """JSON with characters that must not reach a terminal escaped."""
     return encoded if encoded.isascii() and "\x7f" not in encoded else _UNSAFE.sub(_escape, encoded)
 
 
@@ -65,7 +65,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """What the plain encoder can write: no endless depth, no NaN, only text as keys."""
+    """A value that the plain encoder can write: limited depth, no NaN, only texts as keys."""
     if depth > 200:
         return {"$truncated": True}
     if isinstance(value, dict):
@@ -78,11 +78,11 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 _FOR_THE_RE_RUN = frozenset({"extra", "given", "made", "same"})
-"""What the form of an object says that only a re-run needs."""
+"""Keys in the form of an object that only a re-run needs."""
 
 
 def untupled(value: Any) -> Any:
-    """A tuple of the program's, which a recording tells apart from a list, as the list of its items; an object as a reader needs it."""
+    """A value with recorded tuples as lists, and objects without the keys that only a re-run needs."""
     if not isinstance(value, dict) or "$type" not in value:
         return value
     if value["$type"] == "tuple" and isinstance(value.get("items"), list):
@@ -95,7 +95,7 @@ def untupled(value: Any) -> Any:
 def _lines(
     head: Text, value: Any, *, width: int, margin: int, after: str = "", depth: int = 0
 ) -> Iterator[Text]:
-    """The lines of one value that stands behind `head` and is followed by `after`."""
+    """The lines of one value that follows `head` and is followed by `after`."""
     value = untupled(value)
     inline = _inline(value, max(width - cell_len(head.plain) - len(after), 16), depth)
     if inline is not None:

@@ -1,6 +1,6 @@
 """The line editor of the debugger: prompt, status line, completion with Tab, history with the arrows and Ctrl-R.
 
-prompt_toolkit edits, and nothing that comes from a recording reaches it uncleaned.
+prompt_toolkit edits, and text of a recording is cleaned before it gets there.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def line_editor(debugger: Debugger, terminal: TextIO | None) -> PromptSession[st
 
 
 def _keys() -> KeyBindings:
-    """Enter in a search of the history (Ctrl-R) does what was found, as with readline."""
+    """Enter in a search of the history (Ctrl-R) runs the line that was found, as with readline."""
     keys = KeyBindings()
 
     @keys.add("enter", filter=is_searching)
@@ -122,7 +122,7 @@ class _KeptLines(History):
 
 
 class _StatusLine:
-    """Where the walk stands and what it has come to, worked out once for each position."""
+    """The position of the walk and the totals up to it, computed once for each position."""
 
     def __init__(self, debugger: Debugger) -> None:
         self.debugger = debugger
@@ -140,7 +140,7 @@ class _StatusLine:
 
 
 def status_line(debugger: Debugger, width: int) -> StyleAndTextTuples:
-    """The status line in at most `width` cells; what matters least is left out first."""
+    """The status line in at most `width` cells; the least important parts are left out first."""
     walk = debugger.walk
     totals = walk.state.totals
     waiting = waiting_before(debugger)

@@ -1,6 +1,6 @@
 """How numbers read: durations, times, money, tokens, bytes and shares, each in one way everywhere.
 
-A value that is not known is an empty text, never a zero. A value that is no finite number shows as it stands.
+A value that is not known is an empty text, never a zero. A value that is no finite number is shown unchanged.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def day_and_minute(timestamp: object, *, year: bool = True) -> str:
 
 
 def other(value: object) -> str:
-    """What stands where a number should: nothing for `None`, else the cleaned text of what is there."""
+    """A value that is no number: empty for `None`, else its cleaned text."""
     return "" if value is None else clean(value, 24)
 
 

@@ -1,4 +1,4 @@
-"""Recordings as a list, and what could not be read of one."""
+"""Recordings as a list, and the problems of reading one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 STATUS_STYLES = {"finished": "", "open": "green", "killed": "yellow"}
 SHOWN_PROBLEMS = 2
 NARROW = 64
-"""With fewer cells, a list keeps what tells its recordings apart: which, when, of what, and an end out of order."""
+"""With fewer cells, a list keeps what identifies a recording: id, time, program, and an end out of order."""
 
 
 def recording_lines(found: Sequence[TraceInfo], directory: Path, width: int) -> Iterator[Text]:
-    """One row for each recording, the newest first as they came."""
+    """One row for each recording, in the given order, the newest first."""
     narrow = width < NARROW
     columns = (*_which(width), number("events"), number("size"), prose("status", 6))
     rows = (
@@ -43,12 +43,12 @@ def recording_lines(found: Sequence[TraceInfo], directory: Path, width: int) -> 
 
 
 def _which(width: int) -> tuple[Column, Column, Column]:
-    """The columns that say which recording a row is of."""
+    """The columns that identify the recording of a row."""
     return name("recording", 8), Column("UTC" if width < NARROW else "started (UTC)"), name("program", 8)
 
 
 def _told(info: TraceInfo, width: int) -> tuple[Cell, Cell, Cell]:
-    """Which recording this is, when it began, on a narrow screen without the year, and of what it is."""
+    """The name of a recording, when it began (on a narrow screen without the year), and its program."""
     return (
         text(short_name(info.path), limit=120),
         text(day_and_minute(info.started_at, year=width >= NARROW), DIM),
@@ -57,7 +57,7 @@ def _told(info: TraceInfo, width: int) -> tuple[Cell, Cell, Cell]:
 
 
 def _status(info: TraceInfo) -> tuple[str, str]:
-    """How it ended, and the style of that; of a re-run that ended in order, that it is one."""
+    """How it ended, with a style; a re-run that ended in order is marked as a re-run."""
     style = STATUS_STYLES.get(info.status, "")
     if info.rerun_of is None:
         return info.status, style
@@ -92,7 +92,7 @@ def recordings_document(found: Iterable[TraceInfo]) -> list[dict[str, Any]]:
 
 
 def program(info: TraceInfo) -> str:
-    """What was run, as the user named it; of a program that lies elsewhere, the name of its file."""
+    """The program as the user named it; for one outside of the working directory, the name of its file."""
     if not info.target:
         return command(info.argv)
     shown = whole_site(info.target)
@@ -100,13 +100,13 @@ def program(info: TraceInfo) -> str:
 
 
 def command(words: Sequence[object]) -> str:
-    """The words of a command line, of the program only the name of its file."""
+    """The words of a command line, with only the file name of the program."""
     first, *rest = map(str, words or [""])
     return " ".join([first.rsplit("/", 1)[-1], *rest])
 
 
 def short_name(path: Path) -> str:
-    """What a recording goes by on the command line: its id where the name is ours, else the name of the file."""
+    """The name of a recording on the command line: its id if we named the file, else the name of the file."""
     stem = path.name.removesuffix(".gz").removesuffix(".jsonl")
     return stem[-8:] if OWN_NAME.match(stem) else path.name
 
@@ -127,7 +127,7 @@ def whole_site(site: object) -> str:
 
 
 def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:
-    """What was skipped or mended while reading: one line with the first places, one about lost events."""
+    """Problems while reading: one line with the first places that were skipped or mended, one about lost events."""
     if problems["total"]:
         places = [
             f"{problem['what']} ({place(problem['file'], problem['line'])})"

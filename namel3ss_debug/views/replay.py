@@ -1,4 +1,4 @@
-"""A recording replayed: one line for each event, and at the end what it came to."""
+"""A recording replayed: one line for each event, and the totals at the end."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SHOWN_COMPONENTS = 8
 
 
 def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool) -> Iterator[Text]:
-    """One line for each event as it is replayed; an answer that was put in place of the recorded one says so.
+    """One line for each event as it is replayed; an answer that replaces the recorded one is marked.
 
     Args:
-        events: what is replayed.
+        events: the events.
         width: the cells a line may take.
         chunks: whether the chunks of streamed answers have lines of their own.
     """
@@ -37,7 +37,7 @@ def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool) -> I
 
 
 def left_out(chunks: int) -> Iterator[Text]:
-    """A note on the chunks that stand in no line."""
+    """A note on the chunks that have no line."""
     if chunks:
         yield line(
             (f"… {count(chunks, 'stream chunk')} of calls whose end is not here; --chunks shows them", DIM)
@@ -45,7 +45,7 @@ def left_out(chunks: int) -> Iterator[Text]:
 
 
 def statistics_lines(statistics: Statistics, width: int) -> Iterator[Text]:
-    """What was replayed, aligned."""
+    """The totals of the replay, aligned."""
     components = sorted(statistics.by_component.items(), key=lambda item: (-item[1], item[0]))
     kinds = ", ".join(f"{number:,} {clean(name, 40)}" for name, number in components[:SHOWN_COMPONENTS])
     yield Text(f"{count(statistics.events, 'event')} replayed", HEADING, end="")

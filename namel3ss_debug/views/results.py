@@ -1,4 +1,4 @@
-"""What the debugger answers, drawn as lines: one function for each kind of result, in one table."""
+"""The results of debugger commands, drawn as lines: one function for each kind of result, in one table."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MARK = "-> "
 PRINTED_LINES, PRETTY_LINES = 40, 20_000
 WAITING_LINES = 12
 NARROW = 60
-"""Below this width a table of calls is without time and tokens."""
+"""Below this width a table of calls has no time and no tokens."""
 
 OTHER_NAMES_CELLS = 12
 _REASONS = {"end": "end of the recording", "interrupt": "interrupted"}
@@ -54,9 +54,9 @@ def _not_known(_number: int) -> None:
 
 
 class Look(NamedTuple):
-    """For what a result is drawn: the cells a line may take, the timestamp that times are counted from, and costs.
+    """The frame of a drawing: the cells a line may take, the timestamp that times are counted from, and costs.
 
-    `cost_of` tells what the call that ends with an event cost in US dollars, by the number of the event.
+    `cost_of` gives the cost in US dollars of the call that ends with the event of a number.
     """
 
     width: int
@@ -72,7 +72,7 @@ def drawn(
 
 
 def totals_lines(totals: results.TotalsSoFar, look: Look) -> Iterator[Text]:
-    """What the recording has come to."""
+    """The totals of the recording so far."""
     rows: list[tuple[str, Cell]] = [
         ("event", f"{totals.number:,} of {totals.total:,}"),
         ("time", duration(totals.ms)),
@@ -128,7 +128,7 @@ def _found(found: results.Found, width: int) -> Iterator[Text]:
     held = shorten(clean(found.text), room)
     before, after = clean(found.before), clean(found.after)
     left = room - cells(held)
-    lead = max(left // 2, left - cells(after))  # what the one side does not need is for the other
+    lead = max(left // 2, left - cells(after))  # room that one side does not need is for the other
     before = shorten(before, lead, tail=max(lead - 1, 0))
     around = [Piece(before), Piece(held, HEADING), Piece(shorten(after, left - cells(before)))]
     if not beside:
@@ -202,7 +202,7 @@ def _stack(stack: results.Stack, look: Look) -> Iterator[Text]:
 
 
 def _further(number: int, noun: str, plural: str) -> Iterator[Text]:
-    """A word about what is not shown, where there is any."""
+    """A note on items that are not shown, if there are any."""
     if number:
         yield line((f"   … {count(number, noun, plural)}", DIM))
 
@@ -235,7 +235,7 @@ def _value(found: results.Value, look: Look) -> Iterator[Text]:
 
 
 def _cut(rows: Iterable[Text], most: int, told: str, width: int) -> Iterator[Text]:
-    """The first lines, and a word about the others where there are any."""
+    """The first lines, and a note on the others if there are any."""
     iterator = iter(rows)
     yield from islice(iterator, most)
     if next(iterator, None) is not None:

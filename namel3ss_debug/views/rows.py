@@ -1,4 +1,4 @@
-"""Lines made of pieces in a style each, laid out and written without rich: for what is a few lines and has to come at once."""
+"""Lines of styled pieces, laid out and written without rich: for short output that must appear at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = tuple[Piece, ...]
 _GAP = "  "
 _LEAST = 12
 _CODES = {HEADING: 1, DIM: 2, ERROR: 31, GOOD: 32, WARNING: 33}
-"""The styles as a terminal is told them (ECMA-48, "select graphic rendition")."""
+"""The codes of the styles (ECMA-48, "select graphic rendition")."""
 
 
 def shortened(whole: Piece, width: int) -> Piece:

@@ -1,7 +1,7 @@
 """A section that an installed package adds: whatever JSON it is, as facts and tables.
 
-Single values are facts, a list of objects is a table with their keys as columns, so is an object of objects with its keys in
-the first column. What is deeper inside shows as short JSON.
+Single values are facts. A list of objects is a table with their keys as columns, and so is an object of objects, with
+its keys in the first column. Deeper values are shown as short JSON.
 """
 
 from __future__ import annotations

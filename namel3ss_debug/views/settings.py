@@ -15,7 +15,7 @@ from namel3ss_debug.views.terminal import DIM, line, text
 
 _SIZES = ("max_payload_size", "rotate_max_bytes", "trace_retention_bytes")
 _COUNTED = {"checks": "rule", "triggers": "threshold"}
-"""Settings of which only the number of entries is shown, and what an entry is called."""
+"""Settings of which only the number of entries is shown, and the noun for an entry."""
 
 _NAMED = 3
 """How many keys of an object are named."""
@@ -41,7 +41,7 @@ def settings_document(loaded: Loaded) -> dict[str, Any]:
 
 
 def settings_lines(loaded: Loaded, width: int) -> Iterator[Text]:
-    """One row for each setting; what is as it comes is dim, what somebody set is not."""
+    """One row for each setting; defaults are dim."""
     values = loaded.config.to_json()
     columns = (Column("setting"), Column("value", least=16), name("from", 12))
     rows = []

@@ -37,7 +37,7 @@ def source_lines(source: Source, width: int) -> Iterator[Text]:
 
 
 def _coloured(rows: list[str]) -> list[Text]:
-    """Each line with the colours of Python; what stands before them is not read, so a colour may be wrong."""
+    """Each line with the colours of Python; the code before them is not read, so a colour may be wrong."""
     from rich.syntax import Syntax  # noqa: PLC0415  (only who looks at code pays for it)
 
     whole = "\n".join(clean(row.replace("\n", " "), 2000, multiline=True) for row in rows)

@@ -1,7 +1,7 @@
 """The shell of the debugger: reads commands, hands them to the core, shows what comes back.
 
-On a terminal commands are read with line editing; elsewhere they are the lines of stdin. All that a command means
-is in `replay`, how an answer is drawn in `results`; here is only the order of things.
+On a terminal commands are read with line editing; elsewhere they are the lines of stdin. The meaning of
+commands is in `replay`, the drawing of answers in `results`; here is only the loop.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ Show = Callable[[Result], None]
 def drive(
     debugger: Debugger, commands: Iterable[str], show: Show, transcript: Transcript | None = None
 ) -> int:
-    """Do one line of commands after the other until they end or one of them quits.
+    """Run one line of commands after the other until they end or one of them quits.
 
     Ctrl-C ends the command that runs, and not the session.
 
     Args:
         debugger: the session.
         commands: its lines; the next one is asked for when the one before is done.
-        show: what shows a result.
-        transcript: what the lines are written down in, and what `save` saves.
+        show: shows a result.
+        transcript: keeps the lines, for `save`.
 
     Returns:
-        How many commands could not be done.
+        How many commands failed.
     """
     transcript = Transcript() if transcript is None else transcript
     mistakes = 0
@@ -61,12 +61,12 @@ def drive(
 def result_drawer(
     debugger: Debugger, started_at: float | None, transcript: Transcript, terminal: TextIO | None
 ) -> Show:
-    """What draws each result on the screen, and writes it down.
+    """A function that draws each result on the screen and adds it to the transcript.
 
     Args:
-        debugger: the session that the results are of.
+        debugger: the session of the results.
         started_at: the time that events are counted from.
-        transcript: what the lines are written down in as well.
+        transcript: keeps the lines as well.
         terminal: where they are drawn; stdout if left out.
     """
     cost_of = debugger.walk.history.cost_of
@@ -99,7 +99,7 @@ line with nothing on it."""
 
 
 class _TypedLines:
-    """The lines one by one; no generator, because Ctrl-C while it waits would end that."""
+    """An iterator over the lines; not a generator, because Ctrl-C while it waits would end a generator."""
 
     def __init__(self, debugger: Debugger, read: Reader, screen: Terminal) -> None:
         self.debugger, self.read, self.screen = debugger, read, screen
@@ -129,7 +129,7 @@ class _TypedLines:
 
 
 def _lines(words: str) -> list[str]:
-    """The commands of what was typed; among the lines of a paste the empty ones repeat nothing."""
+    """The commands in typed or pasted text; empty lines of a paste do not repeat a command."""
     rows = words.split("\n")  # a text in a command may hold what else ends a line
     return rows if len(rows) < 2 else [row for row in rows if row.strip()]
 
@@ -152,7 +152,7 @@ def _editing_reader(debugger: Debugger, terminal: TextIO | None) -> Reader:
 
 
 def _plain_reader(debugger: Debugger, terminal: TextIO | None) -> Reader:
-    """For a terminal that can place no cursor: the prompt, and what its own line editing gives."""
+    """For a terminal that cannot place the cursor: the prompt, and the terminal's own line editing."""
 
     def read() -> str | None:
         stream = terminal or sys.stdout
@@ -172,7 +172,7 @@ def _plain_reader(debugger: Debugger, terminal: TextIO | None) -> Reader:
 
 
 def prompt(debugger: Debugger) -> str:
-    """What stands before the line: the position, or a plain mark while the commands of a breakpoint are collected."""
+    """The prompt: the position, or a plain mark while the commands of a breakpoint are collected."""
     if debugger.collecting:
         return "> "
     walk = debugger.walk

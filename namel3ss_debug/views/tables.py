@@ -12,10 +12,10 @@ from namel3ss_debug.views.terminal import DIM, Piece, cells, clean, shorten
 
 GAP = "  "
 MEASURED_ROWS = 500
-"""Rows looked at to set the widths; what comes after them is cut to fit, so that a long table can stream."""
+"""So many rows set the widths; later rows are cut to fit, so that a long table can stream."""
 
 SMALLEST = 4
-"""What a column that may be cut keeps on a screen that is too narrow for all of them."""
+"""The cells that a column that may be cut keeps on a screen that is too narrow for all columns."""
 
 CELL_LIMIT = 400
 
@@ -27,8 +27,8 @@ class Column(NamedTuple):
     """A column: its header with the unit, how it is aligned, and how far and where its cells may be cut.
 
     `least` is the smallest width a column shrinks to; `None` is never cut. Wider columns are cut first. `cut` says
-    where the ellipsis stands. `least` also bounds nothing when the cells are narrower by themselves.
-    `room` is what it takes at least in a table so long that not all of it was measured.
+    where the ellipsis stands. `least` has no effect where the cells are narrower by themselves.
+    `room` is its least width in a table so long that not all of it was measured.
     """
 
     header: str
@@ -64,7 +64,7 @@ def table(
     below the other, each with the first column; one so long that not all of it was measured is too wide then.
 
     Args:
-        columns: what stands in each column.
+        columns: the columns.
         rows: one cell for each column; a `str` is cleaned here, a `Text` is clean already.
         width: the cells a line may take.
         indent: what stands before each line.
@@ -171,7 +171,7 @@ class _Layout(NamedTuple):
         return _line([row[i] for i in shown], [self.columns[i] for i in shown], self.widths, self.indent)
 
     def outgrown(self, row: Sequence[Text | Piece]) -> bool:
-        """Whether the row has something for which there is no room, and that may not be cut."""
+        """Whether the row has a cell for which there is no room, and that may not be cut."""
         return any(
             len(cell.plain) > size and (not size or column.least is None) and cells(cell.plain) > size
             for cell, size, column in zip(row, self.natural, self.columns, strict=True)
@@ -213,7 +213,7 @@ def _as_cell(cell: Cell) -> Text | Piece:
 
 
 def _line(row: Sequence[Text | Piece], columns: Sequence[Column], widths: Sequence[int], indent: str) -> Text:
-    """One row, put together as one string with the styles beside it: a table may have a million of them."""
+    """One row, built as one string with a list of styles, because a table may have a million rows."""
     parts = [indent]
     spans: list[Span] = []
     at = len(indent)

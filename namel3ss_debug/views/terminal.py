@@ -1,7 +1,7 @@
 """The one edge through which anything reaches the terminal.
 
-A trace is foreign data: `clean` turns every control, direction and invisible character of it into text that shows what
-it is, `text` and `line` build rich `Text` objects from cleaned data only, and `console` prints them with markup,
+A trace is foreign data: `clean` turns every control, direction and invisible character of it into visible
+text, `text` and `line` build rich `Text` objects from cleaned data only, and `console` prints them with markup,
 emoji codes and highlighting switched off. Colour appears on a terminal only, and never where `NO_COLOR` is set.
 """
 
@@ -94,7 +94,7 @@ COMPONENT_STYLES = {
 
 
 def text(value: object, style: StyleType = "", limit: int | None = None, *, multiline: bool = False) -> Text:
-    """Cleaned data as a rich `Text`; the only way data becomes something to print."""
+    """Cleaned data as a rich `Text`: the only way to print data."""
     return Text(clean(value, limit, multiline=multiline), style, end="")
 
 
@@ -167,12 +167,12 @@ def console(*, stderr: bool = False, width: int | None = None, stream: TextIO | 
 
 @contextmanager
 def byte_progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Something to call with the bytes done and the bytes in all, which shows the share on a terminal's stderr.
+    """A function to call with the bytes done and the total, which shows the share on a terminal's stderr.
 
     Nothing is shown for the first half second, and the line is gone at the end. `None` where there is no terminal.
 
     Args:
-        what: what the user reads, such as `reading trace.jsonl`.
+        what: the words before the share, such as `reading trace.jsonl`.
     """
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None

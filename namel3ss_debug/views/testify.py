@@ -1,7 +1,7 @@
-"""A test of pytest written from a recording: it runs the recorded program on its answers, and asserts what it did.
+"""Writes a pytest test from a recording: it runs the program on the recorded answers, and asserts what it did.
 
-The text is laid out as Black and Ruff lay it out, so that nothing is left to format. What comes from the recording stands
-in it as literals of Python only.
+The text is laid out as Black and Ruff lay it out, so that nothing is left to format. Data of the recording is in it as
+literals of Python only.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _modules(program: Program) -> list[str]:
 
 
 def _before(program: Program) -> Iterator[str]:
-    """What the program finds when it starts."""
+    """The set-up before the program starts."""
     yield "monkeypatch.chdir(FOLDER)"
     above, _, _ = program.value.rpartition("/")
     place = f"FOLDER / {quoted(above)}" if program.kind == "script" and above else "FOLDER"
@@ -122,7 +122,7 @@ def _before(program: Program) -> Iterator[str]:
 
 
 def _running(program: Program) -> Iterator[str]:
-    """The run itself."""
+    """The code that runs the program."""
     indent = 4
     if program.kind == "function":
         module, _, path = program.value.partition(":")
@@ -158,7 +158,7 @@ def _started(program: Program, indent: int) -> Iterator[str]:
 
 
 def _assertions(run: Run) -> Iterator[str]:
-    """What the program did: the tools it called, in which order, and what it answered."""
+    """The assertions: the tools it called, in which order, and its answer."""
     calls = Counter(call.name for call in run.tool_calls)
     for name, times in list(calls.items())[:_MOST_ASSERTED]:
         yield from _call("agent_trace.assert_called", [quoted(name), f"times={times}"], 4)

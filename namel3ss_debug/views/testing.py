@@ -32,7 +32,7 @@ _MOST_DIVERGENCES = 5
 
 
 def stopped(stop: Stop | str, recorded: Recorded, recording: Path, again: str) -> str:
-    """Why a test cannot go on: what it asks, what the recording holds, and how to record anew.
+    """Why a test cannot go on: its question, the content of the recording, and how to record again.
 
     Args:
         stop: why.
@@ -61,7 +61,7 @@ def stopped(stop: Stop | str, recorded: Recorded, recording: Path, again: str) -
 
 
 def _ways_out(stop: Stop) -> Iterator[str]:
-    """What else can be done in a test about an answer that is not in the recording as it was."""
+    """Other things to do in a test about an answer that is not in the recording unchanged."""
     if stop.question.kind == TOOL:
         yield f"to have the tool called: run_tools={clean(repr(stop.question.name))} in the mark"
     if setting := wanted_setting(stop.findings[0]):
@@ -76,7 +76,7 @@ def parted(
     again: str,
     run: Path,
 ) -> str:
-    """Why a test that came to its end does not count: what it left out, did in another order, or asked of the network.
+    """Why a test that came to its end fails: calls left out or in another order, attempts to reach the network.
 
     Args:
         found: how it and its recording part.
@@ -120,7 +120,7 @@ def _called_unseen(found: Iterable[Divergence], run: Path) -> list[str]:
 
 
 def again_row(command: str) -> str:
-    """The line that says by which command a test is recorded anew."""
+    """The line with the command that records a test again."""
     return f"to record it again: {clean(command)}"
 
 

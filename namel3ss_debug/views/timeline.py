@@ -15,7 +15,7 @@ from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, STATUS_S
 
 SHORTEST_BARS = 16
 SHORTEST_LABELS = 8
-"""How wide bars are at least, where that leaves so much for the names beside them."""
+"""Names, and the bars beside them, are at least so many cells wide."""
 
 BARS = {
     (0, 0): " ",

@@ -1,4 +1,4 @@
-"""What was typed and shown in a session, kept as plain text until somebody wants it saved."""
+"""The typed and shown lines of a session, kept as plain text until `save`."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Transcript:
         self._written: set[Path] = set()
 
     def note(self, row: str) -> None:
-        """Write down one line."""
+        """Keep one line."""
         self._lines.append(row)
         if len(self._lines) > MOST_LINES:
             self._lines.popleft()
             self.left_out += 1
 
     def heard(self, prompt: str, words: str) -> None:
-        """Write down a line that was typed."""
+        """Keep a line that was typed."""
         self.note(prompt + clean(words))
 
     def noted(self, rows: Iterable[Text]) -> Iterator[Text]:
-        """The same lines, written down as they pass."""
+        """The same lines, kept as they pass."""
         for row in rows:
             self.note(row.plain)
             yield row

@@ -1,4 +1,4 @@
-"""Many recordings at a glance: what they came to together, how figures rise and fall, and a row for each or for each group."""
+"""Many recordings at a glance: their totals, how figures rise and fall, and a row for each or for each group."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "tokens": ("tokens", tokens),
     "cost": ("cost", money),
 }
-"""Figure to what it is called and how its values read."""
+"""Figure -> its label and the format of its values."""
 
 _WORSE_WHEN_RISING = frozenset({"response_time_ms", "error_rate", "memory_mb", "tokens", "cost"})
 
 
 def overview(told: Section | None, recordings: int) -> Iterator[Block]:
-    """What the recordings came to together."""
+    """The totals of the recordings."""
     yield Heading(count(recordings, "recording"))
     if told is None:
         return
@@ -144,7 +144,7 @@ def recordings(rows: Sequence[Section]) -> Iterator[Block]:
     """One row for each recording, the latest `SHOWN_RECORDINGS` of those that there are."""
     shown = rows[-SHOWN_RECORDINGS:]
     scores = sorted({section for row in shown for section, score in row["scores"].items() if score < 1})
-    if "health" in scores:  # which counts the others in, and there is not room for everything
+    if "health" in scores:  # which includes the others, and there is no room for all
         scores = ["health"]
     columns = (
         name("id", 12),
@@ -210,7 +210,7 @@ def _failed_share(rate: Any) -> str:
 
 
 def recurring(errors: Section) -> Iterator[Block]:
-    """The failures that came more than once, those in most recordings first."""
+    """The failures that occurred more than once, those in most recordings first."""
     rows = errors.get("recurring") or []
     if not rows:
         return
@@ -244,5 +244,5 @@ def _word(value: Any) -> str:
 
 
 def behind(path: Path) -> Path:
-    """The recording that a link such as `trace_latest.jsonl` stands for."""
+    """The recording that a link such as `trace_latest.jsonl` points to."""
     return path.resolve() if path.is_symlink() else path

@@ -1,4 +1,4 @@
-"""Which thresholds a run went beyond, as a report."""
+"""The thresholds that a run exceeded, as a report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_NUMBERS = 3
 
 
 def triggers(section: Section, *, alone: bool) -> Iterator[Block]:
-    """What fired; and, where nothing else is shown, what did not and why.
+    """The rules that fired; and, if only this section is shown, those that did not and why.
 
     Args:
         section: the section.

@@ -1,4 +1,4 @@
-"""What a run used and of what it was made: tokens, money, contexts, memory, components, event types; and cells they share."""
+"""The resources and the parts of a run: tokens, money, contexts, memory, components, event types; shared cells."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def resources(section: Section) -> Iterator[Block]:
 
 
 def _conversations(context: Section) -> Iterator[Block]:
-    """The conversations that filled a share of their window worth telling, where three calls or more tell the growth."""
+    """The conversations of at least three calls that filled a notable share of their window, with their growth."""
     rows = [
         row
         for row in context.get("conversations") or []
@@ -142,7 +142,7 @@ def _named(models: Mapping[str, Any]) -> str:
 
 
 def spent(cost: float | None, without_price: int) -> str:
-    """An amount of money, and beside it of how many calls nobody knows what they cost."""
+    """An amount of money, and the number of calls without a known cost."""
     known = money(cost) if cost else ""
     return (
         f"{known or 'not known'}  ({count(without_price, 'call')} of unknown cost)"
@@ -152,12 +152,12 @@ def spent(cost: float | None, without_price: int) -> str:
 
 
 def price_hint() -> str:
-    """What brings the published prices, where they are not installed."""
+    """How to install the published prices, where they are not installed."""
     return f"{INSTALL} adds what models cost; so does the setting prices"
 
 
 def price_source(source: str) -> str:
-    """Who says what a call cost, behind the amount; nothing where the recording does."""
+    """The source of a cost, for the text after the amount; empty where the cost was recorded."""
     return {RECORDED: "", OWN: "by the setting prices"}.get(source, f"by {source}")
 
 
@@ -167,7 +167,7 @@ def _resource_facts(resources: Section) -> Iterator[tuple[str, str]]:
     if peak is not None:
         span = f"  (from {megabytes(memory.get('start_mb'))} to {megabytes(memory.get('end_mb'))})"
         if memory.get("process_count", 1) != 1:
-            span = ""  # the first and the last reading of several processes say nothing of any
+            span = ""  # the first and the last reading of several processes do not belong together
         yield "memory", f"{megabytes(peak)} MB at most, at event {memory.get('peak_number')}{span}"
         yield "growth", _growth(memory.get("processes") or [])
     yield "CPU", duration(resources.get("cpu_ms"))
@@ -196,7 +196,7 @@ def _resource_facts(resources: Section) -> Iterator[tuple[str, str]]:
 
 
 def _growth(processes: Sequence[Section]) -> str:
-    """The process that grows fastest, or that none does; nothing where the recording does not tell enough."""
+    """The process that grows fastest, or that none grows; empty where the recording does not hold enough readings."""
     leaks = [(row, row.get("leak") or {}) for row in processes]
     growing = [(row, leak) for row, leak in leaks if leak.get("verdict") == "grows"]
     if growing:

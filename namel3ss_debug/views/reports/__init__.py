@@ -1,1 +1,1 @@
-"""What a check found, in the formats that CI systems read; nothing in a trace becomes markup or a command of its own."""
+"""The findings of a check in the formats of CI systems; nothing in a trace becomes markup or a command there."""

@@ -24,7 +24,7 @@ SUMMARY_BYTES: Final = 1_000_000
 
 
 def annotation_lines(reports: Sequence[Report], root: Path) -> Iterator[str]:
-    """The annotations, one line each: at most ten of a level, and one that says how many there are besides."""
+    """The annotations, one line each: at most ten of a level, and one with the number of the others."""
     told: Counter[str] = Counter()
     for report, finding in merged(reports):
         command = COMMANDS[finding.level]

@@ -23,7 +23,7 @@ def junit(reports: Sequence[Report], fail_on: str) -> bytes:
 
     Args:
         reports: what the checks found.
-        fail_on: the level from which a finding is a failure of its test case; lighter ones are told in its output.
+        fail_on: the level from which a finding is a failure of its test case; lighter ones are in its output.
     """
     suites = ET.Element("testsuites", name="namel3ss debug check")
     for report, name in zip(reports, _names(reports), strict=True):
@@ -38,7 +38,7 @@ def junit(reports: Sequence[Report], fail_on: str) -> bytes:
 
 
 def _names(reports: Sequence[Report]) -> list[str]:
-    """What each recording is called: the name of its file, or its path where another file has that name."""
+    """The name of each recording: that of its file, or its path where another file has that name."""
     files = [report.trace.rpartition("/")[2] for report in reports]
     times = Counter(files)
     return [

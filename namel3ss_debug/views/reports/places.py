@@ -31,7 +31,7 @@ def place(finding: Finding, report: Report, root: Path) -> tuple[str, int | None
 
 
 def below(file: str, folder: str, root: Path) -> str:
-    """A file as it is named from `root`: a path that is relative, without `..`, wherever that can be."""
+    """The path of a file relative to `root`, without `..`, wherever that is possible."""
     absolute = posixpath.normpath(posixpath.join(folder or str(root), file))
     base = str(root)
     if absolute.startswith(base.rstrip("/") + "/"):
@@ -41,7 +41,7 @@ def below(file: str, folder: str, root: Path) -> str:
 
 
 def merged(reports: Iterable[Report]) -> list[tuple[Report, Finding]]:
-    """The findings of all reports, those of several runs that are the same one only once, with the first run of it."""
+    """The findings of all reports; one that several runs share is there once, with the first run that has it."""
     found: dict[str, tuple[Report, Finding]] = {}
     for report in reports:
         for finding in report.findings:
@@ -55,7 +55,7 @@ def merged(reports: Iterable[Report]) -> list[tuple[Report, Finding]]:
 
 
 def defused(row: str) -> str:
-    """A line in which the runner of GitHub reads no command, whatever it came from.
+    """A line that the runner of GitHub does not take for a command, whatever its source.
 
     The runner obeys `::` at the beginning of a line, space aside, and in an older form `##[` anywhere in it.
     """

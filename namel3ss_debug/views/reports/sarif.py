@@ -69,7 +69,7 @@ def _result(report: Report, finding: Finding, order: dict[str, int], root: Path)
 
 
 def _message(value: object) -> str:
-    """A message without links, which plain text may have as well: words in brackets, and where they lead in parentheses."""
+    """A message without links, which plain text may hold too: words in brackets, and a target in parentheses."""
     return plain(value).replace("](", "] (")
 
 
