@@ -1,7 +1,7 @@
 """namel3ss-debug: a time-travel debugger for AI-agent programs, in the terminal.
 
-What people import; each name is loaded when it is first used, so that the import alone costs next to nothing.
-Where pytest runs in a traced program it is there already, and pytest need not say so: PYTEST_DONT_REWRITE.
+The public names; each is loaded when it is first used, so that the import alone costs next to nothing.
+PYTEST_DONT_REWRITE: in a traced program this package is imported before pytest, which need not warn about that.
 """
 
 from __future__ import annotations

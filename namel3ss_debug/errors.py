@@ -1,7 +1,7 @@
 """One class for each kind of failure a user can cause.
 
-Every class carries a `slug`, which is a heading in DEBUGGING_GUIDE.md, and the exit status the command
-line ends with. A message is one line that says what is wrong, where, and what to do. Nothing here prints.
+Every class has a `slug`, which is a heading in DEBUGGING_GUIDE.md, and the exit status of the command
+line. A message is one line that says what is wrong, where, and what to do. Nothing here prints.
 """
 
 from __future__ import annotations
@@ -81,5 +81,5 @@ class MissingExtraError(DebugError):
 
 
 def short(text: str, most: int, mark: str = "…") -> str:
-    """The text as a message shows it: at most so many characters, with the mark at the end where it was cut."""
+    """A text for a message: at most so many characters, with the mark at the end where it was cut."""
     return text if len(text) <= most else text[: most - len(mark)] + mark

@@ -1,6 +1,6 @@
-"""The questions of older guides about logs, over the analyses of this package: a door, because these lie in several layers.
+"""`LogAnalyzer` and its functions: questions of older guides about logs, answered by the analyses of several packages.
 
-Each answer is a document of JSON values, the one that the command of the same meaning prints where there is one.
+Each answer is a document of JSON values: the one that the command of the same meaning prints, where there is one.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class LogAnalyzer:
         return document
 
     def _section(self, name: str) -> Any:
-        """A section of `analyze`; all that are needed here are made in one pass."""
+        """A section of `analyze`; all sections that are needed here are made in one pass."""
         if not self._sections:
             self._sections = analyze(self.trace, ("errors", "patterns", "interactions"))
         return self._sections[name]
