@@ -122,7 +122,7 @@ class TraceAnalyzer:
 
     Raises:
         TraceNotFoundError: there is nothing at that path.
-        UnreadableTraceError: what is there is no trace, or nothing in it can be read.
+        UnreadableTraceError: what is there is not a trace, or nothing in it can be read.
     """
 
     def __init__(

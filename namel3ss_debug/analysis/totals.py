@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LISTED = 100
-"""The most entries of a list in a result; the number of all entries stands beside it."""
+"""The most entries of a list in a result; the number of all entries is beside it."""
 
 
 @dataclass(frozen=True)

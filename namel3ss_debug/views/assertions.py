@@ -22,7 +22,7 @@ _LONGEST = 300
 
 
 class AgentTrace:
-    """What the test has done so far, as its recording tells it.
+    """What the test has done so far, read from its recording.
 
     Args:
         path: the recording.

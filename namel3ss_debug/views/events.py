@@ -58,7 +58,7 @@ def event_line(
         depth: how many spans it happened inside.
         note: our own words about it, such as a mark for a mocked answer.
         streamed: the chunks of the call that ends with it.
-        cost: what it cost in US dollars, where it does not tell.
+        cost: its cost in US dollars, where it does not hold that itself.
     """
     when = f" {offset(event.get('timestamp'), started_at):>7}  "
     parts = [
@@ -173,7 +173,7 @@ def facts(event: Event, cost: float | None = None) -> list[str]:
 
     Args:
         event: the event.
-        cost: what it cost in US dollars, where it does not tell.
+        cost: its cost in US dollars, where it does not hold that itself.
     """
     status = event.get("status")
     unusual = status not in {None, "completed", "started"} if isinstance(status, str | None) else True

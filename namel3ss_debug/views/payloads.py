@@ -33,7 +33,7 @@ def json_text(value: Any, width: int, *, indent: str = "") -> Iterator[Text]:
     Args:
         value: a value of a trace.
         width: the cells a line may take.
-        indent: what stands before each line.
+        indent: the text before each line.
     """
     return _lines(Text(indent, end=""), value, width=width, margin=len(indent))
 

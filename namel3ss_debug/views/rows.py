@@ -38,7 +38,7 @@ def labelled(items: Iterable[tuple[str, Piece | str]], width: int, *, indent: st
     Args:
         items: the labels, which are our own words, and the values; a `str` is cleaned here.
         width: the cells a line may take.
-        indent: what stands before each line.
+        indent: the text before each line.
     """
     cleaned = [(label, piece(value) if isinstance(value, str) else value) for label, value in items]
     shown = [(label, value) for label, value in cleaned if value.plain]

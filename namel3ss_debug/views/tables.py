@@ -27,7 +27,7 @@ class Column(NamedTuple):
     """A column: its header with the unit, how it is aligned, and how far and where its cells may be cut.
 
     `least` is the smallest width a column shrinks to; `None` is never cut. Wider columns are cut first. `cut` says
-    where the ellipsis stands. `least` has no effect where the cells are narrower by themselves.
+    where the ellipsis is put. `least` has no effect where the cells are narrower by themselves.
     `room` is its least width in a table so long that not all of it was measured.
     """
 
@@ -67,7 +67,7 @@ def table(
         columns: the columns.
         rows: one cell for each column; a `str` is cleaned here, a `Text` is clean already.
         width: the cells a line may take.
-        indent: what stands before each line.
+        indent: the text before each line.
         header: whether the headers are shown.
     """
     iterator = (tuple(_as_cell(cell) for cell in row) for row in rows)

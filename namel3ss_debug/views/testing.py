@@ -162,7 +162,7 @@ def run_section(path: Path) -> str:
 
 
 def _last_trouble(trees: Forest, failures: Container[int]) -> Span | None:
-    """The innermost of the spans that failed last and for good, or never ended; `failures` are the events that tell of it."""
+    """The innermost span that failed last and for good, or never ended; `failures` are the events that report it."""
     found = (node.span for _, node in trees.walk())
     troubled = [
         span

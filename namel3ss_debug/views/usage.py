@@ -269,7 +269,7 @@ def operation_cell(row: Section) -> Cell:
 
 
 def event_numbers(numbers: object, most: int) -> str:
-    """The first numbers of a list of events; nothing for what is no list."""
+    """The first numbers of a list of events; empty for a value that is no list."""
     if not isinstance(numbers, list):
         return ""
     return " ".join(map(str, numbers[:most])) + (" …" if len(numbers) > most else "")

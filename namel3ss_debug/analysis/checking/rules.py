@@ -415,4 +415,4 @@ KINDS: Final[dict[str, tuple[str, tuple[str, ...], Reader]]] = {
     "no": ("what must not be in the run", ("of",), _read_no),
     "baseline": ("in what the run must be no worse than earlier ones", ("margin",), _read_baseline),
 }
-"""The key that says of what kind a rule is: what stands there, which other keys it may have, and its reader."""
+"""By the key that names the kind of a rule: the value of that key, the other keys allowed, and the reader."""

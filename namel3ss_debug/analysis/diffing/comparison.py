@@ -187,7 +187,7 @@ def diff_traces(a: str | Path | Trace, b: str | Path | Trace, *, ignore: Iterabl
 
     Raises:
         TraceNotFoundError: there is nothing at a path.
-        UnreadableTraceError: what is there is no trace.
+        UnreadableTraceError: what is there is not a trace.
     """
     masks = Masks(ignore)
     return compare(read_run(a, masks), read_run(b, masks), masks)
@@ -205,7 +205,7 @@ def read_run(trace: str | Path | Trace, masks: Masks) -> Run:
 
     Raises:
         TraceNotFoundError: there is nothing at the path.
-        UnreadableTraceError: what is there is no trace.
+        UnreadableTraceError: what is there is not a trace.
     """
     opened = trace if isinstance(trace, Trace) else open_recording(trace)
     return Run(opened, read_rows(opened, masks))

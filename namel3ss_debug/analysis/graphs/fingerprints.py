@@ -191,7 +191,7 @@ def _normal(lines: list[str]) -> list[str]:
 
 
 def _passages(text: str) -> set[int]:
-    # in plain text a word is what stands between what is no letter and no digit, which is found sooner so
+    # in plain text a word is a run of letters and digits, which is found sooner in this way
     words = text.translate(_GAPS).split() if text.isascii() else _WORD.findall(text)
     last = len(words) - _PASSAGE_WORDS
     # the words are looked at one by one, so as little as can be is done for each of them

@@ -46,7 +46,7 @@ class Noted:
         return sorted(self._first)[: self._most]
 
     def merge(self, later: Noted) -> None:
-        """Take in what else was noted."""
+        """Add what else was noted."""
         self.count += later.count
         self._first = sorted(self._first + later._first)[: self._most]
 
@@ -180,7 +180,7 @@ class Sightings:
         return False
 
     def merge(self, later: Sightings) -> None:
-        """Take in what follows."""
+        """Add the events that follow."""
         self.ids.merge(later.ids)
         for prefix, lane in later.lanes.items():
             mine = self.lanes.get(prefix)

@@ -97,7 +97,7 @@ class Call(NamedTuple):
         id, parent: its id, and that of what it ran inside; at the top, a text for the run.
         kind: one of `LLM` to `OTHER`.
         operation: its component and name.
-        asked, answered: checksums of the arguments and of the answer; `UNKNOWN` where the trace does not tell.
+        asked, answered: checksums of the arguments and of the answer; `UNKNOWN` where they were not recorded.
         began: nanoseconds since the epoch, where known.
         lasted: nanoseconds, where known.
         outcome: `COMPLETED`, `FAILED` or `OPEN`.
@@ -237,7 +237,7 @@ def _payloads(kind: int, start: Event, end: Event) -> tuple[int, int, bytes, int
 
 
 def _answer(outputs: Any) -> Any:
-    """What a model said, without the ids that are new each time; None where the trace does not tell."""
+    """What a model said, without the ids that are new each time; None where it was not recorded."""
     if not isinstance(outputs, dict) or ("text" not in outputs and "tool_calls" not in outputs):
         return outputs or None
     calls = outputs.get("tool_calls")

@@ -60,7 +60,7 @@ def cost_of(calls: Iterable[Call], more_ns: int = 0) -> dict[str, Any]:
 
 
 def told(operation: Operation) -> dict[str, Any]:
-    """An operation as it stands in a list of operations."""
+    """An operation as an entry of a list of operations."""
     component, name = operation
     return {"component": component, "component_name": name or None}
 

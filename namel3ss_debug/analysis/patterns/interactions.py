@@ -161,7 +161,7 @@ class Interactions:
             self._messages = [message for message in self._messages if message.number < self._beyond]
 
     def merge(self, later: Interactions) -> None:
-        """Take in what a later part of the trace has found."""
+        """Add what a later part of the trace has found."""
         for (component, name), (_, row) in later._operations.items():
             add_up((self._operations.get((component, name)) or self._new(component, name))[1], row)
         for pair, row in later._by_agent.items():

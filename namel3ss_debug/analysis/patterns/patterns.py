@@ -92,7 +92,7 @@ class Patterns:
             self._beyond = self._calls[-1].number
 
     def merge(self, later: Patterns) -> None:
-        """Take in what a later part of the trace has found."""
+        """Add what a later part of the trace has found."""
         self._taken += later._taken
         self._calls += later._calls
         self._keep_first()

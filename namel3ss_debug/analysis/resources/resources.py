@@ -217,7 +217,7 @@ class ResourceUsage:
             self._turns = nsmallest(LISTED, self._turns)
 
     def merge(self, later: ResourceUsage) -> None:
-        """Take in what a later part of the trace, or another trace, has found."""
+        """Add what a later part of the trace, or another trace, has found."""
         for mine, theirs in (
             (self._by_component, later._by_component),
             (self._by_model, later._by_model),

@@ -62,7 +62,7 @@ def asked_by(span: MeasuredSpan) -> Asked:
 
 
 def whole(value: object) -> int:
-    """A count as it stands in an event; 0 where it is no count."""
+    """A count in an event; 0 for a value that is no count."""
     if isinstance(value, bool):
         return 0
     if isinstance(value, int):

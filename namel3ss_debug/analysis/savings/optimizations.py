@@ -11,7 +11,7 @@ The section:
 No saving is counted twice: each call belongs to the first kind in the order of `savings.KINDS` that applies to it,
 and of waiting that could be saved by running things at the same time, only what exceeds the time already counted inside.
 `ms` is the time of the calls themselves; where they ran beside others, the run would be shorter by less.
-How each kind is found is told in `savings`. `undecided_runs` counts failed spans whose inner calls are not
+How each kind is found is described in `savings`. `undecided_runs` counts failed spans whose inner calls are not
 known, because other calls ran at the same time.
 """
 
@@ -103,7 +103,7 @@ class Optimizations:
                 calls.prompts.add(span, prompt, given, whole(usage.get("cache_read_tokens")))
 
     def merge(self, later: Optimizations) -> None:
-        """Take in what a later part of the trace has found."""
+        """Add what a later part of the trace has found."""
         for operation, calls in later._calls.items():
             mine = self._calls.get(operation)
             if mine is None:

@@ -94,7 +94,7 @@ class Prompts:
         self.sizes.extend(prompt.sizes)
 
     def merge(self, later: Prompts) -> None:
-        """Take in those of a later part."""
+        """Add those of a later part."""
         self._facts.extend(later._facts)
         self.beginnings.extend(later.beginnings)
         self.sizes.extend(later.sizes)
@@ -170,7 +170,7 @@ class Calls:
         )
 
     def merge(self, later: Calls) -> None:
-        """Take in those of a later part."""
+        """Add those of a later part."""
         self._facts.extend(later._facts)
         self.failed.update(later.failed)
         self.prompts.merge(later.prompts)

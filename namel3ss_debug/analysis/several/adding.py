@@ -84,7 +84,7 @@ class _Rows:
                 self.kept.append({"trace": trace, **row})
 
     def result(self) -> list[Any]:
-        """All entries; sums that tell a time have the longest first."""
+        """All entries; sums with a time have the longest first."""
         added = [_plain(row) for row in self.sums.values()]
         added.sort(key=lambda row: -(row.get("total_ms") or 0))
         return (self.kept + added)[:LISTED]

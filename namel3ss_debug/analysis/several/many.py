@@ -60,7 +60,7 @@ _AHEAD = 4
 _OVERVIEW = "execution_overview"
 _MOST_FINDINGS = 3
 SCORED = ("integrity", "health")
-"""The sections whose score stands in the row of each recording."""
+"""The sections whose score is in the row of each recording."""
 
 _NEEDED = (_OVERVIEW, "resource_usage")
 """Sections made for each recording, asked for or not: the table, the groups and the trends need them."""
@@ -189,7 +189,7 @@ class Together:
         self.errors: dict[str, str] = {}
 
     def take(self, recording: Recording) -> None:
-        """Take in the next recording."""
+        """Add the next recording."""
         self._overviews.take(recording.row[_OVERVIEW])
         for name, section in recording.sections.items():
             self._added.setdefault(name, Added()).take(section, recording.path)
@@ -244,11 +244,11 @@ class Together:
         return [run for run in self._runs if run[1].get("target") == target]
 
     def began(self) -> float | None:
-        """When the first of them began; None where none tells its time."""
+        """When the first of them began; None where no time is recorded."""
         return min((at for at, _ in self._runs), default=None)
 
     def middle(self, target: object) -> tuple[float, dict[str, Any]] | None:
-        """When the first of those of a program began, and of each figure the median; None where none tells its time."""
+        """When the first of those of a program began, and the median of each figure; None where no time is recorded."""
         runs = self.runs(target)
         if not runs:
             return None
@@ -261,7 +261,7 @@ class Together:
 
 @dataclass
 class Many:
-    """The answer: the document of all recordings, and what stands beside it.
+    """The result: the document of all recordings, and the data beside it.
 
     Attributes:
         document: everything but `traces`.

@@ -21,7 +21,7 @@ class ComponentBreakdown:
 
     Times are sums over spans, so that work done in parallel adds up to more than the wall time; `self_ms`
     leaves out what the children did. Tokens and cost are what the component's own spans state: an agent
-    that states the sum of its calls stands beside the calls, and is not to be added to them.
+    that states the sum of its calls is listed beside the calls, and must not be added to them.
     """
 
     events: frozenset[str] = frozenset()
@@ -57,7 +57,7 @@ class ComponentBreakdown:
         """Point events have no part in this."""
 
     def merge(self, later: ComponentBreakdown) -> None:
-        """Take in what a later part of the trace, or another trace, has found."""
+        """Add what a later part of the trace, or another trace, has found."""
         for component, row in later._rows.items():
             add_up(self._rows.setdefault(component, [0] * 8), row)
 

@@ -23,7 +23,7 @@ class ExecutionOverview:
     """Counts, wall time, totals of the other sections, and the status of the run.
 
     `status` is `killed` when the first process began, did not say that it ended, and nobody writes to the recording any
-    more (`ending`, which the reader tells); `open` when a span has no end, or a process that began has not said that it
+    more (`ending`, known by the reader); `open` when a span has no end, or a process that began has not said that it
     ended, unless the first has and nobody writes: a pool kills its workers; else `failed` when the program ended with another exit status than 0, or when a span at the top failed that is no
     mere call (of a model, a tool, a server); else `completed`.
     `success_rate` is 1 less the `error_rate` of the section `errors`.
@@ -79,7 +79,7 @@ class ExecutionOverview:
             self._sessions.add(event["session_id"])
 
     def merge(self, later: ExecutionOverview) -> None:
-        """Take in what a later part of the trace has found."""
+        """Add what a later part of the trace has found."""
         self._executions |= later._executions
         self._sessions |= later._sessions
         self._begun |= later._begun

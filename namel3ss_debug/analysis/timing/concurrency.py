@@ -39,7 +39,7 @@ class Intervals:
         self.ends.extend(map(add, begins, lasted))
 
     def merge(self, later: Intervals) -> None:
-        """Take in those of another part."""
+        """Add those of another part."""
         self.begins.extend(later.begins)
         self.ends.extend(later.ends)
 

@@ -111,7 +111,7 @@ class HotFunctions:
                 operation.functions[place] = operation.functions.get(place, 0) + _ns(row.get("self_ms"))
 
     def merge(self, later: HotFunctions) -> None:
-        """Take in what a later part, or another recording, has found."""
+        """Add what a later part, or another recording, has found."""
         for key, operation in later._operations.items():
             self._operations.setdefault(key, _Operation()).merge(operation)
 

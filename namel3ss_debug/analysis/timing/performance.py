@@ -128,7 +128,7 @@ class _Answers:
 class Performance:
     """Durations by operation, the slowest operations, and what is particular to models and tools.
 
-    `tokens_per_second` divides the output tokens by the whole duration of the calls that tell theirs, the time
+    `tokens_per_second` divides the output tokens by the whole duration of the calls that have any, the time
     to the first token included.
     """
 
@@ -213,7 +213,7 @@ class Performance:
             answers.first_tokens.append(whole_ns(metadata["time_to_first_token_ms"], NS_PER_MS))
 
     def merge(self, later: Performance) -> None:
-        """Take in what a later part of the trace, or another trace, has found."""
+        """Add what a later part of the trace, or another trace, has found."""
         for key, spans in later._spans.items():
             self._spans.setdefault(key, _Spans()).merge(spans)
         for model, answers in later._answers.items():

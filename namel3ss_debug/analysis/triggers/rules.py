@@ -81,7 +81,7 @@ class Gathered:
     waiting: list[Blocked] = field(default_factory=list)
 
     def merge(self, later: Gathered) -> None:
-        """Take in what a later part has gathered."""
+        """Add what a later part has gathered."""
         for operation, facts in later.durations.items():
             self.durations.setdefault(operation, array("q")).extend(facts)
         for second, calls in later.calls.items():

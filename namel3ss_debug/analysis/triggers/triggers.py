@@ -7,11 +7,11 @@ The section:
                 "timestamp": 1795286244.1, "numbers": [41, 47], "component": null, "component_name": null,
                 "what": "calls failed within 300 s"}]}
 
-A rule is `fired`, `quiet`, `off` where its threshold is null, or `unknown` where the recording does not tell enough, with
+A rule is `fired`, `quiet`, `off` where its threshold is null, or `unknown` where the recording lacks the data, with
 the `reason`. `value` is the worst that was seen, `times` how often it came to that, `timestamp` when it did
-first (seconds since the epoch, null where no event tells), `numbers` the start events that prove it.
+first (seconds since the epoch, null where no event has a time), `numbers` the start events that prove it.
 
-The thresholds are the setting `triggers`; what each rule looks at stands with its function in `rules`.
+The thresholds are the setting `triggers`; what each rule looks at is described at its function in `rules`.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Triggers:
             self._got.samples.setdefault(lane_of(event), []).append((number, told.at, told.cpu_ns))
 
     def merge(self, later: Triggers) -> None:
-        """Take in what a later part of the trace has found."""
+        """Add what a later part of the trace has found."""
         self._got.merge(later._got)
         self._got.timeouts = sorted(self._got.timeouts)[:_MOST_TIMEOUTS]
 

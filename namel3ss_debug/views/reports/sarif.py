@@ -1,6 +1,6 @@
 """SARIF 2.1.0, as GitHub code scanning and other viewers read it.
 
-A result stands at the call site in the user's own source; the recording with the event is a related location. Rule ids
+A result is at the call site in the user's own source; the recording with the event is a related location. Rule ids
 and fingerprints are the same in every run, so that an alert stays one alert.
 """
 
