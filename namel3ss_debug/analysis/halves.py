@@ -117,7 +117,7 @@ def read_in_two(trace: Trace, asked: Asked, own_prices: Table | None = None, lea
 def _read_later(
     path: Path, files: tuple[Path, ...], cut: Resume, asked: Asked, own_prices: Table | None, found: Path
 ) -> bool:
-    """Fold what comes after a cut, and write it to a file; False where the ids of its events are not reliable.
+    """Fold what comes after a cut, and write it to a file; False where not every event has a line of its own.
 
     A file takes no memory; data that is sent through a pipe would be in memory three times.
     """

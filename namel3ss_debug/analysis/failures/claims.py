@@ -194,7 +194,7 @@ def _in_json(value: Any, path: str) -> Claim | None:
 
 
 def _in_object(found: dict[str, Any], path: str) -> Claim | None:
-    """The sign of failure in an object, from the surest to the weakest."""
+    """The surest sign of failure in an object."""
     if len(found) > _MOST_KEYS or _SIGNS.isdisjoint(found):
         return None
     unfine = any(found.get(key) is False for key in _FINE)
