@@ -26,9 +26,10 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("suite", deadline=None)  # the machine's speed is no property of the program
 settings.load_profile("suite")
 
-# A shell without job control starts what runs in its background with SIGINT ignored, and programs that tests start inherit it.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell without job control starts what runs in its background with these ignored, and programs that tests start inherit it.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 # wrapt puts its finder into `sys.meta_path` once, whoever asks first; pytester would take it out again.
 wrapt.register_post_import_hook(lambda _module: None, "no_module_of_this_name")
