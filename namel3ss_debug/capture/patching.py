@@ -11,6 +11,8 @@ from typing import Any
 
 import wrapt
 
+from namel3ss_debug.capture import interruptions
+
 Undo = Callable[[], None]
 """Puts back what was replaced."""
 
@@ -51,7 +53,7 @@ def when_imported(patches: Mapping[str, Callable[[Any], list[Undo]]], missing: C
 
     Args:
         patches: what is done with each module.
-        missing: told in words where a module has not what its patch replaces; the module then stays as it was.
+        missing: told in words where a patch fails, because a module has not what it replaces; the module then stays as it was.
 
     Returns:
         A function that puts everything back, and leaves alone what is imported later.
@@ -66,9 +68,11 @@ def when_imported(patches: Mapping[str, Callable[[Any], list[Undo]]], missing: C
         around, _here.made = getattr(_here, "made", None), []
         try:
             undo.extend(how(module))
-        except AttributeError as error:
+        except Exception as error:  # whatever another version lacks, the program gets its module
             for put_back in reversed(_here.made):
                 put_back()
+            if interruptions.is_of_the_program(error):
+                raise
             missing(f"{module.__name__} is not recorded: {error}")
         finally:
             _here.made = around

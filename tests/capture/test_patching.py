@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import signal
 import sys
 import weakref
 from types import ModuleType
@@ -79,14 +80,36 @@ def test_what_a_module_has_not_is_told(awaited):
     assert told[0].startswith(f"{awaited} is not recorded: ")
 
 
-def test_a_module_that_lacks_a_part_stays_as_it_was(awaited):
-    """What was replaced before that was found is put back: such a module is not recorded by halves."""
+@pytest.mark.parametrize("missing", ["module.other", "importlib.import_module(f'{module.__name__}.other')"])
+def test_a_module_that_lacks_a_part_stays_as_it_was(awaited, missing):
+    """Whatever that part is; what was replaced before is put back: such a module is not recorded by halves."""
 
     def how(module):
-        return [*patch("half")(module), replace(module, "other", str)]
+        return [*patch("half")(module), eval(missing)]
 
     told = []
     undo = when_imported({awaited: how}, told.append)
     assert word_of(awaited) == "own"
     assert len(told) == 1
+    undo()
+
+
+def test_an_alarm_while_a_module_is_patched_reaches_the_program(awaited):
+    """The module stays as it was, and nothing is told of it."""
+
+    def reached(_number, _frame):
+        raise TimeoutError("too long")
+
+    def how(module):
+        patch("half")(module)
+        signal.raise_signal(signal.SIGALRM)
+
+    undo = when_imported({awaited: how}, pytest.fail)
+    before = signal.signal(signal.SIGALRM, reached)
+    try:
+        with pytest.raises(TimeoutError, match="too long"):
+            importlib.import_module(awaited)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert word_of(awaited) == "own"
     undo()
