@@ -174,11 +174,12 @@ def _run_function(
 ) -> Any:
     span = _opened(recorder, tracer, named)
     with lineage.Call(str(span.name)) if recorder.is_answered else _NO_CALL:
-        if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
-            if reply.answers:
-                return _answer(span, recorder, named, reply)
-            reply.before()
+        reply = None if tracer.answers is None else take_reply(tracer, span)
+        if reply is not None and reply.answers:
+            return _answer(span, recorder, named, reply)
         try:
+            if reply is not None:
+                reply.before()
             result = function(*args, **kwargs)
         except BaseException as error:
             _fail(span, error)
@@ -197,11 +198,12 @@ async def _run_coroutine(
 ) -> Any:
     span = _opened(recorder, tracer, named)
     with lineage.Call(str(span.name)) if recorder.is_answered else _NO_CALL:
-        if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
-            if reply.answers:
-                return await _answer_on_loop(span, recorder, named, reply)
-            await reply.before_on_loop()
+        reply = None if tracer.answers is None else take_reply(tracer, span)
+        if reply is not None and reply.answers:
+            return await _answer_on_loop(span, recorder, named, reply)
         try:
+            if reply is not None:
+                await reply.before_on_loop()
             result = await function(*args, **kwargs)
         except BaseException as error:
             _fail(span, error)
@@ -220,12 +222,17 @@ def _run_generator(
 ) -> Generator[Any, Any, Any]:
     """Drive the generator so that its body runs inside the span, and its consumer outside of it."""
     span = _opened(recorder, tracer, named)
-    if tracer.answers is not None and (reply := take_reply(tracer, span)) is not None:
-        if reply.answers:
-            yield from _items(_answer(span, recorder, named, reply, of_items=True))
-            return None
-        reply.before()
-    generator = function(*args, **kwargs)
+    reply = None if tracer.answers is None else take_reply(tracer, span)
+    if reply is not None and reply.answers:
+        yield from _items(_answer(span, recorder, named, reply, of_items=True))
+        return None
+    try:
+        if reply is not None:
+            reply.before()
+        generator = function(*args, **kwargs)
+    except BaseException as error:
+        _fail(span, error)
+        raise
     step, value = generator.send, None
     count = 0
     while True:
@@ -242,10 +249,14 @@ def _run_generator(
         count += 1
         try:
             step, value = generator.send, (yield item)
-        except GeneratorExit as error:
+        except GeneratorExit as end:
             span.enter()
-            generator.close()
-            _fail(span, error)
+            try:
+                generator.close()
+            except BaseException as error:
+                _fail(span, error)
+                raise
+            _fail(span, end)
             raise
         except BaseException as error:  # thrown in by the consumer: the generator shall see it
             step, value = generator.throw, error
@@ -264,9 +275,13 @@ def _async_generator(function: Callable[..., Any], recorder: Recorder) -> Callab
             for item in _items(await _answer_on_loop(span, recorder, named, reply, of_items=True)):
                 yield item
             return
-        if reply is not None:
-            await reply.before_on_loop()
-        generator = function(*args, **kwargs)
+        try:
+            if reply is not None:
+                await reply.before_on_loop()
+            generator = function(*args, **kwargs)
+        except BaseException as error:
+            _fail(span, error)
+            raise
         step, value = generator.asend, None
         count = 0
         while True:
@@ -283,10 +298,14 @@ def _async_generator(function: Callable[..., Any], recorder: Recorder) -> Callab
             count += 1
             try:
                 step, value = generator.asend, (yield item)
-            except GeneratorExit as error:
+            except GeneratorExit as end:
                 span.enter()
-                await generator.aclose()
-                _fail(span, error)
+                try:
+                    await generator.aclose()
+                except BaseException as error:
+                    _fail(span, error)
+                    raise
+                _fail(span, end)
                 raise
             except BaseException as error:  # thrown in by the consumer: the generator shall see it
                 step, value = generator.athrow, error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 
 import pytest
@@ -144,6 +145,57 @@ def test_a_generator_that_is_closed_early_is_cancelled(tracer):
     next(items)
     items.close()
     assert recorded()[-1]["status"] == "cancelled"
+
+
+def test_a_generator_that_fails_as_it_is_closed_ends_its_span(tracer):
+    """Its clean-up may raise, or be cancelled on a loop; what comes next is not inside it."""
+
+    @hooks.trace_chain_step
+    def failing():
+        try:
+            yield 1
+        finally:
+            raise KeyError("clean-up")
+
+    @hooks.trace_chain_step
+    async def hanging():
+        try:
+            yield 1
+        finally:
+            await asyncio.Event().wait()
+
+    async def main():
+        items = hanging()
+        await anext(items)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await items.aclose()
+        add(1)
+
+    items = failing()
+    next(items)
+    with pytest.raises(KeyError):
+        items.close()
+    add(1)
+    asyncio.run(main())
+    events = recorded()
+    ends = [e["status"] for e in events if e["event_type"] == "chain_step_end"]
+    parents = [e.get("parent_event_id") for e in events if e["event_type"] == "tool_call_start"]
+    assert (ends, parents) == (["failed", "cancelled"], [None, None])
+
+
+def test_a_generator_that_cannot_be_made_ends_its_span(tracer):
+    """Here the function has other parameters than it is called with."""
+
+    async def main():
+        with pytest.raises(TypeError):
+            await anext(stream())
+
+    asyncio.run(main())
+    with pytest.raises(TypeError):
+        next(hooks.trace_chain_step(functools.partial(count.__wrapped__))())
+    ends = [e["status"] for e in recorded() if e["event_type"] == "chain_step_end"]
+    assert ends == ["failed", "failed"]
 
 
 def test_an_exception_thrown_into_a_generator_reaches_it(tracer):
