@@ -7,6 +7,7 @@ Whatever litellm sends is recorded where it leaves. Its callbacks hear of a call
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from typing import Any
@@ -89,7 +90,8 @@ class _Call:
 
     def over(self) -> None:
         """The call is over."""
-        _WITHIN.reset(self._token)
+        with suppress(ValueError):  # a coroutine that was never finished is closed in another context
+            _WITHIN.reset(self._token)
 
 
 def _asked(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from namel3ss_debug.capture.exchanges import INSIDE
+from namel3ss_debug.capture.exchanges import enter, leave
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
 
@@ -80,12 +80,11 @@ class Connections:
     def beneath(self, connection: Connection) -> Iterator[None]:
         """A block whose traffic is recorded already as calls of MCP, and which may use the network where they may."""
         network = self.tracer.network if connection.real else None
-        token = INSIDE.set(True)
+        token = enter(None)
         opened = None if network is None else network.open_here()
         try:
             yield
         finally:
             if network is not None and opened is not None:
                 network.close_here(opened)
-            with suppress(ValueError):  # a coroutine that was never finished is closed in another context
-                INSIDE.reset(token)
+            leave(token, None)

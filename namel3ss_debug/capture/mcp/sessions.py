@@ -14,7 +14,7 @@ from typing import Any
 
 from namel3ss_debug.capture import beneath, hooks
 from namel3ss_debug.capture.determinism import lineage
-from namel3ss_debug.capture.exchanges import INSIDE
+from namel3ss_debug.capture.exchanges import INSIDE, leave
 from namel3ss_debug.capture.mcp.connections import Connection, Connections
 from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.replies import Reply, take_reply
@@ -135,7 +135,7 @@ def _outside(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return await original(*args, **kwargs)
         finally:
-            INSIDE.reset(token)
+            leave(token, None)
 
     return handle
 

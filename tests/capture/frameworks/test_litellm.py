@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import traceback
 from types import SimpleNamespace
 
@@ -110,3 +111,11 @@ def test_calls_at_once_do_not_hide_each_other(module, recorded):
 def test_a_stream_is_no_answer_yet(module, structure):
     """What it will say is not known."""
     assert litellm._answered(iter(())) == {}
+
+
+def test_a_call_that_is_never_finished_is_closed_in_silence(module, recorded):
+    """As by a loop that ends: that does it outside of the task, in another context."""
+    call = module.acompletion("gpt", ASK, mock_response="It snows.")
+    contextvars.copy_context().run(call.send, None)
+    call.close()
+    assert recorded()[-1]["status"] == "cancelled"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import sys
 import types
@@ -294,6 +295,20 @@ def test_requests_of_the_server_are_answered_as_the_program_s_own(tracer, sessio
 
     asyncio.run(run())
     assert (seen, session_class.inside) == ([False], [True])
+
+
+def test_a_request_of_the_server_that_is_never_answered_is_closed_in_silence(
+    tracer, session_class, connected
+):
+    """As by a loop that ends: that does it outside of the task, in another context."""
+
+    async def _on_request(_self):
+        await asyncio.sleep(0)
+
+    session_class._on_request = _on_request
+    request = connected()._on_request()
+    contextvars.copy_context().run(request.send, None)
+    request.close()
 
 
 def test_a_version_without_these_seams_is_named_and_left_alone(tracer):
