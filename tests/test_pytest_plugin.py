@@ -666,11 +666,11 @@ def test_nothing_is_left_behind(suite):
     """After a test tracing is off, and every function and method is what it was."""
     tests = """
         import agent, socket, threading, pytest, sys
-        from namel3ss_debug.capture import context, rewrite, switch
+        from namel3ss_debug.capture import context, hot_calls, rewrite, switch
 
         def state():
             transport = agent.openai.DefaultHttpxClient.__mro__[1].__init__.__globals__["HTTPTransport"]
-            return (switch.ACTIVE, rewrite.CALL, rewrite.LOADED, agent.lookup.__code__, transport.handle_request,
+            return (switch.ACTIVE, hot_calls.CALL, rewrite.LOADED, agent.lookup.__code__, transport.handle_request,
                     socket.socket.connect_ex, threading.Thread.start, list(sys.meta_path), context.CURRENT.get())
 
         before = state()

@@ -35,7 +35,8 @@ def take_reply(tracer: ExecutionTracer, span: Span) -> Reply | None:
         tracer.problem("a result that is not given here cannot be cut short")
         given = given._replace(effect=None)
     turn = in_turn(given, answers.may, span.event_id)
-    delays = () if effect is None else (effect.delay_ms / 1000,)
+    # a call that is made waits before its head, one that is answered before its end
+    delays = () if effect is None else (effect.delay_ms / 1000,) * 2
     if given.answers:
         stdin.pass_over(lineage.current().path)
     if marks := given.marks():

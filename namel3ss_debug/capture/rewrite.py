@@ -18,7 +18,7 @@ is compiled as if it were
 
 What is added before the body carries the line the body begins with, what is added after it none at all, so
 debuggers and coverage see the user's lines only. While a name is not in `HOT` a call costs a look into a set and
-an empty `with`. For a name in `HOT`, `CALL` is asked.
+an empty `with`. For a name in `HOT`, `hot_calls` does the rest.
 
 What is not edited: generators (their body runs later), dunder methods but `__call__`, functions that look at their
 own locals (`locals vars dir exec eval`, `f_locals`), functions with nothing in them, and those whose decorator compiles their
@@ -35,51 +35,15 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
-from types import CodeType, FrameType, ModuleType, TracebackType
-from typing import Any, Protocol
+from types import CodeType, ModuleType
+from typing import Any
 
-
-class Context(Protocol):
-    """One call of a hot function, as `CALL` returns it.
-
-    `handled` says that `value` is the answer and the body shall not run; reading `value` may raise, which is how
-    an error is answered; `raised_in` makes the traceback of such an error. Otherwise `ret` is told what the body returns. `__enter__` is called first, `__exit__`
-    last, with the exception of a body that failed. Of a coroutine function `ready` is awaited before its body runs, and
-    `reach` in the place of `value`.
-    """
-
-    handled: bool
-
-    @property
-    def value(self) -> Any:
-        """The answer."""
-
-    def ret(self, value: Any) -> Any:
-        """Take what the body returned; called right before `__exit__`, its own result is ignored."""
-
-    async def ready(self) -> None:
-        """Return when the body may run."""
-
-    async def reach(self) -> Any:
-        """The answer."""
-
-    def raised_in(self, frame: FrameType, error: BaseException) -> TracebackType | None:
-        """The traceback of an error that was answered, from the frame of the function on; `None`: as it is."""
-
-    def __enter__(self) -> Any: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Any: ...
-
+from namel3ss_debug.capture.hot_calls import HotCall
 
 HOT: set[str] = set()
 """Names of functions whose calls are of interest. Add to it and remove from it in place."""
-
-CALL: Callable[[str, CodeType, dict[str, Any]], Context | None] | None = None
-"""Asked at each call of a hot function: its name, its code and its arguments by name; `None`: of no interest."""
 
 LOADED: Callable[[Iterable[str]], None] | None = None
 """Told the names of tools as they become hot, where functions that are loaded already are edited as well (`loaded`)."""
@@ -98,9 +62,6 @@ _COMPILES_BYTECODE = frozenset({"jit", "njit", "vectorize", "guvectorize", "cfun
 _FOREIGN = frozenset({"site-packages", "dist-packages", "lib2to3"})
 _OWN_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-_VARARGS, _VARKEYWORDS = 0x4, 0x8
-"""inspect.CO_VARARGS and CO_VARKEYWORDS."""
-
 _PLAIN_LOADER = importlib.machinery.SourceFileLoader
 _NO_LINE = -1
 """The compiler's own mark (`NO_LOCATION`) for instructions that belong to no line."""
@@ -108,72 +69,6 @@ _NO_LINE = -1
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Statements = ast.Module | ast.Interactive
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-
-
-class Watched:
-    """A call of a hot function while it runs; guards the program against mistakes in the context."""
-
-    __slots__ = ("context", "handled")
-
-    def __init__(self, context: Context | None) -> None:
-        self.context = context
-        self.handled = False
-        if context is not None:
-            context.__enter__()
-            self.handled = bool(context.handled)
-
-    def answer(self) -> Any:
-        """What the context answers instead of the body."""
-        assert self.context is not None
-        return self.context.value
-
-    async def is_handled(self) -> bool:
-        """`handled`, once the body may run."""
-        with suppress(Exception):
-            if self.context is not None:
-                await self.context.ready()
-        return self.handled
-
-    async def reach(self) -> Any:
-        """As `answer`."""
-        assert self.context is not None
-        return await self.context.reach()
-
-
-class _HotCall:
-    """The context manager of every call of a hot function; what is its own stands in the frame of the call."""
-
-    def __enter__(self) -> Watched:
-        try:
-            frame = sys._getframe(1)  # noqa: SLF001  (the edited function)
-            code = frame.f_code
-            context = CALL(code.co_name, code, _arguments(code, frame.f_locals)) if CALL is not None else None
-            return Watched(context)
-        except Exception:
-            return Watched(None)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            frame = sys._getframe(1)  # noqa: SLF001  (as above)
-            variables = frame.f_locals
-            watched: Watched = variables["__n3__"]
-            if watched.context is not None:
-                if error is not None and watched.handled:
-                    trace = watched.context.raised_in(frame, error) or trace
-                    error.__traceback__ = trace
-                if error is None and not watched.handled:
-                    watched.context.ret(variables.get("__n3_value__"))
-                watched.context.__exit__(kind, error, trace)
-        except Exception:  # noqa: S110  (recording must not fail the program)
-            pass
-
-
-def _arguments(code: CodeType, variables: Mapping[str, Any]) -> dict[str, Any]:
-    count = code.co_argcount + code.co_kwonlyargcount
-    count += bool(code.co_flags & _VARARGS) + bool(code.co_flags & _VARKEYWORDS)
-    return {name: variables[name] for name in code.co_varnames[:count]}
 
 
 def is_edited(code: CodeType) -> bool:
@@ -208,7 +103,7 @@ def _offer_names() -> None:
     """Put the names that edited functions use where every module finds them."""
     if "__n3_calls__" not in vars(builtins):
         cold = _nothing()
-        names = {"__n3_hot__": HOT, "__n3_cold__": cold, "__n3_calls__": (cold, _HotCall())}
+        names = {"__n3_hot__": HOT, "__n3_cold__": cold, "__n3_calls__": (cold, HotCall())}
         at_the_end = names | {"__n3_hot__": frozenset()}
         vars(builtins).update(names, __n3_to_the_end__=_ToTheEnd(at_the_end))
 

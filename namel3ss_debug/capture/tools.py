@@ -8,7 +8,7 @@ from inspect import CO_COROUTINE, CO_VARKEYWORDS
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Self
 
-from namel3ss_debug.capture import beneath, context, hooks, rewrite
+from namel3ss_debug.capture import beneath, context, hooks, hot_calls, rewrite
 from namel3ss_debug.capture.calls import AskedCall, ToolCalls
 from namel3ss_debug.capture.delivery import hold, see_off
 from namel3ss_debug.capture.determinism import lineage
@@ -110,11 +110,11 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
             return None
         return ToolCall(tracer, name, code, shown, asked)
 
-    rewrite.CALL = call
+    hot_calls.CALL = call
     hooks.TAKE = take
 
     def uninstall() -> None:
-        rewrite.CALL = hooks.TAKE = None
+        hot_calls.CALL = hooks.TAKE = None
         rewrite.HOT.clear()
         _RUN_AS.clear()
         _GIVEN_IN.clear()
@@ -166,7 +166,11 @@ class ToolCall:
             self._reply = reply = take_reply(self._tracer, self._span)
             self.handled = reply is not None and reply.answers
             if reply is not None and not self.handled and not self._on_loop:
-                reply.before()
+                try:
+                    reply.before()
+                except BaseException as error:
+                    self.__exit__(None, error, None)
+                    raise
         return self
 
     @property

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from namel3ss_debug.capture import rewrite
+from namel3ss_debug.capture import hot_calls, rewrite
 from namel3ss_debug.capture.loaded import LoadedFunctions
 
 SOURCE = """
@@ -62,7 +62,7 @@ def shop(tmp_path, monkeypatch):
     (tmp_path / "loaded_shop.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(str(tmp_path))
     module = importlib.import_module("loaded_shop")
-    monkeypatch.setattr(rewrite, "CALL", lambda name, _code, _arguments: Answered(name))
+    monkeypatch.setattr(hot_calls, "CALL", lambda name, _code, _arguments: Answered(name))
     functions = LoadedFunctions(str(tmp_path))
     put_back = functions.install()
     yield module, functions

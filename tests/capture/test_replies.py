@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import signal
 import threading
 import traceback
 from decimal import Decimal
 
 import pytest
 
-from namel3ss_debug.capture import rewrite, switch
+from namel3ss_debug.capture import context, delivery, rewrite, switch
 from namel3ss_debug.hooks import trace_tool_call
 
 SOURCE = """
@@ -194,6 +195,61 @@ def test_a_late_tool_runs_and_a_cut_answer_is_cut(shell, call, tool):
         {"fault": {"kind": "truncate"}},
     ]
     assert [call(tool) for _ in range(3)] == ["ran", ["ab"], "ran"]
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses that are made, which take no time; at each, a function is called if the test sets one."""
+
+    class Pauses(list):
+        """The seconds of each."""
+
+        at = staticmethod(lambda: None)
+
+        def here(self, seconds):
+            """Sleep."""
+            if seconds:
+                self.append(seconds)
+                self.at()
+
+        async def on_loop(self, seconds):
+            """Sleep on the loop."""
+            self.here(seconds)
+
+    made = Pauses()
+    monkeypatch.setattr(delivery, "sleep_here", made.here)
+    monkeypatch.setattr(delivery, "sleep", made.on_loop)
+    return made
+
+
+@TOOLS
+@pytest.mark.parametrize("answer", [{}, {"answer": "given", "outputs": {"result": "given"}}])
+def test_a_late_tool_is_late_whether_it_runs_or_is_answered(shell, call, pauses, tool, answer):
+    """It waits once, for as long as was asked."""
+    shell.words[tool] = {"fault": {"kind": "latency", "delay_ms": 1500.0}} | answer
+    assert call(tool) == answer.get("answer", "ran")
+    assert pauses == [1.5]
+    assert last_end(shell)["metadata"]["fault"] == "latency"
+
+
+@TOOLS
+@pytest.mark.parametrize("answer", [{}, {"answer": "given", "outputs": {"result": "given"}}])
+def test_a_timeout_of_the_program_ends_a_late_tool(shell, call, pauses, tool, answer):
+    """What its signal handler raises reaches it, and what comes next is not inside the call."""
+
+    def reached(_number, _frame):
+        raise TimeoutError("too late")
+
+    pauses.at = lambda: signal.raise_signal(signal.SIGALRM)
+    shell.words[tool] = {"fault": {"kind": "latency", "delay_ms": 1500.0}} | answer
+    before = signal.signal(signal.SIGALRM, reached)
+    try:
+        with pytest.raises(TimeoutError, match="too late"):
+            call(tool)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert last_end(shell)["status"] == "timeout"
+    assert context.current() is None
 
 
 def test_a_given_up_tool_hangs_until_it_is_given_up_again(shell, call):

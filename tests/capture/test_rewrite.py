@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.capture import rewrite
+from namel3ss_debug.capture import hot_calls, rewrite
 
 FINALLY = pytest.mark.filterwarnings(
     "ignore:.* in a 'finally' block:SyntaxWarning"
@@ -73,7 +73,7 @@ def hot(monkeypatch):
 
     def make(*names, answers=None):
         monkeypatch.setattr(
-            rewrite, "CALL", lambda name, code, arguments: Recorded(log, name, arguments, answers or {})
+            hot_calls, "CALL", lambda name, code, arguments: Recorded(log, name, arguments, answers or {})
         )
         rewrite.HOT.update(names)
         return log
@@ -246,7 +246,7 @@ def test_a_broken_seam_does_not_break_the_program(monkeypatch):
     rewrite.HOT.add("f")
     try:
         for call in (None, broken, lambda *_: None, lambda *_: BrokenContext([], "f", {}, {})):
-            monkeypatch.setattr(rewrite, "CALL", call)
+            monkeypatch.setattr(hot_calls, "CALL", call)
             assert f(1) == 1
     finally:
         rewrite.HOT.clear()
@@ -580,13 +580,13 @@ def test_a_generated_function_behaves_as_before(body, is_hot):
             return repr(error), out
 
     log = []
-    rewrite.CALL = lambda name, code, arguments: Recorded(log, name, arguments, {})
+    hot_calls.CALL = lambda name, code, arguments: Recorded(log, name, arguments, {})
     rewrite.HOT.update({"f"} if is_hot else ())
     try:
         plain = behaviour(compile(source, "<f>", "exec"))
         assert behaviour(rewrite.compile_source(source, "<f>")) == plain
     finally:
-        rewrite.CALL = None
+        hot_calls.CALL = None
         rewrite.HOT.clear()
     if is_hot:
         told = log[-2][2] if log[-2][0] == "ret" and log[-1][2] is None else log[-1][2]
