@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from namel3ss_debug.capture.patching import hide_own_frame, replace
+
 ATTRIBUTE = "_namel3ss_debug_span"
 
 
@@ -100,20 +102,26 @@ def install(on_thread: Callable[[], None]) -> Callable[[], None]:
     Returns:
         A function that puts everything back.
     """
-    thread_start = threading.Thread.start
 
-    def start(self: threading.Thread) -> None:
-        on_thread()
-        self.__dict__[ATTRIBUTE] = current()
-        for told in thread_starts:
-            told(self)
-        thread_start(self)
+    def make(original: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+        def start(self: threading.Thread) -> None:
+            on_thread()
+            self.__dict__[ATTRIBUTE] = current()
+            for told in thread_starts:
+                told(self)
+            try:
+                original(self)
+            except BaseException as error:
+                hide_own_frame(error)
+                raise
 
-    threading.Thread.start = start  # type: ignore[method-assign]
+        return start
+
+    put_back = replace(threading.Thread, "start", make)
     _forget()
 
     def uninstall() -> None:
-        threading.Thread.start = thread_start  # type: ignore[method-assign]
+        put_back()
         _forget()
 
     return uninstall

@@ -46,6 +46,30 @@ def test_shutdown_gives_the_path_and_switches_off(tracing):
     assert shutdown_tracing() is None
 
 
+def test_what_the_program_has_put_in_the_place_of_a_start_stays(tracing, monkeypatch):
+    """As another tool that follows threads does, while a recording runs."""
+    monkeypatch.setattr(threading.Thread, "start", threading.Thread.start)
+    tracing()
+    recorded = threading.Thread.start
+
+    def start(self):
+        recorded(self)
+
+    threading.Thread.start = start
+    shutdown_tracing()
+    assert threading.Thread.start is start
+
+
+def test_a_thread_that_cannot_be_started_shows_no_frame_of_ours(tracer):
+    """Here because it was started before; a system that has no room for it says so in the same way."""
+    thread = threading.Thread()
+    thread.start()
+    thread.join()
+    with pytest.raises(RuntimeError) as caught:
+        thread.start()
+    assert [entry.path for entry in caught.traceback] == [Path(__file__), Path(threading.__file__)]
+
+
 def test_a_span_that_was_left_open_belongs_to_its_own_recording(tracing):
     """A later one in the same process begins outside of everything, though its ids are the same."""
     tracing().span("agent", "left").enter()
