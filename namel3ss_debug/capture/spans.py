@@ -142,10 +142,11 @@ class Span:
         token = self.token
         if token is not None:
             self.token = None
-            try:
-                CURRENT.reset(token)
-            except ValueError:  # an async generator closed by another task: that context is gone
-                pass
+            if not self.wanders or self._stands():
+                try:
+                    CURRENT.reset(token)
+                except ValueError:  # an async generator closed by another task: that context is gone
+                    pass
         tracer = self._tracer
         if not self.is_open or self._writer != tracer.writer.generation:
             return
@@ -278,7 +279,7 @@ class Span:
     def leave(self) -> None:
         """Make the span that was current before it current again."""
         token, self.token = self.token, None
-        if token is None:
+        if token is None or (self.wanders and not self._stands()):
             return
         try:
             CURRENT.reset(token)
@@ -286,12 +287,19 @@ class Span:
             pass
 
     def here(self) -> Holder | None:
-        """This span, unless it belongs to a suspended generator: then the one outside of it."""
+        """This span, unless it belongs to a generator that is suspended or has left it: then the one outside of it."""
         if self._frame is not None:
             frame_id, code, strand = self._frame
-            if strand == context.strand() and not on_stack(frame_id, code):
+            if strand == context.strand() and not (self.is_open and on_stack(frame_id, code)):
                 return self._parent.here() if self._parent is not None else None
         return self
+
+    def _stands(self) -> bool:
+        """Whether the context holds this span, or one inside it: another where the generator goes on in that one's block."""
+        holder: Any = CURRENT.get()
+        while holder is not None and holder is not self:  # a place of a framework's stands for its span
+            holder = getattr(getattr(holder, "span", holder), "_parent", None)
+        return holder is self
 
     def close(self, error: BaseException | None = None) -> None:
         """Write the end event; once, and only in the process that wrote the start."""

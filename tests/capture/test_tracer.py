@@ -268,6 +268,33 @@ def test_a_span_in_a_suspended_generator_is_not_the_parent_of_its_consumer(trace
     assert by_name["own"]["parent_event_id"] == inside["event_id"]
 
 
+def test_a_generator_that_ends_within_a_later_span_leaves_that_as_it_is(tracer):
+    """What comes after it there is inside of that span, and a later generator is not inside of the one that has ended."""
+
+    def items(name):
+        with tracer.span("chain", name):
+            yield 1
+
+    for turn in range(2):  # the frame of the second lies where that of the first lay
+        left = items(f"inside{turn}")
+        next(left)
+        with tracer.span("agent", "A") as agent:
+            list(left)
+            with tracer.span("tool", f"in {agent.event_id}"):
+                pass
+        del left
+    events = recorded()
+    tools = {
+        e["component_name"]: f"in {e['parent_event_id']}"
+        for e in events
+        if e["event_type"] == "tool_call_start"
+    }
+    assert len(tools) == 2
+    assert all(name == parent for name, parent in tools.items())
+    outermost = [e for e in events if e["event_type"] in ("chain_execution_start", "agent_execution_start")]
+    assert [e.get("parent_event_id") for e in outermost] == [None] * 4
+
+
 def test_a_forked_child_records_into_a_file_of_its_own(tracer):
     """The child's events name the span the fork happened in, and the parent's span is ended once."""
     with tracer.span("agent", "A") as agent:

@@ -357,3 +357,16 @@ def test_what_cannot_be_recorded_is_a_problem_and_no_exception(structure, monkey
     monkeypatch.setattr(structure, "_found", lambda *_words: 1 / 0)
     structure.begin(1, "agent", "Ada")
     assert dict(structure.tracer.problems) == {"what loom tells could not be recorded: ZeroDivisionError": 1}
+
+
+def test_what_a_framework_has_left_in_a_span_of_a_generator_is_over_with_that(structure, recorded):
+    """Nobody tells its end: what the program does next is not inside of it."""
+
+    def items():
+        with structure.tracer.span("chain", "own"):
+            structure.begin("left", "agent", "left")
+            yield 1
+
+    list(items())
+    structure.tracer.emit("decision", component="app")
+    assert "parent_event_id" not in recorded()[-1]
