@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from unittest.mock import Mock
 
 import pytest
 
 from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.capture.transport import by_aiohttp
 from namel3ss_debug.traces.reader import open_trace
 
 aiohttp = pytest.importorskip("aiohttp")
@@ -74,3 +76,25 @@ def test_a_body_ends_as_the_program_ended_its_reading(tracer, read, status):
     [end] = [e for e in open_trace(shutdown_tracing()).events() if e["event_type"] == "http_exchange_end"]
     assert end["status"] == status
     assert end["outputs"]["body"] == ("half of" if status == "completed" else "hal")
+
+
+def test_responses_without_a_body_end_each_by_itself():
+    """They share one reader of aiohttp's; here another thread gets one while the first is being looked at."""
+    first, other = Mock(spec=["end"]), Mock(spec=["end"])
+    reading, between = {}, [other]
+
+    class Shared(aiohttp.streams.EmptyStreamReader):
+        """The reader."""
+
+        def on_eof(self, callback):
+            """What comes in between comes here."""
+            while between:
+                by_aiohttp._read_on(reading, Mock(content=self), between.pop())
+            callback()
+
+    response = Mock(content=Shared())
+    by_aiohttp._read_on(reading, response, first)
+    by_aiohttp._read_on(reading, response, other)
+    assert first.end.called
+    assert other.end.called
+    assert reading == {}
