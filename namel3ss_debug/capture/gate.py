@@ -40,6 +40,7 @@ from typing import Any
 
 from orjson import OPT_APPEND_NEWLINE, dumps, loads
 
+from namel3ss_debug.capture import interruptions
 from namel3ss_debug.capture.answers import Gate, Given, Raised, Step
 from namel3ss_debug.capture.foretold import Foretold
 from namel3ss_debug.capture.marks import ASKS, FLUSHED, LISTENS, TAKEN, TOLD, WAITS
@@ -94,6 +95,7 @@ class SocketGate:
         self._sending = False
         self._unsent: list[bytes] = []
         self._torn = False  # an exception has ended the sending of a line, who knows where
+        self._came: list[bytes] = []  # received, and not yet a part of the rest
         self._rest = bytearray()
         self._foretold = Foretold()
 
@@ -124,8 +126,8 @@ class SocketGate:
                 return Given.from_json(word)
             self._tell((WAITS if waits else TOLD) + line)
             return self._go(event["event_id"]) if waits else None
-        except Exception:  # the shell has gone, or what it says makes no sense: the program goes on by itself
-            self._lost()
+        except Exception as error:
+            self._lost_by(error)
             return None if self._alone or not _is_call(event) else _NOBODY
         finally:
             self._busy = not outermost
@@ -153,8 +155,8 @@ class SocketGate:
                 if "may" in word:
                     return bool(word["may"])
                 self._hear(word)
-        except Exception:  # as in `passed`
-            self._lost()
+        except Exception as error:
+            self._lost_by(error)
             return True
         finally:
             self._busy = False
@@ -165,8 +167,8 @@ class SocketGate:
             return
         try:
             self._tell(LISTENS + dumps({"port": port, "site": site}, None, OPT_APPEND_NEWLINE))
-        except Exception:  # as in `passed`
-            self._lost()
+        except Exception as error:
+            self._lost_by(error)
 
     def close(self) -> None:
         """Let go of the connection, for good."""
@@ -186,6 +188,16 @@ class SocketGate:
             there = b""
         if not there:
             self._lost()
+
+    def _lost_by(self, error: Exception) -> None:
+        """The shell has gone, or what it says makes no sense: the program goes on by itself.
+
+        Raises:
+            Exception: `error` itself, where a signal handler of the program has raised it. The connection is as it was.
+        """
+        if interruptions.is_of_the_program(error):
+            raise error
+        self._lost()
 
     def _lost(self) -> None:
         self.close()
@@ -221,8 +233,8 @@ class SocketGate:
         if self._connection is None:
             return None
         with suppress(BlockingIOError):
-            while block := self._connection.recv(_BLOCK, socket.MSG_DONTWAIT):
-                self._rest += block
+            while True:
+                self._receive(socket.MSG_DONTWAIT)
         *lines, self._rest = self._rest.split(b"\n")
         for line in lines:
             self._hear(loads(line))
@@ -253,24 +265,35 @@ class SocketGate:
         if word.get("live"):
             self._on_live()
 
-    def _line(self) -> bytearray:
+    def _receive(self, flags: int = 0) -> None:
+        """Take what has come, and wait for it where nothing has.
+
+        Raises:
+            OSError: the connection has ended, or with `MSG_DONTWAIT`, nothing has come.
+        """
         assert self._connection is not None
+        if not self._came:
+            # In C: a signal handler may raise as soon as a call of ours returns, and nothing is lost by that.
+            self._came.extend(map(self._connection.recv, (_BLOCK,), (flags,)))
+        block = self._came[0]
+        del self._came[0]
+        if not block:
+            raise ConnectionError
+        self._rest += block
+
+    def _line(self) -> bytearray:
         looked_at = 0
         while (end := self._rest.find(b"\n", looked_at)) < 0:
             looked_at = len(self._rest)
             try:
-                block = self._connection.recv(_BLOCK)
+                self._receive()
             except Exception as error:
-                if not _is_of_the_program(error):
+                if not interruptions.is_of_the_program(error):
                     raise
-                # Nothing that capture calls may let it through, so the wait goes on as if it had not come.
+                # The time for which it is held is none of the program's: the wait goes on as if it had not come.
                 self._on_problem(
                     f"lost while the program was held: {type(error).__name__} of a signal handler"
                 )
-                continue
-            if not block:
-                raise ConnectionError
-            self._rest += block
         line = self._rest[:end]
         del self._rest[: end + 1]
         return line
@@ -278,14 +301,6 @@ class SocketGate:
 
 def _is_call(event: Event) -> bool:
     return event["event_type"][-6:] == "_start" and event.get("component") in _CALLS
-
-
-def _is_of_the_program(error: BaseException) -> bool:
-    """Whether an exception comes from a signal handler, and not from the socket."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename != __file__
 
 
 class GatedWriter(TraceWriter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from types import CodeType
 from typing import Any
 
@@ -22,7 +23,9 @@ def is_of_the_program(error: BaseException) -> bool:
 
 
 def _code_of(handler: Any) -> CodeType | None:
-    """The code of a handler: a function, a method, or an object that can be called; `None` where there is none in Python."""
+    """The code of a handler: a function, a method, a partial of one, or an object that can be called; `None` where there is none in Python."""
+    while isinstance(handler, partial):
+        handler = handler.func
     function = getattr(handler, "__func__", handler)
     if not hasattr(function, "__code__"):
         function = vars(type(handler)).get("__call__")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import functools
 import json
 import os
 import queue
@@ -11,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -387,6 +390,25 @@ def test_an_exit_while_held_reaches_the_program_and_later_waits_stay_in_step(she
         signal.signal(signal.SIGUSR1, before)
     assert trace_tool_call("second")(lambda: "real")() == "given"
     thread.join(SECONDS)
+
+
+def test_a_word_is_not_lost_where_a_signal_handler_raises_as_it_comes():
+    """The signal comes while the word is taken from the socket, so that its handler runs when that is done."""
+    words, problems = [b"wo", b"rd\n"], []
+    kill = ctypes.PyDLL(None).kill
+    kill.restype = words.pop  # called with what `kill` gives, which is 0
+
+    def late(_number, _frame):
+        raise TimeoutError
+
+    held = gate.SocketGate("", on_tools=pytest.fail, on_problem=problems.append)
+    held._connection = SimpleNamespace(recv=functools.partial(kill, os.getpid(), signal.SIGUSR1))
+    before = signal.signal(signal.SIGUSR1, late)
+    try:
+        assert held._line() == b"word"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert problems == ["lost while the program was held: TimeoutError of a signal handler"] * 2
 
 
 class Recorder:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from namel3ss_debug.capture import resources
+from namel3ss_debug.capture import resources, switch
 from namel3ss_debug.capture.determinism import clock, environment_reads
 from namel3ss_debug.capture.interruptions import is_of_the_program
 from namel3ss_debug.capture.start import shutdown_tracing
@@ -28,12 +28,15 @@ class Limit:
         self.reached(number, frame)
 
 
-def reached(_number, _frame):
+def reached(_number, *_frame):
     """The same as a function, in the way that most do it."""
     raise TimeoutError("too long")
 
 
-@pytest.fixture(params=[reached, Limit().reached, Limit()], ids=["function", "method", "object"])
+@pytest.fixture(
+    params=[reached, Limit().reached, Limit(), partial(partial(reached), 14)],
+    ids=["function", "method", "object", "partial"],
+)
 def alarm(request):
     """A function during which the alarm comes."""
     before = signal.signal(signal.SIGALRM, request.param)
@@ -111,6 +114,28 @@ def test_an_alarm_while_a_segment_or_a_ring_begins_reaches_the_program(tracing, 
     monkeypatch.setattr(writer.folders, "make_private_folder", alarm)
     with reaches_the_program():
         tracer.emit("decision", component="app")
+
+
+@pytest.mark.parametrize("shell", [{"offline": True, "randomness": {}}], indirect=True)
+def test_an_alarm_while_the_shell_is_told_is_no_loss_of_the_shell(shell, monkeypatch, alarm):
+    """The program is told, and goes on with the shell; else one that runs on a recording would be ended."""
+    tracer = switch.ACTIVE
+    gate = tracer.writer._gate
+    with monkeypatch.context() as patch:
+        patch.setattr(gate, "_connected", alarm)
+        for tell in (
+            partial(tracer.emit, "decision", component="app"),
+            partial(gate.may, "1", "end", 0, 0.0),
+        ):
+            with reaches_the_program():
+                tell()
+        with reaches_the_program():
+            gate.listens(80, None)
+    tracer.emit("performance_marker", component="app")
+    told = []
+    while "performance_marker" not in told:
+        told.append(shell.told.get(timeout=20)[1].get("event_type"))
+    assert "decision" in told
 
 
 def test_an_alarm_while_memory_is_read_reaches_the_program(monkeypatch, alarm):
