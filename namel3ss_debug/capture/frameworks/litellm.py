@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from namel3ss_debug.capture.frameworks.reading import read
 from namel3ss_debug.capture.frameworks.structure import Structure
@@ -36,60 +37,47 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
 
 def _asking(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def completion(*args: Any, **kwargs: Any) -> Any:
-        call = None if _WITHIN.get() else _Call(structure, args, kwargs)
-        try:
-            response = original(*args, **kwargs)
-            return response if call is None else call.answered(response)
-        except BaseException as error:
-            hide_own_frame(error)
-            if call is not None:
-                call.failed(error)
-            raise
-        finally:
-            if call is not None:
-                call.over()
+        with _Call(structure, args, kwargs) as call:
+            return call.answered(original(*args, **kwargs))
 
     async def acompletion(*args: Any, **kwargs: Any) -> Any:
-        call = None if _WITHIN.get() else _Call(structure, args, kwargs)
-        try:
-            response = await original(*args, **kwargs)
-            return response if call is None else call.answered(response)
-        except BaseException as error:
-            hide_own_frame(error)
-            if call is not None:
-                call.failed(error)
-            raise
-        finally:
-            if call is not None:
-                call.over()
+        with _Call(structure, args, kwargs) as call:
+            return call.answered(await original(*args, **kwargs))
 
     return acompletion if iscoroutinefunction(original) else completion
 
 
 class _Call:
-    """One call of a model, while litellm is at work on it."""
+    """One call of a model, while litellm is at work on it; a call within that is none of its own."""
 
     def __init__(self, structure: Structure, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        given = dict(zip(("model", "messages"), args, strict=False)) | dict(kwargs)
         self._structure = structure
-        self._open = True
-        structure.begin_model(self, given.get("model"), inputs=lambda: read(structure, _asked, given) or {})
+        self._open = not _WITHIN.get()
+        if self._open:
+            given = dict(zip(("model", "messages"), args, strict=False)) | dict(kwargs)
+            structure.begin_model(
+                self, given.get("model"), inputs=lambda: read(structure, _asked, given) or {}
+            )
         self._token = _WITHIN.set(True)
+
+    def __enter__(self) -> Self:
+        return self
 
     def answered(self, response: Any) -> Any:
         """The model has answered; a streamed answer is on its way, and what it will say is not known here."""
-        self._open = False
-        if not self._structure.is_recorded(self):
-            self._structure.end_model(self, read(self._structure, _answered, response))
+        if self._open:
+            self._open = False
+            if not self._structure.is_recorded(self):
+                self._structure.end_model(self, read(self._structure, _answered, response))
         return response
 
-    def failed(self, error: BaseException) -> None:
-        """The call has failed."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            hide_own_frame(error)
         if self._open:
             self._structure.end_model(self, error=error)
-
-    def over(self) -> None:
-        """The call is over."""
         with suppress(ValueError):  # a coroutine that was never finished is closed in another context
             _WITHIN.reset(self._token)
 

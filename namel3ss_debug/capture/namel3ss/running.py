@@ -52,7 +52,6 @@ def run(value: str, options: Mapping[str, Any], workspace: str = "", *, stepped:
         value: the path of the app.
         options: `flow`, which may be missing where there is one only, and its `input`.
         workspace: the folder of a re-run, in which it may write; empty where the app runs in its own.
-
         stepped: whether somebody steps it.
 
     Raises:

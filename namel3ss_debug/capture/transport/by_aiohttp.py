@@ -153,7 +153,8 @@ async def _connected(call: _Call, exchange: Watched) -> Any:
 async def _fail_late(exchange: Watched) -> None:
     """Fail where an attempt waits for its response, for aiohttp takes the same exceptions for others where it connects."""
     response, delivery = exchange.response, exchange.delivery
-    if response is None or response.status or delivery is None:
+    assert delivery is not None
+    if response is None or response.status:
         return
     if response.given_up:
         await never_on_loop()

@@ -64,34 +64,32 @@ def in_memory(body: Any) -> bytes | None:
 
 
 def wait_for_head(exchange: Watched, natures: Natures) -> Response | None:
-    """Wait for the head of the response that is given; `None` where the request is to be sent.
+    """Wait for the head of the response that is given; `None` where the request is to be sent then.
 
     Raises:
         BaseException: what comes in place of a head.
     """
     response, delivery = exchange.response, exchange.delivery
-    if delivery is not None:
-        delivery.wait("head")
+    assert delivery is not None
+    delivery.wait("head")
     if response is None or response.status:
         return response
     if response.given_up:
         never()
-    if delivery is not None:
-        delivery.wait("end")
+    delivery.wait("end")
     raise error_like(response.raised or _LOST, natures)
 
 
 async def reach_head(exchange: Watched, natures: Natures) -> Response | None:
     """As `wait_for_head`, on a loop."""
     response, delivery = exchange.response, exchange.delivery
-    if delivery is not None:
-        await delivery.reach("head")
+    assert delivery is not None
+    await delivery.reach("head")
     if response is None or response.status:
         return response
     if response.given_up:
         await never_on_loop()
-    if delivery is not None:
-        await delivery.reach("end")
+    await delivery.reach("end")
     raise error_like(response.raised or _LOST, natures)
 
 
