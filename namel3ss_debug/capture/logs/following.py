@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import sys
 import threading
+import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from logging import LogRecord
 
 SEEN = threading.local()
-"""The record that this thread logged last, as `record`, so that a handler does not record it again."""
+"""The record that this thread logged last, as `record`, so that a handler does not record it again: a weak reference, for a
+record may hold an exception, and that all variables of the functions that it passed."""
 
 
 def install(tracer: ExecutionTracer) -> Undo:
@@ -45,8 +47,8 @@ def install(tracer: ExecutionTracer) -> Undo:
         def note(record: LogRecord) -> None:
             if ends() or switch.ACTIVE is not tracer:
                 return
-            SEEN.record = record
             try:
+                SEEN.record = weakref.ref(record)
                 if record.levelno >= least:
                     record_standard(record, tracer)
             except Exception as error:

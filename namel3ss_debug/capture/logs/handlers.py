@@ -63,6 +63,10 @@ def _site(tracer: ExecutionTracer, path: object, line: object) -> str:
     return "" if shown is None else f"{shown}:{line}"
 
 
+def _nothing() -> None:
+    """What was logged before anything was."""
+
+
 class TraceHandler(logging.Handler):
     """Puts the records of the loggers it is added to into the recording, as `log_record` events.
 
@@ -72,7 +76,7 @@ class TraceHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Record one log record."""
         tracer = switch.ACTIVE
-        if tracer is None or getattr(SEEN, "record", None) is record:
+        if tracer is None or getattr(SEEN, "record", _nothing)() is record:
             return
         try:
             record_standard(record, tracer)

@@ -8,6 +8,7 @@ import logging
 import re
 import subprocess
 import sys
+import weakref
 
 import pytest
 
@@ -200,12 +201,35 @@ def test_what_is_logged_while_python_ends_is_logged(tmp_path):
     assert list(open_trace(tmp_path / "t.jsonl").events())[-1]["event_type"] == "trace_end"
 
 
+def test_an_exception_that_was_logged_goes_as_soon_as_the_program_lets_it_go(tracer, logger):
+    """With it go the variables of the functions that it passed, though nothing else is logged."""
+
+    class Held(list):
+        """Something in a variable."""
+
+    gone = []
+
+    def work():
+        held = Held()
+        weakref.finalize(held, gone.append, True)
+        raise ValueError("no")
+
+    handlers, logger.handlers = logger.handlers, [logging.NullHandler()]  # those of pytest keep records
+    try:
+        work()
+    except ValueError:
+        logger.exception("it failed")
+    finally:
+        logger.handlers = handlers
+    assert gone == [True]
+
+
 def test_a_record_of_which_nothing_can_be_told_is_a_problem_of_the_recording(tracer, logger):
     """What is raised while a record is read does not reach the call that logs; the recording counts it."""
     record = logging.makeLogRecord({"levelno": 30})
     del record.levelname
     logger.handle(record)
-    SEEN.record = None
+    del SEEN.record
     TraceHandler().handle(record)
     assert tracer.problems == {"a log record could not be recorded: AttributeError": 2}
 
