@@ -75,6 +75,10 @@ class Offline:
             span = span._parent  # noqa: SLF001  (a span of our own)
         return True
 
+    def renew(self) -> None:
+        """After a fork: the requests that are being sent are those of the other process, and so is the lock."""
+        self._lock, self._leaving = threading.Lock(), 0
+
     def open(self) -> None:
         """A request that is made for real is about to be sent."""
         with self._lock:

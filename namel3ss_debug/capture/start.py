@@ -256,6 +256,7 @@ def _keep_offline(tracer: ExecutionTracer) -> None:
 
     tracer.network = network = Offline(tracer)
     _undo.append(network.install())
+    _renewed_by_fork.append(network.renew)
 
 
 def shutdown_tracing() -> Path | None:

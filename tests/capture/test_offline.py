@@ -26,6 +26,20 @@ FAR = ("192.0.2.1", 9)
 """An address that is nobody's (RFC 5737)."""
 
 
+@OFFLINE
+def test_a_request_for_real_opens_the_network_to_its_own_process_alone(shell):
+    """A process that another thread forks meanwhile does not see its end, and stays closed."""
+    network = switch.ACTIVE.network
+    network.open()
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if network.is_closed() else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert not network.is_closed()
+    network.close()
+    assert network.is_closed()
+
+
 def told(shell):
     """The addresses of the attempts in the recording."""
     events = [json.loads(line) for line in shell.trace.read_text().splitlines()]
