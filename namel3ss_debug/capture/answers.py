@@ -111,6 +111,7 @@ class Given(NamedTuple):
         runs: whether it is made for real, with the network open meanwhile.
         ordered: whether its answer waits for its turn, see `Answers.may`.
         recorded: whether a recording answers it; else the user does.
+        delay: the seconds after which the answer of a tool comes; a response has its own.
     """
 
     value: Any = None
@@ -122,6 +123,7 @@ class Given(NamedTuple):
     runs: bool = False
     ordered: bool = False
     recorded: bool = False
+    delay: float = 0.0
 
     @classmethod
     def from_json(cls, word: Mapping[str, Any]) -> Given | None:
@@ -143,6 +145,7 @@ class Given(NamedTuple):
             bool(word.get("run")),
             bool(word.get("ordered")),
             "answer" not in word or bool(word.get("recorded")),
+            word.get("delay") or 0.0,
         )
 
     @property

@@ -35,15 +35,15 @@ def take_reply(tracer: ExecutionTracer, span: Span) -> Reply | None:
         tracer.problem("a result that is not given here cannot be cut short")
         given = given._replace(effect=None)
     turn = in_turn(given, answers.may, span.event_id)
-    # a call that is made waits before its head, one that is answered before its end
-    delays = () if effect is None else (effect.delay_ms / 1000,) * 2
+    delay = given.delay + (0.0 if effect is None else effect.delay_ms / 1000)
     if given.answers:
         stdin.pass_over(lineage.current().path)
     if marks := given.marks():
         add_metadata(span, marks)
     if given.runs and tracer.network is not None:
         tracer.network.open_for(span)
-    return Reply(tracer, given, Delivery(turn, delays), span)
+    # a call that is made waits before its head, one that is answered before its end
+    return Reply(tracer, given, Delivery(turn, (delay, delay)), span)
 
 
 class Reply:

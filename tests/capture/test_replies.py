@@ -233,6 +233,20 @@ def test_a_late_tool_is_late_whether_it_runs_or_is_answered(shell, call, pauses,
 
 
 @TOOLS
+def test_an_answer_takes_the_time_that_it_is_told(shell, call, pauses, tool):
+    """As a recorded one does that comes at its own pace; a latency comes to it."""
+    shell.words[tool] = {
+        "answer": "given",
+        "outputs": {"result": "given"},
+        "recorded": True,
+        "delay": 0.25,
+        "fault": {"kind": "latency", "delay_ms": 500.0},
+    }
+    assert call(tool) == "given"
+    assert pauses == [0.75]
+
+
+@TOOLS
 @pytest.mark.parametrize("answer", [{}, {"answer": "given", "outputs": {"result": "given"}}])
 def test_a_timeout_of_the_program_ends_a_late_tool(shell, call, pauses, tool, answer):
     """What its signal handler raises reaches it, and what comes next is not inside the call."""

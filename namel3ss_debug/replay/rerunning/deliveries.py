@@ -27,7 +27,8 @@ def recorded_word(
         realtime: whether the answer takes its time, as it did then.
     """
     if found.question.kind in VALUED:
-        return _tool_word(recorded, found.number)
+        word = _tool_word(recorded, found.number)
+        return word | ({"delay": sum(delays(recorded, found))} if realtime else {})
     answer = recorded.http_answer(found.number)
     if (
         question.kind == found.question.kind

@@ -76,6 +76,15 @@ def test_a_whole_body_takes_its_time_before_its_head(made, told):
     assert told(made, realtime=True)["http"]["delays"] == [0.25]
 
 
+def test_the_answer_of_a_tool_takes_its_time_where_it_is_to(made, told):
+    """The duration of the call; of one that was given up nothing, for it never ends."""
+    start = made.add("tool_call_start", "tool", component_name="add", inputs={"arguments": {}})
+    assert told(made, realtime=True) == {"given_up": True, "delay": 0.0}
+    made.add("tool_call_end", "tool", start, outputs={"result": 3}, duration_ms=250.0)
+    assert told(made) == {"answer": 3, "outputs": {"result": 3}, "recorded": True}
+    assert told(made, realtime=True) == told(made) | {"delay": 0.25}
+
+
 def test_a_stream_that_was_not_known_for_that_of_a_model_is_told_with_its_bytes(made, told):
     """It stands in the recording as another exchange, made before its format was known: what it says is not told there."""
     made.say(made.ask("hello", stream=True), "ab")
