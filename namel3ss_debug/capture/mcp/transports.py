@@ -80,6 +80,8 @@ class _Client:
                 connection.break_off = silence.break_off
             else:
                 connection.real = reply is not None
+                if reply is not None:
+                    await reply.before_on_loop()
                 self._inner = self._open()
                 with self._connections.beneath(connection):
                     streams = await self._inner.__aenter__()

@@ -9,7 +9,7 @@ import types
 import anyio
 import pytest
 
-from namel3ss_debug.capture import switch
+from namel3ss_debug.capture import delivery, switch
 from namel3ss_debug.capture.exchanges import INSIDE
 from namel3ss_debug.capture.mcp import transports
 from namel3ss_debug.capture.mcp.connections import Connections
@@ -90,6 +90,24 @@ def test_a_server_that_cannot_be_started_fails_as_without_us(tracer, client):
     with pytest.raises(FileNotFoundError):
         anyio.run(run)
     assert events(tracer.writer.first)[-1]["error_type"] == "FileNotFoundError"
+
+
+def test_a_late_connection_is_opened_late(shell, monkeypatch, module, client):
+    """By the latency that the user wants; it is made all the same."""
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append((seconds, len(module.opened)))
+
+    async def run():
+        async with client():
+            pass
+
+    monkeypatch.setattr(delivery, "sleep", sleep)
+    shell.words["connect"] = {"fault": {"kind": "latency", "delay_ms": 1500.0}}
+    anyio.run(run)
+    assert (1.5, 0) in pauses
+    assert module.opened == [True]
 
 
 def test_a_group_that_a_connection_fails_by_is_told_with_its_members(tracer, client):
