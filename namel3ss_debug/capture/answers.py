@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Token
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -165,6 +165,14 @@ class Given(NamedTuple):
         elif self.answers:
             marks |= FROM_RECORDING if self.recorded else MOCKED
         return marks
+
+
+def uncut(given: Given, problem: Callable[[str], None]) -> Given:
+    """What becomes of a call, without a cut that cannot be made because no answer is given; that is told in words."""
+    if given.answers or given.effect is None or given.effect.kind != "truncate":
+        return given
+    problem("an answer that is not given here cannot be cut short")
+    return given._replace(effect=None)
 
 
 def _raised(told: Mapping[str, Any]) -> Raised:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from namel3ss_debug import wire
 from namel3ss_debug.capture import beneath, context, heads
-from namel3ss_debug.capture.answers import REPORTED, Answers, Network, Response, response_of
+from namel3ss_debug.capture.answers import REPORTED, Answers, Network, Response, response_of, uncut
 from namel3ss_debug.capture.attempts import Attempts
 from namel3ss_debug.capture.bodies import Decompressor, readable, readable_request
 from namel3ss_debug.capture.calls import ToolCalls
@@ -207,6 +207,7 @@ class Exchange:
         given = answers.take(event_id)
         if given is None:
             return
+        given = uncut(given, self._owner.tracer.problem)
         response = response_of(given, self._format, request, method=self._method, event_id=event_id)
         self.response = response
         self._marks = given.marks()
@@ -216,10 +217,7 @@ class Exchange:
             return
         if given.runs:
             self.network = self._owner.tracer.network
-        if given.effect is not None and given.effect.kind == "truncate":
-            self._marks = {}
-            self._owner.tracer.problem("an answer that is not given here cannot be cut short")
-        elif given.effect is not None:
+        if given.effect is not None:
             self.delivery = Delivery(None, (given.effect.delay_ms / 1000,))
 
     def _begin(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import FrameType, TracebackType
 from typing import Any
 
-from namel3ss_debug.capture.answers import Given, Raised
+from namel3ss_debug.capture.answers import Given, Raised, uncut
 from namel3ss_debug.capture.delivery import Delivery, in_turn, never, never_on_loop
 from namel3ss_debug.capture.determinism import lineage, stdin
 from namel3ss_debug.capture.payloads import holders
@@ -30,12 +30,9 @@ def take_reply(tracer: ExecutionTracer, span: Span) -> Reply | None:
     given = None if answers is None else answers.take(span.event_id)
     if answers is None or given is None:
         return None
-    effect = given.effect
-    if effect is not None and effect.kind == "truncate" and not given.answers:
-        tracer.problem("a result that is not given here cannot be cut short")
-        given = given._replace(effect=None)
+    given = uncut(given, tracer.problem)
     turn = in_turn(given, answers.may, span.event_id)
-    delay = given.delay + (0.0 if effect is None else effect.delay_ms / 1000)
+    delay = given.delay + (0.0 if given.effect is None else given.effect.delay_ms / 1000)
     if given.answers:
         stdin.pass_over(lineage.current().path)
     if marks := given.marks():

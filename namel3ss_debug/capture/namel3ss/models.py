@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 from urllib.error import HTTPError, URLError
 
 from namel3ss_debug import wire
-from namel3ss_debug.capture.answers import Given, Response, response_of
+from namel3ss_debug.capture.answers import Given, Response, response_of, uncut
 from namel3ss_debug.capture.delivery import Delivery, in_turn, never
 from namel3ss_debug.capture.determinism import lineage
 from namel3ss_debug.capture.exchanges import INSIDE
@@ -176,6 +176,8 @@ class Models:
             return make()
         answers = self._scope.tracer.answers
         given = None if answers is None else answers.take(span.event_id)
+        if given is not None:
+            given = uncut(given, self._scope.tracer.problem)
         said: Answer | Failure | None = None
         self._refusal = None
         try:
