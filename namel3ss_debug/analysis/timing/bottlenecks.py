@@ -1,6 +1,7 @@
 """Which operations took the time of a run, and why: the model, the tool, waiting, computing, or trying again.
 
-An operation's weight is its self time, as a share of the wall time. The cause is the first that holds:
+An operation's weight is its self time, as a share of the wall time. What it computed and how long it waited is told
+of that time as well. The cause is the first that holds:
 
 - `retries`: at least half of the time went into attempts that followed a failed one;
 - `cpu`: the process computed for at least `MOSTLY` of the time, where CPU time was recorded;
@@ -30,8 +31,8 @@ class Effort(NamedTuple):
         self_ns: without what ran inside.
         total_ns: of all its spans.
         retried_ns: of those that followed a failed attempt.
-        cpu_ns: the CPU time of the process during its spans.
-        measured_ns: the time of the spans with `cpu_ns`.
+        cpu_ns: for how much of `measured_ns` the process computed; other threads may have computed as well.
+        measured_ns: the part of `self_ns` of which that is known.
     """
 
     component: str
@@ -44,13 +45,13 @@ class Effort(NamedTuple):
 
     @property
     def working_ns(self) -> int | None:
-        """For how long the process computed; None where not recorded. Other threads may have computed as well."""
-        return min(self.cpu_ns, self.measured_ns) if self.measured_ns else None
+        """For how long the process computed; None where not known."""
+        return self.cpu_ns if self.measured_ns else None
 
     @property
     def waiting_ns(self) -> int | None:
         """For how long it did not."""
-        return self.measured_ns - min(self.cpu_ns, self.measured_ns) if self.measured_ns else None
+        return self.measured_ns - self.cpu_ns if self.measured_ns else None
 
     def cause(self) -> str:
         """The cause of its time, in a word."""

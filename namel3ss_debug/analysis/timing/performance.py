@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 _NS_PER_SECOND = 1_000_000_000
+_COMPUTED = "computed"
+"""The sums that spans leave for their parent: their CPU time, and the durations of those that told it."""
+
+_BESIDE = 0.05
+"""By what share these durations may differ from the time in which children ran, for clocks are not exact."""
 
 
 class _Spans:
@@ -39,7 +44,7 @@ class _Spans:
 
     `durations`, `numbers` (of the starts) and `begins` are of the spans with a known duration, at the same
     places; `begins` is empty where it is not known when they began. `self_ns`, `cpu_ns`, `measured_ns` and
-    `retried_ns` are sums over them.
+    `retried_ns` are sums over them: `measured_ns` of the self times whose CPU time is known, which is `cpu_ns`.
     """
 
     __slots__ = (
@@ -172,8 +177,7 @@ class Performance:
                 spans.begins.append(int(at * 1e6 + 0.5) * 1000)  # as `since_epoch`
             cpu = span.end.get("cpu_time_ms")
             if cpu is not None:
-                spans.cpu_ns += int(cpu * NS_PER_MS + 0.5)
-                spans.measured_ns += duration
+                _compute(spans, span, duration, int(cpu * NS_PER_MS + 0.5))
             if duration > self._slow_ns:
                 self._slow_count += 1
                 if len(self._slow) < LISTED or duration >= self._slow[0][0]:
@@ -313,6 +317,27 @@ class Performance:
             }
             for (component, name, site), (count, total, self_ns, longest) in ordered[:LISTED]
         ]
+
+
+def _compute(spans: _Spans, span: MeasuredSpan, duration: int, cpu: int) -> None:
+    """Add the CPU time of a span's self time, and leave the whole for its parent.
+
+    Of a span whose children ran beside each other, or did not all say how much they computed, it is not known.
+    Other threads may have computed at the same time: it is never more than the self time.
+    """
+    below, above = span.below, span.above
+    if above is not None:
+        inside = above.vector(_COMPUTED, 2)
+        inside[0] += cpu
+        inside[1] += duration
+    if below is not None and below.intervals:
+        computed, measured = below.sums.get(_COMPUTED, (0, 0))
+        covered = duration - span.self_ns
+        if abs(measured - covered) > covered * _BESIDE:
+            return
+        cpu = max(cpu - computed, 0)
+    spans.cpu_ns += min(cpu, span.self_ns)
+    spans.measured_ns += span.self_ns
 
 
 def _effort(key: tuple[str, str], operation: _Spans) -> Effort:

@@ -159,3 +159,38 @@ def test_innermost_spans_run_at_once_and_those_around_them_wait(recording, perfo
         ("tool", 4000),
     ]
     assert [row["component_name"] for row in found["bottlenecks"]] == ["two", "a", "one"]
+
+
+def computed_and_waited(performance, recording, name):
+    """What a bottleneck tells of its own time: seconds, those computed and waited in it, and the cause."""
+    (row,) = (row for row in performance(recording)["bottlenecks"] if row["component_name"] == name)
+    times = (row["self_ms"], row["working_ms"], row["waiting_ms"])
+    return (*(None if time is None else time / 1000 for time in times), row["cause"])
+
+
+def test_what_an_operation_computed_is_told_of_its_own_time(recording, performance):
+    """That the model inside an agent lets the process wait is no waiting of the agent."""
+    agent = recording.start("agent", "a", 0)
+    recording.span("llm", "m", 1, 5, agent, cpu_time_ms=500.0)
+    recording.span("llm", "m", 5, 9, agent, cpu_time_ms=500.0)
+    recording.end(agent, 10, cpu_time_ms=2800.0)
+    assert computed_and_waited(performance, recording, "a") == (2, 1.8, pytest.approx(0.2), "cpu")
+    assert computed_and_waited(performance, recording, "m") == (8, 1, 7, "model")
+
+
+@pytest.mark.parametrize("second", [(2, {"cpu_time_ms": 500.0}), (5, {})])
+def test_what_was_computed_is_not_known_where_calls_inside_do_not_tell_it(recording, performance, second):
+    """Calls that ran beside each other saw the same CPU time, and one may have none at all."""
+    begins, told = second
+    agent = recording.start("agent", "a", 0)
+    recording.span("llm", "m", 1, 5, agent, cpu_time_ms=500.0)
+    recording.span("llm", "m", begins, begins + 4, agent, **told)
+    recording.end(agent, 10, cpu_time_ms=2800.0)
+    assert computed_and_waited(performance, recording, "a")[1:] == (None, None, "unknown")
+
+
+def test_other_threads_do_not_make_waiting_negative_nor_take_it_from_other_calls(recording, performance):
+    """What they computed beside one call counts for no more than the time of that call."""
+    recording.span("tool", "t", 0, 1, cpu_time_ms=3000.0)
+    recording.span("tool", "t", 1, 2, cpu_time_ms=0.0)
+    assert computed_and_waited(performance, recording, "t") == (2, 1, 1, "tool")
