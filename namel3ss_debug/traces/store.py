@@ -46,9 +46,9 @@ class TraceInfo:
 
     `path` is its first file; `size_bytes`, `files` and `processes` count all of it. `status` is `finished` (its first
     process ended normally), `open` (it is still being written), `killed`, or `untold`: the end of a compressed file is
-    not known, because it is too large or damaged to be read to its end for this. `events` is None where the last line
-    of a process has no number. `rerun_of` is the execution id of the recording that this is a re-run of. `modified_at`
-    and `started_at` are seconds since the epoch.
+    not known, because it is too large or damaged to be read to its end for this. `events` counts what was not rotated
+    away; None where the last line of a process has no number. `rerun_of` is the execution id of the recording that this
+    is a re-run of. `modified_at` and `started_at` are seconds since the epoch.
     """
 
     path: Path
@@ -356,7 +356,7 @@ def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
         target=str(metadata.get("target") or ""),
         argv=tuple(map(str, argv)) if isinstance(argv, list) else (),
         status=_status(group, ends[0]),
-        events=_events(ends),
+        events=_events(group, ends),
         rerun_of=_rerun_of(metadata),
     )
 
@@ -397,12 +397,18 @@ def _pid_of(process: ProcessFiles) -> int | None:
     return pid if isinstance(pid, int) else None
 
 
-def _events(ends: list[Event | None]) -> int | None:
-    """The sum of the last numbers: exact unless a process lost events."""
-    numbers = [end.get("seq") if end else None for end in ends]
-    if not all(isinstance(number, int) for number in numbers):
-        return None
-    return sum(number + 1 for number in numbers if isinstance(number, int))
+def _events(group: tuple[ProcessFiles, ...], ends: list[Event | None]) -> int | None:
+    """How many numbers there are from the first to the last of each process: exact unless it lost events between."""
+    firsts = (_number(_first_event(process.files[0])) or 0 for process in group)
+    ranges = [
+        (first, last) for first, end in zip(firsts, ends, strict=True) if (last := _number(end)) is not None
+    ]
+    return None if len(ranges) < len(ends) else sum(max(last + 1 - first, 1) for first, last in ranges)
+
+
+def _number(event: Event | None) -> int | None:
+    number = event.get("seq") if event else None
+    return number if isinstance(number, int) else None
 
 
 def _age(info: TraceInfo) -> tuple[float, str]:

@@ -176,6 +176,15 @@ def test_the_list_is_newest_first_and_says_what_the_ends_of_the_files_say(tmp_pa
     assert (oldest.started_at, oldest.events) == (NOW - DAY, 3)
 
 
+def test_events_that_were_rotated_away_are_not_counted(tmp_path):
+    """The numbers of what is left begin where those before it end."""
+    path = tmp_path / "run.s6.jsonl"
+    path.write_bytes(start("aaaaaaaa", NOW, segment=6).replace(b'"seq":0', b'"seq":292') + end(409))
+    assert list_traces(tmp_path)[0].events == 118
+    path.write_bytes(b'{"torn\n' + end(409))
+    assert list_traces(tmp_path)[0].events == 1
+
+
 def test_the_status_tells_open_from_killed(tmp_path):
     """A trace without an end is open while a writer holds its lock, and killed otherwise."""
     path = record(tmp_path, "aaaaaaaa", finished=False)
