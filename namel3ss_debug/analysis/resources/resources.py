@@ -62,7 +62,7 @@ class ResourceUsage:
     """Tokens, cost, contexts, memory, CPU, HTTP and the cost of tracing."""
 
     events: frozenset[str] = frozenset({"resource_sample", "trace_end"})
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ("problems",)
 
     def __init__(self, options: Options) -> None:
         self._by_component: dict[str, list[int]] = {}
@@ -331,7 +331,8 @@ class ResourceUsage:
         processes, events, size, dropped, spent = self._tracing
         if not processes:
             return None
-        wall = totals.wall_ns
+        reader = totals.sections.get("problems") or {}
+        wall = None if reader.get("rotated_away_events") else totals.wall_ns  # which lacks the beginning
         return {
             "processes": processes,
             "events": events,

@@ -1,8 +1,11 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug import prices
+from namel3ss_debug.analysis.analyzer import TraceAnalyzer
 from namel3ss_debug.analysis.contract import NUMBER_BITS
 from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.prices.own import OwnPrices
@@ -192,6 +195,19 @@ def test_http_exchanges_and_the_cost_of_tracing_add_up(recording, resources):
         "share_of_wall": 0.00050025,
         "problems": {"odd": 4},
     }
+
+
+def test_what_tracing_took_has_no_share_of_a_run_whose_beginning_is_gone(recording, tmp_path):
+    """It is told of the whole run, and how long that was is not known any more."""
+    recording.span("tool", "t", 1, 2)
+    recording.add("trace_end", 4, metadata={"events": 9, "bytes": 10, "tracing_us": 1000.5})
+    for suffix, share in (("", 0.00033350), (".s3", None)):
+        events = [event | {"seq": event["seq"] + (6 if suffix else 0)} for event in recording.events]
+        path = tmp_path / f"run{suffix}.jsonl"
+        path.write_text("".join(json.dumps(event) + "\n" for event in events))
+        found = TraceAnalyzer(path, sections=["resource_usage"]).analyze()["resource_usage"]["tracing"]
+        assert (found["tracing_us"], found["share_of_wall"]) == (1000.5, share)
+        path.unlink()
 
 
 def test_tools_and_turns_hold_all_that_ran_inside(recording, resources):
