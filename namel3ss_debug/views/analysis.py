@@ -304,6 +304,11 @@ def _performance(performance: Section) -> Iterator[Block]:
 _TIMES = (number("p50 ms"), number("p95 ms"), number("max ms"))
 
 
+def _begun(row: Section) -> int:
+    """How many calls there were, with those that never ended, as the head of the report counts them."""
+    return int(row.get("count") or 0) + int(row.get("open") or 0)
+
+
 def _times(row: Section) -> tuple[str, ...]:
     return tuple(milliseconds(row.get(key)) for key in ("p50_ms", "p95_ms", "max_ms"))
 
@@ -330,7 +335,7 @@ def _models(models: Mapping[str, Section]) -> Iterator[Block]:
         [
             (
                 text(model, COMPONENT_STYLES["llm"], 120),
-                tokens(row.get("count")),
+                tokens(_begun(row)),
                 failed(row.get("errors")),
                 *_times(row),
                 milliseconds(_first_token(row)),
@@ -357,7 +362,7 @@ def _operations(title: str, header: str, rows: Iterable[tuple[Any, Section]]) ->
         [
             (
                 text(label, COMPONENT_STYLES.get(str(row.get("component", header)), ""), 120),
-                tokens(row.get("count")),
+                tokens(_begun(row)),
                 failed(row.get("errors")),
                 milliseconds(row.get("total_ms") if row.get("p50_ms") is not None else None),
                 *_times(row),

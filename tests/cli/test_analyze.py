@@ -117,7 +117,7 @@ def test_the_report(run, trace):
         "Tools",
         "  tool       calls  errors  total ms  p50 ms  p95 ms  max ms",
         "  lookup         1       1      35.0    35.0    35.0    35.0",
-        "  send_mail      0",
+        "  send_mail      1",
         "",
         "Critical path  what the 1.31 s were made of",
         "  work     1.30 s",
