@@ -96,6 +96,7 @@ def issue(trace: Trace, words: str, options: Options) -> dict[str, Any]:
             "status": {
                 "status": overview["status"],
                 "exit_status": overview["exit_status"],
+                "processes_without_end": overview["processes_without_end"],
                 "started_at": overview["started_at"],
                 "health": health["score"],
                 "level": health["level"],

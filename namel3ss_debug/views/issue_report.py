@@ -47,15 +47,25 @@ def page(document: Section, before: Story | None) -> Iterator[Block]:
 
 def _title(document: Section, failure: Section | None) -> str:
     if failure is None:
-        status = (document.get("status") or {}).get("status")
-        return (
-            "The program never ended"
-            if status in {"open", "killed"}
-            else f"No failure was recorded; the run {status}"
-        )
+        told = document.get("status") or {}
+        status = told.get("status")
+        if status == "killed":
+            return "The program never ended"
+        if status == "open":
+            return _open_title(told, document.get("open_spans") or [])
+        return f"No failure was recorded; the run {status}"
     said = failure.get("error") or failure.get("status") or ""
     kind = failure.get("error_type")
     return text(f"{_who(failure)}: {f'{kind}: ' if kind else ''}{said}", limit=_LONGEST_TITLE).plain
+
+
+def _open_title(status: Section, open_spans: list[Section]) -> str:
+    """What had not ended, where nobody was killed: the program, or in one that has ended a span or another process."""
+    if status.get("exit_status") is None and status.get("processes_without_end") != 0:
+        return "The program had not ended yet"
+    if not open_spans:
+        return "A process of the program had not ended yet"
+    return text(f"{_who(open_spans[0])} never ended", limit=_LONGEST_TITLE).plain
 
 
 def _failure(document: Section, failure: Section | None) -> Iterator[Block]:

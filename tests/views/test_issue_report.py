@@ -1,5 +1,7 @@
 """One page about a failure, as blocks."""
 
+import pytest
+
 from namel3ss_debug.inspection.journey import Story
 from namel3ss_debug.views import blocks
 from namel3ss_debug.views.issue_report import page
@@ -22,6 +24,7 @@ DOCUMENT = {
     "can_run_again": True,
     "mock": "find@2",
 }
+SPANS = [{"number": 2, "component": "tool", "component_name": "poll"}]
 AGAIN = "`namel3ss debug replay 'my run.jsonl' --rerun --mock find@2:@answer.json`"
 
 
@@ -78,3 +81,23 @@ def test_without_a_failure_the_page_says_what_else_stands_out():
     assert shown[0] == "# No failure was recorded; the run completed"
     assert "1. slow: `namel3ss debug inspect --event 3 a.jsonl`" in shown
     assert "1. the events: `namel3ss debug inspect a.jsonl`" in shown
+
+
+@pytest.mark.parametrize(
+    ("status", "spans", "title"),
+    [
+        ({"status": "killed", "processes_without_end": 1}, SPANS, "The program never ended"),
+        ({"status": "open", "processes_without_end": 1}, SPANS, "The program had not ended yet"),
+        ({"status": "open", "processes_without_end": 0}, SPANS, "tool poll never ended"),
+        ({"status": "open", "processes_without_end": 1, "exit_status": 0}, SPANS, "tool poll never ended"),
+        (
+            {"status": "open", "processes_without_end": 1, "exit_status": 0},
+            [],
+            "A process of the program had not ended yet",
+        ),
+    ],
+)
+def test_the_title_says_what_had_not_ended(status, spans, title):
+    """A program that ended while a call went on is not said to go on, nor one that goes on to have been killed."""
+    told = {"status": status, "trace": {"file": "a.jsonl"}, "open_spans": spans}
+    assert next(iter(blocks.markdown(page(told, None)))) == f"# {title}"
