@@ -58,7 +58,7 @@ def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | 
     """A file of each recording that is meant, once each, in the order they were named; of a directory, oldest first.
 
     Files of a directory that are named like a recording and hold none are left out and named on stderr; one that bears a
-    name of ours is a recording that cannot be read.
+    name of ours, or may not be read, is a recording that cannot be read.
 
     Args:
         references: recordings and directories; the latest if empty.
@@ -69,6 +69,7 @@ def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | 
     Raises:
         TraceNotFoundError: a recording is not there, or a directory holds none.
     """
+    from namel3ss_debug.traces.lines import may_be_read
     from namel3ss_debug.traces.names import is_own
     from namel3ss_debug.traces.store import find_trace, look_through, trace_files
 
@@ -80,7 +81,7 @@ def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | 
             real = [info for info in infos if reruns is None or info.rerun_of is None]
             if reruns is not None and real:
                 reruns += [info.path for info in infos if info.rerun_of is not None]
-            damaged = [path for path in others if is_own(path.name)]
+            damaged = [path for path in others if is_own(path.name) or not may_be_read(path)]
             tell_left_out(reference, [path.name for path in others if path not in damaged])
             paths += [info.path for info in real or infos] + damaged or [find_trace(reference, directory)]
         else:
@@ -95,14 +96,14 @@ def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | 
     return list(first.values())
 
 
-def tell_left_out(directory: str, names: Sequence[str]) -> None:
-    """Say on stderr which files of a directory are left out, because there is no event in them."""
+def tell_left_out(directory: str, names: Sequence[str], why: str = "without an event") -> None:
+    """Say on stderr which files of a directory are left out, and why."""
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.views.quantities import count
 
     if names:
         listed = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-        tell(f"{directory}: {count(len(names), 'file')} without an event left out: {listed}")
+        tell(f"{directory}: {count(len(names), 'file')} {why} left out: {listed}")
 
 
 def within(paths: Iterable[Path], last: str) -> list[Path]:

@@ -127,6 +127,15 @@ def open_regular(path: Path) -> int:
     return descriptor
 
 
+def may_be_read(path: Path) -> bool:
+    """Whether there is a regular file that can be opened for reading."""
+    try:
+        os.close(open_regular(path))
+    except (TraceNotFoundError, UnreadableTraceError):
+        return False
+    return True
+
+
 def read_batches(
     path: Path,
     problems: Problems,

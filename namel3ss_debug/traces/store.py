@@ -21,7 +21,7 @@ from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.decoding import looks_like_event
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import link_latest
-from namel3ss_debug.traces.lines import first_line, head_lines, is_compressed, last_line
+from namel3ss_debug.traces.lines import first_line, head_lines, is_compressed, last_line, may_be_read
 from namel3ss_debug.traces.names import DOCUMENT_HEAD, LATEST, OWN_NAME, parse_name
 from namel3ss_debug.traces.ring import complete, remove_ring, segment_of
 from namel3ss_debug.traces.unrecorded import remove_marks
@@ -131,7 +131,7 @@ def list_traces(directory: Path) -> list[TraceInfo]:
 def look_through(directory: Path) -> tuple[list[TraceInfo], list[Path]]:
     """The traces in a directory, newest first, and the files that are named like one but do not begin with an event.
 
-    A file without an event that is still being written is a trace that only begins; it is not among these files.
+    So are files that may not be read. One without an event that is still being written is a trace that only begins.
     """
     try:
         groups = _group(_names_in(directory), directory)
@@ -142,7 +142,7 @@ def look_through(directory: Path) -> tuple[list[TraceInfo], list[Path]]:
         info, first = _describe(group), group[0].files[0]
         if info is not None:
             found.append(info)
-        elif first.exists() and not is_written(first):
+        elif first.exists() and not (may_be_read(first) and is_written(first)):
             others.append(first)
     return sorted(found, key=_age, reverse=True), others
 

@@ -1,7 +1,9 @@
 """A small recording, with a hostile twin, and a way to run commands on it."""
 
 import json
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -200,6 +202,23 @@ def run():
         )
 
     return run_command
+
+
+@pytest.fixture
+def forbid(monkeypatch):
+    """Let a file be one that may not be read, whoever runs the test."""
+
+    def forbid(path):
+        opened = os.open
+
+        def refused(name, *more, **kwargs):
+            if Path(os.fsdecode(name)).resolve() == path.resolve():
+                raise PermissionError(13, "Permission denied", str(name))
+            return opened(name, *more, **kwargs)
+
+        monkeypatch.setattr(os, "open", refused)
+
+    return forbid
 
 
 @pytest.fixture

@@ -375,3 +375,13 @@ def test_the_prices_in_the_settings_are_those_that_calls_cost(program, workspace
     words = [*program, "analyze", "house.jsonl", "--format", "json"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["resource_usage"]["cost"]["total"] == pytest.approx(0.003)
+
+
+def test_a_recording_of_a_directory_that_may_not_be_read_is_named(run, trace, forbid):
+    """The others are analysed."""
+    other = trace.with_name("other.jsonl")
+    other.write_bytes(trace.read_bytes())
+    forbid(other)
+    done = run("analyze", trace.parent, "--summary")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "1 recording")
+    assert "other.jsonl: cannot be opened: Permission denied\n" in done.stderr

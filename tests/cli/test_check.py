@@ -355,6 +355,18 @@ def test_reruns_in_a_directory_are_neither_checked_nor_baselines(run, write, eve
     assert run("check", "runs", *words).exit_code == 1
 
 
+def test_a_recording_of_a_directory_that_may_not_be_read_ends_the_check(
+    run, write, events, workspace, forbid
+):
+    """One that another user recorded may be the one that breaks a rule."""
+    (workspace / "runs").mkdir()
+    write(events, "runs/a")
+    forbid(write(events, "runs/b"))
+    done = run("check", "runs", "--rule", "tokens < 1000")
+    told = "namel3ss debug: runs/b.jsonl: cannot be opened: Permission denied (see DEBUGGING_GUIDE.md#unreadable-trace)\n"
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", told)
+
+
 def test_no_file_of_a_directory_is_passed_over_in_silence(run, write, events, workspace):
     """What holds no event is named; a recording of our own name that cannot be read ends the check, as it does by itself."""
     (workspace / "runs").mkdir()

@@ -55,3 +55,10 @@ def test_no_recordings_is_no_mistake(run):
     result = run("list")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "no recordings in debug/traces; make one with: namel3ss debug trace app.py\n"
+
+
+def test_a_recording_that_may_not_be_read_is_named(run, trace, forbid):
+    """It is in no row, so a line on stderr says that there is one."""
+    forbid(trace)
+    told = f"namel3ss debug: debug/traces: 1 file that may not be read left out: {trace.name}\n"
+    assert run("list").stderr.startswith(told)
