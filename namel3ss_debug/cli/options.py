@@ -49,7 +49,13 @@ def format_option(*formats: str) -> Decorator[Any]:
 def limit_option(text: str, default: int | None = None) -> Decorator[Any]:
     """`--limit N`, with the text of its help, and how many are shown without it."""
     return click.option(
-        "--limit", type=click.IntRange(min=0), default=default, show_default=True, metavar="N", help=text
+        "--limit",
+        type=click.IntRange(min=0),
+        default=default,
+        show_default=True,
+        metavar="N",
+        callback=lambda _context, _parameter, given: None if given is None else min(given, sys.maxsize),
+        help=text,
     )
 
 

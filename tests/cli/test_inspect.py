@@ -351,3 +351,13 @@ def test_a_table_that_ends_early_says_what_is_missing(run, workspace, monkeypatc
     assert last("--limit", "3").startswith("… more than 20 more events;")
     assert last("--limit", "10").startswith("… 20 more events;")
     assert len(run("inspect", "long.jsonl", "--limit", "3", "--format", "jsonl").stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize("more", [(), ("--tree",), ("--format", "jsonl"), ("--format", "json")])
+def test_a_limit_may_be_larger_than_any_recording(run, trace, more):
+    """Then everything is shown."""
+    assert (
+        run("inspect", "--limit", "9" * 23, *more).stdout
+        == run("inspect", "--limit", "0", *more).stdout
+        != ""
+    )
