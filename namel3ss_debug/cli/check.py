@@ -209,10 +209,11 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     if len(references) > 1 or len(files) > 1:
         raise WrongUsageError("--init takes one recording and writes one file")
     path = Path(files[0] if files else RULES_FILE)
-    settings()
+    taken = {rule.name for rule in gather(settings(), (), (), with_baseline=False)}
     trace = open_reference(references[0] if references else None)
     with reading(trace):
-        rules, left_out, status = suggest(trace)
+        suggested, left_out, status = suggest(trace)
+    rules = [rule for rule in suggested if rule["name"] not in taken]
     try:
         write_file(path, (json_bytes({"checks": rules}, indent=True) + "\n").encode(), new=True)
     except FileExistsError:
@@ -222,6 +223,9 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     if status in NOT_GOOD or left_out:
         broken = f", so these rules are left out: {', '.join(left_out)}" if left_out else ""
         tell(f"{NOT_GOOD.get(status, 'not all was well')}{broken}; better take rules from a good run")
+    if len(rules) < len(suggested):
+        names = ", ".join(rule["name"] for rule in suggested if rule["name"] in taken)
+        tell(f"rules of these names are in the setting checks already, and are left out: {names}")
     named = f" {quoted(references[0])}" if references and quoted(references[0]) else ""
     click.echo(f"{path}: {len(rules)} rules; namel3ss debug check{named} --rules {shlex.quote(str(path))}")
     return 0

@@ -93,7 +93,9 @@ def test_a_name_is_given_or_made_of_what_the_rule_says():
     assert len(set(first)) == 3
     assert first[0] == "forbid-tool-delete"
     assert first[2] == "mine"
-    with pytest.raises(RuleError, match="another rule has the name 'mine'"):
+    with pytest.raises(
+        RuleError, match=r"b, rule 1 \(mine\): another rule has the name 'mine' \(a, rule 1\)"
+    ):
         read_rules([Source("a", [written[2]]), Source("b", [written[2]])])
 
 

@@ -281,6 +281,21 @@ def test_first_rules_leave_out_what_the_run_itself_does_not_keep(run, trace, wor
     assert run("check", trace, "--rules", "debug.rules.json", "--fail-on", "note").exit_code == 0
 
 
+def test_first_rules_go_together_with_those_of_the_settings(run, write, events, workspace):
+    """A name that the setting has already is left out of the file, so that the command that is told holds both."""
+    path = write(events)
+    (workspace / ".namel3ss").mkdir()
+    settings = {"checks": [{"name": "no-failures", "no": "failures"}]}
+    (workspace / ".namel3ss" / "debug.json").write_text(json.dumps(settings))
+    result = run("check", "--init", path)
+    told = "rules of these names are in the setting checks already, and are left out: no-failures"
+    assert result.stderr == f"namel3ss debug: {told}\n"
+    names = [rule["name"] for rule in json.loads((workspace / "debug.rules.json").read_bytes())["checks"]]
+    assert "no-open-spans" in names
+    assert "no-failures" not in names
+    assert run("check", path, "--rules", "debug.rules.json", "--fail-on", "note").exit_code == 0
+
+
 def test_all_reports_are_written_at_once(run, trace, workspace):
     """Each format has the finding; folders are made."""
     words = ["--rule", '{"forbid": "tool:lookup"}']

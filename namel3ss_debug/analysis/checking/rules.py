@@ -108,7 +108,7 @@ def read_rules(sources: Iterable[Source]) -> list[Rule]:
         RuleError: a rule is not valid; the message names where it is written, the key, and what is allowed.
     """
     rules: list[Rule] = []
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
     for where, given, folder in sources:
         for place, written in enumerate(given, 1):
             here = where if len(given) == 1 and where.startswith("--rule ") else f"{where}, rule {place}"
@@ -120,7 +120,7 @@ def read_rules(sources: Iterable[Source]) -> list[Rule]:
                 named = written.get("name") if isinstance(written, dict) else None
                 called = f" ({named})" if isinstance(named, str) and _NAME.fullmatch(named) else ""
                 raise RuleError(f"{here}{called}: {error}") from None
-            taken.add(rule.name)
+            taken[rule.name] = here
             rules.append(rule)
     return rules
 
@@ -177,8 +177,8 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _read_rule(written: object, folder: Path, taken: set[str]) -> Rule:
-    """One rule: a text, or an object with exactly one kind."""
+def _read_rule(written: object, folder: Path, taken: Mapping[str, str]) -> Rule:
+    """One rule: a text, or an object with exactly one kind; `taken` are the names of others and where these stand."""
     if isinstance(written, str):
         written = {"assert": written}
     if not isinstance(written, dict):
@@ -210,7 +210,7 @@ def _read_rule(written: object, folder: Path, taken: set[str]) -> Rule:
     return Rule(name, level, words, describes, kind, sections, spans, events, watch)
 
 
-def _name(written: Mapping[str, Any], kind: str, describes: str, taken: set[str]) -> str:
+def _name(written: Mapping[str, Any], kind: str, describes: str, taken: Mapping[str, str]) -> str:
     """The name of a rule, or one made of its content."""
     name = written.get("name")
     if name is None:
@@ -224,7 +224,7 @@ def _name(written: Mapping[str, Any], kind: str, describes: str, taken: set[str]
             f"name is {_shown(name)}, allowed are letters, digits, spaces and _ . : / + -, at most 100"
         )
     if name in taken:
-        raise RuleError(f"another rule has the name {name!r}; give it one of its own")
+        raise RuleError(f"another rule has the name {name!r} ({taken[name]}); give it one of its own")
     return name
 
 
