@@ -6,7 +6,8 @@ of an object is ever read, nothing is called but the functions below, and time a
 
 - A name is a field of the event, or `kind` (its component), `name` (its component name), `llm`, `tool`, `agent` (the
   name, when the kind is that), `n` (event number), `totals.cost|tokens|errors|ms`, `state.*`, `event`. `tokens` and
-  `cost` are `tokens_used` and `cost_estimate` where only these are known, and the other way round.
+  `cost` are `tokens_used` and `cost_estimate` where only these are known, and the other way round. A cost that is not
+  recorded is that of the tokens of the call, as in the tables.
 - `a.b`, `a["b"]` and `a[0]` look into objects and lists; of an object of the program's own, `a.b` is its field. What is
   missing is `null`. What JSON does not have counts as its `value`: a date as its text, a member of an enumeration as its own.
 - `and or not`, `== != < <= > >=` (also chained), `in`, `not in`, `is null`, `x if c else y`, `+ - * / // %` on numbers.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from namel3ss_debug.expressions import compile_expression, name_fits, nearest
 from namel3ss_debug.inspection.streams import Streamed, Streams
-from namel3ss_debug.traces.costs import CallCosts
+from namel3ss_debug.traces.costs import CallCosts, priced
 from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.traces.totals import RunningTotals, is_failure
 
@@ -142,12 +142,14 @@ class Chooser:
         self.spans = [_Named(kind, pattern) for kind, pattern in asked if pattern is not None]
         condition = self.wanted.condition
         self.counts_totals = condition is not None and "totals" in condition.names
+        self.costs = CallCosts() if condition is not None and "cost_estimate" in condition.names else None
 
     def takes(self, number: int, event: Event) -> bool:
         """Whether the next event is wanted."""
         wanted = self.wanted
         if self.counts_totals:
             self.totals.add(event)
+        cost = None if self.costs is None else self.costs.of(event)
         # Every event is checked against every name, because each name remembers the spans that have begun.
         named = [spans.takes(event) for spans in self.spans]
         if not all(named) or (wanted.components and event.get("component") not in wanted.components):
@@ -156,7 +158,7 @@ class Chooser:
             return False
         where = wanted.condition
         return where is None or where.matches_event(
-            number, event, self.totals.totals().scope() if self.counts_totals else {}
+            number, priced(event, cost), self.totals.totals().scope() if self.counts_totals else {}
         )
 
 

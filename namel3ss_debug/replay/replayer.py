@@ -20,6 +20,7 @@ from namel3ss_debug.replay.recording.breakpoints import Breakpoint, Known, find_
 from namel3ss_debug.replay.recording.nth import Nth
 from namel3ss_debug.replay.recording.variables import told
 from namel3ss_debug.replay.results import Numbered
+from namel3ss_debug.traces.costs import CallCosts, Cost, priced
 from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.totals import RunningTotals
@@ -108,7 +109,8 @@ class ExecutionReplayer:
         """Every event in order."""
         self._count = count = _Count()
         nths = [find_nth(each.parsed, self.trace.events()) for each in self.breakpoints]
-        reached = _Reached(self._known)
+        reads_cost = any(each.reads_cost for each in self.breakpoints)
+        reached = _Reached(self._known, reads_cost=reads_cost)
         mocked: dict[str, Numbered] = {}
         for number, event in enumerate(self.trace.events(), 1):
             reached.add(event)
@@ -147,16 +149,19 @@ def _mocks(given: Mapping[str, Any] | Iterable[Mock | Fault]) -> Iterator[Mock |
 
 
 class _Reached:
-    """Totals and state on the way through a recording, for the conditions of breakpoints."""
+    """Totals, state and costs on the way through a recording, for the conditions of breakpoints."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, *, reads_cost: bool) -> None:
         self._known = known
         self.totals = RunningTotals()
         self.state: dict[str, Any] = {}
+        self._costs = CallCosts() if reads_cost else None
+        self._cost: Cost | None = None
 
     def add(self, event: Event) -> None:
         """Take the next event."""
         self.totals.add(event)
+        self._cost = None if self._costs is None else self._costs.of(event)
         for name, value in told(event).items():
             if name in self.state or len(self.state) < _MOST_NAMES:
                 self.state[name] = value
@@ -164,7 +169,9 @@ class _Reached:
     def hits(self, wanted: Breakpoint, nth: Nth | None, number: int, event: Event) -> bool:
         """Whether the latest event is one that a breakpoint stops at."""
         totals = self.totals.totals().scope() if wanted.reads_totals else {}
-        return wanted.enabled and wanted.stops(number, event, totals, self.state, nth, lambda: self._known)
+        return wanted.enabled and wanted.stops(
+            number, priced(event, self._cost), totals, self.state, nth, lambda: self._known
+        )
 
 
 @dataclass

@@ -114,6 +114,13 @@ def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
     return None if price is None or amount is None else Cost(amount, price.source)
 
 
+def priced(event: Event, cost: Cost | None) -> Event:
+    """An event as expressions read it: with this as its `cost_estimate`, where none is recorded in it."""
+    if cost is None or cost.source == RECORDED:
+        return event
+    return event | {"cost_estimate": cost.dollars}
+
+
 class CallCosts:
     """The costs of calls while the events of a recording are read: the start of each call says who is paid for it."""
 

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from namel3ss_debug import ExecutionReplayer
+
 PRICES = {"prices": {"house": {"input": 2, "output": 10}, "other": None}}
 USAGE = {"input_tokens": 1000, "output_tokens": 2000}
 START = {"event_type": "llm_call_start", "component": "llm", "timestamp": 100.0}
@@ -56,6 +58,34 @@ def test_the_cost_is_the_same_wherever_it_is_shown(run, calls, command):
     """In the line of the call, in the tree, at a stop, in the totals, and in the report."""
     name, *options = command
     assert "$0.0220" in run(name, calls, *options).stdout
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"), [("cost > 0.02", [3]), ("cost_estimate == 0.022", [3]), ("cost > 0.03", [])]
+)
+def test_an_expression_reads_the_cost_that_is_shown(run, calls, asked, found):
+    """So do conditions of breakpoints, forwards and backwards, and of the library; nothing is recorded of it."""
+    rows = run("inspect", calls, "--where", asked, "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(row)["parent_event_id"] for row in rows] == ["house"] * len(found)
+    for way in (["continue"], ["goto end", "reverse-continue"]):
+        words = [word for command in (f"break llm if {asked}", *way) for word in ("-c", command)]
+        assert ("breakpoint 1, llm" in run("replay", calls, *words).stdout) == bool(found)
+    replayer = ExecutionReplayer(calls, breakpoints=[f"llm if {asked}"])
+    assert [item.number for item in replayer if item.breakpoint] == found
+    rule = json.dumps({"assert": f"not ({asked})", "on": "event"})
+    assert run("check", calls, "--rule", rule).exit_code == len(found)
+
+
+def test_the_cost_is_printed_and_watched(run, calls):
+    """At the end of a call it is that of its tokens, and before there is none."""
+    words = [
+        word
+        for command in ("watch cost", "continue", "p cost", "goto 6", "p cost")
+        for word in ("-c", command)
+    ]
+    shown = run("replay", calls, *words).stdout.splitlines()
+    assert "watch 1, cost: null -> 0.022" in shown
+    assert (shown[-3], shown[-1]) == ("0.022", "null")
 
 
 def test_calls_without_a_price_are_counted(run, calls):

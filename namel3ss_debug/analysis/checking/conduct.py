@@ -12,6 +12,7 @@ from namel3ss_debug.analysis.checking.findings import Found
 from namel3ss_debug.analysis.checking.words import broken
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.expressions import event_scope
+from namel3ss_debug.traces.costs import CallCosts, priced
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.checking.baselines import Baseline
@@ -229,9 +230,13 @@ class EventAssert(Noting):
         self._expression = expression
         self._condition = condition
         self._asked = False
+        read = expression.names if condition is None else expression.names | condition.names
+        self._costs = CallCosts() if "cost_estimate" in read else None
 
     def event(self, number: int, event: Event) -> None:
         """Evaluate the expression for an event."""
+        if self._costs is not None:
+            event = priced(event, self._costs.of(event))
         if self._condition is not None and not self._condition.matches_event(number, event):
             return
         self._asked = True

@@ -132,6 +132,12 @@ class Breakpoint:
         condition = self.parsed.condition
         return condition is not None and not condition.names.isdisjoint(("totals", "state"))
 
+    @property
+    def reads_cost(self) -> bool:
+        """Whether its condition asks what a call cost."""
+        condition = self.parsed.condition
+        return condition is not None and "cost_estimate" in condition.names
+
     def stops(
         self,
         number: int,

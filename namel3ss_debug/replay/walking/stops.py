@@ -222,6 +222,7 @@ class Lookout:
         self.stops = [stop for stop in stops if stop.enabled]
         names: frozenset[str] = frozenset().union(*(stop.names for stop in self.stops))
         self.reads_totals, self.reads_state = "totals" in names, "state" in names
+        self.reads_cost = "cost_estimate" in names
         self._entry = entry
         self._before = before
         self._known = known

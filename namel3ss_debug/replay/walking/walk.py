@@ -23,6 +23,7 @@ from namel3ss_debug.replay.results import BreakpointRow, Changed, Frame, Numbere
 from namel3ss_debug.replay.walking import levels
 from namel3ss_debug.replay.walking.stops import FOLDED, Lookout, Met, Stop, Stops, Tally
 from namel3ss_debug.replay.words import CALL_STARTS
+from namel3ss_debug.traces.costs import call_cost, priced, seller_of
 from namel3ss_debug.traces.events import Event, begins_span
 
 MOST_FRAMES: Final = 1000
@@ -318,7 +319,8 @@ class Walk:
                 values = self.variables(state.changed, (number, event))
             seen = number
             shown = self._shown(number, event)
-            met = lookout.meet(number, shown, totals, values)
+            read = self._priced(number, shown) if lookout.reads_cost else shown
+            met = lookout.meet(number, read, totals, values)
             if met:
                 yield number, shown, met
 
@@ -384,10 +386,20 @@ class Walk:
         begun = levels.own_start(self.outline, number)
         return self.mocks.answered(number, event, (begun, self.recording.event(begun)) if begun else None)
 
+    def _priced(self, number: int, event: Event) -> Event:
+        """An event as an expression reads it that asks for the cost."""
+        if event.get("component") != "llm" or event["event_type"][-4:] != "_end":
+            return event
+        begun = levels.own_start(self.outline, number)
+        start = self.recording.event(begun) if begun else {}
+        return priced(event, call_cost(event, seller_of(start.get("metadata"))))
+
     def _value(self, expression: Expression, at: int, number: int) -> Any:
         state = self.history.at(at)
         values = self.variables(state.changed) if "state" in expression.names else _NOTHING
         event = self.event_at(number) if number and not expression.names <= FOLDED else {}
+        if number and "cost_estimate" in expression.names:
+            event = self._priced(number, event)
         return expression.evaluate(event_scope(number, event, state.totals.scope(), values))
 
     def _entry(self, place: Place) -> Nth | None:
