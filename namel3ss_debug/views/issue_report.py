@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from namel3ss_debug.inspection.journey import Story
-from namel3ss_debug.views import health
+from namel3ss_debug.views import health, usage
 from namel3ss_debug.views.blocks import Block, Code, Facts, Heading, Note, Points, Quote, Table
 from namel3ss_debug.views.journey import steps
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, percent, tokens
@@ -201,10 +201,15 @@ def _environment(document: Section) -> Iterator[Block]:
             ("calls", calls),
             ("retries", tokens(spent.get("retries")) if spent.get("retries") else ""),
             ("tokens", tokens(spent.get("tokens")) if spent.get("tokens") else ""),
-            ("cost", money(spent.get("cost"))),
+            ("cost", _cost(spent)),
             ("recording", text((document.get("trace") or {}).get("file") or "", limit=200)),
         ]
     )
+
+
+def _cost(told: Section) -> str:
+    unpriced = told.get("calls_without_price")
+    return usage.spent(told.get("cost"), unpriced) if unpriced else money(told.get("cost"))
 
 
 def _reference(document: Section) -> str:

@@ -101,3 +101,17 @@ def test_the_title_says_what_had_not_ended(status, spans, title):
     """A program that ended while a call went on is not said to go on, nor one that goes on to have been killed."""
     told = {"status": status, "trace": {"file": "a.jsonl"}, "open_spans": spans}
     assert next(iter(blocks.markdown(page(told, None)))) == f"# {title}"
+
+
+@pytest.mark.parametrize(
+    ("cost", "unpriced", "shown"),
+    [
+        (0.25, 0, "\\$0.2500"),
+        (0.25, 2, "\\$0.2500  (2 calls of unknown cost)"),
+        (None, 1, "not known  (1 call of unknown cost)"),
+    ],
+)
+def test_a_cost_that_leaves_calls_out_says_so(cost, unpriced, shown):
+    """As in every other place that shows one."""
+    told = DOCUMENT | {"cost": {"cost": cost, "calls_without_price": unpriced}}
+    assert f"- **cost**: {shown}" in list(blocks.markdown(page(told, Story())))
