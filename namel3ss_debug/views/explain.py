@@ -56,12 +56,11 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
     ends = _ROOTS.get(str(root.get("kind")))
     if ends:
         words = f": {clean(root['words'], 300)}" if root.get("words") else ""
-        for line in wrap(ends.format(number=root.get("number")) + words, 76):
-            yield Note(line)
+        yield Note(ends.format(number=root.get("number")) + words)
     if not document.get("complete"):
         yield Note("there may be more before it, which was not looked at")
-    for line in wrap(str(document.get("resolution") or ""), 76):
-        yield Note(line)
+    if document.get("resolution"):
+        yield Note(str(document["resolution"]))
     yield Note(f"namel3ss debug inspect --event N{f' {recording}' if recording else ''} shows a step")
 
 

@@ -65,3 +65,14 @@ def test_a_weak_failure_says_how_sure_it_is():
         for line in lines(explain(DOCUMENT | {"failed": False, "weak": True, "confidence": 0.85}), 80)
     ]
     assert shown[0] == "event 9  tool_call_end track  claims success, failed with confidence 0.85"
+
+
+def test_sentences_below_the_chain_fill_the_lines_that_there_are():
+    """They are broken once, at the width of the terminal."""
+    words = "Check arguments before the call and give the error back to the model; say in the schema what there is."
+    shown = [line.plain for line in lines(explain(DOCUMENT | {"resolution": words}), 50)]
+    assert shown[-4:-1] == [
+        "  Check arguments before the call and give the",
+        "  error back to the model; say in the schema what",
+        "  there is.",
+    ]
