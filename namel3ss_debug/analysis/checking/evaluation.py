@@ -10,6 +10,7 @@ from namel3ss_debug.analysis.analyzer import analyze
 from namel3ss_debug.analysis.checking import budgets
 from namel3ss_debug.analysis.checking.baselines import Baseline, make_baseline
 from namel3ss_debug.analysis.checking.conduct import Run, Watcher
+from namel3ss_debug.analysis.checking.coverage import coverage_of, unseen
 from namel3ss_debug.analysis.checking.findings import Report, RuleResult, make_findings
 from namel3ss_debug.analysis.checking.measures import Measured
 from namel3ss_debug.analysis.checking.rules import Given, Rule, Source, read_file, read_rules
@@ -79,6 +80,7 @@ def evaluate(
     given = Given(redactor, trace, tuple(ignore))
     used = [rule for rule in rules if rule.kind != "baseline" or baseline is not None]
     watchers = [(rule, rule.watch(given)) for rule in used]
+    coverage = coverage_of(next(iter(trace.events()), {}))
     run, about = observe(trace, watchers, options, baseline)
     results = []
     working = {rule.name: watcher for rule, watcher in watchers}
@@ -91,7 +93,7 @@ def evaluate(
             found = make_findings(rule.name, rule.level, rule.message, watcher.found(run), about["cwd"])
         except RuleError as error:
             raise RuleError(f"rule {rule.name}: {error}") from None
-        idle = "" if found else watcher.idle(run)
+        idle = "" if found else unseen(rule.needs, coverage) or watcher.idle(run)
         results.append(RuleResult(rule.name, rule.level, rule.describes, found, idle))
     return Report(
         trace=str(trace.path),

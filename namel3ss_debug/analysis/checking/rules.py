@@ -26,6 +26,7 @@ from namel3ss_debug.analysis.checking.conduct import (
     SpanAssert,
     Watcher,
 )
+from namel3ss_debug.analysis.checking.coverage import CALLED, Needs, needs_of, needs_of_measures
 from namel3ss_debug.analysis.checking.findings import LEVELS, fingerprint_of
 from namel3ss_debug.analysis.checking.measures import BY, MEASURES
 from namel3ss_debug.analysis.checking.subjects import SPAN_NAMES, Pattern, parse_pattern
@@ -70,6 +71,7 @@ class Rule:
         kind: the key that says what kind it is.
         sections: the sections of the analysis it reads.
         spans, events: whether it needs them.
+        needs: what a recording has to hold for it to be checked.
         watch: makes the watcher that evaluates it on one run.
     """
 
@@ -81,6 +83,7 @@ class Rule:
     sections: tuple[str, ...]
     spans: bool
     events: bool
+    needs: Needs
     watch: Callable[[Given], Watcher] = field(repr=False, compare=False)
 
 
@@ -99,6 +102,7 @@ class _Read(NamedTuple):
     sections: tuple[str, ...] = ()
     spans: bool = True
     events: bool = False
+    needs: Needs = Needs()
 
 
 def read_rules(sources: Iterable[Source]) -> list[Rule]:
@@ -201,13 +205,13 @@ def _read_rule(written: object, folder: Path, taken: Mapping[str, str]) -> Rule:
         raise RuleError(f"level is {_shown(level)}, allowed is {', '.join(reversed(LEVELS))}")
     if not isinstance(message, str):
         raise RuleError(f"message is {_shown(message)}, allowed is a text")
-    watch, sections, spans, events = read(written, folder)
+    watch, sections, spans, events, needs = read(written, folder)
     describes = json.dumps(
         {key: value for key, value in written.items() if key not in _COMMON}, ensure_ascii=False
     )
     name = _name(written, kind, describes, taken)
     words = " ".join(message.split())
-    return Rule(name, level, words, describes, kind, sections, spans, events, watch)
+    return Rule(name, level, words, describes, kind, sections, spans, events, needs, watch)
 
 
 def _name(written: Mapping[str, Any], kind: str, describes: str, taken: Mapping[str, str]) -> str:
@@ -299,14 +303,15 @@ def _read_assert(written: Mapping[str, Any], _: Path) -> _Read:
     if every is not None and every[1] == "event":
         test = _compiled(text, EVENT_NAMES, "assert")
         condition = _compiled(every[2], EVENT_NAMES, "on") if every[2] else None
-        return _Read(lambda _: EventAssert(test, condition), spans=False, events=True)
+        read = test.names | (condition.names if condition is not None else frozenset())
+        return _Read(lambda _: EventAssert(test, condition), spans=False, events=True, needs=needs_of(read))
     test = _compiled(text, SPAN_NAMES, "assert")
     if every is not None:
         condition = _compiled(every[2], SPAN_NAMES, "on") if every[2] else None
         pattern = Pattern(on, None, None, condition)
     else:
         pattern = _pattern(on, "on")
-    return _Read(lambda _: SpanAssert(test, pattern))
+    return _Read(lambda _: SpanAssert(test, pattern), needs=needs_of(test.names, [pattern]))
 
 
 def _read_run_assert(text: str) -> _Read:
@@ -318,6 +323,7 @@ def _read_run_assert(text: str) -> _Read:
         lambda _: states.RunAssert(test),
         (*sections, *(budgets.SECTIONS if measures else ())),
         spans=measures,
+        needs=needs_of_measures(test.names & MEASURES.keys()),
     )
 
 
@@ -330,13 +336,15 @@ def _read_limit(written: Mapping[str, Any], _: Path) -> _Read:
     only = _text(written, "of") if "of" in written else None
     if only is not None and by == "run":
         raise RuleError("of: names whom the limit is for; it needs by agent, tool or model")
-    return _Read(lambda _: budgets.Limit(test, by, only), budgets.SECTIONS)
+    needs = needs_of_measures(test.names)
+    return _Read(lambda _: budgets.Limit(test, by, only), budgets.SECTIONS, needs=needs)
 
 
 def _read_forbid(written: Mapping[str, Any], _: Path) -> _Read:
     patterns = _patterns(written, "forbid")
     after = _pattern(_text(written, "after"), "after") if "after" in written else None
-    return _Read(lambda _: Forbid(patterns, after))
+    every = [*patterns, after] if after is not None else patterns
+    return _Read(lambda _: Forbid(patterns, after), needs=needs_of((), every))
 
 
 def _read_require(written: Mapping[str, Any], _: Path) -> _Read:
@@ -344,7 +352,7 @@ def _read_require(written: Mapping[str, Any], _: Path) -> _Read:
     in_order = written.get("in_order", False)
     if not isinstance(in_order, bool):
         raise RuleError(f"in_order is {_shown(in_order)}, allowed is true or false")
-    return _Read(lambda _: Require(patterns, in_order=in_order))
+    return _Read(lambda _: Require(patterns, in_order=in_order), needs=needs_of((), patterns))
 
 
 def _read_calls(written: Mapping[str, Any], _: Path) -> _Read:
@@ -354,7 +362,7 @@ def _read_calls(written: Mapping[str, Any], _: Path) -> _Read:
         raise RuleError("it needs at_most, at_least, or both")
     if most is not None and (least or 0) > most:
         raise RuleError(f"at_least is {least}, which is more than at_most, {most}")
-    return _Read(lambda _: Calls(pattern, least or 0, most))
+    return _Read(lambda _: Calls(pattern, least or 0, most), needs=needs_of((), [pattern]))
 
 
 def _read_schema(written: Mapping[str, Any], folder: Path) -> _Read:
@@ -366,7 +374,7 @@ def _read_schema(written: Mapping[str, Any], folder: Path) -> _Read:
     if pattern.component not in {"llm", "tool"}:
         default = "outputs"
     value = _compiled(_text(written, "of") if "of" in written else default, SPAN_NAMES, "of")
-    return _Read(lambda _: SchemaAssert(validate, value, pattern))
+    return _Read(lambda _: SchemaAssert(validate, value, pattern), needs=needs_of(value.names, [pattern]))
 
 
 def _read_no(written: Mapping[str, Any], _: Path) -> _Read:
@@ -380,11 +388,14 @@ def _read_no(written: Mapping[str, Any], _: Path) -> _Read:
     if categories and state != "failures":
         raise RuleError("of: names categories of failures; it needs no: failures")
     if state == "secrets":
-        return _Read(lambda given: states.NoSecrets(given.redactor), spans=False, events=True)
+        needs = Needs(payloads=True)
+        return _Read(lambda given: states.NoSecrets(given.redactor), spans=False, events=True, needs=needs)
     if state == "failures":
-        return _Read(lambda _: states.NoFailures(categories), needed, spans=False)
-    make = states.NoOpenSpans if state == "open_spans" else states.NoLoops
-    return _Read(lambda _: make(), needed, spans=False)
+        calls = Needs(components=CALLED)
+        return _Read(lambda _: states.NoFailures(categories), needed, spans=False, needs=calls)
+    if state == "open_spans":
+        return _Read(lambda _: states.NoOpenSpans(), needed, spans=False)
+    return _Read(lambda _: states.NoLoops(), needed, spans=False, needs=Needs(True, CALLED))
 
 
 def _read_baseline(written: Mapping[str, Any], _: Path) -> _Read:
