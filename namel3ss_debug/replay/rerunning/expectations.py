@@ -8,6 +8,7 @@ computes of them is not, and is told as a difference that may be a consequence.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from namel3ss_debug.wire.value_changes import PathChange
 if TYPE_CHECKING:
     from namel3ss_debug.wire.conversations import MessageChange
 
-_TOKEN = re.compile(r"(?<!\w)-\d[\w.]*|\w+|[^\w\s]")
+_TOKEN = re.compile(r"(?<!\w)-\d(?:[\w.]*\w)?|\w+|[^\w\s]")
 _WORD = re.compile(r"-?\w")
 _LINE_END = re.compile(r"\\+[nrt]")
 """The end of a line, and its kin, as JSON writes it: before a word it looks like the first letter of that."""
@@ -86,7 +87,8 @@ class Expectations:
             if not self._between(old[i:first], new[j:second]):
                 return False
             i, j = first + size, second + size
-        return True
+        beside, now = _beside(change.old), _beside(change.new)
+        return _key(beside) == _key(now) or self._value(beside, now)
 
     def _between(self, old: list[Any], new: list[Any]) -> bool:
         """Parts of a changed message that are not the same in both."""
@@ -95,9 +97,6 @@ class Expectations:
         return all(map(self._part, old, new))
 
     def _part(self, old: Any, new: Any) -> bool:
-        call_id = new.get("id") if isinstance(new, dict) else None
-        if isinstance(old, dict) and isinstance(call_id, str) and call_id and call_id == old.get("id"):
-            return call_id in self._new.answered or self._value(old, new)
         return (self._old.explains(old) and self._new.explains(new)) or self._value(old, new)
 
     def _path(self, change: PathChange) -> bool:
@@ -148,10 +147,8 @@ class _Side:
         if not isinstance(part, dict):
             return self.says(part)
         call_id = part.get("id")
-        if part.get("type") == "tool_call":
-            return call_id in self.asked if isinstance(call_id, str) and call_id else self.says(part)
-        if part.get("type") == "tool_call_response" and isinstance(call_id, str) and call_id:
-            return call_id in self.answered
+        if isinstance(call_id, str) and call_id and part.get("type") in ("tool_call", "tool_call_response"):
+            return call_id in (self.asked if part["type"] == "tool_call" else self.answered)
         content = {key: value for key, value in part.items() if key != "type"}
         return part.get("content") in self.texts or self.says(content)
 
@@ -164,6 +161,12 @@ def _parts(message: Any) -> list[Any]:
     """The parts of a message as a recording holds it."""
     parts = message.get("parts") if isinstance(message, dict) else None
     return parts if isinstance(parts, list) else [message]
+
+
+def _beside(message: Any) -> dict[str, Any]:
+    """What else a message holds than its parts."""
+    has_parts = isinstance(message, dict) and isinstance(message.get("parts"), list)
+    return {name: value for name, value in message.items() if name != "parts"} if has_parts else {}
 
 
 def _key(part: Any) -> bytes:
@@ -191,7 +194,7 @@ def _strings(value: Any) -> Iterator[str]:
         elif isinstance(item, str):
             yield item
             if not item.isascii():
-                yield item.encode("unicode_escape", "surrogatepass").decode()  # as `json.dumps` writes it
+                yield json.dumps(item)  # as a program may have written it
         else:
             yield f"{item}"
 

@@ -28,6 +28,11 @@ def result(response, call_id="call_1"):
     return {"role": "tool", "parts": [{"type": "tool_call_response", "id": call_id, "response": response}]}
 
 
+def message(*parts, role="user", **beside):
+    """A message of several parts."""
+    return {"role": role, "parts": [part for one in parts for part in one["parts"]], **beside}
+
+
 def explained(old, new, *replaced, question=MODEL):
     """Whether the messages differ by these replaced answers only."""
     expectations = Expectations()
@@ -54,15 +59,40 @@ COLD = Replaced(
         ([text("a"), text("21, dry")], [text("a"), text("-30, snow")]),
         ([text("Observation:\n21, dry\n")], [text("Observation:\n-30, snow\n")]),
         ([text(json.dumps({"log": "Last:\n21"}))], [text(json.dumps({"log": "Last:\n-30"}))]),
-        (
-            [{"role": "user", "parts": [{"type": "text", "content": "So?"}, *result("21")["parts"]]}],
-            [{"role": "user", "parts": [{"type": "text", "content": "So?"}, *result("-30")["parts"]]}],
-        ),
+        ([message(text("So?"), result("21"))], [message(text("So?"), result("-30"))]),
+        ([text("It is 21, dry.")], [text("It is 21.")]),
+        ([text("It is.")], [text("It is -30.")]),
+        ([text("It is 21.")], [text("It is -30.")]),
+        ([text("a")], [text("a"), text("-30, snow", "assistant")]),
+        ([text("a"), text("21, dry", "assistant")], [text("a")]),
+        ([message(text("So?"), result("21"))], [message(text("So?"), result("-30"), text("snow"))]),
+        ([message(text("So?"), result("21"), text("dry"))], [message(text("So?"), result("-30"))]),
+        ([message(text("So?"), name="dry")], [message(text("So?"), name="snow")]),
+        (["21, dry"], ["-30, snow"]),
+        ([{"role": "user", "content": "21, dry"}], [{"role": "user", "content": "-30, snow"}]),
     ],
 )
 def test_the_words_of_a_mock_are_explained(old, new):
     """Under the id of its call, whatever the program made of it; in a text, word by word."""
     assert explained(old, new, COLD)
+
+
+@pytest.mark.parametrize("now", ["schön", "d\N{LATIN SMALL LETTER E WITH ACUTE}gel", "雪", "😀 sunny"])
+@pytest.mark.parametrize("is_ascii", [True, False])
+def test_the_words_of_every_language_are_explained_where_the_program_wrote_them_as_json(now, is_ascii):
+    """In ASCII, as `json.dumps` does unless it is told otherwise, or as they are."""
+    then, now = {"sky": "dry"}, {"sky": now}
+    old, new = (f"Weather: {json.dumps(answer, ensure_ascii=is_ascii)}" for answer in (then, now))
+    replaced = Replaced(tool(), {"result": then}, {"result": now})
+    assert explained([text(old)], [text(new)], replaced)
+    assert not explained([text(old)], [text(new)], COLD)
+
+
+def test_the_names_of_the_members_of_a_mock_are_explained_where_the_program_wrote_json():
+    """An answer may have other members than the recorded one."""
+    then, now = {"celsius": 21}, {"kelvin": 243}
+    replaced = Replaced(tool(), {"result": then}, {"result": now})
+    assert explained([text(json.dumps(then))], [text(json.dumps(now))], replaced)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +107,16 @@ def test_the_words_of_a_mock_are_explained(old, new):
         ([result("21", "call_2")], [result("warm", "call_2")]),
         ([text("a")], [text("a"), text("b")]),
         ([text("a"), text("b")], [text("a")]),
+        ([text("a")], [text("a"), message(text("-30"), text("b"))]),
+        ([text("a"), message(text("21"), text("b"))], [text("a")]),
+        ([text("a")], [text("a"), result("-30", "call_2")]),
+        ([message(text("So?"), result("21"))], [message(text("So?"), result("-30"), text("b"))]),
+        ([message(text("So?"), result("21"), text("b"))], [message(text("So?"), result("-30"))]),
+        ([message(text("21"), name="a")], [message(text("-30"), name="b")]),
+        ([text("dry")], [text("today")]),
+        ([text("today")], [text("snow")]),
+        ([message(text("b"), text("21"))], [message(text("-30"), text("snow"))]),
+        (["21"], ["-30 today"]),
     ],
 )
 def test_everything_else_is_not(old, new):
@@ -101,9 +141,57 @@ def test_other_calls_of_a_mocked_model_are_explained():
 
     old, new = messages(then["tool_calls"][0], "21"), messages(now["tool_calls"][0], "rings")
     assert explained(old, new, replaced)
-    asked = Question("tool", "alarm", (), call_id="call_9_1", number=4)
-    assert explained([], [], replaced, question=asked)
     assert not explained(old, [*new, text("Also look at the sky.")], replaced)
+    assert not explained(old, messages({**now["tool_calls"][0], "id": "call_7"}, "rings"), replaced)
+
+
+@pytest.mark.parametrize(
+    ("kind", "call_id", "expected"),
+    [
+        ("tool", "call_9_1", True),
+        ("tool", "call_1", False),
+        ("tool", None, False),
+        ("mcp", "call_9_1", False),
+    ],
+)
+def test_a_tool_that_a_mocked_model_asks_for_is_explained(kind, call_id, expected):
+    """Whatever its arguments; by its id."""
+    now = {
+        "tool_calls": [{"id": "call_9_1", "name": "alarm", "arguments": {"at": "noon"}}, {"name": "no id"}]
+    }
+    expectations = Expectations()
+    expectations.add(Replaced(Question("llm", "m", (), number=2), {"text": "It is warm."}, now))
+    arguments = [{"arguments": {"at": at}} for at in ("dawn", "dusk")]
+    asked = Question(kind, "alarm", (), call_id=call_id, number=4)
+    assert expectations.explain(asked, difference_of(kind, *arguments)) is expected
+
+
+def test_calls_without_ids_are_explained_by_their_words():
+    """Some models give none."""
+    then = {"tool_calls": [{"name": "weather", "arguments": {"city": "Rome"}}]}
+    now = {"tool_calls": [{"name": "alarm", "arguments": {"at": ["noon", "dusk"]}}]}
+    replaced = Replaced(Question("llm", "m", (), number=2), then, now)
+
+    question, asked = text("How is Rome?"), now["tool_calls"][0]
+
+    def call(of):
+        return {"role": "assistant", "parts": [{"type": "tool_call", **of}]}
+
+    assert explained([question], [question, call(asked)], replaced)
+    assert explained([question, call(then["tool_calls"][0])], [question], replaced)
+    assert explained([question, call(then["tool_calls"][0])], [question, call(asked)], replaced)
+    assert not explained([question], [question, call(asked | {"arguments": {"at": "dawn"}})], replaced)
+
+
+def test_a_call_whose_result_alone_was_given_is_not_explained():
+    """It was a model that asked for it, with the recorded arguments; the program has changed them."""
+
+    def messages(city, response):
+        call = {"type": "tool_call", "id": "call_1", "name": "weather", "arguments": {"city": city}}
+        return [{"role": "assistant", "parts": [call]}, result(response)]
+
+    assert explained(messages("Rome", "21"), messages("Rome", "-30"), COLD)
+    assert not explained(messages("Rome", "21"), messages("Oslo", "-30"), COLD)
 
 
 def test_another_answer_of_a_mocked_model_is_explained():
@@ -115,6 +203,8 @@ def test_another_answer_of_a_mocked_model_is_explained():
     new = [text("How is Rome?"), text("I cannot tell.", "assistant"), text("And now?")]
     assert explained(old, new, replaced)
     assert not explained(old, [*new[:2], text("And tomorrow?")], replaced)
+    with_more = {"role": "assistant", "parts": [{**new[1]["parts"][0], "citations": ["a page"]}]}
+    assert explained(old, [new[0], with_more, new[2]], replaced)
 
 
 def test_a_path_in_a_request_that_asks_no_model_is_explained_by_words():
@@ -129,3 +219,13 @@ def test_a_path_in_a_request_that_asks_no_model_is_explained_by_words():
         other, difference_of("http", body, {"body": {"report": {"sky": "dry", "n": 2}}})
     )
     assert expectations.numbers == (3,)
+
+    def comes_of(then, now):
+        return expectations.explain(other, difference_of("http", {"body": then}, {"body": now}))
+
+    assert comes_of({}, {"sky": "snow and ice"})
+    assert comes_of({"sky": "dry"}, {})
+    assert not comes_of({}, {"sky": "snow today"})
+    assert not comes_of({"sky": "dry today"}, {})
+    assert not comes_of({}, {"sky": "!"})
+    assert not comes_of({"sky": "!"}, {})
