@@ -194,6 +194,74 @@ def test_a_new_question_names_the_answers_that_are_held_back_for_others(listed, 
     assert [names[boundary.number] for boundary in new.held_back] == list(CITIES)
 
 
+def test_what_is_held_back_came_through_the_same_functions_and_is_still_there(listed, boundary_events):
+    """Of all that is reserved."""
+    made, again = boundary_events(), boundary_events()
+    for said, function in (("a", "f"), ("b", "f"), ("c", "g")):
+        made.say(made.ask(said, chain=("app.py:main", f"app.py:{function}")), said)
+    matcher = Matcher(read_recorded(listed(made.events)), reserved=[1, 3, 5])
+    again.ask("a", chain=("app.py:main", "app.py:f"))
+    matcher.answer(last_question(again))
+    again.ask("new", chain=("app.py:main", "app.py:f"))
+    assert [boundary.number for boundary in matcher.answer(last_question(again)).held_back] == [3]
+
+
+def test_what_a_question_stands_for_is_known_before_it_is_answered(listed, boundary_events):
+    """The same question, also where a guess has taken its answer; else one that it may have become; else none."""
+    made, again = boundary_events(), boundary_events()
+    for function in "fg":
+        made.say(made.ask(function, chain=("app.py:main", f"app.py:{function}")), function)
+    matcher = Matcher(read_recorded(listed(made.events)))
+
+    def likely(said, function):
+        again.ask(said, chain=("app.py:main", f"app.py:{function}"))
+        found, same = matcher.likely(last_question(again))
+        return found and found.number, same
+
+    assert likely("g", "f") == (3, True)
+    assert likely("other", "g") == (3, False)
+    matcher.answer(last_question(again))
+    assert likely("g", "g") == (3, True)
+    assert likely("other", "g") == (None, False)
+
+
+def test_a_recorded_question_comes_next_when_all_of_the_same_words_before_it_are_used(
+    listed, boundary_events
+):
+    """In its turn, when also what its strand asked in other words is."""
+    made, again = boundary_events(), boundary_events()
+    for said in ("a", "b", "a"):
+        made.say(made.ask(said), said)
+    made.ask("no hash")
+    del made.events[-1]["metadata"]["exchange"]["hash"]
+    recorded = read_recorded(listed(made.events))
+    matcher = Matcher(recorded)
+
+    def comes_next(number, *before, in_turn=False):
+        return matcher.comes_next(recorded.boundaries[number], before, in_turn=in_turn)
+
+    assert [comes_next(number) for number in (1, 3, 5, 7)] == [True, True, False, False]
+    assert comes_next(5, 1)
+    assert not comes_next(5, 1, in_turn=True)
+    assert comes_next(5, 1, 3, in_turn=True)
+    again.ask("a")
+    matcher.answer(last_question(again))
+    assert comes_next(5)
+    assert [matcher.is_used(number) for number in (1, 3, 5)] == [True, False, False]
+
+
+def test_a_wrong_guess_gives_its_answer_back_once(listed, boundary_events):
+    """Asked a second time in the recorded words, the question is new."""
+    made, again = boundary_events(), boundary_events()
+    made.say(made.ask("Plan."), "Rome")
+    matcher = Matcher(read_recorded(listed(made.events)))
+    results = []
+    for said in ("Plan!", "Plan.", "Plan."):
+        again.ask(said)
+        results.append(type(matcher.answer(last_question(again))))
+    assert results == [Answer, Restart, New]
+
+
 def test_a_restart_gives_the_right_answer_and_marks_the_guess(listed, boundary_events):
     """The question whose answer was taken gets it all the same, and the guess that took it is ambiguous."""
     recorded, names = record(listed, boundary_events(), program())
@@ -215,6 +283,19 @@ def test_with_strict_the_first_question_out_of_turn_is_known(listed, boundary_ev
     answers = [matcher.answer(question) for _, question in asked]
     assert answers[0].overtook is None
     assert names[answers[1].overtook.number] == "budget"
+    assert [(match.number, names[match.recorded]) for match in matcher.matches] == [
+        (question.number, name) for name, question in asked
+    ]
+
+
+def test_with_strict_a_question_that_another_strand_had_asked_is_in_its_turn(listed, boundary_events):
+    """It is out of turn on neither."""
+    made, again = boundary_events(), boundary_events()
+    made.say(made.ask("a", task="Task-1"), "a")
+    made.say(made.ask("b", task="Task-2"), "b")
+    again.ask("b", task="Task-1")
+    answer = Matcher(read_recorded(listed(made.events))).answer(last_question(again))
+    assert (answer.recorded.number, answer.overtook) == (3, None)
 
 
 def test_what_is_missing_stands_before_the_question_that_came_instead(listed, boundary_events):
@@ -243,25 +324,126 @@ def test_calls_that_were_swapped_are_told_where_the_first_came_too_early(listed,
     assert [names[boundary.number] for boundary in found.late] == ["plan"]
 
 
-def test_each_call_that_came_too_early_names_what_it_came_before(listed, boundary_events):
-    """Two pairs that were swapped, far from each other, are two divergences."""
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        ("acbdfe", [("c", ["b"]), ("f", ["e"])]),
+        ("acdb", [("c", ["b"])]),
+        ("adecbf", [("d", ["b", "c"])]),
+    ],
+    ids=["two pairs", "one later", "two later"],
+)
+def test_each_call_that_came_too_early_names_what_it_came_before(listed, boundary_events, now, told):
+    """It is the first that came before what the recording holds first; pairs far from each other are two divergences."""
     made, again = boundary_events(), boundary_events()
-    for said in "abcdef":
+    for said in "abcdef"[: len(now)]:
         made.say(made.ask(said), said)
     recorded = read_recorded(listed(made.events))
     matcher = Matcher(recorded)
-    for said in "acbdfe":
+    for said in now:
         again.ask(said)
         matcher.answer(last_question(again))
 
     def asked(event):
         return event["inputs"]["messages"][-1]["parts"][0]["content"]
 
-    told = [
-        (found.kind, asked(found.question.event), [asked(recorded.start(late.number)) for late in found.late])
+    assert {found.kind for found in matcher.divergences()} == {"order"}
+    assert [
+        (asked(found.question.event), [asked(recorded.start(late.number)) for late in found.late])
         for found in matcher.divergences()
-    ]
-    assert told == [("order", "c", ["b"]), ("order", "f", ["e"])]
+    ] == told
+
+
+def test_a_changed_call_that_came_too_early_is_told_as_it_is_asked_now(listed, boundary_events):
+    """Not in the words of the recording."""
+    made, again = boundary_events(), boundary_events()
+    for function in "fg":
+        made.say(made.ask(function, chain=("app.py:main", f"app.py:{function}")), function)
+    matcher = Matcher(read_recorded(listed(made.events)))
+    again.ask("g, but otherwise", chain=("app.py:main", "app.py:g"))
+    changed = last_question(again)
+    matcher.answer(changed)
+    again.ask("f", chain=("app.py:main", "app.py:f"))
+    matcher.answer(last_question(again))
+    (found,) = (one for one in matcher.divergences() if one.kind == "order")
+    assert found.question.event is changed.event
+
+
+def test_what_is_missing_stands_before_the_first_question_that_is_recorded_later(listed, boundary_events):
+    """Whatever the order in which these are asked, and not before what is inside of a tool that was answered."""
+    made, again = boundary_events(), boundary_events()
+    made.say(made.ask("a"), "a")
+    made.say(made.ask("b"), "b")
+    tool = made.call("search", {"q": "c"})
+    made.say(made.ask("inside", parent=tool, chain=("app.py:search",)), "inside")
+    made.give(tool, "search", "c")
+    made.say(made.ask("d"), "d")
+    matcher = Matcher(read_recorded(listed(made.events)))
+    again.add("log_record", "log")
+    again.ask("d")
+    matcher.answer(last_question(again))
+    again.ask("a")
+    matcher.answer(last_question(again))
+    again.call("search", {"q": "c"})
+    matcher.answer(last_question(again))
+    assert [
+        (found.number, found.recorded.number) for found in matcher.divergences() if found.kind == "missing"
+    ] == [(2, 3)]
+
+
+def test_what_is_missing_names_the_answers_of_the_user_before_it(listed, boundary_events):
+    """It cannot follow from those that came later, or at its place."""
+    made, again = boundary_events(), boundary_events()
+    for name in ("key", "left out", "search", "last"):
+        made.give(made.call(name, {}), name, name)
+    given_for = Given(key=(mock("k"), None), search=(mock("s"), None))
+    matcher = Matcher(read_recorded(listed(made.events)), given_for)
+    for name in ("key", "search"):
+        again.call(name, {})
+        matcher.answer(last_question(again))
+    assert [(found.number, found.mocked) for found in matcher.divergences()] == [(2, (1,)), (0, (1, 2))]
+
+
+def test_what_is_recorded_next_is_the_next_of_the_same_strand_else_of_the_same_kind(listed, boundary_events):
+    """Behind the last that was asked there; of a strand that has asked nothing yet, the first of its kind that is left."""
+    made, again = boundary_events(), boundary_events()
+    for said, task in (("a", "Task-1"), ("b", "Task-1"), ("c", "Task-2")):
+        made.say(made.ask(said, task=task), said)
+    made.give(made.call("search", {}, task="Task-2"), "search", 1)
+    made.say(made.ask("d", task="Task-2"), "d")
+    matcher = Matcher(read_recorded(listed(made.events)))
+
+    def next_for(task, *, tool=False):
+        _ = again.call("new", {}, task=task) if tool else again.ask("new", task=task)
+        found = matcher.expected_next(last_question(again))
+        return None if found is None else found.number
+
+    def asked(said, task):
+        again.ask(said, task=task)
+        assert matcher.answer(last_question(again)).how == "exact"
+
+    assert next_for("Task-2") == 5
+    asked("a", "Task-1")
+    asked("d", "Task-2")
+    assert (next_for("Task-1"), next_for("Task-2"), next_for("Task-3")) == (3, None, 3)
+    assert next_for("Task-3", tool=True) == 7
+    asked("c", "Task-1")
+    assert next_for("Task-1") is None
+    assert next_for("Task-1", tool=True) == 7
+
+
+def test_a_new_question_of_another_kind_than_what_the_recording_holds_there_is_not_compared(
+    listed, boundary_events
+):
+    """A call of a tool beside a request to a model."""
+    made, again = boundary_events(), boundary_events()
+    made.say(made.ask("Plan."), "Rome")
+    matcher = Matcher(read_recorded(listed(made.events)), Given(key=(mock("k"), None)))
+    again.call("key", {})
+    matcher.answer(last_question(again))
+    again.call("search", {})
+    found = matcher.answer(last_question(again)).divergence
+    assert (found.recorded.number, found.difference, found.mocked) == (1, None, (1,))
 
 
 # --- the same question several times
@@ -588,16 +770,18 @@ def test_a_late_answer_is_the_recorded_one(listed, boundary_events):
     assert matcher.answer(last_question(again)).how == "changed"
 
 
-def test_a_mock_for_a_call_that_is_not_recorded_is_no_divergence(listed, boundary_events):
-    """The user gave the answer that the recording does not hold."""
+@pytest.mark.parametrize("alarm", [mock(True), parse_fault("alarm:timeout")], ids=["mock", "fault"])
+def test_a_mock_for_a_call_that_is_not_recorded_is_no_divergence(listed, boundary_events, alarm):
+    """The user gave the answer that the recording does not hold, or the error in its place."""
     recorded = tools(listed, boundary_events(), ("search", {"q": "a"}, "call_1", 1))
-    matcher, again = Matcher(recorded, Given(alarm=(mock(True), None))), boundary_events()
+    matcher, again = Matcher(recorded, Given(alarm=(alarm, None))), boundary_events()
     again.call("search", {"q": "a"}, "call_1")
     matcher.answer(last_question(again))
     again.call("alarm", {})
     answer = matcher.answer(last_question(again))
     assert (answer.how, answer.recorded, answer.divergence) == ("new", None, None)
     assert matcher.divergences() == ()
+    assert [match.recorded for match in matcher.matches] == [1, 0]
 
 
 def test_a_mock_keeps_no_answer_from_its_own_question(listed, boundary_events):
@@ -612,6 +796,55 @@ def test_a_mock_keeps_no_answer_from_its_own_question(listed, boundary_events):
     assert matcher.divergences() == ()
     (mocked,) = (match for match in matcher.matches if match.number == asked["Bern"].number)
     assert (mocked.recorded, mocked.how, mocked.given) == (0, "new", True)
+    assert [match.how for match in matcher.matches].count("exact") == len(names)
+
+
+def test_a_call_that_the_user_answers_still_has_its_place_in_the_order(listed, boundary_events):
+    """It is the recorded one, asked too early."""
+    made, again = boundary_events(), boundary_events()
+    made.say(made.ask("Plan."), "Rome")
+    made.give(made.call("search", {}), "search", 1)
+    matcher = Matcher(read_recorded(listed(made.events)), Given(search=(mock(2), None)))
+    again.call("search", {})
+    matcher.answer(last_question(again))
+    again.ask("Plan.")
+    matcher.answer(last_question(again))
+    assert [(found.kind, found.number) for found in matcher.divergences()] == [("order", 1)]
+
+
+def test_an_expected_question_that_was_asked_for_later_was_a_wrong_guess(listed, boundary_events):
+    """It got its answer because of a mock, and the recorded question comes after all."""
+    made, again = boundary_events(), boundary_events()
+    made.say(weather(made), "Take a hat.")
+    matcher = Matcher(read_recorded(listed(made.events)), Given(weather=(mock("-30 degrees"), None)))
+    again.ask("How is Rome?")
+    matcher.answer(last_question(again))
+    again.call("weather", {"city": "Rome"}, "call_1")
+    matcher.answer(last_question(again))
+    weather(again, "-30 degrees", ask=False)
+    assert matcher.answer(last_question(again)).how == "expected"
+    weather(again, ask=False)
+    restart = matcher.answer(last_question(again))
+    assert (restart.taken_by.number, restart.taken_by.kind, restart.taken_by.ambiguous) == (
+        3,
+        "changed",
+        True,
+    )
+
+
+def test_another_order_of_the_members_is_the_same_answer(listed, boundary_events):
+    """What follows from a tool that was run and gave the recorded result follows from no other answer."""
+    made, again = boundary_events(), boundary_events()
+    made.give(made.call("search", {}), "search", {"a": 1, "b": [2]})
+    made.say(made.ask("Plan."), "Rome")
+    recorded = read_recorded(listed(made.events))
+    matcher = Matcher(recorded, runs=lambda question: True)
+    again.call("search", {})
+    answer = matcher.answer(last_question(again))
+    matcher.replaced(answer.question, answer.recorded, {"result": {"b": [2], "a": 1}})
+    again.ask("Plan!")
+    changed = matcher.answer(last_question(again))
+    assert (changed.how, changed.divergence.mocked, changed.runs) == ("changed", (), False)
 
 
 # --- laws

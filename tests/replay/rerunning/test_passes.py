@@ -227,6 +227,84 @@ def test_what_the_user_answers_was_no_guess(start, given, first):
     assert "order" not in [kind for kind, *_ in run.divergences()]
 
 
+@pytest.mark.parametrize("again_first", [False, True])
+def test_what_the_user_answers_at_a_stop_is_not_out_of_order(start, again_first):
+    """A call that was taken for a recorded one, out of turn, is a new one; others that came late are still told."""
+    run = start(strict=True)
+    run.made.ask("second")
+    with pytest.raises(CannotGoOnError):
+        run.word()
+    run.again()
+    if again_first:
+        run.made.ask("first")
+        run.word()
+    run.made.call("search", {"q": "y"})
+    with pytest.raises(CannotGoOnError):
+        run.word()
+    run.mocks.add(parse_mock('search:"mine"'))
+    assert run.again()["answer"] == "mine"
+    order = [[late.number for late in found.late] for found in run.run.divergences(ended=False) if found.late]
+    assert order == ([[1]] if again_first else [])
+
+
+def test_a_call_that_the_user_answers_at_a_stop_leaves_the_order_of_the_others(listed, boundary_events):
+    """What comes after it is compared with what came before it."""
+    made = boundary_events()
+    for name in ("one", "two", "three"):
+        made.give(made.call(name, {"n": 1}), name, name)
+    run = Run(read_recorded(listed(made.events)), boundary_events(), strict=True)
+
+    def call(name, number, *given):
+        run.made.call(name, {"n": number})
+        with pytest.raises(CannotGoOnError):
+            run.word()
+        for mock in given:
+            run.mocks.add(mock)
+        run.again()
+
+    call("two", 1)
+    call("three", 2, parse_mock("three:3"))
+    run.made.call("one", {"n": 1})
+    run.word()
+    (found,) = (one for one in run.run.divergences(ended=False) if one.kind == "order")
+    assert (found.number, [late.number for late in found.late]) == (1, [1])
+
+
+def test_a_guess_at_a_strict_stop_that_was_wrong_starts_over(start):
+    """Whoever goes on there has taken the recorded answer, which then is asked for in its own words."""
+    run = start(strict=True)
+    run.made.ask("first")
+    run.word()
+    run.made.call("search", {"q": "y"})
+    with pytest.raises(CannotGoOnError):
+        run.word()
+    assert run.again()["answer"] == 7
+    run.made.call("search", {"q": "x"})
+    run.word()
+    assert run.run.restart.taken_by.number == 2
+
+
+def test_a_recorded_call_that_is_answered_at_a_stop_keeps_its_place_in_the_order(listed, boundary_events):
+    """And of the calls before it nothing changes."""
+    made = boundary_events()
+    made.say(made.ask("first"), "one")
+    made.give(made.call("key", {}), "key", "[REDACTED:key]")
+    made.say(made.ask("second"), "two")
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    run.made.ask("second")
+    run.word()
+    run.made.call("key", {})
+    with pytest.raises(CannotGoOnError):
+        run.word()
+    run.mocks.add(parse_mock('key:"kitten"'))
+    run.again()
+    run.made.ask("first")
+    run.word()
+    assert [match.given for match in run.run.matches()] == [False, True, False]
+    (found,) = run.run.divergences(ended=True)
+    assert (found.kind, [late.number for late in found.late]) == ("order", [1, 3])
+
+
 def test_latency_keeps_no_request_from_the_network_behind_a_fork(start):
     """It is made for real, and late."""
     run = start(parse_fault("llm:latency:1s"), live_from=5)
@@ -367,6 +445,36 @@ def test_behind_a_fork_models_are_asked_for_real_and_tools_are_not(start):
     with pytest.raises(CannotGoOnError, match="--run-tools search"):
         run.word()
     assert run.run.seen.live_since == 2
+
+
+def test_behind_a_fork_no_answer_is_guessed(start):
+    """A tool that is called otherwise than recorded has none, whichever call of it the recording holds."""
+    run = start(live_from=5)
+    run.made.ask("second")
+    run.word()
+    run.made.ask("first")
+    assert "http" in run.word()
+    run.made.call("search", {"q": "other"})
+    with pytest.raises(CannotGoOnError, match="--run-tools search"):
+        run.word()
+
+
+def test_a_guess_takes_nothing_from_behind_a_fork(start):
+    """Where the call that it may have been is the first that counts no more."""
+    run = start(live_from=3)
+    run.made.call("search", {"q": "other"})
+    with pytest.raises(CannotGoOnError, match="--run-tools search"):
+        run.word()
+
+
+def test_what_a_guess_has_taken_before_a_fork_is_not_asked_for_real(start):
+    """The question is the recorded one, and the run starts over."""
+    run = start(live_from=5)
+    run.made.ask("first, but otherwise")
+    run.word()
+    run.made.ask("first")
+    assert "http" in run.word()
+    assert run.run.restart is not None
 
 
 def test_a_new_call_before_the_fork_is_not_asked_for_real(start):
