@@ -54,9 +54,6 @@ class Expectations:
         self._old = _Side()
         self._new = _Side()
 
-    def __bool__(self) -> bool:
-        return bool(self._replaced)
-
     @property
     def numbers(self) -> tuple[int, ...]:
         """The numbers of the questions that were answered so, in the re-run."""

@@ -68,6 +68,10 @@ COLD = Replaced(
         ([message(text("So?"), result("21"))], [message(text("So?"), result("-30"), text("snow"))]),
         ([message(text("So?"), result("21"), text("dry"))], [message(text("So?"), result("-30"))]),
         ([message(text("So?"), name="dry")], [message(text("So?"), name="snow")]),
+        (
+            [message({"parts": [{"type": "text", "content": "So?"}]}, result("21"))],
+            [message({"parts": [{"content": "So?", "type": "text"}]}, result("-30"))],
+        ),
         (["21, dry"], ["-30, snow"]),
         ([{"role": "user", "content": "21, dry"}], [{"role": "user", "content": "-30, snow"}]),
     ],
@@ -125,8 +129,9 @@ def test_everything_else_is_not(old, new):
 
 
 def test_without_a_mock_nothing_is_explained():
-    """Any difference is one of the program's."""
+    """Any difference is one of the program's, also one that the messages do not show."""
     assert not explained([text("21")], [text("-30")])
+    assert not explained([], [])
 
 
 def test_other_calls_of_a_mocked_model_are_explained():
@@ -227,5 +232,8 @@ def test_a_path_in_a_request_that_asks_no_model_is_explained_by_words():
     assert comes_of({"sky": "dry"}, {})
     assert not comes_of({}, {"sky": "snow today"})
     assert not comes_of({"sky": "dry today"}, {})
+    assert comes_of({}, {"sky": ["snow", "and", "ice"]})
+    assert not comes_of({}, {"sky": ["snow", "today"]})
+    assert not comes_of({"sky": "dry"}, {"sky": "today"})
     assert not comes_of({}, {"sky": "!"})
     assert not comes_of({"sky": "!"}, {})
