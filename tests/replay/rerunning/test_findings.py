@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug.replay.doctor import UNKNOWN, Cause, Difference
-from namel3ss_debug.replay.rerunning.disturbances import CLOCK, HASH_SEED, RANDOMNESS
-from namel3ss_debug.replay.rerunning.findings import ERROR, INFO, WARNING, Record, findings
-from namel3ss_debug.replay.rerunning.recorded import Recorded
+from namel3ss_debug.replay.rerunning.boundaries import Question, Strand
+from namel3ss_debug.replay.rerunning.disturbances import CLOCK, HASH_SEED, ORDER, RANDOMNESS
+from namel3ss_debug.replay.rerunning.findings import ADVICE, ERROR, INFO, WARNING, Record, findings
+from namel3ss_debug.replay.rerunning.recorded import END, START, Boundary, Recorded, Step
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 
 PROGRAM = (
@@ -119,6 +120,115 @@ def test_kinds_of_input_are_given_otherwise_where_the_program_has_them():
     """A hash seed that the user has fixed is not touched."""
     assert [each.source for each in record(hash_seed=3).present()] == [CLOCK, RANDOMNESS, HASH_SEED]
     assert [each.source for each in record([], hash_seed=3, hash_seed_given=True).present()] == []
+
+
+def in_parallel(*sites):
+    """A recording in which one question was open at each of these lines at the same time."""
+    boundaries = {
+        number: Boundary(number, Question("llm", "m", (), strand=Strand(0, str(number)), call_site=site))
+        for number, site in enumerate(sites, 1)
+    }
+    steps = [Step(number, part) for part in (START, END) for number in boundaries]
+    return Recorded(None, boundaries, (), tuple(steps))
+
+
+def test_calls_in_parallel_are_told_once_at_each_line(root):
+    """In the order of the lines; as a warning where their order reaches something."""
+    seen = Record([], in_parallel("app.py:10", "app.py:9", "app.py:10"), Inputs())
+    found = findings([], seen, "", root)
+    assert [(each.place, each.what, each.times) for each in found] == [
+        ("app.py:9", "asked in parallel", 1),
+        ("app.py:10", "asked in parallel", 2),
+    ]
+    cause = Cause(ORDER, (Difference("output", "", "a -> b"), Difference("output", "app.py:9", "c -> d")))
+    found = findings([cause], seen, "", root)
+    assert [(each.weight, each.place, each.times) for each in found] == [
+        (WARNING, "app.py:9", 1),
+        (WARNING, "app.py:10", 2),
+    ]
+    assert {(each.advice, each.example, each.seen_at) for each in found} == {
+        (ADVICE[ORDER], "a -> b", ("app.py:9",))
+    }
+
+
+def test_of_several_lines_that_draw_none_is_named_alone(root):
+    """They draw from one stream; where all of them ask a model, they are named all the same."""
+    cause = Cause(RANDOMNESS, (Difference("llm", "app.py:4", "1 -> 2"),))
+    one = findings([cause], record(), "", root)[0]
+    several = findings([cause], record([*EVENTS, read(drawn={"app.py:12": 1, "app.py:2": 1})]), "", root)
+    assert (one.place, one.what) == ("app.py:3", "")
+    assert [(each.place, each.what) for each in several[:3]] == [
+        (f"app.py:{line}", "one of 3 lines that draw") for line in (2, 3, 12)
+    ]
+    asking = findings([cause], record([read(drawn={"app.py:4": 2}), EVENTS[5]]), "", root)
+    assert (asking[0].source, asking[0].place, asking[0].times) == (RANDOMNESS, "app.py:4", 2)
+
+
+def test_the_line_of_a_cause_is_the_one_that_was_told_apart(root):
+    """Else each that reads the input; where no re-run gives the input back, that at which it shows."""
+    places = {str(line): {"code": f"app.py:f#{line}", "call_site": f"app.py:{line}"} for line in (2, 5)}
+    seen = record(
+        [{"event_type": "log_record"}, read(clock={"places": places, "reads": {"0": {"2": [1], "5": [1]}}})]
+    )
+    assert seen.sites == {"app.py:2": {"app.py:f#2"}, "app.py:5": {"app.py:f#5"}}
+    shown = (Difference("output", "app.py:9", "1 -> 2"),)
+
+    def warned(**cause):
+        found = findings([Cause(CLOCK, shown, **cause)], seen, "", root)
+        return [(each.weight, each.place) for each in found if each.weight != INFO]
+
+    assert warned() == [(WARNING, "app.py:2"), (WARNING, "app.py:5")]
+    assert warned(places=("app.py:5",)) == [(WARNING, "app.py:5")]
+    assert warned(served=False) == [(ERROR, "app.py:9")]
+
+
+def test_variables_that_a_library_reads_are_told_at_the_line_that_calls_it(root):
+    """The first few by name; those of lines of libraries are left out."""
+
+    def told(*names):
+        sites = {name: {"call_site": "app.py:2"} for name in names}
+        elsewhere = {"LIB": {"call_site": "lib/x.py:f"}, "TEAM": {"call_site": "app.py:5"}}
+        found = findings([], record([read(environment=sites | elsewhere)]), "", root)
+        assert {each.source for each in found} == {"environment"}
+        return [(each.place, each.what, each.times) for each in found]
+
+    assert told("C", "A", "B") == [("app.py:2", "A, B, C", 3), ("app.py:5", "TEAM", 1)]
+    assert told("C", "A", "B", "E", "D")[0] == ("app.py:2", "A, B, C and 2 more", 5)
+
+
+@pytest.mark.parametrize(
+    ("value", "reaches"), [("team", ("output",)), ("the", ()), ("     ", ()), (None, ())]
+)
+def test_a_variable_is_only_looked_for_where_its_value_is_long_enough(root, value, reaches):
+    """A short one stands in any text."""
+    seen = Record(EVENTS[2:3], Recorded(None, {}), Inputs(environment={"TEAM": value}))
+    (found,) = findings([], seen, "the team of     ", root)
+    assert (found.what, found.reaches, found.times) == ("TEAM", reaches, 1)
+
+
+def test_a_variable_that_only_names_the_model_reaches_no_question(root):
+    """Of a question, what it says counts."""
+    asked = EVENTS[5] | {"inputs": {"model": "the blue ones", "messages": []}}
+    (found, _) = findings([], record([EVENTS[2], asked]), "", root)
+    assert (found.what, found.reaches) == ("TEAM", ())
+
+
+def test_standard_input_and_answers_of_models_are_told(root):
+    """With how much was read, and with what temperature the model was asked."""
+    seeded = EVENTS[5] | {"inputs": {"params": {"temperature": 0, "seed": 7}}}
+    found = findings([], record([read(stdin=True), EVENTS[5], seeded, seeded], stdin="bGluZQ=="), "", root)
+    assert [(each.source, each.place, each.what, each.times) for each in found] == [
+        ("stdin", "", "4 bytes", 1),
+        ("model", "app.py:4", "gpt, its own temperature", 1),
+        ("model", "app.py:4", "gpt, temperature 0, seeded", 2),
+    ]
+
+
+def test_what_was_printed_and_read_is_known_by_its_lines():
+    """Of files, those that were read; a file that two processes have read, with the lines of both."""
+    seen = record([*EVENTS, read(files={"/data/count.txt": {"read": ["app.py:9", "app.py:6"]}})])
+    assert seen.printed == {0: "app.py:9", 2: "app.py:9"}
+    assert seen.files == {"/data/count.txt": ("app.py:6", "app.py:9")}
 
 
 def test_damaged_metadata_is_passed_over(root):
