@@ -170,7 +170,7 @@ class Walk:
         """Move to an event; before the first and after the last there is nothing to move to."""
         total = self.total
         self.position = min(max(number, 0), total)
-        edge = "start" if number < 0 or self.position == 0 else "end" if number > total else reason
+        edge = "start" if self.position == 0 else "end" if number > total else reason
         return self._stopped(edge)
 
     def step(self, count: int) -> Stopped:
@@ -194,7 +194,7 @@ class Walk:
             outline = self.outline
             while at and left:
                 at, left = levels.back_over(outline, at), left - 1
-            return self._back_to(-1 if left else at, "step")
+            return self._back_to(at, "step")
 
         def find() -> int:
             nonlocal at, left
@@ -229,8 +229,7 @@ class Walk:
 
     def finish_back(self, chosen: int = 0) -> Stopped:
         """Move backwards to the start of the current or a chosen span; from a start, to that of the span around."""
-        around = self.outline.enclosing(self.position) if self.position else -1
-        return self._back_to(chosen or around, "return")
+        return self._back_to(chosen or self.outline.enclosing(self.position), "return")
 
     def run(self) -> Stopped:
         """Move forwards to the next event at which something stops, or to the last event."""
@@ -271,7 +270,7 @@ class Walk:
         return not self._ended or self.total > self.position
 
     def _back_to(self, target: int, reason: str) -> Stopped:
-        """Move backwards to an event, past the events between; below 0 there is only the start to stop at."""
+        """Move backwards to an event, past the events between; at 0 and below there is only the start to stop at."""
         return self._pass(max(target + 1, 1), self.position, back=True) or self.go(target, reason)
 
     def _pass(self, first: int, end: int, *, back: bool = False) -> Stopped | None:

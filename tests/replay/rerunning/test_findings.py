@@ -106,6 +106,8 @@ def test_what_nobody_gives_back_is_an_error_and_comes_first(root):
     found = findings([unknown], record(), "", root, ["/data/count.txt"])
     assert short(found)[0] == (ERROR, "files", "app.py:6", ("output",))
     assert (found[0].what, found[0].seen_at) == ("count.txt", ("app.py:9",))
+    found = findings([hashed], record(), "", root, ["/data/count.txt"])
+    assert short(found)[0] == (WARNING, HASH_SEED, "app.py:9", ("output",))
 
 
 def test_a_variable_is_looked_for_in_questions_and_output(root):

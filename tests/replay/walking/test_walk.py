@@ -312,6 +312,30 @@ def test_next_in_a_live_program_waits_for_the_end_of_the_span():
     assert (walk.next(1).number, walk.live) == (6, False)
 
 
+def test_moves_in_a_live_program_wait_for_what_happens_at_their_level():
+    """What happens further out meanwhile is passed, for the span around the event may still go on."""
+    for move in ("next", "until"):
+        program = one_by_one(shaped(*CUT_OFF))
+        walk = Walk(program, program)
+        walk.step(3)
+        stopped = walk.next(1) if move == "next" else walk.until()
+        assert (stopped.number, stopped.reason, walk.live) == (6, "step" if move == "next" else move, True)
+
+
+def test_the_events_with_which_a_program_ends_are_passed_one_by_one(support):
+    """It may end before it has told all of them."""
+
+    class Ending(Played):
+        def go_on(self):
+            return super().go_on() and bool(self.batches)
+
+    program = Ending([support[:2], support[2:]])
+    walk = Walk(program, program)
+    walk.add(Breakpoint("error"))
+    assert (walk.run().number, walk.live) == (7, False)
+    assert (walk.run().number, walk.position) == (16, 16)
+
+
 @pytest.mark.parametrize("move", ["step 9", "next", "return", "until 9", "continue"])
 def test_an_interrupted_program_leaves_the_walk_at_its_latest_event(support, move):
     """Ctrl-C while the program runs loses nothing: the walk stands at the last event, counts hold, and goes on."""
