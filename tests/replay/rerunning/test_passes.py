@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from namel3ss_debug.capture.foretold import asked
 from namel3ss_debug.errors import DebugError
 from namel3ss_debug.replay.given.answers import Mocks
 from namel3ss_debug.replay.given.faults import parse_fault
@@ -574,3 +575,250 @@ def test_who_waits_for_what_was_given_up_waits_in_vain_when_all_is_asked(listed,
     run.made.say(first, None, status="cancelled")
     run.run.heard(3, run.made.events[-1])
     assert run.run.never_answered() is None
+
+
+# --- what else a run tells
+
+
+def test_what_a_run_says_of_itself_is_kept(start):
+    """Of its processes the first; each way to the network that was refused; and what it read that is not recorded."""
+    run = start()
+
+    def tell(event_type, **fields):
+        run.made.add(event_type, None, **fields)
+        run.run.heard(len(run.made.events), run.made.events[-1])
+
+    tell("trace_start", metadata={"process": 0})
+    tell("trace_start", metadata={"process": 1})
+    tell("trace_end", metadata={"status": "completed"})
+    run.made.events[-1]["event_id"] = "p1.4"
+    run.run.heard(3, run.made.events[-1] | {"metadata": {"status": "of a child"}})
+    tell("divergence", outputs={"to": "example.org"})
+    tell("log_record")
+    for times in (2, 1, "damaged"):
+        tell("inputs_read", metadata={"new": {"clock": {"app.py:7": times}}})
+    seen = run.run.seen
+    assert (seen.first, seen.last) == ({"process": 0}, {"status": "completed"})
+    assert [event["outputs"] for event in seen.refused] == [{"to": "example.org"}]
+    assert seen.new_inputs == {("clock", "app.py:7"): 3}
+
+
+@pytest.mark.parametrize(
+    ("ask", "call"),
+    [
+        (lambda made: made.call("search", {"q": "new"}), "search@2"),
+        (lambda made: made.call("my tool", {}), '"my tool"'),
+        (lambda made: made.ask("new", chain=("app.py:other",)), "llm@2"),
+    ],
+)
+def test_a_call_that_waits_is_named_as_a_mock_names_it(start, ask, call):
+    """By the how manieth of its kind it is, or of its name; a name that is no word is quoted."""
+    run = start()
+    run.made.ask("first")
+    run.word()
+    run.made.call("search", {"q": "x"})
+    run.word()
+    ask(run.made)
+    with pytest.raises(CannotGoOnError) as problem:
+        run.word()
+    assert problem.value.stop.call == call
+
+
+@pytest.mark.parametrize("foretold", [False, True])
+def test_a_recorded_result_that_the_program_cannot_make_is_told(listed, boundary_events, foretold):
+    """Also where the answer was told before it was asked for."""
+    made = boundary_events()
+    made.give(made.call("row", {}), "row", 7)
+    run, again = Pass(Plan(read_recorded(listed(made.events), None, asked)), None), boundary_events()
+    call = again.call("row", {})
+    if foretold:
+        run.taken(1, again.events[0], run.foretell().number)
+    else:
+        run.word(1, again.events[0])
+    again.give(call, "row", None, metadata={"not_made": "app.Row"})
+    run.heard(2, again.events[1])
+    (found,) = run.divergences(ended=True)
+    assert (found.kind, found.number, found.recorded.number) == ("result", 1, 1)
+    assert found.difference.paths[0][:2] == ("$.result", "changed")
+    assert found.difference.paths[0].old == "app.Row"
+
+
+def test_what_follows_from_another_result_of_a_tool_names_it(start):
+    """As what follows from a mock does; from the recorded result nothing follows."""
+    for result, mocked in ((8, (1,)), (7, ())):
+        run = start(run_tools=frozenset({"search"}))
+        call = run.made.call("search", {"q": "x"})
+        run.word()
+        run.made.give(call, "search", result)
+        run.run.heard(2, run.made.events[-1])
+        run.made.ask("first, but otherwise")
+        run.word()
+        (changed,) = (found for found in run.run.divergences(ended=False) if found.kind == "changed")
+        assert changed.mocked == mocked
+
+
+def test_what_is_asked_deep_inside_a_tool_that_is_run_goes_out_until_the_tool_ends(start):
+    """In spans of the program inside it as well, and no more behind its end."""
+    run = start(run_tools=frozenset({"search"}))
+    address = {"method": "GET", "url": "http://example.org/", "hash": "h"}
+
+    def get(parent):
+        run.made.add("http_exchange_start", "http", parent, metadata={"exchange": address})
+        return run.word()
+
+    call = run.made.call("search", {"q": "x"})
+    run.word()
+    inner = run.made.add("chain_step_start", "chain", call)
+    run.run.heard(2, run.made.events[-1])
+    assert get(inner) == {"run": True}
+    for begun in (inner, call):
+        run.made.give(begun, "search", 7)
+        run.run.heard(len(run.made.events), run.made.events[-1])
+    for parent in (inner, call):
+        with pytest.raises(CannotGoOnError):
+            get(parent)
+
+
+def test_what_the_package_or_a_tool_that_is_run_asks_by_itself_is_not_missing(listed, boundary_events):
+    """The tools of an MCP server, and other servers from inside of the tool; everything else is."""
+    made = boundary_events()
+    address = {"method": "GET", "url": "http://example.org/", "hash": "h"}
+    call = made.call("search", {"q": "x"})
+    made.add("http_exchange_start", "http", call, metadata={"exchange": address})
+    made.ask("inside", parent=call, chain=("app.py:search",))
+    made.give(call, "search", 7)
+    for name in ("tools/list", "prompts/list"):
+        made.add("mcp_start", "mcp", component_name=name, metadata={"mcp": {}})
+    made.add("http_exchange_start", "http", metadata={"exchange": address | {"hash": "other"}})
+    run = Run(read_recorded(listed(made.events)), boundary_events(), run_tools=frozenset({"search"}))
+    run.made.call("search", {"q": "x"})
+    run.word()
+    assert run.divergences() == [("missing", 0, number) for number in (3, 6, 7)]
+
+
+def test_each_process_is_told_once_that_the_recording_counts_no_more(start):
+    """At the first event at which it waits, of whatever kind."""
+    run = start(live_from=3)
+    run.made.ask("second")
+    assert run.word() == {"live": True, "run": True}
+    words = []
+    for event_id in ("p2.1", "p2.2", "p3.1", "9"):
+        run.made.add("log_record", "log")
+        run.made.events[-1]["event_id"] = event_id
+        words.append(run.word())
+    assert words == [{"live": True}, {}, {"live": True}, {}]
+
+
+def test_the_steps_of_an_answer_are_asked_for_by_their_place(listed, boundary_events):
+    """Its head, each piece by its number, and its end; without patience where the run has waited long enough."""
+    made = boundary_events()
+    one, two = made.ask("one", task="Task-1", stream=True), made.ask("two", task="Task-2", stream=True)
+    for index in range(2):
+        for start in (one, two):
+            made.add("stream_chunk", "llm", start, outputs={"text": "x"}, metadata={"index": index})
+    for start in (one, two):
+        exchange = {"status": 200, "headers": {}, "chunks": 2}
+        made.add("llm_call_end", "llm", start, outputs={"text": "xx"}, metadata={"exchange": exchange})
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    first = run.made.ask("one", task="Task-1", stream=True)
+    run.word()
+    second = run.made.ask("two", task="Task-2", stream=True)
+    run.word()
+
+    def may(at, step, index=0, **more):
+        return run.run.may({"at": at, "step": step, "index": index, **more})
+
+    assert not may(second, "chunk", 0)
+    assert may(first, "chunk", 0)
+    assert not may(first, "chunk", 1)
+    assert may(second, "chunk", 0)
+    assert may(first, "chunk", 1)
+    assert not may(second, "end")
+    assert may(second, "end", waited=9.0)
+
+
+def test_answers_take_their_time_where_that_is_wanted(start):
+    """As long as they took when they were recorded."""
+    for realtime in (False, True):
+        run = start(realtime=realtime)
+        run.made.ask("first")
+        assert ("delays" in run.word()["http"]) is realtime
+
+
+def test_a_run_is_stuck_where_a_recorded_answer_cannot_be_given(listed, boundary_events):
+    """Not where the recording holds none, or where it is only not to be given because of `strict`."""
+    made = boundary_events()
+    made.give(made.call("key", {}), "key", "[REDACTED:key]")
+    made.give(made.call("search", {"q": "x"}), "search", 7)
+    recorded = read_recorded(listed(made.events))
+    stuck = []
+    for name, strict in (("key", False), ("other", False), ("search", True)):
+        run = Run(recorded, boundary_events(), strict=strict)
+        run.made.call(name, {})
+        with pytest.raises(CannotGoOnError):
+            run.word()
+        stuck.append(run.run.is_stuck())
+    assert stuck == [True, False, False]
+
+
+# --- servers of tools
+
+
+def connection(made, command, *, parent=None):
+    """The start of a connection to an MCP server; its id."""
+    return made.add(
+        "mcp_start",
+        "mcp",
+        parent,
+        component_name="connect",
+        inputs={"command": command},
+        metadata={"mcp": {}},
+    )
+
+
+def asked_of(made, connected, name, kind="mcp", **fields):
+    """The start of a question to the server behind a connection; its id."""
+    return made.add(
+        f"{'tool_call' if kind == 'tool' else kind}_start",
+        kind,
+        component_name=name,
+        metadata={"mcp": {"connection": connected}, "chain": ["app.py:main"]},
+        **fields,
+    )
+
+
+@pytest.fixture
+def served(listed, boundary_events):
+    """A recording of a program that asks two MCP servers: of one the tool is listed, of the other it is called."""
+    made = boundary_events()
+    lists, calls = connection(made, "/usr/bin/lists"), connection(made, "/usr/bin/calls")
+    made.add("mcp_end", "mcp", lists, status="completed", outputs={})
+    made.add("mcp_end", "mcp", calls, status="completed", outputs={})
+    listing = asked_of(made, lists, "tools/list")
+    made.add(
+        "mcp_end", "mcp", listing, status="completed", outputs={"result": {"tools": [{"name": "weather"}]}}
+    )
+    made.give(asked_of(made, calls, "search", "tool", inputs={"arguments": {}}), "search", 7)
+    return read_recorded(listed(made.events))
+
+
+@pytest.mark.parametrize(
+    ("tools", "runs"),
+    [({"weather"}, {"lists"}), ({"search"}, {"calls"}), ({"all"}, {"lists", "calls"}), ({"other"}, set())],
+)
+def test_the_server_of_a_tool_that_is_run_is_started(served, boundary_events, tools, runs):
+    """It is known by the tools that it listed or that were called; what else it is asked is asked of it."""
+    run = Run(served, boundary_events(), run_tools=frozenset(tools))
+    for name in ("lists", "calls"):
+        connected = connection(run.made, f"/elsewhere/{name}")
+        assert run.word().get("run", False) is (name in runs)
+        run.made.add("mcp_end", "mcp", connected, status="completed", outputs={})
+        run.run.heard(len(run.made.events), run.made.events[-1])
+        asked_of(run.made, connected, "prompts/list")
+        if name not in runs:
+            with pytest.raises(CannotGoOnError):
+                run.word()
+            continue
+        assert run.word() == {"run": True}
+        run.made.add("trace_start", "app", connected, metadata={})
+        assert run.word() == {"run": True}
