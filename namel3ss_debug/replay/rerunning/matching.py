@@ -299,12 +299,8 @@ class Matcher:
 
     def _held_back(self, question: Question) -> Iterator[Boundary]:
         for number in sorted(self.reserved):
-            boundary = self.recorded.boundaries.get(number)
-            if (
-                boundary is not None
-                and self._free(number)
-                and not set(question.kins).isdisjoint(boundary.question.kins)
-            ):
+            boundary = self.recorded.boundaries[number]
+            if self._free(number) and not set(question.kins).isdisjoint(boundary.question.kins):
                 yield boundary
 
     def _new(self, question: Question) -> Divergence:
@@ -434,7 +430,7 @@ class _Line:
 
     def add(self, question: Question, found: Boundary) -> None:
         """A question was asked that stands for this boundary."""
-        if found.number > self.last:
+        if found.number >= self.last:  # the same again, where a guess had taken it
             self.last = found.number
             self._leaders.append((question, found))
             return

@@ -2,7 +2,112 @@
 
 from __future__ import annotations
 
-from namel3ss_debug.replay.rerunning.outcomes import changes_since, other_numbers
+import pytest
+
+from namel3ss_debug.replay.rerunning.boundaries import Question
+from namel3ss_debug.replay.rerunning.divergences import Divergence, summary
+from namel3ss_debug.replay.rerunning.impasses import Stop
+from namel3ss_debug.replay.rerunning.outcomes import Outcome, changes_since, other_numbers, outcome_of
+from namel3ss_debug.replay.rerunning.passes import Pass
+from namel3ss_debug.replay.rerunning.plans import Plan
+from namel3ss_debug.replay.rerunning.recorded import read_recorded
+
+ASKED = Question("llm", "m", ())
+
+
+def outcome(**fields):
+    """An outcome that is as recorded but for these fields."""
+    as_recorded = {
+        "of": None,
+        "trace": None,
+        "status": 0,
+        "recorded_status": 0,
+        "stop": None,
+        "problem": "",
+        "divergences": (),
+        "summary": None,
+        "recorded": None,
+    }
+    return Outcome(**as_recorded | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({}, 0),
+        ({"recorded_status": None, "status": 3}, 0),
+        ({"status": 3}, 1),
+        ({"status": 3, "live_since": 7}, 0),
+        ({"divergences": (Divergence("new", 1, ASKED, None),)}, 1),
+        ({"refused": ({"event_type": "divergence"},)}, 1),
+        ({"stop": Stop("new", ASKED)}, 1),
+        ({"stop": Stop("strict", ASKED), "status": -9}, 1),
+        ({"stop": Stop("open", ASKED), "status": -9}, 0),
+        ({"stop": Stop("unusable", ASKED)}, 2),
+        ({"stop": Stop("new", ASKED, offline=True)}, 2),
+        ({"problem": "the program cannot be started"}, 2),
+        ({"mistakes": 1}, 2),
+        ({"left": True, "status": -9}, 1),
+        ({"left": True, "recorded_status": None}, 0),
+        ({"stuck": True}, 0),
+        ({"left": True, "stuck": True}, 2),
+        ({"interrupted": True, "status": -2, "problem": "x"}, 130),
+    ],
+)
+def test_the_exit_status_says_what_came_of_a_re_run(fields, status):
+    """0: as recorded; 1: the code parted from the recording; 2: it could not go on for another reason; 130: Ctrl-C."""
+    assert outcome(**fields).exit_status == status
+
+
+@pytest.mark.parametrize("fields", [{"interrupted": True}, {"problem": "x"}, {"stop": Stop("open", ASKED)}])
+def test_a_program_that_was_ended_has_not_ended_otherwise(fields):
+    """Its status is not its own."""
+    assert outcome(status=3).ended_otherwise
+    assert not outcome(status=3, **fields).ended_otherwise
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_outcome_is_told_in_the_numbers_of_its_trace(listed, boundary_events, ended):
+    """Events may have arrived in another order; a guess that turned out wrong is ambiguous, and nothing is missing before the end."""
+    made, again = boundary_events(), boundary_events()
+    made.say(made.ask("first"), "one")
+    made.say(made.ask("second", chain=("app.py:other",)), "two")
+    run = Pass(Plan(read_recorded(listed(made.events))), None)
+    again.add("inputs_read", None, metadata={"new": {"stdin": {"app.py:3": 1}, "clock": {"app.py:7": 2}}})
+    again.add("divergence", None)
+    again.ask("first, but otherwise")
+    again.ask("first")
+    for number, event in enumerate(again.events, 1):
+        run.heard(number, event)
+        if event["event_type"] == "llm_call_start":
+            run.word(number, event)
+    told = outcome_of(
+        run,
+        of="run.jsonl",
+        trace="again.jsonl",
+        status=1,
+        recorded_status=0,
+        stop=None,
+        problem="x",
+        ended=ended,
+        numbers={3: 13, 4: 4},
+        passes=4,
+    )
+    kinds = [(found.kind, found.number, found.ambiguous) for found in told.divergences]
+    assert kinds == [("changed", 13, True)] + [("missing", 0, False)] * ended
+    assert (told.of, told.trace, told.status, told.problem, told.passes) == (
+        "run.jsonl",
+        "again.jsonl",
+        1,
+        "x",
+        4,
+    )
+    assert (told.recorded_status, told.real, told.stuck) == (0 if ended else None, 0, False)
+    assert told.summary == summary(
+        told.divergences, [match._replace(number={3: 13}.get(match.number, 4)) for match in run.matches()]
+    )
+    assert told.refused == (again.events[1],)
+    assert told.new_inputs == (("clock", "app.py:7", 2), ("stdin", "app.py:3", 1))
 
 
 def test_what_a_program_runs_on_is_compared():
