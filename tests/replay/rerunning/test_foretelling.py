@@ -127,3 +127,81 @@ def test_nothing_is_foretold_where_the_recording_alone_does_not_decide(listed, b
     """A tool that is run for real, or an event from which on the recording counts no more."""
     run = Pass(Plan(record(listed, boundary_events(), [("call", 1, "a")]), **plan), None)
     assert run.foretell() is None
+
+
+def test_answers_are_told_again_from_where_the_run_is(listed, boundary_events):
+    """What was told and not taken comes again; behind an answer that was asked for, the next one does."""
+    made = boundary_events()
+    calls = [("call", what, "a") for what in range(5)]
+    run = Pass(Plan(record(listed, boundary_events(), calls)), None)
+
+    def told(times):
+        return [run.foretell().number for _ in range(times)]
+
+    def call(what):
+        made.call("search", {"q": what})
+        return len(made.events), made.events[-1]
+
+    assert told(3) == [1, 3, 5]
+    run.void()
+    assert told(2) == [1, 3]
+    run.taken(*call(0), 1)
+    run.void()
+    assert told(2) == [3, 5]
+    run.word(*call(2))  # the second call was left out
+    assert told(1) == [7]
+    run.put_back(run.foretell())
+    run.void()
+    assert told(2) == [7, 9]
+    assert run.foretell() is None
+
+
+def test_what_was_taken_late_leaves_nothing_of_what_was_told_before_it(listed, boundary_events):
+    """A run that has skipped an answer is told the ones behind the taken one again, and no earlier one."""
+    made = boundary_events()
+    run = Pass(Plan(record(listed, boundary_events(), [("call", what, "a") for what in range(4)])), None)
+    assert [run.foretell().number for _ in range(3)] == [1, 3, 5]
+    made.call("search", {"q": 1})
+    run.taken(1, made.events[0], 3)
+    run.void()
+    assert run.foretell().number == 5
+
+
+def unsure(made, kind):
+    """A recorded call whose answer has to be asked for."""
+    address = {"method": "GET", "url": "http://127.0.0.1:8000/", "hash": "h"}
+    if kind == "MCP":
+        made.add("mcp_end", "mcp", made.add("mcp_start", "mcp", component_name="ping", metadata={"mcp": {}}))
+    elif kind == "own server":
+        metadata = {"exchange": address}
+        made.add("http_exchange_start", "http", component_name="127.0.0.1:8000", metadata=metadata)
+        made.add(
+            "http_exchange_end", "http", made.events[-1]["event_id"], metadata={"exchange": {"status": 200}}
+        )
+    elif kind == "no end":
+        made.call("search", {})
+    elif kind == "secret":
+        made.give(made.call("search", {}), "search", "[REDACTED:key]")
+    elif kind == "given up":
+        made.add("tool_call_end", "tool", made.call("search", {}), status="cancelled")
+    else:
+        made.give(made.call("search", {}), "search", 7)
+
+
+@pytest.mark.parametrize(
+    "kind", ["MCP", "own server", "no end", "secret", "given up", "not told apart", "sure"]
+)
+def test_only_an_answer_that_is_certain_is_foretold(listed, boundary_events, kind):
+    """Nothing behind another one is, either."""
+    made = boundary_events()
+    unsure(made, kind)
+    made.give(made.call("search", {"q": 1}), "search", 8)
+    tell_apart = (lambda _event: "") if kind == "not told apart" else asked
+    run = Pass(Plan(read_recorded(listed(made.events), None, tell_apart)), None)
+    assert (run.foretell() is not None) is (kind == "sure")
+
+
+def test_an_answer_that_is_foretold_takes_its_time_where_that_is_wanted(listed, boundary_events):
+    """As one that is asked for."""
+    run = Pass(Plan(record(listed, boundary_events(), [("ask", 1, "a")]), realtime=True), None)
+    assert "delays" in run.foretell().word["http"]

@@ -56,6 +56,8 @@ def test_what_does_not_come_is_waited_for_only_so_long():
     order.began(2)
     assert order.take(Step(2, HEAD))
     assert len(order.out_of_order()) == len(order.overtaken) == 1
+    order.leave_out([2])
+    assert len(order.out_of_order()) == 1
 
 
 def test_calls_that_are_not_told_apart_wait_for_each_other():
@@ -76,6 +78,18 @@ def test_a_strand_does_not_wait_for_what_it_would_have_had_to_do_itself():
     order.began(1)
     assert order.take(Step(1, END))
     assert order.overtaken == []
+
+
+def test_a_strand_waits_for_others_behind_what_it_would_have_had_to_do_itself():
+    """What it left out, and what has come in between, keep it from nothing; what another strand has to do does."""
+    order = order_of(
+        steps((1, START), (2, START), (3, START), (4, START), (4, END)), {1: ONE, 2: TWO, 3: TWO, 4: ONE}
+    )
+    order.began(2)
+    order.began(4)
+    assert not order.take(Step(4, END))
+    order.began(3)
+    assert order.take(Step(4, END))
 
 
 def test_a_strand_waits_for_the_rest_of_what_it_has_begun():

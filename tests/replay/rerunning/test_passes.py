@@ -478,6 +478,94 @@ def test_what_a_guess_has_taken_before_a_fork_is_not_asked_for_real(start):
     assert run.run.restart is not None
 
 
+def test_what_is_behind_a_fork_is_not_missing(start):
+    """And what was asked for real is no divergence; everything before it counts."""
+    run = start(live_from=5)
+    run.made.ask("second")
+    run.word()
+    run.made.ask("new", chain=("app.py:other",))
+    assert run.word() == {"run": True}
+    assert run.divergences() == [("missing", 0, 1), ("missing", 0, 3)]
+    assert run.run.seen.real == {1, 2}
+
+
+@pytest.mark.parametrize(("live_from", "asked_before"), [(3, 1), (9, 3)], ids=["at the fork", "at the end"])
+def test_a_new_call_is_asked_for_real_where_all_before_the_fork_has_been_asked(
+    start, live_from, asked_before
+):
+    """Whatever the recording holds there, also where it holds nothing more."""
+    run = start(live_from=live_from)
+    begin = (
+        lambda: run.made.ask("first"),
+        lambda: run.made.call("search", {"q": "x"}),
+        lambda: run.made.ask("second"),
+    )
+    for each in begin[:asked_before]:
+        each()
+        assert "run" not in run.word()
+    run.made.ask("new", chain=("app.py:other",))
+    assert run.word() == {"live": True, "run": True}
+
+
+def test_behind_a_fork_nobody_is_asked_offline(start):
+    """The run stops there, and says how it would go on."""
+    run = start(live_from=5, offline=True)
+    run.made.ask("first")
+    run.word()
+    run.made.call("search", {"q": "x"})
+    run.word()
+    run.made.ask("second")
+    with pytest.raises(CannotGoOnError, match="ask for real without --offline") as problem:
+        run.word()
+    stop = problem.value.stop
+    assert (stop.kind, stop.offline, stop.recorded.number, stop.call) == ("new", True, 5, "llm@2")
+
+
+def test_a_mock_stands_behind_a_fork_too(start):
+    """What the user answers is not asked for real."""
+    run = start(parse_mock('llm:"mine"'), live_from=1)
+    run.made.ask("first")
+    word = run.word()
+    assert "answer" in word
+    assert "run" not in word
+
+
+def test_a_stop_names_what_the_recording_holds_first(start):
+    """With `strict`, what was left out; else the question that it may have become."""
+    held = []
+    for said in ("second", "first, but otherwise"):
+        run = start(strict=True)
+        run.made.ask(said)
+        with pytest.raises(CannotGoOnError) as problem:
+            run.word()
+        held.append(problem.value.stop.recorded.number)
+    assert held == [1, 1]
+    run = start(strict=True)
+    run.made.ask("first")
+    run.word()
+    run.made.call("search", {"q": "y"})
+    with pytest.raises(CannotGoOnError) as problem:
+        run.word()
+    assert problem.value.stop.recorded.number == 3
+
+
+def test_a_stop_says_how_many_answers_are_kept_for_other_questions(recorded, boundary_events):
+    """Those that came through the same functions."""
+    run, made = Pass(Plan(recorded), None, frozenset([1, 5])), boundary_events()
+    made.ask("new")
+    with pytest.raises(CannotGoOnError) as problem:
+        run.word(1, made.events[0])
+    assert problem.value.stop.reserved == 2
+
+
+def test_an_answer_of_the_users_to_a_new_call_is_no_guess(start):
+    """Nothing of the recording is given there."""
+    run = start(parse_mock("other:1"))
+    run.made.call("other", {})
+    run.word()
+    assert run.guesses == 0
+
+
 def test_a_new_call_before_the_fork_is_not_asked_for_real(start):
     """The recording still holds something before it that was not asked."""
     run = start(live_from=5)
