@@ -99,6 +99,17 @@ def test_the_state_at_an_event_is_that_of_a_fold(listed, events):
     assert history.at(len(events) + 5) == history.at(len(events))
 
 
+def test_what_a_call_cost_is_known_at_its_end(listed, support):
+    """In dollars; of what costs nothing, nothing is said."""
+    assert [History(listed(support)).cost_of(number) for number in (3, 4, 7, 12, 15)] == [
+        None,
+        0.25,
+        None,
+        0.125,
+        None,
+    ]
+
+
 def one_id(*shapes):
     """Calls of a model that all have one id: a name for a start, tokens for an end."""
     call = {"event_id": "a", "component": "llm", "parent_event_id": "a"}

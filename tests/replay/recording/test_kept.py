@@ -132,26 +132,42 @@ def test_a_file_of_another_version_is_made_anew(path, cache, monkeypatch):
     assert kept.load(open_trace(path).index()) is not None
 
 
-def test_another_recording_at_the_same_path_is_seen(path):
-    """Neither another run nor a history that is at work goes on believing what was there before."""
-    at_work = History(open_trace(path))
-    assert at_work.outline.count == EVENTS
+def seen_by(who, made, path):
+    """The history of a recording that is another one now: the one at work, or another run's, with a new index or without."""
+    if who == "another run, indexed":
+        open_trace(path).index()
+    return made if who == "at work" else History(open_trace(path))
+
+
+WHO = pytest.mark.parametrize("who", ["at work", "another run", "another run, indexed"])
+
+
+@WHO
+@pytest.mark.parametrize("count", [900, EVENTS, EVENTS + 300])
+def test_another_recording_at_the_same_path_is_seen(path, who, count):
+    """Neither another run nor a history that is at work goes on believing what was there before, also where there is more now."""
+    made = History(open_trace(path))
+    assert made.outline.count == EVENTS
     other = path.with_name("other")
-    other.write_bytes(b"".join(lines(0, 900, "other")))
+    other.write_bytes(b"".join(lines(0, count, "other")))
     os.replace(other, path)
-    for made in (at_work, History(open_trace(path))):
-        assert made.outline.count == 900
-        assert [row.name for row in made.calls_at(900, "tool")] == ["other"]
+    made = seen_by(who, made, path)
+    assert made.outline.count == count
+    assert [row.name for row in made.calls_at(count, "tool")] == ["other"]
 
 
-def test_a_recording_that_was_rewritten_in_place_is_seen(path):
+@WHO
+@pytest.mark.parametrize("begin", [0, 100_000], ids=["all of it", "the end of it"])
+def test_a_recording_that_was_rewritten_in_place_is_seen(path, who, begin):
     """The same file with as many bytes but another time is another recording."""
-    at_work = History(open_trace(path))
-    assert at_work.calls_at(900, "tool")[0].name == "search"
-    path.write_bytes(path.read_bytes().replace(b'"search"', b'"hcraes"'))
+    made = History(open_trace(path))
+    assert [row.name for row in made.calls_at(EVENTS, "tool")] == ["search"]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:begin] + whole[begin:].replace(b'"search"', b'"hcraes"'))
     os.utime(path, ns=(1, 1))
-    for made in (at_work, History(open_trace(path))):
-        assert [row.name for row in made.calls_at(made.outline.count, "tool")] == ["hcraes"]
+    made = seen_by(who, made, path)
+    assert made.outline.count == EVENTS
+    assert [row.name for row in made.calls_at(EVENTS, "tool")][-1] == "hcraes"
 
 
 @pytest.mark.parametrize("at_work", [True, False])
@@ -177,8 +193,8 @@ def test_a_recording_that_grew_is_taken_further(path, monkeypatch, at_work):
     assert answers(History(open_trace(path)), range(0, EVENTS + 700, 50)) == grown
 
 
-@pytest.mark.parametrize("at_work", [True, False])
-def test_a_torn_last_line_that_is_finished_later_is_read_again(path, at_work):
+@WHO
+def test_a_torn_last_line_that_is_finished_later_is_read_again(path, who):
     """An event that was still being written is taken as it came to be."""
     whole = next(lines(EVENTS, EVENTS + 1, "late"))
     with path.open("ab") as file:
@@ -187,21 +203,39 @@ def test_a_torn_last_line_that_is_finished_later_is_read_again(path, at_work):
     assert made.outline.count in (EVENTS, EVENTS + 1)
     with path.open("ab") as file:
         file.write(whole[-10:] + b"".join(lines(EVENTS + 1, EVENTS + 3)))
-    made = made if at_work else History(open_trace(path))
+    made = seen_by(who, made, path)
     assert made.outline.count == EVENTS + 3
     assert [row.name for row in made.calls_at(EVENTS + 3, "tool")] == ["search", "late"]
 
 
-def test_processes_that_come_later_are_put_in_their_place(path):
+@WHO
+def test_processes_that_come_later_are_put_in_their_place(path, who):
     """Events of another process stand between those that were known, so that everything is made anew."""
     made = History(open_trace(path))
     assert made.outline.count == EVENTS
     child = path.with_name("run.p1.jsonl")
     child.write_bytes(b"".join(lines(0, 30, "child")))
+    made = seen_by(who, made, path)
+    assert made.outline.count == EVENTS + 30
     again = History(open_trace(path))
     assert made.outline.count == again.outline.count == EVENTS + 30
     assert answers(made) == answers(again)
     assert answers(History(open_trace(path))) == answers(again)
+
+
+@WHO
+@pytest.mark.parametrize("grown", ["run.jsonl", "run.p1.jsonl"])
+def test_of_several_processes_each_may_grow(path, who, grown, monkeypatch):
+    """Its new events stand between the known ones of the others."""
+    path.with_name("run.p1.jsonl").write_bytes(b"".join(lines(0, 30, "child")))
+    made = History(open_trace(path))
+    assert made.outline.count == EVENTS + 30
+    first = EVENTS if grown == path.name else 30
+    with path.with_name(grown).open("ab") as file:
+        file.writelines(lines(first, first + 30, "late"))
+    found = answers(seen_by(who, made, path))
+    monkeypatch.setattr(kept, "load", lambda _: None)
+    assert found == answers(History(open_trace(path)))
 
 
 def test_what_was_not_used_for_longest_goes_first(path, cache, monkeypatch):
@@ -216,7 +250,7 @@ def test_what_was_not_used_for_longest_goes_first(path, cache, monkeypatch):
         names.append(other)
         for age, file in enumerate(files(cache), 1):
             os.utime(file, (1000 - age, 1000 - age))
-        os.utime(first, (2000, 2000))
+        assert kept.load(open_trace(path).index()) is not None
         History(open_trace(other)).refresh()
     assert len(files(cache)) == 2
     assert first in files(cache)
