@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.replay.recording.breakpoints import Breakpoint, find_nth, know
 from namel3ss_debug.replay.recording.history import History, IndexedRecording
+from namel3ss_debug.replay.recording.ledger import Ledger
 from namel3ss_debug.replay.results import CallRow, Frame
 from namel3ss_debug.traces.totals import Totals
 
@@ -97,6 +98,24 @@ def test_the_state_at_an_event_is_that_of_a_fold(listed, events):
         assert (state.number, state.totals, state.changed) == (number, totals, changed)
         assert state.frames() == tuple(frame for _, frame in opened)
     assert history.at(len(events) + 5) == history.at(len(events))
+
+
+def test_a_reading_that_was_broken_off_is_begun_anew(listed, support, monkeypatch):
+    """As by Ctrl-C in the middle of an event of a large recording: nothing is counted twice, and nothing is left out."""
+    add = Ledger.add
+
+    def interrupted(self, event, *more):
+        if event is support[8]:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        add(self, event, *more)
+
+    monkeypatch.setattr(Ledger, "add", interrupted)
+    history = History(listed(support))
+    with pytest.raises(KeyboardInterrupt):
+        history.refresh()
+    assert history.at(16) == History(listed(support)).at(16)
+    assert history.outline.count == 16
 
 
 def test_what_a_call_cost_is_known_at_its_end(listed, support):

@@ -13,6 +13,7 @@ from namel3ss_debug.replay.recording import ledger as ledger_module
 from namel3ss_debug.replay.recording.ledger import OTHERS, Ledger, Sums
 from namel3ss_debug.replay.recording.outline import Outline
 from namel3ss_debug.traces.costs import call_cost
+from namel3ss_debug.traces.events import unheld
 from namel3ss_debug.traces.spans import SpanPairing
 from namel3ss_debug.traces.totals import Totals, is_failure
 
@@ -36,6 +37,7 @@ EVENT = st.fixed_dictionaries(
         "parent_event_id": st.sampled_from("abcde"),
         "component_name": st.sampled_from("xyz"),
         "timestamp": st.floats(0, 4e9) | st.integers(0, 100),
+        "held_before_ms": st.floats(0, 1e6) | st.integers(0, 100),
         "duration_ms": st.floats(0, 1e6),
         "tokens_used": st.integers(0, 2**70),
         "cost_estimate": st.floats(0, 1e14),
@@ -75,7 +77,7 @@ def added_up(events):
         return calls.setdefault((component, event.get("component_name") or ""), [0, 0, 0, 0, 0, False, 0, 0])
 
     for number, event in enumerate(events, 1):
-        span = pairing.feed(number, event)
+        span = pairing.feed(number, unheld(event))
         start = event if span is None else span.start
         if not event["event_type"].endswith(("_start", "_end")) or start["component"] == "agent":
             continue
