@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug.replay.rerunning.boundaries import question_of
+from namel3ss_debug.replay.rerunning.boundaries import Strand, asked_again, question_of, strand_of
+from namel3ss_debug.wire import canonical_hash
 
 FIRST = "01a20487-b6c5-720f-a809-00f4869a245f"
 LATER = "01a20489-03d1-7f5e-8d10-74ee1b2c9a03"
@@ -35,3 +36,113 @@ def test_a_tool_is_asked_the_same_whatever_langchain_calls_its_run(boundary_even
     assert (asked[0] == asked[1]) is same
     other = keys(boundary_events, {"state": {"messages": [{"content": "black", "id": before}]}})
     assert not set(other) & set(asked[0])
+
+
+def request(made, body, **exchange):
+    """A request to another server that was sent with this body, as a question."""
+    asked = {"method": "POST", "url": "http://example.org/a?b=1", **exchange}
+    made.add(
+        "http_exchange_start",
+        "http",
+        inputs={"body": body},
+        metadata={"exchange": asked, "chain": ["a.py:f"]},
+    )
+    return question_of(len(made.events), made.events[-1])
+
+
+@pytest.mark.parametrize("body", [{"a": [1]}, "text", {"$type": "bytes", "base64": "AP8="}, None])
+def test_a_request_of_an_earlier_version_is_known_by_its_body(boundary_events, body):
+    """It is the same question as one that has its hash; where the body was cut nobody knows."""
+    plain = b"\x00\xff" if isinstance(body, dict) and "$type" in body else body
+    made, hashed = boundary_events(), canonical_hash("POST", "http://example.org/a?b=1", plain)
+    assert request(made, body).keys == request(made, {}, hash=hashed).keys == (f"hash {hashed}",)
+    assert request(made, {"$truncated": "x", "length": 9}).keys == ()
+
+
+def test_an_edited_request_is_known_by_its_address(boundary_events):
+    """What stands behind the question mark may be another, and so may the body."""
+    made = boundary_events()
+    kins = [
+        request(made, {}, url=f"http://example.org/{path}").kins
+        for path in ("a?b=1", "a?b=2#c", "a", "other")
+    ]
+    assert kins[0] == kins[1] == kins[2] != kins[3]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("http_exchange", {"component": "http", "metadata": {"exchange": {"url": "http://a/", "hash": "h"}}}),
+        ("tool_call", {"component": "tool", "inputs": {"arguments": {}}}),
+        ("mcp", {"component": "mcp", "metadata": {"mcp": {}}}),
+        ("llm_call", {"component": "llm", "metadata": {"exchange": {"hash": "h"}}}),
+    ],
+)
+def test_what_tells_no_functions_is_no_other_question_edited(kind, fields):
+    """Only the same question is known then."""
+    event = {"event_type": f"{kind}_start", "event_id": "1", "component_name": "x"} | fields
+    question = question_of(1, event)
+    assert (len(question.keys), question.kins, question.chain) == (1, (), ())
+    with_chain = event | {"metadata": event.get("metadata", {}) | {"chain": ["a.py:f"]}}
+    assert len(question_of(1, with_chain).kins) == 1
+
+
+def test_a_tool_is_known_by_its_server_and_by_the_id_that_a_model_gave_its_call(boundary_events):
+    """An id that is none counts as none."""
+    made = boundary_events()
+
+    def asked(call_id=None, **metadata):
+        made.call("search", {"q": "x"}, call_id)
+        made.events[-1]["metadata"] |= metadata
+        return question_of(1, made.events[-1])
+
+    plain = asked()
+    assert asked(server="one").keys != asked(server="two").keys != plain.keys
+    assert asked("c1").keys[1:] == plain.keys
+    assert asked("c1").kins == (("tool", "search", "c1"), *plain.kins)
+    for call_id in ("", 7):
+        assert (asked(call_id).keys, asked(call_id).kins) == (plain.keys, plain.kins)
+
+
+def test_a_server_of_tools_may_stand_in_another_folder(boundary_events):
+    """It is the same program; where something else is asked, a folder is one of its words."""
+    made = boundary_events()
+
+    def keys_of(name, command):
+        made.add("mcp_start", "mcp", component_name=name, inputs={"command": command}, metadata={"mcp": {}})
+        return question_of(1, made.events[-1]).keys
+
+    assert (
+        keys_of("connect", "/a/server") == keys_of("connect", "/b/server") != keys_of("connect", "/b/other")
+    )
+    assert keys_of("tools/call", "/a/server") != keys_of("tools/call", "/b/server")
+    made.add("mcp_start", "mcp", component_name="connect")
+    assert question_of(1, made.events[-1]) is None
+
+
+def test_a_question_that_is_asked_again_is_read_as_the_first_was(boundary_events):
+    """But for where, when and on which line of work."""
+    made = boundary_events()
+    made.ask("Plan.", stream=True, call_site="app.py:3")
+    made.ask("Plan.", stream=True, call_site="app.py:9", task="Task-2")
+    made.call("search", {"q": "x"}, "c1", call_site="app.py:4")
+    made.call("search", {"q": "x"}, "c1", call_site="app.py:8", thread="T")
+    for first in (0, 2):
+        now = made.events[first + 1]
+        again = asked_again(question_of(1, made.events[first], keep_event=False), 9, now)
+        assert again == question_of(9, now)
+        assert again.event is now
+
+
+@pytest.mark.parametrize(
+    ("event", "strand"),
+    [
+        ({"event_id": "7"}, Strand()),
+        ({"event_id": "p2.7"}, Strand(2)),
+        ({"event_id": "other", "thread": "T", "task": "Task-1"}, Strand(0, "T", "Task-1")),
+        ({"event_id": "p1.7", "thread": "T", "metadata": {"lineage": "0.1"}}, Strand(1, "0.1")),
+    ],
+)
+def test_a_line_of_work_is_a_process_a_thread_and_a_task(event, strand):
+    """Of a thread, what the recording calls its line of work goes before its name."""
+    assert strand_of(event) == strand

@@ -7,7 +7,7 @@ import pytest
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.replay.given.faults import parse_fault
 from namel3ss_debug.replay.given.mocks import parse_mock
-from namel3ss_debug.replay.rerunning.changes import checked_names
+from namel3ss_debug.replay.rerunning.changes import checked_names, unreached
 
 
 @pytest.fixture
@@ -82,6 +82,45 @@ def test_calls_are_given_answers(trace, name):
 def test_what_new_code_may_call_is_a_note(trace, name, told):
     """A tool that is named as one, a further call of a tool, and the first call of another kind."""
     assert list(checked_names([parse_mock(f"{name}:1")], (), trace)) == [told]
+
+
+def test_tools_that_are_run_and_not_recorded_are_told(trace):
+    """Each by its name; those that are there, and all, are not."""
+    told = list(checked_names([], ["search", "serch", "m", "all"], trace))
+    assert told == [
+        f"--run-tools {name}: the recording holds no call of such a tool" for name in ("serch", "m")
+    ]
+
+
+def test_a_tool_that_a_model_was_offered_may_be_called_by_new_code(written, boundary_events):
+    """A mock for it is no mistake, also where no call of it is recorded."""
+    made = boundary_events()
+    made.give(made.call("echo", {}), "echo", 7)
+    made.say(made.ask("first"), "one")
+    made.events[-2]["inputs"]["tools"] = [{"name": "weather"}, {}, "damaged"]
+    trace = written(made.events)
+    given = [parse_mock("weather:1"), parse_mock("echo:{}")]
+    assert list(checked_names(given, (), trace)) == [
+        "weather: the recording holds no such call; there are echo, m, tool, llm"
+    ]
+    with pytest.raises(MockError, match="tool:NAME names a tool"):
+        list(checked_names([parse_mock("whether:1")], (), trace))
+
+
+def test_what_reached_no_call_is_told_at_the_end(written, boundary_events):
+    """One of a name that nothing has, and one of calls whose functions nobody saw; what was given is not told."""
+    made = boundary_events()
+    made.give(made.call("seen", {}), "seen", 7)
+    made.give(made.call("ask_expert", {}, metadata={"seen": False}), "ask_expert", 7)
+    given = [
+        parse_mock("other:1"),
+        parse_mock("seen:1"),
+        parse_fault("ask_expert:timeout"),
+        parse_mock("seen@2:1"),
+    ]
+    told = list(unreached(given, written(made.events)))
+    assert [line.split(": ")[1] for line in told] == ["other", "ask_expert", "seen@2"]
+    assert all(line.startswith("given and never used: ") for line in told)
 
 
 @pytest.mark.parametrize("what", [parse_mock("ask_expert:1"), parse_fault("tool:ask_expert:timeout")])

@@ -14,10 +14,10 @@ from namel3ss_debug.replay.rerunning.deliveries import recorded_word
 from namel3ss_debug.replay.rerunning.divergences import told_of
 from namel3ss_debug.replay.rerunning.fitness import checked
 from namel3ss_debug.replay.rerunning.recorded import END, HEAD, START, Finding, Step, read_recorded
-from namel3ss_debug.replay.rerunning.recorded_answers import Raised, outputs_of, tool_answer
+from namel3ss_debug.replay.rerunning.recorded_answers import Raised, outputs_of, raised_by, tool_answer
 from namel3ss_debug.traces.decoding import normalise
 from namel3ss_debug.traces.reader import open_trace
-from namel3ss_debug.wire import FORMATS
+from namel3ss_debug.wire import FORMATS, event_stream
 
 FORMAT_1 = "tests/data/formats/v1/support_agent.jsonl"
 
@@ -136,6 +136,58 @@ def test_an_exception_is_told_from_a_failure_that_was_answered(
     exchange(made, exchange_end, **({"status": "failed"} | fields))
     answer = read_recorded(listed(made.events)).http_answer(1)
     assert (answer.raised, answer.whole) == (raised, raised is None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "raised"),
+    [
+        ({"error_type": "tool_error", "outputs": {"result": {"content": []}}}, False),
+        ({"error_type": "McpError", "outputs": {"error": {"code": -32602, "message": "no"}}}, False),
+        ({"error_type": "ToolError", "outputs": {"result": {"content": []}}}, True),
+        ({"error_type": "tool_error", "outputs": {}}, True),
+        ({"error_type": "McpError", "outputs": {"error": {"message": "no"}}}, True),
+    ],
+)
+def test_a_failure_that_a_server_of_tools_told_is_no_exception(fields, raised):
+    """It is a result that says so, or an error of the protocol with its code."""
+    found, given_up = raised_by({"status": "failed", "error": "no"} | fields, is_http=False)
+    assert (found, given_up) == (Raised(fields["error_type"], "no") if raised else None, False)
+
+
+def test_a_binary_stream_comes_back_as_its_messages(listed, boundary_events):
+    """With the words of the server for its status."""
+    made = boundary_events()
+    messages = [{"headers": {":event-type": "chunk"}, "text": "{}"}]
+    exchange(made, {"status": 200, "reason": "Fine", "body": {"messages": messages}}, outputs={"body": "{}"})
+    answer = read_recorded(listed(made.events)).http_answer(1)
+    assert (answer.chunks, answer.reason) == ((event_stream.written(messages),), "Fine")
+
+
+@pytest.mark.parametrize("form", ["text", "messages"])
+def test_a_body_with_a_secret_in_it_is_not_given_as_it_was(listed, boundary_events, form):
+    """Whatever it is recorded as; of a stream, each chunk is looked at."""
+    left_out = "data: [REDACTED:key]" if form == "text" else [{"text": "[REDACTED:key]"}]
+    made = boundary_events()
+    exchange(made, {"status": 200, "body": {form: left_out}})
+    start = made.ask("Plan.", stream=True)
+    made.add("stream_chunk", "llm", start, outputs={form: left_out}, metadata={"index": 0})
+    made.add("llm_call_end", "llm", start, metadata={"exchange": {"status": 200, "chunks": 1}})
+    findings = read_recorded(listed(made.events)).findings
+    assert [finding[:2] for finding in findings] == [("redacted", 1), ("redacted", 3)]
+
+
+def test_the_longest_silence_is_between_two_events_of_the_program(listed):
+    """What was read from outside is none, and an event without a time tells nothing."""
+    times = [
+        ("log_record", 1.0),
+        ("log_record", 2.5),
+        ("inputs_read", 4.0),
+        ("log_record", None),
+        ("log_record", 6.0),
+    ]
+    events = [{"event_type": kind, "event_id": "1", "timestamp": time} for kind, time in times]
+    assert read_recorded(listed(events)).longest_silence() == 3.5
+    assert read_recorded(listed(events[:1])).longest_silence() == 0.0
 
 
 def test_what_the_program_gave_up_is_told(listed, boundary_events):
