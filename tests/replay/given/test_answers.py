@@ -212,6 +212,13 @@ def test_a_fault_goes_before_an_answer_unless_that_is_for_the_call_alone(mocks, 
     assert event["metadata"]["recorded"] == {"outputs": {"result": "30 days"}, "duration_ms": 40.0}
 
 
+def test_an_answer_for_the_call_alone_is_cut_by_a_fault_for_every_call(mocks, support):
+    """Such a fault stands in place of no answer."""
+    mocks.add(parse_mock('search@2:"wxyz"'))
+    mocks.add(parse_fault("search:truncate"))
+    assert shown(mocks, support, 9)["outputs"] == {"result": "wx"}
+
+
 def test_faults_and_changes_are_listed_and_taken_away_with_the_answers(mocks):
     """By the name, and all of them."""
     for text in ("search:1", "search@2.result.a=1", "search@2.result.b=2"):

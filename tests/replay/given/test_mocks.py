@@ -142,6 +142,26 @@ def test_a_text_is_refused_or_comes_back_when_it_is_written(text):
     assert replace(parse_mock(write_mock(parsed)), text=text) == parsed
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'search@2:{"a": 1}',
+        "search.result=cold",
+        "search@2.result.t[-1]=[1]",
+        "llm.text=No, sorry",
+        'llm:{"text": "yes", "reasoning": "hm"}',
+        'llm@3.tool_calls=[{"name": "search"}]',
+        "llm.finish_reason=length",
+    ],
+)
+def test_every_kind_of_mock_comes_back_when_it_is_written(text):
+    """As the law says; and of several changes the last is written."""
+    parsed = parse_mock(text)
+    assert replace(parse_mock(write_mock(parsed)), text=text) == parsed
+    first, second = parse_mock("search.result.t=1"), parse_mock("search.result.u=2")
+    assert parse_mock(write_mock(add_change(first, second))).changes == second.changes
+
+
 def test_a_mended_answer_is_a_mock():
     """What the message proposes can be typed as it stands, here and in a shell."""
     with pytest.raises(MockError) as caught:
@@ -205,6 +225,13 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     for name in (".", "pipe"):
         with pytest.raises(MockError, match="this is no file"):
             parse_mock(f"search:@{name}", tmp_path)
+
+
+def test_why_a_file_cannot_be_read_is_told(tmp_path):
+    """In the words of the system."""
+    name = "x" * 300
+    with pytest.raises(MockError, match=f"^search:@{name}: the file cannot be read: File name too long$"):
+        parse_mock(f"search:@{name}", tmp_path)
 
 
 def test_a_very_long_answer_is_refused(tmp_path, monkeypatch):
@@ -414,6 +441,11 @@ def test_several_changes_are_made_one_after_the_other():
     assert changes.outputs(7, TOOL, {"result": {"t": 0, "v": 9}}) == {"result": {"t": 3, "u": 2, "v": 9}}
     whole = add_change(parse_mock('search:{"a": 1, "t": 2}'), first)
     assert (whole.answer, whole.changes) == ({"a": 1, "t": 1}, ())
+    assert changes.changes == (*second.changes, *again.changes)
+    thought = add_change(
+        parse_mock('llm:{"text": "yes", "reasoning": "hm"}'), parse_mock("llm.finish_reason=length")
+    )
+    assert thought.answer == {"text": "yes", "reasoning": "hm", "finish_reason": "length"}
     said = add_change(parse_mock('llm:"yes"'), parse_mock("llm.finish_reason=length"))
     assert said.outputs(7, LLM) == {"text": "yes", "tool_calls": [], "finish_reason": "length"}
     with pytest.raises(MockError, match="the answer has no such member; result is a number"):

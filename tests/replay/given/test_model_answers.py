@@ -23,6 +23,13 @@ from namel3ss_debug.wire import FORMATS, Answer
             {"tool_calls": [{"name": "search"}]},
             Answer(tool_calls=[{"id": "call_14_1", "name": "search", "arguments": {}}]),
         ),
+        *(
+            (
+                {"tool_calls": [{"id": no_id, "name": "f"}]},
+                Answer(tool_calls=[{"id": "call_14_1", "name": "f", "arguments": {}}]),
+            )
+            for no_id in ("", None, 7)
+        ),
         (
             {
                 "tool_calls": [
@@ -58,6 +65,7 @@ def test_an_answer_has_one_form(given, answer):
         ({"tool_calls": {"name": "search"}}, "'tool_calls' is an object here, not a list"),
         ({"tool_calls": ["search"]}, "each of 'tool_calls' is an object with a 'name'"),
         ({"tool_calls": [{"arguments": {}}]}, "each of 'tool_calls' is an object with a 'name'"),
+        ({"tool_calls": [{"name": ""}]}, "each of 'tool_calls' is an object with a 'name'"),
         (
             {"tool_calls": [{"name": "f", "argument": {}}]},
             "a tool call has no 'argument'; did you mean 'arguments'?",
