@@ -173,7 +173,7 @@ def summary(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Summ
         exact=sum(match.how == EXACT for match in told),
         expected=tuple(match for match in told if match.how == EXPECTED),
         given=sum(match.given and not (match.real or match.unanswered) for match in matches),
-        joined=None if first is None else _joined(first, ordered, matches),
+        joined=None if first is None else _joined(first, matches),
         changed=sum(match.how == CHANGED for match in told),
     )
 
@@ -199,17 +199,14 @@ def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Differ
     return Difference(messages, path_changes(_without(old, "messages"), _without(new, "messages")))
 
 
-def _joined(first: Divergence, ordered: tuple[Divergence, ...], matches: Sequence[Match]) -> Joined | None:
+def _joined(first: Divergence, matches: Sequence[Match]) -> Joined | None:
     start = first.number or _AT_THE_END
-    parted = {found.number for found in ordered if found.kind in (CHANGED, NEW)}
     after = [match for match in matches if match.number >= start and not match.unanswered]
     place = 0
-    for same, run in groupby(
-        after, key=lambda match: match.number not in parted and match.how in (EXACT, EXPECTED)
-    ):
+    for _, run in groupby(after, key=lambda match: match.how in (EXACT, EXPECTED)):
         run_of = list(run)
         place += len(run_of)
-        exact = [match for match in run_of if match.how == EXACT] if same else []
+        exact = [match for match in run_of if match.how == EXACT]
         if exact:
             joined = [match for match in run_of if match.number >= exact[0].number]
             return Joined(exact[0].number, exact[0].recorded, len(joined), place == len(after))

@@ -55,6 +55,20 @@ def test_a_missing_call_is_joined_at_the_question_that_came_instead():
     assert summary([at_the_end], matches).joined is None
 
 
+def test_a_run_joins_at_a_question_in_the_recorded_words():
+    """One that follows from the user's answers is none, though it keeps the run going on."""
+    matches = [
+        Match(1, 1, "changed"),
+        Match(3, 3, "expected"),
+        Match(5, 5, "new", given=True),
+        Match(7, 7, "expected"),
+        Match(9, 9, "exact"),
+        Match(11, 11, "expected"),
+    ]
+    assert summary([changed(1, 1)], matches).joined == Joined(9, 9, 2, to_the_end=True)
+    assert summary([changed(1, 1)], matches[:4]).joined is None
+
+
 def test_a_run_has_not_joined_where_it_could_not_go_on():
     """Nobody answered there."""
     matches = [Match(1, 1, "changed"), Match(3, 3, "exact", unanswered=True)]
@@ -95,6 +109,8 @@ def test_divergences_stand_in_the_order_of_the_run():
     )
     found = [at_the_end, changed(5, 5), before, changed(3, 3)]
     assert in_order(found) == (found[3], before, found[1], at_the_end)
+    earlier = Divergence("missing", 0, None, boundary(7))
+    assert in_order([at_the_end, earlier]) == (earlier, at_the_end)
 
 
 def test_a_divergence_knows_the_lines_of_code():
