@@ -109,6 +109,43 @@ def test_a_stream_that_was_none_is_written_anew(made, told):
     assert "http" not in word
 
 
+@pytest.mark.parametrize("end", [{"status": 429}, {"status": 200, "raised": {"type": "E", "text": ""}}])
+def test_a_response_that_says_no_answer_is_given_as_it_came(made, told, end):
+    """Of an answer that is not there, no stream can be made."""
+    made.add("llm_call_end", "llm", made.ask("hello"), status="failed", metadata={"exchange": end})
+    made.ask("hello", stream=True)
+    again = made.events.pop()
+    assert told(made, again)["http"]["status"] == end["status"]
+
+
+def test_a_response_has_the_words_of_its_server_for_its_status(made, told):
+    """Else those of the standard; none where that has none. What was not encoded is not told as encoded."""
+    reasons = []
+    for status, reason in ((404, "Nope"), (404, None), (299, None)):
+        del made.events[:]
+        exchange = {"status": status, "headers": {}, "reason": reason, "body": {"text": "x"}}
+        made.add("llm_call_end", "llm", made.ask("hello"), metadata={"exchange": exchange})
+        word = told(made)["http"]
+        reasons.append(word["reason"])
+        assert "encoding" not in word
+    assert reasons == ["Nope", "Not Found", ""]
+
+
+def test_an_exception_that_was_raised_before_anything_was_sent_says_so(made, told):
+    """Whether a request was sent decides whether a client may try again."""
+    for sent in (False, True):
+        del made.events[:]
+        raised = {"type": "E", "text": "", "sent": sent}
+        made.add(
+            "llm_call_end",
+            "llm",
+            made.ask("hello"),
+            status="failed",
+            metadata={"exchange": {"raised": raised}},
+        )
+        assert told(made)["http"]["raised"].get("sent", True) is sent
+
+
 def test_an_exception_is_told_by_its_class_and_text(made, told):
     """Of a request that never got a head, and of a tool."""
     start = made.ask("hello")

@@ -11,10 +11,11 @@ from namel3ss_debug.capture.foretold import asked
 from namel3ss_debug.capture.listening import OwnPorts
 from namel3ss_debug.replay.given.answers import Mocks
 from namel3ss_debug.replay.given.mocks import parse_mock
+from namel3ss_debug.replay.rerunning.boundaries import question_of
 from namel3ss_debug.replay.rerunning.divergences import summary
 from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError
-from namel3ss_debug.replay.rerunning.own_servers import response_changes
+from namel3ss_debug.replay.rerunning.own_servers import loopback_port, response_changes, told_apart
 from namel3ss_debug.replay.rerunning.passes import Pass
 from namel3ss_debug.replay.rerunning.plans import Plan
 from namel3ss_debug.replay.rerunning.recorded import read_recorded
@@ -77,6 +78,39 @@ def test_a_server_of_the_program_answers_itself(recorded, boundary_events):
     assert run.divergences(ended=True) == ()
     found = summary((), run.matches())
     assert (found.exact, run.seen.real) == (2, {1})
+
+
+def test_requests_in_the_same_words_at_the_same_time_are_not_told_apart(listed, boundary_events):
+    """One after the other they are, and so are requests in other words; others are none of the program's servers."""
+    made = boundary_events()
+    respond(made, fetch(made, "/price", "prices.example"))
+    for _ in range(2):
+        respond(made, fetch(made, "/after"))
+    both = [fetch(made, "/beside"), fetch(made, "/beside"), fetch(made, "/alone")]
+    for each in both:
+        respond(made, each)
+    fetch(made, "/never")
+    fetch(made, "/never")
+    assert told_apart(read_recorded(listed(made.events))) == {3, 5, 9}
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        ("127.0.0.1:8000", 8000),
+        ("localhost", 80),
+        ("[::1]:8000", 8000),
+        ("a.example:8000", None),
+        ("[::1", None),
+    ],
+)
+def test_a_port_of_this_machine_is_known_by_the_address(boundary_events, address, port):
+    """Where none is written, it is that of HTTP; a model is asked from the recording, wherever it is."""
+    made = boundary_events()
+    fetch(made, "/", address)
+    assert loopback_port(question_of(1, made.events[0])) == port
+    made.ask("hello", component_name=address)
+    assert loopback_port(question_of(2, made.events[1])) is None
 
 
 def tickets(number):

@@ -218,6 +218,69 @@ def test_what_was_cancelled_because_the_program_was_interrupted_has_never_ended(
     assert [finding[:2] for finding in recorded.findings] == [("open", 3)]
 
 
+@pytest.mark.parametrize(
+    ("component", "error_type", "cancelled_by"),
+    [
+        ("app", "ValueError", "asyncio.CancelledError"),
+        ("tool", "KeyboardInterrupt", "asyncio.CancelledError"),
+        ("app", "KeyboardInterrupt", "KeyboardInterrupt"),
+    ],
+)
+def test_what_was_cancelled_otherwise_has_ended(listed, boundary_events, component, error_type, cancelled_by):
+    """By the program, which does so again; and what Ctrl-C has ended itself is an exception."""
+    made = boundary_events()
+    exchange(made, {"status": 200}, status="cancelled", error_type=cancelled_by, error="")
+    made.add("error_occurred", component, error_type=error_type)
+    assert read_recorded(listed(made.events)).boundaries[1].end == 2
+
+
+def test_what_a_server_of_tools_asks_is_inside_its_connection(listed, boundary_events):
+    """Its processes come when the connection is there already; what is asked behind another question, or a tool, is not inside it."""
+    made = boundary_events()
+    connected = made.add("mcp_start", "mcp", component_name="connect", metadata={"mcp": {}})
+    made.add("mcp_end", "mcp", connected, status="completed")
+    listing = made.add(
+        "mcp_start", "mcp", component_name="tools/list", metadata={"mcp": {"connection": connected}}
+    )
+    made.add("mcp_end", "mcp", listing, status="completed")
+    tool = made.call("search", {})
+    made.give(tool, "search", 7)
+    child = made.add("trace_start", "app", connected)
+    inside = [
+        made.ask("x", parent=parent) and len(made.events) for parent in (connected, child, listing, tool)
+    ]
+    boundaries = read_recorded(listed(made.events)).boundaries
+    assert [boundaries[number].inside for number in inside] == [1, 1, 0, 0]
+
+
+def test_findings_stand_in_the_order_of_their_calls(listed, boundary_events):
+    """A call that never ended among them, where it began."""
+    made = boundary_events()
+    made.call("open", {})
+    made.give(made.call("key", {}), "key", "[REDACTED:key]")
+    findings = read_recorded(listed(made.events)).findings
+    assert [finding[:2] for finding in findings] == [("open", 1), ("redacted", 2)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kinds"),
+    [
+        ({"max_payload_size": 9}, [("inputs", "1")]),
+        ({"max_payload_size": 0}, []),
+        ({"default_components": ["llm", "http", "tool", "agent"]}, []),
+        ({"default_components": []}, []),
+        ({"default_components": ["llm"]}, [("filtered", "http tool")]),
+    ],
+)
+def test_what_the_settings_kept_out_of_a_recording_is_told(listed, boundary_events, settings, kinds):
+    """Inputs of calls that were cut, not of other events; and components that were left out."""
+    made, cut = boundary_events(), {"arguments": {"$truncated": "x"}}
+    made.add("trace_start", "app", metadata={"settings": settings})
+    made.add("chain_step_start", "chain", inputs=cut)
+    made.give(made.call("search", {}, inputs=cut), "search", 7)
+    assert [(found.kind, found.what) for found in read_recorded(listed(made.events)).findings] == kinds
+
+
 def test_the_result_of_a_tool_is_a_python_value_again(listed, boundary_events):
     """Or the exception it raised; where the value is none that can come back, the place and the type are told."""
     made = boundary_events()
