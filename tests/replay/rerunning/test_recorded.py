@@ -219,19 +219,45 @@ def test_what_was_cancelled_because_the_program_was_interrupted_has_never_ended(
 
 
 @pytest.mark.parametrize(
-    ("component", "error_type", "cancelled_by"),
+    ("component", "error_type", "end"),
     [
-        ("app", "ValueError", "asyncio.CancelledError"),
-        ("tool", "KeyboardInterrupt", "asyncio.CancelledError"),
-        ("app", "KeyboardInterrupt", "KeyboardInterrupt"),
+        ("app", "ValueError", {"status": "cancelled", "error_type": "asyncio.CancelledError"}),
+        ("tool", "KeyboardInterrupt", {"status": "cancelled", "error_type": "asyncio.CancelledError"}),
+        ("app", "KeyboardInterrupt", {"status": "cancelled", "error_type": "KeyboardInterrupt"}),
+        ("app", "KeyboardInterrupt", {"status": "completed"}),
     ],
 )
-def test_what_was_cancelled_otherwise_has_ended(listed, boundary_events, component, error_type, cancelled_by):
-    """By the program, which does so again; and what Ctrl-C has ended itself is an exception."""
+def test_what_ctrl_c_has_not_cancelled_has_ended(listed, boundary_events, component, error_type, end):
+    """The program cancels it again; what was interrupted itself is an exception, and what was answered is answered."""
     made = boundary_events()
-    exchange(made, {"status": 200}, status="cancelled", error_type=cancelled_by, error="")
+    exchange(made, {"status": 200}, **end)
     made.add("error_occurred", component, error_type=error_type)
     assert read_recorded(listed(made.events)).boundaries[1].end == 2
+
+
+def test_only_what_was_given_up_is_lost_with_its_connection(listed, boundary_events):
+    """A question to a server of tools that was answered before is answered, and so is one to another server."""
+    made = boundary_events()
+    for number, status in (("0", "completed"), ("0", "cancelled"), ("1", "cancelled")):
+        connection = {"mcp": {"connection": number}}
+        start = made.add("mcp_start", "mcp", component_name="ping", metadata=connection)
+        made.add("mcp_end", "mcp", start, status=status, metadata=connection)
+    exchange(made, {}, status="cancelled")
+    made.add("error_occurred", "mcp", error_type="httpx.ConnectError", metadata={"mcp": {"connection": "0"}})
+    recorded = read_recorded(listed(made.events))
+    assert [bool(recorded.lost_by(number)) for number in (1, 3, 5, 7)] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting"), [({}, "redact"), ({"redact": True}, "redact"), ({"redact": False}, "")]
+)
+def test_a_setting_that_was_in_force_is_not_proposed(listed, boundary_events, settings, setting):
+    """It has not sufficed."""
+    made = boundary_events()
+    made.add("trace_start", "app", metadata={"settings": settings})
+    made.give(made.call("key", {}), "key", "[REDACTED:key]")
+    (finding,) = read_recorded(listed(made.events)).findings
+    assert (finding.kind, finding.setting) == ("redacted", setting)
 
 
 def test_what_a_server_of_tools_asks_is_inside_its_connection(listed, boundary_events):
