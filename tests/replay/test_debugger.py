@@ -105,6 +105,22 @@ def test_a_mark_may_follow_a_command_at_once(session, line, value):
         ("next ²", "is not a number"),
         ("continue 3", "continue takes no argument, not '3'"),
         ("return 3", "return takes no argument, not '3'"),
+        *(
+            (f"{command} 3", f"{command} takes no argument, not '3'")
+            for command in (
+                "where",
+                "longlist",
+                "args",
+                "retval",
+                "source",
+                "when",
+                "restart",
+                "detach",
+                "quit",
+            )
+        ),
+        ("reverse-finish 3", "reverse-finish takes no argument, not '3'"),
+        ("reverse-continue 3", "reverse-continue takes no argument, not '3'"),
         ("condition 1", "there are no breakpoints; 'break PLACE' sets one"),
         ("commands 1", "there are no breakpoints; 'break PLACE' sets one"),
         ("mock search:{1}", "not JSON at column"),

@@ -190,9 +190,7 @@ def set_condition(stop: Stop, text: str) -> None:
     if place.condition is not None:
         where = re.sub(r"\s*(?:,|\bif)\s*$", "", where.removesuffix(place.condition.text))
     written = f"{where} if {condition.text}".lstrip() if condition is not None else where or "if true"
-    stop.breakpoint = Breakpoint(
-        replace(place, text=written, condition=condition), temporary=stop.temporary, enabled=stop.enabled
-    )
+    stop.breakpoint = Breakpoint(replace(place, text=written, condition=condition))
 
 
 class Met(NamedTuple):

@@ -199,6 +199,7 @@ def test_list_shows_the_events_around_and_goes_on(session):
     assert listed_numbers(session, "list 1") == list(range(1, 12))
     assert listed_numbers(session, "list 14, 99") == [14, 15, 16]
     assert listed_numbers(session, "list 5, 4") == [5, 6, 7, 8, 9]
+    assert listed_numbers(session, "list 5, 5") == [5]
     assert listed_numbers(session, "bookmark here ;; list here") == list(range(3, 14))
     assert listed_numbers(session, "s ;; l") == list(range(4, 15))
     assert "is not a number" in mistake(session, "list x")

@@ -58,6 +58,14 @@ def test_rerun_takes_nothing_behind_it(session):
     assert not session.over
 
 
+def test_a_program_that_runs_is_not_run_again(session):
+    """There is no recording yet to run it on."""
+    session.walk.program = object()
+    (mistake,) = session.execute("rerun")
+    assert mistake.text.startswith("rerun is for the walk through a recording")
+    assert not session.over
+
+
 def test_a_rerun_that_is_refused_leaves_the_walk_where_it_is(session):
     """The mistake says why; the answers of the walk were what it was asked for."""
     asked = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from namel3ss_debug.errors import PlaceError, WrongUsageError
 from namel3ss_debug.replay.given.calls import in_line
@@ -106,8 +105,6 @@ def _set(session: Session, argument: str, *, temporary: bool = False) -> Result:
 def _switch(session: Session, argument: str, *, on: bool) -> Result:
     for stop in _chosen(session, argument):
         stop.enabled = on
-        if stop.breakpoint is not None:
-            stop.breakpoint = replace(stop.breakpoint, enabled=on)
     return Breakpoints(session.walk.rows())
 
 
