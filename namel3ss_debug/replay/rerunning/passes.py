@@ -227,8 +227,6 @@ class Pass:
             self.misled = True
             return
         self._follow(answer, event)
-        self.order.began(ahead)
-        self.order.leave_out(self.plan.recorded.within(ahead))
 
     def void(self) -> None:
         """What was foretold and is not taken yet will not be taken."""

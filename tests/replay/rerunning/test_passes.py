@@ -603,6 +603,65 @@ def test_parallel_answers_are_given_in_turn(listed, boundary_events, tasks):
     assert run.run.may({**end, "at": "unknown"})
 
 
+@pytest.mark.parametrize(
+    ("kind", "may"),
+    [
+        ("answered", False),
+        ("mocked", True),
+        ("given up", True),
+        ("a tool that is run", True),
+        ("inside a tool", True),
+    ],
+)
+def test_nobody_waits_for_what_comes_in_no_parts(listed, boundary_events, kind, may):
+    """What the user gives, what was given up, what is run for real, and what is inside a tool that was answered."""
+    made = boundary_events()
+    is_tool = "tool" in kind
+
+    def begin(made):
+        return made.call("search", {}, task="Task-1") if is_tool else made.ask("one", task="Task-1")
+
+    one, two = begin(made), made.ask("two", task="Task-2")
+    if is_tool:
+        made.say(made.ask("inside", parent=one, task="Task-1", chain=("app.py:search",)), "inside")
+        made.give(one, "search", 7)
+    else:
+        made.say(one, "one", status="cancelled" if kind == "given up" else "completed")
+    made.say(two, "two")
+    given = [parse_mock('llm@1:"mine"')] if kind == "mocked" else []
+    tools = frozenset({"search"} if kind == "a tool that is run" else ())
+    run = Run(read_recorded(listed(made.events)), boundary_events(), given, run_tools=tools)
+    first = begin(run.made)
+    run.word()
+    second = run.made.ask("two", task="Task-2")
+    run.word()
+    if kind == "inside a tool":
+        run.made.give(first, "search", 7)
+        run.run.heard(len(run.made.events), run.made.events[-1])
+    if kind == "a tool that is run":
+        run.made.ask("inside", task="Task-1", chain=("app.py:search",))
+        inside = run.made.events[-1]["event_id"]
+        run.word()
+        assert run.run.may({"at": second, "step": "head"})
+        assert run.run.may({"at": inside, "step": "end"})
+    assert run.run.may({"at": second, "step": "end"}) is may
+
+
+def test_an_answer_waits_until_the_calls_before_it_have_begun(listed, boundary_events):
+    """And no longer, where they go on behind it."""
+    made = boundary_events()
+    one, two = made.call("search", {}, task="Task-1"), made.ask("two", task="Task-2")
+    made.say(two, "two")
+    made.give(one, "search", 7)
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    second = run.made.ask("two", task="Task-2")
+    run.word()
+    assert not run.run.may({"at": second, "step": "end"})
+    run.made.call("search", {}, task="Task-1")
+    run.word()
+    assert run.run.may({"at": second, "step": "end"})
+
+
 def test_an_answer_that_the_program_leaves_before_its_end_keeps_nobody_waiting(listed, boundary_events):
     """As an SDK does that closes a stream behind its last words. What comes after it goes without losing patience."""
     made = boundary_events()
