@@ -1,12 +1,13 @@
 """Makes functions that are loaded already callable seams, as `rewrite` does with those that are yet to be imported.
 
-A program that is recorded from inside has begun already, and a test runner has imported the program before a test begins
-to record. So when a model is offered tools, the functions of these names are looked for among the modules of the user,
-within their other functions and among the variables of the running ones, and get the code that `rewrite` would have
-compiled them to; the functions stay the same objects. The code comes from the file, and only where the file still holds
-what is loaded. What an installer has copied of the user's project, as tox and nox do it, is the user's as well. A function
-that the test runner has compiled in its own way, as pytest does where there is an `assert`, stays as it is, but the
-functions in it are edited. Everything is put back at the end.
+A program that is recorded from inside has begun already, a test runner has imported the program before a test begins to
+record, and the main module of a child process is read by Python itself, or by `multiprocessing`. So when a model is
+offered tools, the functions of these names are looked for among the modules of the user, within their other functions
+and among the variables of the running ones, and get the code that `rewrite` would have compiled them to; the functions
+stay the same objects. The code comes from the file, and only where the file still holds what is loaded. What an
+installer has copied of the user's project, as tox and nox do it, is the user's as well. A function that the test runner
+has compiled in its own way, as pytest does where there is an `assert`, stays as it is, but the functions in it are
+edited. Everything is put back at the end.
 """
 
 from __future__ import annotations

@@ -119,9 +119,14 @@ def _start(config: DebugConfiguration, given: Mapping[str, Any]) -> ExecutionTra
         return None
     tracer = activate(session, first_process=True)
     if tracer is not None:
-        _undo.extend([_loaded_below(session.root).install(), byvalue.install(tracer.problem)])
+        _undo.extend([_install_loaded(session.root), byvalue.install(tracer.problem)])
         _undo.append(processes.record_children(json.dumps(asdict(session))))
     return tracer
+
+
+def _install_loaded(root: str) -> Callable[[], None]:
+    """Edit the modules below a folder that are imported from now on, and the functions of those that are loaded otherwise."""
+    return _loaded_below(root).install()
 
 
 @cache
@@ -177,7 +182,8 @@ def start_in_child(session: Mapping[str, Any], role: str) -> None:
     parent_id = None if role == "main" else _parent_id(processes.parent_from_environment(os.environ))
     tracer = activate(opened, first_process=role == "main", parent_id=parent_id, fresh=True)
     if tracer is not None:
-        _undo.extend([rewrite.install(opened.root), byvalue.install(tracer.problem)])
+        install = rewrite.install if role == "main" else _install_loaded
+        _undo.extend([install(opened.root), byvalue.install(tracer.problem)])
 
 
 def activate(

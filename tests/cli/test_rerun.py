@@ -1226,6 +1226,37 @@ def test_processes_that_the_program_starts_get_their_answers(bench):
     assert (again.status, again.out) == (0, first.out), again.told
 
 
+IN_A_CHILD = """
+if __name__ == "__main__":
+    import multiprocessing, subprocess, sys
+    if "started" in sys.argv:
+        main()
+    elif METHOD == "subprocess":
+        subprocess.run([sys.executable, __file__, "started"], check=True)
+    else:
+        process = multiprocessing.get_context(METHOD).Process(target=main)
+        process.start()
+        process.join()
+"""
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param("spawn", marks=pytest.mark.slow), "forkserver", "subprocess"]
+)
+def test_tools_in_the_script_that_another_process_runs_are_answered(bench, method):
+    """The functions of the main module are tools there as well, and are answered by the recording or by a mock."""
+    program = (PROGRAMS / "anthropic_tools.py").read_text().removesuffix("main()\n")
+    bench.write(program + IN_A_CHILD.replace("METHOD", repr(method)))
+    first = bench.record("app.py")
+    events = open_trace(bench.folder / "run.jsonl").events()
+    calls = [each["metadata"] for each in events if each["event_type"] == "tool_call_start"]
+    assert [each.get("defined_at") for each in calls] == ["app.py:13", "app.py:13", "app.py:17"]
+    again = bench.rerun("--mock", 'get_time:"late"')
+    assert again.out == first.out.replace(b"get_time 12:00 CET", b"get_time late"), again.told
+    assert again.status == 0, again.told
+    assert "3 as recorded, 1 as expected, 1 given by you" in again.told
+
+
 WITH_A_CHILD = """
 import os, subprocess, sys, urllib3
 from namel3ss_debug.hooks import trace_tool_call
