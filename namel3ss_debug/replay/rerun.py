@@ -291,6 +291,7 @@ class _Run:
                 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError  # noqa: PLC0415
 
                 program.answering = self.answering = self._answering()
+                program.mocks = self.answering.mocks
                 meanwhile()
                 try:
                     program.run_out()

@@ -976,6 +976,14 @@ def test_an_event_that_is_not_there_is_refused(agent):
     assert "events, numbered from 1" in again.told
 
 
+def test_a_mock_answers_a_function_that_is_no_tool_of_the_model(agent):
+    """With its component before its name, and also before the first call of a model."""
+    again = agent.rerun("--mock", "tool:greet:null")
+    assert again.out.splitlines() == agent.first.out.splitlines()[1:]
+    assert "1 given by you" in again.told
+    assert "the re-run and the recording part: 1 missing" in again.told
+
+
 def test_a_mock_of_the_wrong_shape_is_refused_before_the_program_runs(agent):
     """The message has the shape that a model's answer has."""
     again = agent.rerun("--mock", "llm:[1, 2]")

@@ -21,7 +21,7 @@ from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
 
-_NEW_TOOL: Final = "tool:NAME names a tool that only new code calls"
+_OTHER_FUNCTION: Final = "tool:NAME names a function that the recording holds no call of"
 _UNSEEN: Final = "no function of the program was seen to run in these calls"
 _RUNS_AGAIN: Final = f"{_UNSEEN}; they are made again, and nothing is given to them"
 _NOT_ANSWERED: Final = "a re-run answers calls of models, tools, HTTP and MCP; agents and steps run"
@@ -112,7 +112,7 @@ def _not_to_come(name: str, whole: Known, known: Known, trace: Trace) -> str | N
         return _NOT_ANSWERED
     if _holds(known, plain) or any(name_fits(tool, plain) for tool in _offered(trace)):
         return None
-    return _NOT_ANSWERED if _holds(whole, plain) else _NEW_TOOL
+    return _NOT_ANSWERED if _holds(whole, plain) else _OTHER_FUNCTION
 
 
 def _holds(known: Known, plain: str) -> bool:

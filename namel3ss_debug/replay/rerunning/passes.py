@@ -85,6 +85,7 @@ class Pass:
         on_event: told every event and its number.
 
     Attributes:
+        mocks: what the user gives; None for nothing.
         matcher: what became of the questions.
         order: in which order answers were delivered.
         seen: what else was seen.
@@ -116,7 +117,7 @@ class Pass:
         self.matcher = Matcher(recorded, mocks, reserved, self._runs)
         self.order = Order(recorded.steps, strands)
         self._ordered = plan.ordered
-        self._mocks, self._on_guess, self._on_event = mocks, on_guess, on_event
+        self.mocks, self._on_guess, self._on_event = mocks, on_guess, on_event
         self.foretells = mocks is None and plan.answers_calls_only
         self._foretelling: Foretelling | None = None
         self._servers: set[str] = set()  # ids of connections to MCP servers that are there for real
@@ -197,7 +198,7 @@ class Pass:
             return self._left(event) | ({"run": True} if event.get("parent_event_id") in self._inside else {})
         question = question_of(number, event)
         if question is None:
-            return self._left(event) | given_word(self._mocks, number, event)
+            return self._left(event) | given_word(self.mocks, number, event)
         word = self._of_question(question, event)
         return self._left(event) | word
 
@@ -306,7 +307,7 @@ class Pass:
             return self._of_held_up(held_up, event)
         if self._is_real(question, event):
             self.seen.real.add(question.number)
-            return {"run": True} | given_word(self._mocks, question.number, event)
+            return {"run": True} | given_word(self.mocks, question.number, event)
         result = self.matcher.answer(question, guesses=self._may_guess(question))
         if isinstance(result, Restart):
             self.restart = self.restart or result
@@ -323,11 +324,11 @@ class Pass:
             self.order.began(found.number)
             self.order.leave_out([found.number])
             # of mocks and faults, what is given may be in any response
-            if self._mocks is None and found.number in self._told_apart:
+            if self.mocks is None and found.number in self._told_apart:
                 self._run[event["event_id"]] = (question, found)
             if self._foretelling is not None:
                 self._foretelling.void(found.number)
-        return given_word(self._mocks, question.number, event)
+        return given_word(self.mocks, question.number, event)
 
     def _of_held_up(self, held_up: Answer | New, event: Event) -> dict[str, Any]:
         """The word for what could not be answered before, with what the user gives by now."""
@@ -462,9 +463,9 @@ class Pass:
         if answer.how != "exact" and found is not None:
             self._on_guess()
         if answer.runs:
-            return {"run": True} | given_word(self._mocks, question.number, event)
+            return {"run": True} | given_word(self.mocks, question.number, event)
         recorded = {} if found is None else outputs_of(plan.recorded.end(found.number))
-        given = given_word(self._mocks, question.number, event, recorded) if answer.given else {}
+        given = given_word(self.mocks, question.number, event, recorded) if answer.given else {}
         if "answer" in given or answer.fails or found is None:
             return given
         findings = tuple(

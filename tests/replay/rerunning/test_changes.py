@@ -60,7 +60,7 @@ def test_what_a_rerun_does_not_answer_is_refused(trace, name, hint, what):
 
 def test_a_mistyped_name_is_told_from_one_that_is_not_answered(trace):
     """Nothing has it, so it may be meant as that of a new tool."""
-    with pytest.raises(MockError, match=r"did you mean 'search'\? \(tool:NAME names a tool"):
+    with pytest.raises(MockError, match=r"did you mean 'search'\? \(tool:NAME names a function"):
         list(checked_names([parse_mock("serch:1")], (), trace))
 
 
