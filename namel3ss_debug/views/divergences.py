@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -63,29 +63,64 @@ def report_lines(outcome: Outcome, width: int) -> Iterator[Text]:
         outcome: the outcome of the re-run.
         width: the cells a line may take.
     """
-    for found in outcome.divergences[:MOST_SHOWN]:
-        yield from divergence_lines(found, width, outcome.recorded)
+    folded = _folded(outcome.divergences)
+    for found, *further in folded[:MOST_SHOWN]:
+        yield from divergence_lines(found, width, outcome.recorded, further)
         yield line("")
-    more = len(outcome.divergences) - MOST_SHOWN
+    more = sum(map(len, folded[MOST_SHOWN:]))
     if more > 0:
         yield fitted([Piece(f"… {count(more, 'further divergence')}; --format jsonl tells all", DIM)], width)
         yield line("")
     yield from (fitted(row, width) for row in outcome_rows(outcome, width))
 
 
-def divergence_lines(found: Divergence, width: int, recorded: Recorded) -> Iterator[Text]:
+def _folded(divergences: Sequence[Divergence]) -> list[list[Divergence]]:
+    """The divergences, with those together that differ by the same: an edited prompt stands in every call behind it."""
+    folded: list[list[Divergence]] = []
+    alike: dict[tuple[object, ...], list[list[Divergence]]] = {}
+    for found in divergences:
+        same: list[list[Divergence]] = []
+        if (
+            found.kind == CHANGED
+            and found.question is not None
+            and found.difference not in (None, Difference())
+        ):
+            sides = (
+                found.question.name,
+                found.call_site_now,
+                found.call_site_then,
+                found.mocked,
+                found.ambiguous,
+            )
+            same = alike.setdefault(sides, [])
+        one = next((each for each in same if each[0].difference == found.difference), None)
+        if one is not None:
+            one.append(found)
+            continue
+        folded.append([found])
+        same.append(folded[-1])
+    return folded
+
+
+def divergence_lines(
+    found: Divergence, width: int, recorded: Recorded, further: Sequence[Divergence] = ()
+) -> Iterator[Text]:
     """One divergence: its kind, both sides, and what differs.
 
     Args:
         found: the divergence.
         width: the cells a line may take.
         recorded: what the recording holds.
+        further: others that differ by the same.
     """
     head = [Piece(found.kind, WARNING), Piece(f"  {_HEADS.get(found.kind, '')}")]
     if found.ambiguous:
         head.append(Piece("; another call asks for that answer in its own words", WARNING))
     yield fitted(head, width)
-    yield from pairs(_sides(found, recorded), width, indent="  ")
+    sides = _sides(found, recorded)
+    if further:
+        sides.append(("the same", Piece(f"at {named_events([each.number for each in further])}")))
+    yield from pairs(sides, width, indent="  ")
     if found.difference is not None and found.kind != ORDER:
         yield from (
             Text("  ", end="").append_text(row)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.replay.rerunning.boundaries import VALUED
 from namel3ss_debug.replay.rerunning.impasses import told
 from namel3ss_debug.replay.words import how_ended
 from namel3ss_debug.views.cleaning import ERROR, GOOD, WARNING, Piece, clean, piece, wrapped
@@ -161,16 +162,37 @@ def _stopped(outcome: Outcome) -> Iterator[str]:
 
 def _hints(outcome: Outcome) -> Iterator[str]:
     expected = [match for match in outcome.summary.expected if match.recorded]
-    if expected:
-        numbers = named_events([match.number for match in expected])
-        yield (
-            f"{numbers}: what is asked there differs only by what was given in place of recorded answers, and still "
-            f"got the recorded answer; --from {expected[0].recorded} asks anew"
+    if not expected:
+        return
+    numbers = [match.number for match in expected]
+    recorded = [match.recorded for match in expected]
+    same = "" if numbers == recorded else f" (recorded as {_few(recorded)})"
+    yield (
+        f"{named_events(numbers)}{same}: what is asked there differs only by what was given in place of recorded answers, "
+        f"and still got the recorded answer; {_anew(outcome, recorded)}"
+    )
+
+
+def _anew(outcome: Outcome, recorded: list[int]) -> str:
+    """How to have the questions at some recorded events answered anew: tools do not run behind `--from`."""
+    questions = {number: outcome.recorded.boundaries[number].question for number in recorded}
+    asked = [number for number, question in questions.items() if question.kind not in VALUED]
+    tools = list(dict.fromkeys(question.name for question in questions.values() if question.kind in VALUED))
+    ways = [f"--from {asked[0]} asks anew"] if asked else []
+    if tools:
+        ways.append(
+            f"--run-tools {clean(tools[0], 60)} runs that tool"
+            if len(tools) == 1
+            else "--run-tools runs tools"
         )
+    return ", and ".join(ways)
 
 
 def named_events(numbers: list[int]) -> str:
     """Events by their numbers; of many, only the first few."""
-    shown = ", ".join(map(str, numbers[:MOST_NUMBERS]))
+    return f"{'event' if len(numbers) == 1 else 'events'} {_few(numbers)}"
+
+
+def _few(numbers: list[int]) -> str:
     more = len(numbers) - MOST_NUMBERS
-    return f"{'event' if len(numbers) == 1 else 'events'} {shown}" + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(str, numbers[:MOST_NUMBERS])) + (f" and {more} more" if more > 0 else "")

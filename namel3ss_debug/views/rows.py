@@ -16,6 +16,7 @@ from namel3ss_debug.views.cleaning import (
     shorten,
     take_every_character,
     wants_colour,
+    wrapped,
 )
 
 Row = tuple[Piece, ...]
@@ -33,7 +34,7 @@ def shortened(whole: Piece, width: int) -> Piece:
 
 
 def labelled(items: Iterable[tuple[str, Piece | str]], width: int, *, indent: str = "") -> Iterator[Row]:
-    """A line for each dim label and its value, the values aligned; items with an empty value are left out.
+    """A dim label and its value on each line, the values aligned, long ones on several; items with an empty value are left out.
 
     Args:
         items: the labels, which are our own words, and the values; a `str` is cleaned here.
@@ -45,8 +46,10 @@ def labelled(items: Iterable[tuple[str, Piece | str]], width: int, *, indent: st
     widest = max((len(label) for label, _ in shown), default=0)
     room = max(width - len(indent) - widest - len(_GAP), _LEAST)
     for label, value in shown:
-        gap = Piece(" " * (widest - len(label)) + _GAP)
-        yield Piece(indent), Piece(label, DIM), gap, shortened(value, room)
+        for place, part in enumerate(wrapped(value.plain, room, room)):
+            name = "" if place else label
+            gap = Piece(" " * (widest - len(name)) + _GAP)
+            yield Piece(indent), Piece(name, DIM), gap, Piece(part, value.style)
 
 
 def write_rows(rows: Iterable[Row], stream: TextIO) -> None:

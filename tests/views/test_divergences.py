@@ -20,10 +20,20 @@ from namel3ss_debug.views.payloads import json_bytes
 
 
 class Starts:
-    """What the report asks of a recording: the start event of a boundary."""
+    """What the report asks of a recording: the start event of a boundary, and what the tools among them are called."""
 
-    def __init__(self, said="where is it?"):
+    def __init__(self, said="where is it?", tools=()):
         self.said = said
+        self.tools = dict(tools)
+
+    @property
+    def boundaries(self):
+        """A tool at each of its numbers, and a model at any other."""
+        made = {number: Boundary(number, question(number)) for number in range(40)}
+        return made | {
+            number: Boundary(number, question(number, name, kind="tool"))
+            for number, name in self.tools.items()
+        }
 
     def start(self, number):
         """The event."""
@@ -55,12 +65,12 @@ def changed(number=5, name="gpt-4o", old="plan a trip", new="plan a long trip"):
     )
 
 
-def outcome(*divergences, matches=(), said="where is it?", **fields):
+def outcome(*divergences, matches=(), said="where is it?", tools=(), **fields):
     """What came of a run with these divergences."""
     given = {"status": 0, "recorded_status": 0, "stop": None, "problem": ""} | fields
     return Outcome(
         Path("run.jsonl"), Path("again.jsonl"), divergences=divergences,
-        summary=summary(divergences, list(matches)), recorded=Starts(said), **given,
+        summary=summary(divergences, list(matches)), recorded=Starts(said, tools), **given,
     )  # fmt: skip
 
 
@@ -140,8 +150,51 @@ def test_answers_that_came_too_early_to_matter_are_named():
     matches = [Match(3, 3, "exact", given=True), Match(5, 7, "expected")]
     told = " ".join(" ".join(lines(outcome(matches=matches))).split())
     assert "answered 1 as expected, 1 given by you" in told
-    assert "event 5: what is asked there differs only by what was given" in told
-    assert "--from 7 asks anew" in told
+    assert "event 5 (recorded as 7): what is asked there differs only by what was given" in told
+    assert told.endswith("got the recorded answer; --from 7 asks anew")
+
+
+@pytest.mark.parametrize(
+    ("tools", "ways"),
+    [
+        ({7: "search"}, "--from 9 asks anew, and --run-tools search runs that tool"),
+        ({7: "search", 9: "book"}, "--run-tools runs tools"),
+    ],
+)
+def test_a_tool_that_was_asked_too_early_is_not_said_to_run_behind_from(tools, ways):
+    """What is asked for real from an event on are models and servers; tools run by an option of their own."""
+    told = " ".join(
+        " ".join(
+            lines(outcome(matches=[Match(7, 7, "expected"), Match(9, 9, "expected")], tools=tools))
+        ).split()
+    )
+    assert told.endswith(f"events 7, 9: {told.partition('events 7, 9: ')[2].partition(';')[0]}; {ways}")
+
+
+def test_questions_that_differ_by_the_same_are_told_once():
+    """An edited prompt stands in every call behind it; another difference is told by itself, and all are counted."""
+    found = outcome(changed(5), changed(9, new="plan a short trip"), changed(11), changed(13))
+    told = lines(found)
+    assert told[:4] == [
+        "changed  the code asks otherwise, and gets the recorded answer",
+        "  now       asks gpt-4o, app.py:42, event 5",
+        "  recorded  asks gpt-4o, app.py:40, event 7",
+        "  the same  at events 11, 13",
+    ]
+    assert [row for row in told if row.startswith("changed ")] == [told[0]] * 2
+    assert "the re-run and the recording part: 4 changed" in told
+    assert [row["number"] for row in report_rows(found) if row["result"] == "divergence"] == [5, 9, 11, 13]
+
+
+def test_how_calls_were_answered_is_told_whole():
+    """On two lines where one is too short."""
+    matches = [Match(number, number, how) for number, how in enumerate(("exact", "changed", "expected"), 1)]
+    found = outcome(matches=[*matches, Match(9, 9, "exact", given=True)], real=12, out_of_order=3)
+    told = lines(found, width=60)
+    assert told[2:4] == [
+        "  answered  1 as recorded, 1 to changed questions, 1 as",
+        "            expected, 1 given by you, 12 for real",
+    ]
 
 
 def test_a_program_that_was_ended_in_the_debugger_is_not_told_as_one_that_came_to_its_end():
@@ -160,7 +213,7 @@ def test_a_service_that_is_gone_is_not_told_as_a_closed_network():
 
 def test_very_many_divergences_are_counted():
     """The first ones are shown."""
-    told = lines(outcome(*(changed(number) for number in range(1, 31))))
+    told = lines(outcome(*(changed(number, new=f"plan {number}") for number in range(1, 31))))
     assert sum(line.startswith("changed  ") for line in told) == 20
     assert "… 10 further divergences; --format jsonl tells all" in told
 

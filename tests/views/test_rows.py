@@ -18,9 +18,7 @@ from namel3ss_debug.views.tables import pairs
 from namel3ss_debug.views.terminal import fitted
 
 LABELS = st.sampled_from(["program", "answered", "order", "new input"])
-VALUES = st.text(max_size=90) | st.builds(
-    Piece, st.text("a é中", max_size=60), st.sampled_from(["", WARNING])
-)
+VALUES = st.text(max_size=2) | st.builds(Piece, st.text("a é中", max_size=13), st.sampled_from(["", WARNING]))
 
 
 class Coloured(io.StringIO):
@@ -36,6 +34,15 @@ def test_labels_and_values_stand_as_in_a_table(items, width):
     """The same lines, of the same width, whatever the values hold."""
     ours = [fitted(row, width).plain.rstrip() for row in labelled(items, width, indent="  ")]
     assert ours == [row.plain.rstrip() for row in pairs(items, width, indent="  ")]
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=9), min_size=1), st.integers(40, 100))
+def test_a_long_value_goes_on_below_itself(words, width):
+    """Nothing of it is left out, and no line is wider than there is room."""
+    rows = ["".join(part.plain for part in row) for row in labelled([("order", " ".join(words))], width)]
+    assert all(len(row) <= width for row in rows)
+    assert [row[:7] for row in rows] == ["order  ", *["       "] * (len(rows) - 1)]
+    assert " ".join(row[7:] for row in rows).split() == words
 
 
 @pytest.mark.parametrize("style", [DIM, ERROR, GOOD, HEADING, WARNING, ""])

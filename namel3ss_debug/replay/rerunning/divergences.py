@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from namel3ss_debug.replay.rerunning.boundaries import MODEL, Question
@@ -112,8 +111,8 @@ class Joined(NamedTuple):
     Attributes:
         number: the number of the first question that was the recorded one again.
         recorded: the number of that question in the recording.
-        in_a_row: how many questions from there on were recorded ones.
-        to_the_end: whether these were all that were left.
+        in_a_row: how many questions from there on were recorded ones, with nothing missing between them.
+        to_the_end: whether these were all that were left, in the re-run and in the recording.
     """
 
     number: int
@@ -173,7 +172,7 @@ def summary(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Summ
         exact=sum(match.how == EXACT for match in told),
         expected=tuple(match for match in told if match.how == EXPECTED),
         given=sum(match.given and not (match.real or match.unanswered) for match in matches),
-        joined=None if first is None else _joined(first, matches),
+        joined=None if first is None else _joined(first, ordered, matches),
         changed=sum(match.how == CHANGED for match in told),
     )
 
@@ -199,17 +198,18 @@ def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Differ
     return Difference(messages, path_changes(_without(old, "messages"), _without(new, "messages")))
 
 
-def _joined(first: Divergence, matches: Sequence[Match]) -> Joined | None:
+def _joined(first: Divergence, ordered: tuple[Divergence, ...], matches: Sequence[Match]) -> Joined | None:
     start = first.number or _AT_THE_END
-    after = [match for match in matches if match.number >= start and not match.unanswered]
-    place = 0
-    for _, run in groupby(after, key=lambda match: match.how in (EXACT, EXPECTED)):
-        run_of = list(run)
-        place += len(run_of)
-        exact = [match for match in run_of if match.how == EXACT]
-        if exact:
-            joined = [match for match in run_of if match.number >= exact[0].number]
-            return Joined(exact[0].number, exact[0].recorded, len(joined), place == len(after))
+    missing = {found.number or _AT_THE_END for found in ordered if found.kind == MISSING}
+    behind = [match for match in matches if match.number >= start]
+    same = [not match.unanswered and match.how in (EXACT, EXPECTED) for match in behind]
+    for place, match in enumerate(behind):
+        if same[place] and match.how == EXACT:
+            end = place + 1
+            while end < len(behind) and same[end] and behind[end].number not in missing:
+                end += 1
+            to_the_end = end == len(behind) and _AT_THE_END not in missing
+            return Joined(match.number, match.recorded, end - place, to_the_end)
     return None
 
 

@@ -70,9 +70,20 @@ def test_a_run_joins_at_a_question_in_the_recorded_words():
 
 
 def test_a_run_has_not_joined_where_it_could_not_go_on():
-    """Nobody answered there."""
+    """Nobody answered there, and what was answered before it does not go to the end."""
     matches = [Match(1, 1, "changed"), Match(3, 3, "exact", unanswered=True)]
     assert summary([changed(1, 1)], matches).joined is None
+    matches = [Match(1, 1, "changed"), Match(3, 3, "exact"), Match(5, 0, "new", unanswered=True)]
+    assert summary([changed(1, 1)], matches).joined == Joined(3, 3, 1, to_the_end=False)
+
+
+def test_what_is_missing_ends_the_calls_in_a_row():
+    """Between two of them, or at the end of the recording."""
+    matches = [Match(1, 1, "changed"), Match(3, 3, "exact"), Match(5, 7, "exact"), Match(7, 9, "exact")]
+    between = Divergence("missing", 5, None, boundary(5))
+    assert summary([changed(1, 1), between], matches).joined == Joined(3, 3, 1, to_the_end=False)
+    at_the_end = Divergence("missing", 0, None, boundary(11))
+    assert summary([changed(1, 1), at_the_end], matches).joined == Joined(3, 3, 3, to_the_end=False)
 
 
 def test_expected_questions_are_listed_and_no_parting():
