@@ -197,8 +197,12 @@ def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped,
 
 def led_on(debugger: LiveDebugger, walked: Debugger) -> Iterator[str]:
     """The command that leads to where an earlier walk stood; its breakpoints are set there, and stop nothing on the way."""
+    from namel3ss_debug.replay.rerunning.landmarks import finder, landmark
+
     wanted = walked.session.rerun
     number = 1 if wanted is None else wanted.number
+    stood = landmark(walked.walk.recording.events(), number) if number > 1 else None
+    debugger.session.lead = None if stood is None else finder(stood, debugger.program.events)
     debugger.session.display_as(walked.session)
     yield f"until {number}" if number > 1 else "step"
     debugger.walk.stops.adopt(walked.walk.stops)

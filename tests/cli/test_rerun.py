@@ -1116,6 +1116,18 @@ def test_a_rerun_is_walked_through_by_a_program(agent):
     assert again.status == 0
 
 
+def test_a_rerun_in_a_walk_leads_to_the_same_call_behind_tools_that_did_something(bench):
+    """What happened in these does not happen again, so events have other numbers there."""
+    program = (PROGRAMS / "anthropic_tools.py").read_text()
+    bench.write(program.replace("    return {", "    import time; time.time()\n    return {"))
+    bench.record("app.py")
+    typed = b'tbreak get_time\ncontinue\nmock get_time:"late"\nrerun\nprint inputs.arguments\ncontinue\n'
+    again = bench.run("replay", "run.jsonl", "--step", stdin=typed)
+    assert '{"zone": "CET"}' in again.told
+    assert b"get_time late\n" in again.out
+    assert "1 given by you" in again.told
+
+
 def test_quit_ends_the_program(agent):
     """What has not come by then is not missed."""
     again = agent.rerun("-b", "tool", *commands("continue", "quit"))

@@ -56,6 +56,7 @@ class Session:
         prepare: gets the program ready to run again with some answers and faults, or refuses.
         rerun: what has ended the session, where that was the wish to run the program again.
         prepared: what `prepare` has given for it.
+        lead: finds the event that `until` leads to next, in a program that runs again, where events have other numbers.
     """
 
     walk: Walk
@@ -67,6 +68,7 @@ class Session:
     prepare: Callable[[tuple[Mock | Fault, ...]], Any] | None = None
     rerun: Rerun | None = None
     prepared: Any = None
+    lead: Callable[[], int] | None = None
     _numbered: int = 0
 
     def arrived(self, result: Result) -> Result:

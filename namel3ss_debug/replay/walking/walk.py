@@ -220,6 +220,10 @@ class Walk:
 
         return self._on_to(find, "until")
 
+    def on_to(self, find: Find) -> Stopped:
+        """Move forwards to the event that is found."""
+        return self._on_to(find, "until")
+
     def finish(self, chosen: int = 0) -> Stopped:
         """Move forwards to the end of the current or a chosen span; from an end, to that of the span around."""
         span = chosen or self.span()

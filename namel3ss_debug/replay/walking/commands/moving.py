@@ -29,6 +29,9 @@ def until(session: Session, argument: str) -> Result:
     walk = session.walk
     if not argument:
         return walk.until(chosen=session.selected)
+    if session.lead is not None:
+        find, session.lead = session.lead, None
+        return walk.on_to(find)
     named = argument in walk.bookmarks or argument in ("start", "end") or not walk.live
     usage = "until, until N or until BOOKMARK"
     target = event_number(walk, argument, usage) if named else number(argument, usage)
