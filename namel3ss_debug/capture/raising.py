@@ -27,6 +27,15 @@ _FRAME = r'^  File "(?P<file>[^"\n]+)", line (?P<line>\d{1,9}), in (?P<name>.+)$
 _LONGEST_LITERAL = 1000
 
 
+class _Key(str):
+    """In place of a key that is no data, such as a class: the error shows the form of its key, which is this text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def recorded_error(raised: Raised) -> BaseException | None:
     """The exception as it was; `None` where the program has no such class, or none that can be made."""
     kind = _class_of(raised.type)
@@ -168,6 +177,7 @@ def _ways(
         yield lambda: kind(_OF_TLS, text)
     if issubclass(kind, KeyError):
         yield lambda: kind(ast.literal_eval(text[:_LONGEST_LITERAL]))
+        yield lambda: kind(_Key(text))
     if of_urllib := re.match(_OF_URLLIB, text):
         status, said, reason = of_urllib.groups()
         yield (lambda: kind(reason)) if status is None else (lambda: kind("", int(status), said, {}, None))

@@ -290,7 +290,8 @@ def finish() -> None:
     if tracer.problems:
         others = sum(tracer.problems.values()) - 1
         more = f", and {others} more in trace_end" if others else ""
-        _tell(f"while recording: {next(iter(tracer.problems))}{more}")
+        when = "while recording" if tracer.network is None else "while running again"
+        _tell(f"{when}: {next(iter(tracer.problems))}{more}")
 
 
 def _tell(text: str) -> None:

@@ -51,6 +51,13 @@ def test_exceptions_with_more_in_them_keep_their_class(error):
         again.close()
 
 
+@pytest.mark.parametrize("key", [int, len, "a", (int, 1)], ids=repr)
+def test_a_key_that_was_not_there_is_told_as_it_was(key):
+    """Also one that is no data, such as a class, of which the recording holds the form alone."""
+    again = recorded_error(Raised("KeyError", f"{KeyError(key)}"))
+    assert (type(again), f"{again}") == (KeyError, f"{KeyError(key)}")
+
+
 def test_an_interrupt_from_the_keyboard_comes_back():
     """It ended the call then, and nobody interrupts it again."""
     natures = {"timeout": TimeoutError, "connection": ConnectionError}

@@ -1128,6 +1128,24 @@ def test_a_rerun_in_a_walk_leads_to_the_same_call_behind_tools_that_did_somethin
     assert "1 given by you" in again.told
 
 
+def test_a_missing_key_that_is_no_data_is_told_to_the_model_as_it_was(bench):
+    """As of a dict of operations by the classes of a syntax tree; what is missing in the exception is one line."""
+    program = (PROGRAMS / "anthropic_tools.py").read_text()
+    program = program.replace('return f"12:00 {zone}"', "return {}[type(zone)]")
+    asked = '{"get_weather": get_weather, "get_time": get_time}[block.name](**block.input)'
+    assert asked in program
+    tried = "def tried(run, asked):\n    try:\n        return run(**asked)\n    except KeyError as problem:\n        return f'no {problem}'\n"
+    bench.write(
+        f"{tried}{program.replace(asked, asked.replace('(**block.input)', '').join(('tried(', ', block.input)')))}"
+    )
+    first = bench.record("app.py")
+    assert b"get_time no <class 'str'>\n" in first.out
+    again = bench.rerun()
+    assert (again.status, again.out) == (0, first.out), again.told
+    said = "while running again: KeyError is raised without args, which the recording does not hold"
+    assert said in again.told
+
+
 def test_quit_ends_the_program(agent):
     """What has not come by then is not missed."""
     again = agent.rerun("-b", "tool", *commands("continue", "quit"))
