@@ -223,10 +223,15 @@ def command(
         record_of = Record(trace.events(), read_recorded(trace), Inputs.of(trace.events()))
         first = first._replace(printed=record_of.printed)
         again = _Again(trace, config, Path(folder), run_tools, interpreter)
-        diagnosis = Diagnosis(first, record_of.present(), again, record_of.sites, repeat)
+
+        def changed() -> tuple[str, ...]:
+            return changed_since(record_of.files, began)
+
+        diagnosis = Diagnosis(
+            first, record_of.present(), again, record_of.sites, repeat, lambda: bool(changed())
+        )
         causes = diagnosis.causes()
         printed = first.stdout.decode("utf-8", "replace")
-        changed = changed_since(record_of.files, began)
-        found = findings(causes, record_of, printed, program.root, changed)
+        found = findings(causes, record_of, printed, program.root, changed())
     show(program.text, found, diagnosis.runs, first.status, output_format)
     return int(fail_on_findings and any(each.weight != INFO for each in found))

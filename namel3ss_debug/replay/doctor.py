@@ -1,8 +1,8 @@
 """What makes a program irreproducible: it is run on its own recorded answers, and what it then does otherwise is traced to a cause.
 
 The first run is recorded as any other. The second has its answers, but clock, random numbers, hash seed and the order of parallel
-answers are others on purpose. A program that does the same all the same needs no third run. Else it is run once with everything as
-recorded, which shows what nobody can give back, and once with each kind alone, which shows what came from that kind.
+answers are others on purpose. A program that does the same all the same needs no third run, unless a file that it reads is another one by
+now, which it may find by a random name. Else it is run once with everything as recorded, which shows what nobody can give back, and once with each kind alone, which shows what came from that kind.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ class Diagnosis:
         again: runs it again.
         sites: line of code that reads the clock -> the places in the code that its reads are recorded under.
         repeat: how many times it is run on other inputs before it counts as reproducible.
+        changed: tells whether files that it reads have changed since it was first run.
 
     Attributes:
         runs: how often the program was run, the first time included.
@@ -128,6 +129,7 @@ class Diagnosis:
     again: Again
     sites: Mapping[str, frozenset[str]] = field(default_factory=dict)
     repeat: int = 1
+    changed: Callable[[], bool] = lambda: False
     runs: int = 1
 
     def causes(self) -> tuple[Cause, ...]:
@@ -139,10 +141,15 @@ class Diagnosis:
             if seen:
                 break
         if not seen:
-            return ()
+            return tuple(self._told_as_recorded()) if self.present and self.changed() else ()
         if run.outcome is not None and run.outcome.not_done:
             return tuple(self._not_given_back(run, seen))
         return tuple(self._told_apart(form, run, seen))
+
+    def _told_as_recorded(self) -> Iterator[Cause]:
+        """The causes that other inputs hid: what a program keeps under a random name, it finds again by the same one."""
+        run = self._run(lambda given: given, "with everything as recorded")
+        yield from self._not_given_back(run, differences(self.first, run))
 
     def _told_apart(self, form: int, run: Run, seen: tuple[Difference, ...]) -> Iterator[Cause]:
         """The causes of differences, each found by a run in which only one kind of input is changed."""

@@ -38,6 +38,20 @@ def test_a_program_that_does_the_same_is_run_twice():
     assert diagnosis(lambda _inputs: "same", CLOCK, HASH_SEED, repeat=3) == ([], 4)
 
 
+def test_what_is_kept_under_a_random_name_is_found_again_by_the_same_one():
+    """On other random numbers the program does the same; where what it reads has changed, it is run on those recorded too."""
+    kept = []
+
+    def program(inputs):
+        kept.append(inputs.seed)
+        return str(kept.count(inputs.seed))
+
+    assert diagnosis(program, RANDOMNESS) == ([], 2)
+    kept.clear()
+    assert diagnosis(program, RANDOMNESS, changed=lambda: True) == ([("unknown", False, ())], 3)
+    assert diagnosis(lambda _inputs: "same", RANDOMNESS, changed=lambda: True) == ([], 3)
+
+
 @pytest.mark.parametrize(
     ("name", "program"),
     [

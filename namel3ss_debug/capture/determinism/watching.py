@@ -53,6 +53,16 @@ def watch_output(printed: Printed) -> list[Undo]:
     return [put_back]
 
 
+def _database(named: str) -> str | None:
+    """The file of a database; None where it is in memory alone, or temporary."""
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415  (only here is it needed)
+
+    if named.startswith("file:"):
+        parts = urlsplit(named)
+        named = "" if "mode=memory" in parts.query else unquote(parts.path)
+    return None if named in ("", ":memory:") else named
+
+
 def watch_files(opened: Opened) -> list[Undo]:
     """Note which line of code opens which file, but for files of code and of the interpreter."""
     active = True
@@ -62,12 +72,14 @@ def watch_files(opened: Opened) -> list[Undo]:
     )
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        """An audit hook that notes which files are opened."""
-        if event != "open" or not active:
+        """An audit hook that notes which files are opened, databases of SQLite among them, which are read."""
+        if event not in ("open", "sqlite3.connect") or not active:
             return
         path, mode, flags = (*arguments, 0, 0)[:3]
         if isinstance(path, bytes):
             path = os.fsdecode(path)
+        if event != "open":
+            path = _database(os.fspath(path))
         if not isinstance(path, str) or path.endswith(_CODE) or os.path.abspath(path).startswith(own):
             return
         writes = (

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import sys
+
+import pytest
 
 from namel3ss_debug.capture.determinism.watching import watch_files, watch_output
 
@@ -51,6 +54,26 @@ def test_files_are_told_by_path_and_by_what_for(tmp_path):
     open(path).close()
     name = "test_files_are_told_by_path_and_by_what_for"
     assert told == [(str(path), True, name), (str(path), False, name), (str(path), True, name)]
+
+
+@pytest.mark.parametrize(
+    ("database", "options", "file"),
+    [
+        ("a b.db", {}, "a b.db"),
+        ("file:a%20b.db?mode=rwc", {"uri": True}, "a b.db"),
+        (":memory:", {}, None),
+        ("", {}, None),
+        ("file:x?mode=memory&cache=shared", {"uri": True}, None),
+    ],
+)
+def test_a_database_of_sqlite_is_a_file_that_is_read(tmp_path, monkeypatch, database, options, file):
+    """One that is in memory alone is none."""
+    monkeypatch.chdir(tmp_path)
+    told = []
+    (put_back,) = watch_files(lambda path, writes, _frame: told.append((path, writes)))
+    sqlite3.connect(database, **options).close()
+    put_back()
+    assert told == ([] if file is None else [(str(tmp_path / file), False)])
 
 
 def test_what_goes_wrong_in_watching_does_not_reach_the_program(tmp_path):
