@@ -327,7 +327,8 @@ class _Run:
         from namel3ss_debug.replay.rerunning.outcomes import changes_since, outcome_of  # noqa: PLC0415  (see `through`)
 
         prepared, seen = self._prepared, self.answering.seen
-        notes = [*prepared.notes, *changes_since(prepared.start, seen.first)]
+        changes, wanted = changes_since(prepared.start, seen.first), prepared.wanted
+        notes = [*prepared.notes, *changes]
         if self._outputs.differs:
             notes.append(
                 "the program printed something else when it was started over; what came first is shown"
@@ -345,6 +346,7 @@ class _Run:
             passes=passes,
             notes=tuple(notes),
             interrupted=self.interrupted,
+            same_code=not (prepared.newer or changes or wanted.mocks or wanted.run_tools or wanted.live_from),
         )
 
 

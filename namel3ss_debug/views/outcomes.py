@@ -161,6 +161,8 @@ def _stopped(outcome: Outcome) -> Iterator[str]:
 
 
 def _hints(outcome: Outcome) -> Iterator[str]:
+    if outcome.same_code and outcome.parted and not (outcome.interrupted or outcome.not_done):
+        yield "no code is newer than the recording; namel3ss debug doctor tells what the program does not repeat"
     expected = [match for match in outcome.summary.expected if match.recorded]
     if not expected:
         return

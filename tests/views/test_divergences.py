@@ -171,6 +171,15 @@ def test_a_tool_that_was_asked_too_early_is_not_said_to_run_behind_from(tools, w
     assert told.endswith(f"events 7, 9: {told.partition('events 7, 9: ')[2].partition(';')[0]}; {ways}")
 
 
+def test_where_the_code_is_the_same_the_doctor_is_named():
+    """As the cause is none that the report can tell; not where nothing parted, or it could not go on."""
+    hint = "  - no code is newer than the recording; namel3ss debug doctor tells what the"
+    assert hint in lines(outcome(changed(), same_code=True))
+    assert hint not in lines(outcome(changed()))
+    assert hint not in lines(outcome(same_code=True))
+    assert hint not in lines(outcome(changed(), same_code=True, problem="no"))
+
+
 def test_questions_that_differ_by_the_same_are_told_once():
     """An edited prompt stands in every call behind it; another difference is told by itself, and all are counted."""
     found = outcome(changed(5), changed(9, new="plan a short trip"), changed(11), changed(13))

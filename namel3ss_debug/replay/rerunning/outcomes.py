@@ -46,6 +46,7 @@ class Outcome:
         left: whether the user has ended the program in the debugger.
         stuck: whether a call was left that has a recorded answer which cannot be given.
         mistakes: how many of the debugger commands that were given could not be done.
+        same_code: whether neither the code is newer than the recording, nor another answer was asked for.
     """
 
     of: Path
@@ -68,6 +69,7 @@ class Outcome:
     left: bool = False
     stuck: bool = False
     mistakes: int = 0
+    same_code: bool = False
 
     @property
     def ended_otherwise(self) -> bool:
