@@ -70,6 +70,7 @@ def _inputs_read(metadata: Any) -> str:
     told = [
         count(times, "clock read") if times else "",
         count(len(variables), "environment variable") if isinstance(variables, dict) else "",
+        "all environment variables listed" if _get(metadata, "environment_listed") else "",
         "standard input" if _get(metadata, "stdin") else "",
     ]
     return ", ".join(filter(None, told)) or gist(metadata)

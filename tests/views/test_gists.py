@@ -155,6 +155,7 @@ def test_a_chunk_may_be_nested_without_end():
             },
             "4 clock reads, 1 environment variable, standard input",
         ),
+        ({"process": "0", "environment_listed": {"app.py:3": 1}}, "all environment variables listed"),
         (
             {"clock": {"reads": {"0": "broken"}}, "environment": []},
             '{"clock": {"reads": {"0": "broken"}}, "environment": []}',
