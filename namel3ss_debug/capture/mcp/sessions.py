@@ -53,7 +53,11 @@ def _making(original: Callable[..., Any], connections: Connections) -> Callable[
         on_log = kwargs.get("logging_callback")
         if on_log is not None:
             kwargs["logging_callback"] = _listening(self, on_log, connections)
-        original(self, *args, **kwargs)
+        try:
+            original(self, *args, **kwargs)
+        except BaseException as error:
+            hide_own_frame(error)
+            raise
         connections.begun(self, args[0] if args else kwargs.get("read_stream"))
         connections.of(self).on_log = on_log
 
@@ -84,7 +88,11 @@ def _asking(original: Callable[..., Any], connections: Connections) -> Callable[
             connections.tracer.problem("an MCP request could not be recorded", error)
             asked = None
         if asked is None:
-            return await original(self, request, result_type, *args, **kwargs)
+            try:
+                return await original(self, request, result_type, *args, **kwargs)
+            except BaseException as error:
+                hide_own_frame(error)
+                raise
         on_progress = kwargs.get("progress_callback")
         if on_progress is not None:
             kwargs["progress_callback"] = asked.following(on_progress)
@@ -106,7 +114,11 @@ def _discovering(original: Callable[..., Any], connections: Connections) -> Call
     async def send_discover(self: Any, version: str, *args: Any, **kwargs: Any) -> Any:
         asked = _begin(connections, self, _DISCOVER, {"version": version})
         if asked is None:
-            return await original(self, version, *args, **kwargs)
+            try:
+                return await original(self, version, *args, **kwargs)
+            except BaseException as error:
+                hide_own_frame(error)
+                raise
         with asked:
             if asked.is_answered:
                 return await asked.answer()
@@ -121,8 +133,12 @@ def _discovering(original: Callable[..., Any], connections: Connections) -> Call
 
 def _telling(original: Callable[..., Any], connections: Connections) -> Callable[..., Any]:
     async def send_notification(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with connections.beneath(connections.of(self)):
-            return await original(self, *args, **kwargs)
+        try:
+            with connections.beneath(connections.of(self)):
+                return await original(self, *args, **kwargs)
+        except BaseException as error:
+            hide_own_frame(error)
+            raise
 
     return send_notification
 
@@ -134,6 +150,9 @@ def _outside(original: Callable[..., Any]) -> Callable[..., Any]:
         token = INSIDE.set(False)
         try:
             return await original(*args, **kwargs)
+        except BaseException as error:
+            hide_own_frame(error)
+            raise
         finally:
             leave(token, None)
 

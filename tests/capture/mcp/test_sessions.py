@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import os
 import sys
 import types
 from typing import ClassVar
@@ -295,6 +296,33 @@ def test_requests_of_the_server_are_answered_as_the_program_s_own(tracer, sessio
 
     asyncio.run(run())
     assert (seen, session_class.inside) == ([False], [True])
+
+
+def test_what_fails_shows_no_frame_of_ours(tracer, session_class, connected):
+    """A session that is not made, a notification, the answer to a request of the server, and what is part of another call."""
+
+    async def fails(*_words):
+        raise ConnectionError("it is closed")
+
+    for name in ("send_request", "send_notification", "_on_request"):
+        setattr(session_class, name, fails)
+    session = connected()
+
+    async def run(name):
+        token = INSIDE.set(True)
+        try:
+            await getattr(session, name)(Model(method="ping"), Model)
+        finally:
+            INSIDE.reset(token)
+
+    ours = os.path.dirname(sessions.__file__)
+    for name in ("send_request", "send_notification", "_on_request"):
+        with pytest.raises(ConnectionError) as caught:
+            asyncio.run(run(name))
+        assert not [entry for entry in caught.traceback if str(entry.path).startswith(ours)]
+    with pytest.raises(TypeError) as caught:
+        session_class()
+    assert not [entry for entry in caught.traceback if str(entry.path).startswith(ours)]
 
 
 def test_a_request_of_the_server_that_is_never_answered_is_closed_in_silence(
