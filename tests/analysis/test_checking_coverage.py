@@ -75,6 +75,7 @@ def test_a_rule_about_payloads_is_not_checked_where_there_are_none(held, rule):
         ({"forbid": "tool:refund"}, {"default_components": ["tool"]}, 0),
         ({"forbid": "tool:pay"}, {"default_components": ["tool"]}, 1),
         ({"limit": "llm_calls < 5"}, {"default_components": ["llm"]}, 0),
+        ({"limit": "llm_calls < 5"}, {"default_components": ["LLM", "Tool"]}, 0),
         ({"calls": "tool:pay", "at_most": 0}, {"level": "basic"}, 1),
         ({"no": "secrets"}, {"level": "detailed", "default_components": []}, 0),
         ({"no": "open_spans"}, {"level": "basic"}, 0),

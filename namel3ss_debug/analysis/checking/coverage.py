@@ -70,7 +70,8 @@ def coverage_of(first: Event) -> Coverage:
     settings = metadata.get("settings") if isinstance(metadata, Mapping) else None
     told: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
     chosen = told.get("default_components")
-    named = frozenset(each for each in chosen if isinstance(each, str)) if isinstance(chosen, list) else None
+    names = chosen if isinstance(chosen, list) else ()
+    named = frozenset(form for each in names if isinstance(each, str) for form in (each, each.lower()))
     return Coverage(told.get("level") != "basic", named or None)
 
 
@@ -80,6 +81,7 @@ def unseen(needs: Needs, coverage: Coverage) -> str:
         return "the recording was made at level basic, without arguments, results and texts"
     missing = needs.components - coverage.components if coverage.components is not None else ()
     if missing and coverage.components is not None:
-        there, not_there = ", ".join(sorted(coverage.components)), ", ".join(sorted(missing))
+        there = ", ".join(sorted({each.lower() for each in coverage.components}))
+        not_there = ", ".join(sorted(missing))
         return f"the recording was made of {there} only, without {not_there}"
     return ""
