@@ -246,3 +246,18 @@ def test_places_to_stop_at_are_a_list_or_one_place(folder):
     for bad in ("[1]", "[", "[" * 100_000):
         with pytest.raises(SettingError, match="auto_breakpoints"):
             load_configuration(cwd, {"NAMEL3SS_DEBUG_AUTO_BREAKPOINTS": bad})
+
+
+def test_a_key_that_stands_twice_is_refused(folder):
+    """Which of the two is meant is not known; the first would be lost."""
+    root = folder('{"level": "basic", "level": "detailed"}')
+    with pytest.raises(SettingError, match=r"debug\.json: the key 'level' stands twice in one object"):
+        load_configuration(root, {})
+
+
+@pytest.mark.parametrize("url", ["http://orders.internal:8000/v1", "orders.internal:8000/v1"])
+def test_a_url_is_no_host_to_propagate_to(url, tmp_path):
+    """No request goes to a host of such a name, so that the setting would do nothing."""
+    variables = {"NAMEL3SS_DEBUG_PROPAGATE": url}
+    with pytest.raises(SettingError, match=r'give the host alone: "orders\.internal:8000"'):
+        load_configuration(tmp_path, variables)

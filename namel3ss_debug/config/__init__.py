@@ -247,14 +247,26 @@ def _unknown(variable: str) -> SettingError:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes(), object_pairs_hook=_members)
     except OSError as error:
         raise SettingError(f"cannot read {path}: {error.strerror}; make it readable or remove it") from error
     except (ValueError, RecursionError) as error:
         raise SettingError(f"{path} is not JSON: {error}; mend it or remove it") from error
+    except SettingError as error:
+        raise SettingError(f"{path}: {error}") from None
     if not isinstance(document, dict):
         raise SettingError(f"{path} must hold one JSON object of settings, found {values.shown(document)}")
     return document
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of a JSON object; of a key that is there twice, the first value would be lost in silence."""
+    members: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in members:
+            raise SettingError(f"the key {key!r} stands twice in one object; leave one of them out")
+        members[key] = value
+    return members
 
 
 def _checked(key: str, value: object, where: str) -> object:
@@ -381,7 +393,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "propagate",
-        values.words,
+        values.hosts,
         "a list of hosts, such as orders.internal, *.example.com or localhost:8000",
         "to which hosts requests carry a `traceparent` header, so that a traced service there goes on with the trace",
     ),

@@ -108,6 +108,16 @@ def words(value: object) -> tuple[str, ...]:
     return tuple(item.strip() for item in items if item.strip() and item.strip().lower() != "all")
 
 
+def hosts(value: object) -> tuple[str, ...]:
+    """Hosts, as `words`; a URL is none, and would fit no host."""
+    names = words(value)
+    for name in names:
+        if "/" in name:
+            host = name.partition("://")[2].partition("/")[0] or name.partition("/")[0]
+            raise SettingError(f"propagate has {shown(name)}; give the host alone: {shown(host)}")
+    return names
+
+
 def texts(value: object) -> tuple[str, ...]:
     """Texts that may contain commas: a list, or the JSON text of a list, or else a single text."""
     items = _listed(value, lambda text: [text])
