@@ -157,7 +157,7 @@ class _Aligning:
         pairs: list[tuple[int, int]] = []
         gaps = [_Gap([*range(len(ours))], [*range(len(theirs))])]
         for key in self._keys:
-            if key is _shape:  # keys from here on show only that rows look alike, not that they are the same
+            if key is _answered:  # keys from here on show less than that rows ask the same
                 pairs += self._elsewhere(ours, theirs, gaps)
             gaps = [left for gap in gaps for left in self._in_gap(ours, theirs, gap, key, pairs)]
         return sorted(pairs)

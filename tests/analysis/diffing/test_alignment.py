@@ -113,3 +113,19 @@ def test_many_runs_of_agents_of_which_one_is_new(agent, compared):
     ]
     assert not found.first.lasting
     assert found.met_again.to_the_end
+
+
+def test_a_call_that_moved_is_not_taken_for_another_that_was_answered_the_same(agent, compared):
+    """Tickets of a batch come to the same answer: which of them is which, their questions say."""
+
+    def batch(tickets):
+        agent.events[:] = []
+        for ticket in tickets:
+            agent.tool("answer", {"ticket": ticket}, "sorry", None)
+        return copy.deepcopy(agent.events)
+
+    found = compared(batch([0, 1, 2]), batch([2, 0, 1, 3]))
+    assert [(each.kind, each.number_a, each.number_b) for each in found.differences] == [
+        ("order", 5, 1),
+        ("added", None, 7),
+    ]
