@@ -267,6 +267,17 @@ def test_first_rules_are_kept_by_the_run_they_come_from(run, write, events, work
     assert (workspace / "ci" / "mine.json").exists()
 
 
+def test_first_budgets_of_what_is_counted_are_whole_numbers(run, write, events, workspace):
+    """Half a call is none: of three, as many again and a half are five."""
+    again(events, "lookup_order")
+    assert run("check", "--init", write(events)).exit_code == 0
+    rules = json.loads((workspace / "debug.rules.json").read_bytes())["checks"]
+    limits = {rule["name"]: rule["limit"].split(" <= ")[1] for rule in rules if "limit" in rule}
+    counted = ("budget-tokens", "budget-model-calls", "budget-tool-calls", "budget-retries")
+    assert all(limits[name].isdigit() for name in counted)
+    assert limits["budget-tool-calls"] == "5"
+
+
 def test_first_rules_leave_out_what_the_run_itself_does_not_keep(run, trace, workspace):
     """A run with a failure and an open call gives no rule against them."""
     result = run("check", "--init", trace)

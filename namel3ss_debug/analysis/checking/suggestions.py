@@ -65,7 +65,8 @@ def _budgets(run: Run) -> list[dict[str, Any]]:
         value = values[measure]
         if value:
             level = {"level": "warning"} if measure == "duration_ms" else {}
-            most = ceil_to_two(value * times)
+            more = value * times
+            most = ceil_to_two(ceil(more) if isinstance(value, int) else more)
             limits.append({"name": f"budget-{name}", "limit": f"{measure} <= {most}", **level})
     limits.append(
         {"name": "budget-retries", "limit": f"retries <= {values['retries'] + 2}", "level": "warning"}
