@@ -24,12 +24,12 @@ class ExecutionOverview:
 
     `status` is `killed` when the first process began, did not say that it ended, and nobody writes to the recording any
     more (`ending`, known by the reader); `open` when a span has no end, or a process that began has not said that it
-    ended, unless the first has and nobody writes: a pool kills its workers; else `failed` when the program ended with another exit status than 0, or when a span at the top failed that is no
-    mere call (of a model, a tool, a server); else `completed`.
+    ended, unless the first has and nobody writes: a pool kills its workers; else `failed` when the program ended with another exit status than 0 or by Ctrl-C, or when a span at the top failed
+    that is no mere call (of a model, a tool, a server); else `completed`.
     `success_rate` is 1 less the `error_rate` of the section `errors`.
     """
 
-    events: frozenset[str] = frozenset({"trace_start", "trace_end"})
+    events: frozenset[str] = frozenset({"trace_start", "trace_end", "error_occurred"})
     needs: tuple[str, ...] = ("errors", "resource_usage", "ending")
     spans = "top"
 
@@ -39,6 +39,7 @@ class ExecutionOverview:
         self._begun: set[int] = set()
         self._ended = 0
         self._failed_at_top = False
+        self._interrupted = False
         self._exit_status: int | None = None
         self._start: tuple[int, dict[str, Any]] | None = None
 
@@ -53,8 +54,11 @@ class ExecutionOverview:
         self._identify(span.start)
 
     def event(self, number: int, event: Event) -> None:
-        """Note the data of the beginning and of the end of a process."""
+        """Note the data of the beginning and of the end of a process, and an interrupt that ended one."""
         self._identify(event)
+        if event["event_type"] == "error_occurred":
+            self._interrupted |= _ended_by_interrupt(event)
+            return
         if event["event_type"] == "trace_end":
             self._ended += 1
             exit_status = event.get("metadata", {}).get("exit_status")
@@ -85,6 +89,7 @@ class ExecutionOverview:
         self._begun |= later._begun
         self._ended += later._ended
         self._failed_at_top |= later._failed_at_top
+        self._interrupted |= later._interrupted
         self._exit_status = self._exit_status if later._exit_status is None else later._exit_status
         starts = [start for start in (self._start, later._start) if start is not None]
         self._start = min(starts, key=lambda start: start[0]) if starts else None
@@ -132,7 +137,14 @@ class ExecutionOverview:
             return "killed"
         if totals.open_spans or (unended and ending != "finished"):
             return "open"
-        return "failed" if self._failed_at_top or self._exit_status else "completed"
+        interrupted = self._interrupted and self._exit_status is None
+        return "failed" if self._failed_at_top or self._exit_status or interrupted else "completed"
+
+
+def _ended_by_interrupt(event: Event) -> bool:
+    """Whether this is the Ctrl-C that nobody caught, so that the program ended; in a notebook it ends one cell."""
+    uncaught = event.get("error_type") == "KeyboardInterrupt" and event.get("metadata", {}).get("uncaught")
+    return bool(uncaught) and not str(event.get("call_site", "")).startswith("In[")
 
 
 def _calls(totals: Totals, prefix: str) -> int:

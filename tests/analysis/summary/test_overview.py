@@ -36,6 +36,23 @@ def test_the_status_tells_how_the_run_ended(component, fields, ended, expected, 
     assert overview(recording)["status"] == expected
 
 
+@pytest.mark.parametrize(
+    ("fields", "ended", "expected"),
+    [
+        ({"metadata": {"uncaught": True}}, {}, "failed"),
+        ({"metadata": {"uncaught": True}}, {"exit_status": 0}, "completed"),
+        ({}, {}, "completed"),
+        ({"metadata": {"uncaught": True}, "call_site": "In[3]:1"}, {}, "completed"),
+    ],
+)
+def test_a_run_that_ctrl_c_ended_is_not_complete(fields, ended, expected, recording, overview):
+    """It has no exit status, because it died by the signal; one that caught it goes on, and so does a notebook."""
+    recording.add("trace_start", 0)
+    recording.add("error_occurred", 1, error_type="KeyboardInterrupt", status="cancelled", **fields)
+    recording.add("trace_end", 2, metadata=ended)
+    assert overview(recording)["status"] == expected
+
+
 def test_a_span_without_an_end_leaves_the_run_open(recording, overview):
     """Even where the process has said that it ended."""
     begin(recording)
