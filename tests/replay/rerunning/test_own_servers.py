@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from itertools import count
 
 import pytest
 
@@ -113,9 +114,13 @@ def test_a_port_of_this_machine_is_known_by_the_address(boundary_events, address
     assert loopback_port(question_of(2, made.events[1])) is None
 
 
+DATES = count()
+"""Of each response another one."""
+
+
 def tickets(number):
     """A response that tells a number."""
-    outputs = {"status": 200, "body": {"tickets": number}}
+    outputs = {"status": 200, "headers": {"date": f"{next(DATES)}"}, "body": {"tickets": number}}
     return {"status": "completed", "outputs": outputs, "metadata": {"exchange": {"status": 200}}}
 
 

@@ -429,6 +429,8 @@ def test_what_a_tool_asks_that_is_run_goes_out(start, boundary_events):
     assert "http" in run.word()
     run.made.add("trace_start", "app", call, metadata={})
     assert run.word() == {"run": True}
+    run.made.add("trace_start", "app", metadata={})
+    assert run.word() == {}
 
 
 def test_behind_a_fork_models_are_asked_for_real_and_tools_are_not(start):
@@ -485,8 +487,10 @@ def test_what_is_behind_a_fork_is_not_missing(start):
     run.word()
     run.made.ask("new", chain=("app.py:other",))
     assert run.word() == {"run": True}
+    run.made.ask("first, but otherwise")
+    assert run.word() == {"run": True}
     assert run.divergences() == [("missing", 0, 1), ("missing", 0, 3)]
-    assert run.run.seen.real == {1, 2}
+    assert run.run.seen.real == {1, 2, 3}
 
 
 @pytest.mark.parametrize(("live_from", "asked_before"), [(3, 1), (9, 3)], ids=["at the fork", "at the end"])
@@ -693,6 +697,36 @@ def test_a_call_in_which_the_recording_ends_ends_the_run(listed, boundary_events
     assert told(problem.value.stop).endswith("the recording ends inside this call, at event 1")
 
 
+def unended(made, kind):
+    """A call that never ended, and what came after it."""
+    if kind == "inside it":
+        call = made.call("search", {}, task="Task-1")
+        made.say(made.ask("inside", parent=call, task="Task-1"), "one")
+    else:
+        made.ask("first", task="Task-1")
+    task = "Task-1" if kind == "behind it" else "Task-2"
+    for said in ("second", "third"):
+        made.say(made.ask(said, task=task), said)
+
+
+@pytest.mark.parametrize("kind", ["beside it", "inside it", "behind it"])
+def test_a_call_that_never_ended_is_waited_for_in_vain_unless_its_end_was_lost(listed, boundary_events, kind):
+    """Its end was lost where its line of work went on behind it; then the run stops, and says so."""
+    made = boundary_events()
+    unended(made, kind)
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    if kind == "inside it":
+        run.made.call("search", {}, task="Task-1")
+    else:
+        run.made.ask("first", task="Task-1")
+    if kind == "behind it":
+        with pytest.raises(CannotGoOnError, match="the end of the call is missing in the recording"):
+            run.word()
+        return
+    word = run.word()
+    assert word.get("http", word)["given_up"] is True
+
+
 def test_a_call_that_was_given_up_by_an_interrupt_ends_the_run(listed, boundary_events):
     """Nobody interrupts the re-run. A call that was cancelled before another one was asked is one that the program gave up."""
     made = boundary_events()
@@ -790,6 +824,26 @@ def test_a_recorded_result_that_the_program_cannot_make_is_told(listed, boundary
     assert found.difference.paths[0].old == "app.Row"
 
 
+def test_the_end_of_a_tool_that_was_answered_tells_no_divergence(start):
+    """Whatever it holds: the value is the recorded one. An end of which nobody knows the beginning tells nothing either."""
+    run = start()
+    call = run.made.call("search", {"q": "x"})
+    run.word()
+    for begun, metadata in ((call, {}), ("99", {"not_made": "app.Row"})):
+        run.made.give(begun, "search", 7, metadata=metadata)
+        run.run.heard(len(run.made.events), run.made.events[-1])
+    assert run.run.divergences(ended=False) == ()
+
+
+def test_a_member_of_a_recorded_answer_is_given_with_the_rest_of_it(listed, boundary_events):
+    """Which is read from the recording."""
+    made = boundary_events()
+    made.give(made.call("search", {}), "search", {"t": 0, "v": 9})
+    run = Run(read_recorded(listed(made.events)), boundary_events(), [parse_mock("search.result.t=3")])
+    run.made.call("search", {})
+    assert run.word()["answer"] == {"t": 3, "v": 9}
+
+
 def test_what_follows_from_another_result_of_a_tool_names_it(start):
     """As what follows from a mock does; from the recorded result nothing follows."""
     for result, mocked in ((8, (1,)), (7, ())):
@@ -818,6 +872,10 @@ def test_what_is_asked_deep_inside_a_tool_that_is_run_goes_out_until_the_tool_en
     inner = run.made.add("chain_step_start", "chain", call)
     run.run.heard(2, run.made.events[-1])
     assert get(inner) == {"run": True}
+    beside = run.made.add("chain_step_start", "chain")
+    run.run.heard(len(run.made.events), run.made.events[-1])
+    with pytest.raises(CannotGoOnError):
+        get(beside)
     for begun in (inner, call):
         run.made.give(begun, "search", 7)
         run.run.heard(len(run.made.events), run.made.events[-1])
