@@ -7,6 +7,7 @@ answer. The others are re-runs of it, unseen. All recordings are thrown away at 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 import threading
@@ -82,9 +83,43 @@ def record(target: Target, config: DebugConfiguration, python: str, folder: Path
     return Run(bytes(printed), status), open_trace(path)
 
 
-def changed_since(files: Iterable[str], began: int) -> tuple[str, ...]:
-    """Which of some files have been written since a time, nanoseconds since the epoch, or are gone."""
-    return tuple(sorted(path for path in files if written_at(path) >= began))
+_LARGEST = 1 << 28
+"""Of so many bytes a file is compared."""
+
+
+class Files:
+    """The files that a program reads, after its first run.
+
+    Args:
+        paths: the files.
+        began: when that run began, in nanoseconds since the epoch.
+    """
+
+    def __init__(self, paths: Iterable[str], began: int) -> None:
+        self._began, self._ended = began, time.time_ns()
+        self._held = {path: digest(path) for path in paths if written_at(path) >= began}
+
+    def changed(self) -> tuple[str, ...]:
+        """Those that a later run has found otherwise than the first, as far as can be told: written in a run, or gone.
+
+        One that every run writes anew, with the same in it, is none.
+        """
+        return tuple(sorted(path for path in self._held if not self._is_written_again(path)))
+
+    def _is_written_again(self, path: str) -> bool:
+        held = self._held[path]
+        return held is not None and written_at(path) > self._ended and digest(path) == held
+
+
+def digest(path: str) -> bytes | None:
+    """What stands for the content of a file; None for one that is gone, very large, or cannot be read."""
+    try:
+        if not os.path.isfile(path) or os.path.getsize(path) > _LARGEST:
+            return None
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except (OSError, ValueError):
+        return None
 
 
 def written_at(path: str) -> int:
@@ -223,15 +258,12 @@ def command(
         record_of = Record(trace.events(), read_recorded(trace), Inputs.of(trace.events()))
         first = first._replace(printed=record_of.printed)
         again = _Again(trace, config, Path(folder), run_tools, interpreter)
-
-        def changed() -> tuple[str, ...]:
-            return changed_since(record_of.files, began)
-
+        files = Files(record_of.files, began)
         diagnosis = Diagnosis(
-            first, record_of.present(), again, record_of.sites, repeat, lambda: bool(changed())
+            first, record_of.present(), again, record_of.sites, repeat, lambda: bool(files.changed())
         )
         causes = diagnosis.causes()
         printed = first.stdout.decode("utf-8", "replace")
-        found = findings(causes, record_of, printed, program.root, changed())
+        found = findings(causes, record_of, printed, program.root, files.changed())
     show(program.text, found, diagnosis.runs, first.status, output_format)
     return int(fail_on_findings and any(each.weight != INFO for each in found))

@@ -8,8 +8,11 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
+
+from namel3ss_debug.cli.doctor import Files
 
 ASK = """
 import os, urllib3
@@ -335,3 +338,24 @@ def test_an_interrupted_program_ends_the_command(clinic):
 def test_it_is_run_on_other_inputs_as_often_as_asked(clinic, options):
     """A small set may come in the same order by chance."""
     assert clinic.examine("print('hello')\n", *options)["runs"] == 4
+
+
+def test_a_file_that_every_run_writes_anew_is_no_cause(tmp_path):
+    """One is that was written in the first run alone, got something else in it since, is gone, or was not there any more."""
+    began = time.time_ns()
+    later = began + 3600 * 10**9
+    named = ("old", "first run", "again", "other", "gone since", "gone")
+    paths = {name: tmp_path / name for name in named}
+    for path in list(paths.values())[:-1]:
+        path.write_text("one")
+    os.utime(paths["old"], ns=(began - 10**9, began - 10**9))
+    for name in named[1:-1]:
+        os.utime(paths[name], ns=(began, began))
+    files = Files(map(str, paths.values()), began)
+    paths["other"].write_text("two")
+    paths["gone since"].unlink()
+    for name in ("again", "other"):
+        os.utime(paths[name], ns=(later, later))
+    assert files.changed() == tuple(
+        sorted(str(paths[name]) for name in ("first run", "other", "gone since", "gone"))
+    )

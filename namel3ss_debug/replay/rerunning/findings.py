@@ -53,7 +53,7 @@ ADVICE: Final[Mapping[str, str]] = {
     NETWORK: "ask over HTTP, or inside a tool",
     ANSWER: "return plain data, or --run-tools NAME",
     FILES: "start from the same files",
-    UNKNOWN: "look for processes, files, state outside",
+    UNKNOWN: "look for processes, files, state outside, and what tools changed",
 }
 _READ_AS: Final[Mapping[str, tuple[str, ...]]] = {CLOCK: ("clock",), RANDOMNESS: ("randomness", "uuid1")}
 _LEAST_TEXT = 4
