@@ -53,6 +53,7 @@ class Recorded:
         stdin_whole: whether that is all that was read, unchanged.
         stdin_ended: whether the end of the standard input was reached.
         stdin_lines: how many of its lines were read in a call of a tool, by the line of work of that call.
+        terminal: whether the standard input was a terminal.
     """
 
     seed: str = ""
@@ -71,6 +72,7 @@ class Recorded:
     stdin_whole: bool = True
     stdin_ended: bool = False
     stdin_lines: dict[str, int] = field(default_factory=dict)
+    terminal: bool = False
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Recorded:
@@ -143,6 +145,7 @@ class Recorded:
         self.hash_seed_given = bool(randomness.get("hash_seed_given"))
         self.state = str(randomness.get("state", ""))
         self.interpreter = randomness.get("interpreter")
+        self.terminal = randomness.get("terminal") is True
         self.started = int(float(event.get("timestamp", 0.0)) * 1e9)
 
     def _add(

@@ -1146,6 +1146,31 @@ def test_a_missing_key_that_is_no_data_is_told_to_the_model_as_it_was(bench):
     assert said in again.told
 
 
+AT_A_TERMINAL = """
+import sys
+print(sys.stdin.isatty(), input() if sys.stdin.isatty() else "nobody to ask", file=sys.stderr)
+"""
+
+
+def test_what_was_typed_at_a_terminal_comes_from_one_in_a_re_run(bench):
+    """A program that asks whether its standard input is one goes the same way; also a re-run of a re-run."""
+    bench.write(AT_A_TERMINAL)
+    ours, theirs = os.openpty()
+    os.write(ours, b"typed\n")
+    command = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "run.jsonl", "app.py"]
+    done = subprocess.run(
+        command, cwd=bench.folder, env=bench.environment, stdin=theirs, capture_output=True, check=True
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert done.stderr.startswith(b"True typed\n")
+    again = bench.rerun()
+    assert again.told.startswith("True typed\nthe re-run is as recorded\n")
+    assert bench.run("replay", str(bench.again[0]), "--rerun").told.startswith("True typed\n")
+    bench.record("app.py")
+    assert bench.rerun().told.startswith("False nobody to ask\n")
+
+
 def test_quit_ends_the_program(agent):
     """What has not come by then is not missed."""
     again = agent.rerun("-b", "tool", *commands("continue", "quit"))

@@ -91,7 +91,8 @@ class Running:
 
     def _put_stdin(self) -> list[Undo]:
         passed = {} if self.served is None else self.served.stdin_lines
-        return [stdin.install(self._stdin, self._line_read, passed)]
+        terminal = self.served is not None and self.served.terminal
+        return [stdin.install(self._stdin, self._line_read, passed, terminal=terminal)]
 
     def _put_watch(self) -> list[Undo]:
         if not self._settings.get("watch"):
@@ -113,6 +114,8 @@ class Running:
         }
         if lineage.root().path == lineage.FIRST:
             described["interpreter"] = of_interpreter(os.environ)
+            terminal = stdin.is_terminal() if self.served is None else self.served.terminal
+            described["terminal"] = terminal or None
             described["state"] = None if self._fresh else randomness.state()
         self.tracer.described = {"randomness": {k: v for k, v in described.items() if v is not None}}
 

@@ -41,6 +41,7 @@ class Served:
         self.state = recorded.state
         self.stdin_ended = recorded.stdin_ended
         self.stdin_lines = recorded.stdin_lines
+        self.terminal = recorded.terminal
 
     def clock(self, path: str, place: Place) -> int | None:
         """The recorded value for a read of the clock; `None` once the re-run goes on with real inputs."""

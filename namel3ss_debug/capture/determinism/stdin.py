@@ -30,7 +30,16 @@ _text: io.TextIOWrapper | None = None
 
 
 class _Input(io.FileIO):
-    """The file below `sys.stdin`."""
+    """The file below `sys.stdin`.
+
+    Attributes:
+        terminal: whether it passes for a terminal although it is none: programs ask which it is, and go other ways.
+    """
+
+    terminal = False
+
+    def isatty(self) -> bool:
+        return self.terminal or super().isatty()
 
     def readinto(self, buffer: Any, /) -> int | None:
         size = super().readinto(buffer)
@@ -50,13 +59,24 @@ class _Input(io.FileIO):
         return data
 
 
-def install(note: Note, on_line: Callable[[], None], passed: Mapping[str, int]) -> Undo:
+def is_terminal() -> bool:
+    """Whether the standard input of this process is a terminal."""
+    try:
+        return os.isatty(0)
+    except OSError:
+        return False
+
+
+def install(
+    note: Note, on_line: Callable[[], None], passed: Mapping[str, int], *, terminal: bool = False
+) -> Undo:
     """Note what is read from the standard input from now on; only for a program that has not read from it yet.
 
     Args:
         note: told what was read.
         on_line: told that a line was given to the program.
         passed: how many lines were read in calls of tools, by their lines of work, in what a re-run is one of.
+        terminal: whether it was a terminal in what a re-run is one of.
     """
     global _note, _on_line, _passed, _text
     before = sys.stdin
@@ -73,6 +93,7 @@ def install(note: Note, on_line: Callable[[], None], passed: Mapping[str, int]) 
     sys.stdin = sys.__stdin__ = text  # type: ignore[misc]
     _note, _on_line, _passed, _text = note, on_line, passed, text
     put_back = replace(builtins, "input", _telling) if raw.isatty() else _stop
+    raw.terminal = terminal
 
     def stop() -> None:
         put_back()
