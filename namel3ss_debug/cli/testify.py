@@ -242,6 +242,7 @@ def command(reference: str | None, output: str | None) -> None:
     _write(path, copy, text, trace)
     click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
     clocks = [each for each in sources(events) if each.source in ("clock", "uuid1", "randomness")]
+    clocks.sort(key=lambda each: bool(each.what))  # a library that reads it seldom tells a model
     if clocks:
         where = clean(clocks[0].call_site or clocks[0].what or "the program", 120)
         click.echo(

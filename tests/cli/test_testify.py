@@ -52,6 +52,23 @@ def command(*words, cwd, **environ):
     )
 
 
+LOGS_BEFORE = """
+import logging
+import time
+
+logging.warning("begun")
+time.time()
+"""
+
+
+def test_of_what_reads_the_clock_the_program_itself_is_named(tmp_path):
+    """A library does so for itself, as `logging` for its records, and seldom tells a model."""
+    (tmp_path / "app.py").write_text(LOGS_BEFORE)
+    command("namel3ss_debug", "trace", "-o", "run.jsonl", "app.py", cwd=tmp_path)
+    written = command("namel3ss_debug", "testify", "run.jsonl", cwd=tmp_path)
+    assert "the program reads the clock (app.py:6): the test has its own" in written.stderr
+
+
 @pytest.mark.parametrize(
     "target",
     [
