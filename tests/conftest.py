@@ -26,8 +26,14 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("suite", deadline=None)  # the machine's speed is no property of the program
 settings.load_profile("suite")
 
-# A shell without job control starts what runs in its background with these ignored, and programs that tests start inherit it.
-for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+# What a shell without job control starts in its background ignores the first two, and what nohup starts the third; programs
+# that tests start inherit that.
+AS_USUAL = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGQUIT: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
+for number, usual in AS_USUAL.items():
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
 

@@ -324,9 +324,7 @@ def _begin(exchanges: Exchanges, request: Any) -> Watched | None:
 def _read_on(reading: dict[int, _Reading], response: Any, exchange: Watched) -> None:
     """Follow the body of a response until it is read, closed, broken, or forgotten by the program."""
     content = response.content
-    if (
-        content.at_eof()
-    ):  # nothing is left; and all responses without a body share one reader, in every thread
+    if content.at_eof():  # all responses without a body share one reader, in every thread
         exchange.end()
         return
     key = id(content)  # a reader has no room for a mark, nor for a weak reference

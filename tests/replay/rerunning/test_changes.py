@@ -103,7 +103,7 @@ def test_a_tool_that_a_model_was_offered_may_be_called_by_new_code(written, boun
     assert list(checked_names(given, (), trace)) == [
         "weather: the recording holds no such call; there are echo, m, tool, llm"
     ]
-    with pytest.raises(MockError, match="tool:NAME names a tool"):
+    with pytest.raises(MockError, match="tool:NAME names a function"):
         list(checked_names([parse_mock("whether:1")], (), trace))
 
 
