@@ -134,11 +134,11 @@ class Inputs:
         if place is not None and place.call_site:
             self._wait((_PRINTED, number, place.call_site))
 
-    def opened(self, path: str, writes: bool, frame: FrameType) -> None:
-        """A file was opened."""
+    def opened(self, path: str, use: str, frame: FrameType) -> None:
+        """A file was opened, for some use."""
         place = self._places.at(frame)
         if place is not None and place.call_site:
-            self._wait((_OPENED, path, writes, place.call_site))
+            self._wait((_OPENED, path, use, place.call_site))
 
     def new(self, source: str, call_site: str) -> None:
         """A re-run read something that the recording does not hold."""
@@ -401,10 +401,10 @@ def _by_site(items: list[tuple[Any, ...]]) -> dict[str, list[int]]:
 
 
 def _files(items: list[tuple[Any, ...]]) -> dict[str, dict[str, list[str]]]:
-    """The lines of code that open a file, by its path and by whether they read or write."""
+    """The lines of code that open a file, by its path and by the use."""
     files: dict[str, dict[str, list[str]]] = {}
-    for _, path, writes, call_site in items:
-        sites = files.setdefault(path, {}).setdefault("written" if writes else "read", [])
+    for _, path, use, call_site in items:
+        sites = files.setdefault(path, {}).setdefault(use, [])
         if call_site not in sites:
             sites.append(call_site)
     return files

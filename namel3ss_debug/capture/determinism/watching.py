@@ -23,8 +23,8 @@ _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEN
 Printed = Callable[[int, FrameType], None]
 """Told the number of a line of output, from 0, and the frame that began it."""
 
-Opened = Callable[[str, bool, FrameType], None]
-"""Told the path of a file that is opened, whether to be written, and the frame."""
+Opened = Callable[[str, str, FrameType], None]
+"""Told the path of a file that is opened, whether it is `read`, `written`, or `missing`, and the frame."""
 
 
 def watch_output(printed: Printed) -> list[Undo]:
@@ -87,7 +87,8 @@ def watch_files(opened: Opened) -> list[Undo]:
             if isinstance(mode, str)
             else bool(int(flags or 0) & _WRITING)
         )
-        opened(os.path.abspath(path), writes, sys._getframe(2))  # noqa: SLF001  (as above)
+        use = "written" if writes else "read" if event != "open" or os.path.lexists(path) else "missing"
+        opened(os.path.abspath(path), use, sys._getframe(2))  # noqa: SLF001  (as above)
 
     def guarded(event: str, arguments: tuple[Any, ...]) -> None:
         try:

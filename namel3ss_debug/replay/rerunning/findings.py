@@ -312,12 +312,15 @@ def printed_by(events: Iterable[Event]) -> dict[int, str]:
 
 
 def files_of(events: Iterable[Event]) -> dict[str, tuple[str, ...]]:
-    """Path of a file that was read -> the lines of code that read it."""
+    """Path of a file that was read, or looked for and is there by now -> the lines of code that read it."""
     found: dict[str, tuple[str, ...]] = {}
     for event in events:
         if event.get("event_type") == EVENT_TYPE:
             for path, sites in lenient.mapping(lenient.mapping(event.get("metadata")).get("files")).items():
-                read = lenient.sequence(lenient.mapping(sites).get("read"))
+                uses = lenient.mapping(sites)
+                read = [*lenient.sequence(uses.get("read"))]
+                if Path(path).exists():  # a later run finds what this one did not
+                    read += lenient.sequence(uses.get("missing"))
                 if read:
                     found[path] = tuple(dict.fromkeys((*found.get(path, ()), *map(str, read))))
     return found

@@ -44,16 +44,19 @@ def test_a_stream_that_does_not_let_itself_be_watched_is_left_alone(monkeypatch)
 def test_files_are_told_by_path_and_by_what_for(tmp_path):
     """Code and the files of the system are not; nothing is told any more when it is put back."""
     told = []
-    (put_back,) = watch_files(lambda path, writes, frame: told.append((path, writes, frame.f_code.co_name)))
+    (put_back,) = watch_files(lambda path, use, frame: told.append((path, use, frame.f_code.co_name)))
     path = tmp_path / "data.txt"
     for mode in ("w", "r", "a"):
         open(path, mode).close()
+    with pytest.raises(FileNotFoundError):
+        open(tmp_path / "no.txt")  # noqa: SIM115  (it does not open)
     (tmp_path / "code.py").touch()
     open("/dev/null").close()
     put_back()
     open(path).close()
     name = "test_files_are_told_by_path_and_by_what_for"
-    assert told == [(str(path), True, name), (str(path), False, name), (str(path), True, name)]
+    uses = ("written", "read", "written")
+    assert told == [*((str(path), use, name) for use in uses), (str(tmp_path / "no.txt"), "missing", name)]
 
 
 @pytest.mark.parametrize(
@@ -70,10 +73,10 @@ def test_a_database_of_sqlite_is_a_file_that_is_read(tmp_path, monkeypatch, data
     """One that is in memory alone is none."""
     monkeypatch.chdir(tmp_path)
     told = []
-    (put_back,) = watch_files(lambda path, writes, _frame: told.append((path, writes)))
+    (put_back,) = watch_files(lambda path, use, _frame: told.append((path, use)))
     sqlite3.connect(database, **options).close()
     put_back()
-    assert told == ([] if file is None else [(str(tmp_path / file), False)])
+    assert told == ([] if file is None else [(str(tmp_path / file), "read")])
 
 
 def test_what_goes_wrong_in_watching_does_not_reach_the_program(tmp_path):

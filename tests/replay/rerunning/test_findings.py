@@ -124,6 +124,13 @@ def test_kinds_of_input_are_given_otherwise_where_the_program_has_them():
     assert [each.source for each in record([], hash_seed=3, hash_seed_given=True).present()] == []
 
 
+def test_a_file_that_was_missing_counts_where_it_is_there_by_now(tmp_path):
+    """As one that the program itself writes later, and then finds in every other run."""
+    (tmp_path / "kept.json").touch()
+    missing = {str(tmp_path / name): {"missing": ["app.py:6"]} for name in ("kept.json", "none.json")}
+    assert record([read(files=missing)]).files == {str(tmp_path / "kept.json"): ("app.py:6",)}
+
+
 def in_parallel(*sites):
     """A recording in which one question was open at each of these lines at the same time."""
     boundaries = {
