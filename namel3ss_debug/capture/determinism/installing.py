@@ -91,8 +91,12 @@ class Running:
 
     def _put_stdin(self) -> list[Undo]:
         passed = {} if self.served is None else self.served.stdin_lines
-        terminal = self.served is not None and self.served.terminal
-        return [stdin.install(self._stdin, self._line_read, passed, terminal=terminal)]
+        poses = self._is_own if self.served is not None and self.served.terminal else None
+        return [stdin.install(self._stdin, self._line_read, passed, poses)]
+
+    def _is_own(self, file: str) -> bool:
+        """Whether a file is the program's own: a library that asks for a terminal goes on to set it, as click to read a key."""
+        return self.tracer.sites.shown(file) is not None
 
     def _put_watch(self) -> list[Undo]:
         if not self._settings.get("watch"):

@@ -33,13 +33,15 @@ class _Input(io.FileIO):
     """The file below `sys.stdin`.
 
     Attributes:
-        terminal: whether it passes for a terminal although it is none: programs ask which it is, and go other ways.
+        poses: told the file of the code that asks, says whether this passes for a terminal although it is none.
     """
 
-    terminal = False
+    poses: Callable[[str], bool] | None = None
 
     def isatty(self) -> bool:
-        return self.terminal or super().isatty()
+        poses = self.poses
+        asking = sys._getframe(1).f_code.co_filename  # noqa: SLF001  (the classes between are in C)
+        return super().isatty() or (poses is not None and poses(asking))
 
     def readinto(self, buffer: Any, /) -> int | None:
         size = super().readinto(buffer)
@@ -68,7 +70,10 @@ def is_terminal() -> bool:
 
 
 def install(
-    note: Note, on_line: Callable[[], None], passed: Mapping[str, int], *, terminal: bool = False
+    note: Note,
+    on_line: Callable[[], None],
+    passed: Mapping[str, int],
+    poses: Callable[[str], bool] | None = None,
 ) -> Undo:
     """Note what is read from the standard input from now on; only for a program that has not read from it yet.
 
@@ -76,7 +81,8 @@ def install(
         note: told what was read.
         on_line: told that a line was given to the program.
         passed: how many lines were read in calls of tools, by their lines of work, in what a re-run is one of.
-        terminal: whether it was a terminal in what a re-run is one of.
+        poses: told the file of the code that asks, says whether the standard input passes for a terminal, as it was one
+            in what a re-run is one of.
     """
     global _note, _on_line, _passed, _text
     before = sys.stdin
@@ -93,7 +99,7 @@ def install(
     sys.stdin = sys.__stdin__ = text  # type: ignore[misc]
     _note, _on_line, _passed, _text = note, on_line, passed, text
     put_back = replace(builtins, "input", _telling) if raw.isatty() else _stop
-    raw.terminal = terminal
+    raw.poses = poses
 
     def stop() -> None:
         put_back()
