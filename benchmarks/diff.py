@@ -1,7 +1,8 @@
 """Comparing two runs of 100,000 events beside reading them, in one process and in turn.
 
 The runs are the first events of the trace of `read_million.py`, and the same with some answers changed, a few calls
-added and a few dropped; then two runs with nothing in common but their program; then one tool that is polled without end.
+added and a few dropped; then two runs with nothing in common but their program; then one tool that is polled without
+end.
 """
 
 from __future__ import annotations

@@ -1,38 +1,43 @@
 r"""What following a framework adds to one call of a model, beside the instrumentors of OpenTelemetry for the same framework.
 
-The programs and the instrumentors are in `integrations.py`. A program makes some calls that do not count, then `BATCH` at each
-turn, and says what they took of a processor in its own process, all threads together.
-It runs plain, under `debug trace`, and under each instrumentor that is installed, which gets a tracer provider with a
-`SimpleSpanProcessor` and OpenTelemetry's file exporter (`opentelemetry-exporter-otlp-json-file`), which writes a line of OTLP in JSON
-for each span: as with ours, what has ended is in the file. All record messages, answers, and what the model says of its tokens; where the
-instrumentor of a framework leaves the calls of models to that of the SDK, both are switched on. The model is in another process and
-answers at once; so does, for `mcp`, the server whose tool is called. What is compared is what each adds to the plain program. What is not
-installed is left out, and one line says so; names as arguments choose.
+The programs and the instrumentors are in `integrations.py`. A program makes some calls that do not count, then `BATCH`
+at each turn, and says what they took of a processor in its own process, all threads together. It runs plain, under
+`debug trace`, and under each instrumentor that is installed, which gets a tracer provider with a `SimpleSpanProcessor`
+and OpenTelemetry's file exporter (`opentelemetry-exporter-otlp-json-file`), which writes a line of OTLP in JSON for
+each span: as with ours, what has ended is in the file. All record messages, answers, and what the model says of its
+tokens; where the instrumentor of a framework leaves the calls of models to that of the SDK, both are switched on. The
+model is in another process and answers at once; so does, for `mcp`, the server whose tool is called. What is compared
+is what each adds to the plain program. What is not installed is left out, and one line says so; names as arguments
+choose.
 
 Every one that is installed is a claim: that ours adds no more than it.
 
-Ours runs twice. By default it also records what a re-run needs of a program besides its calls, whatever the program makes them with: the
-clock, the randomness and the environment that it and its libraries read; and memory and processor time of each span. No
-instrumentor records any of these. With three settings these are left out (`CALLS_ALONE`), and what is left is the following of calls. The
-claims are about the default settings, which is what users run; what it is without these is shown beside it.
+Ours runs twice. By default it also records what a re-run needs of a program besides its calls, whatever the program
+makes them with: the clock, the randomness and the environment that it and its libraries read; and memory and processor
+time of each span. No instrumentor records any of these. With three settings these are left out (`CALLS_ALONE`), and
+what is left is the following of calls. The claims are about the default settings, which is what users run; what it is
+without these is shown beside it.
 
-How it counts: in a run all programs are up at the same time and take turns, a batch each, so that a slow second is slow for all.
-There are `RUNS` runs, each with new processes. Of each batch (the first, the second, ...) the least of the runs counts, and the
-mean of all batches is the figure. The least of a batch is free of what other processes of the machine did at that moment. The work
-that comes again after so many calls, above all the collection of garbage, comes at the same place of nearly every run, so it is in
-the figure as often as it comes; a low quantile of the batches would leave it out for a program that needs it less often than once in
-a batch. Each program collects all garbage once before the calls that count: else the one full collection that is due after the imports
-falls on whichever program happens to be near it. Later full collections are too rare to be in the figure. The mean of whole
-rounds, one program after the other, differed between rounds by more than what is compared. Where the two halves of
-the runs say very different ratios, the machine was too busy.
+How it counts: in a run all programs are up at the same time and take turns, a batch each, so that a slow second is slow
+for all. There are `RUNS` runs, each with new processes. Of each batch (the first, the second, ...) the least of the
+runs counts, and the mean of all batches is the figure. The least of a batch is free of what other processes of the
+machine did at that moment. The work that comes again after so many calls, above all the collection of garbage, comes at
+the same place of nearly every run, so it is in the figure as often as it comes; a low quantile of the batches would
+leave it out for a program that needs it less often than once in a batch. Each program collects all garbage once before
+the calls that count: else the one full collection that is due after the imports falls on whichever program happens to
+be near it. Later full collections are too rare to be in the figure. The mean of whole rounds, one program after the
+other, differed between rounds by more than what is compared. Where the two halves of the runs say very different
+ratios, the machine was too busy.
 
 Not all go into one environment:
 
-    pip install opentelemetry-sdk opentelemetry-exporter-otlp-json-file openai anthropic langchain langchain-openai openai-agents \
+    pip install opentelemetry-sdk opentelemetry-exporter-otlp-json-file openai anthropic langchain langchain-openai
+    openai-agents \
         'pydantic-ai-slim[openai]' opentelemetry-instrumentation-{openai,anthropic,langchain,openai-agents} \
         openinference-instrumentation-{openai,anthropic,langchain,openai-agents} \
         opentelemetry-instrumentation-genai-{openai,anthropic,langchain,openai-agents}
-    pip install opentelemetry-sdk opentelemetry-exporter-otlp-json-file langgraph langchain langchain-openai google-genai ollama \
+    pip install opentelemetry-sdk opentelemetry-exporter-otlp-json-file langgraph langchain langchain-openai
+    google-genai ollama \
         boto3 cohere mistralai groq mcp 'smolagents[openai]' litellm \
         opentelemetry-instrumentation-{langchain,google-generativeai,ollama,bedrock,cohere,mistralai,groq,mcp,litellm} \
         openinference-instrumentation-{langchain,google-genai,ollama,bedrock,cohere,mistralai,groq,smolagents,litellm} \
@@ -44,16 +49,17 @@ Not all go into one environment:
     pip install opentelemetry-sdk opentelemetry-exporter-otlp-json-file 'mcp<2' 'cohere<6' \
         opentelemetry-instrumentation-{mcp,cohere}
 
-google-adk and crewai ask for older releases of what the others use, and OpenLLMetry's for mcp and cohere for older ones of these.
+google-adk and crewai ask for older releases of what the others use, and OpenLLMetry's for mcp and cohere for older ones
+of these.
 
-Still not all record the same. Ours has a line at the start of each span, where in the program it was, and the HTTP exchange with its
-body as it was; no instrumentor has these. The instructions of an agent of the OpenAI Agents SDK are
-in ours and in OpenTelemetry's. Spans that the SDK of Anthropic makes itself have no texts, so they are not compared: the tracer
-provider is given to the instrumentor, and is not that of the whole process.
+Still not all record the same. Ours has a line at the start of each span, where in the program it was, and the HTTP
+exchange with its body as it was; no instrumentor has these. The instructions of an agent of the OpenAI Agents SDK are
+in ours and in OpenTelemetry's. Spans that the SDK of Anthropic makes itself have no texts, so they are not compared:
+the tracer provider is given to the instrumentor, and is not that of the whole process.
 
-OpenTelemetry's own instrumentors (the third rival) have texts only where a variable of the environment says so; it is set to put them
-into the span. That of botocore knows log records only: it gets a logger provider too, whose exporter writes a line for each
-record into the same file.
+OpenTelemetry's own instrumentors (the third rival) have texts only where a variable of the environment says so; it is
+set to put them into the span. That of botocore knows log records only: it gets a logger provider too, whose exporter
+writes a line for each record into the same file.
 """
 
 from __future__ import annotations

@@ -299,7 +299,8 @@ Agent.instrument_all(InstrumentationSettings(tracer_provider=provider))
 """
 # ADK makes its spans with the tracer provider of the process.
 GOOGLE_ADK_OWN = "from opentelemetry.trace import set_tracer_provider\nset_tracer_provider(provider)"
-# What litellm calls its callback "otel". It works in the thread that litellm logs in, and the others in that of the program.
+# What litellm calls its callback "otel". It works in the thread that litellm logs in, and the others in that of the
+# program.
 LITELLM_OWN = """\
 import litellm
 from litellm.integrations.opentelemetry import OpenTelemetry, OpenTelemetryConfig

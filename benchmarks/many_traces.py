@@ -1,7 +1,7 @@
 """A million events in a thousand recordings: how much faster two processes read them than one, and in how much memory.
 
-The recordings are made once and kept in the temporary directory (about 500 MB); they are those of `read_million.py`, a thousand
-events each, a recording every hour. One process and two take turns, and the ratio is taken within each turn.
+The recordings are made once and kept in the temporary directory (about 500 MB); they are those of `read_million.py`, a
+thousand events each, a recording every hour. One process and two take turns, and the ratio is taken within each turn.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How often the origins of a failure name the true step, on labelled runs: `python benchmarks/origins.py [FOLDER]...`.
 
 Each run is known to have failed, and the failure of the span around it is explained. Beside it stands the floor: the
-step of the first span that failed, and that of the first that failed or returned an error. Without folders, the runs in tests/data/labelled.
+step of the first span that failed, and that of the first that failed or returned an error. Without folders, the runs in
+tests/data/labelled.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Claim: a suite of 200 recorded agent tests spends less than 10 ms a test on ours, its agents answered from recordings.
 
-Each test runs an agent with the OpenAI SDK: two requests to a model, and a tool between them. The same tests are run with the
-transport of the SDK stubbed by hand in place of our mark; both are a pytest of their own, in turn, and what differs is
-ours. Beside it: what the plugin costs a run of pytest that does not use it.
+Each test runs an agent with the OpenAI SDK: two requests to a model, and a tool between them. The same tests are run
+with the transport of the SDK stubbed by hand in place of our mark; both are a pytest of their own, in turn, and what
+differs is ours. Beside it: what the plugin costs a run of pytest that does not use it.
 """
 
 from __future__ import annotations

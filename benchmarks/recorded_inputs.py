@@ -1,7 +1,7 @@
 """What it costs a program that its clock, randomness and environment are recorded: a call of each, and its start.
 
-The same loops run in a process that is traced with `record_randomness` and in one that is traced without. No claim stands
-on this; the figures are for the guide.
+The same loops run in a process that is traced with `record_randomness` and in one that is traced without. No claim
+stands on this; the figures are for the guide.
 """
 
 from __future__ import annotations

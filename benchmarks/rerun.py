@@ -1,13 +1,13 @@
 """What it costs to record an agent and to run it again, beside reeltime, and whether a re-run costs less than importing the SDK.
 
-The agent uses the OpenAI SDK and a tool, sends the last messages of its conversation, and is the same unmodified file for all. It
-is recorded from a scripted server in another process, which answers at once: the worst case, because a real model takes a
-thousand times as long. Then the server is stopped, and the agent runs again on what each tool has recorded; all have to say the
-same. The floor is the agent on answers within its own process: its client is made as for a server, with all that takes, and
-opens no socket.
+The agent uses the OpenAI SDK and a tool, sends the last messages of its conversation, and is the same unmodified file
+for all. It is recorded from a scripted server in another process, which answers at once: the worst case, because a real
+model takes a thousand times as long. Then the server is stopped, and the agent runs again on what each tool has
+recorded; all have to say the same. The floor is the agent on answers within its own process: its client is made as for
+a server, with all that takes, and opens no socket.
 
-reeltime records requests; we record the calls of the tool as well, and write down the re-run as a trace of its own. Time on the
-clock is what counts; the time of the processors is shown beside it, for machines that others work on too.
+reeltime records requests; we record the calls of the tool as well, and write down the re-run as a trace of its own.
+Time on the clock is what counts; the time of the processors is shown beside it, for machines that others work on too.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a traced span costs beside eliot, structlog with orjson, and the OpenTelemetry SDK.
 
 Each is set up as its own documentation recommends for production and writes to a file of its own; when a call
-returns, the line is in the kernel, because that is what we promise. All record the same facts: two lines (OpenTelemetry:
-one) with the name, three short fields in, one out, the time, the status, and what it happened inside.
+returns, the line is in the kernel, because that is what we promise. All record the same facts: two lines
+(OpenTelemetry: one) with the name, three short fields in, one out, the time, the status, and what it happened inside.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """What an event costs alone and beside one CPU-bound thread, for the ways to hand its line to the kernel.
 
 `os.write` gives the GIL away for the time of the call. A thread that computes then keeps it for a whole switch
-interval (5 ms) unless the writer gets it back at once. The writer therefore changes to a write that holds the GIL when the
-process starts a second thread, and while events come fast it puts them into the ring, with no call at all; here each way
-is shown in both situations. There is no limit to hold: the figures are what the choice was made from. It fails only if
-holding the GIL is the slower way beside a thread.
+interval (5 ms) unless the writer gets it back at once. The writer therefore changes to a write that holds the GIL when
+the process starts a second thread, and while events come fast it puts them into the ring, with no call at all; here
+each way is shown in both situations. There is no limit to hold: the figures are what the choice was made from. It fails
+only if holding the GIL is the slower way beside a thread.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("suite", deadline=None)  # the machine's speed is no property of the program
 settings.load_profile("suite")
 
-# What a shell without job control starts in its background ignores the first two, and what nohup starts the third; programs
-# that tests start inherit that.
+# What a shell without job control starts in its background ignores the first two, and what nohup starts the third;
+# programs that tests start inherit that.
 AS_USUAL = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGQUIT: signal.SIG_DFL,
@@ -59,8 +59,8 @@ TELLS = ("NAMEL3SS_", "OTEL_", "GITHUB_", "FORCE_COLOR", "NO_COLOR", "PYTHONHASH
 def own_environment(tmp_path_factory):
     """No test writes into the real cache of the user, and none is told by the environment what to trace or how to show it.
 
-    Lines have 80 columns, wherever the suite runs. What is on this machine is asked without a proxy; the scripted model sets
-    the same, for good.
+    Lines have 80 columns, wherever the suite runs. What is on this machine is asked without a proxy; the scripted model
+    sets the same, for good.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))

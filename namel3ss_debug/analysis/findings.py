@@ -7,7 +7,8 @@ finding takes from a full score is its `by`, from 0 to 1:
 - a program that ended with another status than 0 without a recorded failure, and spans that never ended: `HALF`;
 - a run that did not come to its end: `UNFINISHED`;
 - a recording with gaps: what `integrity` takes from its score, except for spans that never ended, counted above;
-- time or tokens that could have been saved, loops, stalls, bottlenecks: a part of their share of the run's time or tokens;
+- time or tokens that could have been saved, loops, stalls, bottlenecks: a part of their share of the run's time or
+  tokens;
 - a threshold that was exceeded: `PASSED`; contexts, memory, messages: see the functions.
 
 Findings that take less than `LEAST` are left out.

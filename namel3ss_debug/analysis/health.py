@@ -23,10 +23,10 @@ so that one bad part cannot hide among four good ones. A section without data (n
 the score null and does not count, and so has a part none of whose sections has data. A run in which no agent, model,
 tool or component of the user's own did anything has no score.
 
-The level is the worst that one of four measures allows, by `LEVELS`; `decided_by` names those. The first three limits are
-those of success rate, integrity and severity; a severity above .8 is critical, however good the other measures are:
-only failures that ended the run and that a person has to mend (authentication, a full disk) reach it. The score has
-the same limits as the integrity. The `weight` of a finding is its `by` times the weight of its part.
+The level is the worst that one of four measures allows, by `LEVELS`; `decided_by` names those. The first three limits
+are those of success rate, integrity and severity; a severity above .8 is critical, however good the other measures are:
+only failures that ended the run and that a person has to mend (authentication, a full disk) reach it. The score has the
+same limits as the integrity. The `weight` of a finding is its `by` times the weight of its part.
 """
 
 from __future__ import annotations

@@ -41,8 +41,9 @@ _ANSWER_FIELDS = frozenset(
 class Raised(NamedTuple):
     """An exception that ended a call: its type as `module.Class`, a built-in one by its name alone, and its text.
 
-    `stack` is the stack trace that was recorded with it; "" where there is none. `sent` says of a request whether it had
-    left by then, where that makes a difference. `state` is what an exception of a tool held besides, see `failures.state_of`.
+    `stack` is the stack trace that was recorded with it; "" where there is none. `sent` says of a request whether it
+    had left by then, where that makes a difference. `state` is what an exception of a tool held besides, see
+    `failures.state_of`.
     """
 
     type: str
@@ -60,8 +61,8 @@ class Response(NamedTuple):
         reason: the words behind it.
         headers: those that do not speak of the body as it was sent; it is given decoded.
         pieces: the body, as it arrived or as a stream would bring it.
-        raised: the exception that ends it, of a recorded class or of a nature, `timeout` or `connection`: after the head and
-            the pieces where there are any.
+        raised: the exception that ends it, of a recorded class or of a nature, `timeout` or `connection`: after the
+            head and the pieces where there are any.
         given_up: whether nothing more ever comes, until the program gives up by itself.
         delays: the seconds before the head, before each piece and before the end; those that are missing are 0.
         encoding: how the body was encoded as it was sent; "" where it was not. Clients that decode it by themselves are
@@ -106,7 +107,8 @@ class Given(NamedTuple):
         outputs: the `outputs` that it makes in the call's end event; `None` where no answer is given as a value.
         effect: what goes wrong at the call.
         played: the recorded response that is given in its place.
-        raised: the recorded exception that a tool raises in its place; where it never ends, what its connection is lost by.
+        raised: the recorded exception that a tool raises in its place; where it never ends, what its connection is lost
+            by.
         given_up: whether it never ends, until the program gives it up by itself.
         runs: whether it is made for real, with the network open meanwhile.
         ordered: whether its answer waits for its turn, see `Answers.may`.

@@ -40,7 +40,8 @@ class Decompressor:
 def _decoder(encoding: str) -> Callable[[bytes], bytes] | None:
     """The decoder of a content encoding; None where this process has none.
 
-    What is no part of Python is there where the HTTP library has imported it, as it does before it asks for such an encoding.
+    What is no part of Python is there where the HTTP library has imported it, as it does before it asks for such an
+    encoding.
     """
     decode: Callable[[bytes], bytes] | None = None
     if encoding in _ZLIB_WINDOWS:

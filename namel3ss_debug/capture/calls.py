@@ -27,8 +27,8 @@ class AskedCall:
     """One call that a model asked for: in which model call, and inside which span that ran.
 
     Attributes:
-        held: whether it waits for a person's consent: a function may take it yet, and a result without one is that it was
-            refused.
+        held: whether it waits for a person's consent: a function may take it yet, and a result without one is that it
+            was refused.
     """
 
     call_id: str

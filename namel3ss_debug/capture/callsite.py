@@ -30,7 +30,8 @@ class CallSites:
     Attributes:
         known: the identity of a code object and an instruction -> the code object, and the call site if it is the
             user's. Spans look here first.
-        foreign: the files that were found not to be the user's; most frames are of these, and this is the cheapest to ask.
+        foreign: the files that were found not to be the user's; most frames are of these, and this is the cheapest to
+            ask.
     """
 
     def __init__(self, root: str, cwd: str) -> None:

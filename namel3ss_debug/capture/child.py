@@ -1,7 +1,7 @@
 """In the process of the user's program: runs it as `__main__`, as `python` itself would, with recording switched on before.
 
-The parent starts the script `runner.py`, which loads this module and calls `main`, so that the namespace of `__main__` is
-free for the program. What a program could still see of us is the depth of its stack: two frames lie below its own.
+The parent starts the script `runner.py`, which loads this module and calls `main`, so that the namespace of `__main__`
+is free for the program. What a program could still see of us is the depth of its stack: two frames lie below its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def main(words: list[str]) -> None:
     """Run a program; returns when its main module ends, raises what it raises.
 
     Args:
-        words: `script PATH`, `module NAME`, `function MODULE:NAME JSON` or `app PATH JSON`, then the program's own arguments.
+        words: `script PATH`, `module NAME`, `function MODULE:NAME JSON` or `app PATH JSON`, then the program's own
+            arguments.
     """
     kind, value, *argv = words
     arguments = argv.pop(0) if kind in {"function", "app"} else ""

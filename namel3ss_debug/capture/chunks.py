@@ -101,7 +101,8 @@ class Texts:
 
     Args:
         redactor: knows the secrets.
-        whole: whether everything is there already: then a text in one piece is left to whoever looks for secrets in texts.
+        whole: whether everything is there already: then a text in one piece is left to whoever looks for secrets in
+            texts.
     """
 
     def __init__(self, redactor: Redactor, *, whole: bool = False) -> None:
@@ -283,7 +284,8 @@ class Chunks:
     Args:
         framing: how its events follow each other.
         redactor: knows the secrets; `None` where redaction is off.
-        emit: records a chunk, with the number that the next event would have had when it arrived, where others came since.
+        emit: records a chunk, with the number that the next event would have had when it arrived, where others came
+            since.
         next_seq: the number of the next event.
     """
 

@@ -93,8 +93,8 @@ thread_starts: list[Callable[[threading.Thread], None]] = []
 def install(on_thread: Callable[[], None]) -> Callable[[], None]:
     """Remember on each thread that is started from now on the span it was started in.
 
-    A span that an earlier recording has left open in this thread is forgotten, as one of this is when it is over: ids are
-    those of one recording.
+    A span that an earlier recording has left open in this thread is forgotten, as one of this is when it is over: ids
+    are those of one recording.
 
     Args:
         on_thread: called when the program starts a thread.

@@ -1,7 +1,8 @@
 """When the parts of an answer come to the program: in the order of the recording, and where asked, at its pace.
 
-A seam waits before each part. In asynchronous code it waits on the loop, so that other work goes on; elsewhere it sleeps.
-Code that holds a running loop while it waits is let through at once: nothing it could wait for would come meanwhile.
+A seam waits before each part. In asynchronous code it waits on the loop, so that other work goes on; elsewhere it
+sleeps. Code that holds a running loop while it waits is let through at once: nothing it could wait for would come
+meanwhile.
 """
 
 from __future__ import annotations

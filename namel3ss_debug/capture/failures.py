@@ -90,14 +90,15 @@ def state_of(error: BaseException, payloads: Payloads, sites: CallSites) -> dict
         sites: knows which classes are the program's own.
 
     Returns:
-        `args`, where these are not the text alone, and `attributes`, in the forms of results. Of a class of the program's own
-        what is no plain data stands there too, with what JSON would hide of it in `inexact`, so that no one takes the
-        exception for the one that it was. Libraries keep requests, responses and the like in theirs, which few programs
-        read: of these classes what is no plain data is left out, and named in `lost`. An exception that tells a framework how
-        to go on is as one of the program's own, for what it holds is what it is raised for; it has its `type` and `text`
-        here, because its span has not failed. Of a group `exceptions` holds its members, each with `type`, `text` and what
-        is told of it here. `cause` is what it was raised from, else `context` what was handled then, each with `type`, `text`
-        and what is plain data in it; `alone` says that it was raised `from None`.
+        `args`, where these are not the text alone, and `attributes`, in the forms of results. Of a class of the
+        program's own what is no plain data stands there too, with what JSON would hide of it in `inexact`, so that no
+        one takes the exception for the one that it was. Libraries keep requests, responses and the like in theirs,
+        which few programs read: of these classes what is no plain data is left out, and named in `lost`. An exception
+        that tells a framework how to go on is as one of the program's own, for what it holds is what it is raised for;
+        it has its `type` and `text` here, because its span has not failed. Of a group `exceptions` holds its members,
+        each with `type`, `text` and what is told of it here. `cause` is what it was raised from, else `context` what
+        was handled then, each with `type`, `text` and what is plain data in it; `alone` says that it was raised `from
+        None`.
     """
     if not isinstance(error, Exception):
         return {}

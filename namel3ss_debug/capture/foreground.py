@@ -1,9 +1,9 @@
 """Which of two programs the keys of a terminal go to: the debugger's shell, or the program that it steps.
 
 The program runs in a process group of its own, so that Ctrl-C at the shell does not reach it. A process that is not in
-the foreground of its terminal is stopped when it reads from it or changes how it works (SIGTTIN, SIGTTOU); whoever waits
-for the program sees that, lends it the terminal, and takes the terminal back at the next event. This is what a shell
-does with its jobs (POSIX.1-2017, General Terminal Interface, 11.1.4).
+the foreground of its terminal is stopped when it reads from it or changes how it works (SIGTTIN, SIGTTOU); whoever
+waits for the program sees that, lends it the terminal, and takes the terminal back at the next event. This is what a
+shell does with its jobs (POSIX.1-2017, General Terminal Interface, 11.1.4).
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ one before its first event, a started one when it begins to record. What passes 
                      After `!` stands a question: whether a part of an answer may be delivered now, `at`, `step`,
                      `index`, `waited` as in `Answers.may`. After `=` stand the number of an answer that was told
                      ahead, a space, and the event of the call that has taken it without waiting. After `@` stands where
-                     the program begins a server: its `port`, 0 for any, and the call `site`. `~` says that what was printed has left it.
+                     the program begins a server: its `port`, 0 for any, and the call `site`. `~` says that what was
+                     printed has left it.
     to the program   one JSON object for each `?`: `at` is the id of the event that it lets go. `tools` names functions
                      whose calls shall be recorded as tool calls. What becomes of the call that begins with the event
                      stands in the members that `Given.from_json` reads; none of them: it is made. With `live` the
@@ -65,8 +66,8 @@ class SocketGate:
         on_tools: told the names of functions whose calls shall be recorded as tool calls.
         on_problem: told in words what went wrong.
         on_live: called when the recording is left behind.
-        alone: whether the program may go on without the shell. One that runs on a recording may not: it is told to end by
-            SIGTERM, and the calls that it makes until then fail.
+        alone: whether the program may go on without the shell. One that runs on a recording may not: it is told to end
+            by SIGTERM, and the calls that it makes until then fail.
         only_calls: whether the program waits only where a call begins, or a process of it.
     """
 

@@ -16,8 +16,8 @@ _VARARGS, _VARKEYWORDS = 0x4, 0x8
 class Context(Protocol):
     """One call of a hot function, as `CALL` returns it.
 
-    `handled` says that `value` is the answer and the body shall not run; reading `value` may raise, which is how an error
-    is answered; `raised_in` makes the traceback of such an error. Otherwise `ret` is told what the body returns.
+    `handled` says that `value` is the answer and the body shall not run; reading `value` may raise, which is how an
+    error is answered; `raised_in` makes the traceback of such an error. Otherwise `ret` is told what the body returns.
     `__enter__` is called first, and `__exit__` last, with the exception of a body that failed. Of a coroutine function
     `ready` is awaited before its body runs, and `reach` in the place of `value`.
     """

@@ -60,9 +60,9 @@ _PREFLIGHT = "import sys; assert sys.version_info >= (3, 11), 'Python 3.11'; imp
 class Target:
     """A program to run.
 
-    `value` is the path of a script, folder or archive, the name of a module, `module:function`, or the path of a namel3ss app;
-    `argv` the program's own arguments; `arguments` the keyword arguments of a function, or the input of an app's flow; `flow`
-    that flow, where it was named; `root` the folder of the user's code.
+    `value` is the path of a script, folder or archive, the name of a module, `module:function`, or the path of a
+    namel3ss app; `argv` the program's own arguments; `arguments` the keyword arguments of a function, or the input of
+    an app's flow; `flow` that flow, where it was named; `root` the folder of the user's code.
     """
 
     kind: Literal["script", "module", "function", "app"]

@@ -1,8 +1,9 @@
 """Cells of IPython, in a notebook or a shell: their functions are tools like any other, and what ends a cell is recorded.
 
-IPython compiles each statement of a cell by itself, under a name of its own. While a recording runs, the functions in it
-get the bodies that `rewrite` gives those of modules. An exception that leaves a cell is shown by IPython, which goes on
-with the next one: nobody has caught it. Where the cell is told of, it has the name that IPython shows (`callsite.cell_name`).
+IPython compiles each statement of a cell by itself, under a name of its own. While a recording runs, the functions in
+it get the bodies that `rewrite` gives those of modules. An exception that leaves a cell is shown by IPython, which goes
+on with the next one: nobody has caught it. Where the cell is told of, it has the name that IPython shows
+(`callsite.cell_name`).
 """
 
 from __future__ import annotations

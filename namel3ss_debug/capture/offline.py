@@ -1,9 +1,10 @@
 """Keeps a program from the network while it runs on a recording, and reports each attempt to reach it.
 
-The interpreter tells an audit hook of every connection, datagram and look-up of a name that goes through the `socket` module,
-whoever makes it; an exception of the hook ends the attempt. What stays open: sockets that are no internet sockets, servers
-on loopback that the program itself runs, and what runs inside of calls that are made for real. A port of loopback where
-nobody listens is refused by the system; it is told at the end, if nothing of the program's has come to listen there.
+The interpreter tells an audit hook of every connection, datagram and look-up of a name that goes through the `socket`
+module, whoever makes it; an exception of the hook ends the attempt. What stays open: sockets that are no internet
+sockets, servers on loopback that the program itself runs, and what runs inside of calls that are made for real. A port
+of loopback where nobody listens is refused by the system; it is told at the end, if nothing of the program's has come
+to listen there.
 
 Not seen: libraries in C or Rust with sockets of their own (gRPC, libpq), and programs that are no Python.
 """

@@ -53,7 +53,8 @@ def when_imported(patches: Mapping[str, Callable[[Any], list[Undo]]], missing: C
 
     Args:
         patches: what is done with each module.
-        missing: told in words where a patch fails, because a module has not what it replaces; the module then stays as it was.
+        missing: told in words where a patch fails, because a module has not what it replaces; the module then stays as
+            it was.
 
     Returns:
         A function that puts everything back, and leaves alone what is imported later.

@@ -1,7 +1,7 @@
 """Recorded exceptions, raised again: the class is found by its name, and gets the recorded text.
 
-Nothing is imported to find a class. What an exception of a tool held besides its text is put back as far as it was recorded.
-One whose making needs more than is there is made without it: then it has its type and its text.
+Nothing is imported to find a class. What an exception of a tool held besides its text is put back as far as it was
+recorded. One whose making needs more than is there is made without it: then it has its type and its text.
 """
 
 from __future__ import annotations

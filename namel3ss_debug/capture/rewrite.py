@@ -21,9 +21,9 @@ debuggers and coverage see the user's lines only. While a name is not in `HOT` a
 an empty `with`. For a name in `HOT`, `hot_calls` does the rest.
 
 What is not edited: generators (their body runs later), dunder methods but `__call__`, functions that look at their
-own locals (`locals vars dir exec eval`, `f_locals`), functions with nothing in them, and those whose decorator compiles their
-bytecode (`jit`). Modules are edited below the user's root only, and never read from or written to `.pyc` files. Cells
-of IPython are edited statement by statement (`notebooks`).
+own locals (`locals vars dir exec eval`, `f_locals`), functions with nothing in them, and those whose decorator compiles
+their bytecode (`jit`). Modules are edited below the user's root only, and never read from or written to `.pyc` files.
+Cells of IPython are edited statement by statement (`notebooks`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Requests from one service to another: the `traceparent` they carry, and the span that goes on with it on the other side.
 
-A request to a host of the setting `propagate` carries the place of its span. Who answers it opens a `request` span there:
-inside the span of the other service where both write the same recording, else in its own with `metadata.parent`. Servers
-of `http.server` and uvicorn do it by themselves, for requests that carry the header; for others there are
+A request to a host of the setting `propagate` carries the place of its span. Who answers it opens a `request` span
+there: inside the span of the other service where both write the same recording, else in its own with `metadata.parent`.
+Servers of `http.server` and uvicorn do it by themselves, for requests that carry the header; for others there are
 `continue_trace`, `TracedASGI` and `TracedWSGI`.
 """
 

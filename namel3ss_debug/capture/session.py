@@ -129,8 +129,8 @@ def new_randomness(environ: Mapping[str, str], *, running: bool) -> dict[str, An
         running: whether the program runs already.
 
     Returns:
-        `seed`, 32 hexadecimal digits; `hash_seed`, which is missing where it cannot be known; `hash_seed_given` where it
-        is the user's; `hash_seed_word` where the user asked for a random one by name.
+        `seed`, 32 hexadecimal digits; `hash_seed`, which is missing where it cannot be known; `hash_seed_given` where
+        it is the user's; `hash_seed_word` where the user asked for a random one by name.
     """
     given = environ.get(HASH_SEED, "")
     randomness: dict[str, Any] = {"seed": os.urandom(16).hex()}

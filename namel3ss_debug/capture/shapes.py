@@ -1,7 +1,7 @@
 """The layout of stream events: most are like the one before, but for a text or two and some numbers.
 
-An event of a known shape need not be read as JSON: one match tells the texts in it. What a number says does not matter, except
-where it tells which of several texts a piece belongs to.
+An event of a known shape need not be read as JSON: one match tells the texts in it. What a number says does not matter,
+except where it tells which of several texts a piece belongs to.
 """
 
 from __future__ import annotations

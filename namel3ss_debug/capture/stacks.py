@@ -1,9 +1,9 @@
 """Sampling the program's stacks beside its spans, with the sampler of pyinstrument: where the time inside a span went.
 
-The sampler calls in the running thread, at the first call or return after each `INTERVAL_SECONDS`, and the time since its last
-call belongs to what ran until then: a Python function, or one of C such as `time.sleep`. So the span is the one that the
-running code is inside, in whatever thread or asyncio task. Nothing is written from there: a span that ends writes what was
-found inside of it, in a `stack_sample` before its end; inner spans have their own.
+The sampler calls in the running thread, at the first call or return after each `INTERVAL_SECONDS`, and the time since
+its last call belongs to what ran until then: a Python function, or one of C such as `time.sleep`. So the span is the
+one that the running code is inside, in whatever thread or asyncio task. Nothing is written from there: a span that ends
+writes what was found inside of it, in a `stack_sample` before its end; inner spans have their own.
 
     {"event_type": "stack_sample", "parent_event_id": "7", "component": "tool", "component_name": "search",
      "metadata": {"elapsed_ms": 1520.0, "sampled_ms": 1499.2, "samples": 1391, "left_out_ms": 0.0,
@@ -13,7 +13,8 @@ found inside of it, in a `stack_sample` before its end; inner spans have their o
 
 `at` is the line of the user's own code that runs, or that the function was called from. Threads that run already when
 tracing begins, and those that Python did not start, are not sampled; neither is a thread in which the program has a
-profiler of its own. Where one takes the place of the sampler, the thread stays without it, which is a problem of the recording.
+profiler of its own. Where one takes the place of the sampler, the thread stays without it, which is a problem of the
+recording.
 """
 
 from __future__ import annotations

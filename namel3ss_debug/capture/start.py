@@ -151,8 +151,8 @@ def _running_program() -> str:
 def configuration_in_force(overrides: Mapping[str, Any]) -> DebugConfiguration:
     """The configuration for a program that runs: a mistake in its file or environment is only a warning.
 
-    What is wrong is left out, and the rest is in force. Where it is about secrets, no execution is sampled: it is not known
-    what must not be written.
+    What is wrong is left out, and the rest is in force. Where it is about secrets, no execution is sampled: it is not
+    known what must not be written.
 
     Raises:
         SettingError: one of the `overrides` is wrong.
@@ -314,7 +314,8 @@ def _tell(text: str) -> None:
 def program_ended(end: BaseException | None) -> None:
     """The program's main module has ended: in order, by `sys.exit`, or by an exception.
 
-    An exception is recorded, and so is a `sys.exit("no key")`: Python prints the words, and they are why the program failed.
+    An exception is recorded, and so is a `sys.exit("no key")`: Python prints the words, and they are why the program
+    failed.
     """
     tracer = switch.ACTIVE
     if tracer is None:

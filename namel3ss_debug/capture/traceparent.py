@@ -2,9 +2,9 @@
 
     00-0000000000000000c0ffee0123456789-0000020000000007-01
 
-The trace id is the execution id with zeros before it. The parent id is the event id as a number: the process in its first
-24 bits, the number behind the point in the other 40, so that `p2.7` is process 2, event 7. Both can be read back, so no
-second header is needed. A trace id of another kind is that of a program that is recorded by something else.
+The trace id is the execution id with zeros before it. The parent id is the event id as a number: the process in its
+first 24 bits, the number behind the point in the other 40, so that `p2.7` is process 2, event 7. Both can be read back,
+so no second header is needed. A trace id of another kind is that of a program that is recorded by something else.
 
 https://www.w3.org/TR/trace-context/
 """

@@ -57,8 +57,8 @@ def options(config: DebugConfiguration) -> Options:
 def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | None) -> list[Path]:
     """A file of each recording that is meant, once each, in the order they were named; of a directory, oldest first.
 
-    Files of a directory that are named like a recording and hold none are left out and named on stderr; one that bears a
-    name of ours, or may not be read, is a recording that cannot be read.
+    Files of a directory that are named like a recording and hold none are left out and named on stderr; one that bears
+    a name of ours, or may not be read, is a recording that cannot be read.
 
     Args:
         references: recordings and directories; the latest if empty.

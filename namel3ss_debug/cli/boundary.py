@@ -1,7 +1,8 @@
 """The one place where failures become words and an exit status.
 
-A user's mistake is one line and status 2, as is an answer for which there is no room; Ctrl-C is 130; a pipe closed by its
-reader is quiet and 141, as the shell reports it for any tool; a bug of ours is 3 and leaves a report to attach to an issue.
+A user's mistake is one line and status 2, as is an answer for which there is no room; Ctrl-C is 130; a pipe closed by
+its reader is quiet and 141, as the shell reports it for any tool; a bug of ours is 3 and leaves a report to attach to
+an issue.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def closed_pipe() -> Iterator[None]:
 def seldom_collecting() -> Iterator[None]:
     """Look for garbage in circles seldom, and not at the end of the process: a command makes little, and is soon over.
 
-    Python would look for it some hundred times while a command imports what it needs, and through all there is when it ends.
+    Python would look for it some hundred times while a command imports what it needs, and through all there is when it
+    ends.
     """
     before = gc.get_threshold()
     gc.set_threshold(NEW_OBJECTS, *before[1:])

@@ -60,8 +60,8 @@ def command(
     """Remove old recordings from DIRECTORY; without it, from trace_output_dir.
 
     Only what namel3ss-debug recorded under a name of its own is removed; the newest recording and one that is still
-    being written stay. Where neither an option nor a setting of your own says how long recordings are kept, it says what
-    would be removed by the defaults, and removes nothing.
+    being written stay. Where neither an option nor a setting of your own says how long recordings are kept, it says
+    what would be removed by the defaults, and removes nothing.
     """
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.traces.store import clean

@@ -69,8 +69,8 @@ def command(
     diff_ignore names are not compared. The first difference after which they did not simply go on the same comes first,
     with what the model had read on both sides.
 
-    With --baseline there is one recording, of a failing run: what it did that no passing run did, and what every passing run
-    did that it did not.
+    With --baseline there is one recording, of a failing run: what it did that no passing run did, and what every
+    passing run did that it did not.
 
     Ends with status 0 where the runs are the same, and 1 where they are not.
     """

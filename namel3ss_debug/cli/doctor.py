@@ -1,7 +1,7 @@
 """`debug doctor`: what makes a program irreproducible, found by running it on its own recorded answers.
 
-The first run is for real: the program has its standard input, and what it prints goes to stderr, because stdout carries the
-answer. The others are re-runs of it, unseen. All recordings are thrown away at the end.
+The first run is for real: the program has its standard input, and what it prints goes to stderr, because stdout carries
+the answer. The others are re-runs of it, unseen. All recordings are thrown away at the end.
 """
 
 from __future__ import annotations
@@ -233,12 +233,12 @@ def command(
 ) -> int:
     """Run a program twice, the second time on the answers of the first, and name what it does not repeat.
 
-    TARGET and ARGS are those of debug trace. The first run is for real. The others are offline and free: models, servers
-    and tools answer as they did, while the clock, random numbers, the hash seed and the order of parallel answers are
-    others. Where the program then does something else, it is run a few times more to tell the causes apart.
+    TARGET and ARGS are those of debug trace. The first run is for real. The others are offline and free: models,
+    servers and tools answer as they did, while the clock, random numbers, the hash seed and the order of parallel
+    answers are others. Where the program then does something else, it is run a few times more to tell the causes apart.
 
-    An error is what a re-run cannot give back. A warning is an input that a re-run gives back and that reaches a question,
-    the output or the exit status. What the program prints in the first run goes to stderr.
+    An error is what a re-run cannot give back. A warning is an input that a re-run gives back and that reaches a
+    question, the output or the exit status. What the program prints in the first run goes to stderr.
     """
     from namel3ss_debug.capture.launch import find_python, resolve_target
     from namel3ss_debug.config import load_configuration

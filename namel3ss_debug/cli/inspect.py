@@ -200,9 +200,9 @@ def command(
 ) -> None:
     """Look at the events of a recording: as a table, or one of --event, --tree and --timeline.
 
-    The other options choose the events of a table, tree or timeline; every one of them must hold. The names of an expression are the fields of an
-    event, and kind, name, llm, tool, agent and n: --where 'tool == "search" and duration_ms > 500'. A text anywhere
-    in a payload is found by --where '"S-00" in text(outputs)'.
+    The other options choose the events of a table, tree or timeline; every one of them must hold. The names of an
+    expression are the fields of an event, and kind, name, llm, tool, agent and n: --where 'tool == "search" and
+    duration_ms > 500'. A text anywhere in a payload is found by --where '"S-00" in text(outputs)'.
     """
     from namel3ss_debug.errors import TraceNotFoundError
     from namel3ss_debug.expressions import compile_expression

@@ -1,10 +1,11 @@
 """`debug trace --step`: the debugger's shell on a program that runs.
 
 The shell is the parent. Its commands come from the terminal itself, and what it answers goes there, because stdin and
-stdout are the program's; without a terminal the commands of `-x` and `-c` are done, and what they answer goes to stderr.
+stdout are the program's; without a terminal the commands of `-x` and `-c` are done, and what they answer goes to
+stderr.
 
-`quit` ends the program by SIGTERM, after a question where somebody can be asked; `detach` lets it run on by itself. When
-the given commands are used up and nobody types, it runs on by itself as well.
+`quit` ends the program by SIGTERM, after a question where somebody can be asked; `detach` lets it run on by itself.
+When the given commands are used up and nobody types, it runs on by itself as well.
 """
 
 from __future__ import annotations

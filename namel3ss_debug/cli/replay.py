@@ -237,8 +237,8 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     either name of the format.
 
     With --rerun the recorded program runs again, offline, and each of its calls gets the recorded answer, or the one
-    that --mock gives. Where the code asks otherwise than it did, the difference is told at the end. The exit status is 0
-    where nothing parted from the recording, 1 where something did, and 2 where the program could not run to its end.
+    that --mock gives. Where the code asks otherwise than it did, the difference is told at the end. The exit status is
+    0 where nothing parted from the recording, 1 where something did, and 2 where the program could not run to its end.
     It starts what the recording names, so it is for recordings of your own.
     """
     from namel3ss_debug.cli.rerun import ONLY_AGAIN

@@ -1,7 +1,7 @@
 """`debug replay --rerun`: the recorded program runs again on the answers of its recording.
 
-The program's stdout and stderr are its own; what became of the re-run stands on stderr when it is over. With `--format jsonl`
-stdout carries the report, behind the results of a walk through it, and what the program prints goes to stderr.
+The program's stdout and stderr are its own; what became of the re-run stands on stderr when it is over. With `--format
+jsonl` stdout carries the report, behind the results of a walk through it, and what the program prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def load_report() -> None:
 def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped, *, jsonl: bool) -> Outcome:
     """Walk through the program as it runs again, in the debugger's shell.
 
-    Where its code is newer than the recording, it is run to its end before, unseen, to learn which answers belong to which calls.
-    A session of JSON lines is held by a program, whose commands stand on stdin.
+    Where its code is newer than the recording, it is run to its end before, unseen, to learn which answers belong to
+    which calls. A session of JSON lines is held by a program, whose commands stand on stdin.
     """
     from namel3ss_debug.capture.foreground import Foreground
     from namel3ss_debug.cli.live import Stepping, hold, notices, seat

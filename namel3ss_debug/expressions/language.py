@@ -9,9 +9,11 @@ of an object is ever read, nothing is called but the functions below, and time a
   `cost` are `tokens_used` and `cost_estimate` where only these are known, and the other way round. A cost that is not
   recorded is that of the tokens of the call, as in the tables.
 - `a.b`, `a["b"]` and `a[0]` look into objects and lists; of an object of the program's own, `a.b` is its field. What is
-  missing is `null`. What JSON does not have counts as its `value`: a date as its text, a member of an enumeration as its own.
+  missing is `null`. What JSON does not have counts as its `value`: a date as its text, a member of an enumeration as
+  its own.
 - `and or not`, `== != < <= > >=` (also chained), `in`, `not in`, `is null`, `x if c else y`, `+ - * / // %` on numbers.
-- Values of different kinds are unequal, and `<` between them is false; a sum with something that is no number is `null`.
+- Values of different kinds are unequal, and `<` between them is false; a sum with something that is no number is
+  `null`.
 - `any(c.name == "search" for c in outputs.tool_calls)` and `all(...)` go through a list, its first 1,000 items.
 - `in` looks among the items of a list, the names of an object, the characters of a text. What stands deeper is
   found with `"S-00" in text(outputs)`: the JSON text of any value, as the tables show it, its first 64 KB.

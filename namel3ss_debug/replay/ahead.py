@@ -1,6 +1,7 @@
 """Tells a process of a running program the answers to its next calls before it makes them: the shell's side of `capture.foretold`.
 
-Only one process is told so: where there are several, what one was told could be asked for by another, so each is answered as it asks.
+Only one process is told so: where there are several, what one was told could be asked for by another, so each is
+answered as it asks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What makes a program irreproducible: it is run on its own recorded answers, and what it then does otherwise is traced to a cause.
 
-The first run is recorded as any other. The second has its answers, but clock, random numbers, hash seed and the order of parallel
-answers are others on purpose. A program that does the same all the same needs no third run, unless a file that it reads is another one by
-now, which it may find by a random name. Else it is run once with everything as recorded, which shows what nobody can give back, and once with each kind alone, which shows what came from that kind.
+The first run is recorded as any other. The second has its answers, but clock, random numbers, hash seed and the order
+of parallel answers are others on purpose. A program that does the same all the same needs no third run, unless a file
+that it reads is another one by now, which it may find by a random name. Else it is run once with everything as
+recorded, which shows what nobody can give back, and once with each kind alone, which shows what came from that kind.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Run(NamedTuple):
         stdout: what it printed.
         status: its exit status, or the negative number of the signal it died by.
         outcome: what became of its questions; None for the first run.
-        printed: where in the user's code the lines of its output were printed, by their number from 0, as far as that is known.
+        printed: where in the user's code the lines of its output were printed, by their number from 0, as far as that
+            is known.
     """
 
     stdout: bytes
@@ -69,8 +71,8 @@ class Difference(NamedTuple):
     """One thing that a run did differently from the first.
 
     Attributes:
-        reaches: what became another: `llm`, `http`, `tool`, `output`, `status`; `network` for a connection that was refused,
-            `answer` for a recorded answer that cannot be given.
+        reaches: what became another: `llm`, `http`, `tool`, `output`, `status`; `network` for a connection that was
+            refused, `answer` for a recorded answer that cannot be given.
         place: the line of the user's code, `app.py:42`; "" where it is not known.
         what: both sides in a few words.
         kind: of a question, `changed`, `new`, `missing` or `order`.

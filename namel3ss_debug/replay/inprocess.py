@@ -1,8 +1,9 @@
 """A part of this process recorded, with its calls answered from an earlier recording, as in a test.
 
-The answers come from the same pass as those of a re-run, without a socket: the process asks itself. Nothing can be started
-over, so a question that is not the recorded one is no reason for a guess but the end: it raises what the caller has made of it, an
-exception that programs do not catch. The network is closed meanwhile. Clock and random numbers are those of now.
+The answers come from the same pass as those of a re-run, without a socket: the process asks itself. Nothing can be
+started over, so a question that is not the recorded one is no reason for a guess but the end: it raises what the caller
+has made of it, an exception that programs do not catch. The network is closed meanwhile. Clock and random numbers are
+those of now.
 """
 
 from __future__ import annotations
@@ -152,7 +153,9 @@ class InProcess:
     def parted(self) -> tuple[Divergence, ...]:
         """What the program left out, or did in another order than recorded, although it came to its end.
 
-        So is an answer that could not be given as it was, because the program has no class for it. Threads of pools share their work as they come, and tasks of Trio go on by lot, so order is only told of the main thread, and where its calls came one after the other.
+        So is an answer that could not be given as it was, because the program has no class for it. Threads of pools
+        share their work as they come, and tasks of Trio go on by lot, so order is only told of the main thread, and
+        where its calls came one after the other.
         """
         if self._answering is None or self.recorded is None:
             return ()

@@ -43,8 +43,8 @@ class Statistics:
     """What was replayed.
 
     `errors` counts the events that say something failed, `cost` is in US dollars, without the calls of which nobody
-    knows what they cost: `calls_without_price`; `wall_ms` is from the first timestamp to the latest; `breakpoints` counts
-    the hits of each place.
+    knows what they cost: `calls_without_price`; `wall_ms` is from the first timestamp to the latest; `breakpoints`
+    counts the hits of each place.
     """
 
     events: int = 0
@@ -67,8 +67,8 @@ class ExecutionReplayer:
     Args:
         path: any file of the trace.
         breakpoints: where `Replayed.breakpoint` is set; as places or `ReplayBreakpoint`.
-        mock_responses: the answers to show instead: by `NAME`, `NAME@N`, `component:name` or component, or as `Mock`; faults among
-            them count as `faults`.
+        mock_responses: the answers to show instead: by `NAME`, `NAME@N`, `component:name` or component, or as `Mock`;
+            faults among them count as `faults`.
         faults: what goes wrong, as `NAME:timeout`, `NAME@N:status:429` and so on, or as `Fault`.
         components: only events of these components, none meaning all.
 
@@ -77,7 +77,8 @@ class ExecutionReplayer:
         UnreadableTraceError: it is no trace, or nothing in it can be read.
         PlaceError: a place does not parse, or the recording does not hold it.
         ExpressionError: the condition of a place does not parse.
-        MockError: the recording does not hold a call that is mocked or fails, or a model's answer does not have its shape.
+        MockError: the recording does not hold a call that is mocked or fails, or a model's answer does not have its
+            shape.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """A recorded program run again on the answers of its recording: prepared, started, and started over where a guess was wrong.
 
-The program runs in a child, as it was recorded, with its working directory, arguments, standard input and the environment that it
-read. It is recorded as a whole new trace, whose `trace_start` says in `metadata.rerun` what it is a re-run of. Clock, random
-numbers and hash seed are those of the recording; the network is closed.
+The program runs in a child, as it was recorded, with its working directory, arguments, standard input and the
+environment that it read. It is recorded as a whole new trace, whose `trace_start` says in `metadata.rerun` what it is a
+re-run of. Clock, random numbers and hash seed are those of the recording; the network is closed.
 """
 
 from __future__ import annotations

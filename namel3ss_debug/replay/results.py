@@ -50,10 +50,11 @@ class Stopped:
     """The walk stands at an event now.
 
     `reason` is `step`, `return`, `until`, `goto`, `search`, `breakpoint`, `watch`, `interrupt` (where Ctrl-C
-    stopped a live program), `start` (before the first event) or `end` (at the last one); `breakpoint` is the number of the breakpoint or watch, `place` its text; `total` is how many
-    events the recording has. `changed` tells the old and the new value where a watch stopped the walk, `displayed` what
-    `display` shows at every stop. `waiting` is true where a live program waits before the call that starts here. `found`
-    tells where the event holds what was searched for.
+    stopped a live program), `start` (before the first event) or `end` (at the last one); `breakpoint` is the number of
+    the breakpoint or watch, `place` its text; `total` is how many events the recording has. `changed` tells the old and
+    the new value where a watch stopped the walk, `displayed` what `display` shows at every stop. `waiting` is true
+    where a live program waits before the call that starts here. `found` tells where the event holds what was searched
+    for.
     """
 
     number: int

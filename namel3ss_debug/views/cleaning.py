@@ -70,8 +70,8 @@ _SHOWN = _Shown()
 def clean(value: object, limit: int | None = None, *, multiline: bool = False) -> str:
     """The text of `value` without anything that a terminal would obey.
 
-    Controls, direction marks, invisible and unassigned characters show as `^[` or by number, a run of combining marks is
-    capped. Line ends and tabs become one space, or stay as line ends and four spaces where `multiline` is set.
+    Controls, direction marks, invisible and unassigned characters show as `^[` or by number, a run of combining marks
+    is capped. Line ends and tabs become one space, or stay as line ends and four spaces where `multiline` is set.
 
     Args:
         value: anything; a value that is no string is converted by `str`.

@@ -114,7 +114,8 @@ def short_name(path: Path) -> str:
 def short_site(site: object) -> str:
     """A path, or a place such as `/home/me/agents/app.py:42`, for a narrow column.
 
-    It is written from the working directory where it lies below it, else with its last folder only: `…/agents/app.py:42`.
+    It is written from the working directory where it lies below it, else with its last folder only:
+    `…/agents/app.py:42`.
     """
     shown = whole_site(site)
     *_, folder, file = ["", *shown.rsplit("/", 2)][-3:]

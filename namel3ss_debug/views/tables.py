@@ -59,9 +59,10 @@ def table(
 ) -> Iterator[Text]:
     """The lines of a table; columns in which every measured cell is empty are left out.
 
-    Where a later row has something in a column that was left out, the table goes on with it under a new header; where it
-    has a wider cell that is never cut, it goes on wider. A table whose columns do not fit side by side comes in parts, one
-    below the other, each with the first column; one so long that not all of it was measured is too wide then.
+    Where a later row has something in a column that was left out, the table goes on with it under a new header; where
+    it has a wider cell that is never cut, it goes on wider. A table whose columns do not fit side by side comes in
+    parts, one below the other, each with the first column; one so long that not all of it was measured is too wide
+    then.
 
     Args:
         columns: the columns.

@@ -15,7 +15,8 @@ def decode_tools(body: object) -> list[dict[str, Any]]:
 
     Every provider's form is read: OpenAI chat nests a tool under `function` or `custom`, OpenAI responses
     and Anthropic do not, Anthropic calls the schema `input_schema`, old chat requests have `functions`. Tools of
-    a `namespace` are tools with its name. Other fields of a tool, such as `strict` or `server_label`, stay beside these.
+    a `namespace` are tools with its name. Other fields of a tool, such as `strict` or `server_label`, stay beside
+    these.
     """
     request = lenient.mapping(body)
     old = [{"type": "function", **function} for function in lenient.mappings(request.get("functions"))]

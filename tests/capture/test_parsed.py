@@ -109,7 +109,8 @@ OBJECTS = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=4), JSON, ma
 def test_a_document_that_is_known_to_be_clear_has_nothing_that_a_search_would_find(value, indent, escaped):
     """Law: what is known of the names and texts of a document tells what a search in its text would find.
 
-    But where a text ends like `password=`: what follows it in the document is no value of it, though a search takes it for one.
+    But where a text ends like `password=`: what follows it in the document is no value of it, though a search takes it
+    for one.
     """
     document = json.dumps(value, indent=indent, ensure_ascii=escaped)
     assert known_text(Payloads(Redactor()), document, value) in (None, Redactor().text(document))

@@ -1,9 +1,9 @@
 """A run against earlier ones that were good: no failure they did not have, and no more time, money or tokens than they.
 
-How much more is too much comes from the baselines themselves. From three of them on, a figure may exceed their median by
-three standard deviations, estimated by the median absolute deviation (3 x 1.4826 x MAD; Hampel 1974, "The influence
-curve and its role in robust estimation"), or by 5 % of the median where they hardly differ. With one or two the
-spread is not known, and the margin is 20 %. In each case a duration may exceed by 100 ms, and a value that one of the
+How much more is too much comes from the baselines themselves. From three of them on, a figure may exceed their median
+by three standard deviations, estimated by the median absolute deviation (3 x 1.4826 x MAD; Hampel 1974, "The influence
+curve and its role in robust estimation"), or by 5 % of the median where they hardly differ. With one or two the spread
+is not known, and the margin is 20 %. In each case a duration may exceed by 100 ms, and a value that one of the
 baselines has reached is never too much. A `margin` in a rule replaces this: it is a share of the median.
 """
 

@@ -3,7 +3,8 @@
 A pattern is written like a place of the debugger: a component (`tool`), `component:name` (`tool:search`,
 `llm:gpt-4*`), or a bare name (`search`), each with `if CONDITION` behind it where only some are meant. Names are
 compared regardless of case and may hold `*` and `?`. Which components of its own a program has is not known
-before it is read, so a bare name stands for such a component as well, and `component:name` needs quotes around the name.
+before it is read, so a bare name stands for such a component as well, and `component:name` needs quotes around the
+name.
 
 A span belongs to the nearest agent it began inside. A model call that follows a failed one is an attempt of its own
 and a retry.

@@ -1,7 +1,7 @@
 """Rules to begin with, made from a good run: what it did is allowed, and half as much again of what it took.
 
-Durations get three times what they were, because another machine is slower by as much. The rules are meant to be read and
-changed; none of them is broken by the run they come from.
+Durations get three times what they were, because another machine is slower by as much. The rules are meant to be read
+and changed; none of them is broken by the run they come from.
 """
 
 from __future__ import annotations

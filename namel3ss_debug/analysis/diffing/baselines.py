@@ -52,7 +52,8 @@ class BaselineDiff:
         passing: the passing runs.
         failing: the failing run.
         kinds: how many findings there are of each kind.
-        differences: the first of them in the order of the failing run; `a` is the first passing run, `b` the failing one.
+        differences: the first of them in the order of the failing run; `a` is the first passing run, `b` the failing
+            one.
         first: the first after which it did not go on as that passing run did; where there is none, the first of all.
         read, read_next: as in `Diff`, for the first passing run and the failing one.
     """

@@ -120,8 +120,8 @@ class Difference:
         lasting: whether the runs did not go on the same after it.
         recovered: of a retry, whether the call succeeded in the end in both runs.
         attempts: of a retry, how many there were in either run.
-        carried_from: of a prompt or a context, the event of the second run at which the model first read all that differs
-            here; None where something of it is new.
+        carried_from: of a prompt or a context, the event of the second run at which the model first read all that
+            differs here; None where something of it is new.
         detail: what differs; None where it was not read.
     """
 

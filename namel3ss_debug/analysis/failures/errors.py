@@ -30,8 +30,8 @@ usually helps (`resolutions`):
                 "time_after_ms": 21.0, "tokens_after": 0, "cost_after": 0.0},
      "resolution": "..."}
 
-`impact.repeated` is how many later failures have the same fingerprint, `open_spans` how many spans around it never ended;
-`..._after` is the time and cost of the run after it. Weak failures, which have no failed status, are in
+`impact.repeated` is how many later failures have the same fingerprint, `open_spans` how many spans around it never
+ended; `..._after` is the time and cost of the run after it. Weak failures, which have no failed status, are in
 `weak_failures`, with their `source` (`output` or `log`) and `confidence` (`claims`), and do not count in the numbers
 above. One that repeats the words of a failure inside it, or a log record that repeats those of any failure, is left
 out.

@@ -7,9 +7,9 @@ handled, adjusted by how far it went:
 - passed on (the span around it failed with it): weight;
 - at the top (no span is around the last one that failed, or the program died in it): (1 + weight) / 2.
 
-A weak failure's severity is that of a contained one times its confidence. The severity of the run is the greatest of: the severity
-of each failure that reached the top, and the greatest severity of the others times the square root of the share
-of spans that failed. So one contained failure among ten thousand spans weighs next to nothing, and one that ended
+A weak failure's severity is that of a contained one times its confidence. The severity of the run is the greatest of:
+the severity of each failure that reached the top, and the greatest severity of the others times the square root of the
+share of spans that failed. So one contained failure among ten thousand spans weighs next to nothing, and one that ended
 the run weighs in full. Weak failures count as contained ones.
 """
 

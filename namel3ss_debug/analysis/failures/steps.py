@@ -1,8 +1,8 @@
 """What happened before a failure, as steps: each span with its inputs and outputs, and where a value came up first.
 
-Values are looked for as text: JSON without backslashes, letter case, and white space other than one space between words,
-so that JSON inside a text is found as well, and a word in a sentence. A value that is common (`0`, `false`, a number of
-two digits) is looked for together with its key.
+Values are looked for as text: JSON without backslashes, letter case, and white space other than one space between
+words, so that JSON inside a text is found as well, and a word in a sentence. A value that is common (`0`, `false`, a
+number of two digits) is looked for together with its key.
 """
 
 from __future__ import annotations

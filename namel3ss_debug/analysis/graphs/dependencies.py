@@ -19,11 +19,11 @@ The section, all times in milliseconds, `number` that of a span's start event:
                   "chances": [{"number": 2, ..., "saves_ms": 900.0, "groups": [[7, 11]]}]}}
 
 `edges.listed` begins with the recorded ones, then has those with most values. The edges of nesting are not
-listed, nor those that follow from the others. `critical_path.listed` is in the order of time, `number` null for what the
-program did outside of any span. `schedule` has the spans with most time on the critical path and the longest,
-in order; all of them where there are no more than a hundred. `slack_ms` is by how much longer the span could
-have taken without the run taking longer, if everything else had gone as it did. The figures of `parallel` are null,
-with a `reason`, where the trace does not hold enough data.
+listed, nor those that follow from the others. `critical_path.listed` is in the order of time, `number` null for what
+the program did outside of any span. `schedule` has the spans with most time on the critical path and the longest, in
+order; all of them where there are no more than a hundred. `slack_ms` is by how much longer the span could have taken
+without the run taking longer, if everything else had gone as it did. The figures of `parallel` are null, with a
+`reason`, where the trace does not hold enough data.
 
 The longest `MOST_SPANS` spans are looked at; how many shorter ones were not is `spans_left_out`. The models are
 those of `spangraph` (critical path), `flows` and `fingerprints` (inferred edges) and `parallel`.

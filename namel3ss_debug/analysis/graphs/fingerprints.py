@@ -70,9 +70,9 @@ class Fingerprints:
 
         Args:
             payload: JSON.
-            most: how many keys there may be; of more, whole values come before passages, those at the end of the payload,
-                where a conversation has what is new, come first up to half, and then small keys before large ones, so
-                that both sides of a flow have the same.
+            most: how many keys there may be; of more, whole values come before passages, those at the end of the
+                payload, where a conversation has what is new, come first up to half, and then small keys before large
+                ones, so that both sides of a flow have the same.
         """
         whole, passages = self._of(payload)
         if not whole and not passages:

@@ -46,7 +46,8 @@ class Row(NamedTuple):
         takes: whether its inputs were recorded.
         retried: whether it is an attempt that follows a failed one.
         loads: whether the program was loaded in it.
-        hands_on, goes_on_with: the calls and results that it gave and was given, by their ids, as `flows.handed` has them.
+        hands_on, goes_on_with: the calls and results that it gave and was given, by their ids, as `flows.handed` has
+            them.
     """
 
     number: int

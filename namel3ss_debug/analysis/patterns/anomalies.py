@@ -1,7 +1,7 @@
 """Outliers in the run's own distribution, by robust statistics.
 
-The modified z-score of Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993): 0.6745 times the distance from the
-median, divided by the median of all such distances (MAD); beyond `FAR_OUT` a value is an outlier. Where more than
+The modified z-score of Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993): 0.6745 times the distance from
+the median, divided by the median of all such distances (MAD); beyond `FAR_OUT` a value is an outlier. Where more than
 half of the values are the same, so that the MAD is zero, the mean of the distances times 1.2533 is taken in place of
 MAD / 0.6745. Durations and tokens are spread over orders of magnitude, so their logarithms are looked at.
 """

@@ -5,9 +5,9 @@ calls come at the mean rate of the run, in the other `FASTER` times as fast; cha
 `TRANSITION` times the logarithm of the number of calls. The cheapest sequence of states for the times between the calls
 shows when the run was in which state.
 
-A stall is a time between two events, of at least `slow_ms`, that is far out among these times by the modified z-score (see
-`anomalies`), while a span was open that does not explain it: one with nothing running
-inside it, or a call that took far longer than others of its kind.
+A stall is a time between two events, of at least `slow_ms`, that is far out among these times by the modified z-score
+(see `anomalies`), while a span was open that does not explain it: one with nothing running inside it, or a call that
+took far longer than others of its kind.
 """
 
 from __future__ import annotations

@@ -11,11 +11,10 @@ The section, `from` null for what the program did outside of any agent, `total_m
                   "unanswered": {"count": 1, "listed": [{"number": 40, "from": "A", "to": "B"}]},
                   "repeated": {"count": 1, "listed": [{"from": "A", "to": "B", "count": 2, "numbers": [12, 40]}]}}}
 
-A call belongs to the nearest agent around it that was still running when it ended, and otherwise to the program; the turns
-of an agent are its own.
-Steps, chains, prompts and validations are only passed through, so that a model call in a chain belongs to the agent
-around the chain; what runs in a tool belongs to the agent that called the tool. The tokens of an agent are those that
-it states, else those of the models and agents it called.
+A call belongs to the nearest agent around it that was still running when it ended, and otherwise to the program; the
+turns of an agent are its own. Steps, chains, prompts and validations are only passed through, so that a model call in a
+chain belongs to the agent around the chain; what runs in a tool belongs to the agent that called the tool. The tokens
+of an agent are those that it states, else those of the models and agents it called.
 
 A hand-off is an `agent_message` that says so (`recorded`), or a tool whose name does, such as `transfer_to_refunds`
 (`inferred`), and that did not fail. Where there are both for one hand-off, as with the tools of google-adk, it counts

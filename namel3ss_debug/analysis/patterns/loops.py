@@ -7,11 +7,10 @@ A loop is one of these, each at one level, at least `LEAST_ROUNDS` times, each r
 - `cycle`: the same with three to `LONGEST_CYCLE` calls;
 - `growth`: a model is given ever more messages and answers the same.
 
-No loops are *polling*: the same call, until its result changes or as long as the result says to wait; and *paging*: arguments
-that are the same but for one number that counts up by one, or rises and is called `offset` or the like, or for a cursor that the
-result before gave. A call without
-recorded arguments or result is in no loop. The cost of a loop is that of all calls after its first round, with the
-model calls that asked for them.
+No loops are *polling*: the same call, until its result changes or as long as the result says to wait; and *paging*:
+arguments that are the same but for one number that counts up by one, or rises and is called `offset` or the like, or
+for a cursor that the result before gave. A call without recorded arguments or result is in no loop. The cost of a loop
+is that of all calls after its first round, with the model calls that asked for them.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Which calls come one after the other again and again, and which run at the same time.
 
 A sequence is two to `LONGEST` operations that follow each other at one level, as they began (n-grams). Of those that
-occur `LEAST_TIMES` times, those are kept that are no part of a longer one that occurs nearly as often (closed sequences,
-as in Yan, Han and Afshar, "CloSpan", 2003), that are not one operation alone, and that are not due to chance: of the
-times that its first or its last operation occurs, at least `LEAST_SHARE` are in the sequence. That share is its
-confidence. A parallel group is a set of calls at one level in which each but the first began before all that began
-earlier had ended; groups of the same operations are one entry. `at_once` is how many of the largest of them ran at one
-moment at most.
+occur `LEAST_TIMES` times, those are kept that are no part of a longer one that occurs nearly as often (closed
+sequences, as in Yan, Han and Afshar, "CloSpan", 2003), that are not one operation alone, and that are not due to
+chance: of the times that its first or its last operation occurs, at least `LEAST_SHARE` are in the sequence. That share
+is its confidence. A parallel group is a set of calls at one level in which each but the first began before all that
+began earlier had ended; groups of the same operations are one entry. `at_once` is how many of the largest of them ran
+at one moment at most.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ The section:
      "undecided_runs": 0}
 
 No saving is counted twice: each call belongs to the first kind in the order of `savings.KINDS` that applies to it,
-and of waiting that could be saved by running things at the same time, only what exceeds the time already counted inside.
-`ms` is the time of the calls themselves; where they ran beside others, the run would be shorter by less.
-How each kind is found is described in `savings`. `undecided_runs` counts failed spans whose inner calls are not
-known, because other calls ran at the same time.
+and of waiting that could be saved by running things at the same time, only what exceeds the time already counted
+inside. `ms` is the time of the calls themselves; where they ran beside others, the run would be shorter by less. How
+each kind is found is described in `savings`. `undecided_runs` counts failed spans whose inner calls are not known,
+because other calls ran at the same time.
 """
 
 from __future__ import annotations

@@ -103,8 +103,8 @@ class Recording(NamedTuple):
 
     Attributes:
         path: its first file.
-        row: `trace`, `execution_overview`, `problems`, the `scores` of the sections that have one, and of the `findings` of
-            its health the heaviest few.
+        row: `trace`, `execution_overview`, `problems`, the `scores` of the sections that have one, and of the
+            `findings` of its health the heaviest few.
         group: what it is grouped by.
         figures: the overview with `memory_peak_mb`.
         document: its whole document as JSON; empty where it was not wanted.

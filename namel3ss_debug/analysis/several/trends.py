@@ -1,8 +1,8 @@
 """Whether a figure rises or falls over time, how sure that is, and by how much a day.
 
-Each figure of a recording, or of a group of them, is a point in time. The direction is that of the Mann-Kendall test (Mann
-1945, "Nonparametric Tests Against Trend"; Kendall 1975, "Rank Correlation Methods"), the slope that of Theil and Sen
-(`slopes`). Both use the order of the values and medians, so that a single extreme run decides nothing, and no
+Each figure of a recording, or of a group of them, is a point in time. The direction is that of the Mann-Kendall test
+(Mann 1945, "Nonparametric Tests Against Trend"; Kendall 1975, "Rank Correlation Methods"), the slope that of Theil and
+Sen (`slopes`). Both use the order of the values and medians, so that a single extreme run decides nothing, and no
 distribution is assumed.
 
 - `S` is the number of pairs of points of which the later is higher, less those of which it is lower.
@@ -108,8 +108,8 @@ def trend(points: Sequence[Point]) -> dict[str, Any]:
 
     Returns:
         `points`, `first` and `last` (values), `median`, `direction`, and where there are at least `LEAST` points
-        `p_value`, `confidence` (1 less that), `slope_per_day` with `slope_low` and `slope_high`, or `slope_per_run`; else
-        None.
+        `p_value`, `confidence` (1 less that), `slope_per_day` with `slope_low` and `slope_high`, or `slope_per_run`;
+        else None.
     """
     points = points[-MOST:]
     values = [point.value for point in points]

@@ -24,9 +24,9 @@ class ExecutionOverview:
 
     `status` is `killed` when the first process began, did not say that it ended, and nobody writes to the recording any
     more (`ending`, known by the reader); `open` when a span has no end, or a process that began has not said that it
-    ended, unless the first has and nobody writes: a pool kills its workers; else `failed` when the program ended with another exit status than 0 or by Ctrl-C, or when a span at the top failed
-    that is no mere call (of a model, a tool, a server); else `completed`.
-    `success_rate` is 1 less the `error_rate` of the section `errors`.
+    ended, unless the first has and nobody writes: a pool kills its workers; else `failed` when the program ended with
+    another exit status than 0 or by Ctrl-C, or when a span at the top failed that is no mere call (of a model, a tool,
+    a server); else `completed`. `success_rate` is 1 less the `error_rate` of the section `errors`.
     """
 
     events: frozenset[str] = frozenset({"trace_start", "trace_end", "error_occurred"})

@@ -1,11 +1,11 @@
 """What a program reads from outside that no call shows: clock, randomness, environment and standard input.
 
-`installing.install` records all of it, and in a re-run serves what another recording holds. Nothing here is imported unless
-`record_randomness` is on.
+`installing.install` records all of it, and in a re-run serves what another recording holds. Nothing here is imported
+unless `record_randomness` is on.
 
-What cannot be hidden: `random.random` and `os.urandom` are functions of ours meanwhile, `time.time` sees a frame of ours
-where the program itself traces calls (`sys.settrace`), and a program that prints its own traceback of an error that came
-while it read `sys.stdin` prints it. In the traceback of an uncaught error it is left out.
+What cannot be hidden: `random.random` and `os.urandom` are functions of ours meanwhile, `time.time` sees a frame of
+ours where the program itself traces calls (`sys.settrace`), and a program that prints its own traceback of an error
+that came while it read `sys.stdin` prints it. In the traceback of an uncaught error it is left out.
 
 Not covered, because no seam reaches it without changing the program or the interpreter:
 

@@ -62,8 +62,8 @@ class Inputs:
         at_once: whether this process may be killed as soon as it has done its work.
 
     Attributes:
-        reads: those of the clock that wait: line of work, place, nanoseconds since the epoch or `LEFT_OUT`. Put there by
-            the clock itself, which calls `press` where they are more than `most`, or one of them is no library's.
+        reads: those of the clock that wait: line of work, place, nanoseconds since the epoch or `LEFT_OUT`. Put there
+            by the clock itself, which calls `press` where they are more than `most`, or one of them is no library's.
         most: how many may wait.
     """
 
@@ -148,8 +148,8 @@ class Inputs:
         """Write what was read before this event; its id where it is written with that, "" where it is yet to be.
 
         A log record reads the clock itself, so one event more for each would tell nothing: its reads wait for the next.
-        So do frameworks between their own events, and the end of a call asks for nothing that could depend on them: a few reads
-        of libraries wait for the next call, and stand in one event.
+        So do frameworks between their own events, and the end of a call asks for nothing that could depend on them: a
+        few reads of libraries wait for the next call, and stand in one event.
         """
         waiting = len(self.reads) + len(self._queue)
         if not waiting:
@@ -205,9 +205,9 @@ class Inputs:
     def _write(self, timestamp: float, later: Event | None, *, last: bool) -> str | None:
         """Take what waits and write it, with the event that comes after it if there is one.
 
-        Two that did so at once could write the reads of one line in another order than they were made, and reads of a place before
-        it is told. Nobody waits for the other, who may be what a signal handler or a finalizer has interrupted: what was
-        read meanwhile waits for the next event.
+        Two that did so at once could write the reads of one line in another order than they were made, and reads of a
+        place before it is told. Nobody waits for the other, who may be what a signal handler or a finalizer has
+        interrupted: what was read meanwhile waits for the next event.
 
         Returns:
             The id of `later`, "" where it is yet to be written; `None` where nothing was done.

@@ -5,9 +5,10 @@ process is `0`. What a line of work starts is numbered there, each kind by itsel
 
 - `0.2` the second thread started by `0`; `0.w1` one of an executor, which works only for jobs; `0.x1` one that
   `threading` did not start,
-- `0:work.3` the third job to run `work` that `0` gave to executors, in whichever thread or process it runs; `0:p3.1` the
-  second task of the fourth job that a pool of `multiprocessing` got in the process `0`,
-- `0(search 2)` the second call of the tool `search` in `0`: a re-run that answers it does nothing of what is done in it,
+- `0:work.3` the third job to run `work` that `0` gave to executors, in whichever thread or process it runs; `0:p3.1`
+  the second task of the fourth job that a pool of `multiprocessing` got in the process `0`,
+- `0(search 2)` the second call of the tool `search` in `0`: a re-run that answers it does nothing of what is done in
+  it,
 - `0:cell[3]` the third cell of IPython that was run, in whichever task: a kernel makes one for each request that comes,
 - `0~main.1` the first asyncio task of the coroutine `main` that read anything in the thread `0`,
 - `0/1` the first process that `0` started; `0/w1` a worker of an executor.
@@ -94,8 +95,8 @@ class Lineage:
 class Call:
     """A call of a tool: what runs in its block, and what that starts, belongs to it, in the task or thread that it begins in.
 
-    A re-run that answers the call does nothing of it, and all else keeps its names and draws the same numbers. While nothing is
-    named, the block is nothing but that.
+    A re-run that answers the call does nothing of it, and all else keeps its names and draws the same numbers. While
+    nothing is named, the block is nothing but that.
     """
 
     __slots__ = ("_inner", "_name", "_outer", "_task", "_token")
@@ -183,7 +184,8 @@ def thread_starts(thread: threading.Thread) -> None:
 def new_job(function: Callable[..., Any], args: tuple[Any, ...] = ()) -> Job | None:
     """A job that is given to an executor now.
 
-    What it runs is part of its name, for some libraries give their executor jobs beside it as it comes, which only wait.
+    What it runs is part of its name, for some libraries give their executor jobs beside it as it comes, which only
+    wait.
 
     Args:
         function: what the executor is to call.

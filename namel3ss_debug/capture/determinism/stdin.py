@@ -1,10 +1,10 @@
 """What the program reads from its standard input, as bytes.
 
 `sys.stdin` is made anew with a file below it that notes what comes; nothing is read ahead of the program that was not
-before. `input()` at a terminal goes around `sys.stdin`: there a function in its place, which leaves no frame in tracebacks,
-tells the line. (An audit hook would be told too, and of each `id()` and each frame that anything looks at besides.) A child
-process that has the standard input of its parent is recorded likewise; one that has a pipe of its parent's is not, for the
-parent writes there again.
+before. `input()` at a terminal goes around `sys.stdin`: there a function in its place, which leaves no frame in
+tracebacks, tells the line. (An audit hook would be told too, and of each `id()` and each frame that anything looks at
+besides.) A child process that has the standard input of its parent is recorded likewise; one that has a pipe of its
+parent's is not, for the parent writes there again.
 
 A tool that a re-run answers reads nothing, so which lines were read in it is noted, and those are passed over then.
 """

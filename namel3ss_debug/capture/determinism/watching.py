@@ -1,7 +1,7 @@
 """What is recorded for the doctor only: which line of code prints a line of the output, and which opens a file.
 
-Neither is needed to run a program again. They say where a program does something else when it runs again. Files are followed
-in every process, output in the first alone.
+Neither is needed to run a program again. They say where a program does something else when it runs again. Files are
+followed in every process, output in the first alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The structure that agent frameworks tell of themselves: agents, turns, chains, graph nodes, hand-offs, guardrails, memory.
 
-`SEAMS` names the module whose import tells that a framework is used, and what is done then: the seam is given the module
-and a `Structure`, puts an observer where the framework has a public place for one, and returns what takes it away again. It
-replaces nothing of the framework. A seam that fails costs structure, never the run, and one line says so.
+`SEAMS` names the module whose import tells that a framework is used, and what is done then: the seam is given the
+module and a `Structure`, puts an observer where the framework has a public place for one, and returns what takes it
+away again. It replaces nothing of the framework. A seam that fails costs structure, never the run, and one line says
+so.
 
 What the framework tells goes to its `Structure`, under the framework's own ids, from whatever thread or task:
 
@@ -13,8 +14,8 @@ What the framework tells goes to its `Structure`, under the framework's own ids,
     begin_tool, end_tool                          a tool: once, by the function seam where that sees the user's function
     tell("agent_message", ...)                    a single event: a hand-off, a memory operation
 
-A parent need not be told where the framework's own context variables, threads and tasks are Python's: ours go with them.
-An observer that the framework has no way to take away is left in it, and does nothing any more.
+A parent need not be told where the framework's own context variables, threads and tasks are Python's: ours go with
+them. An observer that the framework has no way to take away is left in it, and does nothing any more.
 """
 
 from __future__ import annotations

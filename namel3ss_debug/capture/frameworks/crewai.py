@@ -1,7 +1,8 @@
 """Crews, flows, tasks and agents of crewai, as its event bus tells of them.
 
-Handlers on the bus are called in threads of its own, sometime after; so the bus is listened to where an event is given to it,
-which is in the context of what the event is about. Its events name the event that they end and the one that they are in.
+Handlers on the bus are called in threads of its own, sometime after; so the bus is listened to where an event is given
+to it, which is in the context of what the event is about. Its events name the event that they end and the one that they
+are in.
 """
 
 from __future__ import annotations

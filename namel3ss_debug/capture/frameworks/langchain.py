@@ -1,8 +1,8 @@
 """LangChain and LangGraph: a callback handler that the configuration of every run takes in, by `register_configure_hook`.
 
-The outermost run is a chain, or an agent where it is known as one; a node of a graph and what else runs inside is a step;
-prompts are prompts. A retriever is a step with a `memory_operation` in it. Runs that LangSmith hides are not shown. The runs of
-models are those recorded on the wire.
+The outermost run is a chain, or an agent where it is known as one; a node of a graph and what else runs inside is a
+step; prompts are prompts. A retriever is a step with a `memory_operation` in it. Runs that LangSmith hides are not
+shown. The runs of models are those recorded on the wire.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Model calls of litellm that send nothing: those answered by its cache, or by an answer that the program gave itself.
 
-Whatever litellm sends is recorded where it leaves. Its callbacks hear of a call in a thread of their own when it is over, so
-`completion` and `acompletion` are followed themselves.
+Whatever litellm sends is recorded where it leaves. Its callbacks hear of a call in a thread of their own when it is
+over, so `completion` and `acompletion` are followed themselves.
 """
 
 from __future__ import annotations

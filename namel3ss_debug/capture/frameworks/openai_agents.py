@@ -1,8 +1,8 @@
 """The OpenAI Agents SDK: a tracing processor beside those that are there, which goes on when others are set.
 
-An agent is an agent, a turn a turn of it, a hand-off an `agent_message` from one to the other, a guardrail a validation. The
-workflow and its task are one chain. Where tracing is disabled in the SDK there is no structure; the traffic is recorded all the
-same.
+An agent is an agent, a turn a turn of it, a hand-off an `agent_message` from one to the other, a guardrail a
+validation. The workflow and its task are one chain. Where tracing is disabled in the SDK there is no structure; the
+traffic is recorded all the same.
 """
 
 from __future__ import annotations

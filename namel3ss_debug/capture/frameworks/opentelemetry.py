@@ -1,12 +1,12 @@
 """Spans of OpenTelemetry that frameworks publish of themselves, google-adk among them, as structure of a recording.
 
-A provider of the program's own gets one span processor more, when it is made; what it exports, and where to, stays as it is.
-Where the program sets none, OpenTelemetry's own stand-in for a tracer makes spans that nobody sees: these are seen here, and
-are to the program what they were, spans that record nothing. No provider is installed and no SDK is needed. Where a span is
-made current, by whatever means, the running code is inside the span that stands for it here.
+A provider of the program's own gets one span processor more, when it is made; what it exports, and where to, stays as
+it is. Where the program sets none, OpenTelemetry's own stand-in for a tracer makes spans that nobody sees: these are
+seen here, and are to the program what they were, spans that record nothing. No provider is installed and no SDK is
+needed. Where a span is made current, by whatever means, the running code is inside the span that stands for it here.
 
-What a span stands for is read from the words of the GenAI conventions, of OpenInference and of OpenLLMetry. Any other span
-is a step where the user's own code made it, and is passed over where a library did.
+What a span stands for is read from the words of the GenAI conventions, of OpenInference and of OpenLLMetry. Any other
+span is a step where the user's own code made it, and is passed over where a library did.
 """
 
 from __future__ import annotations
@@ -291,7 +291,8 @@ def _noted_class(trace: Any, spans: _Spans) -> type[Any]:
     class NotedSpan(trace.NonRecordingSpan):  # type: ignore[misc]  # known where the program runs
         """A span that records nothing for the program; it carries on the trace of the span that it stands in for.
 
-        Whoever asks whether it records may throw it away without an end, as an SDK does that has nothing more to say of it.
+        Whoever asks whether it records may throw it away without an end, as an SDK does that has nothing more to say of
+        it.
         """
 
         def __init__(self, stands_for: Any) -> None:

@@ -1,8 +1,8 @@
 """Agents of pydantic-ai: their runs, the tools that run in them, and models that ask nobody, such as its test model.
 
-pydantic-ai tells of its work only where the program switches its OpenTelemetry spans on, and what it tells then goes where the
-program wants it. So its public methods are followed instead: `Agent.iter`, through which every run goes, `FunctionToolset.call_tool`,
-and `request` of the models that answer without any traffic.
+pydantic-ai tells of its work only where the program switches its OpenTelemetry spans on, and what it tells then goes
+where the program wants it. So its public methods are followed instead: `Agent.iter`, through which every run goes,
+`FunctionToolset.call_tool`, and `request` of the models that answer without any traffic.
 """
 
 from __future__ import annotations

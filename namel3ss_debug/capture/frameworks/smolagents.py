@@ -1,7 +1,8 @@
 """Agents of smolagents: their runs, steps and plans, the tools and the agents that they call, and the checks of their answers.
 
-Its step callbacks are told of a step when that is over, so the methods of its agents are followed themselves. Tools of an
-agent that writes code are called by that code, and never named to the model as tools; they are recorded where they are called.
+Its step callbacks are told of a step when that is over, so the methods of its agents are followed themselves. Tools of
+an agent that writes code are called by that code, and never named to the model as tools; they are recorded where they
+are called.
 """
 
 from __future__ import annotations

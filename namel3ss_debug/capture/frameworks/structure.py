@@ -195,8 +195,8 @@ class Structure:
             key: the framework's id of it.
             model: the name of the model.
             parent: the framework's id of what it belongs to, where it says so.
-            inputs: `model`, `messages`, `tools`, `params`, as far as they are told, or what gives them: that is asked when
-                they are recorded here.
+            inputs: `model`, `messages`, `tools`, `params`, as far as they are told, or what gives them: that is asked
+                when they are recorded here.
             metadata: anything else.
             frame: as for `begin`.
         """

@@ -1,7 +1,8 @@
 """Tasks and threads made while a generator of a framework is suspended: they belong to the code that makes them.
 
-Both take a copy of the context, in which the place of the generator stands, and later nobody can tell who made them. So it is
-seen to when the copy is made, from when a framework has begun something in a generator: most programs never get there.
+Both take a copy of the context, in which the place of the generator stands, and later nobody can tell who made them. So
+it is seen to when the copy is made, from when a framework has begun something in a generator: most programs never get
+there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tools of frameworks that are followed for their tools only: what each tool runs, by its class.
 
 A tool of agno, camel, dspy, haystack or llama-index is told where its class calls it, for the framework tells nobody.
-Calls of those of AutoGen, Semantic Kernel and Strands stand in spans of OpenTelemetry; what they run is learned when one
-is made.
+Calls of those of AutoGen, Semantic Kernel and Strands stand in spans of OpenTelemetry; what they run is learned when
+one is made.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Recording what the loggers of the standard library let through, without a handler.
 
-`logging.Logger.callHandlers` is edited in its body: the program sees no handler of ours, `logging.basicConfig` does what it
-did, and no frame of ours stands in a traceback. Nothing here imports `logging`; a program that does not either is not
-made to.
+`logging.Logger.callHandlers` is edited in its body: the program sees no handler of ours, `logging.basicConfig` does
+what it did, and no frame of ours stands in a traceback. Nothing here imports `logging`; a program that does not either
+is not made to.
 """
 
 from __future__ import annotations

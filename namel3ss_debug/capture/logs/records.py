@@ -3,8 +3,8 @@
     {"event_type": "log_record", "component": "log", "component_name": "shop.checkout", "call_site": "shop.py:42",
      "metadata": {"level": "warning", "message": "no stock for A-17", "category": "agents", "extra": {"sku": "A-17"}}}
 
-`level` is one of `LOG_LEVELS` (`traces.events`), or the program's own word in small letters. With an exception the event has `error`,
-`error_type` and `stack_trace`. `category` is only there where the program says one.
+`level` is one of `LOG_LEVELS` (`traces.events`), or the program's own word in small letters. With an exception the
+event has `error`, `error_type` and `stack_trace`. `category` is only there where the program says one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Clients of MCP servers, of the official `mcp` package: tools as tool calls, the rest as calls of component `mcp`.
 
-What is recorded is what the program asks of a session and what it gets, whichever way it comes: over the pipes of a process
-or over HTTP, which is not recorded a second time. Where a recording answers, no server is started and none is connected to.
-The package is patched when the program imports it; what a version does not have is not recorded, and never guessed at.
+What is recorded is what the program asks of a session and what it gets, whichever way it comes: over the pipes of a
+process or over HTTP, which is not recorded a second time. Where a recording answers, no server is started and none is
+connected to. The package is patched when the program imports it; what a version does not have is not recorded, and
+never guessed at.
 """
 
 from __future__ import annotations

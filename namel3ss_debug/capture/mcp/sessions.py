@@ -1,8 +1,9 @@
 """What a program asks of an MCP server: calls of tools as tool calls, everything else as calls of component `mcp`.
 
-Results are recorded as they stood on the wire, and made into the types of the package again where a recording answers. A
-tool's own failure is a result that says so; one of the protocol is an exception with a code. What a server tells while it works,
-progress and log messages that the program listens to, is part of the call, and told again where a recording answers.
+Results are recorded as they stood on the wire, and made into the types of the package again where a recording answers.
+A tool's own failure is a result that says so; one of the protocol is an exception with a code. What a server tells
+while it works, progress and log messages that the program listens to, is part of the call, and told again where a
+recording answers.
 """
 
 from __future__ import annotations

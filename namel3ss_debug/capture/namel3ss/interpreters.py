@@ -1,7 +1,7 @@
 """The Python that has the namel3ss language: the one asked for, this one, or the one that the command `n3` runs with.
 
-What recording needs may be missing there. Where that Python is of the same version as this one, the modules of this one are lent
-to it, behind its own.
+What recording needs may be missing there. Where that Python is of the same version as this one, the modules of this one
+are lent to it, behind its own.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What an app asks of its models: one model call for each turn, at the doors through which every provider is asked.
 
-There are two of them: `ask` of a provider, for a text, and `run_model` of an adapter, for a turn of a conversation with tools. Both
-are recorded as an exchange in the form of OpenAI's chat, so that all that answers such exchanges answers these as well; the bytes are
-those of this form and not of the provider's. How many tokens a call took stands in the provider's own response, which is looked at
-on its way.
+There are two of them: `ask` of a provider, for a text, and `run_model` of an adapter, for a turn of a conversation with
+tools. Both are recorded as an exchange in the form of OpenAI's chat, so that all that answers such exchanges answers
+these as well; the bytes are those of this form and not of the provider's. How many tokens a call took stands in the
+provider's own response, which is looked at on its way.
 """
 
 from __future__ import annotations

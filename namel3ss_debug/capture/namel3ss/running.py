@@ -1,7 +1,7 @@
 """An app from its file to the end of one of its flows, in the process that has the language.
 
-What a flow returns goes to stdout: a text as it is, anything else as JSON. An app that cannot be loaded, or whose flow fails, ends with
-status 1 and the language's own message on stderr.
+What a flow returns goes to stdout: a text as it is, anything else as JSON. An app that cannot be loaded, or whose flow
+fails, ends with status 1 and the language's own message on stderr.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def _mirrored(path: Path, workspace: Path, seams: Seams) -> Path:
 def _repair() -> bool:
     """Let a version that was published without the descriptions of its providers do without them; whether it is one.
 
-    Some wheels lack files that are read when an app has an AI block. The language remembers what it has read in an attribute
-    of the function that reads it, and takes an empty one for no descriptions.
+    Some wheels lack files that are read when an app has an AI block. The language remembers what it has read in an
+    attribute of the function that reads it, and takes an empty one for no descriptions.
     """
     try:
         registry = language("runtime.providers.pack_registry")

@@ -19,8 +19,8 @@ _MOST = 1 << 16
 def check_generation(path: Path) -> None:
     """See that an app is written in the present language, and not in the older one with the same suffix.
 
-    The older one has blocks in braces (`app "X" { ... }`), the present one indented blocks behind a colon; their first statements
-    tell them apart.
+    The older one has blocks in braces (`app "X" { ... }`), the present one indented blocks behind a colon; their first
+    statements tell them apart.
 
     Args:
         path: the file of the app.

@@ -1,8 +1,8 @@
 """The folder in which an app runs again: it looks like the app's own, so that nothing there is changed.
 
-The language keeps its memory, its records and its reports beside the app. A re-run gets a folder with copies of the sources, of the
-settings and of what the language keeps, with links to everything else, and with the memory of the recording's start. The database
-of its records, which may be anywhere, is a copy as well.
+The language keeps its memory, its records and its reports beside the app. A re-run gets a folder with copies of the
+sources, of the settings and of what the language keeps, with links to everything else, and with the memory of the
+recording's start. The database of its records, which may be anywhere, is a copy as well.
 """
 
 from __future__ import annotations

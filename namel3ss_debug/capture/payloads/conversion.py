@@ -167,8 +167,8 @@ class Payloads:
         """A dict of remembered names with remembered texts and plain numbers, or one that is ready; `None` if it is anything else.
 
         Args:
-            value: what may be such a dict; dicts in it may be such ones too, as `arguments` of a tool call is, and lists
-                may hold remembered texts, as the `chain` of a call does.
+            value: what may be such a dict; dicts in it may be such ones too, as `arguments` of a tool call is, and
+                lists may hold remembered texts, as the `chain` of a call does.
             room: the most items, in all.
             inside: whether it stands in another, and may have no dicts and lists in it.
         """

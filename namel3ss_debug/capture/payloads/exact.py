@@ -2,8 +2,8 @@
 
 Tuples are `{"$type": "tuple", "items"}`, dicts whose keys are not all texts `{"$type": "dict", "items"}` with pairs as
 items, byte arrays `{"$type": "bytearray", "base64"}`; dicts of the standard library with an order, a default or a count
-have `fields`, or `items` where their keys are not all texts. Objects that only hold data are those of `holders`. What JSON
-would show as something else, such as a text of a class of its own, is named beside it.
+have `fields`, or `items` where their keys are not all texts. Objects that only hold data are those of `holders`. What
+JSON would show as something else, such as a text of a class of its own, is named beside it.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def exact(payloads: Payloads, value: Any) -> Exact:
 class _ExactConversion(_Conversion):
     """The same walk, in which each kind of value has a form of its own.
 
-    What nothing marks as data is told whole or not at all: while that is tried, the first thing that would not come back
-    spoils it, and the walk is over for it.
+    What nothing marks as data is told whole or not at all: while that is tried, the first thing that would not come
+    back spoils it, and the walk is over for it.
     """
 
     __slots__ = ("_is_spoiled", "_kinds", "_objects", "_within", "inexact")

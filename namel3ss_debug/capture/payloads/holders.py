@@ -1,9 +1,9 @@
 """Objects of classes that only hold data, recorded so that they can be made again.
 
-These are dataclasses, classes of attrs, models of pydantic 2, named tuples, members of enumerations, time zones and values
-of some libraries, and the objects of `plain`; a `made` in their form says which. Nothing is imported to make one, and but for
-those of libraries no constructor runs, nor a setter: the class is the one that the program has under the name, and what the
-object held is put back into it.
+These are dataclasses, classes of attrs, models of pydantic 2, named tuples, members of enumerations, time zones and
+values of some libraries, and the objects of `plain`; a `made` in their form says which. Nothing is imported to make
+one, and but for those of libraries no constructor runs, nor a setter: the class is the one that the program has under
+the name, and what the object held is put back into it.
 """
 
 from __future__ import annotations

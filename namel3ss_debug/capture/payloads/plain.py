@@ -59,7 +59,8 @@ def base_of(kind: type) -> type | None:
 
     Returns:
         `None` where there may be more to them: they are made or pickled in a way of their own, are to be closed, hold
-        secrets, or have memory that C reads; or where they belong to a part of the standard library that does something.
+        secrets, or have memory that C reads; or where they belong to a part of the standard library that does
+        something.
     """
     base = _built_in(kind)
     if base not in _PARTS and not _is_exception(base, kind):
@@ -104,8 +105,8 @@ def told(conversion: Conversion, value: Any, depth: int) -> dict[str, Any] | Non
 
     Returns:
         The attributes of an object stand in `fields`, as those of an exception do beside its arguments in `items`. What
-        another built-in class has is in `fields` where it is a dict with names, else in `items` or `value`, and then the
-        attributes are in `beside`.
+        another built-in class has is in `fields` where it is a dict with names, else in `items` or `value`, and then
+        the attributes are in `beside`.
     """
     base, held = _built_in(type(value)), stored(value)
     form: dict[str, Any] = {"$type": conversion.clean(full_name(type(value)))}

@@ -27,7 +27,8 @@ _A_MOMENT = 0.01
 class _Reading(NamedTuple):
     """A body that is being read; `response` tells when nobody can close it any more.
 
-    `stopped` is what ended the last wait for more of it, where nothing has come since: who is cancelled while it reads may read on.
+    `stopped` is what ended the last wait for more of it, where nothing has come since: who is cancelled while it reads
+    may read on.
     """
 
     exchange: Watched

@@ -1,8 +1,8 @@
 """`http.client` of the standard library, and with it `urllib.request`, `xmlrpc.client` and whatever else is built on it.
 
-An exchange begins where the head of its request ends, with the body where that is in memory; where the body is streamed,
-when all of it was sent, so that it can be told without being read for the recording's sake. What is recorded itself and
-sends its requests by `http.client`, as urllib3 does, is not recorded a second time.
+An exchange begins where the head of its request ends, with the body where that is in memory; where the body is
+streamed, when all of it was sent, so that it can be told without being read for the recording's sake. What is recorded
+itself and sends its requests by `http.client`, as urllib3 does, is not recorded a second time.
 
 Where an answer is given, the connection gets a socket that leads nowhere, and `http.client` does all else by itself.
 """

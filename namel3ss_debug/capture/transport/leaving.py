@@ -1,7 +1,7 @@
 """Requests of `http.client` between the end of their head and the head of their response: recorded, and sent or answered.
 
-One whose body is in memory is recorded where its head ends, and one whose body is streamed when all of it was sent. Where a
-recording answers, such a body goes nowhere until it is known what becomes of the request.
+One whose body is in memory is recorded where its head ends, and one whose body is streamed when all of it was sent.
+Where a recording answers, such a body goes nowhere until it is known what becomes of the request.
 """
 
 from __future__ import annotations

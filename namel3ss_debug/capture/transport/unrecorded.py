@@ -1,7 +1,7 @@
 """Ways to the network that are not recorded: one line at the end says that a program used one.
 
-The program `claude`, which claude-agent-sdk talks to, is such a way. It asks models and runs tools by itself, so it is not
-started where a recording runs again.
+The program `claude`, which claude-agent-sdk talks to, is such a way. It asks models and runs tools by itself, so it is
+not started where a recording runs again.
 """
 
 from __future__ import annotations

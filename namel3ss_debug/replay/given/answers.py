@@ -1,7 +1,7 @@
 """Answers and faults that the user gives in place of recorded answers, and which call gets which.
 
-How they are written is in `grammar`. Nothing is executed here: a mocked answer is shown where the recorded one would be and
-marked, with what was recorded beside it.
+How they are written is in `grammar`. Nothing is executed here: a mocked answer is shown where the recorded one would be
+and marked, with what was recorded beside it.
 """
 
 from __future__ import annotations
@@ -172,9 +172,9 @@ class Mocks:
     def answered(self, number: int, event: Event, start: Numbered | None) -> Event:
         """An event of a recording as it is shown: the end of a call with the mock's answer and the fault, else the event itself.
 
-        What was recorded stands in `metadata.recorded`, beside `metadata.mocked`. Where the answer cannot be given, because
-        the recorded one is no such thing, `metadata.mock_problem` says why. Where a program still runs, the events tell
-        what was really answered, and `answer_for` says what will be.
+        What was recorded stands in `metadata.recorded`, beside `metadata.mocked`. Where the answer cannot be given,
+        because the recorded one is no such thing, `metadata.mock_problem` says why. Where a program still runs, the
+        events tell what was really answered, and `answer_for` says what will be.
 
         Args:
             number: the number of the event.

@@ -60,7 +60,8 @@ class Fault:
         nth: only at this call of it, from 1; None for every call.
         effect: what goes wrong.
         text: how it was written.
-        passes: whether it is passed over where a recording has no such call, as a setting that is not about one recording.
+        passes: whether it is passed over where a recording has no such call, as a setting that is not about one
+            recording.
     """
 
     name: str

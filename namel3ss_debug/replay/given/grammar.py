@@ -6,8 +6,8 @@
     NAME:FAULT            what goes wrong          search:timeout    llm:status:429    db:error:ValueError:no such row
 
 NAME is the name of a tool or a model, a component (`llm`), or `component:name`; `NAME@N` is only the N-th call of it,
-from 1. A name with other marks in it is quoted. The split is at the first colon that leaves JSON, a file or a fault. VALUE is
-JSON where it parses, else the text as it is. Single quotes around all of it are taken away, as by a shell.
+from 1. A name with other marks in it is quoted. The split is at the first colon that leaves JSON, a file or a fault.
+VALUE is JSON where it parses, else the text as it is. Single quotes around all of it are taken away, as by a shell.
 """
 
 from __future__ import annotations

@@ -64,9 +64,9 @@ def write_path(path: Path) -> str:
 def changed(whole: Any, change: Change, name: str) -> Any:
     """An answer with one of its members changed; nothing in the answer itself is touched.
 
-    An object of JSON may get a member that it did not have. Where a text is JSON, as tools often answer, its members are those
-    of the JSON. Of an object of the program's own the members are its fields, and no others. What stands in place of a date, a member of an
-    enumeration or the like is one as well.
+    An object of JSON may get a member that it did not have. Where a text is JSON, as tools often answer, its members
+    are those of the JSON. Of an object of the program's own the members are its fields, and no others. What stands in
+    place of a date, a member of an enumeration or the like is one as well.
 
     Args:
         whole: the `outputs` of a call.

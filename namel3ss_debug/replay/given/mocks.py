@@ -4,8 +4,9 @@
     NAME:@file.json        the whole answer, in a file
     NAME.MEMBER=VALUE      a member of the recorded answer; of the rest nothing is changed
 
-A tool's answer is its `result`. A model's is its `text` or its `tool_calls`, and what else it has. What a model says is given
-whole: `llm.text=...` is an answer of nothing but this text, and `llm.tool_calls=[...]` of nothing but these calls.
+A tool's answer is its `result`. A model's is its `text` or its `tool_calls`, and what else it has. What a model says is
+given whole: `llm.text=...` is an answer of nothing but this text, and `llm.tool_calls=[...]` of nothing but these
+calls.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ class Mock:
         answer: the answer, as JSON has it; None where only `changes` are given.
         text: how it was written.
         changes: members of the recorded answer and what they shall be, in order; of the rest nothing is changed.
-        of: `llm` where it is written as only a model's answer is, `tool` where as no model's is; "" where it may be both.
-        passes: whether it is passed over where a recording has no such call, as a setting that is not about one recording.
+        of: `llm` where it is written as only a model's answer is, `tool` where as no model's is; "" where it may be
+            both.
+        passes: whether it is passed over where a recording has no such call, as a setting that is not about one
+            recording.
     """
 
     name: str
@@ -117,8 +120,8 @@ class Mock:
 def parse_mock(text: str, folder: Path | None = None) -> Mock:
     """Parse `NAME:JSON`, `NAME@N:JSON`, `NAME:@file.json` or `NAME.MEMBER=VALUE`.
 
-    What a model says is given whole: `llm.text=...` is an answer of nothing but this text, and `llm.tool_calls=[...]` of
-    nothing but these calls. Other members are changed in the recorded answer.
+    What a model says is given whole: `llm.text=...` is an answer of nothing but this text, and `llm.tool_calls=[...]`
+    of nothing but these calls. Other members are changed in the recorded answer.
 
     Args:
         text: the mock as it is written on the command line or at the prompt.

@@ -4,7 +4,8 @@ A place is one of these, and any of them may be followed by `if CONDITION` (or, 
 
 - an event type (`llm_call_start`), or the N-th event of it (`llm_call_start:3`);
 - a component (`llm`), or the N-th entry into it (`llm:3`, or `llm@3` as in a mock);
-- `component:name` (`llm:gpt-4o`, `tool:search`, `agent:Researcher`), or a bare name (`search`); with `@N` its N-th entry;
+- `component:name` (`llm:gpt-4o`, `tool:search`, `agent:Researcher`), or a bare name (`search`); with `@N` its N-th
+  entry;
 - `error`: every event that says something failed;
 - `file.py:42`: the place in the user's own code that an event came from; of a line in an app, such as `app.ai:42`, the
   start of the statement there;

@@ -1,7 +1,8 @@
 """What a program asks at its boundaries: requests to models, other HTTP requests, calls of tools, and requests to MCP servers.
 
-A question is read from the start event of its call, in a recording and in the program that runs again alike. Two questions are the
-same when one of their keys is; one may have become the other by an edit of the program when one of their kins is.
+A question is read from the start event of its call, in a recording and in the program that runs again alike. Two
+questions are the same when one of their keys is; one may have become the other by an edit of the program when one of
+their kins is.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ class Question:
         kind: `llm`, `http`, `tool` or `mcp`.
         name: the model, the host, the tool, or the method.
         keys: what is equal for the same question, the surest first.
-        kins: what is equal for questions of which one may have become the other, the surest first: for a tool the call of it
-            that a model asked for by id, then, for every kind, the functions of the user that it came through. None where the
-            recording does not tell these.
+        kins: what is equal for questions of which one may have become the other, the surest first: for a tool the call
+            of it that a model asked for by id, then, for every kind, the functions of the user that it came through.
+            None where the recording does not tell these.
         chain: the user's own functions it came through, outermost first: `agent.py:main`.
         strand: where it was asked.
         call_site: the line of the user's code, `agent.py:42`.
@@ -93,9 +94,9 @@ class Question:
 def question_of(number: int, event: Event, *, keep_event: bool = True) -> Question | None:
     """The question that a call asks which begins with this event; None where the event begins no call at a boundary.
 
-    A span of a model or a tool that a program records by itself, without its request, is no boundary: what it asks is asked
-    inside it. Of a block of code neither the arguments nor the functions it came through are told. Nor is the call of a
-    tool of which only the result was seen.
+    A span of a model or a tool that a program records by itself, without its request, is no boundary: what it asks is
+    asked inside it. Of a block of code neither the arguments nor the functions it came through are told. Nor is the
+    call of a tool of which only the result was seen.
 
     Args:
         number: the number of the event.

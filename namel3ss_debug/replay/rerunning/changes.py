@@ -34,8 +34,8 @@ class _Events(Protocol):
 def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace) -> Iterator[str]:
     """Refuse answers that calls cannot have, and names that no call in the recording has that a re-run answers.
 
-    New code may call more: what it is asked of is allowed with a note where a call of this name is recorded, only fewer of
-    them, where a model was offered such a tool, and where a component is named, as in `tool:search`.
+    New code may call more: what it is asked of is allowed with a note where a call of this name is recorded, only fewer
+    of them, where a model was offered such a tool, and where a component is named, as in `tool:search`.
 
     Args:
         mocks: answers and faults.

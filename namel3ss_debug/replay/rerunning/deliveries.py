@@ -22,8 +22,9 @@ def recorded_word(
     Args:
         recorded: the recording.
         found: the boundary.
-        question: what is asked now. Where one of the two asks a model for a stream and the other does not, the answer is told by
-            what it says, to be written anew; not where no model was known to be asked, as by an older version.
+        question: what is asked now. Where one of the two asks a model for a stream and the other does not, the answer
+            is told by what it says, to be written anew; not where no model was known to be asked, as by an older
+            version.
         realtime: whether the answer takes its time, as it did then.
     """
     if found.question.kind in VALUED:

@@ -1,8 +1,8 @@
 """One input of a re-run changed on purpose, to see whether the program does something else for it.
 
-A recorded input is given to a re-run as it was. Here one kind of them is given otherwise: the clock shows another day, random
-numbers follow from another seed, sets and dicts are hashed by another seed, parallel answers arrive in another order. Everything
-else stays as recorded, so what the program then does otherwise follows from that kind.
+A recorded input is given to a re-run as it was. Here one kind of them is given otherwise: the clock shows another day,
+random numbers follow from another seed, sets and dicts are hashed by another seed, parallel answers arrive in another
+order. Everything else stays as recorded, so what the program then does otherwise follows from that kind.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def move_clock(given: Given, form: int, only: Collection[str] | None = None) -> 
     Args:
         given: what was recorded.
         form: how many times it is moved on.
-        only: the places in the code that read the moved clock; all of them, and those the recording has not, if left out.
+        only: the places in the code that read the moved clock; all of them, and those the recording has not, if left
+            out.
     """
     by = MOVED * form
     clock = {

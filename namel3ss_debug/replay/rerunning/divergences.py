@@ -48,21 +48,21 @@ class Divergence:
     """One place where a re-run and its recording part.
 
     Attributes:
-        kind: `changed`: the code asks something else than the recording holds, and got the answer recorded there. `new`: the
-            recording holds nothing for what the code asks. `missing`: the code did not ask what the recording holds. `order`: the
-            code asked this before `late`, which the recording holds first. `result`: a tool gave another result than the recorded
-            one, because it was run for real, or the program has no class for it, or a server of the program gave another
-            response; `difference` is that of the results.
-        number: the number of the question in the re-run's own trace; of what is missing, that of the first question which the
-            recording holds later; 0 where none was asked any more.
+        kind: `changed`: the code asks something else than the recording holds, and got the answer recorded there.
+            `new`: the recording holds nothing for what the code asks. `missing`: the code did not ask what the
+            recording holds. `order`: the code asked this before `late`, which the recording holds first. `result`: a
+            tool gave another result than the recorded one, because it was run for real, or the program has no class for
+            it, or a server of the program gave another response; `difference` is that of the results.
+        number: the number of the question in the re-run's own trace; of what is missing, that of the first question
+            which the recording holds later; 0 where none was asked any more.
         question: what the code asked there; None where it asked nothing.
         recorded: what the recording holds there; None where it holds nothing.
         difference: what differs between the two; None where they are no two requests of one kind.
         late: of `order`, the recorded boundaries that were asked afterwards.
-        mocked: the numbers of the questions before it, in the re-run, that were answered otherwise than recorded: it may be a
-            consequence of these.
-        ambiguous: whether the recorded answer, which was given here by a guess, was asked for later in the very words of the
-            recording.
+        mocked: the numbers of the questions before it, in the re-run, that were answered otherwise than recorded: it
+            may be a consequence of these.
+        ambiguous: whether the recorded answer, which was given here by a guess, was asked for later in the very words
+            of the recording.
     """
 
     kind: str
@@ -91,10 +91,12 @@ class Match(NamedTuple):
     Attributes:
         number: the number of the question in the re-run.
         recorded: the number of the recorded boundary it stands for; 0 for none.
-        how: `exact`, `changed`, `new`, or `expected`: it differs by nothing but what the user gave in place of recorded answers.
+        how: `exact`, `changed`, `new`, or `expected`: it differs by nothing but what the user gave in place of recorded
+            answers.
         given: whether it was the user who answered it, and not the recording.
         real: whether it was made for real.
-        unanswered: whether the run did not go on there: its answer cannot be given, or was not to be because of `strict`.
+        unanswered: whether the run did not go on there: its answer cannot be given, or was not to be because of
+            `strict`.
     """
 
     number: int
@@ -130,8 +132,8 @@ class Summary:
         kinds: how many divergences there are of each kind, without the kinds that there are none of.
         exact: how many questions were the recorded ones and got their answer from the recording.
         changed: how many were others, and got it from there all the same.
-        expected: the questions that differ only by what the user gave, and got the recorded answer: these were given before the
-            user's answers could matter to whoever gave them.
+        expected: the questions that differ only by what the user gave, and got the recorded answer: these were given
+            before the user's answers could matter to whoever gave them.
         given: how many questions the user answered.
         joined: where it met the recording again; None where it did not, or never parted.
     """

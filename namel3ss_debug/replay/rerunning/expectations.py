@@ -1,9 +1,9 @@
 """Whether two requests differ only by what follows from the user's own answers.
 
-An answer of the user's comes back in later requests: as the result of the call that it answers, under the id of that call; as
-what a model said, with the calls of tools that it asked for; or as words in a text that the program made of it. What was
-recorded in its place is gone from them in the same way. Only the user's own words are explained so: what the program
-computes of them is not, and is told as a difference that may be a consequence.
+An answer of the user's comes back in later requests: as the result of the call that it answers, under the id of that
+call; as what a model said, with the calls of tools that it asked for; or as words in a text that the program made of
+it. What was recorded in its place is gone from them in the same way. Only the user's own words are explained so: what
+the program computes of them is not, and is told as a difference that may be a consequence.
 """
 
 from __future__ import annotations

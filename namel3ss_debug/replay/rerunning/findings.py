@@ -1,7 +1,8 @@
 """What the doctor finds, one by one: each source of what a program cannot repeat, with its line of code and what can be done.
 
-Three weights: an `error` is what a re-run does not give back either; a `warning` is an input that a re-run gives back, and that
-reaches a question, the output or the exit status; `info` is an input that reaches nothing of these, or an answer of a model.
+Three weights: an `error` is what a re-run does not give back either; a `warning` is an input that a re-run gives back,
+and that reaches a question, the output or the exit status; `info` is an input that reaches nothing of these, or an
+answer of a model.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class Found:
 
     Attributes:
         weight: `error`, `warning` or `info`.
-        source: `clock`, `randomness`, `hash seed`, `order`, `environment`, `files`, `stdin`, `model`, `network`, `answer`, `unknown`.
+        source: `clock`, `randomness`, `hash seed`, `order`, `environment`, `files`, `stdin`, `model`, `network`,
+            `answer`, `unknown`.
         place: the line of code, `app.py:42`; "" where it is not known.
         what: what is read there, or both sides of what parted, in a few words.
         reaches: what it reaches: `llm`, `tool`, `http`, `status`, `output`.

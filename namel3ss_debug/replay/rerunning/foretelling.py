@@ -1,7 +1,7 @@
 """Which answers can be sent ahead to a run: the next ones, as long as it does what was recorded.
 
-Only what cannot come otherwise is foretold: a question in the recorded words, asked the recorded way, would get this very answer from
-the `Matcher`. The run says which answer it has taken, and the matcher is asked all the same.
+Only what cannot come otherwise is foretold: a question in the recorded words, asked the recorded way, would get this
+very answer from the `Matcher`. The run says which answer it has taken, and the matcher is asked all the same.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Foretelling:
         """Nothing that was told counts any more.
 
         Args:
-            behind: the number of the boundary that was asked for last, behind which the run goes on; 0 where it was none.
+            behind: the number of the boundary that was asked for last, behind which the run goes on; 0 where it was
+                none.
         """
         if behind:
             self._place = bisect_right(self._numbers, behind)

@@ -17,8 +17,8 @@ class Stop:
     """Why a run could not go on, or was not to.
 
     Attributes:
-        kind: `new`: the recording holds no answer; `unusable`: it does not hold the answer as it was; `open`: the recording ends
-            inside this call; `strict`: the first divergence.
+        kind: `new`: the recording holds no answer; `unusable`: it does not hold the answer as it was; `open`: the
+            recording ends inside this call; `strict`: the first divergence.
         question: what was asked.
         recorded: what the recording holds for it, or there.
         divergence: how the two part.

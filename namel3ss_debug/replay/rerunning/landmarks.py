@@ -1,6 +1,7 @@
 """Where a walk through a recording stood, told so that the program comes there again: numbers of events differ in a re-run.
 
-What happened inside a call that is answered, such as a request that a tool made or its look at the clock, does not happen again.
+What happened inside a call that is answered, such as a request that a tool made or its look at the clock, does not
+happen again.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Which recorded answer a question of the program that runs again gets.
 
-First comes what the user gives. Then the same question by its keys, the earliest of several, of these one that came through the
-same functions before others. Then, as a guess, the earliest question left that came through the same functions of the user's: the code
-was edited, and the difference is told. Else the recording holds no answer.
+First comes what the user gives. Then the same question by its keys, the earliest of several, of these one that came
+through the same functions before others. Then, as a guess, the earliest question left that came through the same
+functions of the user's: the code was edited, and the difference is told. Else the recording holds no answer.
 
-A guess may take the answer of a question that is asked later in its own words, as when a call was added at the front of a loop. Then
-the run has to start over, with such answers reserved for their own questions; every policy without this gives wrong answers
-to some edits. Two or three passes are enough for one edit; `plans.MOST_PASSES` bounds them.
+A guess may take the answer of a question that is asked later in its own words, as when a call was added at the front of
+a loop. Then the run has to start over, with such answers reserved for their own questions; every policy without this
+gives wrong answers to some edits. Two or three passes are enough for one edit; `plans.MOST_PASSES` bounds them.
 
 Nothing here waits, sends or reads a clock. Of several threads, one at a time may use a `Matcher`.
 """

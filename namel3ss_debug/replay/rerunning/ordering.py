@@ -1,8 +1,9 @@
 """The order in which answers are delivered: that of the recording, so that work that runs in parallel completes as it did.
 
-The beginning of a call, the head of its answer, each chunk and the end are steps. A step waits until all recorded before it have been
-taken. What can no longer come is not waited for: calls that were left out, and calls that the waiting strand itself would have
-had to make first. For what does not come for other reasons a step waits only so long, and then goes out of order.
+The beginning of a call, the head of its answer, each chunk and the end are steps. A step waits until all recorded
+before it have been taken. What can no longer come is not waited for: calls that were left out, and calls that the
+waiting strand itself would have had to make first. For what does not come for other reasons a step waits only so long,
+and then goes out of order.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Order:
         """Whether a step may go now; where it may, it has gone.
 
         Args:
-            step: the step. One that the recording does not hold may always go; those of the same boundary before it have gone.
+            step: the step. One that the recording does not hold may always go; those of the same boundary before it
+                have gone.
             waited: for how many seconds it has asked already.
         """
         place = self._place(step)

@@ -1,10 +1,10 @@
 """What a program prints on its way to the user: passed on as it comes, or held back until it is sure that it counts.
 
-A re-run may have to start over. The user shall see the output of one run, byte for byte: what was passed on before is left
-out when it comes again, and what is held back is thrown away with the run that printed it.
+A re-run may have to start over. The user shall see the output of one run, byte for byte: what was passed on before is
+left out when it comes again, and what is held back is thrown away with the run that printed it.
 
-Where the user's stream is a terminal, the program gets one as well, of the same size; where stdout and stderr lead to the
-same place, they share one way, so that their order stays.
+Where the user's stream is a terminal, the program gets one as well, of the same size; where stdout and stderr lead to
+the same place, they share one way, so that their order stays.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One run of a program on the answers of a recording: each of its calls is answered, or the run cannot go on.
 
-A pass asks the matcher for each call, keeps the order in which answers are delivered, and knows what became of it all. It knows
-no process and no socket: whoever runs the program tells it every event and hands its words on.
+A pass asks the matcher for each call, keeps the order in which answers are delivered, and knows what became of it all.
+It knows no process and no socket: whoever runs the program tells it every event and hands its words on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a recording holds of answers: every boundary in order, with what was answered read from the trace when it is asked for.
 
-One pass over the events leaves a small record of each boundary; bodies and values stay in the file. What cannot be given
-again, or not as it was, is told as findings, with the setting that would have kept it.
+One pass over the events leaves a small record of each boundary; bodies and values stay in the file. What cannot be
+given again, or not as it was, is told as findings, with the setting that would have kept it.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Finding(NamedTuple):
     """Something in a recording that cannot be given again, or not as it was.
 
     Attributes:
-        kind: `cut redacted token opaque damaged` of one answer; `open`: a call that never ended; `level filtered rotated lost
-            inputs unseen spans chains` of the recording as a whole.
+        kind: `cut redacted token opaque damaged` of one answer; `open`: a call that never ended; `level filtered
+            rotated lost inputs unseen spans chains` of the recording as a whole.
         number: the number of the boundary; 0 for the recording as a whole.
         what: the name of what is meant, such as a path into the answer or a count of events.
         setting: the setting that would have kept it; "" where there is none.

@@ -170,8 +170,8 @@ def _inexact(told_in: dict[str, Any]) -> tuple[Flaw, ...]:
 def raised_by(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
     """The exception that ended a call, and whether it was the program that gave the call up.
 
-    A response of status 400 or more is a failure and no exception, and so is an error that a stream tells. An interrupt from the
-    keyboard is an exception: nobody would interrupt the call again.
+    A response of status 400 or more is a failure and no exception, and so is an error that a stream tells. An interrupt
+    from the keyboard is an exception: nobody would interrupt the call again.
     """
     if end.get("status") == "cancelled":
         if end.get("error_type") == INTERRUPT:

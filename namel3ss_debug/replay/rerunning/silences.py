@@ -1,8 +1,9 @@
 """A re-run that waits for something that will never come: recognised and reported, instead of waiting for ever.
 
-That is an answer that it was not given in the recording either, because somebody interrupted it; or requests to a server of
-its own, for a re-run answers what the program asks, and does not ask the program. It has come to that where the program
-listens on a port, nobody is connected to it, no processor is busy, and nothing has happened for longer than ever in the recording.
+That is an answer that it was not given in the recording either, because somebody interrupted it; or requests to a
+server of its own, for a re-run answers what the program asks, and does not ask the program. It has come to that where
+the program listens on a port, nobody is connected to it, no processor is busy, and nothing has happened for longer than
+ever in the recording.
 """
 
 from __future__ import annotations

@@ -46,15 +46,16 @@ class Answer:
 
     Attributes:
         question: what was asked.
-        how: `exact`, `changed`, `expected` or `new`, as in `Match`; `new` only where the recording is not needed for it.
-        recorded: the recorded boundary whose answer it is, or in whose place the user gives one. Of two requests to a model,
-            one may ask for a stream and the other not; then the answer has to be written anew.
+        how: `exact`, `changed`, `expected` or `new`, as in `Match`; `new` only where the recording is not needed for
+            it.
+        recorded: the recorded boundary whose answer it is, or in whose place the user gives one. Of two requests to a
+            model, one may ask for a stream and the other not; then the answer has to be written anew.
         mock: the answer that the user gives; None for the recorded one.
         fault: what goes wrong at it.
         runs: whether the tool is to be run for real.
         divergence: how the question differs from the recorded one.
-        overtook: the first recorded boundary of its strand that comes before it and was not asked yet; with `--strict`, a
-            divergence.
+        overtook: the first recorded boundary of its strand that comes before it and was not asked yet; with `--strict`,
+            a divergence.
     """
 
     question: Question
@@ -101,8 +102,8 @@ class New:
 class Restart:
     """The recorded answer to this very question was given to another one before: a guess was wrong.
 
-    The run cannot count any more. It may go on with `answer`, which is right for this question, because a pass that goes on to its
-    end finds all that has to be reserved; then it starts over with `Matcher.reserved_next`.
+    The run cannot count any more. It may go on with `answer`, which is right for this question, because a pass that
+    goes on to its end finds all that has to be reserved; then it starts over with `Matcher.reserved_next`.
 
     Attributes:
         answer: the answer to the question.

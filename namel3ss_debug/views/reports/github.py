@@ -1,8 +1,8 @@
 """GitHub Actions: annotations, and the summary of the step.
 
 An annotation is a line that the runner reads as a command, so what comes from a trace is escaped as the runner's own
-toolkit does it: `%`, CR and LF in messages, in properties `:` and `,` besides. The runner also obeys an older form, `##[`
-anywhere in a line.
+toolkit does it: `%`, CR and LF in messages, in properties `:` and `,` besides. The runner also obeys an older form,
+`##[` anywhere in a line.
 """
 
 from __future__ import annotations

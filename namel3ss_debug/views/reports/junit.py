@@ -1,8 +1,8 @@
 """JUnit XML: one suite for each recording, one test case for each rule.
 
-The elements and attributes are those of the schema that Jenkins publishes (junit-10.xsd). Jenkins keeps only one failure
-of a test case, so all findings of a rule are in one. GitLab reads no suites, and of test cases with the same class and
-name only the first; so where there are several recordings, the class names the recording.
+The elements and attributes are those of the schema that Jenkins publishes (junit-10.xsd). Jenkins keeps only one
+failure of a test case, so all findings of a rule are in one. GitLab reads no suites, and of test cases with the same
+class and name only the first; so where there are several recordings, the class names the recording.
 """
 
 from __future__ import annotations

@@ -45,9 +45,9 @@ def messages(session: Session, argument: str) -> Result:
 def call_before(walk: Walk, call: int) -> int:
     """The model call before another in the same conversation; 0 where there is none.
 
-    Of the latest calls it is the one whose messages begin alike for longest, so that each of several agents that work at
-    the same time is compared with its own; of several the one that shares most of the spans around it; of these the one
-    that is as deep inside, then one of the same thread and task, and then the latest.
+    Of the latest calls it is the one whose messages begin alike for longest, so that each of several agents that work
+    at the same time is compared with its own; of several the one that shares most of the spans around it; of these the
+    one that is as deep inside, then one of the same thread and task, and then the latest.
     """
     outline = walk.outline
     own, event = _around(walk, call), walk.event_at(call)
