@@ -18,6 +18,7 @@ import shlex
 from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.errors import MockError
@@ -324,10 +325,12 @@ def _read(file: str, name: str, folder: Path | None) -> Any:
     path = _in_home(Path(file))
     path = path if folder is None else folder / path
     try:
-        if not path.is_file():
-            raise MockError(f"{where}: {'this is no file' if path.exists() else 'there is no such file'}")
+        if not S_ISREG(path.stat().st_mode):
+            raise MockError(f"{where}: this is no file")
         with path.open("rb") as opened:
             content = opened.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise MockError(f"{where}: there is no such file") from None
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else problem
         raise MockError(f"{where}: the file cannot be read: {why}") from None
