@@ -1,26 +1,47 @@
 """Compare what recording adds to a turn of an agent with what another version of this package adds.
 
-The agent is the one of `rerun.py`: a turn is one model call through the OpenAI SDK and one tool call, and the model
-answers at once. Usage: `python benchmarks/agent_turn.py OTHER_PYTHON`, the Python of an environment that holds the other
-version. The time of a processor counts, because it repeats within a few percent on a machine that others work on too;
-the clock is shown beside it.
+The agent is the one of `rerun.py`: a turn is one model call through the OpenAI SDK and one tool call. It is answered
+within its own process, and measures its own turns in time of a processor, so that neither a server nor the start of
+Python blurs the figure. Usage: `python benchmarks/agent_turn.py OTHER_PYTHON`, the Python of an environment that holds
+the other version.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 
-from rerun import AGENT, MOST, SCRIPT, TURNS
-from serving import serving
-from timing import Rounds, differences, holds, interleaved, process, spread
+from rerun import AGENT, MOST, SCRIPT
+from timing import Rounds, differences, holds, interleaved, show, spread
 
+TURNS = 300
+WARM_UP = 50
 ROUNDS = 9
-TRACE = ["-c", "from namel3ss_debug.cli.main import debug; debug()", "trace", "-o"]
+MEASURED = f"""
+import resource
+
+
+def seconds():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+messages = [{{"role": "user", "content": "Where are my parcels?"}}]
+with client() as model:
+    for _ in range({WARM_UP}):
+        turn(model, messages)
+    began = seconds()
+    for _ in range(turns):
+        turn(model, messages)
+    print((seconds() - began) / turns)
+"""
+TRACE = ["-c", "from namel3ss_debug.cli.main import debug; debug()", "trace", "-o", "run.jsonl"]
+THIS, OTHER = "this version", "the other version"
 
 
 def main() -> int:
@@ -28,55 +49,41 @@ def main() -> int:
     if len(sys.argv) != 2:
         print("usage: agent_turn.py OTHER_PYTHON", file=sys.stderr)
         return 2
-    pythons = {"this version": sys.executable, "the other version": os.path.abspath(sys.argv[1])}
+    pythons = {THIS: sys.executable, OTHER: os.path.abspath(sys.argv[1])}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for name, text in {"script.py": SCRIPT, "agent.py": AGENT}.items():
-            Path(name).write_text(text)
-        os.environ |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-        clock, cpu = measure(pythons)
-    turns = {name: added(cpu, name) for name in pythons}
-    for name, seconds in turns.items():
-        on_the_clock = spread(added(clock, name), 1e6, " µs")
-        print(
-            f"{name} adds {spread(seconds, 1e6, ' µs')} of a processor to a turn; on the clock {on_the_clock}"
+        Path("script.py").write_text(SCRIPT)
+        Path("agent.py").write_text(AGENT.partition("\nmessages = ")[0] + MEASURED)
+        taken = interleaved(
+            {
+                f"{version}, {how}": lambda python=python, before=before: turn_seconds([python, *before])
+                for version, python in pythons.items()
+                for how, before in {"plain": [], "traced": TRACE}.items()
+            },
+            ROUNDS,
         )
-    pairs = zip(turns["this version"], turns["the other version"], strict=True)
-    ratio = median(ours / other for ours, other in pairs)
+    print(f"A turn of the agent, in time of a processor, {TURNS} turns a round:")
+    show(taken, 1e6, " µs")
+    for version in pythons:
+        print(f"{version} adds {spread(added(taken, version), 1e6, ' µs')} to a turn")
+    pairs = zip(added(taken, THIS), added(taken, OTHER), strict=True)
+    ratio = median(this / other for this, other in pairs)
     return 0 if holds("recording a turn / with the other version", ratio, 1.10) else 1
 
 
-def measure(pythons: dict[str, str]) -> tuple[Rounds, Rounds]:
-    """Run the agent for one turn and for many, plain and traced; return seconds on the clock and of a processor."""
-    cpu: Rounds = {}
-    number = 0
+def turn_seconds(command: list[str]) -> float:
+    """Run the agent, and return what it measured for a turn, in seconds.
 
-    def run(name: str, python: str, *, traced: bool, turns: int) -> float:
-        nonlocal number
-        number += 1
-        before = [python, *TRACE, f"run{number}.jsonl"] if traced else [python]
-        ended = process([*before, "agent.py", url, str(turns), str(MOST)])
-        for file in Path().glob(f"*run{number}.jsonl*"):
-            file.unlink()
-        cpu.setdefault(name, []).append(ended.cpu)
-        return ended.seconds
-
-    with serving("script") as url:
-        subjects = {
-            subject: (lambda s=subject, p=python, t=traced, n=turns: run(s, p, traced=t, turns=n))
-            for version, python in pythons.items()
-            for traced in (False, True)
-            for turns in (1, TURNS)
-            for subject in [f"{version}, {'traced' if traced else 'plain'}, {turns}"]
-        }
-        clock = interleaved(subjects, ROUNDS)
-    return clock, {name: seconds[1:] for name, seconds in cpu.items()}  # without the round that warms up
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    Path("run.jsonl").unlink(missing_ok=True)
+    agent = [*command, "agent.py", "within", str(TURNS), str(MOST)]
+    return float(subprocess.run(agent, check=True, capture_output=True, text=True).stdout)
 
 
 def added(taken: Rounds, version: str) -> list[float]:
-    """Return what tracing adds to each turn, in seconds, round by round."""
-    traced = differences(taken, f"{version}, traced, {TURNS}", f"{version}, traced, 1")
-    plain = differences(taken, f"{version}, plain, {TURNS}", f"{version}, plain, 1")
-    return [(more - less) / (TURNS - 1) for more, less in zip(traced, plain, strict=True)]
+    """Return what tracing adds to a turn, in seconds, round by round."""
+    return differences(taken, f"{version}, traced", f"{version}, plain")
 
 
 if __name__ == "__main__":
