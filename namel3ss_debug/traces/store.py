@@ -22,7 +22,7 @@ from namel3ss_debug.traces.decoding import looks_like_event
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import link_latest
 from namel3ss_debug.traces.lines import first_line, head_lines, is_compressed, last_line, may_be_read
-from namel3ss_debug.traces.names import DOCUMENT_HEAD, LATEST, OWN_NAME, parse_name
+from namel3ss_debug.traces.names import DOCUMENT_HEAD, LATEST, OWN_NAME, mark_path, marked_stem, parse_name
 from namel3ss_debug.traces.ring import complete, remove_ring, segment_of
 from namel3ss_debug.traces.unrecorded import remove_marks
 
@@ -80,7 +80,7 @@ def trace_files(path: Path) -> tuple[ProcessFiles, ...]:
         return (ProcessFiles(0, (real,)),)
     names = [name for name in _names_in(real.parent) if name.startswith(parts.stem)]
     found = _group(names, real.parent).get(parts.stem, ())
-    execution = _execution_of(real)
+    execution = execution_of(real)
     kept = [
         process._replace(files=files)
         for process in found
@@ -271,7 +271,8 @@ def _first_event(path: Path) -> Event | None:
     return next((event for line in head_lines(path) if (event := _event_on(line)) is not None), None)
 
 
-def _execution_of(path: Path) -> str | None:
+def execution_of(path: Path) -> str | None:
+    """Return the execution id on the first line of a file; None where it has none."""
     event = _first_event(path)
     execution = event.get("execution_id") if event else None
     return execution if isinstance(execution, str) else None
@@ -280,7 +281,7 @@ def _execution_of(path: Path) -> str | None:
 def _same_execution(path: Path, execution: str | None) -> bool:
     if execution is None:
         return True
-    other = _execution_of(path)
+    other = execution_of(path)
     return other is None or other == execution
 
 
@@ -318,7 +319,7 @@ def _by_execution(prefix: str, directory: Path) -> Path:
     for stem, group in groups.items():
         first = group[0].files[0]
         named = OWN_NAME.match(stem) and stem[-8:].startswith(prefix[:8])
-        if (named and len(prefix) <= 8) or (_execution_of(first) or "").startswith(prefix):
+        if (named and len(prefix) <= 8) or (execution_of(first) or "").startswith(prefix):
             found.append(first)
     if not found:
         raise TraceNotFoundError(f"{prefix}: no recording in {directory} has this id; {_LIST}")
@@ -457,6 +458,7 @@ def _delete(group: tuple[ProcessFiles, ...]) -> bool:
             remove_ring(file)
             remove_marks(file)
             file.unlink(missing_ok=True)
+        mark_path(files[0]).unlink(missing_ok=True)
     except OSError:
         return False
     return True
@@ -476,8 +478,14 @@ def _delete_document(first: Path) -> None:
 
 
 def _remove_orphans(directory: Path) -> None:
-    """Delete the rings whose segments somebody else has deleted."""
-    for name in _names_in(directory):
+    """Delete the rings whose segments somebody else has deleted, and the marks whose traces are gone."""
+    names = _names_in(directory)
+    stems = {parts.stem for name in names if (parts := parse_name(name)) is not None}
+    for name in names:
+        stem = marked_stem(name)
+        if stem is not None and OWN_NAME.match(stem) and stem not in stems:
+            (directory / name).unlink(missing_ok=True)
+            continue
         segment = segment_of(directory / name)
         parts = None if segment is None else parse_name(segment.name)
         if segment is None or parts is None or not OWN_NAME.match(parts.stem):
