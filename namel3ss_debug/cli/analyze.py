@@ -18,6 +18,7 @@ from namel3ss_debug.cli.options import (
     report_problem_document,
     settings,
     show_report,
+    tell_ignored_mark,
     traces_argument,
     write_json,
 )
@@ -157,6 +158,7 @@ def one(
             trace, sections, trace.progress, options(config), in_two=True, own_prices=config.prices
         )
     report_problem_document(document["problems"])
+    tell_ignored_mark(path)
     report_plugins(document)
     if output_format == "json":
         print_document(document)

@@ -8,6 +8,7 @@ so a mark that was copied or renamed to another trace has no effect there.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -57,6 +58,11 @@ class Mark:
         """Return the mark in one line: `marked bad: wrong city (event 7)`."""
         why = f": {self.why}" if self.why else ""
         return f"marked {self.judgement}{why}" + (f" (event {self.event})" if self.event else "")
+
+
+def mark_from_json(document: Mapping[str, Any]) -> Mark:
+    """Return the mark that `Mark.to_json` has made a document of."""
+    return Mark(document["judgement"], document["why"] or "", document["event"], document["when"])
 
 
 def mark_of(path: Path) -> Mark | None:

@@ -45,7 +45,8 @@ def test_a_later_mark_replaces_an_earlier_one_and_can_be_cleared(tmp_path):
     write_mark(trace, Mark("bad", "wrong city"))
     write_mark(trace, Mark("good"))
     assert mark_of(trace).describe() == "marked good"
-    assert clear_mark(trace) and mark_of(trace) is None
+    assert clear_mark(trace)
+    assert mark_of(trace) is None
     assert not clear_mark(trace)
 
 
@@ -71,8 +72,14 @@ def test_a_mark_that_is_copied_to_another_trace_has_no_effect(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b'{"judgement": "good"}', b'{"schema": "namel3ss-debug/mark/1", "judgement": "great"}']
-    + [b" " * 100_000],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"judgement": "good"}',
+        b'{"schema": "namel3ss-debug/mark/1", "judgement": "great"}',
+        b" " * 100_000,
+    ],
 )
 def test_a_file_that_holds_no_mark_is_reported_and_ignored(tmp_path, content):
     """A damaged or foreign file never judges a run."""

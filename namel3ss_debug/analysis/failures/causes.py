@@ -39,6 +39,7 @@ from collections.abc import Callable, Iterator, Sequence
 from namel3ss_debug.analysis.failures.provenance import arguments, contexts, cut_answers, empty_results
 from namel3ss_debug.analysis.failures.steps import Step, normal
 from namel3ss_debug.analysis.failures.suspects import (
+    MARKED,
     MOST,
     Cause,
     Told,
@@ -65,6 +66,7 @@ OWN: dict[str, float] = {
     "context_overflow": 0.4,
     "malformed_output": 0.4,
     "parameter": 0.35,
+    MARKED: 0.2,
 }
 """Category -> the score of a failure that began with itself."""
 
@@ -80,6 +82,7 @@ _OWN_WORDS: dict[str, str] = {
     "context_overflow": "asked for more than the model can read",
     "malformed_output": "could not use what it was given",
     "parameter": "did not take what it was given",
+    MARKED: "is marked bad",
 }
 _LEAST = 0.05
 _DEEPEST = 2

@@ -23,6 +23,9 @@ from namel3ss_debug.errors import short
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import goes_on
 
+MARKED = "marked"
+"""The category of an event that only the user's mark calls wrong; it is explained as a wrong value is."""
+
 MOST = 5
 """How many origins of a failure are reported."""
 
@@ -40,6 +43,7 @@ FIT: dict[str, float] = {
     "network": 0.15,
     "rate_limit": 0.1,
     "cancelled": 0.1,
+    MARKED: 1.0,
 }
 """Category -> how well the inputs of a call explain that it failed."""
 
@@ -88,7 +92,7 @@ class Told(NamedTuple):
     """What is known of a failure besides its span.
 
     Attributes:
-        category: one of `categories.CATEGORIES`.
+        category: one of `categories.CATEGORIES`, or `MARKED`.
         error: its message.
         attempts: the numbers of all attempts of the call.
         before: the number of the first failure of the same fingerprint; None where this is the first.
