@@ -166,6 +166,15 @@ def nothing_fits(trace: Trace, wanted: Selection) -> None:
     tell("nothing in this recording fits" + (f"; {hint}" if hint else ""))
 
 
+def tell_mismatches(wanted: Selection) -> None:
+    """Say on stderr which comparisons of `--where` had operands of different types."""
+    mismatches = wanted.condition.describe_mismatches() if wanted.condition is not None else ""
+    if mismatches:
+        from namel3ss_debug.cli.boundary import tell
+
+        tell(f"--where: {mismatches}")
+
+
 @click.command("inspect")
 @trace_argument
 @click.option(
@@ -227,3 +236,4 @@ def command(
             chunks = chunks or CHUNK in (where or "")
             show_events(trace, wanted, limit, output_format, chunks=chunks)
     report_problems(trace)
+    tell_mismatches(wanted)

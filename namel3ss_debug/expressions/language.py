@@ -34,7 +34,7 @@ from typing import Any, Final, NoReturn
 
 from namel3ss_debug.errors import ExpressionError
 from namel3ss_debug.expressions import operations
-from namel3ss_debug.expressions.operations import MAX_NUMBER, Evaluate
+from namel3ss_debug.expressions.operations import MAX_NUMBER, Evaluate, Mismatches
 from namel3ss_debug.expressions.patterns import compile_pattern
 
 Scope = Mapping[str, Any]
@@ -125,13 +125,14 @@ class Expression:
     """A checked expression: its text, the top-level names it reads, and the function that evaluates it.
 
     `hint` suggests what may have been meant, where the expression searches for a text only among the names of an
-    object, or compares a component with a name.
+    object, or compares a component with a name. `mismatches` counts the comparisons of values of different types.
     """
 
     text: str
     names: frozenset[str]
     _function: Evaluate = field(repr=False, compare=False)
     hint: str = field(default="", repr=False, compare=False)
+    mismatches: tuple[Mismatches, ...] = field(default=(), repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Any:
         """The value for the names in `scope`; it is always JSON data, and nothing is raised."""
@@ -139,6 +140,15 @@ class Expression:
             return self._function(scope)
         except RecursionError:  # comparing data nested deeper than Python's own limit
             return None
+
+    def describe_mismatches(self) -> str:
+        """Return what was compared although its types differ, in one line; empty if nothing was.
+
+        An equality is named only if the types never were the same: `outputs.result == "x"` is fine where the results of
+        other calls are numbers.
+        """
+        found = [each for each in self.mismatches if each.times and (each.ordered or not each.fitting)]
+        return "; ".join(each.describe() for each in found)
 
     def matches(self, scope: Scope) -> bool:
         """Whether the value is true, as Python sees it: not null, zero, false or empty."""
@@ -199,7 +209,9 @@ def compile_expression(text: str, names: frozenset[str] = NAMES) -> Expression:
     tree, source = _parse(text)
     compiler = _Compiler(source, names)
     function = compiler.compile(tree, 0)
-    return Expression(text.strip(), frozenset(compiler.read), function, compiler.hint)
+    return Expression(
+        text.strip(), frozenset(compiler.read), function, compiler.hint, tuple(compiler.mismatches)
+    )
 
 
 def nearest(word: str, choices: frozenset[str] | set[str] | list[str]) -> str:
@@ -254,12 +266,18 @@ class _Compiler:
         self.variable: str | None = None
         self.hint = ""
         self.compared: set[str] = set()
+        self.mismatches: list[operations.Mismatches] = []
 
     def fail(self, node: ast.AST, message: str) -> NoReturn:
         offset = getattr(node, "col_offset", 0)
         before = self.source[self.lead :].encode("utf-8", "surrogatepass")[:offset]
         column = self.lead + len(before.decode("utf-8", "ignore")) + 1
         raise ExpressionError(f"expression, column {column}: {message}")
+
+    def written(self, first: ast.expr, last: ast.expr) -> str:
+        """Return the part of the source from one node to another."""
+        source = self.source[self.lead :].encode("utf-8", "surrogatepass")
+        return source[first.col_offset : last.end_col_offset].decode("utf-8", "ignore")
 
     def compile(self, node: ast.expr, depth: int) -> Evaluate:
         """The function that evaluates a part of the expression."""
@@ -352,7 +370,11 @@ class _Compiler:
                 self.hint = f'{component} is the name of one here; the component is written "{component}"'
             if not (isinstance(left, ast.Constant) or isinstance(right, ast.Constant)):
                 self.compared.update(named)
-        tests = [operations.COMPARISONS[type(sign)] for sign in node.ops]
+        tests = []
+        for sign, left, right in zip(node.ops, sides, sides[1:], strict=False):
+            found = operations.Mismatches(self.written(left, right), type(sign) in operations.ORDERED)
+            self.mismatches.append(found)
+            tests.append(operations.noting(type(sign), found))
         parts = [self.compile(side, depth) for side in sides]
         if len(tests) > 1:
             return operations.chain(tests, parts)

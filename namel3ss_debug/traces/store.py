@@ -153,12 +153,12 @@ def clean(
     """Delete old recordings: those older than `days`, then the oldest until `max_bytes` are kept.
 
     Only whole traces are deleted, and only those with our kind of name and with our `trace_start` at the beginning of
-    every file. The newest trace, and traces that are still being written, stay. Links are neither followed nor deleted,
+    every file. The newest trace stays, unless `days` is 0; so do traces that are still being written. Links are neither followed nor deleted,
     except `trace_latest.jsonl`, which is corrected when it points nowhere.
 
     Args:
         directory: where recordings are.
-        days: the age by the last change of the trace's files; None or 0 for no limit.
+        days: the age by the last change of the trace's files; 0 for every trace, None for no limit.
         max_bytes: the size of all our traces together; None or 0 for no limit.
         now: seconds since the epoch.
         dry_run: delete nothing.
@@ -435,13 +435,13 @@ def _is_ours(stem: str, group: tuple[ProcessFiles, ...]) -> bool:
 def _expired(
     described: dict[str, TraceInfo], days: float | None, max_bytes: int | None, now: float
 ) -> list[str]:
-    """The stems to delete, oldest first; never the newest, never one that is still being written."""
+    """Return the stems to delete, oldest first: never one that is being written, the newest only for 0 days."""
     by_age = sorted(described, key=lambda stem: _age(described[stem]))
     total = sum(info.size_bytes for info in described.values())
     chosen = []
-    for stem in by_age[:-1]:
+    for stem in by_age if days == 0 else by_age[:-1]:
         info = described[stem]
-        old = bool(days) and now - info.modified_at > (days or 0) * 86400
+        old = days == 0 or (days is not None and now - info.modified_at > days * 86400)
         large = bool(max_bytes) and total > (max_bytes or 0)
         if (old or large) and info.status != "open":
             chosen.append(stem)
