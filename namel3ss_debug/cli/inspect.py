@@ -220,7 +220,9 @@ def command(
     shapes = [name for name, given in (("event", event), ("tree", tree), ("timeline", timeline)) if given]
     if len(shapes) > 1:
         raise click.UsageError(f"--{shapes[0]} and --{shapes[1]} exclude each other", ctx)
-    wanted = Selection(where=compile_expression(where) if where is not None else None, **names)
+    wanted = Selection(
+        where=compile_expression(where, notes_mismatches=True) if where is not None else None, **names
+    )
     try:
         trace = open_reference(reference)
     except TraceNotFoundError as error:

@@ -195,19 +195,22 @@ def event_scope(
     return scope
 
 
-def compile_expression(text: str, names: frozenset[str] = NAMES) -> Expression:
+def compile_expression(
+    text: str, names: frozenset[str] = NAMES, *, notes_mismatches: bool = False
+) -> Expression:
     """Check an expression and make it ready to evaluate.
 
     Args:
         text: the expression, at most 4,096 characters.
         names: the top-level names that are allowed.
+        notes_mismatches: whether comparisons of different types are counted, which costs a third more time.
 
     Raises:
         ExpressionError: it does not parse, or uses something that the language does not have; the message names the
             column, from 1, and what is allowed.
     """
     tree, source = _parse(text)
-    compiler = _Compiler(source, names)
+    compiler = _Compiler(source, names, notes_mismatches=notes_mismatches)
     function = compiler.compile(tree, 0)
     return Expression(
         text.strip(), frozenset(compiler.read), function, compiler.hint, tuple(compiler.mismatches)
@@ -257,7 +260,7 @@ def _hint(source: str) -> str:
 class _Compiler:
     """Turns checked nodes into closures; `read` collects the top-level names."""
 
-    def __init__(self, source: str, names: frozenset[str]) -> None:
+    def __init__(self, source: str, names: frozenset[str], *, notes_mismatches: bool) -> None:
         self.source = source
         self.lead = len(source) - len(source.lstrip())
         self.names = names
@@ -266,6 +269,7 @@ class _Compiler:
         self.variable: str | None = None
         self.hint = ""
         self.compared: set[str] = set()
+        self.notes_mismatches = notes_mismatches
         self.mismatches: list[operations.Mismatches] = []
 
     def fail(self, node: ast.AST, message: str) -> NoReturn:
@@ -273,6 +277,12 @@ class _Compiler:
         before = self.source[self.lead :].encode("utf-8", "surrogatepass")[:offset]
         column = self.lead + len(before.decode("utf-8", "ignore")) + 1
         raise ExpressionError(f"expression, column {column}: {message}")
+
+    def noting(self, sign: type[ast.cmpop], left: ast.expr, right: ast.expr) -> Callable[[Any, Any], bool]:
+        """Return the comparison of two nodes, which counts values of different types."""
+        found = operations.Mismatches(self.written(left, right), sign in operations.ORDERED)
+        self.mismatches.append(found)
+        return operations.noting(sign, found)
 
     def written(self, first: ast.expr, last: ast.expr) -> str:
         """Return the part of the source from one node to another."""
@@ -370,11 +380,12 @@ class _Compiler:
                 self.hint = f'{component} is the name of one here; the component is written "{component}"'
             if not (isinstance(left, ast.Constant) or isinstance(right, ast.Constant)):
                 self.compared.update(named)
-        tests = []
-        for sign, left, right in zip(node.ops, sides, sides[1:], strict=False):
-            found = operations.Mismatches(self.written(left, right), type(sign) in operations.ORDERED)
-            self.mismatches.append(found)
-            tests.append(operations.noting(type(sign), found))
+        tests = [operations.COMPARISONS[type(sign)] for sign in node.ops]
+        if self.notes_mismatches:
+            tests = [
+                self.noting(type(sign), left, right)
+                for sign, left, right in zip(node.ops, sides, sides[1:], strict=False)
+            ]
         parts = [self.compile(side, depth) for side in sides]
         if len(tests) > 1:
             return operations.chain(tests, parts)

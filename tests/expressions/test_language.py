@@ -662,7 +662,7 @@ def test_what_an_object_of_the_program_holds_is_asked_as_in_the_program(text):
 
 def mismatches(text, *values):
     """What is said after an expression was asked of events with these durations or results."""
-    expression = compile_expression(text)
+    expression = compile_expression(text, notes_mismatches=True)
     for value in values:
         expression.matches_event(1, {"duration_ms": value, "outputs": {"result": value}})
     return expression.describe_mismatches()
