@@ -251,7 +251,7 @@ def report_plugins(document: dict[str, Any]) -> None:
 @click.option("--optimizations", is_flag=True, help="What could be saved: time, tokens and money, each once.")
 @click.option("--triggers", is_flag=True, help="Which thresholds of the setting triggers were passed.")
 @click.option(
-    "--health", is_flag=True, help="How well the run went: a score, what lowered it, what to do next."
+    "--health", is_flag=True, help="How much the findings weigh: a score, what lowered it, what to do next."
 )
 @click.option(
     "--section",

@@ -24,7 +24,16 @@ from namel3ss_debug.analysis.failures.failure_fingerprints import fingerprint
 from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, WATCHED
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.steps import Numbered, Step, blob, holds, leaves, steps_of, trace_of
-from namel3ss_debug.analysis.failures.suspects import MARKED, Cause, Told, View, told_of, who
+from namel3ss_debug.analysis.failures.suspects import (
+    MARKED,
+    Cause,
+    Told,
+    View,
+    error_type_of,
+    failed_with,
+    told_of,
+    who,
+)
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import Event, begins_span, ends_span
 from namel3ss_debug.traces.marks import BAD, Mark
@@ -97,7 +106,7 @@ def explain(trace: Recorded, number: int, mark: Mark | None = None) -> dict[str,
         "weak": told is not None and told.claimed,
         "confidence": claim.confidence if claim else None,
         "category": told.category if told and not marked else None,
-        "error_type": _error_type(step) if told and not marked else None,
+        "error_type": error_type_of(step) if told and not marked else None,
         "error": told.error or None if told and not marked else None,
         "fingerprint": _fingerprint(step, told) if told and not marked else None,
         "resolution": resolution(told.category, found[0].kind if found else None)
@@ -113,13 +122,6 @@ def explain(trace: Recorded, number: int, mark: Mark | None = None) -> dict[str,
 def _is_marked_bad(step: Step, mark: Mark) -> bool:
     """Return whether the user has marked this span bad, by one of its two events."""
     return mark.judgement == BAD and mark.event in {step.number, step.end_number or step.number}
-
-
-def _error_type(step: Step) -> str | None:
-    """Return the type of the exception that a step failed with, or whose text it returned; None if not known."""
-    claim = step.claim
-    error_type = claim.error_type if claim else step.end.get("error_type")
-    return error_type if isinstance(error_type, str) and error_type else None
 
 
 def _read(trace: Recorded, number: int, event: Event) -> _Before:
@@ -198,7 +200,7 @@ def _fingerprint(step: Step, told: Told) -> str:
         step.component,
         step.name,
         told.category,
-        _error_type(step),
+        error_type_of(step),
         told.error,
         site if isinstance(site, str) else None,
     )
@@ -210,9 +212,7 @@ def _describe_itself(step: Step, told: Told | None) -> str:
         return "is what is explained"
     if told.category == MARKED:
         return "is marked bad" + (f": {told.error}" if told.error else "")
-    what = "returned an error as its result" if told.claimed else "failed"
-    kind = _error_type(step)
-    return f"{what}: {kind}" if kind else what
+    return "returned an error as its result" if told.claimed else failed_with(step)
 
 
 class _Chain:
@@ -327,7 +327,7 @@ class _Chain:
             metadata = event.get("metadata")
             first = self._by_id.get(str(metadata.get("retry_of"))) if isinstance(metadata, dict) else None
             if first is not None and first.number < step.number:
-                yield _link(first, "retry", "failed, and was tried again", (first.end_number,))
+                yield _link(first, "retry", f"{failed_with(first)}, and was tried again", (first.end_number,))
                 return
 
 

@@ -49,6 +49,7 @@ FIT: dict[str, float] = {
 
 _FIT_QUOTED = 0.9
 _LONGEST_NAME = 40
+_LONGEST_TYPE = 60
 _OF_CODE = frozenset({"KeyError", "IndexError", "LookupError", "AttributeError", "TypeError"})
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\b")
 
@@ -114,11 +115,22 @@ def told_of(step: Step) -> Told | None:
     return step.told
 
 
+def error_type_of(step: Step) -> str | None:
+    """Return the type of the exception that a step failed with, or whose text it returned; None if not known."""
+    return step.claim.error_type if step.claim else lenient.string(step.end.get("error_type")) or None
+
+
+def failed_with(step: Step) -> str:
+    """Return the words for a failed step: `failed with KeyError`, or `failed` if the type is not known."""
+    error_type = error_type_of(step)
+    return f"failed with {short(error_type, _LONGEST_TYPE)}" if error_type else "failed"
+
+
 def _told_of(step: Step) -> Told | None:
     claim = step.claim
     if not step.failed and claim is None:
         return None
-    error_type = claim.error_type if claim else lenient.string(step.end.get("error_type"))
+    error_type = error_type_of(step)
     words = (claim.error if claim else lenient.string(step.end.get("error"))) or ""
     code = claim.http_status if claim else http_status(step.end)
     status = None if claim else lenient.string(step.end.get("status"))
