@@ -188,6 +188,18 @@ def show(
         tell(f"{count(len(left_out), 're-run')} left out; name {them} to check {them}")
 
 
+def tell_marked_bad(paths: Sequence[Path]) -> None:
+    """Say on stderr which of the checked traces are marked bad: that no rule is broken does not make them good."""
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.traces.marks import BAD, mark_of
+    from namel3ss_debug.views.cleaning import shorter_path
+
+    for path in paths:
+        mark = mark_of(path)
+        if mark is not None and mark.judgement == BAD:
+            tell(f"{shorter_path(path)} is {mark.describe()}")
+
+
 NOT_GOOD = {
     "failed": "the run failed",
     "killed": "the run never ended",
@@ -328,4 +340,5 @@ def command(
         tell_github(reports)
     single = len(reports) == 1 and not any(Path(reference).is_dir() for reference in references)
     show(reports, output_format, single=single, left_out=reruns)
+    tell_marked_bad(paths)
     return int(any(weighs(report.findings, fail_on) for report in reports))

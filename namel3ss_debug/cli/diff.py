@@ -62,14 +62,14 @@ def find_baselines(references: Sequence[str], directory: Path, failing: Path) ->
         TraceNotFoundError: a recording is not there.
         WrongUsageError: all of them are marked bad.
     """
-    from namel3ss_debug.traces.marks import GOOD, mark_of
+    from namel3ss_debug.traces.marks import GOOD, mark_at
     from namel3ss_debug.traces.store import find_trace, list_traces, trace_files
 
     own = trace_files(failing)[0].files[0]
     found: list[Path] = []
     for reference in references:
         listed = reversed(list_traces(Path(reference))) if Path(reference).is_dir() else ()
-        marked = [info.path for info in listed if (mark := mark_of(info.path)) and mark.judgement == GOOD]
+        marked = [info.path for info in listed if (mark := mark_at(info.path)) and mark.judgement == GOOD]
         good = [path for path in marked if trace_files(path)[0].files[0] != own]
         found += good or [find_trace(reference, directory)]
     return leave_out_bad_baselines(list(dict.fromkeys(found)))

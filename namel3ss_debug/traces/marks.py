@@ -71,7 +71,11 @@ def mark_of(path: Path) -> Mark | None:
     Args:
         path: any file of the trace.
     """
-    first = trace_files(path)[0].files[0]
+    return mark_at(trace_files(path)[0].files[0])
+
+
+def mark_at(first: Path) -> Mark | None:
+    """Return the mark of a trace, as `mark_of` does, where its first segment is known already."""
     found = find_mark(first, execution_of(first) or "")
     return found if isinstance(found, Mark) else None
 

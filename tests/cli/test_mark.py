@@ -156,6 +156,14 @@ def test_a_baseline_that_is_marked_bad_is_refused(run, sound, command):
     assert "b.jsonl is marked bad: wrong city; name a run that is not marked bad" in result.stderr
 
 
+def test_a_check_without_findings_names_a_mark(run, sound):
+    """The rules hold; what the user thinks of the run stands beside them, and changes no status."""
+    write_mark(sound, Mark("bad", "wrong city"))
+    result = run("check", sound, "--rule", "tokens < 1e9")
+    assert result.exit_code == 0
+    assert result.stderr.endswith("_ab12cd34.jsonl is marked bad: wrong city\n")
+
+
 def test_a_folder_of_baselines_leaves_out_those_marked_bad(run, sound):
     """`check` compares with the rest, and names what it left out."""
     folder = sound.parent.parent / "base"
