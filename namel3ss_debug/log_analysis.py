@@ -17,6 +17,7 @@ from namel3ss_debug.inspection.activity import agent_activity, learning_progress
 from namel3ss_debug.inspection.journey import journey
 from namel3ss_debug.inspection.logs import every_line
 from namel3ss_debug.traces.events import LOG_LEVELS
+from namel3ss_debug.traces.marks import mark_of
 from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.store import find_trace
 from namel3ss_debug.views.journey import document
@@ -102,7 +103,7 @@ class LogAnalyzer:
             UnreadableTraceError: there is no such event.
         """
         number = self._worst_failure() if number is None else number
-        return None if number is None else explain(self.trace, number)
+        return None if number is None else explain(self.trace, number, mark_of(self.trace.path))
 
     def trace_agent_journey(self, name: str, limit: int = MOST_STEPS) -> dict[str, Any]:
         """All that one agent or component did, in order, as `debug journey` tells it.

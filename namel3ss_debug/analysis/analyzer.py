@@ -11,6 +11,7 @@ from namel3ss_debug.analysis.contract import Fold
 from namel3ss_debug.analysis.folds import FOLDS, Analysis, in_order
 from namel3ss_debug.analysis.halves import Asked, collecting_rarely, read_in_two, read_whole
 from namel3ss_debug.analysis.totals import Options
+from namel3ss_debug.traces.marks import mark_at
 from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.traces.store import ending
@@ -95,13 +96,16 @@ def fold(
     with collecting_rarely():
         analysis, execution_id = read_in_two(trace, asked, own_prices) if in_two else read_whole(trace, asked)
         problems = trace.problems_document()
-        results = analysis.results({"problems": problems, "ending": ending(trace.processes)})
+        mark = mark_at(trace.processes[0].files[0])
+        judged = None if mark is None else mark.to_json()
+        results = analysis.results({"problems": problems, "ending": ending(trace.processes), "mark": judged})
     errors = plugins.errors(analysis.folds)
     document = {
         "schema": SCHEMA,
         "trace": {
             "path": str(trace.path),
             "execution_id": execution_id,
+            "mark": judged,
             "events": analysis.events,
             "processes": len(trace.processes),
             "files": [str(file) for file in trace.files],

@@ -6,6 +6,7 @@ finding takes from a full score is its `by`, from 0 to 1:
 - a failure: the severity of the run, in proportion to its own severity; a weaker sign of one: its own severity;
 - a program that ended with another status than 0 without a recorded failure, and spans that never ended: `HALF`;
 - a run that did not come to its end: `UNFINISHED`;
+- a run that the user has marked bad: `UNFINISHED`;
 - a recording with gaps: what `integrity` takes from its score, except for spans that never ended, counted above;
 - time or tokens that could have been saved, loops, stalls, bottlenecks: a part of their share of the run's time or
   tokens;
@@ -21,11 +22,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from namel3ss_debug.errors import short
+from namel3ss_debug.traces.marks import mark_from_json
 
 LEAST = 0.01
 HALF = 0.5
 UNFINISHED = 0.9
-"""So much that the run is at most poor, whatever else went well before."""
+"""So much that the level of the run is at least serious, whatever else was seen; also for a run that is marked bad."""
+MARKED_BAD = "marked_bad"
+"""The kind of the finding that a user's mark makes."""
 PASSED = 0.2
 WORTH_MS = 1.0
 """A saving of less time than this is none: no clock and no second run would show it."""
@@ -333,7 +337,16 @@ def _interactions(section: Section, _sections: Mapping[str, Any], _run: Run) -> 
             yield _finding("agent_failed", "interactions", "interactions", 0.4 * row["failed"] / row["count"], words, (), "inspect --errors-only")  # fmt: skip
 
 
+def _mark(mark: Section, _sections: Mapping[str, Any], _run: Run) -> Iterator[Finding]:
+    """Yield the user's own finding, where the run is marked bad."""
+    event = mark["event"]
+    look = f"explain {event}" if event else "inspect --tree"
+    words = mark_from_json(mark).describe()
+    yield _finding(MARKED_BAD, "quality", "mark", UNFINISHED, words, (event,) if event else (), look)
+
+
 _TELLERS: dict[str, Callable[[Section, Mapping[str, Any], Run], Iterator[Finding]]] = {
+    "mark": _mark,
     "execution_overview": _overview,
     "errors": _errors,
     "integrity": _integrity,

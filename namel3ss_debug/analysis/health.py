@@ -1,8 +1,12 @@
-"""How well a run went: five parts, one score, a level, and what matters most, read from the other sections.
+"""How much was found wrong with a run: five parts, one score, a level, and what matters most, from the other sections.
+
+The score weighs what was found, and nothing else. A run without findings is not a good run: nobody has judged its
+outcome. `statement` says so, or how the user has marked the run (`traces/marks.py`).
 
 The section:
 
-    {"score": 0.5, "level": "poor", "decided_by": ["severity"], "reason": null,
+    {"score": 0.5, "level": "serious", "statement": "2 errors seen; outcome not judged",
+     "decided_by": ["severity"], "reason": null,
      "measures": {"success_rate": 0.917, "integrity": 1.0, "severity": 0.75, "score": 0.5},
      "parts": {"quality": {"score": 0.25, "weight": 1.0, "lowered_by": [{"finding": "failure", "by": 0.75}]}, ...},
      "sections": {"errors": {"score": 0.25, "lowered_by": [{"finding": "failure", "by": 0.75}]}, ...},
@@ -10,7 +14,7 @@ The section:
      "findings": [{"finding": "failure", "part": "quality", "section": "errors", "weight": 0.75,
                    "words": "tool place_order failed: ...", "numbers": [25, 9],
                    "next": "namel3ss debug explain 25"}],
-     "levels": {"excellent": {"success_rate": 0.95, ...}, ...}}
+     "levels": {"negligible": {"success_rate": 0.95, ...}, ...}}
 
 Findings (`findings`) lower the parts and sections, each by its `by`. Of findings of one kind only the heaviest counts,
 and a score is the product of 1 - `by` over the kinds, so that it stays between 0 and 1. The section `integrity` keeps
@@ -25,7 +29,7 @@ tool or component of the user's own did anything has no score.
 
 The level is the worst that one of four measures allows, by `LEVELS`; `decided_by` names those. The first three limits
 are those of success rate, integrity and severity; a severity above .8 is critical, however good the other measures are:
-only failures that ended the run and that a person has to mend (authentication, a full disk) reach it. The score has the
+only failures that ended the run and that a person has to repair (authentication, a full disk) reach it. The score has the
 same limits as the integrity. The `weight` of a finding is its `by` times the weight of its part.
 """
 
@@ -35,7 +39,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import NS_PER_MS
-from namel3ss_debug.analysis.findings import Finding, Run, findings
+from namel3ss_debug.analysis.findings import MARKED_BAD, Finding, Run, findings
+from namel3ss_debug.traces.marks import BAD, mark_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -48,19 +53,22 @@ WEIGHTS = {"quality": 1.0, "stability": 0.8, "performance": 0.6, "resources": 0.
 """Part -> how much it matters, the most important first."""
 
 LEVELS: dict[str, dict[str, float]] = {
-    "excellent": {"success_rate": 0.95, "integrity": 0.9, "severity": 0.1, "score": 0.9},
-    "good": {"success_rate": 0.85, "integrity": 0.8, "severity": 0.3, "score": 0.8},
-    "fair": {"success_rate": 0.7, "integrity": 0.6, "severity": 0.5, "score": 0.6},
-    "poor": {"success_rate": 0.5, "integrity": 0.4, "severity": 0.8, "score": 0.4},
+    "negligible": {"success_rate": 0.95, "integrity": 0.9, "severity": 0.1, "score": 0.9},
+    "minor": {"success_rate": 0.85, "integrity": 0.8, "severity": 0.3, "score": 0.8},
+    "moderate": {"success_rate": 0.7, "integrity": 0.6, "severity": 0.5, "score": 0.6},
+    "serious": {"success_rate": 0.5, "integrity": 0.4, "severity": 0.8, "score": 0.4},
 }
-"""Level -> the smallest value of each measure that it allows, and the largest severity; worse ones are `critical`."""
+"""Level -> the smallest value of each measure that it allows, and the largest severity; worse ones are `critical`.
+
+A level says how much what was found weighs. None of them says that a run was good.
+"""
 
 WORST = "critical"
 LISTED = 20
 COMMAND = "namel3ss debug "
 
 _TELLS = {
-    "quality": ("errors",),
+    "quality": ("errors", "mark"),
     "stability": ("errors", "integrity"),
     "performance": ("performance",),
     "resources": ("resource_usage", "optimizations"),
@@ -71,6 +79,7 @@ _TELLS = {
 _READ_TOO = ("execution_overview", "event_type_breakdown")
 """Sections that are read for findings of other sections."""
 
+_NOT_ENDED = frozenset({"open", "killed"})
 _NO_WORK = frozenset({"app", "http", "log"})
 
 
@@ -88,7 +97,7 @@ class Health:
             "resource_usage",
             "integrity",
         ),
-        *("dependencies", "patterns", "optimizations", "triggers", "interactions"),
+        *("dependencies", "patterns", "optimizations", "triggers", "interactions", "mark"),
     )
 
     def __init__(self, _options: Options) -> None:
@@ -120,6 +129,9 @@ def health(sections: Mapping[str, Any], wall_ms: float | None) -> dict[str, Any]
         wall_ms: how long the run took, in milliseconds.
     """
     known = {name: sections[name] for name in _KNOWN if name in sections and _KNOWN[name](sections[name])}
+    mark = sections.get("mark")
+    if mark is not None and mark["judgement"] == BAD:
+        known = {"mark": mark} | known
     told = known | {name: sections[name] for name in _READ_TOO if name in sections}
     usage = sections.get("resource_usage") or {}
     run = Run(wall_ms, (usage.get("tokens") or {}).get("total"), (usage.get("cost") or {}).get("total"))
@@ -138,6 +150,7 @@ def health(sections: Mapping[str, Any], wall_ms: float | None) -> dict[str, Any]
     return {
         "score": score,
         "level": level,
+        "statement": describe_outcome(sections, mark),
         "decided_by": decided_by,
         "reason": None if worked else "no agent, model or tool did anything",
         "measures": measures,
@@ -149,8 +162,42 @@ def health(sections: Mapping[str, Any], wall_ms: float | None) -> dict[str, Any]
     }
 
 
-def _rank(finding: Finding) -> tuple[float, int, str]:
-    return -_weight(finding), min(finding.numbers, default=0), finding.slug
+def describe_outcome(sections: Mapping[str, Any], mark: Mapping[str, Any] | None) -> str:
+    """Return what is known of the outcome: the errors seen, and the user's judgement or that there is none.
+
+    Args:
+        sections: the results of the other sections.
+        mark: the user's mark as JSON.
+    """
+    seen = _describe_errors(sections)
+    if mark is None:
+        return f"{seen}; outcome not judged"
+    judged = mark_from_json(mark).describe()
+    return f"{judged}; {seen}" if mark["judgement"] == BAD else f"{seen}; {judged}"
+
+
+def _describe_errors(sections: Mapping[str, Any]) -> str:
+    """Return how many errors were seen, and how the run ended if it did not complete."""
+    errors, overview = sections.get("errors") or {}, sections.get("execution_overview") or {}
+    counts = (
+        (errors.get("total_errors"), "error"),
+        (errors.get("recovered_errors"), "recovered error"),
+        (errors.get("weak_errors"), "possible error"),
+    )
+    seen = [f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count]
+    status, exit_status = overview.get("status"), overview.get("exit_status")
+    ended = f"exit status {exit_status}, " if exit_status else f"{status}, " if status in _NOT_ENDED else ""
+    return f"{ended}{', '.join(seen) or 'no errors'} seen"
+
+
+def _rank(finding: Finding) -> tuple[bool, float, int, str]:
+    """Return the sort key of a finding: the user's own judgement before everything that was computed."""
+    return (
+        finding.slug != MARKED_BAD,
+        -_weight(finding),
+        min(finding.numbers, default=0),
+        finding.slug,
+    )
 
 
 def _weight(finding: Finding) -> float:

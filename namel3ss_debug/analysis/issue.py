@@ -4,7 +4,8 @@ The failure that is meant is the one with most of the user's words in its compon
 and its message, or in those of its likeliest origin. A word counts as half where only its beginning is the same (four
 letters or more), so that `timed` finds `timeout`'s neighbours and `refunds` finds `refund`. Without
 words, or where none fits, it is the most severe; of equally severe ones the first. Weaker signs of failure count where
-there are no failures, or where the words fit them better.
+there are no failures, or where the words fit them better. Where nothing failed and the user has marked an event bad, the
+page explains that event.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.analyzer import analyze
 from namel3ss_debug.analysis.failures.explain import explain
+from namel3ss_debug.traces.marks import BAD, mark_from_json
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.totals import Options
@@ -88,6 +90,9 @@ def issue(trace: Trace, words: str, options: Options) -> dict[str, Any]:
     failure, chosen_by = choose([*errors["failures"], *errors["weak_failures"]], words)
     first = next(iter(trace.events()), {})
     health = document["health"]
+    mark = None if document["trace"]["mark"] is None else mark_from_json(document["trace"]["mark"])
+    marked = mark.event if failure is None and mark is not None and mark.judgement == BAD else None
+    explained = marked if failure is None else failure["number"]
     told: dict[str, Any] = _homeless(
         {
             "words": words or None,
@@ -100,12 +105,14 @@ def issue(trace: Trace, words: str, options: Options) -> dict[str, Any]:
                 "started_at": overview["started_at"],
                 "health": health["score"],
                 "level": health["level"],
+                "statement": health["statement"],
             },
+            "mark": document["trace"]["mark"],
             "failure": failure,
             "chosen_by": chosen_by,
             "other_failures": max(errors["total_errors"] + errors["weak_errors"] - (failure is not None), 0),
             "stack_trace": None if failure is None else _stack(trace, failure),
-            "origin": None if failure is None else explain(trace, failure["number"]),
+            "origin": None if explained is None else explain(trace, explained, mark),
             "open_spans": errors["open_spans"],
             "findings": health["findings"],
             "environment": {key: overview[key] for key in _FACTS} | {"packages": _packages(first)},

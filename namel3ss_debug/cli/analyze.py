@@ -18,6 +18,7 @@ from namel3ss_debug.cli.options import (
     report_problem_document,
     settings,
     show_report,
+    tell_ignored_mark,
     traces_argument,
     write_json,
 )
@@ -157,6 +158,7 @@ def one(
             trace, sections, trace.progress, options(config), in_two=True, own_prices=config.prices
         )
     report_problem_document(document["problems"])
+    tell_ignored_mark(path)
     report_plugins(document)
     if output_format == "json":
         print_document(document)
@@ -249,7 +251,7 @@ def report_plugins(document: dict[str, Any]) -> None:
 @click.option("--optimizations", is_flag=True, help="What could be saved: time, tokens and money, each once.")
 @click.option("--triggers", is_flag=True, help="Which thresholds of the setting triggers were passed.")
 @click.option(
-    "--health", is_flag=True, help="How well the run went: a score, what lowered it, what to do next."
+    "--health", is_flag=True, help="How much the findings weigh: a score, what lowered it, what to do next."
 )
 @click.option(
     "--section",

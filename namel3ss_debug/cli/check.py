@@ -14,6 +14,7 @@ from namel3ss_debug.cli.analyze import find_paths
 from namel3ss_debug.cli.options import (
     files,
     format_option,
+    leave_out_bad_baselines,
     open_recording,
     open_reference,
     quoted,
@@ -77,7 +78,7 @@ def earlier_runs(references: Sequence[str], loaded: Loaded, checked: Sequence[Pa
     others = [path for path in dict.fromkeys(found) if trace_files(path)[0].files[0] not in own]
     if not others:
         raise TraceNotFoundError("--baseline: there is no recording but the one that is checked")
-    return read_baseline([open_recording(path) for path in others])
+    return read_baseline([open_recording(path) for path in leave_out_bad_baselines(others)])
 
 
 def hold(path: Path, rules: Sequence[Rule], baseline: Baseline | None, loaded: Loaded) -> Report:
@@ -187,6 +188,18 @@ def show(
         tell(f"{count(len(left_out), 're-run')} left out; name {them} to check {them}")
 
 
+def tell_marked_bad(paths: Sequence[Path]) -> None:
+    """Say on stderr which of the checked traces are marked bad: that no rule is broken does not make them good."""
+    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.traces.marks import BAD, mark_of
+    from namel3ss_debug.views.cleaning import shorter_path
+
+    for path in paths:
+        mark = mark_of(path)
+        if mark is not None and mark.judgement == BAD:
+            tell(f"{shorter_path(path)} is {mark.describe()}")
+
+
 NOT_GOOD = {
     "failed": "the run failed",
     "killed": "the run never ended",
@@ -196,7 +209,7 @@ NOT_GOOD = {
 
 
 def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
-    """Write rules that a good run keeps, to the file of `--rules`.
+    """Write rules that a run keeps, to the file of `--rules`.
 
     Raises:
         WrongUsageError: the file is there already, or several files or recordings were given.
@@ -204,6 +217,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     from namel3ss_debug.analysis.checking.suggestions import suggest
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.errors import WrongUsageError
+    from namel3ss_debug.traces.marks import BAD, mark_of
     from namel3ss_debug.views.payloads import json_bytes
 
     if len(references) > 1 or len(files) > 1:
@@ -220,9 +234,14 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
         raise WrongUsageError(
             f"{path} is there already; name another file with --rules, or remove it"
         ) from None
+    mark = mark_of(trace.path)
+    if mark is not None and mark.judgement == BAD:
+        tell(f"{trace.path.name} is {mark.describe()}; take rules from a run that is not marked bad")
     if status in NOT_GOOD or left_out:
         broken = f", so these rules are left out: {', '.join(left_out)}" if left_out else ""
-        tell(f"{NOT_GOOD.get(status, 'not all was well')}{broken}; better take rules from a good run")
+        tell(
+            f"{NOT_GOOD.get(status, 'the run breaks some rules')}{broken}; take rules from a run that completed"
+        )
     if len(rules) < len(suggested):
         names = ", ".join(rule["name"] for rule in suggested if rule["name"] in taken)
         tell(f"rules of these names are in the setting checks already, and are left out: {names}")
@@ -253,7 +272,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     metavar="TRACE",
     shell_complete=files,
     multiple=True,
-    help="A good run, or a directory of them: nothing may be worse than there.",
+    help="A run to compare with, or a directory of them: nothing may be worse than there.",
 )
 @click.option(
     "--fail-on",
@@ -276,7 +295,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     help="Annotations and step summary of GitHub Actions; by itself where GITHUB_ACTIONS is true.",
 )
 @click.option(
-    "--init", is_flag=True, help=f"Write rules that this good run keeps, to --rules FILE or {RULES_FILE}."
+    "--init", is_flag=True, help=f"Write rules that this run keeps, to --rules FILE or {RULES_FILE}."
 )
 @format_option("table", "json", "markdown")
 def command(
@@ -321,4 +340,5 @@ def command(
         tell_github(reports)
     single = len(reports) == 1 and not any(Path(reference).is_dir() for reference in references)
     show(reports, output_format, single=single, left_out=reruns)
+    tell_marked_bad(paths)
     return int(any(weighs(report.findings, fail_on) for report in reports))

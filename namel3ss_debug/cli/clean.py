@@ -48,7 +48,10 @@ def show(removed: list[Any], folder: Path, *, dry_run: bool) -> None:
 @click.command("clean")
 @click.argument("directory", metavar="[DIRECTORY]", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--days", type=float, metavar="N", help="Remove what is older; trace_retention_days without it."
+    "--days",
+    type=float,
+    metavar="N",
+    help="Remove what is older than N days, 0: everything; trace_retention_days without it.",
 )
 @click.option("--max-bytes", metavar="SIZE",
               help="Remove the oldest until the rest fits, such as 500MB; trace_retention_bytes without it.")  # fmt: skip
@@ -59,8 +62,8 @@ def command(
 ) -> None:
     """Remove old recordings from DIRECTORY; without it, from trace_output_dir.
 
-    Only what namel3ss-debug recorded under a name of its own is removed; the newest recording and one that is still
-    being written stay. Where neither an option nor a setting of your own says how long recordings are kept, it says
+    Only what namel3ss-debug recorded under a name of its own is removed. One that is still being written stays, and so
+    does the newest, except with --days 0. Where neither an option nor a setting of your own says how long recordings are kept, it says
     what would be removed by the defaults, and removes nothing.
     """
     from namel3ss_debug.cli.boundary import tell
@@ -78,7 +81,7 @@ def command(
         raise TraceNotFoundError(f"{directory}: no such directory; give one that holds recordings")
     removed = clean(
         folder,
-        days=config.trace_retention_days or None,
+        days=config.trace_retention_days or None if days is None else days,
         max_bytes=config.trace_retention_bytes or None,
         now=time.time(),
         dry_run=dry_run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import click
 from namel3ss_debug.cli.options import (
     files,
     format_option,
+    leave_out_bad_baselines,
     limit_option,
     open_recording,
     print_document,
@@ -48,6 +50,31 @@ def show(found: Diff | BaselineDiff, limit: int, output_format: str) -> None:
     show_report(told, markdown=markdown)
 
 
+def find_baselines(references: Sequence[str], directory: Path, failing: Path) -> list[Path]:
+    """Return the passing runs: of a directory those marked good, or the newest if none is; none that is marked bad.
+
+    Args:
+        references: recordings and directories.
+        directory: where recordings are.
+        failing: the run that is compared with them, which is none of them.
+
+    Raises:
+        TraceNotFoundError: a recording is not there.
+        WrongUsageError: all of them are marked bad.
+    """
+    from namel3ss_debug.traces.marks import GOOD, mark_at
+    from namel3ss_debug.traces.store import find_trace, list_traces, trace_files
+
+    own = trace_files(failing)[0].files[0]
+    found: list[Path] = []
+    for reference in references:
+        listed = reversed(list_traces(Path(reference))) if Path(reference).is_dir() else ()
+        marked = [info.path for info in listed if (mark := mark_at(info.path)) and mark.judgement == GOOD]
+        good = [path for path in marked if trace_files(path)[0].files[0] != own]
+        found += good or [find_trace(reference, directory)]
+    return leave_out_bad_baselines(list(dict.fromkeys(found)))
+
+
 @click.command("diff")
 @click.argument("references", metavar="A B", nargs=-1, shell_complete=files)
 @click.option("--baseline", "baselines", multiple=True, metavar="TRACE", shell_complete=files,
@@ -70,7 +97,8 @@ def command(
     with what the model had read on both sides.
 
     With --baseline there is one recording, of a failing run: what it did that no passing run did, and what every
-    passing run did that it did not.
+    passing run did that it did not. A directory as a baseline means the runs in it that are marked good
+    (`namel3ss debug mark`), or the newest if none is.
 
     Ends with status 0 where the runs are the same, and 1 where they are not.
     """
@@ -84,7 +112,9 @@ def command(
         raise WrongUsageError(f"diff compares {needed}; {len(references)} given")
     config = settings().config
     directory = Path(config.trace_output_dir)
-    traces = [open_recording(find_trace(given, directory)) for given in (*baselines, *references)]
+    compared = [find_trace(given, directory) for given in references]
+    passing = find_baselines(baselines, directory, compared[0]) if baselines else []
+    traces = [open_recording(path) for path in (*passing, *compared)]
     ignored = (*config.diff_ignore, *ignore)
     found: Diff | BaselineDiff
     with ExitStack() as stack:

@@ -16,6 +16,7 @@ from namel3ss_debug.cli.options import (
     reading,
     report_problems,
     show_report,
+    tell_ignored_mark,
     trace_argument,
 )
 
@@ -50,12 +51,15 @@ def command(number: int, reference: str | None, output_format: str) -> None:
     else, who asked for it and who gave it what, back to the words of the user.
     """
     from namel3ss_debug.analysis.failures.explain import SCHEMA, explain
+    from namel3ss_debug.traces.marks import mark_of
     from namel3ss_debug.views.explain import explain as shown
 
     trace = open_reference(reference)
     with reading(trace):
-        document = {"schema": SCHEMA, "trace": str(trace.path), **explain(trace, number)}
+        mark = mark_of(trace.path)
+        document = {"schema": SCHEMA, "trace": str(trace.path), **explain(trace, number, mark)}
     report_problems(trace)
+    tell_ignored_mark(trace.path)
     named = quoted(reference or "")
     if output_format == "json":
         print_document(document)

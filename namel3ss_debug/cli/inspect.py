@@ -166,6 +166,15 @@ def nothing_fits(trace: Trace, wanted: Selection) -> None:
     tell("nothing in this recording fits" + (f"; {hint}" if hint else ""))
 
 
+def tell_mismatches(wanted: Selection) -> None:
+    """Say on stderr which comparisons of `--where` had operands of different types."""
+    mismatches = wanted.condition.describe_mismatches() if wanted.condition is not None else ""
+    if mismatches:
+        from namel3ss_debug.cli.boundary import tell
+
+        tell(f"--where: {mismatches}")
+
+
 @click.command("inspect")
 @trace_argument
 @click.option(
@@ -211,7 +220,9 @@ def command(
     shapes = [name for name, given in (("event", event), ("tree", tree), ("timeline", timeline)) if given]
     if len(shapes) > 1:
         raise click.UsageError(f"--{shapes[0]} and --{shapes[1]} exclude each other", ctx)
-    wanted = Selection(where=compile_expression(where) if where is not None else None, **names)
+    wanted = Selection(
+        where=compile_expression(where, notes_mismatches=True) if where is not None else None, **names
+    )
     try:
         trace = open_reference(reference)
     except TraceNotFoundError as error:
@@ -227,3 +238,4 @@ def command(
             chunks = chunks or CHUNK in (where or "")
             show_events(trace, wanted, limit, output_format, chunks=chunks)
     report_problems(trace)
+    tell_mismatches(wanted)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.replay.given.faults import Fault
     from namel3ss_debug.replay.given.mocks import Mock
-    from namel3ss_debug.replay.live import LiveProgram
     from namel3ss_debug.replay.live_debugger import LiveDebugger
 
 
@@ -126,8 +125,7 @@ def step_program(
                 debugger = LiveDebugger(program, breakpoints, wanted.mocks)
                 program.go_on()
                 status = hold(debugger, wanted, seated).status
-                if wanted.mocks and not program.free:
-                    tell_unreached(wanted.mocks, program, notices(seated))
+                tell_unused(debugger, wanted.breakpoints, breakpoints, Path(session.trace), notices(seated))
                 return status
             finally:
                 program.end()
@@ -156,11 +154,41 @@ def hold(debugger: LiveDebugger, wanted: Stepping, seated: Seat | None, *, jsonl
         debugger.over, commands, typed_too = False, (), True
 
 
-def tell_unreached(given: Sequence[Mock | Fault], program: LiveProgram, say: Callable[[str], None]) -> None:
-    """Say which answers and faults no call of the program got."""
-    from namel3ss_debug.replay.rerunning.changes import unreached
+def tell_unused(
+    debugger: LiveDebugger,
+    given: Sequence[str],
+    breakpoints: Sequence[str],
+    recorded: Path,
+    say: Callable[[str], None],
+) -> None:
+    """Say which breakpoints, mocks and faults fit nothing that the program did; nothing if the user has ended it.
 
-    for line in unreached(given, program):
+    Args:
+        debugger: the session, whose program has ended.
+        given: the places of `-b`.
+        breakpoints: all places that were set at the beginning: those of `-b`, then those of the settings.
+        recorded: the trace of the program. It holds more than the session has seen if the program was let go.
+        say: shows a line to the user.
+    """
+    from namel3ss_debug.errors import DebugError
+    from namel3ss_debug.replay.rerunning.changes import unreached
+    from namel3ss_debug.replay.unused import describe_unhit, unhit
+    from namel3ss_debug.traces.reader import open_trace
+
+    program = debugger.program
+    if program.stopped:
+        return
+    of_settings = range(len(dict.fromkeys(given)) + 1, len(breakpoints) + 1)
+    missed = unhit(debugger.walk.stops, of_settings)
+    overrides = debugger.walk.mocks.given if not program.free else ()
+    if not (missed or overrides):
+        return
+    try:
+        trace = open_trace(recorded)
+        lines = [*describe_unhit(missed, trace), *unreached(overrides, trace)]
+    except DebugError:
+        return  # the program has removed its trace, which is reported by itself
+    for line in lines:
         say(line)
 
 

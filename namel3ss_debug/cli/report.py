@@ -15,6 +15,7 @@ from namel3ss_debug.cli.options import (
     reading,
     report_problems,
     settings,
+    tell_ignored_mark,
     trace_argument,
     write_file,
 )
@@ -102,9 +103,10 @@ def command(
     trace = open_recording(path)
     with reading(trace):
         told = issue(trace, words, options(settings().config))
-        about = told["failure"] or next(iter(told["open_spans"]), None)
+        about = told["failure"] or told["origin"] or next(iter(told["open_spans"]), None)
         before = None if about is None else leading(trace, about.get("end_number") or about["number"])
     report_problems(trace)
+    tell_ignored_mark(trace.path)
     if words and told["chosen_by"] == "severity":
         tell("no failure fits these words; the page tells of the most severe")
     document = {

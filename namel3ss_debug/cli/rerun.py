@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -160,7 +160,7 @@ def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped,
     which calls. A session of JSON lines is held by a program, whose commands stand on stdin.
     """
     from namel3ss_debug.capture.foreground import Foreground
-    from namel3ss_debug.cli.live import Stepping, hold, notices, seat
+    from namel3ss_debug.cli.live import Stepping, hold, notices, seat, tell_unused
     from namel3ss_debug.replay.live_debugger import LiveDebugger
     from namel3ss_debug.replay.meeting import Meeting
     from namel3ss_debug.replay.rerun import reserved_for, running, stepped_outcome
@@ -186,13 +186,31 @@ def walk_again(prepared: Prepared, config: DebugConfiguration, stepped: Stepped,
             debugger = LiveDebugger(program, breakpoints, prepared.wanted.mocks)
             program.answering = run = Pass(prepared.plan, debugger.walk.mocks, reserved)
             program.go_on()
+            tell_unknown(debugger, prepared.trace, stepped.breakpoints, say)
             commands = chain(led_on(debugger, walked) if walked else (), stepped.commands, read)
             try:
                 held = hold(debugger, Stepping(breakpoints, (), commands, typed_too), seated, jsonl=jsonl)
                 mistakes += 0 if stepped.typed_too else held.mistakes
             except CannotGoOnError as impasse:
                 stop = impasse.stop
-        return stepped_outcome(prepared, run, program, stop, mistakes)
+        outcome = stepped_outcome(prepared, run, program, stop, mistakes)
+        if stop is None:
+            tell_unused(debugger, stepped.breakpoints, breakpoints, outcome.trace, say)
+        return outcome
+
+
+def tell_unknown(
+    debugger: LiveDebugger, trace: Trace, given: Sequence[str], say: Callable[[str], None]
+) -> None:
+    """Say which places of `-b` have a name that the trace does not hold, before the program runs."""
+    if not given:
+        return
+    from namel3ss_debug.replay.recording.breakpoints import know
+    from namel3ss_debug.replay.unused import describe_unknown, unhit
+
+    wanted = [each for each in unhit(debugger.walk.stops) if each.number <= len(given)]
+    for line in describe_unknown(wanted, know(trace.events())):
+        say(line)
 
 
 def led_on(debugger: LiveDebugger, walked: Debugger) -> Iterator[str]:

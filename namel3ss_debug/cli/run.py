@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -18,6 +18,12 @@ from namel3ss_debug.cli.program import (
     python_option,
     run_args_option,
 )
+
+NOT_RECORDED: Final = (
+    'nothing is recorded: set "enabled": true in .namel3ss/debug.json or NAMEL3SS_DEBUG_ENABLED=true, '
+    "or run it with `namel3ss debug trace`"
+)
+"""The notice for a user who has not set `enabled`; whoever has set it to false knows, and reads nothing."""
 
 
 def run(
@@ -45,10 +51,14 @@ def run(
     """
     from namel3ss_debug.capture.launch import find_python, launch, resolve_target
     from namel3ss_debug.capture.session import new_session
+    from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.cli.trace import end_recording, known_of, read_run_args, report
 
-    config = settings().config
+    loaded = settings()
+    config = loaded.config
     target = resolve_target(words, module=module, run_args=read_run_args(run_args), flow=flow)
+    if not config.enabled and loaded.sources["enabled"] == "default":
+        tell(NOT_RECORDED)
     if not config.enabled and target.kind in {"script", "module"}:
         switch = ["-m"] if target.kind == "module" else []
         replace_process(python or sys.executable, [*switch, target.value, *target.argv])
@@ -90,8 +100,8 @@ def replace_process(python: str, words: Sequence[str]) -> NoReturn:
 def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     """Run an app under the configuration in force.
 
-    It is recorded where the setting `enabled` is true (.namel3ss/debug.json or NAMEL3SS_DEBUG_ENABLED=true), and runs
-    as it is otherwise. ARGS are the program's own, as with `namel3ss debug trace`.
+    It is recorded if the setting `enabled` is true (.namel3ss/debug.json or NAMEL3SS_DEBUG_ENABLED=true), and runs
+    as it is otherwise; one line on stderr says so if the setting is not made. ARGS are the program's own, as with `namel3ss debug trace`.
     """
     from namel3ss_debug.capture.launch import leave
 

@@ -34,7 +34,7 @@ from typing import Any, Final, NoReturn
 
 from namel3ss_debug.errors import ExpressionError
 from namel3ss_debug.expressions import operations
-from namel3ss_debug.expressions.operations import MAX_NUMBER, Evaluate
+from namel3ss_debug.expressions.operations import MAX_NUMBER, Evaluate, Mismatches
 from namel3ss_debug.expressions.patterns import compile_pattern
 
 Scope = Mapping[str, Any]
@@ -125,13 +125,14 @@ class Expression:
     """A checked expression: its text, the top-level names it reads, and the function that evaluates it.
 
     `hint` suggests what may have been meant, where the expression searches for a text only among the names of an
-    object, or compares a component with a name.
+    object, or compares a component with a name. `mismatches` counts the comparisons of values of different types.
     """
 
     text: str
     names: frozenset[str]
     _function: Evaluate = field(repr=False, compare=False)
     hint: str = field(default="", repr=False, compare=False)
+    mismatches: tuple[Mismatches, ...] = field(default=(), repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Any:
         """The value for the names in `scope`; it is always JSON data, and nothing is raised."""
@@ -139,6 +140,15 @@ class Expression:
             return self._function(scope)
         except RecursionError:  # comparing data nested deeper than Python's own limit
             return None
+
+    def describe_mismatches(self) -> str:
+        """Return what was compared although its types differ, in one line; empty if nothing was.
+
+        An equality is named only if the types never were the same: `outputs.result == "x"` is fine where the results of
+        other calls are numbers.
+        """
+        found = [each for each in self.mismatches if each.times and (each.ordered or not each.fitting)]
+        return "; ".join(each.describe() for each in found)
 
     def matches(self, scope: Scope) -> bool:
         """Whether the value is true, as Python sees it: not null, zero, false or empty."""
@@ -185,21 +195,26 @@ def event_scope(
     return scope
 
 
-def compile_expression(text: str, names: frozenset[str] = NAMES) -> Expression:
+def compile_expression(
+    text: str, names: frozenset[str] = NAMES, *, notes_mismatches: bool = False
+) -> Expression:
     """Check an expression and make it ready to evaluate.
 
     Args:
         text: the expression, at most 4,096 characters.
         names: the top-level names that are allowed.
+        notes_mismatches: whether comparisons of different types are counted, which costs a third more time.
 
     Raises:
         ExpressionError: it does not parse, or uses something that the language does not have; the message names the
             column, from 1, and what is allowed.
     """
     tree, source = _parse(text)
-    compiler = _Compiler(source, names)
+    compiler = _Compiler(source, names, notes_mismatches=notes_mismatches)
     function = compiler.compile(tree, 0)
-    return Expression(text.strip(), frozenset(compiler.read), function, compiler.hint)
+    return Expression(
+        text.strip(), frozenset(compiler.read), function, compiler.hint, tuple(compiler.mismatches)
+    )
 
 
 def nearest(word: str, choices: frozenset[str] | set[str] | list[str]) -> str:
@@ -245,7 +260,7 @@ def _hint(source: str) -> str:
 class _Compiler:
     """Turns checked nodes into closures; `read` collects the top-level names."""
 
-    def __init__(self, source: str, names: frozenset[str]) -> None:
+    def __init__(self, source: str, names: frozenset[str], *, notes_mismatches: bool) -> None:
         self.source = source
         self.lead = len(source) - len(source.lstrip())
         self.names = names
@@ -254,12 +269,25 @@ class _Compiler:
         self.variable: str | None = None
         self.hint = ""
         self.compared: set[str] = set()
+        self.notes_mismatches = notes_mismatches
+        self.mismatches: list[operations.Mismatches] = []
 
     def fail(self, node: ast.AST, message: str) -> NoReturn:
         offset = getattr(node, "col_offset", 0)
         before = self.source[self.lead :].encode("utf-8", "surrogatepass")[:offset]
         column = self.lead + len(before.decode("utf-8", "ignore")) + 1
         raise ExpressionError(f"expression, column {column}: {message}")
+
+    def noting(self, sign: type[ast.cmpop], left: ast.expr, right: ast.expr) -> Callable[[Any, Any], bool]:
+        """Return the comparison of two nodes, which counts values of different types."""
+        found = operations.Mismatches(self.written(left, right), sign in operations.ORDERED)
+        self.mismatches.append(found)
+        return operations.noting(sign, found)
+
+    def written(self, first: ast.expr, last: ast.expr) -> str:
+        """Return the part of the source from one node to another."""
+        source = self.source[self.lead :].encode("utf-8", "surrogatepass")
+        return source[first.col_offset : last.end_col_offset].decode("utf-8", "ignore")
 
     def compile(self, node: ast.expr, depth: int) -> Evaluate:
         """The function that evaluates a part of the expression."""
@@ -353,6 +381,11 @@ class _Compiler:
             if not (isinstance(left, ast.Constant) or isinstance(right, ast.Constant)):
                 self.compared.update(named)
         tests = [operations.COMPARISONS[type(sign)] for sign in node.ops]
+        if self.notes_mismatches:
+            tests = [
+                self.noting(type(sign), left, right)
+                for sign, left, right in zip(node.ops, sides, sides[1:], strict=False)
+            ]
         parts = [self.compile(side, depth) for side in sides]
         if len(tests) > 1:
             return operations.chain(tests, parts)

@@ -11,6 +11,7 @@ import ast
 import json
 import operator
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 Evaluate = Callable[[Any], Any]
@@ -143,6 +144,63 @@ def _same(left: Any, right: Any) -> bool:
     return kind in NUMBERS and other in NUMBERS and bool(left == right)
 
 
+@dataclass(slots=True)
+class Mismatches:
+    """The comparisons of one `<`, `==` or the like whose operands had different types.
+
+    A field that is missing is no mismatch: `null` means that an event does not have it.
+
+    Attributes:
+        text: the comparison as the user wrote it.
+        ordered: whether it is `<`, `<=`, `>` or `>=`.
+        times: how often the operands had different types.
+        fitting: how often they had the same.
+        types: the two types of the first mismatch, in words.
+    """
+
+    text: str
+    ordered: bool
+    times: int = 0
+    fitting: int = 0
+    types: tuple[str, str] = ("", "")
+
+    def describe(self) -> str:
+        """Return what was compared and how often, and what the language does with it."""
+        times = "once" if self.times == 1 else f"{self.times:,} times"
+        left, right = self.types
+        return (
+            f"`{self.text}` compares {left} with {right} ({times}), which is always false"
+            if self.ordered
+            else f"`{self.text}` compares {left} with {right} ({times}), which are never equal"
+        )
+
+    def note(self, left: Any, right: Any) -> None:
+        """Count a comparison that was false because of its operands' types, or would have been."""
+        left, right = said(left), said(right)
+        if left is None or right is None:
+            return
+        self.times += 1
+        if self.times == 1:
+            self.types = (_TYPE_NAMES.get(type(left), "a value"), _TYPE_NAMES.get(type(right), "a value"))
+
+
+def noting(sign: type[ast.cmpop], mismatches: Mismatches) -> Callable[[Any, Any], bool]:
+    """Return the comparison of an operator, which counts the operands that cannot be compared."""
+    test = COMPARISONS[sign]
+    if sign not in _TYPED:
+        return test
+
+    def compare(left: Any, right: Any) -> bool:
+        kind, other = type(left), type(right)
+        if kind is other or (kind in NUMBERS and other in NUMBERS):
+            mismatches.fitting += 1
+        elif left is not None and right is not None:
+            mismatches.note(left, right)
+        return test(left, right)
+
+    return compare
+
+
 def _contains(container: Any, item: Any) -> bool:
     container, item = said(container), said(item)
     kind = type(container)
@@ -162,6 +220,20 @@ COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
     ast.NotIn: lambda item, container: not _contains(container, item),
     ast.Is: _same,
     ast.IsNot: lambda left, right: not _same(left, right),
+}
+
+
+ORDERED: Final = frozenset({ast.Lt, ast.LtE, ast.Gt, ast.GtE})
+_TYPED: Final = ORDERED | {ast.Eq, ast.NotEq}
+"""The operators that are always false, or with `!=` always true, for operands of different types."""
+
+_TYPE_NAMES: Final[dict[type[Any], str]] = {
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
 }
 
 

@@ -322,6 +322,15 @@ class _Run:
         answering.foretells &= self._foretells
         return answering
 
+    def _unused(self) -> list[str]:
+        """Return a line for each override that reached no call of the program."""
+        from namel3ss_debug.replay.rerunning.changes import unreached  # noqa: PLC0415  (only here is it needed)
+
+        try:
+            return list(unreached(self._prepared.wanted.mocks, open_trace(self._prepared.session.trace)))
+        except DebugError:
+            return []  # the program has removed its trace
+
     def outcome(self, passes: int) -> Outcome:
         """What came of it."""
         from namel3ss_debug.replay.rerunning.outcomes import changes_since, outcome_of  # noqa: PLC0415  (see `through`)
@@ -329,6 +338,8 @@ class _Run:
         prepared, seen = self._prepared, self.answering.seen
         changes, wanted = changes_since(prepared.start, seen.first), prepared.wanted
         notes = [*prepared.notes, *changes]
+        if wanted.mocks and self.stop is None and not (self.problem or self.interrupted):
+            notes += self._unused()
         if self._outputs.differs:
             notes.append(
                 "the program printed something else when it was started over; what came first is shown"

@@ -21,6 +21,9 @@ OWN_NAME = re.compile(r"trace_\d{8}_\d{6}_[0-9a-f]{8}\Z")
 DOCUMENT_HEAD = '{"schema":"namel3ss-debug/trace/1","events":['
 """The beginning of the document that `trace --format json` writes beside a trace, under its stem and `.json`."""
 
+MARK_ENDING = ".mark.json"
+"""How the name of the file with the user's mark of a trace ends; it begins with a dot and the stem."""
+
 _PARTS = re.compile(
     r"(?P<stem>.+?)(?:\.p(?P<process>[1-9]\d*))?(?:\.s(?P<segment>[1-9]\d*))?\.jsonl(?:\.gz)?\Z"
 )
@@ -51,6 +54,17 @@ def segment_path(first: Path, process: int, segment: int) -> Path:
     stem = first.name.removesuffix(".jsonl")
     suffix = (f".p{process}" if process else "") + (f".s{segment}" if segment else "")
     return first.with_name(f"{stem}{suffix}.jsonl")
+
+
+def mark_path(first: Path) -> Path:
+    """Return the path of the file with the user's mark of a trace (`marks.py`), from the path of one of its segments."""
+    parts = parse_name(first.name)
+    return first.with_name(f".{parts.stem if parts else first.name}{MARK_ENDING}")
+
+
+def marked_stem(name: str) -> str | None:
+    """Return the stem of the trace that a mark file belongs to; None for any other file."""
+    return name[1 : -len(MARK_ENDING)] if name.startswith(".") and name.endswith(MARK_ENDING) else None
 
 
 def parse_name(name: str) -> SegmentName | None:

@@ -22,7 +22,7 @@ from namel3ss_debug.traces.decoding import looks_like_event
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import link_latest
 from namel3ss_debug.traces.lines import first_line, head_lines, is_compressed, last_line, may_be_read
-from namel3ss_debug.traces.names import DOCUMENT_HEAD, LATEST, OWN_NAME, parse_name
+from namel3ss_debug.traces.names import DOCUMENT_HEAD, LATEST, OWN_NAME, mark_path, marked_stem, parse_name
 from namel3ss_debug.traces.ring import complete, remove_ring, segment_of
 from namel3ss_debug.traces.unrecorded import remove_marks
 
@@ -80,7 +80,7 @@ def trace_files(path: Path) -> tuple[ProcessFiles, ...]:
         return (ProcessFiles(0, (real,)),)
     names = [name for name in _names_in(real.parent) if name.startswith(parts.stem)]
     found = _group(names, real.parent).get(parts.stem, ())
-    execution = _execution_of(real)
+    execution = execution_of(real)
     kept = [
         process._replace(files=files)
         for process in found
@@ -153,12 +153,12 @@ def clean(
     """Delete old recordings: those older than `days`, then the oldest until `max_bytes` are kept.
 
     Only whole traces are deleted, and only those with our kind of name and with our `trace_start` at the beginning of
-    every file. The newest trace, and traces that are still being written, stay. Links are neither followed nor deleted,
+    every file. The newest trace stays, unless `days` is 0; so do traces that are still being written. Links are neither followed nor deleted,
     except `trace_latest.jsonl`, which is corrected when it points nowhere.
 
     Args:
         directory: where recordings are.
-        days: the age by the last change of the trace's files; None or 0 for no limit.
+        days: the age by the last change of the trace's files; 0 for every trace, None for no limit.
         max_bytes: the size of all our traces together; None or 0 for no limit.
         now: seconds since the epoch.
         dry_run: delete nothing.
@@ -271,7 +271,8 @@ def _first_event(path: Path) -> Event | None:
     return next((event for line in head_lines(path) if (event := _event_on(line)) is not None), None)
 
 
-def _execution_of(path: Path) -> str | None:
+def execution_of(path: Path) -> str | None:
+    """Return the execution id on the first line of a file; None where it has none."""
     event = _first_event(path)
     execution = event.get("execution_id") if event else None
     return execution if isinstance(execution, str) else None
@@ -280,7 +281,7 @@ def _execution_of(path: Path) -> str | None:
 def _same_execution(path: Path, execution: str | None) -> bool:
     if execution is None:
         return True
-    other = _execution_of(path)
+    other = execution_of(path)
     return other is None or other == execution
 
 
@@ -318,7 +319,7 @@ def _by_execution(prefix: str, directory: Path) -> Path:
     for stem, group in groups.items():
         first = group[0].files[0]
         named = OWN_NAME.match(stem) and stem[-8:].startswith(prefix[:8])
-        if (named and len(prefix) <= 8) or (_execution_of(first) or "").startswith(prefix):
+        if (named and len(prefix) <= 8) or (execution_of(first) or "").startswith(prefix):
             found.append(first)
     if not found:
         raise TraceNotFoundError(f"{prefix}: no recording in {directory} has this id; {_LIST}")
@@ -434,13 +435,13 @@ def _is_ours(stem: str, group: tuple[ProcessFiles, ...]) -> bool:
 def _expired(
     described: dict[str, TraceInfo], days: float | None, max_bytes: int | None, now: float
 ) -> list[str]:
-    """The stems to delete, oldest first; never the newest, never one that is still being written."""
+    """Return the stems to delete, oldest first: never one that is being written, the newest only for 0 days."""
     by_age = sorted(described, key=lambda stem: _age(described[stem]))
     total = sum(info.size_bytes for info in described.values())
     chosen = []
-    for stem in by_age[:-1]:
+    for stem in by_age if days == 0 else by_age[:-1]:
         info = described[stem]
-        old = bool(days) and now - info.modified_at > (days or 0) * 86400
+        old = days == 0 or (days is not None and now - info.modified_at > days * 86400)
         large = bool(max_bytes) and total > (max_bytes or 0)
         if (old or large) and info.status != "open":
             chosen.append(stem)
@@ -457,6 +458,7 @@ def _delete(group: tuple[ProcessFiles, ...]) -> bool:
             remove_ring(file)
             remove_marks(file)
             file.unlink(missing_ok=True)
+        mark_path(files[0]).unlink(missing_ok=True)
     except OSError:
         return False
     return True
@@ -476,8 +478,14 @@ def _delete_document(first: Path) -> None:
 
 
 def _remove_orphans(directory: Path) -> None:
-    """Delete the rings whose segments somebody else has deleted."""
-    for name in _names_in(directory):
+    """Delete the rings whose segments somebody else has deleted, and the marks whose traces are gone."""
+    names = _names_in(directory)
+    stems = {parts.stem for name in names if (parts := parse_name(name)) is not None}
+    for name in names:
+        stem = marked_stem(name)
+        if stem is not None and OWN_NAME.match(stem) and stem not in stems:
+            (directory / name).unlink(missing_ok=True)
+            continue
         segment = segment_of(directory / name)
         parts = None if segment is None else parse_name(segment.name)
         if segment is None or parts is None or not OWN_NAME.match(parts.stem):

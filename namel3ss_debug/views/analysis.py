@@ -71,7 +71,7 @@ def report(document: Section, *, brief: bool = False, reference: str = "") -> It
     yield from _overview(trace, overview, document.get("resource_usage"), found or {})
     yield from _sections(document, brief=brief)
     if found is not None and brief:
-        yield from health.matters(found.get("findings") or [], reference)
+        yield from health.matters(found.get("findings") or [], reference, str(found.get("statement") or ""))
     elif found is not None:
         yield from health.health(found, reference)
 
@@ -127,7 +127,10 @@ def several(many: Many, *, brief: bool = False) -> Iterator[Block]:
     """
     document = many.document
     told = document.get("execution_overview")
-    yield from trends.overview(told, document["recordings"]["count"])
+    recordings = document["recordings"]
+    yield from trends.overview(told, recordings["count"], recordings["marked"])
+    if all(recordings["marked"].values()):
+        yield Note("namel3ss debug diff BAD --baseline DIRECTORY compares a run with those marked good")
     left_out = len(document["recordings"].get("left_out") or ())
     if left_out:
         them = "it" if left_out == 1 else "them"
@@ -201,6 +204,7 @@ def _overview(
     yield Facts(
         [
             ("status", line((status, style), (succeeded, DIM))),
+            ("outcome", health.outcome(found)),
             ("health", health.fact(found)),
             ("took", duration(overview.get("duration_ms"))),
             ("calls", calls),

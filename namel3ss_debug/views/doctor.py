@@ -16,7 +16,7 @@ from namel3ss_debug.replay.words import how_ended
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose, table
-from namel3ss_debug.views.terminal import DIM, ERROR, GOOD, HEADING, WARNING, Piece, fitted, line, piece
+from namel3ss_debug.views.terminal import DIM, ERROR, HEADING, WARNING, Piece, fitted, line, piece
 
 _STYLES = {HEAVY: ERROR, LIGHT: WARNING, INFO: DIM}
 _REACHES = {
@@ -119,7 +119,7 @@ def _details(found: Found, width: int) -> Iterator[Text]:
 def _sum(findings: Sequence[Found], runs: int, status: int) -> Piece:
     times = f"run {count(runs, 'time')}" + (f", ended {how_ended(status)}" if status else "")
     if not findings:
-        return Piece(f"no findings, it does the same each time; {times}", GOOD)
+        return Piece(f"no findings, the runs did not differ; {times}")
     weights = Counter(each.weight for each in findings)
     parts = [count(weights[weight], weight) for weight in WEIGHTS if weights[weight]]
     return Piece(f"{', '.join(parts)}; {times}", ERROR if weights[HEAVY] else WARNING)

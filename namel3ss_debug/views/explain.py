@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
+from namel3ss_debug.traces.marks import BAD, mark_from_json
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.tables import Cell, Column, name, prose
@@ -37,8 +38,9 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
     yield Heading(f"event {document.get('number')}  {label}", aside)
     yield Facts(
         [
+            ("run", _mark(document.get("mark"))),
             ("category", str(document.get("category") or "")),
-            ("error", text(document.get("error") or "", ERROR, 400)),
+            ("error", text(_error(document), ERROR, 400)),
             ("fingerprint", str(document.get("fingerprint") or "")),
         ]
     )
@@ -62,6 +64,18 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
     if document.get("resolution"):
         yield Note(str(document["resolution"]))
     yield Note(f"namel3ss debug inspect --event N{f' {recording}' if recording else ''} shows a step")
+
+
+def _mark(mark: Section | None) -> Cell:
+    """Return the user's judgement of the run; empty if nobody has judged it."""
+    return (
+        text(mark_from_json(mark).describe(), ERROR if mark["judgement"] == BAD else "", 400) if mark else ""
+    )
+
+
+def _error(document: Section) -> str:
+    """Return the exception's type and message, as Python prints them."""
+    return ": ".join(str(document[key]) for key in ("error_type", "error") if document.get(key))
 
 
 def _rows(step: Section) -> Iterator[tuple[Cell, ...]]:

@@ -1,19 +1,26 @@
-"""How well a run went, as a report: the score with its parts, and the heaviest findings with further commands."""
+"""What was found wrong with a run, as a report: the score with its parts, and the heaviest findings with commands.
+
+Nothing here praises a run. Without findings it says what was looked for, and that the outcome was not judged.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from namel3ss_debug.analysis.findings import MARKED_BAD
 from namel3ss_debug.views.blocks import Block, Heading, Note, Points, Table
 from namel3ss_debug.views.quantities import is_number, percent
 from namel3ss_debug.views.tables import Cell, Column, number, prose
-from namel3ss_debug.views.terminal import DIM, ERROR, GOOD, WARNING, line, text
+from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
 from namel3ss_debug.views.usage import SHOWN, Section
 
 MOST_IMPORTANT = 3
 
-_STYLES = {"excellent": GOOD, "good": GOOD, "fair": WARNING, "poor": ERROR, "critical": ERROR}
+_STYLES = {"moderate": WARNING, "serious": ERROR, "critical": ERROR}
+_LOOKED_FOR = (
+    "errors, unended spans, loops, stalls, gaps in the trace, passed limits, avoidable time and cost"
+)
 
 
 def health(section: Section, reference: str) -> Iterator[Block]:
@@ -27,8 +34,9 @@ def health(section: Section, reference: str) -> Iterator[Block]:
         yield Heading("Health", f"not known: {section.get('reason') or 'nothing tells'}")
     else:
         level = str(section.get("level") or "")
+        aside = "; ".join(filter(None, (_deciding(section), str(section.get("statement") or ""))))
         yield Heading(
-            f"Health {percent(section['score'])}  {level}", _deciding(section), _STYLES.get(level, "")
+            f"Health {percent(section['score'])}  {_weight(section)}", aside, _STYLES.get(level, "")
         )
     yield _scores("part", section.get("parts") or {})
     yield Heading("Sections")
@@ -38,23 +46,37 @@ def health(section: Section, reference: str) -> Iterator[Block]:
 
 
 def fact(section: Section) -> Cell:
-    """The score and the level in a few words; empty where they are not known."""
+    """Return the score, how much the findings weigh, and what is known of the outcome; empty without a score."""
     if not is_number(section.get("score")):
         return ""
     level = str(section.get("level") or "")
     why = ", ".join(filter(None, (percent(section["score"]), _deciding(section, beside="success_rate"))))
-    return line((level, _STYLES.get(level, "")), (f"  {why}", DIM))
+    return line((_weight(section), _STYLES.get(level, "")), (f"  {why}", DIM))
 
 
-def matters(found: Sequence[Section], reference: str = "") -> Iterator[Block]:
+def outcome(section: Section) -> Cell:
+    """Return the errors seen and the user's judgement, in red if the run is marked bad."""
+    statement = str(section.get("statement") or "")
+    bad = any(row.get("finding") == MARKED_BAD for row in section.get("findings") or ())
+    return text(statement, ERROR if bad else "", 400)
+
+
+def _weight(section: Section) -> str:
+    """Return how much the findings weigh, in words: `serious findings`, `no findings`."""
+    return f"{section.get('level')} findings" if section.get("finding_count") else "no findings"
+
+
+def matters(found: Sequence[Section], reference: str = "", statement: str = "") -> Iterator[Block]:
     """The heaviest findings, each with the command that shows more.
 
     Args:
         found: the findings, the heaviest first.
         reference: how the recording is named in a command; empty for the latest. A finding may have its own.
+        statement: what is known of the outcome, for a run without findings.
     """
     if not found:
-        yield Heading("What matters most", "nothing that was looked for stands out")
+        yield Heading("No findings", statement)
+        yield Note(f"looked for: {_LOOKED_FOR}")
         return
     yield from _findings("What matters most", found, MOST_IMPORTANT, reference)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from namel3ss_debug.views.blocks import Block, Heading, Table
 from namel3ss_debug.views.quantities import count, is_number, percent, tokens
 from namel3ss_debug.views.tables import Column, name, number, prose
-from namel3ss_debug.views.terminal import DIM, GOOD, WARNING, text
+from namel3ss_debug.views.terminal import DIM, WARNING, text
 from namel3ss_debug.views.usage import SHOWN, Section, more
 
 
@@ -18,7 +18,7 @@ def integrity(section: Section) -> Iterator[Block]:
     if not is_number(score):
         return
     if not lowered:
-        yield Heading("Integrity 100 %", "nothing is missing, cut or impossible", GOOD)
+        yield Heading("Integrity 100 %", "no event is missing, cut or impossible")
         return
     yield Heading(f"Integrity {percent(score)}", "how far the recording can be trusted", WARNING)
     yield Table(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from namel3ss_debug.inspection.journey import Story
+from namel3ss_debug.traces.marks import BAD, mark_from_json
 from namel3ss_debug.views import health, usage
 from namel3ss_debug.views.blocks import Block, Code, Facts, Heading, Note, Points, Quote, Table
 from namel3ss_debug.views.journey import steps
@@ -47,16 +48,23 @@ def page(document: Section, before: Story | None) -> Iterator[Block]:
 
 def _title(document: Section, failure: Section | None) -> str:
     if failure is None:
+        mark = document.get("mark")
+        if mark and mark["judgement"] == BAD:
+            return _capitalised(text(mark_from_json(mark).describe(), limit=_LONGEST_TITLE).plain)
         told = document.get("status") or {}
         status = told.get("status")
         if status == "killed":
             return "The program never ended"
         if status == "open":
             return _open_title(told, document.get("open_spans") or [])
-        return f"No failure was recorded; the run {status}"
+        return _capitalised(str(told.get("statement") or "no errors seen; outcome not judged"))
     said = failure.get("error") or failure.get("status") or ""
     kind = failure.get("error_type")
     return text(f"{_who(failure)}: {f'{kind}: ' if kind else ''}{said}", limit=_LONGEST_TITLE).plain
+
+
+def _capitalised(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _open_title(status: Section, open_spans: list[Section]) -> str:
@@ -70,10 +78,11 @@ def _open_title(status: Section, open_spans: list[Section]) -> str:
 
 def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
     status = document.get("status") or {}
-    score = status.get("health")
+    score, mark = status.get("health"), document.get("mark")
     rows: list[tuple[str, Any]] = [
         ("run", _run(status)),
-        ("health", f"{status.get('level')}, {percent(score)}" if is_number(score) else ""),
+        ("mark", text(mark_from_json(mark).describe(), limit=_LONGEST_VALUE) if mark else ""),
+        ("health", f"{percent(score)}, {_findings(document)}" if is_number(score) else ""),
     ]
     if failure is not None:
         impact = failure.get("impact") or {}
@@ -111,6 +120,12 @@ def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
     yield Facts(rows)
     if document.get("stack_trace"):
         yield Code(str(document["stack_trace"]))
+
+
+def _findings(document: Section) -> str:
+    """Return how much the findings weigh: `serious findings`, `no findings`."""
+    level = (document.get("status") or {}).get("level")
+    return f"{level} findings" if document.get("findings") else "no findings"
 
 
 def _run(status: Section) -> str:
@@ -151,8 +166,9 @@ def _again(document: Section, failure: Section | None) -> Iterator[Block]:
     """The commands that show the failure and run the program again, with the recording beside the page."""
     name = _reference(document)
     rows = []
-    if failure is not None:
-        at = failure.get("number")
+    about = document.get("origin") if failure is None else failure
+    if about:
+        at = about.get("number")
         rows.append(("walk up to it in the recording", f"namel3ss debug replay {name} --step -b {at}"))
         rows.append(("every cause with its evidence", f"namel3ss debug explain {at} {name}"))
     if document.get("can_run_again"):

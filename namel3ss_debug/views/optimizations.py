@@ -28,7 +28,9 @@ def optimizations(section: Section, *, alone: bool) -> Iterator[Block]:
     rows = [row for row in section.get("listed") or [] if _is_worth_it(row)]
     if not rows:
         if alone:
-            yield Heading("Nothing found that could be saved")
+            yield Heading(
+                "No savings found", "looked for: calls that failed, repeat, are slow or could run in parallel"
+            )
         return
     saves = section.get("saves") or {}
     yield Heading("Could be saved", "each call counts once")

@@ -8,31 +8,43 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from namel3ss_debug.traces.marks import BAD
 from namel3ss_debug.traces.names import OWN_NAME
 from namel3ss_debug.views.cleaning import shorter_path
 from namel3ss_debug.views.quantities import bytes_text, count, day_and_minute, tokens
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose, table
-from namel3ss_debug.views.terminal import DIM, WARNING, line, text
+from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
 
 if TYPE_CHECKING:
+    from namel3ss_debug.traces.marks import Mark
     from namel3ss_debug.traces.store import TraceInfo
 
 STATUS_STYLES = {"finished": "", "open": "green", "killed": "yellow"}
 SHOWN_PROBLEMS = 2
+_NO_MARKS: Mapping[Path, Mark] = {}
 NARROW = 64
 """With fewer cells, a list keeps what identifies a recording: id, time, program, and an end out of order."""
 
 
-def recording_lines(found: Sequence[TraceInfo], directory: Path, width: int) -> Iterator[Text]:
-    """One row for each recording, in the given order, the newest first."""
+def recording_lines(
+    found: Sequence[TraceInfo], directory: Path, width: int, marks: Mapping[Path, Mark] = _NO_MARKS
+) -> Iterator[Text]:
+    """Return one row for each recording, in the given order, the newest first, with its mark if any has one."""
     narrow = width < NARROW
-    columns = (*_which(width), number("events"), number("size"), prose("status", 6))
+    columns = (
+        *_which(width),
+        number("events"),
+        number("size"),
+        prose("status", 6),
+        *((prose("mark", 4),) if marks else ()),
+    )
     rows = (
         (
             *_told(info, width),
             "" if narrow else tokens(info.events),
             "" if narrow else bytes_text(info.size_bytes),
             "" if narrow and info.status == "finished" and info.rerun_of is None else text(*_status(info)),
+            *((_mark(marks.get(info.path)),) if marks else ()),
         )
         for info in found
     )
@@ -40,6 +52,11 @@ def recording_lines(found: Sequence[TraceInfo], directory: Path, width: int) -> 
     size = bytes_text(sum(info.size_bytes for info in found))
     yield Text("")
     yield line((f"{count(len(found), 'recording')}, {size}, in {directory}", DIM))
+
+
+def _mark(mark: Mark | None) -> Text:
+    """Return the judgement of a run, in red if it is bad."""
+    return text("" if mark is None else mark.judgement, ERROR if mark and mark.judgement == BAD else "")
 
 
 def _which(width: int) -> tuple[Column, Column, Column]:
@@ -70,8 +87,10 @@ def removed_lines(removed: Sequence[TraceInfo], width: int) -> Iterator[Text]:
     yield from table(columns, ((*_told(info, width), bytes_text(info.size_bytes)) for info in removed), width)
 
 
-def recordings_document(found: Iterable[TraceInfo]) -> list[dict[str, Any]]:
-    """The recordings as JSON has them."""
+def recordings_document(
+    found: Iterable[TraceInfo], marks: Mapping[Path, Mark] = _NO_MARKS
+) -> list[dict[str, Any]]:
+    """Return the recordings as JSON documents show them."""
     return [
         {
             "path": str(info.path),
@@ -81,6 +100,7 @@ def recordings_document(found: Iterable[TraceInfo]) -> list[dict[str, Any]]:
             "target": info.target,
             "argv": list(info.argv),
             "status": info.status,
+            "mark": marks[info.path].to_json() if info.path in marks else None,
             "rerun_of": info.rerun_of,
             "events": info.events,
             "bytes": info.size_bytes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,14 @@ _FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
 _WORSE_WHEN_RISING = frozenset({"response_time_ms", "error_rate", "memory_mb", "tokens", "cost"})
 
 
-def overview(told: Section | None, recordings: int) -> Iterator[Block]:
-    """The totals of the recordings."""
+def overview(told: Section | None, recordings: int, marked: Mapping[str, int]) -> Iterator[Block]:
+    """The totals of the recordings.
+
+    Args:
+        told: the overview of all of them.
+        recordings: how many there are.
+        marked: how many are marked good, and how many bad.
+    """
     yield Heading(count(recordings, "recording"))
     if told is None:
         return
@@ -50,6 +56,7 @@ def overview(told: Section | None, recordings: int) -> Iterator[Block]:
         [
             ("from", f"{began} to {ended} UTC" if began and ended else ""),
             ("status", ", ".join(f"{status} {tokens(amount)}" for status, amount in statuses.items())),
+            ("marked", _marked(marked, recordings)),
             ("took", f"{duration(told.get('duration_ms'))} together" if told.get("duration_ms") else ""),
             (
                 "calls",
@@ -72,6 +79,14 @@ def overview(told: Section | None, recordings: int) -> Iterator[Block]:
             ("cost", spent(told.get("cost"), int(told.get("calls_without_price") or 0))),
         ]
     )  # fmt: skip
+
+
+def _marked(marked: Mapping[str, int], recordings: int) -> str:
+    """Return how many recordings the user has judged: `good 3, bad 1, not judged 6`; empty without a mark."""
+    judged = {judgement: amount for judgement, amount in marked.items() if amount}
+    left = recordings - sum(judged.values())
+    shown = judged | ({"not judged": left} if left else {})
+    return ", ".join(f"{judgement} {tokens(amount)}" for judgement, amount in shown.items()) if judged else ""
 
 
 def trends(section: Section) -> Iterator[Block]:

@@ -51,7 +51,7 @@ def test_a_killed_run_is_at_most_poor(killed):
     assert (row["part"], row["numbers"]) == ("stability", [last])
     assert row["next"] == f"namel3ss debug inspect --event {last}"
     assert found["parts"]["stability"]["score"] < 0.5
-    assert found["score"] < LEVELS["fair"]["score"]
+    assert found["score"] < LEVELS["moderate"]["score"]
 
 
 @pytest.mark.parametrize(("name", "status"), [("trace", "failed"), ("killed", "killed")])
@@ -129,6 +129,7 @@ def test_the_document_says_what_it_is_and_what_was_read(trace):
     assert document["trace"] == {
         "path": str(trace),
         "execution_id": "run",
+        "mark": None,
         "events": 14,
         "processes": 1,
         "files": [str(trace)],

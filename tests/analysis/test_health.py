@@ -30,9 +30,10 @@ def good_run(recording):
 def test_a_run_without_a_fault(told, good_run):
     """Every part of which something is known is whole, and so is the score."""
     found = told(good_run.events)
-    assert (found["score"], found["level"], found["findings"]) == (1.0, "excellent", [])
+    assert (found["score"], found["level"], found["findings"]) == (1.0, "negligible", [])
     assert found["parts"]["quality"] == {"score": 1.0, "weight": 1.0, "lowered_by": []}
     assert found["decided_by"] == []
+    assert found["statement"] == "no errors seen; outcome not judged"
 
 
 def test_a_failure_that_ended_the_run(told, recording):
@@ -93,6 +94,60 @@ def test_a_loop_is_told_once_however_many_sections_tell_it(told, recording):
     assert found["parts"]["quality"]["score"] <= 1 - lowered["by"]
 
 
+SOUND = {
+    "component_breakdown": {"llm": {}},
+    "execution_overview": {"success_rate": 1.0, "status": "completed"},
+    "errors": {"error_rate": 0.0, "severity": 0.0, "total_errors": 0, "open_span_count": 0},
+}
+
+
+def test_a_run_that_is_marked_bad_has_no_high_score_however_little_was_seen():
+    """The user's judgement is the first finding, with the event that shows it, and decides the score."""
+    mark = {"judgement": "bad", "why": "wrong city", "event": 7, "when": 0.0}
+    found = health(SOUND | {"mark": mark}, 1000.0)
+    assert (found["score"], found["level"]) == (0.3, "critical")
+    assert found["statement"] == "marked bad: wrong city (event 7); no errors seen"
+    first = found["findings"][0]
+    assert (first["finding"], first["words"], first["numbers"], first["next"]) == (
+        "marked_bad",
+        "marked bad: wrong city (event 7)",
+        [7],
+        "namel3ss debug explain 7",
+    )
+
+
+def test_the_users_judgement_stands_before_heavier_findings():
+    """What was computed never pushes it down the list."""
+    failure = {"number": 3, "severity": 1.0, "component": "tool", "component_name": "pay", "fingerprint": "f"}
+    errors = SOUND["errors"] | {"total_errors": 1, "severity": 1.0, "failures": [failure]}
+    mark = {"judgement": "bad", "why": None, "event": None, "when": 0.0}
+    found = health(SOUND | {"errors": errors, "mark": mark}, 1000.0)
+    assert [row["finding"] for row in found["findings"]] == ["marked_bad", "failure"]
+    assert found["findings"][0]["next"] == "namel3ss debug inspect --tree"
+
+
+def test_a_run_that_is_marked_good_keeps_its_findings():
+    """A mark adds the judgement; it hides no error."""
+    mark = {"judgement": "good", "why": None, "event": None, "when": 0.0}
+    assert health(SOUND | {"mark": mark}, 1.0)["statement"] == "no errors seen; marked good"
+    errors = SOUND["errors"] | {"total_errors": 1, "weak_errors": 2}
+    found = health(SOUND | {"errors": errors, "mark": mark}, 1.0)
+    assert found["statement"] == "1 error, 2 possible errors seen; marked good"
+
+
+@pytest.mark.parametrize(
+    ("overview", "statement"),
+    [
+        ({"status": "killed"}, "killed, no errors seen; outcome not judged"),
+        ({"status": "failed", "exit_status": 3}, "exit status 3, no errors seen; outcome not judged"),
+    ],
+)
+def test_the_statement_says_how_a_run_ended_that_did_not_complete(overview, statement):
+    """No errors in a trace that stops early do not read as a run without errors."""
+    found = health(SOUND | {"execution_overview": {"success_rate": 1.0, "events": 5} | overview}, 1.0)
+    assert found["statement"] == statement
+
+
 def test_a_killed_run_is_not_well(told, good_run):
     """What never ended lowers the stability, with the place where the program was."""
     good_run.start("tool", "stuck", 2)
@@ -105,9 +160,9 @@ def test_a_killed_run_is_not_well(told, good_run):
 @pytest.mark.parametrize(
     ("measure", "value", "level"),
     [
-        ("success_rate", 0.95, "excellent"), ("success_rate", 0.949, "good"), ("success_rate", 0.4, "critical"),
-        ("integrity", 0.9, "excellent"), ("integrity", 0.59, "poor"), ("severity", 0.1, "excellent"),
-        ("severity", 0.31, "fair"), ("severity", 0.8, "poor"), ("severity", 0.81, "critical"),
+        ("success_rate", 0.95, "negligible"), ("success_rate", 0.949, "minor"), ("success_rate", 0.4, "critical"),
+        ("integrity", 0.9, "negligible"), ("integrity", 0.59, "serious"), ("severity", 0.1, "negligible"),
+        ("severity", 0.31, "moderate"), ("severity", 0.8, "serious"), ("severity", 0.81, "critical"),
     ],
 )  # fmt: skip
 def test_the_worst_measure_decides_the_level(measure, value, level):
@@ -120,7 +175,7 @@ def test_the_worst_measure_decides_the_level(measure, value, level):
     }
     found = health(sections, 1000.0)
     assert found["level"] == level
-    assert found["decided_by"] == ([] if level == "excellent" else [measure])
+    assert found["decided_by"] == ([] if level == "negligible" else [measure])
 
 
 def test_the_levels_go_down_in_every_measure():
@@ -134,7 +189,7 @@ def test_the_levels_go_down_in_every_measure():
 def test_it_reads_every_other_section():
     """A section that is added to the table is one that the health has to know of."""
     fold = Health(Options())
-    assert {*fold.needs, "event_type_breakdown", "health"} == FOLDS.keys()
+    assert {*fold.needs, "event_type_breakdown", "health"} - {"mark"} == FOLDS.keys()
 
 
 def test_any_trace_gives_a_score_between_0_and_1(analysed, traces):

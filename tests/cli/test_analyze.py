@@ -72,7 +72,8 @@ def test_the_report(run, trace):
     assert run("analyze", "ab12cd34").stdout.splitlines() == [
         "app.py",
         "  status     killed  66.7 % of the spans did their work",
-        "  health     poor  48.6 %",
+        "  outcome    killed, 1 error seen; outcome not judged",
+        "  health     serious findings  48.6 %",
         "  took       1.32 s",
         "  calls      1 agent, 1 LLM, 2 tool",
         "  errors     1 error",
@@ -199,7 +200,8 @@ def test_the_commands_name_the_recording_that_was_named(run, trace):
 def test_the_health_section(run, trace):
     """The score, its parts, and every finding with the command that looks further."""
     shown = run("analyze", "ab12cd34", "--health").stdout.splitlines()
-    assert "Health 48.6 %  poor  66.7 % of the spans did their work" in shown
+    assert "Health 48.6 %  serious findings" in shown
+    assert "  66.7 % of the spans did their work; killed, 1 error seen; outcome not judged" in shown
     assert "  stability        5 %  unfinished 90 %, never ended 50 %" in shown
     assert shown[-1] == "     namel3ss debug explain 5 ab12cd34"
 

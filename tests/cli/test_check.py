@@ -284,7 +284,7 @@ def test_first_rules_leave_out_what_the_run_itself_does_not_keep(run, trace, wor
     assert result.exit_code == 0
     assert result.stderr == (
         "namel3ss debug: the run never ended, so these rules are left out: no-failures, no-open-spans, "
-        "whole-recording; better take rules from a good run\n"
+        "whole-recording; take rules from a run that completed\n"
     )
     names = {rule["name"] for rule in json.loads((workspace / "debug.rules.json").read_bytes())["checks"]}
     assert "no-secrets" in names

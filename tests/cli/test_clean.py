@@ -1,11 +1,13 @@
 """`debug clean`."""
 
+import fcntl
 import json
 import os
 
 import pytest
 
 from namel3ss_debug.cli.trace import write_document
+from namel3ss_debug.traces.marks import Mark, write_mark
 
 
 @pytest.fixture
@@ -75,4 +77,24 @@ def test_a_wrong_size_is_one_line(run, old):
         'namel3ss debug: --max-bytes is "lots", allowed is a number of bytes, '
         "or one with KB, MB or GB behind it (see DEBUGGING_GUIDE.md#bad-setting)\n"
     )
+    assert old.exists()
+
+
+def test_zero_days_remove_everything_but_a_running_program(run, old):
+    """The newest recording goes too, with its mark; only the one that is being written stays."""
+    newer = next(path for path in old.parent.iterdir() if path != old)
+    write_mark(newer, Mark("bad"))
+    running = old.with_name("trace_20251120_120000_eeeeeeee.jsonl")
+    running.write_text(old.read_text().replace("ab12cd34ef567890", "eeeeeeeeeeeeeeee"))
+    with running.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_SH)
+        result = run("clean", "--days", "0")
+    assert list(old.parent.iterdir()) == [running]
+    assert result.stdout.splitlines()[-1].startswith("2 recordings, ")
+
+
+def test_a_setting_of_zero_days_keeps_recordings(run, old, monkeypatch):
+    """As a setting, 0 is no limit; only the option asks for everything to go."""
+    monkeypatch.setenv("NAMEL3SS_DEBUG_TRACE_RETENTION_DAYS", "0")
+    assert "nothing to remove" in run("clean").stdout
     assert old.exists()

@@ -361,3 +361,15 @@ def test_a_limit_may_be_larger_than_any_recording(run, trace, more):
         == run("inspect", "--limit", "0", *more).stdout
         != ""
     )
+
+
+@pytest.mark.parametrize("shape", [[], ["--tree"], ["--format", "json"], ["--limit", "1"]])
+def test_a_comparison_of_different_types_is_named_on_stderr(run, trace, shape):
+    """An answer that is empty because a number was compared with a text says so in one line."""
+    result = run("inspect", trace, "--where", 'duration_ms > "5"', *shape)
+    assert result.exit_code == 0
+    told = [line for line in result.stderr.splitlines() if "--where" in line]
+    assert told == [
+        'namel3ss debug: --where: `duration_ms > "5"` compares a number with a text (3 times), which is always false'
+    ]
+    assert "--where" not in run("inspect", trace, "--where", "duration_ms > 5", *shape).stderr

@@ -1006,6 +1006,8 @@ def test_a_name_that_only_new_code_calls_is_a_note(agent):
     told = " ".join(again.told.split())
     assert "tool:refund: the recording holds no such call" in told
     assert "get_weather@9: the recording holds only" in told
+    assert "Mock tool:refund was never used; the program has tools get_time, get_weather." in told
+    assert "Mock get_weather@9 was never used; it was called only " in told
 
 
 WAITING = """
@@ -1171,6 +1173,15 @@ def test_what_was_typed_at_a_terminal_comes_from_one_in_a_re_run(bench):
     assert bench.run("replay", str(bench.again[0]), "--rerun").told.startswith("True False typed\n")
     bench.record("app.py")
     assert bench.rerun().told.startswith("False False nobody to ask\n")
+
+
+def test_a_breakpoint_of_an_unknown_name_is_named_before_and_after_a_walk(agent):
+    """Before the program runs with the names of the trace, at the end with those of the program; so are overrides."""
+    again = agent.rerun("-b", "tool:get_wether", "--mock", "tool:refund:1", *commands("continue", "continue"))
+    told = " ".join(again.told.split())
+    assert "Breakpoint 1 (tool:get_wether) may never be hit; the trace has tools get_weather, get_time." in told
+    assert "Breakpoint 1 (tool:get_wether) was never hit; the program has tools get_weather, get_time." in told
+    assert "Mock tool:refund was never used; the program has tools get_time, get_weather." in told
 
 
 def test_quit_ends_the_program(agent):

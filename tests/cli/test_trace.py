@@ -319,9 +319,13 @@ def test_a_recording_that_the_program_removes_is_told(program, workspace):
 
 
 def test_run_is_plain_where_nothing_says_record(program, app, workspace):
-    """Without `enabled` the program runs as it is, and no recording is made."""
+    """Without `enabled` the program runs as it is, no recording is made, and one line says how to make one."""
     done = debug(program, "run", "app.py", "4", "--mine", stdin="x")
-    assert (done.stdout, done.stderr, done.returncode) == ("args ['4', '--mine']\nasked x\n", "", 4)
+    assert (done.stdout, done.returncode) == ("args ['4', '--mine']\nasked x\n", 4)
+    (told,) = done.stderr.splitlines()
+    assert told.startswith('namel3ss debug: nothing is recorded: set "enabled": true in .namel3ss/debug.json')
+    chosen = debug(program, "run", "app.py", "4", stdin="x", NAMEL3SS_DEBUG_ENABLED="false")
+    assert (chosen.stderr, chosen.returncode) == ("", 4)  # who has switched it off knows
     assert not (workspace / "debug").exists()
 
 

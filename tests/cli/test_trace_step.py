@@ -103,8 +103,44 @@ def test_an_answer_that_no_call_got_is_told_at_the_end(debug, app):
     assert (done.returncode, "found 7" in done.stdout) == (3, True)
     told = [line for line in done.stderr.splitlines() if "never used" in line]
     assert len(told) == 2
-    assert "given and never used: serch: the recording holds no such call" in told[0]
-    assert "given and never used: search@7: the recording holds only" in told[1]
+    assert told == [
+        "namel3ss debug: Mock serch was never used; the program has tool search.",
+        "namel3ss debug: Mock search@7 was never used; it was called only 2 times.",
+    ]
+
+
+def test_a_breakpoint_of_a_name_that_was_never_called_is_named_at_the_end(debug, app):
+    """With its number and the closest names; one that was hit, one of the settings and one of a condition are not."""
+    given = [
+        "-b",
+        "tool:serch",
+        "-b",
+        "tool:search",
+        "-b",
+        "search@9",
+        "-b",
+        "app.py:7",
+        "-b",
+        "search if n > 99",
+    ]
+    commands = ["-c", "continue"] * 3
+    done = debug(
+        *given, *commands, app(AGENT), env=os.environ | {"NAMEL3SS_DEBUG_AUTO_BREAKPOINTS": "nothere"}
+    )
+    assert done.returncode == 3
+    told = [line for line in done.stderr.splitlines() if "never hit" in line]
+    assert told[:2] == [
+        "namel3ss debug: Breakpoint 1 (tool:serch) was never hit; the program has tool search.",
+        "namel3ss debug: Breakpoint 3 (search@9) was never hit; the program has only 2 of it.",
+    ]
+    assert told[2].startswith("namel3ss debug: Breakpoint 4 (app.py:7) was never hit; did you mean 'app.py:")
+    assert len(told) == 3
+
+
+def test_nothing_is_said_of_breakpoints_where_the_user_ends_the_program(debug, app):
+    """The call might have come."""
+    done = debug("-b", "tool:serch", "-c", "step", "-c", "quit", app(AGENT))
+    assert "never hit" not in done.stderr
 
 
 def test_mocks_alone_need_nobody_at_a_terminal(debug, app):

@@ -658,3 +658,33 @@ ORDER = {
 def test_what_an_object_of_the_program_holds_is_asked_as_in_the_program(text):
     """Its fields are its members, and a member of an enumeration, a date or a time is what it says."""
     assert value(text, EVENT | {"outputs": {"result": ORDER}})
+
+
+def mismatches(text, *values):
+    """What is said after an expression was asked of events with these durations or results."""
+    expression = compile_expression(text, notes_mismatches=True)
+    for value in values:
+        expression.matches_event(1, {"duration_ms": value, "outputs": {"result": value}})
+    return expression.describe_mismatches()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('duration_ms > "5"', '`duration_ms > "5"` compares a number with a text (2 times), which is always false'),
+        ("1 < duration_ms <= 'x'", "`duration_ms <= 'x'` compares a number with a text (2 times), which is always false"),
+        ('duration_ms == "7"', '`duration_ms == "7"` compares a number with a text (2 times), which are never equal'),
+        ('duration_ms != "7"', '`duration_ms != "7"` compares a number with a text (2 times), which are never equal'),
+        ("duration_ms > 5", ""),
+        ("duration_ms == null or error == 3", ""),
+    ],
+)  # fmt: skip
+def test_operands_of_different_types_are_reported_once(text, said):
+    """Each comparison that could not be true is named with the types and how often; a missing field is no mismatch."""
+    assert mismatches(text, 7, 8.5, None) == said
+
+
+def test_an_equality_that_fits_somewhere_is_no_mistake():
+    """Results of several types are looked through for one of them; by order, the values left out are reported."""
+    assert mismatches('outputs.result == "x"', 3, "x", "y", [1]) == ""
+    assert "a list with a number (once)" in mismatches("outputs.result > 2", 3, [1])

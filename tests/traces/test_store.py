@@ -271,11 +271,11 @@ def test_the_oldest_go_until_the_size_fits(tmp_path):
 
 
 def test_without_limits_nothing_is_deleted(tmp_path):
-    """None and 0 mean no limit."""
+    """None means no limit, and so do 0 bytes."""
     for number in range(3):
         record(tmp_path, f"aaaaaaa{number}", days_ago=1000 + number)
     for limit in (None, 0):
-        assert clean(tmp_path, days=limit, max_bytes=limit, now=NOW) == []
+        assert clean(tmp_path, days=None, max_bytes=limit, now=NOW) == []
     assert clean(tmp_path / "missing", days=1, max_bytes=1, now=NOW) == []
 
 

@@ -89,7 +89,7 @@ def test_models_that_told_no_tokens_are_named_apart(own_prices):
 def together(*found):
     """The answer for several recordings that are all like the first."""
     overview = found[0]["execution_overview"]
-    whole = {"recordings": {"count": len(found), "by": None}, "execution_overview": overview}
+    whole = {"recordings": {"count": len(found), "marked": {}, "by": None}, "execution_overview": overview}
     rows = [{"trace": each["trace"], "execution_overview": overview, "scores": {}} for each in found]
     return Many(whole, rows, [], [])
 

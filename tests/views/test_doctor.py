@@ -49,7 +49,7 @@ def test_each_finding_is_told_with_its_line_of_code_and_what_can_be_done():
 
 def test_nothing_found_is_told_in_one_line():
     """With how the program ended, where that was not in order."""
-    assert shown(()) == ["no findings, it does the same each time; run 7 times"]
+    assert shown(()) == ["no findings, the runs did not differ; run 7 times"]
     assert shown((), status=-9)[0].endswith("run 7 times, ended by SIGKILL")
 
 

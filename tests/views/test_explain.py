@@ -35,6 +35,19 @@ DOCUMENT = {
 }
 
 
+def test_the_error_is_shown_as_python_prints_it():
+    """With its type, and below a mark of the run."""
+    document = {
+        "number": 8,
+        "failed": True,
+        "error_type": "KeyError",
+        "error": "'city'",
+        "mark": {"judgement": "bad", "why": "wrong", "event": 3, "when": 0.0},
+    }
+    shown = [line.plain for line in lines(explain(document), 80)]
+    assert shown[1:3] == ["  run    marked bad: wrong (event 3)", "  error  KeyError: 'city'"]
+
+
 def test_the_chain_is_a_table_with_its_evidence():
     """Long reasons go on below; the end of the chain and what is not known are told."""
     shown = [line.plain for line in lines(explain(DOCUMENT), 80)]

@@ -8,7 +8,8 @@ FINDING = {"finding": "failure", "part": "quality", "section": "errors", "weight
            "next": "namel3ss debug explain 9"}  # fmt: skip
 SECTION = {
     "score": 0.5,
-    "level": "poor",
+    "level": "serious",
+    "statement": "1 error seen; outcome not judged",
     "decided_by": ["severity", "success_rate", "score"],
     "measures": {"success_rate": 0.9996, "integrity": 1.0, "severity": 0.75, "score": 0.5},
     "parts": {
@@ -30,7 +31,9 @@ def test_the_whole_section():
     """The score with what decided the level, the parts and sections with what lowered them, the findings."""
     told = shown(health(SECTION | {"findings": [FINDING]}, "run.jsonl"))
     assert told == [
-        "Health 50 %  poor  severity 0.75 of 1, > 99.9 % of the spans did their work",
+        "Health 50 %  serious findings",
+        "  severity 0.75 of 1, > 99.9 % of the spans did their work; 1 error seen;",
+        "  outcome not judged",
         "  part              score  lowered by",
         "  quality            25 %  failure 75 %",
         "  interactions  not known",
@@ -48,16 +51,20 @@ def test_the_whole_section():
 
 def test_the_fact_leaves_out_what_stands_beside_it():
     """The success rate stands in the line of the status already."""
-    assert fact(SECTION).plain == "poor  50 %, severity 0.75 of 1"
+    assert fact(SECTION).plain == "serious findings  50 %, severity 0.75 of 1"
     assert fact({"score": None}) == ""
     assert fact({}) == ""
 
 
 def test_what_matters_most_is_three_findings():
-    """Or that nothing does."""
+    """Without findings it says what was looked for and that nobody has judged the outcome, and praises nothing."""
     told = shown(matters(SECTION["findings"]))
     assert (told[0], len([line for line in told if "explain 9" in line])) == ("What matters most", 3)
-    assert shown(matters([])) == ["What matters most  nothing that was looked for stands out"]
+    assert shown(matters([], statement="no errors seen; outcome not judged")) == [
+        "No findings  no errors seen; outcome not judged",
+        "  looked for: errors, unended spans, loops, stalls, gaps in the trace, passed",
+        "  limits, avoidable time and cost",
+    ]
 
 
 def test_a_run_without_a_score_says_why():

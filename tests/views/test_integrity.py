@@ -47,7 +47,7 @@ def test_what_lowers_the_score_comes_first():
 def test_a_sound_recording_is_told_in_one_line():
     """There is nothing to look at."""
     assert shown({"score": 1.0, "lowered_by": [], "findings": []}) == [
-        "Integrity 100 %  nothing is missing, cut or impossible"
+        "Integrity 100 %  no event is missing, cut or impossible"
     ]
 
 

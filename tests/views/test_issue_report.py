@@ -14,7 +14,8 @@ FAILURE = {
 DOCUMENT = {
     "words": "it is @alice's card\n- and mine",
     "trace": {"file": "my run.jsonl"},
-    "status": {"status": "failed", "exit_status": 1, "health": 0.5, "level": "poor"},
+    "status": {"status": "failed", "exit_status": 1, "health": 0.5, "level": "serious"},
+    "findings": [{"words": "pay failed"}],
     "failure": FAILURE,
     "other_failures": 2,
     "stack_trace": "```\n# x",
@@ -39,7 +40,7 @@ def test_the_page_in_markdown():
         "## What happened",
         "",
         "- **run**: failed, exit status 1",
-        "- **health**: poor, 50 %",
+        "- **health**: 50 %, serious findings",
         "- **error**: ValueError: no \\*card\\*",
         "- **category**: parameter, severity 0.75 of 1",
         "- **event**: 25, 1.90 s into the run",
@@ -78,7 +79,7 @@ def test_without_a_failure_the_page_says_what_else_stands_out():
     finding = {"words": "slow", "next": "namel3ss debug inspect --event 3"}
     told = {"status": {"status": "completed"}, "trace": {"file": "a.jsonl"}, "findings": [finding]}
     shown = list(blocks.markdown(page(told, None)))
-    assert shown[0] == "# No failure was recorded; the run completed"
+    assert shown[0] == "# No errors seen; outcome not judged"
     assert "1. slow: `namel3ss debug inspect --event 3 a.jsonl`" in shown
     assert "1. the events: `namel3ss debug inspect a.jsonl`" in shown
 

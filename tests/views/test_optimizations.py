@@ -59,5 +59,8 @@ def test_nothing_to_save_is_said_only_where_it_was_asked_for():
     """A report of everything stays quiet."""
     nothing = {"saves": {"ms": 0.0, "tokens": 0, "cost": None}, "listed": [], "listed_of": 0}
     assert shown(optimizations(nothing, alone=False)) == []
-    assert shown(optimizations(nothing, alone=True)) == ["Nothing found that could be saved"]
+    assert shown(optimizations(nothing, alone=True)) == [
+        "No savings found",
+        "  looked for: calls that failed, repeat, are slow or could run in parallel",
+    ]
     assert shown(optimizations({}, alone=False)) == []

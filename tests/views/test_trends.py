@@ -125,11 +125,11 @@ def test_what_they_came_to_together():
         "errors": 1,
         "success_rate": 0.9,
     }
-    assert shown(overview(told, 3)) == [
+    assert shown(overview(told, 3, {})) == [
         "3 recordings",
         "  status  completed 2, open 1",
         "  took    1 m 30 s together",
         "  calls   7 LLM",
         "  errors  1  90 % of the spans did their work",
     ]
-    assert shown(overview(None, 1)) == ["1 recording"]
+    assert shown(overview(None, 1, {})) == ["1 recording"]

@@ -39,6 +39,7 @@ from collections.abc import Callable, Iterator, Sequence
 from namel3ss_debug.analysis.failures.provenance import arguments, contexts, cut_answers, empty_results
 from namel3ss_debug.analysis.failures.steps import Step, normal
 from namel3ss_debug.analysis.failures.suspects import (
+    MARKED,
     MOST,
     Cause,
     Told,
@@ -46,6 +47,7 @@ from namel3ss_debug.analysis.failures.suspects import (
     beginning,
     cause_of,
     events_of,
+    failed_with,
     told_of,
     until,
 )
@@ -65,6 +67,7 @@ OWN: dict[str, float] = {
     "context_overflow": 0.4,
     "malformed_output": 0.4,
     "parameter": 0.35,
+    MARKED: 0.2,
 }
 """Category -> the score of a failure that began with itself."""
 
@@ -80,6 +83,7 @@ _OWN_WORDS: dict[str, str] = {
     "context_overflow": "asked for more than the model can read",
     "malformed_output": "could not use what it was given",
     "parameter": "did not take what it was given",
+    MARKED: "is marked bad",
 }
 _LEAST = 0.05
 _DEEPEST = 2
@@ -186,7 +190,11 @@ def _failed_inside(view: View) -> Iterator[Cause]:
         sure = 1.0 if first.failed else first.claim.confidence if first.claim else 0.0
         times = f", the first of {len(steps)} times" if len(steps) > 1 else ""
         kind = "failed_inside" if first.failed else "error_result_used"
-        words = f"failed inside it{times}" if first.failed else f"returned an error as its result{times}"
+        words = (
+            f"{failed_with(first)} inside it{times}"
+            if first.failed
+            else f"returned an error as its result{times}"
+        )
         score = (
             0.9 * sure * (0.4 if good else 1.0) * (1.0 if len(steps) > 1 or last is view.inside[-1] else 0.95)
         )
@@ -221,9 +229,9 @@ def _earlier_failures(view: View) -> Iterator[Cause]:
         kind, reason = (
             ("error_result_used", "returned an error as its result, which was used")
             if told.claimed
-            else ("failed_inside", "failed, which is reported here")
+            else ("failed_inside", f"{failed_with(step)}, which is reported here")
             if reported
-            else ("earlier_failure", "had failed, and the run went on")
+            else ("earlier_failure", f"{failed_with(step)} before, and the run went on")
         )
         sure = step.claim.confidence if step.claim else 1.0
         yield cause_of(
@@ -263,7 +271,12 @@ def _failed_siblings(view: View) -> Iterator[Cause]:
         if told is not None and told.category != "cancelled":
             events = (step.end_number, until(view.failed))
             yield cause_of(
-                step, "sibling_failed", "failed beside it, right before", 0.85, events, beginning(told.error)
+                step,
+                "sibling_failed",
+                f"{failed_with(step)} beside it, right before",
+                0.85,
+                events,
+                beginning(told.error),
             )
             return
 

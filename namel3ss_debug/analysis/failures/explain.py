@@ -24,9 +24,19 @@ from namel3ss_debug.analysis.failures.failure_fingerprints import fingerprint
 from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, WATCHED
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.steps import Numbered, Step, blob, holds, leaves, steps_of, trace_of
-from namel3ss_debug.analysis.failures.suspects import Cause, Told, View, told_of, who
+from namel3ss_debug.analysis.failures.suspects import (
+    MARKED,
+    Cause,
+    Told,
+    View,
+    error_type_of,
+    failed_with,
+    told_of,
+    who,
+)
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import Event, begins_span, ends_span
+from namel3ss_debug.traces.marks import BAD, Mark
 
 SCHEMA = "namel3ss-debug/explain/1"
 MOST_STEPS = 12
@@ -63,12 +73,13 @@ class _Before(NamedTuple):
     whole: bool
 
 
-def explain(trace: Recorded, number: int) -> dict[str, Any]:
+def explain(trace: Recorded, number: int, mark: Mark | None = None) -> dict[str, Any]:
     """The chain of causes back from one event, as JSON.
 
     Args:
         trace: the recording.
         number: the place of the event in it, from 1. A start event stands for its whole span.
+        mark: the user's mark of the run. An event that is marked bad, and did not fail, is explained like a failure.
 
     Raises:
         UnreadableTraceError: there is no such event.
@@ -77,6 +88,9 @@ def explain(trace: Recorded, number: int) -> dict[str, Any]:
     before = _read(trace, number, event)
     chain = _Chain(before)
     told = _told(before.target)
+    marked = told is None and mark is not None and _is_marked_bad(before.target, mark)
+    if marked and mark is not None:
+        told = Told(MARKED, mark.why)
     rows = chain.rows(told)
     step = before.target
     found = chain.origins
@@ -86,19 +100,28 @@ def explain(trace: Recorded, number: int) -> dict[str, Any]:
         "event_type": event["event_type"],
         "component": step.component or None,
         "component_name": step.name or None,
+        "mark": None if mark is None else mark.to_json(),
         "span": [step.number, step.end_number or None],
-        "failed": told is not None and not told.claimed,
+        "failed": told is not None and not told.claimed and not marked,
         "weak": told is not None and told.claimed,
         "confidence": claim.confidence if claim else None,
-        "category": told.category if told else None,
-        "error": told.error or None if told else None,
-        "fingerprint": _fingerprint(step, told) if told else None,
-        "resolution": resolution(told.category, found[0].kind if found else None) if told else None,
+        "category": told.category if told and not marked else None,
+        "error_type": error_type_of(step) if told and not marked else None,
+        "error": told.error or None if told and not marked else None,
+        "fingerprint": _fingerprint(step, told) if told and not marked else None,
+        "resolution": resolution(told.category, found[0].kind if found else None)
+        if told and not marked
+        else None,
         "origins": [cause.document() for cause in found],
         "chain": rows,
         "root": chain.root,
         "complete": chain.complete,
     }
+
+
+def _is_marked_bad(step: Step, mark: Mark) -> bool:
+    """Return whether the user has marked this span bad, by one of its two events."""
+    return mark.judgement == BAD and mark.event in {step.number, step.end_number or step.number}
 
 
 def _read(trace: Recorded, number: int, event: Event) -> _Before:
@@ -172,16 +195,24 @@ def _told(step: Step) -> Told | None:
 
 
 def _fingerprint(step: Step, told: Told) -> str:
-    claim = step.claim
-    error_type, site = claim.error_type if claim else step.end.get("error_type"), step.get("call_site")
+    site = step.get("call_site")
     return fingerprint(
         step.component,
         step.name,
         told.category,
-        error_type if isinstance(error_type, str) else None,
+        error_type_of(step),
         told.error,
         site if isinstance(site, str) else None,
     )
+
+
+def _describe_itself(step: Step, told: Told | None) -> str:
+    """Return what the event that is explained did, with the type of its exception."""
+    if told is None:
+        return "is what is explained"
+    if told.category == MARKED:
+        return "is marked bad" + (f": {told.error}" if told.error else "")
+    return "returned an error as its result" if told.claimed else failed_with(step)
 
 
 class _Chain:
@@ -206,13 +237,7 @@ class _Chain:
     def rows(self, told: Told | None) -> list[dict[str, Any]]:
         """The steps of the chain, beginning with the event itself."""
         step = self._before.target
-        first = (
-            "failed"
-            if told and not told.claimed
-            else "returned an error as its result"
-            if told
-            else "is what is explained"
-        )
+        first = _describe_itself(step, told)
         rows = [
             _row(
                 Cause(
@@ -302,7 +327,7 @@ class _Chain:
             metadata = event.get("metadata")
             first = self._by_id.get(str(metadata.get("retry_of"))) if isinstance(metadata, dict) else None
             if first is not None and first.number < step.number:
-                yield _link(first, "retry", "failed, and was tried again", (first.end_number,))
+                yield _link(first, "retry", f"{failed_with(first)}, and was tried again", (first.end_number,))
                 return
 
 

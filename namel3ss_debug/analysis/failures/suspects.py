@@ -23,6 +23,9 @@ from namel3ss_debug.errors import short
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import goes_on
 
+MARKED = "marked"
+"""The category of an event that only the user's mark calls wrong; it is explained as a wrong value is."""
+
 MOST = 5
 """How many origins of a failure are reported."""
 
@@ -40,11 +43,13 @@ FIT: dict[str, float] = {
     "network": 0.15,
     "rate_limit": 0.1,
     "cancelled": 0.1,
+    MARKED: 1.0,
 }
 """Category -> how well the inputs of a call explain that it failed."""
 
 _FIT_QUOTED = 0.9
 _LONGEST_NAME = 40
+_LONGEST_TYPE = 60
 _OF_CODE = frozenset({"KeyError", "IndexError", "LookupError", "AttributeError", "TypeError"})
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\b")
 
@@ -88,7 +93,7 @@ class Told(NamedTuple):
     """What is known of a failure besides its span.
 
     Attributes:
-        category: one of `categories.CATEGORIES`.
+        category: one of `categories.CATEGORIES`, or `MARKED`.
         error: its message.
         attempts: the numbers of all attempts of the call.
         before: the number of the first failure of the same fingerprint; None where this is the first.
@@ -110,11 +115,22 @@ def told_of(step: Step) -> Told | None:
     return step.told
 
 
+def error_type_of(step: Step) -> str | None:
+    """Return the type of the exception that a step failed with, or whose text it returned; None if not known."""
+    return step.claim.error_type if step.claim else lenient.string(step.end.get("error_type")) or None
+
+
+def failed_with(step: Step) -> str:
+    """Return the words for a failed step: `failed with KeyError`, or `failed` if the type is not known."""
+    error_type = error_type_of(step)
+    return f"failed with {short(error_type, _LONGEST_TYPE)}" if error_type else "failed"
+
+
 def _told_of(step: Step) -> Told | None:
     claim = step.claim
     if not step.failed and claim is None:
         return None
-    error_type = claim.error_type if claim else lenient.string(step.end.get("error_type"))
+    error_type = error_type_of(step)
     words = (claim.error if claim else lenient.string(step.end.get("error"))) or ""
     code = claim.http_status if claim else http_status(step.end)
     status = None if claim else lenient.string(step.end.get("status"))

@@ -40,6 +40,7 @@ from namel3ss_debug.analysis.several.trends import trends
 from namel3ss_debug.analysis.several.windows import GROUPS
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import DebugError, UnreadableTraceError
+from namel3ss_debug.traces.marks import JUDGEMENTS
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.wire import lenient
 
@@ -318,7 +319,7 @@ def analyze_many(
     grouped = sorted(groups.items(), key=_beginning if request.by == "version" else _name)
     document = {
         "schema": SCHEMA,
-        "recordings": {"count": len(rows), "unreadable": failed, **_asked(request)},
+        "recordings": {"count": len(rows), "unreadable": failed, "marked": _marked(rows), **_asked(request)},
         **whole.sections(names, table),
     }
     if request.sections is None or _OVERVIEW in request.sections:
@@ -396,6 +397,12 @@ def _size(path: str) -> int:
 
 def _asked(request: Request) -> dict[str, Any]:
     return {"left_out": list(request.left_out), "by": request.by}
+
+
+def _marked(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Return how many of the recordings are marked good, and how many bad."""
+    judged = Counter(row["trace"]["mark"]["judgement"] for row in rows if row["trace"]["mark"])
+    return {judgement: judged[judgement] for judgement in JUDGEMENTS}
 
 
 def _name(group: tuple[str | None, Together]) -> tuple[bool, str]:

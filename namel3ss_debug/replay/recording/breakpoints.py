@@ -276,6 +276,34 @@ def parse_place(text: str, known: Known | None = None) -> Place:
     return Place(text, found.covers, found.enters, found.nth, asked, reads=found.reads, of_app=of_app)
 
 
+def name_of_place(text: str) -> tuple[str | None, str] | None:
+    """Return the component and the name in a place such as `tool:search@2`; None for a place that holds no name.
+
+    Args:
+        text: the place as it is written, with or without a condition.
+    """
+    if _REGEX.match(text):
+        return None
+    where = _split(text)[0]
+    quoted = _QUOTED.fullmatch(where)
+    if quoted is not None:
+        return quoted["head"], quoted["name"]
+    name = _nth(where)[0]
+    head, colon, rest = (part.strip() for part in name.partition(":"))
+    kinds = {"", "error"} | COMPONENTS | EVENT_TYPES.keys()
+    if name.isdecimal() or name in kinds or _SITE.fullmatch(where) or (colon and rest.isdecimal()):
+        return None
+    return (head, rest) if colon else (None, name)
+
+
+def nearest_site(text: str, known: Known) -> str:
+    """Return the words "; did you mean ...?" with the nearest line that events came from, or nothing."""
+    where = "" if _REGEX.match(text) else _split(text)[0]
+    if _SITE.fullmatch(where) is None:
+        return ""
+    return _nearest_line(where, known.sites) or nearest(where, list(known.sites))
+
+
 def _split(text: str) -> tuple[str, str]:
     """The place and its condition, parted at the first `if` or comma outside quotes."""
     for found in _CONDITION.finditer(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from namel3ss_debug.errors import MockError
@@ -17,6 +18,7 @@ from namel3ss_debug.replay.rerunning.boundaries import ANSWERED
 from namel3ss_debug.replay.rerunning.entries import Entries
 from namel3ss_debug.replay.rerunning.passes import Pass
 from namel3ss_debug.replay.rerunning.plans import ALL, Plan
+from namel3ss_debug.replay.unused import describe_unused
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
@@ -69,21 +71,20 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
 
 
 def unreached(given: Sequence[Mock | Fault], trace: _Events) -> Iterator[str]:
-    """What the user should know of answers and faults once the program has ended: which of them reached no call, and why.
+    """Yield a line for each mock and fault that reached no call of a program that has ended, with the reason.
 
     Args:
         given: those that were given beforehand.
         trace: the events of the program.
     """
     known = _answered(know(trace.events()))
+    yield from describe_unused(given, known)
     for what in given:
-        try:
+        with suppress(MockError):
             calls = calls_of(what, known)
-        except MockError as problem:
-            yield f"given and never used: {problem}"
-            continue
-        if calls is not None and _runs_again(calls.place, trace):
-            yield f"given and never used: {in_line(what.name)}: {_UNSEEN}"
+            if calls is not None and _runs_again(calls.place, trace):
+                noun = "Fault" if isinstance(what, Fault) else "Mock"
+                yield f"{noun} {in_line(what.name)} was never used; {_UNSEEN}."
 
 
 def _answered(known: Known) -> Known:

@@ -2,7 +2,7 @@ import pytest
 
 from namel3ss_debug.analysis.failures.categories import CATEGORIES
 from namel3ss_debug.analysis.failures.causes import MOST, OWN
-from namel3ss_debug.analysis.failures.suspects import FIT
+from namel3ss_debug.analysis.failures.suspects import FIT, MARKED
 
 LATE = {"status": "failed", "error": "no answer after 3 s", "error_type": "TimeoutError"}
 BAD = {"status": "failed", "error": "there is no city 'Pari'", "error_type": "ValueError"}
@@ -51,8 +51,8 @@ def origins(analysed):
 
 
 def test_the_tables_know_every_category():
-    """A new category must say how far it explains itself, and how far its arguments do."""
-    assert set(OWN) == set(FIT) == set(CATEGORIES)
+    """A new category must say how far it explains itself, and how far its arguments do; so must a user's mark."""
+    assert set(OWN) == set(FIT) == {*CATEGORIES, MARKED}
 
 
 def test_a_model_that_made_the_argument_up_comes_first(recording, origins):

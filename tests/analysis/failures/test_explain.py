@@ -4,6 +4,7 @@ import pytest
 
 from namel3ss_debug.analysis.failures.explain import HISTORY, MOST_STEPS, explain
 from namel3ss_debug.errors import UnreadableTraceError
+from namel3ss_debug.traces.marks import Mark
 from namel3ss_debug.traces.reader import open_trace
 
 WORDS = "Where is order A-10293?"
@@ -199,3 +200,36 @@ def test_an_event_that_is_not_there_is_a_mistake(shop, explained):
     assert len(shop.events) < HISTORY
     with pytest.raises(UnreadableTraceError, match="11"):
         explained(11)
+
+
+def test_the_type_of_an_exception_is_kept(shop, explained):
+    """`KeyError: 'city'` says more than `'city'`; the step itself is named with it as well."""
+    found = explained(9)
+    assert (found["error_type"], found["error"]) == ("ValueError", "no van 'V-1'")
+    assert found["chain"][0]["reason"] == "failed with ValueError"
+
+
+def test_the_types_of_earlier_failures_are_kept(recording, explained):
+    """A failure inside, and one before it, are named with their types."""
+    agent = recording.start("agent", "shop", 0)
+    recording.span("tool", "find", 1, 2, agent, status="failed", error="'city'", error_type="KeyError")
+    recording.end(agent, 3, status="failed", error="no answer", error_type="RuntimeError")
+    reasons = {row["reason"] for row in explained(1)["chain"]}
+    assert "failed with KeyError inside it" in reasons
+
+
+def test_an_event_that_is_marked_bad_is_explained_like_a_failure(shop, recording, tmp_path):
+    """The call that only the user calls wrong leads to the model that made its argument up."""
+    recording.events[-2] |= {"status": "completed", "outputs": {"result": "sent"}}
+    for key in ("error", "error_type"):
+        del recording.events[-2][key]
+    path = tmp_path / "trace.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in recording.events))
+    trace = open_trace(path)
+    found = explain(trace, 9, Mark("bad", "wrong van", 8))
+    steps = [(step["number"], step["kind"]) for step in found["chain"]]
+    assert steps[:2] == [(8, "itself"), (6, "wrote_argument")]
+    assert found["chain"][0]["reason"] == "is marked bad: wrong van"
+    assert (found["failed"], found["category"], found["fingerprint"]) == (False, None, None)
+    for mark in (None, Mark("good", "", 8), Mark("bad", "", 3), Mark("bad")):
+        assert explain(trace, 9, mark)["chain"][0]["reason"] == "is what is explained"
