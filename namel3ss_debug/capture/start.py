@@ -59,6 +59,7 @@ from namel3ss_debug.errors import WrongUsageError, short
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.exits import flush_on_exit
 from namel3ss_debug.traces.redaction import Redactor
+from namel3ss_debug.traces.signing import signer
 from namel3ss_debug.traces.unrecorded import take_marks
 from namel3ss_debug.traces.writer import TraceWriter
 
@@ -361,6 +362,7 @@ def _make_tracer(
         "rotate_keep": config.rotate_keep,
         "link_latest": session.link_latest,
         "joins": session.joins,
+        "sign": signer(session.key_file, session.execution_id),
     }
     answers: Answers | None = None
     writer: TraceWriter
