@@ -147,7 +147,9 @@ def find_flaw(events: Iterable[Event], key: bytes | None) -> str:
     for event in needed:
         event_id = event.get("event_id")
         if event.get("execution_id") != execution or not _is_valid(event, keyed):
-            return f"the signature of its event {event_id} is not valid: changed, or recorded by somebody else"
+            return (
+                f"the signature of its event {event_id} is not valid: changed, or recorded by somebody else"
+            )
         if event_id in seen:
             return f"its event {event_id} stands in it twice"
         seen.add(event_id)
