@@ -117,6 +117,7 @@ def _program(
         RerunError: it is none that a test can run.
     """
     from namel3ss_debug.errors import RerunError
+    from namel3ss_debug.replay.starting import is_of_project
     from namel3ss_debug.traces.environment import may_supply
     from namel3ss_debug.views.testify import Program
     from namel3ss_debug.wire import lenient
@@ -133,10 +134,14 @@ def _program(
     known: dict[str, str] = {
         name: read
         for name, read in inputs.environment.items()
-        if may_supply(name, read, trusted=True) and not _is_of_the_machine(name)
+        if read is not None and may_supply(name, read, trusted=True) and not _is_of_the_machine(name)
     }
     stdin = inputs.stdin_bytes.decode("utf-8", "replace")
     arguments = lenient.mapping(first.get("arguments")) if kind == "function" else {}
+    if kind == "function" and not is_of_project(value.partition(":")[0], Path(cwd)):
+        raise RerunError(
+            f"{trace.path}: {target} is no function of the project in {cwd}; a test calls only those"
+        )
     if not all(name.isidentifier() and not keyword.iskeyword(name) for name in arguments):
         raise RerunError(f"{trace.path}: the arguments of {target} have names that no function has")
     return Program(

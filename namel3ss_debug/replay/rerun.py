@@ -155,7 +155,7 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
     notes += of_variables(inputs, os.environ)
     python, noted = interpreter_of(wanted.python, start, target)
     notes += noted
-    session = _new_session(trace, first, target, wanted, config, folder)
+    session = _new_session(trace, first, target, wanted, config, folder, trusted=inputs.trusted)
     plan = Plan(
         recorded,
         frozenset(wanted.run_tools),
@@ -174,11 +174,19 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
 
 
 def _new_session(
-    trace: Trace, first: Event, target: Target, wanted: Wanted, config: DebugConfiguration, folder: Path
+    trace: Trace,
+    first: Event,
+    target: Target,
+    wanted: Wanted,
+    config: DebugConfiguration,
+    folder: Path,
+    *,
+    trusted: bool,
 ) -> Session:
     """Where the re-run is recorded, and in which form."""
+    recorded = lenient.mapping(lenient.mapping(first.get("metadata")).get("settings"))
     base = replace(
-        with_form(config, lenient.mapping(lenient.mapping(first.get("metadata")).get("settings"))),
+        with_form(config, recorded, trusted=trusted),
         enabled=True,
         trace_output_dir=str(folder),
         default_components=(),

@@ -33,6 +33,7 @@ SIGNATURE: Final = "signature"
 KEY_FILE: Final = "trust.key"
 
 _USER, _EXECUTION = b"namel3ss-debug user key ", b"namel3ss-debug execution key "
+_UNSIGNED: Final[Event] = {"event_type": "inputs_read"}
 _KEY_BYTES = 32
 _SIGNATURE_BYTES = 16
 _LONGEST_LINE = 64 * 1024 * 1024
@@ -189,8 +190,10 @@ def _parse(line: bytes) -> tuple[Event, ...]:
     try:
         event = loads(line)
     except ValueError:
-        return ()
-    return (event,) if isinstance(event, dict) else ()
+        # A reader may find an event in a damaged line, and that one is unsigned. A process that was killed leaves a
+        # torn last line, which holds nothing.
+        return (dict(_UNSIGNED),) if line.endswith(b"\n") else ()
+    return (event,) if isinstance(event, dict) else (dict(_UNSIGNED),)
 
 
 def _must_be_signed(event: Event) -> bool:
