@@ -504,9 +504,7 @@ def test_it_does_not_matter_how_a_hostile_trace_is_reached(run, place, processes
     check_refused(run("replay", path, "--rerun"), place, processes)
 
 
-@pytest.mark.parametrize(
-    "words", [("testify",), ("replay", "-c", "rerun"), ("replay", "--rerun", "--step")]
-)
+@pytest.mark.parametrize("words", [("testify",), ("replay", "-c", "rerun"), ("replay", "--rerun", "--step")])
 def test_every_command_that_runs_a_trace_again_asks_for_consent(run, place, processes, monkeypatch, words):
     """So do the generation of a test, the command `rerun` of the debugger, and a re-run that is stepped."""
     trace = Trace(place.folder)
