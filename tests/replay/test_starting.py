@@ -14,6 +14,7 @@ import pytest
 from namel3ss_debug.capture.launch import resolve_target
 from namel3ss_debug.replay.rerunning.outputs import Outputs
 from namel3ss_debug.replay.starting import early, interpreter_of
+from namel3ss_debug.traces import signing
 from namel3ss_debug.traces.inputs import VERSION
 
 WITNESS = """\
@@ -71,11 +72,15 @@ class Folder:
             {"event_type": "trace_end", "metadata": {"exit_status": 0}},
         ]
         frame = {"timestamp": 4e9, "execution_id": "ab", "component": "app"}
-        lines = [
-            json.dumps({"event_id": str(number + 1), "seq": number} | frame | event) + "\n"
+        numbered = [
+            {"event_id": str(number + 1), "seq": number} | frame | event
             for number, event in enumerate(events)
         ]
-        (self.path / "run.jsonl").write_text("".join(lines))
+        sign = signing.signer(signing.key_file_for("ab"), "ab")
+        for event in numbered:
+            if event["event_type"] in ("trace_start", "inputs_read"):
+                sign(event)
+        (self.path / "run.jsonl").write_text("".join(json.dumps(event) + "\n" for event in numbered))
 
     def rerun(self, *options, **variables):
         """Run the command on the recording."""
