@@ -229,7 +229,7 @@ def _started(stack: contextlib.ExitStack, path: Path, outputs: Outputs, consent:
         ValueError, TypeError: its first line is no event as it should be.
     """
     first = _first_event(path)
-    if first is None:
+    if first is None or consent == "program":  # then another program may be meant than the one in the trace
         return None
     target, cwd = target_of(path, lenient.mapping(first.get("metadata")))
     inputs = Inputs.of([first])

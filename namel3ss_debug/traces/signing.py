@@ -15,6 +15,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -36,7 +37,9 @@ _USER, _EXECUTION = b"namel3ss-debug user key ", b"namel3ss-debug execution key 
 _UNSIGNED: Final[Event] = {"event_type": "inputs_read"}
 _KEY_BYTES = 32
 _SIGNATURE_BYTES = 16
+_BLOCK_BYTES = 1024 * 1024
 _LONGEST_LINE = 64 * 1024 * 1024
+_ESCAPED_NAME = re.compile(rb"\\u00[567]")  # a letter as an escape, which our writer never needs
 _PERSON: Final = b"namel3ss-debug/1"
 
 _from_environment: bytes | None = None
@@ -168,11 +171,13 @@ def signed_lines(files: Iterable[Path]) -> Iterable[Event]:
                 continue
             with path.open("rb") as file:
                 is_first = True
-                while line := file.readline(_LONGEST_LINE):
-                    # A name may be written with escapes, which our writer never does.
-                    if is_first or b"inputs_read" in line or b"\\u" in line:
-                        yield from _parse(line)
-                    is_first = False
+                while block := file.read(_BLOCK_BYTES):
+                    *lines, rest = (block + file.readline(_LONGEST_LINE)).split(b"\n")
+                    for line in lines:
+                        if is_first or b"inputs_read" in line or _ESCAPED_NAME.search(line):
+                            yield from _parse(line, torn=False)
+                        is_first = False
+                    yield from _parse(rest, torn=True) if rest else ()
         except OSError:
             continue
 
@@ -186,13 +191,13 @@ def remove_lent_keys() -> None:
                 os.unlink(path)
 
 
-def _parse(line: bytes) -> tuple[Event, ...]:
+def _parse(line: bytes, *, torn: bool) -> tuple[Event, ...]:
     try:
         event = loads(line)
     except ValueError:
         # A reader may find an event in a damaged line, and that one is unsigned. A process that was killed leaves a
         # torn last line, which holds nothing.
-        return (dict(_UNSIGNED),) if line.endswith(b"\n") else ()
+        return () if torn else (dict(_UNSIGNED),)
     return (event,) if isinstance(event, dict) else (dict(_UNSIGNED),)
 
 
@@ -264,10 +269,15 @@ def _make_user_key(path: Path) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(_USER + os.urandom(_KEY_BYTES).hex().encode() + b"\n")
-        with suppress(FileExistsError):
+        try:
             os.link(made, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links, where the last of several keys wins
+            os.replace(made, path)
     finally:
-        os.unlink(made)
+        with suppress(FileNotFoundError):
+            os.unlink(made)
 
 
 def _lend(key: bytes) -> str:
@@ -275,8 +285,8 @@ def _lend(key: bytes) -> str:
     from tempfile import gettempdir  # noqa: PLC0415  (it imports much, and few have the variable)
 
     descriptor, path = _make_file(Path(gettempdir()))
-    if not _lent:
-        atexit.register(remove_lent_keys)
+    atexit.unregister(remove_lent_keys)  # a test runner lends a key for each test
+    atexit.register(remove_lent_keys)
     _lent.append((os.getpid(), path))
     with os.fdopen(descriptor, "wb") as file:
         file.write(_EXECUTION + key.hex().encode() + b"\n")

@@ -224,6 +224,18 @@ def test_a_process_that_died_as_it_waited_has_ended(folder):
             pass
 
 
+@pytest.mark.parametrize("consent", ["signature", "program"])
+def test_a_foreign_trace_starts_nothing_ahead(folder, consent):
+    """Neither where its signature is not valid, nor where the user named a program, which may be another one."""
+    path = folder.path / "run.jsonl"
+    path.write_text(path.read_text().replace("x y", "x z"))
+    with early(path, Outputs(1, 2), consent) as program:
+        assert program is None
+    assert not folder.started
+    with early(path, Outputs(1, 2), "user") as program:
+        assert program is not None
+
+
 def test_another_name_of_the_same_interpreter_is_no_other_one(tmp_path):
     """`python3` beside `python` runs the same environment; a link from elsewhere may be of another one."""
     (tmp_path / "app.py").touch()
