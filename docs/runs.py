@@ -228,6 +228,7 @@ def environment(folder: Path) -> dict[str, str]:
         "TERM": "dumb",
         "NO_COLOR": "1",
         "XDG_CACHE_HOME": str(folder / "cache"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
         "XDG_STATE_HOME": str(folder / "state"),
     }
 

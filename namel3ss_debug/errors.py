@@ -74,6 +74,12 @@ class RerunError(DebugError):
     slug = "re-run"
 
 
+class TrustError(DebugError):
+    """A trace that this user did not record would start a program, and nobody allowed that."""
+
+    slug = "trust"
+
+
 class MissingExtraError(DebugError):
     """An optional package is needed; the message names the extra that brings it."""
 

@@ -57,13 +57,14 @@ TELLS = ("NAMEL3SS_", "OTEL_", "GITHUB_", "FORCE_COLOR", "NO_COLOR", "PYTHONHASH
 
 @pytest.fixture(autouse=True, scope="session")
 def own_environment(tmp_path_factory):
-    """No test writes into the real cache of the user, and none is told by the environment what to trace or how to show it.
+    """No test writes into the user's real cache or configuration, and none is told by the environment what to trace.
 
     Lines have 80 columns, wherever the suite runs. What is on this machine is asked without a proxy; the scripted model
     sets the same, for good.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))
         patch.setenv("COLUMNS", "80")
         for name in ("NO_PROXY", "no_proxy"):
             patch.setenv(name, "127.0.0.1")
@@ -191,6 +192,12 @@ def model_environment(scripted_model):
         "ANTHROPIC_BASE_URL": scripted_model.url,
         "ANTHROPIC_API_KEY": "unused",
     }
+
+
+@pytest.fixture
+def trusting(monkeypatch):
+    """Allow re-runs of traces that no user of this machine has signed, as those written by hand."""
+    monkeypatch.setenv("NAMEL3SS_DEBUG_TRUST", "1")
 
 
 @pytest.fixture

@@ -375,6 +375,10 @@ class GatedWriter(TraceWriter):
                 self._forget(event)
             return event_id
 
+    def append_inputs(self, event: Event) -> str:
+        """Write an `inputs_read` event, and let it pass the gate."""
+        return self.append(event)
+
     def take(self, event_id: str) -> Given | None:
         """How the call that began with this event is answered; it is given once."""
         return self._given.pop(event_id, None)

@@ -24,8 +24,9 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.target_hints import check_word, suggestion
-from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE
+from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE, TRUST_KEY_VARIABLE
 from namel3ss_debug.errors import RerunError, TargetError
+from namel3ss_debug.traces.signing import remove_lent_keys
 
 _CAPTURE = Path(__file__).resolve().parent
 BOOT = _CAPTURE / "boot"
@@ -51,6 +52,7 @@ _APART: dict[int, _Answer] = {
     signal.SIGUSR2: "forward",
     signal.SIGQUIT: "forward",
 }
+_NOT_INHERITED = frozenset({PARENT_VARIABLE, TRUST_KEY_VARIABLE})
 _FIRST_FREE = 3  # the first descriptor that is none of the three streams of a process
 _GRACE_SECONDS = 5.0  # for a process that starts, and is to end before it begins with the program
 _PREFLIGHT = "import sys; assert sys.version_info >= (3, 11), 'Python 3.11'; import orjson, psutil, wrapt"
@@ -408,7 +410,7 @@ def _popen(
 
 def child_environment(environ: Mapping[str, str], session: Mapping[str, Any]) -> dict[str, str]:
     """The environment of the child: what is there already, our hook for its own children, and the session."""
-    environment = {name: value for name, value in environ.items() if name != PARENT_VARIABLE}
+    environment = {name: value for name, value in environ.items() if name not in _NOT_INHERITED}
     paths = [str(BOOT), *environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment[SESSION_VARIABLE] = json.dumps(dict(session))
@@ -476,6 +478,7 @@ def leave(returncode: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    remove_lent_keys()  # a signal ends this process without `atexit`
     _no_core_dump()
     with contextlib.suppress(OSError, ValueError):  # SIGKILL has no handler to reset
         signal.signal(-returncode, signal.SIG_DFL)

@@ -19,6 +19,7 @@ from namel3ss_debug.config import FOR_READERS, DebugConfiguration, working_direc
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.names import parse_name, trace_name
 from namel3ss_debug.traces.ring import remove_ring
+from namel3ss_debug.traces.signing import key_file_for
 
 HASH_SEED = "PYTHONHASHSEED"
 
@@ -41,6 +42,7 @@ class Session:
         arguments: those of a function, or the input of a flow.
         flow: the flow of a namel3ss app.
         workspace: the folder that a re-run of a namel3ss app may write to.
+        key_file: the file with the key that signs the trace; empty where the trace is unsigned.
     """
 
     trace: str
@@ -60,6 +62,7 @@ class Session:
     arguments: dict[str, Any] = field(default_factory=dict)
     flow: str | None = None
     workspace: str = ""
+    key_file: str = ""
 
 
 def new_session(
@@ -112,6 +115,7 @@ def new_session(
         randomness=new_randomness(os.environ, running=running) if reproducible else {},
         arguments=dict(arguments),
         flow=flow,
+        key_file=key_file_for(execution_id) if sampled else "",
     )
 
 

@@ -59,6 +59,7 @@ from namel3ss_debug.errors import WrongUsageError, short
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.exits import flush_on_exit
 from namel3ss_debug.traces.redaction import Redactor
+from namel3ss_debug.traces.signing import remove_lent_keys, signer
 from namel3ss_debug.traces.unrecorded import take_marks
 from namel3ss_debug.traces.writer import TraceWriter
 
@@ -276,6 +277,7 @@ def shutdown_tracing() -> Path | None:
         _undo.pop()()
     delivery.LOOK = None
     tracer.writer.close()
+    remove_lent_keys()
     return tracer.writer.first
 
 
@@ -361,6 +363,7 @@ def _make_tracer(
         "rotate_keep": config.rotate_keep,
         "link_latest": session.link_latest,
         "joins": session.joins,
+        "sign": signer(session.key_file, session.execution_id),
     }
     answers: Answers | None = None
     writer: TraceWriter

@@ -165,7 +165,7 @@ class _Again:
         from namel3ss_debug.replay.rerun import Wanted
 
         self._trace, self._config, self._folder = trace, config, folder
-        self._wanted = Wanted(run_tools=run_tools, python=python)
+        self._wanted = Wanted(run_tools=run_tools, python=python, consent="user")
         self._runs = 1
 
     def __call__(self, change: Change, what_for: str) -> Run:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("namel3ss_debug.cli.diff:command", "Say where two runs part."),
     "check": ("namel3ss_debug.cli.check:command", "Hold recordings against rules, for CI."),
     "mark": ("namel3ss_debug.cli.mark:command", "Judge a run: good or bad, and why."),
+    "trust": ("namel3ss_debug.cli.trust:command", "Allow re-runs of the traces below a folder."),
     "testify": ("namel3ss_debug.cli.testify:command", "Write a test from a recording."),
     "inspect": ("namel3ss_debug.cli.inspect:command", "Look at the events of a recording."),
     "journey": ("namel3ss_debug.cli.journey:command", "Tell what one agent or component did, in order."),

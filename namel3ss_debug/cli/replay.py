@@ -25,8 +25,10 @@ from namel3ss_debug.cli.options import (
     trace_argument,
 )
 from namel3ss_debug.cli.stepping import given_commands, session_breakpoints, set_held, step_through
+from namel3ss_debug.cli.trust import require_consent, trust_option
 
 if TYPE_CHECKING:
+    from namel3ss_debug.replay.consent import Consent
     from namel3ss_debug.replay.given.faults import Fault
     from namel3ss_debug.replay.given.mocks import Mock
     from namel3ss_debug.replay.rerun import Prepared
@@ -49,6 +51,7 @@ def replay(
     chunks: bool,
     output_format: str,
     again: bool,
+    trust: bool = False,
     **options: Any,
 ) -> int:
     """Replay a recording.
@@ -65,6 +68,7 @@ def replay(
         chunks: whether the chunks of streamed answers have lines of their own.
         output_format: `table`, or `jsonl` for one JSON value a line.
         again: whether the program runs again.
+        trust: whether it may, also where somebody else recorded it.
         **options: how it does: the further fields of `replay.rerun.Wanted`.
 
     Returns:
@@ -75,7 +79,10 @@ def replay(
     """
     jsonl = output_format != "table"
     at_once = again and not (step or breakpoints or commands or files or options.get("python"))
-    with ahead(reference, jsonl=jsonl) if at_once else nullcontext() as early:
+    consent: Consent = "signature"
+    if again:
+        consent = require_consent(find_recording(reference), trust=trust, python=options.get("python"))
+    with ahead(reference, jsonl=jsonl, consent=consent) if at_once else nullcontext() as early:
         trace = open_reference(reference)
         given = given_commands(commands, files)
         answers = all_answers(mocks, faults)
@@ -85,19 +92,21 @@ def replay(
             from namel3ss_debug.replay.rerun import Wanted
 
             stepped = stepped_by(step=step, breakpoints=breakpoints, commands=given)
-            wanted = Wanted(answers, **options | {"live_from": options["live_from"] or 0})
+            given_options = options | {"live_from": options["live_from"] or 0, "consent": consent}
+            wanted = Wanted(answers, **given_options)
             config = settings().config
             prepared = prepared_again(trace, wanted, config)
             status = run_prepared(prepared, config, stepped, jsonl=jsonl, early=early)
         elif step or breakpoints or given:
-            status = walk(trace, breakpoints, answers, given, typed_too=step or not given, jsonl=jsonl)
+            typed_too = step or not given
+            status = walk(trace, breakpoints, answers, given, typed_too=typed_too, jsonl=jsonl, trust=trust)
         else:
             show_all(trace, components, answers, chunks=chunks, jsonl=jsonl)
         report_problems(trace)
     return status
 
 
-def ahead(reference: str | None, *, jsonl: bool) -> AbstractContextManager[Early | None]:
+def ahead(reference: str | None, *, jsonl: bool, consent: Consent) -> AbstractContextManager[Early | None]:
     """The program that is to run again with this Python, started while it is seen to whether it can.
 
     Raises:
@@ -105,7 +114,7 @@ def ahead(reference: str | None, *, jsonl: bool) -> AbstractContextManager[Early
     """
     from namel3ss_debug.cli.rerun import started_early
 
-    return started_early(find_recording(reference), jsonl=jsonl)
+    return started_early(find_recording(reference), jsonl=jsonl, consent=consent)
 
 
 def all_answers(mocks: Sequence[str], faults: Sequence[str]) -> tuple[Mock | Fault, ...]:
@@ -154,6 +163,7 @@ def walk(
     *,
     typed_too: bool,
     jsonl: bool,
+    trust: bool = False,
 ) -> int:
     """Walk through the recording: the commands that were given, then those that are typed.
 
@@ -172,7 +182,8 @@ def walk(
     def prepare(answers: tuple[Mock | Fault, ...]) -> Prepared:
         from namel3ss_debug.replay.rerun import Wanted
 
-        return prepared_again(trace, Wanted(answers), config)
+        consent = require_consent(trace.path, trust=trust)
+        return prepared_again(trace, Wanted(answers, consent=consent), config)
 
     config = settings().config
     places = [place for place in session_breakpoints(config) if place not in breakpoints]
@@ -227,6 +238,7 @@ def walk(
 @click.option("-x", "--commands", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
               help="A file of debugger commands to do first.")  # fmt: skip
 @click.option("--chunks", is_flag=True, help="Show the chunks of streamed answers too.")
+@trust_option
 @format_option("table", "jsonl", "json")
 @click.pass_context
 def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int:
@@ -239,7 +251,7 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     With --rerun the recorded program runs again, offline, and each of its calls gets the recorded answer, or the one
     that --mock gives. Where the code asks otherwise than it did, the difference is told at the end. The exit status is
     0 where nothing parted from the recording, 1 where something did, and 2 where the program could not run to its end.
-    It starts what the recording names, so it is for recordings of your own.
+    A recording of somebody else is only run again with your consent: --trust, or debug trust.
     """
     from namel3ss_debug.cli.rerun import ONLY_AGAIN
 

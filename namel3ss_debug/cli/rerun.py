@@ -21,6 +21,7 @@ from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
     from namel3ss_debug.config import DebugConfiguration
+    from namel3ss_debug.replay.consent import Consent
     from namel3ss_debug.replay.debugger import Debugger
     from namel3ss_debug.replay.live_debugger import LiveDebugger
     from namel3ss_debug.replay.rerun import Prepared, Wanted
@@ -61,16 +62,17 @@ class Stepped:
     mistakes: int = 0
 
 
-def started_early(path: Path, *, jsonl: bool) -> AbstractContextManager[Early | None]:
+def started_early(path: Path, *, jsonl: bool, consent: Consent) -> AbstractContextManager[Early | None]:
     """Start the program of a recording while it is seen to whether it can run again; it ends with the block where not.
 
     Args:
         path: the file of the recording.
         jsonl: whether stdout is for JSON lines, so that what the program prints goes to stderr.
+        consent: why the program may be started, of `require_consent`.
     """
     from namel3ss_debug.replay.starting import early
 
-    return early(path, outputs(jsonl=jsonl))
+    return early(path, outputs(jsonl=jsonl), consent)
 
 
 def prepared_again(trace: Trace, wanted: Wanted, config: DebugConfiguration) -> Prepared:

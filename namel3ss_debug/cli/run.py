@@ -79,8 +79,10 @@ def replace_process(python: str, words: Sequence[str]) -> NoReturn:
     Raises:
         TargetError: the interpreter cannot be started.
     """
+    from namel3ss_debug.config import TRUST_KEY_VARIABLE
     from namel3ss_debug.errors import TargetError
 
+    os.environ.pop(TRUST_KEY_VARIABLE, None)
     sys.stdout.flush()
     sys.stderr.flush()
     try:

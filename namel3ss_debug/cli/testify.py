@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 import re
 import shlex
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from namel3ss_debug.cli.options import files, make_folder_for, open_reference, reading, trace_argument
+from namel3ss_debug.cli.options import (
+    files,
+    find_recording,
+    make_folder_for,
+    open_reference,
+    reading,
+    trace_argument,
+)
+from namel3ss_debug.cli.trust import require_consent, trust_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +117,8 @@ def _program(
         RerunError: it is none that a test can run.
     """
     from namel3ss_debug.errors import RerunError
+    from namel3ss_debug.replay.starting import is_of_project
+    from namel3ss_debug.traces.environment import may_supply
     from namel3ss_debug.views.testify import Program
     from namel3ss_debug.wire import lenient
 
@@ -120,17 +131,24 @@ def _program(
         )
     here = path.absolute().parent
     argv = [str(word) for word in lenient.sequence(first.get("argv"))]
-    known = {
+    known: dict[str, str] = {
         name: read
         for name, read in inputs.environment.items()
-        if read is not None and not _is_of_the_machine(name)
+        if read is not None and may_supply(name, read, trusted=True) and not _is_of_the_machine(name)
     }
     stdin = inputs.stdin_bytes.decode("utf-8", "replace")
+    arguments = lenient.mapping(first.get("arguments")) if kind == "function" else {}
+    if kind == "function" and not is_of_project(value.partition(":")[0], Path(cwd)):
+        raise RerunError(
+            f"{trace.path}: {target} is no function of the project in {cwd}; a test calls only those"
+        )
+    if not all(name.isidentifier() and not keyword.iskeyword(name) for name in arguments):
+        raise RerunError(f"{trace.path}: the arguments of {target} have names that no function has")
     return Program(
         kind=kind,
         value=os.path.relpath(Path(cwd, value), cwd) if kind == "script" else value,
         argv=argv if kind != "function" else (),
-        arguments=lenient.mapping(first.get("arguments")),
+        arguments=arguments,
         folder=Path(os.path.relpath(cwd, here)).as_posix(),
         variables={name: read for name, read in known.items() if name not in inputs.redacted},
         secrets=[name for name in sorted(known) if name in inputs.redacted],
@@ -212,7 +230,8 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
     shell_complete=files,
     help="Where the test is written; test_PROGRAM.py in this folder without it.",
 )
-def command(reference: str | None, output: str | None) -> None:
+@trust_option
+def command(reference: str | None, output: str | None, *, trust: bool) -> None:
     """Write a test of pytest that runs a recorded program on its answers, and asserts what it did.
 
     The recording is copied beside the test, which needs no network, no key and no server: which tools are called, with
@@ -224,6 +243,7 @@ def command(reference: str | None, output: str | None) -> None:
     from namel3ss_debug.views.terminal import clean
     from namel3ss_debug.views.testify import written_test
 
+    require_consent(find_recording(reference), trust=trust)
     trace = open_reference(reference)
     with reading(trace):
         events = list(trace.events())

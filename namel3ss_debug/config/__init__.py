@@ -35,6 +35,12 @@ LINEAGE_VARIABLE = "NAMEL3SS_DEBUG_LINEAGE"
 
 INTERNAL_VARIABLES = frozenset({LINEAGE_VARIABLE, SESSION_VARIABLE, PARENT_VARIABLE})
 
+TRUST_VARIABLE = "NAMEL3SS_DEBUG_TRUST"
+"""The variable that allows re-runs of traces that this user did not record, as `--trust` does."""
+
+TRUST_KEY_VARIABLE = "NAMEL3SS_DEBUG_TRUST_KEY"
+"""The variable with the secret that traces are signed with, in place of a key file."""
+
 
 FOR_READERS = frozenset({"prices", "triggers", "checks", "diff_ignore"})
 """Settings of commands that read recordings; they are not passed to a program that is recorded."""
@@ -462,4 +468,9 @@ SETTINGS: tuple[Setting, ...] = (
 
 _DEFAULTS = DebugConfiguration()
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
-_VARIABLES = {variable for setting in SETTINGS for variable in setting.variables} | INTERNAL_VARIABLES
+_VARIABLES = {
+    *(variable for setting in SETTINGS for variable in setting.variables),
+    *INTERNAL_VARIABLES,
+    TRUST_VARIABLE,
+    TRUST_KEY_VARIABLE,
+}

@@ -22,6 +22,7 @@ from namel3ss_debug.capture.launch import Command, Streams, Target, started
 from namel3ss_debug.capture.session import Session, new_session, replace_recording
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import DebugError
+from namel3ss_debug.replay.consent import Consent, check_signatures
 from namel3ss_debug.replay.live import LiveProgram
 from namel3ss_debug.replay.meeting import Meeting
 from namel3ss_debug.replay.rerunning.apps import memory_of, workspace
@@ -32,6 +33,7 @@ from namel3ss_debug.replay.rerunning.fitness import (
     newer_code,
     of_code,
     of_inputs,
+    of_variables,
 )
 from namel3ss_debug.replay.rerunning.forms import with_form
 from namel3ss_debug.replay.rerunning.outputs import Ends, Outputs
@@ -66,6 +68,7 @@ class Wanted:
         realtime: whether answers take the time that they took.
         python: the interpreter; that of this process if left out.
         watch: whether the re-run's recording lists where random numbers are drawn.
+        consent: why the program may be started.
     """
 
     mocks: tuple[Mock | Fault, ...] = ()
@@ -76,6 +79,7 @@ class Wanted:
     realtime: bool = False
     python: str | None = None
     watch: bool = False
+    consent: Consent = "signature"
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
     Raises:
         RerunError: the recording does not hold what is needed.
         TargetError: the program, or its interpreter, is not there any more.
+        TrustError: this user did not record it, and nobody allowed to run it.
         MockError: an answer is not one that the calls it is for can have.
     """
     kept: list[Event] = []
@@ -146,9 +151,11 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
     notes += of_inputs(inputs)
     notes += _of_names(wanted, trace)
     target, cwd = target_of(trace.path, start)
+    inputs.trusted = check_signatures(trace.path, kept, wanted.consent)
+    notes += of_variables(inputs, os.environ)
     python, noted = interpreter_of(wanted.python, start, target)
     notes += noted
-    session = _new_session(trace, first, target, wanted, config, folder)
+    session = _new_session(trace, first, target, wanted, config, folder, trusted=inputs.trusted)
     plan = Plan(
         recorded,
         frozenset(wanted.run_tools),
@@ -167,11 +174,19 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
 
 
 def _new_session(
-    trace: Trace, first: Event, target: Target, wanted: Wanted, config: DebugConfiguration, folder: Path
+    trace: Trace,
+    first: Event,
+    target: Target,
+    wanted: Wanted,
+    config: DebugConfiguration,
+    folder: Path,
+    *,
+    trusted: bool,
 ) -> Session:
     """Where the re-run is recorded, and in which form."""
+    recorded = lenient.mapping(lenient.mapping(first.get("metadata")).get("settings"))
     base = replace(
-        with_form(config, lenient.mapping(lenient.mapping(first.get("metadata")).get("settings"))),
+        with_form(config, recorded, trusted=trusted),
         enabled=True,
         trace_output_dir=str(folder),
         default_components=(),

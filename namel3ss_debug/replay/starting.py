@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -27,6 +30,7 @@ from namel3ss_debug.capture.launch import (
 )
 from namel3ss_debug.capture.target_hints import NOTEBOOK
 from namel3ss_debug.errors import DebugError, RerunError, TargetError
+from namel3ss_debug.replay.consent import Consent, check_signatures
 from namel3ss_debug.replay.rerunning.outputs import Outputs
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import Recorded as Inputs
@@ -35,6 +39,8 @@ from namel3ss_debug.wire import lenient
 if TYPE_CHECKING:
     import subprocess
 
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
+_MARKS: Final = (".git", "pyproject.toml", "setup.py", ".namel3ss")
 STILL: Final = "debug replay --step walks through what is there"
 _LONGEST_HEAD = 1 << 20
 
@@ -75,7 +81,44 @@ def target_of(path: Path, start: Mapping[str, Any]) -> tuple[Target, Path]:
         )
     except TargetError as error:
         raise TargetError(f"{error}: the recorded program has to be there to run again; {STILL}") from None
+    if target.kind == "function" and not is_of_project(target.value.partition(":")[0], cwd):
+        raise TargetError(
+            f"{target.value} is no function of the project in {cwd}: a re-run calls only functions of the project's own files; {STILL}"
+        )
     return target, cwd
+
+
+def is_of_project(module: str, cwd: Path) -> bool:
+    """Return whether a module is a file of the project around a folder; nothing is imported to find out.
+
+    A trace could otherwise name any function of an installed package, such as `os:system`, and its arguments.
+    """
+    path = [str(cwd), *(each for each in sys.path if each)]
+    name, *rest = module.split(".")
+    if name in sys.stdlib_module_names:
+        return False
+    spec = PathFinder.find_spec(name, path)
+    if spec is None:  # installed from its folder, by a finder of its own
+        finders = [getattr(each, "find_spec", None) for each in sys.meta_path]
+        spec = next((found for find in finders if find and (found := find(name, None)) is not None), None)
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return False
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
+    if spec is None or not spec.has_location or spec.origin is None:
+        return False
+    file = Path(os.path.realpath(spec.origin))
+    outside = {*map(os.path.realpath, (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")))}
+    if any(part in _INSTALLED for part in file.parts) or any(file.is_relative_to(each) for each in outside):
+        return False
+    return file.is_relative_to(_project_folder(Path(os.path.realpath(cwd))))
+
+
+def _project_folder(folder: Path) -> Path:
+    """Return the nearest folder upwards that is marked as a project; the folder itself where none is."""
+    marked = (each for each in (folder, *folder.parents) if any((each / mark).exists() for mark in _MARKS))
+    return next(marked, folder)
 
 
 def interpreter_of(
@@ -158,25 +201,26 @@ class Early:
 
 
 @contextlib.contextmanager
-def early(path: Path, outputs: Outputs) -> Iterator[Early | None]:
+def early(path: Path, outputs: Outputs, consent: Consent = "signature") -> Iterator[Early | None]:
     """Start the program of a recording ahead; it ends with the block where nothing has let it begin.
 
     Args:
         path: the file of the recording.
         outputs: where the output of the program is to go.
+        consent: why the program may be started.
 
     Returns:
         The process; None where the first line does not say what to start. Why that is so, `prepare` tells.
     """
     with contextlib.ExitStack() as stack:
         try:
-            found = _started(stack, path, outputs)
+            found = _started(stack, path, outputs, consent)
         except (DebugError, OSError, ValueError, TypeError):
             found = None
         yield found
 
 
-def _started(stack: contextlib.ExitStack, path: Path, outputs: Outputs) -> Early | None:
+def _started(stack: contextlib.ExitStack, path: Path, outputs: Outputs, consent: Consent) -> Early | None:
     """Start the program ahead, if its process is known.
 
     Raises:
@@ -185,12 +229,14 @@ def _started(stack: contextlib.ExitStack, path: Path, outputs: Outputs) -> Early
         ValueError, TypeError: its first line is no event as it should be.
     """
     first = _first_event(path)
-    if first is None:
+    if first is None or consent == "program":  # then another program may be meant than the one in the trace
         return None
     target, cwd = target_of(path, lenient.mapping(first.get("metadata")))
+    inputs = Inputs.of([first])
+    inputs.trusted = check_signatures(path, [first], consent)
     if target.kind == "app":
         return None
-    command = command_of(target, find_python(None, target), cwd, Inputs.of([first]))
+    command = command_of(target, find_python(None, target), cwd, inputs)
     stdin = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  (the stack closes it)
     ends = outputs.ahead()
     try:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from namel3ss_debug.traces.environment import may_supply
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
@@ -54,6 +55,7 @@ class Recorded:
         stdin_ended: whether the end of the standard input was reached.
         stdin_lines: how many of its lines were read in a call of a tool, by the line of work of that call.
         terminal: whether the standard input was a terminal.
+        trusted: whether this user recorded the trace, or allowed it; else it supplies only locale and time zone.
     """
 
     seed: str = ""
@@ -73,6 +75,7 @@ class Recorded:
     stdin_ended: bool = False
     stdin_lines: dict[str, int] = field(default_factory=dict)
     terminal: bool = False
+    trusted: bool = True
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Recorded:
@@ -85,7 +88,7 @@ class Recorded:
             metadata = event.get("metadata")
             if isinstance(metadata, dict):
                 if event.get("event_type") == "trace_start":
-                    recorded._start(event, metadata.get("randomness"))
+                    recorded._start(event, metadata)
                 elif event.get("event_type") == EVENT_TYPE:
                     recorded._add(metadata, places, stdin)
                     recorded._add_variables(metadata, readers)
@@ -103,22 +106,37 @@ class Recorded:
         return base64.b64decode(self.stdin)
 
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The environment for a re-run: the current one, with the recorded values of the variables that were read.
+        """Return the environment for a re-run: the current one, with the recorded values that a trace may supply.
 
         A variable whose value was not kept has its current value; where it is not set now, it gets the placeholder,
         since programs check whether a key is set before they use it.
         """
         result = dict(environ)
-        for name, value in self.environment.items():
+        recorded: dict[str, Any] = {
+            name: value
+            for name, value in self.environment.items()
+            if value is None or name not in self.redacted or name not in environ
+        }
+        if self.interpreter is not None:
+            recorded |= dict.fromkeys(of_interpreter(environ)) | self.interpreter
+        for name, value in recorded.items():
+            if not may_supply(name, value, trusted=self.trusted):
+                continue
             if value is None:
                 result.pop(name, None)
-            elif name not in self.redacted or name not in environ:
+            else:
                 result[name] = value
-        if self.interpreter is not None:
-            for name in of_interpreter(environ):
-                result.pop(name, None)
-            result |= self.interpreter
         return result
+
+    def not_supplied(self, environ: Mapping[str, str]) -> list[str]:
+        """Return the variables that the program read and that a re-run leaves at another value than the recorded one."""
+        return sorted(
+            name
+            for name, value in self.environment.items()
+            if name not in self.redacted
+            and value != environ.get(name)
+            and not may_supply(name, value, trusted=self.trusted)
+        )
 
     def to_text(self) -> str:
         """The inputs as JSON, for the file that a re-run reads."""
@@ -136,15 +154,20 @@ class Recorded:
         except TypeError as error:
             raise ValueError(str(error)) from error
 
-    def _start(self, event: Event, randomness: object) -> None:
-        if self.seed or not isinstance(randomness, dict) or not randomness.get("seed"):
+    def _start(self, event: Event, metadata: Mapping[str, Any]) -> None:
+        randomness = metadata.get("randomness")
+        if metadata.get("process") or self.seed:  # only the first process is always signed
+            return
+        if not isinstance(randomness, dict) or not randomness.get("seed"):
             return
         self.seed = str(randomness["seed"])
-        self.version = int(randomness.get("lineage", VERSION))
-        self.hash_seed = randomness.get("hash_seed")
+        version, hash_seed = randomness.get("lineage", VERSION), randomness.get("hash_seed")
+        self.version = version if isinstance(version, int) else 0
+        self.hash_seed = hash_seed if type(hash_seed) is int and 0 <= hash_seed < 2**32 else None
         self.hash_seed_given = bool(randomness.get("hash_seed_given"))
         self.state = str(randomness.get("state", ""))
-        self.interpreter = randomness.get("interpreter")
+        interpreter = randomness.get("interpreter")
+        self.interpreter = interpreter if isinstance(interpreter, dict) else None
         self.terminal = randomness.get("terminal") is True
         self.started = int(float(event.get("timestamp", 0.0)) * 1e9)
 
@@ -160,9 +183,11 @@ class Recorded:
             for number, values in lenient.mapping(by_place).items():
                 key = places.get((process, number), "")
                 self.clock.setdefault(path, {}).setdefault(key, []).extend(_absolute(values))
-        self.left_out += [places.get((process, str(number)), "") for number in clock.get("left_out") or ()]
+        self.left_out += [
+            places.get((process, str(number)), "") for number in lenient.sequence(clock.get("left_out"))
+        ]
         for path, values in lenient.mapping(metadata.get("uuid1")).items():
-            self.uuid1.setdefault(path, []).extend(values)
+            self.uuid1.setdefault(path, []).extend(map(str, lenient.sequence(values)))
         self._add_stdin(lenient.mapping(metadata.get("stdin")), stdin)
         for path, count in lenient.mapping(metadata.get("stdin_lines")).items():
             if isinstance(count, int):
@@ -261,6 +286,6 @@ def _absolute(values: object) -> list[int]:
     result: list[int] = []
     total = 0
     for value in values if isinstance(values, list) else ():
-        total += int(value)
+        total += value if isinstance(value, int) else 0
         result.append(total)
     return result

@@ -55,6 +55,7 @@ class TraceWriter:
         rotate_keep: how many segments to keep; 0 for all.
         link_latest: keep `trace_latest.jsonl` beside the file pointing to it.
         joins: whether another program may have begun the trace; then this process is its next one.
+        sign: signs an event in place; `None` for a trace that is unsigned.
     """
 
     bursts = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -72,8 +73,10 @@ class TraceWriter:
         rotate_keep: int = 0,
         link_latest: bool = True,
         joins: bool = False,
+        sign: Callable[[Event], None] | None = None,
     ) -> None:
         self.first = first
+        self._sign = sign
         self.dropped, self.process, self.segment, self.prefix = 0, 0, -1, ""
         self._first_process, self._joins = first_process, joins
         self._header = header
@@ -161,8 +164,12 @@ class TraceWriter:
         """Append `before`, and `event` too if one write does both; the id of `event`, "" if it is not yet appended."""
         if self._ring is None and self.bursts and self._buffer_size <= 1:
             return self._append_in_turn(event, before)
-        self.append(before)
+        self.append_inputs(before)
         return ""
+
+    def append_inputs(self, event: Event) -> str:
+        """Append an `inputs_read` event, which is signed under the lock, like its number."""
+        return self._append_in_turn(event)
 
     def _append_in_turn(self, event: Event, before: Event | None = None) -> str:
         """Append an event under the lock, when it cannot just go into the ring; `before` goes into the same write."""
@@ -187,6 +194,8 @@ class TraceWriter:
         """The line of an event, which gets this number; for one that JSON refuses, the part that it accepts."""
         event["seq"] = seq
         event["event_id"] = f"{self.prefix}{seq + 1}"
+        if self._sign is not None and event["event_type"] == "inputs_read":
+            self._sign(event)
         try:
             return dumps(event, None, _DUMPS)
         except TypeError:
@@ -482,6 +491,8 @@ class TraceWriter:
                 seq = self._next
             event["seq"], event["event_id"] = seq, f"{self.prefix}{seq + 1}"
             event.setdefault("metadata", {})["first_seq"] = seq
+            if self._sign is not None:
+                self._sign(event)
             line = dumps(event, None, _DUMPS)
             size = len(line)
             self._begins = line[: rings.BEGINS]

@@ -172,9 +172,13 @@ def _again(document: Section, failure: Section | None) -> Iterator[Block]:
         rows.append(("walk up to it in the recording", f"namel3ss debug replay {name} --step -b {at}"))
         rows.append(("every cause with its evidence", f"namel3ss debug explain {at} {name}"))
     if document.get("can_run_again"):
+        told = document.get("environment") or {}
+        target = text(told.get("target") or "a program", limit=80).plain
+        foreign = f"; this starts {target} for a trace that is not signed by you, after you agree"
         rows.append(
             (
-                "run the program again, offline, on its recorded answers",
+                "run the program again, offline, on its recorded answers"
+                + ("" if document.get("signed", True) else foreign),
                 f"namel3ss debug replay {name} --rerun",
             )
         )

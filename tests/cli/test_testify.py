@@ -129,7 +129,7 @@ def test_of_a_tool_inside_an_answered_one_nothing_is_asserted(tmp_path):
     assert "desk mine" in run.stdout
 
 
-def test_what_cannot_be_written_is_refused(run, trace):
+def test_what_cannot_be_written_is_refused(run, trace, trusting):
     """A recording of nothing that a test can run, and a name that no test can have, are told in one line."""
     for words, told in (
         ((str(trace),), "which a test cannot run"),
@@ -141,7 +141,7 @@ def test_what_cannot_be_written_is_refused(run, trace):
     assert not list(Path.cwd().glob("test_*"))
 
 
-def test_no_file_is_overwritten(run, trace, monkeypatch):
+def test_no_file_is_overwritten(run, trace, trusting):
     """A test or a recording that is there already stays as it is."""
     first, rest = trace.read_text().split("\n", 1)
     place = first.replace('"process": 0', f'"process": 0, "cwd": "{Path.cwd()}"')
@@ -203,7 +203,7 @@ def test_quotes_are_those_that_need_fewer_escapes():
     ]
 
 
-def test_an_app_is_refused_with_what_runs_it_again(run, trace):
+def test_an_app_is_refused_with_what_runs_it_again(run, trace, trusting):
     """A test would have to start the app in a process of its own, as a re-run does."""
     trace.write_text(trace.read_text().replace('"app.py"', '"app.ai"'))
     result = run("testify", str(trace))

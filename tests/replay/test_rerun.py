@@ -48,7 +48,9 @@ def prepared(recording, tmp_path):
 
     def made(*mocks, trace=None, **wanted):
         config = load_configuration(tmp_path, {}).config
-        return prepare(trace or recording(), Wanted(tuple(mocks), **wanted), config, tmp_path)
+        return prepare(
+            trace or recording(), Wanted(tuple(mocks), **{"consent": "user", **wanted}), config, tmp_path
+        )
 
     return made
 

@@ -14,6 +14,7 @@ import pytest
 from namel3ss_debug.capture.launch import resolve_target
 from namel3ss_debug.replay.rerunning.outputs import Outputs
 from namel3ss_debug.replay.starting import early, interpreter_of
+from namel3ss_debug.traces import signing
 from namel3ss_debug.traces.inputs import VERSION
 
 WITNESS = """\
@@ -71,11 +72,15 @@ class Folder:
             {"event_type": "trace_end", "metadata": {"exit_status": 0}},
         ]
         frame = {"timestamp": 4e9, "execution_id": "ab", "component": "app"}
-        lines = [
-            json.dumps({"event_id": str(number + 1), "seq": number} | frame | event) + "\n"
+        numbered = [
+            {"event_id": str(number + 1), "seq": number} | frame | event
             for number, event in enumerate(events)
         ]
-        (self.path / "run.jsonl").write_text("".join(lines))
+        sign = signing.signer(signing.key_file_for("ab"), "ab")
+        for event in numbered:
+            if event["event_type"] in ("trace_start", "inputs_read"):
+                sign(event)
+        (self.path / "run.jsonl").write_text("".join(json.dumps(event) + "\n" for event in numbered))
 
     def rerun(self, *options, **variables):
         """Run the command on the recording."""
@@ -217,6 +222,18 @@ def test_a_process_that_died_as_it_waited_has_ended(folder):
         assert not folder.has_run
         with program.outputs.run():
             pass
+
+
+@pytest.mark.parametrize("consent", ["signature", "program"])
+def test_a_foreign_trace_starts_nothing_ahead(folder, consent):
+    """Neither where its signature is not valid, nor where the user named a program, which may be another one."""
+    path = folder.path / "run.jsonl"
+    path.write_text(path.read_text().replace("x y", "x z"))
+    with early(path, Outputs(1, 2), consent) as program:
+        assert program is None
+    assert not folder.started
+    with early(path, Outputs(1, 2), "user") as program:
+        assert program is not None
 
 
 def test_another_name_of_the_same_interpreter_is_no_other_one(tmp_path):

@@ -224,7 +224,7 @@ class Inputs:
                 return ""
             if later is not None:
                 return self._tracer.writer.append_before(later, event)
-            self._tracer.writer.append(event)
+            self._tracer.writer.append_inputs(event)
         except Exception as error:
             self._tracer.problem(_LOST, error)
             return None

@@ -123,6 +123,15 @@ def of_inputs(inputs: Inputs) -> Iterator[str]:
         yield "the standard input is not whole in the recording: the program reads what there is of it"
 
 
+def of_variables(inputs: Inputs, environ: Mapping[str, str]) -> Iterator[str]:
+    """Return a note on variables that the program read and that a trace may not supply, where they differ now."""
+    names = inputs.not_supplied(environ)
+    if names:
+        more = ", ..." if len(names) > MOST_NAMED else ""
+        why = "a trace does not set" if inputs.trusted else "a trace that is not trusted does not set"
+        yield f"{why} {', '.join(names[:MOST_NAMED])}{more}: the program reads the current value, which is another one"
+
+
 def newer_code(recorded: Recorded, root: Path, script: Path | None, since: float) -> tuple[str, ...]:
     """The files of the user's code that calls were made from and that were changed after a time.
 
