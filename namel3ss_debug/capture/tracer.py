@@ -207,8 +207,7 @@ class ExecutionTracer:
         }
         if self.exit_status is not None:
             event["metadata"]["exit_status"] = self.exit_status
-        writer.append(event)
-        writer.flush()
+        writer.end(event, self.exit_status)
 
     def _write(
         self,

@@ -128,7 +128,9 @@ def whole_site(site: object) -> str:
 
 
 def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:
-    """Problems while reading: one line with the first places that were skipped or mended, one about lost events."""
+    """Yield a line about events that the program could not write, and one with the first problems while reading."""
+    if problems.get("dropped_events"):
+        yield line((describe_dropped(problems["dropped_events"], problems["dropped_because"]), WARNING))
     if problems["total"]:
         places = [
             f"{problem['what']} ({place(problem['file'], problem['line'])})"
@@ -137,6 +139,11 @@ def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:
         more = ", ..." if problems["total"] > len(places) else ""
         heading = f"{count(problems['total'], 'problem')} while reading: "
         yield line((heading, WARNING), f"{', '.join(places)}{more}")
+
+
+def describe_dropped(events: int, reasons: Iterable[str]) -> str:
+    """Return a sentence such as `22,191 events were dropped: no space left on device`."""
+    return f"{count(events, 'event')} {'was' if events == 1 else 'were'} dropped: {', '.join(reasons)}"
 
 
 def place(file: str, line_number: int) -> str:
