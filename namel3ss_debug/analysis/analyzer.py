@@ -95,7 +95,9 @@ def fold(
     with collecting_rarely():
         analysis, execution_id = read_in_two(trace, asked, own_prices) if in_two else read_whole(trace, asked)
         problems = trace.problems_document()
-        results = analysis.results({"problems": problems, "ending": ending(trace.processes)})
+        noted = next((note.exit_status for note in trace.notes if note.ended), None)
+        known = {"problems": problems, "ending": ending(trace.processes), "noted_status": noted}
+        results = analysis.results(known)
     errors = plugins.errors(analysis.folds)
     document = {
         "schema": SCHEMA,

@@ -53,7 +53,8 @@ def _title(document: Section, failure: Section | None) -> str:
             return "The program never ended"
         if status == "open":
             return _open_title(told, document.get("open_spans") or [])
-        return f"No failure was recorded; the run {status}"
+        ended = f"was {status}" if status in {"interrupted", "stopped"} else status
+        return f"No failure was recorded; the run {ended}"
     said = failure.get("error") or failure.get("status") or ""
     kind = failure.get("error_type")
     return text(f"{_who(failure)}: {f'{kind}: ' if kind else ''}{said}", limit=_LONGEST_TITLE).plain
