@@ -36,7 +36,7 @@ class RunEnd:
         exit_status: the latest that a process recorded.
         error_type: the type of the latest exception that nobody caught; empty where there was none.
         interrupted: whether nobody caught a Ctrl-C.
-        stopped_by: the signal by which a server was shut down in order; empty for none.
+        stopped_by: the signal that shut the first process down, a server, in order; empty for none.
         failed_at_top: whether a span at the top failed; set by who reads spans.
         has_end: whether there was a `trace_end`.
     """
@@ -53,7 +53,8 @@ class RunEnd:
             self.has_end = True
             status = metadata.get("exit_status")
             self.exit_status = status if type(status) is int else self.exit_status
-            self.stopped_by = lenient.string(metadata.get("stopped_by")) or self.stopped_by
+            if str(event.get("event_id", ""))[:1] != "p":  # a program that stops its own server goes on
+                self.stopped_by = lenient.string(metadata.get("stopped_by")) or self.stopped_by
         elif event["event_type"] == "error_occurred" and metadata.get("uncaught"):
             self.error_type = lenient.string(event.get("error_type")) or ""
             # In a notebook, Ctrl-C ends a cell and not the program.

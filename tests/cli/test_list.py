@@ -135,10 +135,15 @@ def test_dropped_events_are_shown_by_every_command(run, trace):
     trace.write_text(f"{header}\n{note.ljust(127)}\n{rest}")
     assert run("list").stdout.splitlines()[1].endswith("  22,191  completed")
     sentence = "22,191 events were dropped: no space left on device"
-    for words in ("analyze", "inspect", "explain", "report", "logs", "diff"):
-        told = run(
-            words, *([trace] if words != "diff" else [trace, trace]), *(["4"] if words == "explain" else [])
-        )
+    for words in (
+        ["analyze"],
+        ["inspect"],
+        ["explain", "4"],
+        ["report"],
+        ["logs"],
+        ["diff", trace],
+    ):
+        told = run(*words, trace)
         assert sentence in told.stderr, (words, told.stderr)
 
 
