@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -53,14 +54,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("script.py").write_text(SCRIPT)
         Path("agent.py").write_text(AGENT.partition("\nmessages = ")[0] + MEASURED)
-        taken = interleaved(
-            {
-                f"{version}, {how}": lambda python=python, before=before: turn_seconds([python, *before])
-                for version, python in pythons.items()
-                for how, before in {"plain": [], "traced": TRACE}.items()
-            },
-            ROUNDS,
-        )
+        subjects = {
+            f"{version}, {how}": partial(turn_seconds, [python, *before])
+            for version, python in pythons.items()
+            for how, before in {"plain": [], "traced": TRACE}.items()
+        }
+        taken = interleaved(subjects, ROUNDS)
     print(f"A turn of the agent, in time of a processor, {TURNS} turns a round:")
     show(taken, 1e6, " µs")
     for version in pythons:

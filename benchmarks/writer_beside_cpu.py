@@ -2,8 +2,7 @@
 
 `os.write` gives the GIL away for the time of the call. A thread that computes then keeps it for a whole switch
 interval (5 ms) unless the writer gets it back at once. The writer therefore changes to a write that holds the GIL when
-the process starts a second thread, and while events come fast it puts them into the ring, with no call at all; here
-each way is shown in both situations. There is no limit to hold: the figures are what the choice was made from. It fails
+the process starts a second thread; here each way is shown in both situations. There is no limit to hold: the figures are what the choice was made from. It fails
 only if holding the GIL is the slower way beside a thread.
 """
 
@@ -25,7 +24,7 @@ from namel3ss_debug.traces.writer import TraceWriter
 EVENTS = 2000
 ROUNDS = 8
 MOST_SECONDS = 2.0
-WAYS = ("os.write", "holding the GIL", "the ring")
+WAYS = ("os.write", "holding the GIL")
 PLACES = ("alone", "beside a thread")
 
 
@@ -74,7 +73,6 @@ def record(folder: Path, way: str) -> list[float]:
         header=lambda _process, _segment, _seq: event() | {"event_type": "trace_start"},
         link_latest=False,
     )
-    writer.bursts = way == WAYS[2]
     writer.begin()
     if way != WAYS[0]:
         writer.hold_the_gil()

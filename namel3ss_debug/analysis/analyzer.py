@@ -97,15 +97,20 @@ def fold(
         analysis, execution_id = read_in_two(trace, asked, own_prices) if in_two else read_whole(trace, asked)
         problems = trace.problems_document()
         mark = mark_at(trace.processes[0].files[0])
-        judged = None if mark is None else mark.to_json()
-        results = analysis.results({"problems": problems, "ending": ending(trace.processes), "mark": judged})
+        known = {
+            "problems": problems,
+            "ending": ending(trace.processes),
+            "noted_status": next((note.exit_status for note in trace.notes if note.ended), None),
+            "mark": None if mark is None else mark.to_json(),
+        }
+        results = analysis.results(known)
     errors = plugins.errors(analysis.folds)
     document = {
         "schema": SCHEMA,
         "trace": {
             "path": str(trace.path),
             "execution_id": execution_id,
-            "mark": judged,
+            "mark": known["mark"],
             "events": analysis.events,
             "processes": len(trace.processes),
             "files": [str(file) for file in trace.files],

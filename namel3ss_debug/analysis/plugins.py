@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 
 GROUP = "namel3ss_debug.folds"
 RESERVED = frozenset(
-    {"schema", "trace", "traces", "recordings", "groups", "trends", "problems", "ending", "plugin_errors"}
+    {
+        "schema",
+        "trace",
+        "traces",
+        "recordings",
+        "groups",
+        "trends",
+        "problems",
+        "ending",
+        "noted_status",
+        "plugin_errors",
+    }
 )
 """Keys of the document that are no sections."""
 

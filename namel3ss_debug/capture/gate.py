@@ -317,7 +317,8 @@ class GatedWriter(TraceWriter):
         **settings: as for any writer.
     """
 
-    bursts = False
+    joins_lines = False
+    needs_lock = True
 
     def __init__(
         self,
@@ -430,14 +431,16 @@ class GatedWriter(TraceWriter):
             self._lines[seq] = line
         return done
 
-    def _write_header(self, fd: int, seq: int) -> tuple[int, int]:
-        sizes = super()._write_header(fd, seq)
+    def _write_header(
+        self, fd: int, process: int, segment: int, seq: int, *, removed: bool
+    ) -> tuple[bytes, int]:
+        written = super()._write_header(fd, process, segment, seq, removed=removed)
         reached = perf_counter_ns()
         given = self._gate.passed(self._begun, dumps(self._begun, None, OPT_APPEND_NEWLINE))
         self._held_ns += perf_counter_ns() - reached
         if given is not None and given.runs:
             self._on_real()
-        return sizes
+        return written
 
     def _forget(self, event: Event) -> None:
         given = self._given.pop(event.get("parent_event_id", ""), None)

@@ -9,6 +9,7 @@ Servers of `http.server` and uvicorn do it by themselves, for requests that carr
 from __future__ import annotations
 
 import ast
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Token
 from sys import _getframe as frame_at
@@ -261,3 +262,29 @@ def _patch_uvicorn(module: Any) -> list[Undo]:
         return load
 
     return [replace(module.Config, "load", make)]
+
+
+def follow_stops(tracer: ExecutionTracer, finish: Callable[[], None]) -> Undo:
+    """Record that SIGTERM shut a server of uvicorn down in order; return a function that takes the patch back.
+
+    After an orderly shutdown uvicorn raises the signal once more, which kills the process: nothing at its exit is run.
+
+    Args:
+        tracer: what records the program.
+        finish: writes its `trace_end`.
+    """
+
+    def patch(module: Any) -> list[Undo]:
+        def make(original: Callable[..., Any]) -> Callable[..., Any]:
+            async def serve(self: Any, *arguments: Any, **keywords: Any) -> Any:
+                result = await original(self, *arguments, **keywords)
+                if signal.SIGTERM in getattr(self, "_captured_signals", ()) and switch.ACTIVE is not None:
+                    switch.ACTIVE.stopped_by = "SIGTERM"
+                    finish()
+                return result
+
+            return serve
+
+        return [replace(module.Server, "_serve", make)] if hasattr(module.Server, "_serve") else []
+
+    return when_imported({"uvicorn.server": patch}, tracer.problem)

@@ -212,7 +212,7 @@ def activate(
     _undo.append(context.install(tracer.writer.hold_the_gil))
     _undo.append(pools.install(tracer.problem))
     _undo.append(processes.install(lambda: services.here(tracer), lambda text: _adopt(tracer, text)))
-    _undo.extend([services.install(tracer), queues.install(tracer)])
+    _undo.extend([services.install(tracer), services.follow_stops(tracer, finish), queues.install(tracer)])
     _undo.extend([following.install(tracer), notebooks.install(tracer)])
     calls, remove_tools = tools.install(tracer)
     exchanges = Exchanges(tracer, calls)

@@ -69,6 +69,7 @@ class ExecutionTracer:
         self.problems: Counter[str] = Counter()
         self.tracing_ns = 0
         self.exit_status: int | None = None
+        self.stopped_by = ""  # the signal that shut a server down in order
         self.described: Event = {}
         self.answers: Answers | None = None
         self.held: Counter[int] | None = (
@@ -207,8 +208,9 @@ class ExecutionTracer:
         }
         if self.exit_status is not None:
             event["metadata"]["exit_status"] = self.exit_status
-        writer.append(event)
-        writer.flush()
+        if self.stopped_by:
+            event["metadata"]["stopped_by"] = self.stopped_by
+        writer.end(event, self.exit_status)
 
     def _write(
         self,

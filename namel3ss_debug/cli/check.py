@@ -203,6 +203,7 @@ def tell_marked_bad(paths: Sequence[Path]) -> None:
 NOT_GOOD = {
     "failed": "the run failed",
     "killed": "the run never ended",
+    "interrupted": "Ctrl-C ended the run",
     "open": "the run has not ended, or something in it never did",
 }
 """Status of a run -> what is said when rules are made of it."""

@@ -274,8 +274,8 @@ def report_problems(trace: Trace) -> None:
 
 
 def report_problem_document(problems: dict[str, Any]) -> None:
-    """Say on stderr what could not be read, in at most two lines."""
-    if problems["total"]:
+    """Say on stderr what was lost and what could not be read, in at most three lines."""
+    if problems["total"] or problems.get("dropped_events"):
         from namel3ss_debug.views.recordings import problem_lines
         from namel3ss_debug.views.terminal import console
 

@@ -40,13 +40,27 @@ def create_segment(first: Path, process: int, segment: int) -> int:
     return _held(os.open(segment_path(first, process, segment), _FLAGS, 0o600))
 
 
-def reopen_segment(first: Path, process: int, segment: int) -> int:
-    """Open a segment again after the program has closed its descriptor; the arguments are those of `create_segment`.
+def reopen_segment(path: Path) -> int:
+    """Open a segment again after the program has closed its descriptor.
 
     Raises:
         OSError: it does not exist any more, or may not be written to.
     """
-    return _held(os.open(segment_path(first, process, segment), _AGAIN))
+    return _held(os.open(path, _AGAIN))
+
+
+def begins_with(path: Path, data: bytes) -> bool:
+    """Return whether a file begins with these bytes; False where it cannot be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.pread(descriptor, len(data), 0) == data
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _held(descriptor: int) -> int:

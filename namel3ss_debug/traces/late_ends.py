@@ -12,6 +12,7 @@ import orjson
 
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import last_line
+from namel3ss_debug.traces.loss_notes import LossNote, read_note, write_note
 from namel3ss_debug.traces.process import event_on
 from namel3ss_debug.traces.ring import complete, holds_more
 from namel3ss_debug.traces.store import trace_files
@@ -35,7 +36,8 @@ def write_late_end(first: Path, status: int) -> None:
         last = event_on(last_line(file))
         if last is None or not isinstance(last.get("seq"), int) or holds_more(file) or _has_ended(file, last):
             return
-        seq = last["seq"] + 1
+        header, note = read_note(file)
+        seq = max(last["seq"] + 1, note.next_seq if note is not None else 0)
         event = {
             "event_type": "trace_end",
             "event_id": str(seq + 1),
@@ -47,8 +49,30 @@ def write_late_end(first: Path, status: int) -> None:
             "metadata": {"exit_status": status},
         }
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "ab", buffering=0) as stream:
-            stream.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+        try:
+            _append(descriptor, orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+        except OSError as error:
+            dropped = note.dropped if note is not None else 0
+            ended = LossNote(dropped + 1, seq + 1, error.errno or 0, ended=True, exit_status=status)
+            write_note(file, descriptor, header, ended)
+        finally:
+            os.close(descriptor)
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    """Append a whole line or nothing.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    size = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, line)
+        while written < len(line):
+            written += os.write(descriptor, line[written:])
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
 
 
 def _has_ended(file: Path, last: Event) -> bool:

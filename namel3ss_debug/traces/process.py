@@ -33,7 +33,9 @@ from namel3ss_debug.traces.decoding import (
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.foreign import Nesting
 from namel3ss_debug.traces.lines import LINE_LIMIT, Batch, Problems, head_lines, is_plain, read_batches
+from namel3ss_debug.traces.loss_notes import LossNote, note_of, parse_note
 from namel3ss_debug.traces.names import parse_name
+from namel3ss_debug.wire import lenient
 
 WINDOW_EVENTS = 256
 WINDOW_BYTES = 8 * 1024 * 1024
@@ -82,6 +84,7 @@ class ProcessReader:
             final after the pass.
         resume: where a further pass could go on, if it can; set after the pass.
         sizes: file number -> bytes read of it.
+        note: what the process noted about events that it could not write; final after the pass.
 
     Args:
         number: 0 for the first process.
@@ -112,6 +115,7 @@ class ProcessReader:
         self.seekable = True
         self.resume: Resume | None = None
         self.sizes: dict[int, int] = {}
+        self.note: LossNote | None = None
         self._number = number
         self._files = files
         self._first_file = first_file
@@ -180,6 +184,7 @@ class ProcessReader:
             marks(True)
         for self._place, due in self._due(everything=True):  # noqa: B020  (as above)
             yield due
+        self._count_missing_at_end()
 
     def ended_at(self, cut: Resume) -> bool:
         """After a pass up to a cut: whether the events after it can be read as if in the same pass."""
@@ -285,7 +290,11 @@ class ProcessReader:
         ready: _Ready = []
         for piece, value in enumerate(values, 1):
             if not looks_like_event(value):
-                self._problems.add(name, number, "not an event")
+                note = note_of(value)
+                if note is None:
+                    self._problems.add(name, number, "not an event")
+                elif self.note is None or note.dropped >= self.note.dropped:
+                    self.note = note
                 continue
             if not is_sound(value):
                 for field in normalise(value):
@@ -328,7 +337,8 @@ class ProcessReader:
             ready.append((place, event))
             ready += self._due()
         elif not self._began and self._expected == 0:
-            self._skip_to(seq, self._line())
+            removed = lenient.mapping(event.get("metadata")).get("file_removed") is True
+            self._skip_to(seq, self._line(), may_be_rotated=not removed)
             self._expected += 1
             ready.append((place, event))
         else:
@@ -358,11 +368,11 @@ class ProcessReader:
             ready.append((place, event))
         return ready
 
-    def _skip_to(self, seq: int, line: _Line) -> None:
+    def _skip_to(self, seq: int, line: _Line, *, may_be_rotated: bool = False) -> None:
         """Count the events whose numbers are missing before `seq`, which is on `line`."""
         lost = seq - self._expected
         parts = parse_name(self._files[0].name)
-        rotated = not self._began and self._expected == 0 and parts is not None and parts.segment > 0
+        rotated = may_be_rotated and parts is not None and parts.segment > 0
         if rotated:
             gone = f"{lost:,} events are gone, the trace cannot be re-run"
             self._report((line[0], 0), "earlier segments were rotated away", gone)
@@ -370,6 +380,14 @@ class ProcessReader:
             self._report(line, "events are missing", f"{lost:,} before the one with seq {seq}")
         self._missing(lost, rotated=rotated)
         self._expected = seq
+
+    def _count_missing_at_end(self) -> None:
+        """Count the events after the last one that the process could not write, as it noted."""
+        if self.note is None or self._until is not None or self.note.next_seq <= self._expected:
+            return
+        lost = self.note.next_seq - self._expected
+        self._report((self._files[-1].name, 0), "events are missing", f"{lost:,} at the end")
+        self._missing(lost, rotated=False)
 
     def _line(self) -> _Line:
         """The line of the event that is being read."""
@@ -437,6 +455,8 @@ def middle_of(files: tuple[Path, ...], least: int) -> Resume | None:
         left = sum(sizes) // 2
         if sum(sizes) < max(least, 1) or not all(map(is_plain, files)):
             return None
+        if any(parse_note(line) for path in files for line in head_lines(path)[1:2]):
+            return None  # what is missing at the end is only known to who has read the note
         number = 0
         while left >= sizes[number]:
             left -= sizes[number]

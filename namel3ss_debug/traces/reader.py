@@ -27,6 +27,7 @@ from namel3ss_debug.traces.lines import (
     open_regular,
     refuse_other_encodings,
 )
+from namel3ss_debug.traces.loss_notes import LossNote
 from namel3ss_debug.traces.process import Place, ProcessReader, Resume, event_on, middle_of
 from namel3ss_debug.traces.ring import complete
 from namel3ss_debug.traces.spool import Spool
@@ -66,6 +67,7 @@ class Trace:
         self.progress: Callable[[int, int], None] | None = None
         self.marks: Callable[[bool], None] | None = None
         self.processes: tuple[ProcessFiles, ...] = trace_files(path)
+        self._pass_readers: list[ProcessReader] = []
         self._index: Index | None = None
         self._spool: tuple[Index, Spool | None] | None = None
         self._passes = 0
@@ -76,6 +78,11 @@ class Trace:
     def files(self) -> tuple[Path, ...]:
         """Every file of the trace: process by process, segment by segment."""
         return tuple(file for process in self.processes for file in process.files)
+
+    @property
+    def notes(self) -> list[LossNote]:
+        """What the processes noted in the last pass about events that they could not write."""
+        return [reader.note for reader in self._pass_readers if reader.note is not None]
 
     def events(self, start: int = 1) -> Iterator[Event]:
         """All events in the order of the trace, from the number `start` on.
@@ -164,6 +171,8 @@ class Trace:
             "kinds": dict(sorted(problems.counts.items())),
             "lost_events": self.lost,
             "rotated_away_events": self.rotated_away,
+            "dropped_events": sum(note.dropped for note in self.notes),
+            "dropped_because": sorted({note.reason for note in self.notes}),
             "first": [problem._asdict() for problem in problems.first],
         }
 
@@ -217,6 +226,7 @@ class Trace:
             )
             readers.append(reader)
             first_file += len(process.files)
+        self._pass_readers = readers
         return readers
 
     def _missing(self, events: int, *, rotated: bool) -> None:

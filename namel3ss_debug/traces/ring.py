@@ -1,10 +1,9 @@
-"""The ring: shared memory that holds a burst of events, safe from a kill, until they are written to their segment.
+"""Read the rings of traces that were made before writing went straight to the file.
 
-Writing to a file takes longer than making the event. While events come fast, the writer therefore copies each into a
-memory mapping of a hidden file beside the segment, and writes many at once. The kernel keeps such pages even if the
-process is killed, so an event is as safe there as after a write. When the recording of a process that died is opened,
-the events that are left in the ring are moved into the segment (`complete`); while the process lives, or where the
-folder may not be written to, a reader takes them from the ring (`Remainder`).
+Early builds copied a burst of events into a memory mapping of a hidden file beside the segment, the ring, and wrote
+many to the segment at once. Where such a program was killed, its last events are only in the ring. When its trace is
+opened, they are moved into the segment (`complete`); where the folder may not be written to, a reader takes them from
+the ring (`Remainder`). A ring is no longer made: others who truncated it killed the program by SIGBUS.
 
 The file: a page with four numbers of 64 bits (a mark, `base`, `head`, and a length) and as many bytes of the
 beginning of the segment, which show that the two belong together; then `SIZE` bytes of events. `base` is the offset in
@@ -20,8 +19,6 @@ import os
 import stat
 import struct
 import sys
-from collections.abc import Callable
-from os import write
 from pathlib import Path
 
 SIZE = 256 * 1024
@@ -30,135 +27,12 @@ SIZE = 256 * 1024
 BEGINS = 256
 """How many bytes of the beginning of its segment a ring repeats, at most."""
 
-SAFE = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs", "overlay"})
-"""File systems on which a read sees the contents of a mapping, and a store to space once written cannot fail."""
-
 FIRST = 4096
-LAST = FIRST + SIZE
-"""Where events begin in the file, and where they end."""
+"""Where events begin in the file."""
 
-CLOSED = sys.maxsize // 2
-"""The place `at` in a ring that is no longer in use: nothing fits after it."""
-
-MARK, BASE, HEAD, LENGTH = range(4)
+BASE = 1
 _MAGIC = int.from_bytes(b"\xffn3ring1", "little")
 _NUMBERS = struct.Struct("=4Q")
-
-_file_systems: dict[int, str] = {}
-
-
-class Ring:
-    """The writer's side: its own ring, which no other process writes to.
-
-    The writer itself puts events into it, in its hot path: `view[at:end] = line`, then `marks[HEAD]`,
-    which commits the event in one store, then `at`.
-
-    Attributes:
-        view: the shared memory.
-        marks: its first page as numbers.
-        at: where in `view` the next event begins; `CLOSED` when the ring is no longer used.
-        base: the offset in the segment of the first byte in the ring.
-        room: up to where events are put in without checking whether it is time to spill.
-        due: the monotonic time from which on it is time to spill.
-        spilled: how many bytes went through the ring before those that are in it now.
-    """
-
-    __slots__ = ("_partly", "_path", "_turn", "at", "base", "due", "marks", "room", "spilled", "view")
-
-    def __init__(self, path: Path, descriptor: int, begins: bytes) -> None:
-        import mmap  # noqa: PLC0415  (only a burst needs it)
-
-        self._path: str | None = str(path)
-        self.view = mmap.mmap(descriptor, LAST)
-        self.marks = memoryview(self.view)[:FIRST].cast("Q")
-        self.view[_NUMBERS.size : _NUMBERS.size + len(begins)] = begins
-        self.marks[LENGTH] = len(begins)
-        self.at = self.room = FIRST
-        self.base = self.spilled = 0
-        self.due = 0.0
-        self._partly = False  # whether some of its contents may be in the segment already
-        self._turn = 0
-
-    def begin(self, base: int) -> None:
-        """Start using the ring for the events that follow the byte `base` of its segment."""
-        self.base = base
-        self.marks[BASE] = self.marks[HEAD] = base
-        self.marks[MARK] = _MAGIC
-
-    def spill(
-        self, segment: int, libc_write: Callable[[int, bytes, int], int] | None, *, last: bool = False
-    ) -> bool:
-        """Write the contents of the ring to its segment, and make room.
-
-        A signal handler or a finalizer may emit, and spill, after any call in here. Python runs neither between a
-        comparison and the system call or the stores that follow it; `_turn` shows whether one has spilled before.
-
-        Args:
-            segment: the descriptor of the segment.
-            libc_write: `write` of the C library, to be used instead of `os.write`.
-            last: whether the ring is not used any more after this.
-
-        Returns:
-            Whether nothing is left; otherwise the C library's `errno` is the reason.
-
-        Raises:
-            OSError: the file system refuses.
-        """
-        while self.at != CLOSED:
-            turn, at = self._turn, self.at
-            end = os.fstat(segment).st_size
-            done = FIRST + end - self.base
-            if done != FIRST and not (self._partly and done <= at):
-                self._move(turn, at, end)
-            elif done == at:
-                if turn == self._turn and at == self.at:
-                    self._turn = turn + 1
-                    self.marks[BASE] = self.base = end
-                    self.spilled += at - FIRST
-                    self.at = CLOSED if last else FIRST
-                    self._partly = False
-                    return True
-            else:
-                data = memoryview(self.view)[done:at]
-                size = len(data)
-                copy = b"" if libc_write is None else bytes(data)
-                if turn == self._turn:
-                    self._turn = turn + 1
-                    self._partly = True
-                    written = write(segment, data) if libc_write is None else libc_write(segment, copy, size)
-                    if written <= 0:
-                        return False
-        return True
-
-    @property
-    def passed(self) -> int:
-        """How many bytes were put into it."""
-        at = self.at
-        return self.spilled if at == CLOSED else self.spilled + at - FIRST
-
-    def abandon(self) -> int:
-        """Stop using the ring, even if it is not empty; return how many bytes were put into it."""
-        passed, self.at = self.passed, CLOSED
-        return passed
-
-    def discard(self) -> None:
-        """Remove the file; the memory is freed when the last user of the mapping has released it."""
-        path, self._path = self._path, None
-        if path is not None:  # else another ring may be there by now
-            try:
-                os.unlink(path)
-            except OSError:
-                pass
-
-    def _move(self, turn: int, at: int, end: int) -> None:
-        """After others cut or extended the segment: nothing in the ring is in it, so the ring begins at its end."""
-        head = end + at - FIRST
-        if turn == self._turn and at == self.at:
-            self._turn = turn + 1
-            self.marks[HEAD] = 0
-            self.marks[BASE] = self.base = end
-            self.marks[HEAD] = head
-            self._partly = False
 
 
 class ForeignRingError(Exception):
@@ -227,37 +101,6 @@ def segment_of(ring: Path) -> Path | None:
     """The segment of a ring, by its name; `None` for any other name."""
     name = ring.name
     return ring.with_name(name[1:-5]) if name.startswith(".") and name.endswith(".ring") else None
-
-
-def create(segment: Path, descriptor: int, begins: bytes) -> Ring | None:
-    """Make a ring for a segment; `None` where the file system is not known to be safe, or refuses.
-
-    Args:
-        segment: the path of the segment.
-        descriptor: the descriptor of the segment.
-        begins: the first bytes of the segment, at most `BEGINS`.
-    """
-    path = ring_path(segment)
-    try:
-        if _file_system(os.fstat(descriptor).st_dev) not in SAFE:
-            return None
-        ring = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            made = os.write(ring, bytes(LAST)) == LAST  # a full disk shows now, and not by a signal later
-            return Ring(path, ring, begins) if made else None
-        except BaseException:
-            made = False
-            raise
-        finally:
-            os.close(ring)
-            if not made:
-                os.unlink(path)
-    except OSError as error:
-        if error.errno is None:  # a signal handler of the program has raised it
-            raise
-        return None
-    except (ValueError, ImportError):
-        return None
 
 
 def open_remainder(segment: Path, descriptor: int) -> Remainder | None:
@@ -356,23 +199,3 @@ def remove_ring(segment: Path) -> None:
         pass
     finally:
         os.close(ring)
-
-
-def _file_system(device: int) -> str:
-    """The type of the file system on a device, by its name in the kernel; empty where it is not known."""
-    known = _file_systems.get(device)
-    if known is None:
-        number = f"{os.major(device)}:{os.minor(device)}"
-        known = ""
-        with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                mount, _, source = line.partition(" - ")
-                if mount.split()[2] == number:
-                    known = source.split()[0]
-        _file_systems[device] = known
-    return known
-
-
-def comes_fast(before: tuple[int, float], now: tuple[int, float], rate: float) -> bool:
-    """Whether there were more than `rate` events a second between two counts, each given with its time."""
-    return now[0] - before[0] > rate * (now[1] - before[1])

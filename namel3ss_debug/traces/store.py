@@ -22,6 +22,7 @@ from namel3ss_debug.traces.decoding import looks_like_event
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import link_latest
 from namel3ss_debug.traces.lines import first_line, head_lines, is_compressed, last_line, may_be_read
+from namel3ss_debug.traces.loss_notes import LossNote, read_note
 from namel3ss_debug.traces.names import DOCUMENT_HEAD, LATEST, OWN_NAME, mark_path, marked_stem, parse_name
 from namel3ss_debug.traces.ring import complete, remove_ring, segment_of
 from namel3ss_debug.traces.unrecorded import remove_marks
@@ -47,7 +48,8 @@ class TraceInfo:
     `path` is its first file; `size_bytes`, `files` and `processes` count all of it. `status` is `finished` (its first
     process ended normally), `open` (it is still being written), `killed`, or `untold`: the end of a compressed file is
     not known, because it is too large or damaged to be read to its end for this. `events` counts what was not rotated
-    away; None where the last line of a process has no number. `rerun_of` is the execution id of the recording that this
+    away; None where the last line of a process has no number. `dropped` counts the events that could not be written, and
+    `dropped_because` has the reasons. `rerun_of` is the execution id of the recording that this
     is a re-run of. `modified_at` and `started_at` are seconds since the epoch.
     """
 
@@ -63,6 +65,8 @@ class TraceInfo:
     status: str
     events: int | None
     rerun_of: str | None = None
+    dropped: int = 0
+    dropped_because: tuple[str, ...] = ()
 
 
 def trace_files(path: Path) -> tuple[ProcessFiles, ...]:
@@ -190,8 +194,13 @@ def clean(
 def ending(processes: tuple[ProcessFiles, ...]) -> str:
     """How the run with these files ended, as in `TraceInfo.status`; `untold` where no last line can be read."""
     last = _last_event(processes[0])
-    status = _status(processes, last)
+    status = _status(processes, last, notes_of(processes[0]))
     return "untold" if status == "killed" and last is None else status
+
+
+def notes_of(process: ProcessFiles) -> list[LossNote]:
+    """Return what a process noted in its segments about events that it could not write."""
+    return [note for file in process.files if (note := read_note(file)[1]) is not None]
 
 
 def is_written(path: Path) -> bool:
@@ -346,6 +355,7 @@ def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
     argv = metadata.get("argv")
     started = first.get("timestamp")
     ends = [_last_event(process) for process in group]
+    notes = [notes_of(process) for process in group]
     return TraceInfo(
         path=files[0],
         execution_id=str(first.get("execution_id") or ""),
@@ -356,9 +366,11 @@ def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
         processes=len(group),
         target=str(metadata.get("target") or ""),
         argv=tuple(map(str, argv)) if isinstance(argv, list) else (),
-        status=_status(group, ends[0]),
+        status=_status(group, ends[0], notes[0]),
         events=_events(group, ends),
         rerun_of=_rerun_of(metadata),
+        dropped=sum(max(note.dropped for note in noted) for noted in notes if noted),
+        dropped_because=tuple(sorted({note.reason for noted in notes for note in noted})),
     )
 
 
@@ -367,11 +379,11 @@ def _rerun_of(metadata: Mapping[str, Any]) -> str | None:
     return str(rerun.get("of") or "") if isinstance(rerun, dict) else None
 
 
-def _status(group: tuple[ProcessFiles, ...], last: Event | None) -> str:
-    """How a run ended, judged by its files and the last event of its first process."""
+def _status(group: tuple[ProcessFiles, ...], last: Event | None, notes: Iterable[LossNote]) -> str:
+    """How a run ended, judged by its files, the last event of its first process, and what that noted."""
     if any(is_written(process.files[-1]) for process in group):
         return "open"
-    if _has_ended(last) or _went_on(group):
+    if _has_ended(last) or any(note.ended for note in notes) or _went_on(group):
         return "finished"
     return "untold" if last is None and is_compressed(group[0].files[-1]) else "killed"
 

@@ -1,10 +1,12 @@
-"""Writes the events of a process: each line is in the kernel before the call returns, none is lost or glued to another.
+"""Write the events of a process: each line is in the kernel before the call returns, none is lost or glued to another.
 
 Each process writes its own files, opened with `O_APPEND | O_EXCL`, mode 0600, so that no two processes ever share one.
-With the default buffer of one event a line is in the kernel before `append` returns, so that a killed process loses
-nothing: it is written to the file at once, or, while events come fast, put into the `ring`, from where many are written
-together. What cannot be written is counted, reported once on stderr, and never reaches the program as an exception. A
-line is numbered (`seq`) in the same step in which it is written, so that a gap in the numbers means a loss.
+With the default buffer of one event, each event is one `write` of one whole line, so that a killed process loses
+nothing. Nothing is mapped: a file that is truncated under the program costs its events and no more. A line is numbered
+(`seq`) in the same step in which it is written, so that a gap in the numbers means a loss.
+
+No error of the file system reaches the program. Events that cannot be written are counted, reported once on stderr, and
+noted in the file itself (`loss_notes`), which needs no free space. A file that was removed or replaced is begun anew.
 """
 
 from __future__ import annotations
@@ -22,21 +24,17 @@ from time import sleep
 from orjson import OPT_APPEND_NEWLINE, dumps
 
 from namel3ss_debug.traces import folders
-from namel3ss_debug.traces import ring as rings
 from namel3ss_debug.traces.clocks import monotonic
 from namel3ss_debug.traces.events import Event, without_payload
 from namel3ss_debug.traces.libc import LibcWrite, last_error, libc_write
+from namel3ss_debug.traces.loss_notes import LossNote, add_room, write_note
 from namel3ss_debug.traces.names import segment_path
-from namel3ss_debug.traces.ring import CLOSED, FIRST, HEAD, LAST, Ring
 
-BURST_EVENTS, BURST_RATE = 32, 1000.0
-"""The ring is used once so many events in a row came faster than so many a second, and left below half that rate."""
+CHECK_SECONDS = 0.05
+"""How often the writer looks whether its file was removed. Each look is a system call of about 0.4 us."""
 
-ASK_AGAIN_EVENTS = 10_000
-"""After how many events making a ring is tried again, where it failed."""
-
-SPILL_SECONDS = 0.05
-"""How long events may stay in the ring before the next one causes them to be written to the file."""
+END_ATTEMPTS = 3
+"""How often the last event is written where its file is removed again and again."""
 
 _DUMPS = OPT_APPEND_NEWLINE
 
@@ -58,8 +56,58 @@ class TraceWriter:
         sign: signs an event in place; `None` for a trace that is unsigned.
     """
 
-    bursts = getattr(sys, "_is_gil_enabled", lambda: True)()
-    """Whether a burst of events may go through a ring, which relies on the GIL."""
+    __slots__ = (
+        *(
+            "_buffer",
+            "_buffer_size",
+            "_check_at",
+            "_early",
+            "_ended",
+            "_error",
+            "_exit_status",
+            "_failed_until",
+        ),
+        *(
+            "_fd",
+            "_first_process",
+            "_flush_interval",
+            "_flusher",
+            "_full_at",
+            "_header",
+            "_header_bytes",
+            "_joins",
+        ),
+        *(
+            "_libc_write",
+            "_link_latest",
+            "_lock",
+            "_locks_all",
+            "_next",
+            "_opening",
+            "_path",
+            "_rotate_keep",
+            "_segment_size",
+            "_sign",
+        ),
+        *(
+            "_torn",
+            "_warned",
+            "_written",
+            "ahead",
+            "dropped",
+            "first",
+            "generation",
+            "prefix",
+            "process",
+            "segment",
+        ),
+    )  # every event reads ten of these, and Python 3.11 no longer keeps more than 30 attributes in line
+
+    joins_lines = True
+    """Whether two events may share one `write`."""
+
+    needs_lock = not getattr(sys, "_is_gil_enabled", lambda: True)()
+    """Whether events are only written under the lock."""
 
     def __init__(
         self,
@@ -85,24 +133,27 @@ class TraceWriter:
         self._rotate_keep = rotate_keep
         self._link_latest = link_latest
         self._libc_write: LibcWrite | None = None
+        self._locks_all = self.needs_lock
         self._warned, self.generation = False, 0
         self.ahead: Callable[[Event], str] | None = None  # writes events that come first, by `append_before`
         self._reset()
 
     def _reset(self) -> None:
-        """The state a process starts with; after a fork the child calls it."""
+        """Set the state that a process starts with; after a fork the child calls it."""
         self._lock = threading.RLock()
         self._next, self._fd = 0, -1
-        self._written = 0  # bytes, without those of the ring that is in use
-        self._full_at = 0  # the value of `size` at which the next segment begins
-        self._begins = b""  # the first bytes of the segment; empty where it shall not have a ring
-        self._ring: Ring | None = None
-        self._measured, self._failed_until = (0, 0.0), 0.0  # a number and the time when it was taken
-        self._opening = False  # whether a segment or a ring is being opened
+        self._path = self.first  # of the segment that is being written
+        self._written = 0  # bytes
+        self._full_at = 0  # the value of `_written` at which the next segment begins
+        self._check_at, self._failed_until = 0.0, 0.0
+        self._header_bytes = b""  # the first line of the segment, without the room after it
+        self._opening = False  # whether a segment is being opened
         self._torn = False
         self._early: list[bytes] = []
         self._buffer: list[bytes] = []
         self._flusher: threading.Thread | None = None
+        self._error, self._ended = 0, False  # what a loss note reports
+        self._exit_status: int | None = None
 
     @property
     def started(self) -> bool:
@@ -122,7 +173,7 @@ class TraceWriter:
     @property
     def size(self) -> int:
         """How many bytes these events take in all segments."""
-        return self._written if self._ring is None else self._written + self._ring.passed
+        return self._written
 
     def begin(self) -> None:
         """Begin the first segment now, so that there is a recording even if nothing happens."""
@@ -139,7 +190,8 @@ class TraceWriter:
         """
         if self.ahead is not None and (event_id := self.ahead(event)):
             return event_id
-        while (ring := self._ring) is not None:
+        # The common case. It needs no lock: only one thread writes, or each write holds the GIL.
+        while self._written < self._full_at and monotonic() < self._check_at:
             seq = self._next
             event["seq"] = seq
             event["event_id"] = event_id = f"{self.prefix}{seq + 1}"
@@ -147,48 +199,75 @@ class TraceWriter:
                 line = dumps(event, None, _DUMPS)
             except TypeError:
                 line = dumps(without_payload(event), None, _DUMPS)
-            at = ring.at
-            end = at + len(line)
-            where = slice(at, end)
-            if end > ring.room or monotonic() > ring.due:
-                break
-            if seq == self._next and at == ring.at:  # as in `_commit`; no other thread runs in between either
+            size, fd, libc = len(line), self._fd, self._libc_write
+            if seq == self._next:  # as in `_commit`
                 self._next = seq + 1
-                ring.view[where] = line
-                ring.marks[HEAD] = ring.base + end - FIRST
-                ring.at = end
+                try:
+                    written = write(fd, line) if libc is None else libc(fd, line, size)
+                except OSError as error:
+                    with self._lock:
+                        self._refused(line, error)
+                    return event_id
+                if written == size:
+                    self._written += size
+                    return event_id
+                with self._lock:
+                    self._finish(line, written)
                 return event_id
-        return self._append_in_turn(event)
+        return self._append(event)
 
     def append_before(self, event: Event, before: Event) -> str:
-        """Append `before`, and `event` too if one write does both; the id of `event`, "" if it is not yet appended."""
-        if self._ring is None and self.bursts and self._buffer_size <= 1:
-            return self._append_in_turn(event, before)
+        """Append `before`, and `event` too if one write does both; return the id of `event`, "" if it is not appended."""
+        if self.joins_lines and self._buffer_size <= 1:
+            return self._append(event, before)
         self.append_inputs(before)
         return ""
 
     def append_inputs(self, event: Event) -> str:
         """Append an `inputs_read` event, which is signed under the lock, like its number."""
-        return self._append_in_turn(event)
+        return self._append(event)
 
-    def _append_in_turn(self, event: Event, before: Event | None = None) -> str:
-        """Append an event under the lock, when it cannot just go into the ring; `before` goes into the same write."""
+    def end(self, event: Event, exit_status: int | None) -> None:
+        """Append the last event; where there is no room for it, note in the file that the process ended.
+
+        Args:
+            event: the `trace_end`.
+            exit_status: the exit status of the process, where it is known.
+        """
         with self._lock:
-            if self._ring is not None:
-                self._relieve(self._ring)
-            if (self._written if self._ring is None else self.size) >= self._full_at:
-                self._open_segment()
-            done = False
-            while not done:
+            dropped = self.dropped
+            for _ in range(END_ATTEMPTS):
+                self.append(event)
+                fd = self._fd
+                self.flush()
+                if self._fd == fd:
+                    break  # else its file was removed, and another one begun
+            if self.dropped > dropped:
+                self._ended, self._exit_status = True, exit_status
+                self._note_losses()
+
+    def _append(self, event: Event, before: Event | None = None) -> str:
+        """Append an event; `before` goes into the same write."""
+        with self._lock:
+            if self._written >= self._full_at or monotonic() >= self._check_at:
+                self._check_file()
+            while True:
                 seq = self._next
-                if before is None:
-                    done = self._commit(seq, self._line(event, seq))
-                else:
-                    done = self._commit(seq, self._line(before, seq) + self._line(event, seq + 1), 2)
-            if self._ring is None and self._next - self._measured[0] >= BURST_EVENTS:
-                self._measure()
-        event_id: str = event["event_id"]
-        return event_id
+                first = b"" if before is None else self._line(before, seq)
+                line = self._line(event, seq if before is None else seq + 1)
+                if self._commit(seq, first + line if first else line, 1 + (before is not None)):
+                    event_id: str = event["event_id"]
+                    return event_id
+
+    def _check_file(self) -> None:
+        """Begin a segment where the file was removed, or is full."""
+        if monotonic() >= self._check_at:
+            plain = self._buffer_size <= 1 and not self._torn and not self._locks_all
+            self._check_at = monotonic() + CHECK_SECONDS if plain else 0.0
+            if folders.is_removed(self._fd):
+                self._open_segment(removed=True)
+        if self._written >= self._full_at:
+            self._open_segment()
 
     def _line(self, event: Event, seq: int) -> bytes:
         """The line of an event, which gets this number; for one that JSON refuses, the part that it accepts."""
@@ -202,23 +281,19 @@ class TraceWriter:
             return dumps(without_payload(event), None, _DUMPS)
 
     def flush(self) -> None:
-        """Write the waiting events: those in the buffer to the kernel, those in the ring to the file."""
+        """Hand the events that wait in the buffer to the kernel, and make sure that their file is still there."""
         with self._lock:
-            self._leave_ring()
             if self._buffer:
                 lines, self._buffer = self._buffer, []
                 data = (b"\n" if self._torn else b"") + b"".join(lines)
                 self._finish(data, 0, len(lines))
             if folders.is_removed(self._fd):
-                self._warn("the recording was removed while it was written")
+                self._open_segment(removed=True)
 
     def close(self) -> None:
         """Flush and close the segment; a later `append` would open the next one."""
         with self._lock:
             self.flush()
-            ring, self._ring = self._ring, None
-            if ring is not None:  # a full disk: readers of the recording find the rest in the ring's file
-                self._written += ring.abandon()
             folders.close_segment(self._fd)
             self._fd, self._full_at = -1, 0
 
@@ -229,6 +304,8 @@ class TraceWriter:
         """
         if self._libc_write is None:
             self._libc_write = libc_write()
+            if self._libc_write is None:
+                self._locks_all, self._check_at = True, 0.0
 
     def before_fork(self) -> None:
         """Take the lock and empty the buffer, so that the child starts from a clean state."""
@@ -242,8 +319,6 @@ class TraceWriter:
     def after_fork_in_child(self) -> None:
         """Become the writer of a further process, which opens its own file when it has something to write."""
         folders.close_segment(self._fd)
-        if self._ring is not None:
-            self._ring.abandon()  # it is the parent's
         self._reset()
         self.generation += 1
         self._first_process = self._joins = False
@@ -257,8 +332,6 @@ class TraceWriter:
         """
         if self._buffer_size > 1:
             return self._wait(seq, line)  # nothing is written together there
-        if self._ring is not None:
-            return self._put(self._ring, seq, line, events)
         if self._torn:
             line = b"\n" + line
         fd, libc, size = self._fd, self._libc_write, len(line)
@@ -276,101 +349,6 @@ class TraceWriter:
         self._torn = False
         self._written += size
         return True
-
-    def _put(self, ring: Ring, seq: int, line: bytes, events: int) -> bool:
-        """Put the line into the ring, like `_commit`; the line is lost where neither the ring nor the file has room."""
-        at = ring.at
-        end = at + len(line)
-        where = slice(at, end)
-        if end > LAST:
-            if self._leave_ring() or seq != self._next:
-                return False
-            self._next = seq + events
-            self.dropped += events
-            return True
-        if seq != self._next or at != ring.at:
-            return False
-        self._next = seq + events
-        ring.view[where] = line
-        ring.marks[HEAD] = ring.base + end - FIRST
-        ring.at = end
-        return True
-
-    def _measure(self) -> None:
-        """Begin to use a ring where the last events came fast enough for that."""
-        now = monotonic()
-        last, self._measured = self._measured, (self._next, now)
-        if self._buffer_size > 1 or not self.bursts or not rings.comes_fast(last, self._measured, BURST_RATE):
-            return
-        if self._torn or not self._begins or self._opening or self._ring is not None:
-            return  # the last two conditions: a signal handler was faster
-        self._opening = True
-        try:
-            ring = rings.create(segment_path(self.first, self.process, self.segment), self._fd, self._begins)
-            if ring is not None:
-                self._take(ring)
-            else:
-                self._measured = (self._next + ASK_AGAIN_EVENTS, now)
-        finally:
-            self._opening = False
-
-    def _take(self, ring: Ring) -> None:
-        """Let all further events go through the ring; those emitted meanwhile come before them in the file."""
-        fd, ring.room, ring.due = self._fd, self._room(), monotonic() + SPILL_SECONDS
-        try:
-            while fd == self._fd:
-                seq = self._next
-                ring.begin(os.fstat(fd).st_size)
-                if seq == self._next and fd == self._fd:
-                    self._ring = ring
-                    return
-        except OSError:  # a signal handler has closed the segment
-            pass
-        ring.discard()
-
-    def _relieve(self, ring: Ring) -> None:
-        """Write the contents of the ring to the file, and stop using the ring where events come slowly again."""
-        now = monotonic()
-        if ring.at <= ring.room and now <= ring.due:
-            return  # another thread has done it
-        last, self._measured = self._measured, (self._next + 1, now)
-        if not rings.comes_fast(last, self._measured, BURST_RATE / 2):
-            self._leave_ring()
-        elif self._spill(ring):
-            ring.room = self._room()
-        ring.due = now + SPILL_SECONDS
-
-    def _room(self) -> int:
-        """Up to where the ring may be filled before it is spilled: to its half, or to the end of the segment."""
-        return FIRST + min((LAST - FIRST) // 2, self._full_at - self.size)
-
-    def _leave_ring(self) -> bool:
-        """Spill the ring and stop using it; `False` where the file system refuses, and the ring stays in use."""
-        ring = self._ring
-        if ring is None:
-            return True
-        if not self._spill(ring, last=True):
-            return False
-        ring.discard()
-        if self._ring is ring:  # else a signal handler has left it, and another ring may be in use by now
-            self._written += ring.spilled
-            self._ring = None
-        return True
-
-    def _spill(self, ring: Ring, *, last: bool = False) -> bool:
-        try:
-            if ring.spill(self._fd, self._libc_write, last=last):
-                return True
-            error = last_error()
-        except OSError as refused:
-            if ring.at == CLOSED:  # a signal handler has left it, and the segment
-                return True
-            error = refused
-        if self._opened_again(error):
-            return self._spill(ring, last=last)
-        ring.room = LAST
-        self._warn(error.strerror or str(error))
-        return False
 
     def _wait(self, seq: int, line: bytes) -> bool:
         if seq != self._next:
@@ -402,6 +380,7 @@ class TraceWriter:
         except OSError as error:
             there = data[:written]
             self._torn = self._torn and not there.endswith(b"\n")
+            self._check_at = 0.0  # the next line begins with a line feed, which `_commit` adds
             self._written += written
             self._refused(data[written:], error, events - there.lstrip(b"\n").count(b"\n"))
             return
@@ -418,7 +397,9 @@ class TraceWriter:
             return
         self.dropped += events
         if self._fd >= 0:  # where there is no segment, that was reported already
-            self._warn(error.strerror or str(error))
+            self._error = error.errno or 0
+            self._note_losses()
+            self._warn(f"recording stopped: {error.strerror or error}")
 
     def _opened_again(self, error: OSError) -> bool:
         """Open the segment again if the program has closed it; raises what a signal handler of the program raised."""
@@ -426,15 +407,25 @@ class TraceWriter:
             raise error
         if error.errno == errno.EBADF and self._fd >= 0:
             with suppress(OSError):
-                self._fd = folders.reopen_segment(self.first, self.process, self.segment)
+                self._fd = folders.reopen_segment(self._path)
                 return True
         return False
 
-    def _open_segment(self) -> None:
+    def _note_losses(self) -> None:
+        """Note in the file how many events were dropped, so that it is known even if there is never room again."""
+        note = None
+        while note is None or note.dropped != self.dropped:  # a signal handler has dropped events meanwhile
+            note = LossNote(self.dropped, self._next, self._error, self._ended, self._exit_status)
+            write_note(self._path, self._fd, self._header_bytes, note)
+
+    def _open_segment(self, *, removed: bool = False) -> None:
         """Begin the next segment; keep the old one when that fails.
 
         Events that a signal handler emits meanwhile go to the old segment; where there is none, they wait for the new
         one. So the header is always the first line.
+
+        Args:
+            removed: whether the file of the current segment was removed; then the segment is begun anew.
         """
         if self._opening or monotonic() < self._failed_until:
             return
@@ -444,20 +435,23 @@ class TraceWriter:
             self._next = seq + 1
         try:
             self.flush()
-            fd = self._create()
-            self.segment += 1
+            fd, process, segment = self._create(removed=removed)
+            path = segment_path(self.first, process, segment)
             try:
-                written, header = self._write_header(fd, seq)
-            except OSError:
+                header, size = self._write_header(fd, process, segment, seq, removed=removed)
+            except OSError:  # an empty file, or half a header, would only be in the way
+                os.unlink(path)
                 os.close(fd)
                 self.dropped += self._fd >= 0
-                self._begins = b""
                 raise
-            old, self._fd, self._torn = self._fd, fd, written < header
+            old, self._fd, self._torn = self._fd, fd, False
+            self._path, self._header_bytes = path, header
+            self.process, self.segment, self.prefix = process, segment, _prefix(process)
             self._full_at = self._written + self._segment_size
-            self._measured = (self._next, monotonic())
-            self._written += written
+            self._written += size
             folders.close_segment(old)
+            if removed:
+                self._warn("the trace file was removed or replaced, which lost events")
             linked = self._first_process and self._link_latest
             folders.tidy(self.first, self.process, self.segment, self._rotate_keep, linked=linked)
         except OSError as error:
@@ -465,47 +459,75 @@ class TraceWriter:
                 raise
             self.dropped += self._fd < 0  # the header, as above: its number is missing now
             self._failed_until = monotonic() + 1.0
-            self._warn(error.strerror or str(error))
+            self._warn(f"recording stopped: {error.strerror or error}")
         finally:
             self._opening = False
             early, self._early = self._early, []
             for line in early:
                 self._finish(line, 0)
 
-    def _create(self) -> int:
-        if self._ring is not None:
-            raise OSError(errno.ENOSPC, "no room for what stands in the ring")
-        segment = self.segment + 1
+    def _create(self, *, removed: bool) -> tuple[int, int, int]:
+        """Create the file of the next segment; return its descriptor and the numbers of its process and segment."""
         folders.make_private_folder(self.first.parent)
-        if segment or (self._first_process and not self._joins):
-            return folders.create_segment(self.first, self.process, segment)
-        fd, process = folders.claim_process(self.first, 0 if self._first_process else self.process + 1)
-        self.process, self.prefix = process, f"p{process}." if process else ""
-        return fd
+        if self.segment < 0 and (self._joins or not self._first_process):
+            fd, process = folders.claim_process(self.first, 0 if self._first_process else self.process + 1)
+            self.process, self.prefix = process, _prefix(process)
+            return fd, process, 0
+        segment = self.segment if removed else self.segment + 1
+        while True:
+            try:
+                return folders.create_segment(self.first, self.process, segment), self.process, segment
+            except FileExistsError:
+                if not removed:
+                    raise
+                if self.process and not folders.begins_with(self._path, self._header_bytes):
+                    # Not a copy of the removed file: another process has taken the number that became free.
+                    return *folders.claim_process(self.first, self.process + 1), 0
+                segment += 1
 
-    def _write_header(self, fd: int, seq: int) -> tuple[int, int]:
-        """Write the header of a segment, with a number taken as in `_commit`; return the bytes written and wanted."""
-        event = self._header(self.process, self.segment, seq)
+    def _write_header(
+        self, fd: int, process: int, segment: int, seq: int, *, removed: bool
+    ) -> tuple[bytes, int]:
+        """Write the header of a segment, with a number taken as in `_commit`.
+
+        Returns:
+            The header without the room after it, and the size of its line.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        event = self._header(process, segment, seq)
+        metadata = event.setdefault("metadata", {})
         while True:
             if self._fd >= 0:
                 seq = self._next
-            event["seq"], event["event_id"] = seq, f"{self.prefix}{seq + 1}"
-            event.setdefault("metadata", {})["first_seq"] = seq
+            event["seq"], event["event_id"] = seq, f"{_prefix(process)}{seq + 1}"
+            metadata["first_seq"] = seq
+            if removed:
+                metadata["file_removed"] = True
             if self._sign is not None:
                 self._sign(event)
-            line = dumps(event, None, _DUMPS)
-            size = len(line)
-            self._begins = line[: rings.BEGINS]
+            header = dumps(event)
+            line = add_room(header)
             if self._fd < 0:
-                return write(fd, line), size
+                break
             if seq == self._next:
                 self._next = seq + 1
-                return write(fd, line), size
+                break
+        written = 0
+        while written < len(line):
+            written += write(fd, line[written:])
+        return header, len(line)
 
-    def _warn(self, reason: str) -> None:
+    def _warn(self, what: str) -> None:
         if self._warned:
             return
         self._warned = True
-        text = f"namel3ss debug: recording stopped: {reason}: {self.first}; the program goes on\n"
+        text = f"namel3ss debug: {what}: {self.first}; the program goes on\n"
         with suppress(OSError):
             os.write(2, text.encode(errors="replace"))
+
+
+def _prefix(process: int) -> str:
+    """Return what the event ids of a process begin with."""
+    return f"p{process}." if process else ""

@@ -30,10 +30,16 @@ from namel3ss_debug.views.quantities import (
     percent,
     tokens,
 )
-from namel3ss_debug.views.recordings import command, short_name, short_site
+from namel3ss_debug.views.recordings import (
+    OUTCOME_STYLES,
+    command,
+    describe_outcome,
+    short_name,
+    short_site,
+)
 from namel3ss_debug.views.sections import section
 from namel3ss_debug.views.tables import Column, name, number
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
+from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, line, text
 from namel3ss_debug.views.triggers import triggers
 from namel3ss_debug.views.usage import (
     SHOWN,
@@ -51,8 +57,6 @@ from namel3ss_debug.views.usage import (
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.several.many import Many
-
-_STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING, "killed": ERROR}
 
 
 def report(document: Section, *, brief: bool = False, reference: str = "") -> Iterator[Block]:
@@ -200,11 +204,14 @@ def _overview(
         if overview.get(key)
     ]
     succeeded = f"  {percent(rate)} of the spans did their work" if is_number(rate) and rate < 1 else ""
-    style = _STATUS_STYLES.get(status, "")
+    outcome = str(overview.get("outcome") or status)
+    style = OUTCOME_STYLES.get(outcome, "")
+    left_open = ", and something in it never ended" if status == "open" and outcome != "running" else ""
+    shown = describe_outcome(outcome, str(overview.get("outcome_detail") or "")) + left_open
     yield Facts(
         [
-            ("status", line((status, style), (succeeded, DIM))),
-            ("outcome", health.outcome(found)),
+            ("outcome", line((shown, style), (succeeded, DIM))),
+            ("judgement", health.outcome(found)),
             ("health", health.fact(found)),
             ("took", duration(overview.get("duration_ms"))),
             ("calls", calls),

@@ -57,7 +57,8 @@ def _title(document: Section, failure: Section | None) -> str:
             return "The program never ended"
         if status == "open":
             return _open_title(told, document.get("open_spans") or [])
-        return _capitalised(str(told.get("statement") or "no errors seen; outcome not judged"))
+        ended = f"the run was {status}; " if status in {"interrupted", "stopped"} else ""
+        return _capitalised(ended + str(told.get("statement") or "no errors seen; outcome not judged"))
     said = failure.get("error") or failure.get("status") or ""
     kind = failure.get("error_type")
     return text(f"{_who(failure)}: {f'{kind}: ' if kind else ''}{said}", limit=_LONGEST_TITLE).plain

@@ -11,45 +11,61 @@ from rich.text import Text
 from namel3ss_debug.traces.marks import BAD
 from namel3ss_debug.traces.names import OWN_NAME
 from namel3ss_debug.views.cleaning import shorter_path
-from namel3ss_debug.views.quantities import bytes_text, count, day_and_minute, tokens
+from namel3ss_debug.views.quantities import bytes_text, count, day_and_minute, duration, money, tokens
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose, table
-from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
+from namel3ss_debug.views.terminal import DIM, ERROR, GOOD, WARNING, line, text
 
 if TYPE_CHECKING:
+    from namel3ss_debug.analysis.summary.listed import Summary
     from namel3ss_debug.traces.marks import Mark
     from namel3ss_debug.traces.store import TraceInfo
 
-STATUS_STYLES = {"finished": "", "open": "green", "killed": "yellow"}
+OUTCOME_STYLES = {
+    "failed": ERROR,
+    "killed": WARNING,
+    "interrupted": WARNING,
+    "running": GOOD,
+    "unknown": WARNING,
+}
 SHOWN_PROBLEMS = 2
 _NO_MARKS: Mapping[Path, Mark] = {}
 NARROW = 64
-"""With fewer cells, a list keeps what identifies a recording: id, time, program, and an end out of order."""
+"""With fewer cells, a list keeps what identifies a recording: id, time, program, and an outcome out of order."""
+
+WIDE = 100
+"""With as many cells, a list also has the years, the number of events and the sizes."""
 
 
-def recording_lines(
-    found: Sequence[TraceInfo], directory: Path, width: int, marks: Mapping[Path, Mark] = _NO_MARKS
+def list_lines(
+    found: Sequence[tuple[TraceInfo, Summary]],
+    directory: Path,
+    width: int,
+    marks: Mapping[Path, Mark] = _NO_MARKS,
 ) -> Iterator[Text]:
-    """Return one row for each recording, in the given order, the newest first, with its mark if any has one."""
-    narrow = width < NARROW
+    """Yield one row for each recording, in the given order, the newest first, with its mark if any has one."""
+    headers = (
+        ()
+        if width < NARROW
+        else ("took", "cost", "errors", "dropped", "events", "size")[: 6 if width >= WIDE else 4]
+    )
+    marked = any(info.path in marks for info, _ in found)
     columns = (
-        *_which(width),
-        number("events"),
-        number("size"),
-        prose("status", 6),
-        *((prose("mark", 4),) if marks else ()),
+        *_which(year=width >= WIDE),
+        *map(number, headers),
+        prose("outcome", 6),
+        *((prose("mark", 4),) if marked else ()),
     )
     rows = (
         (
-            *_told(info, width),
-            "" if narrow else tokens(info.events),
-            "" if narrow else bytes_text(info.size_bytes),
-            "" if narrow and info.status == "finished" and info.rerun_of is None else text(*_status(info)),
-            *((_mark(marks.get(info.path)),) if marks else ()),
+            *_told(info, year=width >= WIDE),
+            *_figures(info, summary)[: len(headers)],
+            _outcome_cell(info, summary, narrow=width < NARROW),
+            *((_mark(marks.get(info.path)),) if marked else ()),
         )
-        for info in found
+        for info, summary in found
     )
     yield from table(columns, rows, width)
-    size = bytes_text(sum(info.size_bytes for info in found))
+    size = bytes_text(sum(info.size_bytes for info, _ in found))
     yield Text("")
     yield line((f"{count(len(found), 'recording')}, {size}, in {directory}", DIM))
 
@@ -59,32 +75,55 @@ def _mark(mark: Mark | None) -> Text:
     return text("" if mark is None else mark.judgement, ERROR if mark and mark.judgement == BAD else "")
 
 
-def _which(width: int) -> tuple[Column, Column, Column]:
+def _figures(info: TraceInfo, summary: Summary) -> tuple[Cell, ...]:
+    """The numbers of a run; empty for what is not known."""
+    cost = money(summary.cost) if summary.cost or summary.calls_without_price == 0 else ""
+    return (
+        duration(summary.duration_ms) if summary.duration_ms is not None else "",
+        f"{cost}+" if cost and summary.calls_without_price else cost,
+        text(tokens(summary.errors), ERROR) if summary.errors else "",
+        text(tokens(info.dropped), WARNING) if info.dropped else "",
+        tokens(info.events),
+        bytes_text(info.size_bytes),
+    )
+
+
+def _which(*, year: bool) -> tuple[Column, Column, Column]:
     """The columns that identify the recording of a row."""
-    return name("recording", 8), Column("UTC" if width < NARROW else "started (UTC)"), name("program", 8)
+    return name("recording", 8), Column("started (UTC)" if year else "UTC"), name("program", 8)
 
 
-def _told(info: TraceInfo, width: int) -> tuple[Cell, Cell, Cell]:
-    """The name of a recording, when it began (on a narrow screen without the year), and its program."""
+def _told(info: TraceInfo, *, year: bool) -> tuple[Cell, Cell, Cell]:
+    """The name of a recording, when it began, and its program."""
     return (
         text(short_name(info.path), limit=120),
-        text(day_and_minute(info.started_at, year=width >= NARROW), DIM),
+        text(day_and_minute(info.started_at, year=year), DIM),
         text(program(info), limit=80),
     )
 
 
-def _status(info: TraceInfo) -> tuple[str, str]:
-    """How it ended, with a style; a re-run that ended in order is marked as a re-run."""
-    style = STATUS_STYLES.get(info.status, "")
-    if info.rerun_of is None:
-        return info.status, style
-    return ("re-run", DIM) if info.status == "finished" else (f"re-run, {info.status}", style)
+def _outcome_cell(info: TraceInfo, summary: Summary, *, narrow: bool) -> Cell:
+    """The outcome of a run; a re-run is marked as one, and a narrow screen shows no outcome that is in order."""
+    words = ["re-run"] if info.rerun_of is not None else []
+    if summary.outcome != "completed" or not (narrow or words):
+        detail = summary.outcome_detail.replace("exit status", "status")  # a row has little room
+        words.append(describe_outcome(summary.outcome, detail))
+    style = OUTCOME_STYLES.get(summary.outcome, DIM if words == ["re-run"] else "")
+    return text(", ".join(words), style)
+
+
+def describe_outcome(outcome: str, detail: str) -> str:
+    """Return an outcome with what is known besides, such as `failed (exit status 3)`."""
+    return f"{outcome} ({detail})" if detail else outcome
 
 
 def removed_lines(removed: Sequence[TraceInfo], width: int) -> Iterator[Text]:
     """One row for each recording that was, or would be, removed."""
-    columns = (*_which(width), number("size"))
-    yield from table(columns, ((*_told(info, width), bytes_text(info.size_bytes)) for info in removed), width)
+    year = width >= NARROW
+    columns = (*_which(year=year), number("size"))
+    yield from table(
+        columns, ((*_told(info, year=year), bytes_text(info.size_bytes)) for info in removed), width
+    )
 
 
 def recordings_document(
@@ -106,6 +145,8 @@ def recordings_document(
             "bytes": info.size_bytes,
             "files": info.files,
             "processes": info.processes,
+            "dropped_events": info.dropped,
+            "dropped_because": list(info.dropped_because),
         }
         for info in found
     ]
@@ -148,7 +189,9 @@ def whole_site(site: object) -> str:
 
 
 def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:
-    """Problems while reading: one line with the first places that were skipped or mended, one about lost events."""
+    """Yield a line about events that the program could not write, and one with the first problems while reading."""
+    if problems.get("dropped_events"):
+        yield line((describe_dropped(problems["dropped_events"], problems["dropped_because"]), WARNING))
     if problems["total"]:
         places = [
             f"{problem['what']} ({place(problem['file'], problem['line'])})"
@@ -157,6 +200,20 @@ def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:
         more = ", ..." if problems["total"] > len(places) else ""
         heading = f"{count(problems['total'], 'problem')} while reading: "
         yield line((heading, WARNING), f"{', '.join(places)}{more}")
+
+
+def describe_dropped(events: int, reasons: Iterable[str]) -> str:
+    """Return a sentence such as `22,191 events were dropped: no space left on device`."""
+    return f"{count(events, 'event')} {'was' if events == 1 else 'were'} dropped: {', '.join(reasons)}"
+
+
+def list_document(
+    found: Iterable[tuple[TraceInfo, Summary]], marks: Mapping[Path, Mark] = _NO_MARKS
+) -> list[dict[str, Any]]:
+    """Return the recordings of a list as JSON has them: those of `recordings_document`, with their summaries."""
+    pairs = list(found)
+    rows = recordings_document((info for info, _ in pairs), marks)
+    return [row | summary._asdict() for row, (_, summary) in zip(rows, pairs, strict=True)]
 
 
 def place(file: str, line_number: int) -> str:

@@ -23,7 +23,7 @@ from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
 from namel3ss_debug.views.usage import SHOWN, Section, failed, more, spent
 
 SHOWN_RECORDINGS = 20
-STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING, "killed": ERROR}
+STATUS_STYLES = {"failed": ERROR, "open": WARNING, "killed": ERROR, "interrupted": WARNING}
 
 _FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "response_time_ms": ("response time", duration),

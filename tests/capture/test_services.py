@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 import requests
 
 from namel3ss_debug import TracedASGI, TracedWSGI, continue_trace, shutdown_tracing
+from namel3ss_debug.analysis.analyzer import analyze
 from namel3ss_debug.capture import launch, switch, traceparent
 from namel3ss_debug.capture.session import joined_execution, new_session
 from namel3ss_debug.capture.start import start_if_enabled
@@ -23,6 +25,7 @@ from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import RerunError, WrongUsageError
 from namel3ss_debug.replay.rerunning.fitness import ends_of
 from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.traces.store import find_trace
 from namel3ss_debug.traces.writer import TraceWriter
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "data" / "programs"
@@ -373,3 +376,39 @@ def test_a_server_of_uvicorn_goes_on_with_the_trace(tracing):
     events = {e.get("component_name"): e for e in open_trace(shutdown_tracing()).events()}
     assert events["/with"]["parent_event_id"] == events["GET /with"]["parent_event_id"]
     assert "parent_event_id" not in events["/without"]
+
+
+SERVER = """
+import sys
+import namel3ss_debug
+import uvicorn
+namel3ss_debug.initialize_tracing(trace_output_dir=sys.argv[1])
+async def app(scope, receive, send):
+    while scope["type"] == "lifespan":
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.startup":
+            print("serves", flush=True)
+        if message["type"] == "lifespan.shutdown":
+            return
+uvicorn.run(app, port=0, log_level="critical")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"), [(signal.SIGTERM, "stopped"), (signal.SIGKILL, "killed")], ids=["term", "kill"]
+)
+def test_a_server_that_sigterm_shut_down_was_stopped(tmp_path, number, outcome):
+    """It has recorded its end, and nothing lowers its health; one that was killed is called so."""
+    pytest.importorskip("uvicorn")
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SERVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout.readline() == "serves\n"
+        server.send_signal(number)
+        server.wait()
+    assert server.returncode == -number
+    document = analyze(open_trace(find_trace(None, tmp_path)))
+    overview = document["execution_overview"]
+    assert (overview["outcome"], overview["status"]) == (outcome, outcome)
+    assert (document["health"]["finding_count"] == 0) == (outcome == "stopped")

@@ -2,43 +2,149 @@
 
 import json
 
+import pytest
 
-def test_recordings_are_rows(run, trace):
-    """A recording shows its id, start, program, events, size and how it ended."""
+from namel3ss_debug.analysis.summary import listed
+
+
+def end_with(trace, **metadata):
+    """Add the end of the program to a recording."""
+    end = {"event_type": "trace_end", "event_id": "9", "seq": 8, "timestamp": 1763726402.0}
+    line = json.dumps(end | {"component": "app", "metadata": metadata})
+    trace.write_text(f"{trace.read_text()}{line}\n")
+
+
+def test_recordings_are_rows(run, trace, monkeypatch):
+    """A recording shows its id, start, program, duration, cost, errors and outcome; a wide screen has room for more."""
+    size = f"{trace.stat().st_size / 1024:.1f} KB"
     assert run("list").stdout.splitlines() == [
-        "recording  started (UTC)     program  events    size  status",
-        f"ab12cd34   2025-11-21 12:00  app.py        8  {trace.stat().st_size / 1024:.1f} KB  killed",
+        "recording  UTC          program    took      cost  errors  outcome",
+        "ab12cd34   11-21 12:00  app.py   1.32 s  $0.00021       1  killed",
         "",
-        f"1 recording, {trace.stat().st_size / 1024:.1f} KB, in debug/traces",
+        f"1 recording, {size}, in debug/traces",
+    ]
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run("list").stdout.splitlines()[:2] == [
+        "recording  started (UTC)     program    took      cost  errors  events    size  outcome",
+        f"ab12cd34   2025-11-21 12:00  app.py   1.32 s  $0.00021       1       8  {size}  killed",
     ]
 
 
 def test_a_narrow_list_keeps_what_tells_recordings_apart(run, trace, monkeypatch):
-    """At 40 columns a row has the whole id, the day without its year, the program, and an end that was not in order."""
+    """At 40 columns a row has the whole id, the day, the program, and an outcome that is not in order."""
     monkeypatch.setenv("COLUMNS", "40")
-    rows = ["recording  UTC          program  status", "ab12cd34   11-21 12:00  app.py   killed", ""]
+    rows = ["recording  UTC          program  outcome", "ab12cd34   11-21 12:00  app.py   killed", ""]
     assert run("list").stdout.splitlines()[:3] == rows
-    end = {"event_type": "trace_end", "event_id": "9", "seq": 8, "timestamp": 1763726402.0}
-    trace.write_text(trace.read_text() + json.dumps(end | {"component": "app"}) + "\n")
+    end_with(trace, exit_status=0)
     assert run("list").stdout.splitlines()[1] == "ab12cd34   11-21 12:00  app.py"
 
 
 def test_a_rerun_is_told_apart_from_a_run(run, trace):
-    """The status says that it is one, and how it ended where that was not in order; the document names the recording."""
-    text = trace.read_text().replace('"format": 1', '"format": 1, "rerun": {"of": "ab12cd34ef567890"}')
-    trace.write_text(text)
+    """The row says that it is one, and its outcome where that is not in order; the document names the recording."""
+    trace.write_text(
+        trace.read_text().replace('"format": 1', '"format": 1, "rerun": {"of": "ab12cd34ef567890"}')
+    )
     assert run("list").stdout.splitlines()[1].endswith("  re-run, killed")
-    end = {
-        "event_type": "trace_end",
-        "event_id": "9",
-        "seq": 8,
-        "timestamp": 1763726402.0,
-        "component": "app",
-    }
-    trace.write_text(text + json.dumps(end) + "\n")
+    end_with(trace, exit_status=0)
     assert run("list").stdout.splitlines()[1].endswith("  re-run")
     (recording,) = json.loads(run("list", "--format", "json").stdout)["recordings"]
     assert (recording["status"], recording["rerun_of"]) == ("finished", "ab12cd34ef567890")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "outcome", "shown"),
+    [
+        ({"exit_status": 0}, "completed", "completed"),
+        ({"exit_status": 3}, "failed", "failed (exit status 3)"),
+        ({"stopped_by": "SIGTERM"}, "stopped", "stopped (SIGTERM)"),
+    ],
+)
+def test_the_outcome_is_the_same_in_every_command(run, trace, metadata, outcome, shown):
+    """The list, its document, the analysis and its document have one word for how the run ended."""
+    end_with(trace, **metadata)
+    assert run("list").stdout.splitlines()[1].endswith(shown.replace("exit status", "status"))
+    (recording,) = json.loads(run("list", "--format", "json").stdout)["recordings"]
+    overview = json.loads(run("analyze", trace, "--format", "json").stdout)["execution_overview"]
+    assert recording["outcome"] == overview["outcome"] == outcome
+    assert (recording["errors"], recording["cost"]) == (overview["errors"], overview["cost"])
+    assert recording["duration_ms"] == overview["duration_ms"]
+    assert f"outcome    {shown}" in run("analyze", trace).stdout
+
+
+def test_an_uncaught_exception_and_ctrl_c_are_told_apart(run, trace):
+    """The type of the exception stands in brackets; a run that Ctrl-C ended is interrupted, and has not failed."""
+    begun = trace.read_text()
+    for error_type, status, shown in (
+        ("ValueError", {"exit_status": 1}, "failed (ValueError)"),
+        ("KeyboardInterrupt", {}, "interrupted"),
+    ):
+        error = {
+            "event_type": "error_occurred",
+            "event_id": "e",
+            "component": "app",
+            "error_type": error_type,
+        }
+        trace.write_text(begun + json.dumps(error | {"metadata": {"uncaught": True}}) + "\n")
+        end_with(trace, **status)
+        assert run("list").stdout.splitlines()[1].endswith(shown)
+
+
+def test_only_runs_with_an_outcome(run, trace, workspace):
+    """`--failed` shows what failed or was killed, `--outcome` what it names; without any, one line says so."""
+    good = workspace / "debug/traces/trace_20251122_120000_00000000.jsonl"
+    good.write_text(trace.read_text())
+    end_with(good, exit_status=0)
+
+    def shown(*options):
+        document = json.loads(run("list", "--format", "json", *options).stdout)
+        return [recording["outcome"] for recording in document["recordings"]]
+
+    assert shown() == ["completed", "killed"]
+    assert shown("--failed") == ["killed"]
+    assert shown("--outcome", "completed") == ["completed"]
+    assert shown("--outcome", "completed", "--outcome", "killed") == ["completed", "killed"]
+    result = run("list", "--outcome", "stopped")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "no recordings in debug/traces with the outcome stopped\n"
+    assert run("list", "--outcome", "good").exit_code == 2
+
+
+def test_a_trace_that_is_not_read_again_keeps_its_figures(run, trace, monkeypatch):
+    """The figures come from the cache until the file changes; one that is too large has its outcome only."""
+    first = run("list").stdout
+
+    def refuse(*_arguments, **_options):
+        raise AssertionError("it was read again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(listed, "analyze", refuse)
+        assert run("list").stdout == first
+    end_with(trace, exit_status=3)
+    monkeypatch.setattr(listed, "LARGEST", 10)
+    (recording,) = json.loads(run("list", "--format", "json").stdout)["recordings"]
+    assert (recording["outcome"], recording["outcome_detail"]) == ("failed", "exit status 3")
+    assert (recording["cost"], recording["errors"], recording["duration_ms"]) == (None, None, None)
+    monkeypatch.setattr(listed, "LARGEST", 1 << 20)
+    assert json.loads(run("list", "--format", "json").stdout)["recordings"][0]["errors"] == 1
+
+
+def test_dropped_events_are_shown_by_every_command(run, trace):
+    """What the program could not write stands in the list and above each answer."""
+    header, _, rest = trace.read_text().partition("\n")
+    note = '{"dropped":22191,"next_seq":22199,"error":"ENOSPC","ended":true,"exit_status":0}'
+    trace.write_text(f"{header}\n{note.ljust(127)}\n{rest}")
+    assert run("list").stdout.splitlines()[1].endswith("  22,191  completed")
+    sentence = "22,191 events were dropped: no space left on device"
+    for words in (
+        ["analyze"],
+        ["inspect"],
+        ["explain", "4"],
+        ["report"],
+        ["logs"],
+        ["diff", trace],
+    ):
+        told = run(*words, trace)
+        assert sentence in told.stderr, (words, told.stderr)
 
 
 def test_the_document_has_the_path_and_the_id(run, trace):

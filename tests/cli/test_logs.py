@@ -419,8 +419,6 @@ def test_a_recording_without_a_writer_is_read_as_it_stands(run, logged, workspac
 LEAVES = """
 import logging, os, sys
 import namel3ss_debug.auto
-import namel3ss_debug.traces.writer as writer
-writer.BURST_EVENTS, writer.BURST_RATE, writer.SPILL_SECONDS = 1, 0.0, 1e6  # all that follows stays in the ring
 logging.basicConfig(level=20, stream=open(os.devnull, "w"))
 logging.info("first")
 sys.stdin.readline()
@@ -432,7 +430,7 @@ os.{end}
 
 @pytest.mark.parametrize("end", ["_exit(0)", "kill(os.getpid(), 9)"])
 def test_following_ends_with_a_program_that_does_not_say_so(program, workspace, end):
-    """All that it recorded is shown, with what was left in the ring, and one line says how it ended."""
+    """All that it recorded is shown, and one line says how it ended."""
     link = workspace / "debug/traces/trace_latest.jsonl"
     alone = [
         sys.executable,

@@ -1179,8 +1179,12 @@ def test_a_breakpoint_of_an_unknown_name_is_named_before_and_after_a_walk(agent)
     """Before the program runs with the names of the trace, at the end with those of the program; so are overrides."""
     again = agent.rerun("-b", "tool:get_wether", "--mock", "tool:refund:1", *commands("continue", "continue"))
     told = " ".join(again.told.split())
-    assert "Breakpoint 1 (tool:get_wether) may never be hit; the trace has tools get_weather, get_time." in told
-    assert "Breakpoint 1 (tool:get_wether) was never hit; the program has tools get_weather, get_time." in told
+    assert (
+        "Breakpoint 1 (tool:get_wether) may never be hit; the trace has tools get_weather, get_time." in told
+    )
+    assert (
+        "Breakpoint 1 (tool:get_wether) was never hit; the program has tools get_weather, get_time." in told
+    )
     assert "Mock tool:refund was never used; the program has tools get_time, get_weather." in told
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
+import signal
+
 import pytest
 
 from namel3ss_debug.traces.late_ends import write_late_end
+from namel3ss_debug.traces.loss_notes import LossNote, read_note
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.store import ending, trace_files
 from namel3ss_debug.traces.writer import TraceWriter
@@ -85,21 +91,19 @@ def test_what_has_an_end_or_was_killed_is_left_as_it_is(recording, types, status
     assert path.read_bytes() == before
 
 
-def test_what_stands_in_a_ring_comes_before_the_end(tmp_path):
-    """It is brought into the file; as long as somebody holds that, as a process that was just forked, nothing is written."""
-    writer = TraceWriter(tmp_path / "a.jsonl", first_process=True, header=header)
-    for _ in range(100):
-        writer.append({"event_type": "performance_marker", "timestamp": 100.0, "component": "app"})
-    held = (tmp_path / "a.jsonl").read_bytes()
-    assert len(held.splitlines()) < 101
-    write_late_end(tmp_path / "a.jsonl", 0)
-    assert (tmp_path / "a.jsonl").read_bytes() == held
-    writer.close()
-    write_late_end(tmp_path / "a.jsonl", 0)
-    assert [event["seq"] for event in open_trace(tmp_path / "a.jsonl").events()] == [*range(102)]
-
-
-def test_where_there_is_no_recording_none_is_made(tmp_path):
-    """The program never began one."""
-    write_late_end(tmp_path / "a.jsonl", 0)
-    assert not (tmp_path / "a.jsonl").exists()
+def test_a_full_disk_does_not_hide_that_the_run_ended(recording):
+    """Where the end has no room, it is noted beside the header, and the file is otherwise as before."""
+    path = recording("performance_marker")
+    before = path.read_bytes()
+    pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, -1))
+        write_late_end(path, 7)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert read_note(path)[1] == LossNote(1, 3, errno.EFBIG, ended=True, exit_status=7)
+    assert len(path.read_bytes()) == len(before)
+    assert ending(trace_files(path)) == "finished"
+    trace = open_trace(path)
+    assert (len(list(trace.events())), trace.lost) == (2, 1)

@@ -16,6 +16,7 @@ import pytest
 
 from namel3ss_debug.traces import folders
 from namel3ss_debug.traces import writer as writers
+from namel3ss_debug.traces.loss_notes import LossNote, parse_note
 from namel3ss_debug.traces.names import parse_name, segment_path, trace_name
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.store import find_trace
@@ -158,11 +159,11 @@ def test_of_two_that_are_written_together_the_one_that_is_whole_counts(
     assert writer.dropped == lost
     assert "recording stopped" in capfd.readouterr().err
     lines = writer.first.read_bytes().split(b"\n")
-    whole = [line for line in lines if line.startswith(b"{") and line.endswith(b"}")]
+    assert parse_note(lines.pop(1)) == LossNote(lost, writer.next_seq - 1, 28)
+    whole = [line for line in lines if line.startswith(b"{") and line.rstrip().endswith(b"}")]
     assert len(whole) == writer.events
-    assert len(lines) == len(whole) + 1 + (
-        beyond != 0
-    )  # what is torn stands alone, and the last line is ended
+    # What is torn stands alone, the last line is ended, and the loss is noted.
+    assert len(lines) == len(whole) + 1 + (beyond != 0)
 
 
 def test_files_are_private_and_so_are_their_folders(make, tmp_path):
@@ -260,7 +261,6 @@ def test_threads_do_not_mix_lines(make):
     writer.hold_the_gil()
     for thread in threads:
         thread.join()
-    writer.flush()  # so many at once go through the ring
     assert sorted(one["seq"] for one in lines(writer.first)) == list(range(801))
 
 
@@ -279,13 +279,18 @@ def test_a_folder_that_cannot_be_written_is_one_message(make, capfd):
 
 @pytest.mark.parametrize("end", [TraceWriter.flush, TraceWriter.close])
 def test_a_recording_that_is_removed_is_told_at_the_end(make, capfd, end):
-    """Somebody deleted the file while it was written; a process that ends flushes."""
+    """The file is begun anew under its name, and the gap in the numbers is what was lost."""
     writer = make()
     writer.append(event())
     writer.first.unlink()
     writer.append(event())
     end(writer)
-    assert "the recording was removed while it was written" in capfd.readouterr().err
+    assert "the trace file was removed or replaced" in capfd.readouterr().err
+    (start,) = lines(writer.first)
+    assert (start["event_type"], start["seq"]) == ("trace_start", 3)
+    assert start["metadata"]["file_removed"] is True
+    trace = open_trace(writer.first)
+    assert (len(list(trace.events())), trace.lost, trace.rotated_away) == (1, 3, 0)
 
 
 @pytest.mark.parametrize("settings", [{}, {"buffer_size": 2}, {"rotate_max_bytes": 300}])

@@ -184,12 +184,15 @@ class Recurring:
         return rows[:LISTED]
 
 
+_WORST_FIRST = ("open", "killed", "failed", "interrupted", "stopped")
+
+
 class Overviews:
     """`execution_overview` over several recordings, with the error rate of `errors`.
 
     Counts and `duration_ms` add up, so that `duration_ms` is how long the recordings took one after the other;
     `started_at` is that of the earliest and `ended_at` that of the latest. `status` is `open` where one of them is,
-    else `killed` where one was, else `failed` where one has failed; `statuses` counts them. A value that differs is
+    else the worst by `_WORST_FIRST`; `statuses` counts them. A value that differs is
     None.
     """
 
@@ -206,7 +209,7 @@ class Overviews:
         ),
     )
     _LISTED = ("execution_ids", "session_ids")
-    _ONE_RECORDING = ("exit_status", "tracing")
+    _ONE_RECORDING = ("exit_status", "outcome", "outcome_detail", "tracing")
     _MOST_IDS = 10
 
     def __init__(self) -> None:
@@ -238,9 +241,7 @@ class Overviews:
         began = [row["started_at"] for row in rows if row["started_at"] is not None]
         ended = [row["ended_at"] for row in rows if row["ended_at"] is not None]
         known = {
-            "status": next(
-                (status for status in ("open", "killed", "failed") if status in statuses), "completed"
-            ),
+            "status": next((status for status in _WORST_FIRST if status in statuses), "completed"),
             "statuses": {status: statuses.count(status) for status in sorted(set(statuses))},
             "duration_ms": milliseconds(round(sum(map(Fraction, told)) * 1_000_000)) if told else None,
             "cost": round(float(sum(costs)), 12) if costs else None,

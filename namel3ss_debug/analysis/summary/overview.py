@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.traces.outcomes import Outcome, RunEnd, decide_outcome
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.nesting import MeasuredSpan
@@ -22,15 +23,15 @@ _TOLD = ("target", "argv", "cwd", "python", "platform", "git_commit", "user", "e
 class ExecutionOverview:
     """Counts, wall time, totals of the other sections, and the status of the run.
 
-    `status` is `killed` when the first process began, did not say that it ended, and nobody writes to the recording any
-    more (`ending`, known by the reader); `open` when a span has no end, or a process that began has not said that it
-    ended, unless the first has and nobody writes: a pool kills its workers; else `failed` when the program ended with
-    another exit status than 0 or by Ctrl-C, or when a span at the top failed that is no mere call (of a model, a tool,
-    a server); else `completed`. `success_rate` is 1 less the `error_rate` of the section `errors`.
+    `outcome` is how the run ended, as `traces.outcomes` decides it for all commands, and `outcome_detail` what is known
+    besides, such as `exit status 3`. `status` is the same, except that it is `open` when a span has no end, or a
+    process that began has not recorded that it ended, unless the first has and nobody writes: a pool kills its workers.
+    A span at the top that failed makes the run a failed one if it is no mere call (of a model, a tool, a server).
+    `success_rate` is 1 less the `error_rate` of the section `errors`.
     """
 
     events: frozenset[str] = frozenset({"trace_start", "trace_end", "error_occurred"})
-    needs: tuple[str, ...] = ("errors", "resource_usage", "ending")
+    needs: tuple[str, ...] = ("errors", "resource_usage", "ending", "noted_status")
     spans = "top"
 
     def __init__(self, _options: Options) -> None:
@@ -38,16 +39,14 @@ class ExecutionOverview:
         self._sessions: set[str] = set()
         self._begun: set[int] = set()
         self._ended = 0
-        self._failed_at_top = False
-        self._interrupted = False
-        self._exit_status: int | None = None
+        self._end = RunEnd()
         self._start: tuple[int, dict[str, Any]] | None = None
 
     def span(self, span: MeasuredSpan) -> None:
         """Look at a span at the top that ended."""
         self._identify(span.start or span.end)
         if span.failed and span.start and span.component not in _BOUNDARIES:
-            self._failed_at_top = True
+            self._end.failed_at_top = True
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Note the execution that a span without an end belongs to."""
@@ -56,14 +55,9 @@ class ExecutionOverview:
     def event(self, number: int, event: Event) -> None:
         """Note the data of the beginning and of the end of a process, and an interrupt that ended one."""
         self._identify(event)
-        if event["event_type"] == "error_occurred":
-            self._interrupted |= _ended_by_interrupt(event)
-            return
-        if event["event_type"] == "trace_end":
-            self._ended += 1
-            exit_status = event.get("metadata", {}).get("exit_status")
-            if isinstance(exit_status, int):
-                self._exit_status = exit_status
+        self._end.add(event)
+        if event["event_type"] != "trace_start":
+            self._ended += event["event_type"] == "trace_end"
             return
         metadata = event.get("metadata", {})
         process = metadata.get("process")
@@ -88,9 +82,7 @@ class ExecutionOverview:
         self._sessions |= later._sessions
         self._begun |= later._begun
         self._ended += later._ended
-        self._failed_at_top |= later._failed_at_top
-        self._interrupted |= later._interrupted
-        self._exit_status = self._exit_status if later._exit_status is None else later._exit_status
+        self._end.merge(later._end)
         starts = [start for start in (self._start, later._start) if start is not None]
         self._start = min(starts, key=lambda start: start[0]) if starts else None
 
@@ -100,9 +92,15 @@ class ExecutionOverview:
         rate = errors["error_rate"]
         wall = totals.wall_ns
         told = self._start[1] if self._start is not None else {}
+        noted = totals.sections.get("noted_status")
+        if noted is not None and self._end.exit_status is None:
+            self._end.exit_status = noted
+        outcome = self._outcome(totals)
         return {
-            "status": self._status(totals),
-            "exit_status": self._exit_status,
+            "status": self._status(totals, outcome),
+            "outcome": outcome.name,
+            "outcome_detail": outcome.detail,
+            "exit_status": self._end.exit_status,
             "executions": len(self._executions),
             "execution_ids": sorted(self._executions)[:10],
             "session_ids": sorted(self._sessions)[:10],
@@ -129,22 +127,21 @@ class ExecutionOverview:
             "tracing": resources["tracing"],
         }
 
-    def _status(self, totals: Totals) -> str:
+    def _outcome(self, totals: Totals) -> Outcome:
+        """Return how the run ended; where its files are not known, by its events alone."""
         unended = len(self._begun) > self._ended
-        ending = totals.sections.get("ending")
-        gone = ending == "killed" or (ending == "untold" and not self._ended)
-        if gone and unended and 0 in self._begun:
-            return "killed"
-        if totals.open_spans or (unended and ending != "finished"):
+        ending = totals.sections.get("ending") or ("open" if unended else "finished")
+        if ending == "killed" and not (unended and 0 in self._begun):
+            ending = "finished"  # of a trace whose beginning is not there
+        return decide_outcome(ending, self._end)
+
+    def _status(self, totals: Totals, outcome: Outcome) -> str:
+        unended = len(self._begun) > self._ended
+        if outcome.name in {"killed", "stopped", "interrupted"}:
+            return outcome.name
+        if totals.open_spans or (unended and totals.sections.get("ending") != "finished"):
             return "open"
-        interrupted = self._interrupted and self._exit_status is None
-        return "failed" if self._failed_at_top or self._exit_status or interrupted else "completed"
-
-
-def _ended_by_interrupt(event: Event) -> bool:
-    """Whether this is the Ctrl-C that nobody caught, so that the program ended; in a notebook it ends one cell."""
-    uncaught = event.get("error_type") == "KeyboardInterrupt" and event.get("metadata", {}).get("uncaught")
-    return bool(uncaught) and not str(event.get("call_site", "")).startswith("In[")
+        return "failed" if outcome.name == "failed" else "completed"
 
 
 def _calls(totals: Totals, prefix: str) -> int:

@@ -39,7 +39,7 @@ def test_the_status_tells_how_the_run_ended(component, fields, ended, expected, 
 @pytest.mark.parametrize(
     ("fields", "ended", "expected"),
     [
-        ({"metadata": {"uncaught": True}}, {}, "failed"),
+        ({"metadata": {"uncaught": True}}, {}, "interrupted"),
         ({"metadata": {"uncaught": True}}, {"exit_status": 0}, "completed"),
         ({}, {}, "completed"),
         ({"metadata": {"uncaught": True}, "call_site": "In[3]:1"}, {}, "completed"),
