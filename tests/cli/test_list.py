@@ -106,7 +106,20 @@ def test_only_runs_with_an_outcome(run, trace, workspace):
     result = run("list", "--outcome", "stopped")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "no recordings in debug/traces with the outcome stopped\n"
-    assert run("list", "--outcome", "good").exit_code == 2
+    assert run("list", "--outcome", "excellent").exit_code == 2
+
+
+def test_a_marked_run_is_found_by_its_mark(run, trace):
+    """`--outcome` takes a mark too, and `--failed` shows what is marked bad, however it ended."""
+    end_with(trace, exit_status=0)
+
+    def shown(*options):
+        return len(json.loads(run("list", "--format", "json", *options).stdout)["recordings"])
+
+    assert shown("--failed") == shown("--outcome", "bad") == 0
+    assert run("mark", str(trace), "bad").exit_code == 0
+    assert shown("--failed") == shown("--outcome", "bad") == shown("--outcome", "completed") == 1
+    assert shown("--outcome", "good") == 0
 
 
 def test_a_trace_that_is_not_read_again_keeps_its_figures(run, trace, monkeypatch):
