@@ -908,7 +908,7 @@ def test_a_recording_that_was_made_elsewhere_is_named(agent):
     """The working directory of the recording has to be there."""
     path = agent.folder / "run.jsonl"
     path.write_text(path.read_text().replace(f'"cwd":"{agent.folder}"', '"cwd":"/nowhere/at/all"'))
-    again = agent.rerun()
+    again = agent.rerun("--trust")
     assert again.status == 2
     assert "was recorded in /nowhere/at/all, which is not there" in again.told
 
@@ -953,7 +953,8 @@ def test_events_that_are_lost_are_told_and_the_others_still_answer(agent):
 def test_a_recording_of_an_earlier_format_is_read(bench):
     """The program of it is not here, which is told as for any other."""
     path = next((Path(__file__).parents[1] / "data" / "formats" / "v1").glob("*.jsonl"))
-    again = bench.run("replay", str(path), "--rerun")
+    assert "is not a trace of yours (it is not signed)" in bench.run("replay", str(path), "--rerun").told
+    again = bench.run("replay", str(path), "--rerun", "--trust")
     assert again.status == 2
     assert again.told.count("\n") == 1
     assert "which is not there" in again.told
