@@ -14,7 +14,9 @@ FORMAT_VERSION = 1
 
 History (a recording of any released version opens for ever; tests/data holds one of each):
 
-- 1: the first. Added to it: in `usage` the counts of what few calls have, and the field `billing`.
+- 1: the first. Added to it: in `usage` the counts of what few calls have, and the field `billing`; blanks behind the
+  first line of a segment, which on a full disk become a line of their own, `{"dropped": 22191, "next_seq": 22350,
+  "error": "ENOSPC"}`; `file_removed` in a `trace_start`, and `stopped_by` in a `trace_end`.
 """
 
 Event = dict[str, Any]

@@ -71,8 +71,8 @@ def test_the_report(run, trace):
     """What failed comes first, what matters most last, between them the first rows of each section; all in 80 columns."""
     assert run("analyze", "ab12cd34").stdout.splitlines() == [
         "app.py",
-        "  status     killed  66.7 % of the spans did their work",
-        "  outcome    killed, 1 error seen; outcome not judged",
+        "  outcome    killed  66.7 % of the spans did their work",
+        "  judgement  killed, 1 error seen; outcome not judged",
         "  health     serious findings  48.6 %",
         "  took       1.32 s",
         "  calls      1 agent, 1 LLM, 2 tool",
