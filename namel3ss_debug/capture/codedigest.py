@@ -141,7 +141,7 @@ def _write(node: ast.AST, out: list[str]) -> None:
     kind = type(node).__name__
     if isinstance(node, ast.Constant):
         # `ascii`, because which characters `repr` escapes depends on the Unicode version of the Python.
-        out.append(f"{type(node.value).__name__}:{ascii(node.value)};")
+        out.append(f"{type(node.value).__name__}:{node.value!a};")
         return
     out.append(f"{kind}(")
     for name in _FIELDS.get(kind, ()):
@@ -170,7 +170,7 @@ def _without_effectless(items: list[Any], kind: str) -> list[Any]:
         merged: list[Any] = []
         for each in items:
             if isinstance(each, ast.Constant) and merged and isinstance(merged[-1], ast.Constant):
-                merged[-1] = ast.Constant(f"{merged[-1].value}{each.value}")
+                merged[-1] = ast.Constant(str(merged[-1].value) + str(each.value))
             elif not (isinstance(each, ast.Constant) and each.value == ""):
                 merged.append(each)
         return merged
@@ -397,14 +397,16 @@ class _Source:
                     found.append((node, scopes))
                     continue
             inner = (*scopes, node) if isinstance(node, (*_Function.__args__, ast.ClassDef)) else scopes
-            for child in ast.iter_child_nodes(node):
-                if _first_line(child, line) <= line <= (getattr(child, "end_lineno", None) or line):
-                    pending.append((child, inner))
+            pending += [
+                (child, inner)
+                for child in ast.iter_child_nodes(node)
+                if _first_line(child, line) <= line <= (getattr(child, "end_lineno", None) or line)
+            ]
         return found
 
 
 def _first_line(node: ast.AST, default: int = 0) -> int:
-    lines = [each.lineno for each in getattr(node, "decorator_list", ())]
+    lines: list[int] = [each.lineno for each in getattr(node, "decorator_list", ())]
     return min([*lines, getattr(node, "lineno", default)])
 
 
@@ -425,11 +427,13 @@ def _bound_by(statement: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         for each in statement.names:
             top = each.name.partition(".")[0] if isinstance(statement, ast.Import) else each.name
             yield each.asname or top, statement
-    elif isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
-        single = isinstance(statement, ast.AugAssign | ast.AnnAssign)
-        for target in [statement.target] if single else statement.targets:
+    elif isinstance(statement, ast.Assign | ast.Delete):
+        for target in statement.targets:
             for name in _targets(target):
                 yield name, statement
+    elif isinstance(statement, ast.AugAssign | ast.AnnAssign):
+        for name in _targets(statement.target):
+            yield name, statement
     elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         chain = _dotted(statement.value.func)  # PRICES.update(...)
         if "." in chain:
@@ -441,8 +445,8 @@ def _bound_by(statement: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         for item in statement.items:
             for name in _targets(item.optional_vars):
                 yield name, item
-    elif isinstance(statement, ast.TypeAlias if sys.version_info >= (3, 12) else ()):
-        yield statement.name.id, statement
+    elif type(statement).__name__ == "TypeAlias":  # from Python 3.12 on
+        yield vars(statement)["name"].id, statement
     for part in (statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
         if not isinstance(part, (*_Function.__args__, ast.ClassDef)):
             for name in ("body", "orelse", "finalbody"):
@@ -466,7 +470,9 @@ def _targets(node: ast.AST | None) -> Iterator[str]:
 def _read(path: str, shown: str, _state: tuple[int, int], loaded: bytes | None, *, changed: bool) -> _Source:
     with open(path, "rb") as file:
         text = file.read()
-    return _Source(path, shown, text, changed=changed or (loaded is not None and rewrite.mark_of(text) != loaded))
+    return _Source(
+        path, shown, text, changed=changed or (loaded is not None and rewrite.mark_of(text) != loaded)
+    )
 
 
 def _source(sites: CallSites, path: str) -> _Source | None:
@@ -592,14 +598,16 @@ class _Reached:
             self.miss(f"{unit.label}: {what}()")
         for (level, module, name), rest in mentions.imports:
             self._follow_import(unit.module, level, module, name, rest, unit.level)
-        decorators = [_dotted(getattr(each, "func", each)) for each in getattr(unit.node, "decorator_list", ())]
+        decorators = [
+            _dotted(getattr(each, "func", each)) for each in getattr(unit.node, "decorator_list", ())
+        ]
         for chain in mentions.free:
             self._follow_name(chain.split("."), unit, is_decorator=chain in decorators)
 
     def _follow_name(self, names: list[str], unit: _Unit, *, is_decorator: bool = False) -> None:
         for depth in range(len(unit.scopes), 0, -1):
             scope = unit.scopes[depth - 1]
-            if isinstance(scope, ast.ClassDef):
+            if not isinstance(scope, _Function):
                 continue
             outer = unit.scopes[: depth - 1]
             bound = _bindings(scope.body) if isinstance(scope.body, list) else {}
@@ -620,7 +628,9 @@ class _Reached:
         if bound is None:
             self._follow_unbound(module, names, level)
             return
-        if is_decorator and not isinstance(bound[0], ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
+        if is_decorator and not isinstance(
+            bound[0], ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
+        ):
             # `@agent.tool`: the decorator belongs to the function, the agent's own prompt does not
             return
         unit = _Unit(module, ast.Pass(), (), level - 1)
@@ -703,7 +713,11 @@ class _Reached:
             except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 return
             # An empty container is where a program keeps its state, and no constant.
-            if name not in module.source.reassigned and not _is_same(written, now) and written not in ([], {}):
+            if (
+                name not in module.source.reassigned
+                and not _is_same(written, now)
+                and written not in ([], {})
+            ):
                 self.miss(label, "changed while the program ran")
 
     def _follow_code(self, code: Any, level: int) -> None:
@@ -733,7 +747,7 @@ class _Reached:
         elif not _is_foreign(now):
             self.miss(f"{module.source.shown}:{name}")
 
-    # --- imports
+    # --- imports of modules
 
     def _absolute(self, module: _Module, level: int, name: str) -> str:
         if not level:
@@ -782,7 +796,9 @@ class _Reached:
         path = variables.get("__file__")
         paths = [path] if isinstance(path, str) else []
         if running is None:
-            paths = [each for place in self._places(absolute) for each in (f"{place}/__init__.py", f"{place}.py")]
+            paths = [
+                each for place in self._places(absolute) for each in (f"{place}/__init__.py", f"{place}.py")
+            ]
         found = None
         for each in paths:
             if each.endswith(".py") and os.path.isfile(each):
@@ -806,7 +822,13 @@ class _Reached:
     # --- classes
 
     def _add_class(
-        self, module: _Module, node: ast.ClassDef, scopes: tuple[ast.AST, ...], level: int, *, whole: bool = True
+        self,
+        module: _Module,
+        node: ast.ClassDef,
+        scopes: tuple[ast.AST, ...],
+        level: int,
+        *,
+        whole: bool = True,
     ) -> None:
         """Add a class: what stands in its body, its bases, and where it is used as a whole all its methods."""
         label = _label(module, [*scopes, node])
@@ -850,7 +872,10 @@ class _Reached:
                 for name in names[1:]:
                     assert inner is not None
                     around = (*around, inner)
-                    inner = next((each for each in getattr(inner, "body", ()) if getattr(each, "name", "") == name), None)
+                    inner = next(
+                        (each for each in getattr(inner, "body", ()) if getattr(each, "name", "") == name),
+                        None,
+                    )
                     if inner is None:
                         break
                 if isinstance(inner, ast.ClassDef) and inner is not lexical:
@@ -868,7 +893,9 @@ def _receiver(unit: _Unit) -> str:
 
 
 def _methods(node: ast.ClassDef) -> list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    return [(each.name, each) for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [
+        (each.name, each) for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
 
 
 def _assigned(method: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
@@ -973,7 +1000,9 @@ def describe_code(
                             reached.add(_Unit(own, method, (*around, each), 0, classes))
             reached.follow(_Unit(module, node, scopes, 0, classes))
         parts = reached.parts
-        whole = blake2b(repr(sorted(parts.items())).encode(), digest_size=8).hexdigest()
+        # Without the folders: a program that is started from another one has the same code.
+        named = sorted((os.path.basename(label), mark) for label, mark in parts.items())
+        whole = blake2b(repr(named).encode(), digest_size=8).hexdigest()
         described: dict[str, Any] = {"version": VERSION, "digest": whole, "parts": parts}
         if reached.not_verified:
             described["not_verified"] = sorted(reached.not_verified)
