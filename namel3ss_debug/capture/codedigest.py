@@ -301,6 +301,7 @@ class _Scope:
     def close(self) -> None:
         """Hand what is not bound here to the scope around, or to the result."""
         bound = self.bound - self.declared
+        self.loads |= dict.fromkeys(sorted(self.bound & self.declared))
         outer = self.parent
         while outer is not None and outer.is_class and not self.is_class:
             outer = outer.parent  # a class body's names are not visible in its methods
