@@ -50,7 +50,7 @@ from namel3ss_debug.replay.starting import (
 from namel3ss_debug.replay.words import Answering
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import Recorded as Inputs
-from namel3ss_debug.traces.late_ends import write_late_end, write_verdict
+from namel3ss_debug.traces.late_ends import PENDING, write_late_end, write_verdict
 from namel3ss_debug.traces.reader import Trace, open_trace
 from namel3ss_debug.wire import lenient
 
@@ -209,6 +209,7 @@ def _new_session(
         flow=target.flow,
     )
     rerun: dict[str, Any] = {
+        "verdict": PENDING,
         "of": first.get("execution_id"),
         "recording": str(trace.files[0].resolve()),
     } | _changes(wanted)

@@ -1,10 +1,10 @@
-"""Appends to traces whose program has ended: a `trace_end` that it could not write, and the verdict on a re-run."""
+"""Completes traces whose program has ended: the `trace_end` that it could not write, and the verdict on a re-run."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +16,15 @@ from namel3ss_debug.traces.lines import last_line
 from namel3ss_debug.traces.process import event_on
 from namel3ss_debug.traces.ring import complete, holds_more
 from namel3ss_debug.traces.store import trace_files
+from namel3ss_debug.wire import lenient
 
-VERDICT_EVENT: Final = "rerun_verdict"
-"""The type of the event with the verdict on a re-run, the last of its trace."""
+VERDICT: Final = "rerun"
+"""The key of the verdict in the metadata of a `trace_end`."""
+
+PENDING: Final = "pending"
+"""What the `trace_start` of a re-run says in `metadata.rerun.verdict`: the verdict is in its `trace_end`."""
+
+_LONGEST_TAIL: Final = 1 << 20
 
 _END: Final = b'"event_type":"trace_end"'
 
@@ -31,49 +37,61 @@ def write_late_end(first: Path, status: int) -> None:
             unchanged.
         status: its exit status; for a negative one, which stands for a signal, nothing is written.
     """
-    if status >= 0:
-        _append(first, "trace_end", {"exit_status": status}, unless=_has_ended)
-
-
-def write_verdict(first: Path, metadata: Mapping[str, Any]) -> None:
-    """Write the verdict on a re-run at the end of its own trace, so that whoever reads that trace later knows it.
-
-    Args:
-        first: the first file of the trace, whose processes have ended. A file that cannot be written stays unchanged.
-        metadata: the verdict and its reasons.
-    """
-    _append(first, VERDICT_EVENT, metadata)
-
-
-def _append(
-    first: Path,
-    event_type: str,
-    metadata: Mapping[str, Any],
-    unless: Callable[[Path, Event], bool] = lambda _file, _last: False,
-) -> None:
-    """Append an event to the first process of a trace that has ended."""
-    if not first.exists():
+    if status < 0 or not first.exists():
         return
     with suppress(OSError):
         file = trace_files(first)[0].files[-1]
         complete(file)
         last = event_on(last_line(file))
-        if last is None or not isinstance(last.get("seq"), int) or holds_more(file) or unless(file, last):
+        if last is None or not isinstance(last.get("seq"), int) or holds_more(file) or _has_ended(file, last):
             return
         seq = last["seq"] + 1
         event = {
-            "event_type": event_type,
+            "event_type": "trace_end",
             "event_id": str(seq + 1),
             "seq": seq,
             "timestamp": max(time.time(), float(last.get("timestamp") or 0.0)),
             "execution_id": last.get("execution_id"),
             **({"session_id": last["session_id"]} if "session_id" in last else {}),
             "component": "app",
-            "metadata": metadata,
+            "metadata": {"exit_status": status},
         }
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "ab", buffering=0) as stream:
             stream.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def write_verdict(first: Path, verdict: Mapping[str, Any]) -> None:
+    """Write the verdict on a re-run into the `trace_end` of its own trace, so that every later reader knows it.
+
+    The line is written anew in its place: the trace has no event more, and `trace_end` stays its last event.
+
+    Args:
+        first: the first file of the trace, whose program has ended. One without a `trace_end`, or that cannot be
+            written, stays unchanged; it is without a verdict.
+        verdict: the verdict and its reasons.
+    """
+    if not first.exists():
+        return
+    with suppress(OSError):
+        file = trace_files(first)[0].files[-1]
+        complete(file)
+        if holds_more(file):
+            return
+        descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "r+b", buffering=0) as stream:
+            start = max(os.fstat(descriptor).st_size - _LONGEST_TAIL, 0)
+            stream.seek(start)
+            tail = stream.read(_LONGEST_TAIL)
+            found = tail.rfind(_END)
+            begin = tail.rfind(b"\n", 0, found) + 1
+            end = tail.find(b"\n", found)
+            event = event_on(tail[begin:end]) if found >= 0 and end >= 0 else None
+            if event is None or event["event_type"] != "trace_end":
+                return
+            event["metadata"] = {**lenient.mapping(event.get("metadata")), VERDICT: verdict}
+            stream.seek(start + begin)
+            stream.write(orjson.dumps(event) + tail[end:])
 
 
 def _has_ended(file: Path, last: Event) -> bool:

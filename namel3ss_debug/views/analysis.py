@@ -50,6 +50,8 @@ from namel3ss_debug.views.usage import (
 )
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from namel3ss_debug.analysis.several.many import Many
 
 _STATUS_STYLES = {"completed": "green", "failed": ERROR, "open": WARNING, "killed": ERROR}
@@ -201,6 +203,7 @@ def _overview(
     yield Facts(
         [
             ("status", line((status, style), (succeeded, DIM))),
+            ("re-run", _verdict_line(overview.get("rerun_verdict"))),
             ("health", health.fact(found)),
             ("took", duration(overview.get("duration_ms"))),
             ("calls", calls),
@@ -212,6 +215,14 @@ def _overview(
             ("recording", text(where, DIM)),
         ]
     )
+
+
+def _verdict_line(verdict: object) -> Text:
+    """The verdict on a re-run; empty of any other run."""
+    if not isinstance(verdict, str):
+        return text("")
+    verified = verdict.startswith("matched")
+    return text(verdict.replace("_", " "), "" if verified else WARNING)
 
 
 def _tokens_line(overview: Section, resources: Section | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.traces.late_ends import VERDICT
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.nesting import MeasuredSpan
@@ -42,6 +43,7 @@ class ExecutionOverview:
         self._interrupted = False
         self._exit_status: int | None = None
         self._start: tuple[int, dict[str, Any]] | None = None
+        self._verdict: str | None = None
 
     def span(self, span: MeasuredSpan) -> None:
         """Look at a span at the top that ended."""
@@ -64,6 +66,9 @@ class ExecutionOverview:
             exit_status = event.get("metadata", {}).get("exit_status")
             if isinstance(exit_status, int):
                 self._exit_status = exit_status
+            rerun = event.get("metadata", {}).get(VERDICT)
+            if isinstance(rerun, dict) and isinstance(rerun.get("verdict"), str):
+                self._verdict = rerun["verdict"]
             return
         metadata = event.get("metadata", {})
         process = metadata.get("process")
@@ -91,6 +96,7 @@ class ExecutionOverview:
         self._failed_at_top |= later._failed_at_top
         self._interrupted |= later._interrupted
         self._exit_status = self._exit_status if later._exit_status is None else later._exit_status
+        self._verdict = later._verdict or self._verdict
         starts = [start for start in (self._start, later._start) if start is not None]
         self._start = min(starts, key=lambda start: start[0]) if starts else None
 
@@ -127,6 +133,7 @@ class ExecutionOverview:
             "success_rate": None if rate is None else round(1 - rate, 12),
             **{name: told.get(name) for name in _TOLD},
             "tracing": resources["tracing"],
+            **({} if self._verdict is None else {"rerun_verdict": self._verdict}),
         }
 
     def _status(self, totals: Totals) -> str:
