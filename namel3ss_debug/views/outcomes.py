@@ -115,7 +115,7 @@ def _answered(outcome: Outcome) -> str:
     parts = [
         f"{found.exact} as recorded" if found.exact else "",
         f"{found.changed} to changed questions" if found.changed else "",
-        f"{len(found.expected)} to questions that your overrides changed" if found.expected else "",
+        f"{len(found.expected)} unverified" if found.expected else "",
         f"{found.given} by your overrides" if found.given else "",
         f"{outcome.real} for real" if outcome.real else "",
     ]

@@ -173,7 +173,9 @@ class Outcome:
             verify = f"--run-tools {name}" if name else f"--from {recorded[0]}"
             kind = STALE_TOOLS if name else STALE_MODELS
             text = f"the arguments of {name}" if name else "the request"
-            text += " changed only because of your overrides, so the recorded answer was used"
+            ran = self.real and not self.summary.given
+            cause = "a tool that was run gave another result" if ran else "of your overrides"
+            text += f" changed only because {cause}, so the recorded answer was used"
             found.append(Unverified(kind, text, numbers, recorded, name, verify))
         return tuple(found)
 
