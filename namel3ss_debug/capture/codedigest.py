@@ -19,11 +19,10 @@ import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from types import CodeType, FunctionType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.capture import rewrite
 from namel3ss_debug.capture.callsite import CallSites, innermost
@@ -184,7 +183,6 @@ def _has_no_effect(node: Any) -> bool:
 # --- the names that a piece of code mentions
 
 
-@dataclass
 class _Mentions:
     """The names that a piece of code mentions, as dotted chains: `convert`, `config.RATE`.
 
@@ -196,11 +194,12 @@ class _Mentions:
         dynamic: what it does that cannot be followed.
     """
 
-    free: dict[str, None] = field(default_factory=dict)
-    own: dict[str, None] = field(default_factory=dict)
-    imports: list[tuple[tuple[int, str, str], list[str]]] = field(default_factory=list)
-    called: set[str] = field(default_factory=set)
-    dynamic: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.free: dict[str, None] = {}
+        self.own: dict[str, None] = {}
+        self.imports: list[tuple[tuple[int, str, str], list[str]]] = []
+        self.called: set[str] = set()
+        self.dynamic: set[str] = set()
 
 
 class _Scope:
@@ -498,8 +497,7 @@ def _source(sites: CallSites, path: str) -> _Source | None:
 # --- what a tool reaches
 
 
-@dataclass(frozen=True)
-class _Module:
+class _Module(NamedTuple):
     """A module of the user's project: its source, its name and package for imports, and its variables."""
 
     source: _Source
@@ -508,8 +506,7 @@ class _Module:
     variables: Mapping[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class _Unit:
+class _Unit(NamedTuple):
     """A function to follow: where it stands, and the classes of the object that it is a method of."""
 
     module: _Module
@@ -1001,8 +998,8 @@ def describe_code(
                             reached.add(_Unit(own, method, (*around, each), 0, classes))
             reached.follow(_Unit(module, node, scopes, 0, classes))
         parts = reached.parts
-        # Without the folders: a program that is started from another one has the same code.
-        named = sorted((os.path.basename(label), mark) for label, mark in parts.items())
+        # Without the files: a copy of the program, or one that is started from another folder, has the same code.
+        named = sorted((label.rpartition(":")[2], mark) for label, mark in parts.items())
         whole = blake2b(repr(named).encode(), digest_size=8).hexdigest()
         described: dict[str, Any] = {"version": VERSION, "digest": whole, "parts": parts}
         if reached.not_verified:

@@ -378,7 +378,9 @@ def test_a_mock_answers_the_calls_it_names(agent, name, cold):
     assert again.status == 1
     assert "The re-run is not verified: 1 stale model call." in again.told
     assert "Use --from 15 to call the model." in " ".join(again.told.split())
-    assert again.told.splitlines()[-1].startswith("namel3ss debug: to verify: namel3ss debug rerun run.jsonl --mock")
+    assert again.told.splitlines()[-1].startswith(
+        "namel3ss debug: to verify: namel3ss debug rerun run.jsonl --mock"
+    )
     accepted = agent.rerun("--mock", name + ':{"temp_c": -30}', "--accept", "stale-models")
     assert accepted.status == 0
     assert "except for what you accepted" in accepted.told

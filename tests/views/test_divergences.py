@@ -127,7 +127,11 @@ def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
         ({"status": 1}, 1, "The re-run ended differently from the trace."),
         ({"status": 1, "recorded_status": 1}, 0, "The re-run matches the trace."),
         ({"status": 1, "recorded_status": None}, 0, "The re-run matches the trace."),
-        ({"status": 1, "live_since": 5}, 0, "The re-run matches the trace up to event 5, and is live from there."),
+        (
+            {"status": 1, "live_since": 5},
+            0,
+            "The re-run matches the trace up to event 5, and is live from there.",
+        ),
         ({"interrupted": True, "status": -2}, 130, "The re-run was interrupted."),
         ({"problem": "no"}, 2, "The re-run could not go on."),
         ({"mistakes": 1}, 2, "The re-run matches the trace."),
