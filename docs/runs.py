@@ -163,14 +163,14 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     ),
     "weather": (
         "namel3ss debug trace examples/weather_agent.py",
-        "namel3ss debug replay --rerun --mock 'get_weather:{\"temp_c\": -30}'",
+        "namel3ss debug rerun --mock 'get_weather:{\"temp_c\": -30}'",
     ),
     "weather calls": (
-        "namel3ss debug replay --rerun --mock 'get_weather@2:{\"temp_c\": -30}' --fault get_weather@3:timeout",
+        "namel3ss debug rerun --mock 'get_weather@2:{\"temp_c\": -30}' --fault get_weather@3:timeout",
     ),
-    "rerun": ("namel3ss debug replay --rerun",),
-    "rerun mock": ("namel3ss debug replay --rerun --mock get_weather@2.result.temp_c=-30",),
-    "rerun fault": ("namel3ss debug replay --rerun --fault llm@2:status:429",),
+    "rerun": ("namel3ss debug rerun",),
+    "rerun mock": ("namel3ss debug rerun --mock get_weather@2.result.temp_c=-30",),
+    "rerun fault": ("namel3ss debug rerun --fault llm@2:status:429",),
     "rerun debugger": (
         (
             "namel3ss debug replay --step -b get_weather",
@@ -194,7 +194,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     ),
     "rerun edited": (
         "sed -i 's/pack for/wear in/' examples/weather_agent.py",
-        "namel3ss debug replay --rerun",
+        "namel3ss debug rerun",
     ),
     "doctor": (
         "sed -i 's/^import json/&, datetime/; s/= \"What/= f\"{datetime.date.today()}: What/' examples/weather_agent.py",

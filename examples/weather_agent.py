@@ -1,7 +1,7 @@
 """A travel agent that warns of frost, written with the OpenAI SDK: a small program to run again on its recorded answers.
 
 namel3ss debug trace examples/weather_agent.py
-namel3ss debug replay --rerun --mock 'get_weather:{"temp_c": -30}'
+namel3ss debug rerun --mock 'get_weather:{"temp_c": -30}'
 """
 
 from __future__ import annotations

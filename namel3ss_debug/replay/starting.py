@@ -11,7 +11,7 @@ import os
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -119,6 +119,20 @@ def _project_folder(folder: Path) -> Path:
     """Return the nearest folder upwards that is marked as a project; the folder itself where none is."""
     marked = (each for each in (folder, *folder.parents) if any((each / mark).exists() for mark in _MARKS))
     return next(marked, folder)
+
+
+def named_target(words: Sequence[str]) -> tuple[Target, Path]:
+    """Return the program that the user names in place of the recorded one, and the current directory.
+
+    Args:
+        words: the program and its arguments, as for `debug trace`: `app.py`, or `-m package`.
+
+    Raises:
+        TargetError: there is no such program.
+    """
+    module = words[0] == "-m"
+    cwd = Path.cwd()
+    return resolve_target(list(words[module:]), module=module, cwd=cwd), cwd
 
 
 def interpreter_of(

@@ -1,12 +1,13 @@
-"""Writes the `trace_end` for a program that could not: it left by `os._exit`, or had become another program."""
+"""Completes traces whose program has ended: the `trace_end` that it could not write, and the verdict on a re-run."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -16,6 +17,15 @@ from namel3ss_debug.traces.loss_notes import LossNote, read_note, write_note
 from namel3ss_debug.traces.process import event_on
 from namel3ss_debug.traces.ring import complete, holds_more
 from namel3ss_debug.traces.store import trace_files
+from namel3ss_debug.wire import lenient
+
+VERDICT: Final = "rerun"
+"""The key of the verdict in the metadata of a `trace_end`."""
+
+PENDING: Final = "pending"
+"""What the `trace_start` of a re-run says in `metadata.rerun.verdict`: the verdict is in its `trace_end`."""
+
+_LONGEST_TAIL: Final = 1 << 20
 
 _END: Final = b'"event_type":"trace_end"'
 
@@ -73,6 +83,39 @@ def _append(descriptor: int, line: bytes) -> None:
     except OSError:
         os.ftruncate(descriptor, size)
         raise
+
+
+def write_verdict(first: Path, verdict: Mapping[str, Any]) -> None:
+    """Write the verdict on a re-run into the `trace_end` of its own trace, so that every later reader knows it.
+
+    The line is written anew in its place: the trace has no event more, and `trace_end` stays its last event.
+
+    Args:
+        first: the first file of the trace, whose program has ended. One without a `trace_end`, or that cannot be
+            written, stays unchanged; it is without a verdict.
+        verdict: the verdict and its reasons.
+    """
+    if not first.exists():
+        return
+    with suppress(OSError):
+        file = trace_files(first)[0].files[-1]
+        complete(file)
+        if holds_more(file):
+            return
+        descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "r+b", buffering=0) as stream:
+            start = max(os.fstat(descriptor).st_size - _LONGEST_TAIL, 0)
+            stream.seek(start)
+            tail = stream.read(_LONGEST_TAIL)
+            found = tail.rfind(_END)
+            begin = tail.rfind(b"\n", 0, found) + 1
+            end = tail.find(b"\n", found)
+            event = event_on(tail[begin:end]) if found >= 0 and end >= 0 else None
+            if event is None or event["event_type"] != "trace_end":
+                return
+            event["metadata"] = {**lenient.mapping(event.get("metadata")), VERDICT: verdict}
+            stream.seek(start + begin)
+            stream.write(orjson.dumps(event) + tail[end:])
 
 
 def _has_ended(file: Path, last: Event) -> bool:

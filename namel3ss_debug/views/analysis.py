@@ -39,7 +39,7 @@ from namel3ss_debug.views.recordings import (
 )
 from namel3ss_debug.views.sections import section
 from namel3ss_debug.views.tables import Column, name, number
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, line, text
+from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
 from namel3ss_debug.views.triggers import triggers
 from namel3ss_debug.views.usage import (
     SHOWN,
@@ -56,6 +56,8 @@ from namel3ss_debug.views.usage import (
 )
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from namel3ss_debug.analysis.several.many import Many
 
 
@@ -212,6 +214,7 @@ def _overview(
         [
             ("outcome", line((shown, style), (succeeded, DIM))),
             ("judgement", health.outcome(found)),
+            ("re-run", _verdict_line(overview.get("rerun_verdict"))),
             ("health", health.fact(found)),
             ("took", duration(overview.get("duration_ms"))),
             ("calls", calls),
@@ -223,6 +226,14 @@ def _overview(
             ("recording", text(where, DIM)),
         ]
     )
+
+
+def _verdict_line(verdict: object) -> Text:
+    """The verdict on a re-run; empty of any other run."""
+    if not isinstance(verdict, str):
+        return text("")
+    verified = verdict.startswith("matched")
+    return text(verdict.replace("_", " "), "" if verified else WARNING)
 
 
 def _tokens_line(overview: Section, resources: Section | None) -> str:

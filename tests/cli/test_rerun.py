@@ -112,7 +112,7 @@ def of_program(err):
     """What the program itself printed on stderr, without the lines of the debugger."""
     kept = []
     for line in err.decode().splitlines(keepends=True):
-        if line.startswith(("namel3ss debug:", "the re-run")):
+        if line.startswith(("namel3ss debug:", "The re-run")):
             break
         kept.append(line)
     return "".join(kept)
@@ -129,7 +129,7 @@ def test_an_unmodified_program_runs_again_as_it_ran(bench, name):
     assert again.out == first.out
     assert of_program(again.err) == of_program(first.err)
     assert again.status == 0, again.told
-    assert "the re-run is as recorded" in again.told
+    assert "The re-run matches the trace." in again.told
     assert f"ended with status {first.status}" in again.told
     assert not bench.model.requests
 
@@ -234,7 +234,7 @@ def test_a_changed_prompt_is_told_with_both_sides_and_the_words_that_differ(agen
     assert again.out == agent.first.out
     assert "plan a {+long +}trip" in again.told
     assert f"now       asks gpt-4o-mini, app.py:{line_of(SENT)}, event {TRIP}" in again.told
-    assert "joined    again at event 7, for 8 calls, to the end" in again.told
+    assert "reconverges  at event 7, for 8 calls, to the end" in again.told
     assert "newer than the recording: app.py" in again.told
 
 
@@ -375,11 +375,16 @@ def test_a_mock_answers_the_calls_it_names(agent, name, cold):
     again = agent.rerun("--mock", name + ':{"temp_c": -30}')
     lines = [line for line in again.out.decode().splitlines() if line.startswith("get_weather")]
     assert [line == "get_weather {'temp_c': -30}" for line in lines] == [9 in cold, 11 in cold]
-    assert again.status == 0
-    assert "apart from what you gave" in again.told
-    assert "--from 15 asks anew" in again.told
-    (trace,) = agent.again
-    events = list(open_trace(trace).events())
+    assert again.status == 1
+    assert "The re-run is not verified: 1 stale model call." in again.told
+    assert "Use --from 15 to call the model." in " ".join(again.told.split())
+    assert again.told.splitlines()[-1].startswith(
+        "namel3ss debug: to verify: namel3ss debug rerun run.jsonl --mock"
+    )
+    accepted = agent.rerun("--mock", name + ':{"temp_c": -30}', "--accept", "stale-models")
+    assert accepted.status == 0
+    assert "except for what you accepted" in accepted.told
+    events = list(open_trace(agent.again[0]).events())
     assert events[0]["metadata"]["rerun"]["mocks"] == [name + ':{"temp_c": -30}']
 
 
@@ -594,7 +599,7 @@ def test_a_fork_asks_for_real_from_its_event_on(agent):
         f"You said: praise {city}" for city in ("Paris", "Rome", "Oslo")
     ]
     assert len(agent.model.requests) == 3
-    assert f"as recorded up to event {PARIS}, and live from there" in again.told
+    assert f"matches the trace up to event {PARIS}, and is live from there" in again.told
     (trace,) = agent.again
     assert next(open_trace(trace).events())["metadata"]["rerun"]["from"] == PARIS
 
@@ -644,7 +649,7 @@ def test_what_is_asked_within_a_block_of_a_tool_is_answered(bench):
     bench.record("app.py")
     again = bench.rerun()
     assert (again.status, again.out) == (0, b"")
-    assert again.told.startswith("the re-run is as recorded\n")
+    assert again.told.startswith("The re-run matches the trace.\n")
     assert (
         " ".join(again.told.split()).count("answered 2 as recorded namel3ss debug: the re-run is recorded")
         == 1
@@ -667,7 +672,7 @@ def test_an_answer_that_was_cut_ends_the_run_with_the_setting(bench):
     assert "--mock 'llm@" in told
     left = bench.rerun("--step", *commands("continue", "quit"))
     assert left.status == 2
-    assert "the re-run could not go on" in left.told
+    assert "The re-run could not go on." in left.told
 
 
 def test_an_answer_that_is_nested_too_deeply_is_not_told_to_be_recorded_again(bench):
@@ -722,7 +727,7 @@ def test_an_object_that_a_tool_returned_is_returned_again(bench):
     assert (again.status, again.out) == (0, first.out)
     assert "as recorded" in again.told
     mocked = bench.rerun("--mock", 'get_time@1.result.zone="UTC"')
-    assert "1 given by you" in mocked.told
+    assert "1 by your overrides" in mocked.told
 
 
 REFUSED = """
@@ -965,7 +970,7 @@ def test_options_of_a_rerun_need_it(bench):
     for option in (["--strict"], ["--from", "3"], ["--run-tools", "all"], ["--realtime"], ["--offline"]):
         refused = bench.run("replay", "run.jsonl", *option)
         assert refused.status == 2
-        assert f"{option[0]} is for a program that runs again; add --rerun" in refused.told
+        assert f"{option[0]} is for a program that runs again; use debug rerun" in refused.told
     assert "without --rerun" in bench.rerun("--filter", "llm").told
     assert "--offline is for --from" in bench.rerun("--offline").told
 
@@ -981,8 +986,8 @@ def test_a_mock_answers_a_function_that_is_no_tool_of_the_model(agent):
     """With its component before its name, and also before the first call of a model."""
     again = agent.rerun("--mock", "tool:greet:null")
     assert again.out.splitlines() == agent.first.out.splitlines()[1:]
-    assert "1 given by you" in again.told
-    assert "the re-run and the recording part: 1 missing" in again.told
+    assert "1 by your overrides" in again.told
+    assert "The re-run diverges from the trace: 1 missing" in again.told
 
 
 def test_a_mock_of_the_wrong_shape_is_refused_before_the_program_runs(agent):
@@ -1069,7 +1074,7 @@ def test_a_rerun_is_walked_through(agent):
     assert lines[6] == "down"
     assert "breakpoint 1, tool:get_weather" in again.told
     assert "fault llm@5:status:500:down" in again.told
-    assert "the re-run is as recorded, apart from what you gave" in again.told
+    assert "The re-run is not verified: 1 stale model call." in again.told
 
 
 def test_a_call_without_an_answer_waits_for_one_from_the_prompt(agent):
@@ -1098,7 +1103,7 @@ def test_a_given_command_that_cannot_be_done_is_in_the_status(agent):
     """Whoever gave it is not there to read it; the program runs to its end all the same."""
     again = agent.rerun(*commands("brake tool", "continue"))
     assert (again.status, again.out) == (2, agent.first.out)
-    assert "the re-run is as recorded" in again.told
+    assert "The re-run matches the trace." in again.told
     typed = agent.rerun("--step", stdin=b"brake tool\ncontinue\n")
     assert typed.status == 0
 
@@ -1128,7 +1133,7 @@ def test_a_rerun_in_a_walk_leads_to_the_same_call_behind_tools_that_did_somethin
     again = bench.run("replay", "run.jsonl", "--step", stdin=typed)
     assert '{"zone": "CET"}' in again.told
     assert b"get_time late\n" in again.out
-    assert "1 given by you" in again.told
+    assert "1 by your overrides" in again.told
 
 
 def test_a_missing_key_that_is_no_data_is_told_to_the_model_as_it_was(bench):
@@ -1170,7 +1175,7 @@ def test_what_was_typed_at_a_terminal_comes_from_one_in_a_re_run(bench):
     os.close(theirs)
     assert done.stderr.startswith(b"True True typed\n")
     again = bench.rerun()
-    assert again.told.startswith("True False typed\nthe re-run is as recorded\n")
+    assert again.told.startswith("True False typed\nThe re-run matches the trace.\n")
     assert bench.run("replay", str(bench.again[0]), "--rerun").told.startswith("True False typed\n")
     bench.record("app.py")
     assert bench.rerun().told.startswith("False False nobody to ask\n")
@@ -1203,7 +1208,7 @@ def test_a_walk_through_the_recording_becomes_a_rerun_from_here(agent):
     lines = again.out.decode().splitlines()
     assert "get_weather {'temp_c': -30}" in lines
     assert "waiting before this call" in again.told
-    assert "the re-run is as recorded, apart from what you gave" in again.told
+    assert "The re-run is not verified: 1 stale model call." in again.told
 
 
 def test_a_rerun_keeps_the_breakpoints_of_the_walk(agent):
@@ -1213,7 +1218,7 @@ def test_a_rerun_keeps_the_breakpoints_of_the_walk(agent):
     assert "breakpoint 1, llm\nwaiting before this call\n->    15" in again.told
     assert "1  break  llm       0" in again.told
     assert again.told.count("1: n = ") == 2
-    assert "the re-run is as recorded" in again.told
+    assert "The re-run matches the trace." in again.told
     assert again.status == 0
     wrong = agent.run("replay", "run.jsonl", *commands("brake llm", "rerun", "continue"))
     assert wrong.status == 2
@@ -1334,8 +1339,8 @@ def test_tools_in_the_script_that_another_process_runs_are_answered(bench, metho
     assert [each.get("defined_at") for each in calls] == ["app.py:13", "app.py:13", "app.py:17"]
     again = bench.rerun("--mock", 'get_time:"late"')
     assert again.out == first.out.replace(b"get_time 12:00 CET", b"get_time late"), again.told
-    assert again.status == 0, again.told
-    assert "3 as recorded, 1 as expected, 1 given by you" in again.told
+    assert again.status == 1, again.told
+    assert "3 as recorded, 1 unverified, 1 by your overrides" in " ".join(again.told.split())
 
 
 WITH_A_CHILD = """

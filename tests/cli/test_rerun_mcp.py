@@ -116,7 +116,7 @@ def test_an_answer_given_for_a_tool_of_a_server_is_a_result_of_that_server(bench
     assert again.returncode == 0, again.stderr
     assert '"temp_c": -30' in again.stdout
     assert "'result': 99" in again.stdout
-    assert "answered  9 as recorded, 2 given by you" in again.stderr
+    assert "answered  9 as recorded, 2 by your overrides" in again.stderr
 
 
 @pytest.mark.slow

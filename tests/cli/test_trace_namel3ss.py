@@ -222,7 +222,7 @@ def test_an_app_is_recorded_and_runs_again_with_nothing_there(bench, name, shape
     assert not events[-1]["metadata"]["problems"]
     again, recording = app.again()
     assert (again.returncode, again.stdout.strip()) == (0, out), again.stderr
-    assert "the re-run is as recorded" in again.stderr
+    assert "The re-run matches the trace." in again.stderr
     assert content(told(recording)) == content(events)
 
 
@@ -285,7 +285,7 @@ def test_another_result_of_a_tool_takes_the_other_branch(bench):
     app.record()
     done, recording = app.again("--mock", 'count words:{"words": 1}')
     assert (done.returncode, done.stdout) == (0, "short\n"), done.stderr
-    assert "3 as recorded, 1 given by you" in done.stderr
+    assert "3 as recorded, 1 by your overrides" in done.stderr
     chosen = [event["outputs"] for event in told(recording) if event["event_type"] == "decision"]
     assert chosen == [{"decision": False}, {"decision": "otherwise branch taken"}, {"decision": 1}]
 
@@ -301,7 +301,7 @@ def test_the_memory_is_that_of_the_start_of_the_recording(bench):
     shutil.rmtree(app.folder / ".namel3ss" / "memory")
     before = {path: path.stat().st_mtime_ns for path in app.folder.rglob("*")}
     done = app.run("replay", app.recording, "--rerun")
-    assert "the re-run is as recorded" in done.stderr
+    assert "The re-run matches the trace." in done.stderr
     assert {path: path.stat().st_mtime_ns for path in app.folder.rglob("*")} == before
 
 
@@ -482,4 +482,4 @@ def test_an_app_runs_without_being_recorded(bench):
     done = app.plainly("run", "app.ai", *given, NAMEL3SS_DEBUG_ENABLED="true")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"size": "short"}), done.stderr
     done = app.run("replay", "--rerun", "latest")
-    assert "the re-run is as recorded" in done.stderr
+    assert "The re-run matches the trace." in done.stderr

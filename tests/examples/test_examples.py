@@ -176,7 +176,7 @@ def test_weather_agent_runs_again_with_frost(tmp_path):
     """What is asked after the mock differs by it alone, although the model has another port in each run."""
     trace("weather_agent.py", tmp_path)
     again = debug("replay", "--rerun", "run.jsonl", "--mock", 'get_weather:{"temp_c": -30}', cwd=tmp_path)
-    assert again.returncode == 0
+    assert again.returncode == 1
     assert again.stdout.endswith(WEATHER)
-    assert "the re-run is as recorded, apart from what you gave" in again.stderr
-    assert "1 as recorded, 1 as expected, 3 given by you" in again.stderr
+    assert "The re-run is not verified: 1 stale model call." in again.stderr
+    assert "1 as recorded, 1 unverified, 3 by your overrides" in again.stderr

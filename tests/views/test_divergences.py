@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from namel3ss_debug.replay.rerunning.boundaries import Question
+from namel3ss_debug.replay.rerunning.codes import NO_DIGESTS, StaleTool
 from namel3ss_debug.replay.rerunning.divergences import Difference, Divergence, Match, difference_of, summary
 from namel3ss_debug.replay.rerunning.impasses import Stop
 from namel3ss_debug.replay.rerunning.outcomes import Outcome
 from namel3ss_debug.replay.rerunning.recorded import Boundary
 from namel3ss_debug.views.divergences import report_lines, report_rows
+from namel3ss_debug.views.outcomes import verifying_command
 from namel3ss_debug.views.payloads import json_bytes
 
 
@@ -83,7 +85,7 @@ def test_a_run_without_divergence_is_three_lines():
     """The verdict, how it ended, and how it was answered."""
     found = outcome(matches=[Match(3, 3, "exact"), Match(5, 5, "exact")])
     assert lines(found) == [
-        "the re-run is as recorded",
+        "The re-run matches the trace.",
         "  program   ended with status 0, as recorded",
         "  answered  2 as recorded",
     ]
@@ -100,7 +102,7 @@ def test_a_changed_question_shows_both_sides_and_what_differs():
         "  ~   1 user      plan a {+long +}trip",
         "  ~ params.temperature  0 -> 1",
     ]
-    assert "  joined    again at event 9, for 1 call, to the end" in told
+    assert "  reconverges  at event 9, for 1 call, to the end" in told
 
 
 def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
@@ -122,20 +124,24 @@ def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
 @pytest.mark.parametrize(
     ("fields", "status", "verdict"),
     [
-        ({"status": 1}, 1, "the re-run ended otherwise than the recording"),
-        ({"status": 1, "recorded_status": 1}, 0, "the re-run is as recorded"),
-        ({"status": 1, "recorded_status": None}, 0, "the re-run is as recorded"),
-        ({"status": 1, "live_since": 5}, 0, "as recorded up to event 5, and live from there"),
-        ({"interrupted": True, "status": -2}, 130, "interrupted"),
-        ({"problem": "no"}, 2, "the re-run could not go on"),
-        ({"mistakes": 1}, 2, "the re-run is as recorded"),
+        ({"status": 1}, 1, "The re-run ended differently from the trace."),
+        ({"status": 1, "recorded_status": 1}, 0, "The re-run matches the trace."),
+        ({"status": 1, "recorded_status": None}, 0, "The re-run matches the trace."),
+        (
+            {"status": 1, "live_since": 5},
+            0,
+            "The re-run matches the trace up to event 5, and is live from there.",
+        ),
+        ({"interrupted": True, "status": -2}, 130, "The re-run was interrupted."),
+        ({"problem": "no"}, 2, "The re-run could not go on."),
+        ({"mistakes": 1}, 2, "The re-run matches the trace."),
         (
             {"refused": ({"event_type": "divergence", "metadata": {"address": "a:1"}},)},
             1,
-            "the re-run ended otherwise than the recording",
+            "The re-run ended differently from the trace.",
         ),
-        ({"stop": Stop("new", question(3), offline=True)}, 2, "the re-run could not go on"),
-        ({"stop": Stop("open", question(3), Boundary(3, question(3)))}, 0, "the re-run is as recorded"),
+        ({"stop": Stop("new", question(3), offline=True)}, 2, "The re-run could not go on."),
+        ({"stop": Stop("open", question(3), Boundary(3, question(3)))}, 0, "The re-run matches the trace."),
     ],
 )
 def test_the_verdict_and_the_status_say_the_same(fields, status, verdict):
@@ -149,26 +155,58 @@ def test_answers_that_came_too_early_to_matter_are_named():
     """With the option that asks again."""
     matches = [Match(3, 3, "exact", given=True), Match(5, 7, "expected")]
     told = " ".join(" ".join(lines(outcome(matches=matches))).split())
-    assert "answered 1 as expected, 1 given by you" in told
-    assert "event 5 (recorded as 7): what is asked there differs only by what was given" in told
-    assert told.endswith("got the recorded answer; --from 7 asks anew")
-
-
-@pytest.mark.parametrize(
-    ("tools", "ways"),
-    [
-        ({7: "search"}, "--from 9 asks anew, and --run-tools search runs that tool"),
-        ({7: "search", 9: "book"}, "--run-tools runs tools"),
-    ],
-)
-def test_a_tool_that_was_asked_too_early_is_not_said_to_run_behind_from(tools, ways):
-    """What is asked for real from an event on are models and servers; tools run by an option of their own."""
-    told = " ".join(
-        " ".join(
-            lines(outcome(matches=[Match(7, 7, "expected"), Match(9, 9, "expected")], tools=tools))
-        ).split()
+    assert "answered 1 unverified, 1 by your overrides" in told
+    assert told.endswith(
+        "Event 5 (recorded as 7): the request changed only because of your overrides, so the recorded answer was used. "
+        "Use --from 7 to call the model."
     )
-    assert told.endswith(f"events 7, 9: {told.partition('events 7, 9: ')[2].partition(';')[0]}; {ways}")
+
+
+def test_a_tool_that_was_asked_too_early_is_run_by_an_option_of_its_own():
+    """What is asked for real from an event on are models and servers; tools are not."""
+    found = outcome(matches=[Match(7, 7, "expected"), Match(9, 9, "expected")], tools={7: "search"})
+    told = " ".join(" ".join(lines(found)).split())
+    assert "The re-run is not verified: 1 stale tool, 1 stale model call." in told
+    assert "Event 7: the arguments of search changed only because" in told
+    assert "Use --run-tools search to run it." in told
+    assert verifying_command(found, "run.jsonl") == (
+        "namel3ss debug rerun run.jsonl --run-tools search --from 9"
+    )
+
+
+def test_a_stale_tool_is_reported_with_what_changed_and_what_runs_it():
+    """In the text and in the JSON; accepted, it stays visible."""
+    stale = (StaleTool("lookup", ("tools.py:convert has changed",), (5, 9)),)
+    found = outcome(stale_tools=stale, options=("--mock 'a:1'", "-- app.py"))
+    told = " ".join(" ".join(lines(found)).split())
+    assert "The re-run is not verified: 1 stale tool." in told
+    assert (
+        "lookup has changed since the trace was recorded: tools.py:convert has changed; its recorded result was used "
+        "(events 5, 9). Use --run-changed-tools to run it." in told
+    )
+    command = "namel3ss debug rerun run.jsonl --mock 'a:1' --run-changed-tools -- app.py"
+    assert verifying_command(found, "run.jsonl") == command
+    row = list(report_rows(found))[-1]
+    assert (row["verdict"], row["reasons"][0]["kind"], row["reasons"][0]["accepted"]) == (
+        "unverified",
+        "stale-tools",
+        False,
+    )
+    accepted = outcome(stale_tools=stale, accepted=frozenset({"stale-tools"}))
+    told = " ".join(" ".join(lines(accepted)).split())
+    assert "The re-run matches the trace, except for what you accepted: 1 stale tool." in told
+    assert "Accepted by --accept stale-tools." in told
+    assert verifying_command(accepted, "run.jsonl") == ""
+
+
+def test_what_digests_do_not_cover_is_said():
+    """Of each tool; a trace without any digests has one line for all of them."""
+    told = " ".join(" ".join(lines(outcome(not_verified={"lookup": ("requests.get",)}))).split())
+    assert "The re-run matches the trace." in told
+    assert "Not verified: lookup (requests.get)" in told
+    old = {"lookup": (NO_DIGESTS,), "mail": (NO_DIGESTS,)}
+    told = " ".join(" ".join(lines(outcome(not_verified=old))).split())
+    assert told.count("The trace holds no digests of code") == 1
 
 
 def test_where_the_code_is_the_same_the_doctor_is_named():
@@ -191,7 +229,7 @@ def test_questions_that_differ_by_the_same_are_told_once():
         "  the same  at events 11, 13",
     ]
     assert [row for row in told if row.startswith("changed ")] == [told[0]] * 2
-    assert "the re-run and the recording part: 4 changed" in told
+    assert "The re-run diverges from the trace: 4 changed." in told
     assert [row["number"] for row in report_rows(found) if row["result"] == "divergence"] == [5, 9, 11, 13]
 
 
@@ -201,16 +239,16 @@ def test_how_calls_were_answered_is_told_whole():
     found = outcome(matches=[*matches, Match(9, 9, "exact", given=True)], real=12, out_of_order=3)
     told = lines(found, width=60)
     assert told[2:4] == [
-        "  answered  1 as recorded, 1 to changed questions, 1 as",
-        "            expected, 1 given by you, 12 for real",
+        "  answered  1 as recorded, 1 to changed questions, 1",
+        "            unverified, 1 by your overrides, 12 for real",
     ]
 
 
 def test_a_program_that_was_ended_in_the_debugger_is_not_told_as_one_that_came_to_its_end():
     """Its calls are as recorded as far as it went."""
     told = lines(outcome(matches=[Match(3, 3, "exact")], left=True, status=-15, recorded_status=None))
-    assert told[0] == "the re-run is as recorded as far as it went"
-    assert "  program   ended by you, before it came to its end" in told
+    assert told[0] == "The re-run matches the trace so far, but was ended before the program finished."
+    assert "  program   ended by you before it finished" in told
 
 
 def test_a_service_that_is_gone_is_not_told_as_a_closed_network():

@@ -15,6 +15,7 @@ from namel3ss_debug.analysis.checking.findings import Report, RuleResult, make_f
 from namel3ss_debug.analysis.checking.measures import Measured
 from namel3ss_debug.analysis.checking.rules import Given, Rule, Source, read_file, read_rules
 from namel3ss_debug.analysis.checking.subjects import SeenSpan, Spans
+from namel3ss_debug.analysis.checking.verdicts import VERDICT_RULE, has_verdict
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import RuleError
 from namel3ss_debug.traces.opening import open_recording
@@ -79,12 +80,14 @@ def evaluate(
     redactor = Redactor(**(redaction or {}))
     given = Given(redactor, trace, tuple(ignore))
     used = [rule for rule in rules if rule.kind != "baseline" or baseline is not None]
-    watchers = [(rule, rule.watch(given)) for rule in used]
-    coverage = coverage_of(next(iter(trace.events()), {}))
+    first = next(iter(trace.events()), {})
+    own = [VERDICT_RULE] if has_verdict(first) else []
+    watchers = [(rule, rule.watch(given)) for rule in (*own, *used)]
+    coverage = coverage_of(first)
     run, about = observe(trace, watchers, options, baseline)
     results = []
     working = {rule.name: watcher for rule, watcher in watchers}
-    for rule in rules:
+    for rule in (*own, *rules):
         watcher = working.get(rule.name)
         if watcher is None:
             results.append(RuleResult(rule.name, rule.level, rule.describes, skipped=NO_BASELINE))

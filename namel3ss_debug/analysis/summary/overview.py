@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.traces.late_ends import VERDICT
 from namel3ss_debug.traces.outcomes import Outcome, RunEnd, decide_outcome
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class ExecutionOverview:
         self._ended = 0
         self._end = RunEnd()
         self._start: tuple[int, dict[str, Any]] | None = None
+        self._verdict: str | None = None
 
     def span(self, span: MeasuredSpan) -> None:
         """Look at a span at the top that ended."""
@@ -56,8 +58,12 @@ class ExecutionOverview:
         """Note the data of the beginning and of the end of a process, and an interrupt that ended one."""
         self._identify(event)
         self._end.add(event)
+        if event["event_type"] == "trace_end":
+            self._ended += 1
+            rerun = event.get("metadata", {}).get(VERDICT)
+            if isinstance(rerun, dict) and isinstance(rerun.get("verdict"), str):
+                self._verdict = rerun["verdict"]
         if event["event_type"] != "trace_start":
-            self._ended += event["event_type"] == "trace_end"
             return
         metadata = event.get("metadata", {})
         process = metadata.get("process")
@@ -83,6 +89,7 @@ class ExecutionOverview:
         self._begun |= later._begun
         self._ended += later._ended
         self._end.merge(later._end)
+        self._verdict = later._verdict or self._verdict
         starts = [start for start in (self._start, later._start) if start is not None]
         self._start = min(starts, key=lambda start: start[0]) if starts else None
 
@@ -125,6 +132,7 @@ class ExecutionOverview:
             "success_rate": None if rate is None else round(1 - rate, 12),
             **{name: told.get(name) for name in _TOLD},
             "tracing": resources["tracing"],
+            **({} if self._verdict is None else {"rerun_verdict": self._verdict}),
         }
 
     def _outcome(self, totals: Totals) -> Outcome:

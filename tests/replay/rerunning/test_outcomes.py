@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug.replay.rerunning.boundaries import Question
-from namel3ss_debug.replay.rerunning.divergences import Divergence
+from namel3ss_debug.replay.rerunning.codes import StaleTool
+from namel3ss_debug.replay.rerunning.divergences import Divergence, Match, summary
 from namel3ss_debug.replay.rerunning.impasses import Stop
 from namel3ss_debug.replay.rerunning.outcomes import Outcome, changes_since, other_numbers, outcome_of
 from namel3ss_debug.replay.rerunning.passes import Pass
@@ -25,7 +26,7 @@ def outcome(**fields):
         "stop": None,
         "problem": "",
         "divergences": (),
-        "summary": None,
+        "summary": summary((), ()),
         "recorded": None,
     }
     return Outcome(**as_recorded | fields)
@@ -48,15 +49,48 @@ def outcome(**fields):
         ({"problem": "the program cannot be started"}, 2),
         ({"mistakes": 1}, 2),
         ({"left": True, "status": -9}, 1),
-        ({"left": True, "recorded_status": None}, 0),
+        ({"left": True, "recorded_status": None}, 2),
         ({"stuck": True}, 0),
         ({"left": True, "stuck": True}, 2),
         ({"interrupted": True, "status": -2, "problem": "x"}, 130),
     ],
 )
 def test_the_exit_status_says_what_came_of_a_re_run(fields, status):
-    """0: as recorded; 1: the code parted from the recording; 2: it could not go on for another reason; 130: Ctrl-C."""
+    """0: matched; 1: diverged; 2: the program could not go on, or was ended before its end; 130: Ctrl-C."""
     assert outcome(**fields).exit_status == status
+
+
+EXPECTED = summary((), [Match(7, 6, "exact", given=True), Match(11, 10, "expected")])
+OVERRIDDEN = summary((), [Match(7, 6, "exact", given=True)])
+STALE = (StaleTool("lookup", ("tools.py:lookup has changed",), (5,)),)
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict", "status", "verify"),
+    [
+        ({}, "matched", 0, ()),
+        ({"summary": OVERRIDDEN}, "matched_with_overrides", 0, ()),
+        ({"live_since": 7}, "matched_with_overrides", 0, ()),
+        ({"summary": EXPECTED}, "unverified", 1, ("--from 10",)),
+        ({"summary": EXPECTED, "accepted": frozenset({"stale-tools"})}, "unverified", 1, ("--from 10",)),
+        ({"summary": EXPECTED, "accepted": frozenset({"stale-models"})}, "matched_with_overrides", 0, ()),
+        ({"stale_tools": STALE}, "unverified", 1, ("--run-changed-tools",)),
+        ({"stale_tools": (StaleTool("mail", kept=True),)}, "unverified", 1, ("--run-tools mail",)),
+        ({"stale_tools": STALE, "summary": EXPECTED}, "unverified", 1, ("--run-changed-tools", "--from 10")),
+        ({"stale_tools": STALE, "accepted": frozenset({"stale-tools"})}, "matched_with_overrides", 0, ()),
+        ({"stale_tools": STALE, "status": 3}, "diverged", 1, ("--run-changed-tools",)),
+        ({"stop": Stop("unusable", ASKED)}, "incomplete", 2, ()),
+        ({"left": True}, "incomplete", 2, ()),
+        ({"interrupted": True}, "incomplete", 130, ()),
+    ],
+)
+def test_a_verdict_says_what_was_verified(listed, boundary_events, fields, verdict, status, verify):
+    """Answers that may differ now are unverified unless the user accepts their kind; the report names what verifies them."""
+    made = boundary_events()
+    for question in ("one", "two"):
+        made.say(made.ask(question), "yes")
+    found = outcome(recorded=read_recorded(listed(made.events)), **fields)
+    assert (found.verdict, found.exit_status, found.verifying_options) == (verdict, status, verify)
 
 
 @pytest.mark.parametrize("fields", [{"interrupted": True}, {"problem": "x"}, {"stop": Stop("open", ASKED)}])
