@@ -63,6 +63,7 @@ from namel3ss_debug.traces.unrecorded import take_marks
 from namel3ss_debug.traces.writer import TraceWriter
 
 if TYPE_CHECKING:  # imported where a program is stepped
+    from namel3ss_debug.capture.determinism.installing import InTest
     from namel3ss_debug.capture.gate import GatedWriter
 
 _undo: list[Callable[[], None]] = []
@@ -193,6 +194,7 @@ def activate(
     parent_id: str | None = None,
     fresh: bool = False,
     gate: Gate | None = None,
+    test: InTest | None = None,
 ) -> ExecutionTracer | None:
     """Make the tracer of a session and switch it on; `None` when the execution is not sampled.
 
@@ -202,6 +204,7 @@ def activate(
         parent_id: the span of another process that this one was started in.
         fresh: whether the program of this process is yet to start.
         gate: what every event passes, where that is not the socket of the session.
+        test: what clock and randomness of a test of this process are served.
     """
     if not session.sampled:
         return None
@@ -230,7 +233,7 @@ def activate(
     if session.randomness:
         from namel3ss_debug.capture.determinism.installing import install  # noqa: PLC0415  (only here is it needed)
 
-        _undo.append(install(tracer, session.randomness, fresh=fresh, first_process=first_process))
+        _undo.append(install(tracer, session.randomness, fresh=fresh, first_process=first_process, test=test))
     if first_process:
         tracer.writer.begin()
     return tracer

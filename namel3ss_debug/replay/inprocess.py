@@ -3,23 +3,27 @@
 The answers come from the same pass as those of a re-run, without a socket: the process asks itself. Nothing can be
 started over, so a question that is not the recorded one is no reason for a guess but the end: it raises what the caller
 has made of it, an exception that programs do not catch. The network is closed meanwhile. Clock and random numbers are
-those of now.
+those of the recording, for the program alone: the test runner reads its own clock.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, Literal
 
 from orjson import loads
 
 from namel3ss_debug.capture import context, start, switch
 from namel3ss_debug.capture.answers import Given, Step
+from namel3ss_debug.capture.determinism import installing
+from namel3ss_debug.capture.determinism.installing import InTest
 from namel3ss_debug.capture.listening import OwnPorts
 from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.capture.session import Session, new_session
@@ -32,9 +36,12 @@ from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.passes import Pass
 from namel3ss_debug.replay.rerunning.plans import ALL, Plan
 from namel3ss_debug.replay.rerunning.recorded import Recorded, read_recorded
+from namel3ss_debug.replay.starting import randomness_of
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.wire import lenient
 
 OnStop = Callable[[Stop | str, Recorded], BaseException]
 """Makes the exception that ends the program: why it cannot go on, and what the recording holds."""
@@ -46,7 +53,7 @@ _OUR_SETTINGS: Final[Mapping[str, Any]] = {
     "sample_rate": 1.0,
     "buffer_size": 1,
     "max_payload_size": 0,
-    "record_randomness": False,
+    "record_randomness": True,
     "rotate_max_bytes": 0,
     "capture_memory": False,
     "capture_performance": False,
@@ -103,6 +110,8 @@ class InProcess:
         self._answering: Pass | None = None
         self._gate: _Gate | None = None
         self._before = context.CURRENT.get()
+        self._inputs: Inputs | None = None
+        self._of_program = False
         rerun: dict[str, Any] = {}
         if recording is not None:
             kept = Kept(recording)
@@ -114,11 +123,19 @@ class InProcess:
             self._answering.listens = OwnPorts(os.getpid())
             self._gate = _Gate(self._answering, self._stopped(on_stop, recorded))
             rerun = {"of": kept.execution_id, "recording": str(recording)}
-        session = _session(what, rerun, offline=recording is not None)
+            self._inputs = Inputs.of(kept.events())
+            self._of_program = "::" not in str(kept.target)
+        session = _session(what, rerun, self._inputs, offline=recording is not None)
         # before the frameworks are followed
         self._put_back: Callable[[], None] | None = what.functions.install()
         try:
-            self._tracer = start.activate(session, first_process=True, gate=self._gate)
+            self._tracer = start.activate(
+                session,
+                first_process=True,
+                fresh=self._of_program,
+                gate=self._gate,
+                test=InTest(self._inputs),
+            )
         except BaseException:
             self._put_back()
             raise
@@ -134,6 +151,30 @@ class InProcess:
     def recorded(self) -> Recorded | None:
         """What answers, where a recording does."""
         return None if self._answering is None else self._answering.plan.recorded
+
+    def begins(self) -> None:
+        """The function of the test begins: all fixtures and plugins are done with their preparations."""
+        if not self._of_program:
+            installing.begin_test()
+
+    @contextmanager
+    def program(self, root: str) -> Iterator[Inputs | None]:
+        """Run a block as the program whose own code is below a folder, and give what its recording holds.
+
+        The recording of a whole program names files, tasks and draws as in a process of its own, so they are named
+        the same way from here on. What stands on the stack already is the test's, and no part of the program.
+        """
+        if not self._of_program or self._tracer is None:
+            yield None
+            return
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  (the documented way to a frame)
+        tests = set()
+        while frame is not None:
+            tests.add(frame.f_code.co_filename)
+            frame = frame.f_back
+        self._tracer.sites.rebase(root, os.getcwd(), tests)
+        installing.restart()
+        yield self._inputs
 
     def without_call(self, tools: Iterable[str]) -> list[str]:
         """Those of the names of which what answers holds no call of a tool."""
@@ -209,6 +250,7 @@ class Kept:
         lost: how many events are missing.
         rotated_away: how many of these stood before the first file that is left.
         execution_id: of the run.
+        target: the program or test that was recorded.
 
     Raises:
         TraceNotFoundError: there is no such file.
@@ -230,6 +272,7 @@ class Kept:
             self.lost, self.rotated_away = trace.lost, trace.rotated_away
         self._events = whole
         self.execution_id = whole[0].get("execution_id") if whole else None
+        self.target = lenient.mapping(whole[0].get("metadata")).get("target") if whole else None
 
     def events(self, start: int = 1) -> Iterator[Event]:
         """All events from the number `start` on."""
@@ -312,10 +355,11 @@ def _refuse_guess(answering: Pass | None) -> None:
         raise CannotGoOnError(Stop(kind, last.question, last.recorded, last))
 
 
-def _session(what: Recordable, rerun: dict[str, Any], *, offline: bool) -> Session:
+def _session(what: Recordable, rerun: dict[str, Any], inputs: Inputs | None, *, offline: bool) -> Session:
     config = replace(what.config, trace_output_dir=str(what.trace.parent), **_OUR_SETTINGS)
     session = new_session(config, target=what.target, root=what.root, output=what.trace, running=True)
-    return replace(session, offline=offline, rerun=rerun, link_latest=False)
+    randomness = session.randomness if inputs is None else randomness_of(inputs)
+    return replace(session, offline=offline, rerun=rerun, link_latest=False, randomness=randomness)
 
 
 def _has_order(found: Divergence, crowded: frozenset[Strand]) -> bool:

@@ -1,4 +1,4 @@
-"""`debug testify`: write a test of pytest from a recording."""
+"""`debug make-test`: make a test of pytest from a trace."""
 
 from __future__ import annotations
 
@@ -18,37 +18,8 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.inputs import Recorded
     from namel3ss_debug.traces.reader import Trace
-    from namel3ss_debug.views.testify import Program
+    from namel3ss_debug.views.generated_tests import Program
 
-_OF_THE_MACHINE = frozenset(
-    [
-        "HOME",
-        "LOGNAME",
-        "MAIL",
-        "OLDPWD",
-        "PATH",
-        "PWD",
-        "SHELL",
-        "SHLVL",
-        "TERM",
-        "TMPDIR",
-        "TEMP",
-        "TMP",
-        "USER",
-        "USERNAME",
-        "COLUMNS",
-        "LINES",
-        "CI",
-        "HOSTNAME",
-        "NO_COLOR",
-        "FORCE_COLOR",
-        "DISPLAY",
-        "LANG",
-        "LANGUAGE",
-        "TZ",
-    ]
-)
-_FAMILIES = ("LC_", "PYTHON", "XDG_", "NAMEL3SS_", "PYTEST_", "VIRTUAL_ENV", "CONDA_", "SSH_", "SSL_")
 _MOST_STDIN = 1000
 
 
@@ -102,20 +73,22 @@ def _program(
     path: Path,
     events: list[Event],
 ) -> Program:
-    """How the test runs the program.
+    """Return how the test runs the program.
 
     Raises:
         RerunError: it is none that a test can run.
     """
     from namel3ss_debug.errors import RerunError
-    from namel3ss_debug.views.testify import Program
+    from namel3ss_debug.replay.programs import is_of_machine
+    from namel3ss_debug.views.generated_tests import Program
     from namel3ss_debug.wire import lenient
 
     target, cwd = lenient.string(first.get("target")) or "", lenient.string(first.get("cwd"))
     kind, value = _kind(target)
     if kind is None or cwd is None:
         raise RerunError(
-            f"{trace.path} is of {target or 'no program'}, which a test cannot run: testify takes a script, -m module or module:function"
+            f"{trace.path} is of {target or 'no program'}, which a test cannot run: make-test takes a script, a console script "
+            "of a package that is installed here, -m module or module:function"
             + ("; an app is run again by debug replay --rerun" if target.endswith(".ai") else "")
         )
     here = path.absolute().parent
@@ -123,35 +96,37 @@ def _program(
     known = {
         name: read
         for name, read in inputs.environment.items()
-        if read is not None and not _is_of_the_machine(name)
+        if read is not None and not is_of_machine(name)
     }
     stdin = inputs.stdin_bytes.decode("utf-8", "replace")
+    error_type = _uncaught(events)
     return Program(
         kind=kind,
         value=os.path.relpath(Path(cwd, value), cwd) if kind == "script" else value,
-        argv=argv if kind != "function" else (),
+        argv=argv[1:],
         arguments=lenient.mapping(first.get("arguments")),
         folder=Path(os.path.relpath(cwd, here)).as_posix(),
         variables={name: read for name, read in known.items() if name not in inputs.redacted},
         secrets=[name for name in sorted(known) if name in inputs.redacted],
-        stdin=stdin if inputs.stdin_whole and len(stdin) <= _MOST_STDIN else "",
-        awaited=any("task" in event for event in events),
-        ends_by=_ended_by(events, last),
+        stdin=stdin if stdin and inputs.stdin_whole and len(stdin) <= _MOST_STDIN else None,
+        exit_status=None if error_type else lenient.count(last.get("exit_status")),
+        error_type=error_type,
     )
 
 
-def _is_of_the_machine(name: str) -> bool:
-    """Whether a variable tells of the machine and not of the program."""
-    return name in _OF_THE_MACHINE or name.startswith(_FAMILIES) or name.lower().endswith("_proxy")
-
-
 def _kind(target: str) -> tuple[Any, str]:
-    """What a target is, and its name."""
+    """Return the kind of a target and its name; the kind is None where a test cannot run it."""
+    import importlib.metadata
+
     module, _, function = target.partition(":")
     if target.startswith("-m ") and _is_dotted(target[3:]):
         return "module", target[3:]
     if function and _is_dotted(module) and _is_dotted(function):
         return "function", target
+    path = Path(target)
+    if path.suffix in {"", ".exe"} and path.parent.name in {"bin", "Scripts"}:
+        if importlib.metadata.entry_points(group="console_scripts", name=path.stem):
+            return "command", path.stem
     return ("script", target) if target.endswith(".py") else (None, target)
 
 
@@ -159,15 +134,15 @@ def _is_dotted(name: str) -> bool:
     return all(part.isidentifier() for part in name.split("."))
 
 
-def _ended_by(events: list[Event], last: dict[str, Any]) -> str:
-    """What ended the program other than its own end."""
+def _uncaught(events: list[Event]) -> str:
+    """Return the type of the exception that ended the program, "" where none did."""
     from namel3ss_debug.wire import lenient
 
     for event in events:
-        uncaught = lenient.mapping(event.get("metadata")).get("uncaught")
-        if event["event_type"] == "error_occurred" and uncaught:
-            return lenient.string(event.get("error_type")) or "Exception"
-    return "SystemExit" if last.get("exit_status") not in (0, None) else ""
+        if event["event_type"] == "error_occurred" and lenient.mapping(event.get("metadata")).get("uncaught"):
+            kind = lenient.string(event.get("error_type")) or "Exception"
+            return "" if kind == "SystemExit" else kind
+    return ""
 
 
 def _slug(name: str) -> str:
@@ -203,7 +178,7 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
         raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-@click.command("testify")
+@click.command("make-test")
 @trace_argument
 @click.option(
     "-o",
@@ -213,16 +188,16 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
     help="Where the test is written; test_PROGRAM.py in this folder without it.",
 )
 def command(reference: str | None, output: str | None) -> None:
-    """Write a test of pytest that runs a recorded program on its answers, and asserts what it did.
+    """Make a test of pytest that runs a recorded program on its answers, and asserts what it did.
 
-    The recording is copied beside the test, which needs no network, no key and no server: which tools are called, with
-    what, in which order, and what is answered at the end has to be as recorded.
+    The trace is copied beside the test, which needs no network, no key and no server: which tools are called, with
+    what, in which order, and what is answered at the end has to be as recorded. Clock and random numbers are those of
+    the trace.
     """
     from namel3ss_debug.inspection.calls import read_run
-    from namel3ss_debug.traces.inputs import Recorded, sources
-    from namel3ss_debug.views.quantities import count
+    from namel3ss_debug.traces.inputs import Recorded
+    from namel3ss_debug.views.generated_tests import Tools, format_test
     from namel3ss_debug.views.terminal import clean
-    from namel3ss_debug.views.testify import written_test
 
     trace = open_reference(reference)
     with reading(trace):
@@ -238,22 +213,12 @@ def command(reference: str | None, output: str | None) -> None:
     program = _program(trace, first, last, inputs, path, events)
     copy = path.with_suffix(".jsonl")
     run = read_run(list(_outside_of_tools(events)))
-    text = written_test(_slug(path.stem.removeprefix("test_")), copy.name, program, run)
+    text = format_test(_slug(path.stem.removeprefix("test_")), copy.name, program, Tools(), run)
     _write(path, copy, text, trace)
     click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
-    clocks = [each for each in sources(events) if each.source in ("clock", "uuid1", "randomness")]
-    clocks.sort(key=lambda each: bool(each.what))  # a library that reads it seldom tells a model
-    if clocks:
-        where = clean(clocks[0].call_site or clocks[0].what or "the program", 120)
+    if not inputs.usable:
         click.echo(
-            f"the program reads the {clocks[0].source} ({where}): the test has its own, and a question that tells it is another one",
-            err=True,
-        )
-    lines = inputs.stdin_lines  # those of a call inside another count for both
-    typed = sum(read for at, read in lines.items() if not any(at != by and at.startswith(by) for by in lines))
-    if typed and program.stdin:
-        click.echo(
-            f"tools read {count(typed, 'line')} of the standard input: the test answers these calls, so take what was typed for them "
-            "out of its stdin",
+            "clock and random numbers are not in the trace: those of the test are its own, and a request that holds one finds "
+            "no answer; record it again with record_randomness",
             err=True,
         )
