@@ -24,6 +24,7 @@ from namel3ss_debug.capture import context, start, switch
 from namel3ss_debug.capture.answers import Given, Step
 from namel3ss_debug.capture.determinism import installing
 from namel3ss_debug.capture.determinism.installing import InTest
+from namel3ss_debug.capture.determinism.lineage import FIRST
 from namel3ss_debug.capture.listening import OwnPorts
 from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.capture.session import Session, new_session
@@ -366,4 +367,9 @@ def _has_order(found: Divergence, crowded: frozenset[Strand]) -> bool:
     """Whether all that a change of order is about was asked in the main thread, one after the other."""
     recorded = () if found.recorded is None else (found.recorded.question,)
     asked = (*recorded, *filter(None, (found.question,)))
-    return all(not each.strand.thread and each.strand not in crowded for each in asked)
+    return all(_is_of_main_thread(each.strand) and each.strand not in crowded for each in asked)
+
+
+def _is_of_main_thread(strand: Strand) -> bool:
+    """Return whether this is the main thread or one of its tasks; with recorded inputs it has a name."""
+    return strand.thread in ("", FIRST) or strand.thread.startswith(f"{FIRST}~")

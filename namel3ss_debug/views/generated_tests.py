@@ -153,7 +153,8 @@ def _running(program: Program) -> Iterator[str]:
     elif program.kind == "function" or program.exit_status is None:
         yield from _call(call, passed, 4)
     else:
-        yield from _call(f"assert {call}", passed, 4, f" == {program.exit_status}")
+        yield from _call(f"status = {call}", passed, 4)
+        yield f"assert status == {program.exit_status}"
 
 
 def _assertions(run: Run) -> Iterator[str]:

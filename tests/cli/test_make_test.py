@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.inspection.calls import ModelCall, Run, ToolCall
-from namel3ss_debug.views.testify import WIDTH, Program, literal, quoted, written_test
+from namel3ss_debug.views.generated_tests import WIDTH, Program, Tools, format_test, literal, quoted
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = any(each.name == "namel3ss_debug" for each in importlib.metadata.entry_points(group="pytest11"))

@@ -63,6 +63,7 @@ class Running:
         self._settings = settings
         self._fresh = fresh
         self._in_test = test is not None
+        self._state: str | None = None
         self._version = int(settings.get("lineage", VERSION))
         lineage.begin(path or f"?{os.urandom(4).hex()}", imports=self._version > _WITHOUT_IMPORTS)
         self.places = Places(tracer.sites, in_test=self._in_test)
@@ -143,13 +144,16 @@ class Running:
                 described["interpreter"] = of_interpreter(os.environ)
                 terminal = stdin.is_terminal() if self.served is None else self.served.terminal
                 described["terminal"] = terminal or None
-            described["state"] = None if self._fresh else randomness.state()
+            self._state = None if self._fresh else randomness.state()
+            described["state"] = self._state
         self.tracer.described = {"randomness": {k: v for k, v in described.items() if v is not None}}
 
     def begin_test(self) -> None:
         """Record the state of the shared generator, or serve the recorded one: plugins seed it before each test."""
         if self.served is None:
-            self.inputs.state(randomness.state())
+            state = randomness.state()
+            if state != self._state:
+                self.inputs.state(state)
         elif self.served.state:
             randomness.set_state(self.served.state)
 
