@@ -166,6 +166,10 @@ def _decorate(
         if kind is _TOOL:
             told = {**fields.get("metadata", {}), "chain": tracer.sites.chain(0)}
             told |= lineage.told()
+            if (code := code_of(function)) is not None:
+                receiver = arguments.get("self", arguments.get("cls"))
+                written = tracer.code_of_call(name or own, code, receiver, _globals_of(function))
+                told |= {} if written is None else {"code": written}
             if TAKE is not None and (asked := TAKE(own, shown) or TAKE(label, shown)):
                 told["asked_in"] = asked.asked_in
                 inputs = {**(inputs or {}), "call_id": asked.call_id}
@@ -194,6 +198,11 @@ def code_of(function: Any) -> CodeType | None:
     except (AttributeError, ValueError):  # a callable object; one that wraps itself
         return None
     return code if isinstance(code, CodeType) else None
+
+
+def _globals_of(function: Any) -> dict[str, Any]:
+    """The globals of the function that runs in the end; {} where it is none."""
+    return getattr(inspect.unwrap(getattr(function, "__func__", function)), "__globals__", {})
 
 
 class EventId(str):

@@ -37,6 +37,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
+from hashlib import blake2b
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -53,6 +54,9 @@ EDITED: set[str] = set()
 
 PLAIN: dict[str, list[CodeType]] = {}
 """By path: the code of each module with edited functions, as it would be without them; of a cell, of each statement."""
+
+MARKS: dict[str, bytes] = {}
+"""By path: the mark of the source that a module was compiled from, to recognise a file that was edited since."""
 
 CALLS = "__n3_calls__"
 """The name that every edited function asks for first."""
@@ -127,7 +131,13 @@ def compile_source(source: bytes | str, path: str, *, silent: bool = False) -> C
         tree = ast.parse(source, path)
         plain: CodeType = compile(tree, path, "exec", dont_inherit=True)
     PLAIN.pop(path, None)
+    MARKS[path] = mark_of(source)
     return _edited(tree, plain, path, lambda edited: compile(edited, path, "exec", dont_inherit=True))
+
+
+def mark_of(source: bytes | str) -> bytes:
+    """Return a short digest of a source text."""
+    return blake2b(source if isinstance(source, bytes) else source.encode(), digest_size=8).digest()
 
 
 def compile_statements(

@@ -23,6 +23,8 @@ _RUN_AS: dict[CodeType, set[str]] = {}
 _GIVEN_IN: dict[CodeType, str] = {}
 """Of functions that a framework gives all arguments of a tool as one dict: the name of the parameter that takes it."""
 
+_RECEIVERS = frozenset({"self", "cls"})
+
 _HOT_AS_TOOLS: set[str] = set()
 """The names of these functions."""
 
@@ -108,7 +110,8 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         asked = take(name, shown)
         if asked is None and is_in_tool(name):  # the tool calls itself, or a helper of the same name
             return None
-        return ToolCall(tracer, name, code, shown, asked)
+        receiver = next(iter(arguments.values())) if set(arguments) & _RECEIVERS else None
+        return ToolCall(tracer, name, code, shown, asked, receiver)
 
     hot_calls.CALL = call
     hooks.TAKE = take
@@ -137,6 +140,7 @@ class ToolCall:
         code: CodeType,
         arguments: dict[str, Any],
         asked: AskedCall | None,
+        receiver: Any = None,
     ) -> None:
         inputs: dict[str, Any] = {"arguments": arguments}
         metadata: dict[str, Any] = {"chain": tracer.sites.chain(0)}
@@ -147,6 +151,9 @@ class ToolCall:
         if asked is not None:
             inputs |= {"call_id": asked.call_id} if asked.call_id else {}
             metadata["asked_in"] = asked.asked_in
+        written = tracer.code_of_call(name, code, receiver)
+        if written is not None:
+            metadata["code"] = written
         site = tracer.sites.above(code) or metadata.get("defined_at")
         beneath.recorded(beneath.TOOL, name)
         self._tracer = tracer
@@ -213,7 +220,7 @@ def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as a model would name them: without the object, and what `**` took among the others."""
     if code in _GIVEN_IN:
         return dict(arguments[_GIVEN_IN[code]])
-    shown = {key: value for key, value in arguments.items() if key not in {"self", "cls"}}
+    shown = {key: value for key, value in arguments.items() if key not in _RECEIVERS}
     if code.co_flags & CO_VARKEYWORDS:
         shown |= shown.pop(list(arguments)[-1], {})
     return shown

@@ -27,6 +27,9 @@ from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.writer import TraceWriter
 
 if TYPE_CHECKING:  # imported where stacks are sampled
+    from types import CodeType
+
+    from namel3ss_debug.capture.codedigest import ToolCode
     from namel3ss_debug.capture.stacks import Stacks
 
 _TEXTS = frozenset({"error", "error_type", "stack_trace"})
@@ -86,6 +89,7 @@ class ExecutionTracer:
         self.kinds = Kinds(execution_id, payloads)
         self.sampler = Sampler() if config.level == "comprehensive" else None
         self.stacks: Stacks | None = None
+        self._tool_code: ToolCode | None = None
 
     def __repr__(self) -> str:
         return f"<ExecutionTracer recording to {self.writer.first}>"
@@ -165,6 +169,32 @@ class ExecutionTracer:
             raise error
         text = what if error is None else f"{what}: {type(error).__name__}"
         self.problems[text] += 1
+
+    def code_of_call(
+        self, name: str, code: CodeType, receiver: Any = None, variables: Mapping[str, Any] | None = None
+    ) -> dict[str, Any] | None:
+        """Return what to record of the code behind a tool at one of its calls; None where the trace holds it already.
+
+        Args:
+            name: the name of the tool.
+            code: the code of its function.
+            receiver: the object or class that the function is a method of.
+            variables: the globals of the function; taken from its running frame if left out.
+        """
+        if not self.keeps_payloads:
+            return None
+        started = perf_counter_ns()
+        try:
+            if self._tool_code is None:
+                from namel3ss_debug.capture.codedigest import ToolCode  # noqa: PLC0415  (most programs start without it)
+
+                self._tool_code = ToolCode(self.sites)
+            return self._tool_code.of_call(name, code, receiver, variables)
+        except Exception as error:
+            self.problem("the code of a tool could not be read", error)
+            return None
+        finally:
+            self.tracing_ns += perf_counter_ns() - started
 
     def unrecorded(self, what: str) -> None:
         """Remember, once, that the program went to the network in a way that is not recorded."""

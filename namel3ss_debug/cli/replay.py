@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -13,8 +12,6 @@ import click
 
 from namel3ss_debug.cli.options import (
     component_names,
-    files,
-    find_recording,
     format_option,
     nothing_of,
     open_reference,
@@ -24,13 +21,19 @@ from namel3ss_debug.cli.options import (
     settings,
     trace_argument,
 )
+from namel3ss_debug.cli.rerun import (
+    AGAIN_OPTIONS,
+    ONLY_AGAIN,
+    OVERRIDE_OPTIONS,
+    STEPPING_OPTIONS,
+    with_options,
+)
 from namel3ss_debug.cli.stepping import given_commands, session_breakpoints, set_held, step_through
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.given.faults import Fault
     from namel3ss_debug.replay.given.mocks import Mock
     from namel3ss_debug.replay.rerun import Prepared
-    from namel3ss_debug.replay.starting import Early
     from namel3ss_debug.traces.reader import Trace
 
 WRONG_USAGE = 2
@@ -73,39 +76,31 @@ def replay(
     Raises:
         DebugError: the recording, a place, an answer or a fault cannot be used.
     """
+    if again:
+        from namel3ss_debug.cli.rerun import rerun_trace
+
+        return rerun_trace(
+            reference,
+            step=step,
+            breakpoints=breakpoints,
+            mocks=mocks,
+            faults=faults,
+            commands=commands,
+            files=files,
+            output_format=output_format,
+            **options,
+        )
     jsonl = output_format != "table"
-    at_once = again and not (step or breakpoints or commands or files or options.get("python"))
-    with ahead(reference, jsonl=jsonl) if at_once else nullcontext() as early:
-        trace = open_reference(reference)
-        given = given_commands(commands, files)
-        answers = all_answers(mocks, faults)
-        status = 0
-        if again:
-            from namel3ss_debug.cli.rerun import prepared_again, run_prepared, stepped_by
-            from namel3ss_debug.replay.rerun import Wanted
-
-            stepped = stepped_by(step=step, breakpoints=breakpoints, commands=given)
-            wanted = Wanted(answers, **options | {"live_from": options["live_from"] or 0})
-            config = settings().config
-            prepared = prepared_again(trace, wanted, config)
-            status = run_prepared(prepared, config, stepped, jsonl=jsonl, early=early)
-        elif step or breakpoints or given:
-            status = walk(trace, breakpoints, answers, given, typed_too=step or not given, jsonl=jsonl)
-        else:
-            show_all(trace, components, answers, chunks=chunks, jsonl=jsonl)
-        report_problems(trace)
+    trace = open_reference(reference)
+    given = given_commands(commands, files)
+    answers = all_answers(mocks, faults)
+    status = 0
+    if step or breakpoints or given:
+        status = walk(trace, breakpoints, answers, given, typed_too=step or not given, jsonl=jsonl)
+    else:
+        show_all(trace, components, answers, chunks=chunks, jsonl=jsonl)
+    report_problems(trace)
     return status
-
-
-def ahead(reference: str | None, *, jsonl: bool) -> AbstractContextManager[Early | None]:
-    """The program that is to run again with this Python, started while it is seen to whether it can.
-
-    Raises:
-        TraceNotFoundError: there is no such recording.
-    """
-    from namel3ss_debug.cli.rerun import started_early
-
-    return started_early(find_recording(reference), jsonl=jsonl)
 
 
 def all_answers(mocks: Sequence[str], faults: Sequence[str]) -> tuple[Mock | Fault, ...]:
@@ -196,36 +191,13 @@ def walk(
 
 @click.command("replay")
 @trace_argument
-@click.option("--step", is_flag=True, help="Walk through it; type help for the commands.")
-@click.option("-b", "--breakpoint", "breakpoints", multiple=True, metavar="PLACE",
-              help="Stop there: an event type, TYPE:N, a component, component:name, error; may be repeated.")  # fmt: skip
-@click.option("-m", "--mock", "mocks", multiple=True, metavar="NAME:JSON",
-              help="Show this answer of a tool or model in place of the recorded one; NAME@N, NAME:@file.json; "
-              "may be repeated.")  # fmt: skip
-@click.option("--fault", "faults", multiple=True, metavar="NAME:FAULT",
-              help="Let these calls go wrong: timeout, error:TYPE:TEXT, status:429, latency:2s, truncate; NAME@N; "
-              "may be repeated.")  # fmt: skip
+@with_options(STEPPING_OPTIONS[:2], OVERRIDE_OPTIONS)
 @click.option("--rerun", "again", is_flag=True,
-              help="Run the program again, offline, on its recorded answers; --mock and --fault count for it.")  # fmt: skip
-@click.option("--strict", is_flag=True, help="End the re-run where it first parts from the recording.")
-@click.option("--from", "live_from", type=click.IntRange(min=1), metavar="N",
-              help="Answer the calls before event N from the recording, and ask models and servers for real from there.")  # fmt: skip
-@click.option(
-    "--offline", is_flag=True, help="Ask nothing for real behind --from either: answers are given by --mock."
-)
-@click.option("--run-tools", "run_tools", multiple=True, metavar="NAME",
-              help="Run this tool for real in the re-run, or all; may be repeated.")  # fmt: skip
-@click.option("--realtime", is_flag=True, help="Let recorded answers take the time that they took.")
-@click.option(
-    "--python", metavar="PATH", shell_complete=files, help="The Python to run the program again with."
-)
+              help="Run the program again, offline, on its recorded answers: the same as debug rerun.")  # fmt: skip
+@with_options(AGAIN_OPTIONS)
 @click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT", callback=component_names,
               help="Replay this component only; may be repeated.")  # fmt: skip
-@click.option(
-    "-c", "--command", "commands", multiple=True, metavar="CMD", help="A debugger command to do first."
-)
-@click.option("-x", "--commands", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="A file of debugger commands to do first.")  # fmt: skip
+@with_options(STEPPING_OPTIONS[2:])
 @click.option("--chunks", is_flag=True, help="Show the chunks of streamed answers too.")
 @format_option("table", "jsonl", "json")
 @click.pass_context
@@ -236,13 +208,8 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     the lines of stdin; with -c and -x and without --step it does those and ends. JSON is an object on each line, by
     either name of the format.
 
-    With --rerun the recorded program runs again, offline, and each of its calls gets the recorded answer, or the one
-    that --mock gives. Where the code asks otherwise than it did, the difference is told at the end. The exit status is
-    0 where nothing parted from the recording, 1 where something did, and 2 where the program could not run to its end.
-    It starts what the recording names, so it is for recordings of your own.
+    With --rerun the recorded program runs again, as with debug rerun.
     """
-    from namel3ss_debug.cli.rerun import ONLY_AGAIN
-
     if options["again"]:
         if options["components"] or options["chunks"]:
             raise click.UsageError(
@@ -253,7 +220,7 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     else:
         for name, flag in ONLY_AGAIN.items():
             if options[name]:
-                raise click.UsageError(f"{flag} is for a program that runs again; add --rerun", ctx)
+                raise click.UsageError(f"{flag} is for a program that runs again; use debug rerun", ctx)
             del options[name]
     walked = any(options[name] for name in ("step", "breakpoints", "commands", "files"))
     if options["components"] and walked:

@@ -1,4 +1,4 @@
-"""`debug replay --rerun`: the recorded program runs again on the answers of its recording.
+"""`debug rerun`: run a recorded program again on the answers of its trace. `debug replay --rerun` is the same.
 
 The program's stdout and stderr are its own; what became of the re-run stands on stderr when it is over. With `--format
 jsonl` stdout carries the report, behind the results of a walk through it, and what the program prints goes to stderr.
@@ -13,10 +13,23 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.cli.options import print_rows, reading
-from namel3ss_debug.cli.stepping import opening, session_breakpoints
+import click
+
+from namel3ss_debug.cli.options import (
+    Decorator,
+    find_recording,
+    format_option,
+    open_reference,
+    print_rows,
+    reading,
+    report_problems,
+    settings,
+    trace_argument,
+)
+from namel3ss_debug.cli.options import files as complete_files
+from namel3ss_debug.cli.stepping import given_commands, opening, session_breakpoints
 from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
@@ -36,10 +49,75 @@ ONLY_AGAIN = {
     "live_from": "--from",
     "offline": "--offline",
     "run_tools": "--run-tools",
+    "run_changed_tools": "--run-changed-tools",
+    "accept": "--accept",
     "realtime": "--realtime",
     "python": "--python",
 }
 """The options of `debug replay` that only a re-run has, by the names of their values."""
+
+
+def _kinds(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Read `--accept`: one kind in each, or several with commas between them."""
+    del parameter
+    kinds = tuple(word.strip() for words in given for word in words.split(",") if word.strip())
+    if kinds:
+        from namel3ss_debug.replay.rerunning.outcomes import ACCEPTABLE
+
+        for kind in kinds:
+            if kind not in ACCEPTABLE:
+                raise click.UsageError(f"--accept {kind}: use {' or '.join(ACCEPTABLE)}", ctx)
+    return kinds
+
+
+STEPPING_OPTIONS: tuple[Decorator[Any], ...] = (
+    click.option("--step", is_flag=True, help="Walk through it; type help for the commands."),
+    click.option("-b", "--breakpoint", "breakpoints", multiple=True, metavar="PLACE",
+                 help="Stop there: an event type, TYPE:N, a component, component:name, error; may be repeated."),
+    click.option("-c", "--command", "commands", multiple=True, metavar="CMD", help="A debugger command to do first."),
+    click.option("-x", "--commands", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+                 help="A file of debugger commands to do first."),
+)  # fmt: skip
+"""The options of a session in the debugger."""
+
+OVERRIDE_OPTIONS: tuple[Decorator[Any], ...] = (
+    click.option("-m", "--mock", "mocks", multiple=True, metavar="NAME:JSON",
+                 help="Use this answer of a tool or model in place of the recorded one; NAME@N, NAME:@file.json; "
+                 "may be repeated."),
+    click.option("--fault", "faults", multiple=True, metavar="NAME:FAULT",
+                 help="Let these calls go wrong: timeout, error:TYPE:TEXT, status:429, latency:2s, truncate; NAME@N; "
+                 "may be repeated."),
+)  # fmt: skip
+"""The options for answers and faults in place of recorded answers."""
+
+AGAIN_OPTIONS: tuple[Decorator[Any], ...] = (
+    click.option("--strict", is_flag=True, help="End the re-run where it first diverges from the trace."),
+    click.option("--from", "live_from", type=click.IntRange(min=1), metavar="N",
+                 help="Answer the calls before event N from the trace, and ask models and servers for real from there."),
+    click.option("--offline", is_flag=True,
+                 help="Ask nothing for real behind --from either: answers are given by --mock."),
+    click.option("--run-tools", "run_tools", multiple=True, metavar="NAME",
+                 help="Run this tool for real in the re-run, or all; may be repeated."),
+    click.option("--run-changed-tools", "run_changed_tools", is_flag=True,
+                 help="Run the tools whose code has changed since the trace was recorded."),
+    click.option("--accept", "accept", multiple=True, metavar="KIND", callback=_kinds,
+                 help="Let the re-run succeed with recorded answers that may differ now: stale-tools, stale-models."),
+    click.option("--realtime", is_flag=True, help="Let recorded answers take the time that they took."),
+    click.option("--python", metavar="PATH", shell_complete=complete_files,
+                 help="The Python to run the program again with."),
+)  # fmt: skip
+"""The options of a re-run."""
+
+
+def with_options(*tables: tuple[Decorator[Any], ...]) -> Decorator[Any]:
+    """Add the options of some tables to a command, in their order."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed([*chain.from_iterable(tables)]):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -59,6 +137,100 @@ class Stepped:
     typed_too: bool = True
     walked: Debugger | None = None
     mistakes: int = 0
+
+
+class RerunCommand(click.Command):
+    """A click command that takes the words behind `--` as a program and its arguments."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set the program aside, and let click read the rest."""
+        program: list[str] = []
+        if "--" in args:
+            place = args.index("--")
+            args, program = args[:place], args[place + 1 :]
+            if not program and not ctx.resilient_parsing:
+                raise click.UsageError(
+                    "no program behind --: name a file, -m package, or module:function", ctx
+                )
+        rest = super().parse_args(ctx, args)
+        ctx.params["program"] = tuple(program)
+        return rest
+
+
+@click.command("rerun", cls=RerunCommand, options_metavar="[OPTIONS]")
+@trace_argument
+@with_options(OVERRIDE_OPTIONS, AGAIN_OPTIONS, STEPPING_OPTIONS)
+@format_option("table", "jsonl", "json")
+@click.pass_context
+def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int:
+    r"""Run the recorded program again, offline, on the answers of its trace.
+
+    \b
+      namel3ss debug rerun                     the latest trace
+      namel3ss debug rerun TRACE -- app.py     this program in place of the recorded one
+
+    Each call gets its recorded answer, or the one that --mock gives; models and tools are not called. The verdict is
+    matched, matched_with_overrides (exit status 0), unverified, diverged (1) or incomplete (2). It is unverified if a
+    recorded answer was used although it may differ now: the code of the tool has changed (--run-changed-tools runs
+    it), or the request to a model changed because of an override (--from N calls it).
+
+    With --step or a breakpoint, a debugger steps through the program while it runs. The program starts as the trace
+    says, so rerun traces of your own, or name the program behind --.
+    """
+    if options["offline"] and not options["live_from"]:
+        raise click.UsageError("--offline is for --from; a re-run without it is offline in any case", ctx)
+    return rerun_trace(reference, **options)
+
+
+def rerun_trace(
+    reference: str | None,
+    *,
+    step: bool,
+    breakpoints: Sequence[str],
+    mocks: Sequence[str],
+    faults: Sequence[str],
+    commands: Sequence[str],
+    files: Sequence[Path],
+    output_format: str,
+    program: tuple[str, ...] = (),
+    **options: Any,
+) -> int:
+    """Run a recorded program again, and return the exit status.
+
+    Args:
+        reference: the trace; the latest if left out.
+        step: whether a debugger steps through it.
+        breakpoints: where it stops.
+        mocks: answers in place of recorded ones, as `NAME:JSON`.
+        faults: what goes wrong, as `NAME:timeout`.
+        commands: debugger commands to do first.
+        files: files with debugger commands to do before these.
+        output_format: `table`, or `jsonl` for one JSON value a line.
+        program: the program to run in place of the recorded one, and its arguments.
+        **options: the further fields of `replay.rerun.Wanted`.
+
+    Raises:
+        DebugError: the trace, the program, an answer or a fault cannot be used.
+    """
+    from namel3ss_debug.cli.replay import all_answers
+
+    jsonl = output_format != "table"
+    path = find_recording(reference)
+    # A trace that is not trusted needs the user's consent here, before anything that it names is started, also ahead.
+    at_once = not (step or breakpoints or commands or files or program or options.get("python"))
+    with started_early(path, jsonl=jsonl) if at_once else nullcontext() as early:
+        trace = open_reference(reference)
+        given = given_commands(commands, files)
+        answers = all_answers(mocks, faults)
+        from namel3ss_debug.replay.rerun import Wanted
+
+        stepped = stepped_by(step=step, breakpoints=breakpoints, commands=given)
+        wanted = Wanted(answers, program=program, **options | {"live_from": options["live_from"] or 0})
+        config = settings().config
+        prepared = prepared_again(trace, wanted, config)
+        status = run_prepared(prepared, config, stepped, jsonl=jsonl, early=early)
+        report_problems(trace)
+    return status
 
 
 def started_early(path: Path, *, jsonl: bool) -> AbstractContextManager[Early | None]:
@@ -235,6 +407,12 @@ def report(outcome: Outcome, *, jsonl: bool) -> None:
         write_rows(outcome_rows(outcome, screen_width()), sys.stderr)
     if outcome.trace.exists():
         tell(f"the re-run is recorded in {shorter_path(outcome.trace)}")
+    if not jsonl:
+        from namel3ss_debug.views.outcomes import verifying_command
+
+        verify = verifying_command(outcome, str(shorter_path(outcome.of)))
+        if verify:
+            tell(f"to verify: {verify}")
 
 
 def stepped_by(*, step: bool, breakpoints: Sequence[str], commands: Sequence[str]) -> Stepped | None:

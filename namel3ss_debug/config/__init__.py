@@ -36,7 +36,7 @@ LINEAGE_VARIABLE = "NAMEL3SS_DEBUG_LINEAGE"
 INTERNAL_VARIABLES = frozenset({LINEAGE_VARIABLE, SESSION_VARIABLE, PARENT_VARIABLE})
 
 
-FOR_READERS = frozenset({"prices", "triggers", "checks", "diff_ignore"})
+FOR_READERS = frozenset({"prices", "triggers", "checks", "diff_ignore", "tools"})
 """Settings of commands that read recordings; they are not passed to a program that is recorded."""
 
 REDACTING = frozenset({"redact", "redact_keys", "redact_patterns"})
@@ -75,6 +75,7 @@ class DebugConfiguration:
     break_on_warnings: bool = False
     mocks: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
     diff_ignore: tuple[str, ...] = ()
     prices: Mapping[str, Mapping[str, float] | None] = field(default_factory=dict)
     triggers: Mapping[str, float | None] = field(default_factory=lambda: dict(TRIGGERS))
@@ -433,6 +434,12 @@ SETTINGS: tuple[Setting, ...] = (
         values.texts,
         'a list of NAME:FAULT or NAME@N:FAULT, such as ["search:timeout", "llm@2:status:429"]',
         "what goes wrong, in every replay and re-run of a recording that has such calls",
+    ),
+    Setting(
+        "tools",
+        values.tools,
+        """an object of tool name (with * and ? for many) to "run" or "answer", such as {"lookup_*": "run", "send_email": "answer"}""",
+        "what a re-run does with a tool whose code has changed: run it, or answer it from the trace in any case",
     ),
     Setting(
         "diff_ignore",

@@ -230,6 +230,17 @@ def triggers(value: object) -> Mapping[str, float | None]:
     return {**TRIGGERS, **items}
 
 
+def tools(value: object) -> Mapping[str, str]:
+    """Read an object of tool names and what a re-run does with them."""
+    items = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(items, dict) or not all(isinstance(name, str) for name in items):
+        raise TypeError
+    for name, what in items.items():
+        if what not in ("run", "answer"):
+            raise SettingError(f'tools.{name} is {shown(what)}, allowed is "run" or "answer"')
+    return items
+
+
 def shown(value: object) -> str:
     """The beginning of a value, as a message shows it."""
     return short(json.dumps(value, default=str), 60, "...")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ from namel3ss_debug.errors import DebugError
 from namel3ss_debug.replay.live import LiveProgram
 from namel3ss_debug.replay.meeting import Meeting
 from namel3ss_debug.replay.rerunning.apps import memory_of, workspace
+from namel3ss_debug.replay.rerunning.codes import CodeOfTrace
 from namel3ss_debug.replay.rerunning.fitness import (
     checked,
     ends_of,
@@ -37,11 +39,18 @@ from namel3ss_debug.replay.rerunning.forms import with_form
 from namel3ss_debug.replay.rerunning.outputs import Ends, Outputs
 from namel3ss_debug.replay.rerunning.plans import MOST_PASSES, Plan
 from namel3ss_debug.replay.rerunning.recorded import read_recorded
-from namel3ss_debug.replay.starting import Early, command_of, interpreter_of, randomness_of, target_of
+from namel3ss_debug.replay.starting import (
+    Early,
+    command_of,
+    interpreter_of,
+    named_target,
+    randomness_of,
+    target_of,
+)
 from namel3ss_debug.replay.words import Answering
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import Recorded as Inputs
-from namel3ss_debug.traces.late_ends import write_late_end
+from namel3ss_debug.traces.late_ends import write_late_end, write_verdict
 from namel3ss_debug.traces.reader import Trace, open_trace
 from namel3ss_debug.wire import lenient
 
@@ -66,6 +75,9 @@ class Wanted:
         realtime: whether answers take the time that they took.
         python: the interpreter; that of this process if left out.
         watch: whether the re-run's recording lists where random numbers are drawn.
+        run_changed_tools: whether tools are run whose code has changed since the trace was recorded.
+        accept: what counts as verified although it may differ now: `stale-tools`, `stale-models`.
+        program: the program and its arguments that run in place of the recorded one; () for the recorded one.
     """
 
     mocks: tuple[Mock | Fault, ...] = ()
@@ -76,6 +88,9 @@ class Wanted:
     realtime: bool = False
     python: str | None = None
     watch: bool = False
+    run_changed_tools: bool = False
+    accept: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,10 +160,11 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
     inputs = Inputs.of(kept)
     notes += of_inputs(inputs)
     notes += _of_names(wanted, trace)
-    target, cwd = target_of(trace.path, start)
+    target, cwd = named_target(wanted.program) if wanted.program else target_of(trace.path, start)
     python, noted = interpreter_of(wanted.python, start, target)
     notes += noted
     session = _new_session(trace, first, target, wanted, config, folder)
+    since = float(first.get("timestamp") or 0.0)
     plan = Plan(
         recorded,
         frozenset(wanted.run_tools),
@@ -156,9 +172,13 @@ def prepare(trace: Trace, wanted: Wanted, config: DebugConfiguration, folder: Pa
         wanted.live_from,
         wanted.offline,
         wanted.realtime,
+        wanted.run_changed_tools,
+        config.tools,
+        # Call sites and parts of code are named relative to the working directory.
+        CodeOfTrace(recorded.codes, cwd, since),
     )
     script = cwd / target.value if target.kind in {"script", "app"} else None
-    newer = newer_code(recorded, Path(session.root), script, float(first.get("timestamp") or 0.0))
+    newer = newer_code(recorded, Path(session.root), script, since)
     notes += of_code(newer)
     told, memory = tuple(notes), memory_of(kept)
     return Prepared(
@@ -231,7 +251,15 @@ def rerun(
             break
         reserved = run.answering.matcher.reserved_next
         foretells = foretells and not run.answering.misled
-    return run.outcome(passes)
+    return _with_verdict(run.outcome(passes))
+
+
+def _with_verdict(outcome: Outcome) -> Outcome:
+    """Write the verdict into the re-run's own trace; return the outcome."""
+    reasons = [each.to_json() | {"accepted": each.kind in outcome.accepted} for each in outcome.unverified]
+    verdict = {"verdict": outcome.verdict, "of": str(outcome.of), "reasons": reasons}
+    write_verdict(outcome.trace, verdict | {"divergences": outcome.summary.kinds})
+    return outcome
 
 
 def reserved_for(prepared: Prepared) -> frozenset[int]:
@@ -346,6 +374,8 @@ class _Run:
             passes=passes,
             notes=tuple(notes),
             interrupted=self.interrupted,
+            accepted=frozenset(wanted.accept),
+            options=options_of(wanted),
             same_code=not (prepared.newer or changes or wanted.mocks or wanted.run_tools or wanted.live_from),
         )
 
@@ -367,7 +397,7 @@ def stepped_outcome(
     notes = [*prepared.notes, *changes_since(prepared.start, run.seen.first)]
     if run.restart is not None:
         notes.append("a guess was wrong: without --step the program is started over, with the right answers")
-    return outcome_of(
+    outcome = outcome_of(
         run,
         of=prepared.trace.path,
         trace=Path(prepared.session.trace),
@@ -378,7 +408,10 @@ def stepped_outcome(
         left=program.stopped and stop is None,
         mistakes=mistakes,
         notes=tuple(notes),
+        accepted=frozenset(prepared.wanted.accept),
+        options=options_of(prepared.wanted),
     )
+    return _with_verdict(outcome)
 
 
 @contextlib.contextmanager
@@ -467,6 +500,24 @@ def _of_names(wanted: Wanted, trace: Trace) -> Iterable[str]:
     return checked_names(wanted.mocks, wanted.run_tools, trace)
 
 
+def options_of(wanted: Wanted) -> tuple[str, ...]:
+    """Return the options of a command line that asks for this, each with its value."""
+    options: list[str] = []
+    if wanted.mocks:
+        from namel3ss_debug.replay.rerunning.changes import written  # noqa: PLC0415  (only here is it needed)
+
+        changes = written(wanted.mocks)
+        options += [f"--mock {shlex.quote(each)}" for each in changes["mocks"]]
+        options += [f"--fault {shlex.quote(each)}" for each in changes["faults"]]
+    options += [f"--run-tools {shlex.quote(each)}" for each in wanted.run_tools]
+    options += ["--run-changed-tools"] if wanted.run_changed_tools else []
+    options += [f"--from {wanted.live_from}"] if wanted.live_from else []
+    options += ["--offline"] if wanted.live_from and wanted.offline else []
+    options += [f"--python {shlex.quote(wanted.python)}"] if wanted.python else []
+    options += [f"-- {shlex.join(wanted.program)}"] if wanted.program else []
+    return tuple(options)
+
+
 def _changes(wanted: Wanted) -> dict[str, Any]:
     """What the user has changed, as the new recording says it."""
     changes: dict[str, Any] = {}
@@ -476,6 +527,9 @@ def _changes(wanted: Wanted) -> dict[str, Any]:
         changes |= written(wanted.mocks)
     changes |= {
         "run_tools": list(wanted.run_tools),
+        "run_changed_tools": True if wanted.run_changed_tools else None,
+        "accept": list(wanted.accept),
+        "program": list(wanted.program),
         "from": wanted.live_from or None,
         "offline": True if wanted.live_from and wanted.offline else None,
     }

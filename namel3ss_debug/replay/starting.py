@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -76,6 +76,20 @@ def target_of(path: Path, start: Mapping[str, Any]) -> tuple[Target, Path]:
     except TargetError as error:
         raise TargetError(f"{error}: the recorded program has to be there to run again; {STILL}") from None
     return target, cwd
+
+
+def named_target(words: Sequence[str]) -> tuple[Target, Path]:
+    """Return the program that the user names in place of the recorded one, and the current directory.
+
+    Args:
+        words: the program and its arguments, as for `debug trace`: `app.py`, or `-m package`.
+
+    Raises:
+        TargetError: there is no such program.
+    """
+    module = words[0] == "-m"
+    cwd = Path.cwd()
+    return resolve_target(list(words[module:]), module=module, cwd=cwd), cwd
 
 
 def interpreter_of(

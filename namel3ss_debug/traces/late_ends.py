@@ -1,12 +1,13 @@
-"""Writes the `trace_end` for a program that could not: it left by `os._exit`, or had become another program."""
+"""Appends to traces whose program has ended: a `trace_end` that it could not write, and the verdict on a re-run."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -15,6 +16,9 @@ from namel3ss_debug.traces.lines import last_line
 from namel3ss_debug.traces.process import event_on
 from namel3ss_debug.traces.ring import complete, holds_more
 from namel3ss_debug.traces.store import trace_files
+
+VERDICT_EVENT: Final = "rerun_verdict"
+"""The type of the event with the verdict on a re-run, the last of its trace."""
 
 _END: Final = b'"event_type":"trace_end"'
 
@@ -27,24 +31,45 @@ def write_late_end(first: Path, status: int) -> None:
             unchanged.
         status: its exit status; for a negative one, which stands for a signal, nothing is written.
     """
-    if status < 0 or not first.exists():
+    if status >= 0:
+        _append(first, "trace_end", {"exit_status": status}, unless=_has_ended)
+
+
+def write_verdict(first: Path, metadata: Mapping[str, Any]) -> None:
+    """Write the verdict on a re-run at the end of its own trace, so that whoever reads that trace later knows it.
+
+    Args:
+        first: the first file of the trace, whose processes have ended. A file that cannot be written stays unchanged.
+        metadata: the verdict and its reasons.
+    """
+    _append(first, VERDICT_EVENT, metadata)
+
+
+def _append(
+    first: Path,
+    event_type: str,
+    metadata: Mapping[str, Any],
+    unless: Callable[[Path, Event], bool] = lambda _file, _last: False,
+) -> None:
+    """Append an event to the first process of a trace that has ended."""
+    if not first.exists():
         return
     with suppress(OSError):
         file = trace_files(first)[0].files[-1]
         complete(file)
         last = event_on(last_line(file))
-        if last is None or not isinstance(last.get("seq"), int) or holds_more(file) or _has_ended(file, last):
+        if last is None or not isinstance(last.get("seq"), int) or holds_more(file) or unless(file, last):
             return
         seq = last["seq"] + 1
         event = {
-            "event_type": "trace_end",
+            "event_type": event_type,
             "event_id": str(seq + 1),
             "seq": seq,
             "timestamp": max(time.time(), float(last.get("timestamp") or 0.0)),
             "execution_id": last.get("execution_id"),
             **({"session_id": last["session_id"]} if "session_id" in last else {}),
             "component": "app",
-            "metadata": {"exit_status": status},
+            "metadata": metadata,
         }
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "ab", buffering=0) as stream:

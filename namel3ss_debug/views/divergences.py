@@ -200,6 +200,11 @@ def report_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
     found_in_all = outcome.summary
     yield {
         "result": "rerun",
+        "verdict": outcome.verdict,
+        "reasons": [
+            each.to_json() | {"accepted": each.kind in outcome.accepted} for each in outcome.unverified
+        ],
+        "not_verified": {name: list(what) for name, what in outcome.not_verified.items()},
         "exit_status": outcome.exit_status,
         "recording": str(outcome.of),
         "trace": str(outcome.trace),

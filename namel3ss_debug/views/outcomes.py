@@ -6,22 +6,30 @@ Most re-runs have nothing else to report, so this is written without rich (`rows
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.replay.rerunning.boundaries import VALUED
+from namel3ss_debug.replay.rerunning.codes import NO_DIGESTS
 from namel3ss_debug.replay.rerunning.impasses import told
+from namel3ss_debug.replay.rerunning.outcomes import (
+    MATCHED_WITH_OVERRIDES,
+    STALE_MODELS,
+    STALE_TOOLS,
+    UNVERIFIED,
+)
 from namel3ss_debug.replay.words import how_ended
 from namel3ss_debug.views.cleaning import ERROR, GOOD, WARNING, Piece, clean, piece, wrapped
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.rows import Row, labelled, shortened
 
 if TYPE_CHECKING:
-    from namel3ss_debug.replay.rerunning.outcomes import Outcome
+    from namel3ss_debug.replay.rerunning.outcomes import Outcome, Unverified
 
 MOST_NUMBERS = 8
+MOST_WORDS = 4
 _OF_PROGRAM = re.compile(r":\d+\Z")
 """The end of a place in the program's own code; a place in a library ends with the name of a function."""
 
@@ -32,15 +40,15 @@ def outcome_rows(outcome: Outcome, width: int) -> Iterator[Row]:
     rows: list[tuple[str, Piece | str]] = [
         ("program", _ended(outcome)),
         ("answered", _answered(outcome)),
-        ("parted", _parted(outcome)),
-        ("joined", _joined(outcome)),
+        ("diverges", _parted(outcome)),
+        ("reconverges", _joined(outcome)),
         ("passes", _passes(outcome)),
         ("order", _order(outcome)),
         *(("refused", Piece(refused(each))) for each in outcome.refused[:MOST_NUMBERS]),
         *(("new input", piece(each, "", 200)) for each in islice(_new_inputs(outcome), MOST_NUMBERS)),
     ]
     yield from labelled(rows, width, indent="  ")
-    for words in (*_stopped(outcome), *outcome.notes, *_hints(outcome)):
+    for words in (*_stopped(outcome), *outcome.notes, *_unverified(outcome), *_hints(outcome)):
         yield from _paragraph(words, width)
 
 
@@ -52,19 +60,40 @@ def _paragraph(words: str, width: int) -> Iterator[Row]:
 def _verdict(outcome: Outcome) -> Piece:
     """The verdict on the re-run, in a few words."""
     if outcome.interrupted:
-        return Piece("interrupted", WARNING)
+        return Piece("The re-run was interrupted.", WARNING)
     if outcome.not_done:
-        return Piece("the re-run could not go on", ERROR)
+        return Piece("The re-run could not go on.", ERROR)
     kinds = ", ".join(f"{number} {kind}" for kind, number in outcome.summary.kinds.items())
     if kinds:
-        return Piece(f"the re-run and the recording part: {kinds}", WARNING)
+        return Piece(f"The re-run diverges from the trace: {kinds}.", WARNING)
     if outcome.parted:
-        return Piece("the re-run ended otherwise than the recording", WARNING)
+        return Piece("The re-run ended differently from the trace.", WARNING)
+    if outcome.left:
+        return Piece(
+            "The re-run matches the trace so far, but was ended before the program finished.", WARNING
+        )
+    unverified = outcome.unverified
+    if outcome.verdict == UNVERIFIED:
+        return Piece(f"The re-run is not verified: {_kinds_of(unverified)}.", WARNING)
     if outcome.live_since:
-        return Piece(f"as recorded up to event {outcome.live_since}, and live from there", GOOD)
-    apart = ", apart from what you gave" if outcome.summary.given else ""
-    far = " as far as it went" if outcome.left else ""
-    return Piece(f"the re-run is as recorded{far}{apart}", GOOD)
+        return Piece(
+            f"The re-run matches the trace up to event {outcome.live_since}, and is live from there.", GOOD
+        )
+    if unverified:
+        return Piece(
+            f"The re-run matches the trace, except for what you accepted: {_kinds_of(unverified)}.", GOOD
+        )
+    if outcome.verdict == MATCHED_WITH_OVERRIDES:
+        return Piece("The re-run matches the trace, except for your overrides.", GOOD)
+    return Piece("The re-run matches the trace.", GOOD)
+
+
+def _kinds_of(unverified: Sequence[Unverified]) -> str:
+    """What is not verified, counted: `1 stale tool, 2 stale model calls`."""
+    tools = sum(each.kind == STALE_TOOLS for each in unverified)
+    calls = sum(len(each.numbers) for each in unverified if each.kind == STALE_MODELS)
+    parts = [count(tools, "stale tool") if tools else "", count(calls, "stale model call") if calls else ""]
+    return ", ".join(filter(None, parts))
 
 
 def _ended(outcome: Outcome) -> Piece:
@@ -72,7 +101,7 @@ def _ended(outcome: Outcome) -> Piece:
     if outcome.stop is not None or outcome.problem:
         return Piece("stopped by the debugger")
     if outcome.left:
-        return Piece("ended by you, before it came to its end")
+        return Piece("ended by you before it finished")
     told_now = f"ended {how_ended(outcome.status)}"
     if outcome.ended_otherwise:
         return Piece(f"{told_now}; recorded is status {outcome.recorded_status}", WARNING)
@@ -86,8 +115,8 @@ def _answered(outcome: Outcome) -> str:
     parts = [
         f"{found.exact} as recorded" if found.exact else "",
         f"{found.changed} to changed questions" if found.changed else "",
-        f"{len(found.expected)} as expected" if found.expected else "",
-        f"{found.given} given by you" if found.given else "",
+        f"{len(found.expected)} to questions that your overrides changed" if found.expected else "",
+        f"{found.given} by your overrides" if found.given else "",
         f"{outcome.real} for real" if outcome.real else "",
     ]
     return ", ".join(filter(None, parts)) or "no calls"
@@ -103,16 +132,16 @@ def _parted(outcome: Outcome) -> str:
 def _joined(outcome: Outcome) -> str:
     joined = outcome.summary.joined
     if joined is None:
-        return "not again" if outcome.summary.first is not None and outcome.summary.first.number else ""
+        return "no" if outcome.summary.first is not None and outcome.summary.first.number else ""
     same = f" (recorded as {joined.recorded})" if joined.recorded != joined.number else ""
     how_long = count(joined.in_a_row, "call") + (", to the end" if joined.to_the_end else "")
-    return f"again at event {joined.number}{same}, for {how_long}"
+    return f"at event {joined.number}{same}, for {how_long}"
 
 
 def _passes(outcome: Outcome) -> str:
     if outcome.passes == 1:
         return ""
-    return f"{outcome.passes}; a guess was wrong, and the program was started over"
+    return f"{outcome.passes}; a guess was wrong, and the program was restarted"
 
 
 def _order(outcome: Outcome) -> str:
@@ -163,31 +192,60 @@ def _stopped(outcome: Outcome) -> Iterator[str]:
 def _hints(outcome: Outcome) -> Iterator[str]:
     if outcome.same_code and outcome.parted and not (outcome.interrupted or outcome.not_done):
         yield "no code is newer than the recording; namel3ss debug doctor tells what the program does not repeat"
-    expected = [match for match in outcome.summary.expected if match.recorded]
-    if not expected:
-        return
-    numbers = [match.number for match in expected]
-    recorded = [match.recorded for match in expected]
-    same = "" if numbers == recorded else f" (recorded as {_few(recorded)})"
-    yield (
-        f"{named_events(numbers)}{same}: what is asked there differs only by what was given in place of recorded answers, "
-        f"and still got the recorded answer; {_anew(outcome, recorded)}"
-    )
 
 
-def _anew(outcome: Outcome, recorded: list[int]) -> str:
-    """How to have the questions at some recorded events answered anew: tools do not run behind `--from`."""
-    questions = {number: outcome.recorded.boundaries[number].question for number in recorded}
-    asked = [number for number, question in questions.items() if question.kind not in VALUED]
-    tools = list(dict.fromkeys(question.name for question in questions.values() if question.kind in VALUED))
-    ways = [f"--from {asked[0]} asks anew"] if asked else []
-    if tools:
-        ways.append(
-            f"--run-tools {clean(tools[0], 60)} runs that tool"
-            if len(tools) == 1
-            else "--run-tools runs tools"
-        )
-    return ", and ".join(ways)
+def _unverified(outcome: Outcome) -> Iterator[str]:
+    """Which answers may differ now, and what the digests of code do not cover."""
+    for each in outcome.unverified:
+        numbers, recorded = list(each.numbers), list(each.recorded)
+        if not recorded:
+            at = f" ({named_events(numbers)})" if numbers else ""
+            yield f"{each.text}; its recorded result was used{at}. {_advice(each, outcome)}"
+            continue
+        same = "" if numbers == recorded else f" (recorded as {_few(recorded)})"
+        head = named_events(numbers)
+        yield f"{head[0].upper()}{head[1:]}{same}: {each.text}. {_advice(each, outcome)}"
+    by_reason: dict[str, list[str]] = {}
+    for name, reasons in outcome.not_verified.items():
+        by_reason.setdefault(_few_words(reasons), []).append(name)
+    for why, names in by_reason.items():
+        if why == NO_DIGESTS:
+            yield "The trace holds no digests of code, so a change inside a tool is not noticed."
+        else:
+            yield f"Not verified: {', '.join(names)} ({why})"
+
+
+def _advice(each: Unverified, outcome: Outcome) -> str:
+    """What to do about an answer that may differ."""
+    if each.kind in outcome.accepted:
+        return f"Accepted by --accept {each.kind}."
+    if each.kind == STALE_MODELS:
+        return f"Use {each.verify} to call the model."
+    if each.verify != "--run-changed-tools" and not each.recorded:
+        return f'The setting tools says "answer"; use {each.verify} to run it all the same.'
+    return f"Use {each.verify} to run it."
+
+
+def _few_words(words: Sequence[str]) -> str:
+    more = len(words) - MOST_WORDS
+    return ", ".join(words[:MOST_WORDS]) + (f" and {more} more" if more > 0 else "")
+
+
+def verifying_command(outcome: Outcome, trace: str) -> str:
+    """Return the command that would verify what the re-run did not; "" where there is nothing to verify.
+
+    Args:
+        outcome: the outcome of the re-run.
+        trace: the trace, as the user names it.
+    """
+    further = outcome.verifying_options
+    if outcome.verdict != UNVERIFIED or not further:
+        return ""
+    program = [each for each in outcome.options if each.startswith("-- ")]
+    before = [each for each in outcome.options if each not in (*program, *further)]
+    if any(each.startswith("--from ") for each in further):
+        before = [each for each in before if not each.startswith("--from ")]
+    return " ".join(["namel3ss debug rerun", shlex.quote(trace), *before, *further, *program])
 
 
 def named_events(numbers: list[int]) -> str:

@@ -3,22 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
-from namel3ss_debug.replay.rerunning.divergences import Divergence, Summary, in_order, summary
+from namel3ss_debug.replay.rerunning.boundaries import VALUED
+from namel3ss_debug.replay.rerunning.codes import StaleTool
+from namel3ss_debug.replay.rerunning.divergences import Divergence, Match, Summary, in_order, summary
 from namel3ss_debug.replay.rerunning.impasses import Stop
 from namel3ss_debug.replay.rerunning.passes import Pass
 from namel3ss_debug.replay.rerunning.recorded import Recorded
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
-FINE, PARTED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
-"""The exit statuses of a re-run."""
+INTERRUPTED: Final = 130
+"""The exit status of a re-run that the user interrupted."""
+
+MATCHED: Final = "matched"
+MATCHED_WITH_OVERRIDES: Final = "matched_with_overrides"
+UNVERIFIED: Final = "unverified"
+DIVERGED: Final = "diverged"
+INCOMPLETE: Final = "incomplete"
+
+VERDICTS: Final[Mapping[str, int]] = {
+    MATCHED: 0,
+    MATCHED_WITH_OVERRIDES: 0,
+    UNVERIFIED: 1,
+    DIVERGED: 1,
+    INCOMPLETE: 2,
+}
+"""The verdicts on a re-run, and the exit status of each."""
+
+STALE_TOOLS: Final = "stale-tools"
+STALE_MODELS: Final = "stale-models"
+ACCEPTABLE: Final = (STALE_TOOLS, STALE_MODELS)
+"""What `--accept` takes: kinds of answers that were used although they may differ now."""
 
 _MOST_PACKAGES = 5
+
+
+@dataclass(frozen=True)
+class Unverified:
+    """Why some recorded answers that were used may differ now.
+
+    Attributes:
+        kind: `stale-tools` or `stale-models`.
+        text: the reason, a sentence without its full stop.
+        numbers: the events of these calls in the re-run.
+        recorded: their events in the trace; () where the code of a tool has changed.
+        tool: the name of the tool; "" of a model.
+        verify: the option that would get a new answer, such as `--run-changed-tools`.
+    """
+
+    kind: str
+    text: str
+    numbers: tuple[int, ...] = ()
+    recorded: tuple[int, ...] = ()
+    tool: str = ""
+    verify: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "kind": self.kind,
+            "text": self.text,
+            "events": list(self.numbers),
+            "recorded": list(self.recorded),
+            "tool": self.tool or None,
+            "verify": self.verify,
+        }
 
 
 @dataclass(frozen=True)
@@ -47,6 +101,10 @@ class Outcome:
         stuck: whether a call was left that has a recorded answer which cannot be given.
         mistakes: how many of the debugger commands that were given could not be done.
         same_code: whether neither the code is newer than the recording, nor another answer was asked for.
+        stale_tools: the tools that were answered from the trace although their code has changed.
+        not_verified: of other tools that were answered: the name -> why its code is not verified, or what of it.
+        accepted: the kinds of unverified answers that the user accepts.
+        options: the options of the command that started it, for the command that would verify it.
     """
 
     of: Path
@@ -70,6 +128,10 @@ class Outcome:
     stuck: bool = False
     mistakes: int = 0
     same_code: bool = False
+    stale_tools: tuple[StaleTool, ...] = ()
+    not_verified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    accepted: frozenset[str] = frozenset()
+    options: tuple[str, ...] = ()
 
     @property
     def ended_otherwise(self) -> bool:
@@ -92,13 +154,61 @@ class Outcome:
         return bool(self.divergences or self.refused or self.ended_otherwise or stopped)
 
     @property
+    def unverified(self) -> tuple[Unverified, ...]:
+        """The answers that were used although they may differ now, also those that the user accepts."""
+        found = []
+        for tool in self.stale_tools:
+            verify = f"--run-tools {tool.name}" if tool.kept else "--run-changed-tools"
+            found.append(Unverified(STALE_TOOLS, tool.describe(), tool.numbers, (), tool.name, verify))
+        by_tool: dict[str, list[Match]] = {}
+        for match in self.summary.expected:
+            boundary = self.recorded.boundaries.get(match.recorded)
+            question = None if boundary is None else boundary.question
+            by_tool.setdefault(question.name if question and question.kind in VALUED else "", []).append(
+                match
+            )
+        for name, matches in sorted(by_tool.items()):
+            numbers = tuple(match.number for match in matches)
+            recorded = tuple(match.recorded for match in matches)
+            verify = f"--run-tools {name}" if name else f"--from {recorded[0]}"
+            kind = STALE_TOOLS if name else STALE_MODELS
+            text = f"the arguments of {name}" if name else "the request"
+            text += " changed only because of your overrides, so the recorded answer was used"
+            found.append(Unverified(kind, text, numbers, recorded, name, verify))
+        return tuple(found)
+
+    @property
+    def verdict(self) -> str:
+        """What was verified: one of `VERDICTS`."""
+        if self.interrupted or self.not_done:
+            return INCOMPLETE
+        if self.parted:
+            return DIVERGED
+        if self.left:
+            return INCOMPLETE
+        unverified = self.unverified
+        if any(each.kind not in self.accepted for each in unverified):
+            return UNVERIFIED
+        if unverified or self.summary.given or self.live_since:
+            return MATCHED_WITH_OVERRIDES
+        return MATCHED
+
+    @property
     def exit_status(self) -> int:
         """The status with which the command ends."""
         if self.interrupted:
             return INTERRUPTED
-        if self.not_done or self.mistakes:
-            return NOT_DONE
-        return PARTED if self.parted else FINE
+        if self.mistakes:
+            return VERDICTS[INCOMPLETE]
+        return VERDICTS[self.verdict]
+
+    @property
+    def verifying_options(self) -> tuple[str, ...]:
+        """The options that get new answers for what is not verified; () where all is."""
+        options = dict.fromkeys(each.verify for each in self.unverified if each.kind not in self.accepted)
+        froms = sorted(int(each.split()[1]) for each in options if each.startswith("--from"))
+        kept = [each for each in options if not each.startswith("--from")]
+        return (*kept, *([f"--from {froms[0]}"] if froms else []))
 
 
 def outcome_of(
@@ -150,6 +260,8 @@ def outcome_of(
         new_inputs=tuple((*place, times) for place, times in sorted(seen.new_inputs.items())),
         out_of_order=len(run.order.out_of_order()),
         stuck=run.is_stuck(),
+        stale_tools=_renumbered_tools(run.stale_tools(), numbers),
+        not_verified=run.not_verified(),
         **more,
     )
 
@@ -170,6 +282,12 @@ def _marked(run: Pass, divergences: tuple[Divergence, ...]) -> tuple[Divergence,
 def _renumbered(found: Divergence, numbers: Mapping[int, int]) -> Divergence:
     mocked = tuple(numbers.get(each, each) for each in found.mocked)
     return replace(found, number=numbers.get(found.number, found.number), mocked=mocked)
+
+
+def _renumbered_tools(tools: Iterable[StaleTool], numbers: Mapping[int, int]) -> tuple[StaleTool, ...]:
+    return tuple(
+        replace(tool, numbers=tuple(numbers.get(each, each) for each in tool.numbers)) for tool in tools
+    )
 
 
 def other_numbers(arrived: Iterable[Event], written: Iterable[Event]) -> dict[int, int]:

@@ -23,6 +23,7 @@ from namel3ss_debug.replay.rerunning.boundaries import (
     asked_again,
     question_of,
 )
+from namel3ss_debug.replay.rerunning.codes import CHANGED, UNKNOWN, StaleTool, ToolCodes
 from namel3ss_debug.replay.rerunning.deliveries import recorded_word
 from namel3ss_debug.replay.rerunning.divergences import (
     MISSING,
@@ -38,7 +39,7 @@ from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.matching import Matcher
 from namel3ss_debug.replay.rerunning.ordering import Order
 from namel3ss_debug.replay.rerunning.own_servers import Listens, answers_itself, response_changes, told_apart
-from namel3ss_debug.replay.rerunning.plans import ALL, Plan
+from namel3ss_debug.replay.rerunning.plans import ALL, ANSWER, Plan
 from namel3ss_debug.replay.rerunning.recorded import END, HEAD, Boundary, Step
 from namel3ss_debug.replay.rerunning.recorded_answers import BEARER, outputs_of
 from namel3ss_debug.replay.rerunning.verdicts import Answer, New, Restart
@@ -132,6 +133,10 @@ class Pass:
         self._given_up: dict[str, Stop] = {}  # calls without an end, by the ids of their start events
         self._held_up: dict[int, Answer | New] = {}  # what could not be answered yet
         self._told_of: set[int] = set()  # questions at which `strict` has ended the run; a debugger may go on
+        self._codes = ToolCodes()
+        # the calls of tools that were answered from the trace, by the name of the tool
+        self._answered: dict[str, list[int]] = {}
+        self._of_servers: set[str] = set()  # those of these tools that an MCP server has
         self._live: set[int] = set()  # processes that know that the recording counts no more
 
     # --- what the run tells
@@ -141,6 +146,7 @@ class Pass:
         self._on_event(number, event)
         event_type, metadata = event["event_type"], lenient.mapping(event.get("metadata"))
         if event_type[-6:] == "_start":
+            self._codes.add(event)
             if event_type == "trace_start":
                 self.seen.first = self.seen.first or metadata
             self._calls[str(event.get("component"))] += 1
@@ -266,6 +272,29 @@ class Pass:
             for number, held in self._held_up.items()
         )
 
+    def stale_tools(self) -> tuple[StaleTool, ...]:
+        """Return the tools that were answered from the trace although their code has changed."""
+        found = []
+        for name, numbers in self._answered.items():
+            comparison = self.plan.code.compare(name, self._codes.by_name.get(name, ()))
+            if comparison.state == CHANGED:
+                kept = self.plan.declared(name) == ANSWER
+                found.append(StaleTool(name, comparison.reasons, tuple(numbers), kept))
+        return tuple(found)
+
+    def not_verified(self) -> dict[str, tuple[str, ...]]:
+        """Return, of the tools that were answered from the trace, why their code is not verified, or what of it."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name in self._answered:
+            comparison = self.plan.code.compare(name, self._codes.by_name.get(name, ()))
+            if name in self._of_servers:
+                found[name] = ("it runs in an MCP server",)
+            elif comparison.state == UNKNOWN:
+                found[name] = comparison.reasons
+            elif comparison.state != CHANGED and comparison.not_verified:
+                found[name] = comparison.not_verified
+        return found
+
     def divergences(self, *, ended: bool) -> tuple[Divergence, ...]:
         """Where the code and the recording have parted; what was asked for real is none.
 
@@ -348,12 +377,18 @@ class Pass:
     def _runs(self, question: Question) -> bool:
         """Whether a tool is run for real, or a server of one is there; then what else it is asked is asked of it."""
         if question.kind == TOOL:
-            return self.plan.runs(question)
+            return self.plan.runs(question) or self._runs_as_changed(question.name)
         if question.name == CONNECT:
             tools = set().union(*(self.plan.recorded.servers.get(key, set()) for key in question.keys))
             return ALL in self.plan.run_tools or not self.plan.run_tools.isdisjoint(tools)
         metadata = lenient.mapping((question.event or {}).get("metadata"))
         return lenient.mapping(metadata.get("mcp")).get("connection") in self._servers
+
+    def _runs_as_changed(self, name: str) -> bool:
+        """Return whether a tool is run because its code has changed."""
+        if not self.plan.runs_when_changed(name):
+            return False
+        return self.plan.code.compare(name, self._codes.by_name.get(name, ())).state == CHANGED
 
     def _is_real(self, question: Question, event: Event) -> bool:
         """Whether a request goes to the network: in a tool that is run for real, or behind the event from which on it is open."""
@@ -437,6 +472,10 @@ class Pass:
         question, found = answer.question, answer.recorded
         if question.kind in VALUED and found is not None:
             self._valued[event["event_id"]] = (question, found)
+            if question.kind == TOOL and not (answer.runs or answer.replaced):
+                self._answered.setdefault(question.name, []).append(question.number)
+                if "mcp" in lenient.mapping(event.get("metadata")):
+                    self._of_servers.add(question.name)
 
     def _deliver(self, found: Boundary, word: dict[str, Any], event_id: str, *, left_out: bool) -> None:
         """Let the parts of an answer come in their turn, where several lines of work could come in another."""

@@ -26,6 +26,7 @@ from namel3ss_debug.replay.rerunning.boundaries import (
     Strand,
     question_of,
 )
+from namel3ss_debug.replay.rerunning.codes import ToolCode, ToolCodes
 from namel3ss_debug.replay.rerunning.recorded_answers import (
     INTERRUPT,
     HttpAnswer,
@@ -106,6 +107,7 @@ class Recorded:
         findings: what cannot be given again.
         servers: the key of the question that connects to an MCP server -> the names of its tools.
         steps: the steps of all deliveries in the order in which they happened.
+        codes: the name of a tool -> the code behind it; {} in a trace made by an earlier version.
     """
 
     def __init__(
@@ -116,7 +118,9 @@ class Recorded:
         steps: tuple[Step, ...] = (),
         servers: Mapping[str, set[str]] | None = None,
         lost: Mapping[int, int] | None = None,
+        codes: Mapping[str, list[ToolCode]] | None = None,
     ) -> None:
+        self.codes = codes or {}
         self._recording = recording
         self.boundaries = boundaries
         self.findings = findings
@@ -231,7 +235,15 @@ def read_recorded(
     if reader.boundaries:
         recording.count()  # the places of the events are found now, not at the first answer
     findings = tuple(reader.all_findings(recording))
-    return Recorded(recording, reader.boundaries, findings, reader.steps(), reader.servers, reader.lost)
+    return Recorded(
+        recording,
+        reader.boundaries,
+        findings,
+        reader.steps(),
+        reader.servers,
+        reader.lost,
+        reader.codes.by_name,
+    )
 
 
 class _Reader:
@@ -255,6 +267,7 @@ class _Reader:
         self.lost: dict[int, int] = {}  # what was given up -> what tells by which failure of its connection
         self._cancelled: list[int] = []  # boundaries that were cancelled since the latest question
         self._cut = 0
+        self.codes = ToolCodes()
         # tools that the program ran by functions that nobody knew for theirs
         self._unseen: dict[str, None] = {}
         # those that spans of a framework tell of, by the numbers of calls
@@ -264,6 +277,7 @@ class _Reader:
     def feed(self, number: int, event: Event) -> None:
         event_type = event["event_type"]
         if event_type[-6:] == "_start":
+            self.codes.add(event)
             self._begin(number, event)
         elif ends_span(event_type):
             self._close(number, event)
