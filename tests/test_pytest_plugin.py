@@ -353,7 +353,7 @@ def test_a_call_that_is_left_out_fails_the_test(suite):
         )
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["the test and x.jsonl part: 3 divergences", "missing *"])
+    result.stdout.fnmatch_lines(["the test diverges from x.jsonl: 3 divergences", "missing *"])
 
 
 def test_a_tool_that_is_installed_meanwhile_is_told(suite):

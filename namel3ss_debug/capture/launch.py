@@ -23,7 +23,12 @@ from types import FrameType
 from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 from namel3ss_debug.capture import switch
-from namel3ss_debug.capture.target_hints import check_word, installed_command, interpreter_of_script, suggestion
+from namel3ss_debug.capture.target_hints import (
+    check_word,
+    installed_command,
+    interpreter_of_script,
+    suggestion,
+)
 from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE
 from namel3ss_debug.errors import RerunError, TargetError
 

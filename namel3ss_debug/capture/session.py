@@ -41,6 +41,7 @@ class Session:
         arguments: those of a function, or the input of a flow.
         flow: the flow of a namel3ss app.
         workspace: the folder that a re-run of a namel3ss app may write to.
+        tries_tools: whether tools run in a re-run that refuses them side effects.
     """
 
     trace: str
@@ -60,6 +61,7 @@ class Session:
     arguments: dict[str, Any] = field(default_factory=dict)
     flow: str | None = None
     workspace: str = ""
+    tries_tools: bool = False
 
 
 def new_session(

@@ -185,6 +185,10 @@ def start_in_child(session: Mapping[str, Any], role: str) -> None:
     if tracer is not None:
         install = rewrite.install if role == "main" else _install_loaded
         _undo.extend([install(opened.root), byvalue.install(tracer.problem)])
+        if opened.tries_tools:
+            from namel3ss_debug.capture import trials  # noqa: PLC0415  (only here is it needed)
+
+            trials.install(tracer)
 
 
 def activate(

@@ -91,6 +91,8 @@ def interpreter_of_script(path: str) -> str | None:
     if not lines or not lines[0].startswith("#!"):
         return None
     named = lines[0][2:].strip()
-    if named == "/bin/sh" and len(lines) > 1:  # pip writes `exec PYTHON` there if the path is long or has spaces
-        named = " ".join(lines[1].split("\"")[1:2]) or lines[1].partition(" ")[2].partition(" ")[0]
+    if (
+        named == "/bin/sh" and len(lines) > 1
+    ):  # pip writes `exec PYTHON` there if the path is long or has spaces
+        named = " ".join(lines[1].split('"')[1:2]) or lines[1].partition(" ")[2].partition(" ")[0]
     return named if "python" in named else None

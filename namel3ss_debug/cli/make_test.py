@@ -13,18 +13,26 @@ import click
 from namel3ss_debug.cli.options import files, make_folder_for, open_reference, reading, trace_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from namel3ss_debug.config import DebugConfiguration
+    from namel3ss_debug.replay.rerunning.codes import ToolCode
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.inputs import Recorded
     from namel3ss_debug.traces.reader import Trace
-    from namel3ss_debug.views.generated_tests import Program
+    from namel3ss_debug.views.generated_tests import Program, Tools
 
 _MOST_STDIN = 1000
+_MOST_NAMED = 5
 
 
-def _outside_of_tools(events: list[Event]) -> Iterator[Event]:
-    """The events but for those inside a call of a tool that is answered: there nothing runs in the test."""
+def _outside_of_tools(events: list[Event], run: Collection[str]) -> Iterator[Event]:
+    """Yield the events but for those inside a call of a tool that is answered: there nothing runs in the test.
+
+    Args:
+        events: all events.
+        run: the names of the tools that run for real.
+    """
     from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
     from namel3ss_debug.traces.events import ends_span
 
@@ -36,9 +44,78 @@ def _outside_of_tools(events: list[Event]) -> Iterator[Event]:
             left_out.add(event_id)
             continue
         question = question_of(number, event, keep_event=False)
-        if question is not None and question.kind == TOOL:
+        if question is not None and question.kind == TOOL and question.name not in run:
             answered.add(event_id)
         yield event
+
+
+def _tools(events: list[Event], declared: Mapping[str, str], tried: Mapping[str, str] | None) -> Tools:
+    """Return which tools run in the test, and why the others are answered.
+
+    Args:
+        events: all events of the trace.
+        declared: the setting `tools`.
+        tried: what `--try-tools` found: the reason why a tool has to be answered, "" where it gives its recorded results.
+            None where it was not asked for.
+    """
+    from namel3ss_debug.replay.rerunning.codes import codes_of
+    from namel3ss_debug.replay.rerunning.plans import ANSWER, RUN, find_declared
+    from namel3ss_debug.views.generated_tests import Tools
+
+    run: list[str] = []
+    answered: dict[str, str] = {}
+    for name in _called_tools(events):
+        what = find_declared(declared, name)
+        if what == RUN:
+            run.append(name)
+        elif what == ANSWER:
+            answered[name] = 'the setting tools says "answer"'
+        elif tried is None:
+            answered[name] = 'the setting tools does not say "run"; --try-tools finds whether it can run'
+        elif tried.get(name):
+            answered[name] = tried[name]
+        else:
+            run.append(name)
+    codes = codes_of(events).by_name
+    return Tools(run, {name: f"{why}; {_unverified(codes.get(name, ()))}" for name, why in answered.items()})
+
+
+def _unverified(codes: Iterable[ToolCode]) -> str:
+    """Return a clause that says how far a change of a tool's code will be noticed."""
+    known = [code for code in codes if code.digest]
+    beyond = list(dict.fromkeys(what for code in known for what in code.not_verified))
+    if not known:
+        return "a change of its code is not noticed"
+    more = ", ..." if len(beyond) > _MOST_NAMED else ""
+    return f"not verified: {', '.join(beyond[:_MOST_NAMED])}{more}" if beyond else "a change of its code is noticed"
+
+
+def _tried(trace: Trace, events: list[Event], config: DebugConfiguration) -> dict[str, str]:
+    """Run the program again to find which tools give their recorded results; see `replay.trials.try_tools`."""
+    from namel3ss_debug.replay.rerunning.plans import find_declared
+    from namel3ss_debug.replay.trials import try_tools
+
+    servers = {
+        str(event.get("component_name"))
+        for event in events
+        if "mcp" in (event.get("metadata") or {}) and event["event_type"] == "tool_call_start"
+    }
+    names = [name for name in _called_tools(events) if not find_declared(config.tools, name)]
+    found = try_tools(
+        trace,
+        [name for name in names if name not in servers],
+        config,
+        lambda text: click.echo(text, err=True),
+    )
+    return found | dict.fromkeys(servers.intersection(names), "it runs in an MCP server")
+
+
+def _called_tools(events: list[Event]) -> list[str]:
+    """Return the names of the tools that were called, in the order of their first calls."""
+    from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
+
+    questions = (question_of(number, event, keep_event=False) for number, event in enumerate(events, 1))
+    return list(dict.fromkeys(each.name for each in questions if each is not None and each.kind == TOOL))
 
 
 def _ends(trace: Trace, events: list[Event]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -124,9 +201,8 @@ def _kind(target: str) -> tuple[Any, str]:
     if function and _is_dotted(module) and _is_dotted(function):
         return "function", target
     path = Path(target)
-    if path.suffix in {"", ".exe"} and path.parent.name in {"bin", "Scripts"}:
-        if importlib.metadata.entry_points(group="console_scripts", name=path.stem):
-            return "command", path.stem
+    if path.parent.name == "bin" and importlib.metadata.entry_points(group="console_scripts", name=path.name):
+        return "command", path.name
     return ("script", target) if target.endswith(".py") else (None, target)
 
 
@@ -187,16 +263,23 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
     shell_complete=files,
     help="Where the test is written; test_PROGRAM.py in this folder without it.",
 )
-def command(reference: str | None, output: str | None) -> None:
+@click.option(
+    "--try-tools",
+    is_flag=True,
+    help="Run the program again with its tools, and declare those `run` in the test that give their recorded results. "
+    "Sockets, processes and writing are refused to them; that is no sandbox.",
+)
+def command(reference: str | None, output: str | None, *, try_tools: bool) -> None:
     """Make a test of pytest that runs a recorded program on its answers, and asserts what it did.
 
     The trace is copied beside the test, which needs no network, no key and no server: which tools are called, with
     what, in which order, and what is answered at the end has to be as recorded. Clock and random numbers are those of
     the trace.
     """
+    from namel3ss_debug.config import load_configuration
     from namel3ss_debug.inspection.calls import read_run
     from namel3ss_debug.traces.inputs import Recorded
-    from namel3ss_debug.views.generated_tests import Tools, format_test
+    from namel3ss_debug.views.generated_tests import format_test
     from namel3ss_debug.views.terminal import clean
 
     trace = open_reference(reference)
@@ -212,8 +295,11 @@ def command(reference: str | None, output: str | None) -> None:
     inputs = Recorded.of(events)
     program = _program(trace, first, last, inputs, path, events)
     copy = path.with_suffix(".jsonl")
-    run = read_run(list(_outside_of_tools(events)))
-    text = format_test(_slug(path.stem.removeprefix("test_")), copy.name, program, Tools(), run)
+    config = load_configuration().config
+    tried = _tried(trace, events, config) if try_tools else None
+    tools = _tools(events, config.tools, tried)
+    run = read_run(list(_outside_of_tools(events, tools.run)))
+    text = format_test(_slug(path.stem.removeprefix("test_")), copy.name, program, tools, run)
     _write(path, copy, text, trace)
     click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
     if not inputs.usable:

@@ -23,8 +23,10 @@ MODES = ("once", "none", "rewrite")
 
 _TEST: pytest.StashKey[RecordedTest] = pytest.StashKey()
 _MARK_HELP = (
-    'agent_trace(path=None, *, mode="once", run_tools=()): record what the agents of the test do on its first run, and '
-    "answer from that ever after, with the network closed",
+    (
+        'agent_trace(path=None, *, mode="once", run_tools=()): record what the agents of the test do on its first run, '
+        "and answer from that ever after, with the network closed"
+    ),
     "agent_recording(...): the earlier name of agent_trace",
 )
 

@@ -138,10 +138,15 @@ class RecordedTest:
         for name in self._run.without_call(self._wanted.run_tools):
             told = f"run_tools={name!r}: {recording.name} holds no call of such a tool"
             self._node.warn(pytest.PytestWarning(told))
-        found, closed = self._run.parted(), self._run.refused()
+        found, closed, stale = self._run.parted(), self._run.refused(), self._run.stale_tools()
+        again, run = _again(self._node), self.trace.path
         if (found or closed) and self._run.recorded is not None:
-            again, run = _again(self._node), self.trace.path
             raise self._parts(testing.parted(found, closed, self._run.recorded, recording, again, run))
+        for name, reasons in self._run.unverified_tools().items():
+            told = f"{name} was answered from {recording.name}, and its code is not verified: {', '.join(reasons)}"
+            self._node.warn(pytest.PytestWarning(told))
+        if stale:
+            raise _failure(testing.describe_stale(stale, again))
 
     def _parts(self, text: str) -> BaseException:
         """The failure of a test that differs from its recording; says whose recording it is where that may be why."""

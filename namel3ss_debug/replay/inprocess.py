@@ -8,6 +8,7 @@ those of the recording, for the program alone: the test runner reads its own clo
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -31,6 +32,7 @@ from namel3ss_debug.capture.session import Session, new_session
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import RerunError, UnreadableTraceError
 from namel3ss_debug.replay.rerunning.boundaries import TOOL, Strand, question_of
+from namel3ss_debug.replay.rerunning.codes import CodeOfTrace, StaleTool
 from namel3ss_debug.replay.rerunning.divergences import CHANGED, MISSING, ORDER, RESULT, Divergence
 from namel3ss_debug.replay.rerunning.fitness import checked
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
@@ -118,9 +120,9 @@ class InProcess:
             kept = Kept(recording)
             recorded = read_recorded(kept)
             list(checked(recording, recorded))
-            self._answering = Pass(
-                Plan(recorded, run_tools), None, on_guess=lambda: _refuse_guess(self._answering)
-            )
+            # A checkout gives every file a new time, so without digests nothing says that code has changed.
+            plan = Plan(recorded, run_tools, code=CodeOfTrace(recorded.codes, since=math.inf))
+            self._answering = Pass(plan, None, on_guess=lambda: _refuse_guess(self._answering))
             self._answering.listens = OwnPorts(os.getpid())
             self._gate = _Gate(self._answering, self._stopped(on_stop, recorded))
             rerun = {"of": kept.execution_id, "recording": str(recording)}
@@ -208,8 +210,24 @@ class InProcess:
             for each in found
             if each.kind == MISSING
             or (each.kind == ORDER and _has_order(each, crowded))
-            or (each.kind == RESULT and each.number not in real)
+            # A test of its own says by run_tools that results may differ; that of a program has to give them again.
+            or (each.kind == RESULT and (self._of_program or each.number not in real))
         )
+
+    def stale_tools(self) -> tuple[StaleTool, ...]:
+        """Return the tools that were answered although their code has changed since they were recorded."""
+        return () if self._answering is None else self._answering.stale_tools()
+
+    def unverified_tools(self) -> dict[str, tuple[str, ...]]:
+        """Return the tools that were answered from the trace of a program without any sign whether their code has changed."""
+        if self._answering is None or not self._of_program:
+            return {}
+        codes = self._answering.plan.recorded.codes
+        return {
+            name: reasons
+            for name, reasons in self._answering.not_verified().items()
+            if not any(code.digest for code in codes.get(name, ()))
+        }
 
     def refused(self) -> tuple[Event, ...]:
         """The events of refused attempts to reach the network."""

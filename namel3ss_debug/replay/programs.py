@@ -135,19 +135,18 @@ class Programs:
 
     def run_function(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Call a function, named as `module:function`, wait for what it returns, and return that."""
-        here, result = os.getcwd(), None
+        here = os.getcwd()
         module, _, path = name.partition(":")
 
-        def run() -> None:
-            nonlocal result
+        with (
+            self._begin(here) as recorded,
+            _main_module(here, here, list(sys.argv)),
+            self._surroundings(recorded, None),
+        ):
             function = attrgetter(path)(importlib.import_module(module))
             result = function(**arguments)
             if hasattr(result, "__await__"):
                 result = asyncio.run(result if asyncio.iscoroutine(result) else _wait(result))
-
-        with self._begin(here) as recorded, _main_module(here, here, list(sys.argv)):
-            with self._surroundings(recorded, None):
-                run()
         return result
 
     def _run(

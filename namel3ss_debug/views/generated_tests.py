@@ -110,8 +110,8 @@ def _folder(folder: str) -> str:
 def _answered(tools: Tools) -> Iterator[str]:
     """Yield the comment that names the tools which do not run, with the reason of each."""
     if tools.answered:
-        yield "# These tools do not run: they are answered from the trace. The test fails once"
-        yield "# their code has changed; run_tools=[...] in the mark runs them."
+        yield "# These tools do not run: the trace answers them, until a change of their code is"
+        yield "# noticed, which fails the test. run_tools=[...] in the mark runs them."
         for name, reason in tools.answered.items():
             yield from textwrap.wrap(
                 " ".join(f"{name}: {reason}".split()),

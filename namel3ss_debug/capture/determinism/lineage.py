@@ -143,10 +143,8 @@ def begin(path: str, *, forked: bool = False, imports: bool | None = None) -> No
         imports: whether what modules draw while they are imported has a line of its own; as before if left out.
     """
     global _root, _here, _forked, _by_import  # noqa: PLW0603  (one process, one first line of work)
-    if (_by_import is not None) if imports is None else imports:
-        _by_import = {}
-    else:
-        _by_import = None
+    kept = _by_import is not None if imports is None else imports
+    _by_import = {} if kept else None
     _forked = forked
     _here = _Here()
     _tasks.clear()
