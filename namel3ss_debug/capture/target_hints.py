@@ -15,6 +15,7 @@ NOTEBOOK = ".ipynb"
 """How the name of a notebook ends: a file that Jupyter runs, and not Python."""
 
 _LONGEST_HEAD = 1000
+_EXEC = re.compile(r"""'''exec' "?(?P<python>[^"]+?)"? "\$0\"""")
 _INTERPRETER = re.compile(r"(.*/)?(python|pypy)[\d.]*\Z")
 _FILE_AND_FUNCTION = re.compile(r"(?P<file>[^:]+)\.py:(?P<function>[^\W\d][\w.]*)\Z")
 
@@ -91,8 +92,7 @@ def interpreter_of_script(path: str) -> str | None:
     if not lines or not lines[0].startswith("#!"):
         return None
     named = lines[0][2:].strip()
-    if (
-        named == "/bin/sh" and len(lines) > 1
-    ):  # pip writes `exec PYTHON` there if the path is long or has spaces
-        named = " ".join(lines[1].split('"')[1:2]) or lines[1].partition(" ")[2].partition(" ")[0]
+    if named == "/bin/sh" and len(lines) > 1:  # as pip writes it where the path is long or has spaces
+        found = _EXEC.match(lines[1])
+        named = found["python"] if found is not None else ""
     return named if "python" in named else None

@@ -59,25 +59,36 @@ def _tools(events: list[Event], declared: Mapping[str, str], tried: Mapping[str,
             None where it was not asked for.
     """
     from namel3ss_debug.replay.rerunning.codes import codes_of
-    from namel3ss_debug.replay.rerunning.plans import ANSWER, RUN, find_declared
     from namel3ss_debug.views.generated_tests import Tools
 
-    run: list[str] = []
-    answered: dict[str, str] = {}
-    for name in _called_tools(events):
-        what = find_declared(declared, name)
-        if what == RUN:
-            run.append(name)
-        elif what == ANSWER:
-            answered[name] = 'the setting tools says "answer"'
-        elif tried is None:
-            answered[name] = 'the setting tools does not say "run"; --try-tools finds whether it can run'
-        elif tried.get(name):
-            answered[name] = tried[name]
-        else:
-            run.append(name)
+    reasons = {name: _why_answered(name, declared, tried) for name in _called_tools(events)}
+    run = [name for name, reason in reasons.items() if not reason]
     codes = codes_of(events).by_name
-    return Tools(run, {name: f"{why}; {_unverified(codes.get(name, ()))}" for name, why in answered.items()})
+    seen = _called_tools(
+        _outside_of_tools(events, run)
+    )  # a tool that only an answered one calls is never called
+    return Tools(
+        [name for name in run if name in seen],
+        {
+            name: f"{reason}; {_unverified(codes.get(name, ()))}"
+            for name, reason in reasons.items()
+            if reason and name in seen
+        },
+    )
+
+
+def _why_answered(name: str, declared: Mapping[str, str], tried: Mapping[str, str] | None) -> str:
+    """Return why a tool is answered in the test; "" where it runs."""
+    from namel3ss_debug.replay.rerunning.plans import ANSWER, RUN, find_declared
+
+    what = find_declared(declared, name)
+    if what == RUN:
+        return ""
+    if what == ANSWER:
+        return 'the setting tools says "answer"'
+    if tried is None:
+        return 'the setting tools does not say "run"; --try-tools finds whether it can run'
+    return tried.get(name, "")
 
 
 def _unverified(codes: Iterable[ToolCode]) -> str:
@@ -87,7 +98,11 @@ def _unverified(codes: Iterable[ToolCode]) -> str:
     if not known:
         return "a change of its code is not noticed"
     more = ", ..." if len(beyond) > _MOST_NAMED else ""
-    return f"not verified: {', '.join(beyond[:_MOST_NAMED])}{more}" if beyond else "a change of its code is noticed"
+    return (
+        f"not verified: {', '.join(beyond[:_MOST_NAMED])}{more}"
+        if beyond
+        else "a change of its code is noticed"
+    )
 
 
 def _tried(trace: Trace, events: list[Event], config: DebugConfiguration) -> dict[str, str]:
@@ -110,7 +125,7 @@ def _tried(trace: Trace, events: list[Event], config: DebugConfiguration) -> dic
     return found | dict.fromkeys(servers.intersection(names), "it runs in an MCP server")
 
 
-def _called_tools(events: list[Event]) -> list[str]:
+def _called_tools(events: Iterable[Event]) -> list[str]:
     """Return the names of the tools that were called, in the order of their first calls."""
     from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
 

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from namel3ss_debug.inspection.calls import Run, ToolCall
+from namel3ss_debug.views.terminal import clean
 
 WIDTH: Final = 88
 """The line length of Black and Ruff where nobody has set another."""
 
 _INDENT = "    "
+_LONGEST_REASON = 300
 _MOST_ASSERTED = 10
 _LEAST_ANSWER = 20
 _PLACEHOLDER = "unused"
@@ -114,7 +116,7 @@ def _answered(tools: Tools) -> Iterator[str]:
         yield "# noticed, which fails the test. run_tools=[...] in the mark runs them."
         for name, reason in tools.answered.items():
             yield from textwrap.wrap(
-                " ".join(f"{name}: {reason}".split()),
+                clean(" ".join(f"{name}: {reason}".split()), _LONGEST_REASON),
                 WIDTH,
                 initial_indent="#   ",
                 subsequent_indent="#     ",

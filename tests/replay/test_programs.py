@@ -27,6 +27,8 @@ def programs():
 
 
 def with_recorded(recorded):
+    """Runs programs of a trace with these surroundings."""
+
     @contextmanager
     def begin(_root):
         yield recorded
