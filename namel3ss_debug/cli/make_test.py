@@ -133,6 +133,29 @@ def _called_tools(events: Iterable[Event]) -> list[str]:
     return list(dict.fromkeys(each.name for each in questions if each is not None and each.kind == TOOL))
 
 
+def _is_concurrent(events: list[Event]) -> bool:
+    """Return whether calls of models or tools ran at the same time, none of them inside the other."""
+    from namel3ss_debug.traces.events import ends_span, begins_span
+
+    parents: dict[str, str | None] = {}
+    running: set[str] = set()
+    for event in events:
+        kind, parent = event["event_type"], event.get("parent_event_id")
+        if ends_span(kind):
+            running.discard(str(parent))
+        elif begins_span(kind):
+            parents[event["event_id"]] = parent
+            if event.get("component") in ("llm", "tool"):
+                around = set()
+                while parent is not None and parent not in around:
+                    around.add(parent)
+                    parent = parents.get(parent)
+                if not running <= around:
+                    return True
+                running.add(event["event_id"])
+    return False
+
+
 def _ends(trace: Trace, events: list[Event]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The metadata of the first `trace_start`, and those of its `trace_end`.
 
@@ -313,8 +336,15 @@ def command(reference: str | None, output: str | None, *, try_tools: bool) -> No
     config = load_configuration().config
     tried = _tried(trace, events, config) if try_tools else None
     tools = _tools(events, config.tools, tried)
-    run = read_run(list(_outside_of_tools(events, tools.run)))
-    text = format_test(_slug(path.stem.removeprefix("test_")), copy.name, program, tools, run)
+    seen = list(_outside_of_tools(events, tools.run))
+    text = format_test(
+        _slug(path.stem.removeprefix("test_")),
+        copy.name,
+        program,
+        tools,
+        read_run(seen),
+        concurrent=_is_concurrent(seen),
+    )
     _write(path, copy, text, trace)
     click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
     if not inputs.usable:

@@ -69,7 +69,9 @@ class Tools:
     answered: Mapping[str, str] = field(default_factory=dict)
 
 
-def format_test(name: str, trace: str, program: Program, tools: Tools, run: Run) -> str:
+def format_test(
+    name: str, trace: str, program: Program, tools: Tools, run: Run, *, concurrent: bool = False
+) -> str:
     """Return the text of the file.
 
     Args:
@@ -78,9 +80,10 @@ def format_test(name: str, trace: str, program: Program, tools: Tools, run: Run)
         program: how the program is run.
         tools: which tools run.
         run: what the program did.
+        concurrent: whether calls of models or tools ran at the same time, so that they may begin in another order.
     """
     body = [*_before(program), *_running(program)]
-    asserted = list(_assertions(run))
+    asserted = list(_assertions(run, concurrent=concurrent))
     mark: list[str | list[str]] = [quoted(trace)]
     if tools.run:
         mark.append(f"run_tools={literal(list(tools.run))}")
@@ -159,7 +162,7 @@ def _running(program: Program) -> Iterator[str]:
         yield f"assert status == {program.exit_status}"
 
 
-def _assertions(run: Run) -> Iterator[str]:
+def _assertions(run: Run, *, concurrent: bool) -> Iterator[str]:
     """The assertions: the tools it called, in which order, and its answer."""
     calls = Counter(call.name for call in run.tool_calls)
     for name, times in list(calls.items())[:_MOST_ASSERTED]:
@@ -170,24 +173,27 @@ def _assertions(run: Run) -> Iterator[str]:
         if _is_plain(call) and len(row) <= WIDTH - 4:
             yield row
     order = [call.name for call in run.tool_calls]
-    if len(order) > 1 and len(order) <= _MOST_ASSERTED:
+    if 1 < len(order) <= _MOST_ASSERTED and not concurrent:
         yield from _call("agent_trace.assert_order", [quoted(name) for name in order], 4)
     if not run.failures:
         yield "agent_trace.assert_no_failures()"
     answers = [call.text for call in run.llm_calls if call.answers and call.text]
-    if answers:
-        yield _answer(answers[-1])
+    if answers and not concurrent:
+        yield _answer("assert agent_trace.answers[-1]{}", answers[-1])
+    elif concurrent:
+        for answer in sorted(set(answers))[:_MOST_ASSERTED]:
+            yield _answer("assert any(each{} for each in agent_trace.answers)", answer)
 
 
-def _answer(text: str) -> str:
-    """The assertion on the final answer, or on its beginning where it is long."""
-    row = f"assert agent_trace.answers[-1] == {quoted(text)}"
+def _answer(form: str, text: str) -> str:
+    """Return the assertion on an answer, or on its beginning where it is long."""
+    row = form.format(f" == {quoted(text)}")
     if len(row) <= WIDTH - 4:
         return row
     kept = text[:WIDTH]
     while len(kept) > _LEAST_ANSWER or kept == text:
         kept = kept[:-1]
-        row = f"assert agent_trace.answers[-1].startswith({quoted(kept)})"
+        row = form.format(f".startswith({quoted(kept)})")
         if len(row) <= WIDTH - 4:
             break
     return row if len(row) <= WIDTH - 4 else "assert agent_trace.answers"
