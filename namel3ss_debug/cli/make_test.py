@@ -135,7 +135,7 @@ def _called_tools(events: Iterable[Event]) -> list[str]:
 
 def _is_concurrent(events: list[Event]) -> bool:
     """Return whether calls of models or tools ran at the same time, none of them inside the other."""
-    from namel3ss_debug.traces.events import ends_span, begins_span
+    from namel3ss_debug.traces.events import begins_span, ends_span
 
     parents: dict[str, str | None] = {}
     running: set[str] = set()
