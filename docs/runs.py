@@ -24,7 +24,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug analyze --summary",
     ),
     "tree": ("namel3ss debug inspect --tree", "namel3ss debug inspect --event 8"),
-    "testify": ("namel3ss debug testify", "sed -n '/^@/,$p' test_support_agent.py"),
+    "make-test": ("namel3ss debug make-test", "sed -n '/^# These/,$p' test_support_agent.py"),
     "failing": ("namel3ss debug trace examples/failing_agent.py 2> errors.txt",),
     "explain": ("namel3ss debug analyze --errors", "namel3ss debug explain 25"),
     "health": ("namel3ss debug analyze --health",),

@@ -34,8 +34,9 @@ BRIDGES = {
     "replay/live.py": frozenset({"capture"}),
     "replay/starting.py": frozenset({"capture"}),
     "replay/inprocess.py": frozenset({"capture"}),
+    "replay/programs.py": frozenset({"capture"}),
 }
-"""The four places where the halves meet outside of `traces`."""
+"""The five places where the halves meet outside of `traces`."""
 
 THIRD_PARTY = {
     "orjson": frozenset(

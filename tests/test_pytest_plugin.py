@@ -353,7 +353,7 @@ def test_a_call_that_is_left_out_fails_the_test(suite):
         )
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["the test and x.jsonl part: 3 divergences", "missing *"])
+    result.stdout.fnmatch_lines(["the test diverges from x.jsonl: 3 divergences", "missing *"])
 
 
 def test_a_tool_that_is_installed_meanwhile_is_told(suite):
@@ -879,3 +879,122 @@ def test_a_pytest_that_is_too_old_for_the_plugin_runs_without_it(old):
         "['pytest_report_header'] "
         "namel3ss-debug: recorded agent tests need pytest 7 with pluggy 1.2, or later ones\n"
     )
+
+
+DATED = """
+import datetime, os, random, time, uuid
+import agent, pytest
+
+@pytest.mark.agent_trace("x.jsonl")
+def test_agent():
+    prompt = f"{datetime.datetime.now()} {uuid.uuid4()} {random.random()} {time.time()} {os.urandom(3).hex()}"
+    assert agent.run(prompt) == "It is on its way."
+    print("PROMPT", prompt)
+"""
+
+
+def prompt_of(result):
+    """The prompt that a test has printed."""
+    (line,) = [line for line in result.outlines if line.startswith("PROMPT")]
+    return line
+
+
+def test_clock_and_randomness_are_those_of_the_recording(suite):
+    """A prompt with the time, an id and random numbers is the recorded one, and finds its answer."""
+    first, second = suite(DATED), suite()
+    first.assert_outcomes(passed=1)
+    second.assert_outcomes(passed=1)
+    assert prompt_of(first) == prompt_of(second)
+    assert len(suite.asked) == 1
+
+
+def test_the_test_runner_keeps_its_clock_and_its_random_numbers(suite):
+    """What reads them around the test and in hooks during it gets the real ones, and goes on where it was."""
+    suite.path.joinpath("conftest.py").write_text("""
+import random, time
+import pytest
+
+FUNCTIONS = random.random, random.seed, time.ctime
+STATE = []
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    random.seed(7)
+    STATE.append(random.getstate())
+    began = time.time()
+    yield
+    assert STATE == [random.getstate()]
+    assert (random.random, random.seed, time.ctime) == FUNCTIONS
+    assert type(random._inst) is random.Random
+    assert time.time() - began < 600
+
+def pytest_runtest_logreport(report):
+    assert abs(time.time() - report.stop) < 600
+    assert report.duration < 600
+""")
+    suite(DATED).assert_outcomes(passed=1)
+    recorded = suite.recording.read_text()
+    old = recorded.replace('"timestamp":1', '"timestamp":0')  # many years ago
+    assert old != recorded
+    suite().assert_outcomes(passed=1)
+
+
+def test_a_plugin_that_seeds_each_test_differently_changes_nothing(suite):
+    """As pytest-randomly does: the random numbers go on from the state in which the function began when it was recorded."""
+    suite.path.joinpath("conftest.py").write_text("""
+import random, time
+
+def pytest_runtest_call(item):
+    random.seed(time.perf_counter_ns())
+""")
+    assert prompt_of(suite(DATED)) == prompt_of(suite())
+
+
+def test_a_clock_that_the_test_sets_wins(suite):
+    """Where a test travels in time itself, that is the time of its agents."""
+    tests = DATED.replace(
+        "agent.run(prompt) ==", 'prompt.startswith("1985") and agent.run(prompt) =='
+    ).replace(
+        "    prompt =",
+        "    traveller = time_machine.travel(datetime.datetime(1985, 10, 26), tick=False)\n    traveller.start()\n    prompt =",
+    )
+    tests = tests.replace('    print("PROMPT"', '    traveller.stop()\n    print("PROMPT"')
+    tests = tests.replace("import agent, pytest", "import agent, pytest, time_machine")
+    suite(tests).assert_outcomes(passed=1)
+    suite().assert_outcomes(passed=1)
+
+
+AT_ONCE = """
+import asyncio, openai, pytest
+
+@pytest.mark.agent_trace("x.jsonl")
+def test_agent():
+    async def ask(client, word):
+        asked = [{"role": "user", "content": word}]
+        made = await client.chat.completions.create(model="gpt-4o-mini", messages=asked)
+        return made.id
+
+    async def main():
+        async with openai.AsyncOpenAI(max_retries=0) as client:
+            return await asyncio.gather(*(ask(client, "Hello") for _ in range(5)))
+
+    print("PROMPT", asyncio.run(main()))
+"""
+
+
+def test_parallel_requests_that_are_the_same_get_their_own_answers(suite, monkeypatch, scripted_model_module):
+    """Each task gets the answer that it got when it was recorded, and not the next one."""
+    seconds = iter([0.2, 0.0, 0.15, 0.05, 0.1])
+    say = scripted_model_module.say
+    with scripted_model_module.ScriptedModel(lambda _request: say("Hi", seconds=next(seconds))) as model:
+        respond = scripted_model_module.canonical_hash
+        numbers = iter(range(9))
+        monkeypatch.setattr(
+            scripted_model_module, "canonical_hash", lambda *w: f"{next(numbers)}{respond(*w)}"
+        )
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{model.url}/v1")
+        first = suite(AT_ONCE)
+    first.assert_outcomes(passed=1)
+    ids = prompt_of(first)
+    assert len({*ids.split("chatcmpl-")}) == 6, "the answers cannot be told apart"
+    assert {prompt_of(suite()) for _ in range(5)} == {ids}

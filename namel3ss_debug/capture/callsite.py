@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from collections.abc import Iterable
 from types import CodeType, FrameType
 from typing import Any
 
@@ -12,7 +13,7 @@ _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARIES = tuple(
     {
         os.path.abspath(sysconfig.get_paths()[key]) + os.sep
-        for key in ("stdlib", "platstdlib", "purelib", "platlib")
+        for key in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")
     }
 )
 _MOST_FRAMES = 400
@@ -59,6 +60,22 @@ class CallSites:
             self.known.clear()
             self._named.clear()
         self.foreign.discard(filename)
+
+    def rebase(self, root: str, cwd: str, foreign: Iterable[str]) -> None:
+        """Name files as in the traces of a program that is started here.
+
+        Args:
+            root: the folder of the program's own code.
+            cwd: its working directory.
+            foreign: files that are not the program's, although they may lie below its folder.
+        """
+        self._root, self._cwd = root.rstrip(os.sep) + os.sep, cwd.rstrip(os.sep) + os.sep
+        self._shown.clear()
+        self.known.clear()
+        self._named.clear()
+        self.foreign.clear()
+        self.foreign.update(foreign)
+        self._shown.update(dict.fromkeys(self.foreign))
 
     def find(self, depth: int) -> str | None:
         """The call site of the innermost user frame, starting `depth` frames above the caller of this method."""

@@ -23,7 +23,12 @@ from types import FrameType
 from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 from namel3ss_debug.capture import switch
-from namel3ss_debug.capture.target_hints import check_word, suggestion
+from namel3ss_debug.capture.target_hints import (
+    check_word,
+    installed_command,
+    interpreter_of_script,
+    suggestion,
+)
 from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE, TRUST_KEY_VARIABLE
 from namel3ss_debug.errors import RerunError, TargetError
 from namel3ss_debug.traces.signing import remove_lent_keys
@@ -170,6 +175,10 @@ def _file_or_package(word: str, argv: tuple[str, ...], folder: Path) -> Target:
                 return _script(word + suffix, argv, folder)
         if (path / "__init__.py").is_file():
             return Target("module", word, argv, folder)
+    if not path.exists() or (path.is_dir() and not (path / "__main__.py").is_file()):
+        found = installed_command(word)
+        if found is not None:
+            return _script(found, argv, folder)
     if not path.exists():
         where = "" if Path(word).is_absolute() else f" in {folder}"
         raise TargetError(f"there is no {word}{where}{suggestion(word, folder)}")
@@ -222,6 +231,8 @@ def find_python(python: str | None, target: Target | None = None) -> str:
 
         return find_interpreter(python, target.value)
     if python is None:
+        if target is not None:
+            _check_command(target)
         return sys.executable
     found = shutil.which(os.path.expanduser(python))
     if found is None:
@@ -235,6 +246,23 @@ def find_python(python: str | None, target: Target | None = None) -> str:
             f"{found} cannot record ({lacks}): install namel3ss-debug for it, on Python 3.11 or later"
         )
     return found
+
+
+def _check_command(target: Target) -> None:
+    """See that an installed command is one of this interpreter.
+
+    Raises:
+        TargetError: it belongs to another one.
+    """
+    if target.kind != "script" or not _is_command(Path(target.value)):
+        return
+    other = interpreter_of_script(target.value)
+    if other is None or " " in other or not os.path.isfile(other) or not os.path.isabs(other):
+        return
+    if os.path.dirname(other) != os.path.dirname(sys.executable):
+        raise TargetError(
+            f"{target.value} is installed for {other}: install namel3ss-debug there too, and give --python {shlex.quote(other)}"
+        )
 
 
 def launch(

@@ -64,6 +64,7 @@ from namel3ss_debug.traces.unrecorded import take_marks
 from namel3ss_debug.traces.writer import TraceWriter
 
 if TYPE_CHECKING:  # imported where a program is stepped
+    from namel3ss_debug.capture.determinism.installing import InTest
     from namel3ss_debug.capture.gate import GatedWriter
 
 _undo: list[Callable[[], None]] = []
@@ -185,6 +186,10 @@ def start_in_child(session: Mapping[str, Any], role: str) -> None:
     if tracer is not None:
         install = rewrite.install if role == "main" else _install_loaded
         _undo.extend([install(opened.root), byvalue.install(tracer.problem)])
+        if opened.tries_tools:
+            from namel3ss_debug.capture import trials  # noqa: PLC0415  (only here is it needed)
+
+            trials.install(tracer)
 
 
 def activate(
@@ -194,6 +199,7 @@ def activate(
     parent_id: str | None = None,
     fresh: bool = False,
     gate: Gate | None = None,
+    test: InTest | None = None,
 ) -> ExecutionTracer | None:
     """Make the tracer of a session and switch it on; `None` when the execution is not sampled.
 
@@ -203,6 +209,7 @@ def activate(
         parent_id: the span of another process that this one was started in.
         fresh: whether the program of this process is yet to start.
         gate: what every event passes, where that is not the socket of the session.
+        test: what clock and randomness of a test of this process are served.
     """
     if not session.sampled:
         return None
@@ -231,7 +238,7 @@ def activate(
     if session.randomness:
         from namel3ss_debug.capture.determinism.installing import install  # noqa: PLC0415  (only here is it needed)
 
-        _undo.append(install(tracer, session.randomness, fresh=fresh, first_process=first_process))
+        _undo.append(install(tracer, session.randomness, fresh=fresh, first_process=first_process, test=test))
     if first_process:
         tracer.writer.begin()
     return tracer

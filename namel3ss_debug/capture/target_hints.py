@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 from namel3ss_debug.errors import TargetError
@@ -13,6 +14,8 @@ from namel3ss_debug.errors import TargetError
 NOTEBOOK = ".ipynb"
 """How the name of a notebook ends: a file that Jupyter runs, and not Python."""
 
+_LONGEST_HEAD = 1000
+_EXEC = re.compile(r"""'''exec' "?(?P<python>[^"]+?)"? "\$0\"""")
 _INTERPRETER = re.compile(r"(.*/)?(python|pypy)[\d.]*\Z")
 _FILE_AND_FUNCTION = re.compile(r"(?P<file>[^:]+)\.py:(?P<function>[^\W\d][\w.]*)\Z")
 
@@ -64,16 +67,32 @@ def suggestion(word: str, folder: Path) -> str:
         if name.endswith((".py", ".ai", ".pyz")) or (path.parent / name).is_dir():
             stems.setdefault(Path(name).stem, name)
     near = difflib.get_close_matches(path.stem, stems, n=1)  # that both end with .py makes no two names alike
-    meant = _installed(word) or (str(Path(word).with_name(stems[near[0]])) if near else "")
+    meant = installed_command(word) or (str(Path(word).with_name(stems[near[0]])) if near else "")
     return f"; did you mean {meant}?" if meant else ""
 
 
-def _installed(word: str) -> str | None:
-    """The path of a command of that name which is a Python script, such as pytest; a target is a file, and no command."""
-    found = None if "/" in word else shutil.which(word)
+def installed_command(word: str) -> str | None:
+    """Return the path of an installed command that is a Python script, such as pytest: first of this environment."""
+    if "/" in word:
+        return None
+    for place in (os.path.dirname(sys.executable), None):
+        found = shutil.which(word, path=place)
+        if found is not None and interpreter_of_script(found) is not None:
+            return found
+    return None
+
+
+def interpreter_of_script(path: str) -> str | None:
+    """Return the interpreter that the first line of a script names; None where it is no Python."""
     try:
-        with open(found or os.devnull, "rb") as stream:
-            head = stream.readline(300)
+        with open(path, "rb") as stream:
+            lines = os.fsdecode(stream.read(_LONGEST_HEAD)).splitlines()
     except OSError:
         return None
-    return found if head.startswith(b"#!") and b"python" in head else None
+    if not lines or not lines[0].startswith("#!"):
+        return None
+    named = lines[0][2:].strip()
+    if named == "/bin/sh" and len(lines) > 1:  # as pip writes it where the path is long or has spaces
+        found = _EXEC.match(lines[1])
+        named = found["python"] if found is not None else ""
+    return named if "python" in named else None

@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("namel3ss_debug.cli.check:command", "Hold recordings against rules, for CI."),
     "mark": ("namel3ss_debug.cli.mark:command", "Judge a run: good or bad, and why."),
     "trust": ("namel3ss_debug.cli.trust:command", "Allow re-runs of the traces below a folder."),
-    "testify": ("namel3ss_debug.cli.testify:command", "Write a test from a recording."),
+    "make-test": ("namel3ss_debug.cli.make_test:command", "Make a test of pytest from a trace."),
     "inspect": ("namel3ss_debug.cli.inspect:command", "Look at the events of a recording."),
     "journey": ("namel3ss_debug.cli.journey:command", "Tell what one agent or component did, in order."),
     "logs": ("namel3ss_debug.cli.logs:command", "Read the log records of a recording."),
@@ -36,6 +36,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "clean": ("namel3ss_debug.cli.clean:command", "Remove old recordings."),
 }
 """Name of a command of `debug` to where it stands and its line in the help."""
+
+ALIASES = {"testify": "make-test"}
+"""Earlier names of commands, which still work and are not shown, to the names that they have now."""
 
 MEANT = {
     "errors": "analyze --errors",
@@ -81,6 +84,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command of that name."""
         del ctx
+        cmd_name = self._named(cmd_name)
         if cmd_name not in self.table:
             return None
         module, _, attribute = self.table[cmd_name][0].partition(":")
@@ -96,10 +100,15 @@ class Commands(click.Group):
         Raises:
             click.UsageError: there is none of that name; the nearest is suggested.
         """
-        name = args[0]
+        name = self._named(args[0])
         if name not in self.table and not name.startswith("-"):
             raise click.UsageError(f"there is no command {name!r}; {self._hint(name)}", ctx)
-        return super().resolve_command(ctx, args)
+        return super().resolve_command(ctx, [name, *args[1:]])
+
+    def _named(self, word: str) -> str:
+        """Return the name of a command by one of its names."""
+        name = ALIASES.get(word, word)
+        return name if name in self.table else word
 
     def _hint(self, word: str) -> str:
         """What somebody may have meant who gave this word for a command."""

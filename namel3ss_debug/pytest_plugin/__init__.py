@@ -15,6 +15,7 @@ if hasattr(pytest, "StashKey") and "wrapper" in inspect.signature(pytest.hookimp
         agent_trace,
         pytest_addoption,
         pytest_configure,
+        pytest_pyfunc_call,
         pytest_runtest_call,
         pytest_runtest_makereport,
         pytest_runtest_setup,

@@ -1,4 +1,4 @@
-"""The plugin for pytest: the fixture `agent_trace`, the mark `agent_recording`, and the option `--agent-record`.
+"""The plugin for pytest: the fixture `agent_trace`, the mark of the same name, and the option `--agent-record`.
 
 pytest imports this file in every run, so it imports no other modules of ours: the work is done by `recorded_tests`,
 which is loaded with the first test that has the fixture or the mark. pytest shall not rewrite its asserts:
@@ -16,13 +16,18 @@ if TYPE_CHECKING:  # loaded with the first test that needs it
     from namel3ss_debug.pytest_plugin.recorded_tests import RecordedTest
     from namel3ss_debug.views.assertions import AgentTrace
 
-MARK, FIXTURE = "agent_recording", "agent_trace"
+MARKS, FIXTURE = ("agent_trace", "agent_recording"), "agent_trace"
+"""The mark has its old name still."""
+
 MODES = ("once", "none", "rewrite")
 
 _TEST: pytest.StashKey[RecordedTest] = pytest.StashKey()
 _MARK_HELP = (
-    'agent_recording(path=None, *, mode="once", run_tools=()): record what the agents of the test do on its first run, and '
-    "answer from that ever after, with the network closed"
+    (
+        'agent_trace(path=None, *, mode="once", run_tools=()): record what the agents of the test do on its first run, '
+        "and answer from that ever after, with the network closed"
+    ),
+    "agent_recording(...): the earlier name of agent_trace",
 )
 
 
@@ -33,17 +38,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--agent-record",
         choices=MODES,
         metavar="MODE",
-        help="for every test with agent_recording: once (record what has no recording), none (never record) or rewrite "
+        help="for every test with the mark agent_trace: once (record what has no recording), none (never record) or rewrite "
         "(record anew); without it, as the mark says",
     )
     parser.addini(
-        "agent_record", "MODE of tests whose agent_recording has no mode of its own", default="once"
+        "agent_record", "MODE of tests whose mark agent_trace has no mode of its own", default="once"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark."""
-    config.addinivalue_line("markers", _MARK_HELP)
+    for row in _MARK_HELP:
+        config.addinivalue_line("markers", row)
     mode = config.getini("agent_record")
     if mode not in MODES:
         raise pytest.UsageError(
@@ -58,7 +64,7 @@ def pytest_runtest_setup(item: Any) -> None:
     All marks are known only now: a conftest can add marks to whole folders after all tests have been collected.
     """
     names = getattr(item, "fixturenames", None)
-    if names is None or (FIXTURE not in names and item.get_closest_marker(MARK) is None):
+    if names is None or (FIXTURE not in names and mark_of(item) is None):
         return
     others = [name for name in names if name != FIXTURE]
     known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
@@ -66,6 +72,11 @@ def pytest_runtest_setup(item: Any) -> None:
     place = max(wider, default=0)
     # a new list, because the tests of one function with different parameters share theirs
     item.fixturenames = [*others[:place], FIXTURE, *others[place:]]
+
+
+def mark_of(item: pytest.Item) -> pytest.Mark | None:
+    """Return the mark of a test, under either of its names."""
+    return next(filter(None, map(item.get_closest_marker, MARKS)), None)
 
 
 def _scope(definitions: Any) -> str:
@@ -103,6 +114,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     else:
         test.passed()
     return result
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Let the recorded test begin where its function does."""
+    test = pyfuncitem.stash.get(_TEST, None)
+    if test is not None:
+        test.begins()
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +20,12 @@ from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.config import DebugConfiguration, load_configuration
 from namel3ss_debug.errors import DebugError, SettingError, UnreadableTraceError
+from namel3ss_debug.pytest_plugin.door import mark_of
 from namel3ss_debug.replay.inprocess import InProcess, Recordable
+from namel3ss_debug.replay.programs import Programs
 from namel3ss_debug.replay.rerunning.impasses import Stop
 from namel3ss_debug.replay.rerunning.recorded import Recorded
+from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.views import testing
 from namel3ss_debug.views.assertions import AgentTrace
 
@@ -74,7 +78,7 @@ class RecordedTest:
         self._sections: list[tuple[str, str]] = []
         recording = wanted.recording
         self._answers = recording is not None and wanted.mode != "rewrite" and recording.exists()
-        self.trace = AgentTrace(trace, lambda: switch.get_global_tracer().flush())
+        self.trace = AgentTrace(trace, lambda: switch.get_global_tracer().flush(), Programs(self._program))
         what = Recordable(trace, node.nodeid, node.config.rootpath, shared.config, shared.functions)
         self._run = InProcess(what, recording if self._answers else None, wanted.run_tools, self._stop)
 
@@ -83,6 +87,13 @@ class RecordedTest:
         error = self._parts(testing.stopped(stop, recorded, self._wanted.recording, _again(self._node)))
         self._stopped = self._stopped or error
         return error
+
+    def _program(self, root: str) -> AbstractContextManager[Inputs | None]:
+        return self._run.program(root)
+
+    def begins(self) -> None:
+        """The function of the test begins."""
+        self._run.begins()
 
     def end(self) -> None:
         """Stop recording."""
@@ -127,10 +138,15 @@ class RecordedTest:
         for name in self._run.without_call(self._wanted.run_tools):
             told = f"run_tools={name!r}: {recording.name} holds no call of such a tool"
             self._node.warn(pytest.PytestWarning(told))
-        found, closed = self._run.parted(), self._run.refused()
+        found, closed, stale = self._run.parted(), self._run.refused(), self._run.stale_tools()
+        again, run = _again(self._node), self.trace.path
         if (found or closed) and self._run.recorded is not None:
-            again, run = _again(self._node), self.trace.path
             raise self._parts(testing.parted(found, closed, self._run.recorded, recording, again, run))
+        for name, reasons in self._run.unverified_tools().items():
+            told = f"{name} was answered from {recording.name}, and its code is not verified: {', '.join(reasons)}"
+            self._node.warn(pytest.PytestWarning(told))
+        if stale:
+            raise _failure(testing.describe_stale(stale, again))
 
     def _parts(self, text: str) -> BaseException:
         """The failure of a test that differs from its recording; says whose recording it is where that may be why."""
@@ -182,7 +198,7 @@ def begin(request: pytest.FixtureRequest) -> RecordedTest:
 
 def _wanted(node: pytest.Item) -> _Wanted:
     """The recording of a test and how it is used, by the mark, the options and the settings."""
-    mark = node.get_closest_marker("agent_recording")
+    mark = mark_of(node)
     if mark is None or _is_skipped_by_unittest(node):
         return _Wanted(None)
     path, mode, run_tools = _read(mark)
@@ -190,7 +206,7 @@ def _wanted(node: pytest.Item) -> _Wanted:
         recording = node.path.parent / FOLDER / _safe(node.path.stem) / f"{_name(node)}.jsonl"
     elif mark not in node.own_markers:
         raise _failure(
-            "agent_recording of a class or module takes no path: each test has a recording of its own"
+            f"{mark.name} of a class or module takes no path: each test has a recording of its own"
         )
     else:
         recording = node.path.parent / path
@@ -198,10 +214,10 @@ def _wanted(node: pytest.Item) -> _Wanted:
         if case is not None and case.id:
             recording = recording.with_name(f"{recording.stem}-{_safe(case.id)}{recording.suffix}")
     if recording.suffix != ".jsonl":
-        raise _failure(f"agent_recording {path!s}: the name of a recording ends with .jsonl")
+        raise _failure(f"{mark.name} {path!s}: the name of a recording ends with .jsonl")
     chosen = node.config.getoption("agent_record") or mode or node.config.getini("agent_record")
     if chosen not in _MODES:
-        raise _failure(f"agent_recording has no mode {chosen!r}: it is one of {', '.join(_MODES)}")
+        raise _failure(f"{mark.name} has no mode {chosen!r}: it is one of {', '.join(_MODES)}")
     return _Wanted(recording, chosen, run_tools)
 
 
@@ -221,7 +237,7 @@ def _read(mark: pytest.Mark) -> tuple[Path | None, Any, frozenset[str]]:
     except TypeError:
         given = [*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())]
         raise _failure(
-            f"agent_recording({', '.join(given)}): it takes a path, mode= and run_tools=, a name or several"
+            f"{mark.name}({', '.join(given)}): it takes a path, mode= and run_tools=, a name or several"
         ) from None
 
 

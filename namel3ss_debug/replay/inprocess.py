@@ -3,38 +3,48 @@
 The answers come from the same pass as those of a re-run, without a socket: the process asks itself. Nothing can be
 started over, so a question that is not the recorded one is no reason for a guess but the end: it raises what the caller
 has made of it, an exception that programs do not catch. The network is closed meanwhile. Clock and random numbers are
-those of now.
+those of the recording, for the program alone: the test runner reads its own clock.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, Literal
 
 from orjson import loads
 
 from namel3ss_debug.capture import context, start, switch
 from namel3ss_debug.capture.answers import Given, Step
+from namel3ss_debug.capture.determinism import installing
+from namel3ss_debug.capture.determinism.installing import InTest
+from namel3ss_debug.capture.determinism.lineage import FIRST
 from namel3ss_debug.capture.listening import OwnPorts
 from namel3ss_debug.capture.loaded import LoadedFunctions
 from namel3ss_debug.capture.session import Session, new_session
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import RerunError, UnreadableTraceError
 from namel3ss_debug.replay.rerunning.boundaries import TOOL, Strand, question_of
+from namel3ss_debug.replay.rerunning.codes import CodeOfTrace, StaleTool
 from namel3ss_debug.replay.rerunning.divergences import CHANGED, MISSING, ORDER, RESULT, Divergence
 from namel3ss_debug.replay.rerunning.fitness import checked
 from namel3ss_debug.replay.rerunning.impasses import CannotGoOnError, Stop
 from namel3ss_debug.replay.rerunning.passes import Pass
 from namel3ss_debug.replay.rerunning.plans import ALL, Plan
 from namel3ss_debug.replay.rerunning.recorded import Recorded, read_recorded
+from namel3ss_debug.replay.starting import randomness_of
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.wire import lenient
 
 OnStop = Callable[[Stop | str, Recorded], BaseException]
 """Makes the exception that ends the program: why it cannot go on, and what the recording holds."""
@@ -46,7 +56,7 @@ _OUR_SETTINGS: Final[Mapping[str, Any]] = {
     "sample_rate": 1.0,
     "buffer_size": 1,
     "max_payload_size": 0,
-    "record_randomness": False,
+    "record_randomness": True,
     "rotate_max_bytes": 0,
     "capture_memory": False,
     "capture_performance": False,
@@ -103,22 +113,32 @@ class InProcess:
         self._answering: Pass | None = None
         self._gate: _Gate | None = None
         self._before = context.CURRENT.get()
+        self._inputs: Inputs | None = None
+        self._of_program = False
         rerun: dict[str, Any] = {}
         if recording is not None:
             kept = Kept(recording)
             recorded = read_recorded(kept)
             list(checked(recording, recorded))
-            self._answering = Pass(
-                Plan(recorded, run_tools), None, on_guess=lambda: _refuse_guess(self._answering)
-            )
+            # A checkout gives every file a new time, so without digests nothing says that code has changed.
+            plan = Plan(recorded, run_tools, code=CodeOfTrace(recorded.codes, since=math.inf))
+            self._answering = Pass(plan, None, on_guess=lambda: _refuse_guess(self._answering))
             self._answering.listens = OwnPorts(os.getpid())
             self._gate = _Gate(self._answering, self._stopped(on_stop, recorded))
             rerun = {"of": kept.execution_id, "recording": str(recording)}
-        session = _session(what, rerun, offline=recording is not None)
+            self._inputs = Inputs.of(kept.events())
+            self._of_program = "::" not in str(kept.target)
+        session = _session(what, rerun, self._inputs, offline=recording is not None)
         # before the frameworks are followed
         self._put_back: Callable[[], None] | None = what.functions.install()
         try:
-            self._tracer = start.activate(session, first_process=True, gate=self._gate)
+            self._tracer = start.activate(
+                session,
+                first_process=True,
+                fresh=self._of_program,
+                gate=self._gate,
+                test=InTest(self._inputs),
+            )
         except BaseException:
             self._put_back()
             raise
@@ -134,6 +154,30 @@ class InProcess:
     def recorded(self) -> Recorded | None:
         """What answers, where a recording does."""
         return None if self._answering is None else self._answering.plan.recorded
+
+    def begins(self) -> None:
+        """The function of the test begins: all fixtures and plugins are done with their preparations."""
+        if not self._of_program:
+            installing.begin_test()
+
+    @contextmanager
+    def program(self, root: str) -> Iterator[Inputs | None]:
+        """Run a block as the program whose own code is below a folder, and give what its recording holds.
+
+        The recording of a whole program names files, tasks and draws as in a process of its own, so they are named
+        the same way from here on. What stands on the stack already is the test's, and no part of the program.
+        """
+        if not self._of_program or self._tracer is None:
+            yield None
+            return
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  (the documented way to a frame)
+        tests = set()
+        while frame is not None:
+            tests.add(frame.f_code.co_filename)
+            frame = frame.f_back
+        self._tracer.sites.rebase(root, os.getcwd(), tests)
+        installing.restart()
+        yield self._inputs
 
     def without_call(self, tools: Iterable[str]) -> list[str]:
         """Those of the names of which what answers holds no call of a tool."""
@@ -166,8 +210,24 @@ class InProcess:
             for each in found
             if each.kind == MISSING
             or (each.kind == ORDER and _has_order(each, crowded))
-            or (each.kind == RESULT and each.number not in real)
+            # A test of its own says by run_tools that results may differ; that of a program has to give them again.
+            or (each.kind == RESULT and (self._of_program or each.number not in real))
         )
+
+    def stale_tools(self) -> tuple[StaleTool, ...]:
+        """Return the tools that were answered although their code has changed since they were recorded."""
+        return () if self._answering is None else self._answering.stale_tools()
+
+    def unverified_tools(self) -> dict[str, tuple[str, ...]]:
+        """Return the tools that were answered from the trace of a program without any sign whether their code has changed."""
+        if self._answering is None or not self._of_program:
+            return {}
+        codes = self._answering.plan.recorded.codes
+        return {
+            name: reasons
+            for name, reasons in self._answering.not_verified().items()
+            if not any(code.digest for code in codes.get(name, ()))
+        }
 
     def refused(self) -> tuple[Event, ...]:
         """The events of refused attempts to reach the network."""
@@ -209,6 +269,7 @@ class Kept:
         lost: how many events are missing.
         rotated_away: how many of these stood before the first file that is left.
         execution_id: of the run.
+        target: the program or test that was recorded.
 
     Raises:
         TraceNotFoundError: there is no such file.
@@ -230,6 +291,7 @@ class Kept:
             self.lost, self.rotated_away = trace.lost, trace.rotated_away
         self._events = whole
         self.execution_id = whole[0].get("execution_id") if whole else None
+        self.target = lenient.mapping(whole[0].get("metadata")).get("target") if whole else None
 
     def events(self, start: int = 1) -> Iterator[Event]:
         """All events from the number `start` on."""
@@ -312,14 +374,20 @@ def _refuse_guess(answering: Pass | None) -> None:
         raise CannotGoOnError(Stop(kind, last.question, last.recorded, last))
 
 
-def _session(what: Recordable, rerun: dict[str, Any], *, offline: bool) -> Session:
+def _session(what: Recordable, rerun: dict[str, Any], inputs: Inputs | None, *, offline: bool) -> Session:
     config = replace(what.config, trace_output_dir=str(what.trace.parent), **_OUR_SETTINGS)
     session = new_session(config, target=what.target, root=what.root, output=what.trace, running=True)
-    return replace(session, offline=offline, rerun=rerun, link_latest=False)
+    randomness = session.randomness if inputs is None else randomness_of(inputs)
+    return replace(session, offline=offline, rerun=rerun, link_latest=False, randomness=randomness)
 
 
 def _has_order(found: Divergence, crowded: frozenset[Strand]) -> bool:
     """Whether all that a change of order is about was asked in the main thread, one after the other."""
     recorded = () if found.recorded is None else (found.recorded.question,)
     asked = (*recorded, *filter(None, (found.question,)))
-    return all(not each.strand.thread and each.strand not in crowded for each in asked)
+    return all(_is_of_main_thread(each.strand) and each.strand not in crowded for each in asked)
+
+
+def _is_of_main_thread(strand: Strand) -> bool:
+    """Return whether this is the main thread or one of its tasks; with recorded inputs it has a name."""
+    return strand.thread in ("", FIRST) or strand.thread.startswith(f"{FIRST}~")

@@ -160,7 +160,7 @@ def randomness_of(inputs: Inputs) -> dict[str, Any]:
     """What a process draws its random numbers from, as the session says it; {} where the recording does not."""
     if not inputs.usable:
         return {}
-    randomness: dict[str, Any] = {"seed": inputs.seed}
+    randomness: dict[str, Any] = {"seed": inputs.seed, "lineage": inputs.version}
     if inputs.hash_seed is not None:
         randomness["hash_seed"] = inputs.hash_seed
     if inputs.hash_seed_given:

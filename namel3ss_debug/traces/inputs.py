@@ -23,11 +23,15 @@ EVENT_TYPE = "inputs_read"
 MEMORY_AT_START = "restore"
 """The `operation` of the `memory_operation` with the memory of a namel3ss app at its start, in `outputs.snapshot`."""
 
-VERSION = 2
+VERSION = 3
 """The version of the names of lines of work and places, and of how numbers are drawn for them.
 
-History: 1 counted all jobs of executors together, whatever they ran, and a call of a tool was no line of work.
+History: 1 counted all jobs of executors together, whatever they ran, and a call of a tool was no line of work. In 2 a
+module that was imported drew from the line of work that imported it.
 """
+
+USABLE = frozenset({2, 3})
+"""The versions that a re-run knows."""
 
 _INTERPRETER = frozenset({"TZ", "LANG", "LANGUAGE", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONCOERCECLOCALE"})
 
@@ -41,7 +45,8 @@ class Recorded:
         hash_seed: the value of PYTHONHASHSEED; `None` where it is not known.
         hash_seed_given: whether the user had set it.
         version: of the names of lines of work and places.
-        state: the state of the generator of `random`, where the program was running already when its recording began.
+        state: the state of the generator of `random`, where the program was running already when its recording began;
+            of a test, where its function began.
         started: when the recording began, nanoseconds since the epoch.
         clock: the reads by line of work and place, in order.
         left_out: places that read the clock again after the limit, when no more reads were kept.
@@ -98,7 +103,7 @@ class Recorded:
     @property
     def usable(self) -> bool:
         """Whether randomness and clock were recorded in a version that is known here."""
-        return bool(self.seed) and self.version == VERSION
+        return bool(self.seed) and self.version in USABLE
 
     @property
     def stdin_bytes(self) -> bytes:
@@ -176,6 +181,7 @@ class Recorded:
     ) -> None:
         """Add the inputs of one event; where a value is recorded twice, the first counts."""
         process = str(metadata.get("process"))
+        self.state = lenient.string(metadata.get("state")) or self.state
         clock = lenient.mapping(metadata.get("clock"))
         for number, place in lenient.mapping(clock.get("places")).items():
             places[process, number] = str(lenient.mapping(place).get("code"))

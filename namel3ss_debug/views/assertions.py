@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -16,6 +17,7 @@ from namel3ss_debug.views.terminal import clean
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.checking.findings import Report
+    from namel3ss_debug.replay.programs import Programs
 
 _MOST_NAMED = 20
 _LONGEST = 300
@@ -27,18 +29,74 @@ class AgentTrace:
     Args:
         path: the recording.
         flush: called before the recording is read.
+        programs: runs the programs of the test; None outside of one.
 
     Attributes:
         path: the recording of this run of the test, never the one that answers.
     """
 
-    def __init__(self, path: Path, flush: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, path: Path, flush: Callable[[], None] = lambda: None, programs: Programs | None = None
+    ) -> None:
         self.path = path
         self._flush = flush
+        self._programs = programs
         self._read: tuple[int, Run] = (-1, Run())
 
     def __repr__(self) -> str:
         return f"AgentTrace({str(self.path)!r})"
+
+    # --- running a program
+
+    def run_script(
+        self, path: str | os.PathLike[str], argv: Sequence[str] = (), *, stdin: str | None = None
+    ) -> int:
+        """Run a script in this process as `python PATH ARGV` does, and return its exit status.
+
+        Args:
+            path: relative to the working directory, where it is not absolute.
+            argv: the words behind it.
+            stdin: what it reads from the standard input; what was recorded if left out.
+        """
+        return self._running.run_script(os.fspath(path), argv, stdin)
+
+    def run_module(self, name: str, argv: Sequence[str] = (), *, stdin: str | None = None) -> int:
+        """Run a module in this process as `python -m NAME ARGV` does, and return its exit status.
+
+        Args:
+            name: a module, or a package with `__main__`.
+            argv: the words behind it.
+            stdin: as for `run_script`.
+        """
+        return self._running.run_module(name, argv, stdin)
+
+    def run_command(self, name: str, argv: Sequence[str] = (), *, stdin: str | None = None) -> int:
+        """Run a console script of an installed package in this process, and return its exit status.
+
+        Args:
+            name: what is typed to run it.
+            argv: the words behind it.
+            stdin: as for `run_script`.
+
+        Raises:
+            LookupError: no package that is installed has a console script of this name.
+        """
+        return self._running.run_command(name, argv, stdin)
+
+    def run_function(self, name: str, /, **arguments: Any) -> Any:
+        """Call a function of the program, and return its result; a coroutine is run to its end.
+
+        Args:
+            name: the function as `module:function`; the module is imported from the working directory.
+            **arguments: what it is called with.
+        """
+        return self._running.run_function(name, arguments)
+
+    @property
+    def _running(self) -> Programs:
+        if self._programs is None:
+            raise RuntimeError("programs are run in a test with the fixture agent_trace")
+        return self._programs
 
     # --- values
 

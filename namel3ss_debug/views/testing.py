@@ -11,6 +11,7 @@ from rich.text import Text
 from namel3ss_debug.inspection.arrangement import forest
 from namel3ss_debug.inspection.calls import read_run
 from namel3ss_debug.replay.rerunning.boundaries import TOOL
+from namel3ss_debug.replay.rerunning.codes import StaleTool
 from namel3ss_debug.replay.rerunning.divergences import MISSING, NEW, Divergence
 from namel3ss_debug.replay.rerunning.impasses import Stop, asked, flawed, held, told, wanted_setting
 from namel3ss_debug.replay.rerunning.recorded import Recorded
@@ -88,7 +89,7 @@ def parted(
     """
     kinds = [count(len(found), "divergence")] if found else []
     kinds += [count(len(closed), "closed way to the network", "closed ways to the network")] if closed else []
-    rows = [clean(f"the test and {recording.name} part: {' and '.join(kinds)}")]
+    rows = [clean(f"the test diverges from {recording.name}: {' and '.join(kinds)}")]
     for each in found[:_MOST_DIVERGENCES]:
         rows += _plain(divergence_lines(each, WIDTH, recorded))
     if len(found) > _MOST_DIVERGENCES:
@@ -98,6 +99,20 @@ def parted(
         f"{clean(name)} was called all the same: its function is of an installed package, or not below the root folder of "
         "pytest; install your own package anew, or with pip install -e"
         for name in _called_unseen(found, run)
+    ]
+    return "\n".join([*rows, again_row(again)])
+
+
+def describe_stale(tools: Sequence[StaleTool], again: str) -> str:
+    """Return why a test fails that passed on answers of tools whose code has changed since.
+
+    Args:
+        tools: these tools.
+        again: the command that records anew.
+    """
+    rows = [
+        clean(f"{tool.describe()}: re-record, or run it (run_tools={tool.name!r} in the mark)")
+        for tool in tools
     ]
     return "\n".join([*rows, again_row(again)])
 

@@ -403,19 +403,48 @@ def test_a_target_that_is_not_there_is_one_line(project, words, message):
     assert str(error.value) == message.format(project)
 
 
-def test_an_installed_command_is_named_by_its_path(project, monkeypatch):
-    """A target is a file: of a command that is a Python script, the message has the file."""
+def test_an_installed_command_is_a_target(project, monkeypatch):
+    """A command is found by its name if it is a Python script, and nothing in the folder has the name."""
     commands = project / "bin"
     commands.mkdir()
-    for name, head in (("serve", "#!/usr/bin/env python3\n"), ("shell", "#!/bin/sh\n")):
+    for name, head in (
+        ("serve", "#!/usr/bin/env python3\n"),
+        ("shell", "#!/bin/sh\n"),
+        ("app", "#!python3\n"),
+    ):
         (commands / name).write_text(head)
         (commands / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(commands))
-    (project / "server.py").touch()
-    with pytest.raises(TargetError, match=f"there is no serve in .*; did you mean {commands}/serve\\?$"):
-        resolve_target(["serve", "app:app"], cwd=project)
+    (project / "serve").mkdir()  # holds no program
+    target = resolve_target(["serve", "app:app"], cwd=project)
+    assert (target.kind, target.value, target.argv) == ("script", f"{commands}/serve", ("app:app",))
+    assert target.root == project
+    assert resolve_target(["app"], cwd=project).value == "app.py"
     with pytest.raises(TargetError, match=r"there is no shell in [^;]*$"):
         resolve_target(["shell"], cwd=project)
+
+
+HEADS = (
+    "#!{}\n",
+    "#!/bin/sh\n'''exec' {} \"$0\" \"$@\"\n' '''\n",
+    "#!/bin/sh\n'''exec' \"{}\" \"$0\" \"$@\"\n' '''\n",
+)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_command_of_another_interpreter_names_it(head, project, monkeypatch):
+    """What it imports is installed there; --python chooses it."""
+    other = project / "env" / "bin"
+    other.mkdir(parents=True)
+    (other / "python3").symlink_to(sys.executable)
+    (other / "serve").write_text(head.format(other / "python3"))
+    (other / "serve").chmod(0o755)
+    monkeypatch.setenv("PATH", str(other))
+    target = resolve_target(["serve"], cwd=project)
+    with pytest.raises(
+        TargetError, match=f"is installed for {other}/python3: .* give --python {other}/python3$"
+    ):
+        launch.find_python(None, target)
 
 
 def test_run_args_without_a_function_are_an_error(project):

@@ -29,7 +29,7 @@ STDIN_BOUND = 64 * 1024 * 1024
 
 _WAITING = 4096
 _AT_ONCE = 200
-_UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED, _LINE = range(9)
+_UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED, _LINE, _STATE = range(10)
 _MATTERS = frozenset({_UUID, _STDIN, _OPENED})
 _TOGETHER = 32
 _PATIENCE = 0.1
@@ -88,6 +88,7 @@ class Inputs:
             _PRINTED: lambda items: {"printed": _by_site(items)},
             _OPENED: lambda items: {"files": _files(items)},
             _LINE: lambda items: {"stdin_lines": _counts(path for _, path in items)},
+            _STATE: lambda items: {"state": items[-1][1]},
         }
 
     def press(self) -> None:
@@ -112,6 +113,10 @@ class Inputs:
         place = self._places.at(frame)
         if place is not None:
             self._wait((_LISTED, place))
+
+    def state(self, state: str) -> None:
+        """The generator of `random` has this state where the function of a test begins."""
+        self._wait((_STATE, state))
 
     def stdin(self, data: bytes) -> None:
         """The standard input was read; no bytes are its end."""

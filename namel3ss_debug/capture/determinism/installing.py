@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,22 @@ from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.config import LINEAGE_VARIABLE
 from namel3ss_debug.traces.inputs import VERSION, Recorded, of_interpreter
 
+_WITHOUT_IMPORTS = 2
+"""The last version of the names of lines of work in which imports have none of their own."""
+
 _registered = False
 _running: Running | None = None
+
+
+@dataclass(frozen=True)
+class InTest:
+    """A test runs in this process.
+
+    Attributes:
+        recorded: what it is served; `None` where it is recorded.
+    """
+
+    recorded: Recorded | None
 
 
 class Running:
@@ -32,6 +47,7 @@ class Running:
         settings: `Session.randomness`.
         path: the name of this process; `None` where nobody knows it. Then it gets one that no other has.
         fresh: whether the program of this process is yet to start.
+        test: what a test of this process is served; `None` where no test runs in it.
     """
 
     def __init__(
@@ -41,14 +57,24 @@ class Running:
         path: str | None,
         *,
         fresh: bool,
+        test: InTest | None = None,
     ) -> None:
         self.tracer = tracer
         self._settings = settings
         self._fresh = fresh
-        lineage.begin(path or f"?{os.urandom(4).hex()}")
-        self.places = Places(tracer.sites)
+        self._in_test = test is not None
+        self._state: str | None = None
+        self._version = int(settings.get("lineage", VERSION))
+        lineage.begin(path or f"?{os.urandom(4).hex()}", imports=self._version > _WITHOUT_IMPORTS)
+        self.places = Places(tracer.sites, in_test=self._in_test)
         self.inputs = Inputs(tracer, self.places, at_once=path != lineage.FIRST)
-        self.served = _served(settings, self.inputs.new, tracer)
+        self.served = (
+            _served(settings, self.inputs.new, tracer)
+            if test is None
+            else Served(test.recorded, self.inputs.new)
+            if test.recorded is not None
+            else None
+        )
         self.randomness = randomness.Randomness(
             str(settings["seed"]), self._drawn if settings.get("watch") else None
         )
@@ -56,13 +82,9 @@ class Running:
     def put(self, *, follows_stdin: bool) -> list[Undo]:
         """Put each source in place; return the functions that put everything back."""
         undo: list[Undo] = []
-        sources = (
-            self._put_randomness,
-            self._put_clock,
-            self._put_environment,
-            self._put_stdin,
-            self._put_watch,
-        )
+        sources: tuple[Callable[[], list[Undo]], ...] = (self._put_randomness, self._put_clock)
+        if not self._in_test:  # the environment of a test is its own
+            sources += (self._put_environment, self._put_stdin, self._put_watch)
         for source in sources:
             if source != self._put_stdin or follows_stdin:
                 try:
@@ -74,7 +96,8 @@ class Running:
         return undo
 
     def _put_randomness(self) -> list[Undo]:
-        undo = randomness.install(self.randomness, self.tracer.problem, fresh=self._fresh)
+        undo = [randomness.keep_state()] if self._in_test else []
+        undo += randomness.install(self.randomness, self.tracer.problem, fresh=self._fresh)
         if lineage.root().path == lineage.FIRST and self.served is not None and self.served.state:
             randomness.set_state(self.served.state)
         return undo
@@ -113,15 +136,32 @@ class Running:
             "seed": settings["seed"],
             "hash_seed": settings.get("hash_seed"),
             "hash_seed_given": settings.get("hash_seed_given") or None,
-            "lineage": VERSION,
+            "lineage": self._version,
             "process": lineage.root().path,
         }
         if lineage.root().path == lineage.FIRST:
-            described["interpreter"] = of_interpreter(os.environ)
-            terminal = stdin.is_terminal() if self.served is None else self.served.terminal
-            described["terminal"] = terminal or None
-            described["state"] = None if self._fresh else randomness.state()
+            if not self._in_test:
+                described["interpreter"] = of_interpreter(os.environ)
+                terminal = stdin.is_terminal() if self.served is None else self.served.terminal
+                described["terminal"] = terminal or None
+            self._state = None if self._fresh else randomness.state()
+            described["state"] = self._state
         self.tracer.described = {"randomness": {k: v for k, v in described.items() if v is not None}}
+
+    def begin_test(self) -> None:
+        """Record the state of the shared generator, or serve the recorded one: plugins seed it before each test."""
+        if self.served is None:
+            state = randomness.state()
+            if state != self._state:
+                self.inputs.state(state)
+        elif self.served.state:
+            randomness.set_state(self.served.state)
+
+    def restart(self) -> None:
+        """Begin again with the names and draws of a program that starts now."""
+        lineage.begin(lineage.FIRST)
+        self.places.restart()
+        self.randomness.start_generator()
 
     def renew(self, path: str | None = None) -> None:
         """This process has another name now: it was forked, or got its name only after its start."""
@@ -167,30 +207,35 @@ def install(
     *,
     fresh: bool,
     first_process: bool,
+    test: InTest | None = None,
 ) -> Undo:
     """Record what this process reads from outside, and in a re-run serve what a recording holds.
 
     Args:
         tracer: the tracer of this process.
-        settings: `Session.randomness`: `seed`, `hash_seed`, `hash_seed_given`; for a re-run `recorded`, the path of a
+        settings: `Session.randomness`: `seed`, `hash_seed`, `hash_seed_given`; `lineage`, the version of the names of
+            lines of work, where it is not the current one; for a re-run `recorded`, the path of a
             file with a `Recorded`; `watch` to list where random numbers are drawn, output is
             printed and files are opened.
         fresh: whether the program of this process is yet to start.
         first_process: whether it is the one the user asked for.
+        test: what a test of this process is served. Then clock and randomness alone are recorded, and what the test
+            starts is told nothing.
 
     Returns:
         A function that puts everything back.
     """
     global _running  # noqa: PLW0603  (one tracer a process)
     path, inherited = (lineage.FIRST, "") if first_process else _own_name()
-    running = Running(tracer, settings, path, fresh=fresh)
+    running = Running(tracer, settings, path, fresh=fresh, test=test)
     follows = fresh and (first_process or (bool(inherited) and inherited == stdin.identity()))
     undo = running.put(follows_stdin=follows)
     running.describe()
     tracer.writer.ahead = running.inputs.ahead
     tracer.at_end.append(running.inputs.finish)
     context.thread_starts.append(lineage.thread_starts)
-    undo.append(processes.carry(_Carried(running, settings, follows_stdin=follows)))
+    if test is None:
+        undo.append(processes.carry(_Carried(running, settings, follows_stdin=follows)))
     _register_once()
     _running = running
 
@@ -210,6 +255,18 @@ def go_live() -> None:
     """From now on the clock, `uuid1` and standard input are real; random numbers go on from the recorded seed."""
     if _running is not None and _running.served is not None:
         _running.served.live = True
+
+
+def begin_test() -> None:
+    """Take up random numbers where the function of a test begins."""
+    if _running is not None:
+        _running.begin_test()
+
+
+def restart() -> None:
+    """Begin again with the names and draws of a program that starts now, in a test that has begun already."""
+    if _running is not None:
+        _running.restart()
 
 
 class _Carried:

@@ -11,6 +11,8 @@ process is `0`. What a line of work starts is numbered there, each kind by itsel
   it,
 - `0:cell[3]` the third cell of IPython that was run, in whichever task: a kernel makes one for each request that comes,
 - `0~main.1` the first asyncio task of the coroutine `main` that read anything in the thread `0`,
+- `0:import[numpy]` what `numpy` draws while it is imported in `0`: a test finds it imported already, and all that
+  comes after draws the same numbers nevertheless,
 - `0/1` the first process that `0` started; `0/w1` a worker of an executor.
 
 A task is numbered when it first reads something, not when it is made, for no seam sees the latter.
@@ -22,10 +24,10 @@ import itertools
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context, ContextVar
 from functools import partial
-from types import BuiltinMethodType, FunctionType, MethodType
+from types import BuiltinMethodType, FrameType, FunctionType, MethodType
 from typing import Any, Self, TypeAlias
 
 from namel3ss_debug.capture import context
@@ -41,6 +43,14 @@ _LAYERS = 8
 
 _root: Lineage | None = None
 _forked = False
+_by_import: dict[str, Lineage] | None = {}
+"""What modules draw while they are imported, by module; `None` where it belongs to who imports them, as in version 2."""
+
+_IMPORT = "<frozen importlib._bootstrap>", "_load_unlocked"
+"""The function of the import system that runs a module, whose argument `spec` names it."""
+
+_import_locks: Mapping[str, object] = vars(sys.modules["_frozen_importlib"]).get("_module_locks", {})
+"""A lock for each module that is being imported now: where there is none, no stack has to be searched."""
 
 Job: TypeAlias = "tuple[Lineage, str, int]"
 """A job of an executor: the line of work that gave it, what it runs, and its number among those. Most are never named."""
@@ -124,9 +134,17 @@ class Call:
             pass
 
 
-def begin(path: str, *, forked: bool = False) -> None:
-    """Begin to name lines of work; the running thread is the first of a process whose name is `path`."""
-    global _root, _here, _forked  # noqa: PLW0603  (one process, one first line of work)
+def begin(path: str, *, forked: bool = False, imports: bool | None = None) -> None:
+    """Begin to name lines of work; the running thread is the first of a process whose name is `path`.
+
+    Args:
+        path: the name of the process.
+        forked: whether it was made by a fork.
+        imports: whether what modules draw while they are imported has a line of its own; as before if left out.
+    """
+    global _root, _here, _forked, _by_import  # noqa: PLW0603  (one process, one first line of work)
+    kept = _by_import is not None if imports is None else imports
+    _by_import = {} if kept else None
     _forked = forked
     _here = _Here()
     _tasks.clear()
@@ -166,8 +184,30 @@ def told() -> dict[str, Ready]:
     return {} if _root is None else {"lineage": Ready(current().told)}
 
 
+def drawing() -> Lineage:
+    """Return the line of work that a draw of the running code belongs to: of an import, or the current one."""
+    return (of_import() if _import_locks else None) or current()
+
+
+def of_import() -> Lineage | None:
+    """Return the line of work of the module that is being imported by the running code; `None` outside of an import."""
+    lines = _by_import
+    if lines is None or _root is None:
+        return None
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  (the documented way to a frame)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == _IMPORT[1] and code.co_filename == _IMPORT[0]:
+            name = str(getattr(frame.f_locals.get("spec"), "name", ""))
+            return lines.get(name) or lines.setdefault(name, Lineage(f"{_root.path}:import[{name}]"))
+        frame = frame.f_back
+    return None
+
+
 def branch() -> Lineage | None:
     """The line of work of the running code; `None` in the first one of the process."""
+    if _import_locks and (importing := of_import()) is not None:
+        return importing
     here = (_here.lineage or _of_thread()) if context.running_loop() is None else current()
     return None if here is _root else here
 

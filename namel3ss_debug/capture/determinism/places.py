@@ -21,6 +21,22 @@ _NOT_KEPT = ("http/cookiejar.py:",)
 A re-run moves their clock on from what it was served last, so what had not expired then has not now.
 """
 
+_TEST_RUNNERS = frozenset(
+    {
+        "_pytest",
+        "pluggy",
+        "xdist",
+        "execnet",
+        "coverage",
+        "hypothesis",
+        "freezegun",
+        "time_machine",
+        "unittest",
+    }
+)
+_PLUGINS = "pytest"
+"""How the names of the plugins of pytest begin."""
+
 _MOST_FRAMES = 60
 _REMEMBERED = 4096
 
@@ -45,10 +61,12 @@ class Places:
 
     Args:
         sites: finds the user's own frames.
+        in_test: whether a test runner runs the program in its own process. Then the runner's reads have no place.
     """
 
-    def __init__(self, sites: CallSites) -> None:
+    def __init__(self, sites: CallSites, *, in_test: bool = False) -> None:
         self._sites = sites
+        self._in_test = in_test
         self._foreign = sites.foreign
         self._by_key: dict[str, Place] = {}
         self._numbers = itertools.count()  # some are left out, where two threads make the same place
@@ -95,7 +113,7 @@ class Places:
         """The same, of an instruction that has not read before, or whose function has not, where that is a library's."""
         code = frame.f_code
         place: Place | None
-        if code.co_filename.startswith(_OWN):
+        if code.co_filename.startswith(_OWN) or (self._in_test and _is_of_test_runner(frame)):
             place = None
         elif (shown := self._sites.shown(code.co_filename)) is not None:
             place = self._place(self._name(frame), f"{shown}:{frame.f_lineno}", by_library=False)
@@ -112,6 +130,11 @@ class Places:
             self._direct.clear()
         self._direct[id(code), frame.f_lasti] = code, place
         return place
+
+    def restart(self) -> None:
+        """Forget every place, because files are named otherwise from now on."""
+        for known in (self._by_key, self._direct, self._reached, self._libraries, self._names):
+            known.clear()
 
     def forget_known(self) -> None:
         """Forget which places were written already, as in a process that was just forked."""
@@ -137,6 +160,11 @@ class Places:
             made = Place(next(self._numbers), key, call_site, by_library)
             place = self._by_key.setdefault(key, made)
         return place
+
+
+def _is_of_test_runner(frame: FrameType) -> bool:
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    return package in _TEST_RUNNERS or package.startswith(_PLUGINS)
 
 
 def _tail(filename: str) -> str:

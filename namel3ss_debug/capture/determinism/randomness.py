@@ -61,7 +61,7 @@ class Randomness:
         def urandom(size: int, /) -> bytes:
             if type(size) is not int or size < 0 or not lineage.active():
                 return original(size)
-            here = lineage.current()
+            here = lineage.drawing()
             if self._told is not None:
                 self._told(1)
             count = next(here.draws)
@@ -76,7 +76,7 @@ class Randomness:
             return seed
         if generator is _SHARED:
             self.seeded = False
-        here = lineage.current()
+        here = lineage.drawing()
         if self._told is not None:
             self._told(2)
         return int.from_bytes(self._bytes(b"seed", here, next(here.draws), _SEED_BYTES), "big")
@@ -223,6 +223,17 @@ def set_state(text: str) -> None:
         super(random.Random, _SHARED).setstate(_WORDS.unpack(base64.b64decode(text)))
     except (struct.error, TypeError) as error:
         raise ValueError(str(error)) from error
+
+
+def keep_state() -> Undo:
+    """Return a function that puts the shared generator back into the state that it has now."""
+    kept, gauss = super(random.Random, _SHARED).getstate(), vars(_SHARED).get("gauss_next")
+
+    def put_back() -> None:
+        super(random.Random, _SHARED).setstate(kept)
+        vars(_SHARED)["gauss_next"] = gauss
+
+    return put_back
 
 
 def _put(name: str, function: _Function) -> Undo:

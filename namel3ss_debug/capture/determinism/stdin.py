@@ -108,6 +108,25 @@ def install(
     return stop
 
 
+def serve(data: bytes, passed: Mapping[str, int]) -> Undo:
+    """Let the program of this process read these bytes from its standard input, until the result is called.
+
+    Args:
+        data: all that there is to read.
+        passed: as for `install`.
+    """
+    global _passed, _text
+    before, text = sys.stdin, io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", newline="\n")
+    sys.stdin, _passed, _text = text, passed, text
+
+    def put_back() -> None:
+        _stop()
+        if sys.stdin is text:
+            sys.stdin = before
+
+    return put_back
+
+
 def pass_over(path: str) -> None:
     """A call of a tool is answered: the lines that it read are not for what comes after it.
 

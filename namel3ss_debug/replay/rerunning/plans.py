@@ -83,4 +83,9 @@ class Plan:
 
     def declared(self, name: str) -> str:
         """Return what the setting `tools` says of a tool, by its first pattern that fits; "" where none does."""
-        return next((what for pattern, what in self.tools.items() if name_fits(name, pattern)), "")
+        return find_declared(self.tools, name)
+
+
+def find_declared(tools: Mapping[str, str], name: str) -> str:
+    """Return what the setting `tools` says of a tool, by its first pattern that fits; "" where none does."""
+    return next((what for pattern, what in tools.items() if name_fits(name, pattern)), "")

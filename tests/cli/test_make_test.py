@@ -1,4 +1,4 @@
-"""`debug testify`: a test written from a recording passes as it is, and holds nothing of the recording but literals."""
+"""`debug make-test`: a test made from a trace passes as it is, and holds nothing of the recording but literals."""
 
 import ast
 import importlib.metadata
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.inspection.calls import ModelCall, Run, ToolCall
-from namel3ss_debug.views.testify import WIDTH, Program, literal, quoted, written_test
+from namel3ss_debug.views.generated_tests import WIDTH, Program, Tools, format_test, literal, quoted
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = any(each.name == "namel3ss_debug" for each in importlib.metadata.entry_points(group="pytest11"))
@@ -52,21 +52,149 @@ def command(*words, cwd, **environ):
     )
 
 
-LOGS_BEFORE = """
-import logging
-import time
+DATED = """
+import datetime, uuid
+import urllib.request  # draws while it is imported, which pytest may have done
+from multiprocessing import process
+from namel3ss_debug.hooks import trace_tool_call
 
-logging.warning("begun")
-time.time()
+@trace_tool_call
+def note(text):
+    return f"{text}!"
+
+def main():
+    text = f"{datetime.datetime.now()} {uuid.uuid4()}"
+    assert note(text) == f"{text}!"
+    print(text)
+
+main()
 """
 
 
-def test_of_what_reads_the_clock_the_program_itself_is_named(tmp_path):
-    """A library does so for itself, as `logging` for its records, and seldom tells a model."""
-    (tmp_path / "app.py").write_text(LOGS_BEFORE)
+def test_the_clock_and_the_random_numbers_of_a_made_test_are_those_of_the_trace(tmp_path):
+    """The tool finds its answer although the time and an id are in its arguments, also where modules are imported already."""
+    (tmp_path / "app.py").write_text(DATED)
+    recorded = command("namel3ss_debug", "trace", "-o", "run.jsonl", "app.py", cwd=tmp_path)
+    made = command("namel3ss_debug", "make-test", "run.jsonl", cwd=tmp_path)
+    assert (made.returncode, made.stderr) == (0, "")
+    for words in ((), ("-p", "multiprocessing.process")):
+        run = command("pytest", *PLUGIN, *words, "-q", "-s", "--rootdir", ".", "test_app.py", cwd=tmp_path)
+        assert "1 passed" in run.stdout, run.stdout + run.stderr
+        assert recorded.stdout in run.stdout
+
+
+TRIED = """
+import os, socket, sqlite3, subprocess
+from pathlib import Path
+from namel3ss_debug.hooks import trace_tool_call
+
+def helper(number):
+    return number * 2
+
+@trace_tool_call
+def double(number):
+    return helper(number)
+
+@trace_tool_call
+def save(text):
+    Path("saved.txt").write_text(text)
+    return "saved"
+
+@trace_tool_call
+def quiet():
+    try:
+        subprocess.run(["true"])
+    except Exception:
+        pass
+    return "done"
+
+@trace_tool_call
+def database(name):
+    return sqlite3.connect(name).execute("select 1").fetchone()[0]
+
+@trace_tool_call
+def memory():
+    return sqlite3.connect(":memory:").execute("select 1").fetchone()[0]
+
+@trace_tool_call
+def process():
+    return os.getpid()
+
+@trace_tool_call
+def fetch():
+    try:
+        socket.create_connection(("127.0.0.1", 9))
+    except OSError:
+        return "down"
+
+Path("log.txt").write_text("the program itself writes")
+print(double(4), save("x"), quiet(), database("x.db"), memory(), process() > 0, fetch())
+"""
+
+
+@pytest.fixture
+def tried(tmp_path):
+    """A recorded program with tools of several kinds, and a function that runs its test."""
+    (tmp_path / "app.py").write_text(TRIED)
     command("namel3ss_debug", "trace", "-o", "run.jsonl", "app.py", cwd=tmp_path)
-    written = command("namel3ss_debug", "testify", "run.jsonl", cwd=tmp_path)
-    assert "the program reads the clock (app.py:6): the test has its own" in written.stderr
+    for name in ("saved.txt", "x.db"):
+        (tmp_path / name).unlink()
+
+    def run():
+        return command("pytest", *PLUGIN, "-q", "--rootdir", ".", "test_app.py", cwd=tmp_path)
+
+    run.path = tmp_path
+    return run
+
+
+def test_tools_are_tried_without_side_effects(tried):
+    """Those that give their recorded results run; the others are answered, and the test says why."""
+    made = command("namel3ss_debug", "make-test", "--try-tools", "run.jsonl", cwd=tried.path)
+    assert made.returncode == 0, made.stderr
+    assert not (tried.path / "saved.txt").exists()
+    assert not (tried.path / "x.db").exists()
+    text = (tried.path / "test_app.py").read_text()
+    assert 'run_tools=["double", "memory"]' in text
+    for row in (
+        "save: it opens a file for writing (app.py:15)",
+        "quiet: it starts a process (app.py:21)",
+        "database: it opens a database (app.py:28)",
+        "process: its result is another one than was recorded",
+        "fetch: it opens a socket (app.py:41)",
+    ):
+        assert f"#   {row}" in text
+    assert "1 passed" in tried().stdout
+    assert not (tried.path / "saved.txt").exists()
+    ruff = command("ruff", "format", "--isolated", "--check", "test_app.py", cwd=tried.path)
+    assert ruff.returncode == 0, ruff.stdout
+
+
+def test_a_change_of_a_tool_fails_the_made_test(tried):
+    """A tool that runs fails it by another result, an answered one by other code; what changes nothing does not."""
+    (tried.path / ".namel3ss").mkdir()
+    (tried.path / ".namel3ss" / "debug.json").write_text('{"tools": {"dou*": "run", "memory": "answer"}}')
+    command("namel3ss_debug", "make-test", "run.jsonl", cwd=tried.path)
+    text = (tried.path / "test_app.py").read_text()
+    assert 'run_tools=["double"]' in text
+    assert '#   memory: the setting tools says "answer"' in text
+    app = tried.path / "app.py"
+    for old, new, shown in (
+        ("    return number * 2", "    # twice\n    return number + number", "1 passed"),
+        ("number * 2", "number * 3", "~ result  8 -> 12"),
+        (
+            'return "saved"',
+            'return "kept"',
+            "save has changed since the trace was recorded: app.py:save has changed: ",
+        ),
+    ):
+        app.write_text(TRIED.replace(old, new))
+        assert shown in tried().stdout
+
+
+def test_the_earlier_name_of_the_command_works(run):
+    """It is not shown in the help any more."""
+    assert "testify" not in run("--help").stdout
+    assert run("testify", "--help").stdout == run("make-test", "--help").stdout
 
 
 @pytest.mark.parametrize(
@@ -86,7 +214,7 @@ def test_the_written_test_is_laid_out_and_passes_as_it_is(target, tmp_path):
     (tmp_path / "tools.py").write_text(TOOLS)
     recorded = command("namel3ss_debug", "trace", "-o", "run.jsonl", *target, cwd=tmp_path, LIMIT="9")
     assert recorded.returncode == 0, recorded.stderr
-    written = command("namel3ss_debug", "testify", "run.jsonl", "-o", "tests/test_app.py", cwd=tmp_path)
+    written = command("namel3ss_debug", "make-test", "run.jsonl", "-o", "tests/test_app.py", cwd=tmp_path)
     assert written.returncode == 0, written.stderr
     text = (tmp_path / "tests" / "test_app.py").read_text()
     assert ('monkeypatch.setenv("LIMIT", "9")' in text) == (target[-1] == "tools:main")
@@ -114,16 +242,15 @@ if __name__ == "__main__":
 
 
 def test_of_a_tool_inside_an_answered_one_nothing_is_asserted(tmp_path):
-    """It does not run in the test; nor does it read, so the lines that were typed for it are told."""
+    """It does not run in the test; nor does it read: the lines that were typed for it are passed over."""
     (tmp_path / "nested.py").write_text(NESTED)
     words = [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "run.jsonl", "nested.py"]
     subprocess.run(words, cwd=tmp_path, input=b"desk\nmine\n", check=True, timeout=120)
-    written = command("namel3ss_debug", "testify", "run.jsonl", "-o", "test_nested.py", cwd=tmp_path)
-    assert "tools read 1 line of the standard input" in written.stderr
+    written = command("namel3ss_debug", "make-test", "run.jsonl", "-o", "test_nested.py", cwd=tmp_path)
+    assert written.stderr == ""
     text = (tmp_path / "test_nested.py").read_text()
-    assert ('assert_called("cheapest", times=1)' in text, "find" in text) == (True, False)
+    assert ('assert_called("cheapest", times=1)' in text, '"find"' in text) == (True, False)
     assert text.count("desk") == 1
-    (tmp_path / "test_nested.py").write_text(text.replace("desk\\n", ""))
     run = command("pytest", *PLUGIN, "-q", "-rP", "--rootdir", ".", "test_nested.py", cwd=tmp_path)
     assert "1 passed" in run.stdout, run.stdout + run.stderr
     assert "desk mine" in run.stdout
@@ -135,7 +262,7 @@ def test_what_cannot_be_written_is_refused(run, trace, trusting):
         ((str(trace),), "which a test cannot run"),
         ((str(trace), "-o", "x.txt"), "give a name like test_app.py with -o"),
     ):
-        result = run("testify", *words)
+        result = run("make-test", *words)
         assert result.exit_code == 2
         assert told in result.stderr
     assert not list(Path.cwd().glob("test_*"))
@@ -146,14 +273,14 @@ def test_no_file_is_overwritten(run, trace, trusting):
     first, rest = trace.read_text().split("\n", 1)
     place = first.replace('"process": 0', f'"process": 0, "cwd": "{Path.cwd()}"')
     trace.write_text(f"{place}\n{rest}")
-    assert run("testify", str(trace)).exit_code == 0
+    assert run("make-test", str(trace)).exit_code == 0
     before = Path("test_app.py").read_bytes()
     compile(before, "test_app.py", "exec")
-    result = run("testify", str(trace))
+    result = run("make-test", str(trace))
     assert result.exit_code == 2
     assert "test_app.py is there already" in result.stderr
     assert Path("test_app.py").read_bytes() == before
-    written = run("testify", str(trace), "-o", "my tests/test_app.py").stdout
+    written = run("make-test", str(trace), "-o", "my tests/test_app.py").stdout
     assert written.endswith(": pytest 'my tests/test_app.py'\n")
 
 
@@ -184,10 +311,11 @@ def test_nothing_of_a_recording_becomes_code(names, arguments, said, folder):
     program = Program(
         "script", "app.py", [said, *names], folder=folder or ".", variables=dict.fromkeys(["A"], said)
     )
-    text = written_test("app", "x.jsonl", program, Run(calls, [answer]))
+    tools = Tools(names, dict.fromkeys(names, said))
+    text = format_test("app", "x.jsonl", program, tools, Run(calls, [answer]))
     (function,) = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
     kinds = {ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
-    allowed = "monkeypatch. contextlib. runpy. agent_trace. pytest. str"
+    allowed = "monkeypatch. agent_trace. pytest. os."
     assert all(name.startswith(tuple(allowed.split())) for name in kinds)
     for row in text.splitlines():
         assert len(row) <= WIDTH or row.strip().endswith(("',", '",', "],", "'", '"', ")"))
@@ -206,7 +334,7 @@ def test_quotes_are_those_that_need_fewer_escapes():
 def test_an_app_is_refused_with_what_runs_it_again(run, trace, trusting):
     """A test would have to start the app in a process of its own, as a re-run does."""
     trace.write_text(trace.read_text().replace('"app.py"', '"app.ai"'))
-    result = run("testify", str(trace))
+    result = run("make-test", str(trace))
     assert result.exit_code == 2
     assert "is of app.ai, which a test cannot run" in result.stderr
     assert "; an app is run again by debug replay --rerun (see" in result.stderr

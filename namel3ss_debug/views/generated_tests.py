@@ -1,23 +1,26 @@
-"""Writes a pytest test from a recording: it runs the program on the recorded answers, and asserts what it did.
+"""Write a pytest test from a trace: the test runs the program on its recorded answers, and asserts what it did.
 
-The text is laid out as Black and Ruff lay it out, so that nothing is left to format. Data of the recording is in it as
-literals of Python only.
+The text is laid out as Black and Ruff lay it out, so that nothing is left to format. Data of the trace is in it as
+literals of Python, and in comments, only.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from namel3ss_debug.inspection.calls import Run, ToolCall
+from namel3ss_debug.views.terminal import clean
 
 WIDTH: Final = 88
 """The line length of Black and Ruff where nobody has set another."""
 
 _INDENT = "    "
+_LONGEST_REASON = 300
 _MOST_ASSERTED = 10
 _LEAST_ANSWER = 20
 _PLACEHOLDER = "unused"
@@ -26,48 +29,68 @@ _BUILTIN = re.compile(r"[A-Z]\w*(?:Error|Exception|Interrupt|Iteration|Exit)\Z")
 
 @dataclass(frozen=True)
 class Program:
-    """How the recorded program is run.
+    """How a test runs the recorded program.
 
     Attributes:
-        kind: as of a target.
-        value: the path of a script relative to `folder`, a module, or `module:function`.
-        argv: the arguments of the program, its own name first.
+        kind: as of a target; `command` is a console script of an installed package.
+        value: the path of a script relative to `folder`, a module, the name of a console script, or `module:function`.
+        argv: the words behind the program's own name.
         arguments: the keyword arguments of a function.
         folder: the working directory, relative to the folder of the test.
         variables: what it read from the environment.
         secrets: the variables of which only the names are known.
-        stdin: what it read from the standard input.
-        awaited: whether a function may have to be awaited.
-        ends_by: how it ended: the type of an exception, `SystemExit`, or "" for in order.
+        stdin: what it read from the standard input; None where the trace alone holds it.
+        exit_status: the status with which it ended; None where an exception ended it, or nothing is known.
+        error_type: the type of that exception, "" for none.
     """
 
-    kind: Literal["script", "module", "function"]
+    kind: Literal["script", "module", "command", "function"]
     value: str
     argv: Sequence[str] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     folder: str = "."
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: Sequence[str] = ()
-    stdin: str = ""
-    awaited: bool = False
-    ends_by: str = ""
+    stdin: str | None = None
+    exit_status: int | None = 0
+    error_type: str = ""
 
 
-def written_test(name: str, recording: str, program: Program, run: Run) -> str:
-    """The text of the file.
+@dataclass(frozen=True)
+class Tools:
+    """Which tools a test runs for real, and which are answered.
+
+    Attributes:
+        run: the names of those that run.
+        answered: the names of the others, with the reason.
+    """
+
+    run: Sequence[str] = ()
+    answered: Mapping[str, str] = field(default_factory=dict)
+
+
+def format_test(
+    name: str, trace: str, program: Program, tools: Tools, run: Run, *, concurrent: bool = False
+) -> str:
+    """Return the text of the file.
 
     Args:
-        name: of the test, without `test_`.
-        recording: the name of the recording beside it.
+        name: the name of the test, without `test_`.
+        trace: the name of the trace beside it.
         program: how the program is run.
-        run: what it did.
+        tools: which tools run.
+        run: what the program did.
+        concurrent: whether calls of models or tools ran at the same time, so that they may begin in another order.
     """
     body = [*_before(program), *_running(program)]
-    asserted = list(_assertions(run))
+    asserted = list(_assertions(run, concurrent=concurrent))
+    mark: list[str | list[str]] = [quoted(trace)]
+    if tools.run:
+        mark.append(f"run_tools={literal(list(tools.run))}")
     rows = [
-        '"""A recorded run as a test, written by `namel3ss debug testify`."""',
+        '"""A recorded run as a test, made by `namel3ss debug make-test`."""',
         "",
-        *(f"import {module}" for module in _modules(program)),
+        *(["import os"] if program.secrets else []),
         "from pathlib import Path",
         "",
         "import pytest",
@@ -75,7 +98,8 @@ def written_test(name: str, recording: str, program: Program, run: Run) -> str:
         *_call("FOLDER = Path", ["__file__"], 0, _folder(program.folder)),
         "",
         "",
-        *_call("@pytest.mark.agent_recording", [quoted(recording)], 0),
+        *_answered(tools),
+        *_call("@pytest.mark.agent_trace", mark, 0),
         f"def test_{name}(agent_trace, monkeypatch):",
         *(_INDENT + row if row else "" for row in body),
         *([""] if asserted else []),
@@ -88,32 +112,24 @@ def _folder(folder: str) -> str:
     return ".parent" if folder == "." else f".parent / {quoted(folder)}"
 
 
-def _modules(program: Program) -> list[str]:
-    """The modules of the standard library that the test needs, in order."""
-    needed = {
-        "asyncio": program.awaited and program.kind == "function",
-        "contextlib": not program.ends_by and program.kind != "function",
-        "inspect": program.awaited and program.kind == "function",
-        "io": bool(program.stdin),
-        "os": bool(program.secrets),
-        "runpy": program.kind != "function",
-        "sys": bool(program.argv) or bool(program.stdin),
-    }
-    return [name for name, is_needed in needed.items() if is_needed]
+def _answered(tools: Tools) -> Iterator[str]:
+    """Yield the comment that names the tools which do not run, with the reason of each."""
+    if tools.answered:
+        yield "# These tools do not run: the trace answers them, until a change of their code is"
+        yield "# noticed, which fails the test. run_tools=[...] in the mark runs them."
+        for name, reason in tools.answered.items():
+            yield from textwrap.wrap(
+                clean(" ".join(f"{name}: {reason}".split()), _LONGEST_REASON),
+                WIDTH,
+                initial_indent="#   ",
+                subsequent_indent="#     ",
+                break_on_hyphens=False,
+            )
 
 
 def _before(program: Program) -> Iterator[str]:
-    """The set-up before the program starts."""
+    """Yield the lines that come before the program starts."""
     yield "monkeypatch.chdir(FOLDER)"
-    above, _, _ = program.value.rpartition("/")
-    place = f"FOLDER / {quoted(above)}" if program.kind == "script" and above else "FOLDER"
-    yield from _call("monkeypatch.syspath_prepend", [place], 4)
-    if program.argv:
-        yield from _call("monkeypatch.setattr", ["sys", '"argv"', list(program.argv)], 4)
-    if program.stdin:
-        yield from _call(
-            "monkeypatch.setattr", ["sys", '"stdin"', f"io.StringIO({quoted(program.stdin)})"], 4
-        )
     for name, value in sorted(program.variables.items()):
         yield from _call("monkeypatch.setenv", [quoted(name), quoted(value)], 4)
     for name in program.secrets:
@@ -122,42 +138,31 @@ def _before(program: Program) -> Iterator[str]:
 
 
 def _running(program: Program) -> Iterator[str]:
-    """The code that runs the program."""
-    indent = 4
+    """Yield the lines that run the program."""
     if program.kind == "function":
-        module, _, path = program.value.partition(":")
-        yield f"from {module} import {path.partition('.')[0]}"
-        yield ""
-    if program.ends_by:
-        kind = program.ends_by if _BUILTIN.match(program.ends_by) else "Exception"
-        yield f"with pytest.raises({kind}):"
-        indent = 8
-    elif program.kind != "function":
-        yield "with contextlib.suppress(SystemExit):"
-        indent = 8
-    rows = list(_started(program, indent))
-    yield from (_INDENT + row for row in rows) if indent == 8 else rows
-
-
-def _started(program: Program, indent: int) -> Iterator[str]:
-    """The lines that start the program within the test."""
-    if program.kind == "script":
-        path = f"str(FOLDER / {quoted(program.value)})"
-        yield from _call("runpy.run_path", [path, 'run_name="__main__"'], indent)
-    elif program.kind == "module":
-        yield from _call(
-            "runpy.run_module", [quoted(program.value), 'run_name="__main__"', "alter_sys=True"], indent
-        )
+        passed = [
+            quoted(program.value),
+            *(f"{name}={literal(value)}" for name, value in program.arguments.items()),
+        ]
     else:
-        function = program.value.partition(":")[2]
-        given = [f"{name}={literal(value)}" for name, value in program.arguments.items()]
-        yield from _call(f"result = {function}" if program.awaited else function, given, indent)
-        if program.awaited:
-            yield "if inspect.iscoroutine(result):"
-            yield f"{_INDENT}asyncio.run(result)"
+        passed = [quoted(program.value)]
+        if program.argv:
+            passed.append(literal(list(program.argv)))
+        if program.stdin is not None:
+            passed.append(f"stdin={quoted(program.stdin)}")
+    call = f"agent_trace.run_{program.kind}"
+    if program.error_type:
+        kind = program.error_type if _BUILTIN.match(program.error_type) else "Exception"
+        yield f"with pytest.raises({kind}):"
+        yield from (_INDENT + row for row in _call(call, passed, 8))
+    elif program.kind == "function" or program.exit_status is None:
+        yield from _call(call, passed, 4)
+    else:
+        yield from _call(f"status = {call}", passed, 4)
+        yield f"assert status == {program.exit_status}"
 
 
-def _assertions(run: Run) -> Iterator[str]:
+def _assertions(run: Run, *, concurrent: bool) -> Iterator[str]:
     """The assertions: the tools it called, in which order, and its answer."""
     calls = Counter(call.name for call in run.tool_calls)
     for name, times in list(calls.items())[:_MOST_ASSERTED]:
@@ -168,24 +173,27 @@ def _assertions(run: Run) -> Iterator[str]:
         if _is_plain(call) and len(row) <= WIDTH - 4:
             yield row
     order = [call.name for call in run.tool_calls]
-    if len(order) > 1 and len(order) <= _MOST_ASSERTED:
+    if 1 < len(order) <= _MOST_ASSERTED and not concurrent:
         yield from _call("agent_trace.assert_order", [quoted(name) for name in order], 4)
     if not run.failures:
         yield "agent_trace.assert_no_failures()"
     answers = [call.text for call in run.llm_calls if call.answers and call.text]
-    if answers:
-        yield _answer(answers[-1])
+    if answers and not concurrent:
+        yield _answer("assert agent_trace.answers[-1]{}", answers[-1])
+    elif concurrent:
+        for answer in sorted(set(answers))[:_MOST_ASSERTED]:
+            yield _answer("assert any(each{} for each in agent_trace.answers)", answer)
 
 
-def _answer(text: str) -> str:
-    """The assertion on the final answer, or on its beginning where it is long."""
-    row = f"assert agent_trace.answers[-1] == {quoted(text)}"
+def _answer(form: str, text: str) -> str:
+    """Return the assertion on an answer, or on its beginning where it is long."""
+    row = form.format(f" == {quoted(text)}")
     if len(row) <= WIDTH - 4:
         return row
     kept = text[:WIDTH]
     while len(kept) > _LEAST_ANSWER or kept == text:
         kept = kept[:-1]
-        row = f"assert agent_trace.answers[-1].startswith({quoted(kept)})"
+        row = form.format(f".startswith({quoted(kept)})")
         if len(row) <= WIDTH - 4:
             break
     return row if len(row) <= WIDTH - 4 else "assert agent_trace.answers"

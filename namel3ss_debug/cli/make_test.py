@@ -1,0 +1,377 @@
+"""`debug make-test`: make a test of pytest from a trace."""
+
+from __future__ import annotations
+
+import keyword
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from namel3ss_debug.cli.options import (
+    files,
+    find_recording,
+    make_folder_for,
+    open_reference,
+    reading,
+    trace_argument,
+)
+from namel3ss_debug.cli.trust import require_consent, trust_option
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from namel3ss_debug.config import DebugConfiguration
+    from namel3ss_debug.replay.consent import Consent
+    from namel3ss_debug.replay.rerunning.codes import ToolCode
+    from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.inputs import Recorded
+    from namel3ss_debug.traces.reader import Trace
+    from namel3ss_debug.views.generated_tests import Program, Tools
+
+_MOST_STDIN = 1000
+_MOST_NAMED = 5
+
+
+def _outside_of_tools(events: list[Event], run: Collection[str]) -> Iterator[Event]:
+    """Yield the events but for those inside a call of a tool that is answered: there nothing runs in the test.
+
+    Args:
+        events: all events.
+        run: the names of the tools that run for real.
+    """
+    from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
+    from namel3ss_debug.traces.events import ends_span
+
+    answered: set[str] = set()
+    left_out: set[str] = set()
+    for number, event in enumerate(events, 1):
+        parent, event_id = str(event.get("parent_event_id")), event["event_id"]
+        if parent in left_out or (parent in answered and not ends_span(event["event_type"])):
+            left_out.add(event_id)
+            continue
+        question = question_of(number, event, keep_event=False)
+        if question is not None and question.kind == TOOL and question.name not in run:
+            answered.add(event_id)
+        yield event
+
+
+def _tools(events: list[Event], declared: Mapping[str, str], tried: Mapping[str, str] | None) -> Tools:
+    """Return which tools run in the test, and why the others are answered.
+
+    Args:
+        events: all events of the trace.
+        declared: the setting `tools`.
+        tried: what `--try-tools` found: the reason why a tool has to be answered, "" where it gives its recorded results.
+            None where it was not asked for.
+    """
+    from namel3ss_debug.replay.rerunning.codes import codes_of
+    from namel3ss_debug.views.generated_tests import Tools
+
+    reasons = {name: _why_answered(name, declared, tried) for name in _called_tools(events)}
+    run = [name for name, reason in reasons.items() if not reason]
+    codes = codes_of(events).by_name
+    seen = _called_tools(
+        _outside_of_tools(events, run)
+    )  # a tool that only an answered one calls is never called
+    return Tools(
+        [name for name in run if name in seen],
+        {
+            name: f"{reason}; {_unverified(codes.get(name, ()))}"
+            for name, reason in reasons.items()
+            if reason and name in seen
+        },
+    )
+
+
+def _why_answered(name: str, declared: Mapping[str, str], tried: Mapping[str, str] | None) -> str:
+    """Return why a tool is answered in the test; "" where it runs."""
+    from namel3ss_debug.replay.rerunning.plans import ANSWER, RUN, find_declared
+
+    what = find_declared(declared, name)
+    if what == RUN:
+        return ""
+    if what == ANSWER:
+        return 'the setting tools says "answer"'
+    if tried is None:
+        return 'the setting tools does not say "run"; --try-tools finds whether it can run'
+    return tried.get(name, "")
+
+
+def _unverified(codes: Iterable[ToolCode]) -> str:
+    """Return a clause that says how far a change of a tool's code will be noticed."""
+    known = [code for code in codes if code.digest]
+    beyond = list(dict.fromkeys(what for code in known for what in code.not_verified))
+    if not known:
+        return "a change of its code is not noticed"
+    more = ", ..." if len(beyond) > _MOST_NAMED else ""
+    return (
+        f"not verified: {', '.join(beyond[:_MOST_NAMED])}{more}"
+        if beyond
+        else "a change of its code is noticed"
+    )
+
+
+def _tried(trace: Trace, events: list[Event], config: DebugConfiguration, consent: Consent) -> dict[str, str]:
+    """Run the program again to find which tools give their recorded results; see `replay.trials.try_tools`."""
+    from namel3ss_debug.replay.rerunning.plans import find_declared
+    from namel3ss_debug.replay.trials import try_tools
+
+    servers = {
+        str(event.get("component_name"))
+        for event in events
+        if "mcp" in (event.get("metadata") or {}) and event["event_type"] == "tool_call_start"
+    }
+    names = [name for name in _called_tools(events) if not find_declared(config.tools, name)]
+    found = try_tools(
+        trace,
+        [name for name in names if name not in servers],
+        config,
+        lambda text: click.echo(text, err=True),
+        consent,
+    )
+    return found | dict.fromkeys(servers.intersection(names), "it runs in an MCP server")
+
+
+def _called_tools(events: Iterable[Event]) -> list[str]:
+    """Return the names of the tools that were called, in the order of their first calls."""
+    from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
+
+    questions = (question_of(number, event, keep_event=False) for number, event in enumerate(events, 1))
+    return list(dict.fromkeys(each.name for each in questions if each is not None and each.kind == TOOL))
+
+
+def _is_concurrent(events: list[Event]) -> bool:
+    """Return whether calls of models or tools ran at the same time, none of them inside the other."""
+    from namel3ss_debug.traces.events import begins_span, ends_span
+
+    parents: dict[str, str | None] = {}
+    running: set[str] = set()
+    for event in events:
+        kind, parent = event["event_type"], event.get("parent_event_id")
+        if ends_span(kind):
+            running.discard(str(parent))
+        elif begins_span(kind):
+            parents[event["event_id"]] = parent
+            if event.get("component") in ("llm", "tool"):
+                around = set()
+                while parent is not None and parent not in around:
+                    around.add(parent)
+                    parent = parents.get(parent)
+                if not running <= around:
+                    return True
+                running.add(event["event_id"])
+    return False
+
+
+def _ends(trace: Trace, events: list[Event]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metadata of the first `trace_start`, and those of its `trace_end`.
+
+    Raises:
+        RerunError: the recording cannot answer a test.
+    """
+    from namel3ss_debug.errors import RerunError
+    from namel3ss_debug.replay.rerunning.boundaries import question_of
+    from namel3ss_debug.replay.rerunning.fitness import checked, ends_of
+    from namel3ss_debug.replay.rerunning.recorded import read_recorded
+    from namel3ss_debug.wire import lenient
+
+    list(checked(trace.path, read_recorded(trace, events)))
+    for number, event in enumerate(events, 1):
+        question = question_of(number, event, keep_event=False)
+        if question is not None and question.strand.process:
+            raise RerunError(
+                f"{question.call_site or question.name} asks in a process of its own, which a recording cannot answer in a test; "
+                "debug replay --rerun can"
+            )
+    start, last = ends_of(trace, events)
+    return lenient.mapping(start.get("metadata")), last
+
+
+def _program(
+    trace: Trace,
+    first: dict[str, Any],
+    last: dict[str, Any],
+    inputs: Recorded,
+    path: Path,
+    events: list[Event],
+) -> Program:
+    """Return how the test runs the program.
+
+    Raises:
+        RerunError: it is none that a test can run.
+    """
+    from namel3ss_debug.errors import RerunError
+    from namel3ss_debug.replay.programs import is_of_machine
+    from namel3ss_debug.replay.starting import is_of_project
+    from namel3ss_debug.traces.environment import may_supply
+    from namel3ss_debug.views.generated_tests import Program
+    from namel3ss_debug.wire import lenient
+
+    target, cwd = lenient.string(first.get("target")) or "", lenient.string(first.get("cwd"))
+    kind, value = _kind(target)
+    if kind is None or cwd is None:
+        raise RerunError(
+            f"{trace.path} is of {target or 'no program'}, which a test cannot run: make-test takes a script, a console script "
+            "of a package that is installed here, -m module or module:function"
+            + ("; an app is run again by debug replay --rerun" if target.endswith(".ai") else "")
+        )
+    here = path.absolute().parent
+    argv = [str(word) for word in lenient.sequence(first.get("argv"))]
+    known: dict[str, str] = {
+        name: read
+        for name, read in inputs.environment.items()
+        if read is not None and may_supply(name, read, trusted=True) and not is_of_machine(name)
+    }
+    arguments = lenient.mapping(first.get("arguments")) if kind == "function" else {}
+    if kind == "function" and not is_of_project(value.partition(":")[0], Path(cwd)):
+        raise RerunError(
+            f"{trace.path}: {target} is no function of the project in {cwd}; a test calls only those"
+        )
+    if not all(name.isidentifier() and not keyword.iskeyword(name) for name in arguments):
+        raise RerunError(f"{trace.path}: the arguments of {target} have names that no function has")
+    stdin = inputs.stdin_bytes.decode("utf-8", "replace")
+    error_type = _uncaught(events)
+    return Program(
+        kind=kind,
+        value=os.path.relpath(Path(cwd, value), cwd) if kind == "script" else value,
+        argv=argv[1:],
+        arguments=arguments,
+        folder=Path(os.path.relpath(cwd, here)).as_posix(),
+        variables={name: read for name, read in known.items() if name not in inputs.redacted},
+        secrets=[name for name in sorted(known) if name in inputs.redacted],
+        stdin=stdin if stdin and inputs.stdin_whole and len(stdin) <= _MOST_STDIN else None,
+        exit_status=None if error_type else lenient.count(last.get("exit_status")),
+        error_type=error_type,
+    )
+
+
+def _kind(target: str) -> tuple[Any, str]:
+    """Return the kind of a target and its name; the kind is None where a test cannot run it."""
+    import importlib.metadata
+
+    module, _, function = target.partition(":")
+    if target.startswith("-m ") and _is_dotted(target[3:]):
+        return "module", target[3:]
+    if function and _is_dotted(module) and _is_dotted(function):
+        return "function", target
+    path = Path(target)
+    if path.parent.name == "bin" and importlib.metadata.entry_points(group="console_scripts", name=path.name):
+        return "command", path.name
+    return ("script", target) if target.endswith(".py") else (None, target)
+
+
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _uncaught(events: list[Event]) -> str:
+    """Return the type of the exception that ended the program, "" where none did."""
+    from namel3ss_debug.wire import lenient
+
+    for event in events:
+        if event["event_type"] == "error_occurred" and lenient.mapping(event.get("metadata")).get("uncaught"):
+            kind = lenient.string(event.get("error_type")) or "Exception"
+            return "" if kind == "SystemExit" else kind
+    return ""
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "app"
+
+
+def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
+    """Write the test, and every file of the recording beside it.
+
+    Raises:
+        WrongUsageError: one of them is there already, or cannot be written.
+    """
+    import shutil
+
+    from namel3ss_debug.errors import WrongUsageError
+    from namel3ss_debug.traces.names import segment_path
+
+    files = {
+        segment_path(copy, 0, segment): file
+        for process in trace.processes
+        if process.number == 0
+        for segment, file in enumerate(process.files)
+    }
+    for there in (path, *files):
+        if there.exists():
+            raise WrongUsageError(f"{there} is there already; name another file with -o, or remove it")
+    make_folder_for(path)
+    try:
+        for new, old in files.items():
+            shutil.copyfile(old, new)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+@click.command("make-test")
+@trace_argument
+@click.option(
+    "-o",
+    "output",
+    metavar="FILE",
+    shell_complete=files,
+    help="Where the test is written; test_PROGRAM.py in this folder without it.",
+)
+@click.option(
+    "--try-tools",
+    is_flag=True,
+    help="Run the program again with its tools, and declare those `run` in the test that give their recorded results. "
+    "Sockets, processes and writing are refused to them; that is no sandbox.",
+)
+@trust_option
+def command(reference: str | None, output: str | None, *, try_tools: bool, trust: bool) -> None:
+    """Make a test of pytest that runs a recorded program on its answers, and asserts what it did.
+
+    The trace is copied beside the test, which needs no network, no key and no server: which tools are called, with
+    what, in which order, and what is answered at the end has to be as recorded. Clock and random numbers are those of
+    the trace.
+    """
+    from namel3ss_debug.config import load_configuration
+    from namel3ss_debug.inspection.calls import read_run
+    from namel3ss_debug.traces.inputs import Recorded
+    from namel3ss_debug.views.generated_tests import format_test
+    from namel3ss_debug.views.terminal import clean
+
+    consent = require_consent(find_recording(reference), trust=trust)
+    trace = open_reference(reference)
+    with reading(trace):
+        events = list(trace.events())
+    first, last = _ends(trace, events)
+    stem = _slug(Path(str(first.get("target", "")).rpartition(":")[2] or "app").stem)
+    path = Path(output or f"test_{stem}.py")
+    if path.suffix != ".py" or not path.stem.isidentifier():
+        from namel3ss_debug.errors import WrongUsageError
+
+        raise WrongUsageError(f"cannot write a test to {path}: give a name like test_{stem}.py with -o")
+    inputs = Recorded.of(events)
+    program = _program(trace, first, last, inputs, path, events)
+    copy = path.with_suffix(".jsonl")
+    config = load_configuration().config
+    tried = _tried(trace, events, config, consent) if try_tools else None
+    tools = _tools(events, config.tools, tried)
+    seen = list(_outside_of_tools(events, tools.run))
+    text = format_test(
+        _slug(path.stem.removeprefix("test_")),
+        copy.name,
+        program,
+        tools,
+        read_run(seen),
+        concurrent=_is_concurrent(seen),
+    )
+    _write(path, copy, text, trace)
+    click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
+    if not inputs.usable:
+        click.echo(
+            "clock and random numbers are not in the trace: those of the test are its own, and a request that holds one finds "
+            "no answer; record it again with record_randomness",
+            err=True,
+        )
