@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.wire import Answer, Format, framing_of, lenient
+from namel3ss_debug.wire import Answer, Format, find_framing, lenient
 
 if TYPE_CHECKING:  # imported where something goes wrong
     from namel3ss_debug.wire.faults import Effect
@@ -309,7 +309,7 @@ def is_stream(headers: list[tuple[str, str]]) -> bool:
 
 def stream_of(headers: list[tuple[str, str]]) -> Framing | None:
     """The framing of the stream that a response with these headers is; None where it is no stream."""
-    return framing_of(next((value for name, value in headers if name.lower() == "content-type"), None))
+    return find_framing(next((value for name, value in headers if name.lower() == "content-type"), None))
 
 
 def _cut(response: Response, spoken: Format | None, request: Any) -> Response:

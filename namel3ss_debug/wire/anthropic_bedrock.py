@@ -25,8 +25,8 @@ encode_error = anthropic_messages.encode_error
 def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
     """The events of a stream, each wrapped by Bedrock in a message of its own."""
     plain = anthropic_messages.encode_stream(answer, request, response_id=response_id, created=created)
-    events = [event for chunk in plain for event in SERVER_SENT.events(chunk)]
+    events = [event for chunk in plain for event in SERVER_SENT.parse(chunk)]
     return [
-        event_stream.encode("chunk", {"bytes": base64.b64encode(lenient.dump(event)).decode()})
+        event_stream.encode_event("chunk", {"bytes": base64.b64encode(lenient.dump(event)).decode()})
         for event in events
     ]

@@ -20,14 +20,14 @@ def decode_request(body: object) -> Json:
     request = lenient.mapping(body)
     messages = []
     if request.get("system"):
-        messages.append(parts.message("system", parts.content_parts(request["system"], _part)))
-    messages += parts.messages(lenient.mappings(request.get("messages")), _message)
-    return parts.request(request, _REQUEST, messages, decode_tools(request))
+        messages.append(parts.make_message("system", parts.decode_content(request["system"], _part)))
+    messages += parts.decode_messages(lenient.mappings(request.get("messages")), _message)
+    return parts.make_request(request, _REQUEST, messages, decode_tools(request))
 
 
 def _message(message: Json) -> parts.Part:
     rest = {name: value for name, value in message.items() if name not in ("role", "content")}
-    return parts.message(message.get("role"), parts.content_parts(message.get("content"), _part), rest)
+    return parts.make_message(message.get("role"), parts.decode_content(message.get("content"), _part), rest)
 
 
 def _part(block: Json) -> parts.Part:
@@ -42,7 +42,7 @@ def _part(block: Json) -> parts.Part:
             block,
             ("tool_use_id", "content"),
             id=lenient.string(block.get("tool_use_id")),
-            response=parts.tool_response(block.get("content"), _plain_part),
+            response=parts.decode_tool_result(block.get("content"), _plain_part),
         )
     if kind in _SERVER_CALLS:
         payload = {"type": kind} | {name: block[name] for name in ("input", "server_name") if name in block}
@@ -59,30 +59,30 @@ def _plain_part(block: Json) -> parts.Part:
     """A block that holds no other blocks; a result inside a result is kept whole, so nesting has an end."""
     kind = block.get("type")
     if kind == "text" and isinstance(block.get("text"), str):
-        return parts.text(block["text"], block)
+        return parts.make_text(block["text"], block)
     if kind == "thinking" and isinstance(block.get("thinking"), str):
         return parts.make("reasoning", block, ("thinking",), content=block["thinking"])
     if kind in ("image", "document") and isinstance(block.get("source"), dict):
         return _media(block, block["source"], str(kind))
-    return parts.unknown(block)
+    return parts.make_unknown(block)
 
 
 def _media(block: Json, source: Json, modality: str) -> parts.Part:
     """An image or a document by where it comes from."""
     kind, read = source.get("type"), ("source",)
     if kind in ("base64", "text"):
-        return parts.blob(source.get("data"), source.get("media_type"), modality, block, read)
+        return parts.make_blob(source.get("data"), source.get("media_type"), modality, block, read)
     if kind == "url":
-        return parts.media(source.get("url"), modality, block, read)
+        return parts.make_media(source.get("url"), modality, block, read)
     if kind == "file":
         file_id = lenient.string(source.get("file_id"))
         return parts.make("file", block, read, modality=modality, file_id=file_id)
-    return parts.unknown(block)
+    return parts.make_unknown(block)
 
 
 def _tool_call(block: Json) -> parts.Part:
     arguments = block.get("input")
-    return parts.call(block.get("id"), block.get("name"), {} if arguments is None else arguments)
+    return parts.make_call(block.get("id"), block.get("name"), {} if arguments is None else arguments)
 
 
 # --- the response
@@ -104,7 +104,7 @@ def decode_response(body: object) -> Answer:
         response_id=lenient.string(response.get("id")),
         refusal=lenient.string(lenient.mapping(response.get("stop_details")).get("explanation")),
         billing=_terms(response.get("usage")),
-        cost=billing.stated_cost(response.get("usage")),
+        cost=billing.read_cost(response.get("usage")),
     )
 
 
@@ -136,15 +136,15 @@ def decode_usage(usage: object) -> dict[str, int]:
             lenient.mapping(told.get("server_tool_use")).get("web_search_requests")
         ),
     }
-    known = tokens.with_cache(given, output, read=read, written=written, reasoning=reasoning)
-    return known | billing.some(counts) if known else known
+    known = tokens.add_cache(given, output, read=read, written=written, reasoning=reasoning)
+    return known | billing.drop_zeros(counts) if known else known
 
 
 def _terms(usage: object) -> dict[str, str]:
     """The terms other than the standard ones on which it was billed; a model that gave advice is billed separately."""
     told = lenient.mapping(usage)
     advised = any(each.get("type") == "advisor_message" for each in lenient.mappings(told.get("iterations")))
-    return billing.terms(
+    return billing.select_terms(
         service_tier=told.get("service_tier"),
         speed=told.get("speed"),
         inference_geo=told.get("inference_geo"),
@@ -180,7 +180,7 @@ def join_events(events: list[Json]) -> Json:
     whole: Json = {}
     blocks: dict[int, Json] = {}
     inputs: dict[int, Json] = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
         kind, index = event.get("type"), lenient.count(event.get("index")) or 0
         delta = lenient.mapping(event.get("delta"))
@@ -192,7 +192,9 @@ def join_events(events: list[Json]) -> Json:
             block = blocks.setdefault(index, {"type": str(delta.get("type")).removesuffix("_delta")})
             _add_delta(block, inputs.setdefault(index, {}), delta, texts)
         elif kind == "message_delta":
-            usage = lenient.mapping(whole.get("usage")) | lenient.present(lenient.mapping(event.get("usage")))
+            usage = lenient.mapping(whole.get("usage")) | lenient.drop_empty(
+                lenient.mapping(event.get("usage"))
+            )
             whole |= delta | ({"usage": usage} if usage else {})
         elif "error" in event:
             whole["error"] = event["error"]
@@ -203,7 +205,7 @@ def join_events(events: list[Json]) -> Json:
     return {**whole, "content": [blocks[index] for index in sorted(blocks)]}
 
 
-def _add_delta(block: Json, given: Json, delta: Json, texts: sse.Texts) -> None:
+def _add_delta(block: Json, given: Json, delta: Json, texts: sse.GrowingTexts) -> None:
     """Add one delta to its content block, the JSON of a tool's input to `given`."""
     for name in ("text", "thinking", "signature"):
         texts.add(block, name, delta.get(name))
@@ -224,7 +226,7 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
         usual = "refusal"
     details = {"type": "refusal", "category": None, "explanation": answer.refusal}
     counts = {
-        "input_tokens": tokens.without_cache(usage),
+        "input_tokens": tokens.subtract_cache(usage),
         "cache_creation_input_tokens": usage.get("cache_write_tokens"),
         "cache_read_input_tokens": usage.get("cache_read_tokens"),
         "output_tokens": usage.get("output_tokens", 0),
@@ -239,7 +241,7 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
         "stop_reason": answer.finish_reason or usual,
         "stop_sequence": None,
         "stop_details": None if answer.refusal is None else details,
-        "usage": lenient.present(counts),
+        "usage": lenient.drop_empty(counts),
     }
 
 
@@ -283,15 +285,17 @@ def _block_events(block: Json) -> list[Json]:
         empty: Json = block | {"input": {}}
         text = lenient.dump_arguments(block["input"]) if block["input"] != {} else ""
         deltas: list[Json] = [
-            {"type": "input_json_delta", "partial_json": piece} for piece in ["", *sse.pieces(text)]
+            {"type": "input_json_delta", "partial_json": piece} for piece in ["", *sse.split_text(text)]
         ]
     elif block["type"] == "thinking":
         empty = block | {"thinking": ""}
-        deltas = [{"type": "thinking_delta", "thinking": piece} for piece in sse.pieces(block["thinking"])]
+        deltas = [
+            {"type": "thinking_delta", "thinking": piece} for piece in sse.split_text(block["thinking"])
+        ]
         deltas.append({"type": "signature_delta", "signature": block["signature"]})
     else:
         empty = block | {"text": ""}
-        deltas = [{"type": "text_delta", "text": piece} for piece in sse.pieces(block["text"])]
+        deltas = [{"type": "text_delta", "text": piece} for piece in sse.split_text(block["text"])]
     return [
         {"type": "content_block_start", "content_block": empty},
         *({"type": "content_block_delta", "delta": delta} for delta in deltas),

@@ -23,11 +23,11 @@ def decode_request(body: object) -> Json:
     request = lenient.mapping(body)
     messages = []
     if system := lenient.mappings(request.get("system")):
-        messages += parts.messages([{"role": "system", "content": system}], _message)
-    messages += parts.messages(lenient.mappings(request.get("messages")), _message)
+        messages += parts.decode_messages([{"role": "system", "content": system}], _message)
+    messages += parts.decode_messages(lenient.mappings(request.get("messages")), _message)
     config = lenient.mapping(request.get("toolConfig"))
     tools = [_tool(tool) for tool in lenient.mappings(config.get("tools")) if "cachePoint" not in tool]
-    decoded = parts.request(request, _REQUEST, messages, tools)
+    decoded = parts.make_request(request, _REQUEST, messages, tools)
     if config.get("toolChoice"):
         decoded["params"]["toolChoice"] = config["toolChoice"]
     return decoded
@@ -36,7 +36,7 @@ def decode_request(body: object) -> Json:
 def _message(message: Json) -> parts.Part:
     rest = {name: value for name, value in message.items() if name not in ("role", "content")}
     content = [_part(block) for block in lenient.mappings(message.get("content"))]
-    return parts.message(message.get("role"), content, rest)
+    return parts.make_message(message.get("role"), content, rest)
 
 
 def _tool(tool: Json) -> Json:
@@ -46,7 +46,7 @@ def _tool(tool: Json) -> Json:
         return {"name": told.get("name") or kind, "type": kind}
     schema = lenient.mapping(told.get("inputSchema")).get("json")
     known = {"name": told.get("name"), "description": told.get("description"), "parameters": schema}
-    return lenient.present({**known, "type": "function"})
+    return lenient.drop_empty({**known, "type": "function"})
 
 
 def _part(block: Json) -> parts.Part:
@@ -54,9 +54,9 @@ def _part(block: Json) -> parts.Part:
     kind = next(iter(block), "unknown")
     told = block.get(kind)
     if isinstance(told, str) and kind == "text":
-        return parts.text(told, block)
+        return parts.make_text(told, block)
     if not isinstance(told, dict):
-        return parts.unknown({"type": kind, **block})
+        return parts.make_unknown({"type": kind, **block})
     if kind == "toolUse":
         return parts.make("tool_call", told, ("toolUseId", "name", "input"), **_call(told))
     if kind == "toolResult":
@@ -75,7 +75,7 @@ def _part(block: Json) -> parts.Part:
         return parts.make("text", told, ("content",), content=_cited(told))
     if kind in _MEDIA:
         return _media(kind, told)
-    return parts.unknown({**told, "type": kind})
+    return parts.make_unknown({**told, "type": kind})
 
 
 def _cited(told: Json) -> str:
@@ -88,12 +88,12 @@ def _media(kind: str, told: Json) -> parts.Part:
     source, form = lenient.mapping(told.get("source")), lenient.string(told.get("format"))
     location = lenient.mapping(source.get("s3Location")).get("uri")
     if location is not None:
-        return parts.media(location, _MEDIA[kind], told, ("source", "format"))
+        return parts.make_media(location, _MEDIA[kind], told, ("source", "format"))
     data = source.get("bytes", source.get("text"))
     if data is None:
-        return parts.unknown({**told, "type": kind})
+        return parts.make_unknown({**told, "type": kind})
     mime = None if form is None or kind == "document" else f"{kind}/{form}"
-    return parts.blob(data, mime, _MEDIA[kind], told, ("source",))
+    return parts.make_blob(data, mime, _MEDIA[kind], told, ("source",))
 
 
 def _response(content: list[Json]) -> Any:
@@ -105,7 +105,7 @@ def _response(content: list[Json]) -> Any:
 
 def _call(told: Json) -> parts.Part:
     arguments = told.get("input")
-    return parts.call(told.get("toolUseId"), told.get("name"), {} if arguments is None else arguments)
+    return parts.make_call(told.get("toolUseId"), told.get("name"), {} if arguments is None else arguments)
 
 
 # --- the response
@@ -134,7 +134,7 @@ def decode_response(body: object) -> Answer:
         finish_reason=lenient.string(response.get("stopReason")),
         usage=decode_usage(response.get("usage")),
         reasoning="\n\n".join(thoughts) if thoughts else None,
-        billing=billing.terms(
+        billing=billing.select_terms(
             service_tier=lenient.mapping(response.get("serviceTier")).get("type"),
             latency=lenient.mapping(response.get("performanceConfig")).get("latency"),
         ),
@@ -150,7 +150,7 @@ def _thought(block: Json) -> str | None:
 def decode_usage(usage: object) -> dict[str, int]:
     """Token counts under the names of the event format."""
     told = lenient.mapping(usage)
-    known = tokens.with_cache(
+    known = tokens.add_cache(
         told.get("inputTokens"),
         told.get("outputTokens"),
         read=told.get("cacheReadInputTokens"),
@@ -158,7 +158,7 @@ def decode_usage(usage: object) -> dict[str, int]:
     )
     details = [each for each in lenient.mappings(told.get("cacheDetails")) if each.get("ttl") == "1h"]
     hours = sum(lenient.count(each.get("inputTokens")) or 0 for each in details)
-    return known | billing.some({"cache_write_1h_tokens": hours})
+    return known | billing.drop_zeros({"cache_write_1h_tokens": hours})
 
 
 # --- the stream
@@ -179,7 +179,7 @@ def join_events(events: list[Json]) -> Json:
     role = "assistant"
     blocks: dict[int, Json] = {}
     inputs: dict[int, Json] = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
         kind = next(iter(event), "")
         told = lenient.mapping(event.get(kind))
@@ -214,7 +214,7 @@ def _begun(start: Json) -> Json:
     return block
 
 
-def _add_delta(block: Json, given: Json, delta: Json, texts: sse.Texts) -> None:
+def _add_delta(block: Json, given: Json, delta: Json, texts: sse.GrowingTexts) -> None:
     texts.add(block, "text", delta.get("text"))
     texts.add(given, "input", lenient.mapping(delta.get("toolUse")).get("input"))
     thought = lenient.mapping(delta.get("reasoningContent"))
@@ -233,7 +233,7 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
     usage = answer.usage
     given, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
     counts = {
-        "inputTokens": tokens.without_cache(usage),
+        "inputTokens": tokens.subtract_cache(usage),
         "outputTokens": made,
         "totalTokens": given + made,
         "cacheReadInputTokens": usage.get("cache_read_tokens"),
@@ -242,7 +242,7 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
     return {
         "output": {"message": {"role": "assistant", "content": _blocks(answer, response_id)}},
         "stopReason": _stop_reason(answer),
-        "usage": lenient.known(counts),
+        "usage": lenient.drop_none(counts),
         "metrics": {"latencyMs": 0},
     }
 
@@ -278,7 +278,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
         events += [(kind, {"contentBlockIndex": index, **told}) for kind, told in _block_events(block)]
     events.append(("messageStop", {"stopReason": whole["stopReason"]}))
     events.append(("metadata", {"usage": whole["usage"], "metrics": whole["metrics"]}))
-    return [event_stream.encode(kind, told) for kind, told in events]
+    return [event_stream.encode_event(kind, told) for kind, told in events]
 
 
 def _block_events(block: Json) -> list[tuple[str, Json]]:
@@ -290,12 +290,12 @@ def _block_events(block: Json) -> list[tuple[str, Json]]:
             ("contentBlockStart", {"start": {"toolUse": {n: use[n] for n in ("toolUseId", "name")}}})
         )
         text = lenient.dump_arguments(use["input"]) if use["input"] != {} else ""
-        deltas: list[Json] = [{"toolUse": {"input": piece}} for piece in sse.pieces(text) or [""]]
+        deltas: list[Json] = [{"toolUse": {"input": piece}} for piece in sse.split_text(text) or [""]]
     elif "reasoningContent" in block:
         said = block["reasoningContent"]["reasoningText"]["text"]
-        deltas = [{"reasoningContent": {"text": piece}} for piece in sse.pieces(said) or [""]]
+        deltas = [{"reasoningContent": {"text": piece}} for piece in sse.split_text(said) or [""]]
     else:
-        deltas = [{"text": piece} for piece in sse.pieces(block["text"]) or [""]]
+        deltas = [{"text": piece} for piece in sse.split_text(block["text"]) or [""]]
     return [*begun, *(("contentBlockDelta", {"delta": delta}) for delta in deltas), ("contentBlockStop", {})]
 
 

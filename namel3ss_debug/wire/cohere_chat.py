@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from namel3ss_debug.wire import lenient, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
-from namel3ss_debug.wire.tools import decode_tools, encode_function_calls, function_calls
+from namel3ss_debug.wire.tools import decode_function_calls, decode_tools, encode_function_calls
 
 _REQUEST = {"model", "messages", "tools"}
 _MESSAGE = {"role", "content", "tool_plan", "tool_calls", "tool_call_id"}
@@ -16,8 +16,8 @@ _MESSAGE = {"role", "content", "tool_plan", "tool_calls", "tool_call_id"}
 def decode_request(body: object) -> Json:
     """The request as `{model, messages, tools, params}`."""
     request = lenient.mapping(body)
-    messages = parts.messages(lenient.mappings(request.get("messages")), _message)
-    return parts.request(request, _REQUEST, messages, decode_tools(request))
+    messages = parts.decode_messages(lenient.mappings(request.get("messages")), _message)
+    return parts.make_request(request, _REQUEST, messages, decode_tools(request))
 
 
 def _message(message: Json) -> parts.Part:
@@ -26,26 +26,26 @@ def _message(message: Json) -> parts.Part:
         response = parts.make(
             "tool_call_response",
             id=lenient.string(message.get("tool_call_id")),
-            response=parts.tool_response(message.get("content"), _part),
+            response=parts.decode_tool_result(message.get("content"), _part),
         )
-        return parts.message("tool", [response], rest)
+        return parts.make_message("tool", [response], rest)
     content = []
     if plan := lenient.string(message.get("tool_plan")):
         content.append(parts.make("reasoning", content=plan))
-    content += parts.content_parts(message.get("content"), _part)
-    content += [parts.tool_call(call) for call in function_calls(message)]
-    return parts.message(message.get("role"), content, rest)
+    content += parts.decode_content(message.get("content"), _part)
+    content += [parts.make_call_part(call) for call in decode_function_calls(message)]
+    return parts.make_message(message.get("role"), content, rest)
 
 
 def _part(block: Json) -> parts.Part:
     kind = block.get("type")
     if kind == "text" and isinstance(block.get("text"), str):
-        return parts.text(block["text"], block)
+        return parts.make_text(block["text"], block)
     if kind == "thinking" and isinstance(block.get("thinking"), str):
         return parts.make("reasoning", block, ("thinking",), content=block["thinking"])
     if kind == "image_url":
-        return parts.media(lenient.mapping(block.get("image_url")).get("url"), "image")
-    return parts.unknown(block)
+        return parts.make_media(lenient.mapping(block.get("image_url")).get("url"), "image")
+    return parts.make_unknown(block)
 
 
 # --- the response
@@ -55,13 +55,13 @@ def decode_response(body: object) -> Answer:
     """The answer; the model's plan for using its tools counts as reasoning."""
     response = lenient.mapping(body)
     message = lenient.mapping(response.get("message"))
-    content = parts.content_parts(message.get("content"), _part)
-    texts, thoughts = parts.texts_of(content), parts.texts_of(content, "reasoning")
+    content = parts.decode_content(message.get("content"), _part)
+    texts, thoughts = parts.select_texts(content), parts.select_texts(content, "reasoning")
     if plan := lenient.string(message.get("tool_plan")):
         thoughts.append(plan)
     return Answer(
         text="".join(texts) if texts else None,
-        tool_calls=function_calls(message),
+        tool_calls=decode_function_calls(message),
         finish_reason=lenient.string(response.get("finish_reason")),
         usage=decode_usage(response.get("usage")),
         reasoning="\n\n".join(thoughts) if thoughts else None,
@@ -83,7 +83,7 @@ def decode_usage(usage: object) -> dict[str, int]:
         "output_tokens": lenient.count(billed.get("output_tokens", counted.get("output_tokens"))),
         "cache_read_tokens": cached if given is None or cached is None else min(cached, given),
     }
-    return lenient.known(counts)
+    return lenient.drop_none(counts)
 
 
 # --- the stream
@@ -108,7 +108,7 @@ def join_events(events: list[Json]) -> Json:
     plan: Json = {}
     blocks: dict[int, Json] = {}
     calls: dict[int, Json] = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
         kind, index = event.get("type"), lenient.count(event.get("index")) or 0
         delta = _delta(event)
@@ -126,14 +126,14 @@ def join_events(events: list[Json]) -> Json:
             have |= {name: value for name, value in call.items() if name != "function"}
             _add(have["function"], lenient.mapping(call.get("function")), texts)
     texts.finish()
-    message: Json = {"role": "assistant", **lenient.present(plan)}
+    message: Json = {"role": "assistant", **lenient.drop_empty(plan)}
     message["content"] = [blocks[index] for index in sorted(blocks)]
     if calls:
         message["tool_calls"] = [calls[index] for index in sorted(calls)]
     return {**whole, "message": message}
 
 
-def _add(whole: Json, piece: Json, texts: sse.Texts) -> None:
+def _add(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
     for name, value in piece.items():
         if name in ("text", "thinking", "arguments"):
             texts.add(whole, name, value)
@@ -179,7 +179,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
         events.append({"type": "content-start", "index": index, "delta": {"message": empty}})
         events += [
             {"type": "content-delta", "index": index, "delta": {"message": {"content": {name: piece}}}}
-            for piece in sse.pieces(block[name])
+            for piece in sse.split_text(block[name])
         ]
         events.append({"type": "content-end", "index": index})
     for index, call in enumerate(message.get("tool_calls", ())):
@@ -193,7 +193,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
                 "index": index,
                 "delta": {"message": {"tool_calls": {"function": {"arguments": piece}}}},
             }
-            for piece in sse.pieces(call["function"]["arguments"])
+            for piece in sse.split_text(call["function"]["arguments"])
         ]
         events.append({"type": "tool-call-end", "index": index})
     ended = {"finish_reason": whole["finish_reason"], "usage": whole["usage"]}

@@ -264,7 +264,7 @@ def cut_response(body: bytes, spoken: Format | None, request: Json) -> bytes:
 
 def cut_stream(pieces: list[bytes], framing: Framing = SERVER_SENT) -> list[bytes]:
     """The first half of the events of a stream, as when the connection is lost: nothing marks the end."""
-    events = [event for piece in pieces for event in framing.cut(piece)]
+    events = [event for piece in pieces for event in framing.split(piece)]
     return (
         events[: max(1, len(events) // 2)] if len(events) > 1 else [cut for cut in map(_half, events) if cut]
     )

@@ -39,10 +39,10 @@ def decode_request(body: object) -> Json:
     if instruction := either(request, "systemInstruction"):
         content = _contents(instruction)[0] if isinstance(instruction, (dict, list)) else instruction
         told = content if isinstance(content, dict) else {"parts": [{"text": str(content)}]}
-        messages += parts.messages([{**told, "role": "system"}], _message)
-    messages += parts.messages(_contents(request.get("contents")), _message)
+        messages += parts.decode_messages([{**told, "role": "system"}], _message)
+    messages += parts.decode_messages(_contents(request.get("contents")), _message)
     tools = [tool for group in lenient.mappings(request.get("tools")) for tool in _tools(group)]
-    return parts.request(request, _REQUEST, messages, tools)
+    return parts.make_request(request, _REQUEST, messages, tools)
 
 
 def _contents(value: object) -> list[Json]:
@@ -57,14 +57,14 @@ def _message(content: Json) -> parts.Part:
     found = [_part(block) for block in lenient.mappings(blocks if isinstance(blocks, list) else [blocks])]
     if role in (None, "user") and found and all(part["type"] == "tool_call_response" for part in found):
         role = "tool"
-    return parts.message(role or "user", found, rest)
+    return parts.make_message(role or "user", found, rest)
 
 
 def _part(block: Json) -> parts.Part:
     if isinstance(block.get("text"), str):
         if block.get("thought") is True:
             return parts.make("reasoning", block, ("text", "thought"), content=block["text"])
-        return parts.text(block["text"], block)
+        return parts.make_text(block["text"], block)
     if isinstance(call := either(block, "functionCall"), dict):
         return parts.make("tool_call", block, ("functionCall", "function_call"), **_call(call))
     if isinstance(answered := either(block, "functionResponse"), dict):
@@ -78,16 +78,16 @@ def _part(block: Json) -> parts.Part:
         )
     if isinstance(data := either(block, "inlineData"), dict):
         read = ("inlineData", "inline_data")
-        return parts.blob(data.get("data"), either(data, "mimeType"), None, block, read)
+        return parts.make_blob(data.get("data"), either(data, "mimeType"), None, block, read)
     if isinstance(file := either(block, "fileData"), dict):
         mime = lenient.string(either(file, "mimeType"))
-        modality = None if mime is None else parts.modality_of(mime)
-        return parts.media(either(file, "fileUri"), modality, block, ("fileData", "file_data"))
-    return parts.unknown({"type": next(iter(block), "unknown"), **block})
+        modality = None if mime is None else parts.find_modality(mime)
+        return parts.make_media(either(file, "fileUri"), modality, block, ("fileData", "file_data"))
+    return parts.make_unknown({"type": next(iter(block), "unknown"), **block})
 
 
 def _call(call: Json) -> parts.Part:
-    return parts.call(call.get("id"), call.get("name"), lenient.mapping(call.get("args")))
+    return parts.make_call(call.get("id"), call.get("name"), lenient.mapping(call.get("args")))
 
 
 def _tools(group: Json) -> list[Json]:
@@ -95,14 +95,14 @@ def _tools(group: Json) -> list[Json]:
     declared = either(group, "functionDeclarations")
     if not isinstance(declared, list):
         return [
-            {"name": name, "type": name, **lenient.present({"options": value})}
+            {"name": name, "type": name, **lenient.drop_empty({"options": value})}
             for name, value in group.items()
         ]
     tools = []
     for function in lenient.mappings(declared):
         schema = next((function[name] for name in _SCHEMAS if function.get(name)), None)
         known = {"name": function.get("name"), "description": function.get("description") or None}
-        tools.append(lenient.present({**known, "parameters": schema, "type": "function"}))
+        tools.append(lenient.drop_empty({**known, "parameters": schema, "type": "function"}))
     return tools
 
 
@@ -152,7 +152,7 @@ def _usage(response: Json) -> dict[str, int]:
     searches = len(queries)
     if _PER_PROMPT.match(model):
         searches = min(1, searches)
-    return usage | billing.some({"web_searches": searches}) if usage else usage
+    return usage | billing.drop_zeros({"web_searches": searches}) if usage else usage
 
 
 _PER_PROMPT = re.compile(r"(?:.*/)?gemini-[12][.-]")
@@ -174,7 +174,7 @@ def _terms(usage: Json) -> dict[str, str]:
     tier, traffic = either(usage, "serviceTier"), either(usage, "trafficType")
     if tier is None and isinstance(traffic, str | int):
         tier = _TRAFFIC.get(traffic, str(traffic))
-    return billing.terms(service_tier=tier)
+    return billing.select_terms(service_tier=tier)
 
 
 def _finish_reason(value: object) -> str | None:
@@ -201,7 +201,7 @@ def decode_usage(usage: object) -> dict[str, int]:
         "cache_read_tokens": cached,
         "reasoning_tokens": thoughts,
     }
-    return lenient.known(counts) | billing.some(_media(told))
+    return lenient.drop_none(counts) | billing.drop_zeros(_media(told))
 
 
 def _media(told: Json) -> dict[str, int | None]:
@@ -253,9 +253,9 @@ def join_events(events: list[Json]) -> Json:
     """The events of a stream as one response: consecutive texts become one; the last counts are taken."""
     whole: Json = {}
     candidates: dict[int, Json] = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
-        whole |= {name: value for name, value in lenient.known(event).items() if name != "candidates"}
+        whole |= {name: value for name, value in lenient.drop_none(event).items() if name != "candidates"}
         for piece in lenient.mappings(event.get("candidates")):
             index = lenient.count(piece.get("index")) or 0
             candidate = candidates.setdefault(index, {"content": {"role": "model", "parts": []}})
@@ -269,7 +269,7 @@ def join_events(events: list[Json]) -> Json:
     return whole
 
 
-def _add_part(have: list[Json], block: Json, texts: sse.Texts) -> None:
+def _add_part(have: list[Json], block: Json, texts: sse.GrowingTexts) -> None:
     last = have[-1] if have else {}
     call = either(block, "functionCall")
     if isinstance(call, dict):
@@ -307,7 +307,7 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
         "cachedContentTokenCount": usage.get("cache_read_tokens"),
     }
     frame = {
-        "usageMetadata": lenient.known(counts),
+        "usageMetadata": lenient.drop_none(counts),
         "modelVersion": answer.response_model or request.get("model") or "",
         "responseId": response_id,
     }
@@ -353,7 +353,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     pieces = [
         {**block, "text": text} if text is not None else block
         for block in candidate["content"]["parts"]
-        for text in (sse.pieces(block["text"]) or [""] if "text" in block else [None])
+        for text in (sse.split_text(block["text"]) or [""] if "text" in block else [None])
     ]
     last = {
         "content": {"role": "model", "parts": pieces[-1:]},

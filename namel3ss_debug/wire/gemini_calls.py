@@ -40,7 +40,7 @@ def comes_in_pieces(call: Json) -> bool:
     return bool(either(call, "willContinue") or either(call, "partialArgs"))
 
 
-def begun(call: Json, texts: sse.Texts) -> Json:
+def begun(call: Json, texts: sse.GrowingTexts) -> Json:
     """A new call, to which pieces are added, and whose arguments come only from these; the event is not changed."""
     whole: Json = {name: value for name, value in call.items() if name in ("id", "name")}
     whole["args"] = {}
@@ -48,7 +48,7 @@ def begun(call: Json, texts: sse.Texts) -> Json:
     return whole
 
 
-def add(whole: Json, piece: Json, texts: sse.Texts) -> None:
+def add(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
     """Add the next piece to a call."""
     for part in lenient.mappings(either(piece, "partialArgs")):
         steps = _steps(lenient.string(either(part, "jsonPath")) or "")
@@ -67,7 +67,7 @@ def _steps(path: str) -> list[str | int]:
     return [int(place) if place else name or quoted or double for name, place, quoted, double in found]
 
 
-def _put(args: Json, steps: list[str | int], value: Any, texts: sse.Texts) -> None:
+def _put(args: Json, steps: list[str | int], value: Any, texts: sse.GrowingTexts) -> None:
     """Put a value into its place, or append it to the text that is there."""
     holder: Any = args
     for step, following in pairwise(steps):

@@ -9,7 +9,7 @@ from typing import Any
 
 from namel3ss_debug.wire import lenient, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
-from namel3ss_debug.wire.tools import decode_tools, function_calls
+from namel3ss_debug.wire.tools import decode_function_calls, decode_tools
 
 _REQUEST = {"model", "messages", "tools", "stream"}
 _MESSAGE = {"role", "content", "thinking", "images", "tool_calls", "tool_name", "tool_call_id"}
@@ -22,8 +22,8 @@ _TEXTS = ("content", "thinking", "response")
 def decode_request(body: object) -> Json:
     """The request as `{model, messages, tools, params}`."""
     request = lenient.mapping(body)
-    messages = parts.messages(lenient.mappings(request.get("messages")), _message)
-    return parts.request(request, _REQUEST, messages, decode_tools(request))
+    messages = parts.decode_messages(lenient.mappings(request.get("messages")), _message)
+    return parts.make_request(request, _REQUEST, messages, decode_tools(request))
 
 
 def _message(message: Json) -> parts.Part:
@@ -35,9 +35,9 @@ def _message(message: Json) -> parts.Part:
             name=lenient.string(message.get("tool_name")),
             response=message.get("content"),
         )
-        return parts.message("tool", [response], rest)
-    found = content(message) + [parts.tool_call(call) for call in function_calls(message)]
-    return parts.message(message.get("role"), found, rest)
+        return parts.make_message("tool", [response], rest)
+    found = content(message) + [parts.make_call_part(call) for call in decode_function_calls(message)]
+    return parts.make_message(message.get("role"), found, rest)
 
 
 def content(message: Json) -> list[parts.Part]:
@@ -46,8 +46,10 @@ def content(message: Json) -> list[parts.Part]:
     if thinking := lenient.string(message.get("thinking")):
         found.append(parts.make("reasoning", content=thinking))
     if said := lenient.string(message.get("content")):
-        found.append(parts.text(said))
-    return found + [parts.blob(image, None, "image") for image in lenient.sequence(message.get("images"))]
+        found.append(parts.make_text(said))
+    return found + [
+        parts.make_blob(image, None, "image") for image in lenient.sequence(message.get("images"))
+    ]
 
 
 # --- the response
@@ -60,7 +62,7 @@ def decode_response(body: object) -> Answer:
         "content": response.get("response"),
         "thinking": response.get("thinking"),
     }
-    calls = function_calls(message)
+    calls = decode_function_calls(message)
     thinking = lenient.string(message.get("thinking")) or None
     text = lenient.string(message.get("content"))
     counts = {
@@ -73,7 +75,7 @@ def decode_response(body: object) -> Answer:
         finish_reason=lenient.string(response.get("done_reason"))
         or ("stop" if response.get("done") is True else None),
         response_model=lenient.string(response.get("model")),
-        usage=lenient.known(counts),
+        usage=lenient.drop_none(counts),
         reasoning=thinking,
     )
 
@@ -92,7 +94,7 @@ def join_events(events: list[Json]) -> Json:
     """The lines of a stream as one response."""
     whole: Json = {}
     message: Json = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
         whole |= {name: value for name, value in event.items() if name not in ("message", *_TEXTS)}
         _add(whole, {name: event[name] for name in _TEXTS if name in event}, texts)
@@ -101,7 +103,7 @@ def join_events(events: list[Json]) -> Json:
     return {**whole, "message": message} if message else whole
 
 
-def _add(whole: Json, piece: Json, texts: sse.Texts) -> None:
+def _add(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
     for name, value in piece.items():
         if name in _TEXTS:
             texts.add(whole, name, value)
@@ -157,9 +159,9 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     every, last = frame(answer, request, created)
     said = _said(answer)
     messages: list[Json] = [
-        {"content": "", "thinking": piece} for piece in sse.pieces(said.get("thinking", ""))
+        {"content": "", "thinking": piece} for piece in sse.split_text(said.get("thinking", ""))
     ]
-    messages += [{"content": piece} for piece in sse.pieces(said["content"])]
+    messages += [{"content": piece} for piece in sse.split_text(said["content"])]
     messages += [{"content": "", "tool_calls": [call]} for call in said.get("tool_calls", ())]
     lines: list[Json] = [
         {**every, "message": {"role": "assistant", **message}, "done": False} for message in messages

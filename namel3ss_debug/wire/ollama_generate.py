@@ -13,10 +13,10 @@ def decode_request(body: object) -> Json:
     request = lenient.mapping(body)
     messages = []
     if system := lenient.string(request.get("system")):
-        messages.append(parts.message("system", [parts.text(system)]))
+        messages.append(parts.make_message("system", [parts.make_text(system)]))
     said = {"content": request.get("prompt"), "images": request.get("images")}
-    messages.append(parts.message("user", ollama_chat.content(said)))
-    return parts.request(request, _REQUEST, messages, [])
+    messages.append(parts.make_message("user", ollama_chat.content(said)))
+    return parts.make_request(request, _REQUEST, messages, [])
 
 
 decode_response = ollama_chat.decode_response
@@ -38,9 +38,9 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     every, last = ollama_chat.frame(answer, request, created)
     lines: list[Json] = [
         {**every, "response": "", "thinking": piece, "done": False}
-        for piece in sse.pieces(whole.get("thinking", ""))
+        for piece in sse.split_text(whole.get("thinking", ""))
     ]
-    lines += [{**every, "response": piece, "done": False} for piece in sse.pieces(whole["response"])]
+    lines += [{**every, "response": piece, "done": False} for piece in sse.split_text(whole["response"])]
     lines.append({**every, "response": "", **last})
     return [lenient.dump(line) + b"\n" for line in lines]
 

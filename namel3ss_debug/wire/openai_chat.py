@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from namel3ss_debug.wire import billing, lenient, openai_shared, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
-from namel3ss_debug.wire.tools import custom_input, decode_tools, encode_function_calls
+from namel3ss_debug.wire.tools import decode_tools, encode_function_calls, find_custom_input
 
 _REQUEST = {"model", "messages", "tools", "functions"}
 _MESSAGE = {"role", "content", "tool_calls", "function_call", "tool_call_id", "refusal"}
@@ -21,8 +21,8 @@ _REASONING = ("reasoning_content", "reasoning")
 def decode_request(body: object) -> Json:
     """The request as `{model, messages, tools, params}`."""
     request = lenient.mapping(body)
-    messages = parts.messages(lenient.mappings(request.get("messages")), _message)
-    return parts.request(request, _REQUEST, messages, decode_tools(request))
+    messages = parts.decode_messages(lenient.mappings(request.get("messages")), _message)
+    return parts.make_request(request, _REQUEST, messages, decode_tools(request))
 
 
 def _message(message: Json) -> parts.Part:
@@ -33,30 +33,30 @@ def _message(message: Json) -> parts.Part:
             "tool_call_response",
             id=lenient.string(message.get("tool_call_id")),
             name=lenient.string(message.get("name")),
-            response=parts.tool_response(message.get("content"), _part),
+            response=parts.decode_tool_result(message.get("content"), _part),
         )
-        return parts.message(role, [response], rest)
+        return parts.make_message(role, [response], rest)
     content = [parts.make("reasoning", content=thought) for thought in _reasoning(message)]
-    content += parts.content_parts(message.get("content"), _part)
+    content += parts.decode_content(message.get("content"), _part)
     if isinstance(message.get("refusal"), str):
         content.append({"type": "refusal", "refusal": message["refusal"]})
-    content += [parts.tool_call(call) for call in _tool_calls(message)]
-    return parts.message(role, content, rest)
+    content += [parts.make_call_part(call) for call in _tool_calls(message)]
+    return parts.make_message(role, content, rest)
 
 
 def _part(block: Json) -> parts.Part:
     """One block of a message's content."""
     kind = block.get("type")
     if kind == "text" and isinstance(block.get("text"), str):
-        return parts.text(block["text"], block)
+        return parts.make_text(block["text"], block)
     if kind == "image_url":
         image = block.get("image_url")
         url = image if isinstance(image, str) else lenient.mapping(image).get("url")
-        return parts.media(url, "image", lenient.mapping(image), ("url",))
+        return parts.make_media(url, "image", lenient.mapping(image), ("url",))
     if kind == "input_audio":
         audio = lenient.mapping(block.get("input_audio"))
         mime = f"audio/{audio['format']}" if isinstance(audio.get("format"), str) else None
-        return parts.blob(audio.get("data"), mime, "audio", audio, ("data", "format"))
+        return parts.make_blob(audio.get("data"), mime, "audio", audio, ("data", "format"))
     if kind == "thinking":  # of Mistral
         given = block.get("thinking")
         said = [each.get("text") for each in lenient.mappings(given)] if isinstance(given, list) else [given]
@@ -65,9 +65,9 @@ def _part(block: Json) -> parts.Part:
     if kind == "file":
         file = lenient.mapping(block.get("file"))
         if isinstance(file.get("file_data"), str):
-            return parts.media(file["file_data"], None, file, ("file_data",))
+            return parts.make_media(file["file_data"], None, file, ("file_data",))
         return parts.make("file", file, ("file_id",), file_id=lenient.string(file.get("file_id")))
-    return parts.unknown(block)
+    return parts.make_unknown(block)
 
 
 def _reasoning(message: Json) -> list[str]:
@@ -79,7 +79,9 @@ def _reasoning(message: Json) -> list[str]:
 def _thoughts(content: object) -> list[str]:
     """The reasoning among the blocks of the content."""
     found = (
-        parts.texts_of(parts.content_parts(content, _part), "reasoning") if isinstance(content, list) else []
+        parts.select_texts(parts.decode_content(content, _part), "reasoning")
+        if isinstance(content, list)
+        else []
     )
     return ["".join(found)] if any(found) else []
 
@@ -89,9 +91,9 @@ def _tool_calls(message: Json) -> list[parts.Part]:
     for entry in lenient.mappings(message.get("tool_calls")):
         function, custom = lenient.mapping(entry.get("function")), lenient.mapping(entry.get("custom"))
         arguments = custom.get("input") if custom else lenient.load_arguments(function.get("arguments"))
-        calls.append(parts.call(entry.get("id"), (function or custom).get("name"), arguments))
+        calls.append(parts.make_call(entry.get("id"), (function or custom).get("name"), arguments))
     if old := lenient.mapping(message.get("function_call")):
-        calls.append(parts.call(None, old.get("name"), lenient.load_arguments(old.get("arguments"))))
+        calls.append(parts.make_call(None, old.get("name"), lenient.load_arguments(old.get("arguments"))))
     return calls
 
 
@@ -121,14 +123,14 @@ def decode_response(body: object) -> Answer:
         response_id=lenient.string(response.get("id")),
         refusal=refusal,
         billing=openai_shared.decode_terms(response),
-        cost=billing.stated_cost(usage),
+        cost=billing.read_cost(usage),
     )
 
 
 def _text(content: object, *, alone: bool) -> str | None:
     """The text of a message. Servers send "" beside tool calls when there is no text."""
     if isinstance(content, list):
-        texts = parts.texts_of(parts.content_parts(content, _part))
+        texts = parts.select_texts(parts.decode_content(content, _part))
         content = "".join(texts) if texts else None
     found = lenient.string(content)
     return found if found or alone else None
@@ -151,7 +153,7 @@ def join_events(events: list[Json]) -> Json:
     """The chunks of a stream as one `chat.completion`; an error event becomes its `error`."""
     whole: Json = {}
     choices: dict[int, Json] = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
         whole |= {
             name: value
@@ -171,7 +173,7 @@ def _new_choice(index: int) -> Json:
     return {"index": index, "message": {"role": "assistant", "content": None}, "finish_reason": None}
 
 
-def _add_choice(choice: Json, chunk: Json, texts: sse.Texts) -> None:
+def _add_choice(choice: Json, chunk: Json, texts: sse.GrowingTexts) -> None:
     """Add one chunk of a choice to its earlier chunks."""
     choice["finish_reason"] = chunk.get("finish_reason") or choice["finish_reason"]
     if chunk.get("usage"):  # of Moonshot
@@ -205,7 +207,7 @@ def _blocks(content: object) -> list[Json]:
     return [{"type": "text", "text": content}] if isinstance(content, str) and content else []
 
 
-def _add_fields(whole: Json, piece: Json, texts: sse.Texts) -> None:
+def _add_fields(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
     """Append the texts of `piece`, except those that a server may repeat."""
     for name, value in piece.items():
         if isinstance(value, str) and name not in ("id", "name", "type"):
@@ -214,7 +216,7 @@ def _add_fields(whole: Json, piece: Json, texts: sse.Texts) -> None:
             whole.setdefault(name, value)
 
 
-def _add_tool_calls(calls: list[Json], deltas: list[Json], texts: sse.Texts) -> None:
+def _add_tool_calls(calls: list[Json], deltas: list[Json], texts: sse.GrowingTexts) -> None:
     """Add pieces of tool calls; the place of a call is in `index`, which some servers leave out or repeat."""
     for delta in deltas:
         index = lenient.count(delta.get("index"))
@@ -262,7 +264,7 @@ def _encode_calls(answer: Answer, request: Json, response_id: str) -> list[Json]
     """The tool calls: those of functions, and those of tools that take a text."""
     calls = encode_function_calls(answer.tool_calls, response_id)
     for call, made in zip(calls, answer.tool_calls, strict=True):
-        given = custom_input(made, request)
+        given = find_custom_input(made, request)
         if given is not None:
             name = call.pop("function")["name"]
             call |= {"type": "custom", "custom": {"name": name, "input": given}}
@@ -300,9 +302,9 @@ def _deltas(answer: Answer, calls: list[Json]) -> list[Json]:
     """
     role: Json = {"role": "assistant", "content": None if answer.text is None else "", "refusal": None}
     deltas = [role]
-    deltas += [{"reasoning_content": piece} for piece in sse.pieces(answer.reasoning or "")]
-    deltas += [{"content": piece} for piece in sse.pieces(answer.text or "")]
-    deltas += [{"refusal": piece} for piece in sse.pieces(answer.refusal or "")]
+    deltas += [{"reasoning_content": piece} for piece in sse.split_text(answer.reasoning or "")]
+    deltas += [{"content": piece} for piece in sse.split_text(answer.text or "")]
+    deltas += [{"refusal": piece} for piece in sse.split_text(answer.refusal or "")]
     deltas += [{"tool_calls": [call | {"index": index}]} for index, call in enumerate(calls)]
     return deltas
 

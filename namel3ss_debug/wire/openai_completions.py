@@ -18,8 +18,8 @@ def decode_request(body: object) -> Json:
     """The request as `{model, messages, tools, params}`; each prompt is a message of role user."""
     request = lenient.mapping(body)
     given = openai_shared.texts_or_tokens(request.get("prompt"))
-    messages = [parts.message("user", [openai_shared.text_or_tokens(item)]) for item in given]
-    return parts.request(request, _REQUEST, messages, [])
+    messages = [parts.make_message("user", [openai_shared.text_or_tokens(item)]) for item in given]
+    return parts.make_request(request, _REQUEST, messages, [])
 
 
 # --- the response
@@ -36,7 +36,7 @@ def decode_response(body: object) -> Answer:
         usage=openai_shared.decode_usage(response.get("usage")),
         response_id=lenient.string(response.get("id")),
         billing=openai_shared.decode_terms(response),
-        cost=billing.stated_cost(response.get("usage")),
+        cost=billing.read_cost(response.get("usage")),
     )
 
 
@@ -52,9 +52,9 @@ def join_events(events: list[Json]) -> Json:
     """The chunks of a stream as one response; an error event becomes its `error`."""
     whole: Json = {}
     choices: dict[int, Json] = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
-        whole |= {name: value for name, value in lenient.known(event).items() if name != "choices"}
+        whole |= {name: value for name, value in lenient.drop_none(event).items() if name != "choices"}
         for chunk in lenient.mappings(event.get("choices")):
             index = lenient.count(chunk.get("index")) or 0
             choice = choices.setdefault(index, {"index": index, "finish_reason": None})
@@ -98,7 +98,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
         frame | {"choices": [choice | {"text": piece, "finish_reason": reason}]}
         for choice in whole["choices"]
         for piece, reason in [
-            *((piece, None) for piece in sse.pieces(choice["text"])),
+            *((piece, None) for piece in sse.split_text(choice["text"])),
             ("", choice["finish_reason"]),
         ]
     ]

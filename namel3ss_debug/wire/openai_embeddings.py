@@ -21,8 +21,8 @@ def decode_request(body: object) -> Json:
     """
     request = lenient.mapping(body)
     given = openai_shared.texts_or_tokens(request.get("input"))
-    messages = [parts.message("user", [openai_shared.text_or_tokens(item)]) for item in given]
-    return parts.request(request, {"model", "input"}, messages, [])
+    messages = [parts.make_message("user", [openai_shared.text_or_tokens(item)]) for item in given]
+    return parts.make_request(request, {"model", "input"}, messages, [])
 
 
 def decode_response(body: object) -> Answer:
@@ -34,13 +34,13 @@ def decode_response(body: object) -> Answer:
         usage=_usage(lenient.mapping(response.get("usage"))),
         vectors=len(data),
         dimensions=_dimensions(data[0].get("embedding")) if data else None,
-        cost=billing.stated_cost(response.get("usage")),
+        cost=billing.read_cost(response.get("usage")),
     )
 
 
 def _usage(told: Json) -> dict[str, int]:
     """Token counts; all of them are input, for which some providers (Voyage) send the total only."""
-    total = lenient.known({"input_tokens": lenient.count(told.get("total_tokens"))})
+    total = lenient.drop_none({"input_tokens": lenient.count(told.get("total_tokens"))})
     return total | openai_shared.decode_usage(told)
 
 

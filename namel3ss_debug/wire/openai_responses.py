@@ -37,7 +37,7 @@ def decode_request(body: object) -> Json:
     tools = decode_tools(request) + [
         tool for item in sent if _loads_tools(item) for tool in decode_tools({"tools": item.get("tools")})
     ]
-    return parts.request(request, _REQUEST, parts.messages(sent, _message), tools)
+    return parts.make_request(request, _REQUEST, parts.decode_messages(sent, _message), tools)
 
 
 def _loads_tools(item: Json) -> bool:
@@ -50,7 +50,7 @@ def _message(item: Json) -> parts.Part:
     kind = lenient.string(item.get("type")) or "message"
     if kind == "message":
         rest = {name: value for name, value in item.items() if name not in ("type", "role", "content")}
-        return parts.message(item.get("role"), parts.content_parts(item.get("content"), _part), rest)
+        return parts.make_message(item.get("role"), parts.decode_content(item.get("content"), _part), rest)
     if kind.endswith("_output") and "output" in item:
         response = parts.make(
             "tool_call_response",
@@ -58,15 +58,17 @@ def _message(item: Json) -> parts.Part:
             ("call_id", "output", "id"),
             id=lenient.string(item.get("call_id")) or lenient.string(item.get("id")),
             name=lenient.string(item.get("name")),
-            response=parts.tool_response(item["output"], _part),
+            response=parts.decode_tool_result(item["output"], _part),
         )
-        return parts.message("tool", [response])
+        return parts.make_message("tool", [response])
     if kind == "reasoning":
         thought = parts.make("reasoning", item, ("summary", "content"), content=_thought(item) or "")
-        return parts.message("assistant", [thought])
+        return parts.make_message("assistant", [thought])
     call = _tool_call(item)
     role = lenient.string(item.get("role")) or "assistant"
-    return parts.message(role, [parts.unknown(item) if call is None else parts.tool_call(call)])
+    return parts.make_message(
+        role, [parts.make_unknown(item) if call is None else parts.make_call_part(call)]
+    )
 
 
 def _part(block: Json) -> parts.Part:
@@ -76,24 +78,24 @@ def _part(block: Json) -> parts.Part:
         modality = "image" if kind == "input_image" else None
         for name in ("image_url", "file_data", "file_url"):
             if isinstance(block.get(name), str):
-                return parts.media(block[name], modality, block, (name,))
+                return parts.make_media(block[name], modality, block, (name,))
         file_id = lenient.string(block.get("file_id"))
         return parts.make("file", block, ("file_id",), modality=modality, file_id=file_id)
     if isinstance(kind, str) and kind in _TEXTS and isinstance(block.get("text"), str):
-        return parts.text(block["text"], block)
-    return parts.unknown(block)
+        return parts.make_text(block["text"], block)
+    return parts.make_unknown(block)
 
 
 def _tool_call(item: Json) -> parts.Part | None:
     """The tool call in an item, or None where there is none that the client runs."""
     kind, call_id = item.get("type"), item.get("call_id") or item.get("id")
     if kind == "function_call":
-        return parts.call(call_id, item.get("name"), lenient.load_arguments(item.get("arguments")))
+        return parts.make_call(call_id, item.get("name"), lenient.load_arguments(item.get("arguments")))
     if kind == "custom_tool_call":
-        return parts.call(call_id, item.get("name"), item.get("input"))
+        return parts.make_call(call_id, item.get("name"), item.get("input"))
     if isinstance(kind, str) and kind in _CLIENT_CALLS:
         asked = item.get(_CLIENT_CALLS[kind]) or item.get(f"{_CLIENT_CALLS[kind]}s")
-        return parts.call(call_id, kind.removesuffix("_call"), asked)
+        return parts.make_call(call_id, kind.removesuffix("_call"), asked)
     return None
 
 
@@ -136,7 +138,7 @@ def decode_response(body: object) -> Answer:
         response_id=lenient.string(response.get("id")),
         refusal="".join(refusals) if refusals else None,
         billing=_terms(response),
-        cost=billing.stated_cost(response.get("usage")),
+        cost=billing.read_cost(response.get("usage")),
     )
 
 
@@ -154,7 +156,7 @@ def _usage(response: Json) -> dict[str, int]:
         actions = [item.get("action") for item in items if item.get("type") == "web_search_call"]
         web = sum(lenient.mapping(action).get("type", "search") == "search" for action in actions)
     files = sum(item.get("type") == "file_search_call" for item in items)
-    return usage | billing.some({"web_searches": web, "file_searches": files})
+    return usage | billing.drop_zeros({"web_searches": web, "file_searches": files})
 
 
 def _terms(response: Json) -> dict[str, str]:
@@ -192,7 +194,7 @@ def join_events(events: list[Json]) -> Json:
     """
     whole: Json = {}
     items: dict[int, Json] = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
         kind = lenient.string(event.get("type")) or ""
         if isinstance(event.get("response"), dict):
@@ -240,7 +242,7 @@ _ITEM_DELTAS = {
 """Events with a delta of a text that is a field of the item itself: the type of the item, the key."""
 
 
-def _add_delta(item: Json, kind: str, event: Json, texts: sse.Texts) -> None:
+def _add_delta(item: Json, kind: str, event: Json, texts: sse.GrowingTexts) -> None:
     """Add the text of one delta event to its output item."""
     if kind in _ITEM_DELTAS:
         item_type, key = _ITEM_DELTAS[kind]

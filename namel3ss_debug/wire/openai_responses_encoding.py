@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from namel3ss_debug.wire import lenient, openai_shared, sse
 from namel3ss_debug.wire.contract import Answer, Json
-from namel3ss_debug.wire.tools import custom_input, offered_tool
+from namel3ss_debug.wire.tools import find_custom_input, find_tool
 
 _STATUSES = {"completed", "failed", "cancelled", "incomplete"}
 _CALLS = {
@@ -77,9 +77,9 @@ def _items(answer: Answer, request: Json, response_id: str) -> list[Json]:
         items.append(message | {"content": content})
     for place, call in enumerate(answer.tool_calls):
         named = {"call_id": call.get("id") or f"call_{response_id}_{place}", "name": call.get("name") or ""}
-        grouped = lenient.string(offered_tool(call.get("name"), request).get("namespace"))
+        grouped = lenient.string(find_tool(call.get("name"), request).get("namespace"))
         named |= {} if grouped is None else {"namespace": grouped}
-        given = custom_input(call, request)
+        given = find_custom_input(call, request)
         if given is None:
             item = {
                 "id": f"fc_{response_id}_{place}",
@@ -125,7 +125,7 @@ def _item_events(item: Json) -> list[Json]:
         kind, field = _CALLS[item["type"]]
         empty = item | {field: ""} | ({"status": "in_progress"} if "status" in item else {})
         events: list[Json] = [
-            {"type": f"{kind}.delta", **here, "delta": piece} for piece in sse.pieces(item[field])
+            {"type": f"{kind}.delta", **here, "delta": piece} for piece in sse.split_text(item[field])
         ]
         events.append({"type": f"{kind}.done", **here, "name": item["name"], field: item[field]})
     elif item["type"] == "reasoning":
@@ -149,7 +149,7 @@ def _item_events(item: Json) -> list[Json]:
 def _text_events(kind: str, key: str, text: str, place: Json) -> list[Json]:
     """Deltas of a text and the event that repeats the whole text; those of output text also have `logprobs`."""
     extra: Json = {"logprobs": []} if kind == "response.output_text" else {}
-    deltas = [{"type": f"{kind}.delta", **place, "delta": piece, **extra} for piece in sse.pieces(text)]
+    deltas = [{"type": f"{kind}.delta", **place, "delta": piece, **extra} for piece in sse.split_text(text)]
     return [*deltas, {"type": f"{kind}.done", **place, key: text, **extra}]
 
 

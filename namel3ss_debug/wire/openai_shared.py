@@ -21,8 +21,8 @@ def texts_or_tokens(given: object) -> list[Any]:
 def text_or_tokens(item: object) -> parts.Part:
     """One such item as a part; a list of token numbers has the type `tokens`."""
     if isinstance(item, str):
-        return parts.text(item)
-    return parts.unknown(item) if isinstance(item, dict) else {"type": "tokens", "content": item}
+        return parts.make_text(item)
+    return parts.make_unknown(item) if isinstance(item, dict) else {"type": "tokens", "content": item}
 
 
 def decode_usage(usage: object) -> dict[str, int]:
@@ -62,7 +62,7 @@ def decode_usage(usage: object) -> dict[str, int]:
         "output_image_tokens": lenient.count(out_of.get("image_tokens")),
         "web_searches": lenient.count(searched.get("web_search_requests")),
     }
-    return lenient.known(counts) | billing.some(few)
+    return lenient.drop_none(counts) | billing.drop_zeros(few)
 
 
 def decode_terms(response: dict[str, Any]) -> dict[str, str]:
@@ -71,7 +71,7 @@ def decode_terms(response: dict[str, Any]) -> dict[str, str]:
     into = lenient.mapping(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
     lifetimes = lenient.mapping(into.get("cache_write_tokens_details"))
     long = lenient.count(lifetimes.get("ttl_12h_tokens"))
-    return billing.terms(
+    return billing.select_terms(
         service_tier=response.get("service_tier"),
         speed=usage.get("speed"),
         inference_geo=usage.get("inference_geo"),
@@ -97,9 +97,9 @@ def encode_usage(usage: dict[str, int], given: str, output: str) -> dict[str, An
         },
         f"{output}_tokens_details": {"reasoning_tokens": usage.get("reasoning_tokens")},
     }
-    details = {name: lenient.present(counts) for name, counts in parts.items()}
+    details = {name: lenient.drop_empty(counts) for name, counts in parts.items()}
     totals = {f"{given}_tokens": reads, f"{output}_tokens": made, "total_tokens": reads + made}
-    return totals | lenient.present(details)
+    return totals | lenient.drop_empty(details)
 
 
 ERROR_KINDS = {

@@ -267,7 +267,7 @@ def _cut(outputs: dict[str, Any], call: Event) -> tuple[dict[str, Any], str]:
         return {}, "completed"
     told = {name: value for name, value in outputs.items() if not streamed or name != "finish_reason"}
     said = {
-        name: value for name, value in shorter.outputs().items() if name in told or name == "finish_reason"
+        name: value for name, value in shorter.to_outputs().items() if name in told or name == "finish_reason"
     }
     if streamed:
         said.pop("finish_reason", None)

@@ -77,7 +77,7 @@ class Mock:
             return self._changed(recorded) if self.changes else self._whole(call, recorded)
         outputs = model_answer(
             self.name, self._changed(recorded) if self.changes else self.answer, number
-        ).outputs()
+        ).to_outputs()
         spoken = lenient.string(lenient.mapping(call.get("metadata")).get("format")) or ""
         finish = finish_word(outputs.get("finish_reason"), spoken)
         return outputs | ({} if finish is None else {"finish_reason": finish})
