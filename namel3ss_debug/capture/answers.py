@@ -284,11 +284,11 @@ def response_of(
 
 
 def _failed(effect: Effect, spoken: Format | None) -> Response:
-    from namel3ss_debug.wire.faults import failure_of  # noqa: PLC0415  (only here is it needed)
+    from namel3ss_debug.wire.faults import make_error_response  # noqa: PLC0415  (only here is it needed)
 
     if effect.raised is not None:
         return Response(0, "", [], [], Raised(effect.raised, effect.text))
-    status, reason, headers, body = failure_of(effect, spoken)
+    status, reason, headers, body = make_error_response(effect, spoken)
     return Response(status, reason, list(headers), [body])
 
 

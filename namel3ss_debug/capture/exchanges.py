@@ -191,7 +191,7 @@ class Exchange:
         self._key = (wire.canonical_hash(self._method, url, request), self._inside)
         if self._format is not None:
             request = self._format.complete(path, request)
-        elif self._method == "POST" and wire.asks_in_batch(path, request):
+        elif self._method == "POST" and wire.is_batch_request(path, request):
             owner.tracer.uncounted("a batch of model calls")
         self._earlier = owner.attempts.take_up(self._key)
         self._span = self._begin(around, request, headers, body)

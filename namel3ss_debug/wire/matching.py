@@ -41,7 +41,7 @@ def matching_blocks(old: Sequence[Hashable], new: Sequence[Hashable]) -> Iterato
     yield Block(len(old), len(new), 0)
 
 
-def common_prefix(one: str, other: str) -> int:
+def count_common_prefix(one: str, other: str) -> int:
     """Return how many characters two texts have in common at their beginning."""
     # Slices are compared in C: first ever longer ones, then a binary search inside the one that differs.
     shorter = min(len(one), len(other))
