@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from namel3ss_debug.inspection import Context, first_token_ms
-from namel3ss_debug.prices import extra_installed
+from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.traces.costs import call_cost, seller_of, terms_of
 from namel3ss_debug.traces.events import FIELDS, Event
 from namel3ss_debug.views.cleaning import cells, wrapped
@@ -141,10 +141,10 @@ def _cost(event: Event, start: Event) -> str:
     terms = ", ".join(f"{clean(name, 40)} {clean(word, 40)}" for name, word in terms_of(event))
     if cost is not None:
         return f"{money(cost.dollars)}  {price_source(cost.source)}{terms and '  '}{terms}"
-    if terms and extra_installed():
+    if terms and is_extra_installed():
         return f"not known; billed on other terms: {terms}"
     sold = event.get("component") == "llm" and event.get("usage")
-    return f"not known; {price_hint()}" if sold and not extra_installed() else ""
+    return f"not known; {price_hint()}" if sold and not is_extra_installed() else ""
 
 
 def _with_unit(value: Any, unit: str) -> str:
