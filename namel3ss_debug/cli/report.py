@@ -90,7 +90,7 @@ def command(
     from namel3ss_debug.analysis.issue import SCHEMA, issue
     from namel3ss_debug.cli.analyze import options
     from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.inspection.leading import leading
+    from namel3ss_debug.inspection.leading import read_leading_story
     from namel3ss_debug.views import blocks
     from namel3ss_debug.views.cleaning import shorter_path
     from namel3ss_debug.views.issue_report import page
@@ -103,7 +103,9 @@ def command(
     with reading(trace):
         told = issue(trace, words, options(settings().config))
         about = told["failure"] or next(iter(told["open_spans"]), None)
-        before = None if about is None else leading(trace, about.get("end_number") or about["number"])
+        before = (
+            None if about is None else read_leading_story(trace, about.get("end_number") or about["number"])
+        )
     report_problems(trace)
     if words and told["chosen_by"] == "severity":
         tell("no failure fits these words; the page tells of the most severe")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from namel3ss_debug.inspection.calls import Run, ToolCall
+from namel3ss_debug.inspection.calls import RecordedRun, ToolCall
 
 WIDTH: Final = 88
 """The line length of Black and Ruff where nobody has set another."""
@@ -53,7 +53,7 @@ class Program:
     ends_by: str = ""
 
 
-def written_test(name: str, recording: str, program: Program, run: Run) -> str:
+def written_test(name: str, recording: str, program: Program, run: RecordedRun) -> str:
     """The text of the file.
 
     Args:
@@ -157,7 +157,7 @@ def _started(program: Program, indent: int) -> Iterator[str]:
             yield f"{_INDENT}asyncio.run(result)"
 
 
-def _assertions(run: Run) -> Iterator[str]:
+def _assertions(run: RecordedRun) -> Iterator[str]:
     """The assertions: the tools it called, in which order, and its answer."""
     calls = Counter(call.name for call in run.tool_calls)
     for name, times in list(calls.items())[:_MOST_ASSERTED]:

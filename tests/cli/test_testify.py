@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.inspection.calls import ModelCall, Run, ToolCall
+from namel3ss_debug.inspection.calls import ModelCall, RecordedRun, ToolCall
 from namel3ss_debug.views.testify import WIDTH, Program, literal, quoted, written_test
 
 ROOT = Path(__file__).parents[2]
@@ -184,7 +184,7 @@ def test_nothing_of_a_recording_becomes_code(names, arguments, said, folder):
     program = Program(
         "script", "app.py", [said, *names], folder=folder or ".", variables=dict.fromkeys(["A"], said)
     )
-    text = written_test("app", "x.jsonl", program, Run(calls, [answer]))
+    text = written_test("app", "x.jsonl", program, RecordedRun(calls, [answer]))
     (function,) = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
     kinds = {ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
     allowed = "monkeypatch. contextlib. runpy. agent_trace. pytest. str"
