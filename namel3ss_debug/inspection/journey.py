@@ -21,6 +21,8 @@ SKIPPED_TYPES = frozenset({CHUNK, INPUTS_READ, "resource_sample", "stack_sample"
 """Types of events that are no steps of a story."""
 
 _ENDED_KEPT = 10_000
+"""How many ended spans are kept, because a span may outlive its parent and still belongs to it."""
+
 _NAMES_KEPT = 10_000
 _NAMES_SHOWN = 8
 _SENDERS = ("from", "sender", "source", "from_agent", "source_agent")
@@ -62,11 +64,9 @@ class StoryStep:
     @property
     def failed(self) -> bool:
         """Return whether it failed; for a span with something inside, only the step of its end fails."""
-        event = self.end if self.end is not None else self.event
         if self.opening or (self.is_span and self.end is None):
             return False
-        status = event.get("status")
-        return event.get("error") is not None if status is None else status in SPAN_FAILURES
+        return _has_failed(self.event if self.end is None else self.end)
 
 
 @dataclass
@@ -148,7 +148,6 @@ class _StoryReader:
         self.components: set[str] = set()
         self.story = Story()
         self._open: dict[str, _OpenSpan] = {}
-        # A span may outlive its parent and still belongs to it, so that ended spans are kept for a while.
         self._ended: deque[str] = deque()
 
     def read(self, trace: EventSource) -> Story:
@@ -202,7 +201,7 @@ class _StoryReader:
         parent_span = self._open.get(parent or "")
         depth = None if parent_span is None else parent_span.depth
         if event["event_type"] == "trace_start":
-            if parent_span is not None:  # what a child process does belongs to the span that started it
+            if parent_span is not None:  # the events of a child process belong to the span that started it
                 self._open[event["event_id"]] = _OpenSpan(depth, parent_span.label, parent=parent)
             return False
         own = self._fits(event)
@@ -260,6 +259,7 @@ class _StoryReader:
         """Count a step, and keep it if there is room."""
         self.story.total += 1
         depth = 0 if parent_span is None or parent_span.depth is None else parent_span.depth + 1
+        # Each open span around this step gets a separate step for its end. All spans around a marked one are marked.
         while inner and parent_span is not None and not parent_span.inner:
             parent_span.inner = True
             parent_span = self._open.get(parent_span.parent or "")
@@ -290,6 +290,6 @@ def find_message_ends(event: Event) -> tuple[str, str]:
     return sender or str(event.get("component_name") or ""), receiver
 
 
-def _has_failed(end: Event) -> bool:
-    status = end.get("status")
-    return end.get("error") is not None if status is None else status in SPAN_FAILURES
+def _has_failed(event: Event) -> bool:
+    status = event.get("status")
+    return event.get("error") is not None if status is None else status in SPAN_FAILURES

@@ -24,6 +24,7 @@ _BY_TYPE: Final = {
 """Event type -> the log of its events, unless an event names another one."""
 
 _ENDED_KEPT = 100_000
+"""How many ended spans are kept, because a span may outlive its parent and still belongs to it."""
 
 
 class LogLine(NamedTuple):
@@ -120,7 +121,6 @@ class _AgentTracker:
 
     def __init__(self) -> None:
         self._inside: dict[str, str] = {}
-        # A span may outlive its parent and still belongs to it, so that ended spans are kept for a while.
         self._ended: deque[str] = deque()
 
     def find_agent(self, event: Event) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Numbered = tuple[int, Event]
 
 _ENDED_KEPT = 100_000
+"""How many ended spans are kept, because a span may outlive its parent and still belongs to it."""
+
 _NAMES_KEPT, _NAMES_SHOWN = 1_000, 6
 
 
@@ -132,7 +134,7 @@ class FoldedEvents:
 
 @dataclass
 class Chooser:
-    """The decision, for one event after the other, whether it is wanted, with the chosen spans that are open."""
+    """A chooser of wanted events, one after the other, that remembers the chosen spans that are open."""
 
     wanted: Selection
     totals: RunningTotals = field(default_factory=RunningTotals)
@@ -188,7 +190,6 @@ class _NamedSpans:
         self.component = component
         self.pattern = pattern
         self.inside: set[str] = set()
-        # A span may outlive its parent and still belongs to it, so that ended spans are kept for a while.
         self.ended: deque[str] = deque()
 
     def take(self, event: Event) -> bool:

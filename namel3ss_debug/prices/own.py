@@ -107,7 +107,12 @@ class OwnPrices:
             key=lambda pair: (sum(pair[0].count(wildcard) for wildcard in "*?") - len(pair[0]), pair[0])
         )
         self._patterns = [
-            (_compile_pattern(pattern), len(patterns) - index, _convert_entry(entry))
+            # `fnmatch` makes expressions that never backtrack, so that long names do not take long.
+            (
+                re.compile(fnmatch.translate(pattern.replace("[", "[[]"))),
+                len(patterns) - index,
+                _convert_entry(entry),
+            )
             for index, (pattern, entry) in enumerate(patterns)
         ]
 
@@ -138,11 +143,6 @@ class OwnPrices:
             return math.inf, self._exact[name]
         matches = ((rank, entry) for pattern, rank, entry in self._patterns if pattern.match(name))
         return next(matches, None)
-
-
-def _compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression that `fnmatch` makes: it never backtracks, so that long names do not take long."""
-    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
 
 
 def _convert_entry(entry: Mapping[str, float] | None) -> _Entry:

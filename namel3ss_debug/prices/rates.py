@@ -149,7 +149,7 @@ _UNKNOWN_SURCHARGE = (None, None, None)
 
 
 def _multiply(tokens: int | None, rate: int | None) -> int | None:
-    """Return the cost of some tokens; None if it is not known. No tokens cost nothing, even without a price."""
+    """Return the cost of some tokens; None if it is not known. Without tokens, it is 0 even without a price."""
     return 0 if tokens == 0 else None if rate is None or tokens is None else tokens * rate
 
 

@@ -202,6 +202,7 @@ def join_events(events: list[Json]) -> Json:
             block = blocks.setdefault(index, {"type": str(delta.get("type")).removesuffix("_delta")})
             _add_delta(block, raw_inputs.setdefault(index, {}), delta, texts)
         elif kind == "message_delta":
+            # Later counts are totals; counts that the event leaves out or sends as null stay.
             usage = lenient.mapping(message.get("usage")) | lenient.drop_empty(
                 lenient.mapping(event.get("usage"))
             )
@@ -283,13 +284,13 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     } | {"output_tokens": min(1, message["usage"]["output_tokens"])}
     events: list[Json] = [{"type": "message_start", "message": started}, {"type": "ping"}]
     for index, block in enumerate(message["content"]):
-        events += [event | {"index": index} for event in _block_events(block)]
+        events += [event | {"index": index} for event in _encode_block_events(block)]
     ended = {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
     events += [{"type": "message_delta", "delta": ended, "usage": message["usage"]}, {"type": "message_stop"}]
     return [sse.encode(event, event["type"]) for event in events]
 
 
-def _block_events(block: Json) -> list[Json]:
+def _encode_block_events(block: Json) -> list[Json]:
     """Return the events of one content block."""
     if block["type"] == "tool_use":
         empty: Json = block | {"input": {}}

@@ -247,14 +247,10 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
     }
     return {
         "output": {"message": {"role": "assistant", "content": _encode_blocks(answer, response_id)}},
-        "stopReason": _stop_reason(answer),
+        "stopReason": answer.finish_reason or ("tool_use" if answer.tool_calls else "end_turn"),
         "usage": lenient.drop_none(counts),
         "metrics": {"latencyMs": 0},
     }
-
-
-def _stop_reason(answer: Answer) -> str:
-    return answer.finish_reason or ("tool_use" if answer.tool_calls else "end_turn")
 
 
 def _encode_blocks(answer: Answer, response_id: str) -> list[Json]:
@@ -281,13 +277,13 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     response = encode_response(answer, request, response_id=response_id, created=created)
     events: list[tuple[str, Json]] = [("messageStart", {"role": "assistant"})]
     for index, block in enumerate(response["output"]["message"]["content"]):
-        events += [(kind, {"contentBlockIndex": index, **data}) for kind, data in _block_events(block)]
+        events += [(kind, {"contentBlockIndex": index, **data}) for kind, data in _encode_block_events(block)]
     events.append(("messageStop", {"stopReason": response["stopReason"]}))
     events.append(("metadata", {"usage": response["usage"], "metrics": response["metrics"]}))
     return [event_stream.encode_event(kind, data) for kind, data in events]
 
 
-def _block_events(block: Json) -> list[tuple[str, Json]]:
+def _encode_block_events(block: Json) -> list[tuple[str, Json]]:
     """Return the events of one content block."""
     start: list[tuple[str, Json]] = []
     if "toolUse" in block:

@@ -12,12 +12,26 @@ from namel3ss_debug.wire.matching import count_common_prefix, matching_blocks
 from namel3ss_debug.wire.text_changes import Piece, diff_texts
 
 _MOST_COMPARISONS = 2500
+"""How many pairs of messages between two equal ones are compared by their texts; more are compared by their roles only."""
+
 _MOST_SKIPPED = 16
+"""How far ahead a message of the same role is looked for when only roles are compared."""
+
 _LONGEST_SUFFIX = 4000
+"""How many characters at the end of two texts count for their similarity."""
+
 _CUT_SIMILARITY = 40
+"""The similarity of a message and its cut form, which is more than any other two messages can have (17)."""
+
 _MAX_DEPTH = 50
+"""How deep two values are compared for cuts; deeper inside they can only be equal or different."""
+
 _LONGEST_MARK = 200
+"""How many characters around the first difference of two texts may have a mark."""
+
 _SHORT_DATA = 100
+"""How many characters of data are shown as they are."""
+
 _NAME_KEYS = frozenset({"role", "type", "id", "name", "tool_call_id", "call_id"})
 """Keys whose texts are names, which programs never cut short."""
 
@@ -205,7 +219,7 @@ def _find_cut(old: Any, new: Any, depth: int) -> bool | None:
     if isinstance(old, list) and isinstance(new, list):
         return _has_list_cut(old, new, depth)
     if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
-        # Below the maximum depth values can only be equal, as names must be.
+        # Beyond the maximum depth, values are only compared for equality. Names get such a depth at once.
         return _has_cut(
             (old[key], new[key], depth + 1 if key not in _NAME_KEYS else _MAX_DEPTH + 1) for key in new
         )

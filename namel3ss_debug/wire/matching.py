@@ -9,7 +9,10 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 _MOST_PAIRS_FOR_DIFFLIB = 10_000
+"""How many pairs of items `difflib` may compare: its time grows with their number or faster."""
+
 _MOST_SKIPPED = 200
+"""How many items a match in one pass may skip; no item before a match can be matched any more."""
 
 
 class Block(NamedTuple):

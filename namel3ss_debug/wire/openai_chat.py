@@ -166,6 +166,7 @@ def join_events(events: list[Json]) -> Json:
     choices: dict[int, Json] = {}
     texts = sse.GrowingTexts()
     for event in events:
+        # A later empty value does not count: Azure's filter adds chunks without id and model, even as the last.
         completion |= {
             name: value
             for name, value in event.items()
@@ -199,7 +200,9 @@ def _add_choice(choice: Json, chunk: Json, texts: sse.GrowingTexts) -> None:
             _add_tool_calls(message.setdefault(name, []), lenient.mappings(value), texts)
         elif name in ("function_call", "audio"):
             _add_fields(message.setdefault(name, {}), lenient.mapping(value), texts)
-        elif isinstance(blocks := message.get(name), list):
+        elif isinstance(
+            blocks := message.get(name), list
+        ):  # Mistral's content, OpenRouter's `reasoning_details`
             blocks += _to_blocks(value)
         elif isinstance(value, list):
             texts.finish()
@@ -297,7 +300,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     frame = {name: completion[name] for name in ("id", "created", "model", "system_fingerprint")}
     frame |= {"object": "chat.completion.chunk"} | ({"usage": None} if has_usage else {})
     chunks = []
-    for delta in [*_deltas(answer, completion["choices"][0]["message"].get("tool_calls", [])), {}]:
+    for delta in [*_encode_deltas(answer, completion["choices"][0]["message"].get("tool_calls", [])), {}]:
         reason = None if delta else _finish_reason(answer)
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         chunks.append(sse.encode(frame | {"choices": [choice]}))
@@ -306,7 +309,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     return [*chunks, b"data: [DONE]\n\n"]
 
 
-def _deltas(answer: Answer, calls: list[Json]) -> list[Json]:
+def _encode_deltas(answer: Answer, calls: list[Json]) -> list[Json]:
     """Return the deltas in the order in which the server sends them: role, reasoning, text, refusal, tool calls.
 
     A call is sent in one piece, as Mistral does, because its SDK reads nothing else; the other SDKs read both forms.

@@ -31,20 +31,20 @@ def decode_response(body: object) -> Answer:
     data = lenient.mappings(response.get("data"))
     return Answer(
         response_model=lenient.string(response.get("model")),
-        usage=_usage(lenient.mapping(response.get("usage"))),
+        usage=_decode_usage(lenient.mapping(response.get("usage"))),
         vectors=len(data),
-        dimensions=_dimensions(data[0].get("embedding")) if data else None,
+        dimensions=_count_dimensions(data[0].get("embedding")) if data else None,
         cost=billing.read_cost(response.get("usage")),
     )
 
 
-def _usage(usage: Json) -> dict[str, int]:
+def _decode_usage(usage: Json) -> dict[str, int]:
     """Return token counts. All tokens are input, for which some providers (Voyage) send only the total."""
     total = lenient.drop_none({"input_tokens": lenient.count(usage.get("total_tokens"))})
     return total | openai_shared.decode_usage(usage)
 
 
-def _dimensions(vector: object) -> int | None:
+def _count_dimensions(vector: object) -> int | None:
     """Return the length of a vector, which is a list of numbers or base64 of 32-bit floats."""
     if isinstance(vector, list):
         return len(vector)

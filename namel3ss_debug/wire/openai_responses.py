@@ -34,18 +34,12 @@ def decode_request(body: object) -> Json:
             items.append(item)
         elif isinstance(item, str):
             items.append({"role": "user", "content": item})
-    tools = decode_tools(request) + [
-        tool
-        for item in items
-        if _has_found_tools(item)
-        for tool in decode_tools({"tools": item.get("tools")})
-    ]
+    tools = decode_tools(request)
+    for item in items:
+        # The program has found these tools itself; tools that OpenAI finds were offered before.
+        if item.get("type") == "tool_search_output" and item.get("execution") == "client":
+            tools += decode_tools({"tools": item.get("tools")})
     return parts.make_request(request, _REQUEST_KEYS, parts.decode_messages(items, _decode_item), tools)
-
-
-def _has_found_tools(item: Json) -> bool:
-    """Return whether an item offers tools that the program has found; tools that OpenAI finds were offered before."""
-    return item.get("type") == "tool_search_output" and item.get("execution") == "client"
 
 
 def _decode_item(item: Json) -> parts.Part:
@@ -372,14 +366,14 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
         {"type": "response.in_progress", "response": started},
     ]
     for index, item in enumerate(response["output"]):
-        events += [event | {"output_index": index} for event in _item_events(item)]
+        events += [event | {"output_index": index} for event in _encode_item_events(item)]
     events.append({"type": f"response.{last}", "response": response})
     return [
         sse.encode(event | {"sequence_number": number}, event["type"]) for number, event in enumerate(events)
     ]
 
 
-def _item_events(item: Json) -> list[Json]:
+def _encode_item_events(item: Json) -> list[Json]:
     """Return the events of one output item."""
     item_id = {"item_id": item["id"]}
     if item["type"] in _CALL_EVENTS:
@@ -392,7 +386,7 @@ def _item_events(item: Json) -> list[Json]:
     elif item["type"] == "reasoning":
         empty = item | {"summary": []}
         text = item["summary"][0]["text"]
-        events = _text_events(
+        events = _encode_text_events(
             "response.reasoning_summary_text", "text", text, {**item_id, "summary_index": 0}
         )
         events = _wrap_in_part("response.reasoning_summary_part", item["summary"][0], "text", events)
@@ -405,13 +399,13 @@ def _item_events(item: Json) -> list[Json]:
             )
             location = {**item_id, "content_index": index}
             events += _wrap_in_part(
-                "response.content_part", part, key, _text_events(kind, key, part[key], location)
+                "response.content_part", part, key, _encode_text_events(kind, key, part[key], location)
             )
     added = {"type": "response.output_item.added", "item": empty}
     return [added, *events, {"type": "response.output_item.done", "item": item}]
 
 
-def _text_events(kind: str, key: str, text: str, location: Json) -> list[Json]:
+def _encode_text_events(kind: str, key: str, text: str, location: Json) -> list[Json]:
     """Return the deltas of a text and the event that repeats the whole text; those of output text also have `logprobs`."""
     extra: Json = {"logprobs": []} if kind == "response.output_text" else {}
     deltas = [

@@ -18,6 +18,8 @@ Part = dict[str, Any]
 _TEXT_KEYS = frozenset({"type", "text"})
 _CACHE_ENTRIES = 512
 _LARGEST_CACHED = 1 << 14
+"""How many bytes a message may have, as `marshal` writes it, to be cached."""
+
 _decoded_messages: dict[tuple[Callable[[Part], Part], bytes], Part] = {}
 
 
@@ -144,6 +146,8 @@ def _decode_once(message: Part, decode: Callable[[Part], Part]) -> Part:
         data = marshal.dumps(message, 2)
     except ValueError:  # nested too deep
         return decode(message)
+    # `marshal` tells 1, 1.0 and true apart, which are equal as keys. Its copy of the message is decoded, because the
+    # program may change its own message later.
     decoded = _decoded_messages.get((decode, data))
     if decoded is None:
         if len(data) > _LARGEST_CACHED:

@@ -11,7 +11,10 @@ from namel3ss_debug.wire.matching import matching_blocks
 
 _MOST_PIECES = 300
 _LONGEST_FOR_WORDS = 100_000
+"""How many characters of changed lines are compared by words."""
+
 _LEAST_SHARE_IN_COMMON = 0.25
+"""The share of the shorter text that must be equal; below it, a comparison by words would only confuse."""
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")

@@ -12,7 +12,10 @@ from namel3ss_debug.wire.values import at_key
 
 _MOST_PATHS = 20
 _MAX_DEPTH = 100
+"""How deep values are compared; deeper ones are equal or one change."""
+
 _LONGEST_LIST = 2000
+"""How many items the lists may have that are matched by their equal items; the items of longer ones are compared in pairs."""
 
 
 class PathChange(NamedTuple):
