@@ -74,7 +74,7 @@ def select_spans(trace: EventSource, wanted: Selection | None = None) -> Iterato
         elif ends_span(event_type):
             span = pairing.feed(number, event)
             streamed = counter.pop_answer(event)
-            if span is None:
+            if span is None:  # the pairing has kept this end without its start, with its payloads
                 pairing.orphans[-1] = (number, _slim_event(event, _ORPHAN_FIELDS, cost))
                 if is_wanted:
                     started.add(number)
@@ -205,7 +205,7 @@ class _LinkedEvents:
 
 def _slim_event(event: Event, fields: list[str], cost: Cost | None = None) -> Event:
     """Return the fields that a tree needs; texts that many spans share are kept once."""
-    if "held_before_ms" in event:
+    if "held_before_ms" in event:  # a debugger paused the process; the time without the pauses is shown
         event = unheld(event)
     slim = {name: event[name] for name in fields if name in event}
     for name in _SHARED_TEXTS:

@@ -107,6 +107,7 @@ def read_story(trace: EventSource, name: str, *, limit: int | None = None) -> St
     """
     reader = _StoryReader(name, limit)
     story = reader.read(trace)
+    # A component counts only if nothing has its name.
     if not story.total and name.lower() in reader.components:
         story = _StoryReader(name, limit, by_component=True).read(trace)
     if not story.total:

@@ -107,6 +107,7 @@ class _StartSearch:
         """Return the start with this id; read further back only as far as needed."""
         if wanted is None:
             return None
+        # The search goes backwards in growing steps, so that a near start needs little reading.
         size = 256
         while wanted not in self.starts and self._read > self.lowest:
             begin = max(self.lowest, self._read - size)

@@ -228,8 +228,9 @@ def _add_delta(block: Json, raw_input: Json, delta: Json, texts: sse.GrowingText
 # --- writing
 
 
-def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:  # noqa: ARG001
+def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
     """Return the answer as a message."""
+    del created
     usage = answer.usage
     reasoning = usage.get("reasoning_tokens")
     stop_reason = "tool_use" if answer.tool_calls else "end_turn"

@@ -300,8 +300,9 @@ def _join_part(joined: list[Json], block: Json, texts: sse.GrowingTexts) -> None
 # --- writing
 
 
-def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:  # noqa: ARG001
+def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
     """Return the answer as a `GenerateContentResponse`."""
+    del created
     usage = answer.usage
     input_count, output_count = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
     counts = {

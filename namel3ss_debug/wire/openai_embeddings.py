@@ -63,8 +63,9 @@ def is_content(event: object) -> bool:
     return bool(lenient.mapping(event).get("data"))
 
 
-def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:  # noqa: ARG001
+def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
     """Return invented vectors for the request: of unit length, and the same for the same input every time."""
+    del response_id, created
     inputs = openai_shared.list_inputs(request.get("input"))
     requested = lenient.count(request.get("dimensions"))
     length = (requested if answer.dimensions is None else answer.dimensions) or _USUAL_DIMENSIONS
