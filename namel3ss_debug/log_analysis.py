@@ -13,9 +13,9 @@ from namel3ss_debug.analysis.failures.explain import explain
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import name_fits
-from namel3ss_debug.inspection.activity import agent_activity, learning_progress
-from namel3ss_debug.inspection.journey import journey
-from namel3ss_debug.inspection.logs import every_line
+from namel3ss_debug.inspection.activity import summarize_activity, summarize_learning
+from namel3ss_debug.inspection.journey import read_story
+from namel3ss_debug.inspection.logs import read_log_lines
 from namel3ss_debug.traces.events import LOG_LEVELS
 from namel3ss_debug.traces.marks import mark_of
 from namel3ss_debug.traces.opening import open_recording
@@ -45,11 +45,11 @@ class LogAnalyzer:
 
     def analyze_agent_activity(self, agent: str | None = None) -> dict[str, Any]:
         """What each agent did, or those whose name fits: executions, actions, decisions, calls."""
-        return agent_activity(self.trace.events(), agent)
+        return summarize_activity(self.trace.events(), agent)
 
     def analyze_learning_progress(self, agent: str | None = None) -> dict[str, Any]:
         """How each agent learnt, or those whose name fits: training steps, and every figure from first to last."""
-        return learning_progress(self.trace.events(), agent)
+        return summarize_learning(self.trace.events(), agent)
 
     def find_error_patterns(self) -> dict[str, Any]:
         """What failed, by category, and what recurs: the sections `errors` and `patterns` of `analyze`."""
@@ -68,7 +68,7 @@ class LogAnalyzer:
             limit: at most so many.
         """
         found: list[dict[str, Any]] = []
-        for line in every_line(enumerate(self.trace.events(), 1)):
+        for line in read_log_lines(enumerate(self.trace.events(), 1)):
             if LOG_LEVELS.get(line.level, 0) < LOG_LEVELS["error"]:
                 continue
             if agent is not None and not (name_fits(line.agent, agent) or name_fits(line.source, agent)):
@@ -111,7 +111,7 @@ class LogAnalyzer:
         Raises:
             WrongUsageError: nothing of that name is in the recording.
         """
-        return document(journey(self.trace, name, limit=limit))
+        return document(read_story(self.trace, name, limit=limit))
 
     def export_analysis(self, path: str | Path | None = None) -> dict[str, Any]:
         """Everything that can be told without a name, as one document; written to a file as JSON where one is named.

@@ -113,7 +113,7 @@ def test_a_journey_is_that_of_the_command(recorded):
     own = [step["component_name"] for step in told["steps"] if step["depth"] == 0]
     assert "Helper" in own
     assert [step["status"] for step in told["steps"] if step["component_name"] == "search"] == ["failed"]
-    with pytest.raises(WrongUsageError, match="nothing in this recording is called"):
+    with pytest.raises(WrongUsageError, match="nothing in this trace is called"):
         LogAnalyzer(recorded).trace_agent_journey("Nobody")
 
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.wire import Answer, Format, framing_of, lenient
+from namel3ss_debug.wire import Answer, Format, find_framing, lenient
 
 if TYPE_CHECKING:  # imported where something goes wrong
     from namel3ss_debug.wire.faults import Effect
@@ -284,11 +284,11 @@ def response_of(
 
 
 def _failed(effect: Effect, spoken: Format | None) -> Response:
-    from namel3ss_debug.wire.faults import failure_of  # noqa: PLC0415  (only here is it needed)
+    from namel3ss_debug.wire.faults import make_error_response  # noqa: PLC0415  (only here is it needed)
 
     if effect.raised is not None:
         return Response(0, "", [], [], Raised(effect.raised, effect.text))
-    status, reason, headers, body = failure_of(effect, spoken)
+    status, reason, headers, body = make_error_response(effect, spoken)
     return Response(status, reason, list(headers), [body])
 
 
@@ -309,7 +309,7 @@ def is_stream(headers: list[tuple[str, str]]) -> bool:
 
 def stream_of(headers: list[tuple[str, str]]) -> Framing | None:
     """The framing of the stream that a response with these headers is; None where it is no stream."""
-    return framing_of(next((value for name, value in headers if name.lower() == "content-type"), None))
+    return find_framing(next((value for name, value in headers if name.lower() == "content-type"), None))
 
 
 def _cut(response: Response, spoken: Format | None, request: Any) -> Response:

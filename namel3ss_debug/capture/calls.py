@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from namel3ss_debug.capture.beneath import is_prefixed
-from namel3ss_debug.wire import tool_results
+from namel3ss_debug.wire import find_tool_results
 
 _MOST_IDS = 4096
 _MOST_OF_AN_ID = 1024
@@ -131,12 +131,12 @@ class ToolCalls:
     def returned(self, messages: list[Any], inside: str | None) -> None:
         """A request inside this span carries these messages: results in them belong to calls asked for earlier."""
         if self._guessed:
-            back = {call_id for call_id, _name, _result in tool_results(_behind_last_answer(messages))}
+            back = {call_id for call_id, _name, _result in find_tool_results(_behind_last_answer(messages))}
             with self._lock:
                 self._guessed = [call for call in self._guessed if call.call_id not in back]
         if not self._waiting:
             return
-        last = {call_id: result for call_id, _name, result in tool_results(messages)}
+        last = {call_id: result for call_id, _name, result in find_tool_results(messages)}
         for call_id, result in last.items():
             with self._lock:
                 waiting = self._waiting.get(call_id) if call_id else None

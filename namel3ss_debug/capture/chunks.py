@@ -307,13 +307,13 @@ class Chunks:
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived; it is recorded up to the end of an event, for half an event could hide half a secret."""
-        if not self._rest and self._framing.last_end(data) == len(data):
+        if not self._rest and self._framing.find_last_end(data) == len(data):
             self._take(data)
             return
         self._rest += data
-        if not self._framing.may_end(data):
+        if not self._framing.can_end(data):
             return
-        end = self._framing.last_end(self._rest)
+        end = self._framing.find_last_end(self._rest)
         if end:
             whole = bytes(self._rest[:end])
             del self._rest[:end]
@@ -337,7 +337,7 @@ class Chunks:
             self._written += 1
             self._emit(data, None)
             return
-        events = [self._texts.read(raw, self._framing.told(raw)) for raw in self._framing.cut(data)]
+        events = [self._texts.read(raw, self._framing.read_content(raw)) for raw in self._framing.split(data)]
         if not self._waiting and all(map(_is_clear, events)):
             self._written += 1
             self._emit(data, None)
@@ -396,7 +396,7 @@ def without_pieces(body: bytes, framing: Framing | None, redactor: Redactor) -> 
     """
     texts = Texts(redactor, whole=True)
     if framing is not None:
-        events = [texts.read(raw, framing.told(raw)) for raw in framing.cut(body)]
+        events = [texts.read(raw, framing.read_content(raw)) for raw in framing.split(body)]
     else:
         value = load(body)
         events = [texts.read(body, value)] if isinstance(value, (dict, list)) else []
@@ -438,7 +438,7 @@ def _retold(event: _Event, framing: Framing | None, redactor: Redactor | None) -
     if not changed:
         return event.raw
     said = event.said[""]
-    return dump(said) if framing is None else framing.retold(event.raw, said)
+    return dump(said) if framing is None else framing.replace_content(event.raw, said)
 
 
 def _is_seen_whole(leaf: _Leaf, secrets: Iterable[Secret], raw: bytes, redactor: Redactor) -> bool:

@@ -32,7 +32,7 @@ from namel3ss_debug.capture.services import header_for
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 from namel3ss_debug.traces.clocks import perf_counter_ns
-from namel3ss_debug.wire.billing import header_cost, header_terms
+from namel3ss_debug.wire.billing import read_header_cost, read_header_terms
 from namel3ss_debug.wire.framing import EventDecoder, Framing
 from namel3ss_debug.wire.lenient import dump, load
 
@@ -191,7 +191,7 @@ class Exchange:
         self._key = (wire.canonical_hash(self._method, url, request), self._inside)
         if self._format is not None:
             request = self._format.complete(path, request)
-        elif self._method == "POST" and wire.asks_in_batch(path, request):
+        elif self._method == "POST" and wire.is_batch_request(path, request):
             owner.tracer.uncounted("a batch of model calls")
         self._earlier = owner.attempts.take_up(self._key)
         self._span = self._begin(around, request, headers, body)
@@ -268,7 +268,7 @@ class Exchange:
             if head.encoding:
                 self._decompressor = Decompressor(head.encoding)
             if self._format is not None:
-                self._framing = wire.framing_of(head.content_type)
+                self._framing = wire.find_framing(head.content_type)
                 if self._framing is not None:
                     self._stream = self._framing.decoder()
                     tracer = self._owner.tracer
@@ -423,7 +423,7 @@ class Exchange:
         redactor = payloads.redactor
         if redactor is None or not self._owner.tracer.keeps_payloads:
             return body
-        framing = self._framing if self._format is not None else wire.framing_of(self._head.content_type)
+        framing = self._framing if self._format is not None else wire.find_framing(self._head.content_type)
         if framing is None and not self._may_be_in_pieces(document):
             return body
         return without_pieces(body, framing, redactor)
@@ -448,11 +448,11 @@ class Exchange:
             document if type(document) is dict else self._format.join_stream(body, self._head.content_type)
         )
         answer = self._format.codec.decode_response(whole)
-        self._span.set_output(parsed.ready(self._owner.tracer.payloads, answer.outputs()))
+        self._span.set_output(parsed.ready(self._owner.tracer.payloads, answer.to_outputs()))
         headers = self._head.kept
-        cost = header_cost(headers) if answer.cost is None else answer.cost
-        answer = answer._replace(cost=cost, billing=header_terms(headers) | answer.billing)
-        self._span.set(**answer.spent())
+        cost = read_header_cost(headers) if answer.cost is None else answer.cost
+        answer = answer._replace(cost=cost, billing=read_header_terms(headers) | answer.billing)
+        self._span.set(**answer.to_usage_fields())
         if answer.tool_calls:
             self._owner.calls.asked(answer.tool_calls, self._span.event_id, self._inside)
         failure = (wire.decode_failure if self._stream is None else wire.decode_error)(whole)
@@ -478,5 +478,5 @@ def readable_chunk(data: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         from namel3ss_debug.wire import event_stream  # noqa: PLC0415  (a model's answer is text nearly always)
 
-        messages = event_stream.readable(data)
+        messages = event_stream.to_json(data)
         return {"data": data} if messages is None else {"messages": messages}

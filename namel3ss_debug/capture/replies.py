@@ -140,12 +140,12 @@ class Reply:
     def _fault(self) -> Exception:
         """The exception that a fault stands for; of a class that cannot be had here, RuntimeError."""
         from namel3ss_debug.errors import MockError  # noqa: PLC0415  (only here are they needed)
-        from namel3ss_debug.wire.faults import error_of  # noqa: PLC0415
+        from namel3ss_debug.wire.faults import make_exception  # noqa: PLC0415
 
         effect = self._given.effect
         assert effect is not None
         try:
-            return error_of(effect, holders.imported)
+            return make_exception(effect, holders.imported)
         except (MockError, TypeError) as problem:
             self._tracer.problem(f"a fault is raised as RuntimeError: {problem}")
             return RuntimeError(effect.text)

@@ -41,7 +41,7 @@ def show_event(trace: Trace, number: int, output_format: str) -> None:
     Raises:
         UnreadableTraceError: there is no event of this number.
     """
-    from namel3ss_debug.inspection import context
+    from namel3ss_debug.inspection import find_surroundings
     from namel3ss_debug.traces.costs import call_cost, seller_of
     from namel3ss_debug.views.details import event_in_full
     from namel3ss_debug.views.terminal import console
@@ -49,7 +49,7 @@ def show_event(trace: Trace, number: int, output_format: str) -> None:
     if output_format == "jsonl":
         print_rows([trace.event(number)])
         return
-    around = context(trace, number)
+    around = find_surroundings(trace, number)
     if output_format == "json":
         half = around.other_half
         cost = call_cost(around.event, seller_of(half[1].get("metadata")) if half else None)
@@ -88,13 +88,13 @@ def show_events(
 
 def show_table(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool) -> None:
     """Print the wanted events as rows, and what was left out."""
-    from namel3ss_debug.inspection import Folded
+    from namel3ss_debug.inspection import FoldedEvents
     from namel3ss_debug.views.inspection import event_lines, more_events
     from namel3ss_debug.views.replay import left_out
     from namel3ss_debug.views.terminal import console
 
     most = LIMIT if limit is None and sys.stdout.isatty() else limit or None
-    folded = Folded(trace, wanted, chunks=chunks)
+    folded = FoldedEvents(trace, wanted, chunks=chunks)
     found = iter(folded)
     started_at = began(trace)
     first = next(found, None)
@@ -123,14 +123,14 @@ def print_events(trace: Trace, found: Iterator[Numbered]) -> None:
 
 def show_spans(trace: Trace, wanted: Selection, limit: int | None, output_format: str, *, bars: bool) -> None:
     """Print the spans of the wanted events as a tree or as bars."""
-    from namel3ss_debug.inspection import by_beginning, forest, rows
+    from namel3ss_debug.inspection import make_rows, select_forest, sort_by_start
     from namel3ss_debug.views.inspection import tree_lines
     from namel3ss_debug.views.terminal import console
     from namel3ss_debug.views.timeline import timeline_lines
 
     if limit is None and output_format == "table":
         limit = LIMIT
-    chosen = forest(trace, wanted, limit=limit or None)
+    chosen = select_forest(trace, wanted, limit=limit or None)
     if output_format == "table":
         if not chosen.total:
             nothing_fits(trace, wanted)
@@ -139,8 +139,8 @@ def show_spans(trace: Trace, wanted: Selection, limit: int | None, output_format
         draw = timeline_lines if bars else tree_lines
         screen.lines(draw(chosen, screen.width))
         return
-    found = rows(chosen.forest)
-    documents: Iterable[dict[str, Any]] = map(asdict, by_beginning(found) if bars else found)
+    found = make_rows(chosen.forest)
+    documents: Iterable[dict[str, Any]] = map(asdict, sort_by_start(found) if bars else found)
     if output_format == "jsonl":
         print_rows(documents)
     else:
@@ -160,9 +160,11 @@ def began(trace: Trace) -> float | None:
 def nothing_fits(trace: Trace, wanted: Selection) -> None:
     """Say that the answer is empty, and which name or which expression may have been meant."""
     from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.inspection import unknown_name
+    from namel3ss_debug.inspection import describe_unknown_name
 
-    hint = unknown_name(trace, wanted) or (wanted.condition.hint if wanted.condition is not None else "")
+    hint = describe_unknown_name(trace, wanted) or (
+        wanted.condition.hint if wanted.condition is not None else ""
+    )
     tell("nothing in this recording fits" + (f"; {hint}" if hint else ""))
 
 

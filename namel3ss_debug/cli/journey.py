@@ -49,13 +49,13 @@ def command(name: str, reference: str | None, limit: int, output_format: str) ->
     NAME is that of an agent, a tool, a model or anything else with a name, in upper or lower case, with * and ? for
     anything; or a component, such as llm.
     """
-    from namel3ss_debug.inspection.journey import journey
+    from namel3ss_debug.inspection.journey import read_story
     from namel3ss_debug.views.journey import document, story
 
     check_name(name, reference)
     trace = open_reference(reference)
     with reading(trace):
-        told = journey(trace, name, limit=limit or None)
+        told = read_story(trace, name, limit=limit or None)
     report_problems(trace)
     if output_format == "json":
         print_document({"schema": SCHEMA, "trace": str(trace.path), **document(told)})

@@ -22,7 +22,7 @@ from namel3ss_debug.cli.options import (
     report_problems,
     trace_argument,
 )
-from namel3ss_debug.inspection.logs import CATEGORIES, log_lines
+from namel3ss_debug.inspection.logs import CATEGORIES, select_log_lines
 from namel3ss_debug.traces.events import LOG_LEVELS
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def show_logs(
 
     trace = open_reference(reference)
     with reading(trace):
-        found = log_lines(enumerate(trace.events(), 1), agent=agent, least=level, category=category)
+        found = select_log_lines(enumerate(trace.events(), 1), agent=agent, least=level, category=category)
         if output_format == "jsonl":
             print_rows(map(logs.document, found))
         elif output_format == "json":
@@ -113,7 +113,7 @@ def follow_logs(
     real = path.resolve()  # the link to the latest may soon lead to another one
     events = ((0, event) for event in _growing(path, real))
     screen = console()
-    for line in log_lines(events, agent=agent, least=level, category=category):
+    for line in select_log_lines(events, agent=agent, least=level, category=category):
         if output_format == "table":
             screen.lines([logs.running_line(line, screen.width)])
         else:
@@ -199,7 +199,9 @@ def write_logs(
         found = (
             line
             for each in wanted
-            for line in log_lines(enumerate(trace.events(), 1), agent=agent, least=level, category=each)
+            for line in select_log_lines(
+                enumerate(trace.events(), 1), agent=agent, least=level, category=each
+            )
         )
         try:
             written = write_tree(found, directory, first.get("timestamp"), about)

@@ -91,7 +91,7 @@ def command(
     from namel3ss_debug.analysis.issue import SCHEMA, issue
     from namel3ss_debug.cli.analyze import options
     from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.inspection.leading import leading
+    from namel3ss_debug.inspection.leading import read_leading_story
     from namel3ss_debug.views import blocks
     from namel3ss_debug.views.cleaning import shorter_path
     from namel3ss_debug.views.issue_report import page
@@ -104,7 +104,9 @@ def command(
     with reading(trace):
         told = issue(trace, words, options(settings().config))
         about = told["failure"] or told["origin"] or next(iter(told["open_spans"]), None)
-        before = None if about is None else leading(trace, about.get("end_number") or about["number"])
+        before = (
+            None if about is None else read_leading_story(trace, about.get("end_number") or about["number"])
+        )
     report_problems(trace)
     tell_ignored_mark(trace.path)
     if words and told["chosen_by"] == "severity":

@@ -1,45 +1,45 @@
-"""Selects events and spans of a recording, and finds the surroundings of one of them."""
+"""Select events and spans of a trace, and find the surroundings of one of them."""
 
 from namel3ss_debug.inspection.arrangement import (
-    Chosen,
-    Row,
-    by_beginning,
-    forest,
-    rows,
+    ChosenSpans,
+    SpanRow,
+    make_rows,
+    select_forest,
     select_spans,
+    sort_by_start,
 )
 from namel3ss_debug.inspection.selection import (
-    Events,
-    Folded,
-    Line,
+    EventLine,
+    EventSource,
+    FoldedEvents,
     Numbered,
     Selection,
     TraceFilter,
+    describe_unknown_name,
     select,
-    unknown_name,
 )
-from namel3ss_debug.inspection.streams import CHUNK, Streamed, Streams, first_token_ms
-from namel3ss_debug.inspection.surroundings import Context, context
+from namel3ss_debug.inspection.streams import CHUNK, ChunkCounter, StreamedAnswer, read_first_token_ms
+from namel3ss_debug.inspection.surroundings import Surroundings, find_surroundings
 
 __all__ = [
     "CHUNK",
-    "Chosen",
-    "Context",
-    "Events",
-    "Folded",
-    "Line",
+    "ChosenSpans",
+    "ChunkCounter",
+    "EventLine",
+    "EventSource",
+    "FoldedEvents",
     "Numbered",
-    "Row",
     "Selection",
-    "Streamed",
-    "Streams",
+    "SpanRow",
+    "StreamedAnswer",
+    "Surroundings",
     "TraceFilter",
-    "by_beginning",
-    "context",
-    "first_token_ms",
-    "forest",
-    "rows",
+    "describe_unknown_name",
+    "find_surroundings",
+    "make_rows",
+    "read_first_token_ms",
     "select",
+    "select_forest",
     "select_spans",
-    "unknown_name",
+    "sort_by_start",
 ]

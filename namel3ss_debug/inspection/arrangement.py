@@ -1,4 +1,4 @@
-"""The spans of a recording as a tree and as a timeline, with a few fields of each, and without payloads."""
+"""Arrange the spans of a trace as a tree and as a timeline, with a few fields of each span and without payloads."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Final, NamedTuple
 
-from namel3ss_debug.inspection.selection import Chooser, Events, Selection
-from namel3ss_debug.inspection.streams import Streams
+from namel3ss_debug.inspection.selection import Chooser, EventSource, Selection
+from namel3ss_debug.inspection.streams import ChunkCounter
 from namel3ss_debug.traces.costs import RECORDED, CallCosts, Cost
 from namel3ss_debug.traces.events import Event, ends_span, is_unseen, unheld
 from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
 from namel3ss_debug.wire import lenient
 
-_ROOM = 1000
-"""How many spans more than twice the limit are gathered before the surplus is dropped."""
+_SURPLUS = 1000
+"""How many spans beyond twice the limit are gathered before the surplus is dropped."""
 
-_ERROR_KEPT = 1000
+_LONGEST_ERROR = 1000
 _START_FIELDS: Final = [
     "event_type",
     "event_id",
@@ -39,55 +39,63 @@ _END_FIELDS: Final = [
     "cost_estimate",
     "component_name",
 ]
-_SHARED: Final = ("event_type", "parent_event_id", "component", "component_name", "status", "task", "thread")
-_CONTINUING: Final = frozenset({"request_start", "task_start"})
+_SHARED_TEXTS: Final = (
+    "event_type",
+    "parent_event_id",
+    "component",
+    "component_name",
+    "status",
+    "task",
+    "thread",
+)
+_CONTINUING_STARTS: Final = frozenset({"request_start", "task_start"})
 _ORPHAN_FIELDS: Final = [*_START_FIELDS, *_END_FIELDS]
 
 
-def select_spans(trace: Events, wanted: Selection | None = None) -> Iterator[Span]:
-    """The spans whose start or end is wanted, without payloads: as they end, then those that are not whole, by number.
+def select_spans(trace: EventSource, wanted: Selection | None = None) -> Iterator[Span]:
+    """Yield the spans whose start or end is wanted, without payloads: as they end, then the incomplete ones, by number.
 
-    The start of a span that continues another recording has `continues`, with its reference to that recording; the
-    start of an HTTP exchange has `method` and `url`. The end of a call with a streamed answer has `chunks`, and
-    `first_token_ms` where it is known; if the call is open, its start has `chunks`. The end of a call without a
-    recorded cost has the cost of its tokens.
+    The start of a span that continues another trace has `continues`, with its reference to that trace; the start of an
+    HTTP exchange has `method` and `url`. The end of a call with a streamed answer has `chunks`, and `first_token_ms` if
+    it is known; if the call is open, its start has `chunks`. The end of a call without a recorded cost has the cost of
+    its tokens.
     """
-    chooser, pairing, streams = Chooser(wanted or Selection()), SpanPairing(), Streams()
+    chooser, pairing, counter = Chooser(wanted or Selection()), SpanPairing(), ChunkCounter()
     costs = CallCosts()
     started: set[int] = set()
     for number, event in enumerate(trace.events(), 1):
-        taken = chooser.takes(number, event)
+        is_wanted = chooser.choose(number, event)
         event_type = event["event_type"]
         cost = costs.of(event)
         if event_type[-6:] == "_start":
-            pairing.feed(number, _slim(event, _START_FIELDS) | _told_besides(event_type, event))
-            if taken:
+            pairing.feed(number, _slim_event(event, _START_FIELDS) | _extra_start_fields(event_type, event))
+            if is_wanted:
                 started.add(number)
         elif ends_span(event_type):
             span = pairing.feed(number, event)
-            streamed = streams.ended(event)
-            if span is None:
-                pairing.orphans[-1] = (number, _slim(event, _ORPHAN_FIELDS, cost))
-                if taken:
+            streamed = counter.pop_answer(event)
+            if span is None:  # the pairing has kept this end without its start, with its payloads
+                pairing.orphans[-1] = (number, _slim_event(event, _ORPHAN_FIELDS, cost))
+                if is_wanted:
                     started.add(number)
-            elif taken or span.number in started:
+            elif is_wanted or span.number in started:
                 started.discard(span.number)
-                span.end = _slim(event, _END_FIELDS, cost)
+                span.end = _slim_event(event, _END_FIELDS, cost)
                 if streamed is not None:
                     span.end |= {"chunks": streamed.chunks, "first_token_ms": streamed.first_token_ms}
                 yield span
         else:
-            streams.folds(event)
+            counter.count_chunk(event)
     for span in pairing.remaining():
         if span.number in started:
-            if span.start is not None and (chunks := streams.chunks(span.id)):
+            if span.start is not None and (chunks := counter.count_so_far(span.id)):
                 span.start["chunks"] = chunks
             yield span
 
 
-def _told_besides(event_type: str, event: Event) -> Event:
-    """Further fields of a start: the recording that it continues, what a request asks for, that it was not seen."""
-    if event_type in _CONTINUING:
+def _extra_start_fields(event_type: str, event: Event) -> Event:
+    """Return further fields of a start: the trace that it continues, the request that it sends, that it was not seen."""
+    if event_type in _CONTINUING_STARTS:
         parent = lenient.mapping(event.get("metadata")).get("parent")
         return {"continues": parent} if isinstance(parent, dict) else {}
     if event_type == "http_exchange_start":
@@ -96,41 +104,44 @@ def _told_besides(event_type: str, event: Event) -> Event:
     return {"metadata": {"seen": False}} if is_unseen(event) else {}
 
 
-class Chosen(NamedTuple):
-    """The trees of the chosen spans, and how many spans were chosen, including those over the limit."""
+class ChosenSpans(NamedTuple):
+    """The trees of the chosen spans, and the number of chosen spans, including those over the limit."""
 
     forest: Forest
     total: int
 
 
-def forest(trace: Events, wanted: Selection | None = None, *, limit: int | None = None) -> Chosen:
-    """The trees that the wanted spans form; a span whose parent is not among them is a root.
+def select_forest(
+    trace: EventSource, wanted: Selection | None = None, *, limit: int | None = None
+) -> ChosenSpans:
+    """Return the trees that the wanted spans form; a span whose parent is not among them is a root.
 
     Args:
         trace: the trace to read.
         wanted: which spans; all if left out.
-        limit: keep only so many spans, those that began first.
+        limit: keep only so many spans, the ones that began first.
     """
     links: dict[str, str] = {}
-    found: list[Span] = []
+    spans: list[Span] = []
     total = 0
-    for span in select_spans(_Linked(trace, links), wanted):
+    for span in select_spans(_LinkedEvents(trace, links), wanted):
         total += 1
-        found.append(span)
-        if limit is not None and len(found) > 2 * limit + _ROOM:
-            found = _first(found, limit)
-    if limit is not None and len(found) > limit:
-        found = _first(found, limit)
-    if total > len(found) or (wanted is not None and not wanted.everything):
-        known = {span.id for span in found}
-        for span in found:
-            if span.start is not None and not _stands(span.parent_id, known, links):
+        spans.append(span)
+        # Spans come in the order of their ends. Sorting only now and then bounds the memory without a sort per span.
+        if limit is not None and len(spans) > 2 * limit + _SURPLUS:
+            spans = _keep_first(spans, limit)
+    if limit is not None and len(spans) > limit:
+        spans = _keep_first(spans, limit)
+    if total > len(spans) or (wanted is not None and not wanted.selects_all):
+        known = {span.id for span in spans}
+        for span in spans:
+            if span.start is not None and not _is_known(span.parent_id, known, links):
                 span.start.pop("parent_event_id", None)
-    return Chosen(build_forest(found, links), total)
+    return ChosenSpans(build_forest(spans, links), total)
 
 
-def _stands(parent: str | None, known: set[str], links: Mapping[str, str]) -> bool:
-    """Whether a parent is among the known spans; for the id of a process, whether the span it was started in is."""
+def _is_known(parent: str | None, known: set[str], links: Mapping[str, str]) -> bool:
+    """Return whether a parent is a known span, or is a process that was started inside a known span."""
     seen: set[str] = set()
     while parent is not None and parent not in known and parent not in seen:
         seen.add(parent)
@@ -138,17 +149,17 @@ def _stands(parent: str | None, known: set[str], links: Mapping[str, str]) -> bo
     return parent in known
 
 
-def _first(found: list[Span], limit: int) -> list[Span]:
-    return sorted(found, key=lambda span: span.number)[:limit]
+def _keep_first(spans: list[Span], limit: int) -> list[Span]:
+    return sorted(spans, key=lambda span: span.number)[:limit]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SpanRow:
     """One span as a row of a tree or a timeline, without any drawing.
 
-    `offset_ms` is counted from the first start that is shown, `duration_ms` is None while the span is open; `lane` is
-    the thread or task it ran in, empty for the main one; `depth` is 0 for a root. `chunks` counts the chunks of its
-    streamed answer, `first_token_ms` is counted from its start.
+    `offset_ms` is counted from the first start that is shown; `duration_ms` is None while the span is open. `lane` is
+    the thread or task in which it ran, empty for the main one; `depth` is 0 for a root. `chunks` counts the chunks of
+    its streamed answer, `first_token_ms` is counted from its start.
     """
 
     number: int
@@ -165,23 +176,24 @@ class Row:
     first_token_ms: float | None = None
 
 
-def rows(trees: Forest) -> list[Row]:
-    """The rows of a tree, parents before children, siblings by number."""
-    walked = list(trees.walk())
-    begin = min((began for _, node in walked if (began := _began(node.span)) is not None), default=None)
-    return [_row(node.span, depth, begin) for depth, node in walked]
+def make_rows(trees: Forest) -> list[SpanRow]:
+    """Return the rows of a tree, parents before children, siblings by number."""
+    nodes = list(trees.walk())
+    times = [_find_start_time(node.span) for _, node in nodes]
+    first = min((time for time in times if time is not None), default=None)
+    return [_make_row(node.span, depth, first) for depth, node in nodes]
 
 
-def by_beginning(found: Iterable[Row]) -> list[Row]:
-    """Rows in the order in which they began; those without a time come last."""
-    return sorted(found, key=lambda row: (row.offset_ms is None, row.offset_ms or 0.0, row.number))
+def sort_by_start(unsorted: Iterable[SpanRow]) -> list[SpanRow]:
+    """Return rows in the order in which the spans began; rows without a time come last."""
+    return sorted(unsorted, key=lambda row: (row.offset_ms is None, row.offset_ms or 0.0, row.number))
 
 
 @dataclass
-class _Linked:
-    """A trace that collects, while it is read, which process was started inside which span."""
+class _LinkedEvents:
+    """A trace that collects, while it is read, in which span each process was started."""
 
-    trace: Events
+    trace: EventSource
     links: dict[str, str]
 
     def events(self, start: int = 1) -> Iterator[Event]:
@@ -191,32 +203,33 @@ class _Linked:
             yield event
 
 
-def _slim(event: Event, fields: list[str], cost: Cost | None = None) -> Event:
-    """The fields that a tree needs; texts that many spans share are kept once."""
-    if "held_before_ms" in event:
+def _slim_event(event: Event, fields: list[str], cost: Cost | None = None) -> Event:
+    """Return the fields that a tree needs; texts that many spans share are kept once."""
+    if "held_before_ms" in event:  # a debugger paused the process; the time without the pauses is shown
         event = unheld(event)
     slim = {name: event[name] for name in fields if name in event}
-    for name in _SHARED:
+    for name in _SHARED_TEXTS:
         if name in slim and type(slim[name]) is str:
             slim[name] = intern(slim[name])
     if "error" in slim and isinstance(slim["error"], str):
-        slim["error"] = slim["error"][:_ERROR_KEPT]
+        slim["error"] = slim["error"][:_LONGEST_ERROR]
     if cost is not None and cost.source != RECORDED:
         slim["cost_estimate"] = cost.dollars
     return slim
 
 
-def _began(span: Span) -> float | None:
+def _find_start_time(span: Span) -> float | None:
+    """Return when a span began; without its start, this follows from its end and duration."""
     if span.started_at is not None or span.ended_at is None:
         return span.started_at
     return span.ended_at - (span.duration_ms or 0.0) / 1000
 
 
-def _row(span: Span, depth: int, begin: float | None) -> Row:
-    began = _began(span)
-    offset = None if began is None or begin is None else (began - begin) * 1000
-    event, told = span.event, span.end or span.start or {}
-    return Row(
+def _make_row(span: Span, depth: int, first: float | None) -> SpanRow:
+    start_time = _find_start_time(span)
+    offset = None if start_time is None or first is None else (start_time - first) * 1000
+    event, fields = span.event, span.end or span.start or {}
+    return SpanRow(
         span.number,
         span.end_number,
         depth,
@@ -227,6 +240,6 @@ def _row(span: Span, depth: int, begin: float | None) -> Row:
         offset,
         span.duration_ms,
         str(event.get("task") or event.get("thread") or ""),
-        told.get("chunks", 0),
-        told.get("first_token_ms"),
+        fields.get("chunks", 0),
+        fields.get("first_token_ms"),
     )

@@ -1,4 +1,4 @@
-"""A run as values for programs: its model calls, its tool calls, its failures, and its totals."""
+"""Read a run as values for programs: its model calls, its tool calls, its failures, and its totals."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class ToolCall:
 
     Attributes:
         name: the tool.
-        arguments: what it was called with, by name.
-        result: its result, in the JSON form of the recording; None where it failed.
+        arguments: its arguments, by name.
+        result: its result, in the JSON form of the trace; None if it failed.
         error: the text of its failure.
         error_type: the type of its failure.
-        status: as in the recording; `open` where it never ended.
+        status: as in the trace; `open` if it never ended.
         call_id: the id of the tool call in the model's answer.
-        duration_ms: how long it took; None where that is not known.
+        duration_ms: its duration; None if it is not known.
         number: the number of its start event.
     """
 
@@ -47,17 +47,17 @@ class ModelCall:
     """One request to a model, an attempt.
 
     Attributes:
-        model: the model that was asked.
-        messages: the messages that it was sent, `{role, parts}` each.
+        model: the requested model.
+        messages: the messages of the request, `{role, parts}` each.
         text: the text of its answer.
-        tool_calls: the tool calls that it asked for, `{id, name, arguments}` each.
+        tool_calls: the tool calls in its answer, `{id, name, arguments}` each.
         finish_reason: why the answer ended.
-        tokens: the tokens of the call, None where they are not recorded.
-        cost: US dollars, None where that is not known.
+        tokens: the tokens of the call; None if they are not recorded.
+        cost: the cost in US dollars; None if it is not known.
         error: the text of its failure.
         error_type: the type of its failure.
-        status: as in the recording; `open` where it never ended.
-        duration_ms: how long it took; None where that is not known.
+        status: as in the trace; `open` if it never ended.
+        duration_ms: its duration; None if it is not known.
         number: the number of its start event.
     """
 
@@ -76,19 +76,19 @@ class ModelCall:
 
     @property
     def answers(self) -> bool:
-        """Whether it is a final answer: with a text, and without tool calls."""
+        """Return whether it is a final answer, which has a text and no tool calls."""
         return bool(self.text) and not self.tool_calls and self.error is None
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Something that failed, and did not succeed in a further attempt.
+class RunFailure:
+    """A failure that no later attempt recovered.
 
     Attributes:
-        what: what failed, such as `tool search`.
+        what: the failed operation, such as `tool search`.
         error_type: the type of the failure.
         error: its text.
-        call_site: the line of the user's code.
+        call_site: the place in the user's code.
         number: the number of the event that reports it.
     """
 
@@ -100,8 +100,8 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run did, and its totals.
+class RecordedRun:
+    """The calls and failures of a run, and its totals.
 
     Attributes:
         tool_calls: the tool calls, in the order in which they began.
@@ -113,55 +113,55 @@ class Run:
 
     tool_calls: list[ToolCall] = field(default_factory=list)
     llm_calls: list[ModelCall] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[RunFailure] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
 
 
-def read_run(events: Iterable[Event]) -> Run:
-    """Read a recording into memory."""
-    kept = list(events)
+def read_run(events: Iterable[Event]) -> RecordedRun:
+    """Read a trace into memory, as the calls and failures of a run."""
+    all_events = list(events)
     totals, costs, recovered = RunningTotals(), CallCosts(), set[str]()
-    priced: dict[int, float | None] = {}
-    for number, event in enumerate(kept, 1):
+    dollars: dict[int, float | None] = {}
+    for number, event in enumerate(all_events, 1):
         totals.add(event)
         cost = costs.of(event)
-        priced[number] = None if cost is None else cost.dollars
-    found = sorted(spans(kept), key=lambda span: span.number)
-    for span in found:
+        dollars[number] = None if cost is None else cost.dollars
+    all_spans = sorted(spans(all_events), key=lambda span: span.number)
+    for span in all_spans:
         first = lenient.mapping((span.start or {}).get("metadata")).get("retry_of")
         if isinstance(first, str) and span.status == "completed":
             recovered.add(first)
     failures = [
-        _failure(span.end_number or span.number, span.end or {}, span)
-        for span in found
-        if span.failed and not _made_good(span, recovered)
+        _make_failure(span.end_number or span.number, span.end or {}, span)
+        for span in all_spans
+        if span.failed and not _is_recovered(span, recovered)
     ]
     failures += [
-        _failure(number, event, None)
-        for number, event in enumerate(kept, 1)
+        _make_failure(number, event, None)
+        for number, event in enumerate(all_events, 1)
         if event["event_type"] == "error_occurred" and is_failure(event)
     ]
-    return Run(
-        [_tool_call(span) for span in found if span.component == "tool"],
-        [_model_call(span, priced) for span in found if span.component == "llm"],
+    return RecordedRun(
+        [_make_tool_call(span) for span in all_spans if span.component == "tool"],
+        [_make_model_call(span, dollars) for span in all_spans if span.component == "llm"],
         sorted(failures, key=lambda failure: failure.number),
-        [span.name for span in found if span.name],
+        [span.name for span in all_spans if span.name],
         totals.totals(),
     )
 
 
-def _made_good(span: Span, recovered: set[str]) -> bool:
-    """Whether a failed attempt is one of several, of which the last one succeeded."""
+def _is_recovered(span: Span, recovered: set[str]) -> bool:
+    """Return whether a failed attempt is one of several, of which one succeeded."""
     first = lenient.mapping((span.start or {}).get("metadata")).get("retry_of", span.id)
     return span.component in _ATTEMPTS and first in recovered
 
 
-def _failure(number: int, event: Event, span: Span | None) -> Failure:
+def _make_failure(number: int, event: Event, span: Span | None) -> RunFailure:
     name = event.get("component_name") if span is None else span.name
     component = str(event.get("component", "")) if span is None else span.component
     start = {} if span is None else span.start or {}
-    return Failure(
+    return RunFailure(
         f"{component} {name}" if name else component,
         lenient.string(event.get("error_type")),
         lenient.string(event.get("error")),
@@ -170,7 +170,7 @@ def _failure(number: int, event: Event, span: Span | None) -> Failure:
     )
 
 
-def _tool_call(span: Span) -> ToolCall:
+def _make_tool_call(span: Span) -> ToolCall:
     inputs, end = lenient.mapping((span.start or {}).get("inputs")), span.end or {}
     return ToolCall(
         span.name or "",
@@ -185,7 +185,7 @@ def _tool_call(span: Span) -> ToolCall:
     )
 
 
-def _model_call(span: Span, priced: dict[int, float | None]) -> ModelCall:
+def _make_model_call(span: Span, dollars: dict[int, float | None]) -> ModelCall:
     inputs, end = lenient.mapping((span.start or {}).get("inputs")), span.end or {}
     outputs = lenient.mapping(end.get("outputs"))
     return ModelCall(
@@ -195,7 +195,7 @@ def _model_call(span: Span, priced: dict[int, float | None]) -> ModelCall:
         lenient.mappings(outputs.get("tool_calls")),
         lenient.string(outputs.get("finish_reason")),
         lenient.count(end.get("tokens_used")),
-        priced.get(span.end_number or 0),
+        dollars.get(span.end_number or 0),
         lenient.string(end.get("error")),
         lenient.string(end.get("error_type")),
         span.status,

@@ -1,71 +1,59 @@
-"""What happened right before one event, as a story: the last steps of all agents and components."""
+"""Read the story of the events right before one event: the last steps of all agents and components."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from namel3ss_debug.inspection.journey import Step, Story, journey
+from namel3ss_debug.inspection.journey import Story, StoryStep, read_story
+from namel3ss_debug.inspection.selection import EventSource
 from namel3ss_debug.traces.events import Event, ends_span
 
 LOOKED_BACK = 400
 """How many events before it are read."""
 
 MOST_STEPS = 16
-EVERYBODY = "*"
-
-
-class Recorded(Protocol):
-    """A trace, as far as this module needs it."""
-
-    def events(self, start: int = 1) -> Iterator[Event]:
-        """All events from a number on."""
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Some events of a trace, as a trace."""
+class _EventSlice:
+    """Some consecutive events of a trace, as a trace."""
 
-    some: Sequence[Event]
+    slice: Sequence[Event]
 
     def events(self, start: int = 1) -> Iterator[Event]:
-        """The events, from a place among them on."""
-        return iter(self.some[start - 1 :])
+        """Yield the events from the number `start` among them on."""
+        return iter(self.slice[start - 1 :])
 
 
-def leading(trace: Recorded, number: int, *, most: int = MOST_STEPS) -> Story:
-    """The story of everything up to an event, with only its last steps.
+def read_leading_story(trace: EventSource, number: int, *, most: int = MOST_STEPS) -> Story:
+    """Return the story of everything up to an event, with only its last steps.
 
     A span that ends after the event is a step by its beginning; its end is known, but is no step of the story.
 
     Args:
-        trace: the recording.
-        number: the place of the event in it, from 1.
+        trace: the trace.
+        number: the number of the event, from 1.
         most: how many steps are kept.
     """
     first = max(number - LOOKED_BACK, 1)
-    some = [event for _, event in zip(range(first, number + 1), trace.events(first), strict=False)]
-    if not any(isinstance(event.get("component_name"), str) for event in some):
+    events = [event for _, event in zip(range(first, number + 1), trace.events(first), strict=False)]
+    if not any(isinstance(event.get("component_name"), str) for event in events):
         return Story()
-    told = journey(_Part(some), EVERYBODY)
-    began = next(iter(trace.events()), {})
-    told.began_at = began.get("timestamp")
-    told.steps = told.steps[-most:]
-    for step in told.steps:
-        _renumber(step, first - 1)
-    _end_later(told.steps, trace, number)
-    return told
+    story = read_story(_EventSlice(events), "*")
+    first_event = next(iter(trace.events()), {})
+    story.began_at = first_event.get("timestamp")
+    story.steps = story.steps[-most:]
+    for step in story.steps:
+        step.number += first - 1
+        if step.end_number is not None:
+            step.end_number += first - 1
+    _add_later_ends(story.steps, trace, number)
+    return story
 
 
-def _renumber(step: Step, by: int) -> None:
-    step.number += by
-    if step.end_number is not None:
-        step.end_number += by
-
-
-def _end_later(steps: Sequence[Step], trace: Recorded, number: int) -> None:
-    """Add the later ends to spans that are open at an event; one that never ended stays open."""
+def _add_later_ends(steps: Sequence[StoryStep], trace: EventSource, number: int) -> None:
+    """Add the later ends to spans that are open at an event; a span that never ended stays open."""
     still_open = {
         step.event["event_id"]: step
         for step in steps
@@ -75,8 +63,8 @@ def _end_later(steps: Sequence[Step], trace: Recorded, number: int) -> None:
         return
     for later, event in enumerate(trace.events(number + 1), number + 1):
         kind = event["event_type"]
-        ends = ends_span(kind)  # the end of a process is not that of what started it
-        if ends and event.get("parent_event_id") in still_open:
+        # `trace_end` ends a process, and not the span that started it.
+        if ends_span(kind) and event.get("parent_event_id") in still_open:
             step = still_open.pop(event["parent_event_id"])
             step.end, step.end_number, step.opening = event, later, True
             if not still_open:

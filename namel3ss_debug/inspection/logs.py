@@ -1,4 +1,4 @@
-"""The log lines in a recording: log records, decisions, messages, errors and figures, each with its agent."""
+"""Read the log lines of a trace: log records, decisions, messages, errors and figures, each with its agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from namel3ss_debug.traces.events import LOG_LEVELS, Event, ends_span
 from namel3ss_debug.wire import lenient
 
 CATEGORIES: Final = ("agents", "learning", "interactions", "performance", "system", "errors", "events")
-"""The logs. `events` contains every span that ended; it is only read when it is asked for."""
+"""The logs. `events` contains every span that ended; it is read only if it is asked for."""
 
 _BY_TYPE: Final = {
     "decision": "agents",
@@ -21,22 +21,23 @@ _BY_TYPE: Final = {
     "error_occurred": "errors",
     "log_record": "system",
 }
-"""Event type -> the log it belongs to, where the event does not name one."""
+"""Event type -> the log of its events, unless an event names another one."""
 
 _ENDED_KEPT = 100_000
+"""How many ended spans are kept, because a span may outlive its parent and still belongs to it."""
 
 
 class LogLine(NamedTuple):
     """One line of a log.
 
     Attributes:
-        number: the event's place in the recording, from 1; 0 where it is not known.
+        number: the number of the event, from 1; 0 if it is not known.
         event: the event.
         category: one of `CATEGORIES`.
         level: one of `LOG_LEVELS`, or the program's own.
-        agent: the name of the innermost agent it happened inside; empty where there is none.
-        source: the name in the event, such as that of the logger, else its component.
-        message: its text, where the event has one.
+        agent: the name of the innermost agent around the event; empty if there is none.
+        source: the name in the event, such as the name of the logger, else its component.
+        message: its text; empty if the event has none.
     """
 
     number: int
@@ -48,23 +49,23 @@ class LogLine(NamedTuple):
     message: str
 
 
-def log_lines(
+def select_log_lines(
     events: Iterable[tuple[int, Event]],
     *,
     agent: str | None = None,
     least: str | None = None,
     category: str | None = None,
 ) -> Iterator[LogLine]:
-    """The lines of the logs, in order, as the events are read.
+    """Yield the wanted lines of the logs, in order, as the events are read.
 
     Args:
-        events: the events with their numbers; 0 where these are not known.
-        agent: only those of agents and loggers whose name fits; `*` and `?` stand for anything.
-        least: only those from this level on; levels that are not in `LOG_LEVELS` count as `info`.
-        category: only those of this log; all but `events` if left out.
+        events: the events with their numbers; 0 if these are not known.
+        agent: only lines of agents and loggers whose name matches; `*` and `?` stand for anything.
+        least: only lines from this level on; levels that are not in `LOG_LEVELS` count as `info`.
+        category: only lines of this log; all logs but `events` if left out.
     """
     floor = LOG_LEVELS.get(least or "", 0)
-    for line in every_line(events):
+    for line in read_log_lines(events):
         if line.category != category if category else line.category == "events":
             continue
         if LOG_LEVELS.get(line.level, LOG_LEVELS["info"]) < floor:
@@ -73,66 +74,68 @@ def log_lines(
             yield line
 
 
-def every_line(events: Iterable[tuple[int, Event]]) -> Iterator[LogLine]:
-    """The lines of all logs, `events` included, in order, as the events are read."""
-    agents = _Agents()
+def read_log_lines(events: Iterable[tuple[int, Event]]) -> Iterator[LogLine]:
+    """Yield the lines of all logs, `events` included, in order, as the events are read."""
+    agents = _AgentTracker()
     for number, event in events:
-        line = _line(number, event, agents.of(event))
+        line = _make_line(number, event, agents.find_agent(event))
         if line is not None:
             yield line
 
 
-def _line(number: int, event: Event, agent: str) -> LogLine | None:
-    """The line of an event; None for an event that belongs to no log."""
+def _make_line(number: int, event: Event, agent: str) -> LogLine | None:
+    """Return the line of an event; None for an event that belongs to no log."""
     event_type = event["event_type"]
     is_end = ends_span(event_type)
     usual = "events" if is_end else _BY_TYPE.get(event_type)
     if usual is None:
         return None
     metadata = lenient.mapping(event.get("metadata"))
-    told = metadata.get("category")
-    category = told if told in CATEGORIES and not is_end else usual
+    own = metadata.get("category")
+    category = own if own in CATEGORIES and not is_end else usual
     name = event.get("component_name")
     source = name if isinstance(name, str) else str(event.get("component") or "")
-    return LogLine(number, event, category, _level(event, metadata), agent, source, _message(event, metadata))
+    return LogLine(
+        number, event, category, _find_level(event, metadata), agent, source, _find_message(event, metadata)
+    )
 
 
-def _level(event: Event, metadata: dict[str, Any]) -> str:
+def _find_level(event: Event, metadata: dict[str, Any]) -> str:
     level = metadata.get("level")
     if isinstance(level, str) and level:
         return level.lower()
     return "error" if event.get("error") is not None or event.get("status") == "failed" else "info"
 
 
-def _message(event: Event, metadata: dict[str, Any]) -> str:
-    for place in (metadata, lenient.mapping(event.get("outputs")), lenient.mapping(event.get("inputs"))):
+def _find_message(event: Event, metadata: dict[str, Any]) -> str:
+    for fields in (metadata, lenient.mapping(event.get("outputs")), lenient.mapping(event.get("inputs"))):
         for key in ("message", "decision", "content", "text"):
-            if isinstance(place.get(key), str) and place[key]:
-                return str(place[key])
+            if isinstance(fields.get(key), str) and fields[key]:
+                return str(fields[key])
     error = event.get("error")
     return error if isinstance(error, str) else ""
 
 
-class _Agents:
-    """The name of the innermost agent around each event, by the spans that are open."""
+class _AgentTracker:
+    """The open spans, each with the name of the innermost agent around it."""
 
     def __init__(self) -> None:
         self._inside: dict[str, str] = {}
-        self._ended: deque[str] = deque()  # a span that outlives its parent still belongs to it
+        self._ended: deque[str] = deque()
 
-    def of(self, event: Event) -> str:
-        """The agent around the next event; for an agent's own start and end, that agent."""
+    def find_agent(self, event: Event) -> str:
+        """Take the next event and return the agent around it; for an agent's own start and end, that agent."""
         parent = event.get("parent_event_id")
-        around = self._inside.get(parent, "") if isinstance(parent, str) else ""
+        agent = self._inside.get(parent, "") if isinstance(parent, str) else ""
         event_type = event["event_type"]
         if event_type[-6:] == "_start" and isinstance(event.get("event_id"), str):
             name = event.get("component_name")
             if event.get("component") == "agent" and isinstance(name, str):
-                around = name
-            if around:
-                self._inside[event["event_id"]] = around
+                agent = name
+            if agent:
+                self._inside[event["event_id"]] = agent
         elif ends_span(event_type) and parent in self._inside:
             self._ended.append(parent)
             if len(self._ended) > _ENDED_KEPT:
                 self._inside.pop(self._ended.popleft(), None)
-        return around
+        return agent

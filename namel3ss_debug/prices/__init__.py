@@ -1,9 +1,9 @@
-"""What a call to a model costs, by the user's own prices, else by those of the extra `[prices]`.
+"""Calculate the cost of a call to a model, by the user's own prices, else by those of the extra `[prices]`.
 
 Money is counted in whole 1e-12 dollars. A dollar per million tokens is a million of these units per token, so that a
 cost is a whole number and costs add up exactly in any order. Tokens are counted as in the event format: the input
-includes what the cache read and wrote, the output includes the reasoning; each token is paid once, at its own price. A
-call has no cost where its model has no price, or where its usage lacks a number that the price needs.
+includes the tokens that the cache read and wrote, the output includes the reasoning. Each token is paid once, at its
+own price. A call has no cost if its model has no price, or if its usage lacks a number that the price needs.
 
 The published prices, with their dates, hours and tiers, are those of genai-prices, which is imported when the first
 price is needed.
@@ -18,29 +18,29 @@ from namel3ss_debug.prices.published import (
     EXTRA,
     INSTALL,
     Terms,
-    extra_installed,
     extra_source,
-    published_price,
-    published_window,
+    find_published_price,
+    find_published_window,
+    is_extra_installed,
 )
-from namel3ss_debug.prices.rates import PICODOLLARS, Parts, Price, Rates
+from namel3ss_debug.prices.rates import PICODOLLARS, CostParts, Price, Rates
 
 __all__ = [
     "EXTRA",
     "INSTALL",
     "OWN",
     "PICODOLLARS",
-    "Parts",
+    "CostParts",
     "Price",
     "Rates",
     "Table",
     "Terms",
-    "cost_of",
-    "extra_installed",
+    "calculate_cost",
     "extra_source",
     "find_price",
     "find_window",
     "fingerprint",
+    "is_extra_installed",
     "read_table",
     "use",
 ]
@@ -49,12 +49,12 @@ _own = OwnPrices({})
 
 
 def use(table: Table) -> None:
-    """Use these as the user's own prices in this process from now on.
+    """Use this table as the user's own prices in this process from now on.
 
     Args:
-        table: the prices as `read_table` returns them, which is also the form of the setting in a configuration.
+        table: the prices in the form that `read_table` returns, which is also the form of the setting.
     """
-    global _own  # noqa: PLW0603  (the configuration in force is one for a process, and so are its prices)
+    global _own  # noqa: PLW0603  (a process has one configuration, and so one table of prices)
     if table != _own.table:
         _own = OwnPrices(dict(table))
 
@@ -68,44 +68,44 @@ def find_price(
     address: str | None = None,
     terms: Terms = (),
 ) -> Price | None:
-    """The price of a model at a time: the user's own, else the published one; None where neither is known.
+    """Return the price of a model at a time: the user's own, else the published one; None if neither is known.
 
     Args:
-        provider: who is paid, by the name in OpenTelemetry's `gen_ai.provider.name` or in genai-prices; found by the
-            name of the model if left out.
+        provider: the provider that is paid, by its name in OpenTelemetry's `gen_ai.provider.name` or in genai-prices;
+            without it, the name of the model determines it.
         model: the model that answered.
         at: the time, in seconds since the epoch. Without it, only prices that never changed are known.
-        asked: the name in the request, where it may differ; only the user's own prices use it.
-        address: the URL of the request. Where it is a provider's, that provider is paid.
-        terms: the terms, other than the provider's standard ones, on which the call is billed; the user's own prices
-            apply to all terms.
+        asked: the name of the model in the request, which may differ; only the user's own prices use it.
+        address: the URL of the request. If it belongs to a provider, that provider is paid.
+        terms: the billing terms of the call, without the provider's standard ones. The user's own prices apply to all
+            terms.
     """
     own = _own.find(model, asked)
     if own is not None:
         return own[0]
     name = model or asked
-    return None if name is None else published_price(provider, name, at, address, terms)
+    return None if name is None else find_published_price(provider, name, at, address, terms)
 
 
 def find_window(
     provider: str | None, model: str | None, *, asked: str | None = None, address: str | None = None
 ) -> int | None:
-    """The size of a model's context window in tokens: the user's setting, else the published one; None without either.
+    """Return the size of a model's context window in tokens: the user's setting, else the published one, else None.
 
     The arguments are those of `find_price`.
     """
-    own = _own.window(model, asked)
+    own_window = _own.find_window(model, asked)
     name = model or asked
-    if own is not None or name is None:
-        return own
-    return published_window(provider, name, address)
+    if own_window is not None or name is None:
+        return own_window
+    return find_published_window(provider, name, address)
 
 
-def cost_of(provider: str | None, model: str | None, usage: object, at: float | None) -> int | None:
-    """What a call costs, in 1e-12 dollars; None where its price is not known.
+def calculate_cost(provider: str | None, model: str | None, usage: object, at: float | None) -> int | None:
+    """Return the cost of a call, in 1e-12 dollars; None if its price is not known.
 
     Args:
-        provider: who is paid; see `find_price`.
+        provider: the provider that is paid; see `find_price`.
         model: the model that answered.
         usage: the `usage` of the event: tokens by name.
         at: the time, in seconds since the epoch.
@@ -115,8 +115,8 @@ def cost_of(provider: str | None, model: str | None, usage: object, at: float | 
 
 
 def fingerprint() -> str:
-    """A text for everything that costs depend on besides the recording: it changes when costs may change."""
-    from hashlib import sha256  # noqa: PLC0415  (programs that are traced import this module, and need no price)
+    """Return a text that changes whenever costs may change although the trace stays the same."""
+    from hashlib import sha256  # noqa: PLC0415  (traced programs import this module, and need no price)
 
-    told = json.dumps([extra_source(), sorted(_own.table.items())], sort_keys=True)
-    return sha256(told.encode()).hexdigest()[:16]
+    state = json.dumps([extra_source(), sorted(_own.table.items())], sort_keys=True)
+    return sha256(state.encode()).hexdigest()[:16]

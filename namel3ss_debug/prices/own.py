@@ -1,4 +1,4 @@
-"""The user's own prices: the setting `prices`, and which of its entries applies to a model."""
+"""Read the user's own prices from the setting `prices`, and find the entry that applies to a model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from namel3ss_debug.errors import SettingError, short
 from namel3ss_debug.prices.rates import PER_REQUEST, PER_TOKEN, Price, Rates
 
 SEARCHES: Final = ("web_search", "file_search")
-"""The keys of an entry in US dollars per thousand searches that the provider makes."""
+"""The keys of an entry in US dollars per thousand searches, which the provider makes."""
 
 RATE_NAMES: Final = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", *SEARCHES)
 """The keys of an entry with prices; all but the searches are in US dollars per million tokens."""
 
 WINDOW: Final = "context_window"
-"""A further key of an entry: the size of the model's context window in tokens."""
+"""Another key of an entry: the size of the model's context window in tokens."""
 
 OWN: Final = "settings"
 """The source of a cost that comes from the user's own prices."""
@@ -37,15 +37,15 @@ _MOST_TOKENS = 1e12
 
 
 def read_table(value: object) -> Table:
-    """The setting `prices`, checked; a text is read as JSON.
+    """Check and return the setting `prices`; a text is parsed as JSON.
 
     Returns:
         For each model, or pattern with `*` and `?` for anything, its prices in US dollars per million tokens, and its
-        `context_window` in tokens where that is given.
+        `context_window` in tokens if the setting has it.
 
     Raises:
-        SettingError: an entry is not allowed; the message says which, what it is, and what is allowed.
-        TypeError: it is not an object.
+        SettingError: an entry is not allowed; the message names the entry, its value, and the allowed values.
+        TypeError: the setting is not an object.
         ValueError: the text is not JSON.
     """
     try:
@@ -54,35 +54,37 @@ def read_table(value: object) -> Table:
         raise ValueError from None
     if not isinstance(table, Mapping):
         raise TypeError
-    return {str(model): _read_entry(f"prices[{_shown(model)}]", entry) for model, entry in table.items()}
+    return {
+        str(model): _read_entry(f"prices[{_format_value(model)}]", entry) for model, entry in table.items()
+    }
 
 
 def _read_entry(where: str, entry: object) -> dict[str, float] | None:
-    """One entry, checked; None removes a published price."""
+    """Check and return one entry; None removes a published price."""
     if entry is None:
         return None
     if not isinstance(entry, Mapping):
-        raise SettingError(f"{where} is {_shown(entry)}, allowed is {_ALLOWED}")
+        raise SettingError(f"{where} is {_format_value(entry)}, allowed is {_ALLOWED}")
     for name, dollars in entry.items():
         if name == WINDOW:
             if type(dollars) is not int or not 0 < dollars < _MOST_TOKENS:
-                what = "a whole number of tokens from 1"
-                raise SettingError(f"{where}.{name} is {_shown(dollars)}, allowed is {what}")
+                allowed = "a whole number of tokens from 1"
+                raise SettingError(f"{where}.{name} is {_format_value(dollars)}, allowed is {allowed}")
             continue
         if name not in RATE_NAMES:
             near = difflib.get_close_matches(str(name), (*RATE_NAMES, WINDOW), 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise SettingError(f"{where} has {_shown(name)}{hint or f', allowed is {_ALLOWED}'}")
-        number = isinstance(dollars, int | float) and not isinstance(dollars, bool)
-        if not number or not 0 <= dollars < _MOST_DOLLARS:
-            what = f"a number of US dollars per {'thousand searches' if name in SEARCHES else 'million tokens'} from 0"
-            raise SettingError(f"{where}.{name} is {_shown(dollars)}, allowed is {what}")
+            raise SettingError(f"{where} has {_format_value(name)}{hint or f', allowed is {_ALLOWED}'}")
+        is_number = isinstance(dollars, int | float) and not isinstance(dollars, bool)
+        if not is_number or not 0 <= dollars < _MOST_DOLLARS:
+            allowed = f"a number of US dollars per {'thousand searches' if name in SEARCHES else 'million tokens'} from 0"
+            raise SettingError(f"{where}.{name} is {_format_value(dollars)}, allowed is {allowed}")
     if "input" not in entry:
         raise SettingError(f"{where} has no input, which every price needs: US dollars per million tokens")
     return dict(entry)
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return short(json.dumps(value, default=str), 60, "...")
 
 
@@ -94,52 +96,56 @@ class _Entry(NamedTuple):
 
 
 class OwnPrices:
-    """The user's own prices, prepared for look-ups."""
+    """The user's own prices, prepared for look-ups by model."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self._exact = {model.lower(): _read(entry) for model, entry in table.items()}
+        self._exact = {model.lower(): _convert_entry(entry) for model, entry in table.items()}
         patterns = [(model.lower(), entry) for model, entry in table.items() if "*" in model or "?" in model]
-        patterns.sort(key=lambda pair: (sum(pair[0].count(each) for each in "*?") - len(pair[0]), pair[0]))
+        # The most exact pattern comes first: the one with the most characters that are no wildcards.
+        patterns.sort(
+            key=lambda pair: (sum(pair[0].count(wildcard) for wildcard in "*?") - len(pair[0]), pair[0])
+        )
         self._patterns = [
-            (_matcher(pattern), len(patterns) - place, _read(entry))
-            for place, (pattern, entry) in enumerate(patterns)
+            # `fnmatch` makes expressions that never backtrack, so that long names do not take long.
+            (
+                re.compile(fnmatch.translate(pattern.replace("[", "[[]"))),
+                len(patterns) - index,
+                _convert_entry(entry),
+            )
+            for index, (pattern, entry) in enumerate(patterns)
         ]
 
     def find(self, model: str | None, asked: str | None) -> tuple[Price | None] | None:
-        """The price in the most exact entry that fits one of the two names, in a tuple; None where none fits."""
-        entry = self._entry(model, asked)
+        """Return the price in the most exact entry that fits one of the two names, in a tuple; None if none fits."""
+        entry = self._find_entry(model, asked)
         return None if entry is None else (entry.price,)
 
-    def window(self, model: str | None, asked: str | None) -> int | None:
-        """The context window in that entry, in tokens; None where no entry fits, or it has none."""
-        entry = self._entry(model, asked)
+    def find_window(self, model: str | None, asked: str | None) -> int | None:
+        """Return the context window in that entry, in tokens; None if no entry fits or it has none."""
+        entry = self._find_entry(model, asked)
         return None if entry is None else entry.window
 
-    def _entry(self, model: str | None, asked: str | None) -> _Entry | None:
-        """The entry that fits best, for the model that answered or for the one in the request."""
+    def _find_entry(self, model: str | None, asked: str | None) -> _Entry | None:
+        """Return the entry that fits best, for the model that answered or for the one in the request."""
         best: tuple[float, _Entry] | None = None
         if not self.table:
             return None
         for name in (model, asked):
-            fit = None if name is None else self._fit(name.lower())
-            if fit is not None and (best is None or fit[0] > best[0]):
-                best = fit
+            match = None if name is None else self._match(name.lower())
+            if match is not None and (best is None or match[0] > best[0]):
+                best = match
         return None if best is None else best[1]
 
-    def _fit(self, name: str) -> tuple[float, _Entry] | None:
+    def _match(self, name: str) -> tuple[float, _Entry] | None:
+        """Return the entry that fits a name best, with a rank of how exactly it fits."""
         if name in self._exact:
             return math.inf, self._exact[name]
-        fits = ((rank, entry) for pattern, rank, entry in self._patterns if pattern.match(name))
-        return next(fits, None)
+        matches = ((rank, entry) for pattern, rank, entry in self._patterns if pattern.match(name))
+        return next(matches, None)
 
 
-def _matcher(pattern: str) -> re.Pattern[str]:
-    """The regular expression that `fnmatch` makes, which never backtracks, so that long names do not take long."""
-    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
-
-
-def _read(entry: Mapping[str, float] | None) -> _Entry:
+def _convert_entry(entry: Mapping[str, float] | None) -> _Entry:
     if entry is None:
         return _Entry(None, None)
     rates: dict[str, Any] = {

@@ -1,7 +1,7 @@
-"""The published prices of genai-prices, with dates, hours and tiers; it is imported when a price is first needed.
+"""Find the published prices of genai-prices, with dates, hours and tiers; it is imported when a price is first needed.
 
-A call that was billed on other terms than the provider's standard ones, such as in a batch or on a faster tier, has a
-price only where there is a published one for exactly these terms at that time.
+A call may be billed on other terms than the provider's standard ones, such as in a batch or on a faster tier. It has a
+price only if one is published for exactly these terms at that time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 EXTRA: Final = "genai-prices"
-"""The distribution that the extra `[prices]` installs; with its version, the source of a cost by its prices."""
+"""The distribution that the extra `[prices]` installs; with its version, it is the source of a cost."""
 
 INSTALL: Final = "pip install 'namel3ss-debug[prices]'"
 """The command that installs the published prices."""
@@ -39,33 +39,33 @@ _PROVIDERS = {
     "x_ai": "x-ai",
     "xai": "x-ai",
 }
-"""OpenTelemetry's `gen_ai.provider.name` -> the provider's name in genai-prices, for names that this does not know."""
+"""OpenTelemetry's `gen_ai.provider.name` -> the provider's name in genai-prices, if that does not know the former."""
 
 Terms = tuple[tuple[str, str], ...]
-"""The terms, other than its standard ones, on which a provider bills a call: `(("service_tier", "flex"),)`."""
+"""The billing terms of a call without the provider's standard ones: `(("service_tier", "flex"),)`."""
 
 _AS_STANDARD: Final = {("groq", "flex")}
-"""Tiers that cost the same as the standard one."""
+"""Providers and tiers that cost the same as the standard one."""
 
 _CONTEXTS: Final = {("service_tier", "batch"): {"processing": "batch"}}
 """Terms that have other names in genai-prices."""
 
 _LONGEST_NAME = 500
 _prices: dict[int, tuple[ModelPrice, Price | None]] = {}
-"""Converted prices, by the identity of the original, which is kept with each."""
+"""Identity of a price of genai-prices -> that price, which keeps the identity unique, and the converted one."""
 
 
-def extra_installed() -> bool:
-    """Whether published prices are installed; does not import them."""
+def is_extra_installed() -> bool:
+    """Return whether published prices are installed, without importing them."""
     return util.find_spec("genai_prices") is not None
 
 
 @cache
 def extra_source() -> str:
-    """The name and version of the published prices; empty where they are not installed."""
+    """Return the name and version of the published prices; empty if they are not installed."""
     from importlib.metadata import version  # noqa: PLC0415  (it takes longer to import than all of this)
 
-    return f"{EXTRA} {version(EXTRA)}" if extra_installed() else ""
+    return f"{EXTRA} {version(EXTRA)}" if is_extra_installed() else ""
 
 
 @cache
@@ -77,60 +77,63 @@ def _snapshot() -> DataSnapshot | None:
     return get_snapshot()
 
 
-def published_price(
+def find_published_price(
     provider: str | None, model: str, at: float | None, address: str | None, terms: Terms = ()
 ) -> Price | None:
-    """The published price of a model at a time; None where there is none, or no prices are installed.
+    """Return the published price of a model at a time; None if there is none, or no prices are installed.
 
     Args:
-        provider: who is paid; found by the name of the model if left out.
-        model: its name.
+        provider: the provider that is paid; without it, the name of the model determines it.
+        model: the name of the model.
         at: the time, in seconds since the epoch; without it, only prices that never changed are known.
-        address: the URL of the request; where it is a provider's, that provider is paid.
-        terms: the terms, other than the standard ones, on which the call is billed.
+        address: the URL of the request; if it belongs to a provider, that provider is paid.
+        terms: the billing terms of the call, without the provider's standard ones.
     """
     if len(model) > _LONGEST_NAME:
         return None
-    seller, found = _model(provider, model, address)
-    if found is None or seller is None:
+    seller, entry = _model(provider, model, address)
+    if entry is None or seller is None:
         return None
-    terms = tuple(each for each in terms if (seller.id, each[1]) not in _AS_STANDARD)
-    moment = _moment(at)
+    terms = tuple(term for term in terms if (seller.id, term[1]) not in _AS_STANDARD)
+    moment = _to_datetime(at)
     if terms:
-        on_terms = _on_terms(seller, found, moment, terms)
-        return None if on_terms is None else _published_price(on_terms)
-    prices: Any = found.prices
+        on_terms = _find_price_on_terms(seller, entry, moment, terms)
+        return None if on_terms is None else _convert_price(on_terms)
+    prices: Any = entry.prices
     if isinstance(prices, list):
         if moment is None:
             return None
-        prices = found.get_prices(moment)
-    known = _prices.get(id(prices))
-    if known is None:
-        known = _prices[id(prices)] = (prices, _published_price(prices))
-    return known[1]
+        prices = entry.get_prices(moment)
+    converted = _prices.get(id(prices))
+    if converted is None:
+        converted = _prices[id(prices)] = (prices, _convert_price(prices))
+    return converted[1]
 
 
-def _on_terms(seller: Provider, model: ModelInfo, moment: datetime | None, terms: Terms) -> ModelPrice | None:
-    """The price of a provider's own model on one other term; prices for several terms at once are not published."""
+def _find_price_on_terms(
+    seller: Provider, model: ModelInfo, moment: datetime | None, terms: Terms
+) -> ModelPrice | None:
+    """Return the price of a provider's own model on one other term; prices for several terms are not published."""
     context = _CONTEXTS.get(terms[0], dict(terms))
-    own = any(each is model for each in seller.models)
-    if moment is None or len(terms) > 1 or not own:
+    is_own = any(own_model is model for own_model in seller.models)
+    if moment is None or len(terms) > 1 or not is_own:
         return None
-    published = (
-        each
-        for each in model.price_variants or ()
-        if each.when == context and (each.constraint is None or each.constraint.active(moment))
+    # Without a variant for these terms, `get_prices` would return the standard price.
+    variants = (
+        variant
+        for variant in model.price_variants or ()
+        if variant.when == context and (variant.constraint is None or variant.constraint.active(moment))
     )
-    return model.get_prices(moment, context) if any(published) else None
+    return model.get_prices(moment, context) if any(variants) else None
 
 
-def published_window(provider: str | None, model: str, address: str | None) -> int | None:
-    """The size of a model's context window in tokens; None where it is not published. See `published_price`."""
-    found = None if len(model) > _LONGEST_NAME else _model(provider, model, address)[1]
-    return None if found is None else found.context_window or None
+def find_published_window(provider: str | None, model: str, address: str | None) -> int | None:
+    """Return the size of a model's context window in tokens; None if it is not published. See `find_published_price`."""
+    entry = None if len(model) > _LONGEST_NAME else _model(provider, model, address)[1]
+    return None if entry is None else entry.context_window or None
 
 
-def _moment(at: float | None) -> datetime | None:
+def _to_datetime(at: float | None) -> datetime | None:
     try:
         return None if at is None else datetime.fromtimestamp(at, UTC)
     except (OverflowError, ValueError, OSError):
@@ -139,30 +142,33 @@ def _moment(at: float | None) -> datetime | None:
 
 @lru_cache(4096)
 def _model(provider: str | None, model: str, address: str | None) -> tuple[Provider | None, ModelInfo | None]:
-    """The provider that is paid for a model, and the model's published entry; the address counts more than the name."""
+    """Return the provider that is paid for a model, and the model's published entry; the address overrides the name."""
     snapshot = _snapshot()
     if snapshot is None:
         return None, None
     name = None if provider is None else _PROVIDERS.get(provider.lower(), provider)
-    by_address = (each.id for each in snapshot.providers if address and re.match(each.api_pattern, address))
+    by_address = (
+        candidate.id
+        for candidate in snapshot.providers
+        if address and re.match(candidate.api_pattern, address)
+    )
     try:
         return snapshot.find_provider_model(model, None, next(by_address, name), None)
     except LookupError:
         return None, None
 
 
-def _published_price(prices: ModelPrice) -> Price | None:
-    """A published price in our units; None where it is not a price for tokens."""
-    told = {name: getattr(prices, theirs) for name, theirs in _NAMES.items()}
-    if told["input"] is None and told["output"] is None:
+def _convert_price(prices: ModelPrice) -> Price | None:
+    """Return a published price in our units; None if it is not a price for tokens."""
+    text_prices = {name: getattr(prices, published_name) for name, published_name in _NAMES.items()}
+    if text_prices["input"] is None and text_prices["output"] is None:
         return None
-    media = [(kind, [getattr(prices, name.format(kind)) for name in _OF_MEDIA]) for kind in MODALITIES]
-    media = [(kind, of_kind) for kind, of_kind in media if of_kind != [None, None, None]]
-    all_told = [*told.values(), *(price for _, of_kind in media for price in of_kind)]
-    starts = {tier.start for price in all_told for tier in getattr(price, "tiers", ())}
-    return Price(
-        extra_source(), tuple((start, _rates(told, media, start)) for start in (-1, *sorted(starts)))
-    )
+    media = [(kind, [getattr(prices, name.format(kind)) for name in _MEDIA_NAMES]) for kind in MODALITIES]
+    media = [(kind, media_prices) for kind, media_prices in media if media_prices != [None, None, None]]
+    all_prices = [*text_prices.values(), *(price for _, media_prices in media for price in media_prices)]
+    starts = {tier.start for price in all_prices for tier in getattr(price, "tiers", ())}
+    bands = tuple((start, _convert_rates(text_prices, media, start)) for start in (-1, *sorted(starts)))
+    return Price(extra_source(), bands)
 
 
 _NAMES: Final = {
@@ -178,26 +184,31 @@ _NAMES: Final = {
 }
 """Our names of prices -> those of genai-prices."""
 
-_OF_MEDIA: Final = ("input_{}_mtok", "output_{}_mtok", "cache_{}_read_mtok")
+_MEDIA_NAMES: Final = ("input_{}_mtok", "output_{}_mtok", "cache_{}_read_mtok")
 """The names in genai-prices of the prices for other kinds of tokens than text."""
 
 
-def _rates(told: dict[str, Any], media: list[tuple[str, list[Any]]], start: int) -> Rates:
-    """The prices for calls with more than so many input tokens."""
+def _convert_rates(text_prices: dict[str, Any], media: list[tuple[str, list[Any]]], start: int) -> Rates:
+    """Return the rates for calls with more than `start` input tokens."""
     rates: dict[str, Any] = {
-        name: round(_at(price, start) * (PER_TOKEN if _NAMES[name].endswith("_mtok") else PER_REQUEST))
-        for name, price in told.items()
+        name: round(
+            _select_tier(price, start) * (PER_TOKEN if _NAMES[name].endswith("_mtok") else PER_REQUEST)
+        )
+        for name, price in text_prices.items()
         if price is not None
     }
-    apart = (
-        Medium(kind, *(None if price is None else round(_at(price, start) * PER_TOKEN) for price in of_kind))
-        for kind, of_kind in media
+    media_rates = (
+        Medium(
+            kind,
+            *(None if price is None else round(_select_tier(price, start) * PER_TOKEN) for price in prices),
+        )
+        for kind, prices in media
     )
-    return Rates(**rates, media=tuple(apart))
+    return Rates(**rates, media=tuple(media_rates))
 
 
-def _at(price: Any, start: int) -> Decimal:
-    """The price for calls with more than so many input tokens."""
-    held = [tier.price for tier in getattr(price, "tiers", ()) if tier.start <= start]
-    found: Decimal = held[-1] if held else getattr(price, "base", price)
-    return found
+def _select_tier(price: Any, start: int) -> Decimal:
+    """Return the price for calls with more than `start` input tokens."""
+    tier_prices = [tier.price for tier in getattr(price, "tiers", ()) if tier.start <= start]
+    amount: Decimal = tier_prices[-1] if tier_prices else getattr(price, "base", price)
+    return amount

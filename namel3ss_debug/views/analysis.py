@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from namel3ss_debug.analysis.contract import names_event
 from namel3ss_debug.analysis.folds import FOLDS
 from namel3ss_debug.analysis.plugins import RESERVED
-from namel3ss_debug.prices import extra_installed
+from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.views import health, trends
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.bottlenecks import bottlenecks, hot_functions, outliers
@@ -260,7 +260,7 @@ def _cost_line(overview: Section) -> str:
 def _price_hint(overviews: Iterable[Section]) -> Iterator[Block]:
     """Once for a report: how to install the published prices, where calls have no price without them."""
     lacking = any(told.get("calls_without_price") and told.get("tokens") for told in overviews)
-    if lacking and not extra_installed():
+    if lacking and not is_extra_installed():
         yield Note(price_hint())
 
 

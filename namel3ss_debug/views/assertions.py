@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.inspection.calls import Failure, ModelCall, Run, ToolCall, read_run
+from namel3ss_debug.inspection.calls import ModelCall, RecordedRun, RunFailure, ToolCall, read_run
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.views.gists import gist
 from namel3ss_debug.views.quantities import count
@@ -41,7 +41,7 @@ class AgentTrace:
         self.path = path
         self._flush = flush
         self._programs = programs
-        self._read: tuple[int, Run] = (-1, Run())
+        self._read: tuple[int, RecordedRun] = (-1, RecordedRun())
 
     def __repr__(self) -> str:
         return f"AgentTrace({str(self.path)!r})"
@@ -138,7 +138,7 @@ class AgentTrace:
         return [call.text for call in self._run().llm_calls if call.answers and call.text is not None]
 
     @property
-    def failures(self) -> list[Failure]:
+    def failures(self) -> list[RunFailure]:
         """The failures that no further attempt recovered."""
         return self._run().failures
 
@@ -240,11 +240,11 @@ class AgentTrace:
                 warnings.warn(told, stacklevel=2)
         return report
 
-    def _run(self) -> Run:
+    def _run(self) -> RecordedRun:
         self._flush()
         size = self.path.stat().st_size if self.path.exists() else 0
         if size != self._read[0]:
-            self._read = size, read_run(open_trace(self.path).events()) if size else Run()
+            self._read = size, read_run(open_trace(self.path).events()) if size else RecordedRun()
         return self._read[1]
 
 
@@ -278,7 +278,7 @@ def _listed(names: Iterable[str]) -> str:
     return " -> ".join(listed[: 2 * _MOST_NAMED]) or "nothing"
 
 
-def _failure(failure: Failure) -> str:
+def _failure(failure: RunFailure) -> str:
     site = f" at {failure.call_site}" if failure.call_site else ""
     why = ": ".join(filter(None, (failure.error_type, failure.error)))
     return clean(f"{failure.what}{site}, event {failure.number}: {why}", _LONGEST)

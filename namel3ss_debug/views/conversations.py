@@ -29,8 +29,8 @@ from namel3ss_debug.views.terminal import (
     shorten,
     text,
 )
-from namel3ss_debug.wire.conversations import MessageChange, message_changes
-from namel3ss_debug.wire.text_changes import text_changes, with_context
+from namel3ss_debug.wire.conversations import MessageChange, diff_message_texts
+from namel3ss_debug.wire.text_changes import diff_texts, shorten_equal_text
 
 ROLE_STYLES = {
     "system": DIM,
@@ -158,8 +158,8 @@ def _own_words(change: MessageChange, own: str) -> Text:
     """One side of a changed message: unchanged text shortened, and its own words marked."""
     whole = Text(end="")
     old, new = whole_text(change.old).plain, whole_text(change.new).plain
-    pieces = text_changes(old, new) if old != new else message_changes(change.old, change.new)
-    for kind, words in with_context(pieces, AROUND):
+    pieces = diff_texts(old, new) if old != new else diff_message_texts(change.old, change.new)
+    for kind, words in shorten_equal_text(pieces, AROUND):
         if kind in {"same", "skipped", own}:
             before, after, style = _MARKS[kind]
             whole.append(before + clean(words, multiline=True) + after, style)
@@ -251,7 +251,7 @@ def marked_words(old: Any, new: Any) -> Text:
     Long unchanged stretches are left out.
     """
     whole = Text(end="")
-    for kind, words in with_context(message_changes(old, new), AROUND):
+    for kind, words in shorten_equal_text(diff_message_texts(old, new), AROUND):
         before, after, style = _MARKS[kind]
         whole.append(before + clean(words, multiline=True) + after, style)
     return whole

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
-from namel3ss_debug.inspection import Context, first_token_ms
-from namel3ss_debug.prices import extra_installed
+from namel3ss_debug.inspection import Surroundings, read_first_token_ms
+from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.traces.costs import call_cost, seller_of, terms_of
 from namel3ss_debug.traces.events import FIELDS, Event
 from namel3ss_debug.views.cleaning import cells, wrapped
@@ -37,7 +37,7 @@ SITE_CELLS = 60
 FIELD_NAMES = frozenset(field.name for field in FIELDS)
 
 
-def event_in_full(around: Context, width: int, started_at: float | None = None) -> Iterator[Text]:
+def event_in_full(around: Surroundings, width: int, started_at: float | None = None) -> Iterator[Text]:
     """Everything about one event: what and when, the spans around it, its neighbours, and its payloads."""
     place, event = around.number, around.event
     numbered = Piece(f"event {place}  ", DIM)
@@ -88,7 +88,7 @@ def _one_line(place: int, event: Event, width: int, depth: int = 0) -> Text:
     return fitted(parts, width)
 
 
-def _envelope(around: Context, started_at: float | None) -> list[tuple[str, Text | str]]:
+def _envelope(around: Surroundings, started_at: float | None) -> list[tuple[str, Text | str]]:
     event = around.event
     status = event.get("status")
     half = "its end" if str(event.get("event_type", "")).endswith("_start") else "its start"
@@ -103,7 +103,7 @@ def _envelope(around: Context, started_at: float | None) -> list[tuple[str, Text
         ("when", f"{when} UTC  {since} s" if when and since else when),
         ("took", duration(event.get("duration_ms"))),
         ("held before", duration(event.get("held_before_ms"))),
-        ("first token", duration(first_token_ms(event))),
+        ("first token", duration(read_first_token_ms(event))),
         ("tokens", f"{tokens(event.get('tokens_used'))}  {used}".strip()),
         ("cost", _cost(event, other)),
         ("memory", _with_unit(event.get("memory_usage_mb"), "MB")),
@@ -141,10 +141,10 @@ def _cost(event: Event, start: Event) -> str:
     terms = ", ".join(f"{clean(name, 40)} {clean(word, 40)}" for name, word in terms_of(event))
     if cost is not None:
         return f"{money(cost.dollars)}  {price_source(cost.source)}{terms and '  '}{terms}"
-    if terms and extra_installed():
+    if terms and is_extra_installed():
         return f"not known; billed on other terms: {terms}"
     sold = event.get("component") == "llm" and event.get("usage")
-    return f"not known; {price_hint()}" if sold and not extra_installed() else ""
+    return f"not known; {price_hint()}" if sold and not is_extra_installed() else ""
 
 
 def _with_unit(value: Any, unit: str) -> str:

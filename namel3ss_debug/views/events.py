@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from namel3ss_debug.inspection import Streamed, Streams
+from namel3ss_debug.inspection import ChunkCounter, StreamedAnswer
 from namel3ss_debug.traces.costs import CallCosts
 from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.views.cleaning import wrapped
@@ -45,7 +45,7 @@ def event_line(
     started_at: float | None = None,
     depth: int = 0,
     note: str = "",
-    streamed: Streamed | None = None,
+    streamed: StreamedAnswer | None = None,
     cost: float | None = None,
 ) -> Text:
     """One event on one line of at most `width` cells.
@@ -116,7 +116,7 @@ class RunningLines:
     def __init__(self, width: int, *, chunks: bool = False) -> None:
         self.width = width
         self.chunks = chunks
-        self.streams = Streams()
+        self.streams = ChunkCounter()
         self._costs = CallCosts()
         self.started_at: float | None = None
         self._depths: dict[str, int] = {}
@@ -125,9 +125,9 @@ class RunningLines:
         """The line of the next event; None for a chunk that is counted in the line of its call."""
         if self.started_at is None:
             self.started_at = event.get("timestamp")
-        if not self.chunks and self.streams.folds(event):
+        if not self.chunks and self.streams.count_chunk(event):
             return None
-        streamed = self.streams.ended(event)
+        streamed = self.streams.pop_answer(event)
         cost = self._costs.of(event)
         depth = self._depth(event)
         return event_line(
@@ -192,7 +192,7 @@ def facts(event: Event, cost: float | None = None) -> list[str]:
     ]
 
 
-def streamed_words(streamed: Streamed, width: int) -> str:
+def streamed_words(streamed: StreamedAnswer, width: int) -> str:
     """What was streamed, as `8 chunks, first token 120 ms`; without the time on a narrow screen."""
     return chunk_words(streamed.chunks, streamed.first_token_ms if width >= WIDE else None)
 

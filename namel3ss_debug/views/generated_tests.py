@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from namel3ss_debug.inspection.calls import Run, ToolCall
+from namel3ss_debug.inspection.calls import RecordedRun, ToolCall
 from namel3ss_debug.views.terminal import clean
 
 WIDTH: Final = 88
@@ -70,7 +70,7 @@ class Tools:
 
 
 def format_test(
-    name: str, trace: str, program: Program, tools: Tools, run: Run, *, concurrent: bool = False
+    name: str, trace: str, program: Program, tools: Tools, run: RecordedRun, *, concurrent: bool = False
 ) -> str:
     """Return the text of the file.
 
@@ -162,7 +162,7 @@ def _running(program: Program) -> Iterator[str]:
         yield f"assert status == {program.exit_status}"
 
 
-def _assertions(run: Run, *, concurrent: bool) -> Iterator[str]:
+def _assertions(run: RecordedRun, *, concurrent: bool) -> Iterator[str]:
     """The assertions: the tools it called, in which order, and its answer."""
     calls = Counter(call.name for call in run.tool_calls)
     for name, times in list(calls.items())[:_MOST_ASSERTED]:

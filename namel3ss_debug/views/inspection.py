@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from namel3ss_debug.inspection import Chosen, Line
+from namel3ss_debug.inspection import ChosenSpans, EventLine
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.spans import Forest, Node, Span
 from namel3ss_debug.views.events import chunk_words, offset, status_style, streamed_words
@@ -40,7 +40,7 @@ TROUBLED_NAME_CELLS = 24
 """How wide a name is in the tree; narrower where a status and an error come behind it."""
 
 
-def event_lines(events: Iterable[Line], width: int, started_at: float | None) -> Iterator[Text]:
+def event_lines(events: Iterable[EventLine], width: int, started_at: float | None) -> Iterator[Text]:
     """One row for each event, in the given order."""
     columns = (
         Column("n", align="right", style=DIM, room=NUMBER_ROOM),
@@ -55,7 +55,7 @@ def event_lines(events: Iterable[Line], width: int, started_at: float | None) ->
     return table(columns, (_event_row(item, started_at, width) for item in events), width)
 
 
-def _event_row(item: Line, started_at: float | None, width: int) -> tuple[Cell, ...]:
+def _event_row(item: EventLine, started_at: float | None, width: int) -> tuple[Cell, ...]:
     place, event, streamed, cost = item
     component = str(event.get("component", ""))
     status = event.get("status")
@@ -92,7 +92,7 @@ def more_events(left_out: int, counted: int) -> Iterator[Text]:
     yield _more(f"more than {counted:,} more events" if left_out > counted else count(left_out, "more event"))
 
 
-def tree_lines(chosen: Chosen, width: int) -> Iterator[Text]:
+def tree_lines(chosen: ChosenSpans, width: int) -> Iterator[Text]:
     """The tree of spans, each with its number, and its figures on the right."""
     forest = chosen.forest
     nodes = list(_drawn(forest))

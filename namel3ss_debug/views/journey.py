@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from namel3ss_debug.inspection.journey import Step, Story, message_ends
+from namel3ss_debug.inspection.journey import Story, StoryStep, find_message_ends
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.quantities import count, duration, is_number, tokens
@@ -61,7 +61,7 @@ def _calls(told: Story) -> str:
     return ", ".join(parts) + (", ..." if len(ordered) > 8 else "")
 
 
-def _rows(step: Step, began_at: float | None) -> Iterator[tuple[Any, ...]]:
+def _rows(step: StoryStep, began_at: float | None) -> Iterator[tuple[Any, ...]]:
     """One row for the step, and one for its outcome."""
     indent = "  " * min(step.depth, _DEEPEST)
     event = step.event
@@ -89,20 +89,20 @@ def _rows(step: Step, began_at: float | None) -> Iterator[tuple[Any, ...]]:
         yield "", "", took, line((f"{indent}  ", ""), (came, _style(step)))
 
 
-def _numbered(step: Step) -> Any:
+def _numbered(step: StoryStep) -> Any:
     return text(step.number, DIM)
 
 
-def _style(step: Step) -> str:
+def _style(step: StoryStep) -> str:
     return ERROR if step.failed else WARNING if step.end is None else ""
 
 
-def did(step: Step) -> str:
+def did(step: StoryStep) -> str:
     """A step without its inputs: `asks gpt-4o`, `search is called by Support`."""
     event = step.event
     component, name = str(event.get("component")), _name(step)
-    if any(message_ends(event)):
-        sender, receiver = (clean(end, _NAME_LIMIT) for end in message_ends(event))
+    if any(find_message_ends(event)):
+        sender, receiver = (clean(end, _NAME_LIMIT) for end in find_message_ends(event))
         return f"message from {sender or 'somebody'}" + (f" to {receiver}" if receiver else "")
     if not step.is_span:
         kind = clean(event["event_type"], _NAME_LIMIT).replace("_", " ")
@@ -115,13 +115,13 @@ def did(step: Step) -> str:
     return f"{_VERBS.get(component) or clean(kind, _NAME_LIMIT)} {name}"
 
 
-def gave(step: Step) -> str:
+def gave(step: StoryStep) -> str:
     """The inputs of a step, in a few words."""
     event = step.event
     return "" if step.is_span and event is step.end else summary(event)
 
 
-def outcome(step: Step) -> str:
+def outcome(step: StoryStep) -> str:
     """The outcome of a step; empty for a point event, and for a span whose end is a later step."""
     if not step.is_span or (step.opening and not step.closing):
         return ""
@@ -138,7 +138,7 @@ def outcome(step: Step) -> str:
     return f"{verb}: {said}" if said else "done"
 
 
-def _name(step: Step) -> str:
+def _name(step: StoryStep) -> str:
     event = step.event
     return clean(event.get("component_name") or event.get("component"), _NAME_LIMIT)
 
@@ -160,7 +160,7 @@ def document(told: Story) -> dict[str, Any]:
     }
 
 
-def _step(step: Step, began_at: float | None) -> dict[str, Any]:
+def _step(step: StoryStep, began_at: float | None) -> dict[str, Any]:
     event, end = step.event, step.end or {}
     at = event.get("timestamp")
     status = end.get("status") if step.is_span else event.get("status")

@@ -33,7 +33,7 @@ def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool) -> I
         if shown is not None:
             yield shown
         yield from recorded_lines(item.event, width)
-    yield from left_out(running.streams.left())
+    yield from left_out(running.streams.count_unfinished())
 
 
 def left_out(chunks: int) -> Iterator[Text]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from namel3ss_debug.inspection.arrangement import forest
+from namel3ss_debug.inspection.arrangement import select_forest
 from namel3ss_debug.inspection.calls import read_run
 from namel3ss_debug.replay.rerunning.boundaries import TOOL
 from namel3ss_debug.replay.rerunning.codes import StaleTool
@@ -161,7 +161,7 @@ def _below_its_folder(test: str) -> str:
 def run_section(path: Path) -> str:
     """The run as a tree of its first spans, the call that failed, and the command that debugs it."""
     trace = open_trace(path)
-    chosen = forest(trace, limit=MOST_SPANS)
+    chosen = select_forest(trace, limit=MOST_SPANS)
     rows = _plain(tree_lines(chosen, WIDTH)) if chosen.total else ["nothing was recorded"]
     failed = _last_trouble(chosen.forest, {failure.number for failure in read_run(trace.events()).failures})
     if failed is not None:

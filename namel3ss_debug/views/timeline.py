@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.cells import cell_len
 from rich.text import Text
 
-from namel3ss_debug.inspection import Chosen
+from namel3ss_debug.inspection import ChosenSpans
 from namel3ss_debug.traces.spans import Span
 from namel3ss_debug.views.inspection import GUIDE_LEVELS, NAME_LIMIT, more_spans
 from namel3ss_debug.views.quantities import duration, is_number
@@ -30,7 +30,7 @@ BARS = {
 """The two halves of a cell, each empty (0), thin (1) or thick (2), to the character."""
 
 
-def timeline_lines(chosen: Chosen, width: int) -> Iterator[Text]:
+def timeline_lines(chosen: ChosenSpans, width: int) -> Iterator[Text]:
     """The spans as bars over the time they took together; an open span goes on to the end.
 
     Where it is known when a streamed answer began, the bar is thin until then.

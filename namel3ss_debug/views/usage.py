@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from namel3ss_debug.prices import INSTALL, OWN, extra_installed
+from namel3ss_debug.prices import INSTALL, OWN, is_extra_installed
 from namel3ss_debug.traces.costs import RECORDED
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.quantities import (
@@ -128,7 +128,7 @@ def unpriced(used: Any, models: Mapping[str, Any]) -> Iterator[Note]:
     """
     if not models or not used:
         return
-    if not extra_installed():
+    if not is_extra_installed():
         yield Note(price_hint())
         return
     yield Note(f"without a price: {_named(models)}; the setting prices can give one")

@@ -1,4 +1,4 @@
-"""The wire formats of model providers, for reading and for writing; one table with one entry for each format.
+"""Read and write the wire formats of model providers; one table has one entry for each format.
 
 Each name is loaded when it is first used: code that only reads a provider's JSON does not need the table of formats.
 """
@@ -12,44 +12,44 @@ if TYPE_CHECKING:
     from namel3ss_debug.wire.contract import Answer, Format
     from namel3ss_debug.wire.failures import decode_error, decode_failure
     from namel3ss_debug.wire.formats import FORMATS, recognise
-    from namel3ss_debug.wire.framing import framing_of
+    from namel3ss_debug.wire.framing import find_framing
     from namel3ss_debug.wire.lenient import load
-    from namel3ss_debug.wire.requests import asks_in_batch, canonical_hash, is_telemetry
-    from namel3ss_debug.wire.tools import decode_tools, offered_tools, tool_results
+    from namel3ss_debug.wire.requests import canonical_hash, is_batch_request, is_telemetry
+    from namel3ss_debug.wire.tools import decode_tools, find_tool_results, list_tool_names
 
 __all__ = [
     "FORMATS",
     "Answer",
     "Format",
-    "asks_in_batch",
     "canonical_hash",
     "decode_error",
     "decode_failure",
     "decode_tools",
-    "framing_of",
+    "find_framing",
+    "find_tool_results",
+    "is_batch_request",
     "is_telemetry",
+    "list_tool_names",
     "load",
-    "offered_tools",
     "recognise",
-    "tool_results",
 ]
 
-_WHERE: Final = {
+_NAMES_BY_MODULE: Final = {
     "contract": ("Answer", "Format"),
     "failures": ("decode_error", "decode_failure"),
     "formats": ("FORMATS", "recognise"),
-    "framing": ("framing_of",),
+    "framing": ("find_framing",),
     "lenient": ("load",),
-    "requests": ("asks_in_batch", "canonical_hash", "is_telemetry"),
-    "tools": ("decode_tools", "offered_tools", "tool_results"),
+    "requests": ("is_batch_request", "canonical_hash", "is_telemetry"),
+    "tools": ("decode_tools", "list_tool_names", "find_tool_results"),
 }
-_HOMES: Final = {name: module for module, names in _WHERE.items() for name in names}
+_MODULES: Final = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name from another module of this package, and keep it here from then on."""
-    home = _HOMES.get(name)
-    if home is None:
+    """Load a name from another module of this package on its first use."""
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
     return value

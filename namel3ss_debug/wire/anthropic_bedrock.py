@@ -1,6 +1,6 @@
-"""Anthropic's messages on Amazon Bedrock: as usual, but their streams are inside Bedrock's own event stream.
+"""Read and write Anthropic's messages on Amazon Bedrock, which wraps their streams in its own event stream.
 
-Vertex AI sends the events as Anthropic does.
+Vertex AI needs no module of its own, because it sends the events as Anthropic does.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ encode_error = anthropic_messages.encode_error
 
 
 def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-    """The events of a stream, each wrapped by Bedrock in a message of its own."""
+    """Return the events of a stream, each wrapped in a message of Bedrock's event stream."""
     plain = anthropic_messages.encode_stream(answer, request, response_id=response_id, created=created)
-    events = [event for chunk in plain for event in SERVER_SENT.events(chunk)]
+    events = [event for chunk in plain for event in SERVER_SENT.parse(chunk)]
     return [
-        event_stream.encode("chunk", {"bytes": base64.b64encode(lenient.dump(event)).decode()})
+        event_stream.encode_event("chunk", {"bytes": base64.b64encode(lenient.dump(event)).decode()})
         for event in events
     ]

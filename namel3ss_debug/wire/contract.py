@@ -1,6 +1,7 @@
 """The interface of every wire format: `Answer`, a model's answer in one form for all, and `Codec`, the functions.
 
-A `Format` is a row of the table in `formats`: how its requests are recognised, and the module that is its codec.
+A `Format` is a row of the table in `formats`: it recognises the requests of one format and names the module that is its
+codec.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.framing import SERVER_SENT, framing_of
+from namel3ss_debug.wire.framing import SERVER_SENT, find_framing
 
 Json = dict[str, Any]
 
@@ -18,17 +19,17 @@ Json = dict[str, Any]
 class Answer(NamedTuple):
     """A model's answer, in the same form for every provider; a field that the provider did not send is None.
 
-    `finish_reason` is the provider's own word. A tool call is `{id, name, arguments}`, its arguments parsed
-    where they are JSON, else the raw text (of a stream that was cut, or after a model's mistake).
-    `usage` counts tokens under the names of the event format: `input_tokens` includes cached tokens,
-    `output_tokens` includes reasoning; the three parts are there only when the provider sends them.
+    `finish_reason` is the provider's own word. A tool call is `{id, name, arguments}`. Its arguments are parsed if they
+    are JSON; otherwise they are the raw text, because the stream was cut or the model made a mistake.
+    `usage` counts tokens under the names of the event format: `input_tokens` includes cached tokens, `output_tokens`
+    includes reasoning. The cached and reasoning tokens are counted separately only if the provider sends these counts.
     `vectors` and `dimensions` describe an embedding. Of several choices (`n` > 1) this is the first.
-    `billing` holds the terms, other than its standard ones, on which the provider bills the call, `cost` the cost that
-    it reports, in US dollars; see `billing`.
+    `billing` holds the provider's billing terms for the call, except standard ones; `cost` is the cost that it reports,
+    in US dollars. See the module `billing`.
     """
 
     text: str | None = None
-    tool_calls: list[Json] = []  # noqa: RUF012  (nobody adds to it)
+    tool_calls: list[Json] = []  # noqa: RUF012  (it is never changed)
     finish_reason: str | None = None
     response_model: str | None = None
     usage: dict[str, int] = {}  # noqa: RUF012  (as above)
@@ -40,57 +41,58 @@ class Answer(NamedTuple):
     billing: dict[str, str] = {}  # noqa: RUF012  (as above)
     cost: float | None = None
 
-    def outputs(self) -> Json:
-        """The `outputs` of an `llm_call_end` event; fields that are null are left out."""
+    def to_outputs(self) -> Json:
+        """Return the `outputs` of an `llm_call_end` event, without fields that are null."""
         if self.vectors is not None:
-            shown: Json = {"vectors": self.vectors, "dimensions": self.dimensions}
+            outputs: Json = {"vectors": self.vectors, "dimensions": self.dimensions}
         else:
-            shown = {"text": self.text, "tool_calls": self.tool_calls, "finish_reason": self.finish_reason}
-        shown["response_model"] = self.response_model
-        shown["reasoning"] = self.reasoning
-        shown["refusal"] = self.refusal
-        return lenient.known(shown)
+            outputs = {"text": self.text, "tool_calls": self.tool_calls, "finish_reason": self.finish_reason}
+        outputs["response_model"] = self.response_model
+        outputs["reasoning"] = self.reasoning
+        outputs["refusal"] = self.refusal
+        return lenient.drop_none(outputs)
 
-    def spent(self) -> Json:
-        """The fields of an `llm_call_end` event for tokens and money; empty where nothing is known."""
-        told: Json = {}
+    def to_usage_fields(self) -> Json:
+        """Return the fields of an `llm_call_end` event for tokens and money; empty if nothing is known."""
+        fields: Json = {}
         if self.usage:
             total = self.usage.get("input_tokens", 0) + self.usage.get("output_tokens", 0)
-            told = {"usage": self.usage, "tokens_used": total}
+            fields = {"usage": self.usage, "tokens_used": total}
         if self.billing:
-            told["billing"] = self.billing
-        return told if self.cost is None else {**told, "cost_estimate": self.cost}
+            fields["billing"] = self.billing
+        return fields if self.cost is None else {**fields, "cost_estimate": self.cost}
 
 
 class Codec(Protocol):
-    """How to read and write a format: a module that has these functions is one.
+    """The functions that read and write a format; a module that has them is a codec.
 
-    The functions that read never raise, whatever is in the body.
+    The functions that read never raise, whatever the body contains.
     """
 
     def decode_request(self, body: object, /) -> Json:
-        """The request as `{"model", "messages", "tools", "params"}`; messages are `{role, parts}`."""
+        """Return the request as `{"model", "messages", "tools", "params"}`; messages are `{role, parts}`."""
 
     def decode_response(self, body: object, /) -> Answer:
-        """The answer in the body of a response that was not streamed, or in one made by `join_stream`."""
+        """Return the answer in the body of a response that was not streamed, or in a body from `join_stream`."""
 
     def join_events(self, events: list[Json], /) -> Json:
-        """The events of a stream, which may be cut, as the body of a response that was not streamed."""
+        """Join the events of a stream, which may be cut, into the body of a response that was not streamed."""
 
     def is_content(self, event: object, /) -> bool:
-        """Whether one event of a stream contains output of the model: text, reasoning or a tool call."""
+        """Return whether one event of a stream contains output of the model: text, reasoning or a tool call."""
 
     def encode_response(self, answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
-        """The answer as the body of a response that is not streamed; `created` is in seconds since the epoch."""
+        """Return the answer as the body of a response that is not streamed; `created` is in seconds since the epoch."""
 
     def encode_stream(self, answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-        """The answer as the chunks of a stream, each one whole event (or one document for a format without streams)."""
+        """Return the answer as the chunks of a stream, each a whole event, or one document if the format cannot stream."""
 
     def encode_error(self, status: int, kind: str, message: str) -> Json:
-        """The body of an error response; an empty `kind` becomes the provider's usual word for the HTTP status."""
+        """Return the body of an error response; an empty `kind` becomes the provider's usual word for the status."""
 
 
-def _as_it_is(path: str, request: Json) -> Json:
+def _keep_request(path: str, request: Json) -> Json:
+    """Return the request unchanged, for formats whose requests have everything in the body."""
     del path
     return request
 
@@ -109,28 +111,25 @@ class Format:
     paths: tuple[str, ...]
     accepts: Callable[[Json], bool]
     codec: Codec
-    complete: Callable[[str, Json], Json] = _as_it_is
-    """Adds to the request what is only in the URL path or is implied: `model`, `stream`."""
+    complete: Callable[[str, Json], Json] = _keep_request
+    """Adds to the request the fields that are only in the URL path or are implied: `model`, `stream`."""
     stream_type: str = SERVER_SENT.content_type
-    """The content type of a streamed answer that is written by the codec."""
+    """The content type of a streamed answer that the codec writes."""
 
     def join_stream(self, raw: bytes, content_type: str | None = None) -> Json:
-        """The body that a streamed response would have had without streaming.
+        """Return the body that a streamed response would have had without streaming.
 
-        For a stream that was cut, it holds what had arrived. A body that is one JSON document, as a gateway may
-        send in place of a stream, is returned unchanged; a list of events (Gemini) is joined.
+        The body of a stream that was cut holds what had arrived.
 
         Args:
-            raw: the body.
-            content_type: that of the response; without it, server-sent events are looked for.
+            raw: the streamed body.
+            content_type: the content type of the response; without it, the stream is read as server-sent events.
         """
-        framing = framing_of(content_type) or SERVER_SENT
-        events = framing.events(raw)
+        framing = find_framing(content_type) or SERVER_SENT
+        events = framing.parse(raw)
         if events:
             return self.codec.join_events(events)
-        whole = lenient.load(raw)
-        return (
-            self.codec.join_events(lenient.mappings(whole))
-            if isinstance(whole, list)
-            else lenient.mapping(whole)
-        )
+        document = lenient.load(raw)
+        if isinstance(document, list):  # without `alt=sse`, Gemini streams one JSON array of its events
+            return self.codec.join_events(lenient.mappings(document))
+        return lenient.mapping(document)  # a gateway may send one document in place of the stream

@@ -1,7 +1,7 @@
-"""Amazon's event stream: binary messages with headers, each with its length and two checksums.
+"""Read and write Amazon's event stream: binary messages with headers, each with its length and two checksums.
 
 Follows the specification of Smithy, "Amazon Event Stream" (`application/vnd.amazon.eventstream`): a prelude of two
-lengths and their CRC-32, headers, the payload, the CRC-32 of all before it; integers are big-endian. A recording holds
+lengths and their CRC-32, headers, the payload, the CRC-32 of all before it; integers are big-endian. A trace contains
 the messages as text, so that they can be read, searched and redacted.
 """
 
@@ -17,184 +17,191 @@ from zlib import crc32
 from namel3ss_debug.wire import lenient
 
 _PRELUDE = struct.Struct("!II")
-_NUMBER = struct.Struct("!I")
-_SHORT = struct.Struct("!H")
-_BEFORE, _AFTER = 12, 4
-_LEAST = _BEFORE + _AFTER
-_MOST = 24 << 20
-"""The most bytes that the specification allows for a message; what claims to be longer is no message."""
+_UINT32 = struct.Struct("!I")
+_UINT16 = struct.Struct("!H")
+_PRELUDE_BYTES, _CHECKSUM_BYTES = 12, 4
+_MIN_BYTES = _PRELUDE_BYTES + _CHECKSUM_BYTES
+_MAX_BYTES = 24 << 20
+"""The most bytes that the specification allows for a message; a longer one is treated as garbage."""
 
-_TEXT = 7
-_SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
-"""How many bytes the value of a header has, by its type, for types without a length of their own."""
+_TEXT_TYPE = 7
+_VALUE_BYTES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
+"""Type of a header -> bytes of its value. Other types have their length before the value."""
 
 
-class Message(NamedTuple):
-    """One message: its headers that are text, and its payload."""
+class EventStreamMessage(NamedTuple):
+    """One message: its payload, and those of its headers that are text."""
 
     headers: dict[str, str]
     payload: bytes
 
 
-class JsonEvents:
-    """Reads a stream as it arrives."""
+class EventStreamDecoder:
+    """A reader of a stream that arrives in chunks, which may be split anywhere."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[dict[str, Any]]:
-        """Take the next bytes and return the events they complete."""
+        """Take the next bytes and return the events that they complete."""
         data = self._rest + chunk
-        end = last_end(data)
+        end = find_last_end(data)
         self._rest = data[end:]
-        return json_events(data[:end])
+        return parse_json(data[:end])
 
 
-def cut(data: bytes) -> list[bytes]:
-    """The messages of a body as bytes; the rest, where the last message is not whole, comes last."""
-    found, start = [], 0
-    for end in _ends(data):
-        found.append(data[start:end])
+def split(data: bytes) -> list[bytes]:
+    """Return the messages of a body as bytes; the bytes of an incomplete last message come last."""
+    messages, start = [], 0
+    for end in _find_ends(data):
+        messages.append(data[start:end])
         start = end
-    return [*found, data[start:]] if start < len(data) else found
+    return [*messages, data[start:]] if start < len(data) else messages
 
 
-def last_end(data: bytes | bytearray) -> int:
-    """Where the last whole message ends; 0 where none does."""
-    return max(_ends(data), default=0)
+def find_last_end(data: bytes | bytearray) -> int:
+    """Return the end of the last whole message; 0 if there is none."""
+    return max(_find_ends(data), default=0)
 
 
-def json_events(data: bytes) -> list[dict[str, Any]]:
-    """The messages of a body as `{event type: payload}`.
+def parse_json(data: bytes) -> list[dict[str, Any]]:
+    """Return the messages of a body as `{event type: payload}`.
 
-    The answer of a model that Bedrock only passes through comes in pieces, `{"bytes": base64 of its own event}`: for
-    these it is that event. An exception is `{"error": {"type", "message"}}`.
+    Bedrock only passes on the answers of some models, as `{"bytes": base64 of the model's own event}`; such a message
+    becomes that event. An exception becomes `{"error": {"type", "message"}}`.
     """
-    return [_event(message) for message in map(_message, cut(data)) if message is not None]
+    return [_to_event(message) for message in map(_decode_message, split(data)) if message is not None]
 
 
-def _ends(data: bytes | bytearray) -> Iterator[int]:
-    """Where each whole message ends, in order."""
+def _find_ends(data: bytes | bytearray) -> Iterator[int]:
+    """Yield the end of each whole message, in order."""
     start = 0
-    while len(data) - start >= _LEAST:
+    while len(data) - start >= _MIN_BYTES:
         total, headers = _PRELUDE.unpack_from(data, start)
-        if not _LEAST + headers <= total <= min(_MOST, len(data) - start):
+        if not _MIN_BYTES + headers <= total <= min(_MAX_BYTES, len(data) - start):
             return
         start += total
         yield start
 
 
-def _message(data: bytes) -> Message | None:
-    """The message in exactly these bytes; None where they are no message."""
-    if last_end(data) != len(data) or not data:
+def _decode_message(data: bytes) -> EventStreamMessage | None:
+    """Return the message in exactly these bytes; None if they are no message."""
+    if find_last_end(data) != len(data) or not data:
         return None
     length = _PRELUDE.unpack_from(data)[1]
-    payload = data[_BEFORE + length : -_AFTER]
-    return Message(_headers(data[_BEFORE : _BEFORE + length]), payload)
+    payload = data[_PRELUDE_BYTES + length : -_CHECKSUM_BYTES]
+    return EventStreamMessage(_decode_headers(data[_PRELUDE_BYTES : _PRELUDE_BYTES + length]), payload)
 
 
-def _headers(data: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
-    at = 0
-    while at < len(data):
-        name = data[at + 1 : at + 1 + data[at]]
-        at += 1 + len(name)
-        kind = data[at] if at < len(data) else -1
-        at += 1
-        size = _SIZES.get(kind)
+def _decode_headers(data: bytes) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    position = 0
+    while position < len(data):
+        name = data[position + 1 : position + 1 + data[position]]
+        position += 1 + len(name)
+        kind = data[position] if position < len(data) else -1
+        position += 1
+        size = _VALUE_BYTES.get(kind)
         if size is None:
-            if len(data) - at < _SHORT.size:
+            if len(data) - position < _UINT16.size:
                 break
-            size = _SHORT.unpack_from(data, at)[0]
-            at += _SHORT.size
-        if kind == _TEXT:
-            found[name.decode("utf-8", "replace")] = data[at : at + size].decode("utf-8", "replace")
-        at += size
-    return found
+            size = _UINT16.unpack_from(data, position)[0]
+            position += _UINT16.size
+        if kind == _TEXT_TYPE:
+            headers[name.decode("utf-8", "replace")] = data[position : position + size].decode(
+                "utf-8", "replace"
+            )
+        position += size
+    return headers
 
 
-def _event(message: Message) -> dict[str, Any]:
+def _to_event(message: EventStreamMessage) -> dict[str, Any]:
     payload = lenient.load(message.payload)
-    said = lenient.mapping(payload)
+    fields = lenient.mapping(payload)
     failed = message.headers.get(":exception-type") or message.headers.get(":error-code")
     if failed is not None:
-        words = said.get("message") or said.get("Message") or message.headers.get(":error-message") or ""
-        return {"error": {"type": failed, "message": str(words)}}
+        message_text = (
+            fields.get("message") or fields.get("Message") or message.headers.get(":error-message") or ""
+        )
+        return {"error": {"type": failed, "message": str(message_text)}}
     kind = message.headers.get(":event-type", "message")
-    if kind == "chunk" and isinstance(said.get("bytes"), str):
-        return _passed_through(said) or {}
+    if kind == "chunk" and isinstance(fields.get("bytes"), str):
+        return _decode_inner_event(fields) or {}
     return {kind: payload}
 
 
-def told(data: bytes) -> Any:
-    """The payload of one message, as text where it is not JSON; an event in base64 that Bedrock passes is decoded."""
-    message = _message(data)
+def read_content(data: bytes) -> Any:
+    """Return the payload of one message, as text if it is not JSON; decode an event that Bedrock passes on in base64."""
+    message = _decode_message(data)
     if message is None:
         return data.decode("latin-1")
     payload = lenient.load(message.payload)
-    inner = _passed_through(payload)
+    inner = _decode_inner_event(payload)
     if inner is not None:
         return {**payload, "bytes": inner}
     return payload if isinstance(payload, (dict, list)) else message.payload.decode("latin-1")
 
 
-def retold(data: bytes, value: Any) -> bytes:
-    """The same message with another payload, in the form that `told` returns."""
-    message = _message(data)
+def replace_content(data: bytes, value: Any) -> bytes:
+    """Return the same message with another payload, in the form that `read_content` returns."""
+    message = _decode_message(data)
     if message is None:
         return value.encode("latin-1", "replace") if isinstance(value, str) else data
     if isinstance(value, str):
-        return _encode(message.headers, value.encode("latin-1", "replace"))
-    if _passed_through(lenient.load(message.payload)) is not None:
+        return _encode_message(message.headers, value.encode("latin-1", "replace"))
+    if _decode_inner_event(lenient.load(message.payload)) is not None:
         value = {**value, "bytes": base64.b64encode(lenient.dump(value["bytes"])).decode()}
-    return _encode(message.headers, lenient.dump(value))
+    return _encode_message(message.headers, lenient.dump(value))
 
 
-def _passed_through(payload: Any) -> dict[str, Any] | None:
-    """The event that a payload contains in base64; None where there is none."""
-    passed = lenient.mapping(payload).get("bytes")
-    if not isinstance(passed, str):
+def _decode_inner_event(payload: Any) -> dict[str, Any] | None:
+    """Return the event that a payload contains in base64; None if there is none."""
+    encoded = lenient.mapping(payload).get("bytes")
+    if not isinstance(encoded, str):
         return None
     try:
-        inner = lenient.load(base64.b64decode(passed))
+        inner = lenient.load(base64.b64decode(encoded))
     except (binascii.Error, ValueError):
         return None
     return inner if isinstance(inner, dict) else None
 
 
-def readable(data: bytes) -> list[dict[str, Any]] | None:
-    """Whole messages as `{headers, text}`; None where `written` could not make the same bytes of them again."""
-    shown = []
-    for message in map(_message, cut(data)):
+def to_json(data: bytes) -> list[dict[str, Any]] | None:
+    """Return whole messages as `{headers, text}`; None if `from_json` could not restore the same bytes."""
+    readable = []
+    for message in map(_decode_message, split(data)):
         if message is None:
             return None
         try:
-            shown.append({"headers": message.headers, "text": message.payload.decode()})
+            readable.append({"headers": message.headers, "text": message.payload.decode()})
         except UnicodeDecodeError:
             return None
-    return shown if written(shown) == data else None
+    return readable if from_json(readable) == data else None
 
 
-def written(messages: object) -> bytes:
-    """The bytes of messages in the form that `readable` returns; anything else is left out."""
+def from_json(messages: object) -> bytes:
+    """Return the bytes of messages in the form that `to_json` returns; skip anything else."""
     return b"".join(
-        _encode(lenient.mapping(message.get("headers")), (lenient.string(message.get("text")) or "").encode())
+        _encode_message(
+            lenient.mapping(message.get("headers")), (lenient.string(message.get("text")) or "").encode()
+        )
         for message in lenient.mappings(messages)
     )
 
 
-def encode(event_type: str, payload: dict[str, Any]) -> bytes:
-    """One event with a JSON payload, as the bytes of a message."""
+def encode_event(event_type: str, payload: dict[str, Any]) -> bytes:
+    """Return one event with a JSON payload, as the bytes of a message."""
     headers = {":event-type": event_type, ":content-type": "application/json", ":message-type": "event"}
-    return _encode(headers, lenient.dump(payload))
+    return _encode_message(headers, lenient.dump(payload))
 
 
-def _encode(headers: dict[str, Any], payload: bytes) -> bytes:
-    """A message whose headers are all text."""
+def _encode_message(headers: dict[str, Any], payload: bytes) -> bytes:
+    """Return a message whose headers are all text."""
     fields = [(str(name).encode()[:255], str(value).encode()[:0xFFFF]) for name, value in headers.items()]
     head = b"".join(
-        bytes([len(name)]) + name + bytes([_TEXT]) + _SHORT.pack(len(value)) + value for name, value in fields
+        bytes([len(name)]) + name + bytes([_TEXT_TYPE]) + _UINT16.pack(len(value)) + value
+        for name, value in fields
     )
-    prelude = _PRELUDE.pack(_LEAST + len(head) + len(payload), len(head))
-    data = prelude + _NUMBER.pack(crc32(prelude)) + head + payload
-    return data + _NUMBER.pack(crc32(data))
+    prelude = _PRELUDE.pack(_MIN_BYTES + len(head) + len(payload), len(head))
+    data = prelude + _UINT32.pack(crc32(prelude)) + head + payload
+    return data + _UINT32.pack(crc32(data))

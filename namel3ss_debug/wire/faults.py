@@ -1,7 +1,7 @@
-"""What an injected fault does to a call: the response of a provider, what is cut, and the exception of a tool.
+"""Apply an injected fault to a call: make the provider's error response, cut an answer, or make a tool's exception.
 
-These are plain descriptions, which the code that intercepts a call can apply in any process, without knowing who asked
-for the fault.
+An `Effect` is a plain description of a fault. The code that intercepts a call can apply it in any process, without
+knowing who asked for it.
 """
 
 from __future__ import annotations
@@ -46,11 +46,13 @@ _CODES = {
     "rate_limit_exceeded": "requests",
     "insufficient_quota": "insufficient_quota",
 }
-"""The words that OpenAI sends as the `code` of an error, and the `type` that it sends with each."""
+"""The words that OpenAI sends as the `code` of an error -> the `type` that it sends with each."""
 
-_RETRIED = {429, 503}
-_CUT_SHORT = {"openai.responses": "max_output_tokens", "anthropic.messages": "max_tokens"}
-_FINISHED = {
+_RETRIED_STATUSES = {429, 503}
+_LENGTH_REASONS = {"openai.responses": "max_output_tokens", "anthropic.messages": "max_tokens"}
+"""Wire format -> its finish reason for an answer that reached the token limit; "length" in the others."""
+
+_FINISH_REASONS = {
     "openai.responses": {"stop": "completed", "tool_calls": "completed", "length": "max_output_tokens"},
     "anthropic.messages": {
         "stop": "end_turn",
@@ -59,12 +61,12 @@ _FINISHED = {
         "content_filter": "refusal",
     },
 }
-_HELD = ("fields", "items")
-_TIMED_OUT = "timed out (fault)"
+_CONTENT_KEYS = ("fields", "items")
+"""The keys of a trace's forms whose values are content; the others name types."""
 
 
-def _of_one_text(kind: type[Exception]) -> bool:
-    """Whether an exception class is an error that can be made from a text and raised in any function."""
+def _can_be_made_from_text(kind: type[Exception]) -> bool:
+    """Return whether an exception class is an error that can be made from a text and raised in any function."""
     if issubclass(kind, (Warning, StopIteration, StopAsyncIteration)):
         return False
     try:
@@ -76,14 +78,14 @@ def _of_one_text(kind: type[Exception]) -> bool:
 BUILTIN_ERRORS: Final[dict[str, type[Exception]]] = {
     name: kind
     for name, kind in vars(builtins).items()
-    if isinstance(kind, type) and issubclass(kind, Exception) and _of_one_text(kind)
+    if isinstance(kind, type) and issubclass(kind, Exception) and _can_be_made_from_text(kind)
 }
-"""The built-in exceptions that can be made from a text, by name."""
+"""Name of a built-in exception that can be made from a text -> its class."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a fault does to a call.
+    """The effect of a fault on a call.
 
     Attributes:
         kind: `timeout`, `error`, `status`, `latency` or `truncate`.
@@ -101,44 +103,44 @@ class Effect:
 
     @property
     def replaces(self) -> bool:
-        """Whether it replaces the answer, so that the call is not made; otherwise the answer is late or cut."""
+        """Return whether it replaces the answer, so that the call is not made; otherwise the answer is late or cut."""
         return self.kind in ("timeout", "error", "status")
 
     @property
     def raised(self) -> Literal["timeout", "connection"] | None:
-        """The kind of exception that an HTTP client raises; None where there is a response.
+        """Return the kind of exception that an HTTP client raises; None if there is a response.
 
         Each client has its own classes for these: httpx has `ReadTimeout` and `ConnectError`.
         """
         if self.kind == "timeout":
             return "timeout"
-        found = BUILTIN_ERRORS.get(self.error_type) if self.kind == "error" else None
-        if found is None:
+        error_class = BUILTIN_ERRORS.get(self.error_type) if self.kind == "error" else None
+        if error_class is None:
             return None
-        if issubclass(found, TimeoutError):
+        if issubclass(error_class, TimeoutError):
             return "timeout"
-        return "connection" if issubclass(found, ConnectionError) else None
+        return "connection" if issubclass(error_class, ConnectionError) else None
 
     @property
     def text(self) -> str:
-        """The text of the error: the given one, or the usual one."""
+        """Return the text of the error: `message`, or the usual one."""
         if self.message:
             return self.message
         if self.kind == "timeout":
-            return _TIMED_OUT
-        return f"{_reason(self.status)} (fault)" if self.kind == "status" else "fault"
+            return "timed out (fault)"
+        return f"{_find_reason_phrase(self.status)} (fault)" if self.kind == "status" else "fault"
 
     def to_json(self) -> Json:
-        """The effect as JSON, without fields that have their default."""
+        """Return the effect as JSON, without fields that have their default."""
         return {name: value for name, value in vars(self).items() if value}
 
     @classmethod
     def from_json(cls, values: Json) -> Effect:
-        """Read what `to_json` wrote; raises `TypeError` for anything else."""
+        """Read the JSON that `to_json` returned; raise `TypeError` for anything else."""
         return cls(**values)
 
 
-class Failure(NamedTuple):
+class ErrorResponse(NamedTuple):
     """An HTTP response that reports a failure."""
 
     status: int
@@ -147,58 +149,58 @@ class Failure(NamedTuple):
     body: bytes
 
 
-def failure_of(effect: Effect, spoken: Format | None) -> Failure:
-    """The error response of a model's provider, or of any server.
+def make_error_response(effect: Effect, wire_format: Format | None) -> ErrorResponse:
+    """Return the error response of a model's provider, or of any server.
 
     Args:
         effect: a status, or an error of one of `API_ERRORS`; others have no response, see `Effect.raised`.
-        spoken: the wire format of the request; None where it is no request to a model.
+        wire_format: the wire format of the request; None if it is no request to a model.
     """
-    kind = effect.error_type
-    status = effect.status or API_ERRORS.get(kind, 500)
-    if spoken is None:
+    error_type = effect.error_type
+    status = effect.status or API_ERRORS.get(error_type, 500)
+    if wire_format is None:
         body: Json = {"error": {"status": status, "message": effect.text}}
-    elif spoken.codec.encode_error is openai_shared.encode_error:
-        body = spoken.codec.encode_error(status, _CODES.get(kind, kind), effect.text)
-        if kind in _CODES:
-            body["error"]["code"] = kind
+    elif wire_format.codec.encode_error is openai_shared.encode_error:
+        body = wire_format.codec.encode_error(status, _CODES.get(error_type, error_type), effect.text)
+        if error_type in _CODES:
+            body["error"]["code"] = error_type
     else:
-        body = spoken.codec.encode_error(status, "" if kind in _CODES else kind, effect.text)
+        body = wire_format.codec.encode_error(status, "" if error_type in _CODES else error_type, effect.text)
     raw = lenient.dump(body)
     headers = [("content-type", "application/json"), ("content-length", str(len(raw)))]
-    if status in _RETRIED:
+    if status in _RETRIED_STATUSES:
         headers.append(("retry-after", str(RETRY_AFTER_SECONDS)))
-    return Failure(status, _reason(status), tuple(headers), raw)
+    return ErrorResponse(status, _find_reason_phrase(status), tuple(headers), raw)
 
 
-def error_of(effect: Effect, find: Callable[[str], Any]) -> Exception:
-    """The exception that a tool raises: a `TimeoutError` for a timeout, else that of the error.
+def make_exception(effect: Effect, find: Callable[[str], Any]) -> Exception:
+    """Return the exception that a tool raises: a `TimeoutError` for a timeout, otherwise the exception of the error.
 
     An exception that cannot be made from a text is made without its `__init__`: it has its type and a text, but none of
     its own attributes.
 
     Args:
-        effect: what goes wrong.
-        find: returns the object with a dotted name, in a module that the program has imported; anything else where
-            there is none.
+        effect: a timeout or an error.
+        find: returns the object with a dotted name in a module that the program has imported. If there is none, it
+            returns anything that is no exception class.
 
     Raises:
-        MockError: the program has imported no such exception, or a call of this kind fails in another way.
+        MockError: the program has imported no such exception, or a tool cannot fail in this way.
     """
     if effect.kind == "timeout":
         return TimeoutError(effect.text)
     if effect.kind != "error":
-        raise MockError(f"{effect.kind}: this is nothing that a tool raises")
-    kind: Any = BUILTIN_ERRORS.get(effect.error_type) or find(effect.error_type)
-    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        raise MockError(f"{effect.kind}: a tool cannot fail like this")
+    error_class: Any = BUILTIN_ERRORS.get(effect.error_type) or find(effect.error_type)
+    if not (isinstance(error_class, type) and issubclass(error_class, Exception)):
         raise MockError(f"{effect.error_type[:80]}: the program has imported no such exception")
     try:
-        return kind(effect.text)
+        return error_class(effect.text)
     except Exception:
-        return kind.__new__(kind, effect.text)
+        return error_class.__new__(error_class, effect.text)
 
 
-def _reason(status: int) -> str:
+def _find_reason_phrase(status: int) -> str:
     if status == API_ERRORS["overloaded_error"]:
         return "Overloaded"
     try:
@@ -207,25 +209,25 @@ def _reason(status: int) -> str:
         return f"HTTP {status}"
 
 
-# --- what is cut
+# --- cutting
 
 
 def cut_text(text: str) -> str:
-    """The first half of a text."""
+    """Return the first half of a text."""
     return text[: len(text) // 2]
 
 
 def cut_answer(answer: Answer, format_name: str) -> Answer:
-    """A model's answer as if it had reached the token limit: half of its text, with the finish reason for that.
+    """Return a model's answer as if it had reached the token limit: half of its text, with the finish reason for that.
 
-    Where it has no text, the arguments of its last tool call are cut, and are not JSON any more. An answer with nothing
-    to cut is returned unchanged.
+    If it has no text, the arguments of its last tool call are cut and are no longer JSON. An answer with nothing to cut
+    is returned unchanged.
 
     Args:
         answer: the whole answer.
-        format_name: the wire format, whose word for the finish reason is used.
+        format_name: the wire format, which determines the word for the finish reason.
     """
-    finish = _CUT_SHORT.get(format_name, "length")
+    finish = _LENGTH_REASONS.get(format_name, "length")
     if answer.text:
         return answer._replace(text=cut_text(answer.text), tool_calls=[], finish_reason=finish)
     if answer.tool_calls:
@@ -237,82 +239,81 @@ def cut_answer(answer: Answer, format_name: str) -> Answer:
     return answer
 
 
-def cut_response(body: bytes, spoken: Format | None, request: Json) -> bytes:
-    """The body of a response that was not streamed, with its answer cut; unchanged where there is nothing to cut.
+def cut_response(body: bytes, wire_format: Format | None, request: Json) -> bytes:
+    """Return the body of a response that was not streamed, with its answer cut; unchanged if there is nothing to cut.
 
     Args:
-        body: the body.
-        spoken: the wire format of the request; None where it is no request to a model: then the longest text in the
-            response is cut.
+        body: the whole body.
+        wire_format: the wire format of the request. If it is None, the request is not one to a model, and the longest
+            text in the response is cut.
         request: the parsed JSON body of the request.
     """
-    whole = lenient.load(body)
-    if spoken is None:
-        cut: Any = cut_value(whole)
-        return lenient.dump(cut) if cut is not whole else body if whole is not None else _half(body)
-    answer = spoken.codec.decode_response(whole)
-    shorter = cut_answer(answer, spoken.name)
+    document = lenient.load(body)
+    if wire_format is None:
+        if document is None:
+            return _cut_bytes(body)
+        cut: Any = cut_value(document)
+        return body if cut is document else lenient.dump(cut)
+    answer = wire_format.codec.decode_response(document)
+    shorter = cut_answer(answer, wire_format.name)
     if shorter is answer:
         return body
-    told = lenient.mapping(whole)
-    created = lenient.count(told.get("created", told.get("created_at"))) or 0
+    fields = lenient.mapping(document)
+    created = lenient.count(fields.get("created", fields.get("created_at"))) or 0
     response_id = answer.response_id or ""
     return lenient.dump(
-        spoken.codec.encode_response(shorter, request, response_id=response_id, created=created)
+        wire_format.codec.encode_response(shorter, request, response_id=response_id, created=created)
     )
 
 
 def cut_stream(pieces: list[bytes], framing: Framing = SERVER_SENT) -> list[bytes]:
-    """The first half of the events of a stream, as when the connection is lost: nothing marks the end."""
-    events = [event for piece in pieces for event in framing.cut(piece)]
-    return (
-        events[: max(1, len(events) // 2)] if len(events) > 1 else [cut for cut in map(_half, events) if cut]
-    )
+    """Return the first half of the events of a stream, as if the connection was lost: nothing marks the end."""
+    events = [event for piece in pieces for event in framing.split(piece)]
+    if len(events) > 1:
+        return events[: len(events) // 2]
+    return [cut for cut in map(_cut_bytes, events) if cut]
 
 
-def _half(piece: bytes) -> bytes:
+def _cut_bytes(piece: bytes) -> bytes:
     return piece[: len(piece) // 2]
 
 
 def cut_value(value: Any) -> Any:
-    """A tool's result with its longest text cut in half; unchanged where it contains no text."""
+    """Return a tool's result with its longest text cut in half; unchanged if it contains no text."""
     if isinstance(value, str):
         return cut_text(value)
-    path = _longest_text(value)
+    path = _find_longest_text(value)
     if path is None:
         return value
-    holders = [value]
+    containers = [value]
     for key in path[:-1]:
-        holders.append(holders[-1][key])
-    changed: Any = cut_text(holders[-1][path[-1]])
-    for holder, key in zip(reversed(holders), reversed(path), strict=True):
-        copy = holder.copy()
+        containers.append(containers[-1][key])
+    changed: Any = cut_text(containers[-1][path[-1]])
+    for container, key in zip(reversed(containers), reversed(path), strict=True):
+        copy = container.copy()
         copy[key] = changed
         changed = copy
     return changed
 
 
-def _longest_text(value: Any) -> tuple[Any, ...] | None:
-    """The path of the longest text, or the first of several; names of types in a recording's forms do not count."""
+def _find_longest_text(value: Any) -> tuple[Any, ...] | None:
+    """Return the path of the longest text, or of the first of several; names of types in a trace's forms do not count."""
     best: tuple[Any, ...] | None = None
-    longest = 1
+    longest = 1  # half of a text of one character is empty
     waiting: list[tuple[tuple[Any, ...], Any]] = [((), value)]
     while waiting:
-        path, found = waiting.pop()
-        if isinstance(found, str) and len(found) > longest:
-            best, longest = path, len(found)
-        elif isinstance(found, dict):
-            is_form = "$type" in found or "$truncated" in found
-            inner = [(key, item) for key, item in found.items() if not is_form or key in _HELD]
+        path, current = waiting.pop()
+        if isinstance(current, str) and len(current) > longest:
+            best, longest = path, len(current)
+        elif isinstance(current, dict):
+            is_form = "$type" in current or "$truncated" in current
+            inner = [(key, item) for key, item in current.items() if not is_form or key in _CONTENT_KEYS]
             waiting += [((*path, key), item) for key, item in reversed(inner)]
-        elif isinstance(found, list):
-            waiting += [((*path, place), found[place]) for place in range(len(found) - 1, -1, -1)]
+        elif isinstance(current, list):
+            waiting += [((*path, index), current[index]) for index in range(len(current) - 1, -1, -1)]
     return best
 
 
-# --- words
-
-
-def finish_word(word: str | None, format_name: str) -> str | None:
-    """The provider's own finish reason; OpenAI's `stop`, `length`, `tool_calls` are translated for every provider."""
-    return word if word is None else _FINISHED.get(format_name, {}).get(word, word)
+def translate_finish_reason(reason: str | None, format_name: str) -> str | None:
+    """Return the provider's own word for OpenAI's `stop`, `length` and `tool_calls`; return other words unchanged."""
+    return reason if reason is None else _FINISH_REASONS.get(format_name, {}).get(reason, reason)

@@ -1,4 +1,4 @@
-"""The table of wire formats: how requests are recognised. A new format is a module that is a `Codec` and a row here."""
+"""The table of wire formats, by which requests are recognised. A new format is a module that is a `Codec`, and a row."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from namel3ss_debug.wire import (
 )
 from namel3ss_debug.wire.contract import Format, Json
 
-_REMEMBERED = 256
-"""For how many paths the result is remembered: a program sends most of its requests to a few."""
+_CACHED_PATHS = 256
+"""How many paths are cached: a program sends most of its requests to a few."""
 
 # --- the keys by which a request is recognised
 
@@ -39,8 +39,8 @@ def _has_hosted_messages(body: Json) -> bool:
     return _has_messages(body) and "anthropic_version" in body
 
 
-def _has_limited_messages(body: Json) -> bool:
-    """Whether it asks for an answer, which has a token limit; Vertex AI counts tokens with a request without one."""
+def _has_hosted_messages_and_limit(body: Json) -> bool:
+    """Return whether a request asks for an answer; Vertex AI counts tokens with a request that has no token limit."""
     return _has_hosted_messages(body) and "max_tokens" in body
 
 
@@ -52,7 +52,7 @@ def _has_input(body: Json) -> bool:
     return body.get("input") is not None
 
 
-def _asks_for_a_response(body: Json) -> bool:
+def _has_input_or_conversation(body: Json) -> bool:
     names = ("input", "prompt", "conversation", "previous_response_id")
     return any(body.get(name) is not None for name in names)
 
@@ -65,18 +65,18 @@ def _has_prompts(body: Json) -> bool:
     return isinstance(body.get("prompt"), (str, list))
 
 
-# --- what is not in the request itself
+# --- fields that are not in the request itself
 
 
-def _with_path(path: str, request: Json) -> Json:
-    """The request with model and `stream` by the path: `/model/MODEL/converse-stream`, `/models/MODEL:rawPredict`."""
-    model, streams = _told_by(path)
-    return {"model": model, "stream": streams, **request}
+def _add_model_and_stream(path: str, request: Json) -> Json:
+    """Return the request with model and `stream` by its path: `/model/X/converse-stream` or `/models/X:rawPredict`."""
+    model, is_stream = _parse_path(path)
+    return {"model": model, "stream": is_stream, **request}
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _told_by(path: str) -> tuple[str, bool]:
-    """The model in a path, and whether its answers are streamed."""
+@lru_cache(maxsize=_CACHED_PATHS)
+def _parse_path(path: str) -> tuple[str, bool]:
+    """Return the model in a path, and whether its answers are streamed."""
     head, _, operation = path.rpartition("/")
     if ":" in operation:
         model, _, operation = operation.rpartition(":")
@@ -85,19 +85,21 @@ def _told_by(path: str) -> tuple[str, bool]:
     return unquote(model), "stream" in operation.lower()
 
 
-def _with_agent(path: str, request: Json) -> Json:
-    """The request with the agent as the model, for an agent of Mistral, which has a model of its own."""
-    return {"model": request["agent_id"], **request} if "agent_id" in request else _deployed(path, request)
+def _add_agent_or_deployment(path: str, request: Json) -> Json:
+    """Return the request with an agent of Mistral as the model, because the agent's own model is not in the request."""
+    return (
+        {"model": request["agent_id"], **request} if "agent_id" in request else _add_deployment(path, request)
+    )
 
 
-def _deployed(path: str, request: Json) -> Json:
-    """The request with the Azure deployment in the path, `/deployments/NAME/...`, as the model, where it names none."""
+def _add_deployment(path: str, request: Json) -> Json:
+    """Return the request with the Azure deployment in the path, `/deployments/NAME/...`, as the model if it names none."""
     name = path.rpartition("/deployments/")[2].partition("/")[0] if "/deployments/" in path else ""
     return {**request, "model": unquote(name)} if name and not request.get("model") else request
 
 
-def _with_stream(path: str, request: Json) -> Json:
-    """The request with `stream`, which defaults to true."""
+def _add_default_stream(path: str, request: Json) -> Json:
+    """Return the request with `stream`, which defaults to true."""
     del path
     return {"stream": True, **request}
 
@@ -110,7 +112,7 @@ _ROWS = (
         ("/chat/completions", "/agents/completions"),
         _has_messages,
         openai_chat,
-        complete=_with_agent,
+        complete=_add_agent_or_deployment,
     ),
     Format(
         "mistral.fim",
@@ -127,15 +129,15 @@ _ROWS = (
         ("/completions",),
         _has_prompts,
         openai_completions,
-        complete=_deployed,
+        complete=_add_deployment,
     ),
-    # A request to sum up a conversation looks like that for the next response, and its answer has a usage.
+    # A request to compact a conversation has the form of one for the next response, and its answer has a usage too.
     Format(
         "openai.responses",
         "openai",
         "chat",
         ("/responses", "/responses/compact"),
-        _asks_for_a_response,
+        _has_input_or_conversation,
         openai_responses,
     ),
     Format(
@@ -145,7 +147,7 @@ _ROWS = (
         ("/embeddings",),
         _has_input,
         openai_embeddings,
-        complete=_deployed,
+        complete=_add_deployment,
     ),
     Format(
         "anthropic.messages", "anthropic", "chat", ("/messages",), _has_anthropic_messages, anthropic_messages
@@ -158,7 +160,7 @@ _ROWS = (
         ("/invoke", "/invoke-with-response-stream"),
         _has_hosted_messages,
         anthropic_bedrock,
-        complete=_with_path,
+        complete=_add_model_and_stream,
         stream_type="application/vnd.amazon.eventstream",
     ),
     Format(
@@ -166,9 +168,9 @@ _ROWS = (
         "anthropic",
         "chat",
         (":rawPredict", ":streamRawPredict"),
-        _has_limited_messages,
+        _has_hosted_messages_and_limit,
         anthropic_messages,
-        complete=_with_path,
+        complete=_add_model_and_stream,
     ),
     Format(
         "gemini.generate_content",
@@ -177,7 +179,7 @@ _ROWS = (
         (":generateContent", ":streamGenerateContent"),
         _has_contents,
         gemini,
-        complete=_with_path,
+        complete=_add_model_and_stream,
     ),
     Format(
         "bedrock.converse",
@@ -186,7 +188,7 @@ _ROWS = (
         ("/converse", "/converse-stream"),
         _has_messages,
         bedrock_converse,
-        complete=_with_path,
+        complete=_add_model_and_stream,
         stream_type="application/vnd.amazon.eventstream",
     ),
     Format(
@@ -196,7 +198,7 @@ _ROWS = (
         ("/api/chat",),
         _has_messages,
         ollama_chat,
-        complete=_with_stream,
+        complete=_add_default_stream,
         stream_type="application/x-ndjson",
     ),
     Format(
@@ -206,35 +208,35 @@ _ROWS = (
         ("/api/generate",),
         _has_prompt,
         ollama_generate,
-        complete=_with_stream,
+        complete=_add_default_stream,
         stream_type="application/x-ndjson",
     ),
     Format("cohere.chat", "cohere", "chat", ("/v2/chat",), _has_messages, cohere_chat),
 )
 
 FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
-"""Every wire format by its name; of two with the same name, which only write answers differently, the last."""
+"""Every wire format by its name. Two rows have the same name because they differ only in writing; the last one counts."""
 
 
 def recognise(path: str, body: object) -> Format | None:
-    """The format of a request, by the end of its URL path and the keys of its body, or None.
+    """Return the format of a request, by the end of its URL path and the keys of its body, or None.
 
-    The host never counts: Azure, vLLM, gateways and proxies use these formats under any host and prefix.
+    The host does not count: Azure, vLLM, gateways and proxies use these formats under any host and prefix.
 
     Args:
         path: The path of the URL; a query behind it is ignored.
-        body: The parsed JSON of the request, None where it has none.
+        body: The parsed JSON of the request, None if it has none.
     """
     if not isinstance(body, dict):
         return None
-    for known in _spoken_at(path):
-        if known.accepts(body):
-            return known
+    for wire_format in _find_by_path(path):
+        if wire_format.accepts(body):
+            return wire_format
     return None
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _spoken_at(path: str) -> tuple[Format, ...]:
-    """The formats with a path ending that fits this path."""
+@lru_cache(maxsize=_CACHED_PATHS)
+def _find_by_path(path: str) -> tuple[Format, ...]:
+    """Return the formats with a path ending that fits this path."""
     plain = path.partition("?")[0].rstrip("/")
-    return tuple(known for known in _ROWS if plain.endswith(known.paths))
+    return tuple(row for row in _ROWS if plain.endswith(row.paths))

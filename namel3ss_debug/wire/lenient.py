@@ -1,7 +1,7 @@
-"""Reads foreign JSON without ever raising: a value of another type than expected counts as missing.
+"""Read foreign JSON without ever raising: a value of an unexpected type counts as missing.
 
-A provider's body may be cut, wrong or hostile, and the program that is traced must not notice. Every
-decoder of this package reads through these functions only.
+A provider's body may be cut, wrong or hostile, and the traced program must not notice. Every decoder of this package
+reads through these functions only.
 """
 
 from __future__ import annotations
@@ -13,40 +13,41 @@ from typing import Any, TypeGuard
 import orjson
 
 _LONG_NUMBER = re.compile(r"[0-9]{19}")
-_OBJECTS = frozenset({dict})
+_ONLY_DICTS = frozenset({dict})
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """The value when it is an object, otherwise an empty one."""
+    """Return the value if it is an object, otherwise an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def sequence(value: object) -> list[Any]:
-    """The value when it is an array, otherwise an empty one."""
+    """Return the value if it is an array, otherwise an empty one."""
     return value if isinstance(value, list) else []
 
 
 def mappings(value: object) -> list[dict[str, Any]]:
-    """The objects in an array; anything else in it is left out. The result must not be changed."""
+    """Return the objects in an array and leave out everything else. The result must not be changed."""
     if not isinstance(value, list):
         return []
-    return (
-        value if _OBJECTS.issuperset(map(type, value)) else [item for item in value if isinstance(item, dict)]
-    )
+    # Nearly every array holds only objects. The check is one pass in C, and then the array itself is the result.
+    if _ONLY_DICTS.issuperset(map(type, value)):
+        return value
+    return [item for item in value if isinstance(item, dict)]
 
 
 def string(value: object) -> str | None:
-    """The value when it is a string, otherwise None."""
+    """Return the value if it is a string, otherwise None."""
     return value if isinstance(value, str) else None
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether the value is a JSON number; `true` and `false` are not."""
+    """Return whether the value is a JSON number; `true` and `false` are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def count(value: object) -> int | None:
-    """The value when it is a whole number that counts something, otherwise None."""
+    """Return the value as an int if it is a whole number from 0 on, otherwise None."""
     if type(value) is int:  # nearly always; a bool has another type
         return value if value >= 0 else None
     if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -57,7 +58,7 @@ def count(value: object) -> int | None:
 
 
 def load(raw: bytes | str) -> Any:
-    """The JSON value of `raw`, or None where it does not parse."""
+    """Parse JSON; return None if it does not parse."""
     try:
         return orjson.loads(raw)
     except ValueError:
@@ -65,7 +66,7 @@ def load(raw: bytes | str) -> Any:
 
 
 def load_or_text(text: str) -> Any:
-    """The JSON object or array in a text; for a JSON string, a list of it alone; otherwise the text itself."""
+    """Return the JSON object or array in a text, for a JSON string a list of it alone, otherwise the text itself."""
     value = load(text)
     if isinstance(value, (dict, list)):
         return value
@@ -73,10 +74,10 @@ def load_or_text(text: str) -> Any:
 
 
 def load_arguments(value: object) -> Any:
-    """The arguments of a tool call: parsed where they are JSON text, the text itself where not.
+    """Parse the arguments of a tool call; return text that is not JSON as it is.
 
-    No arguments at all are `{}`. orjson rounds integers beyond 64 bits, so text that may hold one is read
-    by the slower `json`, which does not.
+    No arguments at all become `{}`. orjson rounds integers beyond 64 bits; text that may contain one goes to the
+    slower `json`, which does not.
     """
     if value is None or value == "":
         return {}
@@ -89,10 +90,10 @@ def load_arguments(value: object) -> Any:
 
 
 def dump(value: object, *, ordered: bool = False) -> bytes:
-    """`value` as JSON bytes with sorted keys where `ordered`.
+    """Return the value as JSON bytes, with sorted keys if `ordered`.
 
-    What orjson refuses (lone surrogates, huge integers, deep nesting) is written by `json`; what that cannot write
-    either, because it is nested a thousand levels deep, becomes null.
+    orjson refuses lone surrogates, huge integers and deep nesting; `json` writes these. A value nested a thousand
+    levels deep is too much for `json` too, and becomes null.
     """
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if ordered else None)
@@ -105,17 +106,17 @@ def dump(value: object, *, ordered: bool = False) -> bytes:
 
 
 def dump_arguments(value: object) -> str:
-    """Arguments as the text that a provider sends, from which `load_arguments` reads the same arguments."""
+    """Return arguments as the text that a provider sends; `load_arguments` reads the same arguments from it."""
     if isinstance(value, str) and load_arguments(value) == value:
         return value
     return dump({} if value is None else value).decode()
 
 
-def known(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields that are not None."""
+def drop_none(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that are not None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def present(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields with content: None and empty arrays and objects are left out."""
+def drop_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields with content: without None, empty arrays and empty objects."""
     return {name: value for name, value in fields.items() if value is not None and value not in ([], {})}

@@ -1,4 +1,4 @@
-"""Finds the equal items of two lists, in little more than linear time: the first step of every comparison here."""
+"""Match the equal items of two lists in little more than linear time: the first step of every comparison here."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Hashable, Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-_SMALL = 10_000
-_LONGEST_LEAP = 200
+_MOST_PAIRS_FOR_DIFFLIB = 10_000
+"""How many pairs of items `difflib` may compare: its time grows with their number or faster."""
+
+_MOST_SKIPPED = 200
+"""How many items a match in one pass may skip; no item before a match can be matched any more."""
 
 
 class Block(NamedTuple):
-    """A run of `size` equal items, from place `old` on in the old list and from `new` on in the new list."""
+    """A run of `size` equal items, from index `old` in the old list and from index `new` in the new list."""
 
     old: int
     new: int
@@ -21,15 +24,15 @@ class Block(NamedTuple):
 
 
 def matching_blocks(old: Sequence[Hashable], new: Sequence[Hashable]) -> Iterator[Block]:
-    """The blocks in which two lists are equal, in order, each as long as possible; at the end an empty block.
+    """Yield the blocks in which two lists are equal, in order, each as long as possible; at the end an empty block.
 
     The method is Bram Cohen's patience diff, as in git: items that occur once in both lists are matched first, and the
-    parts between two matches are compared in the same way. Where no item occurs once, a few items are left to
-    `difflib`, and many are matched in one pass.
+    parts between two matches are compared in the same way. If no item occurs once, `difflib` matches few items, and one
+    pass matches many.
     """
     start: tuple[int, int] | None = None
     size = 0
-    for i, j in sorted(_matches(old, new)):
+    for i, j in sorted(_match(old, new)):
         if start is not None and (i, j) == (start[0] + size, start[1] + size):
             size += 1
             continue
@@ -41,8 +44,9 @@ def matching_blocks(old: Sequence[Hashable], new: Sequence[Hashable]) -> Iterato
     yield Block(len(old), len(new), 0)
 
 
-def common_prefix(one: str, other: str) -> int:
-    """How many characters two texts begin with in common."""
+def count_common_prefix(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
+    # Slices are compared in C: first ever longer ones, then a binary search inside the one that differs.
     shorter = min(len(one), len(other))
     low, step = 0, 16
     while low < shorter and one[low : low + step] == other[low : low + step]:
@@ -57,8 +61,8 @@ def common_prefix(one: str, other: str) -> int:
     return low
 
 
-def _matches(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """Pairs of places with equal items, in no particular order."""
+def _match(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Return pairs of indexes of equal items, in no particular order."""
     pairs: list[tuple[int, int]] = []
     todo = [(0, len(old), 0, len(new))]
     while todo:
@@ -71,9 +75,9 @@ def _matches(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int
             pairs.append((i_end, j_end))
         if i == i_end or j == j_end:
             continue
-        anchors = [(i + a, j + b) for a, b in _anchors(old[i:i_end], new[j:j_end])]
+        anchors = [(i + a, j + b) for a, b in _match_unique(old[i:i_end], new[j:j_end])]
         if not anchors:
-            pairs += [(i + a, j + b) for a, b in _few_or_many(old[i:i_end], new[j:j_end])]
+            pairs += [(i + a, j + b) for a, b in _match_repeated(old[i:i_end], new[j:j_end])]
             continue
         pairs += anchors
         for first, second in [*anchors, (i_end, j_end)]:
@@ -82,39 +86,39 @@ def _matches(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int
     return pairs
 
 
-def _anchors(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """The items that occur once in both lists: the longest selection of them with the same order in both."""
+def _match_unique(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Match items that occur once in both lists; return the longest selection that has the same order in both."""
     times_old, times_new = Counter(old), Counter(new)
-    places = {item: place for place, item in enumerate(new) if times_new[item] == 1}
-    pairs = [(i, places[item]) for i, item in enumerate(old) if times_old[item] == 1 and item in places]
-    ends: list[int] = []  # the smallest place in `new` at which a chain of each length can end
+    indexes = {item: index for index, item in enumerate(new) if times_new[item] == 1}
+    pairs = [(i, indexes[item]) for i, item in enumerate(old) if times_old[item] == 1 and item in indexes]
+    ends: list[int] = []  # the smallest index in `new` at which a chain of each length can end
     last: list[int] = []  # the pair there
     before: list[int] = []  # the pair before each pair in its chain
-    for index, (_, j) in enumerate(pairs):
+    for number, (_, j) in enumerate(pairs):
         length = bisect_left(ends, j)
         before.append(last[length - 1] if length else -1)
-        ends[length : length + 1], last[length : length + 1] = [j], [index]
+        ends[length : length + 1], last[length : length + 1] = [j], [number]
     chain = []
-    index = last[-1] if last else -1
-    while index >= 0:
-        chain.append(pairs[index])
-        index = before[index]
+    number = last[-1] if last else -1
+    while number >= 0:
+        chain.append(pairs[number])
+        number = before[number]
     return chain[::-1]
 
 
-def _few_or_many(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """Pairs where no item occurs once: for few items the best ones, for many the nearest after the pair before."""
-    if len(old) * len(new) <= _SMALL:
+def _match_repeated(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Match lists in which no item occurs once: few items as well as possible, many with the next equal item."""
+    if len(old) * len(new) <= _MOST_PAIRS_FOR_DIFFLIB:
         blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
         return [(i + k, j + k) for i, j, size in blocks for k in range(size)]
-    places: dict[Hashable, list[int]] = {}
-    for place, item in enumerate(new):
-        places.setdefault(item, []).append(place)
+    indexes: dict[Hashable, list[int]] = {}
+    for index, item in enumerate(new):
+        indexes.setdefault(item, []).append(index)
     pairs, j = [], 0
     for i, item in enumerate(old):
-        there = places.get(item, [])
-        k = bisect_left(there, j)
-        if k < len(there) and there[k] - j <= _LONGEST_LEAP:
-            pairs.append((i, there[k]))
-            j = there[k] + 1
+        candidates = indexes.get(item, [])
+        k = bisect_left(candidates, j)
+        if k < len(candidates) and candidates[k] - j <= _MOST_SKIPPED:
+            pairs.append((i, candidates[k]))
+            j = candidates[k] + 1
     return pairs

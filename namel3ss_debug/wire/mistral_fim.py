@@ -1,4 +1,4 @@
-"""Mistral's fill-in-the-middle, `POST .../fim/completions`: a prompt and its suffix, answered like a chat."""
+"""Read and write Mistral's fill-in-the-middle, `POST .../fim/completions`: a prompt and its suffix, answered like a chat."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Ollama's own chat, `POST .../api/chat`; its other formats, but for `/api/generate`, are those of OpenAI.
+"""Read and write Ollama's own chat, `POST .../api/chat`; apart from `/api/generate`, its other formats are OpenAI's.
 
-It streams lines of JSON unless the request says otherwise. Ollama's tool calls have no ids.
+It streams lines of JSON unless the request has `"stream": false`. Ollama's tool calls have no ids.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from typing import Any
 
 from namel3ss_debug.wire import lenient, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
-from namel3ss_debug.wire.tools import decode_tools, function_calls
+from namel3ss_debug.wire.tools import decode_function_calls, decode_tools
 
-_REQUEST = {"model", "messages", "tools", "stream"}
-_MESSAGE = {"role", "content", "thinking", "images", "tool_calls", "tool_name", "tool_call_id"}
-_TEXTS = ("content", "thinking", "response")
+_REQUEST_KEYS = {"model", "messages", "tools", "stream"}
+_MESSAGE_KEYS = {"role", "content", "thinking", "images", "tool_calls", "tool_name", "tool_call_id"}
+_TEXT_KEYS = ("content", "thinking", "response")
 
 
 # --- the request
 
 
 def decode_request(body: object) -> Json:
-    """The request as `{model, messages, tools, params}`."""
+    """Return the request as `{model, messages, tools, params}`."""
     request = lenient.mapping(body)
-    messages = parts.messages(lenient.mappings(request.get("messages")), _message)
-    return parts.request(request, _REQUEST, messages, decode_tools(request))
+    messages = parts.decode_messages(lenient.mappings(request.get("messages")), _decode_message)
+    return parts.make_request(request, _REQUEST_KEYS, messages, decode_tools(request))
 
 
-def _message(message: Json) -> parts.Part:
-    rest = {name: value for name, value in message.items() if name not in _MESSAGE}
+def _decode_message(message: Json) -> parts.Part:
+    rest = {name: value for name, value in message.items() if name not in _MESSAGE_KEYS}
     if message.get("role") == "tool":
         response = parts.make(
             "tool_call_response",
@@ -35,32 +35,35 @@ def _message(message: Json) -> parts.Part:
             name=lenient.string(message.get("tool_name")),
             response=message.get("content"),
         )
-        return parts.message("tool", [response], rest)
-    found = content(message) + [parts.tool_call(call) for call in function_calls(message)]
-    return parts.message(message.get("role"), found, rest)
+        return parts.make_message("tool", [response], rest)
+    content = decode_content(message) + [
+        parts.make_call_part(call) for call in decode_function_calls(message)
+    ]
+    return parts.make_message(message.get("role"), content, rest)
 
 
-def content(message: Json) -> list[parts.Part]:
-    """The parts of a message: its thoughts, its text, its images."""
-    found: list[parts.Part] = []
+def decode_content(message: Json) -> list[parts.Part]:
+    """Return the parts of a message: its thoughts, its text, its images."""
+    content: list[parts.Part] = []
     if thinking := lenient.string(message.get("thinking")):
-        found.append(parts.make("reasoning", content=thinking))
-    if said := lenient.string(message.get("content")):
-        found.append(parts.text(said))
-    return found + [parts.blob(image, None, "image") for image in lenient.sequence(message.get("images"))]
+        content.append(parts.make("reasoning", content=thinking))
+    if text := lenient.string(message.get("content")):
+        content.append(parts.make_text(text))
+    content += [parts.make_blob(image, None, "image") for image in lenient.sequence(message.get("images"))]
+    return content
 
 
 # --- the response
 
 
 def decode_response(body: object) -> Answer:
-    """The answer, of a chat or of `/api/generate`."""
+    """Return the answer, of a chat or of `/api/generate`."""
     response = lenient.mapping(body)
     message = lenient.mapping(response.get("message")) or {
         "content": response.get("response"),
         "thinking": response.get("thinking"),
     }
-    calls = function_calls(message)
+    calls = decode_function_calls(message)
     thinking = lenient.string(message.get("thinking")) or None
     text = lenient.string(message.get("content"))
     counts = {
@@ -73,7 +76,7 @@ def decode_response(body: object) -> Answer:
         finish_reason=lenient.string(response.get("done_reason"))
         or ("stop" if response.get("done") is True else None),
         response_model=lenient.string(response.get("model")),
-        usage=lenient.known(counts),
+        usage=lenient.drop_none(counts),
         reasoning=thinking,
     )
 
@@ -82,28 +85,29 @@ def decode_response(body: object) -> Answer:
 
 
 def is_content(event: object) -> bool:
-    """Whether a line contains text, thoughts or a tool call."""
-    told = lenient.mapping(event)
-    message = lenient.mapping(told.get("message"))
-    return any(place.get(name) for place in (told, message) for name in (*_TEXTS, "tool_calls"))
+    """Return whether a line contains text, thoughts or a tool call."""
+    line = lenient.mapping(event)
+    message = lenient.mapping(line.get("message"))
+    return any(fields.get(name) for fields in (line, message) for name in (*_TEXT_KEYS, "tool_calls"))
 
 
 def join_events(events: list[Json]) -> Json:
-    """The lines of a stream as one response."""
-    whole: Json = {}
+    """Join the lines of a stream into one response."""
+    response: Json = {}
     message: Json = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
-        whole |= {name: value for name, value in event.items() if name not in ("message", *_TEXTS)}
-        _add(whole, {name: event[name] for name in _TEXTS if name in event}, texts)
-        _add(message, lenient.mapping(event.get("message")), texts)
+        response |= {name: value for name, value in event.items() if name not in ("message", *_TEXT_KEYS)}
+        _add_fields(response, {name: event[name] for name in _TEXT_KEYS if name in event}, texts)
+        _add_fields(message, lenient.mapping(event.get("message")), texts)
     texts.finish()
-    return {**whole, "message": message} if message else whole
+    return {**response, "message": message} if message else response
 
 
-def _add(whole: Json, piece: Json, texts: sse.Texts) -> None:
+def _add_fields(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
+    """Append the growing texts and the tool calls of `piece`, and copy its other fields."""
     for name, value in piece.items():
-        if name in _TEXTS:
+        if name in _TEXT_KEYS:
             texts.add(whole, name, value)
         elif name == "tool_calls":
             whole[name] = [*lenient.sequence(whole.get(name)), *lenient.sequence(value)]
@@ -114,12 +118,12 @@ def _add(whole: Json, piece: Json, texts: sse.Texts) -> None:
 # --- writing
 
 
-def frame(answer: Answer, request: Json, created: int) -> tuple[Json, Json]:
-    """The fields of every line, and the further fields of the last one."""
-    from datetime import UTC, datetime  # noqa: PLC0415  (needed where an answer is written, which is seldom)
+def make_frame(answer: Answer, request: Json, created: int) -> tuple[Json, Json]:
+    """Return the fields of every line, and the further fields of the last one."""
+    from datetime import UTC, datetime  # noqa: PLC0415  (only needed to write an answer)
 
-    moment = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
-    every = {"model": answer.response_model or request.get("model") or "", "created_at": moment}
+    created_at = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
+    every = {"model": answer.response_model or request.get("model") or "", "created_at": created_at}
     last = {
         "done": True,
         "done_reason": answer.finish_reason or "stop",
@@ -129,7 +133,7 @@ def frame(answer: Answer, request: Json, created: int) -> tuple[Json, Json]:
     return every, last
 
 
-def _said(answer: Answer) -> Json:
+def _encode_message(answer: Answer) -> Json:
     message: Json = {"role": "assistant", "content": answer.text or answer.refusal or ""}
     if answer.reasoning is not None:
         message["thinking"] = answer.reasoning
@@ -145,30 +149,30 @@ def _encode_call(call: Json) -> Json:
 
 
 def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
-    """The answer as one document."""
+    """Return the answer as one document."""
     del response_id
-    every, last = frame(answer, request, created)
-    return {**every, "message": _said(answer), **last}
+    every, last = make_frame(answer, request, created)
+    return {**every, "message": _encode_message(answer), **last}
 
 
 def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-    """The answer as lines: thoughts, text, tool calls, and the counts in the last."""
+    """Return the answer as lines: thoughts, text, tool calls, and the counts in the last."""
     del response_id
-    every, last = frame(answer, request, created)
-    said = _said(answer)
-    messages: list[Json] = [
-        {"content": "", "thinking": piece} for piece in sse.pieces(said.get("thinking", ""))
+    every, last = make_frame(answer, request, created)
+    message = _encode_message(answer)
+    deltas: list[Json] = [
+        {"content": "", "thinking": piece} for piece in sse.split_text(message.get("thinking", ""))
     ]
-    messages += [{"content": piece} for piece in sse.pieces(said["content"])]
-    messages += [{"content": "", "tool_calls": [call]} for call in said.get("tool_calls", ())]
+    deltas += [{"content": piece} for piece in sse.split_text(message["content"])]
+    deltas += [{"content": "", "tool_calls": [call]} for call in message.get("tool_calls", ())]
     lines: list[Json] = [
-        {**every, "message": {"role": "assistant", **message}, "done": False} for message in messages
+        {**every, "message": {"role": "assistant", **delta}, "done": False} for delta in deltas
     ]
     lines.append({**every, "message": {"role": "assistant", "content": ""}, **last})
     return [lenient.dump(line) + b"\n" for line in lines]
 
 
 def encode_error(status: int, kind: str, message: str) -> Json:
-    """The body of an HTTP error as Ollama sends it."""
+    """Return the body of an HTTP error as Ollama sends it."""
     del status, kind
     return {"error": message}

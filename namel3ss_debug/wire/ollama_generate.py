@@ -1,22 +1,22 @@
-"""Ollama's completion of a prompt, `POST .../api/generate`: its requests differ from a chat's, its answers hardly."""
+"""Read and write Ollama's completion of a prompt, `POST .../api/generate`; its answers are almost those of a chat."""
 
 from __future__ import annotations
 
 from namel3ss_debug.wire import lenient, ollama_chat, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
 
-_REQUEST = {"model", "prompt", "system", "images", "stream"}
+_REQUEST_KEYS = {"model", "prompt", "system", "images", "stream"}
 
 
 def decode_request(body: object) -> Json:
-    """The request as `{model, messages, tools, params}`: the prompt is the message of a user."""
+    """Return the request as `{model, messages, tools, params}`; the prompt is the message of a user."""
     request = lenient.mapping(body)
     messages = []
     if system := lenient.string(request.get("system")):
-        messages.append(parts.message("system", [parts.text(system)]))
-    said = {"content": request.get("prompt"), "images": request.get("images")}
-    messages.append(parts.message("user", ollama_chat.content(said)))
-    return parts.request(request, _REQUEST, messages, [])
+        messages.append(parts.make_message("system", [parts.make_text(system)]))
+    message = {"content": request.get("prompt"), "images": request.get("images")}
+    messages.append(parts.make_message("user", ollama_chat.decode_content(message)))
+    return parts.make_request(request, _REQUEST_KEYS, messages, [])
 
 
 decode_response = ollama_chat.decode_response
@@ -25,22 +25,22 @@ join_events = ollama_chat.join_events
 
 
 def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
-    """The answer to a prompt as one document."""
+    """Return the answer to a prompt as one document."""
     del response_id
-    every, last = ollama_chat.frame(answer, request, created)
+    every, last = ollama_chat.make_frame(answer, request, created)
     thoughts = {} if answer.reasoning is None else {"thinking": answer.reasoning}
     return {**every, "response": answer.text or answer.refusal or "", **thoughts, **last}
 
 
 def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-    """The answer to a prompt as lines."""
-    whole = encode_response(answer, request, response_id=response_id, created=created)
-    every, last = ollama_chat.frame(answer, request, created)
+    """Return the answer to a prompt as lines."""
+    response = encode_response(answer, request, response_id=response_id, created=created)
+    every, last = ollama_chat.make_frame(answer, request, created)
     lines: list[Json] = [
         {**every, "response": "", "thinking": piece, "done": False}
-        for piece in sse.pieces(whole.get("thinking", ""))
+        for piece in sse.split_text(response.get("thinking", ""))
     ]
-    lines += [{**every, "response": piece, "done": False} for piece in sse.pieces(whole["response"])]
+    lines += [{**every, "response": piece, "done": False} for piece in sse.split_text(response["response"])]
     lines.append({**every, "response": "", **last})
     return [lenient.dump(line) + b"\n" for line in lines]
 

@@ -1,97 +1,110 @@
-"""OpenAI chat completions, `POST .../chat/completions`, as used by OpenAI and by most other servers.
+"""Read and write OpenAI chat completions, `POST .../chat/completions`, the format of OpenAI and most other servers.
 
-Follows the API reference and what is seen from Azure, vLLM, Groq, DeepSeek, OpenRouter and Mistral, which
-add fields (`reasoning_content`, `reasoning`, `x_groq`) or leave some out.
+Follows the API reference, and the answers of Azure, vLLM, Groq, DeepSeek, OpenRouter and Mistral, which add fields
+(`reasoning_content`, `reasoning`, `x_groq`) or leave some out.
 """
 
 from __future__ import annotations
 
 from namel3ss_debug.wire import billing, lenient, openai_shared, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
-from namel3ss_debug.wire.tools import custom_input, decode_tools, encode_function_calls
+from namel3ss_debug.wire.tools import decode_tools, encode_function_calls, find_custom_input
 
-_REQUEST = {"model", "messages", "tools", "functions"}
-_MESSAGE = {"role", "content", "tool_calls", "function_call", "tool_call_id", "refusal"}
-_REASONING = ("reasoning_content", "reasoning")
+_REQUEST_KEYS = {"model", "messages", "tools", "functions"}
+_MESSAGE_KEYS = {"role", "content", "tool_calls", "function_call", "tool_call_id", "refusal"}
+_REASONING_KEYS = ("reasoning_content", "reasoning")
 
 
 # --- the request
 
 
 def decode_request(body: object) -> Json:
-    """The request as `{model, messages, tools, params}`."""
+    """Return the request as `{model, messages, tools, params}`."""
     request = lenient.mapping(body)
-    messages = parts.messages(lenient.mappings(request.get("messages")), _message)
-    return parts.request(request, _REQUEST, messages, decode_tools(request))
+    messages = parts.decode_messages(lenient.mappings(request.get("messages")), _decode_message)
+    return parts.make_request(request, _REQUEST_KEYS, messages, decode_tools(request))
 
 
-def _message(message: Json) -> parts.Part:
+def _decode_message(message: Json) -> parts.Part:
     role = message.get("role")
-    rest = {name: value for name, value in message.items() if name not in _MESSAGE and name not in _REASONING}
+    rest = {
+        name: value
+        for name, value in message.items()
+        if name not in _MESSAGE_KEYS and name not in _REASONING_KEYS
+    }
     if role in ("tool", "function"):
         response = parts.make(
             "tool_call_response",
             id=lenient.string(message.get("tool_call_id")),
             name=lenient.string(message.get("name")),
-            response=parts.tool_response(message.get("content"), _part),
+            response=parts.decode_tool_result(message.get("content"), _decode_block),
         )
-        return parts.message(role, [response], rest)
-    content = [parts.make("reasoning", content=thought) for thought in _reasoning(message)]
-    content += parts.content_parts(message.get("content"), _part)
+        return parts.make_message(role, [response], rest)
+    content = [parts.make("reasoning", content=thought) for thought in _find_reasoning(message)]
+    content += parts.decode_content(message.get("content"), _decode_block)
     if isinstance(message.get("refusal"), str):
         content.append({"type": "refusal", "refusal": message["refusal"]})
-    content += [parts.tool_call(call) for call in _tool_calls(message)]
-    return parts.message(role, content, rest)
+    content += [parts.make_call_part(call) for call in _decode_tool_calls(message)]
+    return parts.make_message(role, content, rest)
 
 
-def _part(block: Json) -> parts.Part:
-    """One block of a message's content."""
+def _decode_block(block: Json) -> parts.Part:
+    """Return one block of a message's content as a part."""
     kind = block.get("type")
     if kind == "text" and isinstance(block.get("text"), str):
-        return parts.text(block["text"], block)
+        return parts.make_text(block["text"], block)
     if kind == "image_url":
         image = block.get("image_url")
         url = image if isinstance(image, str) else lenient.mapping(image).get("url")
-        return parts.media(url, "image", lenient.mapping(image), ("url",))
+        return parts.make_media(url, "image", lenient.mapping(image), ("url",))
     if kind == "input_audio":
         audio = lenient.mapping(block.get("input_audio"))
         mime = f"audio/{audio['format']}" if isinstance(audio.get("format"), str) else None
-        return parts.blob(audio.get("data"), mime, "audio", audio, ("data", "format"))
+        return parts.make_blob(audio.get("data"), mime, "audio", audio, ("data", "format"))
     if kind == "thinking":  # of Mistral
-        given = block.get("thinking")
-        said = [each.get("text") for each in lenient.mappings(given)] if isinstance(given, list) else [given]
-        thought = "".join(text for text in said if isinstance(text, str))
-        return parts.make("reasoning", block, ("thinking",), content=thought)
+        thinking = block.get("thinking")
+        texts = (
+            [item.get("text") for item in lenient.mappings(thinking)]
+            if isinstance(thinking, list)
+            else [thinking]
+        )
+        content = "".join(text for text in texts if isinstance(text, str))
+        return parts.make("reasoning", block, ("thinking",), content=content)
     if kind == "file":
         file = lenient.mapping(block.get("file"))
         if isinstance(file.get("file_data"), str):
-            return parts.media(file["file_data"], None, file, ("file_data",))
+            return parts.make_media(file["file_data"], None, file, ("file_data",))
         return parts.make("file", file, ("file_id",), file_id=lenient.string(file.get("file_id")))
-    return parts.unknown(block)
+    return parts.make_unknown(block)
 
 
-def _reasoning(message: Json) -> list[str]:
-    """The reasoning that some servers send beside the content, under one of two names, never both."""
-    found = [message[name] for name in _REASONING if isinstance(message.get(name), str) and message[name]]
-    return found[:1]
+def _find_reasoning(message: Json) -> list[str]:
+    """Return the reasoning that some servers send beside the content, under one of two names, as a list of at most one."""
+    texts = [
+        message[name] for name in _REASONING_KEYS if isinstance(message.get(name), str) and message[name]
+    ]
+    return texts[:1]
 
 
-def _thoughts(content: object) -> list[str]:
-    """The reasoning among the blocks of the content."""
-    found = (
-        parts.texts_of(parts.content_parts(content, _part), "reasoning") if isinstance(content, list) else []
-    )
-    return ["".join(found)] if any(found) else []
+def _join_thinking_blocks(content: object) -> list[str]:
+    """Return the reasoning in the blocks of the content, as a list of at most one text."""
+    if not isinstance(content, list):
+        return []
+    texts = parts.select_texts(parts.decode_content(content, _decode_block), "reasoning")
+    return ["".join(texts)] if any(texts) else []
 
 
-def _tool_calls(message: Json) -> list[parts.Part]:
+def _decode_tool_calls(message: Json) -> list[parts.Part]:
+    """Return the tool calls of a message, with the `function_call` of the older API."""
     calls = []
-    for entry in lenient.mappings(message.get("tool_calls")):
-        function, custom = lenient.mapping(entry.get("function")), lenient.mapping(entry.get("custom"))
+    for block in lenient.mappings(message.get("tool_calls")):
+        function, custom = lenient.mapping(block.get("function")), lenient.mapping(block.get("custom"))
         arguments = custom.get("input") if custom else lenient.load_arguments(function.get("arguments"))
-        calls.append(parts.call(entry.get("id"), (function or custom).get("name"), arguments))
-    if old := lenient.mapping(message.get("function_call")):
-        calls.append(parts.call(None, old.get("name"), lenient.load_arguments(old.get("arguments"))))
+        calls.append(parts.make_call(block.get("id"), (function or custom).get("name"), arguments))
+    if legacy := lenient.mapping(message.get("function_call")):
+        calls.append(
+            parts.make_call(None, legacy.get("name"), lenient.load_arguments(legacy.get("arguments")))
+        )
     return calls
 
 
@@ -99,20 +112,20 @@ def _tool_calls(message: Json) -> list[parts.Part]:
 
 
 def decode_response(body: object) -> Answer:
-    """The answer in a response body: the first choice."""
+    """Return the answer in a response body: its first choice."""
     response = lenient.mapping(body)
     choice = next(iter(lenient.mappings(response.get("choices"))), {})
     message = lenient.mapping(choice.get("message"))
-    calls = _tool_calls(message)
-    thoughts = _reasoning(message) or _thoughts(message.get("content"))
+    calls = _decode_tool_calls(message)
+    thoughts = _find_reasoning(message) or _join_thinking_blocks(message.get("content"))
     refusal = lenient.string(message.get("refusal"))
     content = message.get("content")
-    if content is None:  # a spoken answer has its text beside the sound
+    if content is None:  # the text of an audio answer is its transcript
         content = lenient.mapping(message.get("audio")).get("transcript")
     groq = lenient.mapping(response.get("x_groq"))
     usage = response.get("usage") or groq.get("usage") or choice.get("usage")
     return Answer(
-        text=_text(content, alone=not (calls or thoughts or refusal)),
+        text=_join_text(content, alone=not (calls or thoughts or refusal)),
         tool_calls=calls,
         finish_reason=lenient.string(choice.get("finish_reason")),
         response_model=lenient.string(response.get("model")),
@@ -121,64 +134,64 @@ def decode_response(body: object) -> Answer:
         response_id=lenient.string(response.get("id")),
         refusal=refusal,
         billing=openai_shared.decode_terms(response),
-        cost=billing.stated_cost(usage),
+        cost=billing.read_cost(usage),
     )
 
 
-def _text(content: object, *, alone: bool) -> str | None:
-    """The text of a message. Servers send "" beside tool calls when there is no text."""
+def _join_text(content: object, *, alone: bool) -> str | None:
+    """Return the text of a message; servers send "" beside tool calls if there is no text."""
     if isinstance(content, list):
-        texts = parts.texts_of(parts.content_parts(content, _part))
+        texts = parts.select_texts(parts.decode_content(content, _decode_block))
         content = "".join(texts) if texts else None
-    found = lenient.string(content)
-    return found if found or alone else None
+    text = lenient.string(content)
+    return text if text or alone else None
 
 
 # --- the stream
 
 
 def is_content(event: object) -> bool:
-    """Whether a chunk contains text, reasoning, a refusal, sound or a piece of a tool call."""
+    """Return whether a chunk contains text, reasoning, a refusal, audio or a piece of a tool call."""
     return any(
         delta.get(name)
         for choice in lenient.mappings(lenient.mapping(event).get("choices"))
         for delta in [lenient.mapping(choice.get("delta"))]
-        for name in ("content", "tool_calls", "function_call", "refusal", "audio", *_REASONING)
+        for name in ("content", "tool_calls", "function_call", "refusal", "audio", *_REASONING_KEYS)
     )
 
 
 def join_events(events: list[Json]) -> Json:
-    """The chunks of a stream as one `chat.completion`; an error event becomes its `error`."""
-    whole: Json = {}
+    """Join the chunks of a stream into one `chat.completion`; an error event becomes its `error`."""
+    completion: Json = {}
     choices: dict[int, Json] = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
-        whole |= {
+        # A later empty value does not count: Azure's filter adds chunks without id and model, even as the last.
+        completion |= {
             name: value
             for name, value in event.items()
-            if value is not None and name not in ("choices", "obfuscation") and (value or name not in whole)
+            if value is not None
+            and name not in ("choices", "obfuscation")
+            and (value or name not in completion)
         }
         for chunk in lenient.mappings(event.get("choices")):
             index = lenient.count(chunk.get("index")) or 0
-            _add_choice(choices.setdefault(index, _new_choice(index)), chunk, texts)
+            empty = {"index": index, "message": {"role": "assistant", "content": None}, "finish_reason": None}
+            _add_choice(choices.setdefault(index, empty), chunk, texts)
     texts.finish()
-    if "object" in whole:
-        whole["object"] = "chat.completion"
-    return {**whole, "choices": [choices[index] for index in sorted(choices)]}
+    if "object" in completion:
+        completion["object"] = "chat.completion"
+    return {**completion, "choices": [choices[index] for index in sorted(choices)]}
 
 
-def _new_choice(index: int) -> Json:
-    return {"index": index, "message": {"role": "assistant", "content": None}, "finish_reason": None}
-
-
-def _add_choice(choice: Json, chunk: Json, texts: sse.Texts) -> None:
+def _add_choice(choice: Json, chunk: Json, texts: sse.GrowingTexts) -> None:
     """Add one chunk of a choice to its earlier chunks."""
     choice["finish_reason"] = chunk.get("finish_reason") or choice["finish_reason"]
     if chunk.get("usage"):  # of Moonshot
         choice["usage"] = chunk["usage"]
     for name, tokens in lenient.mapping(chunk.get("logprobs")).items():
-        have = choice.setdefault("logprobs", {}).setdefault(name, [])
-        have.extend(lenient.sequence(tokens))
+        entries = choice.setdefault("logprobs", {}).setdefault(name, [])
+        entries.extend(lenient.sequence(tokens))
     message = choice["message"]
     for name, value in lenient.mapping(chunk.get("delta")).items():
         if value is None:
@@ -187,25 +200,27 @@ def _add_choice(choice: Json, chunk: Json, texts: sse.Texts) -> None:
             _add_tool_calls(message.setdefault(name, []), lenient.mappings(value), texts)
         elif name in ("function_call", "audio"):
             _add_fields(message.setdefault(name, {}), lenient.mapping(value), texts)
-        elif isinstance(have := message.get(name), list):
-            have += _blocks(value)
+        elif isinstance(
+            blocks := message.get(name), list
+        ):  # Mistral's content, OpenRouter's `reasoning_details`
+            blocks += _to_blocks(value)
         elif isinstance(value, list):
             texts.finish()
-            message[name] = [*_blocks(message.get(name)), *value]
+            message[name] = [*_to_blocks(message.get(name)), *value]
         elif isinstance(value, str) and name != "role":
             texts.add(message, name, value)
         else:
             message[name] = value
 
 
-def _blocks(content: object) -> list[Json]:
-    """Content as a list of blocks: some servers (Mistral) stream blocks before they stream text."""
+def _to_blocks(content: object) -> list[Json]:
+    """Return content as a list of blocks, because some servers (Mistral) stream blocks before they stream text."""
     if isinstance(content, list):
         return content
     return [{"type": "text", "text": content}] if isinstance(content, str) and content else []
 
 
-def _add_fields(whole: Json, piece: Json, texts: sse.Texts) -> None:
+def _add_fields(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
     """Append the texts of `piece`, except those that a server may repeat."""
     for name, value in piece.items():
         if isinstance(value, str) and name not in ("id", "name", "type"):
@@ -214,14 +229,15 @@ def _add_fields(whole: Json, piece: Json, texts: sse.Texts) -> None:
             whole.setdefault(name, value)
 
 
-def _add_tool_calls(calls: list[Json], deltas: list[Json], texts: sse.Texts) -> None:
-    """Add pieces of tool calls; the place of a call is in `index`, which some servers leave out or repeat."""
+def _add_tool_calls(calls: list[Json], deltas: list[Json], texts: sse.GrowingTexts) -> None:
+    """Add pieces of tool calls; `index` says which call, but some servers leave it out or repeat it."""
     for delta in deltas:
         index = lenient.count(delta.get("index"))
         call = next((c for c in reversed(calls) if index is None or c.get("index") == index), None)
-        named = any(lenient.mapping(delta.get(name)).get("name") for name in ("function", "custom"))
-        begins = named and delta.get("id") and call is not None and call.get("id") != delta["id"]
-        if call is None or begins:
+        has_name = any(lenient.mapping(delta.get(name)).get("name") for name in ("function", "custom"))
+        # A delta with a name and another id begins a new call, even under the index of the call before it.
+        is_new = has_name and delta.get("id") and call is not None and call.get("id") != delta["id"]
+        if call is None or is_new:
             call = {"index": len(calls) if index is None else index}
             calls.append(call)
         for name in ("id", "type"):
@@ -236,7 +252,7 @@ def _add_tool_calls(calls: list[Json], deltas: list[Json], texts: sse.Texts) -> 
 
 
 def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
-    """The answer as a `chat.completion`."""
+    """Return the answer as a `chat.completion`."""
     message = {"role": "assistant", "content": answer.text, "refusal": answer.refusal}
     if answer.reasoning is not None:
         message["reasoning_content"] = answer.reasoning
@@ -259,13 +275,13 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
 
 
 def _encode_calls(answer: Answer, request: Json, response_id: str) -> list[Json]:
-    """The tool calls: those of functions, and those of tools that take a text."""
+    """Return the tool calls: calls of functions, and calls of tools that take a text."""
     calls = encode_function_calls(answer.tool_calls, response_id)
-    for call, made in zip(calls, answer.tool_calls, strict=True):
-        given = custom_input(made, request)
-        if given is not None:
+    for call, answered in zip(calls, answer.tool_calls, strict=True):
+        text = find_custom_input(answered, request)
+        if text is not None:
             name = call.pop("function")["name"]
-            call |= {"type": "custom", "custom": {"name": name, "input": given}}
+            call |= {"type": "custom", "custom": {"name": name, "input": text}}
     return calls
 
 
@@ -274,35 +290,35 @@ def _finish_reason(answer: Answer) -> str:
 
 
 def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-    """The answer as `chat.completion.chunk` events with `[DONE]` at the end.
+    """Return the answer as `chat.completion.chunk` events with `[DONE]` at the end.
 
-    Token counts are sent only where the request asks for them with `stream_options.include_usage`: then
-    every chunk has `usage`, null in all but the last, which has no choices.
+    Token counts are sent only if the request asks for them with `stream_options.include_usage`: then every chunk has
+    `usage`, null in all but the last, which has no choices.
     """
-    whole = encode_response(answer, request, response_id=response_id, created=created)
-    wanted = bool(lenient.mapping(request.get("stream_options")).get("include_usage"))
-    frame = {name: whole[name] for name in ("id", "created", "model", "system_fingerprint")}
-    frame |= {"object": "chat.completion.chunk"} | ({"usage": None} if wanted else {})
+    completion = encode_response(answer, request, response_id=response_id, created=created)
+    has_usage = bool(lenient.mapping(request.get("stream_options")).get("include_usage"))
+    frame = {name: completion[name] for name in ("id", "created", "model", "system_fingerprint")}
+    frame |= {"object": "chat.completion.chunk"} | ({"usage": None} if has_usage else {})
     chunks = []
-    for delta in [*_deltas(answer, whole["choices"][0]["message"].get("tool_calls", [])), {}]:
+    for delta in [*_encode_deltas(answer, completion["choices"][0]["message"].get("tool_calls", [])), {}]:
         reason = None if delta else _finish_reason(answer)
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         chunks.append(sse.encode(frame | {"choices": [choice]}))
-    if wanted:
-        chunks.append(sse.encode(frame | {"choices": [], "usage": whole["usage"]}))
+    if has_usage:
+        chunks.append(sse.encode(frame | {"choices": [], "usage": completion["usage"]}))
     return [*chunks, b"data: [DONE]\n\n"]
 
 
-def _deltas(answer: Answer, calls: list[Json]) -> list[Json]:
-    """The deltas in the order the server sends them: role, reasoning, text, refusal, tool calls.
+def _encode_deltas(answer: Answer, calls: list[Json]) -> list[Json]:
+    """Return the deltas in the order in which the server sends them: role, reasoning, text, refusal, tool calls.
 
-    A call is sent in one piece, as by Mistral, whose SDK reads nothing else; the SDKs of the others read both forms.
+    A call is sent in one piece, as Mistral does, because its SDK reads nothing else; the other SDKs read both forms.
     """
     role: Json = {"role": "assistant", "content": None if answer.text is None else "", "refusal": None}
     deltas = [role]
-    deltas += [{"reasoning_content": piece} for piece in sse.pieces(answer.reasoning or "")]
-    deltas += [{"content": piece} for piece in sse.pieces(answer.text or "")]
-    deltas += [{"refusal": piece} for piece in sse.pieces(answer.refusal or "")]
+    deltas += [{"reasoning_content": piece} for piece in sse.split_text(answer.reasoning or "")]
+    deltas += [{"content": piece} for piece in sse.split_text(answer.text or "")]
+    deltas += [{"refusal": piece} for piece in sse.split_text(answer.refusal or "")]
     deltas += [{"tool_calls": [call | {"index": index}]} for index, call in enumerate(calls)]
     return deltas
 

@@ -1,6 +1,6 @@
-"""OpenAI's completions of a prompt, `POST .../completions`: the older API, also of vLLM, llama.cpp, Together, others.
+"""Read and write completions of a prompt, `POST .../completions`: OpenAI's older API, also in vLLM, llama.cpp, Together.
 
-A request may hold several prompts, each a text or a list of token numbers; each has a choice of its own.
+A request may contain several prompts, each a text or a list of token numbers; the response has a choice for each.
 """
 
 from __future__ import annotations
@@ -8,25 +8,25 @@ from __future__ import annotations
 from namel3ss_debug.wire import billing, lenient, openai_shared, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
 
-_REQUEST = {"model", "prompt"}
+_REQUEST_KEYS = {"model", "prompt"}
 
 
 # --- the request
 
 
 def decode_request(body: object) -> Json:
-    """The request as `{model, messages, tools, params}`; each prompt is a message of role user."""
+    """Return the request as `{model, messages, tools, params}`; each prompt is a message of role user."""
     request = lenient.mapping(body)
-    given = openai_shared.texts_or_tokens(request.get("prompt"))
-    messages = [parts.message("user", [openai_shared.text_or_tokens(item)]) for item in given]
-    return parts.request(request, _REQUEST, messages, [])
+    prompts = openai_shared.list_inputs(request.get("prompt"))
+    messages = [parts.make_message("user", [openai_shared.make_part(item)]) for item in prompts]
+    return parts.make_request(request, _REQUEST_KEYS, messages, [])
 
 
 # --- the response
 
 
 def decode_response(body: object) -> Answer:
-    """The answer in a response body: the first choice."""
+    """Return the answer in a response body: its first choice."""
     response = lenient.mapping(body)
     choice = next(iter(lenient.mappings(response.get("choices"))), {})
     return Answer(
@@ -36,7 +36,7 @@ def decode_response(body: object) -> Answer:
         usage=openai_shared.decode_usage(response.get("usage")),
         response_id=lenient.string(response.get("id")),
         billing=openai_shared.decode_terms(response),
-        cost=billing.stated_cost(response.get("usage")),
+        cost=billing.read_cost(response.get("usage")),
     )
 
 
@@ -44,66 +44,62 @@ def decode_response(body: object) -> Answer:
 
 
 def is_content(event: object) -> bool:
-    """Whether a chunk contains text."""
+    """Return whether a chunk contains text."""
     return any(choice.get("text") for choice in lenient.mappings(lenient.mapping(event).get("choices")))
 
 
 def join_events(events: list[Json]) -> Json:
-    """The chunks of a stream as one response; an error event becomes its `error`."""
-    whole: Json = {}
+    """Join the chunks of a stream into one response; an error event becomes its `error`."""
+    response: Json = {}
     choices: dict[int, Json] = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
-        whole |= {name: value for name, value in lenient.known(event).items() if name != "choices"}
+        response |= {name: value for name, value in lenient.drop_none(event).items() if name != "choices"}
         for chunk in lenient.mappings(event.get("choices")):
             index = lenient.count(chunk.get("index")) or 0
             choice = choices.setdefault(index, {"index": index, "finish_reason": None})
             choice["finish_reason"] = chunk.get("finish_reason") or choice["finish_reason"]
             texts.add(choice, "text", chunk.get("text"))
     texts.finish()
-    return {**whole, "choices": [choices[index] for index in sorted(choices)]}
+    return {**response, "choices": [choices[index] for index in sorted(choices)]}
 
 
 # --- writing
 
 
 def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
-    """The answer as a `text_completion`: the same to each prompt."""
+    """Return the answer as a `text_completion`, the same for each prompt."""
     finish = answer.finish_reason or "stop"
-    said = _said(answer)
+    text = answer.text or answer.refusal or ""
     return {
         "id": response_id,
         "object": "text_completion",
         "created": created,
         "model": answer.response_model or request.get("model") or "",
         "choices": [
-            {"text": said, "index": index, "logprobs": None, "finish_reason": finish}
-            for index in range(len(openai_shared.texts_or_tokens(request.get("prompt"))) or 1)
+            {"text": text, "index": index, "logprobs": None, "finish_reason": finish}
+            for index in range(len(openai_shared.list_inputs(request.get("prompt"))) or 1)
         ],
         "usage": openai_shared.encode_usage(answer.usage, "prompt", "completion"),
     }
 
 
-def _said(answer: Answer) -> str:
-    return answer.text or answer.refusal or ""
-
-
 def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
-    """The answer as chunks with `[DONE]` at the end; token counts are sent as in a stream of a chat."""
-    whole = encode_response(answer, request, response_id=response_id, created=created)
-    wanted = bool(lenient.mapping(request.get("stream_options")).get("include_usage"))
-    frame = {name: whole[name] for name in ("id", "object", "created", "model")}
-    frame |= {"usage": None} if wanted else {}
+    """Return the answer as chunks with `[DONE]` at the end; token counts are sent as in a stream of a chat."""
+    completion = encode_response(answer, request, response_id=response_id, created=created)
+    has_usage = bool(lenient.mapping(request.get("stream_options")).get("include_usage"))
+    frame = {name: completion[name] for name in ("id", "object", "created", "model")}
+    frame |= {"usage": None} if has_usage else {}
     chunks = [
         frame | {"choices": [choice | {"text": piece, "finish_reason": reason}]}
-        for choice in whole["choices"]
+        for choice in completion["choices"]
         for piece, reason in [
-            *((piece, None) for piece in sse.pieces(choice["text"])),
+            *((piece, None) for piece in sse.split_text(choice["text"])),
             ("", choice["finish_reason"]),
         ]
     ]
-    if wanted:
-        chunks.append(frame | {"choices": [], "usage": whole["usage"]})
+    if has_usage:
+        chunks.append(frame | {"choices": [], "usage": completion["usage"]})
     return [*map(sse.encode, chunks), b"data: [DONE]\n\n"]
 
 

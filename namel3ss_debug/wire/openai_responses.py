@@ -1,56 +1,55 @@
-"""OpenAI responses, `POST .../responses`: reading requests and answers, streamed or not.
+"""Read and write OpenAI responses, `POST .../responses`.
 
-Input and output are lists of items (message, reasoning, function_call, function_call_output, ...); each
-item becomes one message. Writing is in `openai_responses_encoding`.
+Input and output are lists of items (message, reasoning, function_call, function_call_output, ...); each item becomes
+one message.
 """
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import billing, lenient, openai_responses_encoding, openai_shared, parts, sse
+from namel3ss_debug.wire import billing, lenient, openai_shared, parts, sse
 from namel3ss_debug.wire.contract import Answer, Json
-from namel3ss_debug.wire.tools import decode_tools
+from namel3ss_debug.wire.tools import decode_tools, find_custom_input, find_tool
 
-_REQUEST = {"model", "input", "instructions", "tools"}
-_TEXTS = {"input_text", "output_text", "text", "summary_text", "reasoning_text"}
+_REQUEST_KEYS = {"model", "input", "instructions", "tools"}
+_TEXT_TYPES = {"input_text", "output_text", "text", "summary_text", "reasoning_text"}
 _CLIENT_CALLS = {
     "computer_call": "action",
     "local_shell_call": "action",
     "shell_call": "action",
     "apply_patch_call": "operation",
 }
-"""Built-in tools that the client runs, and the key of their input."""
+"""Calls of built-in tools that the client runs -> the key of their input."""
 
 
 # --- the request
 
 
 def decode_request(body: object) -> Json:
-    """The request as `{model, messages, tools, params}`; `instructions` are a first message of role system."""
+    """Return the request as `{model, messages, tools, params}`; `instructions` are a first message of role system."""
     request = lenient.mapping(body)
-    sent = [{"role": "system", "content": request["instructions"]}] if request.get("instructions") else []
-    given = request.get("input")
-    for item in given if isinstance(given, list) else [given]:
+    items = [{"role": "system", "content": request["instructions"]}] if request.get("instructions") else []
+    sent = request.get("input")
+    for item in sent if isinstance(sent, list) else [sent]:
         if isinstance(item, dict):
-            sent.append(item)
+            items.append(item)
         elif isinstance(item, str):
-            sent.append({"role": "user", "content": item})
-    tools = decode_tools(request) + [
-        tool for item in sent if _loads_tools(item) for tool in decode_tools({"tools": item.get("tools")})
-    ]
-    return parts.request(request, _REQUEST, parts.messages(sent, _message), tools)
+            items.append({"role": "user", "content": item})
+    tools = decode_tools(request)
+    for item in items:
+        # The program has found these tools itself; tools that OpenAI finds were offered before.
+        if item.get("type") == "tool_search_output" and item.get("execution") == "client":
+            tools += decode_tools({"tools": item.get("tools")})
+    return parts.make_request(request, _REQUEST_KEYS, parts.decode_messages(items, _decode_item), tools)
 
 
-def _loads_tools(item: Json) -> bool:
-    """Whether an item offers tools that the program itself has found; those that OpenAI finds were offered before."""
-    return item.get("type") == "tool_search_output" and item.get("execution") == "client"
-
-
-def _message(item: Json) -> parts.Part:
-    """One input item as a message."""
+def _decode_item(item: Json) -> parts.Part:
+    """Return one input item as a message."""
     kind = lenient.string(item.get("type")) or "message"
     if kind == "message":
         rest = {name: value for name, value in item.items() if name not in ("type", "role", "content")}
-        return parts.message(item.get("role"), parts.content_parts(item.get("content"), _part), rest)
+        return parts.make_message(
+            item.get("role"), parts.decode_content(item.get("content"), _decode_block), rest
+        )
     if kind.endswith("_output") and "output" in item:
         response = parts.make(
             "tool_call_response",
@@ -58,47 +57,49 @@ def _message(item: Json) -> parts.Part:
             ("call_id", "output", "id"),
             id=lenient.string(item.get("call_id")) or lenient.string(item.get("id")),
             name=lenient.string(item.get("name")),
-            response=parts.tool_response(item["output"], _part),
+            response=parts.decode_tool_result(item["output"], _decode_block),
         )
-        return parts.message("tool", [response])
+        return parts.make_message("tool", [response])
     if kind == "reasoning":
-        thought = parts.make("reasoning", item, ("summary", "content"), content=_thought(item) or "")
-        return parts.message("assistant", [thought])
-    call = _tool_call(item)
+        reasoning = parts.make("reasoning", item, ("summary", "content"), content=_join_reasoning(item) or "")
+        return parts.make_message("assistant", [reasoning])
+    call = _decode_call(item)
     role = lenient.string(item.get("role")) or "assistant"
-    return parts.message(role, [parts.unknown(item) if call is None else parts.tool_call(call)])
+    return parts.make_message(
+        role, [parts.make_unknown(item) if call is None else parts.make_call_part(call)]
+    )
 
 
-def _part(block: Json) -> parts.Part:
-    """One block of an item's content."""
+def _decode_block(block: Json) -> parts.Part:
+    """Return one block of an item's content as a part."""
     kind = block.get("type")
     if kind in ("input_image", "input_file"):
         modality = "image" if kind == "input_image" else None
         for name in ("image_url", "file_data", "file_url"):
             if isinstance(block.get(name), str):
-                return parts.media(block[name], modality, block, (name,))
+                return parts.make_media(block[name], modality, block, (name,))
         file_id = lenient.string(block.get("file_id"))
         return parts.make("file", block, ("file_id",), modality=modality, file_id=file_id)
-    if isinstance(kind, str) and kind in _TEXTS and isinstance(block.get("text"), str):
-        return parts.text(block["text"], block)
-    return parts.unknown(block)
+    if isinstance(kind, str) and kind in _TEXT_TYPES and isinstance(block.get("text"), str):
+        return parts.make_text(block["text"], block)
+    return parts.make_unknown(block)
 
 
-def _tool_call(item: Json) -> parts.Part | None:
-    """The tool call in an item, or None where there is none that the client runs."""
+def _decode_call(item: Json) -> parts.Part | None:
+    """Return the tool call in an item, or None if the client runs none in it."""
     kind, call_id = item.get("type"), item.get("call_id") or item.get("id")
     if kind == "function_call":
-        return parts.call(call_id, item.get("name"), lenient.load_arguments(item.get("arguments")))
+        return parts.make_call(call_id, item.get("name"), lenient.load_arguments(item.get("arguments")))
     if kind == "custom_tool_call":
-        return parts.call(call_id, item.get("name"), item.get("input"))
+        return parts.make_call(call_id, item.get("name"), item.get("input"))
     if isinstance(kind, str) and kind in _CLIENT_CALLS:
-        asked = item.get(_CLIENT_CALLS[kind]) or item.get(f"{_CLIENT_CALLS[kind]}s")
-        return parts.call(call_id, kind.removesuffix("_call"), asked)
+        arguments = item.get(_CLIENT_CALLS[kind]) or item.get(f"{_CLIENT_CALLS[kind]}s")
+        return parts.make_call(call_id, kind.removesuffix("_call"), arguments)
     return None
 
 
-def _thought(item: Json) -> str | None:
-    """The text of a reasoning item: its summaries, then its full reasoning."""
+def _join_reasoning(item: Json) -> str | None:
+    """Return the text of a reasoning item: its summaries, then its full reasoning."""
     blocks = lenient.mappings(item.get("summary")) + lenient.mappings(item.get("content"))
     texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
     return "\n\n".join(texts) if texts else None
@@ -108,7 +109,7 @@ def _thought(item: Json) -> str | None:
 
 
 def decode_response(body: object) -> Answer:
-    """The answer in a response body, finished or in progress."""
+    """Return the answer in a response body, finished or in progress."""
     response = lenient.mapping(body)
     texts: list[str] = []
     refusals: list[str] = []
@@ -123,49 +124,48 @@ def decode_response(body: object) -> Answer:
                 if isinstance(block.get("refusal"), str):
                     refusals.append(block["refusal"])
         elif kind == "reasoning":
-            thoughts += filter(None, [_thought(item)])
-        elif (call := _tool_call(item)) is not None:
+            if text := _join_reasoning(item):
+                thoughts.append(text)
+        elif (call := _decode_call(item)) is not None:
             calls.append(call)
     return Answer(
         text="".join(texts) if texts else None,
         tool_calls=calls,
         finish_reason=_finish_reason(response),
         response_model=lenient.string(response.get("model")),
-        usage=_usage(response),
+        usage=_decode_usage(response),
         reasoning="\n\n".join(thoughts) if thoughts else None,
         response_id=lenient.string(response.get("id")),
         refusal="".join(refusals) if refusals else None,
-        billing=_terms(response),
-        cost=billing.stated_cost(response.get("usage")),
+        billing=_decode_terms(response),
+        cost=billing.read_cost(response.get("usage")),
     )
 
 
-def _usage(response: Json) -> dict[str, int]:
-    """Token counts, and how often OpenAI searched; for the web, the searches that it bills if it says so, else all."""
+def _decode_usage(response: Json) -> dict[str, int]:
+    """Return token counts, and how many searches are billed."""
     usage = openai_shared.decode_usage(response.get("usage"))
     if not usage:
         return usage
     items = [item for item in lenient.mappings(response.get("output")) if item.get("status") != "failed"]
-    billed = lenient.mapping(lenient.mapping(response.get("tool_usage")).get("web_search")).get(
-        "num_requests"
-    )
-    web = lenient.count(billed)
-    if web is None:
+    web_search = lenient.mapping(lenient.mapping(response.get("tool_usage")).get("web_search"))
+    web_searches = lenient.count(web_search.get("num_requests"))
+    if web_searches is None:  # OpenAI did not report how many it bills
         actions = [item.get("action") for item in items if item.get("type") == "web_search_call"]
-        web = sum(lenient.mapping(action).get("type", "search") == "search" for action in actions)
-    files = sum(item.get("type") == "file_search_call" for item in items)
-    return usage | billing.some({"web_searches": web, "file_searches": files})
+        web_searches = sum(lenient.mapping(action).get("type", "search") == "search" for action in actions)
+    file_searches = sum(item.get("type") == "file_search_call" for item in items)
+    return usage | billing.drop_zeros({"web_searches": web_searches, "file_searches": file_searches})
 
 
-def _terms(response: Json) -> dict[str, str]:
-    """The billing terms, and whether another model made pictures, which is billed separately."""
+def _decode_terms(response: Json) -> dict[str, str]:
+    """Return the billing terms, and a term `tool` if another model made pictures, because these are billed separately."""
     items = lenient.mappings(response.get("output"))
-    drawn = any(item.get("type") == "image_generation_call" for item in items)
-    return openai_shared.decode_terms(response) | ({"tool": "image_generation"} if drawn else {})
+    has_image = any(item.get("type") == "image_generation_call" for item in items)
+    return openai_shared.decode_terms(response) | ({"tool": "image_generation"} if has_image else {})
 
 
 def _finish_reason(response: Json) -> str | None:
-    """The status, or the reason where the response is incomplete; None while it is not finished."""
+    """Return the status, or the reason if the response is incomplete; None while it is not finished."""
     status = lenient.string(response.get("status"))
     if status == "incomplete":
         return lenient.string(lenient.mapping(response.get("incomplete_details")).get("reason")) or status
@@ -176,43 +176,43 @@ def _finish_reason(response: Json) -> str | None:
 
 
 def is_content(event: object) -> bool:
-    """Whether an event contains text, reasoning, a refusal or the beginning or a piece of a tool call."""
-    told = lenient.mapping(event)
-    kind = lenient.string(told.get("type")) or ""
+    """Return whether an event contains text, reasoning, a refusal, or the beginning or a piece of a tool call."""
+    fields = lenient.mapping(event)
+    kind = lenient.string(fields.get("type")) or ""
     if kind == "response.output_item.added":
-        return _tool_call(lenient.mapping(told.get("item"))) is not None
-    return kind.endswith(".delta") and bool(told.get("delta"))
+        return _decode_call(lenient.mapping(fields.get("item"))) is not None
+    return kind.endswith(".delta") and bool(fields.get("delta"))
 
 
 def join_events(events: list[Json]) -> Json:
-    """The events of a stream as one response object.
+    """Join the events of a stream into one response object.
 
-    It is taken from the last event that holds a whole response; output items that are missing there, because the
-    stream was cut or a gateway leaves them out, are put together from their own events.
+    The result is the response in the last event that contains one. If its output items are missing, because the stream
+    was cut or a gateway leaves them out, they are joined from their own events.
     """
-    whole: Json = {}
+    response: Json = {}
     items: dict[int, Json] = {}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for event in events:
         kind = lenient.string(event.get("type")) or ""
         if isinstance(event.get("response"), dict):
-            whole = event["response"]
+            response = event["response"]
         elif kind == "error" or (not kind and "error" in event):
-            whole = {**whole, "error": event.get("error") or {**event, "type": event.get("code")}}
+            response = {**response, "error": event.get("error") or {**event, "type": event.get("code")}}
         elif isinstance(event.get("item"), dict):
-            items[lenient.count(event.get("output_index")) or 0] = _growing(event["item"])
+            items[lenient.count(event.get("output_index")) or 0] = _copy_item(event["item"])
         elif kind.endswith(".delta"):
             _add_delta(
                 items.setdefault(lenient.count(event.get("output_index")) or 0, {}), kind, event, texts
             )
     texts.finish()
-    if items and not whole.get("output"):
-        whole = {**whole, "output": [items[index] for index in sorted(items)]}
-    return whole
+    if items and not response.get("output"):
+        response = {**response, "output": [items[index] for index in sorted(items)]}
+    return response
 
 
-def _growing(item: Json) -> Json:
-    """A copy of an output item, whose blocks can be added to without changing the event."""
+def _copy_item(item: Json) -> Json:
+    """Return a copy of an output item whose blocks can grow without changing the event."""
     lists = {name: item[name] for name in ("content", "summary") if isinstance(item.get(name), list)}
     return item | {
         name: [dict(block) if isinstance(block, dict) else block for block in blocks]
@@ -220,16 +220,16 @@ def _growing(item: Json) -> Json:
     }
 
 
-_DELTAS: dict[str, tuple[str, str, str]] = {
+_TEXT_DELTAS: dict[str, tuple[str, str, str]] = {
     "response.output_text.delta": ("content", "output_text", "text"),
     "response.refusal.delta": ("content", "refusal", "refusal"),
     "response.reasoning_text.delta": ("content", "reasoning_text", "text"),
     "response.reasoning_summary_text.delta": ("summary", "summary_text", "text"),
 }
-"""Events with a delta of a text inside an item: the list it is in, the type of its block, the key of the text."""
+"""Events with a delta of a text inside an item -> the item's list, the type of the block, the key of the text."""
 
 _MOST_BLOCKS = 1000
-"""How many blocks are begun in one list at most, so that a hostile index does not fill the memory."""
+"""How many blocks one list may have, so that a hostile index does not fill the memory."""
 
 _ITEM_DELTAS = {
     "response.function_call_arguments.delta": ("function_call", "arguments"),
@@ -237,33 +237,192 @@ _ITEM_DELTAS = {
     "response.mcp_call_arguments.delta": ("mcp_call", "arguments"),
     "response.code_interpreter_call_code.delta": ("code_interpreter_call", "code"),
 }
-"""Events with a delta of a text that is a field of the item itself: the type of the item, the key."""
+"""Events with a delta of a text that is a field of the item itself -> the type of the item, the key."""
 
 
-def _add_delta(item: Json, kind: str, event: Json, texts: sse.Texts) -> None:
+def _add_delta(item: Json, kind: str, event: Json, texts: sse.GrowingTexts) -> None:
     """Add the text of one delta event to its output item."""
     if kind in _ITEM_DELTAS:
         item_type, key = _ITEM_DELTAS[kind]
         item.setdefault("type", item_type)
         texts.add(item, key, event.get("delta"))
-    elif kind in _DELTAS:
-        listed, block_type, key = _DELTAS[kind]
+    elif kind in _TEXT_DELTAS:
+        list_name, block_type, key = _TEXT_DELTAS[kind]
         item.setdefault("type", "message" if block_type in ("output_text", "refusal") else "reasoning")
-        place = lenient.count(event.get("summary_index" if listed == "summary" else "content_index")) or 0
-        texts.add(_block(item, listed, place, block_type), key, event.get("delta"))
+        index = lenient.count(event.get("summary_index" if list_name == "summary" else "content_index")) or 0
+        texts.add(_find_block(item, list_name, index, block_type), key, event.get("delta"))
 
 
-def _block(item: Json, listed: str, place: int, block_type: str) -> Json:
-    """The block of an item at `place` in one of its lists; a new one where there is none."""
-    blocks = lenient.mappings(item.get(listed))
-    while len(blocks) <= min(place, _MOST_BLOCKS):
+def _find_block(item: Json, list_name: str, index: int, block_type: str) -> Json:
+    """Return the block of an item at `index` in one of its lists; append blocks up to there if it is missing."""
+    blocks = lenient.mappings(item.get(list_name))
+    while len(blocks) <= min(index, _MOST_BLOCKS):
         blocks.append({"type": block_type})
-    item[listed] = blocks
-    return blocks[min(place, len(blocks) - 1)]
+    item[list_name] = blocks
+    return blocks[min(index, len(blocks) - 1)]
 
 
 # --- writing
 
-encode_response = openai_responses_encoding.encode_response
-encode_stream = openai_responses_encoding.encode_stream
+_STATUSES = {"completed", "failed", "cancelled", "incomplete"}
+_CALL_EVENTS = {
+    "function_call": ("response.function_call_arguments", "arguments"),
+    "custom_tool_call": ("response.custom_tool_call_input", "input"),
+}
+"""Type of a tool call -> the events for its input, and the field of the input."""
+
+_ECHOED_FIELDS: Json = {
+    "background": False,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "reasoning": {"effort": None, "summary": None},
+    "service_tier": "default",
+    "store": True,
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": 1.0,
+    "truncation": "disabled",
+    "user": None,
+}
+"""Fields of the request that a response repeats, with their values if the request does not set them."""
+
+
+def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
+    """Return the answer as a response object."""
+    echoed = {name: request[name] for name in _ECHOED_FIELDS if request.get(name) is not None}
+    finish = answer.finish_reason or "completed"
+    status = finish if finish in _STATUSES else "incomplete"
+    counts = {"cache_read_tokens": 0, "cache_write_tokens": 0, "reasoning_tokens": 0}
+    return {
+        "id": response_id,
+        "object": "response",
+        "created_at": created,
+        "status": status,
+        "completed_at": created if status == "completed" else None,
+        "error": {"code": "server_error", "message": ""} if status == "failed" else None,
+        "incomplete_details": {"reason": finish} if status != finish else None,
+        "model": answer.response_model or request.get("model") or "",
+        "output": _encode_items(answer, request, response_id),
+        "usage": openai_shared.encode_usage(counts | answer.usage, "input", "output"),
+        **_ECHOED_FIELDS,
+        **echoed,
+    }
+
+
+def _encode_items(answer: Answer, request: Json, response_id: str) -> list[Json]:
+    """Return the output items: reasoning, a message if there is text or a refusal, and tool calls."""
+    items: list[Json] = []
+    if answer.reasoning is not None:
+        summary = [{"type": "summary_text", "text": answer.reasoning}]
+        items.append({"id": f"rs_{response_id}", "type": "reasoning", "summary": summary})
+    content: list[Json] = []
+    if answer.text is not None:
+        content.append({"type": "output_text", "annotations": [], "logprobs": [], "text": answer.text})
+    if answer.refusal is not None:
+        content.append({"type": "refusal", "refusal": answer.refusal})
+    if content:
+        message = {"id": f"msg_{response_id}", "type": "message", "status": "completed", "role": "assistant"}
+        items.append(message | {"content": content})
+    for index, call in enumerate(answer.tool_calls):
+        named = {"call_id": call.get("id") or f"call_{response_id}_{index}", "name": call.get("name") or ""}
+        namespace = lenient.string(find_tool(call.get("name"), request).get("namespace"))
+        named |= {} if namespace is None else {"namespace": namespace}
+        text = find_custom_input(call, request)
+        if text is None:
+            item = {
+                "id": f"fc_{response_id}_{index}",
+                "type": "function_call",
+                "status": "completed",
+                **named,
+            }
+            items.append(item | {"arguments": lenient.dump_arguments(call.get("arguments"))})
+        else:
+            item = {"id": f"ctc_{response_id}_{index}", "type": "custom_tool_call", **named}
+            items.append(item | {"input": text})
+    return items
+
+
+def encode_stream(answer: Answer, request: Json, *, response_id: str, created: int) -> list[bytes]:
+    """Return the answer as the events of a stream, numbered in their order."""
+    response = encode_response(answer, request, response_id=response_id, created=created)
+    started = response | {
+        "status": "in_progress",
+        "completed_at": None,
+        "error": None,
+        "incomplete_details": None,
+        "output": [],
+        "usage": None,
+    }
+    last = response["status"] if response["status"] in ("failed", "incomplete") else "completed"
+    events: list[Json] = [
+        # The order is that of the API: created, in progress; for each output item added, its deltas, done; the response.
+        {"type": "response.created", "response": started},
+        {"type": "response.in_progress", "response": started},
+    ]
+    for index, item in enumerate(response["output"]):
+        events += [event | {"output_index": index} for event in _encode_item_events(item)]
+    events.append({"type": f"response.{last}", "response": response})
+    return [
+        sse.encode(event | {"sequence_number": number}, event["type"]) for number, event in enumerate(events)
+    ]
+
+
+def _encode_item_events(item: Json) -> list[Json]:
+    """Return the events of one output item."""
+    item_id = {"item_id": item["id"]}
+    if item["type"] in _CALL_EVENTS:
+        kind, field = _CALL_EVENTS[item["type"]]
+        empty = item | {field: ""} | ({"status": "in_progress"} if "status" in item else {})
+        events: list[Json] = [
+            {"type": f"{kind}.delta", **item_id, "delta": piece} for piece in sse.split_text(item[field])
+        ]
+        events.append({"type": f"{kind}.done", **item_id, "name": item["name"], field: item[field]})
+    elif item["type"] == "reasoning":
+        empty = item | {"summary": []}
+        text = item["summary"][0]["text"]
+        events = _encode_text_events(
+            "response.reasoning_summary_text", "text", text, {**item_id, "summary_index": 0}
+        )
+        events = _wrap_in_part("response.reasoning_summary_part", item["summary"][0], "text", events)
+    else:
+        empty = item | {"content": [], "status": "in_progress"}
+        events = []
+        for index, part in enumerate(item["content"]):
+            key, kind = (
+                ("refusal", "response.refusal") if "refusal" in part else ("text", "response.output_text")
+            )
+            location = {**item_id, "content_index": index}
+            events += _wrap_in_part(
+                "response.content_part", part, key, _encode_text_events(kind, key, part[key], location)
+            )
+    added = {"type": "response.output_item.added", "item": empty}
+    return [added, *events, {"type": "response.output_item.done", "item": item}]
+
+
+def _encode_text_events(kind: str, key: str, text: str, location: Json) -> list[Json]:
+    """Return the deltas of a text and the event that repeats the whole text; those of output text also have `logprobs`."""
+    extra: Json = {"logprobs": []} if kind == "response.output_text" else {}
+    deltas = [
+        {"type": f"{kind}.delta", **location, "delta": piece, **extra} for piece in sse.split_text(text)
+    ]
+    return [*deltas, {"type": f"{kind}.done", **location, key: text, **extra}]
+
+
+def _wrap_in_part(kind: str, part: Json, key: str, events: list[Json]) -> list[Json]:
+    """Return the events of a text between the events that begin and end its part."""
+    location = {
+        name: value
+        for name, value in events[-1].items()
+        if name in ("item_id", "content_index", "summary_index")
+    }
+    begin = {"type": f"{kind}.added", **location, "part": part | {key: ""}}
+    return [begin, *events, {"type": f"{kind}.done", **location, "part": part}]
+
+
 encode_error = openai_shared.encode_error

@@ -1,8 +1,8 @@
-"""Message parts in the form of OpenTelemetry GenAI, made from what the providers send.
+"""Make message parts in the form of OpenTelemetry GenAI from the blocks that providers send.
 
 The shapes are those of `gen-ai-input-messages.json` (semantic-conventions-genai): text, reasoning,
-tool_call, tool_call_response, server_tool_call, server_tool_call_response, blob, uri, file. Fields of a
-block that the conventions do not name stay beside them; content of a kind they do not know is kept whole.
+tool_call, tool_call_response, server_tool_call, server_tool_call_response, blob, uri, file. A part keeps the fields of
+its block that the conventions do not name; a block of a kind that they do not know is kept whole.
 """
 
 from __future__ import annotations
@@ -15,103 +15,105 @@ from namel3ss_debug.wire import lenient
 
 Part = dict[str, Any]
 
-_TEXT = frozenset({"type", "text"})
-_REMEMBERED = 512
-_REMEMBERED_SIZE = 1 << 14
-_remembered: dict[tuple[Callable[[Part], Part], bytes], Part] = {}
+_TEXT_KEYS = frozenset({"type", "text"})
+_CACHE_ENTRIES = 512
+_LARGEST_CACHED = 1 << 14
+"""How many bytes a message may have, as `marshal` writes it, to be cached."""
+
+_decoded_messages: dict[tuple[Callable[[Part], Part], bytes], Part] = {}
 
 
 def make(kind: str, block: Part | None = None, read: tuple[str, ...] = (), **fields: Any) -> Part:
-    """A part with the given fields, without None, and all fields of `block` but those in `read`."""
+    """Make a part of the fields that are not None, and of all fields of `block` but those in `read`."""
     skipped = {"type", *read}
     rest = {name: value for name, value in (block or {}).items() if name not in skipped}
-    return {"type": kind, **lenient.present(rest), **lenient.known(fields)}
+    return {"type": kind, **lenient.drop_empty(rest), **lenient.drop_none(fields)}
 
 
-def unknown(block: Part) -> Part:
-    """A block of a kind that the conventions do not know: kept whole under its own type."""
+def make_unknown(block: Part) -> Part:
+    """Keep a block of a kind that the conventions do not know whole, under its own type."""
     return {**block, "type": lenient.string(block.get("type")) or "unknown"}
 
 
-def text(content: str, block: Part | None = None) -> Part:
-    """A part of plain text."""
-    if block is None or block.keys() <= _TEXT:
+def make_text(content: str, block: Part | None = None) -> Part:
+    """Make a part of plain text."""
+    if block is None or block.keys() <= _TEXT_KEYS:
         return {"type": "text", "content": content}
     return make("text", block, ("text",), content=content)
 
 
-def tool_call(call: Part) -> Part:
-    """A part for a tool call in the form an `Answer` has: `{id, name, arguments}`."""
+def make_call_part(call: Part) -> Part:
+    """Make a part of a tool call in the form of an `Answer`, `{id, name, arguments}`."""
     return make("tool_call", call)
 
 
-def call(call_id: object, name: object, arguments: object) -> Part:
-    """A tool call as an `Answer` has it; the id is left out where there is none."""
-    found = {"name": lenient.string(name) or "", "arguments": arguments}
+def make_call(call_id: object, name: object, arguments: object) -> Part:
+    """Make a tool call in the form of an `Answer`; without an id, the field is left out."""
+    call = {"name": lenient.string(name) or "", "arguments": arguments}
     known_id = lenient.string(call_id)
-    return found if known_id is None else {"id": known_id, **found}
+    return call if known_id is None else {"id": known_id, **call}
 
 
-def media(
+def make_media(
     reference: object, modality: str | None, block: Part | None = None, read: tuple[str, ...] = ()
 ) -> Part:
-    """A part for content behind a URL: a blob when it is a `data:` URL, a uri otherwise."""
+    """Make a part of content behind a URL: a blob if it is a `data:` URL, otherwise a uri."""
     url = lenient.string(reference) or ""
     if not url.startswith("data:"):
         return make("uri", block, read, modality=modality, uri=url)
     head, _, content = url[5:].partition(",")
-    return blob(content, head.partition(";")[0], modality, block, read)
+    return make_blob(content, head.partition(";")[0], modality, block, read)
 
 
-def blob(
+def make_blob(
     content: object,
     mime_type: object,
     modality: str | None,
     block: Part | None = None,
     read: tuple[str, ...] = (),
 ) -> Part:
-    """A part for content that is in the message itself, base64 as it came."""
+    """Make a part of content that is in the message itself, in base64 as the provider sent it."""
     mime = lenient.string(mime_type)
-    kind = modality or modality_of(mime or "")
+    kind = modality or find_modality(mime or "")
     return make("blob", block, read, mime_type=mime, modality=kind, content=lenient.string(content) or "")
 
 
-def modality_of(mime_type: str) -> str:
-    """The modality the conventions have for a MIME type."""
+def find_modality(mime_type: str) -> str:
+    """Return the modality that the conventions have for a MIME type."""
     family = mime_type.partition("/")[0]
     return family if family in {"image", "audio", "video"} else "document"
 
 
-def content_parts(content: object, decode: Callable[[Part], Part]) -> list[Part]:
-    """The parts of a message's content, which is text, one block, or a list of blocks; `decode` reads a block."""
-    found: list[Part] = []
+def decode_content(content: object, decode: Callable[[Part], Part]) -> list[Part]:
+    """Return the parts of a message's content, which is text, one block, or a list of blocks; `decode` reads a block."""
+    parts: list[Part] = []
     for item in content if isinstance(content, list) else [content]:
         if isinstance(item, str) and item:
-            found.append(text(item))
+            parts.append(make_text(item))
         elif isinstance(item, dict):
-            found.append(decode(item))
-    return found
+            parts.append(decode(item))
+    return parts
 
 
-def texts_of(found: list[Part], kind: str = "text") -> list[str]:
-    """The contents of the parts of one kind, `text` or `reasoning`."""
+def select_texts(parts: list[Part], kind: str = "text") -> list[str]:
+    """Return the contents of the parts of one kind, `text` or `reasoning`."""
     return [
-        part["content"] for part in found if part["type"] == kind and isinstance(part.get("content"), str)
+        part["content"] for part in parts if part["type"] == kind and isinstance(part.get("content"), str)
     ]
 
 
-def tool_response(content: object, decode: Callable[[Part], Part]) -> Any:
-    """The result of a tool: its text where it is one text, decoded parts where it is more, else unchanged."""
+def decode_tool_result(content: object, decode: Callable[[Part], Part]) -> Any:
+    """Return the result of a tool: its text if it is a single text, decoded parts if it is more, otherwise unchanged."""
     if not isinstance(content, list):
         return content
-    found = content_parts(content, decode)
-    if len(found) == 1 and found[0].keys() == {"type", "content"} and found[0]["type"] == "text":
-        return found[0]["content"]
-    return found
+    parts = decode_content(content, decode)
+    if len(parts) == 1 and parts[0].keys() == {"type", "content"} and parts[0]["type"] == "text":
+        return parts[0]["content"]
+    return parts
 
 
-def request(body: Part, read: set[str], messages: list[Part], tools: list[Part]) -> Part:
-    """A request in the form of every codec; fields of the body that are not in `read` are its `params`."""
+def make_request(body: Part, read: set[str], messages: list[Part], tools: list[Part]) -> Part:
+    """Make a request in the form of every codec; fields of the body that are not in `read` are its `params`."""
     params = {name: value for name, value in body.items() if name not in read}
     return {
         "model": lenient.string(body.get("model")),
@@ -121,34 +123,36 @@ def request(body: Part, read: set[str], messages: list[Part], tools: list[Part])
     }
 
 
-def message(role: object, content: list[Part], rest: Part | None = None) -> Part:
-    """A message; fields of the wire message that are not read stay beside role and parts."""
-    return {**lenient.present(rest or {}), "role": lenient.string(role) or "unknown", "parts": content}
+def make_message(role: object, content: list[Part], rest: Part | None = None) -> Part:
+    """Make a message; fields of the wire message that are not read stay beside role and parts."""
+    return {**lenient.drop_empty(rest or {}), "role": lenient.string(role) or "unknown", "parts": content}
 
 
-def messages(sent: Iterable[Part], decode: Callable[[Part], Part]) -> list[Part]:
-    """The decoded messages of a request; each is decoded once, since later requests of a conversation repeat it.
+def decode_messages(sent: Iterable[Part], decode: Callable[[Part], Part]) -> list[Part]:
+    """Decode the messages of a request, each one once, since later requests of a conversation repeat it.
 
     Args:
         sent: the messages as they were parsed from JSON.
-        decode: decodes a message, independently of anything else.
+        decode: decodes a message; its result may depend on nothing else.
 
     Returns:
-        The decoded messages, which must not be changed: other requests share these objects.
+        The decoded messages. They must not be changed, because other requests share them.
     """
-    return [_when_first_seen(message, decode) for message in sent]
+    return [_decode_once(message, decode) for message in sent]
 
 
-def _when_first_seen(message: Part, decode: Callable[[Part], Part]) -> Part:
+def _decode_once(message: Part, decode: Callable[[Part], Part]) -> Part:
     try:
         data = marshal.dumps(message, 2)
     except ValueError:  # nested too deep
         return decode(message)
-    known = _remembered.get((decode, data))
-    if known is None:
-        if len(data) > _REMEMBERED_SIZE:
+    # `marshal` tells 1, 1.0 and true apart, which are equal as keys. Its copy of the message is decoded, because the
+    # program may change its own message later.
+    decoded = _decoded_messages.get((decode, data))
+    if decoded is None:
+        if len(data) > _LARGEST_CACHED:
             return decode(message)
-        if len(_remembered) >= _REMEMBERED:
-            _remembered.clear()
-        known = _remembered[decode, data] = decode(marshal.loads(data))  # noqa: S302  (nobody else holds what is read back)
-    return known
+        if len(_decoded_messages) >= _CACHE_ENTRIES:
+            _decoded_messages.clear()
+        decoded = _decoded_messages[decode, data] = decode(marshal.loads(data))  # noqa: S302  (the bytes were made three lines above)
+    return decoded

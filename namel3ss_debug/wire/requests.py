@@ -1,4 +1,4 @@
-"""Questions about whole requests: whether two are the same, ask for a batch, or are only telemetry of an SDK."""
+"""Classify whole requests: whether two are the same, and whether one asks for a batch or is only telemetry of an SDK."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ _TELEMETRY = tuple(
 )
 """The addresses to which SDKs report their own use, as patterns of host and path.
 
-Each matches addresses that only take reports: a program that reads data must not get an invented answer, so a
-host that serves both (LangSmith's prompts, PostHog's flags) is listed with its paths.
+Each matches only addresses that take reports. A program that reads data must not get an invented answer, so a host that
+serves both (LangSmith's prompts, PostHog's flags) is listed with its paths.
 """
 
 _OTLP_PORTS = {4317, 4318}
 _OTLP = re.compile(r"/v1/(metrics|logs)$")
 _OTLP_TYPE = "application/x-protobuf"
 
-_REMEMBERED = 256
-"""For how many URLs the result is remembered: a program sends most of its requests to a few."""
+_CACHED_URLS = 256
+"""How many URLs are cached: a program sends most of its requests to a few."""
 
 
 def canonical_hash(method: str, url: str, body: object) -> str:
-    """A hash that is equal for requests that ask the same: 16 hexadecimal digits of a SHA-256.
+    """Return a hash that is equal for requests that ask the same: 16 hexadecimal digits of a SHA-256.
 
-    The order of keys in a JSON body and the spelling of scheme and host do not count. Left out are the port
-    of a loopback address, which a test server chooses anew each time, and API keys in the query.
+    The order of keys in a JSON body and the spelling of scheme and host do not count, nor do API keys in the query and
+    the port of a loopback address, because a test server chooses a new port each time.
 
     Args:
         method: The HTTP method.
@@ -62,15 +62,15 @@ def canonical_hash(method: str, url: str, body: object) -> str:
         body = body.encode("utf-8", "surrogatepass")
     if isinstance(body, (bytes, bytearray, memoryview)):
         raw = bytes(body)
-        body = _parsed(raw) if raw else None
+        body = _parse_container(raw) if raw else None
         data = raw if body is None else lenient.dump(body, ordered=True)
     else:
         data = b"" if body is None else lenient.dump(body, ordered=True)
-    return hashlib.sha256(_head(method, url) + data).hexdigest()[:16]
+    return hashlib.sha256(_format_head(method, url) + data).hexdigest()[:16]
 
 
-def _parsed(raw: bytes) -> object:
-    """The JSON object or array in `raw`, otherwise None: for anything else the bytes are hashed."""
+def _parse_container(raw: bytes) -> object:
+    """Return the JSON object or array in `raw`, otherwise None: for anything else the bytes are hashed."""
     try:
         value = orjson.loads(raw)
     except ValueError:
@@ -78,14 +78,14 @@ def _parsed(raw: bytes) -> object:
     return value if isinstance(value, (dict, list)) else None
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _head(method: str, url: str) -> bytes:
-    """The part of a request that is hashed beside its body."""
+@lru_cache(maxsize=_CACHED_URLS)
+def _format_head(method: str, url: str) -> bytes:
+    """Return the part of a request that is hashed beside its body."""
     return f"{method.upper()} {canonical_url(url)}\n".encode("utf-8", "surrogatepass")
 
 
 def canonical_url(url: str) -> str:
-    """A URL as `canonical_hash` uses it: equal for two URLs that count as the same."""
+    """Return a URL as `canonical_hash` uses it, which is equal for two URLs that count as the same."""
     try:
         split = urlsplit(url)
         host, port = (split.hostname or "").lower(), split.port
@@ -93,11 +93,11 @@ def canonical_url(url: str) -> str:
         return url
     if host in LOOPBACK:
         host, port = "localhost", None
-    shown_port = "" if port in (None, _DEFAULT_PORTS.get(split.scheme)) else f":{port}"
-    said = parse_qsl(split.query, keep_blank_values=True)
-    query = [(key, value) for key, value in said if key.lower() not in _SECRET_QUERY]
+    port_text = "" if port in (None, _DEFAULT_PORTS.get(split.scheme)) else f":{port}"
+    fields = parse_qsl(split.query, keep_blank_values=True)
+    query = [(key, value) for key, value in fields if key.lower() not in _SECRET_QUERY]
     tail = f"?{urlencode(query, errors='surrogatepass')}" if query else ""
-    return f"{split.scheme}://{host}{shown_port}{split.path or '/'}{tail}"
+    return f"{split.scheme}://{host}{port_text}{split.path or '/'}{tail}"
 
 
 _BATCHES = {
@@ -108,11 +108,11 @@ _BATCHES = {
     ":asyncBatchEmbedContent": ("batch",),
     ":batchGenerateContent": ("batch",),
 }
-"""Batch requests, whose answers come hours later: the end of the path, and keys of which the body has one."""
+"""End of the path of batch requests -> keys of which the body has at least one. Their answers come hours later."""
 
 
-def asks_in_batch(path: str, body: object) -> bool:
-    """Whether a request asks models for a batch of answers, whose tokens are not in the response to it."""
+def is_batch_request(path: str, body: object) -> bool:
+    """Return whether a request asks for a batch of answers, whose tokens are not in the response to it."""
     plain = path.rstrip("/")
     return isinstance(body, dict) and any(
         plain.endswith(end) and any(body.get(key) for key in keys) for end, keys in _BATCHES.items()
@@ -120,21 +120,21 @@ def asks_in_batch(path: str, body: object) -> bool:
 
 
 def is_telemetry(url: str, headers: Iterable[tuple[str, str]] = ()) -> bool:
-    """Whether a request to `url` only reports an SDK's use or traces, so that its answer does not matter.
+    """Return whether a request to `url` only reports an SDK's use or traces, so that its answer does not matter.
 
     Args:
         url: The whole URL.
-        headers: The headers of the request, where they are known.
+        headers: The headers of the request, if they are known.
     """
-    reports = _takes_reports(url)
-    if reports is None:
+    only_reports = _is_report_address(url)
+    if only_reports is None:
         return any(name.lower() == "content-type" and value == _OTLP_TYPE for name, value in headers)
-    return reports
+    return only_reports
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _takes_reports(url: str) -> bool | None:
-    """Whether the address takes only reports; `None` where that depends on the headers, by which OTLP is recognised."""
+@lru_cache(maxsize=_CACHED_URLS)
+def _is_report_address(url: str) -> bool | None:
+    """Return whether the address takes only reports; None if this depends on the headers, by which OTLP is recognised."""
     try:
         split = urlsplit(url)
         host, port = (split.hostname or "").lower(), split.port
@@ -145,4 +145,5 @@ def _takes_reports(url: str) -> bool | None:
         return True
     if any(pattern.search(f"{host}{path or '/'}") for pattern in _TELEMETRY):
         return True
+    # Other services have such paths too, so that only the content type can show OTLP.
     return None if _OTLP.search(path) else False

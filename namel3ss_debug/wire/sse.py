@@ -1,4 +1,4 @@
-"""Server-sent events, read and written.
+"""Read and write server-sent events.
 
 Reading follows the WHATWG HTML standard, section 9.2.6 "Interpreting an event stream", with one deviation:
 `parse` also returns an event whose closing blank line never came, because the stream may have been cut.
@@ -16,8 +16,8 @@ _ENDS = (b"\r\n\r\n", b"\n\n", b"\r\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class Decoder:
-    """Reads a stream as it arrives, in chunks that may be split anywhere, even inside a character."""
+class SseDecoder:
+    """A reader of a stream that arrives in chunks, which may be split anywhere, even inside a character."""
 
     def __init__(self) -> None:
         self._line: list[bytes] = []
@@ -27,10 +27,10 @@ class Decoder:
         self._after_return = False
 
     def feed(self, chunk: bytes) -> list[tuple[str, str]]:
-        """Take the next bytes and return the events they complete, as `(event name, data text)`."""
+        """Take the next bytes and return the events that they complete, as `(event name, data text)`."""
         if not chunk:
             return []
-        if self._after_return and chunk.startswith(b"\n"):
+        if self._after_return and chunk.startswith(b"\n"):  # the second half of a CR LF that was split
             chunk = chunk[1:]
         self._after_return = chunk.endswith(b"\r")
         *ended, rest = _LINE_END.split(chunk)
@@ -44,7 +44,7 @@ class Decoder:
         return events
 
     def close(self) -> list[tuple[str, str]]:
-        """Return the event that was still open when the stream ended, if it had data."""
+        """Return the event that was still open when the stream ended, if it has data."""
         line = b"".join(self._line)
         self._line.clear()
         events = self._take(line) if line else []
@@ -74,47 +74,47 @@ class Decoder:
 
 
 def parse(raw: bytes) -> list[tuple[str, str]]:
-    """All events of a stream as `(event name, data text)`; the name is "message" where none is given."""
-    decoder = Decoder()
+    """Return all events of a stream as `(event name, data text)`; the name is "message" if the event has none."""
+    decoder = SseDecoder()
     return decoder.feed(raw) + decoder.close()
 
 
-def json_events(raw: bytes) -> list[dict[str, Any]]:
-    """The events of a stream whose data are JSON objects; `[DONE]` and torn data are left out."""
+def parse_json(raw: bytes) -> list[dict[str, Any]]:
+    """Return the events of a stream whose data are JSON objects; skip `[DONE]` and torn data."""
     values = (lenient.load(data) for _, data in parse(raw))
     return [value for value in values if isinstance(value, dict)]
 
 
-class JsonEvents:
-    """Reads a stream of events whose data are JSON objects, as it arrives."""
+class SseJsonDecoder:
+    """A reader of events whose data are JSON objects, from a stream that arrives in chunks."""
 
     def __init__(self) -> None:
-        self._decoder = Decoder()
+        self._decoder = SseDecoder()
 
     def feed(self, chunk: bytes) -> list[dict[str, Any]]:
-        """Take the next bytes and return the events they complete; data that is not a JSON object is left out."""
+        """Take the next bytes and return the events that they complete; skip data that is not a JSON object."""
         values = (lenient.load(data) for _, data in self._decoder.feed(chunk))
         return [value for value in values if isinstance(value, dict)]
 
 
-def last_end(data: bytes | bytearray) -> int:
-    """The end of the last whole event in these bytes; 0 where there is none."""
+def find_last_end(data: bytes | bytearray) -> int:
+    """Return the end of the last whole event in these bytes; 0 if there is none."""
     if data.endswith(_ENDS):
         return len(data)
     return max((data.rfind(end) + len(end) for end in _ENDS if end in data), default=0)
 
 
-def cut(data: bytes) -> list[bytes]:
-    """The events in these bytes, each with its blank line; the rest, where the last one is not whole, comes last."""
+def split(data: bytes) -> list[bytes]:
+    """Return the events in these bytes, each with its blank line; the bytes of an incomplete last event come last."""
     for end in _ENDS:
         if end in data:
-            *whole, rest = data.split(end)
-            return [part + end for part in whole] + ([rest] if rest else [])
+            *events, rest = data.split(end)
+            return [event + end for event in events] + ([rest] if rest else [])
     return [data] if data else []
 
 
-def told(event: bytes) -> Any:
-    """The content of one event: its data as JSON, else as text; for a comment or the like, its bytes as text."""
+def read_content(event: bytes) -> Any:
+    """Return the content of one event: its data as JSON, else as text; without data (a comment), its bytes as text."""
     if event.startswith(b"data: {") and event.find(b"\n") >= len(event) - 2:  # nearly all events
         value = lenient.load(event[6:])
         if value is not None:
@@ -124,8 +124,8 @@ def told(event: bytes) -> Any:
     return lenient.load_or_text("\n".join(data for _, data in parse(event)))
 
 
-def retold(event: bytes, value: Any) -> bytes:
-    """The same event with another content, in the form that `told` returns."""
+def replace_content(event: bytes, value: Any) -> bytes:
+    """Return the same event with another content, in the form that `read_content` returns."""
     data = value.encode() if isinstance(value, str) else lenient.dump(value)
     if not _has_data(event):
         return data
@@ -140,24 +140,27 @@ def _has_data(event: bytes) -> bool:
 
 
 def encode(data: dict[str, Any], name: str | None = None) -> bytes:
-    """One event with JSON data, as bytes."""
+    """Return one event with JSON data, as bytes."""
     return (f"event: {name}\n".encode() if name else b"") + b"data: " + lenient.dump(data) + b"\n\n"
 
 
-def pieces(text: str, most: int = 4) -> list[str]:
-    """`text` cut into at most `most` pieces of about the same length, as deltas; none for empty text."""
+def split_text(text: str, most: int = 4) -> list[str]:
+    """Split a text into at most `most` deltas of about the same length; return none for empty text."""
     size = max(1, -(-len(text) // most))
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-class Texts:
-    """Texts inside a document that grow delta by delta; put together once, so long streams stay cheap."""
+class GrowingTexts:
+    """The texts inside a document that grow delta by delta.
+
+    Each text is joined once, at the end: appending every delta to a string would take quadratic time in long streams.
+    """
 
     def __init__(self) -> None:
         self._growing: dict[tuple[int, str], tuple[dict[str, Any], list[str]]] = {}
 
     def add(self, owner: dict[str, Any], key: str, piece: object) -> None:
-        """Append `piece` to the text at `owner[key]`; a piece that is not text is left out."""
+        """Append `piece` to the text at `owner[key]`; ignore a piece that is not text."""
         if not isinstance(piece, str):
             return
         growing = self._growing.get((id(owner), key))
@@ -168,6 +171,6 @@ class Texts:
 
     def finish(self) -> None:
         """Write every text to its place; `add` may be called again afterwards."""
-        for (_, key), (owner, found) in self._growing.items():
-            owner[key] = "".join(found)
+        for (_, key), (owner, pieces) in self._growing.items():
+            owner[key] = "".join(pieces)
         self._growing.clear()

@@ -51,7 +51,7 @@ def chat(**delta):
 def passed_through(pieces):
     """Messages of Bedrock that pass through the events of the model behind it."""
     return [
-        event_stream.encode(
+        event_stream.encode_event(
             "chunk", {"bytes": base64.b64encode(json.dumps({"delta": {"text": piece}}).encode()).decode()}
         )
         for piece in pieces
@@ -119,7 +119,7 @@ STREAMS = {
     "converse": (
         "application/vnd.amazon.eventstream",
         lambda pieces: [
-            event_stream.encode("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": piece}})
+            event_stream.encode_event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": piece}})
             for piece in pieces
         ],
     ),
@@ -149,9 +149,9 @@ class Stream:
         """What the chunk events spell, text by text in their order."""
         found = {}
         for output in self.outputs:
-            raw = output["text"].encode() if "text" in output else event_stream.written(output["messages"])
-            for event in self.framing.cut(raw):
-                leaves(self.framing.told(event), "", found)
+            raw = output["text"].encode() if "text" in output else event_stream.from_json(output["messages"])
+            for event in self.framing.split(raw):
+                leaves(self.framing.read_content(event), "", found)
         return found
 
 

@@ -22,7 +22,7 @@ from pydantic_core import TzInfo
 
 from namel3ss_debug.capture.payloads import Payloads, exact, holders
 from namel3ss_debug.traces.redaction import Redactor
-from namel3ss_debug.wire.values import Held, revive
+from namel3ss_debug.wire.values import DataObject, revive
 
 T = TypeVar("T")
 
@@ -434,7 +434,7 @@ def test_without_the_program_an_object_stands_for_itself():
     """So it is known beforehand that an answer is whole."""
     revived = revive(exact(Payloads(), Order(Frozen((1,)))).json)
     assert revived.exact
-    assert isinstance(revived.value, Held)
+    assert isinstance(revived.value, DataObject)
     assert revived.value.type == f"{__name__}.Order"
     assert revived.value.parts["fields"]["item"].parts == {"fields": {"item": (1,)}}
 

@@ -99,14 +99,14 @@ def test_a_recorded_exchange_is_recorded_as_it_decodes(server, tracing, path, bo
     expected = known.codec.decode_response(known.join_stream(answer, kind))
     asked = known.complete(path, json.loads(body))
     assert start["inputs"] == json.loads(json.dumps(known.codec.decode_request(asked)))
-    assert end["outputs"] == expected.outputs()
+    assert end["outputs"] == expected.to_outputs()
     assert end.get("usage", {}) == expected.usage
     assert start["metadata"]["format"] == known.name
-    if wire.framing_of(kind) is not None:
+    if wire.find_framing(kind) is not None:
         chunks = [event["outputs"] for event in events if event["event_type"] == "stream_chunk"]
         assert b"".join(map(as_sent, chunks)) == answer
 
 
 def as_sent(chunk):
     """The bytes of a recorded chunk: a text, or the messages of a binary stream."""
-    return chunk["text"].encode() if "text" in chunk else event_stream.written(chunk["messages"])
+    return chunk["text"].encode() if "text" in chunk else event_stream.from_json(chunk["messages"])

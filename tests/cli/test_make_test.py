@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.inspection.calls import ModelCall, Run, ToolCall
+from namel3ss_debug.inspection.calls import ModelCall, RecordedRun, ToolCall
 from namel3ss_debug.views.generated_tests import WIDTH, Program, Tools, format_test, literal, quoted
 
 ROOT = Path(__file__).parents[2]
@@ -312,7 +312,7 @@ def test_nothing_of_a_recording_becomes_code(names, arguments, said, folder):
         "script", "app.py", [said, *names], folder=folder or ".", variables=dict.fromkeys(["A"], said)
     )
     tools = Tools(names, dict.fromkeys(names, said))
-    text = format_test("app", "x.jsonl", program, tools, Run(calls, [answer]))
+    text = format_test("app", "x.jsonl", program, tools, RecordedRun(calls, [answer]))
     (function,) = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
     kinds = {ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
     allowed = "monkeypatch. agent_trace. pytest. os."

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from namel3ss_debug.expressions import compile_expression
-from namel3ss_debug.inspection import Selection, by_beginning, forest, rows, select_spans
+from namel3ss_debug.inspection import Selection, make_rows, select_forest, select_spans, sort_by_start
 from namel3ss_debug.traces.reader import open_trace
 
 
@@ -64,20 +64,20 @@ def test_an_http_exchange_says_what_it_asks_for(tmp_path, recording):
 
 def test_a_forest_of_chosen_spans_has_no_lost_parents(run):
     """A parent that was not wanted is not a parent that is missing."""
-    chosen = forest(run, Selection(tool="search")).forest
+    chosen = select_forest(run, Selection(tool="search")).forest
     assert ([node.span.number for node in chosen.roots], chosen.lost_parents) == ([5, 8], 0)
 
 
 def test_a_forest_may_be_cut_to_the_spans_that_began_first(run):
     """What is cut away leaves no lost parents behind."""
-    cut = forest(run, limit=3).forest
+    cut = select_forest(run, limit=3).forest
     assert [(depth, node.span.number) for depth, node in cut.walk()] == [(0, 2), (1, 4), (0, 3)]
-    assert (cut.lost_parents, forest(run, limit=0).forest.roots) == (0, [])
+    assert (cut.lost_parents, select_forest(run, limit=0).forest.roots) == (0, [])
 
 
 def test_a_tree_has_parents_before_children(run):
     """Rows say where each span stands, when it began and how it ended."""
-    found = rows(forest(run).forest)
+    found = make_rows(select_forest(run).forest)
     assert [(row.number, row.depth, row.label, row.status) for row in found] == [
         (2, 0, "agent_execution Researcher", "completed"),
         (4, 1, "llm_call gpt-4o", "completed"),
@@ -96,13 +96,13 @@ def test_a_tree_has_parents_before_children(run):
 
 def test_a_timeline_is_in_the_order_of_beginning(run):
     """The same rows by their start."""
-    assert [row.number for row in by_beginning(rows(forest(run).forest))] == [2, 3, 4, 5, 8, 13]
+    assert [row.number for row in sort_by_start(make_rows(select_forest(run).forest))] == [2, 3, 4, 5, 8, 13]
 
 
 def test_a_forest_counts_what_was_cut_away(run):
     """The number of chosen spans is true whatever the limit."""
-    assert [forest(run, limit=limit).total for limit in (None, 0, 2, 100)] == [6, 6, 6, 6]
-    assert forest(run, Selection(tool="search"), limit=1).total == 2
+    assert [select_forest(run, limit=limit).total for limit in (None, 0, 2, 100)] == [6, 6, 6, 6]
+    assert select_forest(run, Selection(tool="search"), limit=1).total == 2
 
 
 def test_a_long_recording_is_cut_on_the_way(recording, written_events):
@@ -110,7 +110,7 @@ def test_a_long_recording_is_cut_on_the_way(recording, written_events):
     made = recording
     for _ in range(1500):
         made.end(made.start("tool", "t"))
-    chosen = forest(written_events(made), limit=2)
+    chosen = select_forest(written_events(made), limit=2)
     assert ([node.span.number for node in chosen.forest.roots], chosen.total) == ([1, 3], 1500)
 
 
@@ -120,7 +120,7 @@ def test_spans_of_another_process_have_no_lost_parent(recording, written_events)
     agent = made.start("agent", "A")
     began = made.event("trace_start", agent, component="app")
     made.start("tool", "inner", began)
-    chosen = forest(written_events(made), Selection(tool="inner")).forest
+    chosen = select_forest(written_events(made), Selection(tool="inner")).forest
     assert ([node.span.number for node in chosen.roots], chosen.lost_parents) == ([3], 0)
 
 
@@ -131,5 +131,5 @@ def test_a_streamed_call_counts_its_chunks(recording, written_events):
     for call in (first, second, first):
         made.event("stream_chunk", call, component="llm")
     made.end(first, metadata={"time_to_first_token_ms": 7.5})
-    found = rows(forest(written_events(made)).forest)
+    found = make_rows(select_forest(written_events(made)).forest)
     assert [(row.number, row.chunks, row.first_token_ms) for row in found] == [(1, 2, 7.5), (2, 1, None)]

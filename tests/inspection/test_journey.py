@@ -1,7 +1,7 @@
 import pytest
 
 from namel3ss_debug.errors import WrongUsageError
-from namel3ss_debug.inspection.journey import journey
+from namel3ss_debug.inspection.journey import read_story
 
 
 def told(story):
@@ -14,7 +14,7 @@ def told(story):
 
 def test_what_an_agent_did_is_in_the_order_of_the_events(run):
     """Its span begins and ends; what ran inside is one step each, with what came of it."""
-    story = journey(run, "researcher")
+    story = read_story(run, "researcher")
     assert told(story) == [
         (2, 0, "agent_execution_start"),
         (4, 1, "llm_call_start"),
@@ -33,7 +33,7 @@ def test_what_an_agent_did_is_in_the_order_of_the_events(run):
 def test_a_name_is_found_in_upper_and_lower_case_and_by_a_pattern(run):
     """Both tools are meant, and each says who called it."""
     for name in ("SEARCH", "sea*"):
-        story = journey(run, name)
+        story = read_story(run, name)
         assert [(step.number, step.caller) for step in story.steps if not step.closing and step.is_span] == [
             (5, "Researcher"),
             (8, "Writer"),
@@ -43,7 +43,7 @@ def test_a_name_is_found_in_upper_and_lower_case_and_by_a_pattern(run):
 
 def test_a_component_is_meant_where_nothing_has_the_name(run):
     """All models, the open one as well."""
-    story = journey(run, "llm")
+    story = read_story(run, "llm")
     assert [(step.number, step.end_number) for step in story.steps] == [(4, 7), (13, None)]
     assert story.names == ["gpt-4o", "gpt-4o-mini"]
 
@@ -53,14 +53,14 @@ def test_a_component_is_meant_where_nothing_has_the_name(run):
 )
 def test_a_name_that_is_not_there_is_a_mistake_of_the_user(run, name, hint):
     """The nearest is suggested, or those there are."""
-    with pytest.raises(WrongUsageError, match="nothing in this recording is called") as raised:
-        journey(run, name)
+    with pytest.raises(WrongUsageError, match="nothing in this trace is called") as raised:
+        read_story(run, name)
     assert hint.split()[-1] in str(raised.value)
 
 
 def test_a_long_story_is_bounded(run):
     """The first steps are kept with their ends, the others are counted."""
-    story = journey(run, "Researcher", limit=2)
+    story = read_story(run, "Researcher", limit=2)
     assert told(story) == [(2, 0, "agent_execution_start"), (4, 1, "llm_call_start")]
     assert (story.total, story.steps[0].end_number, story.failures) == (7, 12, 1)
 
@@ -72,7 +72,7 @@ def test_a_child_process_belongs_to_the_span_that_started_it(recording, written_
     tool = recording.start("tool", "remote", process)
     recording.end(tool)
     recording.end(agent)
-    assert told(journey(written_events(recording), "boss")) == [
+    assert told(read_story(written_events(recording), "boss")) == [
         (1, 0, "agent_execution_start"),
         (3, 1, "tool_call_start"),
         (5, 0, "end"),
@@ -87,8 +87,8 @@ def test_messages_from_and_to_an_agent_are_part_of_its_story(recording, written_
         "agent_message", component="agent", component_name="Bus", outputs={"from": 7, "to": ["B"]}
     )
     trace = written_events(recording)
-    assert [step.number for step in journey(trace, "a").steps] == [1]
-    assert [step.number for step in journey(trace, "b").steps] == [1, 2]
+    assert [step.number for step in read_story(trace, "a").steps] == [1]
+    assert [step.number for step in read_story(trace, "b").steps] == [1, 2]
 
 
 def test_an_end_whose_start_is_lost_is_told(recording, written_events):
@@ -96,7 +96,7 @@ def test_an_end_whose_start_is_lost_is_told(recording, written_events):
     recording.event(
         "tool_call_end", "gone", component="tool", component_name="search", status="failed", error="late"
     )
-    story = journey(written_events(recording), "search")
+    story = read_story(written_events(recording), "search")
     assert [(step.number, step.end_number, step.failed) for step in story.steps] == [(1, 1, True)]
 
 
@@ -106,7 +106,7 @@ def test_a_span_inside_a_span_of_the_same_name(recording, written_events):
     inner = recording.start("agent", "Boss", outer)
     recording.end(inner)
     recording.end(outer)
-    story = journey(written_events(recording), "boss")
+    story = read_story(written_events(recording), "boss")
     assert told(story) == [
         (1, 0, "agent_execution_start"),
         (2, 1, "agent_execution_start"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug.inspection.logs import log_lines
+from namel3ss_debug.inspection.logs import select_log_lines
 
 
 @pytest.fixture
@@ -45,7 +45,10 @@ def events(recording):
 
 def test_every_line_says_its_log_its_level_and_its_agent(events):
     """What an event says of itself wins; else its type decides. The agent is the innermost one around it."""
-    found = [(line.number, line.category, line.level, line.agent, line.message) for line in log_lines(events)]
+    found = [
+        (line.number, line.category, line.level, line.agent, line.message)
+        for line in select_log_lines(events)
+    ]
     assert found == [
         (3, "system", "debug", "Researcher", "quiet"),
         (6, "learning", "warning", "Writer", "odd"),
@@ -70,7 +73,7 @@ def test_every_line_says_its_log_its_level_and_its_agent(events):
 )
 def test_lines_are_chosen(events, wanted, numbers):
     """By level, by log, by agent or logger; all conditions must hold."""
-    assert [line.number for line in log_lines(events, **wanted)] == numbers
+    assert [line.number for line in select_log_lines(events, **wanted)] == numbers
 
 
 def test_what_is_damaged_is_read_as_far_as_it_goes():
@@ -79,7 +82,7 @@ def test_what_is_damaged_is_read_as_far_as_it_goes():
         {"event_type": "log_record", "component": "log", "metadata": {"level": 7, "message": ["x"]}},
         {"event_type": "log_record", "metadata": "text", "component_name": 3},
     ]
-    lines = list(log_lines(enumerate(odd, 1)))
+    lines = list(select_log_lines(enumerate(odd, 1)))
     assert [(line.level, line.source, line.message) for line in lines] == [
         ("info", "log", ""),
         ("info", "", ""),

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from namel3ss_debug.expressions import compile_expression
-from namel3ss_debug.inspection import Folded, Selection, forest, select
+from namel3ss_debug.inspection import FoldedEvents, Selection, select, select_forest
 from namel3ss_debug.traces.reader import open_trace
 
 
@@ -83,7 +83,7 @@ def test_what_a_child_process_recorded_belongs_to_the_span_it_was_started_in(tmp
     path = tmp_path / "trace.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in made.events))
     assert numbers(select(open_trace(path), Selection(agent="a"))) == [1, 2, 3]
-    walked = [(depth, node.span.name) for depth, node in forest(open_trace(path)).forest.walk()]
+    walked = [(depth, node.span.name) for depth, node in select_forest(open_trace(path)).forest.walk()]
     assert walked == [(0, "A"), (1, "inner"), (0, "outer")]
 
 
@@ -116,9 +116,9 @@ def test_folded_chunks_are_told_of_once(recording, written_events):
             made.event("stream_chunk", call, component="llm", component_name=name)
         made.end(call)
     trace = written_events(made)
-    whole = Folded(trace)
+    whole = FoldedEvents(trace)
     assert [(line.number, line.streamed and line.streamed.chunks) for line in whole] == [(1, None), (5, 3), (6, None), (10, 3)]  # fmt: skip
     assert whole.left_out == 0
-    some = Folded(trace, Selection(where=compile_expression("llm == 'b' and n < 10 or n == 5")))
+    some = FoldedEvents(trace, Selection(where=compile_expression("llm == 'b' and n < 10 or n == 5")))
     assert [(line.number, line.streamed and line.streamed.chunks) for line in some] == [(5, 3), (6, None)]
     assert some.left_out == 3

@@ -72,7 +72,7 @@ def test_of_two_exact_entries_that_of_the_model_that_answered_is_the_price():
     """What was asked for may have been answered by another model, and that one is paid."""
     prices = OwnPrices({"asked": {"input": 1}, "answered": {"input": 2, "context_window": 9}})
     (price,) = prices.find("answered", "asked")
-    assert (price.bands[0][1].input, prices.window("answered", "asked")) == (2_000_000, 9)
+    assert (price.bands[0][1].input, prices.find_window("answered", "asked")) == (2_000_000, 9)
 
 
 def test_a_model_that_no_entry_fits_is_not_known():

@@ -17,26 +17,26 @@ AT = 1_735_689_600.0  # 2025-01-01
 def test_own_prices_come_first(own_prices):
     """A model of the table has the table's price, whoever else would know one; null is no price."""
     own_prices({"gpt-4o": {"input": 1, "output": 2}, "o3*": None})
-    assert prices.cost_of("openai", "gpt-4o", USAGE, AT) == 3 * 10**12
+    assert prices.calculate_cost("openai", "gpt-4o", USAGE, AT) == 3 * 10**12
     assert prices.find_price("openai", "gpt-4o", AT).source == "settings"
-    assert prices.cost_of("openai", "o3-mini", USAGE, AT) is None
+    assert prices.calculate_cost("openai", "o3-mini", USAGE, AT) is None
 
 
 def test_a_model_nobody_knows_has_no_cost(own_prices):
     """It is never guessed, and neither is that of a call without a model."""
     own_prices({"other": {"input": 1}})
-    assert prices.cost_of("openai", "no-such-model-of-theirs", USAGE, AT) is None
-    assert prices.cost_of(None, None, USAGE, AT) is None
-    assert prices.cost_of("openai", "gpt-4o" * 1000, USAGE, AT) is None
+    assert prices.calculate_cost("openai", "no-such-model-of-theirs", USAGE, AT) is None
+    assert prices.calculate_cost(None, None, USAGE, AT) is None
+    assert prices.calculate_cost("openai", "gpt-4o" * 1000, USAGE, AT) is None
 
 
 def test_without_the_extra_only_own_prices_are_known(own_prices, no_published_prices):
     """It is no error that there are no published prices."""
-    assert not prices.extra_installed()
+    assert not prices.is_extra_installed()
     assert prices.extra_source() == ""
-    assert prices.cost_of("openai", "gpt-4o", USAGE, AT) is None
+    assert prices.calculate_cost("openai", "gpt-4o", USAGE, AT) is None
     own_prices({"gpt-4o": {"input": 1, "output": 2}})
-    assert prices.cost_of("openai", "gpt-4o", USAGE, AT) == 3 * 10**12
+    assert prices.calculate_cost("openai", "gpt-4o", USAGE, AT) == 3 * 10**12
 
 
 def test_the_fingerprint_is_another_where_costs_may_be_others(own_prices):
@@ -68,7 +68,7 @@ def test_published_prices_are_imported_only_when_one_is_asked_for(use):
 import sys
 from namel3ss_debug import prices
 {use}
-prices.cost_of("openai", "gpt-4o", {{"input_tokens": 1, "output_tokens": 1}}, 1.0)
+prices.calculate_cost("openai", "gpt-4o", {{"input_tokens": 1, "output_tokens": 1}}, 1.0)
 assert sys.modules.get("genai_prices") is None
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -81,7 +81,7 @@ def test_windows_are_the_users_own_else_published(own_prices):
     assert prices.find_window(None, "answered", asked="gpt-4o") == 9000
     assert prices.find_window(None, "nobody-knows") is None
     assert prices.find_window(None, None) is None
-    assert prices.cost_of("openai", "gpt-4o", {"input_tokens": 3, "output_tokens": 0}, AT) == 3 * 10**6
+    assert prices.calculate_cost("openai", "gpt-4o", {"input_tokens": 3, "output_tokens": 0}, AT) == 3 * 10**6
     pytest.importorskip("genai_prices")
     assert prices.find_window("openai", "gpt-4o-mini") == 128_000
     assert prices.find_window("openai", "o3-mini") == 200_000

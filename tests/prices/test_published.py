@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug import prices
-from namel3ss_debug.prices.published import published_price
+from namel3ss_debug.prices.published import find_published_price
 
 genai_prices = pytest.importorskip("genai_prices")
 
@@ -58,7 +58,7 @@ def test_a_call_costs_what_they_say(provider, model, plain, read, written, made,
         "cache_read_tokens": read,
         "cache_write_tokens": written,
     }
-    assert prices.cost_of(provider, model, usage, at) == theirs(provider, model, usage, at)
+    assert prices.calculate_cost(provider, model, usage, at) == theirs(provider, model, usage, at)
 
 
 LATE = datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()
@@ -98,14 +98,14 @@ PLAIN = {"input_tokens": 1000, "output_tokens": 200, "cache_read_tokens": 300}
 )
 def test_what_is_billed_besides_plain_tokens_costs_what_they_say(provider, model, usage):
     """Hours in the cache, searches, sound and pictures, each at its published price."""
-    assert prices.cost_of(provider, model, usage, AT) == theirs(provider, model, usage, AT)
+    assert prices.calculate_cost(provider, model, usage, AT) == theirs(provider, model, usage, AT)
 
 
 def test_a_search_of_files_costs_what_they_say():
     """OpenAI's file search is a search of its storage there: $2.50 for a thousand."""
-    ours = prices.cost_of("openai", "gpt-4o", {**PLAIN, "file_searches": 2}, AT)
+    ours = prices.calculate_cost("openai", "gpt-4o", {**PLAIN, "file_searches": 2}, AT)
     assert ours == theirs("openai", "gpt-4o", {**PLAIN, "storage_searches": 2}, AT)
-    assert ours - prices.cost_of("openai", "gpt-4o", PLAIN, AT) == 5 * 10**9
+    assert ours - prices.calculate_cost("openai", "gpt-4o", PLAIN, AT) == 5 * 10**9
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_a_search_of_files_costs_what_they_say():
 )
 def test_other_terms_have_their_own_price(provider, model, term, context):
     """A batch is half the price, a faster answer a higher one."""
-    found = published_price(provider, model, LATE, None, (term,))
+    found = find_published_price(provider, model, LATE, None, (term,))
     assert found is not None
     assert found.cost(PLAIN) == theirs(provider, model, PLAIN, LATE, **context)
-    assert found.cost(PLAIN) != prices.cost_of(provider, model, PLAIN, LATE)
+    assert found.cost(PLAIN) != prices.calculate_cost(provider, model, PLAIN, LATE)
 
 
 @pytest.mark.parametrize(
@@ -139,15 +139,16 @@ def test_other_terms_have_their_own_price(provider, model, term, context):
 )
 def test_terms_without_a_published_price_have_none(provider, model, at, terms):
     """The standard price would be a claim that nobody made."""
-    assert published_price(provider, model, LATE, None) is not None
-    assert published_price(provider, model, at, None, terms) is None
+    assert find_published_price(provider, model, LATE, None) is not None
+    assert find_published_price(provider, model, at, None, terms) is None
 
 
 def test_a_tier_that_costs_what_the_standard_one_does_has_its_price():
     """Groq's flex tier may be refused, and is paid as any other."""
-    standard = published_price("groq", "llama-3.3-70b-versatile", AT, None)
+    standard = find_published_price("groq", "llama-3.3-70b-versatile", AT, None)
     assert (
-        published_price("groq", "llama-3.3-70b-versatile", AT, None, (("service_tier", "flex"),)) == standard
+        find_published_price("groq", "llama-3.3-70b-versatile", AT, None, (("service_tier", "flex"),))
+        == standard
     )
 
 
@@ -155,16 +156,16 @@ def test_prices_are_those_of_the_day():
     """OpenAI made o3 cheaper on 10 June 2025: $10 and $40 per million tokens became $2 and $8."""
     usage = {"input_tokens": 1_000_000, "output_tokens": 1_000_000}
     before, after = (datetime(2025, 6, day, tzinfo=UTC).timestamp() for day in (9, 10))
-    assert prices.cost_of("openai", "o3", usage, before) == 50 * 10**12
-    assert prices.cost_of("openai", "o3", usage, after) == 10 * 10**12
-    assert prices.cost_of("openai", "o3", usage, None) is None
-    assert prices.cost_of("openai", "o3", usage, 1e300) is None
+    assert prices.calculate_cost("openai", "o3", usage, before) == 50 * 10**12
+    assert prices.calculate_cost("openai", "o3", usage, after) == 10 * 10**12
+    assert prices.calculate_cost("openai", "o3", usage, None) is None
+    assert prices.calculate_cost("openai", "o3", usage, 1e300) is None
 
 
 def test_a_price_that_never_changed_needs_no_day():
     """gpt-4o is $2.50 and $10 per million tokens: 1,000 and 100 of them are $0.0035."""
     assert (
-        prices.cost_of("openai", "gpt-4o", {"input_tokens": 1000, "output_tokens": 100}, None)
+        prices.calculate_cost("openai", "gpt-4o", {"input_tokens": 1000, "output_tokens": 100}, None)
         == 3_500_000_000
     )
 
@@ -187,9 +188,9 @@ def test_a_price_that_never_changed_needs_no_day():
 )
 def test_who_is_paid(provider, model, address, same_as):
     """By the address, else by the name that was recorded, else by the name of the model."""
-    found = published_price(provider, model, AT, address)
+    found = find_published_price(provider, model, AT, address)
     assert found is not None
-    assert found == published_price(same_as, model, AT, None)
+    assert found == find_published_price(same_as, model, AT, None)
     assert found.source == f"genai-prices {genai_prices.__version__}"
 
 
@@ -206,7 +207,7 @@ def test_who_is_paid(provider, model, address, same_as):
 )
 def test_what_a_provider_does_not_sell_has_no_price(provider, model, address):
     """Another provider's price for a model of the same name would be a guess."""
-    assert published_price(provider, model, AT, address) is None
+    assert find_published_price(provider, model, AT, address) is None
 
 
 def test_every_published_price_can_be_read():
@@ -222,7 +223,7 @@ def test_every_published_price_can_be_read():
                 if model.is_match(model.id)
                 else None
             )
-            cost = prices.cost_of(provider.id, model.id, usage, AT) if found is model else None
+            cost = prices.calculate_cost(provider.id, model.id, usage, AT) if found is model else None
             if cost is not None:
                 # a price of more digits than 1e-12 dollars a token is rounded, once for each token
                 assert abs(cost - theirs(provider.id, model.id, usage, AT)) <= 501_000, (

@@ -83,7 +83,7 @@ CLAUDE = Rates(3_000_000, 15_000_000, 300_000, 3_750_000)
 )
 def test_each_token_is_paid_once_at_its_own_price(rates, usage, parts):
     """The expected amounts are tokens times the dollars per million, worked out by hand."""
-    assert rates.parts(usage) == parts
+    assert rates.split_cost(usage) == parts
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_each_token_is_paid_once_at_its_own_price(rates, usage, parts):
 )
 def test_a_usage_that_does_not_tell_enough_has_no_cost(usage):
     """What is missing, is no number, or contradicts the rest is not guessed."""
-    assert CLAUDE.parts(usage) is None
+    assert CLAUDE.split_cost(usage) is None
 
 
 @pytest.mark.parametrize(
@@ -134,15 +134,16 @@ def test_sound_that_contradicts_the_rest_has_no_cost(sound):
     """More sound than tokens, more of it cached than there is, or nothing told of which tokens the cache read."""
     rates = CLAUDE._replace(media=(Medium("audio", 10_000_000),))
     usage = {"input_tokens": 10, "output_tokens": 3}
-    assert rates.parts(usage | sound) is None
-    assert rates.parts(usage) == CLAUDE.parts(usage)
+    assert rates.split_cost(usage | sound) is None
+    assert rates.split_cost(usage) == CLAUDE.split_cost(usage)
 
 
 def test_output_without_a_price_has_no_cost():
     """A price that is for input only says nothing about output."""
-    assert Rates(20_000).parts({"input_tokens": 8, "output_tokens": 1}) is None
+    assert Rates(20_000).split_cost({"input_tokens": 8, "output_tokens": 1}) is None
     assert (
-        Rates(1, 1, reasoning=1).parts({"input_tokens": 1, "output_tokens": 1, "reasoning_tokens": 2}) is None
+        Rates(1, 1, reasoning=1).split_cost({"input_tokens": 1, "output_tokens": 1, "reasoning_tokens": 2})
+        is None
     )
 
 
@@ -159,7 +160,7 @@ USAGE = st.dictionaries(
 def test_the_parts_are_the_whole(rates, usage):
     """A cost is the sum of its parts, no part is negative, and all of it is whole numbers."""
     price = Price("settings", ((-1, rates),))
-    parts = price.parts(usage)
+    parts = price.split_cost(usage)
     if parts is None:
         assert price.cost(usage) is None
     else:
@@ -182,7 +183,7 @@ def test_two_calls_cost_what_one_with_the_tokens_of_both_would(rates, one, two):
             "output_tokens": made + thought,
             "reasoning_tokens": thought,
         }
-        return sum(rates.parts(usage))
+        return sum(rates.split_cost(usage))
 
     assert cost(*one) + cost(*two) == cost(*(a + b for a, b in zip(one, two, strict=True)))
 

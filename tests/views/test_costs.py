@@ -6,7 +6,7 @@ import pytest
 
 from namel3ss_debug.analysis.folds import FOLDS, Analysis
 from namel3ss_debug.analysis.several.many import Many
-from namel3ss_debug.inspection import Context
+from namel3ss_debug.inspection import Surroundings
 from namel3ss_debug.views import blocks
 from namel3ss_debug.views.analysis import report, several
 from namel3ss_debug.views.details import event_in_full
@@ -119,7 +119,7 @@ def test_nothing_is_said_of_prices_that_nobody_needs(own_prices):
 
 def cost_of_event(event, start=START):
     """What the page of one event says behind `cost`; None where it says nothing."""
-    around = Context(2, event, (1, start))
+    around = Surroundings(2, event, (1, start))
     lines = (line.plain.strip() for line in event_in_full(around, 200))
     return next((line.removeprefix("cost").strip() for line in lines if line.startswith("cost")), None)
 

@@ -16,7 +16,7 @@ from namel3ss_debug.analysis.diffing.differences import KINDS, Detail, Differenc
 from namel3ss_debug.views import blocks
 from namel3ss_debug.views.diff import baseline_report, report
 from namel3ss_debug.wire.conversations import diff_messages
-from namel3ss_debug.wire.value_changes import path_changes
+from namel3ss_debug.wire.value_changes import diff_values
 
 SIDE = Side("a.jsonl", "run", "app.py", 12, 1000.0, 400, 0.004, 0, 50.0, 0, 4, 3, 0, 0)
 OTHER = replace(SIDE, path="b.jsonl", duration_ms=1500.0, tokens=500, cost=None, unpriced=1, memory_mb=None)
@@ -84,7 +84,7 @@ def test_both_sides_of_the_first_difference():
         [*before, message("tool", "in the first depot")],
         [*before, message("tool", "in the second depot")],
     )
-    found = difference(detail=Detail((), path_changes({"result": 1}, {"result": 2})))
+    found = difference(detail=Detail((), diff_values({"result": 1}, {"result": 2})))
     read = Reading(6, 6, diff_messages(before, before))
     read_next = Reading(10, 11, diff_messages(*after))
     lines = shown(diff(found, read=read, read_next=read_next, met_again=Meeting(12, 13, 3, to_the_end=True)))
@@ -118,8 +118,8 @@ def test_both_sides_of_the_first_difference():
         (difference("path", name_b="lookup"), "search -> lookup"),
         (difference("added", name_a=None, number_a=None), "added"),
         (difference("context", carried_from=5), "what differs since event 5"),
-        (difference(detail=Detail((), path_changes({"x": 1}, {"x": 2, "y": 3}))), "x 1 -> 2 and 1 more"),
-        (difference(detail=Detail((), path_changes({"x": 1}, {}))), "- x 1"),
+        (difference(detail=Detail((), diff_values({"x": 1}, {"x": 2, "y": 3}))), "x 1 -> 2 and 1 more"),
+        (difference(detail=Detail((), diff_values({"x": 1}, {}))), "- x 1"),
     ],
 )
 def test_a_difference_in_a_row(found, words):
@@ -157,7 +157,7 @@ def test_no_text_of_a_recording_harms_the_screen(one, other, kind):
     event = {"component": "tool", "inputs": {one: other}, "error": one, "call_site": other}
     detail = Detail(
         (Part(one, diff_messages([message(one, other)], [message(other, one)])),),
-        path_changes({one: 1}, {one: other}),
+        diff_values({one: 1}, {one: other}),
         (event, event),
     )
     found = difference(kind, name_a=one, name_b=other, where=(one,), detail=detail)

@@ -1,4 +1,4 @@
-from namel3ss_debug.inspection.journey import Step, Story
+from namel3ss_debug.inspection.journey import Story, StoryStep
 from namel3ss_debug.views.blocks import lines, markdown
 from namel3ss_debug.views.journey import did, document, outcome, story
 
@@ -11,7 +11,9 @@ def event(kind, component, name, **fields):
 def step(component, name, *, given=None, end=None, **fields):
     """A span that has ended, as a step."""
     begun = event(f"{component}_call_start", component, name, inputs={"arguments": given} if given else {})
-    return Step(2, begun, fields.pop("depth", 1), fields.pop("own", False), end=end, end_number=3, **fields)
+    return StoryStep(
+        2, begun, fields.pop("depth", 1), fields.pop("own", False), end=end, end_number=3, **fields
+    )
 
 
 def test_sentences_say_what_was_done_and_what_came_of_it():
@@ -26,10 +28,10 @@ def test_sentences_say_what_was_done_and_what_came_of_it():
     assert outcome(step("tool", "search")) == "never ended"
     assert outcome(step("tool", "search", end={"status": "completed"})) == "done"
     told = event("agent_message", "agent", "Bus", inputs={"from": "A", "to": "B", "text": "Hello"})
-    assert did(Step(1, told, 0, own=True)) == "message from A to B"
+    assert did(StoryStep(1, told, 0, own=True)) == "message from A to B"
     bare = event("agent_message", "agent", "Desk", inputs={"to": "B", "text": "Hello"})
-    assert did(Step(1, bare, 0, own=True)) == "message from Desk to B"
-    assert did(Step(1, event("state_change", "agent", "Desk"), 0, own=True)) == "Desk: state change"
+    assert did(StoryStep(1, bare, 0, own=True)) == "message from Desk to B"
+    assert did(StoryStep(1, event("state_change", "agent", "Desk"), 0, own=True)) == "Desk: state change"
 
 
 def a_story():
@@ -38,14 +40,14 @@ def a_story():
     end = {"status": "failed", "error": "gave up", "duration_ms": 40.0, "timestamp": 6.0}
     ended = event("agent_execution_end", "agent", "Desk", **end)
     steps = [
-        Step(1, begun, 0, own=True, opening=True, end=ended, end_number=4),
+        StoryStep(1, begun, 0, own=True, opening=True, end=ended, end_number=4),
         step(
             "tool",
             "look\x1b[31m",
             given={"order": 7},
             end={"status": "failed", "error": "[red]no", "duration_ms": 30.0},
         ),
-        Step(4, ended, 0, own=True, closing=True, end=ended, end_number=4),
+        StoryStep(4, ended, 0, own=True, closing=True, end=ended, end_number=4),
     ]
     calls = {("tool", "look"): [1, 1]}
     return Story(["Desk"], ["agent"], steps, total=9, spans=1, failures=2, calls=calls, began_at=5.0)

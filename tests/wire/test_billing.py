@@ -16,7 +16,7 @@ from namel3ss_debug.wire import (
     openai_chat,
     openai_responses,
 )
-from namel3ss_debug.wire.billing import header_cost, header_terms, stated_cost, terms
+from namel3ss_debug.wire.billing import read_cost, read_header_cost, read_header_terms, select_terms
 
 CLAUDE = {"input_tokens": 10, "output_tokens": 4}
 CHAT = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}
@@ -141,7 +141,7 @@ def test_terms_are_told_where_they_are_not_the_standard_ones(codec, body, billin
 )
 def test_headers_tell_terms_that_the_body_does_not(headers, billing):
     """As those of Gemini, and of Claude on Bedrock, whose body is Anthropic's."""
-    assert header_terms(headers) == billing
+    assert read_header_terms(headers) == billing
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_a_stream_tells_its_terms_as_the_whole_does():
 )
 def test_a_cost_that_the_server_tells_is_taken(usage, dollars):
     """In US dollars, whoever tells it and however; a part of it is none."""
-    assert stated_cost(usage) == dollars
+    assert read_cost(usage) == dollars
 
 
 @pytest.mark.parametrize(
@@ -385,8 +385,8 @@ def test_gateways_tell_it_in_every_format_they_speak(name):
 )
 def test_a_header_may_tell_the_cost(value, dollars):
     """LiteLLM's proxy does so, and says None where it does not know."""
-    assert header_cost({"x-request-id": value}) is None
-    assert header_cost({"x-litellm-response-cost": value}) == dollars
+    assert read_header_cost({"x-request-id": value}) is None
+    assert read_header_cost({"x-litellm-response-cost": value}) == dollars
 
 
 NAMES = st.sampled_from(
@@ -398,6 +398,6 @@ ODD = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size
 @given(ODD | st.dictionaries(NAMES, ODD | st.dictionaries(NAMES, ODD)))
 def test_whatever_a_usage_holds_is_no_error(usage):
     """What cannot be read tells nothing; what is told is dollars from 0."""
-    dollars = stated_cost(usage)
+    dollars = read_cost(usage)
     assert dollars is None or dollars >= 0
-    json.dumps(terms(a=usage, b=dollars))
+    json.dumps(select_terms(a=usage, b=dollars))

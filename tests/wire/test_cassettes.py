@@ -546,19 +546,19 @@ def test_recorded_tool_results_are_found_in_the_next_request():
     """The results that a program sends back carry the id and the name of the call they answer."""
     _, asked, *_ = interaction("pydantic-ai/test_mcp_tools_not_cached_when_disabled.yaml", 1)
     chat = wire.FORMATS["openai.chat"].codec.decode_request(asked)
-    assert wire.tool_results(chat["messages"]) == [
+    assert wire.find_tool_results(chat["messages"]) == [
         ("call_3rqTYrA6H21AYUaRGP4F66oq", "get_country", "Mexico"),
         ("call_Xw9XMKBJU48kAAd78WgIswDx", "get_product_name", "Pydantic AI"),
     ]
-    assert "final_result" in wire.offered_tools(asked)
+    assert "final_result" in wire.list_tool_names(asked)
     _, asked, *_ = interaction("openllmetry/test_agent_with_function_tool_spans.yaml", 2)
     responses = wire.FORMATS["openai.responses"].codec.decode_request(asked)
-    assert wire.tool_results(responses["messages"]) == [
+    assert wire.find_tool_results(responses["messages"]) == [
         ("call_B8tgP9l0UOJj9DF47eAb54Om", "get_weather", "It's cloudy with 15\N{DEGREE SIGN}C")
     ]
     _, asked, *_ = interaction("openllmetry/test_anthropic_tools_history_legacy.yaml", 0)
     messages = wire.FORMATS["anthropic.messages"].codec.decode_request(asked)
-    assert wire.tool_results(messages["messages"]) == [
+    assert wire.find_tool_results(messages["messages"]) == [
         ("call_1", "get_weather", "Sunny and 65 degrees Fahrenheit")
     ]
-    assert wire.offered_tools(asked) == ("get_weather", "get_time")
+    assert wire.list_tool_names(asked) == ("get_weather", "get_time")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.wire.conversations import diff_messages, message_changes, message_text
+from namel3ss_debug.wire.conversations import diff_message_texts, diff_messages, format_message
 
 words = st.text("ab .…", max_size=12)
 parts = st.lists(
@@ -299,7 +299,7 @@ def test_a_changed_message_is_compared_as_text():
         ],
         "name": "Ann",
     }
-    assert message_text(before) == (
+    assert format_message(before) == (
         '[reasoning] hm\nI look it up\n{"cached":true}\n{"arguments":{"q":"refund"},"name":"search","type":"tool_call"}'
         '\nbare\n{"name":"Ann"}'
     )
@@ -310,7 +310,7 @@ def test_a_changed_message_is_compared_as_text():
             *before["parts"][2:],
         ]
     }
-    assert [piece for piece in message_changes(before, after) if piece.kind != "same"] == [
+    assert [piece for piece in diff_message_texts(before, after) if piece.kind != "same"] == [
         ("dropped", "it"),
         ("added", "him"),
     ]
@@ -332,7 +332,7 @@ def test_a_changed_message_is_compared_as_text():
 )
 def test_foreign_messages_have_a_text(message, text):
     """Whatever their shape."""
-    assert message_text(message) == text
+    assert format_message(message) == text
 
 
 def test_data_of_a_picture_are_told_by_how_many_and_which_they_are():
@@ -340,7 +340,7 @@ def test_data_of_a_picture_are_told_by_how_many_and_which_they_are():
 
     def seen(data):
         part = {"type": "blob", "mime_type": "image/png", "content": data}
-        return message_text({"role": "user", "parts": [part]})
+        return format_message({"role": "user", "parts": [part]})
 
     first, second = seen("A" * 12_000), seen("A" * 11_999 + "B")
     head = "[blob] 12,000 characters of data, SHA-256 "

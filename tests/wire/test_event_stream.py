@@ -25,27 +25,27 @@ def test_a_recorded_stream_is_shown_as_text_and_written_again(file):
     """The messages of a real stream, as text, give the same bytes again."""
     recorded = yaml.safe_load((CASSETTES / file).read_text(encoding="utf-8"))["interactions"][0]
     raw = recorded["response"]["body"]["string"]
-    shown = event_stream.readable(raw)
+    shown = event_stream.to_json(raw)
     assert shown[0]["headers"][":event-type"] == "messageStart"
-    assert event_stream.written(shown) == raw
+    assert event_stream.from_json(shown) == raw
 
 
 @given(kind=texts, payload=st.dictionaries(texts, texts | st.integers(0, 9), max_size=3))
 def test_a_written_event_is_read_back(kind, payload):
     """An event that is written is one whole message, and read as what it says."""
-    raw = event_stream.encode(kind, payload)
-    assert event_stream.last_end(raw) == len(raw)
-    assert event_stream.cut(raw + raw[:-1]) == [raw, raw[:-1]]
+    raw = event_stream.encode_event(kind, payload)
+    assert event_stream.find_last_end(raw) == len(raw)
+    assert event_stream.split(raw + raw[:-1]) == [raw, raw[:-1]]
     if kind != "chunk":
-        assert event_stream.json_events(raw) == [{kind: payload}]
+        assert event_stream.parse_json(raw) == [{kind: payload}]
 
 
 @given(raw=st.binary(max_size=60), whole=st.booleans())
 def test_what_is_shown_gives_the_same_bytes_or_is_not_shown(raw, whole):
     """Bytes that no writer of ours made are never shown as something else."""
-    data = event_stream.encode("e", {}) + raw if whole else raw
-    shown = event_stream.readable(data)
-    assert shown is None or event_stream.written(shown) == data
+    data = event_stream.encode_event("e", {}) + raw if whole else raw
+    shown = event_stream.to_json(data)
+    assert shown is None or event_stream.from_json(shown) == data
 
 
 def test_an_exception_is_an_error():
@@ -56,12 +56,14 @@ def test_an_exception_is_an_error():
             "text": '{"message":"slow down"}',
         }
     ]
-    found = event_stream.json_events(event_stream.written(shown))
+    found = event_stream.parse_json(event_stream.from_json(shown))
     assert found == [{"error": {"type": "throttlingException", "message": "slow down"}}]
 
 
 def test_events_that_are_passed_through_are_those_inside():
     """A chunk with the base64 of a model's own event is that event; one that is none is empty."""
     inner = base64.b64encode(b'{"type":"ping"}').decode()
-    raw = event_stream.encode("chunk", {"bytes": inner}) + event_stream.encode("chunk", {"bytes": "?"})
-    assert event_stream.json_events(raw) == [{"type": "ping"}, {}]
+    raw = event_stream.encode_event("chunk", {"bytes": inner}) + event_stream.encode_event(
+        "chunk", {"bytes": "?"}
+    )
+    assert event_stream.parse_json(raw) == [{"type": "ping"}, {}]

@@ -22,9 +22,9 @@ from namel3ss_debug.wire.faults import (
     cut_response,
     cut_stream,
     cut_value,
-    error_of,
-    failure_of,
-    finish_word,
+    make_error_response,
+    make_exception,
+    translate_finish_reason,
 )
 
 SAID = Answer(text="It is cold, wear a coat.", finish_reason="stop", usage={"output_tokens": 8})
@@ -64,7 +64,7 @@ class OwnError(Exception):
 )  # fmt: skip
 def test_a_failure_is_told_as_the_provider_tells_it(effect, spoken, status, told):
     """The status, the provider's word for it, and the text; in the body of its format."""
-    failure = failure_of(effect, FORMATS.get(spoken))
+    failure = make_error_response(effect, FORMATS.get(spoken))
     assert failure.status == status
     assert decode_error(json.loads(failure.body)) == told
     headers = dict(failure.headers)
@@ -75,7 +75,7 @@ def test_a_failure_is_told_as_the_provider_tells_it(effect, spoken, status, told
 
 def test_openai_names_some_errors_by_a_code():
     """Programs ask for it to tell a prompt that is too long from other mistakes."""
-    failure = failure_of(Effect("error", "context_length_exceeded"), FORMATS["openai.chat"])
+    failure = make_error_response(Effect("error", "context_length_exceeded"), FORMATS["openai.chat"])
     assert json.loads(failure.body)["error"]["code"] == "context_length_exceeded"
 
 
@@ -118,7 +118,7 @@ def test_an_effect_travels_as_json(effect):
 @pytest.mark.parametrize("name", sorted(BUILTIN_ERRORS))
 def test_a_built_in_exception_has_its_text(name):
     """Each of those that can be made of a text."""
-    error = error_of(Effect("error", name, "no such row"), imported)
+    error = make_exception(Effect("error", name, "no such row"), imported)
     assert type(error) is BUILTIN_ERRORS[name]
     assert "no such row" in str(error)
 
@@ -131,7 +131,7 @@ def test_only_errors_are_raised_at_a_call():
 
 def test_a_timeout_of_a_tool_is_a_timeout_error():
     """With a text that says where it comes from."""
-    error = error_of(Effect("timeout"), imported)
+    error = make_exception(Effect("timeout"), imported)
     assert (type(error), str(error)) == (TimeoutError, "timed out (fault)")
 
 
@@ -141,10 +141,12 @@ def test_an_exception_of_the_program_is_found_among_what_it_has_imported(monkeyp
     module.OwnError = OwnError
     module.Client = type("Client", (), {"NotFound": type("NotFound", (LookupError,), {})})
     monkeypatch.setitem(sys.modules, "app.errors", module)
-    error = error_of(Effect("error", "app.errors.OwnError", "no such row"), imported)
+    error = make_exception(Effect("error", "app.errors.OwnError", "no such row"), imported)
     assert (type(error), str(error)) == (OwnError, "no such row")
-    assert isinstance(error_of(Effect("error", "app.errors.Client.NotFound", "x"), imported), LookupError)
-    assert str(error_of(Effect("error", "json.JSONDecodeError", "x"), imported)) == "x"
+    assert isinstance(
+        make_exception(Effect("error", "app.errors.Client.NotFound", "x"), imported), LookupError
+    )
+    assert str(make_exception(Effect("error", "json.JSONDecodeError", "x"), imported)) == "x"
 
 
 @pytest.mark.parametrize(
@@ -154,10 +156,10 @@ def test_an_exception_that_is_not_there_is_refused(name):
     """Nothing is imported for it, and nothing but an exception is made."""
     before = set(sys.modules)
     with pytest.raises(MockError, match=f"^{name}: the program has imported no such exception$"):
-        error_of(Effect("error", name, "x"), imported)
+        make_exception(Effect("error", name, "x"), imported)
     assert set(sys.modules) == before
-    with pytest.raises(MockError, match="nothing that a tool raises"):
-        error_of(Effect("status", status=429), imported)
+    with pytest.raises(MockError, match="a tool cannot fail like this"):
+        make_exception(Effect("status", status=429), imported)
 
 
 # --- cut answers
@@ -265,11 +267,11 @@ def test_a_result_may_be_nested_deeply():
 
 def test_words_for_the_end_are_those_of_the_provider():
     """Words that are its own already, and formats that are not known, stay."""
-    assert finish_word("tool_calls", "anthropic.messages") == "tool_use"
-    assert finish_word("end_turn", "anthropic.messages") == "end_turn"
-    assert finish_word("stop", "openai.responses") == "completed"
-    assert finish_word("length", "") == "length"
-    assert finish_word(None, "openai.chat") is None
+    assert translate_finish_reason("tool_calls", "anthropic.messages") == "tool_use"
+    assert translate_finish_reason("end_turn", "anthropic.messages") == "end_turn"
+    assert translate_finish_reason("stop", "openai.responses") == "completed"
+    assert translate_finish_reason("length", "") == "length"
+    assert translate_finish_reason(None, "openai.chat") is None
 
 
 # --- the SDKs
@@ -291,7 +293,7 @@ def test_the_sdks_raise_their_own_exceptions(effect, names):
 
     def server(request):
         spoken = FORMATS["openai.chat" if "chat" in request.url.path else "anthropic.messages"]
-        failure = failure_of(effect, spoken)
+        failure = make_error_response(effect, spoken)
         return httpx2.Response(failure.status, headers=list(failure.headers), content=failure.body)
 
     messages = [{"role": "user", "content": "hi"}]

@@ -176,7 +176,7 @@ def test_time_to_first_token_begins_with_output(name):
 
     def content(answer):
         joined = b"".join(known.codec.encode_stream(answer, {}, response_id="r", created=1))
-        return [known.codec.is_content(event) for event in wire.framing_of(known.stream_type).events(joined)]
+        return [known.codec.is_content(event) for event in wire.find_framing(known.stream_type).parse(joined)]
 
     assert not any(content(wire.Answer(text="")))
     for answer in (
@@ -201,18 +201,18 @@ def test_outputs_are_those_of_the_event_format():
     answer = wire.Answer(
         text="a", tool_calls=[call], finish_reason="stop", response_model="m", usage={"input_tokens": 1}
     )
-    assert answer.outputs() == {
+    assert answer.to_outputs() == {
         "text": "a",
         "tool_calls": [call],
         "finish_reason": "stop",
         "response_model": "m",
     }
-    assert wire.Answer(reasoning="r", refusal="no").outputs() == {
+    assert wire.Answer(reasoning="r", refusal="no").to_outputs() == {
         "tool_calls": [],
         "reasoning": "r",
         "refusal": "no",
     }
-    assert wire.Answer(vectors=2, dimensions=3, response_model="e").outputs() == {
+    assert wire.Answer(vectors=2, dimensions=3, response_model="e").to_outputs() == {
         "vectors": 2,
         "dimensions": 3,
         "response_model": "e",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.wire.matching import common_prefix, matching_blocks
+from namel3ss_debug.wire.matching import count_common_prefix, matching_blocks
 
 TURNS = [item for number in range(300) for item in (number, "-")]
 items = st.lists(st.integers(0, 6), max_size=30)
@@ -81,7 +81,7 @@ def test_ten_thousand_items_are_matched(old, new, least):
 def test_the_common_prefix_is_found(both, one, other):
     """A law: so many characters are the same, and the next is not."""
     first, second = both + one, both + other
-    length = common_prefix(first, second)
+    length = count_common_prefix(first, second)
     assert length >= len(both)
     assert first[:length] == second[:length]
     assert first[length : length + 1] != second[length : length + 1] or length == min(len(first), len(second))

@@ -278,7 +278,7 @@ def test_remarks_of_a_filter_leave_the_answer_its_model():
 def test_a_call_in_a_written_stream_comes_in_one_piece():
     """The name stands beside all of the arguments, as Mistral's SDK reads it; that of others reads it as well."""
     answer = wire.Answer(tool_calls=[{"name": "add", "arguments": {"a": 1, "text": "long" * 10}}])
-    events = sse.json_events(b"".join(FORMAT.codec.encode_stream(answer, {}, response_id="r", created=1)))
+    events = sse.parse_json(b"".join(FORMAT.codec.encode_stream(answer, {}, response_id="r", created=1)))
     deltas = [event["choices"][0]["delta"] for event in events]
     calls = [call for delta in deltas for call in delta.get("tool_calls", ())]
     assert [call["function"]["name"] for call in calls] == ["add"]

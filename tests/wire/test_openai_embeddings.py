@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from namel3ss_debug import wire
-from namel3ss_debug.wire.openai_embeddings import made_up_vector
+from namel3ss_debug.wire.openai_embeddings import invent_vector
 
 FORMAT = wire.FORMATS["openai.embeddings"]
 
@@ -59,6 +59,6 @@ def test_a_written_document_is_read_back_as_a_stream_too():
     assert FORMAT.codec.decode_response(FORMAT.join_stream(b"".join(chunks))) == answer
 
 
-def test_made_up_vectors_do_not_change_between_releases():
+def test_invent_vectors_do_not_change_between_releases():
     """Equal inputs have equal vectors in every run."""
-    assert made_up_vector("a", 2) == pytest.approx([0.914726, 0.404074])
+    assert invent_vector("a", 2) == pytest.approx([0.914726, 0.404074])

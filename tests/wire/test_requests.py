@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.wire.requests import asks_in_batch, canonical_hash, is_telemetry
+from namel3ss_debug.wire.requests import canonical_hash, is_batch_request, is_telemetry
 
 URL = "https://api.openai.com/v1/chat/completions"
 
@@ -53,7 +53,7 @@ def test_order_of_keys_does_not_count_beside_a_very_long_number():
 )
 def test_a_batch_is_known_by_path_and_body(path, body, batch):
     """Whatever else is made in batches is none."""
-    assert asks_in_batch(path, body) is batch
+    assert is_batch_request(path, body) is batch
 
 
 def test_a_hash_never_changes_between_releases():

@@ -150,7 +150,7 @@ def test_a_cut_stream_gives_what_had_arrived(name, data):
 def test_how_a_stream_is_chunked_does_not_count(data, name):
     """The incremental decoder of a framing gives the same events however the bytes are split, with any line end."""
     known, answer = wire.FORMATS[name], data.draw(answers(name))
-    framing = wire.framing_of(known.stream_type)
+    framing = wire.find_framing(known.stream_type)
     raw = b"".join(known.codec.encode_stream(answer, {"model": "m"}, response_id="r", created=1))
     if framing is SERVER_SENT:
         raw = raw.replace(b"\n", data.draw(st.sampled_from([b"\n", b"\r", b"\r\n"])))
@@ -158,9 +158,9 @@ def test_how_a_stream_is_chunked_does_not_count(data, name):
     decoder, events = framing.decoder(), []
     for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
         events += decoder.feed(raw[start:end])
-    assert events == framing.events(raw)
-    assert b"".join(framing.cut(raw)) == raw
-    assert framing.last_end(raw) == len(raw)
+    assert events == framing.parse(raw)
+    assert b"".join(framing.split(raw)) == raw
+    assert framing.find_last_end(raw) == len(raw)
 
 
 hostile = st.recursive(
@@ -241,9 +241,9 @@ def read_everything(known, body):
     if isinstance(body, dict):
         known.complete("/models/m:generateContent", body)
     request = known.codec.decode_request(body)
-    wire.tool_results(request["messages"])
-    wire.offered_tools(body)
-    known.codec.decode_response(body).outputs()
+    wire.find_tool_results(request["messages"])
+    wire.list_tool_names(body)
+    known.codec.decode_response(body).to_outputs()
     known.codec.is_content(body)
     wire.decode_error(body)
     wire.canonical_hash("POST", "https://host/path", body)
@@ -391,7 +391,7 @@ def test_reading_never_raises_on_a_damaged_body(name, data):
     asked = REQUESTS[name]
     whole = known.codec.encode_response(answer, asked, response_id="r", created=1)
     raw = b"".join(known.codec.encode_stream(answer, asked, response_id="r", created=1))
-    events = wire.framing_of(known.stream_type).events(raw)
+    events = wire.find_framing(known.stream_type).parse(raw)
     body = data.draw(st.sampled_from([asked, whole, events]))
     path = data.draw(st.sampled_from(list(places(body))))
     damaged = replaced(body, path, data.draw(hostile))
@@ -413,7 +413,7 @@ def test_reading_never_raises_on_arbitrary_bytes(known, raw):
     known.codec.decode_response(known.join_stream(raw))
     for content_type, framing in FRAMINGS.items():
         known.codec.decode_response(known.join_stream(raw, content_type))
-        assert b"".join(framing.cut(raw)) == raw
+        assert b"".join(framing.split(raw)) == raw
 
 
 @pytest.mark.parametrize("known", wire.FORMATS.values(), ids=wire.FORMATS)

@@ -40,7 +40,7 @@ def test_streams_are_read_by_the_standard(raw, events):
 def test_chunks_may_be_split_inside_a_character(cuts):
     """Bytes that arrive in pieces, even half a character or half a line end, give the same events."""
     raw = "event: e\r\ndata: gr\N{LATIN SMALL LETTER U WITH DIAERESIS}\N{SUN WITH FACE}\r\n\r\ndata: 2\r\n\r\n".encode()
-    decoder, events = sse.Decoder(), []
+    decoder, events = sse.SseDecoder(), []
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), None], strict=True):
         events += decoder.feed(raw[start:end])
     assert events == [("e", "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}\N{SUN WITH FACE}"), ("message", "2")]
@@ -50,7 +50,7 @@ def test_chunks_may_be_split_inside_a_character(cuts):
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_bytes_may_come_one_at_a_time(end):
     """A line end of two characters is one line end, also where a chunk ends between them."""
-    decoder, events = sse.Decoder(), []
+    decoder, events = sse.SseDecoder(), []
     for byte in end.join([b"event: e", b"data: 1", b"", b"data: 2", b"data: 3", b"", b""]):
         events += decoder.feed(bytes([byte]))
     assert [*events, *decoder.close()] == [("e", "1"), ("message", "2\n3")]
@@ -71,8 +71,8 @@ EVENTS = st.lists(
 def test_a_stream_is_cut_into_its_events(events, rest):
     """Each with its blank line, and what is left of one that is not whole; where the last whole one ends is known."""
     stream = b"".join(events) + rest
-    assert sse.cut(stream) == [*events, *([rest] if rest else [])]
-    assert sse.last_end(stream) == len(stream) - len(rest)
+    assert sse.split(stream) == [*events, *([rest] if rest else [])]
+    assert sse.find_last_end(stream) == len(stream) - len(rest)
 
 
 @given(EVENTS, st.sampled_from([{"b": [2]}, ["c"], "[DONE]", "two\nlines"]))
@@ -80,13 +80,13 @@ def test_an_event_says_what_it_was_given_to_say(events, value):
     """Its name and its other lines stay; what has no data is said as a whole."""
     for event in events:
         if b"data" in event:
-            said = sse.retold(event, value)
-            assert sse.told(said) == value
+            said = sse.replace_content(event, value)
+            assert sse.read_content(said) == value
             assert [name for name, _ in sse.parse(said)] == [name for name, _ in sse.parse(event)]
             assert (b"id: 7" in said) == (b"id: 7" in event)
-            assert sse.cut(said) == [said]
+            assert sse.split(said) == [said]
         else:
-            assert sse.retold(event, sse.told(event)) == event
+            assert sse.replace_content(event, sse.read_content(event)) == event
 
 
 @pytest.mark.parametrize(
@@ -104,12 +104,12 @@ def test_an_event_says_what_it_was_given_to_say(events, value):
 )
 def test_what_an_event_says(event, said):
     """Its data as JSON where they are an object or an array, else as they stand; of a comment, the whole of it."""
-    assert sse.told(event) == said
+    assert sse.read_content(event) == said
 
 
 def test_an_event_is_given_as_soon_as_it_is_complete():
     """The decoder waits for the blank line and for nothing after it."""
-    decoder = sse.Decoder()
+    decoder = sse.SseDecoder()
     assert decoder.feed(b"data: 1\n") == []
     assert decoder.feed(b"\n") == [("message", "1")]
     assert decoder.feed(b"data: 2\r\n\r") == [("message", "2")]
@@ -119,13 +119,13 @@ def test_an_event_is_given_as_soon_as_it_is_complete():
 
 def test_only_json_objects_count_as_data():
     """`[DONE]`, other JSON values and torn data are left out."""
-    assert sse.json_events(b'data: {"a":1}\n\ndata: [DONE]\n\ndata: 5\n\ndata: {"b":') == [{"a": 1}]
+    assert sse.parse_json(b'data: {"a":1}\n\ndata: [DONE]\n\ndata: 5\n\ndata: {"b":') == [{"a": 1}]
 
 
 @given(st.text(), st.integers(1, 9))
 def test_pieces_are_the_text(text, most):
     """The pieces of a text, put together, are the text; there are at most as many as asked for, none empty."""
-    found = sse.pieces(text, most)
+    found = sse.split_text(text, most)
     assert "".join(found) == text
     assert len(found) <= most
     assert all(found)
@@ -140,7 +140,7 @@ def test_an_event_is_written_with_and_without_a_name():
 def test_texts_grow_where_they_are():
     """Pieces are appended to the text that was there; what is no text is left out, also where it was before."""
     document = {"a": "1", "b": 5}
-    texts = sse.Texts()
+    texts = sse.GrowingTexts()
     for piece in ("2", None, 7, "3"):
         texts.add(document, "a", piece)
     texts.add(document, "b", "x")

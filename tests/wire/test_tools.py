@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from namel3ss_debug import wire
-from namel3ss_debug.wire.tools import encode_function_calls, function_calls
+from namel3ss_debug.wire.tools import decode_function_calls, encode_function_calls
 
 
 def test_every_form_of_a_tool_is_read():
@@ -33,7 +33,7 @@ def test_every_form_of_a_tool_is_read():
         {"type": "mcp", "server_label": "files"},
         {"name": "e", "type": "function"},
     ]
-    assert wire.offered_tools(body) == ("a", "b", "c", "d", "web_search", "e")
+    assert wire.list_tool_names(body) == ("a", "b", "c", "d", "web_search", "e")
 
 
 def test_tools_in_a_namespace_are_offered():
@@ -60,14 +60,14 @@ def test_a_result_without_its_call_has_no_name():
             ],
         },
     ]
-    assert wire.tool_results(messages) == [("1", "f", "x"), ("2", None, None), ("", "g", [1])]
+    assert wire.find_tool_results(messages) == [("1", "f", "x"), ("2", None, None), ("", "g", [1])]
 
 
 def test_written_calls_of_functions_are_read_back():
     """A call without an id gets one, and no arguments are none."""
     calls = [{"id": "c1", "name": "f", "arguments": {"a": 1}}, {"name": "g"}]
     written = encode_function_calls(calls, "r")
-    assert function_calls({"tool_calls": written}) == [
+    assert decode_function_calls({"tool_calls": written}) == [
         calls[0],
         {"id": "call_r_1", "name": "g", "arguments": {}},
     ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.wire.value_changes import path_changes
+from namel3ss_debug.wire.value_changes import diff_values
 
 
 def test_the_first_places_in_which_values_differ():
     """By JSON paths in the order of the keys; items between equal ones are compared with each other."""
     old = {"a": 1, "b": {"c": [1, {"d": 2}, 3]}, "it's": "x", "gone": None}
     new = {"a": 1.0, "b": {"c": [0, 1, {"d": 4}, 3]}, "it's": "y", "come": True}
-    assert [tuple(change) for change in path_changes(old, new)] == [
+    assert [tuple(change) for change in diff_values(old, new)] == [
         ("$.a", "changed", 1, 1.0),
         ("$.b.c[0]", "added", None, 0),
         ("$.b.c[2].d", "changed", 2, 4),
@@ -20,12 +20,12 @@ def test_the_first_places_in_which_values_differ():
         ("$.gone", "dropped", None, None),
         ("$.come", "added", None, True),
     ]
-    assert len(path_changes(old, new, most=2)) == 2
+    assert len(diff_values(old, new, most=2)) == 2
 
 
 def test_true_is_not_one():
     """Python takes them for equal, JSON does not."""
-    assert [tuple(change) for change in path_changes([True, 0], [1, False])] == [
+    assert [tuple(change) for change in diff_values([True, 0], [1, False])] == [
         ("$[0]", "changed", True, 1),
         ("$[1]", "changed", 0, False),
     ]
@@ -33,7 +33,7 @@ def test_true_is_not_one():
 
 def test_what_is_left_of_a_list_is_dropped():
     """Items behind the last equal one have no partner."""
-    assert [change[:3] for change in path_changes([1, "a", "b"], [1])] == [
+    assert [change[:3] for change in diff_values([1, "a", "b"], [1])] == [
         ("$[1]", "dropped", "a"),
         ("$[2]", "dropped", "b"),
     ]
@@ -42,7 +42,7 @@ def test_what_is_left_of_a_list_is_dropped():
 def test_an_item_with_its_keys_in_another_order_is_the_same():
     """Of two lists, one with an item more, nothing else is told."""
     old = ["x", {"a": 1, "b": 2}]
-    assert [tuple(change) for change in path_changes(old, [{"b": 2, "a": 1}])] == [
+    assert [tuple(change) for change in diff_values(old, [{"b": 2, "a": 1}])] == [
         ("$[0]", "dropped", "x", None)
     ]
 
@@ -56,10 +56,10 @@ def nested(value, depth):
 
 def test_deep_and_long_values_are_compared():
     """Nested deeper than a recording nests, as deep as JSON may, and lists of many items."""
-    assert path_changes(nested(0, 200), nested(0, 200)) == ()
-    assert len(path_changes(nested(0, 200), nested(1, 200))) == 1
-    path_changes(nested(0, 1000), nested(1, 1000))
-    assert path_changes(list(range(5000)), [*range(4999), "x"])[0][:2] == ("$[4999]", "changed")
+    assert diff_values(nested(0, 200), nested(0, 200)) == ()
+    assert len(diff_values(nested(0, 200), nested(1, 200))) == 1
+    diff_values(nested(0, 1000), nested(1, 1000))
+    assert diff_values(list(range(5000)), [*range(4999), "x"])[0][:2] == ("$[4999]", "changed")
 
 
 JSON = st.recursive(
@@ -81,5 +81,5 @@ def canonical(value):
 @given(JSON, JSON)
 def test_there_is_a_difference_exactly_where_values_are_not_equal(old, new):
     """None for equal values, at least one for others, and the same each time."""
-    assert bool(path_changes(old, new)) == (canonical(old) != canonical(new))
-    assert path_changes(old, old) == ()
+    assert bool(diff_values(old, new)) == (canonical(old) != canonical(new))
+    assert diff_values(old, old) == ()

@@ -130,7 +130,7 @@ def refuse_unpriced(document: dict[str, Any], limit: str) -> None:
         MissingExtraError: they are not, and no cost is known.
     """
     told = document["execution_overview"]
-    if told["cost"] is None and told["calls_without_price"] and not prices.extra_installed():
+    if told["cost"] is None and told["calls_without_price"] and not prices.is_extra_installed():
         raise MissingExtraError(
             f"the rule {limit!r} needs what the calls cost, and no price is known; {prices.INSTALL}"
         )

@@ -16,7 +16,7 @@ from namel3ss_debug.analysis.diffing.questions import (
 from namel3ss_debug.analysis.diffing.rows import NEVER, NOBODY, OPEN, Rows
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import MessageChange, diff_messages
-from namel3ss_debug.wire.value_changes import PathChange, path_changes
+from namel3ss_debug.wire.value_changes import PathChange, diff_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -250,13 +250,13 @@ def detail_of(kind: str, old: Event | None, new: Event | None, masks: Masks) -> 
         parts = parts_of(old, new, masks)
         return Detail(tuple(part for part in parts if part.name in _OF_REQUEST[kind]), (), events)
     if kind == STATUS:
-        return Detail((), path_changes(_ending(old, masks), _ending(new, masks)), events)
+        return Detail((), diff_values(_ending(old, masks), _ending(new, masks)), events)
     of_answer = kind == RESULT and not str(new.get("event_type")).endswith("_start")
     sides = []
     for event in (old, new):
         field, told = _told(event, of_answer=of_answer)
         sides.append(masks.masked(told, field))
-    return Detail((), path_changes(sides[0], sides[1]), events)
+    return Detail((), diff_values(sides[0], sides[1]), events)
 
 
 def messages_of(old: Event, new: Event, masks: Masks) -> tuple[MessageChange, ...]:
@@ -302,9 +302,9 @@ def _beside_messages(old: Event, new: Event, masks: Masks) -> dict[str, tuple[Pa
     found = {}
     for name, keys in _KEYS.items():
         before, after = ({key: side[key] for key in keys if key in side} for side in sides)
-        found[name] = path_changes(before, after)
+        found[name] = diff_values(before, after)
     known = {"messages", *(key for keys in _KEYS.values() for key in keys)}
-    found["other"] = path_changes(*(_without(side, known) for side in sides))
+    found["other"] = diff_values(*(_without(side, known) for side in sides))
     if old.get("component_name") != new.get("component_name") and not found["model"]:
         names = old.get("component_name"), new.get("component_name")
         found["model"] = (PathChange("$.model", "changed", *names),)

@@ -19,7 +19,7 @@ from namel3ss_debug.analysis.failures.suspects import (
     until,
     who,
 )
-from namel3ss_debug.wire.conversations import diff_messages, goes_on
+from namel3ss_debug.wire.conversations import diff_messages, is_continuation
 
 _MOST_LLM_DIFFS = 400
 _WHOLE = 90_000
@@ -172,7 +172,7 @@ def contexts(view: View) -> Iterator[Cause]:
         for step in view.ahead
         if step.component == "llm" and step.number < writer.number and step.parent_id == writer.parent_id
     ]
-    if earlier and not goes_on(writer.start.get("inputs")):
+    if earlier and not is_continuation(writer.start.get("inputs")):
         old, new = _messages(earlier[-1]), _messages(writer)
         if old and new and len(old) + len(new) <= _MOST_LLM_DIFFS:
             lost = [change for change in diff_messages(old, new) if change.kind in {"dropped", "truncated"}]

@@ -21,7 +21,7 @@ from namel3ss_debug.analysis.failures.steps import (
 from namel3ss_debug.analysis.failures.wrapping import direct_causes, names
 from namel3ss_debug.errors import short
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.conversations import goes_on
+from namel3ss_debug.wire.conversations import is_continuation
 
 MARKED = "marked"
 """The category of an event that only the user's mark calls wrong; it is explained as a wrong value is."""
@@ -194,7 +194,7 @@ class View:
             return False
         if held(writer.taken, leaf):
             return True
-        return goes_on(writer.start.get("inputs")) and any(
+        return is_continuation(writer.start.get("inputs")) and any(
             held(step.taken, leaf) or held(step.given, leaf)
             for step in self.ahead
             if step.end_number < writer.number

@@ -259,8 +259,8 @@ class Models:
         """Write into the span what was said, and the body that would have said so in the form of OpenAI's chat."""
         exchange: dict[str, Any] = {}
         if isinstance(said, Answer):
-            span.set_output(said.outputs())
-            span.set(**said.spent())
+            span.set_output(said.to_outputs())
+            span.set(**said.to_usage_fields())
             text = _written(said, request)
             exchange = {
                 "status": _OK,

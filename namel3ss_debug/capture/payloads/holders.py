@@ -29,7 +29,7 @@ from namel3ss_debug.capture.payloads.looks import (
 )
 
 if TYPE_CHECKING:
-    from namel3ss_debug.wire.values import Held
+    from namel3ss_debug.wire.values import DataObject
 
 OBJECT, MODEL, TUPLE, MEMBER, ZONE = "object", "model", "tuple", "member", "zone"
 """What `made` says: of a dataclass or of attrs, a model of pydantic, a named tuple, a member of an enumeration, a time zone."""
@@ -122,7 +122,7 @@ def told_zone(zone: Any) -> dict[str, Any] | None:
     return {"$type": name, "made": ZONE, "seconds": zone.utcoffset(None).total_seconds()}
 
 
-def make(held: Held) -> Any:
+def make(held: DataObject) -> Any:
     """The object that a recording tells of.
 
     Raises:

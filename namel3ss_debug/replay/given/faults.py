@@ -30,11 +30,11 @@ from namel3ss_debug.wire.faults import (
     BUILTIN_ERRORS,
     KINDS,
     Effect,
-    Failure,
+    ErrorResponse,
     Kind,
     cut_answer,
     cut_value,
-    failure_of,
+    make_error_response,
 )
 
 FORMS: Final = ("timeout", "error:TYPE:TEXT", "status:429", "latency:2s", "truncate")
@@ -218,19 +218,19 @@ def _number(value: object) -> float:
     return value if lenient.is_number(value) else 0.0
 
 
-def _failure_fields(effect: Effect, call: Event) -> tuple[Failure | None, dict[str, Any]]:
+def _failure_fields(effect: Effect, call: Event) -> tuple[ErrorResponse | None, dict[str, Any]]:
     """The response by which a call fails, where one comes, and what its end event says of the error."""
     if _component(call) not in _WITH_STATUS or effect.raised is not None:
         error_type = effect.error_type or TimeoutError.__name__
         return None, {"error_type": error_type, "error": effect.text}
-    failure = failure_of(effect, FORMATS.get(_format_of(call)))
+    failure = make_error_response(effect, FORMATS.get(_format_of(call)))
     kind, text = decode_error(lenient.load(failure.body)) or (None, None)
     if _component(call) == "http":
         kind = f"HTTP {failure.status}"
     return failure, {"error_type": kind or f"HTTP {failure.status}", "error": text or effect.text}
 
 
-def _exchange(failure: Failure) -> dict[str, Any]:
+def _exchange(failure: ErrorResponse) -> dict[str, Any]:
     return {
         "status": failure.status,
         "headers": dict(failure.headers),
@@ -267,7 +267,7 @@ def _cut(outputs: dict[str, Any], call: Event) -> tuple[dict[str, Any], str]:
         return {}, "completed"
     told = {name: value for name, value in outputs.items() if not streamed or name != "finish_reason"}
     said = {
-        name: value for name, value in shorter.outputs().items() if name in told or name == "finish_reason"
+        name: value for name, value in shorter.to_outputs().items() if name in told or name == "finish_reason"
     }
     if streamed:
         said.pop("finish_reason", None)

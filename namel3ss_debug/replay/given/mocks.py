@@ -24,7 +24,7 @@ from namel3ss_debug.replay.given.model_answers import SHAPE, model_answer
 from namel3ss_debug.replay.results import Numbered
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.faults import finish_word
+from namel3ss_debug.wire.faults import translate_finish_reason
 
 _RECORDED: Final = ("status", "error", "error_type", "stack_trace", "outputs")
 _ANSWERED: Final = frozenset({"tool", "http", "mcp"})
@@ -77,9 +77,9 @@ class Mock:
             return self._changed(recorded) if self.changes else self._whole(call, recorded)
         outputs = model_answer(
             self.name, self._changed(recorded) if self.changes else self.answer, number
-        ).outputs()
+        ).to_outputs()
         spoken = lenient.string(lenient.mapping(call.get("metadata")).get("format")) or ""
-        finish = finish_word(outputs.get("finish_reason"), spoken)
+        finish = translate_finish_reason(outputs.get("finish_reason"), spoken)
         return outputs | ({} if finish is None else {"finish_reason": finish})
 
     def check(self, components: frozenset[str]) -> None:

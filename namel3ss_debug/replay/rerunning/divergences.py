@@ -11,7 +11,7 @@ from namel3ss_debug.replay.rerunning.boundaries import MODEL, Question
 from namel3ss_debug.replay.rerunning.recorded import Boundary
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.requests import canonical_url
-from namel3ss_debug.wire.value_changes import PathChange, path_changes
+from namel3ss_debug.wire.value_changes import PathChange, diff_values
 
 if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
@@ -192,12 +192,12 @@ def told_of(event: Event) -> dict[str, Any]:
 def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Difference:
     """What differs between the inputs of two calls at boundaries of the same kind."""
     if kind != MODEL:
-        return Difference(paths=path_changes(_without(old, "call_id"), _without(new, "call_id")))
+        return Difference(paths=diff_values(_without(old, "call_id"), _without(new, "call_id")))
     from namel3ss_debug.wire.conversations import diff_messages  # noqa: PLC0415  (most runs part nowhere)
 
     before, after = lenient.sequence(old.get("messages")), lenient.sequence(new.get("messages"))
     messages = tuple(change for change in diff_messages(before, after) if change.kind != "same")
-    return Difference(messages, path_changes(_without(old, "messages"), _without(new, "messages")))
+    return Difference(messages, diff_values(_without(old, "messages"), _without(new, "messages")))
 
 
 def _joined(first: Divergence, ordered: tuple[Divergence, ...], matches: Sequence[Match]) -> Joined | None:

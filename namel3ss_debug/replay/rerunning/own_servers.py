@@ -12,7 +12,7 @@ from namel3ss_debug.replay.rerunning.recorded import Boundary, Recorded
 from namel3ss_debug.replay.rerunning.recorded_answers import exchange_of
 from namel3ss_debug.replay.rerunning.verdicts import Answer, New
 from namel3ss_debug.wire.requests import LOOPBACK
-from namel3ss_debug.wire.value_changes import PathChange, path_changes
+from namel3ss_debug.wire.value_changes import PathChange, diff_values
 
 Listens = Callable[[int], bool]
 """Tells whether the program waits for connections on a port."""
@@ -79,7 +79,7 @@ def response_changes(old: dict[str, Any], new: dict[str, Any]) -> tuple[PathChan
     before, now = ({name: outputs[name] for name in outputs if name != "headers"} for outputs in (old, new))
     return tuple(
         change
-        for change in path_changes(before, now)
+        for change in diff_values(before, now)
         if change.kind != "changed" or _without_ports(change.old) != _without_ports(change.new)
     )
 

@@ -46,7 +46,7 @@ from namel3ss_debug.replay.rerunning.verdicts import Answer, New, Restart
 from namel3ss_debug.replay.words import Ahead, given_word
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.value_changes import PathChange, path_changes
+from namel3ss_debug.wire.value_changes import PathChange, diff_values
 
 if TYPE_CHECKING:  # imported where somebody gives answers
     from namel3ss_debug.replay.given.answers import Mocks
@@ -183,7 +183,7 @@ class Pass:
             self.matcher.replaced(question, found, now)
             if found is not None:
                 self.order.leave_out([found.number])
-                changes_of = response_changes if question.kind == HTTP else path_changes
+                changes_of = response_changes if question.kind == HTTP else diff_values
                 changes = changes_of(outputs_of(self.plan.recorded.end(found.number)), now)
                 if changes:
                     difference = Difference(paths=changes)

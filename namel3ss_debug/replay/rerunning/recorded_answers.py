@@ -205,7 +205,7 @@ def _chunk(payload: Any) -> bytes:
     """Bytes that are recorded as text, as the messages of a binary stream, or in the form of bytes."""
     form = lenient.mapping(payload)
     if "messages" in form:
-        return event_stream.written(form["messages"])
+        return event_stream.from_json(form["messages"])
     text = form.get("text")
     if isinstance(text, str):
         return text.encode("utf-8", "surrogatepass")

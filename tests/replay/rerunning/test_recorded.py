@@ -37,7 +37,7 @@ def test_the_bodies_of_a_real_recording_say_what_it_says():
         assert bool(boundary.chunks) == boundary.question.streamed
         assert len(answer.chunks) == (len(boundary.chunks) or 1)
         if answer.status == 200:
-            outputs = wire_format.codec.decode_response(wire_format.join_stream(body)).outputs()
+            outputs = wire_format.codec.decode_response(wire_format.join_stream(body)).to_outputs()
             assert outputs == end["outputs"]
 
 
@@ -160,7 +160,7 @@ def test_a_binary_stream_comes_back_as_its_messages(listed, boundary_events):
     messages = [{"headers": {":event-type": "chunk"}, "text": "{}"}]
     exchange(made, {"status": 200, "reason": "Fine", "body": {"messages": messages}}, outputs={"body": "{}"})
     answer = read_recorded(listed(made.events)).http_answer(1)
-    assert (answer.chunks, answer.reason) == ((event_stream.written(messages),), "Fine")
+    assert (answer.chunks, answer.reason) == ((event_stream.from_json(messages),), "Fine")
 
 
 @pytest.mark.parametrize("form", ["text", "messages"])

@@ -13,7 +13,7 @@ from namel3ss_debug.replay.walking.stops import same
 from namel3ss_debug.replay.walking.walk import Walk
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire.conversations import diff_messages
-from namel3ss_debug.wire.tools import offered_tools
+from namel3ss_debug.wire.tools import list_tool_names
 
 _CALL: Final = "llm_call_start"
 _LOOKED_BACK: Final = 50
@@ -36,7 +36,9 @@ def messages(session: Session, argument: str) -> Result:
     if not diff:
         inputs = _inputs(walk.event_at(call))
         model = inputs.get("model")
-        return Messages(call, model if isinstance(model, str) else None, _read(inputs), offered_tools(inputs))
+        return Messages(
+            call, model if isinstance(model, str) else None, _read(inputs), list_tool_names(inputs)
+        )
     before = call_before(walk, call)
     earlier = _read(_inputs(walk.event_at(before))) if before else ()
     return MessageChanges(call, before or None, diff_messages(earlier, _read(_inputs(walk.event_at(call)))))
