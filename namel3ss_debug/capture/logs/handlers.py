@@ -14,7 +14,7 @@ from typing import Any
 from namel3ss_debug.capture import context, switch
 from namel3ss_debug.capture.logs.following import SEEN
 from namel3ss_debug.capture.logs.records import level_of, record_log
-from namel3ss_debug.capture.payloads.texts import printed
+from namel3ss_debug.capture.payloads.texts import format_value
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -33,7 +33,7 @@ def record_standard(record: logging.LogRecord, tracer: ExecutionTracer) -> None:
     try:
         message = record.getMessage()
     except Exception:
-        message = printed(record.msg, str)
+        message = format_value(record.msg, str)
     name: object = record.levelname
     extra = {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS}
     category = extra.pop("category", None)
@@ -123,7 +123,7 @@ def _record_structlog(logger: Any, method_name: str, event_dict: MutableMapping[
     name = event_dict.get("logger") or event_dict.get("logger_name") or getattr(logger, "name", None)
     category = event_dict.get("category")
     record_log(
-        event if type(event) is str else printed(event, str),
+        event if type(event) is str else format_value(event, str),
         level=level_of(str(event_dict.get("level") or method_name)),
         logger=name if isinstance(name, str) else None,
         category=category if isinstance(category, str) else None,

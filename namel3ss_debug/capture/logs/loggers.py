@@ -12,7 +12,7 @@ from typing import Any
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.hooks import EventId
 from namel3ss_debug.capture.logs.records import level_of, record_log
-from namel3ss_debug.capture.payloads.texts import printed
+from namel3ss_debug.capture.payloads.texts import format_value
 
 
 class AgentLogger:
@@ -76,7 +76,7 @@ class AgentLogger:
     ) -> EventId:
         """Record something the agent wrote or made: a `log_record` with the content in `metadata.extra`."""
         told = _known(kind=kind, prompt=prompt, content=content, **details)
-        return _log(self.agent, f"generated {printed(kind, str)}", "agents", told, "info")
+        return _log(self.agent, f"generated {format_value(kind, str)}", "agents", told, "info")
 
 
 class LearningLogger:
@@ -91,11 +91,11 @@ class LearningLogger:
 
     def log_training_step(self, step: int, *, loss: float | None = None, **metrics: Any) -> EventId:
         """Record one step of training with its loss and other figures."""
-        return self._log(f"training step {printed(step, str)}", _known(step=step, loss=loss, **metrics))
+        return self._log(f"training step {format_value(step, str)}", _known(step=step, loss=loss, **metrics))
 
     def log_reward(self, reward: float, *, action: Any = None, state: Any = None, **details: Any) -> EventId:
         """Record a reward, with the action and the state it was for."""
-        figure = f"{reward:g}" if isinstance(reward, float) else printed(reward, str)
+        figure = f"{reward:g}" if isinstance(reward, float) else format_value(reward, str)
         return self._log(f"reward {figure}", _known(reward=reward, action=action, state=state, **details))
 
     def log_exploration_exploitation(
@@ -145,7 +145,7 @@ def _known(**told: Any) -> dict[str, Any]:
 def _log(
     name: str, message: str, category: str, details: Mapping[str, Any] | None, level: str | int
 ) -> EventId:
-    known = level_of(logging.getLevelName(level) if isinstance(level, int) else printed(level, str))
+    known = level_of(logging.getLevelName(level) if isinstance(level, int) else format_value(level, str))
     return EventId(record_log(message, level=known, logger=name, category=category, extra=details))
 
 
