@@ -62,4 +62,4 @@ def test_where_each_is_written_in_another_way_that_is_given_up():
     long = Layouts()
     for _ in range(2):
         long.learn(NAMES, written("a", "b" * 5000))
-    assert long.texts(NAMES, written("a", "b")) is None
+    assert long.find_texts(NAMES, written("a", "b")) is None

@@ -32,7 +32,7 @@ _HTTPS = 443
 _NATURES: Natures = {"timeout": TimeoutError, "connection": ConnectionResetError}
 
 
-class Request:
+class OutgoingRequest:
     """A request between the end of its head and the head of its response.
 
     Attributes:
@@ -127,7 +127,7 @@ class RequestSender:
         self.exchanges = exchanges
         self._send = send
 
-    def begin(self, connection: Any, message_body: Any) -> Request | None:
+    def begin(self, connection: Any, message_body: Any) -> OutgoingRequest | None:
         """Begin to record a request whose head ends. Never raises an `Exception`.
 
         Returns `None` if the request is not recorded.
@@ -136,7 +136,7 @@ class RequestSender:
         try:
             if not connection._buffer:  # noqa: SLF001  (the lines of the head)
                 return None
-            request = Request(connection)
+            request = OutgoingRequest(connection)
             body = None if message_body is None else _body_in_memory(message_body)
             request.awaits_body = body is None and (message_body is not None or request.has_body())
             if request.awaits_body:
@@ -152,18 +152,18 @@ class RequestSender:
             return None
         return request
 
-    def begin_with_body(self, request: Request) -> None:
+    def begin_with_body(self, request: OutgoingRequest) -> None:
         """Begin the exchange of a request whose body is complete, or will not be continued."""
         self._begin(request, request.body())
 
-    def _begin(self, request: Request, body: bytes | None) -> bool:
+    def _begin(self, request: OutgoingRequest, body: bytes | None) -> bool:
         request.awaits_body = False
         request.exchange = self.exchanges.begin(request.method, request.url, request.headers, body or None)
         if request.exchange is not None:
             request.exchange.sent = False
         return request.exchange is not None
 
-    def prepare(self, request: Request, connection: Any) -> None:
+    def prepare(self, request: OutgoingRequest, connection: Any) -> None:
         """Choose the socket for a request: a real one, or one that keeps it until its answer is known.
 
         Raises:
@@ -183,7 +183,7 @@ class RequestSender:
         if exchange is not None:
             self._answer(request, request.null_socket)
 
-    def _answer(self, request: Request, null_socket: NullSocket) -> None:
+    def _answer(self, request: OutgoingRequest, null_socket: NullSocket) -> None:
         response = None if request.exchange is None else request.exchange.response
         if response is None:
             return
@@ -193,7 +193,7 @@ class RequestSender:
         if request.original_socket is not None:
             request.original_socket.close()
 
-    def finish_body(self, request: Request, connection: Any) -> None:
+    def finish_body(self, request: OutgoingRequest, connection: Any) -> None:
         """Begin the exchange of a request whose body was kept, and send the request now if it has no answer.
 
         Raises:
@@ -228,7 +228,7 @@ class RequestSender:
         if request.exchange is not None:
             request.exchange.close()
 
-    def fail(self, request: Request, connection: Any, error: BaseException) -> None:
+    def fail(self, request: OutgoingRequest, connection: Any, error: BaseException) -> None:
         """Record that a request could not be sent completely. A bare `raise` must follow."""
         connection.__dict__.pop(MARK, None)
         if request.awaits_body:
