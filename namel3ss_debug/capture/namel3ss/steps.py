@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from namel3ss_debug.capture.logs.records import level_of, record_log
-from namel3ss_debug.capture.namel3ss.places import Definition, SourceLocation
 from namel3ss_debug.capture.namel3ss.messages import error_type
+from namel3ss_debug.capture.namel3ss.places import Definition, SourceLocation
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.seams import Seams
 from namel3ss_debug.capture.namel3ss.values import to_plain, variables
