@@ -18,7 +18,7 @@ def test_what_begins_inside_has_what_is_open_as_its_parent(structure, tracer, tr
     structure.begin(1, "agent", "Ada")
     structure.begin(2, "agent", "Ada", prefix="agent_turn")
     with tracer.span("tool", "search"):
-        structure.tell("agent_message", component="agent", component_name="Ada")
+        structure.record_event("agent_message", component="agent", component_name="Ada")
     structure.end(2)
     structure.begin(3, "validation", "polite")
     structure.end(3, {"triggered": False})
@@ -348,7 +348,7 @@ def test_ends_without_a_beginning_are_nothing(structure, recorded):
     structure.end(1)
     structure.end_model(2)
     structure.end_tool(3)
-    structure.failed(4, "error", "text")
+    structure.mark_failed(4, "error", "text")
     assert recorded() == []
 
 
