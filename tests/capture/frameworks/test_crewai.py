@@ -254,7 +254,7 @@ def test_a_failure_that_is_told_twice_ends_nothing_but_the_call(emit, recorded):
 
 def test_what_never_ends_is_not_kept_for_ever(emit, recorded, monkeypatch):
     """And what is forgotten for it still ends, where it does."""
-    monkeypatch.setattr(crewai, "_MOST_BEGUN", 1)
+    monkeypatch.setattr(crewai, "_MOST_OPEN", 1)
     crew = emit("crew_kickoff_started", crew_name="travel", inputs=None)
     task = emit("task_started", crew, task=SimpleNamespace(name="find"), context=None)
     emit("agent_execution_started", task, agent=SimpleNamespace(role="Scout"), task_prompt="Find.")

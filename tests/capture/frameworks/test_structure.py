@@ -354,7 +354,7 @@ def test_ends_without_a_beginning_are_nothing(structure, recorded):
 
 def test_what_cannot_be_recorded_is_a_problem_and_no_exception(structure, monkeypatch):
     """A mistake of ours is told at the end, and the framework goes on."""
-    monkeypatch.setattr(structure, "_found", lambda *_words: 1 / 0)
+    monkeypatch.setattr(structure, "_find_named", lambda *_words: 1 / 0)
     structure.begin(1, "agent", "Ada")
     assert dict(structure.tracer.problems) == {"what loom tells could not be recorded: ZeroDivisionError": 1}
 
