@@ -100,7 +100,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         ]
     base = getattr(module, "BaseEvent", None)
     if "started_event_id" not in getattr(base, "model_fields", ()):
-        raise AttributeError("its events do not say what they belong to")
+        raise AttributeError("its events do not name their parents")
     bus = module.CrewAIEventsBus
     scopes = _Scopes(getattr(module, "SCOPE_STARTING_EVENTS", frozenset()), {})
     undo = [replace(bus, "emit", lambda original: _wrap_emit(original, structure, scopes))]

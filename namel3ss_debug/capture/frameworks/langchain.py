@@ -76,7 +76,7 @@ def _make_callback(callback: Callable[..., None]) -> Callable[..., None]:
         try:
             callback(structure, *args, **kwargs)
         except Exception as error:
-            structure.tracer.problem("what langchain-core tells could not be understood", error)
+            structure.tracer.problem("what langchain-core reports could not be understood", error)
 
     return report
 

@@ -21,7 +21,7 @@ def read_safely(structure: Structure, make: Callable[P, T], *args: P.args, **kwa
     try:
         return make(*args, **kwargs)
     except Exception as error:
-        structure.tracer.problem(f"something that {structure.framework} holds could not be read", error)
+        structure.tracer.problem(f"an object of {structure.framework} could not be read", error)
         return None
 
 

@@ -379,7 +379,7 @@ class Structure:
 
     def _report_problem(self, error: Exception) -> None:
         """Report that something of the framework could not be recorded."""
-        self.tracer.problem(f"what {self.framework} tells could not be recorded", error)
+        self.tracer.problem(f"what {self.framework} reports could not be recorded", error)
 
     def _count_time(self, before: int) -> None:
         """Add the time since `before` to the time of tracing. No time counts twice: spans add theirs themselves.

@@ -29,8 +29,6 @@ def record_standard(record: logging.LogRecord, tracer: ExecutionTracer) -> None:
     """Record a record of the standard library, even if it is malformed.
 
     A member of the wrong type is recorded as well as possible. A record may be so broken that this raises.
-
-    A member that is not what it should be is told as well as it can be; a record may be so broken that this raises.
     """
     try:
         message = record.getMessage()

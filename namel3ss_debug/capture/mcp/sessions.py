@@ -213,7 +213,7 @@ class _PendingRequest:
         try:
             self._notes.append({"method": method, "params": params()})
         except Exception as error:
-            self._tracer.problem("what an MCP server told could not be recorded", error)
+            self._tracer.problem("a message of an MCP server could not be recorded", error)
 
     def wrap_progress_callback(self, on_progress: Callable[..., Any]) -> Callable[..., Any]:
         """Return a progress callback that notes the progress."""

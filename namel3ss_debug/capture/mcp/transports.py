@@ -126,9 +126,7 @@ class _Client:
         try:
             state = state_of(error, tracer.payloads, tracer.sites)
         except Exception as problem:  # an exception may have anything in it
-            tracer.problem(
-                "what an exception of an MCP server's connection holds could not be recorded", problem
-            )
+            tracer.problem("the state of an exception of an MCP connection could not be recorded", problem)
             return {}
         return {"raised": state} if state else {}
 
@@ -204,7 +202,7 @@ def _leaves(error: BaseException | None) -> list[BaseException]:
 def make_refusal(request: Any) -> Any:
     """Return the answer to a request for which there is no server."""
     types: Any = sys.modules.get("mcp_types") or sys.modules["mcp.types"]
-    text = f"{request.method}: the server is not there while a recording runs again"
+    text = f"{request.method}: there is no server during a re-run"
     return types.JSONRPCError(
         jsonrpc="2.0", id=request.id, error=types.ErrorData(code=_NO_SERVER, message=text)
     )

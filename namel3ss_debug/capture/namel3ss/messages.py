@@ -37,8 +37,6 @@ def error_type(error: BaseException) -> str:
     """Return the type of an exception; for one of the language's own the bare class name.
 
     For a failed tool, it is the type of the tool's exception, which only the message contains.
-
-    Of a failed tool it is that of the exception in it, which only the message tells.
     """
     match = _WHAT_HAPPENED.match(full_message(error))
     inner = _TOOL_ERROR_TYPE.search(match["what"].strip()) if match is not None else None

@@ -89,8 +89,6 @@ def _copy_app(path: Path, workspace: Path, seams: Seams) -> Path:
     """Copy the app to a folder of its own, with the recorded memory and a copy of its records.
 
     The language still identifies the project by the original paths.
-
-    The language takes it for the one that it was.
     """
     snapshot_file = workspace / SNAPSHOT_FILE
     snapshot = snapshot_file.read_text(encoding="utf-8") if snapshot_file.is_file() else None

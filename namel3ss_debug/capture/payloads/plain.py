@@ -173,8 +173,6 @@ def _is_simple_exception(base: type, kind: type) -> bool:
 
     An `OSError` keeps an error number and file names, which are arguments as well unless the class has its own
     `__init__`.
-
-    An `OSError` may also hold what the system passes, unless the class has its own `__init__`.
     """
     if not issubclass(base, Exception):
         return False

@@ -41,8 +41,6 @@ def shorten(text: str, redactor: Redactor | None, size: int) -> str:
     """Return a text of at most about `size` characters, without its middle if it is longer.
 
     The end stays because that is where a traceback names the error.
-
-    The end stays because that is where a traceback says what went wrong.
     """
     if len(text) <= size:
         return clean(text, redactor)
@@ -57,8 +55,6 @@ def shorten(text: str, redactor: Redactor | None, size: int) -> str:
 
 def format_value(value: Any, to_text: Callable[[Any], str]) -> str:
     """Return the `repr` or `str` of a value. Raises nothing but what a signal raises.
-
-    Memory addresses are left out: they differ from run to run.
 
     Memory addresses are left out: they differ from run to run.
     """

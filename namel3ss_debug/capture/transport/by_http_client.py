@@ -62,7 +62,7 @@ class _ConnectPatches:
     def wrap_init(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """Patch the `connect` method of the class of each connection that is created."""
 
-        def __init__(connection: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  (it stands in the place of one)
+        def __init__(connection: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  (it replaces one)
             try:
                 original(connection, *args, **kwargs)
             except BaseException as error:

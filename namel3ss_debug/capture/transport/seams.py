@@ -33,8 +33,6 @@ class LazyHeaders:
 
     A model call never needs them, and some libraries are slow to list them.
 
-    Of a call of a model nobody does, and a library may take its time to tell them.
-
     Args:
         read: reads the headers from the library's own object.
     """

@@ -217,7 +217,7 @@ def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(
 def test_an_event_that_is_not_as_expected_costs_what_it_tells(emit, structure):
     """And nothing else."""
     emit("agent_execution_started", agent=None, task_prompt="Find.")
-    assert structure.tracer.problems.pop("something that loom holds could not be read: AttributeError") == 1
+    assert structure.tracer.problems.pop("an object of loom could not be read: AttributeError") == 1
 
 
 def test_a_version_whose_events_do_not_belong_together_is_not_followed(structure):

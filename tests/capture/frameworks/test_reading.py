@@ -16,7 +16,7 @@ def test_a_surprise_is_a_problem_of_tracing(structure):
     """What is made is given; what cannot be made is left out."""
     assert read_safely(structure, int, "3") == 3
     assert read_safely(structure, int, "snow") is None
-    assert structure.tracer.problems.pop("something that loom holds could not be read: ValueError") == 1
+    assert structure.tracer.problems.pop("an object of loom could not be read: ValueError") == 1
 
 
 @pytest.mark.parametrize("seam", ["litellm", "smolagents"])
