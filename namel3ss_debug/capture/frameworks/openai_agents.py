@@ -201,11 +201,15 @@ def _current_interruption() -> BaseException | None:
 def _end_model(structure: Structure, key: str, data: Any) -> None:
     """Record a model call that no seam has recorded."""
     if data.type == "generation":
-        structure.end_model(
-            key, *_read_completion(data), inputs={"model": data.model, "messages": data.input}
-        )
+        messages = [message for message in data.output or () if isinstance(message, Mapping)]
+        text = "".join(message["content"] for message in messages if isinstance(message.get("content"), str))
+        outputs: dict[str, Any] = {"text": text} if messages else {}
+        usage, inputs = data.usage, {"model": data.model, "messages": data.input}
     else:
-        structure.end_model(key, *_read_response(data), inputs={"messages": data.input})
+        response = data.response
+        outputs = {} if response is None else {"text": getattr(response, "output_text", None)}
+        usage, inputs = getattr(response, "usage", None), {"messages": data.input}
+    structure.end_model(key, outputs, usage=_read_usage(usage), inputs=inputs)
 
 
 def _may_not_have_run(data: Any, error: Any) -> bool:
@@ -223,20 +227,6 @@ def _parse_arguments(reported: Any) -> dict[str, Any] | None:
     """Return the arguments of a tool, which the SDK reports as JSON."""
     value = load(reported.encode()) if isinstance(reported, str) else reported
     return value if isinstance(value, dict) else None
-
-
-def _read_completion(data: Any) -> tuple[dict[str, Any], None, dict[str, int]]:
-    """Return the outputs and the usage of a chat completion."""
-    messages = [message for message in data.output or () if isinstance(message, Mapping)]
-    text = "".join(message["content"] for message in messages if isinstance(message.get("content"), str))
-    return {"text": text} if messages else {}, None, _read_usage(data.usage)
-
-
-def _read_response(data: Any) -> tuple[dict[str, Any], None, dict[str, int]]:
-    """Return the outputs and the usage of a response."""
-    response = data.response
-    outputs = {} if response is None else {"text": getattr(response, "output_text", None)}
-    return outputs, None, _read_usage(getattr(response, "usage", None))
 
 
 _COUNT_PATHS = {

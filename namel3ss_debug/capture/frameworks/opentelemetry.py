@@ -381,6 +381,7 @@ def _wrap_start_span(original: Callable[..., Any], spans: _SpanTracker) -> Calla
 
 
 def _wrap_start_as_current_span(original: Callable[..., Any], spans: _SpanTracker) -> Callable[..., Any]:
+    # OpenTelemetry's own version can also decorate coroutine functions; older releases do not have it.
     make = getattr(spans.trace, "_agnosticcontextmanager", contextlib.contextmanager)
 
     def start_as_current_span(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:

@@ -246,6 +246,7 @@ class _PendingRequest:
         reply = self._reply
         assert reply is not None
         lost = await reply.lost()
+        # The transport failed while this request waited, so it fails again and cancels the request.
         if lost is not None and self.connection.break_off is not None:
             self.connection.break_off(lost)
         value = await reply.reach()
@@ -316,6 +317,7 @@ class _PendingRequest:
         result: dict[str, Any] = {"content": [{"type": "text", "text": text}], "isError": False}
         if is_known and schema is None:
             return result
+        # A server that returns anything but an object wraps it as `result`, which its schema then requires.
         is_wrapped = isinstance(schema, dict) and schema.get("required") == ["result"]
         if is_wrapped and not (isinstance(value, dict) and value.keys() == {"result"}):
             return result | {"structuredContent": {"result": value}}

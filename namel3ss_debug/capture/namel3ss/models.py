@@ -360,7 +360,7 @@ class _Provider:
         if responses:
             return responses[0]
         if isinstance(answer, ModelFailure):
-            raise _make_error(answer)
+            raise import_language_module("errors.base").Namel3ssError(answer.text)
         return _make_response(answer)
 
 
@@ -463,8 +463,3 @@ def _make_response(answer: Answer) -> Any:
         call = answer.tool_calls[0]
         return types.AIToolCallResponse(tool_name=call.get("name"), args=call.get("arguments"))
     return types.AIResponse(output=answer.text or "")
-
-
-def _make_error(failure: ModelFailure) -> Exception:
-    error: Exception = import_language_module("errors.base").Namel3ssError(failure.text)
-    return error

@@ -279,6 +279,7 @@ class _Conversion:
         self._learn = payloads.learn
         self._flat = payloads.flat
         self._bounded = bool(size)
+        # Without a size, deep containers share an unlimited budget that 100,000 of them use up.
         self._deep_cost = 0 if size else _UNLIMITED // _MOST_DEEP
         self._path: set[int] = set()
 
@@ -297,6 +298,7 @@ class _Conversion:
         if kind is int:
             return value if -CARD_LIKE < value < CARD_LIKE else self.integer(value)
         if kind is float:
+            # The difference is NaN for a NaN and for an infinite number.
             return value if value - value == 0.0 else {"$type": "float", "value": repr(value)}
         if kind is Ready:
             ready: JsonValue = value.value

@@ -138,7 +138,7 @@ def _to_json(payloads: Payloads, value: Any) -> JsonValue:
 
 def _cached_item(payloads: Payloads, item: Any) -> JsonValue:
     cached = payloads.items.get(id(item))
-    if cached is not None and cached[0] is item:
+    if cached is not None and cached[0] is item:  # an id may have been used by another object before
         return cached[1]
     json = _to_json(payloads, item)
     if _is_small(item):

@@ -188,6 +188,7 @@ def _error(raised: Raised, connection_key: Any) -> BaseException:
         kind = client_exceptions.ClientConnectorError
     is_connector = isinstance(kind, type) and issubclass(kind, client_exceptions.ClientConnectorError)
     if is_connector and kind is not client_exceptions.UnixClientConnectorError and connection_key is not None:
+        # The recorded text already has the host around the reason, which the exception adds again.
         match = _CONNECTING.match(raised.text)
         text = raised.text if match is None else match["reason"]
         number = errno.ECONNREFUSED if "Connect call failed" in text else None

@@ -267,7 +267,7 @@ def _is_decoded(response: Any, decode_content: Any) -> bool:
 
 def _is_read(response: Any, data: Any, amount: Any) -> bool:
     """Return whether a body has been read to its end: an empty read, or a connection that was returned to the pool."""
-    if amount != 0 and not data:
+    if amount != 0 and not data:  # `read(0)` is empty before the end too
         return True
     try:
         decoder = response._decoder  # noqa: SLF001  (the only way to see whether it holds undelivered data)

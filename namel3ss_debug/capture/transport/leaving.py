@@ -189,6 +189,7 @@ class RequestSender:
             return
         null_socket.blocks = request.encoded_response()
         raised = None if response.status else response.raised
+        # An error from before the request left is raised where the request is sent, any other where it is answered.
         null_socket.fails_on_send = raised is not None and (not raised.sent or raised.type == "connection")
         if request.original_socket is not None:
             request.original_socket.close()

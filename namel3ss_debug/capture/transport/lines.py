@@ -161,6 +161,7 @@ def _delay_last_piece(body: Iterator[bytes]) -> Iterator[bytes]:
 def _encode_body(response: Response, body: Iterator[bytes]) -> tuple[list[tuple[str, str]], Iterator[bytes]]:
     """Return the headers and the body of a response with its original encoding. The trace holds the body decoded."""
     compressor = zlib.compressobj(wbits=_WINDOW_BITS[response.encoding])
+    # The flush lets the client decode each piece as soon as it arrives.
     pieces = [compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH) for piece in response.pieces]
     if pieces:
         pieces[-1] += compressor.flush()
