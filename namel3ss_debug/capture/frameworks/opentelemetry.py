@@ -246,9 +246,8 @@ class _SpanTracker:
         _token, our_token, span = self.attached.pop(id(token))
         if isinstance(span, self.noted_class):
             span.leave()
-        with contextlib.suppress(
-            ValueError
-        ):  # detached in another context, which OpenTelemetry reports itself
+        # The context may be detached in another one, which OpenTelemetry reports itself.
+        with contextlib.suppress(ValueError):
             CURRENT.reset(our_token)
 
     def follow_providers(self, sdk: Any) -> list[Undo]:

@@ -156,9 +156,8 @@ class Payloads:
 
     def url(self, url: str) -> str:
         """Return a URL without credentials."""
-        if (
-            type(url) is str and url in self.clear_texts and "=" not in url
-        ):  # the URL of a model is the same each time
+        # The URL of a model is the same in each call.
+        if type(url) is str and url in self.clear_texts and "=" not in url:
             return url
         exact = clean(url if type(url) is str else _text_of(url), None)
         return self.redactor.url(exact) if self.redactor else exact
@@ -189,9 +188,7 @@ class Payloads:
             return value.value if type(value) is Ready and type(value.value) is dict else None
         room -= len(value)
         clear_names, clear_texts = self.clear_names, self.clear_texts
-        result: dict[str, Any] = (
-            value.copy()
-        )  # copied in one step, so that no other thread changes it meanwhile
+        result: dict[str, Any] = value.copy()  # in one step, so that no other thread changes it meanwhile
         for key, item in result.items():
             if type(key) is not str or key not in clear_names:
                 return None

@@ -195,9 +195,7 @@ class _ExactConversion(_Conversion):
         for key, item in pairs:
             if self._left <= 0:
                 break
-            if (
-                type(key) is str
-            ):  # converted as in an object, where the name shows whether the value is secret
+            if type(key) is str:  # as in an object, where the name shows whether the value is secret
                 [converted] = self.pairs([(key, item)], 1, depth).values()
             else:
                 converted = self.convert(item, depth + 1)

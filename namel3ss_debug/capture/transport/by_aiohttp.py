@@ -66,9 +66,8 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
 
     def connected(call: _Call, _connection: Any, exchange: Watched) -> None:
         call.request.__dict__[_MARK] = exchange
-        if (
-            exchange.carried is not None
-        ):  # aiohttp makes a new request for each attempt, so the header need not be removed
+        # aiohttp makes a new request for each attempt, so the header need not be removed afterwards.
+        if exchange.carried is not None:
             call.request.headers[HEADER] = exchange.carried
 
     def sent(_call: _Call, response: Any, exchange: Watched) -> None:

@@ -178,9 +178,8 @@ def _wrap_getresponse(
 
 def _wrap_read(original: Callable[..., Any]) -> Callable[..., Any]:
     def read(self: Any, *args: Any, **kwargs: Any) -> Any:
-        exchange = self.__dict__.pop(
-            MARK, None
-        )  # the read methods call each other; only the outermost records
+        # The read methods call each other, and only the outermost one may record.
+        exchange = self.__dict__.pop(MARK, None)
         try:
             data = original(self, *args, **kwargs)
         except BaseException as error:
