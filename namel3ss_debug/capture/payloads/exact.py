@@ -82,28 +82,28 @@ class _ExactConversion(_Conversion):
     cannot be restored ends the attempt.
     """
 
-    __slots__ = ("_is_spoiled", "_kinds", "_objects", "_within", "inexact")
+    __slots__ = ("_attempt_failed", "_modes", "_objects", "_objects_in_attempt", "inexact")
 
     def __init__(self, payloads: Payloads) -> None:
         super().__init__(payloads)
         self.inexact: dict[str, None] = {}
-        self._kinds: dict[
+        self._modes: dict[
             int, str | None
         ] = {}  # by the ids of classes, which the converted value keeps alive
         self._objects: dict[int, tuple[Any, int, dict[str, Any]]] = {}
-        self._within = 0  # how many objects of `holders.WITHOUT_FORM` are in the current attempt
-        self._is_spoiled = False
+        self._objects_in_attempt = 0  # how many objects of `holders.WITHOUT_FORM` are in the current attempt
+        self._attempt_failed = False
 
     def convert(self, value: Any, depth: int) -> JsonValue:
         """Return any value as JSON."""
         kind = type(value)
-        if self._is_spoiled:
+        if self._attempt_failed:
             return None
         if kind in (str, bool, int, float) or value is None or depth >= self._depth:
             return super().convert(value, depth)
         marker = id(value)
         if marker in self._path:
-            self.cut, self._is_spoiled = True, self._within > 0
+            self.cut, self._attempt_failed = True, self._objects_in_attempt > 0
             return {"$cycle": True}
         self._path.add(marker)
         if depth > DEEP:
@@ -133,21 +133,21 @@ class _ExactConversion(_Conversion):
                 return self.pairs(value.items(), len(value), depth)
             return {"$type": "dict", "items": self.pairs_as_items(value, depth + 1)}
         full_form = _FULL_FORMS.get(full_name(kind))
-        whole: JsonValue | None = None if full_form is None else full_form(self, value, depth)
-        if whole is not None:
-            return whole
+        complete: JsonValue | None = None if full_form is None else full_form(self, value, depth)
+        if complete is not None:
+            return complete
         mode = self._mode_of(kind)
         if mode in holders.WITHOUT_FORM:
-            if (restorable := self._whole(value, mode, depth)) is not None:
-                return self._object(value, restorable)
+            if (restorable := self._try_whole(value, mode, depth)) is not None:
+                return self._number_object(value, restorable)
             mode = None
         form: JsonValue = describe(self, value, kind, depth)
         restorable = None if mode is None else holders.to_json(self, value, mode, form, depth)
         if restorable is not None:
-            return self._object(value, restorable)
+            return self._number_object(value, restorable)
         if kind is bytearray and type(form) is dict and form.get("$type") == "bytes":
             return {**form, "$type": "bytearray"}
-        self._is_spoiled |= self._within > 0 and not _is_restorable(kind, form)
+        self._attempt_failed |= self._objects_in_attempt > 0 and not _is_restorable(kind, form)
         if not _is_exact(kind, form):
             self.inexact[self.clean(full_name(kind))] = None
         return form
@@ -155,23 +155,23 @@ class _ExactConversion(_Conversion):
     def _mode_of(self, kind: type) -> str | None:
         """Return the cached result of `holders.find_mode` for a class."""
         marker = id(kind)
-        if marker not in self._kinds:
-            self._kinds[marker] = holders.find_mode(kind)
-        return self._kinds[marker]
+        if marker not in self._modes:
+            self._modes[marker] = holders.find_mode(kind)
+        return self._modes[marker]
 
-    def _whole(self, value: Any, mode: str, depth: int) -> dict[str, JsonValue] | None:
+    def _try_whole(self, value: Any, mode: str, depth: int) -> dict[str, JsonValue] | None:
         """Return the form of an object that is recorded as a whole or not at all, or `None` if that fails."""
-        self._within += 1
-        if self._within > 1:
-            self._is_spoiled |= self._within > _MOST_WITHIN
+        self._objects_in_attempt += 1
+        if self._objects_in_attempt > 1:
+            self._attempt_failed |= self._objects_in_attempt > _MOST_WITHIN
             return holders.to_json(self, value, mode, None, depth)
         before = self.cut, self.redacted, self._left
         inexact, objects = len(self.inexact), len(self._objects)
         self.cut = False
         form = holders.to_json(self, value, mode, None, depth)
-        whole = form is not None and not (self._is_spoiled or self.cut or len(self.inexact) > inexact)
-        self._within, self._is_spoiled = 0, False
-        if whole:
+        is_whole = form is not None and not (self._attempt_failed or self.cut or len(self.inexact) > inexact)
+        self._objects_in_attempt, self._attempt_failed = 0, False
+        if is_whole:
             self.cut = before[0]
             return form
         self.cut, self.redacted, self._left = before
@@ -180,7 +180,7 @@ class _ExactConversion(_Conversion):
                 names.popitem()
         return None
 
-    def _object(self, value: Any, form: dict[str, Any]) -> dict[str, JsonValue]:
+    def _number_object(self, value: Any, form: dict[str, Any]) -> dict[str, JsonValue]:
         """Return the form of an object. If the object occurs several times, all its forms get the same number."""
         if form["made"] in holders.WITH_IDENTITY:
             _, number, first = self._objects.setdefault(id(value), (value, len(self._objects) + 1, form))

@@ -17,7 +17,7 @@ from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.raising import error_like
 from namel3ss_debug.capture.traceparent import HEADER
-from namel3ss_debug.capture.transport.seams import LazyHeaders, Watched, body_in_memory, fail
+from namel3ss_debug.capture.transport.seams import AnyExchange, LazyHeaders, body_in_memory, fail
 
 _MARK = "_namel3ss_exchange"
 _POLL_SECONDS = 0.01
@@ -34,7 +34,7 @@ class _Reading(NamedTuple):
             cancelled while it read may read on.
     """
 
-    exchange: Watched
+    exchange: AnyExchange
     response: weakref.ref[Any]
     stopped: BaseException | None = None
 
@@ -52,9 +52,9 @@ class _Call(NamedTuple):
     owner: Any
     request: Any
 
-    def take_exchange(self) -> Watched | None:
+    def take_exchange(self) -> AnyExchange | None:
         """Take the exchange that the previous step left on the object."""
-        exchange: Watched | None = self.owner.__dict__.pop(_MARK, None)
+        exchange: AnyExchange | None = self.owner.__dict__.pop(_MARK, None)
         return exchange
 
 
@@ -64,16 +64,16 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
 
     reading: dict[int, _Reading] = {}
 
-    def connected(call: _Call, _connection: Any, exchange: Watched) -> None:
+    def connected(call: _Call, _connection: Any, exchange: AnyExchange) -> None:
         call.request.__dict__[_MARK] = exchange
         # aiohttp makes a new request for each attempt, so the header need not be removed afterwards.
         if exchange.carried is not None:
             call.request.headers[HEADER] = exchange.carried
 
-    def sent(_call: _Call, response: Any, exchange: Watched) -> None:
+    def sent(_call: _Call, response: Any, exchange: AnyExchange) -> None:
         response.__dict__[_MARK] = exchange
 
-    def started(call: _Call, _response: Any, exchange: Watched) -> None:
+    def started(call: _Call, _response: Any, exchange: AnyExchange) -> None:
         exchange.respond(call.owner.status, list(call.owner.headers.items()), call.owner.reason)
         _follow_body(reading, call.owner, exchange)
         if exchange.response is not None:
@@ -99,8 +99,8 @@ _CONNECTING = re.compile(r"Cannot connect to host .*? ssl:.*? \[(?P<reason>.*)\]
 
 
 def _step(
-    before: Callable[[_Call], Watched | None],
-    after: Callable[[_Call, Any, Watched], None],
+    before: Callable[[_Call], AnyExchange | None],
+    after: Callable[[_Call, Any, AnyExchange], None],
     *,
     waits_for_response: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -137,7 +137,7 @@ def _step(
     return make
 
 
-async def _answer_connection(call: _Call, exchange: Watched) -> Any:
+async def _answer_connection(call: _Call, exchange: AnyExchange) -> Any:
     """Return the connection of an attempt that has a recorded answer, when its head is due.
 
     Returns `None` if the attempt is to be made.
@@ -159,7 +159,7 @@ async def _answer_connection(call: _Call, exchange: Watched) -> Any:
     return _open_answered_connection(call, response)
 
 
-async def _raise_recorded_error(exchange: Watched) -> None:
+async def _raise_recorded_error(exchange: AnyExchange) -> None:
     """Raise the recorded error where an attempt waits for its response.
 
     When aiohttp connects, it turns the same exceptions into others.
@@ -178,7 +178,7 @@ def _error(raised: Raised, connection_key: Any) -> BaseException:
     """Return the exception that ends an attempt. Errors of connecting need the `connection_key`."""
     from aiohttp import client_exceptions  # noqa: PLC0415  (imported with the client)
 
-    natures: dict[str, Callable[[str], BaseException]] = {
+    error_factories: dict[str, Callable[[str], BaseException]] = {
         "timeout": client_exceptions.ServerTimeoutError,
         "connection": client_exceptions.ClientConnectionError,
     }
@@ -193,7 +193,7 @@ def _error(raised: Raised, connection_key: Any) -> BaseException:
         number = errno.ECONNREFUSED if "Connect call failed" in text else None
         error: BaseException = kind(connection_key, OSError(number, text))
         return error
-    return error_like(raised, natures)
+    return error_like(raised, error_factories)
 
 
 def _open_answered_connection(call: _Call, response: Response) -> Any:
@@ -225,7 +225,7 @@ class _Feeder:
     The program would see a task, and the numbers in the names of its own tasks would change.
     """
 
-    def __init__(self, owner: Any, exchange: Watched, response: Response) -> None:
+    def __init__(self, owner: Any, exchange: AnyExchange, response: Response) -> None:
         self._content = owner.content
         self._protocol = owner._protocol  # noqa: SLF001  (as in `_open_answered_connection`; `None` if the body is complete)
         self._loop = owner._loop  # noqa: SLF001  (as above)
@@ -240,7 +240,7 @@ class _Feeder:
             self._loop.call_later(pause, self.feed)
             return
 
-    def _feed_all(self, exchange: Watched) -> Iterator[float]:
+    def _feed_all(self, exchange: AnyExchange) -> Iterator[float]:
         """Feed the whole body in its turn. Yields the seconds to wait before the next step."""
         delivery, response = exchange.delivery, self._response
         assert delivery is not None
@@ -271,11 +271,11 @@ class _Feeder:
     def _raise_in_reader(self, raised: Raised) -> None:
         from aiohttp import client_exceptions  # noqa: PLC0415  (imported with the client)
 
-        natures = {
+        error_factories = {
             "timeout": client_exceptions.SocketTimeoutError,
             "connection": client_exceptions.ClientPayloadError,
         }
-        self._content.set_exception(error_like(raised, natures))
+        self._content.set_exception(error_like(raised, error_factories))
 
 
 class _NullTransport:
@@ -323,7 +323,7 @@ class _NullTransport:
         self.close()
 
 
-def _begin(exchanges: Exchanges, request: Any) -> Watched | None:
+def _begin(exchanges: Exchanges, request: Any) -> AnyExchange | None:
     try:
         body = body_in_memory(getattr(request.body, "_value", request.body))
         method, url = str(request.method), str(request.url)
@@ -334,7 +334,7 @@ def _begin(exchanges: Exchanges, request: Any) -> Watched | None:
     return exchanges.begin(method, url, headers, body)
 
 
-def _follow_body(reading: dict[int, _Reading], response: Any, exchange: Watched) -> None:
+def _follow_body(reading: dict[int, _Reading], response: Any, exchange: AnyExchange) -> None:
     """Follow the body of a response until it is read, closed or broken, or the program drops it."""
     content = response.content
     if content.at_eof():  # all responses without a body share one reader, in every thread

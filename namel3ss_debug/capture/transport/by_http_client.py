@@ -16,7 +16,7 @@ from typing import Any
 from namel3ss_debug.capture.exchanges import INSIDE, Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.transport.leaving import MARK, RequestSender, null_socket_for, remove_null_socket
-from namel3ss_debug.capture.transport.seams import Watched, fail
+from namel3ss_debug.capture.transport.seams import AnyExchange, fail
 
 
 def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
@@ -36,7 +36,7 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
     ]
 
 
-def record_response(response: Any, exchange: Watched) -> None:
+def record_response(response: Any, exchange: AnyExchange) -> None:
     """Record the head of a response now, and its body as the program reads it."""
     exchange.respond(response.status, response.getheaders(), response.reason)
     if not _is_read(response):
@@ -227,7 +227,7 @@ def _close_exchange(response: Any) -> None:
         exchange.close()
 
 
-def _record_chunk(response: Any, exchange: Watched, data: bytes) -> None:
+def _record_chunk(response: Any, exchange: AnyExchange, data: bytes) -> None:
     exchange.receive(data)
     if _is_read(response):
         exchange.end()
@@ -235,7 +235,7 @@ def _record_chunk(response: Any, exchange: Watched, data: bytes) -> None:
         response.__dict__[MARK] = exchange
 
 
-def _record_failure(exchange: Watched | None, error: BaseException) -> None:
+def _record_failure(exchange: AnyExchange | None, error: BaseException) -> None:
     """End an exchange with the exception that ended its body, after recording the bytes that it carries."""
     partial = getattr(error, "partial", None)
     if exchange is not None and isinstance(partial, bytes):

@@ -9,9 +9,9 @@ from namel3ss_debug.capture.answers import Response
 from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.transport.seams import (
+    AnyExchange,
+    ErrorFactories,
     LazyHeaders,
-    Natures,
-    Watched,
     add_trace_header,
     body_in_memory,
     fail,
@@ -27,9 +27,9 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
     """Record each request of a transport of HTTPX or of its successor. One call is one attempt."""
     tee, async_tee = _tee_classes(httpx)
 
-    natures: Natures = {"timeout": httpx.ReadTimeout, "connection": httpx.ConnectError}
+    error_factories: ErrorFactories = {"timeout": httpx.ReadTimeout, "connection": httpx.ConnectError}
 
-    def record_response(exchange: Watched, response: Any, tee: Any) -> Any:
+    def record_response(exchange: AnyExchange, response: Any, tee: Any) -> Any:
         """Return the response after recording its head, with a body that is recorded as the program reads it."""
         exchange.respond(response.status_code, _pairs(response.headers), response.reason_phrase)
         response.stream = tee(response.stream, exchange)
@@ -42,7 +42,9 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
             try:
                 response = None
                 if exchange is not None and exchange.delivery is not None:
-                    response = _make_response(httpx, exchange, wait_for_head(exchange, natures), natures)
+                    response = _make_response(
+                        httpx, exchange, wait_for_head(exchange, error_factories), error_factories
+                    )
                 if response is None:
                     add_trace_header(request.headers, exchange)
                     response = original(self, request)
@@ -64,7 +66,7 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                 response = None
                 if exchange is not None and exchange.delivery is not None:
                     response = _make_response(
-                        httpx, exchange, await wait_for_head_async(exchange, natures), natures
+                        httpx, exchange, await wait_for_head_async(exchange, error_factories), error_factories
                     )
                 if response is None:
                     add_trace_header(request.headers, exchange)
@@ -85,7 +87,7 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
     ]
 
 
-def _begin(exchanges: Exchanges, request: Any) -> Watched | None:
+def _begin(exchanges: Exchanges, request: Any) -> AnyExchange | None:
     body = body_in_memory(getattr(request, "_content", None))
     headers = LazyHeaders(lambda: _pairs(request.headers))
     return exchanges.begin(request.method, str(request.url), headers, body)
@@ -103,9 +105,9 @@ def _pairs(headers: Any) -> list[tuple[str, str]]:
 class _Pieces:
     """The body of a recorded response for both kinds of client. A second iteration continues the first one."""
 
-    def __init__(self, exchange: Watched, response: Response, natures: Natures) -> None:
-        self._pieces = iter_pieces(exchange, response, natures)
-        self._pieces_async = iter_pieces_async(exchange, response, natures)
+    def __init__(self, exchange: AnyExchange, response: Response, error_factories: ErrorFactories) -> None:
+        self._pieces = iter_pieces(exchange, response, error_factories)
+        self._pieces_async = iter_pieces_async(exchange, response, error_factories)
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
@@ -120,14 +122,16 @@ class _Pieces:
         """Do nothing: there is no connection."""
 
 
-def _make_response(httpx: Any, exchange: Watched, response: Response | None, natures: Natures) -> Any:
+def _make_response(
+    httpx: Any, exchange: AnyExchange, response: Response | None, error_factories: ErrorFactories
+) -> Any:
     """Return the response as the transport would have made it."""
     if response is None:
         return None
     if response.pieces or response.raised is not None:
-        natures = {**natures, "connection": httpx.ReadError}
+        error_factories = {**error_factories, "connection": httpx.ReadError}
     extensions = {"http_version": b"HTTP/1.1", "reason_phrase": response.reason.encode("ascii", "replace")}
-    stream = _Pieces(exchange, response, natures)
+    stream = _Pieces(exchange, response, error_factories)
     return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=extensions)
 
 
@@ -136,7 +140,7 @@ def _tee_classes(httpx: Any) -> tuple[Any, Any]:
     async_stream: Any = httpx.AsyncByteStream
 
     class Tee(sync_stream):  # type: ignore[misc]  # the base is only known at run time
-        def __init__(self, stream: Any, exchange: Watched) -> None:
+        def __init__(self, stream: Any, exchange: AnyExchange) -> None:
             self._stream = stream
             self._exchange = exchange
 
@@ -157,7 +161,7 @@ def _tee_classes(httpx: Any) -> tuple[Any, Any]:
             self._stream.close()
 
     class AsyncTee(async_stream):  # type: ignore[misc]  # as above
-        def __init__(self, stream: Any, exchange: Watched) -> None:
+        def __init__(self, stream: Any, exchange: AnyExchange) -> None:
             self._stream = stream
             self._exchange = exchange
 

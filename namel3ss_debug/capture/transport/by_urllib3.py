@@ -17,9 +17,9 @@ from namel3ss_debug.capture.transport.by_http_client import record_response
 from namel3ss_debug.capture.transport.leaving import MARK
 from namel3ss_debug.capture.transport.lines import BlockStream, encode_response
 from namel3ss_debug.capture.transport.seams import (
+    AnyExchange,
+    ErrorFactories,
     LazyHeaders,
-    Natures,
-    Watched,
     body_in_memory,
     fail,
     iter_pieces,
@@ -46,10 +46,10 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
             try:
                 response = None
                 if exchange is not None and exchange.delivery is not None:
-                    natures = _natures(self, url)
-                    recorded = wait_for_head(exchange, natures)
+                    error_factories = _error_factories(self, url)
+                    recorded = wait_for_head(exchange, error_factories)
                     if recorded is not None:
-                        body = iter_pieces(exchange, recorded, natures)
+                        body = iter_pieces(exchange, recorded, error_factories)
                         response = _read_response(recorded, body, method)
                         if not returns_http_client:
                             response = _make_response(HTTPResponse, response, self, method, url, kwargs)
@@ -118,7 +118,7 @@ def _with_trace_header(
     return args, {**kwargs, "headers": headers}
 
 
-def _record_body(exchange: Watched, response: Any, kwargs: dict[str, Any]) -> Any:
+def _record_body(exchange: AnyExchange, response: Any, kwargs: dict[str, Any]) -> Any:
     """Return the response after recording its head; its body is recorded as the program reads it."""
     exchange.respond(response.status, _pairs(response.headers), response.reason)
     body = getattr(response, "_body", None)
@@ -141,7 +141,7 @@ def _pairs(headers: Any) -> list[tuple[str, str]]:
     return [(values[0], value) for values in by_name.values() for value in values[1:]]
 
 
-def _natures(pool: Any, url: str) -> Natures:
+def _error_factories(pool: Any, url: str) -> ErrorFactories:
     """Return the exceptions that an attempt of this pool raises."""
     from urllib3 import exceptions  # noqa: PLC0415  (imported with the pool)
 
@@ -188,7 +188,7 @@ def _make_response(
 
 def _begin(
     exchanges: Exchanges, pool: Any, method: str, url: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Watched | None:
+) -> AnyExchange | None:
     try:
         body = args[0] if args else kwargs.get("body")
         headers = (args[1] if len(args) > 1 else kwargs.get("headers")) or pool.headers or {}

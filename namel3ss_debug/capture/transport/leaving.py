@@ -15,8 +15,8 @@ from namel3ss_debug.capture.services import header_for
 from namel3ss_debug.capture.traceparent import HEADER
 from namel3ss_debug.capture.transport.lines import INCOMPLETE_READ, NullSocket, encode_response
 from namel3ss_debug.capture.transport.seams import (
-    Natures,
-    Watched,
+    AnyExchange,
+    ErrorFactories,
     fail,
     iter_pieces,
     wait_for_head,
@@ -29,7 +29,7 @@ _MAX_BODY_BYTES = 1 << 26
 """The largest streamed body that is recorded, in bytes."""
 
 _HTTPS = 443
-_NATURES: Natures = {"timeout": TimeoutError, "connection": ConnectionResetError}
+_ERROR_FACTORIES: ErrorFactories = {"timeout": TimeoutError, "connection": ConnectionResetError}
 
 
 class OutgoingRequest:
@@ -50,7 +50,7 @@ class OutgoingRequest:
         self.url = _url(connection, rest.rpartition(" ")[0])
         fields = [line.partition(":") for line in lines]
         self.headers: Pairs = [(name, value.strip()) for name, _, value in fields]
-        self.exchange: Watched | None = None
+        self.exchange: AnyExchange | None = None
         self.awaits_body = False
         self.null_socket: NullSocket | None = None
         self.original_socket: Any = None
@@ -106,11 +106,13 @@ class OutgoingRequest:
             BaseException: the recorded error that ends it.
         """
         exchange = self.exchange
-        response = None if exchange is None else wait_for_head(exchange, _NATURES)
+        response = None if exchange is None else wait_for_head(exchange, _ERROR_FACTORIES)
         if exchange is None or response is None:
             return
         ends_early = response.raised is not None and response.raised.type == INCOMPLETE_READ
-        body = iter_pieces(exchange, response._replace(raised=None) if ends_early else response, _NATURES)
+        body = iter_pieces(
+            exchange, response._replace(raised=None) if ends_early else response, _ERROR_FACTORIES
+        )
         closes = "close" in self.header("connection")
         yield from encode_response(response, body, method=self.method, closes=closes)
 
@@ -175,7 +177,7 @@ class RequestSender:
         if exchange is not None and exchange.response is None:
             remove_null_socket(connection)
             if exchange.delivery is not None:
-                wait_for_head(exchange, _NATURES)
+                wait_for_head(exchange, _ERROR_FACTORIES)
             return
         if not isinstance(connection.sock, NullSocket):
             request.original_socket = connection.sock
@@ -211,7 +213,7 @@ class RequestSender:
             return
         connection.sock = request.original_socket
         if exchange is not None and exchange.delivery is not None:
-            wait_for_head(exchange, _NATURES)
+            wait_for_head(exchange, _ERROR_FACTORIES)
         token = enter(exchange)
         try:
             self._send(connection, b"".join(null_socket.sent))

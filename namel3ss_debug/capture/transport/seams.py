@@ -12,16 +12,16 @@ from namel3ss_debug.capture.patching import hide_own_frame
 from namel3ss_debug.capture.raising import error_like
 from namel3ss_debug.capture.traceparent import HEADER
 
-Watched = Exchange | Report
+AnyExchange = Exchange | Report
 """A request that a seam reports: one that is recorded, or an SDK's report of its own use, which is only answered."""
 
-Natures = Mapping[str, Callable[[str], BaseException]]
+ErrorFactories = Mapping[str, Callable[[str], BaseException]]
 """The exceptions of a library: `timeout` and `connection` -> a function that makes one from its message."""
 
 _LOST = Raised("connection", "the connection was lost")
 
 
-def fail(exchange: Watched | None, error: BaseException) -> None:
+def fail(exchange: AnyExchange | None, error: BaseException) -> None:
     """End the exchange with an exception, and hide the calling frame, which caught it. A bare `raise` must follow."""
     if exchange is not None:
         exchange.fail(error)
@@ -44,13 +44,13 @@ class LazyHeaders:
         return iter(self._read())
 
 
-def add_trace_header(headers: MutableMapping[str, str], exchange: Watched | None) -> None:
+def add_trace_header(headers: MutableMapping[str, str], exchange: AnyExchange | None) -> None:
     """Add the `traceparent` header to a request that is sent now; `remove_trace_header` takes it out again."""
     if exchange is not None and exchange.carried is not None:
         headers[HEADER] = exchange.carried
 
 
-def remove_trace_header(headers: MutableMapping[str, str], exchange: Watched | None) -> None:
+def remove_trace_header(headers: MutableMapping[str, str], exchange: AnyExchange | None) -> None:
     """Remove the `traceparent` header after the request was sent, because the program did not set it."""
     if exchange is not None and exchange.carried is not None:
         headers.pop(HEADER, None)
@@ -63,7 +63,7 @@ def body_in_memory(body: Any) -> bytes | None:
     return bytes(body) if isinstance(body, (bytes, bytearray)) else None
 
 
-def wait_for_head(exchange: Watched, natures: Natures) -> Response | None:
+def wait_for_head(exchange: AnyExchange, error_factories: ErrorFactories) -> Response | None:
     """Wait for the head of the recorded response, and return that response.
 
     `None` means that the request is to be sent.
@@ -79,10 +79,10 @@ def wait_for_head(exchange: Watched, natures: Natures) -> Response | None:
     if response.given_up:
         never()
     delivery.wait("end")
-    raise error_like(response.raised or _LOST, natures)
+    raise error_like(response.raised or _LOST, error_factories)
 
 
-async def wait_for_head_async(exchange: Watched, natures: Natures) -> Response | None:
+async def wait_for_head_async(exchange: AnyExchange, error_factories: ErrorFactories) -> Response | None:
     """Do the same as `wait_for_head`, without blocking the event loop."""
     response, delivery = exchange.response, exchange.delivery
     assert delivery is not None
@@ -92,10 +92,12 @@ async def wait_for_head_async(exchange: Watched, natures: Natures) -> Response |
     if response.given_up:
         await never_on_loop()
     await delivery.reach("end")
-    raise error_like(response.raised or _LOST, natures)
+    raise error_like(response.raised or _LOST, error_factories)
 
 
-def iter_pieces(exchange: Watched, response: Response, natures: Natures) -> Iterator[bytes]:
+def iter_pieces(
+    exchange: AnyExchange, response: Response, error_factories: ErrorFactories
+) -> Iterator[bytes]:
     """Yield the pieces of the recorded body, each when it is its turn.
 
     Raises:
@@ -110,10 +112,12 @@ def iter_pieces(exchange: Watched, response: Response, natures: Natures) -> Iter
         never()
     delivery.wait("end")
     if response.raised is not None:
-        raise error_like(response.raised, natures)
+        raise error_like(response.raised, error_factories)
 
 
-async def iter_pieces_async(exchange: Watched, response: Response, natures: Natures) -> AsyncIterator[bytes]:
+async def iter_pieces_async(
+    exchange: AnyExchange, response: Response, error_factories: ErrorFactories
+) -> AsyncIterator[bytes]:
     """Do the same as `iter_pieces`, without blocking the event loop."""
     delivery = exchange.delivery
     assert delivery is not None
@@ -124,4 +128,4 @@ async def iter_pieces_async(exchange: Watched, response: Response, natures: Natu
         await never_on_loop()
     await delivery.reach("end")
     if response.raised is not None:
-        raise error_like(response.raised, natures)
+        raise error_like(response.raised, error_factories)
