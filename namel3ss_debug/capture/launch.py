@@ -85,7 +85,9 @@ class Target:
         elif self.kind == "app":
             from namel3ss_debug.capture.namel3ss.interpreters import shared_modules  # noqa: PLC0415  (only apps need it)
 
-            words.append(json.dumps({"flow": self.flow, "input": dict(self.arguments), "lent": shared_modules()}))
+            words.append(
+                json.dumps({"flow": self.flow, "input": dict(self.arguments), "lent": shared_modules()})
+            )
         return [*words, *self.argv]
 
 

@@ -143,7 +143,9 @@ def test_an_exception_of_the_program_is_found_among_what_it_has_imported(monkeyp
     monkeypatch.setitem(sys.modules, "app.errors", module)
     error = error_of(Effect("error", "app.errors.OwnError", "no such row"), find_imported)
     assert (type(error), str(error)) == (OwnError, "no such row")
-    assert isinstance(error_of(Effect("error", "app.errors.Client.NotFound", "x"), find_imported), LookupError)
+    assert isinstance(
+        error_of(Effect("error", "app.errors.Client.NotFound", "x"), find_imported), LookupError
+    )
     assert str(error_of(Effect("error", "json.JSONDecodeError", "x"), find_imported)) == "x"
 
 

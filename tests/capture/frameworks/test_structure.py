@@ -356,7 +356,9 @@ def test_what_cannot_be_recorded_is_a_problem_and_no_exception(structure, monkey
     """A mistake of ours is told at the end, and the framework goes on."""
     monkeypatch.setattr(structure, "_find_named", lambda *_words: 1 / 0)
     structure.begin(1, "agent", "Ada")
-    assert dict(structure.tracer.problems) == {"what loom reports could not be recorded: ZeroDivisionError": 1}
+    assert dict(structure.tracer.problems) == {
+        "what loom reports could not be recorded: ZeroDivisionError": 1
+    }
 
 
 def test_what_a_framework_has_left_in_a_span_of_a_generator_is_over_with_that(structure, recorded):
