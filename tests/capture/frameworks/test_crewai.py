@@ -227,7 +227,7 @@ def test_a_version_whose_events_do_not_belong_together_is_not_followed(structure
         CrewAIEventsBus=CrewAIEventsBus,
         BaseEvent=SimpleNamespace(model_fields=()),
     )
-    with pytest.raises(AttributeError, match="do not say"):
+    with pytest.raises(AttributeError, match="do not name"):
         crewai.follow(old, structure)
 
 

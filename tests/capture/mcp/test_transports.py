@@ -219,4 +219,4 @@ def test_a_request_that_no_seam_has_answered_is_refused(shell, client):
 
     answer = anyio.run(run)
     assert (answer.id, answer.error.code) == (7, -32000)
-    assert "the server is not there" in answer.error.message
+    assert "there is no server" in answer.error.message
